@@ -1,0 +1,104 @@
+"""The closed list of what can go wrong, by who is at fault.
+
+::
+
+    Failed(Failure)                 one exception; its code says which of these it is
+      the caller     bad_request not_found method_not_allowed too_large peer_refused policy_denied use_gateway
+      this machine   config_invalid credential_unreadable helper_failed helper_not_runnable
+      the login      bad_credentials denied
+      the registry   no_challenge unsupported_scheme poisoned_challenge realm_refused downgrade redirect_refused
+                     address_refused bad_token expired_on_arrival answer_too_large tls_failed
+      may pass       upstream_unavailable rate_limited overloaded still_trying
+      us             internal
+
+Clients and dashboards key on the code; a new one needs a line in design.md section 4.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Code(StrEnum):
+    """One code of the closed list. The value is what clients see."""
+
+    BAD_REQUEST = "bad_request"
+    NOT_FOUND = "not_found"
+    METHOD_NOT_ALLOWED = "method_not_allowed"
+    TOO_LARGE = "too_large"
+    PEER_REFUSED = "peer_refused"
+    POLICY_DENIED = "policy_denied"
+    USE_GATEWAY = "use_gateway"
+    CONFIG_INVALID = "config_invalid"
+    CREDENTIAL_UNREADABLE = "credential_unreadable"
+    HELPER_FAILED = "helper_failed"
+    HELPER_NOT_RUNNABLE = "helper_not_runnable"
+    BAD_CREDENTIALS = "bad_credentials"
+    DENIED = "denied"
+    NO_CHALLENGE = "no_challenge"
+    UNSUPPORTED_SCHEME = "unsupported_scheme"
+    POISONED_CHALLENGE = "poisoned_challenge"
+    REALM_REFUSED = "realm_refused"
+    DOWNGRADE = "downgrade"
+    REDIRECT_REFUSED = "redirect_refused"
+    ADDRESS_REFUSED = "address_refused"
+    BAD_TOKEN = "bad_token"  # noqa: S105  a code, not a secret
+    EXPIRED_ON_ARRIVAL = "expired_on_arrival"
+    ANSWER_TOO_LARGE = "answer_too_large"
+    TLS_FAILED = "tls_failed"
+    UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    RATE_LIMITED = "rate_limited"
+    OVERLOADED = "overloaded"
+    STILL_TRYING = "still_trying"
+    INTERNAL = "internal"
+
+
+_STATUS = {
+    Code.BAD_REQUEST: 400,
+    Code.NOT_FOUND: 404,
+    Code.METHOD_NOT_ALLOWED: 405,
+    Code.TOO_LARGE: 413,
+    Code.PEER_REFUSED: 403,
+    Code.POLICY_DENIED: 403,
+    Code.USE_GATEWAY: 403,
+    Code.CONFIG_INVALID: 503,
+    Code.UPSTREAM_UNAVAILABLE: 503,
+    Code.RATE_LIMITED: 503,
+    Code.OVERLOADED: 503,
+    Code.STILL_TRYING: 504,
+    Code.INTERNAL: 500,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Failure:
+    """What went wrong, as a value that may be kept and shown to several waiters.
+
+    Attributes:
+        code: from the closed list.
+        message: lower case, no final period, names from outside quoted; never a secret, never an upstream's body.
+        hint: the next step for the person who reads it; may be empty.
+        retry_after: seconds after which asking again makes sense, where that is known.
+    """
+
+    code: Code
+    message: str
+    hint: str = ""
+    retry_after: float | None = None
+
+    @property
+    def status(self) -> int:
+        """The HTTP status on the JSON API. Source: design.md section 4."""
+        return _STATUS.get(self.code, 502)
+
+
+class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" would say less
+    """Raised wherever a Failure ends the work. Raise a fresh one per waiter (PY28)."""
+
+    def __init__(self, failure: Failure) -> None:
+        super().__init__(f"{failure.code}: {failure.message}")
+        self.failure = failure
+
+
+def failed(code: Code, message: str, hint: str = "", retry_after: float | None = None) -> Failed:
+    """Give the exception to raise, from the fields of its Failure."""
+    return Failed(Failure(code, message, hint, retry_after))

@@ -1,0 +1,60 @@
+"""What a question is about: a URI after validation, in canonical form."""
+
+from dataclasses import dataclass
+from enum import Enum
+
+from credproxy.core.credential import Origin
+
+
+class Form(Enum):
+    """How the URI named its authority.
+
+    URL: a full URL. HOST: a bare ``host[:port]`` or a URL with an empty path (SC-3, SC-16).
+    LITERAL: matched literally against host rules and never contacted (SC-6a: ``*.``, ``%2F``, grpc, grpcs).
+    """
+
+    URL = "url"
+    HOST = "host"
+    LITERAL = "literal"
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A validated, canonical URI (SC-1 to SC-6a).
+
+    Attributes:
+        scheme: lower case; ``https`` for a bare host.
+        host: lower case, no trailing dot, no port; IPv6 compressed in brackets.
+        port: explicit and not the scheme's default, else None.
+        path: raw, still percent-encoded; "" for Form.HOST.
+        query: raw, without ``?``; it may be a presigned secret: never logged, never in an error (SC-14).
+        form: see Form.
+    """
+
+    scheme: str
+    host: str
+    port: int | None
+    path: str
+    query: str
+    form: Form
+
+    @property
+    def authority(self) -> str:
+        """``host`` or ``host:port``: the registry's name in keys, messages and requests."""
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+    @property
+    def origin(self) -> str:
+        """``scheme://authority``."""
+        return f"{self.scheme}://{self.authority}"
+
+    def __repr__(self) -> str:
+        return f"Target({self.origin}{self.path})"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """A target and who asks about it."""
+
+    target: Target
+    origin: Origin

@@ -1,0 +1,1 @@
+"""An embedded registry with token authentication, for `credproxy demo`."""

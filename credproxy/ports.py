@@ -1,0 +1,233 @@
+"""What rooms ask of one another and of the world; satisfied by shape.
+
+A port belongs to those who need it. ``converse`` is the one driver of all exchanges.
+"""
+
+from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from typing import Protocol, TypeVar
+
+from credproxy.core.credential import Grant, Identity, Stored
+from credproxy.core.errors import Failed
+from credproxy.core.http import Request, Response
+from credproxy.core.target import Question, Target
+
+
+T = TypeVar("T")
+
+
+class Clock(Protocol):
+    """Time and waiting. ``boot`` runs through suspend (CLOCK_BOOTTIME); timers of the loop do not (PY19)."""
+
+    def boot(self) -> float:
+        """Seconds since boot, suspend included: every validity is judged on it."""
+        ...
+
+    def wall(self) -> float:
+        """POSIX seconds: only for what is shown to clients and for absolute expiries."""
+        ...
+
+    async def sleep(self, seconds: float) -> None:
+        """Wait; a fake clock returns when it is advanced."""
+        ...
+
+    def timeout(self, seconds: float) -> AbstractAsyncContextManager[object]:
+        """Raise TimeoutError inside the block after that many seconds (asyncio.timeout's contract)."""
+        ...
+
+
+Sample = Callable[[], float]
+"""Draws from [0, 1): jitter. Seeded in tests."""
+
+
+class Terms(Protocol):
+    """The limits of one flight, for whoever works inside it (TX-27, reliability.md 1.4)."""
+
+    @property
+    def deadline(self) -> float:
+        """Boot-clock second at which the flight itself is given up."""
+        ...
+
+    @property
+    def patience(self) -> float:
+        """Boot-clock second at which the oldest waiter stops waiting: a longer pause helps nobody."""
+        ...
+
+
+class HttpClient(Protocol):
+    """Sends one request, follows nothing, reads at most BODY_LIMIT bytes."""
+
+    async def send(self, request: Request, terms: Terms) -> Response:
+        """Give the response, whatever its status.
+
+        Raises:
+            Failed: upstream_unavailable, rate_limited, tls_failed, address_refused, answer_too_large.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class FileVersion:
+    """Changes whenever a file may have: compared, never interpreted. ``mode`` and ``uid`` serve warnings."""
+
+    mtime_ns: int
+    inode: int
+    size: int
+    mode: int = field(default=0, compare=False)
+    uid: int = field(default=0, compare=False)
+
+
+class Files(Protocol):
+    """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
+
+    async def version(self, path: str) -> FileVersion | None:
+        """None where nothing (or a directory) is at the path. Raises Failed(credential_unreadable) otherwise."""
+        ...
+
+    async def read(self, path: str) -> bytes | None:
+        """The content; None where nothing (or a directory) is there. Raises Failed(credential_unreadable)."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """A program to run once.
+
+    Attributes:
+        argv: the program is found by the adapter: an absolute path, or a name on ``path``.
+        stdin: written and closed; a program that does not read it is fine (H8).
+        timeout: seconds from start to SIGTERM.
+        env: added to the minimal environment (T30).
+        secure: check owner and mode of the file and its parents at spawn (T29).
+    """
+
+    argv: tuple[str, ...]
+    stdin: bytes = b""
+    timeout: float = 30.0
+    env: Mapping[str, str] = field(default_factory=dict)
+    secure: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Completed:
+    """How a program ended. ``stdout`` is a secret; ``complaint`` is stderr, sanitised, its last 2 KiB (H3)."""
+
+    status: int
+    stdout: bytes = field(repr=False)
+    complaint: str = field(default="", repr=False)
+
+
+class Processes(Protocol):
+    """Runs programs in a process group of their own, capped, and leaves no survivors."""
+
+    async def run(self, command: Command) -> Completed:
+        """Run to its exit.
+
+        Raises:
+            Failed: helper_not_runnable (missing, not executable, insecure file), helper_failed (timeout, flood).
+        """
+        ...
+
+
+class Source(Protocol):
+    """A place where stored secrets lie."""
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the credential without reading a secret or starting a program; None means "not mine, ask the next".
+
+        Cheap: called for every question that is not answered from the front's memory. ``repository`` picks a
+        path-scoped entry (DC-8) and is None for a bare host.
+
+        Raises:
+            Failed(credential_unreadable): this host would use a source that is broken (DC-4); fatal for it alone.
+        """
+        ...
+
+    async def read(self, identity: Identity, target: Target) -> Stored | None:
+        """Give the secret; None means the entry turned out to hold nothing ("credentials not found").
+
+        Raises:
+            Failed: credential_unreadable, helper_failed, helper_not_runnable: fatal, nobody else is asked (DC-5).
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """How one question will be answered, decided without any exchange.
+
+    Attributes:
+        key: the provider's part of the cache key; holds no secret (SEC-17).
+        subject: what it is about, for messages: ``registry 'ghcr.io'``, ``helper 'corp-helper'``.
+        upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
+        run: performs the exchange; called at most once at a time per key.
+        min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
+        detail: for ``explain``: provider, kind, scopes, credential; never a secret.
+    """
+
+    key: tuple[Hashable, ...]
+    subject: str
+    upstream: str
+    run: Callable[[Terms], Awaitable[Grant]] = field(compare=False, repr=False)
+    min_lifetime: float = 0.0
+    detail: Mapping[str, str] = field(default_factory=dict, compare=False)
+
+
+class Provider(Protocol):
+    """One way to obtain a credential."""
+
+    async def plan(self, question: Question) -> Plan | None:
+        """Decide; None means this kind of URI gets no credential: the answer is ``{}``, without I/O.
+
+        Raises:
+            Failed: the question should have an answer and cannot (an unreadable credential, a policy).
+        """
+        ...
+
+    async def stored(self, target: Target) -> Stored | None:
+        """The stored login itself, for the docker helper protocol; None means not found."""
+        ...
+
+
+class Metrics(Protocol):
+    """What is counted. Label values come from configuration or closed lists, never from a request."""
+
+    def cache(self, outcome: str) -> None:
+        """One look-up: ``fresh``, ``advisory``, ``mandatory``, ``miss``, ``negative``, ``none``."""
+        ...
+
+    def exchange(self, upstream: str, outcome: str, seconds: float) -> None:
+        """One flight ended: outcome ``ok``, ``empty`` or an error code."""
+        ...
+
+    def program(self, name: str, outcome: str, seconds: float) -> None:
+        """One program ended: outcome ``ok`` or an error code."""
+        ...
+
+    def waited(self, seconds: float) -> None:
+        """A question waited that long for a flight."""
+        ...
+
+    def age(self, seconds: float) -> None:
+        """Age of the credential that was handed out from memory."""
+        ...
+
+
+async def converse(conversation: Generator[Request, Response, T], http: HttpClient, terms: Terms) -> T:
+    """Drive an exchange: send what it yields, give back what arrives, return what it returns.
+
+    A Failed from the client is thrown into the conversation, which may fall back or let it pass.
+    """
+    try:
+        request = next(conversation)
+        while True:
+            try:
+                response = await http.send(request, terms)
+            except Failed as error:
+                request = conversation.throw(error)
+            else:
+                request = conversation.send(response)
+    except StopIteration as stop:
+        result: T = stop.value
+        return result

@@ -1,0 +1,1 @@
+"""One module per way to obtain a credential. Providers do not know one another."""

@@ -1,0 +1,1 @@
+"""The front: aiohttp applications on Unix sockets, the peer gate, and errors as statuses."""

@@ -1,0 +1,1 @@
+"""Where stored secrets come from. Sources do not know one another."""

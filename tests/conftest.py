@@ -1,0 +1,31 @@
+"""Fixtures every test gets, and how hard hypothesis looks."""
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Iterator
+
+import pytest
+from blockbuster import blockbuster_ctx
+from hypothesis import settings
+
+
+settings.register_profile("dev", max_examples=50, deadline=None)
+settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, deadline=None)
+settings.register_profile("deep", max_examples=20_000, deadline=None)
+settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytest --hypothesis-profile=deep
+
+
+@pytest.fixture(autouse=True)
+def _no_blocking_calls() -> Iterator[None]:
+    """Fail a test whose event loop blocks on a file, a socket or a sleep."""
+    with blockbuster_ctx("credproxy"):
+        yield
+
+
+@pytest.fixture(autouse=True)
+async def _no_leftover_tasks() -> AsyncIterator[None]:
+    """Fail a test that leaves a task running."""
+    yield
+    here = asyncio.current_task()
+    left = {task for task in asyncio.all_tasks() if task is not here}
+    assert not left
