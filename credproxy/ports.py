@@ -100,6 +100,7 @@ class Command:
         timeout: seconds from start to SIGTERM.
         env: added to the minimal environment (T30).
         secure: check owner and mode of the file and its parents at spawn (T29).
+        concurrency: how many of this program may run at once; a docker helper is run alone (DC-19).
     """
 
     argv: tuple[str, ...]
@@ -107,6 +108,7 @@ class Command:
     timeout: float = 30.0
     env: Mapping[str, str] = field(default_factory=dict)
     secure: bool = True
+    concurrency: int = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,10 @@ class Source(Protocol):
         """
         ...
 
+    def forget(self) -> None:
+        """Drop what is remembered of files and programs: the next question looks again (``flush``)."""
+        ...
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -163,6 +169,7 @@ class Plan:
         upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
         run: performs the exchange; called at most once at a time per key.
         min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
+        timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
     """
 
@@ -171,6 +178,7 @@ class Plan:
     upstream: str
     run: Callable[[Terms], Awaitable[Grant]] = field(compare=False, repr=False)
     min_lifetime: float = 0.0
+    timeout: float | None = None
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
 
 
@@ -187,6 +195,10 @@ class Provider(Protocol):
 
     async def stored(self, target: Target) -> Stored | None:
         """The stored login itself, for the docker helper protocol; None means not found."""
+        ...
+
+    def forget(self) -> None:
+        """Drop what was learned (challenges, working methods, its source's memory): ``flush``, TX-1."""
         ...
 
 

@@ -204,6 +204,9 @@ class FakeSource:
         self.reads += 1
         return self.stored
 
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
 
 @dataclass
 class FakeMetrics:
