@@ -1,0 +1,162 @@
+"""Which endpoint of a registry a path names, and for which repository.
+
+::
+
+    /v2  /v2/                                   ROOT
+    /v2/_catalog                                CATALOG
+    /v2/<name>/tags/list                        READ
+    /v2/<name>/blobs/<digest>                   READ
+    /v2/<name>/referrers/<digest>               READ
+    /v2/<name>/manifests/<tag or digest>        MANIFEST
+    /v2/<name>/blobs/uploads[/[<any>]]          UPLOAD    (also blobs/upload/<any>: GHCR)
+    anything else                               OTHER
+    two readings that differ                    AMBIGUOUS
+
+A name has no percent-escape, so the bytes that were authorised and those that a registry sees cannot differ.
+Source: token-exchange.md section 3.2, SC-7 to SC-10.
+"""
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import unquote, unquote_plus
+
+
+class Kind(Enum):
+    """What is asked of the registry. OTHER and AMBIGUOUS get no credential."""
+
+    ROOT = "root"
+    CATALOG = "catalog"
+    READ = "read"
+    MANIFEST = "manifest"
+    UPLOAD = "upload"
+    OTHER = "other"
+    AMBIGUOUS = "ambiguous"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """One reading of a path.
+
+    Attributes:
+        kind: see Kind. READ covers tags, blobs and referrers; a MANIFEST may be read or pushed (TX-26).
+        repository: the name exactly as in the path, never with ``library/`` put in front (SC-12).
+        mount_from: the repository that an UPLOAD mounts a blob from.
+    """
+
+    kind: Kind
+    repository: str | None = None
+    mount_from: str | None = None
+
+
+_OTHER = Endpoint(Kind.OTHER)
+_AMBIGUOUS = Endpoint(Kind.AMBIGUOUS)
+
+_SEGMENTS = 128
+_NAME_LENGTH = 255
+_COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
+_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
+_DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*(?::|%3[Aa])[A-Za-z0-9=_-]+")
+_DOTS = re.compile(r"(?:^|[/\\])\.\.?(?=[/\\;]|$)")
+
+
+def classify(path: str, query: str = "", prefix: str | None = None) -> Endpoint:
+    """Say what a path asks of a registry.
+
+    Args:
+        path: raw, still percent-encoded, starting with ``/``.
+        query: raw, without ``?``; only ``mount`` and ``from`` of an upload are read (SC-9).
+        prefix: what stands before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
+    """
+    if prefix:
+        before = prefix.rstrip("/")
+        if not path.startswith(before):
+            return _OTHER
+        path = path[len(before) :]
+    if path in {"/v2", "/v2/"}:
+        return Endpoint(Kind.ROOT)
+    if not path.startswith("/v2/") or path.count("/") > _SEGMENTS + 1 or _climbs(path):
+        return _OTHER
+    if path == "/v2/_catalog":
+        return Endpoint(Kind.CATALOG)
+    readings = _readings(path[4:].split("/"))
+    first = next(readings, None)
+    if first is None:
+        return _OTHER
+    if next(readings, None) is not None:
+        return _AMBIGUOUS
+    return _mounted(first, query) if first.kind is Kind.UPLOAD and query else first
+
+
+def is_repository(name: str) -> bool:
+    """True for a repository's name in the grammar of the OCI distribution specification."""
+    return len(name) <= _NAME_LENGTH and all(_COMPONENT.fullmatch(part) for part in name.split("/"))
+
+
+def _climbs(path: str) -> bool:
+    """True for a ``.`` or ``..`` segment, percent-encoded or not (SC-7)."""
+    if _DOTS.search(path):
+        return True
+    return "%" in path and _DOTS.search(unquote(path)) is not None
+
+
+def _readings(segments: list[str]) -> Iterator[Endpoint]:
+    """Every valid reading, each of another repository: one walk over the segments, so the cost is linear (SC-8)."""
+    if "" in segments[:-1]:
+        return
+    last = len(segments) - 1
+    length = -1
+    for index, segment in enumerate(segments):
+        if index and length <= _NAME_LENGTH:
+            kind = _operation(segments, index, last)
+            if kind is not None:
+                yield Endpoint(kind, "/".join(segments[:index]))
+        length += len(segment) + 1
+        if _COMPONENT.fullmatch(segment) is None:
+            return
+
+
+def _operation(segments: list[str], index: int, last: int) -> Kind | None:
+    """What the segments from ``index`` on ask, if those before it are the name."""
+    operation = segments[index]
+    if operation not in _OPERATIONS or index == last:
+        return None
+    argument = segments[index + 1]
+    if operation == "blobs" and (argument == "uploads" or (argument == "upload" and index + 1 < last)):
+        return Kind.UPLOAD
+    if index + 1 != last:
+        return None
+    return _OPERATIONS[operation] if _ARGUMENTS[operation](argument) else None
+
+
+def _is_reference(text: str) -> bool:
+    return _TAG.fullmatch(text) is not None or _is_digest(text)
+
+
+def _is_digest(text: str) -> bool:
+    return _DIGEST.fullmatch(text) is not None
+
+
+_OPERATIONS = {"tags": Kind.READ, "blobs": Kind.READ, "referrers": Kind.READ, "manifests": Kind.MANIFEST}
+_ARGUMENTS = {"tags": "list".__eq__, "blobs": _is_digest, "referrers": _is_digest, "manifests": _is_reference}
+
+
+def _mounted(upload: Endpoint, query: str) -> Endpoint:
+    """The upload with the repository it mounts from, if the query can be read in one way only (SC-9)."""
+    if ";" in query:
+        return _AMBIGUOUS
+    found: dict[str, str] = {}
+    for field in query.split("&"):
+        name, _, value = field.partition("=")
+        key = unquote_plus(name)
+        if key in {"mount", "from"}:
+            if key in found:
+                return _AMBIGUOUS
+            found[key] = unquote_plus(value)
+    source = found.get("from")
+    if source is not None and not is_repository(source):
+        return _AMBIGUOUS
+    if "mount" not in found:
+        return upload
+    return Endpoint(Kind.UPLOAD, upload.repository, source) if _is_digest(found["mount"]) else _AMBIGUOUS

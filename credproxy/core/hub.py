@@ -1,0 +1,23 @@
+"""Docker Hub's several names.
+
+They share one login, but not a cache: the ping and the cache key keep the literal host, so that one alias never uses
+a challenge learned from another (SC-13). ``library/`` is never put into a scope (SC-12).
+
+Source: token-exchange.md section 3.4.
+"""
+
+HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+"""Canonical authorities of Docker Hub (SC-11)."""
+
+HUB_KEY = "https://index.docker.io/v1/"
+"""Where docker's configuration and its helpers keep the login for all of them."""
+
+
+def is_hub(authority: str) -> bool:
+    """True if the canonical authority is one of Docker Hub's names."""
+    return authority in HUB
+
+
+def hub_key(authority: str) -> str:
+    """The configuration key of a canonical authority: ``HUB_KEY`` for Docker Hub's names, else itself."""
+    return HUB_KEY if authority in HUB else authority
