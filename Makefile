@@ -1,0 +1,45 @@
+# What a developer types. Every target begins with `setup`, which is quick when nothing changed.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PYTEST_ARGS ?=
+
+# Whatever may look for cloud metadata finds none (and asks nobody outside).
+export AWS_EC2_METADATA_DISABLED := true
+export GCE_METADATA_HOST := 127.0.0.1:1
+
+.PHONY: setup counterparts demo test lint bench install clean
+
+setup: $(STAMP)
+
+$(STAMP): pyproject.toml hatch_build.py credproxy/__init__.py $(wildcard credproxy/helper/*)
+	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+counterparts: setup
+	@tools/install-counterparts
+
+demo: setup
+	@$(BIN)/credproxy demo
+
+test: setup counterparts
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: setup
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup counterparts
+	@$(BIN)/python bench/run.py
+
+install:
+	@command -v pipx >/dev/null || { echo 'make install needs pipx: apt-get install pipx, or pip install --user pipx' >&2; exit 1; }
+	@pipx install --force .
+
+clean:
+	rm -rf $(VENV) .counterparts build dist .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

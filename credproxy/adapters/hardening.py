@@ -1,0 +1,43 @@
+"""What the process gives up before it holds a secret (R3, F13)."""
+
+import ctypes
+import os
+import resource
+import sys
+
+from credproxy.core.errors import Code, failed
+
+
+_PR_SET_DUMPABLE = 4  # <linux/prctl.h>
+
+
+def harden() -> None:
+    """No core file, no debugger of the same user, files private by default.
+
+    Raises:
+        Failed(internal): the kernel refused; the daemon must not go on, as every same-uid process could read its memory.
+    """
+    os.umask(0o077)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform != "linux":
+        return
+    libc = ctypes.CDLL(None, use_errno=True)
+    if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
+        raise failed(
+            Code.INTERNAL,
+            f"the kernel does not let this process forbid its memory to be read: errno {ctypes.get_errno()}",
+            "run outside of whatever filters prctl",
+        )
+
+
+def raise_descriptor_limit(wanted: int = 65_536) -> int:
+    """Raise the soft limit of open files towards the hard one; gives the limit in force.
+
+    A burst of clients is one descriptor each, and shells start programs with 1,024.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft < target:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
+        return target
+    return soft
