@@ -52,6 +52,7 @@ class Endpoint:
 
 _OTHER = Endpoint(Kind.OTHER)
 _AMBIGUOUS = Endpoint(Kind.AMBIGUOUS)
+_FIXED = {"/v2": Endpoint(Kind.ROOT), "/v2/": Endpoint(Kind.ROOT), "/v2/_catalog": Endpoint(Kind.CATALOG)}
 
 _SEGMENTS = 128
 _NAME_LENGTH = 255
@@ -70,16 +71,14 @@ def classify(path: str, query: str = "", prefix: str | None = None) -> Endpoint:
         prefix: what stands before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
     """
     if prefix:
-        before = prefix.rstrip("/")
+        before = f"/{prefix.strip('/')}"
         if not path.startswith(before):
             return _OTHER
         path = path[len(before) :]
-    if path in {"/v2", "/v2/"}:
-        return Endpoint(Kind.ROOT)
+    if path in _FIXED:
+        return _FIXED[path]
     if not path.startswith("/v2/") or path.count("/") > _SEGMENTS + 1 or _climbs(path):
         return _OTHER
-    if path == "/v2/_catalog":
-        return Endpoint(Kind.CATALOG)
     readings = _readings(path[4:].split("/"))
     first = next(readings, None)
     if first is None:

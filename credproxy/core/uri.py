@@ -1,7 +1,7 @@
-"""URIs as they arrive, and the one canonical form that everything else works with.
+r"""URIs as they arrive, and the one canonical form that everything else works with.
 
 The raw string is checked here before any URL parser sees it: ``urlsplit`` and yarl drop TAB, CR and LF, resolve ``..``,
-and take ``https://h\\@evil.com`` for the host ``evil.com``. Anchored regular expressions without nested repeats keep the
+and take ``https://h\@evil.com`` for the host ``evil.com``. Anchored regular expressions without nested repeats keep the
 cost linear.
 
 Source: token-exchange.md SC-1 to SC-6a and SC-16; reliability.md T14.
@@ -30,7 +30,7 @@ _HOST = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?\.)*[a-z0-9_](?:[
 _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
-_SOCKET = re.compile(r"%2[Ff][A-Za-z0-9._~%@:+=,-]*")
+_SOCKET = re.compile(r"%2[Ff](?:[A-Za-z0-9._~+=,-]|%[0-9A-Fa-f]{2})*")
 _SERVER_URL = re.compile(r"(?:(https?)://)?([^/?#]*)(?:/|/v[12]/?)?")
 
 
@@ -86,7 +86,8 @@ def parse_server_url(text: str) -> Target:
 def canonical_authority(text: str, scheme: str = "https") -> str | None:
     """The canonical ``host`` or ``host:port``, or None if it is no authority.
 
-    Lower case, without one trailing dot and without the scheme's default port (SC-6).
+    Lower case, without one trailing dot and without the scheme's default port (SC-6); a scheme that is not known has
+    none, and every port stays.
     """
     found = _authority(text, scheme)
     if found is None:
@@ -99,6 +100,11 @@ def canonical_uri(target: Target) -> str:
     """The URI in full, such as ``https://ghcr.io/v2/``. It holds the query: never log it (SC-14)."""
     query = f"?{target.query}" if target.query else ""
     return f"{target.origin}{target.path}{query}"
+
+
+def is_socket(authority: str) -> bool:
+    """True for a socket's path as an authority, such as ``%2Frun%2Fx.sock`` (SC-6a): its case counts, it has no port."""
+    return _SOCKET.fullmatch(authority) is not None
 
 
 def is_loopback(host: str) -> bool:
@@ -156,8 +162,7 @@ def _checked_authority(raw: str, text: str, scheme: str) -> tuple[str, int | Non
         suffix = _authority(text[2:], scheme)
         if suffix is not None and not suffix[0].startswith("["):
             return f"*.{suffix[0]}", suffix[1], True
-    elif _SOCKET.fullmatch(text):
-        # A socket's path: its case counts, and nothing after it is a port.
+    elif is_socket(text):
         return text, None, True
     raise _bad_authority(raw, text)
 
@@ -174,7 +179,7 @@ def _authority(text: str, scheme: str) -> tuple[str, int | None] | None:
     port = int(parts[2])
     if port > 65535:  # noqa: PLR2004  the highest port there is
         return None
-    return host, None if port == DEFAULT_PORTS[scheme] else port
+    return host, None if port == DEFAULT_PORTS.get(scheme) else port
 
 
 def _host(text: str) -> str | None:

@@ -1,0 +1,148 @@
+"""Which host rule answers for a target: the most specific one, wherever it stands in the file.
+
+::
+
+    ghcr.io:8443            exact host with port
+    ghcr.io                 exact host, on any port
+    docker.io               also Docker Hub's other names, after rules for exactly those
+    *.corp.example          any subdomain, never corp.example itself; the longest suffix wins
+    *                       every other host
+    ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
+
+A literal target (SC-6a) is matched by the very same text only, never through a wildcard.
+Source: design.md section 5, token-exchange.md SC-13.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.hub import is_hub
+from credproxy.core.settings import HostRule
+from credproxy.core.target import Form, Target
+from credproxy.core.uri import DEFAULT_PORTS, canonical_authority, is_socket
+
+
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
+_PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
+_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
+_HINT = "write host, host:port, *.suffix or *, each with an optional /path"
+
+_Host = tuple[str, int | None]
+
+
+class _Place(NamedTuple):
+    """Where a rule applies on its host: decoded path segments, none for everywhere."""
+
+    segments: tuple[str, ...]
+    rule: HostRule
+
+
+class Router:
+    """Host rules, ready to be asked.
+
+    Raises:
+        Failed(config_invalid): a ``match`` that is none, or the same one twice; names the rule as ``host[2]``.
+    """
+
+    def __init__(self, rules: Sequence[HostRule]) -> None:
+        self._places: dict[_Host, list[_Place]] = {}
+        first: dict[tuple[_Host, tuple[str, ...]], int] = {}
+        for index, rule in enumerate(rules):
+            host, segments = _parse(index, rule.match)
+            earlier = first.setdefault((host, segments), index)
+            if earlier != index:
+                raise _invalid(index, rule.match, f"repeats that of host[{earlier}]", "remove one of them")
+            self._places.setdefault(host, []).append(_Place(segments, rule))
+        for places in self._places.values():
+            places.sort(key=lambda place: len(place.segments), reverse=True)
+
+    def match(self, target: Target) -> HostRule | None:
+        """The most specific rule for a target, or None.
+
+        None, too, where the target's path can be read in two ways and a rule for a path is near: which of the rules
+        applies would then depend on who reads it (SC-7, T14).
+        """
+        for host in _candidates(target):
+            places = self._places.get(host)
+            if places is None:
+                continue
+            if places[0].segments:
+                segments = _segments(target.path)
+                if segments is None:
+                    return None
+                places = [place for place in places if place.segments == segments[: len(place.segments)]]
+            if places:
+                return places[0].rule
+        return None
+
+
+def is_exact(rule: HostRule, target: Target) -> bool:
+    """True if the rule names the host itself: then its own private addresses may be dialled (SEC-R 8)."""
+    return target.form is not Form.LITERAL and not rule.match.startswith("*")
+
+
+def _candidates(target: Target) -> Iterator[_Host]:
+    """The hosts under which a rule for the target may stand, most specific first."""
+    host = target.host
+    yield host, target.port or DEFAULT_PORTS[target.scheme]
+    yield host, None
+    if target.form is Form.LITERAL:
+        return
+    if is_hub(target.authority):
+        yield "docker.io", None
+    dot = host.find(".")
+    while dot >= 0:
+        yield f"*{host[dot:]}", None
+        dot = host.find(".", dot + 1)
+    yield "*", None
+
+
+def _parse(index: int, text: str) -> tuple[_Host, tuple[str, ...]]:
+    if "://" in text:
+        raise _invalid(index, text, "has a scheme", "leave it out: plain http is allowed with insecure = true")
+    authority, slash, path = text.partition("/")
+    path = f"{slash}{path}".rstrip("/")
+    if _PATH.fullmatch(path) is None:
+        raise _invalid(index, text, "has a path with characters that are not allowed in it", "use plain segments")
+    segments = _segments(path)
+    if segments is None:
+        raise _invalid(index, text, "has a path with '.' or '..' in it", "write it out")
+    host = _host(authority)
+    if host is None:
+        raise _invalid(index, text, "names no host", _HINT)
+    return host, segments
+
+
+def _host(authority: str) -> _Host | None:
+    if authority == "*" or is_socket(authority):
+        return authority, None
+    if authority.startswith("*."):
+        # A suffix with a numeric end would be a way to write a part of an IP address.
+        suffix = canonical_authority(f"x.{authority[2:]}")
+        return None if suffix is None or ":" in suffix else (f"*{suffix[1:]}", None)
+    # With a scheme that has no default port the port stays as written.
+    canonical = canonical_authority(authority, "")
+    if canonical is None:
+        return None
+    with_port = _PORT.fullmatch(canonical)
+    return (canonical, None) if with_port is None else (with_port[1], int(with_port[2]))
+
+
+def _segments(path: str) -> tuple[str, ...] | None:
+    """The decoded segments of a path; None if it does not name one place: dots, empty segments, hidden bytes."""
+    if path in {"", "/"}:
+        return ()
+    segments = tuple(map(unquote, path[1:].split("/")))
+    if segments[-1] == "":
+        segments = segments[:-1]
+    for segment in segments:
+        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
+            return None
+    return segments
+
+
+def _invalid(index: int, match: str, problem: str, hint: str) -> Failed:
+    return failed(Code.CONFIG_INVALID, f"host[{index}]: the match {match!r} {problem}", hint)
