@@ -1,0 +1,34 @@
+"""From values to HTTP responses."""
+
+from aiohttp import web
+
+from credproxy.core.errors import Failure
+from credproxy.core.message import encode_failure, failure_text
+
+
+# Named without versions: aiohttp would otherwise tell every peer its own and Python's (T19).
+_SERVER = "credproxy"
+
+
+def json_response(body: bytes, status: int = 200) -> web.Response:
+    """An encoded JSON document."""
+    return web.Response(body=body, status=status, headers={"Content-Type": "application/json", "Server": _SERVER})
+
+
+def text_response(
+    body: str | bytes, status: int = 200, content_type: str = "text/plain; charset=utf-8"
+) -> web.Response:
+    """A text; what the helper prints."""
+    data = body.encode() if isinstance(body, str) else body
+    return web.Response(body=data, status=status, headers={"Content-Type": content_type, "Server": _SERVER})
+
+
+def failure_response(failure: Failure, *, plain: bool) -> web.Response:
+    """A failure with the status of its code: two lines where the client wants text, JSON otherwise."""
+    if plain:
+        response = text_response(failure_text(failure), failure.status)
+    else:
+        response = json_response(encode_failure(failure), failure.status)
+    if failure.retry_after is not None:
+        response.headers["Retry-After"] = str(max(1, round(failure.retry_after)))
+    return response

@@ -1,0 +1,122 @@
+"""aiohttp's low-level server with our gate and bounds in front of it.
+
+The gate stands in ``connection_made``: a refused peer has a verdict before its first byte is read (R2), and a
+connection above the cap is dropped before it costs a task (PY10).
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+import structlog
+from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
+
+from credproxy.core.errors import Code, Failure
+from credproxy.server.answers import failure_response
+from credproxy.server.peer import Gate, Peer, identify
+
+
+Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
+
+KEEP_ALIVE = 10.0
+"""Seconds; it is also the only limit on how long a request's headers may take (F10)."""
+
+BODY_LIMIT = 64 * 1024
+"""Bytes of a request on the JSON API: a URI is at most 8 KiB, with every byte escaped 48 KiB (SC-1, 5.6)."""
+
+log = structlog.get_logger("credproxy.server")
+
+
+class Connection(RequestHandler):
+    """One accepted connection: its peer, the gate's verdict, and errors without other people's texts."""
+
+    __slots__ = ("peer", "refusal")
+
+    peer: Peer
+    refusal: Failure | None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Judge the peer, then let aiohttp begin."""
+        server = self._manager
+        assert isinstance(server, GatedServer)
+        self.peer = Peer(0, -1)
+        self.refusal = None
+        if server.open >= server.limit and isinstance(transport, asyncio.Transport):
+            server.dropped += 1
+            transport.abort()
+            self._manager = None  # as after connection_lost: nothing was begun that could be ended
+            return
+        server.open += 1
+        try:
+            self.peer = identify(transport.get_extra_info("socket"))
+        except OSError:
+            self.refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
+        else:
+            self.refusal = server.gate.refusal(self.peer)
+        super().connection_made(transport)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Give the place back; a connection that was dropped at the door never had one."""
+        if isinstance(self._manager, GatedServer):
+            self._manager.open -= 1
+        super().connection_lost(exc)
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = 500,
+        exc: BaseException | None = None,
+        message: str | None = None,
+    ) -> web.StreamResponse:
+        """Answer in our own words: aiohttp's would quote the request, and so what the client sent (PY12)."""
+        del message
+        if status >= 500:  # noqa: PLR2004  our fault from here on
+            log.error("request handler failed", error=type(exc).__name__, place=_place(exc))
+            failure = Failure(Code.INTERNAL, "credproxy met a bug while answering", "see the daemon's log")
+        else:
+            failure = Failure(
+                Code.BAD_REQUEST, "this is not a well-formed HTTP request", "ask through credproxy-helper"
+            )
+        response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
+        response.force_close()
+        return response
+
+    def log_exception(self, *args: object, **kwargs: object) -> None:
+        """Keep class and place only: an exception's text may quote a header (PY17)."""
+        del args
+        error = kwargs.get("exc_info")
+        if isinstance(error, BaseException):
+            log.error("connection failed", error=type(error).__name__, place=_place(error))
+
+
+class GatedServer(web.Server):
+    """Makes Connections. ``limit`` is how many may be open at once, ``dropped`` how many were too many."""
+
+    def __init__(self, handler: Handler, *, gate: Gate, limit: int) -> None:
+        super().__init__(handler)
+        self.gate = gate
+        self.limit = limit
+        self.open = 0
+        self.dropped = 0
+
+    def __call__(self) -> RequestHandler:
+        """Build the protocol of one connection; asyncio calls it per accept."""
+        return Connection(
+            self,
+            loop=self._loop,
+            keepalive_timeout=KEEP_ALIVE,
+            tcp_keepalive=False,
+            access_log=None,
+            lingering_time=1.0,
+            auto_decompress=False,
+        )
+
+
+def _place(error: BaseException | None) -> str:
+    traceback = error.__traceback__ if error is not None else None
+    while traceback is not None and traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    if traceback is None:
+        return ""
+    code = traceback.tb_frame.f_code
+    return f"{code.co_qualname}:{traceback.tb_lineno}"

@@ -1,0 +1,125 @@
+"""The connection: judged at accept, bounded in number, and errors in our own words."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+import structlog
+from aiohttp import web
+
+from credproxy.server.answers import text_response
+from credproxy.server.listener import Bound, bind
+from credproxy.server.peer import Gate
+from credproxy.server.protocol import GatedServer, Handler
+from tests.fakes import settle
+
+
+CANARY = "canary-4711"
+
+
+@contextlib.asynccontextmanager
+async def serving(bound: Bound, handler: Handler, *, limit: int = 8) -> AsyncIterator[GatedServer]:
+    """Serve ``handler`` on that socket."""
+    server = GatedServer(handler, gate=Gate(uid=os.getuid()), limit=limit)
+    listening = await asyncio.get_running_loop().create_unix_server(server, sock=bound.sock, backlog=64)
+    try:
+        yield server
+    finally:
+        listening.close()
+        server.pre_shutdown()
+        await server.shutdown(1.0)
+
+
+async def talk(bound: Bound, request: bytes) -> bytes:
+    """Send raw bytes, read to the end."""
+    reader, writer = await asyncio.open_unix_connection(str(bound.path))
+    writer.write(request)
+    answer = await reader.read()
+    writer.close()
+    await writer.wait_closed()
+    return answer
+
+
+GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Bound]:
+    """A listening socket."""
+    with contextlib.closing(bind(str(tmp_path / "run" / "s"), backlog=64)) as made:
+        yield made
+
+
+async def fine(request: web.BaseRequest) -> web.StreamResponse:
+    """Answer ok."""
+    del request
+    return text_response("ok\n")
+
+
+async def broken(request: web.BaseRequest) -> web.StreamResponse:
+    """Fail as a bug would, with a secret in the text."""
+    raise RuntimeError(CANARY + request.path)
+
+
+async def test_an_answer_names_no_versions(bound: Bound) -> None:
+    """T19: neither aiohttp's version nor Python's."""
+    async with serving(bound, fine):
+        answer = await talk(bound, GET)
+    assert answer.startswith(b"HTTP/1.1 200")
+    assert b"Server: credproxy\r\n" in answer
+
+
+async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(bound: Bound) -> None:
+    """PY17: class and place are enough to find it, and the text may hold what the client sent."""
+    async with serving(bound, broken):
+        with structlog.testing.capture_logs() as events:
+            answer = await talk(bound, GET)
+    assert answer.startswith(b"HTTP/1.1 500")
+    assert b'"code":"internal"' in answer
+    assert CANARY not in answer.decode() + str(events)
+    assert [(event["event"], event["error"]) for event in events] == [("request handler failed", "RuntimeError")]
+    assert str(events[0]["place"]).startswith("broken:")
+
+
+async def test_bytes_that_are_not_http_get_an_answer_that_quotes_none_of_them(bound: Bound) -> None:
+    """PY12: aiohttp's own answer would repeat the line."""
+    async with serving(bound, fine):
+        answer = await talk(bound, CANARY.encode() + b"\r\n\r\n")
+    assert answer.startswith(b"HTTP/1.0 400")
+    assert CANARY.encode() not in answer
+
+
+async def test_connections_above_the_limit_are_dropped_and_the_others_served(bound: Bound) -> None:
+    """PY10: the cap is far below the descriptor limit, and a place is given back when its holder leaves."""
+    async with serving(bound, fine, limit=2) as server:
+        held = [await asyncio.open_unix_connection(str(bound.path)) for _ in range(2)]
+        await settle()
+        with contextlib.suppress(ConnectionResetError, BrokenPipeError):
+            assert await talk(bound, GET) == b""
+        assert server.dropped == 1
+        for _, writer in held:
+            writer.close()
+            await writer.wait_closed()
+        await settle()
+        assert server.open == 0
+        assert (await talk(bound, GET)).startswith(b"HTTP/1.1 200")
+
+
+async def test_the_handler_is_not_asked_for_a_refused_peer(bound: Bound) -> None:
+    """T7: the verdict is there before the first byte; what to answer is the handler's one look at it."""
+    seen: list[object] = []
+
+    async def look(request: web.BaseRequest) -> web.StreamResponse:
+        seen.append(getattr(request.protocol, "refusal", None))
+        return text_response("")
+
+    async with serving(bound, look) as server:
+        server.gate = Gate(uid=1)
+        await talk(bound, GET)
+        server.gate = Gate(uid=os.getuid())
+        await talk(bound, GET)
+    assert seen[0] is not None
+    assert seen[1] is None
