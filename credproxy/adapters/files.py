@@ -1,0 +1,93 @@
+"""Small files, read off the event loop and within limits (C8).
+
+A home directory may lie on a network that hangs: four threads and two seconds are all that such a file gets.
+"""
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.ports import FileVersion
+
+
+LIMIT = 1024 * 1024
+"""Bytes: a docker configuration of a thousand registries is far below."""
+
+TIMEOUT = 2.0
+"""Seconds."""
+
+_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+
+T = TypeVar("T")
+
+
+class SystemFiles:
+    """Files of this machine. Source: ports.Files."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="files")
+
+    def close(self) -> None:
+        """Let the threads end; one that hangs in a dead file system is left behind."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def version(self, path: str) -> FileVersion | None:
+        """None where nothing, or a directory, is at the path.
+
+        Raises:
+            Failed(credential_unreadable): it cannot be looked at, or not in time.
+        """
+        return await self._off_loop(path, _version)
+
+    async def read(self, path: str) -> bytes | None:
+        """The content; None where nothing, or a directory, is at the path.
+
+        Raises:
+            Failed(credential_unreadable): no regular file, over LIMIT, unreadable, or not in time.
+        """
+        return await self._off_loop(path, _read)
+
+    async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
+        try:
+            async with asyncio.timeout(TIMEOUT):
+                return await asyncio.get_running_loop().run_in_executor(self._threads, work, path)
+        except TimeoutError:
+            raise _unreadable(path, f"did not answer within {TIMEOUT:g} s") from None
+        except OSError as error:
+            if error.errno in _ABSENT:
+                return None
+            raise _unreadable(path, os.strerror(error.errno or 0).lower()) from None
+
+
+def _version(path: str) -> FileVersion | None:
+    found = Path(path).stat()
+    if stat.S_ISDIR(found.st_mode):
+        return None
+    return FileVersion(
+        mtime_ns=found.st_mtime_ns, inode=found.st_ino, size=found.st_size, mode=found.st_mode, uid=found.st_uid
+    )
+
+
+def _read(path: str) -> bytes | None:
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer and hold one of four threads for ever.
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    with os.fdopen(descriptor, "rb") as file:
+        mode = os.fstat(descriptor).st_mode
+        if stat.S_ISDIR(mode):
+            return None
+        if not stat.S_ISREG(mode):
+            raise _unreadable(path, "is no regular file")
+        content = file.read(LIMIT + 1)
+    if len(content) > LIMIT:
+        raise _unreadable(path, f"is larger than {LIMIT} bytes")
+    return content
+
+
+def _unreadable(path: str, problem: str) -> Failed:
+    return failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} {problem}", f"look at it: ls -l {path}")

@@ -1,0 +1,332 @@
+"""Runs other people's helpers: in a group of their own, with little, for so long, and none survives.
+
+The end of a run is the exit of the process, never the end of its output: a child that holds the pipe would otherwise
+hold us (F12, H6, H7). Nothing here blocks the loop, and nothing is left behind when the caller is cancelled (PY5).
+"""
+
+import asyncio
+import contextlib
+import errno
+import os
+import shutil
+import signal
+import stat
+import subprocess
+from collections.abc import AsyncIterator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Self, TypeVar, TypeVarTuple
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.redact import mask_complaint
+from credproxy.ports import Clock, Command, Completed, Metrics
+
+
+STDOUT_LIMIT = 256 * 1024
+"""Bytes; an answer is at most 8,000."""
+
+_STDERR_KEPT = 64 * 1024
+_COMPLAINT = 2048
+_AT_ONCE = 16
+_DRAIN = 0.1
+_GRACE = 1.0
+_INHERITED = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FILE", "SSL_CERT_DIR")
+
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+
+class SystemProcesses:
+    """Programs of this machine. Source: ports.Processes; reliability.md H1 to H12, T29, T30.
+
+    Args:
+        environ: the daemon's environment, of which programs get a few variables.
+        clock: bounds each run.
+        metrics: counts each run.
+    """
+
+    def __init__(self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics) -> None:
+        # Whatever else the daemon was started with (sockets, watchdog, credentials directory) stays its own (T30).
+        self._environ = {
+            name: value for name, value in environ.items() if name in _INHERITED or name.startswith(("XDG_", "LC_"))
+        } | {"GIT_TERMINAL_PROMPT": "0"}
+        self._clock = clock
+        self._metrics = metrics
+        self._threads = ThreadPoolExecutor(4, thread_name_prefix="spawn")
+        self._all = asyncio.Semaphore(_AT_ONCE)
+        self._each: dict[str, asyncio.Semaphore] = {}
+
+    def close(self) -> None:
+        """Let the threads end."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def run(self, command: Command) -> Completed:
+        """Run to its exit.
+
+        Raises:
+            Failed(helper_not_runnable): missing, not executable, or writable by others.
+            Failed(helper_failed): over its time, or more output than STDOUT_LIMIT.
+            Failed(overloaded): the system has no process to give.
+        """
+        program = await self._in_thread(_find, command, self._environ.get("PATH", os.defpath))
+        name = Path(program).name
+        own = self._each.setdefault(program, asyncio.Semaphore(command.concurrency))
+        async with own, self._all:
+            begun = self._clock.boot()
+            outcome = "cancelled"
+            try:
+                completed = await self._run(program, command)
+                outcome = "ok" if completed.status == 0 else Code.HELPER_FAILED.value
+            except Failed as error:
+                outcome = error.failure.code.value
+                raise
+            finally:
+                self._metrics.program(name, outcome, self._clock.boot() - begun)
+        return completed
+
+    async def _run(self, program: str, command: Command) -> Completed:
+        process = await self._spawn(program, command)
+        try:
+            with _Pipes(process, command.stdin) as pipes:
+                async with _watched(process, self._threads) as exited:
+                    await self._until_exit(command, process, pipes, exited)
+                return Completed(process.returncode or 0, bytes(pipes.stdout), pipes.complaint())
+        finally:
+            _kill(process, signal.SIGKILL)
+            await asyncio.shield(self._in_thread(process.wait))
+
+    async def _until_exit(
+        self, command: Command, process: subprocess.Popen[bytes], pipes: "_Pipes", exited: asyncio.Event
+    ) -> None:
+        name = Path(command.argv[0]).name
+        try:
+            async with self._clock.timeout(command.timeout):
+                await _first(exited, pipes.flooded)
+        except TimeoutError:
+            _kill(process, signal.SIGTERM)
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(_GRACE):
+                    await exited.wait()
+            raise failed(
+                Code.HELPER_FAILED,
+                f"helper {name!r} has not answered for {command.timeout:g} s and was stopped{pipes.last_words()}",
+                f"run it by hand to see what it waits for: {command.argv[0]}",
+            ) from None
+        if pipes.flooded.is_set():
+            raise failed(Code.HELPER_FAILED, f"helper {name!r} printed more than {STDOUT_LIMIT} bytes and was stopped")
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(_DRAIN):
+                await pipes.ended.wait()
+        # Before it is reaped, while its process id and so its group cannot be anybody else's.
+        _kill(process, signal.SIGKILL)
+        process.wait()
+
+    async def _spawn(self, program: str, command: Command) -> subprocess.Popen[bytes]:
+        environ = self._environ | dict(command.env)
+        started = self._in_thread(_start, program, command, environ)
+        try:
+            return await asyncio.shield(started)
+        except asyncio.CancelledError:
+            started.add_done_callback(_stop_unwanted)
+            raise
+        except OSError as error:
+            return await self._after(error, program, command, environ)
+
+    async def _after(
+        self, error: OSError, program: str, command: Command, environ: Mapping[str, str]
+    ) -> subprocess.Popen[bytes]:
+        if error.errno == errno.ETXTBSY:  # it is being written just now: an upgrade (H9)
+            await self._clock.sleep(0.05)
+            with contextlib.suppress(OSError):
+                return await self._in_thread(_start, program, command, environ)
+        if error.errno in {errno.EAGAIN, errno.ENOMEM}:
+            raise failed(
+                Code.OVERLOADED,
+                "the system has no process to give for a helper",
+                "close something, then try again",
+                1.0,
+            ) from None
+        reason = os.strerror(error.errno or 0).lower()
+        raise failed(
+            Code.HELPER_NOT_RUNNABLE, f"helper {program!r} cannot be started: {reason}", f"try it: {program} get"
+        ) from None
+
+    def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+class _Pipes:
+    """The three pipes of one run, read and written as the loop finds them ready; always closed at the end."""
+
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        assert process.stderr is not None
+        self.stdout = bytearray()
+        self.flooded = asyncio.Event()
+        self.ended = asyncio.Event()
+        self._stderr = bytearray()
+        self._left = memoryview(stdin)
+        self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
+        self._open = {self._out.fileno(), self._err.fileno()}
+
+    def __enter__(self) -> Self:
+        loop = asyncio.get_running_loop()
+        for pipe in (self._in, self._out, self._err):
+            os.set_blocking(pipe.fileno(), False)
+        loop.add_writer(self._in.fileno(), self._write)
+        loop.add_reader(self._out.fileno(), self._read_out)
+        loop.add_reader(self._err.fileno(), self._read_err)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        loop = asyncio.get_running_loop()
+        for pipe in (self._out, self._err):
+            loop.remove_reader(pipe.fileno())
+            pipe.close()
+        self._close_in()
+
+    def complaint(self) -> str:
+        """The end of stderr, sanitised, at most 2 KiB (H3)."""
+        return mask_complaint(self._stderr[-_COMPLAINT:].decode("utf-8", "replace"))[-_COMPLAINT:]
+
+    def last_words(self) -> str:
+        """The complaint as the end of a message, or nothing."""
+        words = self.complaint()
+        return f"; it said: {words[-200:]}" if words else ""
+
+    def _write(self) -> None:
+        try:
+            self._left = self._left[os.write(self._in.fileno(), self._left[:65536]) :]
+        except BlockingIOError:
+            return
+        except OSError:  # it does not read, or is gone: its answer counts, not its manners (H8)
+            self._left = self._left[:0]
+        if not self._left:
+            self._close_in()
+
+    def _close_in(self) -> None:
+        if not self._in.closed:
+            asyncio.get_running_loop().remove_writer(self._in.fileno())
+            with contextlib.suppress(OSError):
+                self._in.close()
+
+    def _read_out(self) -> None:
+        data = self._read(self._out.fileno())
+        self.stdout += data
+        if len(self.stdout) > STDOUT_LIMIT:
+            asyncio.get_running_loop().remove_reader(self._out.fileno())
+            self.flooded.set()
+
+    def _read_err(self) -> None:
+        self._stderr += self._read(self._err.fileno())
+        del self._stderr[:-_STDERR_KEPT]  # draining goes on, or a chatty helper would block (H5)
+
+    def _read(self, descriptor: int) -> bytes:
+        try:
+            data = os.read(descriptor, 65536)
+        except BlockingIOError:
+            return b""
+        except OSError:
+            data = b""
+        if not data:
+            asyncio.get_running_loop().remove_reader(descriptor)
+            self._open.discard(descriptor)
+            if not self._open:
+                self.ended.set()
+        return data
+
+
+@contextlib.asynccontextmanager
+async def _watched(process: subprocess.Popen[bytes], threads: ThreadPoolExecutor) -> AsyncIterator[asyncio.Event]:
+    """An event that is set once the process has exited, while it is not yet reaped where the system allows."""
+    loop = asyncio.get_running_loop()
+    exited = asyncio.Event()
+    if not hasattr(os, "pidfd_open"):  # macOS
+        waiting = loop.run_in_executor(threads, process.wait)
+        waiting.add_done_callback(lambda _: exited.set())
+        yield exited
+        return
+    descriptor = os.pidfd_open(process.pid)
+    loop.add_reader(descriptor, exited.set)
+    try:
+        yield exited
+    finally:
+        loop.remove_reader(descriptor)
+        os.close(descriptor)
+
+
+async def _first(*events: asyncio.Event) -> None:
+    """Wait until one of them is set."""
+    waits = [asyncio.ensure_future(event.wait()) for event in events]
+    try:
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for wait in waits:
+            wait.cancel()
+        await asyncio.gather(*waits, return_exceptions=True)
+
+
+def _start(program: str, command: Command, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+    # A session of its own has no terminal to prompt on (H12), and its group can be killed as one (F12).
+    return subprocess.Popen(  # noqa: S603  an argument vector from the configuration, no shell
+        [program, *command.argv[1:]],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        env=environ,
+        cwd="/",
+        start_new_session=True,
+        bufsize=0,
+    )
+
+
+def _stop_unwanted(started: asyncio.Future[subprocess.Popen[bytes]]) -> None:
+    """Its caller left while it was being started (PY5)."""
+    if not started.cancelled() and started.exception() is None:
+        process = started.result()
+        _kill(process, signal.SIGKILL)
+        for pipe in (process.stdin, process.stdout, process.stderr):
+            if pipe is not None:
+                pipe.close()
+        process.wait()
+
+
+def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
+    if process.returncode is None:  # not reaped, so the id is still its own
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(process.pid, number)
+
+
+def _find(command: Command, path: str) -> str:
+    """The program's absolute path, once it may be run.
+
+    Raises:
+        Failed(helper_not_runnable)
+    """
+    wanted = command.argv[0]
+    found = shutil.which(wanted, path=path)
+    if found is None:
+        raise _not_runnable(wanted, "is not there or not executable", f"look at it: ls -l {wanted}")
+    program = Path(found).absolute()
+    if command.secure:
+        for place in (program.resolve(), *program.resolve().parents):
+            _check_owner(wanted, place)
+    return str(program)
+
+
+def _check_owner(wanted: str, place: Path) -> None:
+    """Whoever may replace the file, or a folder on the way to it, runs programs with our secrets (T29)."""
+    about = place.stat()
+    if about.st_uid not in {0, os.geteuid()}:
+        raise _not_runnable(
+            wanted, f"could be replaced by uid {about.st_uid}, the owner of {str(place)!r}", f"chown root {place}"
+        )
+    # In a sticky folder others can add files but not replace ours.
+    if about.st_mode & 0o022 and not (stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX):
+        raise _not_runnable(wanted, f"could be replaced by others: {str(place)!r} is writable", f"chmod go-w {place}")
+
+
+def _not_runnable(program: str, problem: str, hint: str) -> Failed:
+    return failed(Code.HELPER_NOT_RUNNABLE, f"helper {program!r} {problem}", hint)
