@@ -1,0 +1,247 @@
+"""Docker's and podman's configuration files: which entry answers for a registry, and what it holds.
+
+Source: token-exchange.md section 4.2 (DC-2, DC-5 to DC-13); containers-auth.json(5); docker/cli cli/config.
+"""
+
+import base64
+import binascii
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Literal
+
+import msgspec
+
+from credproxy.core.credential import IdentityToken, RegistryToken, Secret, Stored
+from credproxy.core.hub import HUB_KEY, is_hub
+from credproxy.core.stored import login, unreadable
+from credproxy.core.uri import canonical_authority
+
+
+class _Auth(msgspec.Struct, frozen=True):
+    auth: str = ""
+    username: str = ""
+    password: str = ""
+    identitytoken: str = ""
+    registrytoken: str = ""
+
+
+class _File(msgspec.Struct, frozen=True):
+    auths: dict[str, _Auth | None] | None = None
+    cred_helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
+    creds_store: str | None = msgspec.field(default=None, name="credsStore")
+
+
+class _StrictAuth(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    auth: str
+
+
+class _Inline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    auths: dict[str, _StrictAuth]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where one registry's credential lies in a file.
+
+    Attributes:
+        kind: ``auth`` for the file itself, ``helper`` for a program of its own, ``store`` for the common one.
+        key: as written in the file; for a program, the server URL to ask it about.
+        program: the ``<name>`` of ``docker-credential-<name>``.
+    """
+
+    kind: Literal["auth", "helper", "store"]
+    key: str
+    program: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """A file without its secrets: enough to choose an entry.
+
+    Attributes:
+        auths: canonical ``host[:port][/path]`` to the key as written.
+        empty: those keys whose entry holds nothing: "look in the store" (DC-12).
+        registry_tokens: those keys that hold a ``registrytoken``, which survives a helper (DC-5).
+        helpers: canonical authority to (key as written, program).
+        store: the common program, "" for none.
+    """
+
+    auths: dict[str, str] = field(default_factory=dict)
+    empty: frozenset[str] = frozenset()
+    registry_tokens: frozenset[str] = frozenset()
+    helpers: dict[str, tuple[str, str]] = field(default_factory=dict)
+    store: str = ""
+
+    def find(self, authority: str, repository: str | None) -> Entry | None:
+        """The entry for a repository of a registry; None where the file names neither.
+
+        Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
+        itself (DC-5, DC-8). A path-scoped key never answers for another path (DC-9).
+        """
+        canonical = _fold(authority)
+        for name in _hierarchy(canonical, repository):
+            if name in self.auths and self.auths[name] in self.registry_tokens:
+                return Entry("auth", self.auths[name])
+        helper = self.helpers.get(canonical)
+        if helper is not None:
+            return Entry("helper", *helper)
+        for name in _hierarchy(canonical, repository):
+            if name in self.auths:
+                return (
+                    Entry("store", HUB_KEY if is_hub(authority) else authority, self.store)
+                    if self.store
+                    else Entry("auth", self.auths[name])
+                )
+        return None
+
+    def authorities(self) -> Iterator[str]:
+        """Every registry that is named, canonical."""
+        yield from dict.fromkeys([*(name.partition("/")[0] for name in self.auths), *self.helpers])
+
+
+def parse_index(content: bytes, where: str) -> Index:
+    """Read a file, keeping no secret.
+
+    Raises:
+        Failed(credential_unreadable): not the JSON of a docker configuration. An empty file is an empty one (DC-4).
+    """
+    file = _decode(content, where)
+    auths: dict[str, str] = {}
+    for key in file.auths or {}:
+        name = _canonical(key)
+        # Two spellings of one registry: the plain one is what podman and newer dockers write, so it wins.
+        if name is not None and (name not in auths or key == name):
+            auths[name] = key
+    filled = {key: auth for key, auth in (file.auths or {}).items() if auth is not None and auth != _Auth()}
+    helpers = {}
+    for key, program in (file.cred_helpers or {}).items():
+        name = _canonical(key)
+        if name is not None and program:
+            helpers[name] = (key, program)
+    return Index(
+        auths,
+        frozenset(key for key in file.auths or {} if key not in filled),
+        frozenset(key for key, auth in filled.items() if auth.registrytoken),
+        helpers,
+        file.creds_store or "",
+    )
+
+
+def parse_inline(content: bytes) -> Index | None:
+    """Read ``DOCKER_AUTH_CONFIG``: ``auths`` with ``auth`` and nothing else; None for anything else (DC-2)."""
+    try:
+        inline = msgspec.json.decode(content, type=_Inline)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    names = ((_canonical(key), key) for key in inline.auths)
+    return Index({name: key for name, key in names if name is not None})
+
+
+def read_entry(content: bytes, key: str, where: str) -> Stored | None:
+    """Give what an entry of the file holds; None for an empty one (DC-11, DC-12).
+
+    Raises:
+        Failed(credential_unreadable): the entry cannot be used; the message names file and key.
+    """
+    auth = (_decode(content, where).auths or {}).get(key)
+    if auth is None or auth == _Auth():
+        return None
+    place = f"the entry {key!r} of {where}"
+    if auth.registrytoken:
+        return RegistryToken(Secret(auth.registrytoken))
+    pair = _pair(auth, place)
+    if auth.identitytoken:
+        if pair is None or not pair[1]:
+            return IdentityToken(Secret(auth.identitytoken), pair[0] if pair else "")
+        return IdentityToken(Secret(auth.identitytoken), pair[0], Secret(pair[1]))
+    if pair is None:
+        raise unreadable(place, "has a password without a user name")
+    return login(*pair, place)
+
+
+def from_helper(output: bytes, program: str) -> Stored:
+    """Give what ``docker-credential-<program> get`` printed (DC-14, DC-15).
+
+    Raises:
+        Failed(credential_unreadable): no JSON object with ``Username`` and ``Secret``.
+    """
+    place = f"the answer of 'docker-credential-{program}'"
+    try:
+        found = msgspec.json.decode(output, type=_HelperAnswer)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise unreadable(
+            place, "is not the JSON of the docker helper protocol", f"run it: docker-credential-{program} get"
+        ) from None
+    if not found.secret:
+        raise unreadable(place, "holds an empty secret")
+    return login(found.username, found.secret, place)
+
+
+class _HelperAnswer(msgspec.Struct, frozen=True):
+    username: str = msgspec.field(name="Username")
+    secret: str = msgspec.field(name="Secret")
+
+
+def listed(output: bytes) -> frozenset[str] | None:
+    """Give the canonical authorities that ``docker-credential-<program> list`` printed; None if it is no such list."""
+    try:
+        found = msgspec.json.decode(output, type=dict[str, str])
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return frozenset(name for name in map(_canonical, found) if name is not None)
+
+
+def fold(authority: str) -> str:
+    """Give the one name under which all spellings of Docker Hub are kept (SC-11)."""
+    return _fold(authority)
+
+
+def _pair(auth: _Auth, place: str) -> tuple[str, str] | None:
+    """User and password; ``auth`` wins over the plain fields (DC-11)."""
+    if not auth.auth:
+        return (auth.username, auth.password) if auth.username else None
+    try:
+        # Unpadded base64 is common; a surplus of padding is ignored by the decoder.
+        text = base64.b64decode(auth.auth + "==", validate=False).decode()
+    except (binascii.Error, UnicodeDecodeError):
+        raise unreadable(place, "has an 'auth' that is not base64 of UTF-8") from None
+    username, colon, password = text.partition(":")
+    if not colon:
+        raise unreadable(place, "has an 'auth' without ':' between user name and password")
+    if not username:
+        raise unreadable(place, "has an 'auth' with an empty user name")
+    return username, password.strip("\0")
+
+
+def _decode(content: bytes, where: str) -> _File:
+    if not content.strip():
+        return _File()
+    try:
+        return msgspec.json.decode(content, type=_File)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        # msgspec's text may quote the content; where it broke is enough to find it.
+        raise unreadable(where, "is not the JSON of a docker configuration", "check it: python3 -m json.tool") from None
+
+
+def _canonical(key: str) -> str | None:
+    """``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None for what names no registry."""
+    scheme, _, rest = key.rpartition("://")
+    host, _, path = rest.partition("/")
+    authority = canonical_authority(host, "http" if scheme == "http" else "https")
+    if authority is None:
+        return None
+    path = path.strip("/")
+    if scheme or path in {"v1", "v2", ""}:
+        path = "" if path in {"v1", "v2", ""} else path
+    return _fold(authority) + (f"/{path}" if path else "")
+
+
+def _fold(authority: str) -> str:
+    return "docker.io" if is_hub(authority) else authority
+
+
+def _hierarchy(authority: str, repository: str | None) -> Iterator[str]:
+    """``host/a/b``, ``host/a``, ``host``: whole segments only (DC-8)."""
+    parts = repository.split("/") if repository else []
+    for count in range(len(parts), -1, -1):
+        yield "/".join([authority, *parts[:count]])

@@ -1,0 +1,51 @@
+"""From the text that a source holds to a stored credential."""
+
+import re
+
+from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+
+
+TOKEN_USER = "<token>"  # noqa: S105  docker's own word for "the secret is an identity token"
+"""Source: docker/cli cli/config/credentials/native_store.go (DC-15)."""
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def from_text(text: str, username: str | None, where: str) -> Stored:
+    """Give a login with ``username``, an identity token for ``<token>``, else a plain secret.
+
+    Args:
+        username: the login's, or None.
+        text: one trailing newline is taken off, as editors and programs add it.
+        where: names the source in a message, such as ``the variable 'X'``.
+
+    Raises:
+        Failed(credential_unreadable): empty, or with control characters, which no header or form may carry.
+    """
+    value = text.removesuffix("\n").removesuffix("\r")
+    if not value:
+        raise unreadable(where, "is empty")
+    if _CONTROL.search(value):
+        raise unreadable(where, "holds more than one line, or control characters")
+    if username is None:
+        return PlainSecret(Secret(value))
+    return login(username, value, where)
+
+
+def login(username: str, password: str, where: str) -> UserPassword | IdentityToken:
+    """Give the login, or the identity token that docker stores under the user name ``<token>``.
+
+    Raises:
+        Failed(credential_unreadable): a user name that Basic cannot carry (RFC 7617, TX-4).
+    """
+    if username == TOKEN_USER:
+        return IdentityToken(Secret(password))
+    if not username or ":" in username or _CONTROL.search(username):
+        raise unreadable(where, "has a user name that is empty or holds ':' or control characters")
+    return UserPassword(username, Secret(password))
+
+
+def unreadable(where: str, problem: str, hint: str = "") -> Failed:
+    """Name a stored credential that was found but is broken."""
+    return failed(Code.CREDENTIAL_UNREADABLE, f"{where} {problem}", hint)

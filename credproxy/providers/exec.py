@@ -1,0 +1,105 @@
+"""``provider = "exec"``: any Bazel credential helper, started once per URI and lifetime instead of once per request."""
+
+import hashlib
+from pathlib import PurePath
+
+import msgspec
+
+from credproxy.core.credential import Grant, Lifetime, Stored
+from credproxy.core.errors import Code, failed
+from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
+from credproxy.core.lifetime import LONGEST
+from credproxy.core.settings import ExecHost
+from credproxy.core.target import Form, Question, Target
+from credproxy.core.uri import canonical_uri
+from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
+
+
+_EMPTY_KEEP = 60.0
+"""Seconds that a helper's "no credential" is kept: a login is seen within a minute."""
+
+
+class ExecProvider:
+    """Asks another helper as Bazel would: argv ``get``, one JSON object in, headers out. Source: ports.Provider.
+
+    With ``cache_key = "host"`` the helper is asked about the first question's URI, and its answer is taken for every
+    URI of that host.
+    """
+
+    def __init__(self, settings: ExecHost, *, processes: Processes, clock: Clock) -> None:
+        self._settings = settings
+        self._processes = processes
+        self._clock = clock
+        self._name = PurePath(settings.command[0]).name
+
+    async def plan(self, question: Question) -> Plan | None:
+        """Every URI of the rule is the helper's to answer."""
+        target = question.target
+        uri = target.authority if target.form is Form.HOST else canonical_uri(target)
+        # The URI may be presigned, and a key is shown and kept: its digest tells two apart as well (SEC-17).
+        what = target.authority if self._settings.cache_key == "host" else hashlib.sha256(uri.encode()).hexdigest()
+
+        async def run(terms: Terms) -> Grant:
+            del terms
+            return await self._ask(uri, target)
+
+        return Plan(
+            key=("exec", self._settings.match, self._settings.command, what),
+            subject=f"helper {self._name!r}",
+            upstream=f"program:{self._settings.command[0]}",
+            run=run,
+            timeout=self._settings.timeout + 5.0,  # stopping it takes a moment, and its own message is the better one
+            detail={
+                "provider": "exec",
+                "command": " ".join(self._settings.command),
+                "cache_key": self._settings.cache_key,
+            },
+        )
+
+    async def stored(self, target: Target) -> Stored | None:
+        """A helper gives headers, not logins."""
+        del target
+        return None  # noqa: RET501  mypy wants it said
+
+    def forget(self) -> None:
+        """Nothing is remembered here."""
+
+    async def _ask(self, uri: str, target: Target) -> Grant:
+        since = self._clock.boot()
+        done = await self._processes.run(
+            Command(
+                (*self._settings.command, "get"),
+                stdin=msgspec.json.encode({"uri": uri}),
+                timeout=self._settings.timeout,
+                env=self._settings.env,
+                concurrency=self._settings.concurrency,
+            )
+        )
+        return self._grant(self._answer(done, target), since)
+
+    def _answer(self, done: Completed, target: Target) -> HelperAnswer:
+        by_hand = f'run it by hand: echo \'{{"uri": "{target.origin}"}}\' | {self._settings.command[0]} get'
+        said = f"; it said: {done.complaint[-600:]}" if done.complaint else ""
+        if done.status != 0:
+            how = f"ended with status {done.status}" if done.status > 0 else f"was killed by signal {-done.status}"
+            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} {how}{said}", by_hand)
+        try:
+            return parse_helper_answer(done.stdout)
+        except HelperAnswerError as error:
+            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} failed: {error}{said}", by_hand) from None
+
+    def _grant(self, answer: HelperAnswer, since: float) -> Grant:
+        if not answer.headers:
+            return Grant((), Lifetime(since=since, keep=_EMPTY_KEEP), note="the helper has no credential")
+        if answer.expires is None:
+            return Grant(answer.headers, Lifetime(since=since, keep=self._settings.keep))
+        left = answer.expires - self._clock.wall()
+        if left <= 0:
+            raise failed(
+                Code.EXPIRED_ON_ARRIVAL,
+                f"helper {self._name!r} gave a credential that had expired already",
+                "log in again where the helper gets it from, and check this machine's clock",
+            )
+        # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
+        until = self._clock.boot() + min(left, LONGEST)
+        return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires))

@@ -1,0 +1,22 @@
+"""``provider = "none"``: always ``{}``, whatever a wider rule or a login says."""
+
+from credproxy.core.credential import Stored
+from credproxy.core.target import Question, Target
+from credproxy.ports import Plan
+
+
+class NoneProvider:
+    """Has no credential. Source: ports.Provider."""
+
+    async def plan(self, question: Question) -> Plan | None:
+        """No plan: the answer is ``{}``."""
+        del question
+        return None  # noqa: RET501  mypy wants it said
+
+    async def stored(self, target: Target) -> Stored | None:
+        """Nothing is stored."""
+        del target
+        return None  # noqa: RET501  mypy wants it said
+
+    def forget(self) -> None:
+        """Nothing is remembered."""

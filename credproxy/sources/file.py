@@ -1,0 +1,45 @@
+"""A secret in a file of its own."""
+
+from credproxy.core.credential import Identity, Stored
+from credproxy.core.errors import Failed
+from credproxy.core.settings import FileSource
+from credproxy.core.stored import from_text, unreadable
+from credproxy.core.target import Target
+from credproxy.ports import Files
+
+
+class File:
+    """The content of one file, read for each exchange and not kept. Source: ports.Source."""
+
+    def __init__(self, settings: FileSource, files: Files) -> None:
+        self._settings = settings
+        self._files = files
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the file and its version, so that a rewritten one is another credential."""
+        del target, repository
+        path = self._settings.path
+        version = await self._files.version(path)
+        if version is None:
+            raise self._missing()
+        return Identity("file", path, version)
+
+    async def read(self, identity: Identity, target: Target) -> Stored | None:
+        """Give its content. Raises Failed(credential_unreadable)."""
+        del identity, target
+        path = self._settings.path
+        content = await self._files.read(path)
+        if content is None:
+            raise self._missing()
+        try:
+            text = content.decode()
+        except UnicodeDecodeError:
+            raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
+        return from_text(text, self._settings.username, f"the file {path!r}")
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+    def _missing(self) -> Failed:
+        path = self._settings.path
+        return unreadable(f"the file {path!r}", "is not there", f"write the secret to {path}, mode 0600")
