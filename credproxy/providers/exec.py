@@ -59,7 +59,7 @@ class ExecProvider:
     async def stored(self, target: Target) -> Stored | None:
         """A helper gives headers, not logins."""
         del target
-        return None  # noqa: RET501  mypy wants it said
+        return None
 
     def forget(self) -> None:
         """Nothing is remembered here."""

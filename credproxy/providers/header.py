@@ -55,7 +55,7 @@ class HeaderProvider:
     async def stored(self, target: Target) -> Stored | None:
         """An API key is no login for a docker client."""
         del target
-        return None  # noqa: RET501  mypy wants it said
+        return None
 
     def forget(self) -> None:
         """Let the source look again."""

@@ -11,12 +11,12 @@ class NoneProvider:
     async def plan(self, question: Question) -> Plan | None:
         """No plan: the answer is ``{}``."""
         del question
-        return None  # noqa: RET501  mypy wants it said
+        return None
 
     async def stored(self, target: Target) -> Stored | None:
         """Nothing is stored."""
         del target
-        return None  # noqa: RET501  mypy wants it said
+        return None
 
     def forget(self) -> None:
         """Nothing is remembered."""

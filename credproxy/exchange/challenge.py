@@ -1,0 +1,137 @@
+"""``WWW-Authenticate``: what a registry asks for.
+
+RFC 9110, section 11::
+
+    WWW-Authenticate = #challenge
+    challenge        = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
+    auth-param       = token BWS "=" BWS ( token / quoted-string )
+
+Read more widely, because registries write more widely: tabs and spaces anywhere around ``=`` and ``,``; an unquoted
+value ends at a comma or white space, whatever it holds (CH-6); an empty value is an absent parameter (CH-7).
+Read more strictly where a lenient reader can be lied to: a parameter that occurs twice, or a control character in a
+value, poisons its challenge (CH-8, CH-9). Nothing here raises; what is wrong is a mark on the value.
+
+Source: token-exchange.md CH-1 to CH-14.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+
+LINES = 16
+LINE_LENGTH = 8 * 1024
+CHALLENGES = 16
+"""More of any than a registry sends; what lies beyond is not read (CH-1)."""
+
+_SEPARATORS = re.compile(r"[ \t,]*")
+_SPACE = re.compile(r"[ \t]*")
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
+_EQUALS = re.compile(r"[ \t]*=[ \t]*")
+_QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
+_UNQUOTED = re.compile(r"[^ \t,]*")
+_ESCAPE = re.compile(r"\\(.)", re.DOTALL)
+_CONTROL = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
+
+
+@dataclass(slots=True)
+class Challenge:
+    """One challenge.
+
+    Attributes:
+        scheme: lower case.
+        parameters: names in lower case, values unquoted; empty values are left out.
+        malformed: its tail could not be read; what came before it is there (CH-10).
+        poisoned: never to be used (CH-8, CH-9).
+    """
+
+    scheme: str
+    parameters: dict[str, str] = field(default_factory=dict)
+    malformed: bool = False
+    poisoned: bool = False
+
+
+def parse_challenges(lines: Sequence[str]) -> tuple[Challenge, ...]:
+    """Read every field line on its own, so that a bad one cannot spoil a good one.
+
+    Args:
+        lines: the values of all ``WWW-Authenticate`` lines, in order.
+
+    Returns:
+        Challenges in the order sent, at most CHALLENGES.
+    """
+    found: list[Challenge] = []
+    for line in lines[:LINES]:
+        if len(line) <= LINE_LENGTH:
+            found += _parse_line(line)
+    return tuple(found[:CHALLENGES])
+
+
+def _parse_line(line: str) -> list[Challenge]:
+    found: list[Challenge] = []
+    seen: set[str] = set()
+    at = _end(_SEPARATORS, line, 0)
+    while at < len(line):
+        name = _TOKEN.match(line, at)
+        if name is None:
+            _mark(found)
+            break
+        equals = _EQUALS.match(line, name.end())
+        if equals is None:
+            seen = set()
+            found.append(Challenge(name[0].lower()))
+            at = _after_scheme(line, name.end())
+            continue
+        at, value = _value(line, equals.end())
+        if value is None:
+            _mark(found)
+            break
+        if found:  # else a line that begins with name=value and no scheme (CH-12)
+            _keep(found[-1], seen, name[0].lower(), value)
+        following = _end(_SPACE, line, at)
+        if following < len(line) and line[following] != ",":
+            _mark(found)
+            break
+        at = _end(_SEPARATORS, line, following)
+    return found
+
+
+def _after_scheme(line: str, at: int) -> int:
+    token68 = _TOKEN68.match(line, at)
+    return _end(_SEPARATORS, line, token68.end() if token68 is not None and "=" not in _inner(token68[0]) else at)
+
+
+def _inner(token68: str) -> str:
+    """The credentials without their padding: ``a=b`` is a parameter, ``YII=`` is not (CH-11)."""
+    return token68.strip().rstrip("=")
+
+
+def _value(line: str, at: int) -> tuple[int, str | None]:
+    if line[at : at + 1] != '"':
+        found = _UNQUOTED.match(line, at)
+        assert found is not None
+        return found.end(), found[0]
+    quoted = _QUOTED.match(line, at)
+    if quoted is None:
+        return at, None
+    # The octet behind a backslash stands for itself; a string-literal unescaper would refuse "\l" (CH-5).
+    return quoted.end(), _ESCAPE.sub(r"\1", quoted[1])
+
+
+def _keep(challenge: Challenge, seen: set[str], name: str, value: str) -> None:
+    if name in seen or _CONTROL.search(value):
+        challenge.poisoned = True
+    seen.add(name)
+    if value and name not in challenge.parameters:
+        challenge.parameters[name] = value
+
+
+def _mark(found: list[Challenge]) -> None:
+    if found:
+        found[-1].malformed = True
+
+
+def _end(pattern: re.Pattern[str], line: str, at: int) -> int:
+    found = pattern.match(line, at)
+    return at if found is None else found.end()

@@ -1,0 +1,188 @@
+"""What a registry asks for: one ping without credentials, and a choice among its challenges.
+
+Source: token-exchange.md TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs/content/spec/api.md.
+"""
+
+from collections.abc import Collection, Generator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+from credproxy import __version__
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.http import Dial, Request, Response
+from credproxy.core.target import Target
+from credproxy.exchange.challenge import Challenge, parse_challenges
+from credproxy.exchange.realm import check_realm
+from credproxy.exchange.statuses import transient
+
+
+USER_AGENT = f"credproxy/{__version__}"
+
+_ANYWHERE_GLOBAL = Dial()
+
+
+class Asks(Enum):
+    """What a registry wants to see."""
+
+    NOTHING = "nothing"
+    BASIC = "basic"
+    BEARER = "bearer"
+
+
+@dataclass(frozen=True, slots=True)
+class Registry:
+    """Who is asked, and what the configuration says of it.
+
+    Attributes:
+        target: scheme and authority.
+        prefix: path in front of ``/v2/``, or "".
+        dial: where it may be reached.
+        realm: a static realm, or None to take the challenge's (CH-17); an operator's word needs no pair.
+        service: likewise.
+        realm_hosts: authorities that may be its token server.
+    """
+
+    target: Target
+    prefix: str = ""
+    dial: Dial = _ANYWHERE_GLOBAL
+    realm: str | None = None
+    service: str | None = None
+    realm_hosts: Collection[str] = ()
+
+    @property
+    def name(self) -> str:
+        """For messages."""
+        return f"registry {self.target.authority!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a registry asks for.
+
+    Attributes:
+        asks: see Asks.
+        realm: raw URL of the token endpoint; "" unless Bearer.
+        authority: the token endpoint's host, canonical; "" unless Bearer.
+        service: "" where the challenge names none: it is never invented (CH-13).
+        dial: where the token endpoint may be reached.
+    """
+
+    asks: Asks
+    realm: str = ""
+    authority: str = ""
+    service: str = ""
+    dial: Dial = _ANYWHERE_GLOBAL
+
+
+def discover(registry: Registry, second_look: str | None) -> Generator[Request, Response, Found]:
+    """Ping, and choose.
+
+    Args:
+        registry: who is asked.
+        second_look: a repository whose tags are asked for where the ping says 200, since Artifactory's anonymous ping
+            hides that it wants a login (TX-3); None where there is no credential to be hidden from.
+
+    Raises:
+        Failed: no_challenge, unsupported_scheme, poisoned_challenge, realm_refused, downgrade, redirect_refused,
+            rate_limited, upstream_unavailable.
+    """
+    response = yield _ask(registry, "/v2/")
+    if response.status == 200 and second_look is not None:  # noqa: PLR2004
+        response = yield _ask(registry, f"/v2/{second_look}/tags/list?n=1")
+    if response.status == 200:  # noqa: PLR2004
+        return Found(Asks.NOTHING)
+    if response.status == 401:  # noqa: PLR2004
+        return choose(registry, parse_challenges(response.all("WWW-Authenticate")), response.peer)
+    raise _odd(registry, response)
+
+
+def choose(registry: Registry, challenges: Sequence[Challenge], peer: str = "") -> Found:
+    """Bearer with a trusted realm before all else; Basic only where no Bearer was offered at all (CH-16, P-4).
+
+    ``peer`` is the address at which the registry was reached; its token server may be there, too (SEC-4).
+    """
+    bearers = [challenge for challenge in challenges if challenge.scheme == "bearer"]
+    usable = [challenge for challenge in bearers if not challenge.poisoned and "realm" in challenge.parameters]
+    if registry.realm is not None:
+        service = next((challenge.parameters.get("service", "") for challenge in usable), "")
+        return _bearer(registry, registry.realm, service, peer, trusted=True)
+    refusals: list[Failure] = []
+    for challenge in sorted(usable, key=lambda challenge: challenge.malformed):
+        try:
+            return _bearer(registry, challenge.parameters["realm"], challenge.parameters.get("service", ""), peer)
+        except Failed as error:
+            refusals.append(error.failure)
+    if refusals:
+        raise Failed(refusals[0])
+    if any(challenge.poisoned for challenge in bearers):
+        raise failed(
+            Code.POISONED_CHALLENGE,
+            f"{registry.name} sent a challenge that names a parameter twice or holds control characters",
+            "nothing was sent to it; somebody may stand between you and the registry",
+        )
+    return _without_bearer(registry, challenges)
+
+
+def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Found:
+    schemes = [challenge.scheme for challenge in challenges if not challenge.poisoned]
+    if "basic" in schemes and "bearer" not in schemes:
+        return Found(Asks.BASIC)
+    if "bearer" in schemes or not schemes:
+        raise failed(
+            Code.NO_CHALLENGE,
+            f"{registry.name} wants a login but does not say where to take it",
+            'name its token server in the [[host]]: realm = "https://..."',
+        )
+    raise failed(
+        Code.UNSUPPORTED_SCHEME,
+        f"{registry.name} asks for {', '.join(sorted(set(schemes)))}; credproxy knows Bearer and Basic",
+        "use another login method of this registry",
+    )
+
+
+def _bearer(registry: Registry, realm: str, service: str, peer: str, *, trusted: bool = False) -> Found:
+    found = check_realm(realm, registry.target, {*registry.realm_hosts, *((_authority(realm),) if trusted else ())})
+    same_host = found.host == registry.target.host
+    dial = (
+        registry.dial
+        if same_host
+        else Dial(
+            networks=registry.dial.networks,
+            addresses=(peer,) if peer else (),
+            ca_bundle=registry.dial.ca_bundle,  # more anchors, never fewer checks (SEC-R 9)
+            proxy=registry.dial.proxy,
+        )
+    )
+    return Found(Asks.BEARER, realm, found.authority, registry.service or service, dial)
+
+
+def _authority(realm: str) -> str:
+    return realm.partition("://")[2].partition("/")[0].partition("?")[0].lower()
+
+
+def _ask(registry: Registry, path: str) -> Request:
+    # No Authorization: Harbor answers Basic to whatever carries one, nvcr.io another realm (P-2).
+    return Request(
+        "GET",
+        f"{registry.target.origin}{registry.prefix}{path}",
+        headers=(("User-Agent", USER_AGENT),),
+        dial=registry.dial,
+        subject=registry.name,
+    )
+
+
+def _odd(registry: Registry, response: Response) -> Failed:
+    passing = transient(response, registry.name)
+    if passing is not None:
+        return passing
+    if 300 <= response.status < 400:  # noqa: PLR2004
+        return failed(
+            Code.REDIRECT_REFUSED,
+            f"{registry.name} redirects, and credentials do not follow redirects",
+            "name the host that it redirects to in your build instead",
+        )
+    return failed(
+        Code.NO_CHALLENGE,
+        f"{registry.name} answered {response.status} where a registry says what login it wants",
+        "check that the host is a registry",
+    )

@@ -1,0 +1,214 @@
+"""The token request: from a stored credential and scopes to a registry's Bearer token.
+
+Two forms. GET with Basic, which every token server has, and POST for identity tokens, which Quay, Harbor and GitLab
+refuse; where the POST is refused for what it is, and a login is known as well, the GET follows (TX-9). Never an
+anonymous GET in its place: that turns a private pull into "not found".
+
+Source: token-exchange.md section 2.1; distribution docs/content/spec/auth/{token,oauth}.md.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from typing import Literal
+from urllib.parse import quote, quote_plus, unquote_plus
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Request, Response
+from credproxy.exchange.discovery import USER_AGENT, Found
+from credproxy.exchange.scope import without_push, without_unknown
+from credproxy.exchange.statuses import transient
+from credproxy.exchange.token_answer import Token, parse_token
+
+
+NULL_GUID = "00000000-0000-0000-0000-000000000000"
+"""The user name under which ACR takes a refresh token as a password."""
+
+_OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
+_FALLS_BACK = frozenset({400, 401, 404, 405, 501})
+_OK = 200
+
+Method = Literal["GET", "POST"]
+Exchange = Generator[Request, Response, "Obtained"]
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What is to be obtained, and with what.
+
+    Attributes:
+        found: the token endpoint.
+        scopes: canonical, the primary one first.
+        credential: None for an anonymous token.
+        credential_name: which stored credential it is, for messages.
+        registry: authority, for messages.
+        method: fixed by the configuration, or what worked last time; None to choose by credential.
+        password_grant: whether a password may be sent by POST.
+        account: whether the user name goes into the query, where logs see it (TX-4).
+        trust_jwt_exp: see TX-16.
+    """
+
+    found: Found
+    scopes: tuple[str, ...]
+    credential: UserPassword | IdentityToken | None
+    credential_name: str
+    registry: str
+    method: Method | None = None
+    password_grant: bool = False
+    account: bool = False
+    trust_jwt_exp: bool = False
+
+    @property
+    def subject(self) -> str:
+        """For messages."""
+        return f"token server {self.found.authority!r}"
+
+
+@dataclass(frozen=True, slots=True)
+class Obtained:
+    """A token and the method that gave it."""
+
+    token: Token
+    method: Method
+
+
+def obtain(order: Order) -> Exchange:
+    """Run the exchange.
+
+    Raises:
+        Failed: bad_credentials, denied, no_challenge (no such endpoint), redirect_refused, bad_token, rate_limited,
+            upstream_unavailable.
+    """
+    login = _login(order.credential)
+    if _posts(order, login):
+        response = yield _post(order)
+        if response.status == _OK:
+            return Obtained(_token(order, response), "POST")
+        if login is None or response.status not in _FALLS_BACK:
+            raise _refused(order, response)
+    return (yield from _by_get(order, login))
+
+
+def _posts(order: Order, login: UserPassword | None) -> bool:
+    match order.credential:
+        case IdentityToken():
+            # GET can stand in only where a login is known; what worked last time is tried first (TX-9).
+            return order.method != "GET" or login is None
+        case UserPassword():
+            return order.method == "POST" and order.password_grant
+        case None:
+            return False
+
+
+def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | None:
+    match credential:
+        case IdentityToken(_, username, Secret() as password) if username:
+            return UserPassword(username, password)
+        case IdentityToken(token, username) if username == NULL_GUID:
+            return UserPassword(username, token)
+        case UserPassword():
+            return credential
+        case _:
+            return None
+
+
+def _by_get(order: Order, login: UserPassword | None) -> Exchange:
+    response = yield _get(order, login)
+    again = order.scopes
+    # Scopes that the server will not give to anybody must not cost the ones that it will (TX-10).
+    if response.status == 403:  # noqa: PLR2004
+        again = without_push(order.scopes)
+    elif response.status == 400:  # noqa: PLR2004
+        again = without_unknown(order.scopes)
+    if again != order.scopes and again:
+        response = yield _get(replace(order, scopes=again), login)
+    if response.status != _OK:
+        raise _refused(order, response)
+    return Obtained(_token(order, response), "GET")
+
+
+def _get(order: Order, login: UserPassword | None) -> Request:
+    authorization: tuple[tuple[str, str | Secret], ...] = () if login is None else (("Authorization", basic(login)),)
+    return Request(
+        "GET",
+        _url(order, login),
+        headers=(*authorization, ("Accept", "application/json"), ("User-Agent", USER_AGENT)),
+        dial=order.found.dial,
+        subject=order.subject,
+    )
+
+
+def _url(order: Order, login: UserPassword | None) -> str:
+    """The realm with our parameters in place of any of the same name (CH-14); one ``scope`` each (TX-4)."""
+    base, _, query = order.found.realm.partition("?")
+    kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in _OURS]
+    ours = [("service", order.found.service)] if order.found.service else []
+    ours += [("scope", scope) for scope in order.scopes]
+    if order.account and login is not None:
+        ours.append(("account", login.username))
+    parts = [*kept, *(f"{name}={quote(value, safe=':/,')}" for name, value in ours)]
+    return base + ("?" + "&".join(parts) if parts else "")
+
+
+def _post(order: Order) -> Request:
+    form: list[tuple[str, str]]
+    match order.credential:
+        case IdentityToken(token):
+            form = [("grant_type", "refresh_token"), ("refresh_token", token.reveal())]
+        case UserPassword(username, password):
+            form = [("grant_type", "password"), ("username", username), ("password", password.reveal())]
+        case None:
+            form = []
+    if order.found.service:
+        form.append(("service", order.found.service))
+    form.append(("client_id", "credproxy"))
+    if order.scopes:
+        form.append(("scope", " ".join(order.scopes)))
+    return Request(
+        "POST",
+        order.found.realm,
+        headers=(
+            ("Content-Type", "application/x-www-form-urlencoded"),
+            ("Accept", "application/json"),
+            ("User-Agent", USER_AGENT),
+        ),
+        body=Secret("&".join(f"{name}={quote_plus(value)}" for name, value in form)),
+        repeatable=not isinstance(order.credential, IdentityToken),
+        dial=order.found.dial,
+        subject=order.subject,
+    )
+
+
+def _token(order: Order, response: Response) -> Token:
+    return parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp)
+
+
+def _refused(order: Order, response: Response) -> Failed:
+    """Say whose login was refused, and never with what words the server did it (SEC-6)."""
+    passing = transient(response, order.subject)
+    if passing is not None:
+        return passing
+    status = response.status
+    login_again = f"docker login {order.registry}, or mend the stored credential; then run the build again"
+    if status == 401:  # noqa: PLR2004
+        return failed(
+            Code.BAD_CREDENTIALS, f"{order.subject} refused the login from {order.credential_name}", login_again
+        )
+    if 300 <= status < 400:  # noqa: PLR2004
+        return failed(
+            Code.REDIRECT_REFUSED,
+            f"{order.subject} redirects, and logins do not follow redirects",
+            f'name the right token server: realm = "https://..." in the [[host]] of {order.registry!r}',
+        )
+    if status in {404, 405, 501}:
+        return failed(
+            Code.NO_CHALLENGE,
+            f"{order.subject} answered {status}: it takes no such login as {order.credential_name} holds",
+            f"store a user name and password for it: docker login {order.registry}",
+        )
+    return failed(
+        Code.DENIED,
+        f"{order.subject} answered {status} to the login from {order.credential_name} for {' '.join(order.scopes)}",
+        f"check what this login may do; {login_again}",
+    )

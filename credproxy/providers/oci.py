@@ -1,0 +1,301 @@
+"""``provider = "oci"``: registries of the OCI distribution protocol, their token exchange included.
+
+The plan is made from the URI, the configuration and the name of the stored credential; the exchange happens inside the
+flight that needs it. What a registry taught us (its challenge, which method its token server takes, a rotated refresh
+token) is kept here, in memory, and dropped with ``forget``.
+
+Source: token-exchange.md sections 2.1, 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
+"""
+
+from collections.abc import Awaitable, Callable, Hashable
+from dataclasses import dataclass
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import (
+    Grant,
+    Identity,
+    IdentityToken,
+    Lifetime,
+    RegistryToken,
+    Secret,
+    Stored,
+    UserPassword,
+)
+from credproxy.core.endpoint import Endpoint, Kind, classify
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.globs import most_specific
+from credproxy.core.http import Dial
+from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.stored import unreadable
+from credproxy.core.target import Form, Question, Target
+from credproxy.exchange.discovery import Asks, Found, Registry, discover
+from credproxy.exchange.registry_token import Method, Order, obtain
+from credproxy.exchange.scope import canonical, repository_scope
+from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
+
+
+CHALLENGE_KEEP = 3600.0
+"""Seconds that a registry's challenge is believed (TX-1)."""
+
+STATIC_KEEP = 300.0
+"""Seconds that an answer without expiry is served from memory; a changed login is another key and seen at once."""
+
+_ANONYMOUS = Identity("anonymous", "")
+_PULL = ("pull",)
+_UPLOAD = ("pull", "push")
+
+
+@dataclass(slots=True)
+class _Learned:
+    """What a registry asks for, until when that is believed, and the method its token server takes."""
+
+    found: Found
+    until: float
+    method: Method | None = None
+
+
+class OciProvider:
+    """Answers for the registries of one host rule. Source: ports.Provider.
+
+    Args:
+        settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
+        exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-R 8).
+        source: where its logins are.
+    """
+
+    def __init__(self, settings: OciHost, *, exact: bool, source: Source, http: HttpClient, clock: Clock) -> None:
+        self._settings = settings
+        self._source = source
+        self._http = http
+        self._clock = clock
+        self._dial = Dial(
+            networks=settings.allow_private,
+            own=exact,
+            ca_bundle=settings.ca_bundle,
+            tls_verify=settings.tls_verify,
+            proxy=settings.proxy,
+        )
+        self._learned: dict[str, _Learned] = {}
+        self._rotated: dict[tuple[str, str, Identity], Secret] = {}
+
+    async def plan(self, question: Question) -> Plan | None:
+        """Decide by kind of URI; None for kinds that get no credential, and without a credential to give.
+
+        Raises:
+            Failed(policy_denied): a mount from a repository that ``actions`` does not let be pulled (TX-22).
+            Failed(credential_unreadable): the source that would have the login is broken.
+        """
+        target = question.target
+        if target.form is Form.LITERAL:
+            return None
+        if target.form is Form.HOST:
+            return await self._plan_bare(target)
+        endpoint = classify(target.path, target.query, self._settings.path_prefix)
+        scopes = self._scopes(endpoint)
+        if not scopes:
+            return None
+        return await self._plan_scopes(target, endpoint.repository, scopes, endpoint.kind.name.lower())
+
+    async def stored(self, target: Target) -> Stored | None:
+        """Give the login itself; a registry token is none."""
+        identity = await self._source.locate(target, None)
+        stored = None if identity is None else await self._source.read(identity, target)
+        return None if isinstance(stored, RegistryToken) else stored
+
+    def forget(self) -> None:
+        """Ping again, choose methods again, look at the source again."""
+        self._learned.clear()
+        self._source.forget()
+
+    async def _plan_bare(self, target: Target) -> Plan | None:
+        """Which of SC-18's answers a question without a repository gets; a scope-less token would be useless."""
+        bare = self._settings.bare_host
+        if isinstance(bare, BareHost):
+            if self._settings.single_scope:
+                return None
+            return await self._plan_scopes(target, None, canonical(bare.scopes), "bare host", bare.min_lifetime)
+        if bare == "none":
+            return None
+        identity = await self._source.locate(target, None)
+        if identity is None:
+            return None
+
+        async def run(terms: Terms) -> Grant:
+            del terms
+            stored = await self._source.read(identity, target)
+            if isinstance(stored, UserPassword):
+                return self._basic(stored)
+            return self._empty("the stored credential is no user name and password")
+
+        return self._plan(
+            target, ("login",), identity, run, {"kind": "bare host", "answer": "Basic, for the client's own exchange"}
+        )
+
+    async def _plan_scopes(
+        self, target: Target, repository: str | None, scopes: tuple[str, ...], kind: str, min_lifetime: float = 0.0
+    ) -> Plan | None:
+        identity = await self._source.locate(target, repository)
+        if identity is None:
+            if self._settings.anonymous != "pull":
+                return None
+            identity = _ANONYMOUS
+        wanted = scopes[:1] if self._settings.single_scope else scopes
+
+        async def run(terms: Terms) -> Grant:
+            stored = None if identity is _ANONYMOUS else await self._source.read(identity, target)
+            grant = await self._exchange(target, repository, wanted, identity, stored, terms)
+            if grant.lifetime.until is not None and grant.lifetime.until - self._clock.boot() < min_lifetime:
+                return self._empty(f"the token lives shorter than min_lifetime = {min_lifetime:g}")
+            return grant
+
+        return self._plan(target, wanted, identity, run, {"kind": kind, "scopes": " ".join(wanted)}, min_lifetime)
+
+    def _plan(
+        self,
+        target: Target,
+        what: tuple[Hashable, ...],
+        identity: Identity,
+        run: Callable[[Terms], Awaitable[Grant]],
+        detail: dict[str, str],
+        min_lifetime: float = 0.0,
+    ) -> Plan:
+        return Plan(
+            key=("oci", target.origin, identity, *what),
+            subject=f"registry {target.authority!r}",
+            upstream=target.origin,
+            run=run,
+            min_lifetime=min_lifetime,
+            detail={"provider": "oci", "registry": target.authority, "credential": str(identity), **detail},
+        )
+
+    def _scopes(self, endpoint: Endpoint) -> tuple[str, ...]:
+        """Compute the scopes from the URI and the configuration, never from a challenge (TX-24, F14)."""
+        name = endpoint.repository
+        if endpoint.kind is Kind.CATALOG:
+            return ("registry:catalog:*",) if self._settings.allow_catalog else ()
+        if name is None:
+            return ()
+        if endpoint.kind in {Kind.READ, Kind.MANIFEST}:
+            return canonical([repository_scope(name, self._actions(name))])
+        if endpoint.kind is Kind.UPLOAD:
+            source = self._mounted(endpoint.mount_from)
+            return canonical([repository_scope(name, _UPLOAD), *source])
+        return ()
+
+    def _mounted(self, source: str | None) -> list[str]:
+        if source is None:
+            return []
+        # Otherwise a client could mount, and so read, a blob that it may not pull (TX-22).
+        if not {"pull", "*"} & set(self._actions(source)):
+            raise failed(
+                Code.POLICY_DENIED,
+                f"a blob may not be mounted from {source!r}: its actions do not include pull",
+                f'allow it in the [[host]]: actions = {{ "{source}" = ["pull"] }}',
+            )
+        return [repository_scope(source, _PULL)]
+
+    def _actions(self, repository: str) -> tuple[str, ...]:
+        found = most_specific(self._settings.actions, repository)
+        return _PULL if found is None else found
+
+    async def _exchange(
+        self,
+        target: Target,
+        repository: str | None,
+        scopes: tuple[str, ...],
+        identity: Identity,
+        stored: Stored | None,
+        terms: Terms,
+    ) -> Grant:
+        if isinstance(stored, RegistryToken):
+            return self._bearer(stored.token, Lifetime(since=self._clock.boot(), keep=STATIC_KEEP))
+        if stored is None and self._settings.anonymous != "pull":
+            return self._empty("the stored entry is empty")
+        if stored is not None and not isinstance(stored, (UserPassword, IdentityToken)):
+            raise unreadable(str(identity), "holds no user name", "name one: username = ... in its credentials")
+        learned = await self._challenge(target, repository if stored is not None else None, terms)
+        match learned.found.asks:
+            case Asks.NOTHING:
+                return self._empty("the registry asks for no login")
+            case Asks.BASIC:
+                return self._basic_or_none(stored)
+            case Asks.BEARER:
+                return await self._token(target, learned, scopes, identity, stored, terms)
+
+    async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> _Learned:
+        known = self._learned.get(target.origin)
+        if known is not None and self._clock.boot() < known.until:
+            return known
+        registry = Registry(
+            target=target,
+            prefix=self._settings.path_prefix or "",
+            dial=self._dial,
+            realm=self._settings.realm,
+            service=self._settings.service,
+            realm_hosts=self._settings.realm_hosts,
+        )
+        found = await converse(discover(registry, second_look), self._http, terms)
+        method: Method | None = None
+        if known is not None and known.found.realm == found.realm:
+            method = known.method
+        learned = _Learned(found, self._clock.boot() + CHALLENGE_KEEP, method)
+        self._learned[target.origin] = learned
+        return learned
+
+    async def _token(
+        self,
+        target: Target,
+        learned: _Learned,
+        scopes: tuple[str, ...],
+        identity: Identity,
+        stored: UserPassword | IdentityToken | None,
+        terms: Terms,
+    ) -> Grant:
+        slot = (learned.found.authority, learned.found.service, identity)
+        if isinstance(stored, IdentityToken) and slot in self._rotated:
+            stored = IdentityToken(self._rotated[slot], stored.username, stored.password)
+        order = Order(
+            found=learned.found,
+            scopes=scopes,
+            credential=stored,
+            credential_name=str(identity),
+            registry=target.authority,
+            method=self._settings.method or learned.method,
+            password_grant=self._settings.allow_password_grant,
+            account=self._settings.account_param,
+            trust_jwt_exp=self._settings.trust_jwt_exp,
+        )
+        try:
+            obtained = await converse(obtain(order), self._http, terms)
+        except Failed as error:
+            if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
+                self._learned.pop(target.origin, None)
+            raise
+        learned.method = obtained.method
+        token = obtained.token
+        if token.refresh_token is not None and isinstance(stored, IdentityToken):
+            self._rotated[slot] = token.refresh_token
+        if token.lifetime.until is not None and token.lifetime.until <= self._clock.boot():
+            raise failed(
+                Code.EXPIRED_ON_ARRIVAL,
+                f"{order.subject} gave a token that had expired when it came",
+                "check this machine's clock, and the server's",
+            )
+        return self._bearer(token.value, token.lifetime)
+
+    def _basic_or_none(self, stored: UserPassword | IdentityToken | None) -> Grant:
+        if not self._settings.allow_basic:
+            return self._empty("the registry takes only Basic, and allow_basic = false")
+        if isinstance(stored, UserPassword):
+            return self._basic(stored)
+        return self._empty("the registry takes only Basic, and the stored credential is no user name and password")
+
+    def _basic(self, login: UserPassword) -> Grant:
+        lifetime = Lifetime(since=self._clock.boot(), keep=STATIC_KEEP)
+        return Grant((("Authorization", (basic(login),)),), lifetime, note="basic handed out")
+
+    def _bearer(self, token: Secret, lifetime: Lifetime) -> Grant:
+        return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime)
+
+    def _empty(self, note: str) -> Grant:
+        return Grant((), Lifetime(since=self._clock.boot(), keep=60.0), note=note)
