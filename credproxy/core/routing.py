@@ -25,7 +25,7 @@ from credproxy.core.target import Form, Target
 from credproxy.core.uri import DEFAULT_PORTS, canonical_authority, is_socket
 
 
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()*+,;=:@-]+)*")
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern and be none
 _PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
 _UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
 _HINT = "write host, host:port, *.suffix or *, each with an optional /path"
@@ -106,7 +106,12 @@ def _parse(index: int, text: str) -> tuple[_Host, tuple[str, ...]]:
     authority, slash, path = text.partition("/")
     path = f"{slash}{path}".rstrip("/")
     if _PATH.fullmatch(path) is None:
-        raise _invalid(index, text, "has a path with characters that are not allowed in it", "use plain segments")
+        raise _invalid(
+            index,
+            text,
+            "has a path with characters that are not allowed in it",
+            "write whole segments: everything below them is included",
+        )
     segments = _segments(path)
     if segments is None:
         raise _invalid(index, text, "has a path with '.' or '..' in it", "write it out")
@@ -121,9 +126,9 @@ def _host(authority: str) -> _Host | None:
         return authority, None
     if authority.startswith("*."):
         # A suffix with a numeric end would be a way to write a part of an IP address.
-        suffix = canonical_authority(f"x.{authority[2:]}")
-        return None if suffix is None or ":" in suffix else (f"*{suffix[1:]}", None)
-    # With a scheme that has no default port the port stays as written.
+        suffix = canonical_authority(f"x.{authority[2:]}", "")
+        return None if suffix is None or suffix == "x" or ":" in suffix else (f"*{suffix[1:]}", None)
+    # Without a scheme there is no default port, and the port stays as written.
     canonical = canonical_authority(authority, "")
     if canonical is None:
         return None
