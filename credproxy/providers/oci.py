@@ -7,7 +7,7 @@ token) is kept here, in memory, and dropped with ``forget``.
 Source: token-exchange.md sections 2.1, 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
 """
 
-from collections.abc import Awaitable, Callable, Hashable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from credproxy.core.basic import basic
@@ -52,6 +52,18 @@ class _Learned:
     found: Found
     until: float
     method: Method | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Wanted:
+    """One question, decided: whose credential, for which scopes. ``repository`` is None for a bare host."""
+
+    target: Target
+    repository: str | None
+    identity: Identity
+    scopes: tuple[str, ...]
+    kind: str
+    min_lifetime: float = 0.0
 
 
 class OciProvider:
@@ -127,9 +139,7 @@ class OciProvider:
                 return self._basic(stored)
             return self._empty("the stored credential is no user name and password")
 
-        return self._plan(
-            target, ("login",), identity, run, {"kind": "bare host", "answer": "Basic, for the client's own exchange"}
-        )
+        return self._plan(_Wanted(target, None, identity, (), "bare host, a login for the client's own exchange"), run)
 
     async def _plan_scopes(
         self, target: Target, repository: str | None, scopes: tuple[str, ...], kind: str, min_lifetime: float = 0.0
@@ -139,33 +149,33 @@ class OciProvider:
             if self._settings.anonymous != "pull":
                 return None
             identity = _ANONYMOUS
-        wanted = scopes[:1] if self._settings.single_scope else scopes
+        first = scopes[:1] if self._settings.single_scope else scopes
+        wanted = _Wanted(target, repository, identity, first, kind, min_lifetime)
 
         async def run(terms: Terms) -> Grant:
             stored = None if identity is _ANONYMOUS else await self._source.read(identity, target)
-            grant = await self._exchange(target, repository, wanted, identity, stored, terms)
+            grant = await self._exchange(wanted, stored, terms)
             if grant.lifetime.until is not None and grant.lifetime.until - self._clock.boot() < min_lifetime:
                 return self._empty(f"the token lives shorter than min_lifetime = {min_lifetime:g}")
             return grant
 
-        return self._plan(target, wanted, identity, run, {"kind": kind, "scopes": " ".join(wanted)}, min_lifetime)
+        return self._plan(wanted, run)
 
-    def _plan(
-        self,
-        target: Target,
-        what: tuple[Hashable, ...],
-        identity: Identity,
-        run: Callable[[Terms], Awaitable[Grant]],
-        detail: dict[str, str],
-        min_lifetime: float = 0.0,
-    ) -> Plan:
+    def _plan(self, wanted: _Wanted, run: Callable[[Terms], Awaitable[Grant]]) -> Plan:
+        authority = wanted.target.authority
         return Plan(
-            key=("oci", target.origin, identity, *what),
-            subject=f"registry {target.authority!r}",
-            upstream=target.origin,
+            key=("oci", wanted.target.origin, wanted.identity, wanted.scopes, wanted.min_lifetime),
+            subject=f"registry {authority!r}",
+            upstream=wanted.target.origin,
             run=run,
-            min_lifetime=min_lifetime,
-            detail={"provider": "oci", "registry": target.authority, "credential": str(identity), **detail},
+            min_lifetime=wanted.min_lifetime,
+            detail={
+                "provider": "oci",
+                "registry": authority,
+                "credential": str(wanted.identity),
+                "kind": wanted.kind,
+                "scopes": " ".join(wanted.scopes),
+            },
         )
 
     def _scopes(self, endpoint: Endpoint) -> tuple[str, ...]:
@@ -198,29 +208,25 @@ class OciProvider:
         found = most_specific(self._settings.actions, repository)
         return _PULL if found is None else found
 
-    async def _exchange(
-        self,
-        target: Target,
-        repository: str | None,
-        scopes: tuple[str, ...],
-        identity: Identity,
-        stored: Stored | None,
-        terms: Terms,
-    ) -> Grant:
+    async def _exchange(self, wanted: _Wanted, stored: Stored | None, terms: Terms) -> Grant:
         if isinstance(stored, RegistryToken):
             return self._bearer(stored.token, Lifetime(since=self._clock.boot(), keep=STATIC_KEEP))
         if stored is None and self._settings.anonymous != "pull":
             return self._empty("the stored entry is empty")
         if stored is not None and not isinstance(stored, (UserPassword, IdentityToken)):
-            raise unreadable(str(identity), "holds no user name", "name one: username = ... in its credentials")
-        learned = await self._challenge(target, repository if stored is not None else None, terms)
+            raise unreadable(
+                str(wanted.identity),
+                "holds no user name",
+                "name one: username = ... in the credentials of its [[host]]",
+            )
+        learned = await self._challenge(wanted.target, wanted.repository if stored is not None else None, terms)
         match learned.found.asks:
             case Asks.NOTHING:
                 return self._empty("the registry asks for no login")
             case Asks.BASIC:
                 return self._basic_or_none(stored)
             case Asks.BEARER:
-                return await self._token(target, learned, scopes, identity, stored, terms)
+                return await self._token(wanted, learned, stored, terms)
 
     async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> _Learned:
         known = self._learned.get(target.origin)
@@ -243,23 +249,17 @@ class OciProvider:
         return learned
 
     async def _token(
-        self,
-        target: Target,
-        learned: _Learned,
-        scopes: tuple[str, ...],
-        identity: Identity,
-        stored: UserPassword | IdentityToken | None,
-        terms: Terms,
+        self, wanted: _Wanted, learned: _Learned, stored: UserPassword | IdentityToken | None, terms: Terms
     ) -> Grant:
-        slot = (learned.found.authority, learned.found.service, identity)
+        slot = (learned.found.authority, learned.found.service, wanted.identity)
         if isinstance(stored, IdentityToken) and slot in self._rotated:
             stored = IdentityToken(self._rotated[slot], stored.username, stored.password)
         order = Order(
             found=learned.found,
-            scopes=scopes,
+            scopes=wanted.scopes,
             credential=stored,
-            credential_name=str(identity),
-            registry=target.authority,
+            credential_name=str(wanted.identity),
+            registry=wanted.target.authority,
             method=self._settings.method or learned.method,
             password_grant=self._settings.allow_password_grant,
             account=self._settings.account_param,
@@ -269,7 +269,7 @@ class OciProvider:
             obtained = await converse(obtain(order), self._http, terms)
         except Failed as error:
             if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
-                self._learned.pop(target.origin, None)
+                self._learned.pop(wanted.target.origin, None)
             raise
         learned.method = obtained.method
         token = obtained.token
