@@ -1,0 +1,96 @@
+"""When an origin that fails is left alone for a while. Pure: the time and the chance are passed in.
+
+::
+
+    CLOSED      5 failures in a row, or at least 10 calls and more than half of them failed within 30 s  -> OPEN
+    OPEN        5 s the first time, twice as long after each failed probe, at most 60 s, +-20 %
+                the first call after that is let through as a probe                                     -> HALF_OPEN
+    HALF_OPEN   everybody else is refused; the probe succeeds -> CLOSED, fails -> OPEN
+
+Source: reliability.md section 5.5.
+"""
+
+from collections import deque
+from enum import Enum
+
+
+_IN_A_ROW = 5
+_ENOUGH_CALLS = 10
+_SPAN = 30.0
+_FIRST_PAUSE = 5.0
+_LONGEST_PAUSE = 60.0
+_REMEMBERED = 2000
+"""Calls kept of the last 30 s, so that a busy origin costs at most some 200 KiB."""
+
+
+class Phase(Enum):
+    """See the module."""
+
+    CLOSED = "closed"
+    OPEN = "open"
+    HALF_OPEN = "half-open"
+
+
+class Breaker:
+    """The state of one origin. ``now`` is boot-clock seconds, ``sample`` lies in [0, 1)."""
+
+    __slots__ = ("_calls", "_pause", "_row", "_turn", "phase", "until")
+
+    def __init__(self) -> None:
+        self.phase = Phase.CLOSED
+        self.until = 0.0
+        self._row = 0
+        self._pause = _FIRST_PAUSE
+        self._turn = 0
+        self._calls: deque[tuple[float, bool]] = deque(maxlen=_REMEMBERED)
+
+    def admit(self, now: float) -> int | None:
+        """Give a ticket to report with, or None: leave the origin alone."""
+        if self.phase is Phase.OPEN and now >= self.until:
+            self._turn += 1
+            self.phase = Phase.HALF_OPEN
+            return self._turn
+        return self._turn if self.phase is Phase.CLOSED else None
+
+    def wait(self, now: float) -> float:
+        """Seconds until asking makes sense again, where ``admit`` refused; at least 1."""
+        return max(1.0, self.until - now)
+
+    def report(self, ticket: int, now: float, sample: float, *, good: bool | None) -> None:
+        """Tell how an admitted call ended; None if that says nothing about the origin, as when it was cancelled.
+
+        The report of a call that was admitted before the last change of phase says nothing any more.
+        """
+        if ticket != self._turn:
+            return
+        if self.phase is Phase.HALF_OPEN:
+            self._probed(now, sample, good=good)
+        elif good is not None:
+            self._calls.append((now, good))
+            self._row = 0 if good else self._row + 1
+            if not good and self._tripped(now):
+                self._open(now, sample, _FIRST_PAUSE)
+
+    def _probed(self, now: float, sample: float, *, good: bool | None) -> None:
+        if good is None:
+            # The next caller becomes the probe; waiting out another pause would punish nobody's failure.
+            self.phase, self.until = Phase.OPEN, now
+        elif good:
+            self._turn += 1
+            self.phase = Phase.CLOSED
+        else:
+            self._open(now, sample, min(_LONGEST_PAUSE, self._pause * 2))
+
+    def _tripped(self, now: float) -> bool:
+        while self._calls[0][0] <= now - _SPAN:
+            self._calls.popleft()
+        bad = sum(not good for _, good in self._calls)
+        return self._row >= _IN_A_ROW or (len(self._calls) >= _ENOUGH_CALLS and bad * 2 > len(self._calls))
+
+    def _open(self, now: float, sample: float, pause: float) -> None:
+        self._turn += 1
+        self.phase = Phase.OPEN
+        self._pause = pause
+        self.until = now + pause * (0.8 + 0.4 * sample)
+        self._row = 0
+        self._calls.clear()

@@ -1,0 +1,66 @@
+"""The one place where an unexpected exception is contained (reliability.md 1.3).
+
+Around provider code, and nowhere else: a bug there costs one answer. A bug of the broker's own ends the process.
+"""
+
+import asyncio
+from types import TracebackType
+
+import structlog
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.ports import Clock
+
+
+_QUIET = 60.0
+"""Seconds for which one place is logged once: a bug that every question meets must not fill the disk."""
+
+log = structlog.get_logger("credproxy.broker")
+
+
+class Bugs:
+    """A context manager that turns what nobody expected into Failed(internal); counts them."""
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self._logged: dict[str, float] = {}
+        self.count = 0
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Let Failed and whatever is no Exception pass; contain the rest.
+
+        A CancelledError that nobody asked for is a bug as well: some inner task's, let through by mistake.
+        """
+        del kind, traceback
+        if isinstance(error, asyncio.CancelledError):
+            task = asyncio.current_task()
+            unasked = task is not None and not task.cancelling()
+        else:
+            unasked = isinstance(error, Exception) and not isinstance(error, Failed)
+        if error is not None and unasked:
+            self._contain(error)
+
+    def _contain(self, error: BaseException) -> None:
+        while isinstance(error, BaseExceptionGroup):
+            error = error.exceptions[0]
+        self.count += 1
+        place, now = _place(error), self._clock.boot()
+        if now - self._logged.get(place, -_QUIET) >= _QUIET:
+            self._logged[place] = now
+            # Class and place only: the text of a foreign exception may quote a header or a body (PY17).
+            log.error("provider bug", error=type(error).__name__, place=place, count=self.count)
+        raise failed(Code.INTERNAL, "credproxy met a bug of its own", "see the daemon's log") from None
+
+
+def _place(error: BaseException) -> str:
+    traceback = error.__traceback__
+    if traceback is None:
+        return "nowhere"
+    while traceback.tb_next is not None:
+        traceback = traceback.tb_next
+    return f"{traceback.tb_frame.f_code.co_qualname}:{traceback.tb_lineno}"

@@ -1,0 +1,269 @@
+r"""One exchange per key, owned by the daemon, shared by all who wait, survived by any of them leaving.
+
+::
+
+    new --a place is free--> flying --> landed           places: 32 flights with somebody who waits, 16 per upstream
+     |                        ^  \
+     +--> queued -------------+   all who waited have left: it flies on, outside those places. At most 16 do;
+          2,048, in order         one more, and the oldest is cancelled, so that they never hold up a queue
+
+Whoever is cancelled while waiting takes nobody with him (F11): the task is detached, waiters hold a shield. A failure
+is a value; each waiter raises an exception of its own from it (PY28).
+
+Source: reliability.md sections 1.4, 5.6 and 8.1.
+"""
+
+import asyncio
+import contextvars
+import itertools
+from collections import Counter
+from collections.abc import Callable, Coroutine
+from functools import partial
+
+from credproxy.broker.bugs import Bugs
+from credproxy.broker.cache import Entry, Key
+from credproxy.core.credential import Grant
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.ports import Clock, Plan
+
+
+MANNED = 32
+MANNED_PER_UPSTREAM = 16
+UNMANNED = 16
+QUEUED = 2048
+
+_WORTHWHILE = 0.5
+"""Seconds that somebody must still wait for a queued flight to start: one whose last waiter leaves in that very moment
+would only push out an older one that is nearly there."""
+
+Result = Grant | Failure
+Outcome = Entry | Failure
+Spawn = Callable[[Coroutine[object, object, Outcome], contextvars.Context], asyncio.Task[Outcome]]
+
+_STOPPING = Failure(Code.OVERLOADED, "credproxy is stopping", "ask again: its successor answers", 1.0)
+_BUG = Failure(Code.INTERNAL, "credproxy met a bug of its own", "see the daemon's log")
+
+
+class Flight:
+    """One exchange; it is also the Terms of those who work inside it.
+
+    Attributes:
+        limit: seconds that it may take, counted from ``started``.
+        label: what to call its upstream in a metric.
+        background: nobody asked for it, or somebody who was answered already.
+        forsaken: flushed while it flew: its result goes to those who wait, and is not kept (P12).
+        started: boot-clock seconds; None while it is queued.
+        waiters: boot-clock seconds at which each of them stops waiting.
+        outcome: set once, and never to an exception.
+    """
+
+    __slots__ = (
+        "authority", "background", "dismissed", "forsaken", "key", "label", "limit", "outcome", "plan", "started", "task",
+        "waiters",
+    )  # fmt: skip
+
+    def __init__(self, key: Key, plan: Plan, *, authority: str, limit: float, label: str, background: bool) -> None:
+        self.key = key
+        self.plan = plan
+        self.authority = authority
+        self.limit = limit
+        self.label = label
+        self.background = background
+        self.forsaken = False
+        self.dismissed: Failure | None = None
+        self.started: float | None = None
+        self.task: asyncio.Task[Outcome] | None = None
+        self.waiters: dict[int, float] = {}
+        self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    @property
+    def deadline(self) -> float:
+        """Boot-clock second at which it is given up."""
+        assert self.started is not None
+        return self.started + self.limit
+
+    @property
+    def patience(self) -> float:
+        """Boot-clock second at which the first of those who wait stops waiting; with nobody, the deadline."""
+        return min(self.waiters.values(), default=self.deadline)
+
+
+class Flights:
+    """All flights, and who may start.
+
+    Args:
+        clock: for limits.
+        spawn: starts a task that the daemon owns, in the context given: nothing of a request leaks into it (PY1).
+        bugs: contains what a provider throws.
+        land: keeps the result; gives what the waiters get.
+    """
+
+    def __init__(self, *, clock: Clock, spawn: Spawn, bugs: Bugs, land: Callable[[Flight, Result], Outcome]) -> None:
+        self._clock = clock
+        self._spawn = spawn
+        self._bugs = bugs
+        self._land = land
+        self._current: dict[Key, Flight] = {}
+        self._queued: dict[Flight, None] = {}
+        self._manned: dict[Flight, None] = {}
+        self._unmanned: dict[Flight, None] = {}
+        self._per_upstream: Counter[str] = Counter()
+        self._seats = itertools.count()
+        self._closed = False
+
+    def find(self, key: Key) -> Flight | None:
+        """The flight for a key that a new question may join."""
+        return self._current.get(key)
+
+    def all(self) -> list[Flight]:
+        """Every flight, the queued ones last."""
+        return [*self._manned, *self._unmanned, *self._queued]
+
+    async def ride(self, flight: Flight, until: float) -> Outcome | None:
+        """Wait for a flight, which begins if it is new; None when ``until``, in boot-clock seconds, comes first.
+
+        Raises:
+            Failed(overloaded): the queue is full, or the daemon stops.
+        """
+        seat = self._board(flight, until)
+        try:
+            async with self._clock.timeout(until - self._clock.boot()):
+                return await asyncio.shield(flight.outcome)
+        except TimeoutError:
+            return None
+        finally:
+            self._leave(flight, seat)
+
+    def launch(self, flight: Flight) -> bool:
+        """Start a new flight for which nobody waits; False where too much is going on already."""
+        if self._closed or self._queued or len(self._unmanned) >= UNMANNED:
+            return False
+        self._current[flight.key] = flight
+        self._unmanned[flight] = None
+        self._start(flight)
+        return True
+
+    def forsake(self, wanted: Callable[[str], bool]) -> None:
+        """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
+        for flight in [flight for flight in self._current.values() if wanted(flight.authority)]:
+            flight.forsaken = True
+            del self._current[flight.key]
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the flights that somebody waits for, but no longer than that."""
+        try:
+            async with self._clock.timeout(seconds):
+                while waiting := [flight.outcome for flight in (*self._manned, *self._queued)]:
+                    await asyncio.wait(waiting)
+        except TimeoutError:
+            return
+
+    def close(self) -> None:
+        """Cancel everything, tell those who wait, and start nothing any more."""
+        self._closed = True
+        for flight in self.all():
+            self._dismiss(flight, _STOPPING)
+
+    def _board(self, flight: Flight, until: float) -> int:
+        if flight.started is None:
+            self._enter(flight)
+        seat = next(self._seats)
+        flight.waiters[seat] = until
+        if flight in self._unmanned:
+            del self._unmanned[flight]
+            self._man(flight)
+        return seat
+
+    def _enter(self, flight: Flight) -> None:
+        if self._closed:
+            raise Failed(_STOPPING)
+        if self._room(flight):
+            self._start(flight)
+        elif len(self._queued) < QUEUED:
+            self._queued[flight] = None
+        elif flight not in self._queued:
+            message = f"{len(self._manned)} exchanges are running and {QUEUED} are waiting for their turn"
+            raise failed(Code.OVERLOADED, message, "ask again in a second", 1.0)
+        self._current[flight.key] = flight
+
+    def _leave(self, flight: Flight, seat: int) -> None:
+        del flight.waiters[seat]
+        if flight.waiters or flight.outcome.done():
+            return
+        if flight.started is None:
+            self._forget(flight)
+            return
+        self._unman(flight)
+        self._unmanned[flight] = None
+        if len(self._unmanned) > UNMANNED:
+            self._dismiss(next(iter(self._unmanned)), _BUG)
+        self._start_queued()
+
+    def _room(self, flight: Flight) -> bool:
+        return len(self._manned) < MANNED and self._per_upstream[flight.plan.upstream] < MANNED_PER_UPSTREAM
+
+    def _man(self, flight: Flight) -> None:
+        self._manned[flight] = None
+        self._per_upstream[flight.plan.upstream] += 1
+
+    def _unman(self, flight: Flight) -> None:
+        if flight in self._manned:
+            del self._manned[flight]
+            self._per_upstream[flight.plan.upstream] -= 1
+            if not self._per_upstream[flight.plan.upstream]:
+                del self._per_upstream[flight.plan.upstream]
+
+    def _start_queued(self) -> None:
+        if self._closed or not self._queued:
+            return
+        soon = self._clock.boot() + _WORTHWHILE
+        for flight in self._queued:
+            if self._room(flight) and max(flight.waiters.values()) > soon:
+                self._start(flight)
+                return  # one place became free, so one may start
+
+    def _start(self, flight: Flight) -> None:
+        self._queued.pop(flight, None)
+        if not flight.background:
+            self._man(flight)
+        flight.started = self._clock.boot()
+        flight.task = self._spawn(self._fly(flight), contextvars.Context())
+        flight.task.add_done_callback(partial(self._landed, flight))
+
+    async def _fly(self, flight: Flight) -> Outcome:
+        return self._land(flight, await self._result(flight))
+
+    async def _result(self, flight: Flight) -> Result:
+        try:
+            async with self._clock.timeout(flight.limit):
+                with self._bugs:
+                    return await flight.plan.run(flight)
+        except TimeoutError:
+            message = f"{flight.plan.subject} has not answered within {flight.limit:g} s"
+            return Failure(Code.UPSTREAM_UNAVAILABLE, message, "is it up, and is the network?")
+        except Failed as error:
+            return error.failure
+
+    def _landed(self, flight: Flight, task: asyncio.Task[Outcome]) -> None:
+        self._forget(flight)
+        # Reading the exception also marks it as seen; what came this far ends the daemon through its TaskGroup.
+        lost = task.cancelled() or task.exception() is not None
+        flight.outcome.set_result((flight.dismissed or _BUG) if lost else task.result())
+        self._start_queued()
+
+    def _forget(self, flight: Flight) -> None:
+        self._unman(flight)
+        self._unmanned.pop(flight, None)
+        self._queued.pop(flight, None)
+        if self._current.get(flight.key) is flight:
+            del self._current[flight.key]
+
+    def _dismiss(self, flight: Flight, reason: Failure) -> None:
+        # Out of the register first: a question that came before the cancellation has run its course would join a
+        # flight that can only fail.
+        self._forget(flight)
+        flight.dismissed = reason
+        if flight.task is not None:
+            flight.task.cancel()
+        elif not flight.outcome.done():
+            flight.outcome.set_result(reason)

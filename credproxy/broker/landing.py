@@ -1,0 +1,128 @@
+"""What remains of a flight: a grant in the cache or a failure remembered, a line in the log and a number."""
+
+from collections.abc import Callable
+
+import structlog
+
+from credproxy.broker.cache import Cache, Entry
+from credproxy.broker.flight import Flight, Outcome, Result
+from credproxy.broker.negative import Negative
+from credproxy.core.credential import Grant
+from credproxy.core.errors import Code, Failure
+from credproxy.core.lifetime import advisory, clamp, length, mandatory, remaining
+from credproxy.ports import Clock, Metrics, Sample
+
+
+_LONGEST_BACKOFF = 300.0
+_QUIET = 600.0
+"""Seconds between two lines that say the same about a full cache."""
+
+log = structlog.get_logger("credproxy.broker")
+
+
+class Landing:
+    """Keeps results, if their generation is still the one in force (P12).
+
+    Args:
+        clock: judges lifetimes.
+        sample: draws each entry's window, and the jitter of backing off.
+        metrics: is told of each flight.
+        cache: for grants.
+        negative: for failures.
+        schedule: is told of each entry that was stored.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        sample: Sample,
+        metrics: Metrics,
+        cache: Cache,
+        negative: Negative,
+        schedule: Callable[[Entry], None],
+    ) -> None:
+        self._clock = clock
+        self._sample = sample
+        self._metrics = metrics
+        self._cache = cache
+        self._negative = negative
+        self._schedule = schedule
+        self._complained = float("-inf")
+        self.generation = 1
+
+    def land(self, flight: Flight, result: Result) -> Outcome:
+        """Take a flight's result; give what its waiters get."""
+        assert flight.started is not None
+        now = self._clock.boot()
+        if isinstance(result, Grant) and result.lifetime.until is not None and self._left(result) <= 0:
+            message = f"the credential of {flight.plan.subject} had expired when it arrived"
+            result = Failure(Code.EXPIRED_ON_ARRIVAL, message, "is this machine's clock right, and the server fast?")
+        if isinstance(result, Failure):
+            self._metrics.exchange(flight.label, result.code.value, now - flight.started)
+            return self._failed(flight, result, now)
+        self._metrics.exchange(flight.label, "empty" if result.empty else "ok", now - flight.started)
+        return self._granted(flight, result, now)
+
+    def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
+        window = advisory(length(grant.lifetime), self._sample())
+        entry = Entry(flight.key, flight.plan, grant, authority=flight.authority, window=window, used=now)
+        log.info(
+            "exchanged",
+            subject=flight.plan.subject,
+            seconds=round(now - (flight.started or now), 3),
+            left=round(self._left(grant), 1),
+            empty=grant.empty,
+            background=flight.background,
+            note=grant.note,
+            detail=dict(flight.plan.detail),
+        )
+        if self._kept(flight) and self._left(grant) > 0:
+            self._store(entry, now)
+        else:
+            entry.dropped = True
+        return entry
+
+    def _store(self, entry: Entry, now: float) -> None:
+        self._negative.forgive(entry.key)
+        older = self._cache.peek(entry.key)
+        if older is not None:
+            entry.uses, entry.used = older.uses, older.used
+            entry.authority = older.authority if older.authority == entry.authority else ""
+        evicted = self._cache.evicted
+        self._cache.put(entry)
+        self._schedule(entry)
+        if self._cache.evicted > evicted and now - self._complained >= _QUIET:
+            self._complained = now
+            log.warning("cache full", entries=len(self._cache), bytes=self._cache.size)
+
+    def _failed(self, flight: Flight, failure: Failure, now: float) -> Failure:
+        log.warning(
+            "exchange failed",
+            subject=flight.plan.subject,
+            code=failure.code.value,
+            reason=failure.message,
+            seconds=round(now - (flight.started or now), 3),
+            background=flight.background,
+        )
+        if not self._kept(flight):
+            return failure
+        failure = self._negative.add(flight.key, failure, now, flight.authority)
+        entry = self._cache.peek(flight.key)
+        if entry is not None:
+            self._back_off(entry, now, failure.retry_after or 0.0)
+        return failure
+
+    def _back_off(self, entry: Entry, now: float, least: float) -> None:
+        """Choose when a renewal is tried again in the background. Source: reliability.md section 5.1."""
+        margin = mandatory(length(entry.grant.lifetime))
+        first = clamp((entry.window - margin) / 8, 1.0, _LONGEST_BACKOFF)
+        pause = first * 2.0 ** min(entry.failures, 10) * (0.5 + self._sample())
+        entry.failures += 1
+        entry.retry_at = now + max(least, min(_LONGEST_BACKOFF, pause))
+
+    def _kept(self, flight: Flight) -> bool:
+        return flight.key.generation == self.generation and not flight.forsaken
+
+    def _left(self, grant: Grant) -> float:
+        return remaining(grant.lifetime, self._clock.boot(), self._clock.wall())

@@ -1,0 +1,158 @@
+"""Renewal before anybody has to wait: one scheduler for all entries.
+
+An entry is looked at when its advisory window opens and when it has been idle for long enough to be dropped. It is
+renewed only if somebody still seems to want it; four at once and two a second at most, so that a thousand tokens of
+one build do not come due in one burst. Timers stand still in suspend, so they are hints: what is overdue by more than
+5 s was slept through, and is spread over 30 s. Source: reliability.md section 5.2.
+"""
+
+import asyncio
+import heapq
+import itertools
+from collections.abc import Callable
+
+import structlog
+
+from credproxy.broker.cache import Cache, Entry
+from credproxy.broker.flight import Flight
+from credproxy.core.lifetime import length, remaining
+from credproxy.ports import Clock, Sample
+
+
+AT_ONCE = 4
+PER_SECOND = 2.0
+LONGEST_IDLE = 1800.0
+_USES = 2
+_RECENT = 120.0
+_SLEPT = 5.0
+_SPREAD = 30.0
+_LATER = 1.0
+_TICK = 0.01
+"""Seconds; the shortest sleep, because a moment that is due by a rounding error would be looked at for ever."""
+
+log = structlog.get_logger("credproxy.broker")
+
+
+class Renewal:
+    """Looks at entries when their time comes.
+
+    Args:
+        clock: for waiting.
+        sample: spreads what came due in a suspend.
+        cache: entries are dropped from it.
+        start: begins a flight for an entry; None where too much is going on.
+    """
+
+    def __init__(self, *, clock: Clock, sample: Sample, cache: Cache, start: Callable[[Entry], Flight | None]) -> None:
+        self._clock = clock
+        self._sample = sample
+        self._cache = cache
+        self._start = start
+        self._heap: list[tuple[float, int, Entry]] = []
+        self._order = itertools.count()
+        self._wake = asyncio.Event()
+        self._tokens = PER_SECOND
+        self._filled = clock.boot()
+        self.running = 0
+
+    def schedule(self, entry: Entry) -> None:
+        """Look at an entry when its time comes."""
+        self._push(entry, self._next(entry, self._clock.boot()))
+
+    def nudge(self, now: float) -> None:
+        """Notice a suspend: a look is overdue, so the timer that should have woken us stood still."""
+        if self._heap and now - self._heap[0][0] > _SLEPT:
+            self._wake.set()
+
+    def tidy(self) -> None:
+        """Let go of entries that were dropped: their secrets should not outlive a flush in here."""
+        self._heap = [item for item in self._heap if not item[2].dropped]
+        heapq.heapify(self._heap)
+
+    async def run(self) -> None:
+        """Work until cancelled; sleeps for as long as nothing is due."""
+        while True:
+            now = self._clock.boot()
+            self._work(now)
+            self._wake.clear()
+            if not self._heap:
+                await self._wake.wait()
+                continue
+            try:
+                async with self._clock.timeout(max(_TICK, self._heap[0][0] - now)):
+                    await self._wake.wait()
+            except TimeoutError:
+                continue
+
+    def _work(self, now: float) -> None:
+        slept = bool(self._heap) and now - self._heap[0][0] > _SLEPT
+        due = []
+        while self._heap and self._heap[0][0] <= now:
+            due.append(heapq.heappop(self._heap)[2])
+        if slept:
+            log.info("slept", entries=len(due), seconds=_SPREAD)
+        for entry in due:
+            if slept and not entry.dropped:
+                self._push(entry, now + _SPREAD * self._sample())
+            elif not entry.dropped:
+                self._look(entry, now)
+
+    def _look(self, entry: Entry, now: float) -> None:
+        left = self._left(entry, now)
+        if left <= 0 or now >= entry.used + _idle(entry):
+            self._cache.drop(entry.key)
+        elif left > entry.window or not _wanted(entry, now):
+            self._push(entry, self._next(entry, now))
+        elif now < entry.retry_at:
+            self._push(entry, entry.retry_at)
+        elif (delay := self._wait(now)) > 0:
+            self._push(entry, now + delay)
+        else:
+            self._renew(entry, now)
+
+    def _renew(self, entry: Entry, now: float) -> None:
+        flight = self._start(entry)
+        if flight is None:
+            self._push(entry, now + _LATER)
+            return
+        self._tokens -= 1
+        self.running += 1
+        flight.outcome.add_done_callback(lambda _: self._renewed(entry))
+
+    def _renewed(self, entry: Entry) -> None:
+        self.running -= 1
+        if not entry.dropped:
+            self._push(entry, max(entry.retry_at, self._clock.boot() + _LATER))
+
+    def _wait(self, now: float) -> float:
+        """Seconds until a renewal may begin; 0 for now."""
+        self._tokens = min(PER_SECOND, self._tokens + PER_SECOND * (now - self._filled))
+        self._filled = now
+        if self.running >= AT_ONCE:
+            return _LATER
+        return max(0.0, (1.0 - self._tokens) / PER_SECOND)
+
+    def _next(self, entry: Entry, now: float) -> float:
+        left = self._left(entry, now)
+        opens = left - entry.window if left > entry.window else left
+        return min(now + opens, entry.used + _idle(entry))
+
+    def _left(self, entry: Entry, now: float) -> float:
+        return remaining(entry.grant.lifetime, now, self._clock.wall())
+
+    def _push(self, entry: Entry, at: float) -> None:
+        if len(self._heap) > 2 * len(self._cache) + 1024:
+            self.tidy()
+        item = (at, next(self._order), entry)
+        heapq.heappush(self._heap, item)
+        if self._heap[0] is item:
+            self._wake.set()
+
+
+def _idle(entry: Entry) -> float:
+    return min(length(entry.grant.lifetime), LONGEST_IDLE)
+
+
+def _wanted(entry: Entry, now: float) -> bool:
+    recent = now - entry.used <= max(2 * entry.window, _RECENT)
+    return entry.uses >= _USES and recent and not entry.grant.empty

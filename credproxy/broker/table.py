@@ -1,0 +1,66 @@
+"""Which provider answers: that of the most specific rule, else whatever works without a rule."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import NamedTuple
+
+from credproxy.core.credential import Stored
+from credproxy.core.routing import Router
+from credproxy.core.target import Question, Target
+from credproxy.core.uri import plaintext_allowed
+from credproxy.ports import Plan, Provider
+
+
+class Routed(NamedTuple):
+    """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none."""
+
+    plan: Plan | None
+    rule: str
+
+
+class Table:
+    """The rules of one configuration.
+
+    Args:
+        router: finds the rule.
+        providers: by the rule's ``match``.
+        fallback: asked in turn where no rule matches, until one gives a plan.
+    """
+
+    def __init__(self, router: Router, providers: Mapping[str, Provider], fallback: Sequence[Provider] = ()) -> None:
+        self._router = router
+        self._providers = providers
+        self._fallback = fallback
+
+    async def plan(self, question: Question) -> Routed:
+        """Decide how a question is answered.
+
+        Raises:
+            Failed: it should have an answer and cannot.
+        """
+        providers, rule = self._responsible(question.target)
+        for provider in providers:
+            plan = await provider.plan(question)
+            if plan is not None:
+                return Routed(plan, rule)
+        return Routed(None, rule)
+
+    async def stored(self, target: Target) -> Stored | None:
+        """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""
+        providers, _ = self._responsible(target)
+        for provider in providers:
+            stored = await provider.stored(target)
+            if stored is not None:
+                return stored
+        return None
+
+    def providers(self) -> Iterator[Provider]:
+        """Every provider once."""
+        yield from self._providers.values()
+        yield from self._fallback
+
+    def _responsible(self, target: Target) -> tuple[Sequence[Provider], str]:
+        rule = self._router.match(target)
+        # A credential on a plain connection is everybody's; loopback apart, somebody must have said so (SC-4).
+        if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
+            return (), "" if rule is None else rule.match
+        return (self._fallback, "") if rule is None else ((self._providers[rule.match],), rule.match)
