@@ -1,0 +1,148 @@
+"""What a type cannot say of a configuration: ranges, forms, contradictions, two rules for one host."""
+
+import re
+from collections.abc import Iterator
+from ipaddress import ip_network
+
+from credproxy.core.errors import Failed
+from credproxy.core.routing import Router
+from credproxy.core.settings import (
+    BareHost,
+    BasicHost,
+    CommandSource,
+    ExecHost,
+    HeaderHost,
+    HostRule,
+    OciHost,
+    Settings,
+    SourceSettings,
+)
+from credproxy.core.toml_lines import Path
+
+
+_SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
+_UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_URL = re.compile(r"https?://[!-~]+")
+_LONGEST_TIMEOUT = 300.0
+
+
+def size_in_bytes(size: int | str) -> int:
+    """Give ``"64MiB"`` or a plain number as bytes. Raises ValueError."""
+    found = _SIZE.fullmatch(str(size))
+    if found is None:
+        raise ValueError(size)
+    return int(found[1]) * _UNITS[found[2]]
+
+
+def check(settings: Settings) -> Iterator[tuple[Path, str]]:
+    """Give the path and the problem of each mistake."""
+    yield from _check_numbers(settings)
+    for index, rule in enumerate(settings.host):
+        for path, problem in _check_rule(rule):
+            yield ("host", index, *path), problem
+    seen: dict[str, int] = {}
+    for index, rule in enumerate(settings.host):
+        try:
+            Router([rule])
+        except Failed as error:
+            yield ("host", index, "match"), error.failure.message
+        else:
+            if rule.match.lower() in seen:
+                yield ("host", index, "match"), f"{rule.match!r} has a rule already: host[{seen[rule.match.lower()]}]"
+            seen.setdefault(rule.match.lower(), index)
+
+
+def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
+    if not 1 <= settings.empty_ttl <= 3600:  # noqa: PLR2004
+        yield ("empty_ttl",), "wanted seconds from 1 to 3600"
+    if not 1 <= settings.flight_timeout <= _LONGEST_TIMEOUT:
+        yield ("flight_timeout",), "wanted seconds from 1 to 300"
+    if settings.cache.entries < 1:
+        yield ("cache", "entries"), "wanted a number from 1"
+    try:
+        size_in_bytes(settings.cache.bytes)
+    except ValueError:
+        yield ("cache", "bytes"), 'wanted bytes, such as 67108864 or "64MiB"'
+    for key in ("docker_config", "netrc"):
+        value = getattr(settings, key)
+        if value not in {"auto", "none"} and not value.startswith("/"):
+            yield (key,), 'wanted "auto", "none" or an absolute path'
+
+
+def _check_rule(rule: HostRule) -> Iterator[tuple[Path, str]]:
+    match rule:
+        case OciHost():
+            yield from _check_oci(rule)
+            yield from _within("credentials", _check_source(rule.credentials))
+        case ExecHost():
+            yield from _check_exec(rule)
+        case HeaderHost():
+            if not _HEADER.fullmatch(rule.name):
+                yield ("name",), "wanted the name of a header"
+            yield from _within("secret", _check_source(rule.secret))
+        case BasicHost():
+            yield from _within("credentials", _check_source(rule.credentials))
+        case _:
+            return
+
+
+def _check_oci(rule: OciHost) -> Iterator[tuple[Path, str]]:
+    yield from _check_addresses(rule)
+    if rule.path_prefix is not None and (not rule.path_prefix.startswith("/") or rule.path_prefix.endswith("/")):
+        yield ("path_prefix",), 'wanted a path like "/artifactory/api/docker/repo"'
+    if isinstance(rule.bare_host, BareHost) and not rule.bare_host.scopes:
+        yield ("bare_host", "scopes"), 'wanted at least one scope, such as "repository:app:pull"'
+    for pattern, actions in rule.actions.items():
+        unknown = sorted(set(actions) - {"pull", "push", "delete", "*"})
+        if unknown:
+            yield ("actions",), f"{pattern!r} has the unknown action {unknown[0]!r}; known: pull, push, delete, *"
+    if rule.insecure and not rule.tls_verify:
+        yield ("tls_verify",), "means nothing beside insecure = true; leave one of them out"
+
+
+def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
+    for network in rule.allow_private:
+        try:
+            ip_network(network)
+        except ValueError:
+            yield ("allow_private",), f'{network!r} is no network; wanted one like "10.0.0.0/8"'
+    for key, value in (("realm", rule.realm), ("proxy", rule.proxy)):
+        if value is not None and not _URL.fullmatch(value):
+            yield (key,), "wanted an absolute URL"
+    if rule.ca_bundle is not None and not rule.ca_bundle.startswith("/"):
+        yield ("ca_bundle",), "wanted an absolute path"
+
+
+def _check_exec(rule: ExecHost) -> Iterator[tuple[Path, str]]:
+    if not rule.command or not rule.command[0].startswith("/"):
+        yield ("command",), "wanted the absolute path of a program, and its arguments"
+    if not 1 <= rule.timeout <= _LONGEST_TIMEOUT:
+        yield ("timeout",), "wanted seconds from 1 to 300"
+    if not 1 <= rule.concurrency <= 64:  # noqa: PLR2004
+        yield ("concurrency",), "wanted a number from 1 to 64"
+    if rule.keep < 0:
+        yield ("keep",), "wanted seconds, 0 or more"
+
+
+def _check_source(source: SourceSettings) -> Iterator[tuple[Path, str]]:
+    path = getattr(source, "path", None)
+    if isinstance(path, str) and not path.startswith("/"):
+        yield ("path",), "wanted an absolute path"
+    if isinstance(source, CommandSource):
+        if not source.argv or not source.argv[0].startswith("/"):
+            yield ("argv",), "wanted the absolute path of a program, and its arguments"
+        if not 1 <= source.timeout <= _LONGEST_TIMEOUT:
+            yield ("timeout",), "wanted seconds from 1 to 300"
+    name = getattr(source, "name", None)
+    if isinstance(name, str) and not _ENV.fullmatch(name):
+        yield ("name",), "wanted the name of an environment variable"
+    username = getattr(source, "username", None)
+    if isinstance(username, str) and username != "<token>" and (not username or ":" in username):
+        yield ("username",), "wanted a user name without ':'"
+
+
+def _within(key: str, found: Iterator[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
+    for path, problem in found:
+        yield (key, *path), problem

@@ -1,0 +1,27 @@
+"""Where things are: sockets, configuration, state. Pure: the environment and the file system arrive as arguments.
+
+Source: clients.md rule 11, design.md section 5; the helper executable follows the same rules in C.
+"""
+
+from collections.abc import Callable, Mapping
+
+
+def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
+    """Give the helper socket's path, also without an environment to speak of.
+
+    ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` where that is, else below
+    ``$HOME/.local/state``, as in containers.
+    """
+    named = environ.get("CREDPROXY_SOCKET")
+    if named:
+        return named
+    for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
+        if runtime and is_directory(runtime):
+            return f"{runtime}/credproxy/helper.sock"
+    return f"{environ.get('HOME') or '/'}/.local/state/credproxy/run/helper.sock"
+
+
+def config_files(environ: Mapping[str, str]) -> tuple[str, ...]:
+    """Give the configuration files, the most important first: the user's, then the machine's."""
+    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or ''}/.config"
+    return (f"{home}/credproxy/config.toml", "/etc/credproxy/config.toml")
