@@ -51,11 +51,16 @@ class SystemProcesses:
         self._environ = {
             name: value for name, value in environ.items() if name in _INHERITED or name.startswith(("XDG_", "LC_"))
         } | {"GIT_TERMINAL_PROMPT": "0"}
+        self._path = self._environ.get("PATH", os.defpath)
         self._clock = clock
         self._metrics = metrics
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="spawn")
         self._all = asyncio.Semaphore(_AT_ONCE)
         self._each: dict[str, asyncio.Semaphore] = {}
+
+    def search(self, path: str | None) -> None:
+        """Find programs on this path instead of the environment's (DC-17); None for the environment's."""
+        self._path = path or self._environ.get("PATH", os.defpath)
 
     def close(self) -> None:
         """Let the threads end."""
@@ -69,7 +74,7 @@ class SystemProcesses:
             Failed(helper_failed): over its time, or more output than STDOUT_LIMIT.
             Failed(overloaded): the system has no process to give.
         """
-        program = await self._in_thread(_find, command, self._environ.get("PATH", os.defpath))
+        program = await self._in_thread(_find, command, self._path)
         name = Path(program).name
         own = self._each.setdefault(program, asyncio.Semaphore(command.concurrency))
         async with own, self._all:
@@ -123,7 +128,7 @@ class SystemProcesses:
         process.wait()
 
     async def _spawn(self, program: str, command: Command) -> subprocess.Popen[bytes]:
-        environ = self._environ | dict(command.env)
+        environ = self._environ | {"PATH": self._path} | dict(command.env)
         started = self._in_thread(_start, program, command, environ)
         try:
             return await asyncio.shield(started)

@@ -79,9 +79,9 @@ class Router:
         return None
 
 
-def is_exact(rule: HostRule, target: Target) -> bool:
-    """True if the rule names the host itself: then its own private addresses may be dialled (SEC-R 8)."""
-    return target.form is not Form.LITERAL and not rule.match.startswith("*")
+def is_exact(rule: HostRule) -> bool:
+    """True if the rule names a host itself: then its own private addresses may be dialled (SEC-R 8)."""
+    return not rule.match.startswith("*")
 
 
 def _candidates(target: Target) -> Iterator[_Host]:

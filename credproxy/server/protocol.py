@@ -106,7 +106,7 @@ class GatedServer(web.Server):
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE,
             tcp_keepalive=False,
-            access_log=None,
+            access_log=None,  # type: ignore[arg-type]  # None is how aiohttp's own AppRunner switches it off
             lingering_time=1.0,
             auto_decompress=False,
         )

@@ -1,0 +1,64 @@
+"""What the pure part of one question costs, and that hostile input costs no more than its length.
+
+Source: design.md section 9, token-exchange.md T-105. Run: ``python bench/core.py``.
+"""
+
+import timeit
+from collections.abc import Callable
+
+from credproxy.core.credential import Handout, Secret
+from credproxy.core.endpoint import classify
+from credproxy.core.errors import Failed
+from credproxy.core.message import decode_request, encode_answer
+from credproxy.core.routing import Router
+from credproxy.core.settings import NoneHost
+from credproxy.core.uri import parse_uri
+
+
+URI = "https://index.docker.io/v2/library/ubuntu/blobs/sha256:" + "a" * 64
+BODY = b'{"uri":"' + URI.encode() + b'"}'
+ROUTER = Router([NoneHost(match=match) for match in ("ghcr.io", "*.corp.example", "docker.io", "quay.io", "*")])
+HANDOUT = Handout((("Authorization", (Secret("Bearer " + "x" * 1500),)),), 1_767_225_600)
+
+HOSTILE: dict[str, Callable[[int], str]] = {
+    "one long name": lambda size: "https://r.test/v2/" + "a" * size,
+    "many separators": lambda size: "https://r.test/v2/" + "a-" * (size // 2),
+    "many uploads": lambda size: "https://r.test/v2/a/" + "blobs/uploads/" * (size // 14),
+    "many labels": lambda size: "https://" + "a." * (size // 2),
+    "many at signs": lambda size: "https://" + "@" * size,
+    "many escapes": lambda size: "https://r.test/v2/" + "%2e" * (size // 3),
+}
+
+
+def microseconds(action: Callable[[], object], number: int) -> float:
+    """The best of five rounds, per call."""
+    return min(timeit.repeat(action, number=number, repeat=5)) / number * 1e6
+
+
+def question() -> None:
+    """Everything pure between a request's body and its answer's."""
+    target = parse_uri(decode_request(BODY))
+    ROUTER.match(target)
+    classify(target.path, target.query)
+    encode_answer(HANDOUT)
+
+
+def judge(uri: str) -> None:
+    """Validate and classify; a refusal is a result, too."""
+    try:
+        target = parse_uri(uri)
+    except Failed:
+        return
+    classify(target.path, target.query)
+
+
+def main() -> None:
+    """Print both tables."""
+    print(f"one question          {microseconds(question, 10_000):8.1f} us")
+    for name, make in HOSTILE.items():
+        costs = [microseconds(lambda uri=make(size): judge(uri), 200) for size in (1000, 2000, 4000, 8000)]  # type: ignore[misc]  # mypy sees no type in a lambda's default
+        print(f"{name:20}", *(f"{cost:8.1f}" for cost in costs), "us for 1, 2, 4, 8 kB")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,6 @@
+"""``python -m credproxy``."""
+
+from credproxy.cli import main
+
+
+main()

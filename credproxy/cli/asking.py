@@ -1,0 +1,71 @@
+"""Commands that ask the daemon: ``get``, ``status``, ``explain``, ``flush``, ``reload``."""
+
+import json
+
+import click
+
+from credproxy.cli.client import ask, call
+
+
+as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
+
+
+@click.command()
+@click.argument("uri")
+@click.option("--show-secrets", is_flag=True, help="Print the header values; they are masked otherwise.")
+def get(uri: str, *, show_secrets: bool) -> None:
+    """Ask for the credential of URI, as a helper would.
+
+    Prints the answer as JSON, its values masked: a terminal's history is a bad place for tokens.
+    """
+    answer = ask("POST", "/v1/get", {"uri": uri})
+    if not show_secrets:
+        headers = answer.get("headers")
+        if isinstance(headers, dict):
+            answer["headers"] = {name: [_masked(value) for value in values] for name, values in headers.items()}
+    click.echo(json.dumps(answer))
+
+
+@click.command()
+@as_json
+def status(*, as_json: bool) -> None:
+    """Show what the daemon has in memory: answers and their time left, exchanges, failures."""
+    if as_json:
+        click.echo(call("GET", "/v1/status").decode())
+        return
+    from credproxy.cli.tables import show_status  # noqa: PLC0415  rich takes longer than the call
+
+    show_status(ask("GET", "/v1/status"))
+
+
+@click.command()
+@click.argument("uri")
+@as_json
+def explain(uri: str, *, as_json: bool) -> None:
+    """Say what would be answered for URI and why; asks nobody, shows no secret."""
+    if as_json:
+        click.echo(call("POST", "/v1/explain", {"uri": uri}).decode())
+        return
+    from credproxy.cli.tables import show_explanation  # noqa: PLC0415  rich takes longer than the call
+
+    show_explanation(ask("POST", "/v1/explain", {"uri": uri}))
+
+
+@click.command()
+@click.argument("match", required=False)
+def flush(match: str | None) -> None:
+    """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
+    answer = ask("POST", "/v1/flush", {} if match is None else {"match": match})
+    click.echo(f"{answer['flushed']} entries forgotten")
+
+
+@click.command()
+def reload() -> None:
+    """Read the configuration again; a wrong one is refused, and what was in force stays."""
+    answer = ask("POST", "/v1/reload")
+    click.echo(f"generation {answer['generation']} is in force, with {answer['rules']} host rules")
+
+
+def _masked(value: str) -> str:
+    scheme, space, _ = value.partition(" ")
+    return f"{scheme} ***" if space else "***"

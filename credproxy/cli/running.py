@@ -1,0 +1,44 @@
+"""``serve`` and ``demo``: what starts something."""
+
+import asyncio
+import contextlib
+import os
+from typing import Literal
+
+import click
+
+from credproxy.cli.errors import CommandError, stop
+
+
+@click.command()
+@click.option("--config", type=click.Path(dir_okay=False), help="Read this file instead of the usual ones.")
+@click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.")
+@click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How to log.")
+def serve(
+    config: str | None, log_level: str | None, log_format: Literal["auto", "console", "json"] | None
+) -> None:
+    """Run the daemon in the foreground.
+
+    It listens at $CREDPROXY_SOCKET or $XDG_RUNTIME_DIR/credproxy/helper.sock, logs to stderr, reloads its
+    configuration on SIGHUP and stops on SIGTERM. If another one serves that socket already, it says so and leaves.
+    """
+    from credproxy.daemon import Options, run  # noqa: PLC0415  aiohttp takes longer than all of --help
+
+    files = None if config is None else (os.path.abspath(config),)  # noqa: PTH100  abspath keeps links
+    stop(run(Options(dict(os.environ), files, log_level, log_format)))
+
+
+@click.command()
+@click.option("--keep", is_flag=True, help="Leave registry and daemon running until Ctrl-C.")
+def demo(*, keep: bool) -> None:
+    """Show the main job end to end, on this machine alone.
+
+    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, and tells what it cost.
+    """
+    from credproxy.demo.story import DemoError, tell  # noqa: PLC0415  aiohttp takes longer than all of --help
+
+    with contextlib.suppress(KeyboardInterrupt):
+        try:
+            asyncio.run(tell(click.echo, keep=keep))
+        except DemoError as error:
+            raise CommandError(str(error), "is everything installed? make setup") from None

@@ -1,0 +1,135 @@
+"""The explicit tables: which class stands behind which name of the configuration."""
+
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+from credproxy.broker.table import Table
+from credproxy.core.routing import Router, is_exact
+from credproxy.core.settings import (
+    BasicHost,
+    CommandSource,
+    DockerConfigSource,
+    EnvSource,
+    ExecHost,
+    FileSource,
+    HeaderHost,
+    HostRule,
+    NetrcSource,
+    NoneHost,
+    OciHost,
+    Settings,
+    SourceSettings,
+)
+from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Source
+from credproxy.providers.basic import BasicProvider
+from credproxy.providers.exec import ExecProvider
+from credproxy.providers.header import HeaderProvider
+from credproxy.providers.none import NoneProvider
+from credproxy.providers.oci import OciProvider
+from credproxy.sources.command import CommandOutput
+from credproxy.sources.docker_config import DockerConfig, places
+from credproxy.sources.env import Env
+from credproxy.sources.file import File
+from credproxy.sources.netrc import Netrc
+
+
+_KEY_BYTES = 32
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What providers and sources reach the world through."""
+
+    environ: Mapping[str, str]
+    uid: int
+    clock: Clock
+    http: HttpClient
+    processes: Processes
+    files: Files
+
+
+def build_table(settings: Settings, world: World) -> Table:
+    """Make the providers of every rule, and those of what works without one.
+
+    Raises:
+        Failed(config_invalid): a ``match`` that is none; ``core.config`` refuses it earlier, with its line.
+    """
+    builder = _Builder(settings, world)
+    router = Router(settings.host)
+    providers = {rule.match: builder.provider(rule) for rule in settings.host}
+    return Table(router, providers, builder.fallback() if settings.builtin else ())
+
+
+class _Builder:
+    """One configuration's sources are made once, so that rules share what they remember."""
+
+    def __init__(self, settings: Settings, world: World) -> None:
+        self._settings = settings
+        self._world = world
+        self._shared: dict[SourceSettings, Source] = {}
+
+    def fallback(self) -> tuple[Provider, ...]:
+        """Registries that the docker configuration names, then hosts that netrc names."""
+        docker = self._source(DockerConfigSource())
+        # Named in a docker configuration is named exactly: its own addresses may be private (SEC-R 8).
+        registry = OciProvider(
+            OciHost(match=""), exact=True, source=docker, http=self._world.http, clock=self._world.clock
+        )
+        login = BasicProvider("", source=self._source(NetrcSource()), clock=self._world.clock, required=False)
+        return (registry, login)
+
+    def provider(self, rule: HostRule) -> Provider:
+        """The provider of one rule."""
+        clock = self._world.clock
+        match rule:
+            case OciHost():
+                source = self._source(rule.credentials)
+                return OciProvider(rule, exact=is_exact(rule), source=source, http=self._world.http, clock=clock)
+            case ExecHost():
+                return ExecProvider(rule, processes=self._world.processes, clock=clock)
+            case HeaderHost():
+                return HeaderProvider(rule, source=self._source(rule.secret), clock=clock)
+            case BasicHost():
+                return BasicProvider(rule.match, source=self._source(rule.credentials), clock=clock, required=True)
+            case NoneHost():
+                return NoneProvider()
+
+    def _source(self, settings: SourceSettings) -> Source:
+        if settings not in self._shared:
+            self._shared[settings] = self._new_source(settings)
+        return self._shared[settings]
+
+    def _new_source(self, settings: SourceSettings) -> Source:
+        world, key = self._world, partial(secrets.token_bytes, _KEY_BYTES)
+        match settings:
+            case DockerConfigSource(path):
+                wanted = path or self._settings.docker_config
+                automatic = wanted == "auto"
+                paths = places(world.environ, world.uid) if automatic else () if wanted == "none" else (wanted,)
+                return DockerConfig(
+                    paths,
+                    files=world.files,
+                    processes=world.processes,
+                    clock=world.clock,
+                    key=key,
+                    inline=world.environ.get("DOCKER_AUTH_CONFIG", "") if automatic else "",
+                )
+            case NetrcSource(path):
+                return Netrc(self._netrc(path), files=world.files, clock=world.clock)
+            case EnvSource():
+                return Env(settings, world.environ)
+            case FileSource():
+                return File(settings, world.files)
+            case CommandSource():
+                return CommandOutput(settings, processes=world.processes, clock=world.clock, key=key)
+
+    def _netrc(self, path: str | None) -> str | None:
+        wanted = path or self._settings.netrc
+        if wanted == "none":
+            return None
+        if wanted != "auto":
+            return wanted
+        home = self._world.environ.get("HOME")
+        return self._world.environ.get("NETRC") or (f"{home}/.netrc" if home else None)

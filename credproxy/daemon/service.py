@@ -1,0 +1,182 @@
+"""The configuration in force and everything built from it: loaded at start, replaced whole by a reload."""
+
+import asyncio
+import os
+from collections.abc import Mapping
+from contextlib import AsyncExitStack
+from types import TracebackType
+from typing import Self
+
+import structlog
+
+from credproxy.adapters.files import SystemFiles
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.processes import SystemProcesses
+from credproxy.broker.broker import Broker, Options
+from credproxy.broker.table import Table
+from credproxy.broker.upstream import Upstream
+from credproxy.core.config import ConfigError, load_files
+from credproxy.core.config_checks import size_in_bytes
+from credproxy.core.credential import Stored
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.paths import config_files
+from credproxy.core.routing import Router
+from credproxy.core.settings import Settings
+from credproxy.core.target import Question, Target
+from credproxy.daemon.build import World, build_table
+from credproxy.ports import Clock, FileVersion, Metrics, Plan, Sample
+from credproxy.server.helper_api import Reloaded
+
+
+_HEALING = 1.0
+"""Seconds between looks at a configuration that could not be used at start: mended within two (P3)."""
+
+log = structlog.get_logger("credproxy.daemon")
+
+Versions = tuple[FileVersion | None, ...]
+
+
+class _Unconfigured:
+    """Answers every question with what is wrong with the configuration (P3): leaving would be a crash loop."""
+
+    def __init__(self, failure: Failure) -> None:
+        self._failure = failure
+
+    async def plan(self, question: Question) -> Plan | None:
+        del question
+        raise Failed(self._failure)
+
+    async def stored(self, target: Target) -> Stored | None:
+        del target
+        raise Failed(self._failure)
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
+
+
+class Service:
+    """Owns the broker and what it stands on; an async context manager.
+
+    Args:
+        environ: of the process.
+        config: files, the most important first; None for the usual places.
+        clock: the system's.
+        metrics: for programs and the broker.
+        sample: draws jitter.
+    """
+
+    def __init__(
+        self,
+        *,
+        environ: Mapping[str, str],
+        config: tuple[str, ...] | None,
+        clock: Clock,
+        metrics: Metrics,
+        sample: Sample,
+    ) -> None:
+        self._paths = config_files(environ) if config is None else config
+        self._required = config is not None
+        self._clock = clock
+        self._files = SystemFiles()
+        self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
+        self._http = AiohttpClient(clock)
+        upstream = Upstream(self._http, clock=clock, sample=sample)
+        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files)
+        self._seen: Versions = ()
+        self._group = asyncio.TaskGroup()
+        self._stack = AsyncExitStack()
+        self.settings = Settings()
+        nothing = Table(Router(()), {}, ())
+        self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
+
+    async def __aenter__(self) -> Self:
+        self._stack.callback(self._files.close)
+        self._stack.callback(self._processes.close)
+        await self._stack.enter_async_context(self._http)
+        await self._stack.enter_async_context(self.broker)
+        await self._stack.enter_async_context(self._group)
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.__aexit__(kind, error, trace)
+
+    async def load(self) -> None:
+        """Put the configuration in force; with a broken one, serve its mistake until it is mended."""
+        try:
+            self._put_in_force(await self._read())
+        except Failed as error:
+            failure = error.failure
+            log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
+            self.broker.swap(Table(Router(()), {}, (_Unconfigured(failure),)), Options())
+            self._group.create_task(self._heal())
+
+    async def reload(self) -> Reloaded:
+        """Read the configuration again and swap it whole.
+
+        Raises:
+            Failed(config_invalid): what was in force stays in force.
+        """
+        try:
+            settings = await self._read()
+        except Failed as error:
+            log.warning("reload refused", reason=error.failure.message)
+            raise
+        generation = self._put_in_force(settings)
+        log.info("reloaded", generation=generation, rules=len(settings.host))
+        return Reloaded(generation, len(settings.host))
+
+    def reload_soon(self) -> None:
+        """Reload because of a signal; the outcome is in the log."""
+        self._group.create_task(self._reload_logged())
+
+    async def _reload_logged(self) -> None:
+        try:
+            await self.reload()
+        except Failed:
+            return  # logged already, and nobody waits for it
+
+    async def _heal(self) -> None:
+        while True:
+            await self._clock.sleep(_HEALING)
+            if await self._versions() == self._seen:
+                continue
+            try:
+                await self.reload()
+            except Failed:
+                continue
+            return
+
+    def _put_in_force(self, settings: Settings) -> int:
+        options = Options(
+            empty_ttl=settings.empty_ttl,
+            flight_timeout=settings.flight_timeout,
+            bazel_71_compat=settings.bazel_71_compat,
+            entries=settings.cache.entries,
+            bytes=size_in_bytes(settings.cache.bytes),
+        )
+        self._processes.search(settings.helper_path)
+        generation = self.broker.swap(build_table(settings, self._world), options)
+        self.settings = settings
+        return generation
+
+    async def _read(self) -> Settings:
+        self._seen = await self._versions()
+        found: list[tuple[str, str]] = []
+        for path in self._paths:
+            content = await self._files.read(path)
+            if content is None and self._required:
+                raise failed(Code.CONFIG_INVALID, f"the configuration {path!r} is not there", "check --config")
+            if content is not None:
+                found.append((path, content.decode("utf-8", "replace")))
+        try:
+            return load_files(found)
+        except ConfigError as error:
+            raise error.failed() from None
+
+    async def _versions(self) -> Versions:
+        try:
+            return tuple([await self._files.version(path) for path in self._paths])
+        except Failed:
+            return ()

@@ -1,0 +1,41 @@
+"""Reading a request's body within bounds: 64 KiB and two seconds (PY11, F10)."""
+
+from aiohttp import web
+
+from credproxy.core.errors import Code, failed
+from credproxy.ports import Clock
+from credproxy.server.protocol import BODY_LIMIT
+
+
+READ_TIMEOUT = 2.0
+"""Seconds; aiohttp has no body timeout of its own, and a client that stalls would hold a task for ever."""
+
+
+async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
+    """The whole body.
+
+    Raises:
+        Failed: too_large, judged by Content-Length before a byte is read where it is there; bad_request for a body
+            that does not arrive in time or breaks off.
+    """
+    if (request.content_length or 0) > BODY_LIMIT:
+        raise _too_large()
+    content = request.content
+    if content.is_eof():  # the usual case: it came with the headers, and a timer would cost more than the read
+        return content.read_nowait()
+    chunks = bytearray()
+    try:
+        async with clock.timeout(READ_TIMEOUT):
+            while chunk := await content.readany():
+                chunks += chunk
+                if len(chunks) > BODY_LIMIT:
+                    raise _too_large()
+    except TimeoutError:
+        raise failed(Code.BAD_REQUEST, f"the request's body did not arrive within {READ_TIMEOUT:g} s") from None
+    except (OSError, web.RequestPayloadError):
+        raise failed(Code.BAD_REQUEST, "the request's body broke off") from None
+    return bytes(chunks)
+
+
+def _too_large() -> Exception:
+    return failed(Code.TOO_LARGE, f"the request is larger than {BODY_LIMIT} bytes", "a URI has at most 8192")

@@ -1,0 +1,206 @@
+"""The JSON API of the helper socket. Source: design.md section 4.
+
+The road of ``/v1/get``: bytes, URI, target, broker, bytes. In front of it stands a memo of the very bytes that were
+asked and answered, because Bazel's next question is mostly the last one again; a memo entry is sent only while the
+broker says that its answer is unchanged.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+import msgspec
+import structlog
+from aiohttp import web
+from cachetools import LRUCache
+
+from credproxy.broker.broker import Broker
+from credproxy.core.credential import Handout, Origin
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.message import decode_request, encode_answer, encode_docker
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_server_url, parse_uri
+from credproxy.ports import Clock
+from credproxy.server.answers import failure_response, json_response, text_response
+from credproxy.server.body import read_body
+from credproxy.server.protocol import Connection
+
+
+PATIENCE = 8.5
+"""Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (1.4)."""
+
+_DEADLINE_MARGIN = 0.5
+_MEMO_ENTRIES = 4096
+_MEMO_BYTES = 2048
+"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
+
+NOT_FOUND = "credentials not found in native keychain"
+"""The docker helper protocol's own words: clients compare them literally (DC-14)."""
+
+log = structlog.get_logger("credproxy.server")
+
+Route = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+class Reloaded(msgspec.Struct, frozen=True):
+    """What a reload did: the generation in force and how many host rules it has."""
+
+    generation: int
+    rules: int
+
+
+class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    match: str | None = None
+
+
+class _Flushed(msgspec.Struct, frozen=True):
+    flushed: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    handout: Handout
+    body: bytes
+
+
+class HelperApi:
+    """Answers the helper socket's requests.
+
+    Args:
+        broker: the use case.
+        clock: for limits and for the reload's rate.
+        reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
+        metrics_page: gives the Prometheus text and its content type.
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        clock: Clock,
+        reload: Callable[[], Awaitable[Reloaded]],
+        metrics_page: Callable[[], tuple[bytes, str]],
+    ) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._reload = reload
+        self._metrics_page = metrics_page
+        self._memo: LRUCache[tuple[int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
+        self._changed_at = float("-inf")
+        self._routes: dict[str, tuple[str, Route]] = {
+            "/v1/get": ("POST", self._get),
+            "/v1/docker/get": ("POST", self._docker_get),
+            "/v1/status": ("GET", self._status),
+            "/v1/explain": ("POST", self._explain),
+            "/v1/flush": ("POST", self._flush),
+            "/v1/reload": ("POST", self._do_reload),
+            "/metrics": ("GET", self._metrics),
+            "/healthz": ("GET", self._healthz),
+        }
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """Every path that is served; all else is 404 (T2)."""
+        return tuple(self._routes)
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; a failure becomes the status of its code."""
+        try:
+            return await self._route(request)(request)
+        except Failed as error:
+            log.info("question failed", path=request.path, code=error.failure.code.value, reason=error.failure.message)
+            response = failure_response(error.failure, plain=request.headers.get("Accept") == "text/plain")
+            if error.failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
+                response.force_close()
+            return response
+
+    def _route(self, request: web.BaseRequest) -> Route:
+        refusal = _connection(request).refusal
+        if refusal is not None:
+            raise Failed(refusal)
+        found = self._routes.get(request.path)
+        if found is None:
+            raise failed(Code.NOT_FOUND, "there is nothing at this path", "the paths are in docs/reference/api.md")
+        method, route = found
+        if request.method != method:
+            raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {method}, not {request.method!r}")
+        return route
+
+    async def _get(self, request: web.BaseRequest) -> web.Response:
+        body = await read_body(request, self._clock)
+        uid = _connection(request).peer.uid
+        key = (uid, body)
+        known = self._memo.get(key)
+        if known is not None and self._broker.fresh(known.handout):
+            return json_response(known.body)
+        question = Question(parse_uri(decode_request(body)), Origin("helper", uid))
+        handout = await self._broker.ask(question, self._patience(request))
+        answer = encode_answer(handout)
+        if len(body) <= _MEMO_BYTES:
+            self._memo[key] = _Remembered(handout, answer)
+        return json_response(answer)
+
+    async def _docker_get(self, request: web.BaseRequest) -> web.Response:
+        text = (await read_body(request, self._clock)).decode("ascii", "backslashreplace").strip()
+        stored = await self._broker.stored(parse_server_url(text))
+        encoded = encode_docker(text, stored) if stored is not None else None
+        if encoded is None:
+            return text_response(NOT_FOUND, 404)
+        return json_response(encoded)
+
+    async def _status(self, request: web.BaseRequest) -> web.Response:
+        del request
+        return json_response(msgspec.json.encode(self._broker.status()))
+
+    async def _explain(self, request: web.BaseRequest) -> web.Response:
+        target = parse_uri(decode_request(await read_body(request, self._clock)))
+        question = Question(target, Origin("helper", _connection(request).peer.uid))
+        return json_response(msgspec.json.encode(await self._broker.explain(question)))
+
+    async def _flush(self, request: web.BaseRequest) -> web.Response:
+        body = await read_body(request, self._clock)
+        try:
+            wanted = msgspec.json.decode(body, type=_Match) if body.strip() else _Match()
+        except (msgspec.ValidationError, msgspec.DecodeError):
+            raise failed(
+                Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', "credproxy flush [HOST]"
+            ) from None
+        self._not_too_often()
+        count = self._broker.flush(wanted.match)
+        self._memo.clear()
+        log.info("cache flushed", match=wanted.match, entries=count)
+        return json_response(msgspec.json.encode(_Flushed(count)))
+
+    async def _do_reload(self, request: web.BaseRequest) -> web.Response:
+        del request
+        self._not_too_often()
+        reloaded = await self._reload()
+        self._memo.clear()
+        return json_response(msgspec.json.encode(reloaded))
+
+    async def _metrics(self, request: web.BaseRequest) -> web.Response:
+        del request
+        page, content_type = self._metrics_page()
+        return text_response(page, content_type=content_type)
+
+    async def _healthz(self, request: web.BaseRequest) -> web.Response:
+        del request
+        return text_response("ok\n")
+
+    def _patience(self, request: web.BaseRequest) -> float:
+        left = request.headers.get("X-Credproxy-Deadline-Ms", "")
+        if not (left.isascii() and left.isdigit() and len(left) <= 6):  # noqa: PLR2004  6 digits: 16 minutes
+            return PATIENCE
+        return max(0.0, min(PATIENCE, int(left) / 1000 - _DEADLINE_MARGIN))
+
+    def _not_too_often(self) -> None:
+        # A loop of flushes would turn every question into an exchange (T3).
+        now = self._clock.boot()
+        if now - self._changed_at < 1.0:
+            raise failed(Code.OVERLOADED, "flush and reload are answered once a second", "wait a second", 1.0)
+        self._changed_at = now
+
+
+def _connection(request: web.BaseRequest) -> Connection:
+    connection = request.protocol
+    assert isinstance(connection, Connection)
+    return connection
