@@ -95,7 +95,8 @@ def encode_answer(handout: Handout) -> bytes:
         if problem is not None:
             raise failed(Code.BAD_TOKEN, f"the credential cannot be sent: {problem}", "check where it is stored")
         seen.add(lower)
-        headers["Authorization" if lower == "authorization" else name] = values
+        if values:
+            headers["Authorization" if lower == "authorization" else name] = values
     if len(headers) > _HEADERS:
         raise failed(Code.ANSWER_TOO_LARGE, f"the answer has {len(headers)} headers, more than {_HEADERS}")
     encoded = _encode(
@@ -115,14 +116,14 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
 
     Args:
         name: any case.
-        values: already stripped.
+        values: already stripped; none at all is fine, there is nothing to send then.
     """
     lower = name.lower()
     if _NAME.fullmatch(name) is None:
         return f"{name[:40]!r} is no header name"
     if lower in _FORBIDDEN:
         return f"the header {name!r} belongs to the connection"
-    if not values or (lower == "authorization" and (len(values) > 1 or not values[0])):
+    if lower == "authorization" and (len(values) > 1 or not all(values)):
         return f"the header {name!r} needs one value"
     if not all(value.isascii() and value.isprintable() for value in values):
         return f"the value of the header {name!r} has characters other than printable ASCII"
