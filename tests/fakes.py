@@ -1,17 +1,17 @@
 """Small stand-ins for the ports. A fake does what the port promises and no more."""
 
 import asyncio
-import contextlib
 import heapq
 import itertools
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
+from types import TracebackType
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.credential import Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Request, Response
-from credproxy.core.target import Target
-from credproxy.ports import Command, Completed, FileVersion, Terms
+from credproxy.core.target import Question, Target
+from credproxy.ports import Command, Completed, FileVersion, Plan, Terms
 
 
 T0 = 1_767_225_600.0
@@ -39,34 +39,20 @@ class FakeClock:
         return self._wall
 
     async def sleep(self, seconds: float) -> None:
+        if seconds <= 0:
+            await asyncio.sleep(0)
+            return
         future = asyncio.get_running_loop().create_future()
         heapq.heappush(self._sleepers, (self._mono + seconds, next(self._order), future))
         await future
 
-    @contextlib.asynccontextmanager
-    async def timeout(self, seconds: float) -> AsyncIterator[None]:
-        task = asyncio.current_task()
-        assert task is not None
-        expired = False
-
-        def cancel(_: asyncio.Future[None]) -> None:
-            nonlocal expired
-            if not alarm.cancelled():
-                expired = True
-                task.cancel()
-
+    def timeout(self, seconds: float) -> "FakeTimeout":
         alarm: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        alarm.add_done_callback(cancel)
-        heapq.heappush(self._sleepers, (self._mono + seconds, next(self._order), alarm))
-        try:
-            yield
-        except asyncio.CancelledError:
-            if expired and task.uncancel() <= 0:
-                raise TimeoutError from None
-            raise
-        finally:
-            alarm.remove_done_callback(cancel)
-            alarm.cancel()
+        if seconds <= 0:  # at the loop's next turn, as asyncio.timeout does, and not when the test moves time
+            alarm.set_result(None)
+        else:
+            heapq.heappush(self._sleepers, (self._mono + seconds, next(self._order), alarm))
+        return FakeTimeout(alarm)
 
     async def advance(self, seconds: float) -> None:
         """Let time pass, waking each sleeper at its moment."""
@@ -94,6 +80,34 @@ class FakeClock:
         self._mono += seconds
         self._boot += seconds
         self._wall += seconds
+
+
+class FakeTimeout:
+    """What asyncio.timeout does, when its alarm goes off."""
+
+    def __init__(self, alarm: asyncio.Future[None]) -> None:
+        self._alarm = alarm
+        self._task: asyncio.Task[object] | None = None
+        self._expired = self._over = False
+
+    async def __aenter__(self) -> None:
+        self._task = asyncio.current_task()
+        self._alarm.add_done_callback(self._ring)
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._task is not None
+        self._over = True
+        self._alarm.cancel()
+        if self._expired and self._task.uncancel() <= 0 and kind is asyncio.CancelledError:
+            raise TimeoutError
+
+    def _ring(self, _: asyncio.Future[None]) -> None:
+        if not self._over:  # the block may have ended in the very turn in which the alarm went off
+            assert self._task is not None
+            self._expired = True
+            self._task.cancel()
 
 
 async def settle(turns: int = 20) -> None:
@@ -228,3 +242,115 @@ class FakeMetrics:
 
     def age(self, seconds: float) -> None:
         self.seen.append(("age", seconds))
+
+
+@dataclass
+class FakeProvider:
+    """Gives every authority a token of its own: ``tok1``, ``tok2``, ... in the order of the exchanges.
+
+    An exchange takes ``delay`` seconds of the clock; ``error`` is raised at its end; ``None`` from ``key`` is "no
+    credential". ``life`` is None for a grant whose issuer names no expiry.
+    """
+
+    clock: FakeClock
+    life: float | None = 300.0
+    delay: float = 0.0
+    error: BaseException | None = None
+    plan_error: Exception | None = None
+    plan_delay: float = 0.0
+    note: str = ""
+    empty: bool = False
+    key: Callable[[Question], Hashable | None] = lambda question: question.target.authority
+    runs: list[Hashable] = field(default_factory=list)
+    ended: int = 0
+    active: int = 0
+    peak: int = 0
+    terms: list[Terms] = field(default_factory=list)
+    forgotten: int = 0
+    login: Stored | None = None
+    min_lifetime: float = 0.0
+    timeout: float | None = None
+    wall_life: float | None = None
+    upstream: str = ""
+
+    async def plan(self, question: Question) -> Plan | None:
+        if self.plan_delay:
+            await self.clock.sleep(self.plan_delay)
+        if self.plan_error is not None:
+            raise self.plan_error
+        key = self.key(question)
+        if key is None:
+            return None
+
+        async def run(terms: Terms) -> Grant:
+            return await self._run(key, terms)
+
+        return Plan(
+            key=("fake", key),
+            subject=f"registry {question.target.authority!r}",
+            upstream=self.upstream or question.target.origin,
+            run=run,
+            min_lifetime=self.min_lifetime,
+            timeout=self.timeout,
+            detail={"provider": "fake"},
+        )
+
+    async def stored(self, target: Target) -> Stored | None:
+        del target
+        if self.plan_error is not None:
+            raise self.plan_error
+        return self.login
+
+    def forget(self) -> None:
+        self.forgotten += 1
+
+    async def _run(self, key: Hashable, terms: Terms) -> Grant:
+        self.runs.append(key)
+        self.terms.append(terms)
+        token = Secret(f"Bearer tok{len(self.runs)}")
+        since, wall = self.clock.boot(), self.clock.wall()
+        self.active += 1
+        self.peak = max(self.peak, self.active)
+        try:
+            if self.delay:
+                await self.clock.sleep(self.delay)
+        finally:
+            self.active -= 1
+        self.ended += 1
+        if isinstance(self.error, Failed):
+            raise Failed(self.error.failure)
+        if self.error is not None:
+            raise self.error
+        lifetime = Lifetime(
+            since=since,
+            until=None if self.life is None else since + self.life,
+            wall_until=None if self.wall_life is None else wall + self.wall_life,
+        )
+        return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note)
+
+
+@dataclass
+class TimedHttp:
+    """Answers after some seconds of the clock: each step is (seconds, response or failure); the last is repeated.
+
+    A cancelled request counts in ``cancelled``; ``at`` are the boot-clock seconds at which requests were sent.
+    """
+
+    clock: FakeClock
+    steps: list[tuple[float, Response | Failed]] = field(default_factory=list)
+    at: list[float] = field(default_factory=list)
+    cancelled: int = 0
+
+    async def send(self, request: Request, terms: Terms) -> Response:
+        del request, terms
+        self.at.append(self.clock.boot())
+        seconds, outcome = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        try:
+            if seconds:
+                await self.clock.sleep(seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(outcome, Failed):
+            raise Failed(outcome.failure)
+        return outcome

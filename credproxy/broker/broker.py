@@ -10,18 +10,19 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from math import floor
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import NamedTuple, Self
 
 import structlog
 
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache, Entry, Key
-from credproxy.broker.flight import Flight, Flights
+from credproxy.broker.flight import Flight, Flights, Outcome
+from credproxy.broker.inspector import Inspector
 from credproxy.broker.landing import Landing
 from credproxy.broker.negative import Negative
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import Explanation, Status
-from credproxy.broker.table import Routed, Table
+from credproxy.broker.table import Routed, Table, covers
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Handout, Stored
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -30,17 +31,19 @@ from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Metrics, Plan, Sample
 
 
+PATIENCE = 8.5
 MANDATORY_WAIT = 3.0
+_ALMOST_GONE = 1.0
+"""Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
+
 _MEMO = 1.0
 """Seconds for which the front may repeat an answer: so late at most is a changed credential file seen."""
 
 _STEP = 2.0
 """Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
 
-_ALMOST_GONE = 1.0
 _LONG = 1800.0
-
-_T = TypeVar("_T")
+"""Seconds from which ``bazel_71_compat`` leaves ``expires`` out."""
 
 log = structlog.get_logger("credproxy.broker")
 
@@ -56,8 +59,7 @@ class Options:
     bytes: int = 64 * 1024 * 1024
 
 
-@dataclass(frozen=True, slots=True)
-class _Era:
+class _Era(NamedTuple):
     """A configuration in force. A question keeps the one that it began with."""
 
     generation: int
@@ -65,14 +67,13 @@ class _Era:
     options: Options
 
 
-@dataclass(frozen=True, slots=True)
-class _Asked:
+class _Asked(NamedTuple):
     """One question on its way: ``until`` is the boot-clock second at which its caller stops waiting."""
 
     era: _Era
     authority: str
-    routed: Routed
     plan: Plan
+    rule: str
     key: Key
     until: float
 
@@ -86,7 +87,7 @@ class Broker:
         sample: draws jitter.
         metrics: is told of look-ups and exchanges.
         upstream: the HttpClient that the providers send through, for ``status``.
-        options: see Options.
+        options: the broker's part of the configuration.
     """
 
     def __init__(
@@ -101,7 +102,6 @@ class Broker:
     ) -> None:
         self._clock = clock
         self._metrics = metrics
-        self._upstream = upstream
         self._era = _Era(1, table, options or Options())
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock)
@@ -117,27 +117,253 @@ class Broker:
             schedule=self._renewal.schedule,
         )
         self._flights = Flights(clock=clock, spawn=self._spawn, bugs=self._bugs, land=self._landing.land)
+        self._inspector = Inspector(
+            clock=clock,
+            cache=self._cache,
+            negative=self._negative,
+            flights=self._flights,
+            renewal=self._renewal,
+            upstream=upstream,
+            bugs=self._bugs,
+        )
+        self._scheduler: asyncio.Task[None] | None = None
 
-    async def ask(self, question: Question, patience: float) -> Handout:
-        """Answer a question within ``patience`` seconds.
+    async def ask(self, question: Question, patience: float = PATIENCE) -> Handout:
+        """Answer a question within ``patience`` seconds. Source: reliability.md section 5.2.
 
         Raises:
             Failed: it should have an answer and cannot; still_trying where the exchange goes on without the caller.
         """
         era, until = self._era, self._clock.boot() + patience
         routed = await self._routed(era, question, patience)
-        if routed.plan is None:
+        plan = routed.plan
+        if plan is None:
             return self._nothing(era)
-        key = Key(era.generation, question.origin, routed.plan.key)
-        asked = _Asked(era, question.target.authority, routed, routed.plan, key, until)
+        key = Key(era.generation, question.origin, plan.key)
+        asked = _Asked(era, question.target.authority, plan, routed.rule, key, until)
         entry = self._cache.get(key)
-        match self._state(entry, asked):
-            case State.FRESH:
-                return self._hand_out(entry, asked)
-            case State.ADVISORY:
-                self._renew(entry)
-                return self._hand_out(entry, asked)
-            case State.MANDATORY:
-                return self._hand_out(await self._renewed_or_valid(entry, asked), asked)
-            case State.EXPIRED:
-                return self._hand_out(await self._exchanged(asked), asked)
+        if entry is not None:
+            self._renewal.nudge(until - patience)
+            match self._state(entry, plan):
+                case State.FRESH:
+                    return self._from_memory(entry, asked, "fresh")
+                case State.ADVISORY:
+                    self._renew(entry)
+                    return self._from_memory(entry, asked, "advisory")
+                case State.MANDATORY:
+                    entry = await self._renewed_or_valid(entry, asked)
+                    return self._from_memory(entry, asked, "mandatory")
+                case State.EXPIRED:
+                    pass
+        self._metrics.cache("miss" if self._negative.get(key, self._clock.boot()) is None else "negative")
+        return self._hand_out(await self._exchanged(asked), asked)
+
+    async def _exchanged(self, asked: _Asked) -> Entry:
+        """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
+        entry = await self._fetched(asked, asked.until)
+        if entry.grant.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
+            entry = await self._fetched(asked, asked.until)
+            if self._left(entry) <= 0:
+                message = f"the credential of {asked.plan.subject} expires faster than it can be handed out"
+                raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
+        return entry
+
+    async def _renewed_or_valid(self, entry: Entry, asked: _Asked) -> Entry:
+        """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
+        now = self._clock.boot()
+        until = min(asked.until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE))
+        try:
+            newer = await self._fetched(asked, until)
+        except Failed as error:
+            if self._left(entry) <= 0:
+                raise
+            if not entry.warned:
+                entry.warned = True
+                log.warning(
+                    "served while failing",
+                    subject=asked.plan.subject,
+                    code=error.failure.code.value,
+                    left=round(self._left(entry), 1),
+                )
+            return entry
+        return max(newer, entry, key=self._left)
+
+    async def _fetched(self, asked: _Asked, until: float) -> Entry:
+        """Join the flight for a key, or begin it; wait for it until then."""
+        now = self._clock.boot()
+        remembered = self._negative.get(asked.key, now)
+        if remembered is not None:
+            raise Failed(remembered)
+        flight = self._flights.find(asked.key)
+        if flight is None:
+            flight = self._flight(asked.key, asked.plan, authority=asked.authority, rule=asked.rule)
+        outcome = await self._flights.ride(flight, until)
+        self._metrics.waited(self._clock.boot() - now)
+        if outcome is None:
+            raise Failed(self._out_of_time(flight))
+        if isinstance(outcome, Failure):
+            raise Failed(outcome)
+        return outcome
+
+    def _renew(self, entry: Entry) -> Flight | None:
+        """Begin an exchange behind everybody's back; None while backing off, or with too much under way."""
+        flight = self._flights.find(entry.key)
+        if flight is None and self._clock.boot() >= entry.retry_at:
+            flight = self._flight(entry.key, entry.plan, authority=entry.authority, rule=entry.rule, background=True)
+            if not self._flights.launch(flight):
+                return None
+        return flight
+
+    def fresh(self, handout: Handout) -> bool:
+        """Tell whether an answer may be given once more as it is; if so, that counts as a use."""
+        boot = self._clock.boot()
+        if handout.generation != self._era.generation or boot >= handout.good_until:
+            return False
+        if abs(self._clock.wall() - boot - handout.skew) >= _STEP:
+            return False
+        entry = handout.source
+        if isinstance(entry, Entry):
+            if entry.dropped:
+                return False
+            entry.uses += 1
+            entry.used = boot
+        self._metrics.cache("fresh" if handout.headers else "none")
+        return True
+
+    async def stored(self, target: Target, patience: float = PATIENCE) -> Stored | None:
+        """Give the stored login for a target, for the docker helper protocol; None where there is none."""
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    return await self._era.table.stored(target)
+        except TimeoutError:
+            raise _slow(target.authority, patience) from None
+
+    async def explain(self, question: Question, patience: float = PATIENCE) -> Explanation:
+        """Give every decision for a question and the state of its key, without any exchange."""
+        era = self._era
+        try:
+            found: Routed | Failure = await self._routed(era, question, patience)
+        except Failed as error:
+            found = error.failure
+        return self._inspector.explain(question, era.generation, found)
+
+    def status(self) -> Status:
+        """Give the broker's state."""
+        return self._inspector.status(self._era.generation)
+
+    def flush(self, match: str | None = None) -> int:
+        """Forget grants, failures and what providers learned; give how many grants.
+
+        Args:
+            match: ``host`` (on any port), ``host:port`` or ``*.suffix``; None for all.
+        """
+        wanted = covers(match)
+        count = self._cache.drop_all(wanted)
+        self._negative.drop(wanted)
+        self._flights.forsake(wanted)
+        self._renewal.tidy()
+        for provider in self._era.table.providers():
+            with self._bugs:
+                provider.forget()
+        return count
+
+    def swap(self, table: Table, options: Options | None = None) -> int:
+        """Put another configuration in force; give its generation.
+
+        Everything in memory belongs to the old one and is dropped; its flights end for those who wait, and their
+        results are not kept (P12).
+        """
+        self._era = _Era(self._era.generation + 1, table, options or self._era.options)
+        self._landing.generation = self._era.generation
+        self._cache.rebound(self._era.options.entries, self._era.options.bytes)
+        self._negative.drop(covers(None))
+        self._renewal.tidy()
+        return self._era.generation
+
+    async def drain(self, seconds: float) -> None:
+        """Wait for the exchanges that somebody waits for, but no longer than that (P5)."""
+        await self._flights.drain(seconds)
+
+    async def __aenter__(self) -> Self:
+        await self._group.__aenter__()
+        self._scheduler = self._group.create_task(self._renewal.run(), context=contextvars.Context())
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._flights.close()
+        if self._scheduler is not None:
+            self._scheduler.cancel()
+        if isinstance(error, asyncio.CancelledError):
+            await self._group.__aexit__(kind, error, traceback)
+        else:
+            # The group would wrap an error of our caller's into a group of errors; it has nothing to do with it.
+            await self._group.__aexit__(None, None, None)
+
+    async def _routed(self, era: _Era, question: Question, patience: float) -> Routed:
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    return await era.table.plan(question)
+        except TimeoutError:
+            raise _slow(question.target.authority, patience) from None
+
+    def _spawn(self, work: Coroutine[object, object, Outcome], context: contextvars.Context) -> asyncio.Task[Outcome]:
+        return self._group.create_task(work, context=context)
+
+    def _flight(self, key: Key, plan: Plan, *, authority: str, rule: str, background: bool = False) -> Flight:
+        limit = self._era.options.flight_timeout if plan.timeout is None else plan.timeout
+        return Flight(key, plan, authority=authority, rule=rule, limit=limit, background=background)
+
+    def _out_of_time(self, flight: Flight) -> Failure:
+        if flight.started is None:
+            message = f"{flight.plan.subject} is waiting for its turn behind other exchanges"
+            return Failure(Code.OVERLOADED, message, "run the build again, or with fewer --jobs", 1.0)
+        seconds = self._clock.boot() - flight.started
+        message = f"{flight.plan.subject} has not answered for {seconds:.1f} s; still trying, run the build again"
+        return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
+
+    def _left(self, entry: Entry) -> float:
+        return remaining(entry.grant.lifetime, self._clock.boot(), self._clock.wall())
+
+    def _state(self, entry: Entry, plan: Plan) -> State:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        lifetime = entry.grant.lifetime
+        if remaining(lifetime, boot, wall) <= max(_ALMOST_GONE, plan.min_lifetime):
+            return State.EXPIRED
+        return state(lifetime, entry.window, boot, wall)
+
+    def _nothing(self, era: _Era) -> Handout:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        self._metrics.cache("none")
+        return Handout((), floor(wall + era.options.empty_ttl), boot + _MEMO, era.generation, wall - boot)
+
+    def _from_memory(self, entry: Entry, asked: _Asked, outcome: str) -> Handout:
+        self._metrics.cache(outcome)
+        self._metrics.age(self._clock.boot() - entry.grant.lifetime.since)
+        return self._hand_out(entry, asked)
+
+    def _hand_out(self, entry: Entry, asked: _Asked) -> Handout:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        grant, options = entry.grant, asked.era.options
+        entry.uses += 1
+        entry.used = boot
+        entry.plan = asked.plan
+        if entry.authority != asked.authority:
+            entry.authority = ""
+        left = remaining(grant.lifetime, boot, wall)
+        if grant.empty:
+            shown: int | None = floor(wall + options.empty_ttl)
+        elif options.bazel_71_compat and left >= _LONG:
+            shown = None
+        else:
+            shown = expires(grant.lifetime, boot, wall)
+        good_until = boot + max(0.0, min(_MEMO, left - entry.window))
+        return Handout(grant.headers, shown, good_until, asked.era.generation, wall - boot, entry)
+
+
+def _slow(authority: str, patience: float) -> Failed:
+    message = f"looking up the credential of {authority!r} took longer than {patience:.1f} s"
+    return failed(Code.UPSTREAM_UNAVAILABLE, message, "is a credential file on a slow disk, or its program stuck?")

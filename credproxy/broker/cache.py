@@ -44,7 +44,7 @@ class Entry:
 
     Attributes:
         authority: the host that was asked about; "" once the grant has served more than one.
-        plan: of the latest question: what a renewal runs.
+        plan: of the latest question: what a renewal runs; ``rule`` is the ``match`` of its host rule.
         window: seconds before hard expiry at which renewal begins, drawn once (SPIRE draws at each look, and too early).
         size: bytes that count against the cache's bound.
         uses: hand-outs of this key, those of its earlier grants included.
@@ -56,14 +56,17 @@ class Entry:
     """
 
     __slots__ = (
-        "authority", "dropped", "failures", "grant", "key", "plan", "retry_at", "size", "used", "uses", "warned", "window",
+        "authority", "dropped", "failures", "grant", "key", "plan", "retry_at", "rule", "size", "used", "uses", "warned", "window",
     )  # fmt: skip
 
-    def __init__(self, key: Key, plan: Plan, grant: Grant, *, authority: str, window: float, used: float) -> None:
+    def __init__(
+        self, key: Key, plan: Plan, grant: Grant, *, authority: str, rule: str, window: float, used: float
+    ) -> None:
         self.key = key
         self.plan = plan
         self.grant = grant
         self.authority = authority
+        self.rule = rule
         self.window = window
         self.used = used
         self.uses = 0

@@ -49,7 +49,7 @@ class Flight:
 
     Attributes:
         limit: seconds that it may take, counted from ``started``.
-        label: what to call its upstream in a metric.
+        rule: the ``match`` of its host rule.
         background: nobody asked for it, or somebody who was answered already.
         forsaken: flushed while it flew: its result goes to those who wait, and is not kept (P12).
         started: boot-clock seconds; None while it is queued.
@@ -58,16 +58,16 @@ class Flight:
     """
 
     __slots__ = (
-        "authority", "background", "dismissed", "forsaken", "key", "label", "limit", "outcome", "plan", "started", "task",
+        "authority", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "rule", "started", "task",
         "waiters",
     )  # fmt: skip
 
-    def __init__(self, key: Key, plan: Plan, *, authority: str, limit: float, label: str, background: bool) -> None:
+    def __init__(self, key: Key, plan: Plan, *, authority: str, rule: str, limit: float, background: bool) -> None:
         self.key = key
         self.plan = plan
         self.authority = authority
         self.limit = limit
-        self.label = label
+        self.rule = rule
         self.background = background
         self.forsaken = False
         self.dismissed: Failure | None = None
@@ -75,6 +75,11 @@ class Flight:
         self.task: asyncio.Task[Outcome] | None = None
         self.waiters: dict[int, float] = {}
         self.outcome: asyncio.Future[Outcome] = asyncio.get_running_loop().create_future()
+
+    @property
+    def label(self) -> str:
+        """What to call its upstream in a metric: a wildcard's hosts come from requests and could be without number."""
+        return self.rule if "*" in self.rule else self.plan.upstream
 
     @property
     def deadline(self) -> float:
@@ -145,7 +150,7 @@ class Flights:
 
     def forsake(self, wanted: Callable[[str], bool]) -> None:
         """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
-        for flight in [flight for flight in self._current.values() if wanted(flight.authority)]:
+        for flight in [flight for flight in self._current.values() if not flight.authority or wanted(flight.authority)]:
             flight.forsaken = True
             del self._current[flight.key]
 

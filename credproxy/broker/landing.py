@@ -66,7 +66,9 @@ class Landing:
 
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         window = advisory(length(grant.lifetime), self._sample())
-        entry = Entry(flight.key, flight.plan, grant, authority=flight.authority, window=window, used=now)
+        entry = Entry(
+            flight.key, flight.plan, grant, authority=flight.authority, rule=flight.rule, window=window, used=now
+        )
         log.info(
             "exchanged",
             subject=flight.plan.subject,

@@ -3,16 +3,7 @@
 The structs are the JSON of ``/v1/status`` and ``/v1/explain``; seconds throughout.
 """
 
-from collections.abc import Mapping
-
 from msgspec import Struct
-
-from credproxy.broker.cache import Entry
-from credproxy.broker.flight import Flight
-from credproxy.broker.negative import Remembered
-from credproxy.broker.upstream import Origin
-from credproxy.core.errors import Failure
-from credproxy.core.lifetime import remaining, state
 
 
 class Problem(Struct, frozen=True, omit_defaults=True):
@@ -111,60 +102,3 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     flight: FlightReport | None = None
     failure: Problem | None = None
     origin: OriginReport | None = None
-
-
-def describe_failure(failure: Failure) -> Problem:
-    """A failure's report."""
-    return Problem(failure.code.value, failure.message, failure.hint, failure.retry_after)
-
-
-def describe_entry(entry: Entry, boot: float, wall: float) -> EntryReport:
-    """An entry's report."""
-    lifetime = entry.grant.lifetime
-    return EntryReport(
-        socket=entry.key.origin.socket,
-        uid=entry.key.origin.uid,
-        subject=entry.plan.subject,
-        detail=_plain(entry.plan.detail),
-        state=state(lifetime, entry.window, boot, wall).value,
-        age=_round(boot - lifetime.since),
-        left=_round(remaining(lifetime, boot, wall)),
-        idle=_round(boot - entry.used),
-        uses=entry.uses,
-        failures=entry.failures,
-        empty=entry.grant.empty,
-        note=entry.grant.note,
-    )
-
-
-def describe_flight(flight: Flight, boot: float) -> FlightReport:
-    """A flight's report."""
-    phase = "queued" if flight.started is None else "flying" if flight.waiters else "unattended"
-    seconds = 0.0 if flight.started is None else boot - flight.started
-    return FlightReport(flight.plan.subject, flight.plan.upstream, phase, len(flight.waiters), _round(seconds))
-
-
-def describe_remembered(record: Remembered, boot: float) -> NegativeReport:
-    """A remembered failure's report."""
-    return NegativeReport(
-        record.authority, record.failure.code.value, record.failure.message, _round(record.until - boot)
-    )
-
-
-def describe_origin(origin: Origin, boot: float) -> OriginReport:
-    """An origin's report."""
-    return OriginReport(
-        origin=origin.name,
-        breaker=origin.breaker.phase.value,
-        left=_round(max(0.0, origin.breaker.until - boot)),
-        throttled=_round(max(0.0, origin.closed_until - boot)),
-        retries=_round(origin.budget),
-    )
-
-
-def _plain(detail: Mapping[str, str]) -> dict[str, str]:
-    return dict(detail)
-
-
-def _round(seconds: float) -> float:
-    return round(seconds, 1)

@@ -1,12 +1,13 @@
 """Which provider answers: that of the most specific rule, else whatever works without a rule."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from credproxy.core.credential import Stored
+from credproxy.core.hub import is_hub
 from credproxy.core.routing import Router
 from credproxy.core.target import Question, Target
-from credproxy.core.uri import plaintext_allowed
+from credproxy.core.uri import canonical_authority, plaintext_allowed
 from credproxy.ports import Plan, Provider
 
 
@@ -64,3 +65,19 @@ class Table:
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             return (), "" if rule is None else rule.match
         return (self._fallback, "") if rule is None else ((self._providers[rule.match],), rule.match)
+
+
+def covers(match: str | None) -> Callable[[str], bool]:
+    """Which authorities somebody means who says ``host`` (any port), ``host:port``, ``*.suffix``, or None for all."""
+    if match is None or match == "*":
+        return lambda _: True
+    if match.startswith("*."):
+        suffix = match[1:].lower()
+        return lambda authority: _host(authority).endswith(suffix)
+    meant = canonical_authority(match) or match.lower()
+    return lambda authority: meant in {authority, _host(authority)} or (is_hub(meant) and is_hub(authority))
+
+
+def _host(authority: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    return host if colon and port.isdigit() else authority

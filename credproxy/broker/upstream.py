@@ -127,6 +127,10 @@ class Upstream:
             known = self._origins[name] = Origin(name)
         return known
 
+    def find(self, name: str) -> Origin | None:
+        """The origin of that name, if it was ever asked."""
+        return self._origins.get(name)
+
     def origins(self) -> list[Origin]:
         """Every origin that was asked."""
         return list(self._origins.values())

@@ -1,0 +1,145 @@
+"""Looks at the broker's parts for people who ask; changes nothing, not even which grant was used last."""
+
+import heapq
+
+from credproxy.broker.bugs import Bugs
+from credproxy.broker.cache import Cache, Entry, Key
+from credproxy.broker.flight import Flight, Flights
+from credproxy.broker.negative import Negative, Remembered
+from credproxy.broker.renewal import Renewal
+from credproxy.broker.report import (
+    EntryReport,
+    Explanation,
+    FlightReport,
+    NegativeReport,
+    OriginReport,
+    Problem,
+    Status,
+)
+from credproxy.broker.table import Routed
+from credproxy.broker.upstream import Origin, Upstream
+from credproxy.core.errors import Failure
+from credproxy.core.lifetime import remaining, state
+from credproxy.core.target import Question
+from credproxy.ports import Clock
+
+
+SHOWN = 1000
+"""Entries of a status: a page that a person may still search, and a few hundred KiB at most."""
+
+
+class Inspector:
+    """Turns state into reports."""
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        cache: Cache,
+        negative: Negative,
+        flights: Flights,
+        renewal: Renewal,
+        upstream: Upstream,
+        bugs: Bugs,
+    ) -> None:
+        self._clock = clock
+        self._cache = cache
+        self._negative = negative
+        self._flights = flights
+        self._renewal = renewal
+        self._upstream = upstream
+        self._bugs = bugs
+        self._began = clock.boot()
+
+    def status(self, generation: int) -> Status:
+        """Give everything at a glance."""
+        boot = self._clock.boot()
+        recent = heapq.nlargest(SHOWN, self._cache.entries(), key=lambda entry: entry.used)
+        return Status(
+            generation=generation,
+            uptime=_round(boot - self._began),
+            cached=len(self._cache),
+            bytes=self._cache.size,
+            evicted=self._cache.evicted,
+            renewing=self._renewal.running,
+            bugs=self._bugs.count,
+            entries=[self._entry(entry) for entry in recent],
+            flights=[_flight(flight, boot) for flight in self._flights.all()],
+            failures=[_remembered(record, boot) for record in self._negative.current(boot)],
+            origins=[_origin(origin, boot) for origin in self._upstream.origins()],
+        )
+
+    def explain(self, question: Question, generation: int, found: Routed | Failure) -> Explanation:
+        """Give what was decided for a question, and what is known for its key."""
+        target = question.target
+        uri, form = f"{target.origin}{target.path}", target.form.value
+        if isinstance(found, Failure):
+            return Explanation(uri, form, generation, "", "error", problem=_problem(found))
+        plan = found.plan
+        if plan is None:
+            return Explanation(uri, form, generation, found.rule, "{}")
+        boot = self._clock.boot()
+        key = Key(generation, question.origin, plan.key)
+        entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)
+        origin = self._upstream.find(plan.upstream)
+        return Explanation(
+            target=uri,
+            form=form,
+            generation=generation,
+            rule=found.rule,
+            answer="credential",
+            subject=plan.subject,
+            upstream=plan.upstream,
+            detail=dict(plan.detail),
+            entry=None if entry is None else self._entry(entry),
+            flight=None if flight is None else _flight(flight, boot),
+            failure=None if failure is None else _problem(failure),
+            origin=None if origin is None else _origin(origin, boot),
+        )
+
+    def _entry(self, entry: Entry) -> EntryReport:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        lifetime = entry.grant.lifetime
+        return EntryReport(
+            socket=entry.key.origin.socket,
+            uid=entry.key.origin.uid,
+            subject=entry.plan.subject,
+            detail=dict(entry.plan.detail),
+            state=state(lifetime, entry.window, boot, wall).value,
+            age=_round(boot - lifetime.since),
+            left=_round(remaining(lifetime, boot, wall)),
+            idle=_round(boot - entry.used),
+            uses=entry.uses,
+            failures=entry.failures,
+            empty=entry.grant.empty,
+            note=entry.grant.note,
+        )
+
+
+def _problem(failure: Failure) -> Problem:
+    return Problem(failure.code.value, failure.message, failure.hint, failure.retry_after)
+
+
+def _flight(flight: Flight, boot: float) -> FlightReport:
+    phase = "queued" if flight.started is None else "flying" if flight.waiters else "unattended"
+    seconds = 0.0 if flight.started is None else boot - flight.started
+    return FlightReport(flight.plan.subject, flight.plan.upstream, phase, len(flight.waiters), _round(seconds))
+
+
+def _remembered(record: Remembered, boot: float) -> NegativeReport:
+    failure = record.failure
+    return NegativeReport(record.authority, failure.code.value, failure.message, _round(record.until - boot))
+
+
+def _origin(origin: Origin, boot: float) -> OriginReport:
+    return OriginReport(
+        origin=origin.name,
+        breaker=origin.breaker.phase.value,
+        left=_round(max(0.0, origin.breaker.until - boot)),
+        throttled=_round(max(0.0, origin.closed_until - boot)),
+        retries=_round(origin.budget),
+    )
+
+
+def _round(seconds: float) -> float:
+    return round(seconds, 1)
