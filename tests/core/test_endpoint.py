@@ -121,8 +121,8 @@ def asked(uri: str) -> Endpoint:
         pytest.param("/v2/b%C3%BCcher/manifests/x", OTHER, id="component-outside-ascii"),
         pytest.param("/v2/" + "a" * 255 + "/manifests/x", manifest("a" * 255), id="longest-name"),
         pytest.param("/v2/" + "a" * 256 + "/manifests/x", OTHER, id="name-too-long"),
-        pytest.param("/v2/a" + "/a" * 127 + "/manifests/x", OTHER, id="name-too-long-in-many-segments"),
-        pytest.param("/v2/a" + "/a" * 125 + "/manifests/x", manifest("a" + "/a" * 125), id="most-segments"),
+        pytest.param("/v2/a" + "/a" * 126 + "/manifests/x", OTHER, id="SC-7-129-segments"),
+        pytest.param("/v2/a" + "/a" * 125 + "/manifests/x", manifest("a" + "/a" * 125), id="SC-7-128-segments"),
     ],
 )
 def test_path_is_classified(path: str, expected: Endpoint) -> None:

@@ -194,6 +194,7 @@ def test_other_headers_may_have_several_values() -> None:
         pytest.param((("Authorization", ("a", "b")),), "needs one value", id="rule-20-two-values"),
         pytest.param((("Authorization", (" ",)),), "needs one value", id="empty-authorization"),
         pytest.param((("A", ("x",)), ("a", ("y",))), "occurs twice", id="rule-20-case-insensitively-unique"),
+        pytest.param((("a", ("x",)), ("A", ("y",))), "occurs twice", id="rule-20-in-the-other-order"),
         pytest.param((("trace-bin", ("S!",)),), "is no base64", id="rule-22-bin"),
     ],
 )
