@@ -132,16 +132,20 @@ class FakeHttp:
     """Answers requests by URL prefix, in order, and remembers them all.
 
     ``script`` maps a URL prefix to its steps; the last step of a prefix is repeated. A request that no prefix
-    matches fails the test: that is how "-> none" is asserted.
+    matches fails the test: that is how "-> none" is asserted. ``hold`` keeps a prefix silent until its event is set.
     """
 
     script: dict[str, list[Step]] = field(default_factory=dict)
     requests: list[Request] = field(default_factory=list)
     clock: FakeClock = field(default_factory=FakeClock)
+    hold: dict[str, asyncio.Event] = field(default_factory=dict)
 
     async def send(self, request: Request, terms: Terms) -> Response:
         self.requests.append(request)
         del terms
+        for prefix, gate in self.hold.items():
+            if request.url.startswith(prefix):
+                await gate.wait()
         for prefix, steps in sorted(self.script.items(), key=lambda item: -len(item[0])):
             if request.url.startswith(prefix):
                 step = steps.pop(0) if len(steps) > 1 else steps[0]
@@ -272,6 +276,7 @@ class FakeProvider:
     timeout: float | None = None
     wall_life: float | None = None
     upstream: str = ""
+    seen: Callable[[], None] = lambda: None  # called inside each exchange
 
     async def plan(self, question: Question) -> Plan | None:
         if self.plan_delay:
@@ -306,6 +311,7 @@ class FakeProvider:
 
     async def _run(self, key: Hashable, terms: Terms) -> Grant:
         self.runs.append(key)
+        self.seen()
         self.terms.append(terms)
         token = Secret(f"Bearer tok{len(self.runs)}")
         since, wall = self.clock.boot(), self.clock.wall()
