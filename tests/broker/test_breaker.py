@@ -1,0 +1,204 @@
+"""U13: the circuit breaker, by example and against a model that is written the long way."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
+
+from credproxy.broker.breaker import Breaker, Phase
+
+
+def _fail(breaker: Breaker, now: float, times: int = 1) -> None:
+    for _ in range(times):
+        ticket = breaker.admit(now)
+        assert ticket is not None
+        breaker.report(ticket, now, 0.5, good=False)
+
+
+def _phase(breaker: Breaker) -> Phase:
+    return breaker.phase  # through a call: mypy would else believe that it cannot change
+
+
+def test_u13_five_failures_in_a_row_open_it_for_five_seconds() -> None:
+    """The fifth failure in a row opens it; nobody is admitted before 5 s are over."""
+    breaker = Breaker()
+    _fail(breaker, 0.0, 4)
+    assert _phase(breaker) is Phase.CLOSED
+    _fail(breaker, 0.0)
+    assert (_phase(breaker), breaker.admit(4.9), breaker.wait(2.0)) == (Phase.OPEN, None, 3.0)
+    assert breaker.admit(5.0) is not None
+
+
+def test_u13_a_good_answer_ends_the_row() -> None:
+    """Four failures, some good answers, four failures: still closed."""
+    breaker = Breaker()
+    for _ in range(2):
+        _fail(breaker, 0.0, 4)
+        ticket = breaker.admit(0.0)
+        assert ticket is not None
+        for _ in range(8):
+            breaker.report(ticket, 0.0, 0.5, good=True)
+    assert breaker.phase is Phase.CLOSED
+
+
+def test_u13_more_than_half_of_ten_calls_in_thirty_seconds_open_it() -> None:
+    """Failures that are never five in a row open it by their share."""
+    breaker = Breaker()
+    for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
+        ticket = breaker.admit(float(number))
+        assert ticket is not None
+        breaker.report(ticket, float(number), 0.5, good=good)
+    assert _phase(breaker) is Phase.CLOSED
+    _fail(breaker, 9.0)
+    assert breaker.phase is Phase.OPEN
+
+
+def test_u13_failures_older_than_thirty_seconds_do_not_count() -> None:
+    """The share is taken over the last 30 s."""
+    breaker = Breaker()
+    for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
+        ticket = breaker.admit(float(number))
+        assert ticket is not None
+        breaker.report(ticket, float(number), 0.5, good=good)
+    _fail(breaker, 31.0)
+    assert breaker.phase is Phase.CLOSED
+
+
+def test_u13_one_probe_at_a_time_and_each_failed_one_doubles_the_pause() -> None:
+    """5, 10, 20, 40, 60, 60 s; while the probe is out, everybody else is refused."""
+    breaker, now, pauses = Breaker(), 0.0, []
+    _fail(breaker, now, 5)
+    for _ in range(6):
+        pauses.append(breaker.until - now)
+        now = breaker.until
+        ticket = breaker.admit(now)
+        assert ticket is not None
+        assert (breaker.admit(now), breaker.phase) == (None, Phase.HALF_OPEN)
+        breaker.report(ticket, now, 0.5, good=False)
+    assert pauses == [5, 10, 20, 40, 60, 60]
+
+
+def test_u13_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
+    """After a success everything begins anew."""
+    breaker = Breaker()
+    _fail(breaker, 0.0, 5)
+    _fail(breaker, 5.0)
+    ticket = breaker.admit(15.0)
+    assert ticket is not None
+    breaker.report(ticket, 15.0, 0.5, good=True)
+    _fail(breaker, 15.0, 5)
+    assert breaker.until == 20.0
+
+
+def test_u13_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
+    """A probe that was cancelled neither closes nor prolongs."""
+    breaker = Breaker()
+    _fail(breaker, 0.0, 5)
+    ticket = breaker.admit(5.0)
+    assert ticket is not None
+    breaker.report(ticket, 6.0, 0.5, good=None)
+    assert breaker.admit(6.0) is not None
+
+
+def test_u13_a_late_report_says_nothing() -> None:
+    """A call admitted before it opened cannot close it, nor count against the probe."""
+    breaker = Breaker()
+    early = breaker.admit(0.0)
+    assert early is not None
+    _fail(breaker, 0.0, 5)
+    breaker.report(early, 1.0, 0.5, good=True)
+    assert _phase(breaker) is Phase.OPEN
+    assert breaker.admit(5.0) is not None
+    breaker.report(early, 5.0, 0.5, good=False)
+    assert breaker.phase is Phase.HALF_OPEN
+
+
+def test_u13_the_pause_varies_by_a_fifth() -> None:
+    """+-20 %, so that the clients of a registry that comes back do not come all at once."""
+    untils = []
+    for sample in (0.0, 1.0):
+        breaker = Breaker()
+        for _ in range(5):
+            breaker.report(0, 0.0, sample, good=False)
+        untils.append(breaker.until)
+    assert untils == pytest.approx([4.0, 6.0])
+
+
+class BreakerModel(RuleBasedStateMachine):
+    """The same machine, with every call remembered and every rule written out."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.breaker = Breaker()
+        self.now = 0.0
+        self.era = 0
+        self.tickets: list[tuple[int, int, bool]] = []
+        self.calls: list[tuple[float, bool]] = []
+        self.opened: float | None = None
+        self.pause = 0.0
+        self.probing = False
+
+    @rule(seconds=st.floats(0, 40, allow_nan=False))
+    def pass_time(self, seconds: float) -> None:
+        """Time passes."""
+        self.now += seconds
+
+    @rule()
+    def ask(self) -> None:
+        """Somebody wants to call."""
+        ticket = self.breaker.admit(self.now)
+        if self.opened is None:
+            assert ticket is not None
+            self.tickets.append((ticket, self.era, False))
+        elif self.probing or self.now < self.opened + self.pause:
+            assert ticket is None
+        else:
+            assert ticket is not None
+            self.probing = True
+            self.era += 1
+            self.tickets.append((ticket, self.era, True))
+
+    @precondition(lambda self: self.tickets)
+    @rule(data=st.data(), good=st.sampled_from([True, False, None]))
+    def end(self, data: st.DataObject, good: bool | None) -> None:  # noqa: FBT001  hypothesis passes by name
+        """One of the calls ends."""
+        ticket, era, probe = self.tickets.pop(data.draw(st.integers(0, len(self.tickets) - 1)))
+        self.breaker.report(ticket, self.now, 0.5, good=good)
+        if era != self.era:
+            return
+        if probe and self.probing:
+            self._probe_ended(good)
+        elif good is not None and self.opened is None:
+            self.calls.append((self.now, good))
+            self._judge()
+
+    def _probe_ended(self, good: bool | None) -> None:  # noqa: FBT001  as above
+        self.probing = False
+        if good:
+            self.opened, self.calls = None, []
+            self.era += 1
+        elif good is None:
+            self.opened, self.pause_kept, self.pause = self.now, self.pause, 0.0
+        else:
+            self.pause = min(60.0, 2 * (self.pause or self.pause_kept))
+            self.opened, self.era = self.now, self.era + 1
+
+    pause_kept = 0.0
+
+    def _judge(self) -> None:
+        recent = [good for at, good in self.calls if at > self.now - 30]
+        bad = recent.count(False)
+        row = [good for _, good in self.calls[-5:]] == [False] * 5
+        if not self.calls[-1][1] and (row or (len(recent) >= 10 and bad * 2 > len(recent))):
+            self.opened, self.pause, self.calls = self.now, 5.0, []
+            self.era += 1
+
+    @invariant()
+    def phases_agree(self) -> None:
+        """The phase is that of the model."""
+        expected = Phase.CLOSED if self.opened is None else Phase.HALF_OPEN if self.probing else Phase.OPEN
+        assert self.breaker.phase is expected
+
+
+def test_u13_the_breaker_is_the_model() -> None:
+    """U13: whatever happens in whatever order, breaker and model agree."""
+    run_state_machine_as_test(BreakerModel)

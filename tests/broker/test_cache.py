@@ -1,0 +1,114 @@
+"""Grants in memory, within bounds."""
+
+from credproxy.broker.cache import Cache, Entry, Key
+from credproxy.core.credential import Grant, Lifetime, Origin, Secret
+from credproxy.ports import Plan, Terms
+
+
+async def _never(terms: Terms) -> Grant:
+    raise AssertionError(terms)
+
+
+def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
+    key = Key(1, Origin(), (name,))
+    grant = Grant((("A", (Secret("x" * (size - 1 - len(name))),)),), Lifetime(0.0, 300.0))
+    return Entry(key, Plan((name,), "s", "u", _never), grant, authority=authority, rule="", window=75.0, used=0.0)
+
+
+def _names(cache: Cache) -> set[object]:
+    return {entry.key.rest[0] for entry in cache.entries()}
+
+
+def test_an_entry_weighs_its_texts() -> None:
+    """Names, values and the texts of the key count, nested ones too."""
+    key = Key(1, Origin(), ("oci", ("aa", "bb"), None))
+    grant = Grant((("Authorization", (Secret("Bearer t"),)),), Lifetime(0.0), "note")
+    entry = Entry(key, Plan((), "s", "u", _never), grant, authority="", rule="", window=0.0, used=0.0)
+    assert (entry.size, _entry("a", 100).size) == (13 + 8 + 4 + 3 + 4 + 8, 100)
+
+
+def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> None:
+    """A read keeps an entry; the one that nobody read for longest is evicted and knows it."""
+    cache = Cache(2, 10_000)
+    first, second, third = _entry("a"), _entry("b"), _entry("c")
+    cache.put(first)
+    cache.put(second)
+    assert cache.get(first.key) is first
+    cache.put(third)
+    assert (_names(cache), second.dropped, cache.evicted, cache.size) == ({"a", "c"}, True, 1, 200)
+
+
+def test_the_bytes_are_bounded() -> None:
+    """As many go as it takes to make room."""
+    cache = Cache(100, 300)
+    for name in "abc":
+        cache.put(_entry(name))
+    cache.put(_entry("d", 250))
+    assert (_names(cache), cache.size, cache.evicted) == ({"d"}, 250, 3)
+
+
+def test_one_entry_above_the_bound_is_still_kept() -> None:
+    """Otherwise a key with a huge token would be exchanged for every question."""
+    cache = Cache(100, 50)
+    cache.put(_entry("a"))
+    assert (len(cache), cache.size) == (1, 100)
+
+
+def test_a_newer_entry_takes_the_place_of_the_older() -> None:
+    """The older one is dropped, and its bytes are given back."""
+    cache = Cache(10, 10_000)
+    older, newer = _entry("a"), _entry("a", 50)
+    cache.put(older)
+    cache.put(newer)
+    assert (cache.get(newer.key), older.dropped, newer.dropped, cache.size, cache.evicted) == (
+        newer,
+        True,
+        False,
+        50,
+        0,
+    )
+
+
+def test_looking_does_not_count_as_use() -> None:
+    """``peek`` and ``entries`` leave the order alone."""
+    cache = Cache(2, 10_000)
+    first = _entry("a")
+    cache.put(first)
+    cache.put(_entry("b"))
+    assert (cache.peek(first.key), len(list(cache.entries()))) == (first, 2)
+    cache.put(_entry("c"))
+    assert (_names(cache), cache.peek(first.key), cache.get(first.key)) == ({"b", "c"}, None, None)
+
+
+def test_dropping_by_authority_includes_what_serves_several() -> None:
+    """An entry without one authority belongs to each."""
+    cache = Cache(10, 10_000)
+    for name, authority in (("a", "a.test"), ("b", "b.test"), ("c", "")):
+        cache.put(_entry(name, authority=authority))
+    assert (cache.drop_all(lambda host: host == "a.test"), _names(cache), cache.size) == (2, {"b"}, 100)
+
+
+def test_other_bounds_begin_with_an_empty_cache() -> None:
+    """A reload that changes the bounds drops everything."""
+    cache = Cache(10, 10_000)
+    entry = _entry("a")
+    cache.put(entry)
+    cache.rebound(1, 10_000)
+    assert (len(cache), cache.size, entry.dropped) == (0, 0, True)
+    cache.put(_entry("b"))
+    cache.put(_entry("c"))
+    assert _names(cache) == {"c"}
+
+
+def test_keys_differ_in_every_part() -> None:
+    """Generation, socket, user and the provider's key each separate; equal ones are equal."""
+    keys = [
+        Key(1, Origin("helper", 1), ("k",)),
+        Key(2, Origin("helper", 1), ("k",)),
+        Key(1, Origin("actions", 1), ("k",)),
+        Key(1, Origin("helper", 2), ("k",)),
+        Key(1, Origin("helper", 1), ("l",)),
+    ]
+    assert len(set(keys)) == 5
+    assert Key(1, Origin("helper", 1), ("k",)) == keys[0]
+    assert keys[0] != "k"

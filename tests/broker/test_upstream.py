@@ -1,0 +1,372 @@
+"""The layer that repeats: attempts, the second one beside a silent first, pauses, the breaker."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+import pytest
+from structlog.testing import capture_logs
+
+from credproxy.broker.upstream import Upstream, retry_after
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.http import Request, Response
+from tests.fakes import T0, FakeClock, FixedTerms, TimedHttp, settle
+
+
+GET = Request("GET", "https://auth.test/token?service=x", subject="token server 'auth.test'")
+POST = Request("POST", "https://auth.test/token", subject="token server 'auth.test'", repeatable=False)
+AGAIN = Request("POST", "https://auth.test/token", subject="token server 'auth.test'")
+REFUSED = failed(Code.UPSTREAM_UNAVAILABLE, "token server 'auth.test' refused the connection")
+
+
+def _response(status: int, *headers: tuple[str, str], wall: float = T0) -> Response:
+    return Response(status, headers, b"", 0.0, wall)
+
+
+def _limited(value: str) -> Response:
+    return _response(429, ("retry-after", value))
+
+
+OK = _response(200)
+HOUR = 3600.0
+
+
+@dataclass
+class Wire:
+    """An Upstream over a client that answers in the clock's time."""
+
+    upstream: Upstream
+    http: TimedHttp
+    clock: FakeClock
+    start: float
+
+    async def send(self, request: Request = GET, *, patience: float = 8.5, limit: float = 30.0) -> Response | Failure:
+        """Send, let pass what it takes, and give a failure as a value."""
+        now = self.clock.boot()
+        terms = FixedTerms(deadline=now + limit, patience=now + patience)
+
+        async def work() -> Response | Failure:
+            try:
+                return await self.upstream.send(request, terms)
+            except Failed as error:
+                return error.failure
+
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(work())
+            await settle()
+            while not task.done():
+                await self.clock.advance(0.025)
+        return task.result()
+
+    @property
+    def sent(self) -> list[float]:
+        """When each request was sent, in seconds from the beginning."""
+        return [round(at - self.start, 3) for at in self.http.at]
+
+
+@contextlib.asynccontextmanager
+async def wire(*steps: tuple[float, Response | Failed], sample: float = 0.5) -> AsyncIterator[Wire]:
+    """An Upstream whose client takes these steps."""
+    clock = FakeClock()
+    http = TimedHttp(clock, list(steps))
+    yield Wire(Upstream(http, clock=clock, sample=lambda: sample), http, clock, clock.boot())
+
+
+async def test_a_good_answer_is_passed_on() -> None:
+    """One request, one response."""
+    async with wire((0.1, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0])
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 501])
+async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status: int) -> None:
+    """U4: 4xx, redirects and 501 are answers; whoever asked decides what they mean."""
+    async with wire((0, _response(status))) as w:
+        result = await w.send()
+        assert isinstance(result, Response)
+        assert (result.status, w.sent) == (status, [0.0])
+
+
+@pytest.mark.parametrize(
+    "bad",
+    [
+        pytest.param(_response(500), id="U3-500"),
+        pytest.param(_response(502), id="U3-502"),
+        pytest.param(_response(503), id="U3-503"),
+        pytest.param(_response(504), id="U3-504"),
+        pytest.param(REFUSED, id="U6"),
+        pytest.param(failed(Code.UPSTREAM_UNAVAILABLE, "the name auth.test is not known"), id="U5"),
+    ],
+)
+async def test_transient_failures_are_tried_three_times_with_full_jitter(bad: Response | Failed) -> None:
+    """U3, U5, U6: delays U(0, 0.1) and U(0, 0.2), here at half; the third attempt's outcome is final."""
+    async with wire((0, bad), (0, bad), (0, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 0.05, 0.15])
+    async with wire((0, bad)) as w:
+        result = await w.send()
+        assert (result, len(w.sent)) == (bad.failure if isinstance(bad, Failed) else bad, 3)
+
+
+@pytest.mark.parametrize("code", [pytest.param(Code.TLS_FAILED, id="U7"), Code.ADDRESS_REFUSED, Code.ANSWER_TOO_LARGE])
+async def test_what_will_not_pass_is_not_repeated(code: Code) -> None:
+    """U7: a bad certificate, a refused address, a flood: once."""
+    async with wire((0, failed(code, "m"))) as w:
+        result = await w.send()
+        assert isinstance(result, Failure)
+        assert (result.code, w.sent) == (code, [0.0])
+
+
+@pytest.mark.parametrize("bad", [_response(503), REFUSED, _limited("1")], ids=["503", "reset", "429"])
+async def test_u14_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response | Failed) -> None:
+    """U14: whether it was spent is not known, so it is neither retried nor doubled."""
+    async with wire((0, bad)) as w:
+        await w.send(POST)
+        assert w.sent == [0.0]
+    async with wire((HOUR, OK)) as w:
+        await w.send(POST)
+        assert (w.sent, w.http.cancelled) == ([0.0], 1)
+
+
+async def test_a_repeatable_post_is_retried_but_never_doubled() -> None:
+    """A second attempt beside a silent one is for GET only."""
+    async with wire((0, _response(503)), (5, OK)) as w:
+        assert (await w.send(AGAIN), w.sent) == (OK, [0.0, 0.05])
+
+
+async def test_u1_a_second_attempt_beside_a_silent_one_after_four_seconds() -> None:
+    """U1, 1.4: the first good answer wins, and the other attempt is cancelled."""
+    async with wire((HOUR, OK), (0.5, _response(401))) as w:
+        result = await w.send()
+        assert isinstance(result, Response)
+        assert (result.status, w.sent, w.http.cancelled) == (401, [0.0, 4.0], 1)
+
+
+async def test_u1_the_first_attempt_may_still_win() -> None:
+    """The slow one answers before the second: the second is cancelled."""
+    async with wire((5, OK), (HOUR, _response(401))) as w:
+        assert (await w.send(), w.http.cancelled) == (OK, 1)
+
+
+async def test_u1_a_second_attempt_that_fails_does_not_win() -> None:
+    """A bad answer of one attempt waits for the other."""
+    async with wire((6, OK), (0, _response(503))) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 4.0])
+
+
+async def test_u1_a_second_attempt_costs_a_retry_and_is_none_of_the_three() -> None:
+    """After 12 s of silence twice there are still two attempts left."""
+    async with wire((5, _response(503)), (5, _response(503)), (0, _response(503)), (0, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 4.0, 9.05, 9.15])
+
+
+async def test_u1_one_attempt_ends_after_twenty_seconds() -> None:
+    """Both silent: the error names the server and the time; a flight has no room for more."""
+    async with wire((HOUR, OK)) as w:
+        result = await w.send()
+        assert isinstance(result, Failure)
+        assert (result.code, result.message) == (
+            Code.UPSTREAM_UNAVAILABLE,
+            "token server 'auth.test' has not answered within 6 s",
+        )
+        assert (w.sent, w.http.cancelled) == ([0.0, 4.0, 24.05, 28.05], 4)
+
+
+async def test_an_attempt_ends_before_its_flight() -> None:
+    """TX-27: attempt <= what is left of the flight."""
+    async with wire((HOUR, OK)) as w:
+        result = await w.send(limit=3)
+        assert isinstance(result, Failure)
+        assert (result.message, w.clock.boot() - w.start < 3) == (
+            "token server 'auth.test' has not answered within 3 s",
+            True,
+        )
+
+
+async def test_no_retry_that_the_flight_would_not_live_to_see() -> None:
+    """Retries stay inside the flight."""
+    async with wire((0.96, _response(503)), sample=0.99) as w:
+        await w.send(limit=1.1)
+        assert w.sent == [0.0]
+
+
+async def test_the_budget_bounds_retries_to_a_tenth() -> None:
+    """5.4: ten retries at once, then one per ten good answers."""
+    async with wire((0, _response(503))) as w:
+        w.upstream.origin(GET.url).budget = 1.0
+        await w.send()
+        assert len(w.sent) == 2
+        w.http.steps = [(0, OK)]
+        for _ in range(11):
+            await w.send()
+        w.http.steps = [(0, _response(503))]
+        before = len(w.sent)
+        await w.send()
+        assert len(w.sent) == before + 2
+
+
+async def test_t92_a_short_pause_is_waited_for() -> None:
+    """T-92: 429 with Retry-After: 2, then 200: waits 2 s."""
+    async with wire((0, _limited("2")), (0, OK), sample=0.0) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 2.0])
+
+
+async def test_t92_a_date_in_the_past_is_the_default_back_off() -> None:
+    """T-92: 1-2 s, doubled per 429 in a row; jitter upwards only."""
+    async with wire((0, _limited("Thu, 01 Jan 2015 00:00:00 GMT")), (0, OK), sample=0.0) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 1.0])
+    bad = (0.0, _limited("soon"))
+    async with wire(bad, bad, (0, OK), sample=0.0) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 1.0, 3.0])
+
+
+async def test_t92_a_long_pause_is_an_error_at_once_and_nobody_asks_until_then() -> None:
+    """T-92, U2: 429 with Retry-After: 30: no wait, ``rate_limited``, and no request to that origin for 30 s."""
+    async with wire((0, _limited("30")), (0, OK), sample=0.0) as w:
+        first = await w.send()
+        await w.clock.advance(29)
+        second = await w.send(patience=0.5)
+        assert isinstance(first, Failure)
+        assert isinstance(second, Failure)
+        assert (first.code, first.retry_after, second.code, second.retry_after) == (
+            Code.RATE_LIMITED,
+            30.0,
+            Code.RATE_LIMITED,
+            1.0,
+        )
+        assert first.message == "token server 'auth.test' limits the rate of requests and is left alone for 30 s"
+        assert w.sent == [0.0]
+        assert (await w.send(), w.sent) == (OK, [0.0, 30.0])
+
+
+async def test_t92_a_pause_holds_for_the_origin_and_for_no_other() -> None:
+    """U2: other origins are asked as always."""
+    other = Request("GET", "https://other.test/token")
+    async with wire((0, _limited("30")), (0, OK)) as w:
+        await w.send()
+        assert await w.send(other) == OK
+
+
+async def test_t92_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
+    """TX-10: jitter only upwards, each for itself."""
+    async with wire((0, _limited("5")), (0, OK), sample=0.5) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 5.25])
+
+
+async def test_u2_a_third_429_is_final() -> None:
+    """Three attempts in all, however short the pauses."""
+    async with wire((0, _limited("1")), sample=0.0) as w:
+        result = await w.send(patience=30)
+        assert isinstance(result, Failure)
+        assert (result.code, len(w.sent)) == (Code.RATE_LIMITED, 3)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("2", 2.0),
+        (" 7 ", 7.0),
+        ("0", 0.0),
+        ("1000000000", 300.0),
+        ("9" * 5000, 300.0),
+        ("-5", 0.0),
+        ("1.5", 0.0),
+        ("soon", 0.0),
+        ("", 0.0),
+        ("٣", 0.0),
+        ("Thu, 01 Jan 2026 00:00:20 GMT", 20.0),
+        ("Thu, 01 Jan 2026 09:00:00 GMT", 300.0),
+        ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),
+        ("Thu, 99 Foo 99999999999 99:99:99 GMT", 0.0),
+        ("Thu, 01 Jan 99999 00:00:00 GMT", 0.0),
+    ],
+)
+def test_u2_retry_after(value: str, seconds: float) -> None:
+    """U2: seconds, a date, garbage, 10^9: never more than 300 s, never an exception."""
+    assert retry_after(_limited(value)) == seconds
+
+
+def test_u2_without_retry_after() -> None:
+    """A response that does not say is 0."""
+    assert retry_after(_response(429)) == 0.0
+
+
+async def test_u3_the_breaker_counts_one_per_request_and_opens_at_five() -> None:
+    """U3, 5.5: five requests that failed in all their attempts; then an immediate error that says for how long."""
+    async with wire((0, _response(503))) as w:
+        with capture_logs() as logs:
+            for _ in range(5):
+                await w.send()
+        calls = len(w.sent)
+        result = await w.send()
+        assert isinstance(result, Failure)
+        assert (result.code, result.message) == (
+            Code.UPSTREAM_UNAVAILABLE,
+            "token server 'auth.test' failed too often and is left alone for 5 s",
+        )
+        assert result.retry_after == pytest.approx(5, abs=0.5)
+        assert len(w.sent) == calls
+        assert [entry["event"] for entry in logs] == ["breaker opened"]
+
+
+async def test_u13_a_probe_closes_the_breaker() -> None:
+    """After its pause one request goes through; a good answer closes it, and it is logged."""
+    async with wire((0, _response(503))) as w:
+        for _ in range(5):
+            await w.send()
+        await w.clock.advance(5.1)
+        w.http.steps = [(0, OK)]
+        with capture_logs() as logs:
+            assert await w.send() == OK
+        assert [entry["event"] for entry in logs] == ["breaker closed"]
+
+
+async def test_u4_refusals_do_not_open_the_breaker() -> None:
+    """5.5: 4xx are good answers, and a bad certificate says nothing."""
+    async with wire((0, _response(401))) as w:
+        for _ in range(20):
+            assert await w.send() == _response(401)
+        w.http.steps = [(0, failed(Code.TLS_FAILED, "m"))]
+        results = [await w.send() for _ in range(20)]
+        assert {result.code for result in results if isinstance(result, Failure)} == {Code.TLS_FAILED}
+
+
+async def test_a_pause_says_nothing_about_the_origin() -> None:
+    """A request that was not sent because of a 429 neither closes nor opens the breaker."""
+    async with wire((0, _limited("300"))) as w:
+        results = [await w.send() for _ in range(20)]
+        codes = {result.code for result in results if isinstance(result, Failure)}
+        assert (codes, len(w.sent)) == ({Code.RATE_LIMITED}, 1)
+
+
+async def test_cancelling_a_request_cancels_its_attempts() -> None:
+    """A flight that ends leaves nothing behind, and the breaker does not count it."""
+    async with wire((HOUR, OK)) as w, asyncio.TaskGroup() as group:
+        task = group.create_task(w.upstream.send(GET, FixedTerms()))
+        await w.clock.advance(5)
+        task.cancel()
+        await settle()
+        assert (task.cancelled(), w.http.cancelled) == (True, 2)
+        assert w.upstream.origin(GET.url).breaker.admit(w.clock.boot()) == 0
+
+
+async def test_a_bug_in_the_client_is_passed_on() -> None:
+    """What the client did not promise is not hidden; the broker contains it."""
+
+    class Broken:
+        async def send(self, request: Request, terms: object) -> Response:
+            raise KeyError(request, terms)
+
+    clock = FakeClock()
+    upstream = Upstream(Broken(), clock=clock, sample=lambda: 0.5)
+    with pytest.raises(BaseExceptionGroup) as caught:
+        await upstream.send(GET, FixedTerms())
+    assert caught.value.subgroup(KeyError) is not None
+
+
+async def test_a_request_without_a_subject_is_called_by_its_origin() -> None:
+    """Messages always name somebody, and never the query."""
+    async with wire((HOUR, OK)) as w:
+        result = await w.send(Request("GET", "https://auth.test/token?secret=x"), limit=2)
+        assert isinstance(result, Failure)
+        assert result.message == "server 'https://auth.test' has not answered within 2 s"
