@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Identity, Secret, Stored, UserPassword
+from credproxy.core.credential import Identity, Origin, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Request, Response
 from credproxy.core.message import encode_answer
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import OciHost
-from credproxy.core.target import Origin, Question
+from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.providers.oci import OciProvider
 from tests.bazel_parser import parse

@@ -1,0 +1,23 @@
+"""Fixtures for tests that start the real daemon."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import Stage, TokenRegistry, stage
+
+
+@pytest.fixture
+def staged(tmp_path: Path) -> Iterator[Stage]:
+    """A home without a daemon yet."""
+    with stage(tmp_path) as made:
+        yield made
+
+
+@pytest.fixture
+def registry() -> Iterator[TokenRegistry]:
+    """A registry with a token server."""
+    made = TokenRegistry()
+    yield made
+    made.close()

@@ -1,0 +1,192 @@
+"""A real daemon in a process of its own, with a home of its own, and the programs that talk to it."""
+
+import contextlib
+import json
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+
+BIN = Path(sys.executable).parent
+HELPER = BIN / "credproxy-helper"
+CREDPROXY = BIN / "credproxy"
+
+
+@dataclass
+class Stage:
+    """A home, and the daemon that serves it once it is started."""
+
+    home: Path
+    environ: dict[str, str]
+    process: subprocess.Popen[bytes] | None = None
+    logs: list[Path] = field(default_factory=list)
+
+    @property
+    def socket(self) -> Path:
+        """Where the daemon listens."""
+        return self.home / "run" / "credproxy" / "helper.sock"
+
+    @property
+    def config(self) -> Path:
+        """The user's configuration file."""
+        return self.home / "config" / "credproxy" / "config.toml"
+
+    def configure(self, text: str) -> None:
+        """Write the configuration, whole."""
+        self.config.parent.mkdir(parents=True, exist_ok=True)
+        fresh = self.config.with_suffix(".new")
+        fresh.write_text(text)
+        fresh.rename(self.config)
+
+    def start(self, **environ: str) -> subprocess.Popen[bytes]:
+        """Start ``credproxy serve`` and wait until it listens."""
+        log = self.home / f"daemon-{len(self.logs)}.log"
+        self.logs.append(log)
+        with log.open("wb") as out:
+            self.process = subprocess.Popen(
+                [CREDPROXY, "serve", "--log-level", "debug"], env=self.environ | environ, stdin=subprocess.DEVNULL, stdout=out,
+                stderr=out,
+            )  # fmt: skip
+        deadline = time.perf_counter() + 10
+        while '"ready"' not in self.log():
+            if self.process.poll() is not None or time.perf_counter() > deadline:
+                message = f"the daemon did not start:\n{self.log()}"
+                raise AssertionError(message)
+            time.sleep(0.02)
+        return self.process
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """Send a signal and wait for the end."""
+        assert self.process is not None
+        self.process.send_signal(number)
+        return self.process.wait(10)
+
+    def log(self) -> str:
+        """Everything that the last daemon wrote."""
+        return self.logs[-1].read_text()
+
+    def events(self, name: str) -> list[dict[str, object]]:
+        """Give the log events of that name."""
+        lines = [json.loads(line) for line in self.log().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["event"] == name]
+
+    def helper(self, uri: str, **environ: str) -> subprocess.CompletedProcess[str]:
+        """Run the helper as Bazel does."""
+        return subprocess.run(
+            [HELPER, "get"], input=json.dumps({"uri": uri}), env=self.environ | environ, capture_output=True, text=True,
+            check=False, timeout=20,
+        )  # fmt: skip
+
+    def headers(self, uri: str) -> dict[str, list[str]]:
+        """Run the helper, which must answer; give the headers."""
+        done = self.helper(uri)
+        assert done.returncode == 0, done.stderr
+        headers: dict[str, list[str]] = json.loads(done.stdout)["headers"]
+        return headers
+
+    def credproxy(self, *args: str) -> subprocess.CompletedProcess[str]:
+        """Run the command line."""
+        return subprocess.run(
+            [CREDPROXY, *args], env=self.environ, capture_output=True, text=True, check=False, timeout=20
+        )
+
+
+@contextlib.contextmanager
+def stage(home: Path) -> Iterator[Stage]:
+    """Set a stage; whatever still runs is ended with it."""
+    (home / "run").mkdir(mode=0o700)
+    made = Stage(
+        home,
+        {
+            "PATH": os.environ["PATH"],
+            "HOME": str(home),
+            "XDG_RUNTIME_DIR": str(home / "run"),
+            "XDG_CONFIG_HOME": str(home / "config"),
+            "CREDPROXY_AUTOSTART": "0",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "GCE_METADATA_HOST": "127.0.0.1:1",
+        },
+    )
+    try:
+        yield made
+    finally:
+        if made.process is not None and made.process.poll() is None:
+            made.process.kill()
+            made.process.wait()
+
+
+class TokenRegistry:
+    """A registry whose token server can be told to be slow, to fail, or to give tokens of another life.
+
+    Hand-written on the standard library's server, in threads, so that it shares nothing with the product.
+    """
+
+    def __init__(self, *, password: str = "canary-pass") -> None:
+        self.password = password
+        self.life = 300
+        self.delay = 0.0
+        self.status = 200
+        self.requests: list[str] = []
+        self.count = 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                outer.requests.append(self.path)
+                if self.path.startswith("/token"):
+                    outer.token(self)
+                else:
+                    outer.refuse(self)
+
+            def log_message(self, *args: object) -> None:
+                del args
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.authority = f"127.0.0.1:{self._server.server_port}"
+        self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop listening."""
+        self._server.shutdown()
+        self._server.server_close()
+
+    def uri(self, path: str) -> str:
+        """Give a URI below ``/v2/``."""
+        return f"http://{self.authority}/v2/{path}"
+
+    def rule(self) -> str:
+        """Give the host rule with the password in the environment."""
+        return (
+            f'[[host]]\nmatch = "{self.authority}"\nprovider = "oci"\n'
+            'credentials = { source = "env", name = "REGISTRY_PASSWORD", username = "canary-user" }\n'
+        )
+
+    def exchanges(self) -> int:
+        """Count the token requests so far."""
+        return sum(path.startswith("/token") for path in self.requests)
+
+    def refuse(self, handler: BaseHTTPRequestHandler) -> None:
+        """Send the challenge."""
+        handler.send_response(401)
+        handler.send_header("WWW-Authenticate", f'Bearer realm="http://{self.authority}/token",service="test"')
+        handler.send_header("Content-Length", "0")
+        handler.end_headers()
+
+    def token(self, handler: BaseHTTPRequestHandler) -> None:
+        """Answer a token request, in whatever way this registry was told to."""
+        time.sleep(self.delay)
+        self.count += 1
+        body = json.dumps({"token": f"canary-token-{self.count}", "expires_in": self.life}).encode()
+        with contextlib.suppress(OSError):
+            handler.send_response(self.status)
+            handler.send_header("Content-Length", str(len(body)))
+            handler.end_headers()
+            handler.wfile.write(body)
