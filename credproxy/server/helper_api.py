@@ -7,6 +7,7 @@ broker says that its answer is unchanged.
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 import structlog
@@ -72,6 +73,18 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
     """
 
+    PATHS: Final = {
+        "/v1/get": "POST",
+        "/v1/docker/get": "POST",
+        "/v1/status": "GET",
+        "/v1/explain": "POST",
+        "/v1/flush": "POST",
+        "/v1/reload": "POST",
+        "/metrics": "GET",
+        "/healthz": "GET",
+    }
+    """Every path that is served, and its method; all else is 404 (T2)."""
+
     def __init__(
         self,
         *,
@@ -85,22 +98,20 @@ class HelperApi:
         self._reload = reload
         self._metrics_page = metrics_page
         self._memo: LRUCache[tuple[int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
-        self._changed_at = float("-inf")
+        self._changed_at: dict[str, float] = {}
+        routes = (
+            self._get,
+            self._docker_get,
+            self._status,
+            self._explain,
+            self._flush,
+            self._do_reload,
+            self._metrics,
+            self._healthz,
+        )
         self._routes: dict[str, tuple[str, Route]] = {
-            "/v1/get": ("POST", self._get),
-            "/v1/docker/get": ("POST", self._docker_get),
-            "/v1/status": ("GET", self._status),
-            "/v1/explain": ("POST", self._explain),
-            "/v1/flush": ("POST", self._flush),
-            "/v1/reload": ("POST", self._do_reload),
-            "/metrics": ("GET", self._metrics),
-            "/healthz": ("GET", self._healthz),
+            path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)
         }
-
-    @property
-    def paths(self) -> tuple[str, ...]:
-        """Every path that is served; all else is 404 (T2)."""
-        return tuple(self._routes)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request; a failure becomes the status of its code."""
@@ -164,7 +175,7 @@ class HelperApi:
             raise failed(
                 Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', "credproxy flush [HOST]"
             ) from None
-        self._not_too_often()
+        self._not_too_often("flush")
         count = self._broker.flush(wanted.match)
         self._memo.clear()
         log.info("cache flushed", match=wanted.match, entries=count)
@@ -172,7 +183,7 @@ class HelperApi:
 
     async def _do_reload(self, request: web.BaseRequest) -> web.Response:
         del request
-        self._not_too_often()
+        self._not_too_often("reload")
         reloaded = await self._reload()
         self._memo.clear()
         return json_response(msgspec.json.encode(reloaded))
@@ -192,12 +203,12 @@ class HelperApi:
             return PATIENCE
         return max(0.0, min(PATIENCE, int(left) / 1000 - _DEADLINE_MARGIN))
 
-    def _not_too_often(self) -> None:
+    def _not_too_often(self, verb: str) -> None:
         # A loop of flushes would turn every question into an exchange (T3).
         now = self._clock.boot()
-        if now - self._changed_at < 1.0:
-            raise failed(Code.OVERLOADED, "flush and reload are answered once a second", "wait a second", 1.0)
-        self._changed_at = now
+        if now - self._changed_at.get(verb, float("-inf")) < 1.0:
+            raise failed(Code.OVERLOADED, f"{verb} is answered once a second", "wait a second", 1.0)
+        self._changed_at[verb] = now
 
 
 def _connection(request: web.BaseRequest) -> Connection:

@@ -1,0 +1,39 @@
+"""The reference pages are complete: paths, codes, and links that lead somewhere."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from credproxy.core.errors import Code, Failure
+from credproxy.server.helper_api import HelperApi
+
+
+ROOT = Path(__file__).parents[2]
+API = (ROOT / "docs" / "reference" / "api.md").read_text()
+PAGES = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").rglob("*.md")])
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_every_code_is_in_the_reference_with_its_status(code: Code) -> None:
+    """Clients key on the code, dashboards on the status."""
+    assert f"| `{code.value}` | {Failure(code, '').status} |" in API
+
+
+def test_the_reference_names_no_code_that_is_none() -> None:
+    """A renamed code must not stay behind."""
+    table = API.partition("## Errors")[2]
+    assert set(re.findall(r"^\| `(\w+)` \|", table, re.MULTILINE)) == {code.value for code in Code}
+
+
+def test_every_path_is_in_the_reference() -> None:
+    """And no other."""
+    paths = HelperApi.PATHS
+    assert set(re.findall(r"`(?:GET|POST) (/\S+?)`", API)) == set(paths)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
+def test_links_lead_somewhere(page: Path) -> None:
+    """Relative links name files that are there."""
+    for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
+        assert (page.parent / link).exists(), link
