@@ -88,6 +88,12 @@ struct report { /* what the new daemon's process says before it turns into the d
 
 extern char **environ;
 
+/* Hints that are given twice. */
+static const char RESTART[] = "ask again; restart the daemon if `credproxy status` does not answer either";
+static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to another";
+static const char TOO_LONG[] = "no URI is that long: look at what the caller sends";
+static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
+
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
 static char directory[sizeof place.sun_path];
 static int64_t timeout_ms = TIMEOUT_MS, deadline;
@@ -462,10 +468,9 @@ static _Noreturn void give_up(const struct start *start, const char *log)
         fail("start the daemon with `credproxy serve`, or unset CREDPROXY_AUTOSTART",
              "nothing listens on '%s', and CREDPROXY_AUTOSTART=0 forbids to start the daemon", place.sun_path);
     if (start->daemon < 0)
-        fail("run `credproxy serve` by hand to see why", "the daemon ended without listening on '%s'; its log is '%s'",
-             place.sun_path, log);
-    fail("run `credproxy serve` by hand to see why",
-         "the daemon does not listen on '%s' %s s after its start; its log is '%s'", place.sun_path, waited, log);
+        fail(BY_HAND, "the daemon ended without listening on '%s'; its log is '%s'", place.sun_path, log);
+    fail(BY_HAND, "the daemon does not listen on '%s' %s s after its start; its log is '%s'", place.sun_path, waited,
+         log);
 }
 
 /* One step towards a listener, or the end. Returns true if it is worth connecting again at once. */
@@ -506,8 +511,7 @@ static bool check_directory(void)
     if (stat(directory, &found) != 0) {
         if (errno == ENOENT)
             return false;
-        fail("check the path, or set CREDPROXY_SOCKET to another", "cannot look into '%s': %s", directory,
-             strerror(errno));
+        fail(OTHER_PATH, "cannot look into '%s': %s", directory, strerror(errno));
     }
     if (found.st_uid != geteuid() && found.st_uid != 0)
         fail("set XDG_RUNTIME_DIR or CREDPROXY_SOCKET to a place of your own",
@@ -560,8 +564,7 @@ static int connect_once(bool *nobody)
     close(fd);
     *nobody = why == ENOENT || why == ECONNREFUSED;
     if (!*nobody && why != EAGAIN && why != EINTR && why != ECONNRESET && why != ENOTCONN)
-        fail("check the path, or set CREDPROXY_SOCKET to another", "cannot connect to '%s': %s", place.sun_path,
-             strerror(why));
+        fail(OTHER_PATH, "cannot connect to '%s': %s", place.sun_path, strerror(why));
     return -1;
 }
 
@@ -579,8 +582,7 @@ static int open_connection(void)
         if (nobody && bring_up(&start))
             continue;
         if (left_ms() == 0)
-            fail("restart the daemon if `credproxy status` does not answer either",
-                 "the daemon on '%s' has taken no connection for %s s", place.sun_path, seconds(timeout_ms));
+            fail(RESTART, "the daemon on '%s' has taken no connection for %s s", place.sun_path, seconds(timeout_ms));
         pause_ms(pause);
     }
 }
@@ -591,8 +593,7 @@ static const char VERSION[] = "HTTP/1.1 ";
 
 static _Noreturn void too_slow(void)
 {
-    fail("ask again; restart the daemon if `credproxy status` does not answer either",
-         "the daemon on '%s' has not answered for %s s", place.sun_path, seconds(timeout_ms));
+    fail(RESTART, "the daemon on '%s' has not answered for %s s", place.sun_path, seconds(timeout_ms));
 }
 
 static _Noreturn void unexpected(const char *what)
@@ -727,8 +728,7 @@ static size_t read_stdin(void)
         }
     }
     if (overlong)
-        fail("no URI is that long: look at what the caller sends",
-             "the request on standard input is longer than %d bytes", REQUEST_MAX);
+        fail(TOO_LONG, "the request on standard input is longer than %d bytes", REQUEST_MAX);
     return have;
 }
 
@@ -744,8 +744,7 @@ static size_t put_uri(const char *uri)
             snprintf(piece, sizeof piece, "\\u%04x", (unsigned)*uri);
         size_t length = strlen(piece);
         if (size + length + 2 > REQUEST_MAX)
-            fail("no URI is that long: look at what the caller sends", "the URI makes a request longer than %d bytes",
-                 REQUEST_MAX);
+            fail(TOO_LONG, "the URI makes a request longer than %d bytes", REQUEST_MAX);
         memcpy(body + size, piece, length);
         size += length;
     }
