@@ -98,6 +98,7 @@ async def _serve(options: Options, bound: Bound) -> None:
         api = HelperApi(broker=service.broker, clock=clock, reload=service.reload, metrics_page=metrics.render)
         gate = Gate(os.getuid(), allow_root=service.settings.allow_root)
         server = GatedServer(api.handle, gate=gate, limit=max(16, descriptors - _RESERVED))
+        _watch(metrics, server, service)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
@@ -109,6 +110,14 @@ async def _serve(options: Options, bound: Bound) -> None:
         server.pre_shutdown()
         await service.broker.drain(_GRACE)
         await server.shutdown(_GRACE)
+
+
+def _watch(metrics: PrometheusMetrics, server: GatedServer, service: Service) -> None:
+    metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
+    metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
+    metrics.gauge("cache_entries", "Answers in memory", lambda: service.broker.status().cached)
+    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.status().bytes)
+    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 
 def _loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Code, Failure
 from credproxy.server.helper_api import HelperApi
 
@@ -37,3 +38,29 @@ def test_links_lead_somewhere(page: Path) -> None:
     """Relative links name files that are there."""
     for link in re.findall(r"\]\((?!https?:)([^)#]+)", page.read_text()):
         assert (page.parent / link).exists(), link
+
+
+OBSERVABILITY = (ROOT / "docs" / "reference" / "observability.md").read_text()
+SOURCES = [path.read_text() for path in sorted((ROOT / "credproxy").rglob("*.py"))]
+EVENTS = sorted({found for text in SOURCES for found in re.findall(r"\blog\.(?:debug|info|warning|error)\(\s*\"([^\"]+)\"", text)})
+
+
+@pytest.mark.parametrize("event", EVENTS)
+def test_every_log_event_is_in_the_reference(event: str) -> None:
+    """Whoever reads a log finds the line explained."""
+    assert f"`{event}`" in OBSERVABILITY
+
+
+def test_the_source_still_logs() -> None:
+    """The pattern above must go on finding what it looks for."""
+    assert {"ready", "exchanged", "reload refused"} <= set(EVENTS)
+
+
+def test_every_metric_is_in_the_reference() -> None:
+    """By the names that a scrape shows."""
+    metrics = PrometheusMetrics()
+    for name in ("connections", "connections_dropped", "cache_entries", "cache_bytes", "tasks"):
+        metrics.gauge(name, "about", lambda: 0.0)
+    page = metrics.render()[0].decode()
+    for name in re.findall(r"^# TYPE (credproxy_\w+)", page, re.MULTILINE):
+        assert f"`{name}" in OBSERVABILITY, name
