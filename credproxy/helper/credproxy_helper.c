@@ -445,6 +445,20 @@ static pid_t launch(const char *program, const char *log)
     return report.pid;
 }
 
+/* Asked of a pidfd where there is one: in many a container nobody reaps, and kill() takes a zombie for alive. */
+static bool has_ended(pid_t pid)
+{
+#ifdef SYS_pidfd_open
+    struct pollfd ended = {.fd = (int)syscall(SYS_pidfd_open, pid, 0), .events = POLLIN};
+    if (ended.fd >= 0) {
+        int n = poll(&ended, 1, 0);
+        close(ended.fd);
+        return n == 1;
+    }
+#endif
+    return kill(pid, 0) != 0 && errno == ESRCH;
+}
+
 /* True once this process is the one that may start the daemon. The lock is given up by closing it, also on exit. */
 static bool lock_start(struct start *start)
 {
@@ -495,7 +509,7 @@ static bool bring_up(struct start *start)
         return start->ours = lock_start(start); /* whoever held it before may have brought one up */
     if (start->daemon == 0) {
         start->daemon = launch(program, log);
-    } else if (start->daemon > 0 && kill(start->daemon, 0) != 0 && errno == ESRCH) {
+    } else if (start->daemon > 0 && has_ended(start->daemon)) {
         start->daemon = -1;
         start->until = not_after_deadline(PASSED_ON_MS);
     }

@@ -330,6 +330,22 @@ def launch(program: bytes, log: bytes) -> int:
     return int.from_bytes(report[:4], sys.byteorder, signed=True)
 
 
+def has_ended(pid: int) -> bool:
+    """Asked of a pidfd where there is one: in many a container nobody reaps, and kill() takes a zombie for alive."""
+    try:
+        if sys.platform != "linux":
+            posix.kill(pid, 0)
+            return False
+        pidfd = posix.pidfd_open(pid)
+    except ProcessLookupError:
+        return True
+    except OSError:
+        return False  # a kernel before 5.3
+    ended = bool(select.select([pidfd], [], [], 0)[0])
+    posix.close(pidfd)
+    return ended
+
+
 class Start:
     """What this process does about a daemon that does not listen."""
 
@@ -405,12 +421,9 @@ class Start:
             return self.ours
         if self.daemon == 0:
             self.daemon = launch(self.program, self.log)
-        elif self.daemon > 0:
-            try:
-                posix.kill(self.daemon, 0)
-            except ProcessLookupError:
-                self.daemon = -1
-                self.until = not_after_deadline(PASSED_ON_MS)
+        elif self.daemon > 0 and has_ended(self.daemon):
+            self.daemon = -1
+            self.until = not_after_deadline(PASSED_ON_MS)
         return False
 
 
