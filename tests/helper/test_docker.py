@@ -1,0 +1,85 @@
+"""The docker credential helper protocol: the same program under another name, errors on standard output."""
+
+import pytest
+
+from tests.helper.conftest import VERSION
+from tests.helper.harness import Helper, Place, call
+from tests.helper.scripted import ScriptedDaemon, answer, raw
+
+
+ANSWER = b'{"ServerURL":"ghcr.io","Username":"u","Secret":"s"}'
+NOT_FOUND = b"credentials not found in native keychain"
+
+
+@pytest.mark.parametrize("url", [b"ghcr.io", b"localhost:5000\n", b"https://index.docker.io/v1/"], ids=repr)
+def test_get_sends_the_server_url_as_it_is(helper: Helper, place: Place, url: bytes) -> None:
+    """A text body to its own path; the answer's JSON to standard output."""
+    with ScriptedDaemon(place.socket, answer(200, ANSWER)) as daemon:
+        result = call([helper.docker, "get"], url, env=place.env())
+    assert (result.code, result.out, result.err, result.held) == (0, ANSWER, b"", ())
+    (heard,) = daemon.heard
+    assert (heard.line, heard.body) == ("POST /v1/docker/get HTTP/1.1", url)
+    assert (heard.headers["content-type"], heard.headers["accept"]) == ("text/plain", "text/plain")
+
+
+@pytest.mark.parametrize(
+    ("status", "text"), [(404, NOT_FOUND), (502, b"the login is too old\nlog in again\n")], ids=["not found", "broken"]
+)
+def test_what_the_daemon_says_is_an_error_on_stdout(helper: Helper, place: Place, status: int, text: bytes) -> None:
+    """Clients read errors there, and compare the text for "not found" with the protocol's own."""
+    with ScriptedDaemon(place.socket, answer(status, text)):
+        result = call([helper.docker, "get"], b"ghcr.io", env=place.env())
+    assert (result.code, result.out.strip(), result.err) == (1, text.strip(), b"")
+
+
+def test_our_own_errors_are_on_stdout_too(helper: Helper, place: Place) -> None:
+    """Else docker shows an exit status and nothing more."""
+    with ScriptedDaemon(place.socket, raw(), raw()):
+        result = call([helper.docker, "get"], b"ghcr.io", env=place.env())
+    assert (result.code, result.err) == (1, b"")
+    assert result.out.startswith(b"the daemon on '")
+
+
+def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) -> None:
+    """Clients know this text."""
+    result = call([helper.docker, "get"], b"", env=place.env())
+    assert (result.code, result.out, result.err) == (1, b"no credentials server URL\n", b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "code", "printed"),
+    [
+        ("list", 0, "{}\n"),
+        ("version", 0, f"docker-credential-credproxy (credproxy) {VERSION}\n"),
+        (
+            "store",
+            1,
+            (
+                "credproxy stores no credentials, it reads those that others store\n"
+                "log in with a docker configuration that does not name credproxy for this registry: credproxy reads it\n"
+            ),
+        ),
+        (
+            "erase",
+            1,
+            (
+                "credproxy erases no credentials, it reads those that others store\n"
+                "log out with the program that stored it; `credproxy flush` forgets what is cached\n"
+            ),
+        ),
+    ],
+)
+def test_the_other_commands_are_answered_without_a_daemon(
+    helper: Helper, place: Place, command: str, code: int, printed: str
+) -> None:
+    """Nothing is stored or erased here, and nobody is asked."""
+    with ScriptedDaemon(place.socket) as daemon:
+        result = call([helper.docker, command], b"", env=place.env())
+    assert (result.code, result.out.decode(), result.err, daemon.connections) == (code, printed, b"", 0)
+
+
+@pytest.mark.parametrize("arguments", [(), ("",), ("Get",), ("get", "ghcr.io"), ("get", "--uri", "x")], ids=repr)
+def test_anything_else_is_usage(helper: Helper, place: Place, arguments: tuple[str, ...]) -> None:
+    """On standard output, exit 1."""
+    result = call([helper.docker, *arguments], b"", env=place.env())
+    assert (result.code, result.out, result.err) == (1, b"usage: docker-credential-credproxy get|list|version\n", b"")
