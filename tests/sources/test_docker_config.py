@@ -1,0 +1,385 @@
+"""The docker and podman configuration as a source of logins (token-exchange.md section 4)."""
+
+import base64
+import json
+from collections.abc import Callable
+
+import pytest
+import structlog
+
+from credproxy.core.credential import Identity, IdentityToken, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.uri import parse_uri
+from credproxy.ports import Command, Completed
+from credproxy.sources.docker_config import DockerConfig, places
+from tests.fakes import FakeClock, FakeFiles, FakeProcesses
+
+
+PATH = "/home/u/.docker/config.json"
+Program = Callable[[Command], Completed | Failed]
+
+
+def b64(pair: str) -> str:
+    """Give base64 as docker writes it."""
+    return base64.b64encode(pair.encode()).decode()
+
+
+class Setting:
+    """A source with fakes around it."""
+
+    def __init__(
+        self, config: object = None, *, inline: str = "", paths: tuple[str, ...] = (PATH,), **programs: Program
+    ) -> None:
+        self.clock = FakeClock()
+        self.files = FakeFiles()
+        if config is not None:
+            self.write(config)
+        self.processes = FakeProcesses({f"docker-credential-{name}": run for name, run in programs.items()})
+        self.source = DockerConfig(
+            paths, files=self.files, processes=self.processes, clock=self.clock, key=lambda: b"k", inline=inline
+        )
+
+    def write(self, config: object, path: str = PATH) -> None:
+        """Write a configuration."""
+        self.files.put(path, config if isinstance(config, (str, bytes)) else json.dumps(config))
+
+    async def locate(self, uri: str, repository: str | None = None) -> Identity | None:
+        """Name the credential for a URI."""
+        return await self.source.locate(parse_uri(uri), repository)
+
+    async def read(self, uri: str, repository: str | None = None) -> Stored | None:
+        """Locate and read."""
+        identity = await self.locate(uri, repository)
+        return None if identity is None else await self.source.read(identity, parse_uri(uri))
+
+
+def auths(**entries: object) -> dict[str, object]:
+    """Give a configuration with these entries; ``__`` stands for ``.`` and ``___`` for ``/``."""
+    return {"auths": {name.replace("___", "/").replace("__", "."): entry for name, entry in entries.items()}}
+
+
+def login(pair: str) -> dict[str, str]:
+    """Give an entry with ``auth``."""
+    return {"auth": b64(pair)}
+
+
+def helper(output: str, status: int = 0) -> Program:
+    """Make a program that prints that."""
+    return lambda _: Completed(status, output.encode(), "" if status == 0 else "its complaint")
+
+
+FOUND = helper('{"ServerURL":"reg.test","Username":"u","Secret":"p"}')
+NOT_FOUND = helper("credentials not found in native keychain\n", 1)
+
+
+async def test_a_login_is_found_and_no_secret_is_read_before() -> None:
+    """P-1: ``locate`` names it, ``read`` reads it."""
+    setting = Setting(auths(reg__test=login("u:p")))
+    identity = await setting.locate("reg.test")
+    assert identity is not None
+    assert str(identity) == f"docker-config:{PATH}#reg.test"
+    assert await setting.source.read(identity, parse_uri("reg.test")) == UserPassword("u", Secret("p"))
+
+
+async def test_a_host_that_is_not_named_is_not_configured() -> None:
+    """P-7."""
+    assert await Setting(auths(reg__test=login("u:p"))).locate("https://other.test/v2/a/manifests/x") is None
+
+
+async def test_t56_a_path_scoped_entry_answers_for_its_path_alone() -> None:
+    """T-56: docker itself would give team-a's login to team-b."""
+    setting = Setting(auths(reg__test___team_a=login("u:p")))
+    setting.write({"auths": {"reg.test/team-a": login("u:p")}})
+    assert await setting.locate("https://reg.test/v2/", "team-b/x") is None
+    assert await setting.locate("reg.test") is None
+    assert await setting.locate("https://reg.test/v2/", "team-a/x") is not None
+
+
+async def test_t57_segments_are_whole() -> None:
+    """T-57: the Kubernetes keyring matches by prefix of the string."""
+    setting = Setting({"auths": {"reg.test/foo": login("u:p")}})
+    assert await setting.locate("https://reg.test/v2/", "foobar") is None
+
+
+@pytest.mark.parametrize(("repository", "user"), [("a/b/c", "first"), ("a/z", "second"), ("q", "third")])
+async def test_t58_the_longest_path_wins(repository: str, user: str) -> None:
+    """T-58: containers-auth.json(5)."""
+    setting = Setting(
+        {"auths": {"reg.test/a/b": login("first:p"), "reg.test/a": login("second:p"), "reg.test": login("third:p")}}
+    )
+    stored = await setting.read("https://reg.test/v2/", repository)
+    assert isinstance(stored, UserPassword)
+    assert stored.username == user
+
+
+@pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+async def test_t59_docker_hubs_names_share_its_entry(host: str) -> None:
+    """T-59, SC-11: one key for all of them."""
+    setting = Setting({"auths": {"https://index.docker.io/v1/": login("u:p")}})
+    assert await setting.read(host) == UserPassword("u", Secret("p"))
+
+
+@pytest.mark.parametrize(
+    "key", ["https://reg.test", "https://reg.test/v1/", "https://reg.test/v2/", "http://reg.test/", "REG.test"]
+)
+async def test_dc8_url_forms_of_a_key(key: str) -> None:
+    """DC-8: normalised to the host."""
+    assert await Setting({"auths": {key: login("u:p")}}).read("reg.test") == UserPassword("u", Secret("p"))
+
+
+async def test_dc10_ports_are_part_of_the_key() -> None:
+    """DC-10."""
+    setting = Setting({"auths": {"localhost:5000": login("u:p")}})
+    assert await setting.locate("localhost") is None
+    assert await setting.locate("localhost:5000") is not None
+
+
+@pytest.mark.parametrize(
+    ("entry", "wanted"),
+    [
+        pytest.param({"auth": b64("u:pw").rstrip("=")}, UserPassword("u", Secret("pw")), id="T-98 unpadded"),
+        pytest.param({"auth": b64("u:p:q")}, UserPassword("u", Secret("p:q")), id="first colon"),
+        pytest.param({"auth": b64("u:p\0\0")}, UserPassword("u", Secret("p")), id="NULs"),
+        pytest.param({"auth": b64("a:b"), "username": "x", "password": "y"}, UserPassword("a", Secret("b")), id="T-98 auth wins"),
+        pytest.param({"username": "x", "password": "y"}, UserPassword("x", Secret("y")), id="plain fields"),
+        pytest.param({"registrytoken": "rt", "auth": b64("a:b")}, RegistryToken(Secret("rt")), id="DC-12 registrytoken"),
+        pytest.param({"identitytoken": "it"}, IdentityToken(Secret("it")), id="identitytoken"),
+        pytest.param(
+            {"auth": b64("00000000-0000-0000-0000-000000000000:"), "identitytoken": "it"},
+            IdentityToken(Secret("it"), "00000000-0000-0000-0000-000000000000"),
+            id="T-98 az acr login",
+        ),
+        pytest.param(
+            {"auth": b64("u:p"), "identitytoken": "it"}, IdentityToken(Secret("it"), "u", Secret("p")), id="both"
+        ),
+        pytest.param({}, None, id="empty"),
+        pytest.param({"auth": b64("u:p"), "email": "x@y"}, UserPassword("u", Secret("p")), id="DC-13 unknown field"),
+    ],
+)  # fmt: skip
+async def test_t98_what_an_entry_holds(entry: dict[str, str], wanted: Stored | None) -> None:
+    """T-98, DC-11 to DC-13."""
+    assert await Setting({"auths": {"reg.test": entry}}).read("reg.test") == wanted
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        {"auth": b64("nocolon")},
+        {"auth": "%%%"},
+        {"auth": b64(":p")},
+        {"password": "canary-p"},
+        {"auth": b64("u\n:canary-p")},
+    ],
+    ids=["T-98 no colon", "no base64", "no user", "password alone", "line break"],
+)
+async def test_t98_a_broken_entry_is_an_error_that_quotes_nothing(entry: dict[str, str]) -> None:
+    """DC-11: an error for this host, not anonymity."""
+    with pytest.raises(Failed) as caught:
+        await Setting({"auths": {"reg.test": entry}}).read("reg.test")
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+    assert "'reg.test'" in caught.value.failure.message
+    assert "canary" not in caught.value.failure.message
+
+
+async def test_t52_a_missing_helper_is_an_error_for_its_host_alone() -> None:
+    """T-52, DC-5, SEC-10: the plain entry beside it is not used."""
+    missing = failed(Code.HELPER_NOT_RUNNABLE, "helper 'docker-credential-broken' is not there")
+    setting = Setting(
+        {"credHelpers": {"reg.test": "broken"}, "auths": {"reg.test": login("u:p"), "other.test": login("u:p")}},
+        broken=lambda _: missing,
+    )
+    with pytest.raises(Failed) as caught:
+        await setting.read("reg.test")
+    assert "docker-credential-broken" in caught.value.failure.message
+    assert await setting.read("other.test") == UserPassword("u", Secret("p"))
+
+
+async def test_t53_not_found_is_no_error() -> None:
+    """T-53: the protocol's own words."""
+    assert await Setting({"credHelpers": {"reg.test": "x"}}, x=NOT_FOUND).read("reg.test") is None
+
+
+@pytest.mark.parametrize(
+    ("program", "code"),
+    [
+        pytest.param(helper("keychain is locked", 1), Code.HELPER_FAILED, id="other text"),
+        pytest.param(lambda _: failed(Code.HELPER_FAILED, "hangs"), Code.HELPER_FAILED, id="hangs or floods"),
+        pytest.param(helper("{"), Code.CREDENTIAL_UNREADABLE, id="bad JSON"),
+        pytest.param(helper('{"Username":"u","Secret":""}'), Code.CREDENTIAL_UNREADABLE, id="empty secret"),
+    ],
+)
+async def test_t54_a_helper_that_fails_is_an_error(program: Program, code: Code) -> None:
+    """T-54: each an error that names the helper."""
+    with pytest.raises(Failed) as caught:
+        await Setting({"credHelpers": {"reg.test": "x"}}, x=program).read("reg.test")
+    assert caught.value.failure.code is code
+
+
+async def test_t55_the_token_user_means_an_identity_token() -> None:
+    """T-55, DC-15."""
+    program = helper('{"ServerURL":"reg.test","Username":"<token>","Secret":"idt"}')
+    assert await Setting({"credHelpers": {"reg.test": "x"}}, x=program).read("reg.test") == IdentityToken(Secret("idt"))
+
+
+async def test_dc7_a_helper_is_asked_about_the_registry() -> None:
+    """DC-7, DC-17: never a namespaced key; stdin without a newline; one at a time."""
+    setting = Setting({"credHelpers": {"reg.test": "x"}}, x=FOUND)
+    await setting.read("https://reg.test/v2/", "team/app")
+    assert setting.processes.runs == [Command(("docker-credential-x", "get"), stdin=b"reg.test", concurrency=1)]
+
+
+async def test_dc19_a_helpers_answer_is_kept_for_four_minutes() -> None:
+    """DC-19: then it is asked again, and another answer is another credential."""
+    answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
+
+    def current(command: Command) -> Completed | Failed:
+        return answers[0](command)
+
+    setting = Setting({"credHelpers": {"reg.test": "x"}}, x=current)
+    first = await setting.locate("reg.test")
+    await setting.read("reg.test")
+    await setting.read("reg.test")
+    assert len(setting.processes.runs) == 1
+    answers.pop(0)
+    setting.clock.suspend(241)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("new"))
+    assert await setting.locate("reg.test") != first
+
+
+@pytest.mark.parametrize("name", ["../x", "a b", "-x", "a/b", "x;y"])
+async def test_dc17_a_program_name_is_a_name(name: str) -> None:
+    """DC-17: nothing that leads elsewhere is run."""
+    setting = Setting({"credHelpers": {"reg.test": name}})
+    with pytest.raises(Failed, match="is not one"):
+        await setting.read("reg.test")
+    assert setting.processes.runs == []
+
+
+async def test_dc5_the_common_store_serves_what_auths_names() -> None:
+    """DC-5, DC-12: an empty entry means "look in the store"."""
+    setting = Setting({"credsStore": "x", "auths": {"reg.test": {}}}, x=FOUND)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert setting.processes.runs[0].argv == ("docker-credential-x", "get")
+
+
+async def test_dc16_a_host_that_only_the_store_lists_is_configured() -> None:
+    """DC-16: listed once in five minutes."""
+
+    def store(command: Command) -> Completed | Failed:
+        if command.argv[1] == "list":
+            return Completed(0, b'{"https://reg.test":"u"}')
+        return FOUND(command)
+
+    setting = Setting({"credsStore": "x"}, x=store)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert await setting.locate("other.test") is None
+    assert [run.argv[1] for run in setting.processes.runs] == ["list", "get"]
+
+
+async def test_a_store_that_cannot_be_listed_is_logged_and_its_hosts_are_unknown() -> None:
+    """P-7: no login is guessed."""
+    setting = Setting({"credsStore": "x"}, x=helper("boom", 1))
+    assert await setting.locate("reg.test") is None
+
+
+async def test_an_entry_that_names_credproxy_is_skipped() -> None:
+    """Asking it would ask ourselves, without end; the plain entry serves."""
+    setting = Setting(
+        {"credHelpers": {"reg.test": "credproxy"}, "credsStore": "credproxy", "auths": {"reg.test": login("u:p")}}
+    )
+    with structlog.testing.capture_logs() as events:
+        assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert [event["registries"] for event in events] == [["reg.test"]]
+    assert setting.processes.runs == []
+
+
+async def test_t96_a_rewritten_file_is_seen_and_a_broken_one_is_not_used() -> None:
+    """T-96, DC-3: the last good copy goes on naming what it named, and the log says why."""
+    setting = Setting(auths(reg__test=login("u:old")))
+    first = await setting.locate("reg.test")
+    setting.write(auths(reg__test=login("u:new")))
+    setting.clock.suspend(1.1)
+    second = await setting.locate("reg.test")
+    assert second != first
+    assert await setting.read("reg.test") == UserPassword("u", Secret("new"))
+    setting.write('{"auths": canary-secret')
+    setting.clock.suspend(1.1)
+    with structlog.testing.capture_logs() as events:
+        assert await setting.locate("reg.test") == second
+    assert [event["event"] for event in events] == ["docker configuration cannot be read"]
+    assert "canary" not in str(events)
+
+
+async def test_dc4_a_file_that_never_parsed_is_an_error() -> None:
+    """DC-4: not silent anonymity; an empty file is an empty configuration."""
+    with pytest.raises(Failed) as caught:
+        await Setting("{").locate("reg.test")
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+    assert await Setting("").locate("reg.test") is None
+
+
+async def test_the_file_is_looked_at_once_a_second() -> None:
+    """DC-3: hot questions cost no system call."""
+    setting = Setting(auths(reg__test=login("u:p")))
+    first = await setting.locate("reg.test")
+    setting.write(auths(reg__test=login("u:new")))
+    assert await setting.locate("reg.test") == first
+    setting.source.forget()
+    assert await setting.locate("reg.test") != first
+
+
+async def test_t97_docker_auth_config_wins_where_it_has_its_one_form() -> None:
+    """T-97, DC-2."""
+    inline = json.dumps({"auths": {"reg.test": {"auth": b64("env:p")}}})
+    assert await Setting(auths(reg__test=login("u:p")), inline=inline).read("reg.test") == UserPassword(
+        "env", Secret("p")
+    )
+
+
+@pytest.mark.parametrize(
+    "inline", ['{"auths":{"reg.test":{"auth":"eDp5","email":"x"}}}', '{"auths":{"r":{}}}', "{} {}", "x"]
+)
+async def test_t97_any_other_form_is_ignored_with_a_warning(inline: str) -> None:
+    """T-97: docker itself rejects it."""
+    with structlog.testing.capture_logs() as events:
+        setting = Setting(auths(reg__test=login("u:p")), inline=inline)
+    assert [event["event"] for event in events] == ["DOCKER_AUTH_CONFIG is ignored"]
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+
+
+async def test_dc1_the_first_file_with_an_entry_wins() -> None:
+    """DC-1: per host."""
+    setting = Setting(paths=("/a", "/b", "/c"))
+    setting.write(auths(one__test=login("b:p")), "/b")
+    setting.write(auths(one__test=login("c:p"), two__test=login("c:p")), "/c")
+    assert await setting.read("one.test") == UserPassword("b", Secret("p"))
+    assert await setting.read("two.test") == UserPassword("c", Secret("p"))
+
+
+def test_dc1_where_automatic_looks() -> None:
+    """DC-1: in order, each place once."""
+    environ = {"HOME": "/h", "DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/r", "XDG_RUNTIME_DIR": "/run/user/7"}
+    assert places(environ, 7) == (
+        "/r",
+        "/d/config.json",
+        "/h/.docker/config.json",
+        "/run/user/7/containers/auth.json",
+        "/h/.config/containers/auth.json",
+    )
+
+
+async def test_a_file_that_others_may_read_is_said_once() -> None:
+    """DC-3: it holds logins."""
+    setting = Setting()
+    setting.files.put(PATH, json.dumps(auths(reg__test=login("u:p"))), mode=0o100644)
+    with structlog.testing.capture_logs() as events:
+        await setting.locate("reg.test")
+        setting.clock.suspend(2)
+        await setting.locate("reg.test")
+    assert [event["hint"] for event in events] == [f"chmod 600 {PATH}"]
+
+
+async def test_t74_nothing_with_a_line_break_reaches_a_helper() -> None:
+    """T-74, SEC-9: such a URI has no target."""
+    with pytest.raises(Failed):
+        parse_uri("https://reg.test%0a/v2/a/manifests/x")

@@ -1,0 +1,168 @@
+"""Environment, file, command and netrc as sources of secrets."""
+
+import pytest
+
+from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.errors import Code, Failed
+from credproxy.core.settings import CommandSource, EnvSource, FileSource
+from credproxy.core.uri import parse_uri
+from credproxy.ports import Command, Completed, Source
+from credproxy.sources.command import CommandOutput
+from credproxy.sources.env import Env
+from credproxy.sources.file import File
+from credproxy.sources.netrc import Netrc
+from tests.fakes import FakeClock, FakeFiles, FakeProcesses
+
+
+TARGET = parse_uri("reg.test")
+
+
+async def read(source: Source, uri: str = "reg.test") -> Stored | None:
+    """Locate and read."""
+    target = parse_uri(uri)
+    identity = await source.locate(target, None)
+    return None if identity is None else await source.read(identity, target)
+
+
+@pytest.mark.parametrize(
+    ("text", "username", "wanted"),
+    [
+        ("key", None, PlainSecret(Secret("key"))),
+        ("key\n", None, PlainSecret(Secret("key"))),
+        ("key\r\n", None, PlainSecret(Secret("key"))),
+        (" key ", None, PlainSecret(Secret(" key "))),
+        ("pä€:x", "u", UserPassword("u", Secret("pä€:x"))),
+        ("idt", "<token>", IdentityToken(Secret("idt"))),
+    ],
+)
+async def test_what_a_text_becomes(text: str, username: str | None, wanted: Stored) -> None:
+    """One newline is taken off; a user name makes a login; ``<token>`` a refresh token."""
+    assert await read(Env(EnvSource(name="X", username=username), {"X": text})) == wanted
+
+
+@pytest.mark.parametrize("text", ["", "\n", "a\nb", "a\0b", "a\rb"])
+async def test_a_text_that_no_header_can_carry_is_refused_unquoted(text: str) -> None:
+    """And the error names the variable, not the value."""
+    with pytest.raises(Failed) as caught:
+        await read(Env(EnvSource(name="X"), {"X": text + ("canary" if text else "")} if text.strip() else {"X": text}))
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+    assert "'X'" in caught.value.failure.message
+    assert "canary" not in str(caught.value)
+
+
+async def test_a_variable_that_is_not_set_says_how_to_set_it() -> None:
+    """P-12: configured but missing is an error."""
+    with pytest.raises(Failed) as caught:
+        await read(Env(EnvSource(name="X"), {}))
+    assert "export X" in caught.value.failure.hint
+
+
+async def test_t89_a_user_name_that_basic_cannot_carry() -> None:
+    """T-89, RFC 7617."""
+    for username in ("a:b", "a\nb", ""):
+        with pytest.raises(Failed, match="user name"):
+            await read(Env(EnvSource(name="X", username=username), {"X": "p"}))
+
+
+async def test_a_rewritten_file_is_another_credential() -> None:
+    """P-1: its version is part of the identity."""
+    files = FakeFiles()
+    files.put("/s", "one\n")
+    source = File(FileSource(path="/s"), files)
+    first = await source.locate(TARGET, None)
+    assert await read(source) == PlainSecret(Secret("one"))
+    files.put("/s", "two\n")
+    assert await source.locate(TARGET, None) != first
+    assert await read(source) == PlainSecret(Secret("two"))
+
+
+async def test_a_missing_file_says_where_to_write_it() -> None:
+    """P-12."""
+    with pytest.raises(Failed) as caught:
+        await read(File(FileSource(path="/s"), FakeFiles()))
+    assert caught.value.failure.message == "the file '/s' is not there"
+
+
+async def test_a_command_is_remembered_and_another_output_is_another_credential() -> None:
+    """P-1: a counter stands in for a file's version."""
+    clock = FakeClock()
+    outputs = [b"one\n"]
+    processes = FakeProcesses({"/bin/pass": lambda _: Completed(0, outputs[0])})
+    source = CommandOutput(CommandSource(argv=("/bin/pass", "x")), processes=processes, clock=clock, key=lambda: b"k")
+    first = await source.locate(TARGET, None)
+    assert await read(source) == PlainSecret(Secret("one"))
+    assert await read(source) == PlainSecret(Secret("one"))
+    assert processes.runs == [Command(("/bin/pass", "x"))]
+    outputs[0] = b"two\n"
+    clock.suspend(241)
+    assert await read(source) == PlainSecret(Secret("two"))
+    assert await source.locate(TARGET, None) != first
+    source.forget()
+    await read(source)
+    assert len(processes.runs) == 3
+
+
+async def test_a_command_that_fails_says_what_it_said() -> None:
+    """And the command to try by hand."""
+    processes = FakeProcesses({"/bin/pass": lambda _: Completed(2, b"canary", "no such entry")})
+    source = CommandOutput(
+        CommandSource(argv=("/bin/pass", "x")), processes=processes, clock=FakeClock(), key=lambda: b"k"
+    )
+    with pytest.raises(Failed) as caught:
+        await read(source)
+    assert caught.value.failure.message == "the program '/bin/pass' ended with status 2: no such entry"
+    assert caught.value.failure.hint == "run it by hand: /bin/pass x"
+
+
+NETRC = "machine reg.test login u password p\nmachine other.test login o password q\ndefault login x password y\n"
+
+
+def netrc(content: str | None = NETRC) -> tuple[Netrc, FakeFiles, FakeClock]:
+    """Make a source."""
+    files, clock = FakeFiles(), FakeClock()
+    if content is not None:
+        files.put("/n", content)
+    return Netrc("/n", files=files, clock=clock), files, clock
+
+
+async def test_a_machine_is_found_by_its_exact_name_on_any_port() -> None:
+    """netrc(5)."""
+    source, _, _ = netrc()
+    assert await read(source, "https://reg.test:8443/x") == UserPassword("u", Secret("p"))
+    assert await source.locate(parse_uri("sub.reg.test"), None) is None
+
+
+async def test_p7_the_default_entry_configures_nobody() -> None:
+    """P-7: it would send a login to every host there is."""
+    source, _, _ = netrc()
+    assert await source.locate(parse_uri("unknown.example"), None) is None
+    assert await source.hosts() == {"reg.test", "other.test"}
+
+
+async def test_no_file_is_no_login() -> None:
+    """Nor is an absent path."""
+    source, _, _ = netrc(None)
+    assert await source.locate(TARGET, None) is None
+    assert await Netrc(None, files=FakeFiles(), clock=FakeClock()).locate(TARGET, None) is None
+
+
+async def test_a_changed_netrc_is_seen_within_a_second() -> None:
+    """And its version is part of the identity."""
+    source, files, clock = netrc()
+    first = await source.locate(TARGET, None)
+    files.put("/n", "machine reg.test login u password new\n")
+    clock.suspend(1.1)
+    assert await source.locate(TARGET, None) != first
+    assert await read(source) == UserPassword("u", Secret("new"))
+
+
+async def test_a_netrc_that_no_longer_parses_names_its_line() -> None:
+    """The machines of the last good copy stay known, so that they get an error and not silence."""
+    source, files, clock = netrc()
+    await source.locate(TARGET, None)
+    files.put("/n", "machine reg.test login u\nnonsense canary\n")
+    clock.suspend(1.1)
+    with pytest.raises(Failed) as caught:
+        await read(source)
+    assert "at line" in caught.value.failure.message
+    assert "canary" not in caught.value.failure.message
