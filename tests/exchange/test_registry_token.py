@@ -1,0 +1,150 @@
+"""The token request, branch by branch: what is sent, and what a status makes of it (section 2.1)."""
+
+import pytest
+
+from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Request, Response
+from credproxy.exchange.discovery import Asks, Found
+from credproxy.exchange.registry_token import Obtained, Order, obtain
+
+
+LOGIN = UserPassword("u", Secret("p"))
+IDENTITY = IdentityToken(Secret("idt"))
+BOTH = IdentityToken(Secret("idt"), "u", Secret("p"))
+TOKEN = Response(200, (), b'{"token":"t"}', 0.0, 0.0)
+
+
+def order(
+    credential: UserPassword | IdentityToken | None = LOGIN,
+    *scopes: str,
+    realm: str = "https://auth.test/t",
+    service: str = "s",
+) -> Order:
+    """Give an order for these scopes."""
+    found = Found(Asks.BEARER, realm, "auth.test", service)
+    return Order(found, scopes, credential, "docker-config:reg.test", "reg.test")
+
+
+def talk(wanted: Order, *responses: Response) -> tuple[list[Request], Obtained]:
+    """Hold the conversation with these answers."""
+    conversation, answers = obtain(wanted), iter(responses)
+    requests = [next(conversation)]
+    try:
+        while True:
+            requests.append(conversation.send(next(answers)))
+    except StopIteration as stop:
+        obtained = stop.value
+        assert isinstance(obtained, Obtained)
+        return requests, obtained
+
+
+def status(code: int) -> Response:
+    """Make an answer of this status, with a body that is nobody's business."""
+    return Response(code, (), b"SECRET", 0.0, 0.0)
+
+
+def test_t50_without_scopes_there_is_no_scope_parameter() -> None:
+    """T-50 (b), TX-4: ``scope=`` breaks some servers."""
+    requests, _ = talk(order(), TOKEN)
+    assert requests[0].url == "https://auth.test/t?service=s"
+
+
+def test_without_service_and_scopes_the_realm_stays_bare() -> None:
+    """TX-4: not even a question mark."""
+    requests, _ = talk(order(service=""), TOKEN)
+    assert requests[0].url == "https://auth.test/t"
+
+
+@pytest.mark.parametrize(
+    ("query", "kept"),
+    [
+        ("tenant=1", "tenant=1&"),
+        ("scope=evil&tenant=1&scope=worse", "tenant=1&"),
+        ("service=evil", ""),
+        ("account=evil&client_id=evil&offline_token=true", ""),
+        ("%73cope=evil", ""),
+        ("x", "x&"),
+        ("a=%26scope%3Devil", "a=%26scope%3Devil&"),
+        ("&&", ""),
+    ],
+)
+def test_ch14_our_parameters_replace_the_realms(query: str, kept: str) -> None:
+    """CH-14: also where the realm hides them behind escapes."""
+    requests, _ = talk(order(LOGIN, "repository:a:pull", realm=f"https://auth.test/t?{query}"), TOKEN)
+    assert requests[0].url == f"https://auth.test/t?{kept}service=s&scope=repository:a:pull"
+
+
+def test_tx4_a_service_is_opaque_and_escaped() -> None:
+    """Cloudsmith's is a URL, olareg's has a space; neither may add a parameter."""
+    requests, _ = talk(order(service="https://x/?a=1&scope=evil #"), TOKEN)
+    assert requests[0].url == "https://auth.test/t?service=https://x/%3Fa%3D1%26scope%3Devil%20%23"
+
+
+def test_tx6_no_second_long_lived_secret_is_asked_for() -> None:
+    """TX-5, TX-6: neither offline_token nor access_type."""
+    for credential in (LOGIN, IDENTITY):
+        requests, _ = talk(order(credential), TOKEN)
+        sent = requests[0].url + (requests[0].body.reveal() if requests[0].body else "")
+        assert "offline" not in sent
+
+
+@pytest.mark.parametrize(
+    ("code", "kind"),
+    [
+        (401, Code.BAD_CREDENTIALS),
+        (403, Code.DENIED),
+        (400, Code.DENIED),
+        (404, Code.NO_CHALLENGE),
+        (307, Code.REDIRECT_REFUSED),
+        (429, Code.RATE_LIMITED),
+        (500, Code.UPSTREAM_UNAVAILABLE),
+        (503, Code.UPSTREAM_UNAVAILABLE),
+    ],
+)
+@pytest.mark.parametrize("credential", [LOGIN, IDENTITY], ids=["login", "identity token"])
+def test_tx10_each_status_has_its_code_and_no_message_a_body(
+    credential: UserPassword | IdentityToken, code: int, kind: Code
+) -> None:
+    """TX-10, SEC-6, U4: one request each, since nothing else could help."""
+    conversation = obtain(order(credential, "repository:a:pull"))
+    next(conversation)
+    with pytest.raises(Failed) as caught:
+        conversation.send(status(code))
+    failure = caught.value.failure
+    assert failure.code is kind
+    assert "SECRET" not in failure.message + failure.hint
+
+
+@pytest.mark.parametrize("code", [403, 429, 500, 503, 302])
+def test_tx9_other_statuses_are_no_reason_to_send_the_password_too(code: int) -> None:
+    """TX-9: a second secret is spent only where the first was refused for its form."""
+    conversation = obtain(order(BOTH, "repository:a:pull"))
+    next(conversation)
+    with pytest.raises(Failed):
+        conversation.send(status(code))
+
+
+def test_tx9_a_get_that_follows_a_post_is_final() -> None:
+    """T-11: one fallback, then the login is bad."""
+    conversation = obtain(order(BOTH, "repository:a:pull"))
+    assert next(conversation).method == "POST"
+    assert conversation.send(status(401)).method == "GET"
+    with pytest.raises(Failed) as caught:
+        conversation.send(status(401))
+    assert caught.value.failure.code is Code.BAD_CREDENTIALS
+
+
+def test_u14_a_refresh_token_is_sent_once() -> None:
+    """U14: the client that repeats requests must not repeat this one; a GET it may."""
+    assert not talk(order(IDENTITY), TOKEN)[0][0].repeatable
+    assert talk(order(LOGIN), TOKEN)[0][0].repeatable
+
+
+def test_a_failure_of_the_client_passes_through() -> None:
+    """No road of ours turns "the server is away" into another request."""
+    conversation = obtain(order(BOTH))
+    next(conversation)
+    with pytest.raises(Failed) as caught:
+        conversation.throw(failed(Code.UPSTREAM_UNAVAILABLE, "token server 'auth.test' cannot be reached"))
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
