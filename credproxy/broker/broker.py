@@ -15,7 +15,7 @@ from typing import NamedTuple, Self
 import structlog
 
 from credproxy.broker.bugs import Bugs
-from credproxy.broker.cache import Cache, Entry, Key
+from credproxy.broker.cache import SHORTEST_GAP, Cache, Entry, Key
 from credproxy.broker.flight import Flight, Flights, Outcome
 from credproxy.broker.inspector import Inspector
 from credproxy.broker.landing import Landing
@@ -171,6 +171,8 @@ class Broker:
     async def _renewed_or_valid(self, entry: Entry, asked: _Asked) -> Entry:
         """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
         now = self._clock.boot()
+        if now < entry.arrived + SHORTEST_GAP:
+            return entry
         until = min(asked.until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE))
         try:
             newer = await self._fetched(asked, until)

@@ -12,6 +12,10 @@ from credproxy.core.credential import Grant, Origin
 from credproxy.ports import Plan
 
 
+SHORTEST_GAP = 1.0
+"""Seconds between a grant's arrival and the next exchange for its key, as long as it is valid."""
+
+
 class Key:
     """Generation, who asks, and the provider's key. Holds no secret (SEC-17).
 
@@ -47,20 +51,22 @@ class Entry:
         plan: of the latest question: what a renewal runs; ``rule`` is the ``match`` of its host rule.
         window: seconds before hard expiry at which renewal begins, drawn once (SPIRE draws at each look, and too early).
         size: bytes that count against the cache's bound.
+        arrived: boot-clock seconds.
         uses: hand-outs of this key, those of its earlier grants included.
         used: boot-clock seconds of the last one.
         failures: renewals that failed since the grant arrived.
-        retry_at: boot-clock seconds before which no renewal is tried in the background.
+        retry_at: boot-clock seconds before which no renewal is tried in the background; a second at least, because a
+            token of 5 s is within its window for all its life, and each read would renew it.
         warned: it was logged that this one is handed out although its renewal fails.
         dropped: it is in the cache no more; what was made of it is not to be repeated.
     """
 
     __slots__ = (
-        "authority", "dropped", "failures", "grant", "key", "plan", "retry_at", "rule", "size", "used", "uses", "warned", "window",
+        "arrived", "authority", "dropped", "failures", "grant", "key", "plan", "retry_at", "rule", "size", "used", "uses", "warned", "window",
     )  # fmt: skip
 
     def __init__(
-        self, key: Key, plan: Plan, grant: Grant, *, authority: str, rule: str, window: float, used: float
+        self, key: Key, plan: Plan, grant: Grant, *, authority: str, rule: str, window: float, now: float
     ) -> None:
         self.key = key
         self.plan = plan
@@ -68,10 +74,11 @@ class Entry:
         self.authority = authority
         self.rule = rule
         self.window = window
-        self.used = used
+        self.arrived = now
+        self.used = now
         self.uses = 0
         self.failures = 0
-        self.retry_at = 0.0
+        self.retry_at = now + SHORTEST_GAP
         self.warned = False
         self.dropped = False
         self.size = _size(grant, key)

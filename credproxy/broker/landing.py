@@ -67,7 +67,7 @@ class Landing:
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         window = advisory(length(grant.lifetime), self._sample())
         entry = Entry(
-            flight.key, flight.plan, grant, authority=flight.authority, rule=flight.rule, window=window, used=now
+            flight.key, flight.plan, grant, authority=flight.authority, rule=flight.rule, window=window, now=now
         )
         log.info(
             "exchanged",
@@ -80,16 +80,18 @@ class Landing:
             detail=dict(flight.plan.detail),
         )
         if self._kept(flight) and self._left(grant) > 0:
-            self._store(entry, now)
+            self._store(entry, now, asked=not flight.background)
         else:
             entry.dropped = True
         return entry
 
-    def _store(self, entry: Entry, now: float) -> None:
+    def _store(self, entry: Entry, now: float, *, asked: bool) -> None:
         self._negative.forgive(entry.key)
         older = self._cache.peek(entry.key)
         if older is not None:
-            entry.uses, entry.used = older.uses, older.used
+            entry.uses = older.uses
+            # A renewal is no use, or what nobody wants any more would keep itself alive.
+            entry.used = now if asked else older.used
             entry.authority = older.authority if older.authority == entry.authority else ""
         evicted = self._cache.evicted
         self._cache.put(entry)

@@ -133,7 +133,7 @@ class BreakerModel(RuleBasedStateMachine):
         self.era = 0
         self.tickets: list[tuple[int, int, bool]] = []
         self.calls: list[tuple[float, bool]] = []
-        self.opened: float | None = None
+        self.closed_until: float | None = None
         self.pause = 0.0
         self.probing = False
 
@@ -146,10 +146,10 @@ class BreakerModel(RuleBasedStateMachine):
     def ask(self) -> None:
         """Somebody wants to call."""
         ticket = self.breaker.admit(self.now)
-        if self.opened is None:
+        if self.closed_until is None:
             assert ticket is not None
             self.tickets.append((ticket, self.era, False))
-        elif self.probing or self.now < self.opened + self.pause:
+        elif self.probing or self.now < self.closed_until:
             assert ticket is None
         else:
             assert ticket is not None
@@ -167,35 +167,35 @@ class BreakerModel(RuleBasedStateMachine):
             return
         if probe and self.probing:
             self._probe_ended(good)
-        elif good is not None and self.opened is None:
+        elif good is not None and self.closed_until is None:
             self.calls.append((self.now, good))
             self._judge()
 
     def _probe_ended(self, good: bool | None) -> None:  # noqa: FBT001  as above
         self.probing = False
         if good:
-            self.opened, self.calls = None, []
+            self.closed_until, self.calls = None, []
             self.era += 1
         elif good is None:
-            self.opened, self.pause_kept, self.pause = self.now, self.pause, 0.0
+            self.closed_until = self.now
         else:
-            self.pause = min(60.0, 2 * (self.pause or self.pause_kept))
-            self.opened, self.era = self.now, self.era + 1
+            self._open(min(60.0, 2 * self.pause))
 
-    pause_kept = 0.0
+    def _open(self, pause: float) -> None:
+        self.pause, self.closed_until, self.calls = pause, self.now + pause, []
+        self.era += 1
 
     def _judge(self) -> None:
         recent = [good for at, good in self.calls if at > self.now - 30]
         bad = recent.count(False)
         row = [good for _, good in self.calls[-5:]] == [False] * 5
         if not self.calls[-1][1] and (row or (len(recent) >= 10 and bad * 2 > len(recent))):
-            self.opened, self.pause, self.calls = self.now, 5.0, []
-            self.era += 1
+            self._open(5.0)
 
     @invariant()
     def phases_agree(self) -> None:
         """The phase is that of the model."""
-        expected = Phase.CLOSED if self.opened is None else Phase.HALF_OPEN if self.probing else Phase.OPEN
+        expected = Phase.CLOSED if self.closed_until is None else Phase.HALF_OPEN if self.probing else Phase.OPEN
         assert self.breaker.phase is expected
 
 

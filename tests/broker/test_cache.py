@@ -12,7 +12,7 @@ async def _never(terms: Terms) -> Grant:
 def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
     key = Key(1, Origin(), (name,))
     grant = Grant((("A", (Secret("x" * (size - 1 - len(name))),)),), Lifetime(0.0, 300.0))
-    return Entry(key, Plan((name,), "s", "u", _never), grant, authority=authority, rule="", window=75.0, used=0.0)
+    return Entry(key, Plan((name,), "s", "u", _never), grant, authority=authority, rule="", window=75.0, now=0.0)
 
 
 def _names(cache: Cache) -> set[object]:
@@ -23,7 +23,7 @@ def test_an_entry_weighs_its_texts() -> None:
     """Names, values and the texts of the key count, nested ones too."""
     key = Key(1, Origin(), ("oci", ("aa", "bb"), None))
     grant = Grant((("Authorization", (Secret("Bearer t"),)),), Lifetime(0.0), "note")
-    entry = Entry(key, Plan((), "s", "u", _never), grant, authority="", rule="", window=0.0, used=0.0)
+    entry = Entry(key, Plan((), "s", "u", _never), grant, authority="", rule="", window=0.0, now=0.0)
     assert (entry.size, _entry("a", 100).size) == (13 + 8 + 4 + 3 + 4 + 8, 100)
 
 
