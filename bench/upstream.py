@@ -10,6 +10,7 @@ import json
 import sys
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 
 from credproxy.demo.registry import Registry
 
@@ -20,7 +21,7 @@ async def main() -> None:
     registry = Registry(user="bench", password="bench", repository="acme/app", token_life=3600)
 
     @web.middleware
-    async def slow(request: web.Request, handler: web.Handler) -> web.StreamResponse:
+    async def slow(request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path == "/token":
             await asyncio.sleep(delay)
         return await handler(request)

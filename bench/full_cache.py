@@ -1,0 +1,70 @@
+"""Prints by how many MB a full cache grows the process, beyond the bytes of its tokens: 100,000 URIs of one helper."""
+
+import asyncio
+import gc
+import random
+from pathlib import Path
+
+import structlog
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.broker.broker import Broker
+from credproxy.broker.table import Table
+from credproxy.broker.upstream import Upstream
+from credproxy.core.credential import Origin
+from credproxy.core.routing import Router
+from credproxy.core.settings import ExecHost
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri
+from credproxy.ports import Command, Completed
+from credproxy.providers.exec import ExecProvider
+
+
+ENTRIES = 100_000
+TOKEN = 200
+
+
+class Programs:
+    """A helper that answers at once, each time with another token."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    async def run(self, command: Command) -> Completed:
+        """Answer."""
+        del command
+        self._count += 1
+        token = f"{self._count:0{TOKEN}d}"
+        return Completed(0, b'{"headers":{"Authorization":["Bearer %s"]}}' % token.encode())
+
+
+def resident() -> int:
+    """Bytes of this process in memory."""
+    gc.collect()
+    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096
+
+
+async def main() -> None:
+    """Fill, and measure."""
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(50))
+    clock = SystemClock()
+    rule = ExecHost(match="*", command=("/opt/helper",))
+    provider = ExecProvider(rule, processes=Programs(), clock=clock)
+    async with AiohttpClient(clock) as client:
+        upstream = Upstream(client, clock=clock, sample=random.random)
+        table = Table(Router([rule]), {"*": provider})
+        broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
+        async with broker:
+            await broker.ask(Question(parse_uri("https://a.example/warm"), Origin()), 8.5)
+            before = resident()
+            for number in range(ENTRIES):
+                await broker.ask(Question(parse_uri(f"https://a.example/{number}"), Origin()), 8.5)
+            grown = resident() - before
+            assert broker.status().cached == ENTRIES
+    print((grown - ENTRIES * (TOKEN + len("Bearer "))) / 1e6)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
