@@ -158,6 +158,45 @@ async def test_serving_in_the_mandatory_window_is_logged_once_and_counted_each_t
         assert w.looks().count("mandatory") == 2
 
 
+async def test_a_token_that_expires_while_its_caller_waits_is_not_handed_out() -> None:
+    """5.2: the three seconds inside M are cut short by a suspend: the old token is past its expiry, so an error."""
+    async with world() as w:
+        await w.answer()
+        await w.clock.advance(285)
+        w.provider.delay = 100
+        task = w.asking()
+        await settle()
+        w.clock.suspend(20)
+        await w.clock.advance(3.1)
+        result = task.result()
+        assert isinstance(result, Failure)
+        assert result.code is Code.STILL_TRYING
+
+
+async def test_a_token_that_is_always_within_its_margin_is_exchanged_once_a_second() -> None:
+    """A lifetime of 3 s is all M: a burst of questions is still one exchange."""
+    async with world() as w:
+        w.provider.life = 3
+        assert [token(await w.answer()) for _ in range(5)] == ["tok1"] * 5
+        await w.clock.advance(1.1)
+        assert token(await w.answer()) == "tok2"
+
+
+async def test_a_success_ends_a_row_of_failures() -> None:
+    """5.3: 1 s, 2 s, then it works; the next failure is remembered for 1 s again."""
+    async with world() as w:
+        w.provider.error, pauses = DOWN, []
+        for _ in range(2):
+            pauses.append((await w.failure()).retry_after)
+            await w.clock.advance(2.5)
+        w.provider.error = None
+        await w.answer()
+        w.broker._cache.drop_all(lambda _: True)
+        w.provider.error = DOWN
+        pauses.append((await w.failure()).retry_after)
+        assert pauses == [1, 2, 1]
+
+
 async def test_advisory_reads_back_off_after_a_failed_renewal() -> None:
     """5.1: after a failed renewal of a 300 s token the next one is tried (A-M)/8 = 5.6 s later, then 11.3 s."""
     async with world() as w:
@@ -394,6 +433,17 @@ async def test_p12_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() 
         await w.clock.advance(1)
         assert token(second.result()) == "tok2"
         assert (token(await w.ask()), len(w.provider.runs)) == ("tok2", 2)
+
+
+async def test_p12_what_was_flushed_while_it_flew_is_not_kept() -> None:
+    """P12: the result of a flight that began before the flush serves nobody after it."""
+    async with world() as w:
+        w.provider.delay = 2
+        first = w.asking()
+        await settle()
+        w.broker.flush()
+        await w.clock.advance(2)
+        assert (token(first.result()), w.broker.status().cached) == ("tok1", 0)
 
 
 async def test_p12_a_failure_of_the_old_generation_is_not_remembered() -> None:

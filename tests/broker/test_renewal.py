@@ -33,8 +33,9 @@ async def test_what_was_used_twice_is_renewed_when_its_window_opens() -> None:
 async def test_what_was_used_once_is_not_renewed() -> None:
     """A URI that was asked once may never be asked again."""
     async with world() as w:
+        w.provider.life = 60
         await _use(w, 1)
-        await w.clock.advance(299)
+        await w.clock.advance(59)
         assert len(w.provider.runs) == 1
 
 
@@ -82,9 +83,9 @@ async def test_what_is_asked_all_the_time_never_makes_anybody_wait() -> None:
 async def test_empty_answers_are_not_renewed() -> None:
     """``{}`` costs an exchange again when somebody asks, not before."""
     async with world() as w:
-        w.provider.empty = True
+        w.provider.empty, w.provider.life = True, 60
         await _use(w, 3)
-        await w.clock.advance(299)
+        await w.clock.advance(59)
         assert len(w.provider.runs) == 1
 
 
@@ -114,6 +115,20 @@ async def test_a_failed_renewal_backs_off() -> None:
             seen.append(len(w.provider.runs))
             await w.clock.advance(1)
         assert [seen.index(count) for count in (2, 3, 4, 5)] == [0, 6, 17, 40]
+
+
+async def test_backing_off_needs_no_timer_of_its_own() -> None:
+    """After a failed renewal that a question began, the scheduler sleeps until the next try."""
+    async with world() as w:
+        await _use(w, 1)
+        await w.clock.advance(200)
+        await _use(w, 2)
+        w.provider.error = failed(Code.UPSTREAM_UNAVAILABLE, "down")
+        await w.clock.advance(25.5)
+        entry = next(iter(w.broker._cache.entries()))
+        entry.retry_at += 30
+        await w.clock.advance(6)
+        assert w.broker._renewal._heap[0][0] == entry.retry_at
 
 
 async def test_a_refused_login_is_not_asked_again_in_the_background_while_it_is_remembered() -> None:
@@ -189,17 +204,18 @@ async def test_c3_what_expired_in_the_suspend_is_dropped_and_not_renewed() -> No
 
 
 async def test_too_much_under_way_puts_renewal_off() -> None:
-    """Where flights without waiters are at their bound already, a renewal waits for a second."""
+    """Where flights without waiters are at their bound already, a renewal waits for a second, and pushes none out."""
     async with world() as w:
         await _use(w, 1)
-        await w.clock.advance(110)
+        await w.clock.advance(200)
         await _use(w, 2)
-        w.provider.delay = 1000
+        w.provider.delay = 29
         for number in range(16):
             await w.failure(_host(number), patience=0.1)
-        await w.clock.advance(115)
-        assert token(await w.ask()) in {"tok1", "tok18"}
-        assert len(w.broker.status().flights) <= 16
+        await w.clock.advance(24)
+        assert [len(w.provider.runs), len(w.broker.status().flights)] == [17, 16]
+        await w.clock.advance(6)
+        assert len(w.provider.runs) == 18
 
 
 async def test_a_flush_lets_go_of_what_was_scheduled() -> None:

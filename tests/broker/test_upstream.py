@@ -140,6 +140,7 @@ async def test_u1_a_second_attempt_beside_a_silent_one_after_four_seconds() -> N
         result = await w.send()
         assert isinstance(result, Response)
         assert (result.status, w.sent, w.http.cancelled) == (401, [0.0, 4.0], 1)
+        assert w.clock.boot() - w.start < 5
 
 
 async def test_u1_the_first_attempt_may_still_win() -> None:
@@ -158,6 +159,7 @@ async def test_u1_a_second_attempt_costs_a_retry_and_is_none_of_the_three() -> N
     """After 12 s of silence twice there are still two attempts left."""
     async with wire((5, _response(503)), (5, _response(503)), (0, _response(503)), (0, OK)) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 4.0, 9.05, 9.15])
+        assert w.upstream.origin(GET.url).budget == pytest.approx(10 - 3 + 0.1)
 
 
 async def test_u1_one_attempt_ends_after_twenty_seconds() -> None:
