@@ -14,9 +14,7 @@ from credproxy.cli.errors import CommandError, stop
 @click.option("--config", type=click.Path(dir_okay=False), help="Read this file instead of the usual ones.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.")
 @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How to log.")
-def serve(
-    config: str | None, log_level: str | None, log_format: Literal["auto", "console", "json"] | None
-) -> None:
+def serve(config: str | None, log_level: str | None, log_format: Literal["auto", "console", "json"] | None) -> None:
     """Run the daemon in the foreground.
 
     It listens at $CREDPROXY_SOCKET or $XDG_RUNTIME_DIR/credproxy/helper.sock, logs to stderr, reloads its

@@ -24,10 +24,11 @@ LINE_LENGTH = 8 * 1024
 CHALLENGES = 16
 """More of any than a registry sends; what lies beyond is not read (CH-1)."""
 
+_NAMES = frozenset({"realm", "service", "scope"})
 _SEPARATORS = re.compile(r"[ \t,]*")
 _SPACE = re.compile(r"[ \t]*")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|$)")
+_TOKEN68 = re.compile(r"[ \t]+[A-Za-z0-9._~+/-]+=*[ \t]*(?=,|\Z)")
 _EQUALS = re.compile(r"[ \t]*=[ \t]*")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*+)"', re.DOTALL)
 _UNQUOTED = re.compile(r"[^ \t,]*")
@@ -83,12 +84,13 @@ def _parse_line(line: str) -> list[Challenge]:
             found.append(Challenge(name[0].lower()))
             at = _after_scheme(line, name.end())
             continue
+        if not found:
+            break  # parameters of nobody: whose the rest of the line is cannot be known (CH-12)
         at, value = _value(line, equals.end())
         if value is None:
             _mark(found)
             break
-        if found:  # else a line that begins with name=value and no scheme (CH-12)
-            _keep(found[-1], seen, name[0].lower(), value)
+        _keep(found[-1], seen, name[0].lower(), value)
         following = _end(_SPACE, line, at)
         if following < len(line) and line[following] != ",":
             _mark(found)
@@ -98,13 +100,13 @@ def _parse_line(line: str) -> list[Challenge]:
 
 
 def _after_scheme(line: str, at: int) -> int:
+    """Where parameters begin; a token68 such as ``YII=`` is none (CH-11).
+
+    ``realm=`` looks like one, too. It has to count as named, or a second realm behind it would not poison (CH-8).
+    """
     token68 = _TOKEN68.match(line, at)
-    return _end(_SEPARATORS, line, token68.end() if token68 is not None and "=" not in _inner(token68[0]) else at)
-
-
-def _inner(token68: str) -> str:
-    """The credentials without their padding: ``a=b`` is a parameter, ``YII=`` is not (CH-11)."""
-    return token68.strip().rstrip("=")
+    skipped = token68 is not None and token68[0].strip().rstrip("=").lower() not in _NAMES
+    return _end(_SEPARATORS, line, token68.end() if token68 is not None and skipped else at)
 
 
 def _value(line: str, at: int) -> tuple[int, str | None]:

@@ -4,13 +4,14 @@ Source: token-exchange.md TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs
 """
 
 from collections.abc import Collection, Generator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from credproxy import __version__
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Dial, Request, Response
 from credproxy.core.target import Target
+from credproxy.core.uri import canonical_uri
 from credproxy.exchange.challenge import Challenge, parse_challenges
 from credproxy.exchange.realm import check_realm
 from credproxy.exchange.statuses import transient
@@ -39,7 +40,7 @@ class Registry:
         dial: where it may be reached.
         realm: a static realm, or None to take the challenge's (CH-17); an operator's word needs no pair.
         service: likewise.
-        realm_hosts: authorities that may be its token server.
+        realm_hosts: canonical authorities that may be its token server.
     """
 
     target: Target
@@ -61,7 +62,7 @@ class Found:
 
     Attributes:
         asks: see Asks.
-        realm: raw URL of the token endpoint; "" unless Bearer.
+        realm: canonical URL of the token endpoint; "" unless Bearer.
         authority: the token endpoint's host, canonical; "" unless Bearer.
         service: "" where the challenge names none: it is never invented (CH-13).
         dial: where the token endpoint may be reached.
@@ -89,6 +90,8 @@ def discover(registry: Registry, second_look: str | None) -> Generator[Request, 
     response = yield _ask(registry, "/v2/")
     if response.status == 200 and second_look is not None:  # noqa: PLR2004
         response = yield _ask(registry, f"/v2/{second_look}/tags/list?n=1")
+        if response.status == 404:  # noqa: PLR2004  open, and this repository is yet to be pushed
+            return Found(Asks.NOTHING)
     if response.status == 200:  # noqa: PLR2004
         return Found(Asks.NOTHING)
     if response.status == 401:  # noqa: PLR2004
@@ -105,7 +108,7 @@ def choose(registry: Registry, challenges: Sequence[Challenge], peer: str = "") 
     usable = [challenge for challenge in bearers if not challenge.poisoned and "realm" in challenge.parameters]
     if registry.realm is not None:
         service = next((challenge.parameters.get("service", "") for challenge in usable), "")
-        return _bearer(registry, registry.realm, service, peer, trusted=True)
+        return _bearer(registry, registry.realm, service, peer, configured=True)
     refusals: list[Failure] = []
     for challenge in sorted(usable, key=lambda challenge: challenge.malformed):
         try:
@@ -140,24 +143,18 @@ def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Foun
     )
 
 
-def _bearer(registry: Registry, realm: str, service: str, peer: str, *, trusted: bool = False) -> Found:
-    found = check_realm(realm, registry.target, {*registry.realm_hosts, *((_authority(realm),) if trusted else ())})
-    same_host = found.host == registry.target.host
-    dial = (
-        registry.dial
-        if same_host
-        else Dial(
-            networks=registry.dial.networks,
+def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configured: bool = False) -> Found:
+    found = check_realm(realm, registry.target, registry.realm_hosts, configured=configured)
+    dial = registry.dial
+    if found.origin != registry.target.origin:
+        dial = replace(
+            dial,
+            own=dial.own and found.host == registry.target.host,
             addresses=(peer,) if peer else (),
-            ca_bundle=registry.dial.ca_bundle,  # more anchors, never fewer checks (SEC-R 9)
-            proxy=registry.dial.proxy,
+            tls_verify=True,  # the mark is the registry's alone, and never a realm's (SEC-R 9)
         )
-    )
-    return Found(Asks.BEARER, realm, found.authority, registry.service or service, dial)
-
-
-def _authority(realm: str) -> str:
-    return realm.partition("://")[2].partition("/")[0].partition("?")[0].lower()
+    # The canonical spelling: with its dot, ``reg.test.`` would be another name to TLS.
+    return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)
 
 
 def _ask(registry: Registry, path: str) -> Request:

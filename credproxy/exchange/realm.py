@@ -32,13 +32,14 @@ _LONGEST = 2048
 _PRINTABLE = re.compile(r"[!-\[\]-~]+")
 
 
-def check_realm(realm: str, registry: Target, allowed: Collection[str]) -> Target:
+def check_realm(realm: str, registry: Target, allowed: Collection[str], *, configured: bool = False) -> Target:
     """Give the realm as a target, if the registry's login may be sent there.
 
     Args:
         realm: as the challenge has it.
         registry: whose challenge it is.
-        allowed: authorities that the operator listed for this registry (``realm_hosts``).
+        allowed: canonical authorities that the operator listed for this registry (``realm_hosts``).
+        configured: the realm is the operator's own word (CH-17) and needs no pair.
 
     Raises:
         Failed(downgrade): an https registry names a plain http realm.
@@ -51,7 +52,7 @@ def check_realm(realm: str, registry: Target, allowed: Collection[str]) -> Targe
             f"registry {registry.authority!r} sends logins to plain http on {found.authority!r}",
             "the registry's administrator has to name an https token server",
         )
-    if found.origin == registry.origin:
+    if found.origin == registry.origin or configured:
         return found
     if found.scheme == "https" and not _literal(found.host) and _paired(registry, found, allowed):
         return found

@@ -19,7 +19,7 @@ from credproxy.core.http import Request, Response
 from credproxy.exchange.discovery import USER_AGENT, Found
 from credproxy.exchange.scope import without_push, without_unknown
 from credproxy.exchange.statuses import transient
-from credproxy.exchange.token_answer import Token, parse_token
+from credproxy.exchange.token_answer import Token, decode_object, parse_token
 
 
 NULL_GUID = "00000000-0000-0000-0000-000000000000"
@@ -27,6 +27,7 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 
 _OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
 _FALLS_BACK = frozenset({400, 401, 404, 405, 501})
+_NO_SUCH_METHOD = frozenset({404, 405})
 _OK = 200
 
 Method = Literal["GET", "POST"]
@@ -43,7 +44,8 @@ class Order:
         credential: None for an anonymous token.
         credential_name: which stored credential it is, for messages.
         registry: authority, for messages.
-        method: fixed by the configuration, or what worked last time; None to choose by credential.
+        fixed: the method that the configuration wants: no other one is tried.
+        method: what worked last time for this kind of credential; None to choose by it.
         password_grant: whether a password may be sent by POST.
         account: whether the user name goes into the query, where logs see it (TX-4).
         trust_jwt_exp: see TX-16.
@@ -54,6 +56,7 @@ class Order:
     credential: UserPassword | IdentityToken | None
     credential_name: str
     registry: str
+    fixed: Method | None = None
     method: Method | None = None
     password_grant: bool = False
     account: bool = False
@@ -81,29 +84,37 @@ def obtain(order: Order) -> Exchange:
             upstream_unavailable.
     """
     login = _login(order.credential)
-    if _posts(order, login):
-        response = yield _post(order)
-        if response.status == _OK:
-            return Obtained(_token(order, response), "POST")
-        if login is None or response.status not in _FALLS_BACK:
-            raise _refused(order, response)
-    return (yield from _by_get(order, login))
+    method = _first(order, login)
+    response = yield from _ask(order, method, login)
+    other = _instead(order, method, login, response.status)
+    if other is not None:
+        method = other
+        response = yield from _ask(order, method, login)
+    if response.status != _OK:
+        raise _refused(order, response)
+    return Obtained(parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp), method)
 
 
-def _posts(order: Order, login: UserPassword | None) -> bool:
-    match order.credential:
-        case IdentityToken():
-            # GET can stand in only where a login is known; what worked last time is tried first (TX-9).
-            return order.method != "GET" or login is None
-        case UserPassword():
-            return order.method == "POST" and order.password_grant
-        case None:
-            return False
+def _first(order: Order, login: UserPassword | None) -> Method:
+    wanted = order.fixed or order.method
+    if isinstance(order.credential, IdentityToken):
+        # GET can stand in only where a login is known; what worked last time is tried first (TX-9).
+        return "GET" if wanted == "GET" and login is not None else "POST"
+    return "POST" if wanted == "POST" and login is not None and order.password_grant else "GET"
+
+
+def _instead(order: Order, method: Method, login: UserPassword | None, status: int) -> Method | None:
+    """Which other method may do what this one was refused for; None: the refusal stands (section 2.1, TX-9)."""
+    if order.fixed is not None or login is None:
+        return None
+    if isinstance(order.credential, IdentityToken):
+        return "GET" if method == "POST" and status in _FALLS_BACK else None
+    return "POST" if method == "GET" and status in _NO_SUCH_METHOD and order.password_grant else None
 
 
 def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | None:
     match credential:
-        case IdentityToken(_, username, Secret() as password) if username:
+        case IdentityToken(_, username, Secret() as password) if username and password:
             return UserPassword(username, password)
         case IdentityToken(token, username) if username == NULL_GUID:
             return UserPassword(username, token)
@@ -113,8 +124,8 @@ def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | No
             return None
 
 
-def _by_get(order: Order, login: UserPassword | None) -> Exchange:
-    response = yield _get(order, login)
+def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[Request, Response, Response]:
+    response = yield _post(order) if method == "POST" else _get(order, login)
     again = order.scopes
     # Scopes that the server will not give to anybody must not cost the ones that it will (TX-10).
     if response.status == 403:  # noqa: PLR2004
@@ -122,10 +133,9 @@ def _by_get(order: Order, login: UserPassword | None) -> Exchange:
     elif response.status == 400:  # noqa: PLR2004
         again = without_unknown(order.scopes)
     if again != order.scopes and again:
-        response = yield _get(replace(order, scopes=again), login)
-    if response.status != _OK:
-        raise _refused(order, response)
-    return Obtained(_token(order, response), "GET")
+        narrower = replace(order, scopes=again)
+        response = yield _post(narrower) if method == "POST" else _get(narrower, login)
+    return response
 
 
 def _get(order: Order, login: UserPassword | None) -> Request:
@@ -141,13 +151,18 @@ def _get(order: Order, login: UserPassword | None) -> Request:
 
 def _url(order: Order, login: UserPassword | None) -> str:
     """The realm with our parameters in place of any of the same name (CH-14); one ``scope`` each (TX-4)."""
-    base, _, query = order.found.realm.partition("?")
-    kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in _OURS]
     ours = [("service", order.found.service)] if order.found.service else []
     ours += [("scope", scope) for scope in order.scopes]
     if order.account and login is not None:
         ours.append(("account", login.username))
-    parts = [*kept, *(f"{name}={quote(value, safe=':/,')}" for name, value in ours)]
+    # A service may hold octets beyond ASCII; they go back as they came.
+    return _endpoint(order, [f"{name}={quote(value, ':/,', errors='surrogateescape')}" for name, value in ours])
+
+
+def _endpoint(order: Order, ours: list[str]) -> str:
+    base, _, query = order.found.realm.partition("?")
+    kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) not in _OURS]
+    parts = [*kept, *ours]
     return base + ("?" + "&".join(parts) if parts else "")
 
 
@@ -167,21 +182,17 @@ def _post(order: Order) -> Request:
         form.append(("scope", " ".join(order.scopes)))
     return Request(
         "POST",
-        order.found.realm,
+        _endpoint(order, []),
         headers=(
             ("Content-Type", "application/x-www-form-urlencoded"),
             ("Accept", "application/json"),
             ("User-Agent", USER_AGENT),
         ),
-        body=Secret("&".join(f"{name}={quote_plus(value)}" for name, value in form)),
+        body=Secret("&".join(f"{name}={quote_plus(value, errors='surrogateescape')}" for name, value in form)),
         repeatable=not isinstance(order.credential, IdentityToken),
         dial=order.found.dial,
         subject=order.subject,
     )
-
-
-def _token(order: Order, response: Response) -> Token:
-    return parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp)
 
 
 def _refused(order: Order, response: Response) -> Failed:
@@ -191,7 +202,7 @@ def _refused(order: Order, response: Response) -> Failed:
         return passing
     status = response.status
     login_again = f"docker login {order.registry}, or mend the stored credential; then run the build again"
-    if status == 401:  # noqa: PLR2004
+    if status == 401 or (status == 400 and _invalid_grant(response)):  # noqa: PLR2004
         return failed(
             Code.BAD_CREDENTIALS, f"{order.subject} refused the login from {order.credential_name}", login_again
         )
@@ -201,6 +212,8 @@ def _refused(order: Order, response: Response) -> Failed:
             f"{order.subject} redirects, and logins do not follow redirects",
             f'name the right token server: realm = "https://..." in the [[host]] of {order.registry!r}',
         )
+    if 200 < status < 300:  # noqa: PLR2004
+        return failed(Code.BAD_TOKEN, f"{order.subject} answered {status} without a token", "a token comes with 200")
     if status in {404, 405, 501}:
         return failed(
             Code.NO_CHALLENGE,
@@ -212,3 +225,8 @@ def _refused(order: Order, response: Response) -> Failed:
         f"{order.subject} answered {status} to the login from {order.credential_name} for {' '.join(order.scopes)}",
         f"check what this login may do; {login_again}",
     )
+
+
+def _invalid_grant(response: Response) -> bool:
+    """A refresh token that is over comes as 400 with this word. Source: RFC 6749, section 5.2."""
+    return (decode_object(response.body) or {}).get("error") == "invalid_grant"

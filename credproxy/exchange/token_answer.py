@@ -5,11 +5,10 @@ Source: token-exchange.md TX-7, TX-8, TX-14 to TX-16; distribution docs/content/
 
 import base64
 import binascii
+import json
 import re
 from dataclasses import dataclass
 from datetime import datetime
-
-import msgspec
 
 from credproxy.core.credential import Lifetime, Secret
 from credproxy.core.errors import Code, Failed, failed
@@ -22,6 +21,8 @@ DEFAULT_LIFE = 60.0
 
 _BELIEVED = 30 * 24 * 3600.0
 """Seconds above which a lifetime is a mistake: olareg sends nanoseconds."""
+
+_YEAR_10000 = 253_402_300_800
 
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 
@@ -47,11 +48,12 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
     Raises:
         Failed(bad_token): no JSON object with a usable token; the message never quotes the body (SEC-6).
     """
-    try:
-        found = msgspec.json.decode(response.body, type=dict[str, object])
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _bad(subject, "its answer is no JSON object") from None
-    value = found.get("access_token") or found.get("token")
+    found = decode_object(response.body)
+    if found is None:
+        raise _bad(subject, "its answer is no JSON object")
+    value = found.get("access_token")
+    if not isinstance(value, str) or not value:
+        value = found.get("token")
     if not isinstance(value, str) or not _TOKEN.fullmatch(value):
         raise _bad(subject, "its answer holds no usable token")
     left = _left(found, value, response, trust_jwt_exp=trust_jwt_exp)
@@ -63,14 +65,23 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
     )
 
 
+def decode_object(body: bytes) -> dict[str, object] | None:
+    """Read a JSON object strictly; None for any other value, a name that occurs twice, NaN or a byte order mark (U10)."""
+    try:
+        found: object = json.loads(body.decode(), object_pairs_hook=_once_each, parse_constant=_refuse)
+    except (ValueError, RecursionError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
 def lifetime_of(value: object) -> float:
     """Seconds of an ``expires_in``: a positive number or digit string, truncated; 60 for all else (TX-14)."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:20])
-    if isinstance(value, bool) or not isinstance(value, (int, float)):
+    # The range is judged before the conversion, which infinity and a number of 400 digits do not survive.
+    if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= _BELIEVED:
         return DEFAULT_LIFE
-    seconds = float(int(value))
-    return min(seconds, LONGEST) if 0 < seconds <= _BELIEVED else DEFAULT_LIFE
+    return min(float(int(value)), LONGEST)
 
 
 def _left(found: dict[str, object], token: str, response: Response, *, trust_jwt_exp: bool) -> float:
@@ -106,11 +117,24 @@ def _jwt_expiry(token: str) -> float | None:
     if len(parts) != 3:  # noqa: PLR2004  header, payload, signature (RFC 7519)
         return None
     try:
-        payload = msgspec.json.decode(base64.urlsafe_b64decode(parts[1] + "=="), type=dict[str, object])
-    except (binascii.Error, ValueError, msgspec.DecodeError):
+        payload = decode_object(base64.urlsafe_b64decode(parts[1] + "=="))
+    except binascii.Error:
         return None
-    exp = payload.get("exp")
-    return float(exp) if isinstance(exp, (int, float)) and not isinstance(exp, bool) else None
+    exp = (payload or {}).get("exp")
+    if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not 0 < exp < _YEAR_10000:
+        return None
+    return float(exp)
+
+
+def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise ValueError("a name occurs twice")
+    return found
+
+
+def _refuse(constant: str) -> None:
+    raise ValueError(constant)
 
 
 def _bad(subject: str, problem: str) -> Failed:

@@ -7,8 +7,11 @@ token) is kept here, in memory, and dropped with ``forget``.
 Source: token-exchange.md sections 2.1, 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+
+import structlog
 
 from credproxy.core.basic import basic
 from credproxy.core.credential import (
@@ -22,12 +25,13 @@ from credproxy.core.credential import (
     UserPassword,
 )
 from credproxy.core.endpoint import Endpoint, Kind, classify
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.globs import most_specific
 from credproxy.core.http import Dial
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Question, Target
+from credproxy.core.uri import canonical_authority
 from credproxy.exchange.discovery import Asks, Found, Registry, discover
 from credproxy.exchange.registry_token import Method, Order, obtain
 from credproxy.exchange.scope import canonical, repository_scope
@@ -40,18 +44,33 @@ CHALLENGE_KEEP = 3600.0
 STATIC_KEEP = 300.0
 """Seconds that an answer without expiry is served from memory; a changed login is another key and seen at once."""
 
+_REGISTRIES = 1024
+"""Registries that are remembered: a wildcard rule may match any number of names."""
+
+_EMPTY_KEEP = 60.0
+_HTTP_PORT = 80
+
 _ANONYMOUS = Identity("anonymous", "")
 _PULL = ("pull",)
 _UPLOAD = ("pull", "push")
 
 
+log = structlog.get_logger("credproxy.providers")
+
+
 @dataclass(slots=True)
 class _Learned:
-    """What a registry asks for, until when that is believed, and the method its token server takes."""
+    """What a registry asks for, until when that is believed, and the method its token server takes by kind of login.
 
-    found: Found
-    until: float
-    method: Method | None = None
+    ``pinging`` is held during a ping. Who waited for it while it failed shares the failure: ``refusals`` has risen.
+    """
+
+    pinging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    found: Found | None = None
+    until: float = 0.0
+    methods: dict[type[Stored] | None, Method] = field(default_factory=dict)
+    refusals: int = 0
+    refusal: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +108,10 @@ class OciProvider:
         )
         self._learned: dict[str, _Learned] = {}
         self._rotated: dict[tuple[str, str, Identity], Secret] = {}
+        # A host that cannot be read stays as written, and matches nothing.
+        self._realm_hosts = frozenset(canonical_authority(name) or name for name in settings.realm_hosts)
+        if not settings.tls_verify:
+            log.warning("certificates are not checked", registry=settings.match, hint="name its CA: ca_bundle = ...")
 
     async def plan(self, question: Question) -> Plan | None:
         """Decide by kind of URI; None for kinds that get no credential, and without a credential to give.
@@ -101,7 +124,7 @@ class OciProvider:
         if target.form is Form.LITERAL:
             return None
         if target.form is Form.HOST:
-            return await self._plan_bare(target)
+            return await self._plan_bare(_plain(target) if self._settings.insecure else target)
         endpoint = classify(target.path, target.query, self._settings.path_prefix)
         scopes = self._scopes(endpoint)
         if not scopes:
@@ -156,7 +179,10 @@ class OciProvider:
             stored = None if identity is _ANONYMOUS else await self._source.read(identity, target)
             grant = await self._exchange(wanted, stored, terms)
             if grant.lifetime.until is not None and grant.lifetime.until - self._clock.boot() < min_lifetime:
-                return self._empty(f"the token lives shorter than min_lifetime = {min_lifetime:g}")
+                note = f"the token lives shorter than min_lifetime = {min_lifetime:g}"
+                log.warning("no credential for a bare host", registry=target.authority, reason=note)
+                # Below min_lifetime the broker asks anew, and would with every question (SC-18.2).
+                return self._empty(note, min_lifetime + _EMPTY_KEEP)
             return grant
 
         return self._plan(wanted, run)
@@ -219,48 +245,74 @@ class OciProvider:
                 "holds no user name",
                 "name one: username = ... in the credentials of its [[host]]",
             )
-        learned = await self._challenge(wanted.target, wanted.repository if stored is not None else None, terms)
-        match learned.found.asks:
+        contact = _contact(wanted.target)
+        learned, found = await self._challenge(contact, wanted.repository if stored is not None else None, terms)
+        match found.asks:
             case Asks.NOTHING:
                 return self._empty("the registry asks for no login")
             case Asks.BASIC:
                 return self._basic_or_none(stored)
             case Asks.BEARER:
-                return await self._token(wanted, learned, stored, terms)
+                return await self._token(wanted, learned, found, stored, terms)
 
-    async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> _Learned:
-        known = self._learned.get(target.origin)
-        if known is not None and self._clock.boot() < known.until:
-            return known
+    async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> tuple[_Learned, Found]:
+        learned = self._learned.setdefault(target.origin, _Learned())
+        if len(self._learned) > _REGISTRIES:
+            self._learned.pop(next(iter(self._learned)))
+        refusals = learned.refusals
+        async with learned.pinging:  # forty images of one registry, asked about at once, are one ping
+            if learned.found is not None and self._clock.boot() < learned.until:
+                return learned, learned.found
+            if learned.refusal is not None and learned.refusals > refusals:
+                raise Failed(learned.refusal)
+            try:
+                found = await self._ping(target, second_look, terms)
+            except Failed as error:
+                learned.refusal, learned.refusals = error.failure, learned.refusals + 1
+                raise
+            # "No login" is true of one repository and of one moment, not of the registry for an hour (TX-3).
+            if found.asks is not Asks.NOTHING:
+                self._learn(target, learned, found)
+            return learned, found
+
+    def _learn(self, target: Target, learned: _Learned, found: Found) -> None:
+        if learned.found is not None and learned.found.realm != found.realm:
+            before, now = learned.found.authority, found.authority
+            log.warning("token server changed", registry=target.authority, before=before, now=now)
+            learned.methods.clear()
+        learned.found, learned.until = found, self._clock.boot() + CHALLENGE_KEEP
+
+    async def _ping(self, target: Target, second_look: str | None, terms: Terms) -> Found:
         registry = Registry(
             target=target,
             prefix=self._settings.path_prefix or "",
             dial=self._dial,
             realm=self._settings.realm,
             service=self._settings.service,
-            realm_hosts=self._settings.realm_hosts,
+            realm_hosts=self._realm_hosts,
         )
-        found = await converse(discover(registry, second_look), self._http, terms)
-        method: Method | None = None
-        if known is not None and known.found.realm == found.realm:
-            method = known.method
-        learned = _Learned(found, self._clock.boot() + CHALLENGE_KEEP, method)
-        self._learned[target.origin] = learned
-        return learned
+        return await converse(discover(registry, second_look), self._http, terms)
 
     async def _token(
-        self, wanted: _Wanted, learned: _Learned, stored: UserPassword | IdentityToken | None, terms: Terms
+        self,
+        wanted: _Wanted,
+        learned: _Learned,
+        found: Found,
+        stored: UserPassword | IdentityToken | None,
+        terms: Terms,
     ) -> Grant:
-        slot = (learned.found.authority, learned.found.service, wanted.identity)
+        slot = (found.realm.partition("?")[0], found.service, wanted.identity)
         if isinstance(stored, IdentityToken) and slot in self._rotated:
             stored = IdentityToken(self._rotated[slot], stored.username, stored.password)
+        kind = None if stored is None else type(stored)
         order = Order(
-            found=learned.found,
+            found=found,
             scopes=wanted.scopes,
             credential=stored,
             credential_name=str(wanted.identity),
             registry=wanted.target.authority,
-            method=self._settings.method or learned.method,
+            fixed=self._settings.method,
+            method=learned.methods.get(kind),
             password_grant=self._settings.allow_password_grant,
             account=self._settings.account_param,
             trust_jwt_exp=self._settings.trust_jwt_exp,
@@ -269,9 +321,12 @@ class OciProvider:
             obtained = await converse(obtain(order), self._http, terms)
         except Failed as error:
             if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
-                self._learned.pop(wanted.target.origin, None)
+                learned.until = 0.0
+                learned.methods.clear()
+            if error.failure.code is Code.BAD_CREDENTIALS:  # the stored one may be good where the rotated one is not
+                self._rotated.pop(slot, None)
             raise
-        learned.method = obtained.method
+        learned.methods[kind] = obtained.method
         token = obtained.token
         if token.refresh_token is not None and isinstance(stored, IdentityToken):
             self._rotated[slot] = token.refresh_token
@@ -297,5 +352,15 @@ class OciProvider:
     def _bearer(self, token: Secret, lifetime: Lifetime) -> Grant:
         return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime)
 
-    def _empty(self, note: str) -> Grant:
-        return Grant((), Lifetime(since=self._clock.boot(), keep=60.0), note=note)
+    def _empty(self, note: str, keep: float = _EMPTY_KEEP) -> Grant:
+        return Grant((), Lifetime(since=self._clock.boot(), keep=keep), note=note)
+
+
+def _contact(target: Target) -> Target:
+    """The host that has the API: ``docker.io`` has none (TX-2)."""
+    return replace(target, host="registry-1.docker.io") if target.authority == "docker.io" else target
+
+
+def _plain(target: Target) -> Target:
+    """A bare host means https, unless its rule says ``insecure`` (SC-4)."""
+    return replace(target, scheme="http", port=None if target.port == _HTTP_PORT else target.port)

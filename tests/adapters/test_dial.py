@@ -1,0 +1,54 @@
+"""Which addresses may be connected to (SEC-4, T15): the vectors of token-exchange.md 6.2."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from credproxy.adapters.dial import allowed
+from credproxy.core.http import Dial
+
+
+METADATA = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200"]
+NEVER = [*METADATA, "0.0.0.0", "::", "224.0.0.1", "ff02::1", "fe80::1", "::ffff:169.254.169.254", "64:ff9b::a9fe:a9fe",
+         "2002:a9fe:a9fe::"]  # fmt: skip
+PRIVATE = ["127.0.0.1", "::1", "::ffff:127.0.0.1", "10.0.0.1", "100.64.0.1", "192.168.1.1", "fd00::1", "198.18.0.1",
+           "192.0.0.8", "64:ff9b::a00:1", "::ffff:10.0.0.1", "2002:7f00:1::"]  # fmt: skip
+PUBLIC = ["8.8.8.8", "2606:4700::1", "::ffff:8.8.8.8", "64:ff9b::808:808"]
+EVERYTHING = ("0.0.0.0/0", "::/0")
+
+
+@pytest.mark.parametrize("address", [*NEVER, *PRIVATE, "not an address", ""])
+def test_t15_refused_where_nothing_is_listed(address: str) -> None:
+    """Only public addresses, unless somebody said otherwise."""
+    assert not allowed(address, Dial())
+
+
+@pytest.mark.parametrize("address", NEVER)
+def test_never_even_where_everything_is_listed(address: str) -> None:
+    """Metadata, link-local, unspecified and multicast."""
+    assert not allowed(address, Dial(networks=EVERYTHING, own=True, addresses=(address,)))
+
+
+@pytest.mark.parametrize("address", PUBLIC)
+def test_public_addresses(address: str) -> None:
+    """Also as what they lead to."""
+    assert allowed(address, Dial())
+
+
+@pytest.mark.parametrize("address", PRIVATE)
+def test_an_exactly_named_host_may_use_its_own(address: str) -> None:
+    """SEC-R 8: a private registry after ``docker login`` must work."""
+    assert allowed(address, Dial(own=True))
+
+
+def test_a_listed_network_and_a_single_address() -> None:
+    """And nothing beside them."""
+    assert allowed("10.1.2.3", Dial(networks=("10.1.0.0/16",)))
+    assert not allowed("10.2.2.3", Dial(networks=("10.1.0.0/16",)))
+    assert allowed("10.1.2.3", Dial(addresses=("10.1.2.3",)))
+    assert not allowed("10.1.2.4", Dial(addresses=("10.1.2.3",)))
+
+
+@given(st.ip_addresses(v=4))
+def test_an_ipv4_address_and_its_mapped_form_are_judged_alike(address: object) -> None:
+    """``ipaddress`` alone takes ``::ffff:7f00:1`` for no loopback."""
+    assert allowed(str(address), Dial()) == allowed(f"::ffff:{address}", Dial())

@@ -1,0 +1,77 @@
+"""Small adapters: files within limits, a clock that runs through suspend, metrics without secrets."""
+
+import os
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.files import LIMIT, SystemFiles
+from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.core.errors import Code, Failed
+
+
+@pytest.fixture
+def files() -> Iterator[SystemFiles]:
+    """The reader."""
+    made = SystemFiles()
+    yield made
+    made.close()
+
+
+async def test_a_file_is_read_and_versioned(files: SystemFiles, tmp_path: Path) -> None:
+    """A rewritten file has another version."""
+    path = tmp_path / "f"
+    path.write_text("one")
+    first = await files.version(str(path))
+    assert await files.read(str(path)) == b"one"
+    path.write_text("other")
+    assert await files.version(str(path)) != first
+
+
+async def test_nothing_and_a_folder_are_absent(files: SystemFiles, tmp_path: Path) -> None:
+    """A directory named config.json is no configuration."""
+    for path in (tmp_path, tmp_path / "nope", tmp_path / "nope" / "deeper"):
+        assert await files.read(str(path)) is None
+        assert await files.version(str(path)) is None
+
+
+async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:
+    """C8: neither holds a thread."""
+    fifo, large = tmp_path / "fifo", tmp_path / "large"
+    os.mkfifo(fifo)
+    large.write_bytes(b"x" * (LIMIT + 1))
+    for path in (fifo, large):
+        with pytest.raises(Failed) as caught:
+            await files.read(str(path))
+        assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+        assert str(path) in caught.value.failure.message
+
+
+def test_boot_runs_through_suspend_and_wall_is_the_systems() -> None:
+    """PY19: CLOCK_BOOTTIME, not CLOCK_MONOTONIC."""
+    clock = SystemClock()
+    assert abs(clock.boot() - time.clock_gettime(time.CLOCK_BOOTTIME)) < 1
+    assert abs(clock.wall() - time.time()) < 1  # noqa: TID251  what it must agree with
+
+
+def test_metrics_are_prometheus_text() -> None:
+    """Every method shows in a scrape."""
+    metrics = PrometheusMetrics()
+    metrics.cache("fresh")
+    metrics.exchange("ghcr.io", "ok", 0.2)
+    metrics.program("pass", "ok", 0.1)
+    metrics.waited(0.1)
+    metrics.age(5)
+    metrics.gauge("entries", "Entries", lambda: 7.0)
+    page, content_type = metrics.render()
+    text = page.decode()
+    assert "openmetrics" in content_type
+    for line in (
+        'credproxy_cache_lookups_total{outcome="fresh"} 1.0',
+        'credproxy_exchange_seconds_count{outcome="ok",upstream="ghcr.io"} 1.0',
+        "credproxy_entries 7.0",
+    ):
+        assert line in text

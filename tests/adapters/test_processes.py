@@ -1,0 +1,173 @@
+"""Running other people's helpers: H1 to H12 of reliability.md, with real processes."""
+
+import asyncio
+import os
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.processes import STDOUT_LIMIT, SystemProcesses
+from credproxy.core.errors import Code, Failed
+from credproxy.ports import Command, Completed
+from tests.fakes import FakeMetrics
+
+
+@pytest.fixture
+async def processes() -> AsyncIterator[SystemProcesses]:
+    """The runner, with this process's environment and two variables that are nobody else's."""
+    environ = dict(os.environ) | {"NOTIFY_SOCKET": "canary", "XDG_DATA_HOME": "/data", "SECRET_OF_MINE": "canary"}
+    made = SystemProcesses(environ, clock=SystemClock(), metrics=FakeMetrics())
+    yield made
+    made.close()
+
+
+def sh(script: str, **more: object) -> Command:
+    """Give a command that runs a shell script."""
+    return Command(("/bin/sh", "-c", script), **more)  # type: ignore[arg-type]  # a test's own fields
+
+
+async def refusal(processes: SystemProcesses, command: Command) -> Failed:
+    """Run what must fail."""
+    with pytest.raises(Failed) as caught:
+        await processes.run(command)
+    return caught.value
+
+
+def alive(mark: str) -> list[str]:
+    """Give the processes that carry a mark in their command line, zombies left out."""
+    found = []
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                line = (folder / "cmdline").read_bytes()
+            except OSError:
+                continue
+            if mark.encode() in line:
+                found.append(folder.name)
+    return found
+
+
+async def test_input_output_and_status(processes: SystemProcesses) -> None:
+    """The plain case."""
+    assert await processes.run(Command(("/bin/cat",), stdin=b"hello")) == Completed(0, b"hello")
+    assert (await processes.run(sh("exit 3"))).status == 3
+    assert (await processes.run(sh("kill -9 $$"))).status == -9
+
+
+async def test_h1_h2_a_program_that_hangs_and_ignores_sigterm_is_killed(processes: SystemProcesses) -> None:
+    """H1, H2: SIGTERM, a second, SIGKILL; the message names it, with its last words."""
+    begun = time.perf_counter()
+    error = await refusal(processes, sh("trap '' TERM; echo waiting for a touch >&2; sleep 4711; true", timeout=0.2))
+    assert 1.1 < time.perf_counter() - begun < 4
+    assert error.failure.code is Code.HELPER_FAILED
+    assert "has not answered for 0.2 s and was stopped; it said: waiting for a touch" in error.failure.message
+    assert alive("4711") == []
+
+
+async def test_h3_a_complaint_is_shown_without_tokens_and_control_characters(processes: SystemProcesses) -> None:
+    """H3: the last 2 KiB, sanitised."""
+    script = "printf 'no login\\033[31m for Bearer abcdefgh12345678 eyJhbGciOiJFUzI1NiJ9.e30abc12.c2ln\\n' >&2; exit 1"
+    complaint = (await processes.run(sh(script))).complaint
+    assert complaint.startswith("no login\\u001b[31m for Bearer ***")
+    assert "eyJ" not in complaint
+    assert len((await processes.run(sh("head -c 100000 /dev/zero >&2"))).complaint) <= 2048
+
+
+async def test_h5_a_flood_on_stdout_is_an_error_and_on_stderr_is_drained(processes: SystemProcesses) -> None:
+    """H5: stops at 256 KiB; a chatty stderr does not block."""
+    error = await refusal(processes, sh("head -c 100000000 /dev/zero"))
+    assert str(STDOUT_LIMIT) in error.failure.message
+    assert (await processes.run(sh("head -c 10000000 /dev/zero >&2; echo done"))).stdout == b"done\n"
+
+
+@pytest.mark.parametrize(
+    "script", ["sleep 4712 & echo hi", "setsid sleep 4712 & echo hi"], ids=["same group", "escapee"]
+)
+async def test_h6_h7_children_that_hold_the_pipe_do_not_hold_us(processes: SystemProcesses, script: str) -> None:
+    """H6, H7: the exit decides, not the end of output; the group does not survive."""
+    begun = time.perf_counter()
+    assert (await processes.run(sh(script))).stdout == b"hi\n"
+    assert time.perf_counter() - begun < 1
+    assert "setsid" in script or alive("sleep\0004712") == []
+
+
+async def test_h8_a_program_that_does_not_read_its_input(processes: SystemProcesses) -> None:
+    """H8: no deadlock, no broken pipe."""
+    assert (await processes.run(Command(("/bin/true",), stdin=b"x" * 64 * 1024))).status == 0
+
+
+async def test_h9_missing_and_not_executable(processes: SystemProcesses, tmp_path: Path) -> None:
+    """H9: distinct errors."""
+    missing = await refusal(processes, Command((str(tmp_path / "nope"),)))
+    assert missing.failure.code is Code.HELPER_NOT_RUNNABLE
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(b"\x7fELF nonsense")
+    wrong.chmod(0o755)
+    error = await refusal(processes, Command((str(wrong),)))
+    assert "exec format error" in error.failure.message
+
+
+async def test_h11_no_more_than_its_concurrency_run_at_once(processes: SystemProcesses, tmp_path: Path) -> None:
+    """H11, DC-19: the others wait their turn."""
+    script = f"mkdir {tmp_path}/busy || echo two >&2; sleep 0.05; rmdir {tmp_path}/busy"
+    done = await asyncio.gather(*(processes.run(sh(script, concurrency=1)) for _ in range(5)))
+    assert [one.complaint for one in done] == [""] * 5
+
+
+async def test_h12_there_is_no_terminal_to_prompt_on(processes: SystemProcesses) -> None:
+    """H12."""
+    done = await processes.run(sh("echo x >/dev/tty; echo $GIT_TERMINAL_PROMPT"))
+    assert done.stdout == b"0\n"
+    assert "/dev/tty" in done.complaint
+
+
+async def test_t30_the_environment_is_minimal_and_nothing_is_inherited(processes: SystemProcesses) -> None:
+    """T30, T6: no variable, descriptor or folder of the daemon's."""
+    with open(os.devnull) as held:  # noqa: ASYNC230, PTH123  a descriptor that must not be inherited
+        os.set_inheritable(held.fileno(), True)
+        output = (await processes.run(sh("env; pwd; ls /proc/self/fd", env={"MINE": "yes"}))).stdout.decode()
+    lines = output.splitlines()
+    assert "MINE=yes" in lines
+    assert "XDG_DATA_HOME=/data" in lines
+    assert "canary" not in output
+    assert "/" in lines
+    assert lines[-4:] == ["0", "1", "2", "3"]  # 3 is ls's own
+
+
+async def test_t29_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
+    """T29: file and folders; the hint is the command that mends it."""
+    program = tmp_path / "helper"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o777)
+    error = await refusal(processes, Command((str(program),)))
+    assert error.failure.code is Code.HELPER_NOT_RUNNABLE
+    assert error.failure.hint == f"chmod go-w {program}"
+    program.chmod(0o755)
+    assert (await processes.run(Command((str(program),)))).status == 0
+    os.chmod(tmp_path, 0o777)  # noqa: PTH101  pathlib's is taken for slow I/O
+    assert (await refusal(processes, Command((str(program),)))).failure.hint == f"chmod go-w {tmp_path}"
+    os.chmod(tmp_path, 0o700)  # noqa: PTH101  see above
+
+
+async def test_py5_a_cancelled_run_leaves_nothing(processes: SystemProcesses) -> None:
+    """PY5: neither process nor zombie."""
+    task = asyncio.ensure_future(processes.run(sh("sleep 4713; true")))
+    while not alive("4713"):  # noqa: ASYNC110  a real process has no event to wait for
+        await asyncio.sleep(0.01)  # noqa: TID251  a real process has to start
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
+    assert alive("4713") == []
+
+
+async def test_a_search_path_replaces_the_environments(processes: SystemProcesses, tmp_path: Path) -> None:
+    """DC-17: ``helper_path``."""
+    program = tmp_path / "docker-credential-x"
+    program.write_text("#!/bin/sh\necho found\n")
+    program.chmod(0o755)
+    assert (await refusal(processes, Command(("docker-credential-x",)))).failure.code is Code.HELPER_NOT_RUNNABLE
+    processes.search(f"{tmp_path}:/usr/bin:/bin")
+    assert (await processes.run(Command(("docker-credential-x",)))).stdout == b"found\n"
