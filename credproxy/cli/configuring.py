@@ -111,8 +111,8 @@ def _read(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
 
 
 def _helper() -> str:
-    beside = Path(sys.argv[0]).absolute().parent / "credproxy-helper"
-    found = str(beside) if beside.exists() else shutil.which("credproxy-helper")
+    places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
+    found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
     if found is None:
         raise CommandError("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install .")
     return found

@@ -1,0 +1,135 @@
+"""Commands that need no daemon, and what commands say when there is none."""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from credproxy.cli import main
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty home."""
+    for name in ("DOCKER_CONFIG", "REGISTRY_AUTH_FILE", "CREDPROXY_SOCKET", "DOCKER_AUTH_CONFIG", "NETRC"):
+        monkeypatch.delenv(name, raising=False)
+    for name, folder in (("HOME", "h"), ("XDG_CONFIG_HOME", "c"), ("XDG_RUNTIME_DIR", "r")):
+        (tmp_path / folder).mkdir(mode=0o700)
+        monkeypatch.setenv(name, str(tmp_path / folder))
+    return tmp_path
+
+
+def run(*args: str) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(main, list(args))
+
+
+def configure(home: Path, text: str) -> Path:
+    """Write the user's configuration."""
+    path = home / "c" / "credproxy" / "config.toml"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+def test_check_tells_every_mistake_with_its_place(home: Path) -> None:
+    """``FILE:LINE: path: problem``, and status 1."""
+    path = configure(home, "empty_ttl = 0\nflight_timeout = 0\n")
+    done = run("config", "check")
+    assert done.exit_code == 1
+    assert done.stderr.splitlines() == [
+        f"{path}:1: empty_ttl: wanted seconds from 1 to 3600",
+        f"{path}:2: flight_timeout: wanted seconds from 1 to 300",
+    ]
+
+
+def test_check_of_a_good_file_and_of_none(home: Path) -> None:
+    """Both are fine, and say so."""
+    assert "what works without one is in force" in run("config", "check").output
+    path = configure(home, '[[host]]\nmatch = "a.b"\nprovider = "none"\n')
+    assert run("config", "check").output == f"{path}: fine, 1 host rules\n"
+    assert run("config", "check", str(path)).exit_code == 0
+
+
+def test_check_of_a_file_that_is_not_there(home: Path) -> None:
+    """Two lines: what is wrong, and the next command."""
+    done = run("config", "check", str(home / "nope.toml"))
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"credproxy: '{home}/nope.toml' is not there\nhint: credproxy config path\n",
+    )
+
+
+def test_show_has_every_key_and_the_builtin_realms(home: Path) -> None:
+    """Defaults included (SEC-8)."""
+    configure(home, "empty_ttl = 30\n")
+    shown = json.loads(run("config", "show", "--json").output)
+    assert shown["empty_ttl"] == 30
+    assert shown["flight_timeout"] == 30
+    assert "registry-1.docker.io -> auth.docker.io" in shown["builtin_realms"]
+    assert "empty_ttl = 30.0" in run("config", "show").output
+
+
+def test_show_of_a_broken_file_is_an_error(home: Path) -> None:
+    """And names the command that tells more."""
+    configure(home, "x = 1\n")
+    done = run("config", "show")
+    assert done.exit_code == 1
+    assert done.stderr.endswith("hint: credproxy config check\n")
+
+
+def test_path_says_what_is_there(home: Path) -> None:
+    """The user's before the machine's."""
+    assert run("config", "path").output.splitlines()[0] == f"{home}/c/credproxy/config.toml  (not there)"
+
+
+def test_bazelrc_names_each_host_exactly(home: Path) -> None:
+    """Rule 37: exact hosts, wildcards as they are, nothing unscoped; what Bazel cannot name is said."""
+    configure(
+        home,
+        '[[host]]\nmatch = "registry.example.com:5000"\nprovider = "oci"\n[[host]]\nmatch = "*.corp.example/x"\nprovider = "none"\n'
+        '[[host]]\nmatch = "localhost"\nprovider = "none"\n',
+    )
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"auths": {"https://index.docker.io/v1/": {}, "ghcr.io": {}}}')
+    done = run("bazelrc")
+    assert done.exit_code == 0, done.output
+    lines = [line.partition("=")[2].partition("=")[0] for line in done.stdout.splitlines()]
+    assert lines == ["*.corp.example", "ghcr.io", "index.docker.io", "registry-1.docker.io", "registry.example.com"]
+    assert all(line.endswith("/credproxy-helper") for line in done.stdout.splitlines())
+    assert "# localhost: Bazel cannot name such a host" in done.stderr
+
+
+def test_bazelrc_without_hosts_says_what_to_do(home: Path) -> None:
+    """Nothing unscoped is ever printed."""
+    del home
+    done = run("bazelrc")
+    assert done.exit_code == 1
+    assert "docker login HOST" in done.stderr
+
+
+@pytest.mark.parametrize("args", [("status",), ("get", "https://a.b"), ("explain", "a.b"), ("flush",), ("reload",)])
+def test_without_a_daemon_the_error_names_the_socket_and_the_command(home: Path, args: tuple[str, ...]) -> None:
+    """Two lines."""
+    done = run(*args)
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"credproxy: no daemon listens at {home}/r/credproxy/helper.sock\nhint: start it: credproxy serve\n"
+    )
+
+
+def test_usage_errors_have_status_2() -> None:
+    """As click has it."""
+    assert run("nonsense").exit_code == 2
+    assert run("get").exit_code == 2
+
+
+def test_help_needs_no_aiohttp() -> None:
+    """A newcomer's first command must be quick."""
+    program = sys.executable
+    code = "import sys; import credproxy.cli; sys.exit('aiohttp' in sys.modules or 'rich' in sys.modules)"
+    assert os.spawnv(os.P_WAIT, program, [program, "-c", code]) == 0
