@@ -1,7 +1,7 @@
 """Commands that need no daemon, and what commands say when there is none."""
 
 import json
-import os
+import subprocess
 import sys
 from pathlib import Path
 
@@ -132,4 +132,4 @@ def test_help_needs_no_aiohttp() -> None:
     """A newcomer's first command must be quick."""
     program = sys.executable
     code = "import sys; import credproxy.cli; sys.exit('aiohttp' in sys.modules or 'rich' in sys.modules)"
-    assert os.spawnv(os.P_WAIT, program, [program, "-c", code]) == 0
+    assert subprocess.run([program, "-c", code], check=False).returncode == 0
