@@ -7,8 +7,6 @@ exchange per key), ``landing`` (what remains of it), ``negative`` (failures, bri
 import asyncio
 import contextvars
 from collections.abc import Coroutine
-from dataclasses import dataclass
-from math import floor
 from types import TracebackType
 from typing import NamedTuple, Self
 
@@ -17,6 +15,7 @@ import structlog
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import SHORTEST_GAP, Cache, Entry, Key
 from credproxy.broker.flight import Flight, Flights, Outcome
+from credproxy.broker.handouts import Handouts, Options
 from credproxy.broker.inspector import Inspector
 from credproxy.broker.landing import Landing
 from credproxy.broker.negative import Negative
@@ -26,7 +25,7 @@ from credproxy.broker.table import Routed, Table, covers
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Handout, Stored
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.lifetime import State, expires, remaining, state
+from credproxy.core.lifetime import State, remaining, state
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Metrics, Plan, Sample
 
@@ -36,27 +35,7 @@ MANDATORY_WAIT = 3.0
 _ALMOST_GONE = 1.0
 """Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
 
-_MEMO = 1.0
-"""Seconds for which the front may repeat an answer: so late at most is a changed credential file seen."""
-
-_STEP = 2.0
-"""Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
-
-_LONG = 1800.0
-"""Seconds from which ``bazel_71_compat`` leaves ``expires`` out."""
-
 log = structlog.get_logger("credproxy.broker")
-
-
-@dataclass(frozen=True, slots=True)
-class Options:
-    """The broker's part of the configuration: seconds, a count, bytes. Source: design.md section 5."""
-
-    empty_ttl: float = 60.0
-    flight_timeout: float = 30.0
-    bazel_71_compat: bool = False
-    entries: int = 100_000
-    bytes: int = 64 * 1024 * 1024
 
 
 class _Era(NamedTuple):
@@ -70,11 +49,10 @@ class _Era(NamedTuple):
 class _Asked(NamedTuple):
     """One question on its way: ``until`` is the boot-clock second at which its caller stops waiting."""
 
-    era: _Era
-    authority: str
+    key: Key
     plan: Plan
     rule: str
-    key: Key
+    authority: str
     until: float
 
 
@@ -105,6 +83,7 @@ class Broker:
         self._era = _Era(1, table, options or Options())
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock)
+        self._handouts = Handouts(clock, metrics)
         self._cache = Cache(self._era.options.entries, self._era.options.bytes)
         self._negative = Negative(sample)
         self._renewal = Renewal(clock=clock, sample=sample, cache=self._cache, start=self._renew)
@@ -138,28 +117,29 @@ class Broker:
         routed = await self._routed(era, question, patience)
         plan = routed.plan
         if plan is None:
-            return self._nothing(era)
+            return self._handouts.nothing(era.generation, era.options)
         key = Key(era.generation, question.origin, plan.key)
-        asked = _Asked(era, question.target.authority, plan, routed.rule, key, until)
+        asked = _Asked(key, plan, routed.rule, question.target.authority, until)
         entry = self._cache.get(key)
         if entry is not None:
+            entry.serve(plan, asked.authority)
             self._renewal.nudge(until - patience)
             match self._state(entry, plan):
                 case State.FRESH:
-                    return self._from_memory(entry, asked, "fresh")
+                    return self._handouts.remembered(entry, "fresh", era.generation, era.options)
                 case State.ADVISORY:
                     self._renew(entry)
-                    return self._from_memory(entry, asked, "advisory")
+                    return self._handouts.remembered(entry, "advisory", era.generation, era.options)
                 case State.MANDATORY:
                     entry = await self._renewed_or_valid(entry, asked)
-                    return self._from_memory(entry, asked, "mandatory")
+                    return self._handouts.remembered(entry, "mandatory", era.generation, era.options)
                 case State.EXPIRED:
                     pass
-        self._metrics.cache("miss" if self._negative.get(key, self._clock.boot()) is None else "negative")
-        return self._hand_out(await self._exchanged(asked), asked)
+        return self._handouts.hand_out(await self._exchanged(asked), era.generation, era.options)
 
     async def _exchanged(self, asked: _Asked) -> Entry:
         """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
+        self._metrics.cache("miss" if self._negative.get(asked.key, self._clock.boot()) is None else "negative")
         entry = await self._fetched(asked, asked.until)
         if entry.grant.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
             entry = await self._fetched(asked, asked.until)
@@ -205,6 +185,7 @@ class Broker:
             raise Failed(self._out_of_time(flight))
         if isinstance(outcome, Failure):
             raise Failed(outcome)
+        outcome.serve(asked.plan, asked.authority)
         return outcome
 
     def _renew(self, entry: Entry) -> Flight | None:
@@ -218,19 +199,7 @@ class Broker:
 
     def fresh(self, handout: Handout) -> bool:
         """Tell whether an answer may be given once more as it is; if so, that counts as a use."""
-        boot = self._clock.boot()
-        if handout.generation != self._era.generation or boot >= handout.good_until:
-            return False
-        if abs(self._clock.wall() - boot - handout.skew) >= _STEP:
-            return False
-        entry = handout.source
-        if isinstance(entry, Entry):
-            if entry.dropped:
-                return False
-            entry.uses += 1
-            entry.used = boot
-        self._metrics.cache("fresh" if handout.headers else "none")
-        return True
+        return self._handouts.fresh(handout, self._era.generation)
 
     async def stored(self, target: Target, patience: float = PATIENCE) -> Stored | None:
         """Give the stored login for a target, for the docker helper protocol; None where there is none."""
@@ -336,34 +305,6 @@ class Broker:
         if remaining(lifetime, boot, wall) <= max(_ALMOST_GONE, plan.min_lifetime):
             return State.EXPIRED
         return state(lifetime, entry.window, boot, wall)
-
-    def _nothing(self, era: _Era) -> Handout:
-        boot, wall = self._clock.boot(), self._clock.wall()
-        self._metrics.cache("none")
-        return Handout((), floor(wall + era.options.empty_ttl), boot + _MEMO, era.generation, wall - boot)
-
-    def _from_memory(self, entry: Entry, asked: _Asked, outcome: str) -> Handout:
-        self._metrics.cache(outcome)
-        self._metrics.age(self._clock.boot() - entry.grant.lifetime.since)
-        return self._hand_out(entry, asked)
-
-    def _hand_out(self, entry: Entry, asked: _Asked) -> Handout:
-        boot, wall = self._clock.boot(), self._clock.wall()
-        grant, options = entry.grant, asked.era.options
-        entry.uses += 1
-        entry.used = boot
-        entry.plan = asked.plan
-        if entry.authority != asked.authority:
-            entry.authority = ""
-        left = remaining(grant.lifetime, boot, wall)
-        if grant.empty:
-            shown: int | None = floor(wall + options.empty_ttl)
-        elif options.bazel_71_compat and left >= _LONG:
-            shown = None
-        else:
-            shown = expires(grant.lifetime, boot, wall)
-        good_until = boot + max(0.0, min(_MEMO, left - entry.window))
-        return Handout(grant.headers, shown, good_until, asked.era.generation, wall - boot, entry)
 
 
 def _slow(authority: str, patience: float) -> Failed:

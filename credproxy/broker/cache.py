@@ -83,6 +83,12 @@ class Entry:
         self.dropped = False
         self.size = _size(grant, key)
 
+    def serve(self, plan: Plan, authority: str) -> None:
+        """Note the latest question."""
+        self.plan = plan
+        if self.authority != authority:
+            self.authority = ""
+
 
 class Cache:
     """Entries by key. A bound that is met evicts the least recently used."""

@@ -12,7 +12,8 @@ import structlog
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
-from credproxy.broker.broker import Broker, Options
+from credproxy.broker.broker import Broker
+from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config import ConfigError, load_files

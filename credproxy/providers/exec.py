@@ -1,6 +1,7 @@
 """``provider = "exec"``: any Bazel credential helper, started once per URI and lifetime instead of once per request."""
 
 import hashlib
+from functools import partial
 from pathlib import PurePath
 
 import msgspec
@@ -31,29 +32,30 @@ class ExecProvider:
         self._processes = processes
         self._clock = clock
         self._name = PurePath(settings.command[0]).name
+        # Made once: there may be 100,000 plans, one for each URI, and each would hold its own copy.
+        self._subject = f"helper {self._name!r}"
+        self._upstream = f"program:{settings.command[0]}"
+        self._limit = settings.timeout + 5.0  # stopping it takes a moment, and its own message is the better one
+        self._detail = {
+            "provider": "exec",
+            "command": " ".join(settings.command),
+            "cache_key": settings.cache_key,
+        }
 
     async def plan(self, question: Question) -> Plan | None:
         """Every URI of the rule is the helper's to answer."""
         target = question.target
         uri = target.authority if target.form is Form.HOST else canonical_uri(target)
         # The URI may be presigned, and a key is shown and kept: its digest tells two apart as well (SEC-17).
-        what = target.authority if self._settings.cache_key == "host" else hashlib.sha256(uri.encode()).hexdigest()
-
-        async def run(terms: Terms) -> Grant:
-            del terms
-            return await self._ask(uri, target)
-
+        by_host = self._settings.cache_key == "host"
+        what = target.authority if by_host else hashlib.sha256(uri.encode()).digest()
         return Plan(
             key=("exec", self._settings.match, self._settings.command, what),
-            subject=f"helper {self._name!r}",
-            upstream=f"program:{self._settings.command[0]}",
-            run=run,
-            timeout=self._settings.timeout + 5.0,  # stopping it takes a moment, and its own message is the better one
-            detail={
-                "provider": "exec",
-                "command": " ".join(self._settings.command),
-                "cache_key": self._settings.cache_key,
-            },
+            subject=self._subject,
+            upstream=self._upstream,
+            run=partial(self._ask, uri),  # not a closure, which would keep the whole question
+            timeout=self._limit,
+            detail=self._detail,
         )
 
     async def stored(self, target: Target) -> Stored | None:
@@ -64,7 +66,8 @@ class ExecProvider:
     def forget(self) -> None:
         """Nothing is remembered here."""
 
-    async def _ask(self, uri: str, target: Target) -> Grant:
+    async def _ask(self, uri: str, terms: Terms) -> Grant:
+        del terms
         since = self._clock.boot()
         done = await self._processes.run(
             Command(
@@ -75,10 +78,11 @@ class ExecProvider:
                 concurrency=self._settings.concurrency,
             )
         )
-        return self._grant(self._answer(done, target), since)
+        return self._grant(self._answer(done, uri), since)
 
-    def _answer(self, done: Completed, target: Target) -> HelperAnswer:
-        by_hand = f'run it by hand: echo \'{{"uri": "{target.origin}"}}\' | {self._settings.command[0]} get'
+    def _answer(self, done: Completed, uri: str) -> HelperAnswer:
+        origin = "/".join(uri.split("/")[:3])  # what follows may be presigned
+        by_hand = f'run it by hand: echo \'{{"uri": "{origin}"}}\' | {self._settings.command[0]} get'
         said = f"; it said: {done.complaint[-600:]}" if done.complaint else ""
         if done.status != 0:
             how = f"ended with status {done.status}" if done.status > 0 else f"was killed by signal {-done.status}"

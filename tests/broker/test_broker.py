@@ -5,7 +5,7 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from credproxy.broker.broker import Options
+from credproxy.broker.handouts import Options
 from credproxy.core.credential import Handout, Secret, UserPassword
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.uri import parse_server_url

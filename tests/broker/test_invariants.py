@@ -12,7 +12,8 @@ import structlog
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
-from credproxy.broker.broker import Broker, Options
+from credproxy.broker.broker import Broker
+from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Grant, Handout

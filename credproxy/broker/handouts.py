@@ -1,0 +1,82 @@
+"""From a grant to what a caller is given, and for how long the front may give it again."""
+
+from dataclasses import dataclass
+from math import floor
+
+from credproxy.broker.cache import Entry
+from credproxy.core.credential import Handout
+from credproxy.core.lifetime import expires, remaining
+from credproxy.ports import Clock, Metrics
+
+
+_MEMO = 1.0
+"""Seconds for which the front may repeat an answer: so late at most is a changed credential file seen."""
+
+_STEP = 2.0
+"""Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
+
+_LONG = 1800.0
+"""Seconds from which ``bazel_71_compat`` leaves ``expires`` out."""
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """The broker's part of the configuration: seconds, a count, bytes. Source: design.md section 5."""
+
+    empty_ttl: float = 60.0
+    flight_timeout: float = 30.0
+    bazel_71_compat: bool = False
+    entries: int = 100_000
+    bytes: int = 64 * 1024 * 1024
+
+
+class Handouts:
+    """Where answers leave the broker."""
+
+    def __init__(self, clock: Clock, metrics: Metrics) -> None:
+        self._clock = clock
+        self._metrics = metrics
+
+    def nothing(self, generation: int, options: Options) -> Handout:
+        """``{}``, without an entry behind it."""
+        self._metrics.cache("none")
+        boot, wall = self._clock.boot(), self._clock.wall()
+        return Handout((), floor(wall + options.empty_ttl), boot + _MEMO, generation, wall - boot)
+
+    def remembered(self, entry: Entry, outcome: str, generation: int, options: Options) -> Handout:
+        """What was in memory; ``outcome`` is the look-up's."""
+        self._metrics.cache(outcome)
+        self._metrics.age(self._clock.boot() - entry.grant.lifetime.since)
+        return self.hand_out(entry, generation, options)
+
+    def hand_out(self, entry: Entry, generation: int, options: Options) -> Handout:
+        """An entry's headers and what to say of their expiry (TX-17); counts as a use."""
+        boot, wall = self._clock.boot(), self._clock.wall()
+        grant = entry.grant
+        entry.uses += 1
+        entry.used = boot
+        left = remaining(grant.lifetime, boot, wall)
+        if grant.empty:
+            shown: int | None = floor(wall + options.empty_ttl)
+        elif options.bazel_71_compat and left >= _LONG:
+            shown = None
+        else:
+            shown = expires(grant.lifetime, boot, wall)
+        good_until = boot + max(0.0, min(_MEMO, left - entry.window))
+        return Handout(grant.headers, shown, good_until, generation, wall - boot, entry)
+
+    def fresh(self, handout: Handout, generation: int) -> bool:
+        """Tell whether an answer may be given once more as it is; if so, that counts as a use."""
+        boot = self._clock.boot()
+        if handout.generation != generation or boot >= handout.good_until:
+            return False
+        if abs(self._clock.wall() - boot - handout.skew) >= _STEP:
+            return False
+        entry = handout.source
+        if isinstance(entry, Entry):
+            if entry.dropped:
+                return False
+            entry.uses += 1
+            entry.used = boot
+        self._metrics.cache("fresh" if handout.headers else "none")
+        return True
