@@ -174,7 +174,7 @@ def test_a_full_queue_is_waited_for(helper: Helper, place: Place) -> None:
         result = call([helper.bazel, "get"], env=place.env())
         thread.join()
     assert (result.code, result.out, result.err) == (0, b"{}", b"")
-    assert result.seconds >= 0.2
+    assert result.seconds >= 0.15  # the sleep began a little before the call did
 
 
 @pytest.mark.usefixtures("on_linux")
