@@ -191,7 +191,7 @@ class Broker:
     def _renew(self, entry: Entry) -> Flight | None:
         """Begin an exchange behind everybody's back; None while backing off, or with too much under way."""
         flight = self._flights.find(entry.key)
-        if flight is None and self._clock.boot() >= entry.retry_at:
+        if flight is None and entry.plan is not None and self._clock.boot() >= entry.retry_at:
             flight = self._flight(entry.key, entry.plan, authority=entry.authority, rule=entry.rule, background=True)
             if not self._flights.launch(flight):
                 return None

@@ -48,7 +48,10 @@ class Entry:
 
     Attributes:
         authority: the host that was asked about; "" once the grant has served more than one.
-        plan: of the latest question: what a renewal runs; ``rule`` is the ``match`` of its host rule.
+        plan: of the latest question: what a renewal runs. None until the second use, because what is used once is
+            never renewed, and a plan is a third of what a hundred thousand entries weigh.
+        subject, detail: of its plan, for ``status``.
+        rule: the ``match`` of its host rule.
         window: seconds before hard expiry at which renewal begins, drawn once (SPIRE draws at each look, and too early).
         size: bytes that count against the cache's bound.
         arrived: boot-clock seconds.
@@ -62,14 +65,16 @@ class Entry:
     """
 
     __slots__ = (
-        "arrived", "authority", "dropped", "failures", "grant", "key", "plan", "retry_at", "rule", "size", "used", "uses", "warned", "window",
+        "arrived", "authority", "detail", "dropped", "failures", "grant", "key", "plan", "retry_at", "rule", "size", "subject", "used", "uses", "warned", "window",
     )  # fmt: skip
 
     def __init__(
         self, key: Key, plan: Plan, grant: Grant, *, authority: str, rule: str, window: float, now: float
     ) -> None:
         self.key = key
-        self.plan = plan
+        self.plan: Plan | None = None
+        self.subject = plan.subject
+        self.detail = plan.detail
         self.grant = grant
         self.authority = authority
         self.rule = rule
@@ -85,7 +90,8 @@ class Entry:
 
     def serve(self, plan: Plan, authority: str) -> None:
         """Note the latest question."""
-        self.plan = plan
+        if self.uses:
+            self.plan = plan
         if self.authority != authority:
             self.authority = ""
 

@@ -74,7 +74,7 @@ class Handouts:
             return False
         entry = handout.source
         if isinstance(entry, Entry):
-            if entry.dropped:
+            if entry.dropped or entry.plan is None:  # the second question brings the plan that a renewal needs
                 return False
             entry.uses += 1
             entry.used = boot

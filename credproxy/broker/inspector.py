@@ -103,8 +103,8 @@ class Inspector:
         return EntryReport(
             socket=entry.key.origin.socket,
             uid=entry.key.origin.uid,
-            subject=entry.plan.subject,
-            detail=dict(entry.plan.detail),
+            subject=entry.subject,
+            detail=dict(entry.detail),
             state=state(lifetime, entry.window, boot, wall).value,
             age=_round(boot - lifetime.since),
             left=_round(remaining(lifetime, boot, wall)),

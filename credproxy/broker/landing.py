@@ -90,6 +90,7 @@ class Landing:
         older = self._cache.peek(entry.key)
         if older is not None:
             entry.uses = older.uses
+            entry.plan = older.plan
             # A renewal is no use, or what nobody wants any more would keep itself alive.
             entry.used = now if asked else older.used
             entry.authority = older.authority if older.authority == entry.authority else ""

@@ -523,10 +523,11 @@ async def test_bazel_71_compat_leaves_expires_out_while_half_an_hour_remains() -
 async def test_the_front_may_repeat_an_answer_for_a_second() -> None:
     """A memo is good for 1 s, so that a changed credential file is seen within it, and each repeat is a use."""
     async with world() as w:
-        answer = await w.answer()
+        await w.answer()
+        answer = await w.answer()  # only the second one may be repeated: it brought the plan that a renewal runs
         await w.clock.advance(0.9)
         assert w.broker.fresh(answer)
-        assert w.broker.status().entries[0].uses == 2
+        assert w.broker.status().entries[0].uses == 3
         await w.clock.advance(0.2)
         assert not w.broker.fresh(answer)
 
