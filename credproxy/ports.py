@@ -168,6 +168,7 @@ class Plan:
         subject: what it is about, for messages: ``registry 'ghcr.io'``, ``helper 'corp-helper'``.
         upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
         run: performs the exchange; called at most once at a time per key.
+        narrow: whatever it gives is no more than the question's ``grants``; only such a plan may serve a build action.
         min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
@@ -177,6 +178,7 @@ class Plan:
     subject: str
     upstream: str
     run: Callable[[Terms], Awaitable[Grant]] = field(compare=False, repr=False)
+    narrow: bool = False
     min_lifetime: float = 0.0
     timeout: float | None = None
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)

@@ -20,7 +20,7 @@ from credproxy.core.http import Request, Response
 from credproxy.core.message import encode_answer
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import OciHost
-from credproxy.core.target import Question
+from credproxy.core.target import Granted, Question
 from credproxy.core.uri import parse_uri
 from credproxy.providers.oci import OciProvider
 from tests.bazel_parser import parse
@@ -61,9 +61,10 @@ class World:
     provider: OciProvider
     sent: list[str] = field(default_factory=list)
 
-    async def ask(self, uri: str, patience: float = 8.5) -> Answer:
-        """Ask as the helper socket does, and read the answer as Bazel does."""
-        handout = await self.broker.ask(Question(parse_uri(uri), Origin("helper", 0)), patience)
+    async def ask(self, uri: str, patience: float = 8.5, grants: tuple[Granted, ...] | None = None) -> Answer:
+        """Ask as the helper socket does, or with ``grants`` as the actions socket, and read the answer as Bazel does."""
+        origin = Origin("helper" if grants is None else "actions", 0)
+        handout = await self.broker.ask(Question(parse_uri(uri), origin, grants), patience)
         parsed = parse(encode_answer(handout))
         values = parsed.headers.get("Authorization", [])
         assert set(parsed.headers) <= {"Authorization"}
@@ -71,10 +72,10 @@ class World:
         expires = None if parsed.expires_epoch is None else parsed.expires_epoch - int(T0)
         return Answer(values[0] if values else None, expires)
 
-    async def refusal(self, uri: str) -> Code:
+    async def refusal(self, uri: str, grants: tuple[Granted, ...] | None = None) -> Code:
         """Ask, and give the code of the failure that must come."""
         try:
-            answer = await self.ask(uri)
+            answer = await self.ask(uri, grants=grants)
         except Failed as error:
             return error.failure.code
         message = f"{uri} was answered: {answer}"

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from credproxy.core.credential import Stored
+from credproxy.core.errors import GATEWAY, Code, failed
 from credproxy.core.hub import is_hub
 from credproxy.core.routing import Router
 from credproxy.core.target import Question, Target
@@ -36,11 +37,16 @@ class Table:
         """Decide how a question is answered.
 
         Raises:
-            Failed: it should have an answer and cannot.
+            Failed: it should have an answer and cannot; use_gateway where a build action asks and the credential
+                cannot be narrowed.
         """
         providers, rule = self._responsible(question.target)
+        if question.grants == ():
+            return Routed(None, rule)
         for provider in providers:
             plan = await provider.plan(question)
+            if plan is not None and question.grants is not None and not plan.narrow:
+                raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
             if plan is not None:
                 return Routed(plan, rule)
         return Routed(None, rule)

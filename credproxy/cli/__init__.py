@@ -6,7 +6,7 @@ What a command needs is imported when it runs: ``--help`` must not wait for aioh
 import click
 
 from credproxy import __version__
-from credproxy.cli import asking, configuring, running
+from credproxy.cli import actions, asking, configuring, running
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -27,6 +27,7 @@ for command in (
     asking.explain,
     asking.flush,
     asking.reload,
+    actions.actions,
     configuring.config,
     configuring.bazelrc,
 ):

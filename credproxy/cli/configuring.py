@@ -50,7 +50,7 @@ def show(*, as_json: bool) -> None:
 
     from credproxy.exchange.realm import PAIRS  # noqa: PLC0415
 
-    settings = _settings()
+    settings = in_force()
     plain = {name: msgspec.to_builtins(getattr(settings, name)) for name in settings.__struct_fields__}
     plain["builtin_realms"] = [f"{registry} -> {realm}" for registry, realm in sorted(PAIRS)]
     if as_json:
@@ -77,7 +77,7 @@ def path() -> None:
 def bazelrc() -> None:
     """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once."""
     helper = _helper()
-    hosts = sorted({rule.match.partition("/")[0] for rule in _settings().host} | _docker_hosts())
+    hosts = sorted({rule.match.partition("/")[0] for rule in in_force().host} | _docker_hosts())
     lines = {host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in hosts}
     if not lines:
         raise CommandError(
@@ -90,7 +90,8 @@ def bazelrc() -> None:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
 
 
-def _settings() -> Settings:
+def in_force() -> Settings:
+    """The configuration that a daemon would load now. Raises CommandError with its first mistake."""
     try:
         return load_files(_read(None))
     except ConfigError as error:

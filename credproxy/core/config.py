@@ -14,7 +14,16 @@ import msgspec
 
 from credproxy.core.config_checks import check
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.settings import BareHost, CacheSettings, HostRule, LogSettings, Settings, SourceSettings
+from credproxy.core.settings import (
+    ActionRule,
+    ActionsSettings,
+    BareHost,
+    CacheSettings,
+    HostRule,
+    LogSettings,
+    Settings,
+    SourceSettings,
+)
 from credproxy.core.toml_lines import Path, locate
 
 
@@ -23,6 +32,8 @@ _TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
 
 
 _TABLES: dict[str, tuple[type[msgspec.Struct], ...]] = {
+    "actions": (ActionsSettings,),
+    "rule": (ActionRule,),
     "cache": (CacheSettings,),
     "log": (LogSettings,),
     "bare_host": (BareHost,),
@@ -177,7 +188,8 @@ def _fields_of(path: Path, table: object) -> set[str]:
                 tag = name
                 kinds = tuple(kind for kind in get_args(union) if kind.__struct_config__.tag == table[name])
         if not tag:
-            kinds = _TABLES.get(str(path[-1]), ())
+            name = next((step for step in reversed(path) if isinstance(step, str)), "")
+            kinds = _TABLES.get(name, ())
     return {field for kind in kinds for field in kind.__struct_encode_fields__} | ({tag} if tag else set())
 
 

@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from ipaddress import ip_network
 
 from credproxy.core.errors import Failed
+from credproxy.core.policy import split_scope
 from credproxy.core.routing import Router
 from credproxy.core.settings import (
+    ActionRule,
     BareHost,
     BasicHost,
     CommandSource,
@@ -18,12 +20,14 @@ from credproxy.core.settings import (
     SourceSettings,
 )
 from credproxy.core.toml_lines import Path
+from credproxy.core.uri import canonical_authority
 
 
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_PATTERN = re.compile(r"[a-z0-9._/*?-]+")
 _URL = re.compile(r"https?://[!-~]+")
 _LONGEST_TIMEOUT = 300.0
 
@@ -42,6 +46,13 @@ def check(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, rule in enumerate(settings.host):
         for path, problem in _check_rule(rule):
             yield ("host", index, *path), problem
+    for index, action_rule in enumerate(settings.actions.rule):
+        for path, problem in _check_action_rule(action_rule):
+            yield ("actions", "rule", index, *path), problem
+    yield from _check_matches(settings)
+
+
+def _check_matches(settings: Settings) -> Iterator[tuple[Path, str]]:
     seen: dict[str, int] = {}
     for index, rule in enumerate(settings.host):
         try:
@@ -69,6 +80,20 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
         value = getattr(settings, key)
         if value not in {"auto", "none"} and not value.startswith("/"):
             yield (key,), 'wanted "auto", "none" or an absolute path'
+
+
+def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:
+    if canonical_authority(rule.registry.removeprefix("*.")) is None:
+        yield ("registry",), f'{rule.registry!r} is no registry; wanted one like "ghcr.io" or "*.corp.example"'
+    if not _PATTERN.fullmatch(rule.repository):
+        yield ("repository",), f'{rule.repository!r} matches no repository; wanted a pattern like "my-org/**"'
+    if not rule.operations:
+        yield ("operations",), 'wanted at least one, such as "blob:read"'
+    for scope in rule.bare_host_scopes:
+        try:
+            split_scope(scope)
+        except ValueError:
+            yield ("bare_host_scopes",), f'{scope!r} is no scope; wanted one like "repository:my-org/app:pull"'
 
 
 def _check_rule(rule: HostRule) -> Iterator[tuple[Path, str]]:

@@ -52,6 +52,9 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+GATEWAY = "fetch it outside of build actions, where Bazel asks the helper socket"
+"""The hint of ``use_gateway``."""
+
 _STATUS = {
     Code.BAD_REQUEST: 400,
     Code.NOT_FOUND: 404,

@@ -21,6 +21,20 @@ def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[
     return f"{environ.get('HOME') or '/'}/.local/state/credproxy/run/helper.sock"
 
 
+def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
+    """Give the actions socket's path: ``CREDPROXY_ACTIONS_SOCKET``, or where the helper socket would be looked for.
+
+    In a directory of its own, because sandboxes are given that directory, and must not get the helper socket with it.
+    """
+    named = environ.get("CREDPROXY_ACTIONS_SOCKET")
+    if named:
+        return named
+    for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
+        if runtime and is_directory(runtime):
+            return f"{runtime}/credproxy-actions/actions.sock"
+    return f"{environ.get('HOME') or '/'}/.local/state/credproxy-actions/actions.sock"
+
+
 def config_files(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Give the configuration files, the most important first: the user's, then the machine's."""
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or ''}/.config"

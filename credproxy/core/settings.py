@@ -125,6 +125,25 @@ class NoneHost(Base, frozen=True, tag_field="provider", tag="none"):
 HostRule = OciHost | ExecHost | HeaderHost | BasicHost | NoneHost
 
 
+Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write", "*"]
+
+
+class ActionRule(Base, frozen=True):
+    """What build actions may do; of all rules the first that matches decides. Source: design.md section 5."""
+
+    action: Literal["allow", "deny"]
+    registry: str
+    repository: str
+    operations: tuple[Operation, ...]
+    bare_host_scopes: tuple[str, ...] = ()
+
+
+class ActionsSettings(Base, frozen=True):
+    """The actions socket: denies everything that no rule allows."""
+
+    rule: tuple[ActionRule, ...] = ()
+
+
 class CacheSettings(Base, frozen=True):
     """Bounds of the cache: whichever comes first."""
 
@@ -151,5 +170,6 @@ class Settings(Base, frozen=True):
     bazel_71_compat: bool = False
     allow_root: bool = False
     host: tuple[HostRule, ...] = ()
+    actions: ActionsSettings = field(default_factory=ActionsSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)

@@ -52,9 +52,21 @@ class Target:
         return f"Target({self.origin}{self.path})"
 
 
+Granted = tuple[str, tuple[str, ...]]
+"""A repository and what may be done with it, such as ``("org/app", ("pull",))``."""
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A target and who asks about it."""
+    """A target and who asks about it.
+
+    Attributes:
+        target: what is asked about.
+        origin: who asks.
+        grants: all that a build action's token may grant, decided by policy; None on the helper socket, where the
+            URI and the host's rule decide. With grants only a credential that was narrowed to them may be answered.
+    """
 
     target: Target
     origin: Origin
+    grants: tuple[Granted, ...] | None = None

@@ -102,6 +102,22 @@ def canonical_uri(target: Target) -> str:
     return f"{target.origin}{target.path}{query}"
 
 
+def check_canonical(raw: str, target: Target) -> None:
+    """Refuse a URI that is not written in its one canonical form: policy and registry must see the same bytes.
+
+    Args:
+        raw: what ``parse_uri`` was given.
+        target: what it gave.
+
+    Raises:
+        Failed(bad_request): another case, a default port, a trailing dot, a fragment.
+    """
+    canonical = canonical_uri(target)
+    allowed = {target.authority, canonical, f"{canonical}/"} if target.form is Form.HOST else {canonical}
+    if target.form is not Form.LITERAL and raw not in allowed:
+        raise _refused(raw, "is not in canonical form", f"ask for {shown(canonical)}")
+
+
 def is_socket(authority: str) -> bool:
     """True for a socket's path as an authority, such as ``%2Frun%2Fx.sock`` (SC-6a): its case counts, it has no port."""
     return _SOCKET.fullmatch(authority) is not None

@@ -16,9 +16,10 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden, raise_descriptor_limit
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Failed
-from credproxy.core.paths import helper_socket
+from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.daemon.logs import set_up
 from credproxy.daemon.service import Service
+from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.listener import AlreadyRunning, Bound, bind
 from credproxy.server.peer import Gate
@@ -30,6 +31,9 @@ BACKLOG = 4096
 
 _RESERVED = 192
 """Descriptors that are not for callers: upstream connections, programs, files, logs (PY10)."""
+
+_ACTIONS_CONNECTIONS = 512
+"""Of the descriptors, at most a quarter: build actions can never starve the helper socket (T3)."""
 
 _GRACE = 1.0
 """Seconds that exchanges with waiters get at SIGTERM; then the helper's one retry reaches the successor (P5)."""
@@ -70,11 +74,29 @@ def run(options: Options) -> int:
         _complain(error)
         return 1
     else:
-        with contextlib.closing(bound):
-            asyncio.run(_serve(options, bound))
+        with contextlib.closing(bound), contextlib.ExitStack() as stack:
+            actions = _bind_actions(options)
+            if actions is not None:
+                stack.enter_context(contextlib.closing(actions))
+            asyncio.run(_serve(options, bound, actions))
         return 0
     finally:
         undo()
+
+
+def _bind_actions(options: Options) -> Bound | None:
+    """Bind the actions socket; without it the helper socket is still worth serving."""
+    path = actions_socket(options.environ, os.getuid(), os.path.isdir)
+    try:
+        return bind(path, backlog=BACKLOG)
+    except AlreadyRunning:
+        reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
+    except Failed as error:
+        reason, hint = error.failure.message, error.failure.hint.replace("CREDPROXY_SOCKET", "CREDPROXY_ACTIONS_SOCKET")
+    except OSError as error:
+        reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
+    log.warning("no actions socket", socket=path, reason=reason, hint=hint)
+    return None
 
 
 def _complain(error: Failed | OSError) -> None:
@@ -84,7 +106,7 @@ def _complain(error: Failed | OSError) -> None:
         log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
 
 
-async def _serve(options: Options, bound: Bound) -> None:
+async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_loop_error)
     clock = SystemClock()
@@ -97,24 +119,40 @@ async def _serve(options: Options, bound: Bound) -> None:
         await service.load()
         api = HelperApi(broker=service.broker, clock=clock, reload=service.reload, metrics_page=metrics.render)
         gate = Gate(os.getuid(), allow_root=service.settings.allow_root)
-        server = GatedServer(api.handle, gate=gate, limit=max(16, descriptors - _RESERVED))
-        _watch(metrics, server, service)
+        for_actions = min(_ACTIONS_CONNECTIONS, descriptors // 4)
+        server = GatedServer(api.handle, gate=gate, limit=max(16, descriptors - _RESERVED - for_actions))
+        actions_api = ActionsApi(broker=service.broker, clock=clock, grants=service.grants)
+        actions_server = GatedServer(actions_api.handle, gate=gate, limit=for_actions)
+        _watch(metrics, server, actions_server, service)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
         listening = await loop.create_unix_server(server, sock=bound.sock, backlog=BACKLOG)
-        log.info("ready", socket=str(bound.path), pid=os.getpid(), connections=server.limit)
+        doors = [listening]
+        if actions is not None:
+            doors.append(await loop.create_unix_server(actions_server, sock=actions.sock, backlog=BACKLOG))
+        log.info(
+            "ready",
+            socket=str(bound.path),
+            actions=None if actions is None else str(actions.path),
+            pid=os.getpid(),
+            connections=server.limit,
+        )
         await stop.wait()
         log.info("stopping")
-        listening.close()
+        for door in doors:
+            door.close()
         server.pre_shutdown()
+        actions_server.pre_shutdown()
         await service.broker.drain(_GRACE)
-        await server.shutdown(_GRACE)
+        await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE))
 
 
-def _watch(metrics: PrometheusMetrics, server: GatedServer, service: Service) -> None:
+def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer, service: Service) -> None:
     metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
     metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
+    metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
+    metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
     metrics.gauge("cache_entries", "Answers in memory", lambda: service.broker.status().cached)
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.status().bytes)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))

@@ -21,9 +21,10 @@ from credproxy.core.config_checks import size_in_bytes
 from credproxy.core.credential import Stored
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.paths import config_files
+from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
-from credproxy.core.target import Question, Target
+from credproxy.core.target import Granted, Question, Target
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Clock, FileVersion, Metrics, Plan, Sample
 from credproxy.server.helper_api import Reloaded
@@ -48,6 +49,10 @@ class _Unconfigured:
         raise Failed(self._failure)
 
     async def stored(self, target: Target) -> Stored | None:
+        del target
+        raise Failed(self._failure)
+
+    def grants(self, target: Target) -> tuple[Granted, ...]:
         del target
         raise Failed(self._failure)
 
@@ -87,6 +92,7 @@ class Service:
         self._group = asyncio.TaskGroup()
         self._stack = AsyncExitStack()
         self.settings = Settings()
+        self._policy: Policy | _Unconfigured = Policy((), Router(()))
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
 
@@ -110,7 +116,8 @@ class Service:
         except Failed as error:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
-            self.broker.swap(Table(Router(()), {}, (_Unconfigured(failure),)), Options())
+            self._policy = _Unconfigured(failure)
+            self.broker.swap(Table(Router(()), {}, (self._policy,)), Options())
             self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
@@ -127,6 +134,10 @@ class Service:
         generation = self._put_in_force(settings)
         log.info("reloaded", generation=generation, rules=len(settings.host))
         return Reloaded(generation, len(settings.host))
+
+    def grants(self, target: Target) -> tuple[Granted, ...]:
+        """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
+        return self._policy.grants(target)
 
     def reload_soon(self) -> None:
         """Reload because of a signal; the outcome is in the log."""
@@ -160,6 +171,8 @@ class Service:
         self._processes.search(settings.helper_path)
         generation = self.broker.swap(build_table(settings, self._world), options)
         self.settings = settings
+        # Together with the table, without an await between: a question meets one configuration (SEC-16).
+        self._policy = Policy(settings.actions.rule, Router(settings.host))
         return generation
 
     async def _read(self) -> Settings:

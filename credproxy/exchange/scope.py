@@ -25,7 +25,7 @@ def canonical(scopes: Iterable[str]) -> tuple[str, ...]:
     """
     merged: dict[tuple[str, str], set[str]] = {}
     for scope in " ".join(scopes).split():
-        kind, name, actions = _split(scope)
+        kind, name, actions = split(scope)
         if name is None:
             merged.setdefault((scope, ""), set())
         elif wanted := {action for action in actions.split(",") if action}:
@@ -50,13 +50,14 @@ def without_unknown(scopes: Iterable[str]) -> tuple[str, ...]:
 
 
 def _with_actions(scope: str, change: Callable[[set[str]], set[str]]) -> str:
-    kind, name, actions = _split(scope)
+    kind, name, actions = split(scope)
     if name is None or not kind.startswith("repository"):
         return scope
     return _write(kind, name, change(set(actions.split(","))))
 
 
-def _split(scope: str) -> tuple[str, str | None, str]:
+def split(scope: str) -> tuple[str, str | None, str]:
+    """Type, name and actions; no name in what is no ``type:name:actions``."""
     if scope.count(":") < _COLONS:
         return scope, None, ""
     kind, _, rest = scope.partition(":")

@@ -25,14 +25,15 @@ from credproxy.core.credential import (
     UserPassword,
 )
 from credproxy.core.endpoint import Endpoint, Kind, classify
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.globs import most_specific
 from credproxy.core.http import Dial
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
-from credproxy.core.target import Form, Question, Target
+from credproxy.core.target import Form, Granted, Question, Target
 from credproxy.core.uri import canonical_authority
 from credproxy.exchange.discovery import Asks, Found, Registry, discover
+from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.registry_token import Method, Order, obtain
 from credproxy.exchange.scope import canonical, repository_scope
 from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
@@ -121,6 +122,8 @@ class OciProvider:
             Failed(credential_unreadable): the source that would have the login is broken.
         """
         target = question.target
+        if question.grants is not None:
+            return await self._plan_granted(target, question.grants)
         if target.form is Form.LITERAL:
             return None
         if target.form is Form.HOST:
@@ -164,8 +167,24 @@ class OciProvider:
 
         return self._plan(_Wanted(target, None, identity, (), "bare host, a login for the client's own exchange"), run)
 
+    async def _plan_granted(self, target: Target, grants: tuple[Granted, ...]) -> Plan | None:
+        """For a build action: what policy granted and nothing else, whatever the rule's ``actions`` would add."""
+        scopes = canonical(repository_scope(name, actions) for name, actions in grants)
+        if target.form is Form.HOST:
+            plain = _plain(target) if self._settings.insecure else target
+            lifetime = BareHost(scopes).min_lifetime
+            return await self._plan_scopes(plain, None, scopes, "bare host, build action", lifetime, narrow=True)
+        return await self._plan_scopes(target, grants[0][0], scopes, "build action", narrow=True)
+
     async def _plan_scopes(
-        self, target: Target, repository: str | None, scopes: tuple[str, ...], kind: str, min_lifetime: float = 0.0
+        self,
+        target: Target,
+        repository: str | None,
+        scopes: tuple[str, ...],
+        kind: str,
+        min_lifetime: float = 0.0,
+        *,
+        narrow: bool = False,
     ) -> Plan | None:
         identity = await self._source.locate(target, repository)
         if identity is None:
@@ -178,6 +197,9 @@ class OciProvider:
         async def run(terms: Terms) -> Grant:
             stored = None if identity is _ANONYMOUS else await self._source.read(identity, target)
             grant = await self._exchange(wanted, stored, terms)
+            reason = refusal(grant, stored, wanted.scopes) if narrow else None
+            if reason is not None:
+                raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", GATEWAY)
             if grant.lifetime.until is not None and grant.lifetime.until - self._clock.boot() < min_lifetime:
                 note = f"the token lives shorter than min_lifetime = {min_lifetime:g}"
                 log.warning("no credential for a bare host", registry=target.authority, reason=note)
@@ -185,15 +207,16 @@ class OciProvider:
                 return self._empty(note, min_lifetime + _EMPTY_KEEP)
             return grant
 
-        return self._plan(wanted, run)
+        return self._plan(wanted, run, narrow=narrow)
 
-    def _plan(self, wanted: _Wanted, run: Callable[[Terms], Awaitable[Grant]]) -> Plan:
+    def _plan(self, wanted: _Wanted, run: Callable[[Terms], Awaitable[Grant]], *, narrow: bool = False) -> Plan:
         authority = wanted.target.authority
         return Plan(
             key=("oci", wanted.target.origin, wanted.identity, wanted.scopes, wanted.min_lifetime),
             subject=f"registry {authority!r}",
             upstream=wanted.target.origin,
             run=run,
+            narrow=narrow,
             min_lifetime=wanted.min_lifetime,
             detail={
                 "provider": "oci",

@@ -6,40 +6,28 @@ broker says that its answer is unchanged.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 from typing import Final
 
 import msgspec
 import structlog
 from aiohttp import web
-from cachetools import LRUCache
 
 from credproxy.broker.broker import Broker
-from credproxy.core.credential import Handout, Origin
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Code, failed
 from credproxy.core.message import decode_request, encode_answer, encode_docker
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_server_url, parse_uri
 from credproxy.ports import Clock
-from credproxy.server.answers import failure_response, json_response, text_response
+from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
-from credproxy.server.protocol import Connection
+from credproxy.server.routes import Memo, Routes, connection, healthz, patience
 
-
-PATIENCE = 8.5
-"""Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (1.4)."""
-
-_DEADLINE_MARGIN = 0.5
-_MEMO_ENTRIES = 4096
-_MEMO_BYTES = 2048
-"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
 
 NOT_FOUND = "credentials not found in native keychain"
 """The docker helper protocol's own words: clients compare them literally (DC-14)."""
 
 log = structlog.get_logger("credproxy.server")
-
-Route = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 
 class Reloaded(msgspec.Struct, frozen=True):
@@ -55,12 +43,6 @@ class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 class _Flushed(msgspec.Struct, frozen=True):
     flushed: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    handout: Handout
-    body: bytes
 
 
 class HelperApi:
@@ -97,7 +79,7 @@ class HelperApi:
         self._clock = clock
         self._reload = reload
         self._metrics_page = metrics_page
-        self._memo: LRUCache[tuple[int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
+        self._memo = Memo(broker)
         self._changed_at: dict[str, float] = {}
         routes = (
             self._get,
@@ -107,47 +89,23 @@ class HelperApi:
             self._flush,
             self._do_reload,
             self._metrics,
-            self._healthz,
+            healthz,
         )
-        self._routes: dict[str, tuple[str, Route]] = {
-            path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)
-        }
-
-    async def handle(self, request: web.BaseRequest) -> web.Response:
-        """Answer one request; a failure becomes the status of its code."""
-        try:
-            return await self._route(request)(request)
-        except Failed as error:
-            log.info("question failed", path=request.path, code=error.failure.code.value, reason=error.failure.message)
-            response = failure_response(error.failure, plain=request.headers.get("Accept") == "text/plain")
-            if error.failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
-                response.force_close()
-            return response
-
-    def _route(self, request: web.BaseRequest) -> Route:
-        refusal = _connection(request).refusal
-        if refusal is not None:
-            raise Failed(refusal)
-        found = self._routes.get(request.path)
-        if found is None:
-            raise failed(Code.NOT_FOUND, "there is nothing at this path", "the paths are in docs/reference/api.md")
-        method, route = found
-        if request.method != method:
-            raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {method}, not {request.method!r}")
-        return route
+        self._routes = Routes(
+            "helper", {path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)}
+        )
+        self.handle = self._routes.handle
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        uid = _connection(request).peer.uid
-        key = (uid, body)
-        known = self._memo.get(key)
-        if known is not None and self._broker.fresh(known.handout):
-            return json_response(known.body)
+        uid = connection(request).peer.uid
+        known = self._memo.get(uid, body)
+        if known is not None:
+            return json_response(known)
         question = Question(parse_uri(decode_request(body)), Origin("helper", uid))
-        handout = await self._broker.ask(question, self._patience(request))
+        handout = await self._broker.ask(question, patience(request))
         answer = encode_answer(handout)
-        if len(body) <= _MEMO_BYTES:
-            self._memo[key] = _Remembered(handout, answer)
+        self._memo.put(uid, body, handout, answer)
         return json_response(answer)
 
     async def _docker_get(self, request: web.BaseRequest) -> web.Response:
@@ -164,7 +122,7 @@ class HelperApi:
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         target = parse_uri(decode_request(await read_body(request, self._clock)))
-        question = Question(target, Origin("helper", _connection(request).peer.uid))
+        question = Question(target, Origin("helper", connection(request).peer.uid))
         return json_response(msgspec.json.encode(await self._broker.explain(question)))
 
     async def _flush(self, request: web.BaseRequest) -> web.Response:
@@ -193,25 +151,9 @@ class HelperApi:
         page, content_type = self._metrics_page()
         return text_response(page, content_type=content_type)
 
-    async def _healthz(self, request: web.BaseRequest) -> web.Response:
-        del request
-        return text_response("ok\n")
-
-    def _patience(self, request: web.BaseRequest) -> float:
-        left = request.headers.get("X-Credproxy-Deadline-Ms", "")
-        if not (left.isascii() and left.isdigit() and len(left) <= 6):  # noqa: PLR2004  6 digits: 16 minutes
-            return PATIENCE
-        return max(0.0, min(PATIENCE, int(left) / 1000 - _DEADLINE_MARGIN))
-
     def _not_too_often(self, verb: str) -> None:
         # A loop of flushes would turn every question into an exchange (T3).
         now = self._clock.boot()
         if now - self._changed_at.get(verb, float("-inf")) < 1.0:
             raise failed(Code.OVERLOADED, f"{verb} is answered once a second", "wait a second", 1.0)
         self._changed_at[verb] = now
-
-
-def _connection(request: web.BaseRequest) -> Connection:
-    connection = request.protocol
-    assert isinstance(connection, Connection)
-    return connection

@@ -7,6 +7,7 @@ import pytest
 
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Code, Failure
+from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi
 
 
@@ -29,8 +30,9 @@ def test_the_reference_names_no_code_that_is_none() -> None:
 
 def test_every_path_is_in_the_reference() -> None:
     """And no other."""
-    paths = HelperApi.PATHS
-    assert set(re.findall(r"`(?:GET|POST) (/\S+?)`", API)) == set(paths)
+    helper, _, actions = API.partition("## The actions socket")
+    for text, paths in ((helper, HelperApi.PATHS), (actions, ActionsApi.PATHS)):
+        assert set(re.findall(r"`(?:GET|POST) (/\S+?)`", text)) == set(paths)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])
@@ -61,7 +63,15 @@ def test_the_source_still_logs() -> None:
 def test_every_metric_is_in_the_reference() -> None:
     """By the names that a scrape shows."""
     metrics = PrometheusMetrics()
-    for name in ("connections", "connections_dropped", "cache_entries", "cache_bytes", "tasks"):
+    for name in (
+        "connections",
+        "connections_dropped",
+        "actions_connections",
+        "actions_connections_dropped",
+        "cache_entries",
+        "cache_bytes",
+        "tasks",
+    ):
         metrics.gauge(name, "about", lambda: 0.0)
     page = metrics.render()[0].decode()
     for name in re.findall(r"^# TYPE (credproxy_\w+)", page, re.MULTILINE):

@@ -1,0 +1,114 @@
+"""``credproxy actions``: what build actions may have. Works on files; no daemon is needed."""
+
+import os
+import tempfile
+from pathlib import Path
+
+import click
+
+from credproxy.cli.configuring import in_force
+from credproxy.cli.errors import CommandError
+from credproxy.core.config import ConfigError, load
+from credproxy.core.errors import Failed
+from credproxy.core.paths import config_files
+from credproxy.core.policy import Policy
+from credproxy.core.routing import Router
+from credproxy.core.uri import check_canonical, parse_uri
+
+
+_READ = ["blob:read", "manifest:read"]
+_WRITE = [*_READ, "blob:write", "manifest:write"]
+
+
+@click.group()
+def actions() -> None:
+    """Say what build actions may have, on the actions socket."""
+
+
+@actions.command()
+@click.argument("uri")
+def test(uri: str) -> None:
+    """Say what the rules let a build action have for URI, and which rule decides; asks nobody."""
+    settings = in_force()
+    policy = Policy(settings.actions.rule, Router(settings.host))
+    try:
+        target = parse_uri(uri)
+        check_canonical(uri, target)
+        granted = policy.grants(target)
+    except Failed as error:
+        raise CommandError(error.failure.message, error.failure.hint) from None
+    if not granted:
+        click.echo("nothing: this kind of URI gets no credential on the actions socket")
+    for name, allowed in granted:
+        index = policy.decide(target.authority, name, "blob:write" if "push" in allowed else "blob:read").rule
+        if index is None or target.path.rpartition("/")[0].endswith("/manifests"):
+            index = policy.decide(target.authority, name, "manifest:read").rule
+        click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}: actions.rule[{index}] allows it")
+
+
+@actions.command()
+@click.argument("pattern")
+@click.option("--write", is_flag=True, help="Allow writing, too.")
+def allow(pattern: str, *, write: bool) -> None:
+    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/my-org/**', to the user's configuration.
+
+    The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
+    """
+    registry, slash, repository = pattern.partition("/")
+    if not slash or not repository:
+        raise CommandError(f"{pattern!r} names no repository", "credproxy actions allow 'ghcr.io/my-org/**'")
+    place = Path(config_files(os.environ)[0])
+    text = place.read_text(encoding="utf-8") if place.exists() else ""
+    changed = _with_rule(_checked(text, place), registry, repository, _WRITE if write else _READ)
+    _checked(changed, place)
+    _replace(place, changed)
+    click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
+    click.echo("put it in force: credproxy reload")
+
+
+def _checked(text: str, place: Path) -> str:
+    try:
+        load(text, str(place))
+    except ConfigError as error:
+        raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
+    return text
+
+
+def _with_rule(text: str, registry: str, repository: str, operations: list[str]) -> str:
+    import tomlkit  # noqa: PLC0415  only this command needs it
+    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
+    from tomlkit.items import AoT  # noqa: PLC0415
+
+    rule = tomlkit.table()
+    rule.update({"action": "allow", "registry": registry, "repository": repository, "operations": operations})
+    try:
+        document = tomlkit.parse(text)
+        table = document.setdefault("actions", tomlkit.table(is_super_table=True))
+        rules = table.setdefault("rule", tomlkit.aot())
+        if not isinstance(rules, AoT):
+            raise CommandError(
+                "nothing was changed: the rules are written as an inline array",
+                "write them as [[actions.rule]] tables, or add the rule by hand",
+            )
+        rules.append(rule)
+        return tomlkit.dumps(document)
+    except TOMLKitError as error:
+        raise CommandError(f"nothing was changed: {error}", "add the rule by hand: [[actions.rule]]") from None
+
+
+def _replace(place: Path, text: str) -> None:
+    """Write beside it and rename, so that a daemon that reloads meanwhile reads one of the two, whole."""
+    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).rename(target)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise

@@ -1,0 +1,59 @@
+"""The JSON API of the actions socket: what build actions, third-party code, may ask. Source: design.md section 4.
+
+Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
+"""
+
+from collections.abc import Callable
+from typing import Final
+
+from aiohttp import web
+
+from credproxy.broker.broker import Broker
+from credproxy.core.credential import Origin
+from credproxy.core.message import decode_request, encode_answer
+from credproxy.core.target import Granted, Question, Target
+from credproxy.core.uri import check_canonical, parse_uri
+from credproxy.ports import Clock
+from credproxy.server.answers import json_response
+from credproxy.server.body import read_body
+from credproxy.server.routes import Memo, Routes, connection, healthz, patience
+
+
+class ActionsApi:
+    """Answers the actions socket's requests.
+
+    Args:
+        broker: the use case.
+        clock: for limits.
+        grants: the policy in force; raises Failed(policy_denied).
+    """
+
+    PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
+    """Every path that is served, and its method; all else is 404 (T2)."""
+
+    def __init__(self, *, broker: Broker, clock: Clock, grants: Callable[[Target], tuple[Granted, ...]]) -> None:
+        self._broker = broker
+        self._clock = clock
+        self._grants = grants
+        self._memo = Memo(broker)
+        handlers = (self._get, healthz)
+        self._routes = Routes(
+            "actions",
+            {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
+        )
+        self.handle = self._routes.handle
+
+    async def _get(self, request: web.BaseRequest) -> web.Response:
+        body = await read_body(request, self._clock)
+        uid = connection(request).peer.uid
+        known = self._memo.get(uid, body)
+        if known is not None:
+            return json_response(known)
+        raw = decode_request(body)
+        target = parse_uri(raw)
+        check_canonical(raw, target)
+        question = Question(target, Origin("actions", uid), self._grants(target))
+        handout = await self._broker.ask(question, patience(request))
+        answer = encode_answer(handout)
+        self._memo.put(uid, body, handout, answer)
+        return json_response(answer)

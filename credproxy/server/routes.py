@@ -1,0 +1,122 @@
+"""What both sockets' APIs share: the way from a path to its handler, a failure's answer, and a memo of answers."""
+
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+
+import structlog
+from aiohttp import web
+from cachetools import LRUCache
+
+from credproxy.broker.broker import Broker
+from credproxy.core.credential import Handout
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.server.answers import failure_response, text_response
+from credproxy.server.protocol import Connection
+
+
+PATIENCE = 8.5
+"""Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (1.4)."""
+
+_DEADLINE_MARGIN = 0.5
+_MEMO_ENTRIES = 4096
+_MEMO_BYTES = 2048
+"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
+
+log = structlog.get_logger("credproxy.server")
+
+Route = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+
+class Routes:
+    """Every path of one socket.
+
+    Args:
+        socket: its name, for the log.
+        routes: method and handler by path; all else is 404 (T2).
+    """
+
+    def __init__(self, socket: str, routes: Mapping[str, tuple[str, Route]]) -> None:
+        self._socket = socket
+        self._routes = dict(routes)
+
+    async def handle(self, request: web.BaseRequest) -> web.Response:
+        """Answer one request; a failure becomes the status of its code."""
+        try:
+            return await self._route(request)(request)
+        except Failed as error:
+            failure = error.failure
+            log.info(
+                "question failed",
+                socket=self._socket,
+                path=request.path,
+                code=failure.code.value,
+                reason=failure.message,
+            )
+            response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
+            if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
+                response.force_close()
+            return response
+
+    def _route(self, request: web.BaseRequest) -> Route:
+        refusal = connection(request).refusal
+        if refusal is not None:
+            raise Failed(refusal)
+        found = self._routes.get(request.path)
+        if found is None:
+            raise failed(Code.NOT_FOUND, "there is nothing at this path", "the paths are in docs/reference/api.md")
+        method, route = found
+        if request.method != method:
+            raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {method}, not {request.method!r}")
+        return route
+
+
+@dataclass(frozen=True, slots=True)
+class _Remembered:
+    handout: Handout
+    body: bytes
+
+
+class Memo:
+    """The very bytes that were asked and answered: the next question is mostly the last one again.
+
+    An answer is given again only while the broker says that it is unchanged; a reload ends them all.
+    """
+
+    def __init__(self, broker: Broker) -> None:
+        self._broker = broker
+        self._found: LRUCache[tuple[int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
+
+    def get(self, uid: int, question: bytes) -> bytes | None:
+        """Give the answer's bytes, if they still hold."""
+        known = self._found.get((uid, question))
+        return known.body if known is not None and self._broker.fresh(known.handout) else None
+
+    def put(self, uid: int, question: bytes, handout: Handout, body: bytes) -> None:
+        """Remember an answer."""
+        if len(question) <= _MEMO_BYTES:
+            self._found[uid, question] = _Remembered(handout, body)
+
+    def clear(self) -> None:
+        """Forget them: what was flushed should not outlive it in here."""
+        self._found.clear()
+
+
+def connection(request: web.BaseRequest) -> Connection:
+    """The connection that a request came on."""
+    found = request.protocol
+    assert isinstance(found, Connection)
+    return found
+
+
+def patience(request: web.BaseRequest) -> float:
+    """Seconds that the caller still waits, by its own word and at most ours."""
+    left = request.headers.get("X-Credproxy-Deadline-Ms", "")
+    if not (left.isascii() and left.isdigit() and len(left) <= 6):  # noqa: PLR2004  6 digits: 16 minutes
+        return PATIENCE
+    return max(0.0, min(PATIENCE, int(left) / 1000 - _DEADLINE_MARGIN))
+
+
+async def healthz(request: web.BaseRequest) -> web.Response:
+    """``ok``."""
+    del request
+    return text_response("ok\n")

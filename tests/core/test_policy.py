@@ -1,0 +1,191 @@
+"""What build actions may have: ordered rules, default deny, decided on the canonical registry and repository."""
+
+import pytest
+
+from credproxy.core.config import ConfigError, load
+from credproxy.core.errors import Code, Failed
+from credproxy.core.policy import Decision, Policy
+from credproxy.core.routing import Router
+from credproxy.core.target import Granted
+from credproxy.core.uri import check_canonical, parse_uri
+
+
+DIGEST = "sha256:" + "a" * 64
+EVERYTHING = '["*"]'
+READ = '["blob:read", "manifest:read"]'
+
+
+def rule(
+    repository: str, operations: str = READ, action: str = "allow", registry: str = "ghcr.io", more: str = ""
+) -> str:
+    """One rule of the configuration."""
+    return (
+        f'[[actions.rule]]\naction = "{action}"\nregistry = "{registry}"\n'
+        f'repository = "{repository}"\noperations = {operations}\n{more}\n'
+    )
+
+
+def policy(*rules: str) -> Policy:
+    """The policy of a file."""
+    settings = load("\n".join(rules), "t.toml")
+    return Policy(settings.actions.rule, Router(settings.host))
+
+
+def granted(made: Policy, uri: str) -> tuple[Granted, ...] | Code:
+    """What a URI gets, or the code of its refusal."""
+    try:
+        target = parse_uri(uri)
+        check_canonical(uri, target)
+        return made.grants(target)
+    except Failed as error:
+        return error.failure.code
+
+
+def test_without_a_rule_nothing_is_allowed_and_the_refusal_is_the_remedy() -> None:
+    """Deny by default, and say what to type."""
+    with pytest.raises(Failed) as caught:
+        policy().grants(parse_uri(f"https://ghcr.io/v2/org/app/blobs/{DIGEST}"))
+    assert caught.value.failure.code is Code.POLICY_DENIED
+    assert caught.value.failure.hint == "credproxy actions allow 'ghcr.io/org/app'"
+
+
+def test_the_first_rule_that_matches_decides() -> None:
+    """A deny in front of an allow wins, behind it loses; a refusal names the rule."""
+    made = policy(rule("org/secret", EVERYTHING, "deny"), rule("org/*"), rule("org/app", EVERYTHING, "deny"))
+    assert made.decide("ghcr.io", "org/secret", "blob:read") == Decision(False, 0)
+    assert made.decide("ghcr.io", "org/app", "blob:read") == Decision(True, 1)
+    assert made.decide("ghcr.io", "org/app", "blob:write") == Decision(False, 2)
+    assert made.decide("ghcr.io", "org/sub/app", "blob:read") == Decision(False, None)
+    with pytest.raises(Failed, match=r"actions\.rule\[0\] denies"):
+        made.grants(parse_uri(f"https://ghcr.io/v2/org/secret/blobs/{DIGEST}"))
+
+
+@pytest.mark.parametrize(
+    ("registry", "uri", "allowed"),
+    [
+        ("ghcr.io", "https://ghcr.io", True),
+        ("ghcr.io", "https://ghcr.io:8443", False),
+        ("ghcr.io", "https://ghcr.io.evil.test", False),
+        ("ghcr.io", "https://xghcr.io", False),
+        ("GHCR.io:443", "https://ghcr.io", True),
+        ("*.corp.example", "https://a.b.corp.example", True),
+        ("*.corp.example", "https://corp.example", False),
+        ("*.corp.example", "https://evilcorp.example", False),
+        ("docker.io", "https://registry-1.docker.io", True),
+        ("index.docker.io", "https://docker.io", True),
+        ("docker.io", "https://hub.docker.io.evil.test", False),
+    ],
+)
+def test_registries(registry: str, uri: str, *, allowed: bool) -> None:
+    """Exactly, by suffix, or as another name of Docker Hub."""
+    found = granted(policy(rule("**", registry=registry)), f"{uri}/v2/org/app/blobs/{DIGEST}")
+    assert found == ((("org/app", ("pull",)),) if allowed else Code.POLICY_DENIED)
+
+
+@pytest.mark.parametrize(
+    ("operations", "path", "wanted"),
+    [
+        ('["blob:read"]', f"blobs/{DIGEST}", ("pull",)),
+        ('["blob:read"]', "manifests/latest", Code.POLICY_DENIED),
+        ('["blob:read"]', "tags/list", Code.POLICY_DENIED),
+        ('["manifest:read"]', "manifests/latest", ("pull",)),
+        ('["manifest:read"]', f"referrers/{DIGEST}", ("pull",)),
+        ('["manifest:read"]', f"blobs/{DIGEST}", Code.POLICY_DENIED),
+        (READ, "blobs/uploads/", Code.POLICY_DENIED),
+        ('["blob:read", "blob:write"]', "blobs/uploads/", Code.USE_GATEWAY),
+        (EVERYTHING, "blobs/uploads/", ("pull", "push")),
+        (EVERYTHING, "manifests/latest", ("pull", "push")),
+        (EVERYTHING, f"blobs/{DIGEST}", ("pull",)),
+    ],
+)
+def test_operations(operations: str, path: str, wanted: object) -> None:
+    """A token is as narrow as registries can make it; where that is wider than the rules, nothing is given."""
+    found = granted(policy(rule("org/**", operations)), f"https://ghcr.io/v2/org/app/{path}")
+    assert found == ((("org/app", wanted),) if isinstance(wanted, tuple) else wanted)
+
+
+def test_a_mount_needs_its_source_to_be_readable() -> None:
+    """Otherwise an action could read by mounting (TX-22)."""
+    uri = f"https://ghcr.io/v2/org/app/blobs/uploads/?mount={DIGEST}&from="
+    made = policy(rule("org/app", EVERYTHING), rule("org/base"))
+    assert granted(made, uri + "org/base") == (("org/app", ("pull", "push")), ("org/base", ("pull",)))
+    assert granted(made, uri + "org/other") is Code.POLICY_DENIED
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        f"org/../secret/blobs/{DIGEST}", f"org/%2e%2e/secret/blobs/{DIGEST}", f"org/%252e%252e/secret/blobs/{DIGEST}",
+        f"org//app/blobs/{DIGEST}", f"org%2Fapp/blobs/{DIGEST}", f"Org/app/blobs/{DIGEST}", f"org/app;x/blobs/{DIGEST}",
+        "org/app/blobs/uploads/blobs/sha256:aa", "_catalog", "",
+    ],
+)  # fmt: skip
+def test_a_path_that_is_no_single_repository_gets_nothing(path: str) -> None:
+    """Whatever a registry would make of it: no rule is asked, no token is given."""
+    found = granted(policy(rule("**", EVERYTHING, registry="ghcr.io")), f"https://ghcr.io/v2/{path}")
+    assert found == () or isinstance(found, Code)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        f"https://GHCR.io/v2/org/app/blobs/{DIGEST}", f"https://ghcr.io:443/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io./v2/org/app/blobs/{DIGEST}", f"HTTPS://ghcr.io/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io/v2/org/app/blobs/{DIGEST}#x", f"https://u:p@ghcr.io/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io\\@evil/v2/org/app/blobs/{DIGEST}", f"https://ghcr.io/v2/org/app/blobs/{DIGEST}\x00",
+    ],
+)  # fmt: skip
+def test_what_is_not_canonical_is_refused(uri: str) -> None:
+    """Design section 11: the helper socket canonicalises, the actions socket refuses."""
+    assert granted(policy(rule("**")), uri) is Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize("uri", ["ghcr.io", "https://ghcr.io", "https://ghcr.io/"])
+def test_sc18_2_a_bare_host_gets_the_scopes_that_a_rule_lists(uri: str) -> None:
+    """And nothing where none does."""
+    scopes = 'bare_host_scopes = ["repository:org/app:pull", "repository:org/base:pull"]'
+    assert granted(policy(rule("org/*", more=scopes)), uri) == (("org/app", ("pull",)), ("org/base", ("pull",)))
+    assert granted(policy(rule("org/*")), uri) == ()
+    assert granted(policy(), uri) == ()
+
+
+def test_bare_host_scopes_stay_within_the_rules() -> None:
+    """A scope is no way around a rule."""
+    wide = 'bare_host_scopes = ["repository:other/app:pull"]'
+    push = 'bare_host_scopes = ["repository:org/app:pull,push"]'
+    assert granted(policy(rule("org/*", more=wide)), "ghcr.io") is Code.POLICY_DENIED
+    assert granted(policy(rule("org/*", more=push)), "ghcr.io") is Code.POLICY_DENIED
+    denied_first = (rule("org/app", EVERYTHING, "deny"), rule("org/*", EVERYTHING, more=push))
+    assert granted(policy(*denied_first), "ghcr.io") is Code.POLICY_DENIED
+
+
+def test_path_prefix_is_taken_off() -> None:
+    """The repository that is decided about is the registry's, not a part of the prefix."""
+    host = '[[host]]\nmatch = "ghcr.io"\nprovider = "oci"\npath_prefix = "/art/api/docker/x"\n'
+    made = policy(rule("org/*"), host)
+    assert granted(made, f"https://ghcr.io/art/api/docker/x/v2/org/app/blobs/{DIGEST}") == (("org/app", ("pull",)),)
+    assert granted(made, f"https://ghcr.io/v2/org/app/blobs/{DIGEST}") == ()
+
+
+@pytest.mark.parametrize(
+    ("text", "problem"),
+    [
+        (rule("org/*", "[]"), "actions.rule[0].operations: wanted at least one"),
+        (rule("org/*", '["read"]'), "invalid enum value 'read'"),
+        (rule("org/*", action="maybe"), "invalid enum value 'maybe'"),
+        (rule("", READ), "actions.rule[0].repository: '' matches no repository"),
+        (rule("Org/*", READ), "actions.rule[0].repository: 'Org/*' matches no repository"),
+        (rule("org/*", registry="https://ghcr.io"), "actions.rule[0].registry: 'https://ghcr.io' is no registry"),
+        (rule("org/*", registry="*"), "actions.rule[0].registry: '*' is no registry"),
+        (rule("org/*", more='bare_host_scopes = ["aws"]'), "actions.rule[0].bare_host_scopes: 'aws' is no scope"),
+        (rule("org/*", more='bare_host_scopes = ["repository:a:pull,delete"]'), "is no scope"),
+        (rule("org/*", more='operation = ["blob:read"]'), "did you mean 'operations'?"),
+        ("[actions]\npolicy = 1", "actions.policy: there is no such key"),
+    ],
+)  # fmt: skip
+def test_mistakes_have_their_line_and_what_was_wanted(text: str, problem: str) -> None:
+    """An empty list, an unknown word, a pattern that can match nothing."""
+    with pytest.raises(ConfigError) as caught:
+        load(text, "t.toml")
+    assert problem in str(caught.value.mistakes[0])
+    assert caught.value.mistakes[0].line > 0

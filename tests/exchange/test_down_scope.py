@@ -1,0 +1,72 @@
+"""What may be handed to a build action, and what must stay in the daemon (SC-20)."""
+
+import base64
+import json
+
+import pytest
+
+from credproxy.core.credential import Grant, IdentityToken, Lifetime, RegistryToken, Secret, Stored, UserPassword
+from credproxy.exchange.down_scope import refusal
+
+
+LOGIN = UserPassword("u", Secret("canary-password"))
+SCOPES = ("repository:org/app:pull",)
+
+
+def grant(value: str, name: str = "Authorization") -> Grant:
+    """A grant of one header."""
+    return Grant(((name, (Secret(value),)),), Lifetime(since=0.0))
+
+
+def jwt(**claims: object) -> str:
+    """A token with these claims; nobody here checks its signature."""
+    parts = [
+        base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "x"}, claims)
+    ]
+    return ".".join([*parts, "c2ln"])
+
+
+def access(name: str = "org/app", *actions: str, kind: str = "repository") -> list[object]:
+    """The ``access`` claim of distribution's tokens."""
+    return [{"type": kind, "name": name, "actions": list(actions)}]
+
+
+@pytest.mark.parametrize(
+    "token",
+    ["opaque", jwt(), jwt(access=access("org/app", "pull")), jwt(access=[]), jwt(access=access("org/app"))],
+)
+def test_a_token_for_what_was_asked_is_handed_out(token: str) -> None:
+    """Opaque ones too: nothing can be read in them."""
+    assert refusal(grant(f"Bearer {token}"), LOGIN, SCOPES) is None
+    assert refusal(grant(f"Bearer {token}"), None, SCOPES) is None
+
+
+def test_no_credential_is_no_secret() -> None:
+    """``{}``."""
+    assert refusal(Grant((), Lifetime(since=0.0)), LOGIN, SCOPES) is None
+
+
+@pytest.mark.parametrize(
+    ("made", "stored", "reason"),
+    [
+        (grant("Basic dTpw"), LOGIN, "the login itself"),
+        (grant("Bearer canary-password"), LOGIN, "holds the stored secret"),
+        (grant("Bearer x.canary-password.y"), LOGIN, "holds the stored secret"),
+        (grant("Bearer " + base64.b64encode(b"u:canary-password").decode()), LOGIN, "holds the stored secret"),
+        (grant("Bearer " + jwt(key="canary-password")), LOGIN, "holds the stored secret"),
+        (grant("Bearer ident"), IdentityToken(Secret("ident")), "holds the stored secret"),
+        (grant("Bearer canary-password"), IdentityToken(Secret("i"), "u", Secret("canary-password")), "holds"),
+        (grant("Bearer whatever"), RegistryToken(Secret("other")), "registry token"),
+        (grant("Bearer " + jwt(access=access("org/app", "pull", "push"))), LOGIN, "more than was asked"),
+        (grant("Bearer " + jwt(access=access("org/other", "pull"))), LOGIN, "more than was asked"),
+        (grant("Bearer " + jwt(access=access("catalog", "*", kind="registry"))), LOGIN, "more than was asked"),
+        (grant("Bearer " + jwt(access="all")), LOGIN, "more than was asked"),
+        (grant("Bearer " + jwt(access=[{"type": "repository"}])), LOGIN, "more than was asked"),
+    ],
+)
+def test_what_stays_inside(made: Grant, stored: Stored, reason: str) -> None:
+    """Each with its reason, and no reason with the secret."""
+    said = refusal(made, stored, SCOPES)
+    assert said is not None
+    assert reason in said
+    assert "canary" not in said

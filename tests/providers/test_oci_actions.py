@@ -1,0 +1,71 @@
+"""The same registry, asked on the actions socket: narrowed tokens or nothing (SC-20, SEC-16)."""
+
+import pytest
+
+from credproxy.core.credential import RegistryToken, Secret, UserPassword
+from credproxy.core.errors import Code
+from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.target import Granted
+from tests.registry_world import Answer, ok, world
+
+
+BLOB = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
+PULL: tuple[Granted, ...] = (("app", ("pull",)),)
+
+
+async def test_t103_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
+    """SEC-16: another key, another request, another token."""
+    async with world(OciHost(match="reg.test", actions={"app": ("pull", "push")})) as w:
+        w.script(token=[w.granted("push-token"), w.granted("pull-token")])
+        assert await w.ask(BLOB) == ok("push-token", 270)
+        assert await w.ask(BLOB, grants=PULL) == ok("pull-token", 270)
+        assert [line for line in w.requests if "/token" in line][1].endswith("scope=repository:app:pull")
+
+
+async def test_the_same_scope_is_another_key_on_the_other_socket() -> None:
+    """Design rule 5: the origin socket is part of every key."""
+    async with world() as w:
+        w.script(token=[w.granted("one"), w.granted("two")])
+        assert await w.ask(BLOB) == ok("one", 270)
+        assert await w.ask(BLOB, grants=PULL) == ok("two", 270)
+        assert await w.ask(BLOB) == ok("one", 270)
+
+
+async def test_t36_the_scopes_of_a_bare_host_come_from_policy() -> None:
+    """One token for two scopes, the first one first, whatever the host's own rule says."""
+    grants: tuple[Granted, ...] = (("app", ("pull", "push")), ("base", ("pull",)))
+    async with world(OciHost(match="reg.test", bare_host=BareHost(("repository:other:pull",)))) as w:
+        assert await w.ask("reg.test", grants=grants) == ok("tok1", 270)
+        assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
+
+
+async def test_t38_a_bare_host_gets_no_basic() -> None:
+    """Not even a request."""
+    async with world() as w:
+        assert await w.ask("reg.test", grants=()) == Answer(None, 60)
+        assert w.requests == []
+
+
+@pytest.mark.parametrize("stored", [None, UserPassword("u", Secret("p"))])
+async def test_t80_a_registry_of_basic_gives_actions_nothing(stored: UserPassword | None) -> None:
+    """Never the login; without one there is nothing to refuse."""
+    async with world(OciHost(match="reg.test", anonymous="pull"), stored=stored) as w:
+        w.script(ping=w.challenge('Basic realm="x"'))
+        if stored is None:
+            assert await w.ask(BLOB, grants=PULL) == Answer(None, 60)
+        else:
+            assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
+        assert not [line for line in w.requests if "/token" in line]
+
+
+async def test_a_stored_registry_token_is_not_handed_on() -> None:
+    """It is whatever somebody put there."""
+    async with world(stored=RegistryToken(Secret("canary"))) as w:
+        assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
+
+
+async def test_a_token_server_that_gives_the_password_back_is_not_believed() -> None:
+    """Gitea did, and ECR Public does."""
+    async with world(stored=UserPassword("u", Secret("canary-password"))) as w:
+        w.script(token=w.granted("canary-password"))
+        assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
