@@ -1,0 +1,171 @@
+"""The actions socket as a build action meets it: curl, also in namespaces of its own, and a real daemon."""
+
+import json
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.bazel_parser import parse
+from tests.e2e.stage import Stage, TokenRegistry
+
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+CANARIES = ("canary-pass", "canary-user", "Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3M")
+SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
+
+
+def rules(registry: TokenRegistry) -> str:
+    """A rule for ``org/*`` of that registry."""
+    return (
+        f'[[actions.rule]]\naction = "allow"\nregistry = "{registry.authority}"\n'
+        'repository = "org/*"\noperations = ["blob:read"]\n'
+    )
+
+
+def actions_socket(staged: Stage) -> Path:
+    """Where build actions ask."""
+    return staged.home / "run" / "credproxy-actions" / "actions.sock"
+
+
+def ask(staged: Stage, uri: str, *around: str, path: str = "/v1/get") -> tuple[int, str]:
+    """Ask with curl; give the status and the body."""
+    done = subprocess.run(
+        [*around, "curl", "-sS", "--unix-socket", str(actions_socket(staged)), f"http://localhost{path}",
+         "--data", json.dumps({"uri": uri}), "-w", "\n%{http_code}"],
+        capture_output=True, text=True, check=False, timeout=20, env={"PATH": staged.environ["PATH"]},
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    body, _, status = done.stdout.rpartition("\n")
+    assert not [canary for canary in CANARIES if canary in body]
+    return int(status), body
+
+
+@pytest.fixture
+def served(staged: Stage, registry: TokenRegistry) -> Iterator[Stage]:
+    """A daemon with a rule; what it wrote in the end holds no secret."""
+    staged.configure(registry.rule() + rules(registry))
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    yield staged
+    assert staged.stop() == 0
+    assert not [canary for canary in (*CANARIES, "canary-token") if canary in staged.log()]
+
+
+def blob(registry: TokenRegistry, repository: str = "org/app") -> str:
+    """A blob's URI."""
+    return registry.uri(f"{repository}/blobs/sha256:{'a' * 64}")
+
+
+def test_an_action_gets_a_token_for_its_repository(served: Stage, registry: TokenRegistry) -> None:
+    """Pull and nothing else, and not the one that the helper socket has."""
+    assert served.headers(blob(registry)) == {"Authorization": ["Bearer canary-token-1"]}
+    for _ in range(3):
+        status, body = ask(served, blob(registry))
+        assert status == 200
+        assert parse(body.encode()).headers == {"Authorization": ["Bearer canary-token-2"]}
+    asked = [path for path in registry.requests if path.startswith("/token")]
+    assert len(asked) == 2
+    assert asked[1].endswith("scope=repository:org/app:pull")
+
+
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="apt-get install util-linux")
+def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegistry) -> None:
+    """A socket that is a file crosses user, mount, pid and network namespaces; the registry itself is out of reach."""
+    direct = subprocess.run(
+        [*SANDBOX, "curl", "-s", "-m", "5", blob(registry)], capture_output=True, check=False, timeout=20
+    )
+    if b"unshare:" in direct.stderr and direct.returncode == 1:
+        pytest.skip(f"no namespaces for this user here: {direct.stderr.decode().strip()}")
+    assert direct.returncode == 7, "the sandbox has a network"
+    status, body = ask(served, blob(registry), *SANDBOX)
+    assert status == 200
+    assert "canary-token-1" in body
+    status, body = ask(served, blob(registry, "other/app"), *SANDBOX)
+    assert status == 403
+    error = json.loads(body)["error"]
+    assert error["code"] == "policy_denied"
+    assert error["hint"] == f"credproxy actions allow '{registry.authority}/other/app'"
+
+
+def test_the_hint_of_a_refusal_is_its_remedy(served: Stage, registry: TokenRegistry) -> None:
+    """What it prints is run, and then the same question is answered."""
+    wanted = blob(registry, "other/app")
+    status, body = ask(served, wanted)
+    assert status == 403
+    command = json.loads(body)["error"]["hint"].replace("'", "").split()
+    assert served.credproxy(*command[1:]).returncode == 0
+    assert ask(served, wanted)[0] == 403
+    done = served.credproxy("reload")
+    assert done.returncode == 0, done.stderr
+    assert ask(served, wanted)[0] == 200
+
+
+def test_a_rule_that_is_taken_away_ends_what_was_remembered(served: Stage, registry: TokenRegistry) -> None:
+    """Policy comes before the memo and the cache, whatever is in them."""
+    for _ in range(3):
+        assert ask(served, blob(registry))[0] == 200
+    served.configure(registry.rule())
+    assert served.credproxy("reload").returncode == 0
+    assert ask(served, blob(registry))[0] == 403
+
+
+@pytest.mark.parametrize("path", ["/v1/docker/get", "/v1/explain", "/v1/flush", "/v1/reload", "/v1/status", "/metrics"])
+def test_what_the_helper_socket_has_is_not_here(served: Stage, registry: TokenRegistry, path: str) -> None:
+    """Neither logins nor what others asked about."""
+    status, body = ask(served, blob(registry), path=path)
+    assert status == 404
+    assert json.loads(body)["error"]["code"] == "not_found"
+
+
+def test_actions_cannot_starve_the_helper_socket(served: Stage, registry: TokenRegistry) -> None:
+    """2,000 connections that say nothing: the helper is answered, and the daemon's descriptors are not used up."""
+    with ExitStack() as stack:
+        for _ in range(2000):
+            idle = stack.enter_context(socket.socket(socket.AF_UNIX))
+            idle.connect(str(actions_socket(served)))
+        assert served.headers(blob(registry)) == {"Authorization": ["Bearer canary-token-1"]}
+        page = served.credproxy("status", "--json")
+        assert page.returncode == 0, page.stderr
+
+
+def test_a_provider_that_cannot_narrow_is_refused(staged: Stage, registry: TokenRegistry) -> None:
+    """A static header is the secret itself."""
+    staged.configure(
+        rules(registry)
+        + f'[[host]]\nmatch = "{registry.authority}"\nprovider = "header"\n'
+        + 'secret = { source = "env", name = "REGISTRY_PASSWORD" }\n'
+    )
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    status, body = ask(staged, blob(registry))
+    assert status == 403
+    assert json.loads(body)["error"]["code"] == "use_gateway"
+
+
+def test_a_broken_configuration_is_told_here_too(staged: Stage, registry: TokenRegistry) -> None:
+    """Not "no rule allows it", which would send people the wrong way."""
+    staged.configure("empty_ttl = 0\n")
+    staged.start()
+    status, body = ask(staged, blob(registry))
+    assert status == 503
+    assert json.loads(body)["error"]["code"] == "config_invalid"
+
+
+def test_a_second_daemon_of_another_helper_socket_serves_without_actions(
+    served: Stage, registry: TokenRegistry
+) -> None:
+    """It says so, and what to set; the first one's socket is untouched."""
+    second = Stage(
+        served.home, served.environ | {"CREDPROXY_SOCKET": str(served.home / "run" / "credproxy" / "2.sock")}
+    )
+    second.logs.append(served.home / "unused")
+    second.start(REGISTRY_PASSWORD=registry.password)
+    (event,) = second.events("no actions socket")
+    assert event["reason"] == "another daemon serves it"
+    assert "CREDPROXY_ACTIONS_SOCKET" in str(event["hint"])
+    assert second.stop() == 0
+    assert ask(served, blob(registry))[0] == 200
