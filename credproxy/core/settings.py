@@ -169,6 +169,7 @@ class Settings(Base, frozen=True):
     flight_timeout: float = 30.0
     bazel_71_compat: bool = False
     allow_root: bool = False
+    peer_namespaces: Literal["same", "any"] = "same"
     host: tuple[HostRule, ...] = ()
     actions: ActionsSettings = field(default_factory=ActionsSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)

@@ -7,7 +7,7 @@ import random
 import signal
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import structlog
@@ -17,12 +17,13 @@ from credproxy.adapters.hardening import harden, raise_descriptor_limit
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.core.settings import Settings
 from credproxy.daemon.logs import set_up
 from credproxy.daemon.service import Service
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.listener import AlreadyRunning, Bound, bind
-from credproxy.server.peer import Gate
+from credproxy.server.peer import Gate, namespaces
 from credproxy.server.protocol import GatedServer
 
 
@@ -118,11 +119,11 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
     ) as service:
         await service.load()
         api = HelperApi(broker=service.broker, clock=clock, reload=service.reload, metrics_page=metrics.render)
-        gate = Gate(os.getuid(), allow_root=service.settings.allow_root)
+        for_helpers, for_all = _gates(service.settings)
         for_actions = min(_ACTIONS_CONNECTIONS, descriptors // 4)
-        server = GatedServer(api.handle, gate=gate, limit=max(16, descriptors - _RESERVED - for_actions))
+        server = GatedServer(api.handle, gate=for_helpers, limit=max(16, descriptors - _RESERVED - for_actions))
         actions_api = ActionsApi(broker=service.broker, clock=clock, grants=service.grants)
-        actions_server = GatedServer(actions_api.handle, gate=gate, limit=for_actions)
+        actions_server = GatedServer(actions_api.handle, gate=for_all, limit=for_actions)
         _watch(metrics, server, actions_server, service)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -146,6 +147,13 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
         actions_server.pre_shutdown()
         await service.broker.drain(_GRACE)
         await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE))
+
+
+def _gates(settings: Settings) -> tuple[Gate, Gate]:
+    """The helper socket's gate and the actions socket's: a sandbox is let in to the second one only (T11)."""
+    uid, same = os.getuid(), settings.peer_namespaces == "same" and sys.platform == "linux"
+    everywhere = Gate(uid, allow_root=settings.allow_root)
+    return replace(everywhere, namespaces=namespaces() if same else None), everywhere
 
 
 def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer, service: Service) -> None:

@@ -1,31 +1,59 @@
-"""The peer gate: who may talk on the helper socket (T7, rule 35).
+"""The peer gate: who may talk on a socket (T7, T11, rule 35).
 
-The kernel says who connected; what the peer says of itself is never asked.
+The kernel says who connected; what the peer says of itself is never asked. A uid cannot tell a sandboxed build action
+from its user, and neither a read-only mount nor a blocked network keeps it from a socket that is a file (F1): so the
+helper socket compares namespaces as well.
 """
 
+import errno
+import os
+import select
 import socket
 import struct
 import sys
 from dataclasses import dataclass
+from pathlib import Path
 
 from credproxy.core.errors import Code, Failure
 
 
 _LOCAL_PEERCRED = 0x001
 _XUCRED = struct.Struct("=IIh16I")  # macOS <sys/ucred.h>: version, uid, ngroups, groups
+_SO_PEERPIDFD = 77  # Linux 6.5 <asm-generic/socket.h>; Python has no name for it
+_KINDS = ("user", "mnt", "pid")
 _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 
 @dataclass(frozen=True, slots=True)
 class Peer:
-    """The process at the other end, as it was when it connected. ``pid`` is 0 where the system does not tell."""
+    """The process at the other end, as it was when it connected.
+
+    Attributes:
+        pid: 0 where the system does not tell.
+        uid: as the daemon's own user namespace sees it.
+        namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
+    """
 
     pid: int
     uid: int
+    namespaces: tuple[str, ...] | None = None
 
 
-def identify(sock: socket.socket) -> Peer:
+def namespaces(pid: int | None = None) -> tuple[str, ...]:
+    """The names of a process's user, mount and pid namespace; of this process without an argument.
+
+    Raises:
+        OSError: it is gone, or it may not be looked at: another uid, or not dumpable.
+    """
+    return tuple(str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink()) for kind in _KINDS)
+
+
+def identify(sock: socket.socket, *, where: bool = False) -> Peer:
     """Ask the kernel who connected.
+
+    Args:
+        sock: the accepted connection.
+        where: read its namespaces, too.
 
     Raises:
         OSError: the system cannot tell; the caller refuses.
@@ -36,20 +64,52 @@ def identify(sock: socket.socket) -> Peer:
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=0, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return Peer(pid=pid, uid=uid)
+    return Peer(pid, uid, _attested(sock, pid) if where else None)
+
+
+def _attested(sock: socket.socket, pid: int) -> tuple[str, ...] | None:
+    """Namespaces of the process that connected and of no successor to its pid (PY26)."""
+    try:
+        pidfd = _pidfd(sock, pid)
+        try:
+            found = namespaces(pid)
+            ended = select.poll()
+            ended.register(pidfd, select.POLLIN)
+            return None if ended.poll(0) else found
+        finally:
+            os.close(pidfd)
+    except OSError:
+        return None
+
+
+def _pidfd(sock: socket.socket, pid: int) -> int:
+    try:
+        return int.from_bytes(sock.getsockopt(socket.SOL_SOCKET, _SO_PEERPIDFD, 4), sys.byteorder)
+    except OSError as error:
+        if error.errno != errno.ENOPROTOOPT:
+            raise
+        # Before Linux 6.5 a pid that was used again within this moment would be taken for the peer.
+        return os.pidfd_open(pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Admits the daemon's own user, and root only where the configuration says so."""
+    """Admits the daemon's own user, and root only where the configuration says so.
+
+    Attributes:
+        uid: the daemon's.
+        allow_root: whether root is admitted as well.
+        namespaces: those that a peer must be in; None for any.
+    """
 
     uid: int
     allow_root: bool = False
+    namespaces: tuple[str, ...] | None = None
 
     def refusal(self, peer: Peer) -> Failure | None:
         """None for a peer that may talk; otherwise why not, and what to do."""
         if peer.uid == self.uid or (peer.uid == 0 and self.allow_root):
-            return None
+            return self._elsewhere(peer)
         if peer.uid == 0:
             return Failure(
                 Code.PEER_REFUSED,
@@ -61,3 +121,14 @@ class Gate:
             f"this daemon serves uid {self.uid}, the caller has uid {peer.uid}",
             "start a daemon of your own: credproxy serve",
         )
+
+    def _elsewhere(self, peer: Peer) -> Failure | None:
+        if self.namespaces is None or peer.namespaces == self.namespaces:
+            return None
+        hint = 'a build action asks the actions socket; for a devcontainer set peer_namespaces = "any" and restart'
+        if peer.namespaces is None:
+            return Failure(Code.PEER_REFUSED, "the caller's namespaces cannot be read, or it has ended", hint)
+        names = zip(_KINDS, peer.namespaces, self.namespaces, strict=True)
+        differ = ", ".join(kind for kind, theirs, ours in names if theirs != ours)
+        message = f"the caller is in a sandbox or container: other namespaces than the daemon's ({differ})"
+        return Failure(Code.PEER_REFUSED, message, hint)

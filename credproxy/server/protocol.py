@@ -48,7 +48,7 @@ class Connection(RequestHandler):
             return
         server.open += 1
         try:
-            self.peer = identify(transport.get_extra_info("socket"))
+            self.peer = identify(transport.get_extra_info("socket"), where=server.gate.namespaces is not None)
         except OSError:
             self.refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.bazel_parser import parse
-from tests.e2e.stage import Stage, TokenRegistry
+from tests.e2e.stage import HELPER, Stage, TokenRegistry
 
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -73,19 +73,49 @@ def test_an_action_gets_a_token_for_its_repository(served: Stage, registry: Toke
     assert asked[1].endswith("scope=repository:org/app:pull")
 
 
-@pytest.mark.skipif(shutil.which("unshare") is None, reason="apt-get install util-linux")
-def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegistry) -> None:
+@pytest.fixture
+def sandbox() -> tuple[str, ...]:
+    """What to put in front of a command; skips where the system gives this user no namespaces."""
+    if shutil.which("unshare") is None:
+        pytest.skip("apt-get install util-linux")
+    tried = subprocess.run([*SANDBOX, "true"], capture_output=True, text=True, check=False, timeout=20)
+    if tried.returncode:
+        pytest.skip(f"no namespaces for this user: {tried.stderr.strip()}; sysctl kernel.unprivileged_userns_clone=1")
+    return SANDBOX
+
+
+def test_t11_the_helper_socket_refuses_a_sandbox(
+    served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """The uid is the user's, the socket's path is visible: only the namespaces tell it from the user's own Bazel."""
+
+    def helper() -> subprocess.CompletedProcess[str]:
+        command = [*sandbox, str(HELPER), "get", "--uri", blob(registry)]
+        return subprocess.run(command, env=served.environ, capture_output=True, text=True, check=False, timeout=20)
+
+    refused = helper()
+    assert refused.returncode == 1
+    assert refused.stdout == ""
+    assert "other namespaces than the daemon's (user, mnt, pid)" in refused.stderr
+    assert "a build action asks the actions socket" in refused.stderr
+    assert registry.requests == []
+    assert served.headers(blob(registry)) == {"Authorization": ["Bearer canary-token-1"]}
+    served.stop()
+    served.configure('peer_namespaces = "any"\n' + registry.rule())
+    served.start(REGISTRY_PASSWORD=registry.password)
+    assert helper().returncode == 0
+
+
+def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]) -> None:
     """A socket that is a file crosses user, mount, pid and network namespaces; the registry itself is out of reach."""
     direct = subprocess.run(
-        [*SANDBOX, "curl", "-s", "-m", "5", blob(registry)], capture_output=True, check=False, timeout=20
+        [*sandbox, "curl", "-s", "-m", "5", blob(registry)], capture_output=True, check=False, timeout=20
     )
-    if b"unshare:" in direct.stderr and direct.returncode == 1:
-        pytest.skip(f"no namespaces for this user here: {direct.stderr.decode().strip()}")
     assert direct.returncode == 7, "the sandbox has a network"
-    status, body = ask(served, blob(registry), *SANDBOX)
+    status, body = ask(served, blob(registry), *sandbox)
     assert status == 200
     assert "canary-token-1" in body
-    status, body = ask(served, blob(registry, "other/app"), *SANDBOX)
+    status, body = ask(served, blob(registry, "other/app"), *sandbox)
     assert status == 403
     error = json.loads(body)["error"]
     assert error["code"] == "policy_denied"

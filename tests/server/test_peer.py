@@ -2,9 +2,14 @@
 
 import os
 import socket
+import subprocess
+import sys
+import tempfile
+
+import pytest
 
 from credproxy.core.errors import Code
-from credproxy.server.peer import Gate, Peer, identify
+from credproxy.server.peer import Gate, Peer, identify, namespaces
 
 
 def test_the_peer_of_a_socket_pair_is_this_process() -> None:
@@ -33,3 +38,51 @@ def test_root_is_refused_until_it_is_allowed() -> None:
     assert failure is not None
     assert "allow_root = true" in failure.hint
     assert Gate(uid=1000, allow_root=True).refusal(Peer(pid=1, uid=0)) is None
+
+
+HERE = ("user:[1]", "mnt:[2]", "pid:[3]")
+
+
+def test_t11_the_same_namespaces_are_admitted() -> None:
+    """And without a reference nothing is compared."""
+    assert Gate(1000, namespaces=HERE).refusal(Peer(1, 1000, HERE)) is None
+    assert Gate(1000).refusal(Peer(1, 1000, None)) is None
+
+
+@pytest.mark.parametrize(
+    ("theirs", "said"),
+    [
+        (("user:[9]", "mnt:[2]", "pid:[3]"), "other namespaces than the daemon's (user)"),
+        (("user:[1]", "mnt:[9]", "pid:[9]"), "other namespaces than the daemon's (mnt, pid)"),
+        (None, "cannot be read"),
+    ],
+)
+def test_t11_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: str) -> None:
+    """Fail closed; the refusal says which one, and names both ways out."""
+    failure = Gate(1000, namespaces=HERE).refusal(Peer(1, 1000, theirs))
+    assert failure is not None
+    assert failure.code is Code.PEER_REFUSED
+    assert said in failure.message
+    assert "actions socket" in failure.hint
+    assert 'peer_namespaces = "any"' in failure.hint
+
+
+def test_root_is_no_way_around_them() -> None:
+    """A container's root is root."""
+    assert Gate(1000, allow_root=True, namespaces=HERE).refusal(Peer(1, 0, None)) is not None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_t11_a_living_peer_is_read_and_one_that_has_ended_is_not() -> None:
+    """The pid alone could by then be somebody else's (PY26)."""
+    left, right = socket.socketpair(socket.AF_UNIX)
+    with left, right:
+        assert identify(left, where=True).namespaces == namespaces()
+    with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/s")
+        listener.listen()
+        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({folder + '/s'!r})"
+        subprocess.run([sys.executable, "-c", script], check=True)
+        accepted, _ = listener.accept()
+        with accepted:
+            assert identify(accepted, where=True).namespaces is None
