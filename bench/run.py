@@ -58,6 +58,7 @@ class Bench:
         bare = folder / "bare" / "bare.sock"
         self._serve([sys.executable, str(HERE / "bare.py"), str(bare)], bare)
         self.socket = Path(self.environ["CREDPROXY_SOCKET"])
+        self.actions = self.folder / "credproxy-actions" / "actions.sock"
         self.started = 0.0
         self.daemon = self._daemon()
 
@@ -95,6 +96,8 @@ class Bench:
         config.write_text(
             f'[[host]]\nmatch = "127.0.0.1:{self.upstream}"\nprovider = "oci"\n'
             'credentials = { source = "env", name = "BENCH_PASSWORD", username = "bench" }\n'
+            f'[[actions.rule]]\naction = "allow"\nregistry = "127.0.0.1:{self.upstream}"\n'
+            'repository = "**"\noperations = ["blob:read"]\n'
         )
         (self.folder / "config" / "credproxy").mkdir(parents=True)
         config.rename(self.folder / "config" / "credproxy" / "config.toml")
@@ -235,12 +238,10 @@ def _h2load(bench: Bench, socket: Path, requests: int) -> Load:
 
 def cached_requests(bench: Bench) -> None:
     """32 keep-alive connections asking for a cached answer, in turns with the bare handler."""
-    pairs = [
-        (_h2load(bench, bench.folder / "bare" / "bare.sock", 20_000), _h2load(bench, bench.socket, 20_000))
-        for _ in range(ROUNDS)
-    ]
-    bare, ours = (statistics.median(load.rate for load in side) for side in zip(*pairs, strict=True))
-    bare99, ours99 = (statistics.median(load.p99 for load in side) for side in zip(*pairs, strict=True))
+    sockets = (bench.folder / "bare" / "bare.sock", bench.socket, bench.actions)
+    rounds = [[_h2load(bench, socket, 20_000) for socket in sockets] for _ in range(ROUNDS)]
+    bare, ours, actions = (statistics.median(load.rate for load in side) for side in zip(*rounds, strict=True))
+    bare99, ours99, _ = (statistics.median(load.p99 for load in side) for side in zip(*rounds, strict=True))
     bench.add(
         "cached POST /v1/get, 32 connections",
         f"{ours:,.0f}/s",
@@ -249,6 +250,9 @@ def cached_requests(bench: Bench) -> None:
         ">= 0.6",
     )
     bench.add("its p99", f"{ours99:.2f} ms", f"bare handler {bare99:.2f} ms", f"{ours99 / bare99:.2f}", "<= 2")
+    bench.add(
+        "the same on the actions socket", f"{actions:,.0f}/s", f"helper socket {ours:,.0f}/s", f"{actions / ours:.2f}"
+    )
 
 
 def million(bench: Bench) -> None:

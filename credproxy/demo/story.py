@@ -10,6 +10,7 @@ import hashlib
 import json
 import os
 import secrets
+import shlex
 import shutil
 import sys
 import tempfile
@@ -96,6 +97,28 @@ async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
     )
     if (registry.seen["ping"], registry.seen["exchange"]) != (1, 1):
         raise DemoError("one ping and one exchange should have been enough")
+    await _act_as_build_action(say, stage, registry, layer)
+
+
+async def _act_as_build_action(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+    """A build action is refused, is allowed by the command that the refusal names, and downloads."""
+    uri = _uri(registry, layer)
+    say("6. A build action, which no helper reaches, asks the actions socket; nothing is allowed until a rule says so:")
+    status, refused, _ = await _ask_as_action(stage, uri)
+    if status != 403:  # noqa: PLR2004
+        raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
+    say(f"     {status} {refused['message']}")
+    command = shlex.split(refused["hint"])
+    say(f"     {shlex.join(command)} && credproxy reload")
+    for args in (command[1:], ["reload"]):
+        await _credproxy(stage, args)
+    status, _, headers = await _ask_as_action(stage, uri)
+    if status != 200:  # noqa: PLR2004
+        raise DemoError(f"the rule is there, and the actions socket answers {status}")
+    content = await _download(uri, {name: values[0] for name, values in headers.items()})
+    if f"sha256:{hashlib.sha256(content).hexdigest()}" != layer:
+        raise DemoError("what the action downloaded has another digest")
+    say(f"     a token to pull {registry.repository!r} and nothing else; {len(content)} bytes, the digest is right")
 
 
 async def _stay(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
@@ -201,6 +224,26 @@ async def _ask_all(stage: Stage, uris: list[str]) -> list[dict[str, dict[str, li
         return answer
 
     return await asyncio.gather(*(ask(uri) for uri in uris))
+
+
+async def _ask_as_action(stage: Stage, uri: str) -> tuple[int, dict[str, str], dict[str, list[str]]]:
+    """Status, error and headers of an answer."""
+    connector = aiohttp.UnixConnector(f"{stage.environ['XDG_RUNTIME_DIR']}/credproxy-actions/actions.sock")
+    async with (
+        aiohttp.ClientSession(connector=connector) as session,
+        session.post("http://localhost/v1/get", json={"uri": uri}) as response,
+    ):
+        answer = await response.json()
+        return response.status, answer.get("error", {}), answer.get("headers", {})
+
+
+async def _credproxy(stage: Stage, args: list[str]) -> None:
+    process = await asyncio.create_subprocess_exec(
+        stage.daemon, *args, env=stage.environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    )
+    said, _ = await process.communicate()
+    if process.returncode != 0:
+        raise DemoError(f"credproxy {shlex.join(args)} failed: {said.decode(errors='replace')}")
 
 
 async def _refusal(registry: Registry, layer: str) -> str:

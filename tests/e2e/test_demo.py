@@ -1,0 +1,29 @@
+"""``credproxy demo`` shows what the README says it does; it is what a newcomer sees first."""
+
+import re
+
+import pytest
+
+from tests.e2e.stage import Stage
+
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+
+def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
+    """One ping and one exchange for 200 calls, and a build action that is refused before it is allowed."""
+    done = staged.credproxy("demo")
+    assert done.returncode == 0, done.stderr
+    assert re.search(
+        r"^200 helper calls, 1 ping, 1 exchange, layer sha256:[0-9a-f]{64} verified$", done.stdout, re.MULTILINE
+    )
+    assert "403 no rule allows build actions blob:read of 'acme/app'" in done.stdout
+    assert "a token to pull 'acme/app' and nothing else; 1048576 bytes, the digest is right" in done.stdout
+    assert "Basic" not in done.stdout
+
+
+def test_the_demo_leaves_the_users_files_alone(staged: Stage) -> None:
+    """It allows a build action something, in a configuration of its own."""
+    staged.configure("empty_ttl = 30\n")
+    assert staged.credproxy("demo").returncode == 0
+    assert staged.config.read_text() == "empty_ttl = 30\n"
