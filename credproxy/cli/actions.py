@@ -1,5 +1,6 @@
 """``credproxy actions``: what build actions may have. Works on files; no daemon is needed."""
 
+import json
 import os
 import tempfile
 from pathlib import Path
@@ -13,6 +14,7 @@ from credproxy.core.errors import Failed
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
+from credproxy.core.settings import Operation
 from credproxy.core.uri import check_canonical, parse_uri
 
 
@@ -40,9 +42,9 @@ def test(uri: str) -> None:
     if not granted:
         click.echo("nothing: this kind of URI gets no credential on the actions socket")
     for name, allowed in granted:
-        index = policy.decide(target.authority, name, "blob:write" if "push" in allowed else "blob:read").rule
-        if index is None or target.path.rpartition("/")[0].endswith("/manifests"):
-            index = policy.decide(target.authority, name, "manifest:read").rule
+        asked: list[Operation] = ["blob:write"] if "push" in allowed else ["blob:read", "manifest:read"]
+        decisions = [policy.decide(target.authority, name, operation) for operation in asked]
+        index = next(decision.rule for decision in decisions if decision.allowed)
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}: actions.rule[{index}] allows it")
 
 
@@ -58,10 +60,12 @@ def allow(pattern: str, *, write: bool) -> None:
     if not slash or not repository:
         raise CommandError(f"{pattern!r} names no repository", "credproxy actions allow 'ghcr.io/my-org/**'")
     place = Path(config_files(os.environ)[0])
-    text = place.read_text(encoding="utf-8") if place.exists() else ""
-    changed = _with_rule(_checked(text, place), registry, repository, _WRITE if write else _READ)
-    _checked(changed, place)
-    _replace(place, changed)
+    try:
+        text = place.read_text(encoding="utf-8") if place.exists() else ""
+        changed = _with_rule(_checked(text, place), registry, repository, _WRITE if write else _READ)
+        _replace(place, _checked(changed, place))
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None
     click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
     click.echo("put it in force: credproxy reload")
 
@@ -75,25 +79,12 @@ def _checked(text: str, place: Path) -> str:
 
 
 def _with_rule(text: str, registry: str, repository: str, operations: list[str]) -> str:
-    import tomlkit  # noqa: PLC0415  only this command needs it
-    from tomlkit.exceptions import TOMLKitError  # noqa: PLC0415
-    from tomlkit.items import AoT  # noqa: PLC0415
-
-    rule = tomlkit.table()
-    rule.update({"action": "allow", "registry": registry, "repository": repository, "operations": operations})
-    try:
-        document = tomlkit.parse(text)
-        table = document.setdefault("actions", tomlkit.table(is_super_table=True))
-        rules = table.setdefault("rule", tomlkit.aot())
-        if not isinstance(rules, AoT):
-            raise CommandError(
-                "nothing was changed: the rules are written as an inline array",
-                "write them as [[actions.rule]] tables, or add the rule by hand",
-            )
-        rules.append(rule)
-        return tomlkit.dumps(document)
-    except TOMLKitError as error:
-        raise CommandError(f"nothing was changed: {error}", "add the rule by hand: [[actions.rule]]") from None
+    """Append the rule: a table of an array may stand anywhere, so nothing of the text has to be understood or moved."""
+    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+    return (
+        f'{before}[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
+        f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"
+    )
 
 
 def _replace(place: Path, text: str) -> None:

@@ -27,7 +27,7 @@ _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
-_PATTERN = re.compile(r"[a-z0-9._/*?-]+")
+_PATTERN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[a-z0-9._/*?-]+")  # no empty segment, no dots alone
 _URL = re.compile(r"https?://[!-~]+")
 _LONGEST_TIMEOUT = 300.0
 
