@@ -136,6 +136,12 @@ def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
     for key, value in (("realm", rule.realm), ("proxy", rule.proxy)):
         if value is not None and not _URL.fullmatch(value):
             yield (key,), "wanted an absolute URL"
+    for name in rule.realm_hosts:
+        if canonical_authority(name) is None:
+            yield (
+                ("realm_hosts",),
+                f'{name!r} is no host; wanted one like "auth.example.com" or "auth.example.com:8443"',
+            )
     if rule.ca_bundle is not None and not rule.ca_bundle.startswith("/"):
         yield ("ca_bundle",), "wanted an absolute path"
 

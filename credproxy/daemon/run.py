@@ -25,6 +25,7 @@ from credproxy.server.helper_api import HelperApi
 from credproxy.server.listener import AlreadyRunning, Bound, bind
 from credproxy.server.peer import Gate, namespaces
 from credproxy.server.protocol import GatedServer
+from credproxy.server.routes import Memo
 
 
 BACKLOG = 4096
@@ -89,11 +90,11 @@ def _bind_actions(options: Options) -> Bound | None:
     """Bind the actions socket; without it the helper socket is still worth serving."""
     path = actions_socket(options.environ, os.getuid(), os.path.isdir)
     try:
-        return bind(path, backlog=BACKLOG)
+        return bind(path, backlog=BACKLOG, variable="CREDPROXY_ACTIONS_SOCKET")
     except AlreadyRunning:
         reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
     except Failed as error:
-        reason, hint = error.failure.message, error.failure.hint.replace("CREDPROXY_SOCKET", "CREDPROXY_ACTIONS_SOCKET")
+        reason, hint = error.failure.message, error.failure.hint
     except OSError as error:
         reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
     log.warning("no actions socket", socket=path, reason=reason, hint=hint)
@@ -118,11 +119,12 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
         environ=options.environ, config=options.config, clock=clock, metrics=metrics, sample=random.random
     ) as service:
         await service.load()
-        api = HelperApi(broker=service.broker, clock=clock, reload=service.reload, metrics_page=metrics.render)
+        broker, memo = service.broker, Memo(service.broker)
+        api = HelperApi(broker=broker, memo=memo, clock=clock, reload=service.reload, metrics_page=metrics.render)
         for_helpers, for_all = _gates(service.settings)
         for_actions = min(_ACTIONS_CONNECTIONS, descriptors // 4)
         server = GatedServer(api.handle, gate=for_helpers, limit=max(16, descriptors - _RESERVED - for_actions))
-        actions_api = ActionsApi(broker=service.broker, clock=clock, grants=service.grants)
+        actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants)
         actions_server = GatedServer(actions_api.handle, gate=for_all, limit=for_actions)
         _watch(metrics, server, actions_server, service)
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -145,7 +147,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
             door.close()
         server.pre_shutdown()
         actions_server.pre_shutdown()
-        await service.broker.drain(_GRACE)
+        await broker.drain(_GRACE)
         await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE))
 
 

@@ -24,6 +24,7 @@ class ActionsApi:
 
     Args:
         broker: the use case.
+        memo: shared with the helper socket.
         clock: for limits.
         grants: the policy in force; raises Failed(policy_denied).
     """
@@ -31,11 +32,13 @@ class ActionsApi:
     PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
     """Every path that is served, and its method; all else is 404 (T2)."""
 
-    def __init__(self, *, broker: Broker, clock: Clock, grants: Callable[[Target], tuple[Granted, ...]]) -> None:
+    def __init__(
+        self, *, broker: Broker, memo: Memo, clock: Clock, grants: Callable[[Target], tuple[Granted, ...]]
+    ) -> None:
         self._broker = broker
         self._clock = clock
         self._grants = grants
-        self._memo = Memo(broker)
+        self._memo = memo
         handlers = (self._get, healthz)
         self._routes = Routes(
             "actions",
@@ -45,15 +48,15 @@ class ActionsApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        uid = connection(request).peer.uid
-        known = self._memo.get(uid, body)
+        origin = Origin("actions", connection(request).peer.uid)
+        known = self._memo.get(origin, body)
         if known is not None:
             return json_response(known)
         raw = decode_request(body)
         target = parse_uri(raw)
         check_canonical(raw, target)
-        question = Question(target, Origin("actions", uid), self._grants(target))
+        question = Question(target, origin, self._grants(target))
         handout = await self._broker.ask(question, patience(request))
         answer = encode_answer(handout)
-        self._memo.put(uid, body, handout, answer)
+        self._memo.put(origin, body, handout, answer)
         return json_response(answer)

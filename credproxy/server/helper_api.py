@@ -50,6 +50,7 @@ class HelperApi:
 
     Args:
         broker: the use case.
+        memo: shared with the actions socket.
         clock: for limits and for the reload's rate.
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
@@ -71,6 +72,7 @@ class HelperApi:
         self,
         *,
         broker: Broker,
+        memo: Memo,
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
@@ -79,7 +81,7 @@ class HelperApi:
         self._clock = clock
         self._reload = reload
         self._metrics_page = metrics_page
-        self._memo = Memo(broker)
+        self._memo = memo
         self._changed_at: dict[str, float] = {}
         routes = (
             self._get,
@@ -98,14 +100,14 @@ class HelperApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        uid = connection(request).peer.uid
-        known = self._memo.get(uid, body)
+        origin = Origin("helper", connection(request).peer.uid)
+        known = self._memo.get(origin, body)
         if known is not None:
             return json_response(known)
-        question = Question(parse_uri(decode_request(body)), Origin("helper", uid))
+        question = Question(parse_uri(decode_request(body)), origin)
         handout = await self._broker.ask(question, patience(request))
         answer = encode_answer(handout)
-        self._memo.put(uid, body, handout, answer)
+        self._memo.put(origin, body, handout, answer)
         return json_response(answer)
 
     async def _docker_get(self, request: web.BaseRequest) -> web.Response:

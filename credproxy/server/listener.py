@@ -1,4 +1,4 @@
-"""Binding the helper socket where no service manager hands one over.
+"""Binding a socket where no service manager hands one over.
 
 One daemon holds the lock beside the socket; a socket file without a listener is what a killed daemon left.
 """
@@ -36,8 +36,13 @@ class Bound:
         os.close(self.lock)
 
 
-def bind(path: str, *, backlog: int) -> Bound:
+def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Bound:
     """Listen at ``path``; its directory is made with mode 0700, the socket with 0600 (T8).
+
+    Args:
+        path: of the socket.
+        backlog: connections that may wait in the kernel.
+        variable: names the path in the environment; for hints.
 
     Raises:
         AlreadyRunning: another daemon listens there.
@@ -48,9 +53,9 @@ def bind(path: str, *, backlog: int) -> Bound:
         raise failed(
             Code.CONFIG_INVALID,
             f"the socket path {path!r} is longer than {_PATH_LIMIT} bytes",
-            "set CREDPROXY_SOCKET to a shorter path",
+            f"set {variable} to a shorter path",
         )
-    _private_directory(place.parent)
+    _private_directory(place.parent, variable)
     lock = os.open(place.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -64,7 +69,7 @@ def bind(path: str, *, backlog: int) -> Bound:
         raise
 
 
-def _private_directory(directory: Path) -> None:
+def _private_directory(directory: Path, variable: str) -> None:
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = directory.stat()
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
@@ -72,7 +77,7 @@ def _private_directory(directory: Path) -> None:
             Code.CONFIG_INVALID,
             f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
             f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
-            f"chmod 700 {directory}, or set CREDPROXY_SOCKET to a path in a directory of your own",
+            f"chmod 700 {directory}, or set {variable} to a path in a directory of your own",
         )
 
 

@@ -8,7 +8,7 @@ from aiohttp import web
 from cachetools import LRUCache
 
 from credproxy.broker.broker import Broker
-from credproxy.core.credential import Handout
+from credproxy.core.credential import Handout, Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.server.answers import failure_response, text_response
 from credproxy.server.protocol import Connection
@@ -79,22 +79,23 @@ class _Remembered:
 class Memo:
     """The very bytes that were asked and answered: the next question is mostly the last one again.
 
-    An answer is given again only while the broker says that it is unchanged; a reload ends them all.
+    One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
+    only while the broker says that it is unchanged; a reload ends them all.
     """
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
-        self._found: LRUCache[tuple[int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
+        self._found: LRUCache[tuple[str, int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
 
-    def get(self, uid: int, question: bytes) -> bytes | None:
+    def get(self, origin: Origin, question: bytes) -> bytes | None:
         """Give the answer's bytes, if they still hold."""
-        known = self._found.get((uid, question))
+        known = self._found.get((origin.socket, origin.uid, question))
         return known.body if known is not None and self._broker.fresh(known.handout) else None
 
-    def put(self, uid: int, question: bytes, handout: Handout, body: bytes) -> None:
+    def put(self, origin: Origin, question: bytes, handout: Handout, body: bytes) -> None:
         """Remember an answer."""
         if len(question) <= _MEMO_BYTES:
-            self._found[uid, question] = _Remembered(handout, body)
+            self._found[origin.socket, origin.uid, question] = _Remembered(handout, body)
 
     def clear(self) -> None:
         """Forget them: what was flushed should not outlive it in here."""

@@ -34,6 +34,7 @@ MISTAKES = [
     (HOST + 'provider = "none"\n' + HOST + 'provider = "none"\n', "f:5: host[1].match: 'a.b' has a rule already: host[0]"),
     ('[[host]]\nmatch = 5\nprovider = "none"\n', "f:2: host[0].match: expected 'str', got 'int'"),
     (HOST + 'provider = "oci"\nallow_private = ["10.0.0.1/8"]\n', "f:4: host[0].allow_private: '10.0.0.1/8' is no network; wanted one like \"10.0.0.0/8\""),
+    (HOST + 'provider = "oci"\nrealm_hosts = ["https://auth.test"]\n', "f:4: host[0].realm_hosts: 'https://auth.test' is no host; wanted one like \"auth.example.com\" or \"auth.example.com:8443\""),
     (HOST + 'provider = "oci"\nrealm = "/token"\n', "f:4: host[0].realm: wanted an absolute URL"),
     (HOST + 'provider = "oci"\nca_bundle = "ca.pem"\n', "f:4: host[0].ca_bundle: wanted an absolute path"),
     (HOST + 'provider = "oci"\npath_prefix = "x/"\n', 'f:4: host[0].path_prefix: wanted a path like "/artifactory/api/docker/repo"'),

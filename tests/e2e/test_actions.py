@@ -144,6 +144,14 @@ def test_a_rule_that_is_taken_away_ends_what_was_remembered(served: Stage, regis
     assert ask(served, blob(registry))[0] == 403
 
 
+def test_a_flush_ends_what_actions_were_given(served: Stage, registry: TokenRegistry) -> None:
+    """On the helper socket, for both: somebody who logs out flushes once."""
+    for _ in range(3):
+        assert "canary-token-1" in ask(served, blob(registry))[1]
+    assert served.credproxy("flush").returncode == 0
+    assert "canary-token-2" in ask(served, blob(registry))[1]
+
+
 @pytest.mark.parametrize("path", ["/v1/docker/get", "/v1/explain", "/v1/flush", "/v1/reload", "/v1/status", "/metrics"])
 def test_what_the_helper_socket_has_is_not_here(served: Stage, registry: TokenRegistry, path: str) -> None:
     """Neither logins nor what others asked about."""
