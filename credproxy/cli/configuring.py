@@ -12,7 +12,7 @@ import click
 from credproxy.cli.asking import as_json
 from credproxy.cli.errors import CommandError, stop
 from credproxy.core.config import ConfigError, load_files, schema
-from credproxy.core.paths import config_files
+from credproxy.core.paths import actions_socket, config_files, helper_socket
 from credproxy.core.settings import Settings
 
 
@@ -74,8 +74,12 @@ def path() -> None:
 
 
 @click.command()
-def bazelrc() -> None:
+@click.option("--actions", "for_actions", is_flag=True, help="Print the lines for sandboxed build actions instead.")
+def bazelrc(*, for_actions: bool) -> None:
     """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once."""
+    if for_actions:
+        _bazelrc_for_actions()
+        return
     helper = _helper()
     hosts = sorted({rule.match.partition("/")[0] for rule in in_force().host} | _docker_hosts())
     lines = {host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in hosts}
@@ -88,6 +92,15 @@ def bazelrc() -> None:
             click.echo(f"common --credential_helper={host}={helper}")
         else:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
+
+
+def _bazelrc_for_actions() -> None:
+    places = [find(os.environ, os.geteuid(), os.path.isdir) for find in (helper_socket, actions_socket)]
+    hidden, shared = (str(Path(place).parent) for place in places)
+    click.echo("# Keeps sandboxed actions from the socket that has full answers:")
+    click.echo(f"build --sandbox_block_path={hidden}")
+    click.echo("# Only for --experimental_use_hermetic_linux_sandbox and docker, which see no other path:")
+    click.echo(f"build --sandbox_add_mount_pair={shared}")
 
 
 def in_force() -> Settings:

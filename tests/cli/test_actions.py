@@ -117,3 +117,12 @@ def test_a_kind_that_gets_nothing(home: Path) -> None:
     """That is an answer, not an error."""
     assert run("actions", "test", "https://ghcr.io/v2/").output.startswith("nothing: ")
     del home
+
+
+def test_bazelrc_for_actions_names_both_directories(home: Path) -> None:
+    """One is hidden, the other one shown: they are two for that reason (F1)."""
+    lines = [line for line in run("bazelrc", "--actions").output.splitlines() if not line.startswith("#")]
+    assert lines == [
+        f"build --sandbox_block_path={home}/r/credproxy",
+        f"build --sandbox_add_mount_pair={home}/r/credproxy-actions",
+    ]
