@@ -12,13 +12,8 @@ def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[
     ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` where that is, else below
     ``$HOME/.local/state``, as in containers.
     """
-    named = environ.get("CREDPROXY_SOCKET")
-    if named:
-        return named
-    for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
-        if runtime and is_directory(runtime):
-            return f"{runtime}/credproxy/helper.sock"
-    return f"{environ.get('HOME') or '/'}/.local/state/credproxy/run/helper.sock"
+    found = environ.get("CREDPROXY_SOCKET")
+    return found or _below(environ, uid, is_directory, "credproxy/helper.sock", "credproxy/run/helper.sock")
 
 
 def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
@@ -26,16 +21,21 @@ def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[
 
     In a directory of its own, because sandboxes are given that directory, and must not get the helper socket with it.
     """
-    named = environ.get("CREDPROXY_ACTIONS_SOCKET")
-    if named:
-        return named
-    for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
-        if runtime and is_directory(runtime):
-            return f"{runtime}/credproxy-actions/actions.sock"
-    return f"{environ.get('HOME') or '/'}/.local/state/credproxy-actions/actions.sock"
+    found = environ.get("CREDPROXY_ACTIONS_SOCKET")
+    place = "credproxy-actions/actions.sock"
+    return found or _below(environ, uid, is_directory, place, place)
 
 
 def config_files(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Give the configuration files, the most important first: the user's, then the machine's."""
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or ''}/.config"
     return (f"{home}/credproxy/config.toml", "/etc/credproxy/config.toml")
+
+
+def _below(
+    environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool], in_runtime: str, in_state: str
+) -> str:
+    for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
+        if runtime and is_directory(runtime):
+            return f"{runtime}/{in_runtime}"
+    return f"{environ.get('HOME') or '/'}/.local/state/{in_state}"
