@@ -48,6 +48,7 @@ _CLASSES = {
     Code.ADDRESS_REFUSED: _REGISTRY,
     Code.ANSWER_TOO_LARGE: _REGISTRY,
     Code.TLS_FAILED: _REGISTRY,
+    Code.USE_GATEWAY: _REGISTRY,  # what it gives will be as wide the next time
     Code.UPSTREAM_UNAVAILABLE: _NETWORK,
     Code.BAD_TOKEN: _NETWORK,
     Code.HELPER_FAILED: _PROGRAM,

@@ -45,10 +45,11 @@ class Table:
             return Routed(None, rule)
         for provider in providers:
             plan = await provider.plan(question)
-            if plan is not None and question.grants is not None and not plan.narrow:
+            if plan is None:
+                continue
+            if question.grants is not None and not plan.narrow:
                 raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
-            if plan is not None:
-                return Routed(plan, rule)
+            return Routed(plan, rule)
         return Routed(None, rule)
 
     async def stored(self, target: Target) -> Stored | None:

@@ -12,14 +12,14 @@ from credproxy.cli.errors import CommandError
 from credproxy.core.config import ConfigError, load
 from credproxy.core.errors import Failed
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy
+from credproxy.core.policy import Policy, read_operation
 from credproxy.core.routing import Router
 from credproxy.core.settings import Operation
 from credproxy.core.uri import check_canonical, parse_uri
 
 
-_READ = ["blob:read", "manifest:read"]
-_WRITE = [*_READ, "blob:write", "manifest:write"]
+_READ: tuple[Operation, ...] = ("blob:read", "manifest:read")
+_WRITE: tuple[Operation, ...] = (*_READ, "blob:write", "manifest:write")
 
 
 @click.group()
@@ -42,10 +42,18 @@ def test(uri: str) -> None:
     if not granted:
         click.echo("nothing: this kind of URI gets no credential on the actions socket")
     for name, allowed in granted:
-        asked: list[Operation] = ["blob:write"] if "push" in allowed else ["blob:read", "manifest:read"]
-        decisions = [policy.decide(target.authority, name, operation) for operation in asked]
-        index = next(decision.rule for decision in decisions if decision.allowed)
-        click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}: actions.rule[{index}] allows it")
+        click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
+        for operation in _deciding(target.path, allowed):
+            click.echo(f"  actions.rule[{policy.decide(target.authority, name, operation).rule}] allows {operation}")
+
+
+def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:
+    if "push" in allowed:
+        return _WRITE
+    if path in {"", "/"}:
+        return _READ
+    # A mount's source comes with the upload's path, which reads nothing itself.
+    return ("blob:read" if "/blobs/uploads" in path else read_operation(path),)
 
 
 @actions.command()
@@ -78,7 +86,7 @@ def _checked(text: str, place: Path) -> str:
     return text
 
 
-def _with_rule(text: str, registry: str, repository: str, operations: list[str]) -> str:
+def _with_rule(text: str, registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
     """Append the rule: a table of an array may stand anywhere, so nothing of the text has to be understood or moved."""
     before = f"{text.rstrip()}\n\n" if text.strip() else ""
     return (
@@ -100,6 +108,6 @@ def _replace(place: Path, text: str) -> None:
             os.fsync(file.fileno())
         Path(name).chmod(mode)
         Path(name).rename(target)
-    except BaseException:
+    except BaseException:  # Ctrl-C as well must leave no half-written file beside the configuration
         Path(name).unlink(missing_ok=True)
         raise

@@ -70,7 +70,7 @@ class Policy:
 
     def _read(self, target: Target, name: str, kind: Kind) -> tuple[str, ...]:
         registry = target.authority
-        self._require(registry, name, "blob:read" if _is_blob(target.path) else "manifest:read")
+        self._require(registry, name, read_operation(target.path))
         # A manifest's URI is asked about before a push as well (TX-26).
         pushed = kind is Kind.MANIFEST and self._may(registry, name, *_READ, *_WRITE)
         return ("pull", "push") if pushed else ("pull",)
@@ -121,6 +121,11 @@ def covers_registry(pattern: str, registry: str) -> bool:
     return (canonical_authority(pattern) or pattern) == registry or (is_hub(pattern) and is_hub(registry))
 
 
+def read_operation(path: str) -> Operation:
+    """What reading this path is: tags and referrers are read as manifests are."""
+    return "blob:read" if path.split("/")[-2:-1] == ["blobs"] else "manifest:read"
+
+
 def split_scope(scope: str) -> Granted:
     """Read ``repository:<name>:<actions>``. Raises ValueError where it is none."""
     kind, name, actions = scope.split(":")
@@ -132,10 +137,6 @@ def split_scope(scope: str) -> Granted:
 
 def _allows(rule: ActionRule, registry: str) -> bool:
     return rule.action == "allow" and covers_registry(rule.registry, registry)
-
-
-def _is_blob(path: str) -> bool:
-    return path.rsplit("/", 2)[1] == "blobs"
 
 
 def _denied(registry: str, repository: str, operation: Operation, rule: int | None) -> Failed:

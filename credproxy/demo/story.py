@@ -17,6 +17,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from pathlib import Path
 
 import aiohttp
@@ -105,7 +106,7 @@ async def _act_as_build_action(say: Say, stage: Stage, registry: Registry, layer
     uri = _uri(registry, layer)
     say("6. A build action, which no helper reaches, asks the actions socket; nothing is allowed until a rule says so:")
     status, refused, _ = await _ask_as_action(stage, uri)
-    if status != 403:  # noqa: PLR2004
+    if status != HTTPStatus.FORBIDDEN:
         raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
     say(f"     {status} {refused['message']}")
     command = shlex.split(refused["hint"])
@@ -113,7 +114,7 @@ async def _act_as_build_action(say: Say, stage: Stage, registry: Registry, layer
     for args in (command[1:], ["reload"]):
         await _credproxy(stage, args)
     status, _, headers = await _ask_as_action(stage, uri)
-    if status != 200:  # noqa: PLR2004
+    if status != HTTPStatus.OK:
         raise DemoError(f"the rule is there, and the actions socket answers {status}")
     content = await _download(uri, {name: values[0] for name, values in headers.items()})
     if f"sha256:{hashlib.sha256(content).hexdigest()}" != layer:
@@ -253,6 +254,6 @@ async def _refusal(registry: Registry, layer: str) -> str:
 
 async def _download(uri: str, headers: dict[str, str]) -> bytes:
     async with aiohttp.ClientSession() as session, session.get(uri, headers=headers) as response:
-        if response.status != 200:  # noqa: PLR2004
+        if response.status != HTTPStatus.OK:
             raise DemoError(f"the registry answered {response.status} to the header that came back")
         return await response.read()

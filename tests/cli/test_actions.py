@@ -25,7 +25,9 @@ def test_allow_makes_the_file_and_test_says_which_rule_decides(home: Path) -> No
     path = home / "c" / "credproxy" / "config.toml"
     assert path.stat().st_mode & 0o777 == 0o600
     assert run("config", "check").exit_code == 0
-    assert run("actions", "test", BLOB).output == "pull of 'my-org/app' at 'ghcr.io': actions.rule[0] allows it\n"
+    assert run("actions", "test", BLOB).output == (
+        "pull of 'my-org/app' at 'ghcr.io':\n  actions.rule[0] allows blob:read\n"
+    )
 
 
 def test_allow_write(home: Path) -> None:
@@ -55,7 +57,7 @@ def test_allow_keeps_comments_order_and_mode(home: Path) -> None:
     )
     assert path.stat().st_mode & 0o777 == 0o640
     assert run("actions", "test", BLOB.replace("/app/", "/secret/")).exit_code == 1
-    assert "actions.rule[1] allows it" in run("actions", "test", BLOB).output
+    assert "actions.rule[1] allows blob:read" in run("actions", "test", BLOB).output
     assert list(path.parent.iterdir()) == [path]
 
 
@@ -125,4 +127,20 @@ def test_bazelrc_for_actions_names_both_directories(home: Path) -> None:
     assert lines == [
         f"build --sandbox_block_path={home}/r/credproxy",
         f"build --sandbox_add_mount_pair={home}/r/credproxy-actions",
+    ]
+
+
+def test_each_operation_is_shown_with_the_rule_that_decides_it(home: Path) -> None:
+    """Not the first one that would have allowed something else."""
+    one = '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "a"\noperations = ["{}"]\n'
+    operations = ("blob:read", "manifest:read", "blob:write", "manifest:write")
+    configure(home, "".join(one.format(operation) for operation in operations))
+    manifest = run("actions", "test", "https://ghcr.io/v2/a/manifests/x").output.splitlines()
+    assert manifest == [
+        "pull,push of 'a' at 'ghcr.io':",
+        *(f"  actions.rule[{index}] allows {operation}" for index, operation in enumerate(operations)),
+    ]
+    configure(home, "".join(one.format(operation) for operation in operations[:2]))
+    assert run("actions", "test", "https://ghcr.io/v2/a/tags/list").output.splitlines()[1:] == [
+        "  actions.rule[1] allows manifest:read"
     ]

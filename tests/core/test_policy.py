@@ -115,11 +115,18 @@ def test_a_mount_needs_its_source_to_be_readable() -> None:
 @pytest.mark.parametrize(
     "path",
     [
-        f"org/../secret/blobs/{DIGEST}", f"org/%2e%2e/secret/blobs/{DIGEST}", f"org/%252e%252e/secret/blobs/{DIGEST}",
-        f"org//app/blobs/{DIGEST}", f"org%2Fapp/blobs/{DIGEST}", f"Org/app/blobs/{DIGEST}", f"org/app;x/blobs/{DIGEST}",
-        "org/app/blobs/uploads/blobs/sha256:aa", "_catalog", "",
+        f"org/../secret/blobs/{DIGEST}",
+        f"org/%2e%2e/secret/blobs/{DIGEST}",
+        f"org/%252e%252e/secret/blobs/{DIGEST}",
+        f"org//app/blobs/{DIGEST}",
+        f"org%2Fapp/blobs/{DIGEST}",
+        f"Org/app/blobs/{DIGEST}",
+        f"org/app;x/blobs/{DIGEST}",
+        "org/app/blobs/uploads/blobs/sha256:aa",
+        "_catalog",
+        "",
     ],
-)  # fmt: skip
+)
 def test_a_path_that_is_no_single_repository_gets_nothing(path: str) -> None:
     """Whatever a registry would make of it: no rule is asked, no token is given."""
     found = granted(policy(rule("**", EVERYTHING, registry="ghcr.io")), f"https://ghcr.io/v2/{path}")
@@ -129,12 +136,16 @@ def test_a_path_that_is_no_single_repository_gets_nothing(path: str) -> None:
 @pytest.mark.parametrize(
     "uri",
     [
-        f"https://GHCR.io/v2/org/app/blobs/{DIGEST}", f"https://ghcr.io:443/v2/org/app/blobs/{DIGEST}",
-        f"https://ghcr.io./v2/org/app/blobs/{DIGEST}", f"HTTPS://ghcr.io/v2/org/app/blobs/{DIGEST}",
-        f"https://ghcr.io/v2/org/app/blobs/{DIGEST}#x", f"https://u:p@ghcr.io/v2/org/app/blobs/{DIGEST}",
-        f"https://ghcr.io\\@evil/v2/org/app/blobs/{DIGEST}", f"https://ghcr.io/v2/org/app/blobs/{DIGEST}\x00",
+        f"https://GHCR.io/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io:443/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io./v2/org/app/blobs/{DIGEST}",
+        f"HTTPS://ghcr.io/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io/v2/org/app/blobs/{DIGEST}#x",
+        f"https://u:p@ghcr.io/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io\\@evil/v2/org/app/blobs/{DIGEST}",
+        f"https://ghcr.io/v2/org/app/blobs/{DIGEST}\x00",
     ],
-)  # fmt: skip
+)
 def test_what_is_not_canonical_is_refused(uri: str) -> None:
     """Design section 11: the helper socket canonicalises, the actions socket refuses."""
     assert granted(policy(rule("**")), uri) is Code.BAD_REQUEST
@@ -186,7 +197,7 @@ def test_path_prefix_is_taken_off() -> None:
         (rule("org/*", more='operation = ["blob:read"]'), "did you mean 'operations'?"),
         ("[actions]\npolicy = 1", "actions.policy: there is no such key"),
     ],
-)  # fmt: skip
+)
 def test_mistakes_have_their_line_and_what_was_wanted(text: str, problem: str) -> None:
     """An empty list, an unknown word, a pattern that can match nothing."""
     with pytest.raises(ConfigError) as caught:

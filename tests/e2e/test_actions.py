@@ -36,10 +36,24 @@ def actions_socket(staged: Stage) -> Path:
 def ask(staged: Stage, uri: str, *around: str, path: str = "/v1/get") -> tuple[int, str]:
     """Ask with curl; give the status and the body."""
     done = subprocess.run(
-        [*around, "curl", "-sS", "--unix-socket", str(actions_socket(staged)), f"http://localhost{path}",
-         "--data", json.dumps({"uri": uri}), "-w", "\n%{http_code}"],
-        capture_output=True, text=True, check=False, timeout=20, env={"PATH": staged.environ["PATH"]},
-    )  # fmt: skip
+        [
+            *around,
+            "curl",
+            "-sS",
+            "--unix-socket",
+            str(actions_socket(staged)),
+            f"http://localhost{path}",
+            "--data",
+            json.dumps({"uri": uri}),
+            "-w",
+            "\n%{http_code}",
+        ],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+        env={"PATH": staged.environ["PATH"]},
+    )
     assert done.returncode == 0, done.stderr
     body, _, status = done.stdout.rpartition("\n")
     assert not [canary for canary in CANARIES if canary in body]

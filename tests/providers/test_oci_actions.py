@@ -68,4 +68,8 @@ async def test_a_token_server_that_gives_the_password_back_is_not_believed() -> 
     """Gitea did, and ECR Public does."""
     async with world(stored=UserPassword("u", Secret("canary-password"))) as w:
         w.script(token=w.granted("canary-password"))
-        assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
+        for _ in range(3):
+            assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
+        assert len([line for line in w.requests if "/token" in line]) == 1, (
+            "an action in a loop is no exchange in a loop"
+        )
