@@ -24,9 +24,8 @@ from credproxy.core.credential import (
     Stored,
     UserPassword,
 )
-from credproxy.core.endpoint import Endpoint, Kind, classify
+from credproxy.core.endpoint import classify
 from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
-from credproxy.core.globs import most_specific
 from credproxy.core.http import Dial
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
@@ -34,6 +33,7 @@ from credproxy.core.target import Form, Granted, Question, Target
 from credproxy.core.uri import canonical_authority
 from credproxy.exchange.discovery import Asks, Found, Registry, discover
 from credproxy.exchange.down_scope import refusal
+from credproxy.exchange.endpoint_scope import endpoint_scopes
 from credproxy.exchange.registry_token import Method, Order, obtain
 from credproxy.exchange.scope import canonical, repository_scope
 from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
@@ -52,9 +52,6 @@ _EMPTY_KEEP = 60.0
 _HTTP_PORT = 80
 
 _ANONYMOUS = Identity("anonymous", "")
-_PULL = ("pull",)
-_UPLOAD = ("pull", "push")
-
 
 log = structlog.get_logger("credproxy.providers")
 
@@ -129,7 +126,7 @@ class OciProvider:
         if target.form is Form.HOST:
             return await self._plan_bare(_plain(target) if self._settings.insecure else target)
         endpoint = classify(target.path, target.query, self._settings.path_prefix)
-        scopes = self._scopes(endpoint)
+        scopes = endpoint_scopes(endpoint, self._settings)
         if not scopes:
             return None
         return await self._plan_scopes(target, endpoint.repository, scopes, endpoint.kind.name.lower())
@@ -226,36 +223,6 @@ class OciProvider:
                 "scopes": " ".join(wanted.scopes),
             },
         )
-
-    def _scopes(self, endpoint: Endpoint) -> tuple[str, ...]:
-        """Compute the scopes from the URI and the configuration, never from a challenge (TX-24, F14)."""
-        name = endpoint.repository
-        if endpoint.kind is Kind.CATALOG:
-            return ("registry:catalog:*",) if self._settings.allow_catalog else ()
-        if name is None:
-            return ()
-        if endpoint.kind in {Kind.READ, Kind.MANIFEST}:
-            return canonical([repository_scope(name, self._actions(name))])
-        if endpoint.kind is Kind.UPLOAD:
-            source = self._mounted(endpoint.mount_from)
-            return canonical([repository_scope(name, _UPLOAD), *source])
-        return ()
-
-    def _mounted(self, source: str | None) -> list[str]:
-        if source is None:
-            return []
-        # Otherwise a client could mount, and so read, a blob that it may not pull (TX-22).
-        if not {"pull", "*"} & set(self._actions(source)):
-            raise failed(
-                Code.POLICY_DENIED,
-                f"a blob may not be mounted from {source!r}: its actions do not include pull",
-                f'allow it in the [[host]]: actions = {{ "{source}" = ["pull"] }}',
-            )
-        return [repository_scope(source, _PULL)]
-
-    def _actions(self, repository: str) -> tuple[str, ...]:
-        found = most_specific(self._settings.actions, repository)
-        return _PULL if found is None else found
 
     async def _exchange(self, wanted: _Wanted, stored: Stored | None, terms: Terms) -> Grant:
         if isinstance(stored, RegistryToken):
