@@ -1,32 +1,19 @@
-"""Patterns for repository names: ``*`` within a segment, ``**`` across segments, ``?`` one character."""
+"""Patterns for repository names: ``*`` within a segment, a segment ``**`` any number of them, ``?`` one character.
+
+``org/**`` matches ``org`` as well: ``**`` may stand for no segment at all. Within a segment two stars are as one.
+Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, so that its policies mean here what they mean there.
+"""
+
+from collections.abc import Callable, Sequence
 
 
 def matches(pattern: str, name: str) -> bool:
     """Whether the whole name matches.
 
-    One backtrack point for each kind of star, so that the cost stays within pattern x name, whatever is asked (PY25).
+    One backtrack point for segments and one within a segment, so that the cost stays within pattern x name, whatever
+    is asked (PY25).
     """
-    at, position = 0, 0
-    star: tuple[int, int] | None = None
-    double: tuple[int, int] | None = None
-    while position < len(name) or at < len(pattern):
-        if pattern.startswith("**", at):
-            at += 2
-            double, star = (at, position), None
-        elif pattern.startswith("*", at):
-            at += 1
-            star = (at, position)
-        elif at < len(pattern) and position < len(name) and _same(pattern[at], name[position]):
-            at, position = at + 1, position + 1
-        elif star is not None and star[1] < len(name) and name[star[1]] != "/":
-            at, position = star[0], star[1] + 1
-            star = (at, position)
-        elif double is not None and double[1] < len(name):
-            at, position = double[0], double[1] + 1
-            double, star = (at, position), None
-        else:
-            return False
-    return True
+    return _matches(pattern.split("/"), name.split("/"), "**", _segment)
 
 
 def most_specific(patterns: dict[str, tuple[str, ...]], name: str) -> tuple[str, ...] | None:
@@ -37,5 +24,23 @@ def most_specific(patterns: dict[str, tuple[str, ...]], name: str) -> tuple[str,
     return patterns[max(fitting, key=lambda pattern: (len(pattern.replace("*", "").replace("?", "")), pattern))]
 
 
-def _same(wanted: str, character: str) -> bool:
-    return wanted == character or (wanted == "?" and character != "/")
+def _segment(pattern: str, segment: str) -> bool:
+    return _matches(pattern, segment, "*", lambda wanted, character: wanted in {"?", character})
+
+
+def _matches(pattern: Sequence[str], name: Sequence[str], star: str, same: Callable[[str, str], bool]) -> bool:
+    """Match item by item; after a mismatch the last ``star`` takes one item more."""
+    at = position = 0
+    resume: tuple[int, int] | None = None
+    while position < len(name):
+        if at < len(pattern) and pattern[at] == star:
+            at += 1
+            resume = (at, position)
+        elif at < len(pattern) and same(pattern[at], name[position]):
+            at, position = at + 1, position + 1
+        elif resume is not None:
+            at, position = resume[0], resume[1] + 1
+            resume = (at, position)
+        else:
+            return False
+    return all(left == star for left in pattern[at:])
