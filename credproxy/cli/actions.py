@@ -11,15 +11,12 @@ from credproxy.cli.configuring import in_force
 from credproxy.cli.errors import CommandError
 from credproxy.core.config import ConfigError, load
 from credproxy.core.errors import Failed
+from credproxy.core.operations import EVERYTHING, READ, read_operation
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy, read_operation
+from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Operation
 from credproxy.core.uri import check_canonical, parse_uri
-
-
-_READ: tuple[Operation, ...] = ("blob:read", "manifest:read")
-_WRITE: tuple[Operation, ...] = (*_READ, "blob:write", "manifest:write")
 
 
 @click.group()
@@ -44,14 +41,14 @@ def test(uri: str) -> None:
     for name, allowed in granted:
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
         for operation in _deciding(target.path, allowed):
-            click.echo(f"  actions.rule[{policy.decide(target.authority, name, operation).rule}] allows {operation}")
+            click.echo(f"  {policy.deciding(target.authority, name, operation)} allows {operation}")
 
 
 def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:
     if "push" in allowed:
-        return _WRITE
+        return EVERYTHING
     if path in {"", "/"}:
-        return _READ
+        return READ
     # A mount's source comes with the upload's path, which reads nothing itself.
     return ("blob:read" if "/blobs/uploads" in path else read_operation(path),)
 
@@ -70,7 +67,7 @@ def allow(pattern: str, *, write: bool) -> None:
     place = Path(config_files(os.environ)[0])
     try:
         text = place.read_text(encoding="utf-8") if place.exists() else ""
-        changed = _with_rule(_checked(text, place), registry, repository, _WRITE if write else _READ)
+        changed = _with_rule(_checked(text, place), registry, repository, EVERYTHING if write else READ)
         _replace(place, _checked(changed, place))
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None

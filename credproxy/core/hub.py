@@ -21,3 +21,11 @@ def is_hub(authority: str) -> bool:
 def hub_key(authority: str) -> str:
     """The configuration key of a canonical authority: ``HUB_KEY`` for Docker Hub's names, else itself."""
     return HUB_KEY if authority in HUB else authority
+
+
+def in_library(name: str) -> str:
+    """A repository of Docker Hub, or a pattern for some, as people shorten it: ``ubuntu`` is ``library/ubuntu``.
+
+    Only for rules and what they decide about: a scope is the path's own name (SC-12).
+    """
+    return name if "/" in name or name == "**" else f"library/{name}"

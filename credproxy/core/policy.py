@@ -1,24 +1,46 @@
 """What a build action may have: ordered rules, the first that matches decides, nothing without one.
 
-Decided on the canonical registry and repository before anything is looked up or asked (design.md rule 5, SEC-16). The
-answer is what its token will grant, so that nobody behind this module has to know a rule.
+Decided on the canonical registry and repository before anything is looked up or asked (design.md rule 5, SEC-16). In
+header mode the answer is what its token will grant, so that nobody behind this module has to know a rule; the gateway
+asks about each request, and its credential never leaves the daemon.
 """
 
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from credproxy.core.endpoint import Kind, classify
+from credproxy.core.endpoint import Endpoint, Kind, classify
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.globs import matches
-from credproxy.core.hub import is_hub
+from credproxy.core.hub import in_library, is_hub
+from credproxy.core.operations import EVERYTHING, READ, needed, read_operation
+from credproxy.core.registries import Registries
 from credproxy.core.routing import Router
 from credproxy.core.settings import ActionRule, OciHost, Operation
 from credproxy.core.target import Form, Granted, Target
-from credproxy.core.uri import canonical_authority
 
 
-_READ: tuple[Operation, ...] = ("blob:read", "manifest:read")
-_WRITE: tuple[Operation, ...] = ("blob:write", "manifest:write")
+class Place(Protocol):
+    """Where rules stand: what a refusal calls one of them, and how its reader adds one."""
+
+    def name(self, index: int) -> str:
+        """Name a rule so that people find it."""
+        ...
+
+    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+        """Say what allows this: a command, or the text to put into a file. Made of the question alone (T19)."""
+        ...
+
+
+class Configuration:
+    """Rules of the configuration itself, ``[[actions.rule]]``."""
+
+    def name(self, index: int) -> str:
+        """Such as ``actions.rule[0]``."""
+        return f"actions.rule[{index}]"
+
+    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+        """A command."""
+        return f"credproxy actions allow {'--write ' if write else ''}'{registry}/{repository}'"
 
 
 class Decision(NamedTuple):
@@ -28,25 +50,71 @@ class Decision(NamedTuple):
     rule: int | None
 
 
+class _Compiled(NamedTuple):
+    rule: ActionRule
+    registries: Registries
+    repository: str
+
+
 class Policy:
-    """The rules of one configuration.
+    """The rules in force.
 
     Args:
-        rules: in the order of the file.
+        rules: in their order.
         router: knows what stands before ``/v2`` on a host (``path_prefix``).
+        place: where the rules stand.
     """
 
-    def __init__(self, rules: Sequence[ActionRule], router: Router) -> None:
-        self._rules = tuple(rules)
+    def __init__(self, rules: Sequence[ActionRule], router: Router, place: Place | None = None) -> None:
+        self._rules = tuple(map(_compiled, rules))
         self._router = router
+        self._place = place or Configuration()
 
     def decide(self, registry: str, repository: str, operation: Operation) -> Decision:
         """Find the first rule that matches. ``registry`` is canonical, such as ``ghcr.io`` or ``reg.test:5000``."""
-        for index, rule in enumerate(self._rules):
+        name = in_library(repository) if is_hub(registry) else repository
+        for index, (rule, registries, pattern) in enumerate(self._rules):
             wanted = operation in rule.operations or "*" in rule.operations
-            if wanted and covers_registry(rule.registry, registry) and matches(rule.repository, repository):
+            if wanted and registries.cover(registry) and matches(pattern, name):
                 return Decision(rule.action == "allow", index)
         return Decision(allowed=False, rule=None)
+
+    def deciding(self, registry: str, repository: str, operation: Operation) -> str | None:
+        """Name the rule that decides; None where none matches."""
+        index = self.decide(registry, repository, operation).rule
+        return None if index is None else self._place.name(index)
+
+    def require(self, registry: str, repository: str, *operations: Operation) -> None:
+        """Let it pass where one of these operations is allowed.
+
+        Raises:
+            Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
+        """
+        if not any(self.decide(registry, repository, operation).allowed for operation in operations):
+            raise self._denied(registry, repository, operations[0])
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let one request to a registry pass, or not; a mount reads its source, too (TX-22).
+
+        Args:
+            registry: canonical.
+            method: in upper case.
+            path: what ``endpoint`` was read from.
+            endpoint: names a repository; what does not is never let through.
+
+        Raises:
+            Failed(policy_denied): as ``require``.
+            Failed(not_found): no endpoint of a repository.
+            Failed(method_not_allowed): none of this endpoint's methods.
+        """
+        if endpoint.repository is None:
+            raise failed(Code.NOT_FOUND, "the path names no repository's blob, manifest, tags or referrers")
+        operations = needed(method, path, endpoint.kind)
+        if not operations:
+            raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
+        self.require(registry, endpoint.repository, *operations)
+        if endpoint.mount_from is not None:
+            self.require(registry, endpoint.mount_from, "blob:read")
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
         """Give what a token for this URI may grant; nothing for a kind of URI that gets no credential.
@@ -70,60 +138,51 @@ class Policy:
 
     def _read(self, target: Target, name: str, kind: Kind) -> tuple[str, ...]:
         registry = target.authority
-        self._require(registry, name, read_operation(target.path))
+        self.require(registry, name, read_operation(target.path))
         # A manifest's URI is asked about before a push as well (TX-26).
-        pushed = kind is Kind.MANIFEST and self._may(registry, name, *_READ, *_WRITE)
+        pushed = kind is Kind.MANIFEST and self._may_push(registry, name)
         return ("pull", "push") if pushed else ("pull",)
 
     def _upload(self, registry: str, name: str, mount_from: str | None) -> tuple[Granted, ...]:
-        self._require(registry, name, "blob:write")
-        self._require_whole_push(registry, name)
+        self.require(registry, name, "blob:write")
+        self._require_push(registry, name)
         if mount_from is None:
             return ((name, ("pull", "push")),)
-        self._require(registry, mount_from, "blob:read")
+        self.require(registry, mount_from, "blob:read")
         return ((name, ("pull", "push")), (mount_from, ("pull",)))
 
     def _bare(self, registry: str) -> tuple[Granted, ...]:
         """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18.2)."""
-        rule = next((rule for rule in self._rules if rule.bare_host_scopes and _allows(rule, registry)), None)
-        granted = [] if rule is None else [split_scope(scope) for scope in rule.bare_host_scopes]
+        found = next((found.rule for found in self._rules if _lists_scopes(found, registry)), None)
+        granted = [] if found is None else [split_scope(scope) for scope in found.bare_host_scopes]
         for name, actions in granted:
-            self._require(registry, name, "blob:read")
-            self._require(registry, name, "manifest:read")
+            for operation in READ:
+                self.require(registry, name, operation)
             if "push" in actions:
-                self._require(registry, name, "blob:write")
-                self._require_whole_push(registry, name)
+                self.require(registry, name, "blob:write")
+                self._require_push(registry, name)
         return tuple(granted)
 
-    def _may(self, registry: str, repository: str, *operations: Operation) -> bool:
-        return all(self.decide(registry, repository, operation).allowed for operation in operations)
+    def _may_push(self, registry: str, repository: str) -> bool:
+        return all(self.decide(registry, repository, operation).allowed for operation in EVERYTHING)
 
-    def _require(self, registry: str, repository: str, operation: Operation) -> None:
-        decision = self.decide(registry, repository, operation)
-        if not decision.allowed:
-            raise _denied(registry, repository, operation, decision.rule)
-
-    def _require_whole_push(self, registry: str, repository: str) -> None:
-        # A registry's push token overwrites tags and reads everything, whatever it was asked for.
-        if not self._may(registry, repository, *_READ, *_WRITE):
+    def _require_push(self, registry: str, repository: str) -> None:
+        if not self._may_push(registry, repository):
             raise failed(
                 Code.USE_GATEWAY,
                 f"a token that may write blobs of {repository!r} may write its manifests and read it, "
                 "and the rules do not allow all of that",
-                f"credproxy actions allow --write '{registry}/{repository}'",
+                self._place.remedy(registry, repository, write=True),
             )
 
-
-def covers_registry(pattern: str, registry: str) -> bool:
-    """Tell whether a rule's ``registry`` means this one: exactly, by ``*.suffix``, or as another name of Docker Hub."""
-    if pattern.startswith("*."):
-        return registry.endswith(pattern[1:].lower())
-    return (canonical_authority(pattern) or pattern) == registry or (is_hub(pattern) and is_hub(registry))
-
-
-def read_operation(path: str) -> Operation:
-    """What reading this path is: tags and referrers are read as manifests are."""
-    return "blob:read" if path.split("/")[-2:-1] == ["blobs"] else "manifest:read"
+    def _denied(self, registry: str, repository: str, operation: Operation) -> Failed:
+        what = f"{operation} of {repository!r} at {registry!r}"
+        rule = self.deciding(registry, repository, operation)
+        if rule is not None:
+            hint = f"the first rule that matches decides: one that allows it would stand before {rule}"
+            return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint)
+        remedy = self._place.remedy(registry, repository, write=operation not in READ)
+        return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", remedy)
 
 
 def split_scope(scope: str) -> Granted:
@@ -135,15 +194,10 @@ def split_scope(scope: str) -> Granted:
     return name, wanted
 
 
-def _allows(rule: ActionRule, registry: str) -> bool:
-    return rule.action == "allow" and covers_registry(rule.registry, registry)
+def _compiled(rule: ActionRule) -> _Compiled:
+    registries = Registries(rule.registry)
+    return _Compiled(rule, registries, in_library(rule.repository) if registries.is_hub else rule.repository)
 
 
-def _denied(registry: str, repository: str, operation: Operation, rule: int | None) -> Failed:
-    what = f"{operation} of {repository!r} at {registry!r}"
-    if rule is not None:
-        hint = f"it is actions.rule[{rule}] of the configuration; the first rule that matches decides"
-        return failed(Code.POLICY_DENIED, f"actions.rule[{rule}] denies build actions {what}", hint)
-    write = "--write " if operation in _WRITE else ""
-    hint = f"credproxy actions allow {write}'{registry}/{repository}'"
-    return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", hint)
+def _lists_scopes(found: _Compiled, registry: str) -> bool:
+    return bool(found.rule.bare_host_scopes) and found.rule.action == "allow" and found.registries.cover(registry)

@@ -3,6 +3,7 @@
 import pytest
 
 from credproxy.core.config import ConfigError, load
+from credproxy.core.endpoint import classify
 from credproxy.core.errors import Code, Failed
 from credproxy.core.policy import Decision, Policy
 from credproxy.core.routing import Router
@@ -56,8 +57,11 @@ def test_the_first_rule_that_matches_decides() -> None:
     assert made.decide("ghcr.io", "org/app", "blob:read") == Decision(True, 1)
     assert made.decide("ghcr.io", "org/app", "blob:write") == Decision(False, 2)
     assert made.decide("ghcr.io", "org/sub/app", "blob:read") == Decision(False, None)
-    with pytest.raises(Failed, match=r"actions\.rule\[0\] denies"):
+    with pytest.raises(Failed, match=r"actions\.rule\[0\] denies") as caught:
         made.grants(parse_uri(f"https://ghcr.io/v2/org/secret/blobs/{DIGEST}"))
+    assert caught.value.failure.hint == (
+        "the first rule that matches decides: one that allows it would stand before actions.rule[0]"
+    )
 
 
 @pytest.mark.parametrize(
@@ -110,6 +114,90 @@ def test_a_mount_needs_its_source_to_be_readable() -> None:
     made = policy(rule("org/app", EVERYTHING), rule("org/base"))
     assert granted(made, uri + "org/base") == (("org/app", ("pull", "push")), ("org/base", ("pull",)))
     assert granted(made, uri + "org/other") is Code.POLICY_DENIED
+
+
+def permitted(made: Policy, method: str, path: str, query: str = "", registry: str = "ghcr.io") -> Code | None:
+    """What the gateway would be told about one request: the code of its refusal, or None."""
+    try:
+        made.permit(registry, method, path, classify(path, query))
+    except Failed as error:
+        return error.failure.code
+    return None
+
+
+BLOB = f"/v2/org/app/blobs/{DIGEST}"
+MANIFEST = "/v2/org/app/manifests/latest"
+TAGS = "/v2/org/app/tags/list"
+REFERRERS = f"/v2/org/app/referrers/{DIGEST}"
+UPLOAD = "/v2/org/app/blobs/uploads/"
+REQUESTS = [
+    *((method, path) for method in ("GET", "HEAD", "PUT", "DELETE") for path in (BLOB, MANIFEST)),
+    *((method, path) for method in ("GET", "HEAD") for path in (TAGS, REFERRERS)),
+    ("POST", UPLOAD),
+]
+
+
+@pytest.mark.parametrize(
+    ("operation", "allowed"),
+    [
+        ("blob:read", [("GET", BLOB), ("HEAD", BLOB)]),
+        ("blob:write", [("HEAD", BLOB), ("PUT", BLOB), ("DELETE", BLOB), ("POST", UPLOAD)]),
+        (
+            "manifest:read",
+            [
+                ("GET", MANIFEST),
+                ("HEAD", MANIFEST),
+                *((method, path) for method in ("GET", "HEAD") for path in (TAGS, REFERRERS)),
+            ],
+        ),
+        ("manifest:write", [("HEAD", MANIFEST), ("PUT", MANIFEST), ("DELETE", MANIFEST)]),
+        ("*", REQUESTS),
+    ],
+)
+def test_a_rule_allows_the_requests_of_its_operations_alone(operation: str, allowed: list[tuple[str, str]]) -> None:
+    """Every other request is refused, and so is all of it for another repository."""
+    made = policy(rule("org/app", f'["{operation}"]'))
+    outcomes = {request: permitted(made, *request) for request in REQUESTS}
+    assert outcomes == {request: None if request in allowed else Code.POLICY_DENIED for request in REQUESTS}
+    for method, path in REQUESTS:
+        assert permitted(made, method, path.replace("/app/", "/other/")) is Code.POLICY_DENIED
+
+
+def test_what_names_no_repository_is_never_let_through() -> None:
+    """The gateway answers ``/v2/`` itself; nothing else without a repository is for an action."""
+    made = policy(rule("**", EVERYTHING))
+    for path in ("/v2/", "/v2/_catalog", "/v2/org/app/nothing/x", "/v2/org/../app/manifests/x", "/token"):
+        assert permitted(made, "GET", path) is Code.NOT_FOUND
+    assert permitted(made, "DELETE", "/v2/org/app/tags/list") is Code.METHOD_NOT_ALLOWED
+
+
+def test_tx22_the_gateway_mounts_only_what_may_be_read() -> None:
+    """rules_img ``policy_test.go``, TestServeHTTPCrossRepoMount; an ambiguous query is no endpoint at all."""
+    made = policy(rule("dest/**", EVERYTHING), rule("readable/**", '["blob:read"]'))
+    upload = "/v2/dest/app/blobs/uploads/"
+    for query, refused in (
+        (f"mount={DIGEST}&from=readable/base", None),
+        (f"mount={DIGEST}&from=secret/base", Code.POLICY_DENIED),
+        ("", None),
+        (f"mount={DIGEST}", None),
+        (f"mount={DIGEST}&from=BAD", Code.NOT_FOUND),
+        (f"mount={DIGEST}&from=readable/base;evil", Code.NOT_FOUND),
+        (f"mount={DIGEST}&from=readable/base&from=secret/base", Code.NOT_FOUND),
+    ):
+        assert permitted(made, "POST", upload, query) is refused
+
+
+@pytest.mark.parametrize("registry", ["docker.io", "index.docker.io", "registry-1.docker.io"])
+@pytest.mark.parametrize("pattern", ["library/*", "ubuntu", "*", "**"])
+def test_sc12_docker_hubs_short_names(registry: str, pattern: str) -> None:
+    """``ubuntu`` is ``library/ubuntu`` in rules and in what they decide about; a scope has the path's own name."""
+    made = policy(rule(pattern, registry="docker.io"))
+    assert made.decide(registry, "ubuntu", "blob:read").allowed
+    assert made.decide(registry, "library/ubuntu", "blob:read").allowed
+    assert made.decide(registry, "org/ubuntu", "blob:read").allowed is (pattern == "**")
+    assert granted(made, f"https://{registry}/v2/ubuntu/blobs/{DIGEST}") == (("ubuntu", ("pull",)),)
+    denied_first = policy(rule("library/ubuntu", EVERYTHING, "deny", registry), rule("**", registry="docker.io"))
+    assert granted(denied_first, f"https://{registry}/v2/ubuntu/blobs/{DIGEST}") is Code.POLICY_DENIED
 
 
 @pytest.mark.parametrize(
