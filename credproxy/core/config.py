@@ -5,7 +5,7 @@ Types say most of it (``core/settings.py``); what a type cannot say is checked h
 
 import re
 import tomllib
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import get_args
@@ -90,7 +90,7 @@ def load(text: str, where: str) -> Settings:
         settings = msgspec.convert(document, Settings, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError([_shape(str(error), document, text, where)]) from None
-    mistakes = [Mistake(where, locate(text, path), _shown(path), problem) for path, problem in check(settings)]
+    mistakes = [Mistake(where, locate(text, path), shown(path), problem) for path, problem in check(settings)]
     if mistakes:
         raise ConfigError(mistakes)
     return settings
@@ -140,32 +140,40 @@ def _over(upper: Settings, lower: Settings) -> Settings:
     return msgspec.structs.replace(lower, host=hosts, **changed)
 
 
-def _shape(message: str, document: object, text: str, where: str) -> Mistake:
-    """Turn msgspec's message into ours: it ends with `` - at `$.host[1].x` ``."""
+def read_complaint(message: str) -> tuple[Path, str, str | None]:
+    """Split msgspec's message: where, what, and the key that is unknown there, if that is the problem.
+
+    Its form is ``Object contains unknown field `x` - at `$.host[1]` ``.
+    """
     problem, _, place = message.partition(" - at ")
-    path = _follow(place.strip("`"), document)
+    path = tuple(name or (int(index) if index.isdigit() else 0) for name, index in _STEP.findall(place.strip("`")))
     unknown = re.search(r"unknown field `([^`]+)`", problem)
+    return path, _lower(problem.replace("`", "'")), unknown[1] if unknown else None
+
+
+def unknown_key(name: str, known: Collection[str]) -> str:
+    """Say that there is no such key, and which was probably meant."""
+    close = get_close_matches(name, known, 1)
+    if close:
+        return f"there is no such key; did you mean {close[0]!r}?"
+    return f"there is no such key{'; known here: ' if known else ''}{', '.join(sorted(known))}"
+
+
+def shown(path: Path) -> str:
+    """Write a path as people do, such as ``host[1].match``."""
+    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
+
+
+def _shape(message: str, document: object, text: str, where: str) -> Mistake:
+    path, problem, unknown = read_complaint(message)
     if unknown is not None:
-        path = (*path, unknown[1])
-        known = _known_keys(path[:-1], document)
-        close = get_close_matches(unknown[1], known, 1)
-        hint = (
-            f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}" if known else ""
-        )
-        return Mistake(where, locate(text, path), _shown(path), f"there is no such key{hint}")
-    invalid = re.search(r"Invalid value '([^']*)'", problem)
+        problem = unknown_key(unknown, _known_keys(path, document))
+        path = (*path, unknown)
+    invalid = re.search(r"^invalid value '([^']*)'", problem)
     tags = _tags(path)
     if invalid is not None and tags:
-        return Mistake(where, locate(text, path), _shown(path), f"{invalid[1]!r} is none of {', '.join(tags)}")
-    return Mistake(where, locate(text, path), _shown(path), _lower(problem.replace("`", "'")))
-
-
-def _follow(place: str, document: object) -> Path:
-    path: list[str | int] = []
-    for name, index in _STEP.findall(place):
-        path.append(name or (int(index) if index.isdigit() else 0))
-    del document
-    return tuple(path)
+        problem = f"{invalid[1]!r} is none of {', '.join(tags)}"
+    return Mistake(where, locate(text, path), shown(path), problem)
 
 
 def _known_keys(path: Path, document: object) -> list[str]:
@@ -196,10 +204,6 @@ def _fields_of(path: Path, table: object) -> set[str]:
 def _tags(path: Path) -> list[str]:
     union = {"provider": HostRule, "source": SourceSettings}.get(str(path[-1]) if path else "")
     return [] if union is None else [repr(kind.__struct_config__.tag) for kind in get_args(union)]
-
-
-def _shown(path: Path) -> str:
-    return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
 def _lower(text: str) -> str:
