@@ -9,6 +9,7 @@ from credproxy.core.policy import split_scope
 from credproxy.core.routing import Router
 from credproxy.core.settings import (
     ActionRule,
+    ActionsSettings,
     BareHost,
     BasicHost,
     CommandSource,
@@ -31,6 +32,9 @@ _PATTERN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[a-z0-9._/*?-]+")  # no empty
 _URL = re.compile(r"https?://[!-~]+")
 _LONGEST_TIMEOUT = 300.0
 
+RULES = 4096
+"""Rules for build actions, wherever they stand: each is looked at for every request (PY25)."""
+
 
 def size_in_bytes(size: int | str) -> int:
     """Give ``"64MiB"`` or a plain number as bytes. Raises ValueError."""
@@ -46,10 +50,18 @@ def check(settings: Settings) -> Iterator[tuple[Path, str]]:
     for index, rule in enumerate(settings.host):
         for path, problem in _check_rule(rule):
             yield ("host", index, *path), problem
-    for index, action_rule in enumerate(settings.actions.rule):
-        for path, problem in _check_action_rule(action_rule):
-            yield ("actions", "rule", index, *path), problem
+    yield from _within("actions", _check_actions(settings.actions))
     yield from _check_matches(settings)
+
+
+def is_registry(pattern: str) -> bool:
+    """True for a host, ``host:port`` or ``*.suffix``."""
+    return canonical_authority(pattern.removeprefix("*.")) is not None
+
+
+def is_repository_pattern(pattern: str) -> bool:
+    """True if a repository can match, whose names are lower case and have no empty segment."""
+    return _PATTERN.fullmatch(pattern) is not None
 
 
 def _check_matches(settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -82,10 +94,23 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
             yield (key,), 'wanted "auto", "none" or an absolute path'
 
 
+def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
+    if actions.policy_file is not None:
+        if not actions.policy_file.startswith("/"):
+            yield ("policy_file",), "wanted an absolute path"
+        if actions.rule:
+            yield ("policy_file",), "there are rules here as well; leave one of the two out"
+    if len(actions.rule) > RULES:
+        yield ("rule", RULES), f"more than {RULES} rules"
+    for index, rule in enumerate(actions.rule[:RULES]):
+        for path, problem in _check_action_rule(rule):
+            yield ("rule", index, *path), problem
+
+
 def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:
-    if canonical_authority(rule.registry.removeprefix("*.")) is None:
+    if not is_registry(rule.registry):
         yield ("registry",), f'{rule.registry!r} is no registry; wanted one like "ghcr.io" or "*.corp.example"'
-    if not _PATTERN.fullmatch(rule.repository):
+    if not is_repository_pattern(rule.repository):
         yield ("repository",), f'{rule.repository!r} matches no repository; wanted a pattern like "my-org/**"'
     if not rule.operations:
         yield ("operations",), 'wanted at least one, such as "blob:read"'

@@ -139,9 +139,10 @@ class ActionRule(Base, frozen=True):
 
 
 class ActionsSettings(Base, frozen=True):
-    """The actions socket: denies everything that no rule allows."""
+    """The actions socket: denies everything that no rule allows. ``policy_file`` is rules_img's, instead of rules."""
 
     rule: tuple[ActionRule, ...] = ()
+    policy_file: str | None = None
 
 
 class CacheSettings(Base, frozen=True):

@@ -27,7 +27,9 @@ def test_values_and_lines() -> None:
     assert found.lines[("b", 1, "d")] == 5
 
 
-@pytest.mark.parametrize("word", ["no", "off", "yes", "true", "1.10", "0o10", "010", "12:30:45", "2026-01-01", "1e3", "="])
+@pytest.mark.parametrize(
+    "word", ["no", "off", "yes", "true", "1.10", "0o10", "010", "12:30:45", "2026-01-01", "1e3", "="]
+)
 def test_yaml_1_1_has_no_traps(word: str) -> None:
     """What a person wrote is what is read: no booleans, octal, sexagesimal numbers nor dates."""
     assert read_yaml(f"a: {word}\n{word}: b").value == {"a": word, word: "b"}
