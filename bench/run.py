@@ -53,6 +53,8 @@ class Bench:
         self.empty = self._compile("floor.c", static=True)
         self.herd = self._compile("herd.c", static=False)
         self.upstream = json.loads(self._start([sys.executable, str(HERE / "upstream.py"), "0.2"]).readline())["port"]
+        self.body = folder / "body"
+        self.body.write_text(json.dumps({"uri": self.uri(0)}))
         self.environ = self._environment()
         (folder / "bare").mkdir(mode=0o700)  # the helper refuses a socket in a directory that others may write
         bare = folder / "bare" / "bare.sock"
@@ -170,8 +172,6 @@ def _spawn_time(program: str, body: Path, environ: dict[str, str]) -> float:
 
 def helper_calls(bench: Bench) -> None:
     """One warm helper call, beside an empty static program and the same helper on a bare handler."""
-    body = bench.folder / "body"
-    body.write_text(json.dumps({"uri": bench.uri(0)}))
     helper = str(BIN / "credproxy-helper")
     cases = {
         "empty": (str(bench.empty), bench.environ),
@@ -181,7 +181,7 @@ def helper_calls(bench: Bench) -> None:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
         for name, (program, environ) in cases.items():
-            times[name] += [_spawn_time(program, body, environ) for _ in range(CALLS_PER_ROUND)]
+            times[name] += [_spawn_time(program, bench.body, environ) for _ in range(CALLS_PER_ROUND)]
     median = {name: statistics.median(values) * 1000 for name, values in times.items()}
     measured = f"{median['daemon']:.2f} ms"
     bench.add(
@@ -205,7 +205,7 @@ class Load:
 
 
 def _h2load(bench: Bench, socket: Path, requests: int) -> Load:
-    body, times = bench.folder / "body", bench.folder / "times"
+    times = bench.folder / "times"
     times.unlink(missing_ok=True)
     done = subprocess.run(
         [
@@ -218,7 +218,7 @@ def _h2load(bench: Bench, socket: Path, requests: int) -> Load:
             "-t",
             "1",
             "-d",
-            body,
+            bench.body,
             "-B",
             f"unix:{socket}",
             f"--log-file={times}",
