@@ -18,6 +18,7 @@ from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
+from credproxy.daemon.limits import BACKLOG, share
 from credproxy.daemon.logs import set_up
 from credproxy.daemon.service import Service
 from credproxy.server.actions_api import ActionsApi
@@ -27,15 +28,6 @@ from credproxy.server.peer import Gate, namespaces
 from credproxy.server.protocol import GatedServer
 from credproxy.server.routes import Memo
 
-
-BACKLOG = 4096
-"""Connections that may wait in the kernel: with asyncio's 128, 55 % of a burst of 10,000 failed (F8)."""
-
-_RESERVED = 192
-"""Descriptors that are not for callers: upstream connections, programs, files, logs (PY10)."""
-
-_ACTIONS_CONNECTIONS = 512
-"""Of the descriptors, at most a quarter: build actions can never starve the helper socket (T3)."""
 
 _GRACE = 1.0
 """Seconds that exchanges with waiters get at SIGTERM; then the helper's one retry reaches the successor (P5)."""
@@ -114,7 +106,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
     clock = SystemClock()
     metrics = PrometheusMetrics()
     stop = asyncio.Event()
-    descriptors = raise_descriptor_limit()
+    limits = share(raise_descriptor_limit())
     async with Service(
         environ=options.environ, config=options.config, clock=clock, metrics=metrics, sample=random.random
     ) as service:
@@ -122,18 +114,18 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
         broker, memo = service.broker, Memo(service.broker)
         api = HelperApi(broker=broker, memo=memo, clock=clock, reload=service.reload, metrics_page=metrics.render)
         for_helpers, for_all = _gates(service.settings)
-        for_actions = min(_ACTIONS_CONNECTIONS, descriptors // 4)
-        server = GatedServer(api.handle, gate=for_helpers, limit=max(16, descriptors - _RESERVED - for_actions))
+        server = GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines)
         actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants)
-        actions_server = GatedServer(actions_api.handle, gate=for_all, limit=for_actions)
+        # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
+        actions_server = GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0)
         _watch(metrics, server, actions_server, service)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
-        listening = await loop.create_unix_server(server, sock=bound.sock, backlog=BACKLOG)
+        listening = await loop.create_unix_server(server, sock=bound.sock, backlog=limits.backlog)
         doors = [listening]
         if actions is not None:
-            doors.append(await loop.create_unix_server(actions_server, sock=actions.sock, backlog=BACKLOG))
+            doors.append(await loop.create_unix_server(actions_server, sock=actions.sock, backlog=limits.backlog))
         log.info(
             "ready",
             socket=str(bound.path),

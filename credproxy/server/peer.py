@@ -5,14 +5,17 @@ from its user, and neither a read-only mount nor a blocked network keeps it from
 helper socket compares namespaces as well.
 """
 
+import contextlib
 import errno
 import os
 import select
 import socket
 import struct
 import sys
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeVar
 
 from credproxy.core.errors import Code, Failure
 
@@ -23,6 +26,39 @@ _SO_PEERPIDFD = 77  # Linux 6.5 <asm-generic/socket.h>; Python has no name for i
 _KINDS = ("user", "mnt", "pid")
 _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
+Seen = TypeVar("Seen")
+
+
+class Lifeline:
+    """Tells whether the process that connected still lives: its pid may be used again, its pidfd may not (T9).
+
+    Without it a child of another sandbox, left with the open connection, would talk on as the one that connected.
+    """
+
+    __slots__ = ("_pidfd",)
+
+    def __init__(self, pidfd: int = -1) -> None:
+        self._pidfd = pidfd
+
+    @property
+    def held(self) -> bool:
+        """Whether there is anything to tell from."""
+        return self._pidfd >= 0
+
+    def ended(self) -> bool:
+        """Whether the process has exited; False for ever where nothing is held. Two system calls' time at most."""
+        if not self.held:
+            return False
+        exits = select.poll()  # select() takes no descriptor above 1023; one kept per connection would cost memory
+        exits.register(self._pidfd, select.POLLIN)
+        return bool(exits.poll(0))
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        pidfd, self._pidfd = self._pidfd, -1
+        if pidfd >= 0:
+            os.close(pidfd)
+
 
 @dataclass(frozen=True, slots=True)
 class Peer:
@@ -32,11 +68,13 @@ class Peer:
         pid: 0 where the system does not tell.
         uid: as the daemon's own user namespace sees it.
         namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
+        lifeline: held where the namespaces were read; whoever takes the peer closes it.
     """
 
     pid: int
     uid: int
     namespaces: tuple[str, ...] | None = None
+    lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
 
 
 def namespaces(pid: int | None = None) -> tuple[str, ...]:
@@ -64,22 +102,22 @@ def identify(sock: socket.socket, *, where: bool = False) -> Peer:
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=0, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return Peer(pid, uid, _attested(sock, pid) if where else None)
+    return Peer(pid, uid, *attest(sock, pid, namespaces)) if where else Peer(pid, uid)
 
 
-def _attested(sock: socket.socket, pid: int) -> tuple[str, ...] | None:
-    """Namespaces of the process that connected and of no successor to its pid (PY26)."""
-    try:
-        pidfd = _pidfd(sock, pid)
-        try:
-            found = namespaces(pid)
-            ended = select.poll()
-            ended.register(pidfd, select.POLLIN)
-            return None if ended.poll(0) else found
-        finally:
-            os.close(pidfd)
-    except OSError:
-        return None
+def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:
+    """What ``look`` sees of the process that connected and of no successor to its pid (PY26).
+
+    None, with nothing held, where it has ended or may not be looked at.
+    """
+    lifeline = Lifeline()
+    with contextlib.suppress(OSError):
+        lifeline = Lifeline(_pidfd(sock, pid))
+        seen = look(pid)
+        if not lifeline.ended():
+            return seen, lifeline
+    lifeline.close()
+    return None, lifeline
 
 
 def _pidfd(sock: socket.socket, pid: int) -> int:

@@ -13,7 +13,7 @@ from aiohttp.web_protocol import RequestHandler
 
 from credproxy.core.errors import Code, Failure
 from credproxy.server.answers import failure_response
-from credproxy.server.peer import Gate, Peer, identify
+from credproxy.server.peer import Gate, Lifeline, Peer, identify
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -28,19 +28,24 @@ log = structlog.get_logger("credproxy.server")
 
 
 class Connection(RequestHandler):
-    """One accepted connection: its peer, the gate's verdict, and errors without other people's texts."""
+    """One accepted connection: its peer, the gate's verdict, and errors without other people's texts.
 
-    __slots__ = ("peer", "refusal")
+    ``once`` says that it must be closed after one answer.
+    """
+
+    __slots__ = ("_refusal", "once", "peer")
 
     peer: Peer
-    refusal: Failure | None
+    once: bool
+    _refusal: Failure | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Judge the peer, then let aiohttp begin."""
         server = self._manager
         assert isinstance(server, GatedServer)
         self.peer = Peer(0, -1)
-        self.refusal = None
+        self.once = False
+        self._refusal = None
         if server.open >= server.limit and isinstance(transport, asyncio.Transport):
             server.dropped += 1
             transport.abort()
@@ -50,15 +55,24 @@ class Connection(RequestHandler):
         try:
             self.peer = identify(transport.get_extra_info("socket"), where=server.gate.namespaces is not None)
         except OSError:
-            self.refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
+            self._refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
-            self.refusal = server.gate.refusal(self.peer)
+            self._refusal = server.gate.refusal(self.peer)
+        self.once = not server.hold(self.peer.lifeline)
         super().connection_made(transport)
+
+    def refusal(self) -> Failure | None:
+        """The gate's verdict, to be asked before each request: who connected may have ended since (T9)."""
+        if self._refusal is None and self.peer.lifeline.ended():
+            self._refusal = Failure(Code.PEER_REFUSED, "the process that connected has ended", "connect anew")
+        return self._refusal
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back; a connection that was dropped at the door never had one."""
         if isinstance(self._manager, GatedServer):
             self._manager.open -= 1
+            self._manager.held -= self.peer.lifeline.held
+        self.peer.lifeline.close()
         super().connection_lost(exc)
 
     def handle_error(
@@ -90,14 +104,32 @@ class Connection(RequestHandler):
 
 
 class GatedServer(web.Server):
-    """Makes Connections. ``limit`` is how many may be open at once, ``dropped`` how many were too many."""
+    """Makes Connections.
 
-    def __init__(self, handler: Handler, *, gate: Gate, limit: int) -> None:
+    Args:
+        handler: answers a request.
+        gate: judges each peer.
+        limit: connections that may be open at once; ``dropped`` counts those that were too many.
+        lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
+            once and closed: what they would need it for are later requests.
+    """
+
+    def __init__(self, handler: Handler, *, gate: Gate, limit: int, lifelines: int) -> None:
         super().__init__(handler)
         self.gate = gate
         self.limit = limit
+        self.lifelines = lifelines
         self.open = 0
+        self.held = 0
         self.dropped = 0
+
+    def hold(self, lifeline: Lifeline) -> bool:
+        """Count a lifeline that is kept; False where it had to be given up."""
+        if lifeline.held and self.held >= self.lifelines:
+            lifeline.close()
+            return False
+        self.held += lifeline.held
+        return True
 
     def __call__(self) -> RequestHandler:
         """Build the protocol of one connection; asyncio calls it per accept."""

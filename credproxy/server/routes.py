@@ -42,7 +42,7 @@ class Routes:
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request; a failure becomes the status of its code."""
         try:
-            return await self._route(request)(request)
+            response = await self._route(request)(request)
         except Failed as error:
             failure = error.failure
             log.info(
@@ -55,10 +55,12 @@ class Routes:
             response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
             if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
                 response.force_close()
-            return response
+        if connection(request).once:
+            response.force_close()
+        return response
 
     def _route(self, request: web.BaseRequest) -> Route:
-        refusal = connection(request).refusal
+        refusal = connection(request).refusal()
         if refusal is not None:
             raise Failed(refusal)
         found = self._routes.get(request.path)

@@ -5,11 +5,12 @@ import socket
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
 
 import pytest
 
 from credproxy.core.errors import Code
-from credproxy.server.peer import Gate, Peer, identify, namespaces
+from credproxy.server.peer import Gate, Peer, attest, identify, namespaces
 
 
 def test_the_peer_of_a_socket_pair_is_this_process() -> None:
@@ -72,17 +73,72 @@ def test_root_is_no_way_around_them() -> None:
     assert Gate(1000, allow_root=True, namespaces=HERE).refusal(Peer(1, 0, None)) is not None
 
 
-@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
-def test_t11_a_living_peer_is_read_and_one_that_has_ended_is_not() -> None:
-    """The pid alone could by then be somebody else's (PY26)."""
+linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and pidfds are Linux's")
+
+
+@linux
+def test_t11_a_living_peer_is_read() -> None:
+    """And held: what was read is true as long as it lives."""
     left, right = socket.socketpair(socket.AF_UNIX)
     with left, right:
-        assert identify(left, where=True).namespaces == namespaces()
+        peer = identify(left, where=True)
+    assert peer.namespaces == namespaces()
+    assert peer.lifeline.held
+    assert not peer.lifeline.ended()
+    peer.lifeline.close()
+    assert not peer.lifeline.held
+
+
+@pytest.fixture
+def visitor() -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
+    """A connection, and the process at its other end, which waits to be killed."""
+    script = "import socket, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]); sys.stdin.read()"
     with tempfile.TemporaryDirectory() as folder, socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/s")
         listener.listen()
-        script = f"import socket; s = socket.socket(socket.AF_UNIX); s.connect({folder + '/s'!r})"
-        subprocess.run([sys.executable, "-c", script], check=True)
-        accepted, _ = listener.accept()
-        with accepted:
-            assert identify(accepted, where=True).namespaces is None
+        with subprocess.Popen([sys.executable, "-c", script, f"{folder}/s"], stdin=subprocess.PIPE) as process:
+            accepted, _ = listener.accept()
+            with accepted:
+                yield accepted, process
+            process.kill()
+
+
+@linux
+def test_t9_a_peer_that_has_ended_is_not_read(visitor: tuple[socket.socket, subprocess.Popen[bytes]]) -> None:
+    """The pid alone could by then be somebody else's (PY26)."""
+    accepted, process = visitor
+    process.kill()
+    process.wait()
+    peer = identify(accepted, where=True)
+    assert peer.namespaces is None
+    assert not peer.lifeline.held
+
+
+@linux
+def test_peer_exits_during_attestation(visitor: tuple[socket.socket, subprocess.Popen[bytes]]) -> None:
+    """T9: what was read may already have been a successor's, so it does not count."""
+    accepted, process = visitor
+
+    def look(pid: int) -> tuple[str, ...]:
+        assert pid == process.pid
+        process.kill()
+        process.wait()
+        return namespaces()
+
+    seen, lifeline = attest(accepted, process.pid, look)
+    assert seen is None
+    assert not lifeline.held
+
+
+@linux
+def test_t9_a_peer_that_ends_later_is_known_to_have_ended(
+    visitor: tuple[socket.socket, subprocess.Popen[bytes]],
+) -> None:
+    """Also while nobody has reaped it yet."""
+    accepted, process = visitor
+    peer = identify(accepted, where=True)
+    assert not peer.lifeline.ended()
+    process.kill()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
+    assert peer.lifeline.ended()
+    peer.lifeline.close()

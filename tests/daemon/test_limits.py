@@ -1,0 +1,22 @@
+"""Sharing out descriptors: enough for callers, and never all of them."""
+
+import pytest
+
+from credproxy.daemon.limits import share
+
+
+@pytest.mark.parametrize("descriptors", [128, 256, 1024, 4096, 16384, 20_000, 65_536])
+def test_py10_what_is_shared_out_fits(descriptors: int) -> None:
+    """A turn of the loop may accept a whole backlog beyond the limit, and the daemon itself needs some."""
+    limits = share(descriptors)
+    spare = min(40, descriptors // 4)
+    assert limits.helpers + limits.lifelines + limits.actions + limits.backlog + spare <= descriptors
+    assert limits.helpers >= 16
+    assert 0 < limits.lifelines < limits.helpers
+    assert limits.actions <= descriptors // 4
+
+
+def test_p9_ten_thousand_helpers_at_once_have_a_place() -> None:
+    """With the hard limit of an ordinary machine, and with a modest one."""
+    assert share(65_536).helpers > 10_000
+    assert share(20_000).helpers > 10_000
