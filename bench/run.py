@@ -325,7 +325,9 @@ def start_up(bench: Bench) -> None:
 def full_cache(bench: Bench) -> None:
     """100,000 entries, beyond the bytes of their tokens."""
     done = subprocess.run([sys.executable, HERE / "full_cache.py"], check=True, capture_output=True, text=True)
-    bench.add("100,000 cached entries beyond their tokens", f"{float(done.stdout):+.0f} MB", target="<= +60 MB")
+    once, twice = map(float, done.stdout.split())
+    bench.add("100,000 cached entries beyond their tokens", f"{once:+.0f} MB", target="<= +60 MB")
+    bench.add("the same, each asked twice", f"{twice:+.0f} MB")
 
 
 PARTS: tuple[Callable[[Bench], None], ...] = (

@@ -77,6 +77,11 @@ class FileVersion:
     mode: int = field(default=0, compare=False)
     uid: int = field(default=0, compare=False)
 
+    @property
+    def stamp(self) -> tuple[int, int, int]:
+        """What is compared, as it goes into an Identity."""
+        return (self.mtime_ns, self.inode, self.size)
+
 
 class Files(Protocol):
     """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
@@ -164,7 +169,8 @@ class Plan:
     """How one question will be answered, decided without any exchange.
 
     Attributes:
-        key: the provider's part of the cache key; holds no secret (SEC-17).
+        key: the provider's part of the cache key: texts, bytes, numbers, None, tuples and Identity; holds no secret
+            (SEC-17).
         subject: what it is about, for messages: ``registry 'ghcr.io'``, ``helper 'corp-helper'``.
         upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
         run: performs the exchange; called at most once at a time per key.

@@ -1,7 +1,8 @@
 """The use case: a question is routed, answered from memory where that is possible, and exchanged once where not.
 
-Begin reading at ``Broker.ask``. What it stands on: ``table`` (which provider), ``cache`` (grants), ``flight`` (one
-exchange per key), ``landing`` (what remains of it), ``negative`` (failures, briefly), ``renewal`` (ahead of expiry).
+Begin reading at ``Broker.ask``. What it stands on: ``table`` (which provider), ``asked`` (the key), ``cache`` of
+``entry`` (grants), ``flight`` (one exchange per key), ``landing`` (what remains of it), ``negative`` (failures,
+briefly), ``renewal`` (ahead of expiry), ``sweep`` (what is over).
 """
 
 import asyncio
@@ -12,8 +13,10 @@ from typing import NamedTuple, Self
 
 import structlog
 
+from credproxy.broker.asked import Asked, key_of
 from credproxy.broker.bugs import Bugs
-from credproxy.broker.cache import SHORTEST_GAP, Cache, Entry, Key
+from credproxy.broker.cache import Cache
+from credproxy.broker.entry import SHORTEST_GAP, Entry
 from credproxy.broker.flight import Flight, Flights, Outcome
 from credproxy.broker.handouts import Handouts, Options
 from credproxy.broker.inspector import Inspector
@@ -21,6 +24,7 @@ from credproxy.broker.landing import Landing
 from credproxy.broker.negative import Negative
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import Explanation, Status
+from credproxy.broker.sweep import Sweep
 from credproxy.broker.table import Routed, Table, covers
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Handout, Stored
@@ -46,16 +50,6 @@ class _Era(NamedTuple):
     options: Options
 
 
-class _Asked(NamedTuple):
-    """One question on its way: ``until`` is the boot-clock second at which its caller stops waiting."""
-
-    key: Key
-    plan: Plan
-    rule: str
-    authority: str
-    until: float
-
-
 class Broker:
     """Answers questions. An asynchronous context manager: what it starts ends with it.
 
@@ -66,6 +60,9 @@ class Broker:
         metrics: is told of look-ups and exchanges.
         upstream: the HttpClient that the providers send through, for ``status``.
         options: the broker's part of the configuration.
+
+    Attributes:
+        cache: what is in memory; only to be looked at.
     """
 
     def __init__(
@@ -84,28 +81,29 @@ class Broker:
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock)
         self._handouts = Handouts(clock, metrics)
-        self._cache = Cache(self._era.options.entries, self._era.options.bytes)
+        self.cache = Cache(self._era.options.entries, self._era.options.bytes)
         self._negative = Negative(sample)
-        self._renewal = Renewal(clock=clock, sample=sample, cache=self._cache, start=self._renew)
+        self._renewal = Renewal(clock=clock, sample=sample, start=self._renew)
+        self._sweep = Sweep(clock=clock, cache=self.cache, swept=self._renewal.tidy)
         self._landing = Landing(
             clock=clock,
             sample=sample,
             metrics=metrics,
-            cache=self._cache,
+            cache=self.cache,
             negative=self._negative,
-            schedule=self._renewal.schedule,
+            take_up=self._renewal.take_up,
         )
         self._flights = Flights(clock=clock, spawn=self._spawn, bugs=self._bugs, land=self._landing.land)
         self._inspector = Inspector(
             clock=clock,
-            cache=self._cache,
+            cache=self.cache,
             negative=self._negative,
             flights=self._flights,
             renewal=self._renewal,
             upstream=upstream,
             bugs=self._bugs,
         )
-        self._scheduler: asyncio.Task[None] | None = None
+        self._background: list[asyncio.Task[None]] = []
 
     async def ask(self, question: Question, patience: float = PATIENCE) -> Handout:
         """Answer a question within ``patience`` seconds. Source: reliability.md section 5.2.
@@ -118,11 +116,11 @@ class Broker:
         plan = routed.plan
         if plan is None:
             return self._handouts.nothing(era.generation, era.options)
-        key = Key(era.generation, question.origin, plan.key)
-        asked = _Asked(key, plan, routed.rule, question.target.authority, until)
-        entry = self._cache.get(key)
+        key = key_of(era.generation, question.origin, plan.key)
+        asked = Asked(key, era.generation, question.origin, question.target.authority, routed.rule, plan)
+        entry = self.cache.get(key)
         if entry is not None:
-            entry.serve(plan, asked.authority)
+            self._noted(entry, asked)
             self._renewal.nudge(until - patience)
             match self._state(entry, plan):
                 case State.FRESH:
@@ -131,68 +129,74 @@ class Broker:
                     self._renew(entry)
                     return self._handouts.remembered(entry, "advisory", era.generation, era.options)
                 case State.MANDATORY:
-                    entry = await self._renewed_or_valid(entry, asked)
+                    entry = await self._renewed_or_valid(entry, asked, until)
                     return self._handouts.remembered(entry, "mandatory", era.generation, era.options)
                 case State.EXPIRED:
                     pass
-        return self._handouts.hand_out(await self._exchanged(asked), era.generation, era.options)
+        return self._handouts.hand_out(await self._exchanged(asked, until), era.generation, era.options)
 
-    async def _exchanged(self, asked: _Asked) -> Entry:
+    async def _exchanged(self, asked: Asked, until: float) -> Entry:
         """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
         self._metrics.cache("miss" if self._negative.get(asked.key, self._clock.boot()) is None else "negative")
-        entry = await self._fetched(asked, asked.until)
-        if entry.grant.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
-            entry = await self._fetched(asked, asked.until)
+        entry = await self._fetched(asked, until)
+        if entry.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
+            entry = await self._fetched(asked, until)
             if self._left(entry) <= 0:
                 message = f"the credential of {asked.plan.subject} expires faster than it can be handed out"
                 raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
         return entry
 
-    async def _renewed_or_valid(self, entry: Entry, asked: _Asked) -> Entry:
+    async def _renewed_or_valid(self, entry: Entry, asked: Asked, until: float) -> Entry:
         """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
         now = self._clock.boot()
-        if now < entry.arrived + SHORTEST_GAP:
+        if now < entry.lifetime.since + SHORTEST_GAP:
             return entry
-        until = min(asked.until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE))
         try:
-            newer = await self._fetched(asked, until)
+            newer = await self._fetched(asked, min(until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE)))
         except Failed as error:
             if self._left(entry) <= 0:
                 raise
-            if not entry.warned:
-                entry.warned = True
-                log.warning(
-                    "served while failing",
-                    subject=asked.plan.subject,
-                    code=error.failure.code.value,
-                    left=round(self._left(entry), 1),
-                )
+            self._complain(entry, error.failure)
             return entry
         return max(newer, entry, key=self._left)
 
-    async def _fetched(self, asked: _Asked, until: float) -> Entry:
+    def _complain(self, entry: Entry, failure: Failure) -> None:
+        """Say once that a grant is handed out although its renewal fails."""
+        if entry.upkeep is None or not entry.upkeep.warned:
+            left = round(self._left(entry), 1)
+            log.warning("served while failing", subject=entry.subject, code=failure.code.value, left=left)
+        if entry.upkeep is not None:
+            entry.upkeep.warned = True
+
+    async def _fetched(self, asked: Asked, until: float) -> Entry:
         """Join the flight for a key, or begin it; wait for it until then."""
         now = self._clock.boot()
         remembered = self._negative.get(asked.key, now)
         if remembered is not None:
             raise Failed(remembered)
-        flight = self._flights.find(asked.key)
-        if flight is None:
-            flight = self._flight(asked.key, asked.plan, authority=asked.authority, rule=asked.rule)
+        flight = self._flights.find(asked.key) or self._flight(asked)
         outcome = await self._flights.ride(flight, until)
         self._metrics.waited(self._clock.boot() - now)
         if outcome is None:
             raise Failed(self._out_of_time(flight))
         if isinstance(outcome, Failure):
             raise Failed(outcome)
-        outcome.serve(asked.plan, asked.authority)
+        self._noted(outcome, asked)
         return outcome
+
+    def _noted(self, entry: Entry, asked: Asked) -> None:
+        """Note the latest question. What is used once may never be wanted again, and is not kept fresh."""
+        if entry.uses:
+            self._renewal.take_up(entry, asked.plan)
+        if entry.authority != asked.authority:
+            entry.authority = ""
 
     def _renew(self, entry: Entry) -> Flight | None:
         """Begin an exchange behind everybody's back; None while backing off, or with too much under way."""
-        flight = self._flights.find(entry.key)
-        if flight is None and entry.plan is not None and self._clock.boot() >= entry.retry_at:
-            flight = self._flight(entry.key, entry.plan, authority=entry.authority, rule=entry.rule, background=True)
+        flight, upkeep = self._flights.find(entry.key), entry.upkeep
+        if flight is None and upkeep is not None and self._clock.boot() >= upkeep.retry_at:
+            asked = Asked(entry.key, self._era.generation, entry.origin, entry.authority, entry.rule, upkeep.plan)
+            flight = self._flight(asked, background=True)
             if not self._flights.launch(flight):
                 return None
         return flight
@@ -230,7 +234,7 @@ class Broker:
             match: ``host`` (on any port), ``host:port`` or ``*.suffix``; None for all.
         """
         wanted = covers(match)
-        count = self._cache.drop_all(wanted)
+        count = self.cache.drop_all(wanted)
         self._negative.drop(wanted)
         self._flights.forsake(wanted)
         self._renewal.tidy()
@@ -247,7 +251,7 @@ class Broker:
         """
         self._era = _Era(self._era.generation + 1, table, options or self._era.options)
         self._landing.generation = self._era.generation
-        self._cache.rebound(self._era.options.entries, self._era.options.bytes)
+        self.cache.rebound(self._era.options.entries, self._era.options.bytes)
         self._negative.drop(covers(None))
         self._renewal.tidy()
         return self._era.generation
@@ -258,15 +262,16 @@ class Broker:
 
     async def __aenter__(self) -> Self:
         await self._group.__aenter__()
-        self._scheduler = self._group.create_task(self._renewal.run(), context=contextvars.Context())
+        for work in (self._renewal.run(), self._sweep.run()):
+            self._background.append(self._group.create_task(work, context=contextvars.Context()))
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._flights.close()
-        if self._scheduler is not None:
-            self._scheduler.cancel()
+        for task in self._background:
+            task.cancel()
         if isinstance(error, asyncio.CancelledError):
             await self._group.__aexit__(kind, error, traceback)
         else:
@@ -284,9 +289,9 @@ class Broker:
     def _spawn(self, work: Coroutine[object, object, Outcome], context: contextvars.Context) -> asyncio.Task[Outcome]:
         return self._group.create_task(work, context=context)
 
-    def _flight(self, key: Key, plan: Plan, *, authority: str, rule: str, background: bool = False) -> Flight:
-        limit = self._era.options.flight_timeout if plan.timeout is None else plan.timeout
-        return Flight(key, plan, authority=authority, rule=rule, limit=limit, background=background)
+    def _flight(self, asked: Asked, *, background: bool = False) -> Flight:
+        limit = self._era.options.flight_timeout if asked.plan.timeout is None else asked.plan.timeout
+        return Flight(asked, limit=limit, background=background)
 
     def _out_of_time(self, flight: Flight) -> Failure:
         if flight.started is None:
@@ -297,11 +302,11 @@ class Broker:
         return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
 
     def _left(self, entry: Entry) -> float:
-        return remaining(entry.grant.lifetime, self._clock.boot(), self._clock.wall())
+        return remaining(entry.lifetime, self._clock.boot(), self._clock.wall())
 
     def _state(self, entry: Entry, plan: Plan) -> State:
         boot, wall = self._clock.boot(), self._clock.wall()
-        lifetime = entry.grant.lifetime
+        lifetime = entry.lifetime
         if remaining(lifetime, boot, wall) <= max(_ALMOST_GONE, plan.min_lifetime):
             return State.EXPIRED
         return state(lifetime, entry.window, boot, wall)

@@ -20,11 +20,12 @@ from collections import Counter
 from collections.abc import Callable, Coroutine
 from functools import partial
 
+from credproxy.broker.asked import Asked, Key
 from credproxy.broker.bugs import Bugs
-from credproxy.broker.cache import Entry, Key
+from credproxy.broker.entry import Entry
 from credproxy.core.credential import Grant
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.ports import Clock, Plan
+from credproxy.ports import Clock
 
 
 MANNED = 32
@@ -48,8 +49,8 @@ class Flight:
     """One exchange; it is also the Terms of those who work inside it.
 
     Attributes:
+        asked: what it is for; of those who wait, the first one's.
         limit: seconds that it may take, counted from ``started``.
-        rule: the ``match`` of its host rule.
         background: nobody asked for it, or somebody who was answered already.
         forsaken: flushed while it flew: its result goes to those who wait, and is not kept (P12).
         started: boot-clock seconds; None while it is queued.
@@ -58,16 +59,14 @@ class Flight:
     """
 
     __slots__ = (
-        "authority", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "rule", "started", "task",
-        "waiters",
+        "asked", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "started", "task", "waiters",
     )  # fmt: skip
 
-    def __init__(self, key: Key, plan: Plan, *, authority: str, rule: str, limit: float, background: bool) -> None:
-        self.key = key
-        self.plan = plan
-        self.authority = authority
+    def __init__(self, asked: Asked, *, limit: float, background: bool) -> None:
+        self.asked = asked
+        self.key = asked.key
+        self.plan = asked.plan
         self.limit = limit
-        self.rule = rule
         self.background = background
         self.forsaken = False
         self.dismissed: Failure | None = None
@@ -79,7 +78,7 @@ class Flight:
     @property
     def label(self) -> str:
         """What to call its upstream in a metric: a wildcard's hosts come from requests and could be without number."""
-        return self.rule if "*" in self.rule else self.plan.upstream
+        return self.asked.rule if "*" in self.asked.rule else self.plan.upstream
 
     @property
     def deadline(self) -> float:
@@ -150,9 +149,10 @@ class Flights:
 
     def forsake(self, wanted: Callable[[str], bool]) -> None:
         """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
-        for flight in [flight for flight in self._current.values() if not flight.authority or wanted(flight.authority)]:
-            flight.forsaken = True
-            del self._current[flight.key]
+        for flight in list(self._current.values()):
+            if not flight.asked.authority or wanted(flight.asked.authority):
+                flight.forsaken = True
+                del self._current[flight.key]
 
     async def drain(self, seconds: float) -> None:
         """Wait for the flights that somebody waits for, but no longer than that."""

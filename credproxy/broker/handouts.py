@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from math import floor
 
-from credproxy.broker.cache import Entry
+from credproxy.broker.entry import Entry
 from credproxy.core.credential import Handout
 from credproxy.core.lifetime import expires, remaining
 from credproxy.ports import Clock, Metrics
@@ -46,24 +46,23 @@ class Handouts:
     def remembered(self, entry: Entry, outcome: str, generation: int, options: Options) -> Handout:
         """What was in memory; ``outcome`` is the look-up's."""
         self._metrics.cache(outcome)
-        self._metrics.age(self._clock.boot() - entry.grant.lifetime.since)
+        self._metrics.age(self._clock.boot() - entry.lifetime.since)
         return self.hand_out(entry, generation, options)
 
     def hand_out(self, entry: Entry, generation: int, options: Options) -> Handout:
         """An entry's headers and what to say of their expiry (TX-17); counts as a use."""
         boot, wall = self._clock.boot(), self._clock.wall()
-        grant = entry.grant
         entry.uses += 1
         entry.used = boot
-        left = remaining(grant.lifetime, boot, wall)
-        if grant.empty:
+        left = remaining(entry.lifetime, boot, wall)
+        if entry.empty:
             shown: int | None = floor(wall + options.empty_ttl)
         elif options.bazel_71_compat and left >= _LONG:
             shown = None
         else:
-            shown = expires(grant.lifetime, boot, wall)
+            shown = expires(entry.lifetime, boot, wall)
         good_until = boot + max(0.0, min(_MEMO, left - entry.window))
-        return Handout(grant.headers, shown, good_until, generation, wall - boot, entry)
+        return Handout(entry.headers, shown, good_until, generation, wall - boot, entry)
 
     def fresh(self, handout: Handout, generation: int) -> bool:
         """Tell whether an answer may be given once more as it is; if so, that counts as a use."""
@@ -74,7 +73,7 @@ class Handouts:
             return False
         entry = handout.source
         if isinstance(entry, Entry):
-            if entry.dropped or entry.plan is None:  # the second question brings the plan that a renewal needs
+            if entry.dropped or entry.upkeep is None:  # the second question brings the plan that a renewal needs
                 return False
             entry.uses += 1
             entry.used = boot

@@ -1,9 +1,9 @@
 """Looks at the broker's parts for people who ask; changes nothing, not even which grant was used last."""
 
-import heapq
-
+from credproxy.broker.asked import key_of
 from credproxy.broker.bugs import Bugs
-from credproxy.broker.cache import Cache, Entry, Key
+from credproxy.broker.cache import Cache
+from credproxy.broker.entry import Entry
 from credproxy.broker.flight import Flight, Flights
 from credproxy.broker.negative import Negative, Remembered
 from credproxy.broker.renewal import Renewal
@@ -54,7 +54,6 @@ class Inspector:
     def status(self, generation: int) -> Status:
         """Give everything at a glance."""
         boot = self._clock.boot()
-        recent = heapq.nlargest(SHOWN, self._cache.entries(), key=lambda entry: entry.used)
         return Status(
             generation=generation,
             uptime=_round(boot - self._began),
@@ -63,7 +62,7 @@ class Inspector:
             evicted=self._cache.evicted,
             renewing=self._renewal.running,
             bugs=self._bugs.count,
-            entries=[self._entry(entry) for entry in recent],
+            entries=[self._entry(entry) for entry in self._cache.latest(SHOWN)],
             flights=[_flight(flight, boot) for flight in self._flights.all()],
             failures=[_remembered(record, boot) for record in self._negative.current(boot)],
             origins=[_origin(origin, boot) for origin in self._upstream.origins()],
@@ -79,7 +78,7 @@ class Inspector:
         if plan is None:
             return Explanation(uri, form, generation, found.rule, "{}")
         boot = self._clock.boot()
-        key = Key(generation, question.origin, plan.key)
+        key = key_of(generation, question.origin, plan.key)
         entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
         return Explanation(
@@ -99,10 +98,10 @@ class Inspector:
 
     def _entry(self, entry: Entry) -> EntryReport:
         boot, wall = self._clock.boot(), self._clock.wall()
-        lifetime = entry.grant.lifetime
+        lifetime = entry.lifetime
         return EntryReport(
-            socket=entry.key.origin.socket,
-            uid=entry.key.origin.uid,
+            socket=entry.origin.socket,
+            uid=entry.origin.uid,
             subject=entry.subject,
             detail=dict(entry.detail),
             state=state(lifetime, entry.window, boot, wall).value,
@@ -110,9 +109,9 @@ class Inspector:
             left=_round(remaining(lifetime, boot, wall)),
             idle=_round(boot - entry.used),
             uses=entry.uses,
-            failures=entry.failures,
-            empty=entry.grant.empty,
-            note=entry.grant.note,
+            failures=0 if entry.upkeep is None else entry.upkeep.failures,
+            empty=entry.empty,
+            note=entry.note,
         )
 
 

@@ -4,13 +4,14 @@ from collections.abc import Callable
 
 import structlog
 
-from credproxy.broker.cache import Cache, Entry
+from credproxy.broker.cache import Cache
+from credproxy.broker.entry import Entry, Upkeep
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.negative import Negative
 from credproxy.core.credential import Grant
 from credproxy.core.errors import Code, Failure
-from credproxy.core.lifetime import advisory, clamp, length, mandatory, remaining
-from credproxy.ports import Clock, Metrics, Sample
+from credproxy.core.lifetime import clamp, length, mandatory, remaining
+from credproxy.ports import Clock, Metrics, Plan, Sample
 
 
 _LONGEST_BACKOFF = 300.0
@@ -25,11 +26,11 @@ class Landing:
 
     Args:
         clock: judges lifetimes.
-        sample: draws each entry's window, and the jitter of backing off.
+        sample: draws the jitter of backing off.
         metrics: is told of each flight.
         cache: for grants.
         negative: for failures.
-        schedule: is told of each entry that was stored.
+        take_up: is told of each entry that is to be kept fresh.
     """
 
     def __init__(
@@ -40,14 +41,14 @@ class Landing:
         metrics: Metrics,
         cache: Cache,
         negative: Negative,
-        schedule: Callable[[Entry], None],
+        take_up: Callable[[Entry, Plan], None],
     ) -> None:
         self._clock = clock
         self._sample = sample
         self._metrics = metrics
         self._cache = cache
         self._negative = negative
-        self._schedule = schedule
+        self._take_up = take_up
         self._complained = float("-inf")
         self.generation = 1
 
@@ -65,10 +66,7 @@ class Landing:
         return self._granted(flight, result, now)
 
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
-        window = advisory(length(grant.lifetime), self._sample())
-        entry = Entry(
-            flight.key, flight.plan, grant, authority=flight.authority, rule=flight.rule, window=window, now=now
-        )
+        entry = Entry.of(flight.asked, grant, now)
         log.info(
             "exchanged",
             subject=flight.plan.subject,
@@ -90,13 +88,13 @@ class Landing:
         older = self._cache.peek(entry.key)
         if older is not None:
             entry.uses = older.uses
-            entry.plan = older.plan
             # A renewal is no use, or what nobody wants any more would keep itself alive.
             entry.used = now if asked else older.used
             entry.authority = older.authority if older.authority == entry.authority else ""
         evicted = self._cache.evicted
         self._cache.put(entry)
-        self._schedule(entry)
+        if older is not None and older.upkeep is not None:
+            self._take_up(entry, older.upkeep.plan)
         if self._cache.evicted > evicted and now - self._complained >= _QUIET:
             self._complained = now
             log.warning("cache full", entries=len(self._cache), bytes=self._cache.size)
@@ -112,22 +110,21 @@ class Landing:
         )
         if not self._kept(flight):
             return failure
-        failure = self._negative.add(flight.key, failure, now, flight.authority)
+        failure = self._negative.add(flight.key, failure, now, flight.asked.authority)
         entry = self._cache.peek(flight.key)
-        if entry is not None:
-            self._back_off(entry, now, failure.retry_after or 0.0)
+        if entry is not None and entry.upkeep is not None:
+            self._back_off(entry.upkeep, length(entry.lifetime), now, failure.retry_after or 0.0)
         return failure
 
-    def _back_off(self, entry: Entry, now: float, least: float) -> None:
+    def _back_off(self, upkeep: Upkeep, life: float, now: float, least: float) -> None:
         """Choose when a renewal is tried again in the background. Source: reliability.md section 5.1."""
-        margin = mandatory(length(entry.grant.lifetime))
-        first = clamp((entry.window - margin) / 8, 1.0, _LONGEST_BACKOFF)
-        pause = first * 2.0 ** min(entry.failures, 10) * (0.5 + self._sample())
-        entry.failures += 1
-        entry.retry_at = now + max(least, min(_LONGEST_BACKOFF, pause))
+        first = clamp((upkeep.window - mandatory(life)) / 8, 1.0, _LONGEST_BACKOFF)
+        pause = first * 2.0 ** min(upkeep.failures, 10) * (0.5 + self._sample())
+        upkeep.failures += 1
+        upkeep.retry_at = now + max(least, min(_LONGEST_BACKOFF, pause))
 
     def _kept(self, flight: Flight) -> bool:
-        return flight.key.generation == self.generation and not flight.forsaken
+        return flight.asked.generation == self.generation and not flight.forsaken
 
     def _left(self, grant: Grant) -> float:
         return remaining(grant.lifetime, self._clock.boot(), self._clock.wall())

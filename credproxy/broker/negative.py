@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from cachetools import LRUCache
 
-from credproxy.broker.cache import Key
+from credproxy.broker.asked import Key
 from credproxy.core.errors import Code, Failure
 from credproxy.core.lifetime import clamp
 from credproxy.ports import Sample

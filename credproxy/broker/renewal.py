@@ -1,9 +1,9 @@
 """Renewal before anybody has to wait: one scheduler for all entries.
 
-An entry is looked at when its advisory window opens and when it has been idle for long enough to be dropped. It is
-renewed only if somebody still seems to want it; four at once and two a second at most, so that a thousand tokens of
-one build do not come due in one burst. Timers stand still in suspend, so they are hints: what is overdue by more than
-5 s was slept through, and is spread over 30 s. Source: reliability.md section 5.2.
+An entry that was used twice is looked at when its advisory window opens, and renewed if somebody still seems to want
+it; four at once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
+stand still in suspend, so they are hints: what is overdue by more than 5 s was slept through, and is spread over 30 s.
+Source: reliability.md section 5.2.
 """
 
 import asyncio
@@ -13,22 +13,23 @@ from collections.abc import Callable
 
 import structlog
 
-from credproxy.broker.cache import Cache, Entry
+from credproxy.broker.entry import SHORTEST_GAP, Entry, Upkeep
 from credproxy.broker.flight import Flight
-from credproxy.core.lifetime import length, remaining
-from credproxy.ports import Clock, Sample
+from credproxy.core.lifetime import advisory, length, remaining
+from credproxy.ports import Clock, Plan, Sample
 
 
 AT_ONCE = 4
 PER_SECOND = 2.0
-LONGEST_IDLE = 1800.0
-_USES = 2
 _RECENT = 120.0
 _SLEPT = 5.0
 _SPREAD = 30.0
 _LATER = 1.0
 _TICK = 0.01
 """Seconds; the shortest sleep, because a moment that is due by a rounding error would be looked at for ever."""
+
+_HEAP = 1024
+"""Items from which those of dropped entries are looked for, and taken out."""
 
 log = structlog.get_logger("credproxy.broker")
 
@@ -38,26 +39,33 @@ class Renewal:
 
     Args:
         clock: for waiting.
-        sample: spreads what came due in a suspend.
-        cache: entries are dropped from it.
+        sample: draws each entry's window, and spreads what came due in a suspend.
         start: begins a flight for an entry; None where too much is going on.
     """
 
-    def __init__(self, *, clock: Clock, sample: Sample, cache: Cache, start: Callable[[Entry], Flight | None]) -> None:
+    def __init__(self, *, clock: Clock, sample: Sample, start: Callable[[Entry], Flight | None]) -> None:
         self._clock = clock
         self._sample = sample
-        self._cache = cache
         self._start = start
         self._heap: list[tuple[float, int, Entry]] = []
+        self._bound = _HEAP
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._tokens = PER_SECOND
         self._filled = clock.boot()
         self.running = 0
 
-    def schedule(self, entry: Entry) -> None:
-        """Look at an entry when its time comes."""
-        self._push(entry, self._next(entry, self._clock.boot()))
+    def take_up(self, entry: Entry, plan: Plan) -> None:
+        """Keep an entry fresh from now on, with the plan of its latest question."""
+        if entry.upkeep is not None:
+            entry.upkeep.plan = plan
+            return
+        window, now = advisory(length(entry.lifetime), self._sample()), self._clock.boot()
+        # A second at least: a token of 5 s is within its window for all its life, and each read would renew it.
+        entry.upkeep = Upkeep(plan, window, retry_at=entry.lifetime.since + SHORTEST_GAP)
+        opening = now + self._left(entry, now) - window
+        if opening > now and not entry.dropped:  # while it is open, who asks begins the renewal himself
+            self._push(entry, opening)
 
     def nudge(self, now: float) -> None:
         """Notice a suspend: a look is overdue, so the timer that should have woken us stood still."""
@@ -98,31 +106,32 @@ class Renewal:
                 self._look(entry, now)
 
     def _look(self, entry: Entry, now: float) -> None:
-        left = self._left(entry, now)
-        if left <= 0 or now >= entry.used + _idle(entry):
-            self._cache.drop(entry.key)
-        elif left > entry.window or not _wanted(entry, now):
-            self._push(entry, self._next(entry, now))
-        elif now < entry.retry_at:
-            self._push(entry, entry.retry_at)
+        upkeep, left = entry.upkeep, self._left(entry, now)
+        assert upkeep is not None
+        if left > upkeep.window:
+            self._push(entry, now + left - upkeep.window)
+        elif left <= 0 or not _wanted(entry, now):
+            return  # who asks all the same begins an exchange himself
+        elif now < upkeep.retry_at:
+            self._push(entry, upkeep.retry_at)
         elif (delay := self._wait(now)) > 0:
             self._push(entry, now + delay)
         else:
-            self._renew(entry, now)
+            self._renew(entry, now, upkeep)
 
-    def _renew(self, entry: Entry, now: float) -> None:
+    def _renew(self, entry: Entry, now: float, upkeep: Upkeep) -> None:
         flight = self._start(entry)
         if flight is None:
             self._push(entry, now + _LATER)
             return
         self._tokens -= 1
         self.running += 1
-        flight.outcome.add_done_callback(lambda _: self._renewed(entry))
+        flight.outcome.add_done_callback(lambda _: self._renewed(entry, upkeep))
 
-    def _renewed(self, entry: Entry) -> None:
+    def _renewed(self, entry: Entry, upkeep: Upkeep) -> None:
         self.running -= 1
         if not entry.dropped:
-            self._push(entry, max(entry.retry_at, self._clock.boot() + _LATER))
+            self._push(entry, max(upkeep.retry_at, self._clock.boot() + _LATER))
 
     def _wait(self, now: float) -> float:
         """Seconds until a renewal may begin; 0 for now."""
@@ -132,27 +141,18 @@ class Renewal:
             return _LATER
         return max(0.0, (1.0 - self._tokens) / PER_SECOND)
 
-    def _next(self, entry: Entry, now: float) -> float:
-        left = self._left(entry, now)
-        opens = left - entry.window if left > entry.window else left
-        return min(now + opens, entry.used + _idle(entry))
-
     def _left(self, entry: Entry, now: float) -> float:
-        return remaining(entry.grant.lifetime, now, self._clock.wall())
+        return remaining(entry.lifetime, now, self._clock.wall())
 
     def _push(self, entry: Entry, at: float) -> None:
-        if len(self._heap) > 2 * len(self._cache) + 1024:
+        if len(self._heap) > self._bound:
             self.tidy()
+            self._bound = max(_HEAP, 2 * len(self._heap))
         item = (at, next(self._order), entry)
         heapq.heappush(self._heap, item)
         if self._heap[0] is item:
             self._wake.set()
 
 
-def _idle(entry: Entry) -> float:
-    return min(length(entry.grant.lifetime), LONGEST_IDLE)
-
-
 def _wanted(entry: Entry, now: float) -> bool:
-    recent = now - entry.used <= max(2 * entry.window, _RECENT)
-    return entry.uses >= _USES and recent and not entry.grant.empty
+    return not entry.empty and now - entry.used <= max(2 * entry.window, _RECENT)

@@ -8,6 +8,8 @@ from collections.abc import Hashable
 from dataclasses import dataclass, field
 from typing import NoReturn
 
+from msgspec import Struct
+
 
 class Secret:
     """A string that shows itself only when asked to (SEC-11, PY17)."""
@@ -86,6 +88,7 @@ class Identity:
         source: such as ``docker-config`` or ``env``.
         entry: the key inside the source, such as ``https://index.docker.io/v1/`` or a variable's name.
         version: changes when the credential may have changed: ``(mtime_ns, inode, size)`` of its file, or a counter.
+            Of numbers, texts and tuples, like the rest of a key.
     """
 
     source: str
@@ -96,8 +99,7 @@ class Identity:
         return f"{self.source}:{self.entry}"
 
 
-@dataclass(frozen=True, slots=True)
-class Lifetime:
+class Lifetime(Struct, frozen=True, gc=False):
     """How long a grant is good, on the clock that runs through suspend.
 
     Attributes:

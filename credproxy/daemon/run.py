@@ -155,8 +155,8 @@ def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer
     metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
     metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
     metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
-    metrics.gauge("cache_entries", "Answers in memory", lambda: service.broker.status().cached)
-    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.status().bytes)
+    metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
+    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 

@@ -1,7 +1,7 @@
 """``provider = "exec"``: any Bazel credential helper, started once per URI and lifetime instead of once per request."""
 
 import hashlib
-from functools import partial
+from dataclasses import dataclass
 from pathlib import PurePath
 
 import msgspec
@@ -53,7 +53,7 @@ class ExecProvider:
             key=("exec", self._settings.match, self._settings.command, what),
             subject=self._subject,
             upstream=self._upstream,
-            run=partial(self._ask, uri),  # not a closure, which would keep the whole question
+            run=_Run(self, uri),
             timeout=self._limit,
             detail=self._detail,
         )
@@ -66,8 +66,8 @@ class ExecProvider:
     def forget(self) -> None:
         """Nothing is remembered here."""
 
-    async def _ask(self, uri: str, terms: Terms) -> Grant:
-        del terms
+    async def exchange(self, uri: str) -> Grant:
+        """Run the helper once. Raises Failed: what ``Processes.run`` raises, helper_failed, expired_on_arrival."""
         since = self._clock.boot()
         done = await self._processes.run(
             Command(
@@ -107,3 +107,15 @@ class ExecProvider:
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
         until = self._clock.boot() + min(left, LONGEST)
         return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires))
+
+
+@dataclass(frozen=True, slots=True)
+class _Run:
+    """The exchange for one URI. A closure would keep the whole question, and a partial weighs six times as much."""
+
+    provider: ExecProvider
+    uri: str
+
+    async def __call__(self, terms: Terms) -> Grant:
+        del terms
+        return await self.provider.exchange(self.uri)

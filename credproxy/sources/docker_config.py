@@ -6,7 +6,7 @@ What is kept in memory is which registries are named and where; a secret is read
 import hashlib
 import hmac
 import re
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
@@ -129,7 +129,8 @@ class DockerConfig:
         if found is None:
             return None
         path, entry = found
-        version: Hashable = self._known[path].version if path else ()
+        known = self._known[path].version if path else None
+        version = None if known is None else known.stamp
         if entry.kind == "auth":
             return Identity("docker-config", f"{path or 'DOCKER_AUTH_CONFIG'}#{entry.key}", version)
         answer = self._answers.get((entry.program, entry.key))

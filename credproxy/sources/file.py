@@ -22,7 +22,7 @@ class File:
         version = await self._files.version(path)
         if version is None:
             raise self._missing()
-        return Identity("file", path, version)
+        return Identity("file", path, version.stamp)
 
     async def read(self, identity: Identity, target: Target) -> Stored | None:
         """Give its content. Raises Failed(credential_unreadable)."""

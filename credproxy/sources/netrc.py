@@ -48,7 +48,7 @@ class Netrc:
             await self._look(self._path)
         if target.host not in self._machines:
             return None
-        return Identity("netrc", target.host, self._version)
+        return Identity("netrc", target.host, self._version and self._version.stamp)
 
     async def read(self, identity: Identity, target: Target) -> Stored | None:
         """Give the login. Raises Failed(credential_unreadable)."""

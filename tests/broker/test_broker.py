@@ -191,7 +191,7 @@ async def test_a_success_ends_a_row_of_failures() -> None:
             await w.clock.advance(2.5)
         w.provider.error = None
         await w.answer()
-        w.broker._cache.drop_all(lambda _: True)
+        w.broker.cache.drop_all(lambda _: True)
         w.provider.error = DOWN
         pauses.append((await w.failure()).retry_after)
         assert pauses == [1, 2, 1]

@@ -1,30 +1,21 @@
 """Grants in memory, within bounds."""
 
-from credproxy.broker.cache import Cache, Entry, Key
+from credproxy.broker.asked import Asked, key_of
+from credproxy.broker.cache import Cache
+from credproxy.broker.entry import Entry
 from credproxy.core.credential import Grant, Lifetime, Origin, Secret
-from credproxy.ports import Plan, Terms
-
-
-async def _never(terms: Terms) -> Grant:
-    raise AssertionError(terms)
+from tests.broker.world import never
 
 
 def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
-    key = Key(1, Origin(), (name,))
-    grant = Grant((("A", (Secret("x" * (size - 1 - len(name))),)),), Lifetime(0.0, 300.0))
-    return Entry(key, Plan((name,), "s", "u", _never), grant, authority=authority, rule="", window=75.0, now=0.0)
+    plan = never(name)
+    key = key_of(1, Origin(), plan.key)
+    grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
+    return Entry.of(Asked(key, 1, Origin(), authority, "", plan), grant, 0.0)
 
 
 def _names(cache: Cache) -> set[object]:
-    return {entry.key.rest[0] for entry in cache.entries()}
-
-
-def test_an_entry_weighs_its_texts() -> None:
-    """Names, values and the texts of the key count, nested ones too."""
-    key = Key(1, Origin(), ("oci", ("aa", "bb"), None))
-    grant = Grant((("Authorization", (Secret("Bearer t"),)),), Lifetime(0.0), "note")
-    entry = Entry(key, Plan((), "s", "u", _never), grant, authority="", rule="", window=0.0, now=0.0)
-    assert (entry.size, _entry("a", 100).size) == (13 + 8 + 4 + 3 + 4 + 8, 100)
+    return {entry.subject for entry in cache.entries()}
 
 
 def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> None:
@@ -80,6 +71,16 @@ def test_looking_does_not_count_as_use() -> None:
     assert (_names(cache), cache.peek(first.key), cache.get(first.key)) == ({"b", "c"}, None, None)
 
 
+def test_the_latest_are_those_that_were_used_last() -> None:
+    """For people: the latest first, and no more than asked for."""
+    cache = Cache(10, 10_000)
+    entries = [_entry(name) for name in "abc"]
+    for entry in entries:
+        cache.put(entry)
+    cache.get(entries[0].key)
+    assert [entry.subject for entry in cache.latest(2)] == ["a", "c"]
+
+
 def test_dropping_by_authority_includes_what_serves_several() -> None:
     """An entry without one authority belongs to each."""
     cache = Cache(10, 10_000)
@@ -98,17 +99,3 @@ def test_other_bounds_begin_with_an_empty_cache() -> None:
     cache.put(_entry("b"))
     cache.put(_entry("c"))
     assert _names(cache) == {"c"}
-
-
-def test_keys_differ_in_every_part() -> None:
-    """Generation, socket, user and the provider's key each separate; equal ones are equal."""
-    keys = [
-        Key(1, Origin("helper", 1), ("k",)),
-        Key(2, Origin("helper", 1), ("k",)),
-        Key(1, Origin("actions", 1), ("k",)),
-        Key(1, Origin("helper", 2), ("k",)),
-        Key(1, Origin("helper", 1), ("l",)),
-    ]
-    assert len(set(keys)) == 5
-    assert Key(1, Origin("helper", 1), ("k",)) == keys[0]
-    assert keys[0] != "k"

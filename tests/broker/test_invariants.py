@@ -102,11 +102,11 @@ class Invariants(RuleBasedStateMachine):
     async def _ask(self, key: int, patience: float) -> None:
         asked = question(f"https://r{key}.test/v2/a/b/blobs/x")
         entry = next(
-            (entry for entry in self.broker._cache.entries() if entry.key.rest == ("fake", f"r{key}.test")), None
+            (entry for entry in self.broker.cache.entries() if entry.subject == f"registry 'r{key}.test'"), None
         )
         at_once = entry is not None and (
-            remaining(entry.grant.lifetime, self.clock.boot(), self.clock.wall()) > 1
-            and state(entry.grant.lifetime, entry.window, self.clock.boot(), self.clock.wall())
+            remaining(entry.lifetime, self.clock.boot(), self.clock.wall()) > 1
+            and state(entry.lifetime, entry.window, self.clock.boot(), self.clock.wall())
             in {State.FRESH, State.ADVISORY}
         )
         task = self.loop.create_task(self._judged(self.broker.ask(asked, patience)))
@@ -200,8 +200,8 @@ class Invariants(RuleBasedStateMachine):
     @invariant()
     def limits_hold(self) -> None:
         """The cache stays within its bounds."""
-        assert len(self.broker._cache) <= 4
-        assert self.broker._cache.size == sum(entry.size for entry in self.broker._cache.entries())
+        assert len(self.broker.cache) <= 4
+        assert self.broker.cache.size == sum(entry.size for entry in self.broker.cache.entries())
 
     def teardown(self) -> None:
         """Every failure is eventually retried; then all ends, and nothing is left."""

@@ -9,11 +9,12 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Handout, Origin
+from credproxy.core.credential import Grant, Handout, Origin
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.routing import Router
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
+from credproxy.ports import Plan, Terms
 from tests.fakes import T0, FakeClock, FakeHttp, FakeMetrics, FakeProvider, settle
 
 
@@ -25,6 +26,15 @@ Answer = Handout | Failure
 def question(uri: str = BLOB, uid: int = 0) -> Question:
     """A question on the helper socket."""
     return Question(parse_uri(uri), Origin("helper", uid))
+
+
+def never(name: str) -> Plan:
+    """A plan that is not run."""
+
+    async def run(terms: Terms) -> Grant:
+        raise AssertionError(terms)
+
+    return Plan((name,), name, "upstream", run)
 
 
 def token(answer: Answer) -> str:

@@ -1,0 +1,56 @@
+"""What nobody can use any more, or nobody wants, leaves the memory: once a minute, all that there is in one pass.
+
+An entry is dropped when it has expired, and when it was not used for min(L, 30 min): a secret is not kept for nobody
+(PY18). A timer for each would add a fifth to what it guards. Source: reliability.md section 5.2.
+"""
+
+from collections.abc import Callable
+
+from credproxy.broker.cache import Cache
+from credproxy.broker.entry import Entry
+from credproxy.core.lifetime import length, remaining
+from credproxy.ports import Clock
+
+
+EVERY = 60.0
+LONGEST_IDLE = 1800.0
+_AT_ONCE = 500
+"""Entries between two turns of the event loop: a fifth of a millisecond."""
+
+
+class Sweep:
+    """Drops entries.
+
+    Args:
+        clock: judges lifetimes.
+        cache: what is swept.
+        swept: called after a pass that dropped something.
+    """
+
+    def __init__(self, *, clock: Clock, cache: Cache, swept: Callable[[], None]) -> None:
+        self._clock = clock
+        self._cache = cache
+        self._swept = swept
+
+    async def run(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._clock.sleep(EVERY)
+            if await self._pass():
+                self._swept()
+
+    async def _pass(self) -> bool:
+        """Look at every entry once; tells whether one was dropped."""
+        dropped = False
+        for number, entry in enumerate(self._cache.entries(), 1):
+            if not entry.dropped and self._over(entry):
+                self._cache.drop(entry.key)
+                dropped = True
+            if not number % _AT_ONCE:
+                await self._clock.sleep(0)
+        return dropped
+
+    def _over(self, entry: Entry) -> bool:
+        lifetime, now = entry.lifetime, self._clock.boot()
+        idle = min(length(lifetime), LONGEST_IDLE)
+        return now >= entry.used + idle or remaining(lifetime, now, self._clock.wall()) <= 0
