@@ -1,20 +1,27 @@
 """How the daemon speaks: structlog to stderr, one event per decision, never a secret.
 
 Two backstops stand behind the rule that secrets are not logged (PY17): values that look like a credential are masked,
-and the loggers of libraries are cut down to where something happened, because their texts quote requests.
+and the loggers of libraries are cut down to where something happened, because their texts quote requests. Between the
+processors and the stream stand ``repeats`` and a queue, so that neither a flood nor a stuck reader stops the daemon.
 """
 
 import logging
-import sys
-from collections.abc import Callable, MutableMapping
+import os
+from collections.abc import Callable
 from typing import Literal, TextIO
 
 import structlog
 
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.log_queue import Descriptor, LogQueue
 from credproxy.core.redact import mask
+from credproxy.core.settings import LogSettings
+from credproxy.daemon.repeats import Event, Repeats
 
 
-Event = MutableMapping[str, object]
+_STDERR = 2
+
+Format = Literal["auto", "console", "json"]
 
 
 def _mask_values(logger: object, method: str, event: Event) -> Event:
@@ -37,40 +44,108 @@ class _Libraries(logging.Handler):
         )
 
 
-def set_up(
-    *, level: str, log_format: Literal["auto", "console", "json"], stream: TextIO | None = None
-) -> Callable[[], None]:
-    """Configure logging for the process; gives a function that undoes it, for tests.
+class _Sink:
+    """What structlog calls with a finished line, by the name of its level."""
 
-    ``auto`` is the console format on a terminal and JSON otherwise.
+    def __init__(self, put: Callable[[str], None]) -> None:
+        self._put = put
+
+    def line(self, text: str) -> None:
+        """Take it."""
+        self._put(f"{text}\n")
+
+    debug = info = warning = error = critical = line
+
+
+class Logs:
+    """Logging of this process, from its making until ``close``.
+
+    Args:
+        level: overrides the configuration's, as does ``log_format``: ``auto`` is the console format on a terminal and
+            JSON otherwise.
+        stream: instead of stderr, for tests.
+        now: seconds of any clock that does not go back, for what is said again and again.
     """
-    out = stream or sys.stderr
-    console = log_format == "console" or (log_format == "auto" and out.isatty())
-    renderer = (
-        structlog.dev.ConsoleRenderer(colors=out.isatty(), exception_formatter=structlog.dev.plain_traceback)
-        if console
-        else structlog.processors.JSONRenderer()
-    )
-    structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True),
-            _mask_values,
-            renderer,
-        ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-        logger_factory=structlog.PrintLoggerFactory(out),
-        cache_logger_on_first_use=False,
-    )
-    handler = _Libraries()
-    root = logging.getLogger()
-    before = list(root.handlers)
-    root.handlers[:] = [handler]
-    root.setLevel(logging.WARNING)
 
-    def undo() -> None:
-        root.handlers[:] = before
+    def __init__(
+        self,
+        *,
+        level: str | None = None,
+        log_format: Format | None = None,
+        stream: TextIO | None = None,
+        now: Callable[[], float] | None = None,
+    ) -> None:
+        self._level = level
+        self._format = log_format
+        self._terminal = os.isatty(_STDERR) if stream is None else stream.isatty()
+        self._stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True)
+        self._repeats = Repeats(now or SystemClock().boot, self._put)
+        self._queue = LogQueue(_writer(stream), missing=self._missing)
+        self._handlers = list(logging.getLogger().handlers)
+        logging.getLogger().handlers[:] = [_Libraries()]
+        logging.getLogger().setLevel(logging.WARNING)
+        self.follow(LogSettings())
+
+    @property
+    def dropped(self) -> int:
+        """Lines that could not be written."""
+        return self._queue.dropped
+
+    @property
+    def collapsed(self) -> int:
+        """Lines that were counted because many said the same."""
+        return self._repeats.collapsed
+
+    def follow(self, settings: LogSettings) -> None:
+        """Log as the configuration says, where the command line does not say otherwise."""
+        wanted, level = self._format or settings.format, self._level or settings.level
+        self._render = self._renderer(console=wanted == "console" or (wanted == "auto" and self._terminal))
+        structlog.configure(
+            processors=[
+                structlog.contextvars.merge_contextvars,
+                structlog.processors.add_log_level,
+                _mask_values,
+                self._repeats,
+                self._stamp,
+                self._render,
+            ],
+            wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
+            logger_factory=lambda *_: _Sink(self._queue.put),
+            cache_logger_on_first_use=False,
+        )
+
+    def close(self) -> None:
+        """Write what waits, for a second at most, and leave logging as it was."""
+        logging.getLogger().handlers[:] = self._handlers
         structlog.reset_defaults()
+        self._repeats.settle()
+        self._queue.close()
 
-    return undo
+    def _renderer(self, *, console: bool) -> structlog.typing.Processor:
+        if not console:
+            return structlog.processors.JSONRenderer()
+        return structlog.dev.ConsoleRenderer(colors=self._terminal, exception_formatter=structlog.dev.plain_traceback)
+
+    def _line(self, event: Event) -> str:
+        level = str(event["level"])
+        text = self._render(None, level, self._stamp(None, level, dict(event)))
+        assert isinstance(text, str)
+        return f"{text}\n"
+
+    def _put(self, event: Event) -> None:
+        self._queue.put(self._line(event))
+
+    def _missing(self, count: int) -> str:
+        return self._line({"event": "log lines dropped", "count": count, "level": "warning"})
+
+
+def _writer(stream: TextIO | None) -> Callable[[str], None]:
+    if stream is None:
+        # Not Python's stderr: where descriptor 2 is closed that is None, and it must not be blocked for good.
+        return Descriptor(_STDERR).write
+
+    def write(text: str) -> None:
+        stream.write(text)
+        stream.flush()
+
+    return write

@@ -19,7 +19,7 @@ from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
 from credproxy.daemon.limits import BACKLOG, share
-from credproxy.daemon.logs import set_up
+from credproxy.daemon.logs import Logs
 from credproxy.daemon.service import Service
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi
@@ -56,7 +56,7 @@ def run(options: Options) -> int:
 
     0 after SIGTERM or SIGINT, and when another daemon holds the socket already; 1 when this one cannot serve.
     """
-    undo = set_up(level=options.log_level or "info", log_format=options.log_format or "auto")
+    logs = Logs(level=options.log_level, log_format=options.log_format)
     try:
         harden()
         path = helper_socket(options.environ, os.getuid(), os.path.isdir)
@@ -72,10 +72,10 @@ def run(options: Options) -> int:
             actions = _bind_actions(options)
             if actions is not None:
                 stack.enter_context(contextlib.closing(actions))
-            asyncio.run(_serve(options, bound, actions))
+            asyncio.run(_serve(options, bound, actions, logs))
         return 0
     finally:
-        undo()
+        logs.close()
 
 
 def _bind_actions(options: Options) -> Bound | None:
@@ -100,7 +100,7 @@ def _complain(error: Failed | OSError) -> None:
         log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
 
 
-async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
+async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Logs) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_loop_error)
     clock = SystemClock()
@@ -108,7 +108,12 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
     stop = asyncio.Event()
     limits = share(raise_descriptor_limit())
     async with Service(
-        environ=options.environ, config=options.config, clock=clock, metrics=metrics, sample=random.random
+        environ=options.environ,
+        config=options.config,
+        clock=clock,
+        metrics=metrics,
+        sample=random.random,
+        adopted=lambda settings: logs.follow(settings.log),
     ) as service:
         await service.load()
         broker, memo = service.broker, Memo(service.broker)
@@ -118,7 +123,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None) -> None:
         actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants)
         # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
         actions_server = GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0)
-        _watch(metrics, server, actions_server, service)
+        _watch(metrics, server, actions_server, service, logs)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
@@ -150,13 +155,15 @@ def _gates(settings: Settings) -> tuple[Gate, Gate]:
     return replace(everywhere, namespaces=namespaces() if same else None), everywhere
 
 
-def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer, service: Service) -> None:
+def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer, service: Service, logs: Logs) -> None:
     metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
     metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
     metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
     metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
     metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
+    metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
+    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 

@@ -2,7 +2,7 @@
 
 import asyncio
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Self
@@ -69,6 +69,7 @@ class Service:
         clock: the system's.
         metrics: for programs and the broker.
         sample: draws jitter.
+        adopted: is told of each configuration that comes into force.
     """
 
     def __init__(
@@ -79,9 +80,11 @@ class Service:
         clock: Clock,
         metrics: Metrics,
         sample: Sample,
+        adopted: Callable[[Settings], None],
     ) -> None:
         self._paths = config_files(environ) if config is None else config
         self._required = config is not None
+        self._adopted = adopted
         self._clock = clock
         self._files = SystemFiles()
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
@@ -173,6 +176,7 @@ class Service:
         self.settings = settings
         # Together with the table, without an await between: a question meets one configuration (SEC-16).
         self._policy = Policy(settings.actions.rule, Router(settings.host))
+        self._adopted(settings)
         return generation
 
     async def _read(self) -> Settings:

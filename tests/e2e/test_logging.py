@@ -1,0 +1,146 @@
+"""The real daemon and its log: a reader that stops reading, a disk that is full, callers who try to write in it."""
+
+import contextlib
+import fcntl
+import http.client
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import CREDPROXY, Stage, TokenRegistry
+
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+
+class Unix(http.client.HTTPConnection):
+    """HTTP on a Unix socket."""
+
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=5)
+        self._path = path
+
+    def connect(self) -> None:
+        """Connect."""
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.connect(str(self._path))
+
+
+@pytest.fixture
+def pipe() -> Iterator[tuple[int, int]]:
+    """A pipe that holds one page."""
+    reading, writing = os.pipe()
+    fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
+    yield reading, writing
+    os.close(reading)
+    os.close(writing)
+
+
+@contextlib.contextmanager
+def _serving(staged: Stage, stderr: int) -> Iterator[Unix]:
+    """Start the daemon with that as its log, and connect to it."""
+    staged.process = subprocess.Popen(
+        [CREDPROXY, "serve"], env=staged.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
+    )
+    deadline = time.perf_counter() + 10
+    while not staged.socket.exists():
+        assert staged.process.poll() is None
+        assert time.perf_counter() < deadline
+        time.sleep(0.02)
+    with contextlib.closing(Unix(staged.socket)) as connection:
+        yield connection
+
+
+def _fail(connection: Unix, number: int) -> None:
+    """Ask what is refused and logged, each time with other words."""
+    connection.request("GET", f"/nothing/{number}")
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 404
+
+
+def _metric(connection: Unix, name: str) -> float:
+    connection.request("GET", "/metrics")
+    page = connection.getresponse().read().decode()
+    return next(float(line.split()[1]) for line in page.splitlines() if line.startswith(f"credproxy_{name} "))
+
+
+def _read_until(reading: int, wanted: str) -> str:
+    """Read the log until it says that."""
+    found = b""
+    while wanted.encode() not in found:
+        found += os.read(reading, 65_536)
+    return found.decode()
+
+
+def test_p14_a_log_that_nobody_reads_stops_nothing(
+    staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]
+) -> None:
+    """P14: with stderr a full pipe it answers on, and says how much is missing once somebody reads again."""
+    reading, writing = pipe
+    staged.configure(registry.rule())
+    staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
+    with _serving(staged, writing) as connection:
+        for number in range(1500):
+            _fail(connection, number)
+        assert staged.headers(registry.uri("org/app/tags/list")) == {"Authorization": ["Bearer canary-token-1"]}
+        dropped = _metric(connection, "log_lines_dropped")
+    assert 1500 - 1000 - 50 < dropped < 1500
+    log = _read_until(reading, "log lines dropped")
+    lines = [json.loads(line) for line in log.splitlines() if line.endswith("}")]
+    assert {line["count"] for line in lines if line["event"] == "log lines dropped"} == {dropped}
+    assert staged.stop() == 0
+
+
+def test_p14_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, int]) -> None:
+    """P14: SIGTERM ends it within its seconds, whatever is still unwritten."""
+    _, writing = pipe
+    with _serving(staged, writing) as connection:
+        for number in range(1500):
+            _fail(connection, number)
+    assert staged.stop(signal.SIGTERM) == 0
+
+
+def test_c7_a_full_disk_under_the_log_stops_nothing(staged: Stage, registry: TokenRegistry) -> None:
+    """C7: every write fails with ENOSPC, every question is answered, and the metrics tell."""
+    staged.configure(registry.rule())
+    staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
+    with Path("/dev/full").open("wb") as full, _serving(staged, full.fileno()) as connection:
+        _fail(connection, 1)
+        assert staged.headers(registry.uri("org/app/tags/list")) == {"Authorization": ["Bearer canary-token-1"]}
+        assert _metric(connection, "log_lines_dropped") >= 2
+    assert staged.stop() == 0
+
+
+def test_t17_a_caller_cannot_write_in_the_log(staged: Stage) -> None:
+    """T17: a path with line ends, escape sequences and JSON is a value of one line, and nothing else."""
+    staged.start()
+    with contextlib.closing(Unix(staged.socket)) as connection:
+        connection.request("GET", "/%0A%7B%22event%22:%22ready%22%7D%1b[2J%E2%80%A8%0d")
+        assert connection.getresponse().read()
+    assert staged.stop() == 0
+    assert len(staged.events("ready")) == 1
+    (line,) = staged.events("question failed")
+    assert str(line["path"]).startswith("/\\u000a{")
+    assert all(line.isprintable() for line in staged.log().splitlines())
+
+
+def test_t17_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> None:
+    """T17: thousands of identical refusals are counted, and the log says so."""
+    staged.start()
+    with contextlib.closing(Unix(staged.socket)) as connection:
+        for _ in range(3000):
+            _fail(connection, 0)
+        collapsed = _metric(connection, "log_lines_collapsed")
+    assert staged.stop() == 0
+    lines = staged.events("question failed")
+    assert sum(int(str(line.get("repeated", 1))) for line in lines) == 3000
+    assert len(lines) < 500
+    assert collapsed > 2500
