@@ -218,7 +218,7 @@ class Metrics(Protocol):
         ...
 
     def exchange(self, upstream: str, outcome: str, seconds: float) -> None:
-        """One flight ended: outcome ``ok``, ``empty`` or an error code."""
+        """One flight ended: outcome ``ok``, ``less`` (than was asked for), ``empty`` or an error code."""
         ...
 
     def program(self, name: str, outcome: str, seconds: float) -> None:

@@ -263,6 +263,7 @@ class FakeProvider:
     plan_error: Exception | None = None
     plan_delay: float = 0.0
     note: str = ""
+    less: bool = False
     empty: bool = False
     key: Callable[[Question], Hashable | None] = lambda question: question.target.authority
     runs: list[Hashable] = field(default_factory=list)
@@ -332,7 +333,7 @@ class FakeProvider:
             until=None if self.life is None else since + self.life,
             wall_until=None if self.wall_life is None else wall + self.wall_life,
         )
-        return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note)
+        return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note, self.less)
 
 
 @dataclass

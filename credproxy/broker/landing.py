@@ -1,6 +1,7 @@
 """What remains of a flight: a grant in the cache or a failure remembered, a line in the log and a number."""
 
 from collections.abc import Callable
+from logging import INFO, WARNING
 
 import structlog
 
@@ -62,12 +63,17 @@ class Landing:
         if isinstance(result, Failure):
             self._metrics.exchange(flight.label, result.code.value, now - flight.started)
             return self._failed(flight, result, now)
-        self._metrics.exchange(flight.label, "empty" if result.empty else "ok", now - flight.started)
+        outcome = "empty" if result.empty else "less" if result.less else "ok"
+        self._metrics.exchange(flight.label, outcome, now - flight.started)
         return self._granted(flight, result, now)
 
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         entry = Entry.of(flight.asked, grant, now)
-        log.info(
+        older = self._cache.peek(flight.key)
+        # Somebody may wonder why the registry refuses him; with each renewal it is no news any more.
+        news = grant.less and (older is None or older.note != grant.note)
+        log.log(
+            WARNING if news else INFO,
             "exchanged",
             subject=flight.plan.subject,
             seconds=round(now - (flight.started or now), 3),
@@ -78,14 +84,13 @@ class Landing:
             detail=dict(flight.plan.detail),
         )
         if self._kept(flight) and self._left(grant) > 0:
-            self._store(entry, now, asked=not flight.background)
+            self._store(entry, older, now, asked=not flight.background)
         else:
             entry.dropped = True
         return entry
 
-    def _store(self, entry: Entry, now: float, *, asked: bool) -> None:
+    def _store(self, entry: Entry, older: Entry | None, now: float, *, asked: bool) -> None:
         self._negative.forgive(entry.key)
-        older = self._cache.peek(entry.key)
         if older is not None:
             entry.uses = older.uses
             # A renewal is no use, or what nobody wants any more would keep itself alive.

@@ -123,11 +123,13 @@ class Grant:
         headers: ``(name, values)``; empty means "no credential": the answer is ``{}``.
         lifetime: see Lifetime.
         note: why it is empty, or what is odd about it: shown by ``explain`` and logged, never a secret.
+        less: whether it says that it grants less than was asked for (TX-12).
     """
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
     lifetime: Lifetime
     note: str = ""
+    less: bool = False
 
     @property
     def empty(self) -> bool:

@@ -5,11 +5,10 @@ Source: token-exchange.md SC-20, design.md sections 3 (header mode) and 11 (a to
 
 import base64
 import binascii
-import json
 from collections.abc import Sequence
 
 from credproxy.core.credential import Grant, IdentityToken, PlainSecret, RegistryToken, Stored, UserPassword
-from credproxy.exchange.scope import split
+from credproxy.exchange.granted import UnreadableError, access, beyond
 
 
 _TELLING = 5
@@ -68,18 +67,9 @@ def _decoded(token: str) -> list[str]:
 
 
 def _wider(text: str, scopes: Sequence[str]) -> bool:
-    """True for claims whose ``access`` has what no scope asked for (distribution's token/jwt.md)."""
-    if not text.startswith("{"):
-        return False
+    """True for claims whose ``access`` has what no scope asked for."""
     try:
-        claims = json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    access = claims.get("access") if isinstance(claims, dict) else None
-    if access is None:
-        return False
-    asked = {(kind, name): set(actions.split(",")) for kind, name, actions in map(split, scopes)}
-    try:
-        return any(not set(entry["actions"]) <= asked.get((entry["type"], entry["name"]), set()) for entry in access)
-    except (TypeError, KeyError):
+        granted = access(text)
+    except UnreadableError:
         return True  # it cannot be read, so it cannot be trusted to be narrow
+    return granted is not None and bool(beyond(granted, scopes))

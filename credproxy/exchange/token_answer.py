@@ -3,8 +3,6 @@
 Source: token-exchange.md TX-7, TX-8, TX-14 to TX-16; distribution docs/content/spec/auth/token.md.
 """
 
-import base64
-import binascii
 import json
 import re
 from dataclasses import dataclass
@@ -14,6 +12,8 @@ from credproxy.core.credential import Lifetime, Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Response
 from credproxy.core.lifetime import LONGEST
+from credproxy.exchange.granted import stated
+from credproxy.exchange.jwt import claims
 
 
 DEFAULT_LIFE = 60.0
@@ -35,11 +35,13 @@ class Token:
         value: printable ASCII.
         lifetime: counted from the moment before the request was sent (TX-15).
         refresh_token: a new one that replaces the one just used (TX-13), or None.
+        granted: the scopes that it says it grants, or None where it does not say (TX-12).
     """
 
     value: Secret
     lifetime: Lifetime
     refresh_token: Secret | None = None
+    granted: tuple[str, ...] | None = None
 
 
 def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False) -> Token:
@@ -62,6 +64,7 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
         Secret(value),
         Lifetime(since=response.sent, until=response.sent + left),
         Secret(refresh) if isinstance(refresh, str) and _TOKEN.fullmatch(refresh) else None,
+        stated(value, found.get("scope")),
     )
 
 
@@ -91,13 +94,13 @@ def _left(found: dict[str, object], token: str, response: Response, *, trust_jwt
     if left <= 0:
         # Issued so long ago that it is dead on arrival: the server's clock is off, and a minute is a safe guess.
         left = min(life, DEFAULT_LIFE)
-    stated = _jwt_expiry(token)
-    if stated is None:
+    ends = _jwt_expiry(token)
+    if ends is None:
         return left
-    stated -= response.wall
+    ends -= response.wall
     if trust_jwt_exp and "expires_in" not in found:
-        return min(stated, LONGEST)
-    return min(left, stated)
+        return min(ends, LONGEST)
+    return min(left, ends)
 
 
 def _age(issued_at: object, wall: float) -> float:
@@ -113,14 +116,7 @@ def _age(issued_at: object, wall: float) -> float:
 
 def _jwt_expiry(token: str) -> float | None:
     """``exp`` of a JWT; it may only shorten, so nothing has to be verified (TX-16)."""
-    parts = token.split(".")
-    if len(parts) != 3:  # noqa: PLR2004  header, payload, signature (RFC 7519)
-        return None
-    try:
-        payload = decode_object(base64.urlsafe_b64decode(parts[1] + "=="))
-    except binascii.Error:
-        return None
-    exp = (payload or {}).get("exp")
+    exp = (decode_object(claims(token)) or {}).get("exp")
     if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not 0 < exp < _YEAR_10000:
         return None
     return float(exp)

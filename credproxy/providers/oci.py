@@ -34,6 +34,7 @@ from credproxy.core.uri import canonical_authority
 from credproxy.exchange.discovery import Asks, Found, Registry, discover
 from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.endpoint_scope import endpoint_scopes
+from credproxy.exchange.granted import lacking, note
 from credproxy.exchange.registry_token import Method, Order, obtain
 from credproxy.exchange.scope import canonical, repository_scope
 from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
@@ -326,7 +327,8 @@ class OciProvider:
                 f"{order.subject} gave a token that had expired when it came",
                 "check this machine's clock, and the server's",
             )
-        return self._bearer(token.value, token.lifetime)
+        odd = note(wanted.scopes, token.granted)
+        return self._bearer(token.value, token.lifetime, odd, less=bool(lacking(wanted.scopes, token.granted)))
 
     def _basic_or_none(self, stored: UserPassword | IdentityToken | None) -> Grant:
         if not self._settings.allow_basic:
@@ -339,8 +341,8 @@ class OciProvider:
         lifetime = Lifetime(since=self._clock.boot(), keep=STATIC_KEEP)
         return Grant((("Authorization", (basic(login),)),), lifetime, note="basic handed out")
 
-    def _bearer(self, token: Secret, lifetime: Lifetime) -> Grant:
-        return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime)
+    def _bearer(self, token: Secret, lifetime: Lifetime, odd: str = "", *, less: bool = False) -> Grant:
+        return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less)
 
     def _empty(self, note: str, keep: float = _EMPTY_KEEP) -> Grant:
         return Grant((), Lifetime(since=self._clock.boot(), keep=keep), note=note)

@@ -599,6 +599,21 @@ async def test_every_exchange_is_one_line_of_log_without_the_token() -> None:
         ]
 
 
+async def test_tx12_a_token_for_less_is_a_warning_once() -> None:
+    """TX-12: a 200 does not mean access. Who asks is told by the log, and not again with each renewal."""
+    async with world() as w:
+        w.provider.note, w.provider.less = "grants nothing of what was asked for", True
+        with capture_logs() as logs:
+            await w.answer()
+            for _ in range(4):
+                await w.clock.advance(230)
+                await w.answer()
+        assert [entry["log_level"] for entry in logs] == ["warning"] + ["info"] * (len(w.provider.runs) - 1)
+        assert len(w.provider.runs) >= 4
+        assert {entry["note"] for entry in logs} == {"grants nothing of what was asked for"}
+        assert {event[2] for event in w.metrics.seen if event[0] == "exchange"} == {"less"}
+
+
 async def test_metrics_tell_of_look_ups_exchanges_waits_and_ages() -> None:
     """Each question and each flight is counted once."""
     async with world() as w:

@@ -44,9 +44,8 @@ def test_links_lead_somewhere(page: Path) -> None:
 
 OBSERVABILITY = (ROOT / "docs" / "reference" / "observability.md").read_text()
 SOURCES = [path.read_text() for path in sorted((ROOT / "credproxy").rglob("*.py"))]
-EVENTS = sorted(
-    {found for text in SOURCES for found in re.findall(r"\blog\.(?:debug|info|warning|error)\(\s*\"([^\"]+)\"", text)}
-)
+CALL = re.compile(r"\blog\.(?:debug|info|warning|error|log)\(\s*(?:[A-Za-z ]+,\s*)?\"([^\"]+)\"")
+EVENTS = sorted({found for text in SOURCES for found in CALL.findall(text)})
 
 
 @pytest.mark.parametrize("event", EVENTS)

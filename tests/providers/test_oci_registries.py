@@ -1,6 +1,10 @@
 """The registries of token-exchange.md section 5: what is odd about each, and that it does not matter."""
 
+import base64
+import json
+
 import pytest
+from structlog.testing import capture_logs
 
 from credproxy.core.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failed
@@ -38,6 +42,30 @@ async def test_docker_auth_names_no_lifetime() -> None:
     async with world(OciHost(match="reg.test", realm_hosts=("reg.test:5001",))) as w:
         serve(w, "reg.test", "reg.test:5001", registry="docker_auth")
         assert await w.ask(MANIFEST) == ok("t", 54)
+
+
+@pytest.mark.parametrize(
+    ("claims", "level", "note"),
+    [
+        ({"access": []}, "warning", "grants nothing of what was asked for"),
+        ({"access": [{"type": "repository", "name": "a/b", "actions": ["pull"]}]}, "info", ""),
+        (
+            {"access": [{"type": "repository", "name": "a/b", "actions": ["pull", "push"]}]},
+            "info",
+            "grants more than was asked for: repository:a/b:push",
+        ),
+    ],
+    ids=["docker hub", "as asked", "harbor"],
+)
+async def test_tx12_the_log_says_what_was_granted(claims: dict[str, object], level: str, note: str) -> None:
+    """TX-12: docker hub always issues a token, harbor all that the login may do; the answer is given all the same."""
+    token = ".".join(["e30", base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="), "c2ln"])
+    async with world() as w:
+        w.script(token=w.granted(token))
+        with capture_logs() as logs:
+            assert await w.ask(MANIFEST) == ok(token, 270)
+        (line,) = logs
+        assert (line["event"], line["log_level"], line["note"]) == ("exchanged", level, note)
 
 
 async def test_olareg_counts_in_nanoseconds() -> None:
