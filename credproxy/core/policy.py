@@ -8,6 +8,7 @@ asks about each request, and its credential never leaves the daemon.
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
+from credproxy.core.breadth import too_wide
 from credproxy.core.endpoint import Endpoint, Kind, classify
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.globs import matches
@@ -83,6 +84,11 @@ class Policy:
         """Name the rule that decides; None where none matches."""
         index = self.decide(registry, repository, operation).rule
         return None if index is None else self._place.name(index)
+
+    def too_wide(self) -> tuple[str, ...]:
+        """Name what reaches further than people usually mean, such as ``actions.rule[0] allows every registry``."""
+        found = too_wide([rule for rule, *_ in self._rules])
+        return tuple(f"{self._place.name(index)} {problem}" for index, problem in found)
 
     def require(self, registry: str, repository: str, *operations: Operation) -> None:
         """Let it pass where one of these operations is allowed.

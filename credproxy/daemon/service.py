@@ -16,17 +16,17 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.config import ConfigError, load_files
 from credproxy.core.config_checks import size_in_bytes
 from credproxy.core.credential import Stored
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.core.target import Granted, Question, Target
 from credproxy.daemon.build import World, build_table
-from credproxy.ports import Clock, FileVersion, Metrics, Plan, Sample
+from credproxy.daemon.loading import Loaded, Loader
+from credproxy.ports import Clock, Metrics, Plan, Sample
 from credproxy.server.helper_api import Reloaded
 
 
@@ -34,8 +34,6 @@ _HEALING = 1.0
 """Seconds between looks at a configuration that could not be used at start: mended within two (P3)."""
 
 log = structlog.get_logger("credproxy.daemon")
-
-Versions = tuple[FileVersion | None, ...]
 
 
 class _Unconfigured:
@@ -82,16 +80,15 @@ class Service:
         sample: Sample,
         adopted: Callable[[Settings], None],
     ) -> None:
-        self._paths = config_files(environ) if config is None else config
-        self._required = config is not None
         self._adopted = adopted
         self._clock = clock
         self._files = SystemFiles()
+        paths = config_files(environ) if config is None else config
+        self._loader = Loader(self._files, paths, required=config is not None)
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
         self._http = AiohttpClient(clock)
         upstream = Upstream(self._http, clock=clock, sample=sample)
         self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files)
-        self._seen: Versions = ()
         self._group = asyncio.TaskGroup()
         self._stack = AsyncExitStack()
         self.settings = Settings()
@@ -115,7 +112,7 @@ class Service:
     async def load(self) -> None:
         """Put the configuration in force; with a broken one, serve its mistake until it is mended."""
         try:
-            self._put_in_force(await self._read())
+            self._put_in_force(await self._loader.load())
         except Failed as error:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
@@ -130,13 +127,14 @@ class Service:
             Failed(config_invalid): what was in force stays in force.
         """
         try:
-            settings = await self._read()
+            loaded = await self._loader.load()
         except Failed as error:
             log.warning("reload refused", reason=error.failure.message)
             raise
-        generation = self._put_in_force(settings)
-        log.info("reloaded", generation=generation, rules=len(settings.host))
-        return Reloaded(generation, len(settings.host))
+        generation = self._put_in_force(loaded)
+        rules = len(loaded.settings.host)
+        log.info("reloaded", generation=generation, rules=rules)
+        return Reloaded(generation, rules)
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
         """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
@@ -155,7 +153,7 @@ class Service:
     async def _heal(self) -> None:
         while True:
             await self._clock.sleep(_HEALING)
-            if await self._versions() == self._seen:
+            if not await self._loader.changed():
                 continue
             try:
                 await self.reload()
@@ -163,7 +161,8 @@ class Service:
                 continue
             return
 
-    def _put_in_force(self, settings: Settings) -> int:
+    def _put_in_force(self, loaded: Loaded) -> int:
+        settings = loaded.settings
         options = Options(
             empty_ttl=settings.empty_ttl,
             flight_timeout=settings.flight_timeout,
@@ -175,26 +174,8 @@ class Service:
         generation = self.broker.swap(build_table(settings, self._world), options)
         self.settings = settings
         # Together with the table, without an await between: a question meets one configuration (SEC-16).
-        self._policy = Policy(settings.actions.rule, Router(settings.host))
+        self._policy = loaded.policy
+        if wide := loaded.policy.too_wide():
+            log.warning("rules reach far", rules=len(wide), first=wide[0])
         self._adopted(settings)
         return generation
-
-    async def _read(self) -> Settings:
-        self._seen = await self._versions()
-        found: list[tuple[str, str]] = []
-        for path in self._paths:
-            content = await self._files.read(path)
-            if content is None and self._required:
-                raise failed(Code.CONFIG_INVALID, f"the configuration {path!r} is not there", "check --config")
-            if content is not None:
-                found.append((path, content.decode("utf-8", "replace")))
-        try:
-            return load_files(found)
-        except ConfigError as error:
-            raise error.failed() from None
-
-    async def _versions(self) -> Versions:
-        try:
-            return tuple([await self._files.version(path) for path in self._paths])
-        except Failed:
-            return ()

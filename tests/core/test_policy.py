@@ -283,7 +283,13 @@ def test_path_prefix_is_taken_off() -> None:
         (rule("org/*", more='bare_host_scopes = ["aws"]'), "actions.rule[0].bare_host_scopes: 'aws' is no scope"),
         (rule("org/*", more='bare_host_scopes = ["repository:a:pull,delete"]'), "is no scope"),
         (rule("org/*", more='operation = ["blob:read"]'), "did you mean 'operations'?"),
-        ("[actions]\npolicy = 1", "actions.policy: there is no such key"),
+        ("[actions]\npolicy = 1", "actions.policy: there is no such key; did you mean 'policy_file'?"),
+        ('[actions]\npolicy_file = "p.yaml"', "t.toml:2: actions.policy_file: wanted an absolute path"),
+        (
+            '[actions]\npolicy_file = "/p.yaml"\n' + rule("org/*"),
+            "t.toml:2: actions.policy_file: there are rules here as well; leave one of the two out",
+        ),
+        (rule("org/*") * 4097, "actions.rule[4096]: more than 4096 rules"),
     ],
 )
 def test_mistakes_have_their_line_and_what_was_wanted(text: str, problem: str) -> None:

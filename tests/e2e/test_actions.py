@@ -2,8 +2,10 @@
 
 import json
 import shutil
+import signal
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
@@ -156,6 +158,65 @@ def test_a_rule_that_is_taken_away_ends_what_was_remembered(served: Stage, regis
     served.configure(registry.rule())
     assert served.credproxy("reload").returncode == 0
     assert ask(served, blob(registry))[0] == 403
+
+
+def policy_file(staged: Stage, registry: TokenRegistry, repository: str, version: int = 1) -> Path:
+    """A policy file that allows one repository's blobs; its registries have no port."""
+    path = staged.home / "policy.yaml"
+    host = registry.authority.partition(":")[0]
+    path.write_text(
+        f"version: {version}\nrules:\n- action: allow\n  registry: {host}\n"
+        f"  repository: {repository}\n  operations: [blob:read]\n"
+    )
+    return path
+
+
+def until_status(staged: Stage, uri: str, wanted: int) -> None:
+    """Ask again until the daemon has taken up what changed."""
+    for _ in range(30):
+        if ask(staged, uri)[0] == wanted:
+            return
+        time.sleep(0.1)
+    pytest.fail(f"no {wanted} within three seconds")
+
+
+def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage, registry: TokenRegistry) -> None:
+    """Either may change, both are swapped; where one is wrong, both stay as they were."""
+    path = policy_file(staged, registry, "org/app")
+    staged.configure(f'{registry.rule()}[actions]\npolicy_file = "{path}"\n')
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    assert ask(staged, blob(registry))[0] == 200
+    status, body = ask(staged, blob(registry, "other/app"))
+    assert status == 403
+    assert json.loads(body)["error"]["hint"].startswith(f"add to the rules of '{path}': - {{")
+    policy_file(staged, registry, "other/app", version=2)
+    done = staged.credproxy("reload")
+    assert done.returncode == 1
+    assert f"{path}:1: version: wanted version: 1" in done.stderr
+    assert ask(staged, blob(registry))[0] == 200
+    policy_file(staged, registry, "other/app")
+    assert staged.process is not None
+    staged.process.send_signal(signal.SIGHUP)
+    until_status(staged, blob(registry, "other/app"), 200)
+    assert ask(staged, blob(registry))[0] == 403
+    assert staged.events("rules reach far") == []
+    path.write_text("version: 1\ndefaultAction: allow\n")
+    staged.process.send_signal(signal.SIGHUP)
+    until_status(staged, blob(registry), 200)
+    (event,) = staged.events("rules reach far")
+    assert event["first"] == f"defaultAction of '{path}' allows every registry"
+
+
+def test_p3_a_broken_policy_file_at_start_is_told_and_heals(staged: Stage, registry: TokenRegistry) -> None:
+    """The daemon looks at the policy's own version, not at the configuration's alone."""
+    path = policy_file(staged, registry, "org/app", version=2)
+    staged.configure(f'{registry.rule()}[actions]\npolicy_file = "{path}"\n')
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    status, body = ask(staged, blob(registry))
+    assert status == 503
+    assert json.loads(body)["error"]["code"] == "config_invalid"
+    policy_file(staged, registry, "org/app")
+    until_status(staged, blob(registry), 200)
 
 
 def test_a_flush_ends_what_actions_were_given(served: Stage, registry: TokenRegistry) -> None:

@@ -1,0 +1,88 @@
+"""Reading the configuration, and the policy file that it may name: both or neither."""
+
+import asyncio
+from typing import NamedTuple
+
+from credproxy.core.config import ConfigError, load_files
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.policy import Policy
+from credproxy.core.routing import Router
+from credproxy.core.settings import Settings
+from credproxy.ports import Files, FileVersion
+
+
+class Loaded(NamedTuple):
+    """A configuration that may be put in force, with its rules for build actions."""
+
+    settings: Settings
+    policy: Policy
+
+
+class Loader:
+    """Reads, and knows whether reading again could give something else.
+
+    Args:
+        files: the port.
+        paths: configuration files, the most important first.
+        required: whether each of them has to be there.
+    """
+
+    def __init__(self, files: Files, paths: tuple[str, ...], *, required: bool) -> None:
+        self._files = files
+        self._paths = paths
+        self._required = required
+        self._seen: dict[str, FileVersion | None] = {}
+
+    async def load(self) -> Loaded:
+        """Read everything.
+
+        Raises:
+            Failed(config_invalid): with the first mistake; ``changed`` tells when it may have been mended.
+        """
+        self._seen = {}
+        try:
+            settings = load_files(
+                [(path, text) for path in self._paths if (text := await self._text(path)) is not None]
+            )
+            return Loaded(settings, await self._policy(settings))
+        except ConfigError as error:
+            raise error.failed() from None
+
+    async def changed(self) -> bool:
+        """Tell whether a file that was read, or was not there, has another version by now."""
+        seen = dict(self._seen)  # a reload may read, and so look, meanwhile
+        return {path: await self._version(path) for path in seen} != seen
+
+    async def _policy(self, settings: Settings) -> Policy:
+        router = Router(settings.host)
+        path = settings.actions.policy_file
+        if path is None:
+            return Policy(settings.actions.rule, router)
+        from credproxy.core.policy_file import load_policy  # noqa: PLC0415  few have one, and YAML takes 15 ms to import
+
+        content = await self._read(path)
+        if content is None:
+            raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", "credproxy config check")
+        # Off the loop: 4,096 rules in YAML are two thirds of a second.
+        found = await asyncio.to_thread(load_policy, content, path)
+        return Policy(found.rules, router, found)
+
+    async def _text(self, path: str) -> str | None:
+        content = await self._read(path)
+        if content is None and self._required:
+            raise failed(Code.CONFIG_INVALID, f"the configuration {path!r} is not there", "check --config")
+        return None if content is None else content.decode("utf-8", "replace")
+
+    async def _read(self, path: str) -> bytes | None:
+        # The version first: what is written between the two is then looked at again.
+        self._seen[path] = await self._version(path)
+        try:
+            return await self._files.read(path)
+        except Failed as error:
+            raise failed(Code.CONFIG_INVALID, error.failure.message, error.failure.hint) from None
+
+    async def _version(self, path: str) -> FileVersion | None:
+        try:
+            return await self._files.version(path)
+        except Failed:
+            return None

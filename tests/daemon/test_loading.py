@@ -1,0 +1,118 @@
+"""The configuration and its policy file are read together, and both are looked at again while one is broken."""
+
+import pytest
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.settings import Settings
+from credproxy.daemon.loading import Loader
+from tests.fakes import FakeFiles
+
+
+USER, MACHINE, POLICY = "/home/u/config.toml", "/etc/credproxy/config.toml", "/etc/credproxy/policy.yaml"
+NAMES_IT = f'[actions]\npolicy_file = "{POLICY}"\n'
+ALLOWS = """\
+version: 1
+rules:
+- {action: allow, registry: ghcr.io, repository: "org/**", operations: [blob:read]}
+"""
+
+
+def loader(files: FakeFiles) -> Loader:
+    """Both usual places, neither of which has to be there."""
+    return Loader(files, (USER, MACHINE), required=False)
+
+
+async def problem(made: Loader) -> str:
+    """The message of what cannot be loaded; its code is always the same."""
+    with pytest.raises(Failed) as caught:
+        await made.load()
+    assert caught.value.failure.code is Code.CONFIG_INVALID
+    assert caught.value.failure.hint
+    return caught.value.failure.message
+
+
+async def test_without_any_file() -> None:
+    """Defaults, and nothing is allowed."""
+    loaded = await loader(FakeFiles()).load()
+    assert loaded.settings == Settings()
+    assert not loaded.policy.decide("ghcr.io", "org/app", "blob:read").allowed
+
+
+async def test_a_policy_file_stands_for_the_rules() -> None:
+    """Its rules decide, and are called by their place in it."""
+    files = FakeFiles()
+    files.put(MACHINE, NAMES_IT)
+    files.put(POLICY, ALLOWS)
+    policy = (await loader(files).load()).policy
+    assert policy.deciding("ghcr.io", "org/app", "blob:read") == f"rules[0] of '{POLICY}'"
+    assert not policy.decide("ghcr.io", "other/app", "blob:read").allowed
+
+
+async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> None:
+    """Whoever writes ``[actions]`` writes all of it; a policy file that is not in force is not read."""
+    files = FakeFiles()
+    files.put(MACHINE, NAMES_IT)
+    files.put(USER, '[[actions.rule]]\naction = "allow"\nregistry = "a.b"\nrepository = "x"\noperations = ["*"]\n')
+    policy = (await loader(files).load()).policy
+    assert policy.deciding("a.b", "x", "blob:read") == "actions.rule[0]"
+    assert POLICY not in files.reads
+
+
+@pytest.mark.parametrize(
+    ("policy", "message"),
+    [
+        (None, f"the policy file '{POLICY}' is not there"),
+        ("version: 2\n", f"{POLICY}:1: version: wanted version: 1, the only one there is, not 2"),
+        (
+            f"{ALLOWS}- {{}}\n",
+            f'{POLICY}:4: rules[1].action: \'\' is no action; wanted "allow" or "deny" (and 3 more)',
+        ),
+    ],
+)
+async def test_a_broken_policy_file_breaks_the_configuration(policy: str | None, message: str) -> None:
+    """Neither half is taken without the other."""
+    files = FakeFiles()
+    files.put(USER, NAMES_IT)
+    if policy is not None:
+        files.put(POLICY, policy)
+    assert await problem(loader(files)) == message
+
+
+@pytest.mark.parametrize("path", [USER, POLICY])
+async def test_what_cannot_be_read_is_a_broken_configuration(path: str) -> None:
+    """Not a broken credential, which would send people the wrong way."""
+    files = FakeFiles()
+    files.put(USER, NAMES_IT)
+    files.broken[path] = failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} is no regular file", "ls -l")
+    assert await problem(loader(files)) == f"the file '{path}' is no regular file"
+
+
+async def test_a_file_that_was_asked_for_has_to_be_there() -> None:
+    """``--config`` names files that are meant."""
+    assert await problem(Loader(FakeFiles(), (USER,), required=True)) == f"the configuration '{USER}' is not there"
+
+
+@pytest.mark.parametrize("path", [USER, MACHINE, POLICY])
+async def test_p3_each_file_that_was_looked_at_counts_as_changed(path: str) -> None:
+    """Healing waits for a new version of the configuration or of the policy, also of one that was not there."""
+    files = FakeFiles()
+    files.put(USER, NAMES_IT)
+    made = loader(files)
+    await problem(made)
+    assert not await made.changed()
+    files.put(path, ALLOWS)
+    assert await made.changed()
+
+
+async def test_what_cannot_be_looked_at_has_not_changed() -> None:
+    """Until it can."""
+    files = FakeFiles()
+    files.put(USER, NAMES_IT)
+    files.put(POLICY, ALLOWS)
+    files.broken[POLICY] = failed(Code.CREDENTIAL_UNREADABLE, "the file is no regular file", "ls -l")
+    made = loader(files)
+    await problem(made)
+    assert not await made.changed()
+    files.broken.clear()
+    assert await made.changed()
+    assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
