@@ -6,7 +6,7 @@ What a command needs is imported when it runs: ``--help`` must not wait for aioh
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, configuring, running
+from credproxy.cli import actions, asking, bazelrc, configuring, running
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -29,6 +29,6 @@ for command in (
     asking.reload,
     actions.actions,
     configuring.config,
-    configuring.bazelrc,
+    bazelrc.bazelrc,
 ):
     main.add_command(command)

@@ -4,18 +4,19 @@ import json
 import os
 import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import click
 
-from credproxy.cli.configuring import in_force
+from credproxy.cli.configuring import in_force, load_policy_file, policy_in_force, read_files, read_policy, tell
 from credproxy.cli.errors import CommandError
-from credproxy.core.config import ConfigError, load
+from credproxy.core.breadth import too_wide
+from credproxy.core.config import ConfigError, Mistake, load, shown
 from credproxy.core.errors import Failed
 from credproxy.core.operations import EVERYTHING, READ, read_operation
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
-from credproxy.core.settings import Operation
+from credproxy.core.settings import ActionRule, Operation
+from credproxy.core.toml_lines import Path as TomlPath, locate
 from credproxy.core.uri import check_canonical, parse_uri
 
 
@@ -25,11 +26,49 @@ def actions() -> None:
 
 
 @actions.command()
+@click.argument("file", type=click.Path(dir_okay=False))
+def check(file: str) -> None:
+    """Say what is wrong with the rules in FILE, and which of them reach far.
+
+    A name that ends with .toml is a configuration, any other a policy file of rules_img, in JSON or YAML.
+    """
+    try:
+        found = _rules_of(file)
+    except ConfigError as error:
+        tell(error)
+    for index, problem in too_wide(found.rules):
+        path = found.paths[index]
+        warning = Mistake(found.where, found.lines[index], shown(path), problem)
+        click.echo(f"warning: {warning}", err=True)
+    click.echo(f"{found.where}: fine, {sum(isinstance(path[-1], int) for path in found.paths)} rules")
+
+
+class _Rules(NamedTuple):
+    """The rules that a file leads to, and where each of them stands."""
+
+    where: str
+    rules: tuple[ActionRule, ...]
+    paths: tuple[TomlPath, ...]
+    lines: tuple[int, ...]
+
+
+def _rules_of(file: str) -> _Rules:
+    if not file.endswith(".toml"):
+        policy = load_policy_file(file)
+        return _Rules(file, policy.rules, policy.paths, policy.lines)
+    ((_, text),) = read_files((file,))
+    settings = load(text, file).actions
+    if settings.policy_file is not None:
+        return _rules_of(settings.policy_file)
+    paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
+    return _Rules(file, settings.rule, paths, tuple(locate(text, path) for path in paths))
+
+
+@actions.command()
 @click.argument("uri")
 def test(uri: str) -> None:
     """Say what the rules let a build action have for URI, and which rule decides; asks nobody."""
-    settings = in_force()
-    policy = Policy(settings.actions.rule, Router(settings.host))
+    policy = policy_in_force(in_force())
     try:
         target = parse_uri(uri)
         check_canonical(uri, target)
@@ -65,29 +104,41 @@ def allow(pattern: str, *, write: bool) -> None:
     if not slash or not repository:
         raise CommandError(f"{pattern!r} names no repository", "credproxy actions allow 'ghcr.io/my-org/**'")
     place = Path(config_files(os.environ)[0])
+    rule = _checked(_rule(registry, repository, EVERYTHING if write else READ), "the new rule")
     try:
-        text = place.read_text(encoding="utf-8") if place.exists() else ""
-        changed = _with_rule(_checked(text, place), registry, repository, EVERYTHING if write else READ)
-        _replace(place, _checked(changed, place))
+        text = _checked(place.read_text(encoding="utf-8") if place.exists() else "", str(place))
+        _refuse_policy_file(registry, repository, write=write)
+        # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
+        _replace(place, _checked(f"{text.rstrip()}\n\n{rule}" if text.strip() else rule, str(place)))
     except (OSError, UnicodeDecodeError) as error:
         raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None
     click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
     click.echo("put it in force: credproxy reload")
 
 
-def _checked(text: str, place: Path) -> str:
+def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
+    """Rules beside a policy file would be an error, or take its place."""
     try:
-        load(text, str(place))
+        policy = read_policy(in_force())
+    except ConfigError as error:
+        mistake = error.mistakes[0]
+        raise CommandError(f"nothing was changed: {mistake}", f"credproxy actions check {mistake.where}") from None
+    if policy is not None:
+        remedy = policy.remedy(registry, repository, write=write)
+        raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
+
+
+def _checked(text: str, where: str) -> str:
+    try:
+        load(text, where)
     except ConfigError as error:
         raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
     return text
 
 
-def _with_rule(text: str, registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
-    """Append the rule: a table of an array may stand anywhere, so nothing of the text has to be understood or moved."""
-    before = f"{text.rstrip()}\n\n" if text.strip() else ""
+def _rule(registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
     return (
-        f'{before}[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
+        f'[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
         f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"
     )
 

@@ -1,23 +1,23 @@
-"""Commands that work on files: ``config`` and ``bazelrc``. They need no daemon."""
+"""``credproxy config``, and what other commands read of the configuration. Works on files; no daemon is needed."""
 
 import json
 import os
-import re
-import shutil
-import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from credproxy.cli.asking import as_json
 from credproxy.cli.errors import CommandError, stop
 from credproxy.core.config import ConfigError, load_files, schema
-from credproxy.core.paths import actions_socket, config_files, helper_socket
+from credproxy.core.paths import config_files
+from credproxy.core.policy import Policy
+from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 
 
-_BAZEL_SCOPE = re.compile(r"(\*|[-a-z0-9]+)(\.[-a-z0-9]+)+")
-"""What Bazel takes as a scope: no port, no path, no single label (clients.md 1.2)."""
+if TYPE_CHECKING:
+    from credproxy.core.policy_file import PolicyFile
 
 
 @click.group()
@@ -29,13 +29,12 @@ def config() -> None:
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
 def check(file: str | None) -> None:
     """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake."""
-    files = _read(None if file is None else (file,))
+    files = read_files(None if file is None else (file,))
     try:
         settings = load_files(files)
+        read_policy(settings)
     except ConfigError as error:
-        for mistake in error.mistakes:
-            click.echo(str(mistake), err=True)
-        stop(1)
+        tell(error)
     if not files:
         click.echo("no configuration file; what works without one is in force")
         return
@@ -73,45 +72,50 @@ def path() -> None:
         click.echo(f"{place}{'' if Path(place).exists() else '  (not there)'}")
 
 
-@click.command()
-@click.option("--actions", "for_actions", is_flag=True, help="Print the lines for sandboxed build actions instead.")
-def bazelrc(*, for_actions: bool) -> None:
-    """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once."""
-    if for_actions:
-        _bazelrc_for_actions()
-        return
-    helper = _helper()
-    hosts = sorted({rule.match.partition("/")[0] for rule in in_force().host} | _docker_hosts())
-    lines = {host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in hosts}
-    if not lines:
-        raise CommandError(
-            "no host is configured and no login was found", "docker login HOST, or write a [[host]] rule"
-        )
-    for host in sorted(lines):
-        if _BAZEL_SCOPE.fullmatch(host):
-            click.echo(f"common --credential_helper={host}={helper}")
-        else:
-            click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
-
-
-def _bazelrc_for_actions() -> None:
-    places = [find(os.environ, os.geteuid(), os.path.isdir) for find in (helper_socket, actions_socket)]
-    hidden, shared = (str(Path(place).parent) for place in places)
-    click.echo("# Keeps sandboxed actions from the socket that has full answers:")
-    click.echo(f"build --sandbox_block_path={hidden}")
-    click.echo("# Only for --experimental_use_hermetic_linux_sandbox and docker, which see no other path:")
-    click.echo(f"build --sandbox_add_mount_pair={shared}")
-
-
 def in_force() -> Settings:
     """The configuration that a daemon would load now. Raises CommandError with its first mistake."""
     try:
-        return load_files(_read(None))
+        return load_files(read_files(None))
     except ConfigError as error:
         raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
 
 
-def _read(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
+def policy_in_force(settings: Settings) -> Policy:
+    """The rules for build actions of a configuration. Raises CommandError with the first mistake of a policy file."""
+    try:
+        found = read_policy(settings)
+    except ConfigError as error:
+        raise CommandError(str(error.mistakes[0]), f"credproxy actions check {error.mistakes[0].where}") from None
+    rules = settings.actions.rule if found is None else found.rules
+    return Policy(rules, Router(settings.host), found)
+
+
+def read_policy(settings: Settings) -> "PolicyFile | None":
+    """The policy file that a configuration names, if it does. Raises ConfigError, or CommandError without a file."""
+    path = settings.actions.policy_file
+    return None if path is None else load_policy_file(path)
+
+
+def load_policy_file(path: str) -> "PolicyFile":
+    """Read a policy file. Raises ConfigError with every mistake, or CommandError without a file."""
+    from credproxy.core.policy_file import LIMIT, load_policy  # noqa: PLC0415  YAML takes 15 ms to import
+
+    try:
+        with Path(path).open("rb") as file:
+            return load_policy(file.read(LIMIT + 1), path)
+    except OSError as error:
+        raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+
+
+def tell(error: ConfigError) -> NoReturn:
+    """Print every mistake, and leave with status 1."""
+    for mistake in error.mistakes:
+        click.echo(str(mistake), err=True)
+    stop(1)
+
+
+def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
+    """Give name and text of configuration files, or of those that are there. Raises CommandError."""
     found = []
     for place in files or config_files(os.environ):
         try:
@@ -122,30 +126,3 @@ def _read(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
         except (OSError, UnicodeDecodeError) as error:
             raise CommandError(f"{place!r} cannot be read: {type(error).__name__}", f"ls -l {place}") from None
     return found
-
-
-def _helper() -> str:
-    places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
-    found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
-    if found is None:
-        raise CommandError("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install .")
-    return found
-
-
-def _docker_hosts() -> set[str]:
-    """Registries that docker and podman are logged in to, as the daemon would find them."""
-    from credproxy.core.docker_config import parse_index  # noqa: PLC0415
-    from credproxy.core.errors import Failed  # noqa: PLC0415
-    from credproxy.sources.docker_config import places  # noqa: PLC0415
-
-    hosts: set[str] = set()
-    for place in places(os.environ, os.geteuid()):
-        try:
-            hosts |= set(parse_index(Path(place).read_bytes(), place).authorities())
-        except OSError:
-            continue
-        except Failed as error:
-            raise CommandError(error.failure.message, error.failure.hint) from None
-    if "docker.io" in hosts:
-        hosts = hosts - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"}
-    return hosts

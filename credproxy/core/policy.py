@@ -14,7 +14,7 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.globs import matches
 from credproxy.core.hub import in_library, is_hub
 from credproxy.core.operations import EVERYTHING, READ, needed, read_operation
-from credproxy.core.registries import Registries
+from credproxy.core.registries import ANY_PORT, Registries
 from credproxy.core.routing import Router
 from credproxy.core.settings import ActionRule, OciHost, Operation
 from credproxy.core.target import Form, Granted, Target
@@ -84,6 +84,10 @@ class Policy:
         """Name the rule that decides; None where none matches."""
         index = self.decide(registry, repository, operation).rule
         return None if index is None else self._place.name(index)
+
+    def registries(self) -> frozenset[str]:
+        """Give the registries that rules allow, as they are written; without the ports that a policy file means."""
+        return frozenset(rule.registry.removesuffix(ANY_PORT) for rule, *_ in self._rules if rule.action == "allow")
 
     def too_wide(self) -> tuple[str, ...]:
         """Name what reaches further than people usually mean, such as ``actions.rule[0] allows every registry``."""

@@ -121,15 +121,6 @@ def test_a_kind_that_gets_nothing(home: Path) -> None:
     del home
 
 
-def test_bazelrc_for_actions_names_both_directories(home: Path) -> None:
-    """One is hidden, the other one shown: they are two for that reason (F1)."""
-    lines = [line for line in run("bazelrc", "--actions").output.splitlines() if not line.startswith("#")]
-    assert lines == [
-        f"build --sandbox_block_path={home}/r/credproxy",
-        f"build --sandbox_add_mount_pair={home}/r/credproxy-actions",
-    ]
-
-
 def test_each_operation_is_shown_with_the_rule_that_decides_it(home: Path) -> None:
     """Not the first one that would have allowed something else."""
     one = '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "a"\noperations = ["{}"]\n'
@@ -144,3 +135,133 @@ def test_each_operation_is_shown_with_the_rule_that_decides_it(home: Path) -> No
     assert run("actions", "test", "https://ghcr.io/v2/a/tags/list").output.splitlines()[1:] == [
         "  actions.rule[1] allows manifest:read"
     ]
+
+
+POLICY = """\
+version: 1
+rules:
+- action: deny
+  registry: ghcr.io
+  repository: my-org/secret
+  operations: ["*"]
+- action: allow
+  registry: ghcr.io
+  repository: "my-org/**"
+  operations: [blob:read, manifest:read]
+"""
+
+
+def with_policy(home: Path, text: str = POLICY, name: str = "policy.yaml") -> Path:
+    """Name a policy file in the user's configuration."""
+    path = home / name
+    path.write_text(text)
+    configure(home, f'[actions]\npolicy_file = "{path}"\n')
+    return path
+
+
+def test_test_names_the_rule_of_a_policy_file(home: Path) -> None:
+    """The rule that allows, the rule that denies, or the line to add."""
+    path = with_policy(home)
+    assert run("actions", "test", BLOB).output == (
+        f"pull of 'my-org/app' at 'ghcr.io':\n  rules[1] of '{path}' allows blob:read\n"
+    )
+    assert (
+        f"rules[0] of '{path}' denies build actions" in run("actions", "test", BLOB.replace("/app/", "/secret/")).stderr
+    )
+    refused = run("actions", "test", BLOB.replace("my-org", "other"))
+    assert refused.exit_code == 1
+    assert refused.stderr.splitlines()[1] == (
+        f"hint: add to the rules of '{path}': "
+        '- {"action": "allow", "registry": "ghcr.io", "repository": "other/app", '
+        '"operations": ["blob:read", "manifest:read"]}'
+    )
+
+
+def test_allow_leaves_a_policy_file_to_its_owner(home: Path) -> None:
+    """It says where the rules stand and what to write there, in that file's format; the configuration stays."""
+    path = with_policy(home, '{"version": 1}', "policy.json")
+    before = (home / "c" / "credproxy" / "config.toml").read_text()
+    done = run("actions", "allow", "--write", "ghcr.io:443/my-org/**")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        f"credproxy: nothing was changed: the rules stand in the policy file '{path}'\n"
+        f"hint: add to the rules of '{path}': "
+        '{"action": "allow", "registry": "ghcr.io", "repository": "my-org/**", '
+        '"operations": ["blob:read", "manifest:read", "blob:write", "manifest:write"]}\n'
+    )
+    assert "'Org' matches no repository" in run("actions", "allow", "ghcr.io/Org").stderr
+    assert (home / "c" / "credproxy" / "config.toml").read_text() == before
+    assert path.read_text() == '{"version": 1}'
+
+
+@pytest.mark.parametrize(
+    "command", [("actions", "test", BLOB), ("actions", "allow", "a.b/c"), ("bazelrc", "--actions")]
+)
+def test_a_broken_policy_file_is_told_by_every_command(home: Path, command: tuple[str, ...]) -> None:
+    """With its line, and the command that tells all of it."""
+    path = with_policy(home, "version: 1\nruls: []\n")
+    done = run(*command)
+    assert done.exit_code == 1
+    assert f"{path}:2: ruls: there is no such key; did you mean 'rules'?" in done.stderr
+    assert f"hint: credproxy actions check {path}" in done.stderr
+    path.unlink()
+    done = run(*command)
+    assert done.exit_code == 1
+    assert f"'{path}' cannot be read: FileNotFoundError" in done.stderr
+
+
+def test_config_check_looks_into_the_policy_file(home: Path) -> None:
+    """It reads what the daemon would read."""
+    path = with_policy(home)
+    assert run("config", "check").exit_code == 0
+    path.write_text("version: 2\n")
+    done = run("config", "check")
+    assert done.exit_code == 1
+    assert done.stderr == f"{path}:1: version: wanted version: 1, the only one there is, not 2\n"
+
+
+@pytest.mark.parametrize("name", ["policy.yaml", "policy.json", "policy"])
+def test_check_counts_the_rules_of_a_policy_file(home: Path, name: str) -> None:
+    """A default that allows is no rule, but it reaches far."""
+    path = home / name
+    rule = '{"action": "allow", "registry": "*", "repository": "**", "operations": ["*"]}'
+    path.write_text(f'{{"version": 1,\n"rules": [\n{rule}],\n"defaultAction": "allow"}}')
+    done = run("actions", "check", str(path))
+    assert done.exit_code == 0
+    assert done.stdout == f"{path}: fine, 1 rules\n"
+    assert done.stderr.splitlines() == [
+        f"warning: {path}:3: rules[0]: allows every registry",
+        f"warning: {path}:3: rules[0]: allows writing to every repository",
+        f"warning: {path}:4: defaultAction: allows every registry",
+        f"warning: {path}:4: defaultAction: allows writing to every repository",
+    ]
+
+
+def test_check_of_a_configuration(home: Path) -> None:
+    """The rules of a TOML file, or those of the policy file that it names."""
+    rule = '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "{}"\noperations = ["*"]\n'
+    path = configure(home, rule.format("my-org/*") + rule.format("**"))
+    done = run("actions", "check", str(path))
+    assert done.stdout == f"{path}: fine, 2 rules\n"
+    assert done.stderr == f"warning: {path}:6: actions.rule[1]: allows writing to every repository\n"
+    path.write_text(rule.format("Org") + 'empty = 1\n[log]\nlevel = "loud"\n')
+    done = run("actions", "check", str(path))
+    assert done.exit_code == 1
+    assert done.stdout == ""
+    assert f"{path}:" in done.stderr
+    named = with_policy(home)
+    assert run("actions", "check", str(path)).stdout == f"{named}: fine, 2 rules\n"
+
+
+def test_check_tells_every_mistake(home: Path) -> None:
+    """``FILE:LINE: path: problem``, and status 1."""
+    path = home / "policy.yaml"
+    path.write_text(
+        "version: 1\nrules:\n- action: allow\n  registry: ghcr.io\n  repository: '*'\n  operations: []\n- {}\n"
+    )
+    done = run("actions", "check", str(path))
+    assert (done.exit_code, done.stdout) == (1, "")
+    assert done.stderr.splitlines()[0] == f'{path}:6: rules[0].operations: wanted at least one, such as "blob:read"'
+    assert len(done.stderr.splitlines()) == 5
+    missing = run("actions", "check", str(home / "nope.yaml"))
+    assert (missing.exit_code, len(missing.stderr.splitlines())) == (1, 2)

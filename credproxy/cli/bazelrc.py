@@ -1,0 +1,108 @@
+"""``credproxy bazelrc``: the lines for .bazelrc. Works on files; no daemon is needed."""
+
+import json
+import os
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import click
+
+from credproxy.cli.configuring import in_force, policy_in_force
+from credproxy.cli.errors import CommandError
+from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.core.settings import Settings
+
+
+_BAZEL_SCOPE = re.compile(r"(\*|[-a-z0-9]+)(\.[-a-z0-9]+)+")
+"""What Bazel takes as a scope: no port, no path, no single label (clients.md 1.2)."""
+
+_GOOGLE = re.compile(r"gcr\.io|.+\.(?:gcr\.io|pkg\.dev|google\.com)")
+"""Registries for which ``img`` looks for Google credentials. Source: go-containerregistry pkg/v1/google/keychain.go."""
+
+_DUMMY = {"auth": "bm9uZTpub25l"}
+"""``none:none``: enough for ``img`` to look no further, and the gateway drops it."""
+
+
+@click.command()
+@click.option("--actions", "for_actions", is_flag=True, help="Print the lines for build actions instead.")
+def bazelrc(*, for_actions: bool) -> None:
+    """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once.
+
+    With --actions: what routes lazy layers of rules_img through the daemon, and hides the helper socket from actions.
+    """
+    settings = in_force()
+    hosts = {rule.match.partition("/")[0] for rule in settings.host} | _docker_hosts()
+    if for_actions:
+        for line in _for_actions(settings, hosts):
+            click.echo(line)
+        return
+    helper = _helper()
+    lines = {host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in hosts}
+    if not lines:
+        raise CommandError(
+            "no host is configured and no login was found", "docker login HOST, or write a [[host]] rule"
+        )
+    for host in sorted(lines):
+        if _BAZEL_SCOPE.fullmatch(host):
+            click.echo(f"common --credential_helper={host}={helper}")
+        else:
+            click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
+
+
+def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
+    helper, socket = (find(os.environ, os.geteuid(), os.path.isdir) for find in (helper_socket, actions_socket))
+    allowed = policy_in_force(settings).registries()
+    if not allowed:
+        click.echo("# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'", err=True)
+    yield "# Lazy layers of rules_img come through the daemon; the action holds no credential and needs no network."
+    yield "# The path is part of the action key: who shares a cache wants one path on all machines (docs/lazy-layers.md)."
+    yield f"build --@rules_img//img/settings:registry_pull_gateway=unix:{socket}"
+    yield "# Keeps sandboxed actions from the socket that has full answers:"
+    yield f"build --sandbox_block_path={Path(helper).parent}"
+    yield "# Only for --experimental_use_hermetic_linux_sandbox and docker, which see no other path:"
+    yield f"build --sandbox_add_mount_pair={Path(socket).parent}"
+    yield from _for_google(sorted(found for found in hosts | allowed if _GOOGLE.fullmatch(found)))
+    yield "# With remote execution this keeps the downloads on this machine; their results are cached remotely all the same:"
+    yield "# build --modify_execution_info=DownloadBlob=+no-remote-exec"
+
+
+def _for_google(hosts: list[str]) -> Iterator[str]:
+    wildcards = [host for host in hosts if "*" in host]
+    if hosts:
+        yield "# img looks for Google credentials before it asks the gateway, 3 to 5 seconds for each layer, and does not"
+        yield "# use them. An entry of its own ends the search; it says none:none, is no secret, and is the same everywhere:"
+    if exact := [host for host in hosts if "*" not in host]:
+        entries = json.dumps({"auths": dict.fromkeys(exact, _DUMMY)}, separators=(",", ":"))
+        yield f"build --action_env='IMG_DOCKER_CONFIG_INLINE={entries}'"
+    for wildcard in wildcards:
+        yield f'# {wildcard} cannot stand in "auths": each of its hosts needs an entry.'
+
+
+def _helper() -> str:
+    places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
+    found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
+    if found is None:
+        raise CommandError("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install .")
+    return found
+
+
+def _docker_hosts() -> set[str]:
+    """Registries that docker and podman are logged in to, as the daemon would find them."""
+    from credproxy.core.docker_config import parse_index  # noqa: PLC0415
+    from credproxy.core.errors import Failed  # noqa: PLC0415
+    from credproxy.sources.docker_config import places  # noqa: PLC0415
+
+    hosts: set[str] = set()
+    for place in places(os.environ, os.geteuid()):
+        try:
+            hosts |= set(parse_index(Path(place).read_bytes(), place).authorities())
+        except OSError:
+            continue
+        except Failed as error:
+            raise CommandError(error.failure.message, error.failure.hint) from None
+    if "docker.io" in hosts:
+        hosts = hosts - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"}
+    return hosts
