@@ -3,15 +3,13 @@
 import gzip
 import hashlib
 import json
-import socketserver
-import threading
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.img_client import Outcome, download_blob, download_manifest
+from tests.scripted_gateway import Answer, Cut, ScriptedGateway, response
 
 
 LAYER = b"a layer, " * 200
@@ -20,67 +18,15 @@ BLOB = f"/v2/lib/small/blobs/{DIGEST}"
 DENIED = json.dumps({"errors": [{"code": "DENIED", "message": "no rule allows it"}]}).encode()
 REGISTRY = "reg.test:15443"
 
-Answer = Callable[[str, int], bytes]
-"""Gives the bytes for a request's target and for how often it was asked before; then hangs up if they are none."""
-
-
-def response(status: int, body: bytes = b"", *fields: str) -> bytes:
-    """One response with its length."""
-    head = [f"HTTP/1.1 {status} Words", f"Content-Length: {len(body)}", *fields, "", ""]
-    return "\r\n".join(head).encode() + body
-
-
-@dataclass
-class Gateway:
-    """Listens on a Unix socket, keeps connections, and answers as the test says; hangs up after half an answer."""
-
-    path: Path
-    answer: Answer = lambda target, _: response(200, LAYER if "/blobs/" in target else b"")
-    heard: list[bytes] = field(default_factory=list)
-
-    def hear(self, handler: socketserver.StreamRequestHandler) -> None:
-        """Serve one connection."""
-        while True:
-            head = b""
-            while not head.endswith(b"\r\n\r\n"):
-                line = handler.rfile.readline()
-                if not line:
-                    return
-                head += line
-            target = head.split()[1].decode()
-            before = sum(f"GET {target} ".encode() in other for other in self.heard)
-            self.heard.append(head)
-            data = self.answer(target, before)
-            handler.wfile.write(data)
-            if not data or isinstance(data, Cut):
-                return
-
-
-class Cut(bytes):
-    """An answer after which the connection ends."""
-
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+def gateway(tmp_path: Path) -> Iterator[ScriptedGateway]:
     """A gateway that answers everything well until it is told otherwise."""
-    made = Gateway(tmp_path / "actions.sock")
-
-    class Handler(socketserver.StreamRequestHandler):
-        def handle(self) -> None:
-            made.hear(self)
-
-    class Server(socketserver.ThreadingUnixStreamServer):
-        daemon_threads = True
-
-    with Server(str(made.path), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with ScriptedGateway(tmp_path / "actions.sock", for_blobs(response(200, LAYER))) as made:
         yield made
-        server.shutdown()
-        thread.join()
 
 
-def blob(gateway: Gateway) -> Outcome:
+def blob(gateway: ScriptedGateway) -> Outcome:
     """Download the layer."""
     return download_blob(gateway.path, REGISTRY, "lib/small", DIGEST)
 
@@ -100,7 +46,7 @@ Accept-Encoding: gzip
 """.replace(b"\n", b"\r\n")
 
 
-def test_3_5_download_blob_sends_two_requests_on_one_connection(gateway: Gateway) -> None:
+def test_3_5_download_blob_sends_two_requests_on_one_connection(gateway: ScriptedGateway) -> None:
     """Byte by byte; no HEAD, Range, Accept or Authorization."""
     done = blob(gateway)
     assert (done.error, done.exit_status, done.content, done.pauses) == ("", 0, LAYER, ())
@@ -115,7 +61,7 @@ def test_3_5_download_blob_sends_two_requests_on_one_connection(gateway: Gateway
     ]
 
 
-def test_3_5_download_manifest_adds_one_accept_line(gateway: Gateway) -> None:
+def test_3_5_download_manifest_adds_one_accept_line(gateway: ScriptedGateway) -> None:
     """Of six types, in go-containerregistry's order; a tag is not verified, a digest is."""
     gateway.answer = lambda target, _: response(200, b"{}" if "/manifests/" in target else b"", "Content-Type: a/b")
     done = download_manifest(gateway.path, REGISTRY, "lib/small", "latest")
@@ -139,7 +85,7 @@ def test_3_5_download_manifest_adds_one_accept_line(gateway: Gateway) -> None:
 
 
 @pytest.mark.parametrize("registry", ["docker.io", "index.docker.io"])
-def test_3_5_docker_hub_has_one_name(gateway: Gateway, registry: str) -> None:
+def test_3_5_docker_hub_has_one_name(gateway: ScriptedGateway, registry: str) -> None:
     """``ubuntu@docker.io`` is ``library/ubuntu`` of ``index.docker.io``."""
     assert download_blob(gateway.path, registry, "ubuntu", DIGEST).error == ""
     assert f"GET /v2/library/ubuntu/blobs/{DIGEST} HTTP/1.1\r\nHost: index.docker.io\r\n".encode() in gateway.heard[1]
@@ -147,7 +93,7 @@ def test_3_5_docker_hub_has_one_name(gateway: Gateway, registry: str) -> None:
 
 @pytest.mark.parametrize("status", [401, 403, 404, 501, 400, 416])
 @pytest.mark.parametrize("challenge", [(), ('WWW-Authenticate: Bearer realm="https://auth.test/token"',)])
-def test_3_5_final_statuses(gateway: Gateway, status: int, challenge: tuple[str, ...]) -> None:
+def test_3_5_final_statuses(gateway: ScriptedGateway, status: int, challenge: tuple[str, ...]) -> None:
     """One request, and the gateway's own words are printed."""
     gateway.answer = for_blobs(response(status, DENIED, *challenge))
     done = blob(gateway)
@@ -158,7 +104,7 @@ def test_3_5_final_statuses(gateway: Gateway, status: int, challenge: tuple[str,
 
 
 @pytest.mark.parametrize("status", [408, 429, 500, 502, 503, 504])
-def test_3_5_retried_statuses(gateway: Gateway, status: int) -> None:
+def test_3_5_retried_statuses(gateway: ScriptedGateway, status: int) -> None:
     """Six requests, 31 seconds before jitter, and then the words of the last."""
     gateway.answer = for_blobs(response(status, DENIED))
     done = blob(gateway)
@@ -167,7 +113,7 @@ def test_3_5_retried_statuses(gateway: Gateway, status: int) -> None:
     assert done.pauses == (1, 2, 4, 8, 16)
 
 
-def test_3_5_a_retry_may_succeed(gateway: Gateway) -> None:
+def test_3_5_a_retry_may_succeed(gateway: ScriptedGateway) -> None:
     """Two faults that passed cost two pauses."""
     gateway.answer = lambda target, before: response(200, LAYER) if before >= 2 else (
         response(503, DENIED) if "/blobs/" in target else response(200)
@@ -180,14 +126,14 @@ def test_3_5_a_retry_may_succeed(gateway: Gateway) -> None:
     ("status", "seconds", "waited"),
     [(429, "7", 7.0), (503, "7", 7.0), (429, "600", 60.0), (502, "7", None), (429, "x", None)],
 )
-def test_3_5_retry_after(gateway: Gateway, status: int, seconds: str, waited: float | None) -> None:
+def test_3_5_retry_after(gateway: ScriptedGateway, status: int, seconds: str, waited: float | None) -> None:
     """Honoured on 429 and 503, up to a minute, beside the pauses of its own."""
     gateway.answer = for_blobs(response(status, DENIED, f"Retry-After: {seconds}"))
     pauses = blob(gateway).pauses
     assert [pause for pause in pauses if pause == waited] == ([] if waited is None else [waited] * 6)
 
 
-def test_3_5_a_ping_with_a_bearer_challenge_asks_for_a_token_here(gateway: Gateway) -> None:
+def test_3_5_a_ping_with_a_bearer_challenge_asks_for_a_token_here(gateway: ScriptedGateway) -> None:
     """Through the same socket, for another host: why the gateway's ping must not be a 401."""
     challenge = 'WWW-Authenticate: Bearer realm="https://auth.test/token",service="svc x"'
     gateway.answer = lambda target, _: (
@@ -204,21 +150,21 @@ def test_3_5_a_ping_with_a_bearer_challenge_asks_for_a_token_here(gateway: Gatew
     assert blob(gateway).error == "unexpected status code 404 Not Found"
 
 
-def test_3_5_a_ping_401_without_a_challenge_goes_on(gateway: Gateway) -> None:
+def test_3_5_a_ping_401_without_a_challenge_goes_on(gateway: ScriptedGateway) -> None:
     """Anonymously, as with a Basic challenge."""
     gateway.answer = lambda target, _: response(401) if target == "/v2/" else response(200, LAYER)
     assert (blob(gateway).error, len(gateway.heard)) == ("", 2)
 
 
 @pytest.mark.parametrize(("status", "requests"), [(403, 1), (404, 1), (503, 6)])
-def test_3_5_other_pings(gateway: Gateway, status: int, requests: int) -> None:
+def test_3_5_other_pings(gateway: ScriptedGateway, status: int, requests: int) -> None:
     """Final, or retried as anything else is; no blob is asked for."""
     gateway.answer = lambda _, __: response(status, DENIED)
     assert blob(gateway).error == "DENIED: no rule allows it"
     assert gateway.heard == [PING] * requests
 
 
-def test_3_5_206_is_an_error(gateway: Gateway) -> None:
+def test_3_5_206_is_an_error(gateway: ScriptedGateway) -> None:
     """It sent no Range."""
     gateway.answer = for_blobs(response(206, LAYER))
     done = blob(gateway)
@@ -226,13 +172,13 @@ def test_3_5_206_is_an_error(gateway: Gateway) -> None:
     assert len(done.requests) == 2
 
 
-def test_3_5_gzip_is_decoded(gateway: Gateway) -> None:
+def test_3_5_gzip_is_decoded(gateway: ScriptedGateway) -> None:
     """Its transport asked for it, so the digest is of what is inside."""
     gateway.answer = for_blobs(response(200, gzip.compress(LAYER), "Content-Encoding: gzip"))
     assert (blob(gateway).error, blob(gateway).content) == ("", LAYER)
 
 
-def test_3_5_dropped_before_the_headers(gateway: Gateway) -> None:
+def test_3_5_dropped_before_the_headers(gateway: ScriptedGateway) -> None:
     """Seven requests: on the kept connection, at once on a new one, then after each of five pauses."""
     gateway.answer = for_blobs(b"")
     done = blob(gateway)
@@ -241,7 +187,7 @@ def test_3_5_dropped_before_the_headers(gateway: Gateway) -> None:
     assert done.pauses == (1, 2, 4, 8, 16)
 
 
-def test_3_5_a_dropped_ping(gateway: Gateway) -> None:
+def test_3_5_a_dropped_ping(gateway: ScriptedGateway) -> None:
     """No connection was kept, so it is six."""
     gateway.answer = lambda _, __: b""
     assert (blob(gateway).error, len(gateway.heard)) == ("EOF", 6)
@@ -259,7 +205,7 @@ def test_3_5_a_dropped_ping(gateway: Gateway) -> None:
         ),
     ],
 )
-def test_3_5_a_truncated_body_is_final(gateway: Gateway, data: bytes, content: bytes) -> None:
+def test_3_5_a_truncated_body_is_final(gateway: ScriptedGateway, data: bytes, content: bytes) -> None:
     """Exit 1 after one request, and the partial file stays."""
     gateway.answer = for_blobs(data)
     done = blob(gateway)
@@ -273,7 +219,7 @@ def test_3_5_no_socket(tmp_path: Path) -> None:
     assert (done.requests, done.pauses, done.response) == ((), (), None)
 
 
-def test_3_4_a_redirect_is_followed_through_the_socket(gateway: Gateway) -> None:
+def test_3_4_a_redirect_is_followed_through_the_socket(gateway: ScriptedGateway) -> None:
     """With the other host's name and a Referer: why the gateway follows redirects itself."""
     gateway.answer = lambda target, _: (
         response(200, LAYER)
@@ -309,7 +255,7 @@ def test_3_4_a_redirect_is_followed_through_the_socket(gateway: Gateway) -> None
         ),
     ],
 )
-def test_what_else_is_final(gateway: Gateway, data: bytes, problem: str) -> None:
+def test_what_else_is_final(gateway: ScriptedGateway, data: bytes, problem: str) -> None:
     """A wrong digest, a broken response, an error that is not in the OCI's form."""
     gateway.answer = for_blobs(data)
     done = blob(gateway)
@@ -317,7 +263,7 @@ def test_what_else_is_final(gateway: Gateway, data: bytes, problem: str) -> None
     assert len(done.requests) == 2
 
 
-def test_chunks_and_closed_connections(gateway: Gateway) -> None:
+def test_chunks_and_closed_connections(gateway: ScriptedGateway) -> None:
     """The usual other ways to answer: all is well, on as many connections as it takes."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(LAYER), LAYER)
     gateway.answer = lambda target, _: chunked if "/blobs/" in target else response(200, b"", "Connection: close")

@@ -8,6 +8,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import ExitStack
+from http.server import BaseHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -282,3 +283,43 @@ def test_a_second_daemon_of_another_helper_socket_serves_without_actions(
     assert "CREDPROXY_ACTIONS_SOCKET" in str(event["hint"])
     assert second.stop() == 0
     assert ask(served, blob(registry))[0] == 200
+
+
+class Serving(TokenRegistry):
+    """Gives one blob to who has a token of its token server."""
+
+    BLOB = b"a layer"
+
+    def refuse(self, handler: BaseHTTPRequestHandler) -> None:
+        """Send the blob, or the challenge."""
+        if "/blobs/" not in handler.path or handler.headers["Authorization"] != f"Bearer canary-token-{self.count}":
+            super().refuse(handler)
+            return
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(self.BLOB)))
+        handler.end_headers()
+        handler.wfile.write(self.BLOB)
+
+
+def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -> None:
+    """docs/lazy-layers.md: curl, sed and curl; the token is on no command line."""
+    page = (Path(__file__).parents[2] / "docs" / "lazy-layers.md").read_text()
+    script = page.partition("```bash header\n")[2].partition("```")[0]
+    registry = Serving()
+    try:
+        staged.configure(registry.rule() + rules(registry))
+        staged.start(REGISTRY_PASSWORD=registry.password)
+        environ = {
+            "PATH": staged.environ["PATH"],
+            "SOCKET": str(actions_socket(staged)),
+            "URL": blob(registry),
+            "OUT": str(tmp_path / "layer"),
+        }
+        done = subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            env=environ, capture_output=True, text=True, check=False, timeout=20,
+        )  # fmt: skip
+    finally:
+        registry.close()
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "layer").read_bytes() == Serving.BLOB
