@@ -1,11 +1,12 @@
 """JSON and YAML as plain values with the line of each: strict, bounded, and nothing is constructed.
 
-A YAML scalar is its text, or None where it is a plain null. Which of ``no``, ``1.10``, ``12:30`` and ``010`` are
-strings depends on the version of YAML; here they are, as in rules_img's parser (goccy/go-yaml). Aliases are followed,
-but not beyond NODES, however often they repeat one another.
+A YAML scalar is its text, or None where it is a plain null: ``no``, ``12:30`` and ``2026-01-01`` are words, as in
+rules_img's parser (goccy/go-yaml). What that one would rewrite, such as ``1.10`` or ``010``, has to be quoted. Aliases
+are followed, but not beyond NODES, however often they repeat one another.
 """
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
@@ -19,6 +20,9 @@ NODES = 200_000
 
 _DEPTH = 16
 _NULLS = frozenset({"", "~", "null", "Null", "NULL"})
+_REWRITTEN = re.compile(
+    r"\+[0-9][0-9._]*|-?(?:0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|0[0-7_]+|[0-9]+_[0-9_]*|[0-9_]+\.[0-9_]*)"
+)
 _QUOTES = "a pattern with '*' is written in quotes"
 
 
@@ -73,8 +77,8 @@ def read_yaml(text: str) -> Document:
     """Read one YAML document.
 
     Raises:
-        UnreadableError: the grammar is broken, a key is there twice, a second document follows, a value has a tag, an
-            alias has no anchor, or it is too large or nested too deeply.
+        UnreadableError: the grammar is broken, a key is there twice, a second document follows, a value has a tag or
+            is ambiguous, an alias has no anchor, or it is too large or nested too deeply.
     """
     try:
         return _Reader(yaml.parse(text, Loader=yaml.SafeLoader)).document()
@@ -143,6 +147,8 @@ class _Reader:
 
     def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> object:
         if isinstance(event, yaml.ScalarEvent):
+            if event.style is None and _REWRITTEN.fullmatch(event.value):
+                raise UnreadableError(_line(event), f"{event.value} is read in more than one way; put it in quotes")
             return None if event.style is None and event.value in _NULLS else event.value
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._table(path)
 

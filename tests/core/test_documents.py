@@ -28,11 +28,19 @@ def test_values_and_lines() -> None:
 
 
 @pytest.mark.parametrize(
-    "word", ["no", "off", "yes", "true", "1.10", "0o10", "010", "12:30:45", "2026-01-01", "1e3", "="]
+    "word",
+    ["no", "off", "yes", "true", "12:30:45", "2026-01-01", "1e3", "=", "10.0.0.1", "1.2.3", "5", "08", "0", "<<"],
 )
 def test_yaml_1_1_has_no_traps(word: str) -> None:
-    """What a person wrote is what is read: no booleans, octal, sexagesimal numbers nor dates."""
+    """What a person wrote is what is read: no booleans, sexagesimal numbers nor dates."""
     assert read_yaml(f"a: {word}\n{word}: b").value == {"a": word, word: "b"}
+
+
+@pytest.mark.parametrize("word", ["1.10", "010", "-010", "0o10", "0x1F", "0b1", "1_000", "+1", "1.", "-1.5"])
+def test_what_parsers_rewrite_is_quoted(word: str) -> None:
+    """``1.10`` is the repository 1.1 to rules_img, which nobody who writes it means."""
+    assert complaint(f"a: b\nc: {word}") == (2, f"{word} is read in more than one way; put it in quotes")
+    assert read_yaml(f"a: '{word}'").value == {"a": word}
 
 
 @pytest.mark.parametrize("word", ["", "~", "null", "Null", "NULL"])
