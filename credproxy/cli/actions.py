@@ -54,14 +54,18 @@ class _Rules(NamedTuple):
 
 def _rules_of(file: str) -> _Rules:
     if not file.endswith(".toml"):
-        policy = load_policy_file(file)
-        return _Rules(file, policy.rules, policy.paths, policy.lines)
+        return _rules_of_policy(file)
     ((_, text),) = read_files((file,))
     settings = load(text, file).actions
     if settings.policy_file is not None:
-        return _rules_of(settings.policy_file)
+        return _rules_of_policy(settings.policy_file)
     paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
     return _Rules(file, settings.rule, paths, tuple(locate(text, path) for path in paths))
+
+
+def _rules_of_policy(file: str) -> _Rules:
+    found = load_policy_file(file)
+    return _Rules(file, found.rules, found.paths, found.lines)
 
 
 @actions.command()

@@ -32,6 +32,8 @@ class Loader:
         self._paths = paths
         self._required = required
         self._seen: dict[str, FileVersion | None] = {}
+        # One after the other: a large policy that was read first must not be in force last.
+        self._turn = asyncio.Lock()
 
     async def load(self) -> Loaded:
         """Read everything.
@@ -39,19 +41,22 @@ class Loader:
         Raises:
             Failed(config_invalid): with the first mistake; ``changed`` tells when it may have been mended.
         """
-        self._seen = {}
-        try:
-            settings = load_files(
-                [(path, text) for path in self._paths if (text := await self._text(path)) is not None]
-            )
-            return Loaded(settings, await self._policy(settings))
-        except ConfigError as error:
-            raise error.failed() from None
+        async with self._turn:
+            self._seen = {}
+            try:
+                return await self._load()
+            except ConfigError as error:
+                raise error.failed() from None
 
     async def changed(self) -> bool:
         """Tell whether a file that was read, or was not there, has another version by now."""
         seen = dict(self._seen)  # a reload may read, and so look, meanwhile
         return {path: await self._version(path) for path in seen} != seen
+
+    async def _load(self) -> Loaded:
+        texts = [(path, await self._text(path)) for path in self._paths]
+        settings = load_files([(path, text) for path, text in texts if text is not None])
+        return Loaded(settings, await self._policy(settings))
 
     async def _policy(self, settings: Settings) -> Policy:
         router = Router(settings.host)

@@ -251,6 +251,8 @@ def test_check_of_a_configuration(home: Path) -> None:
     assert f"{path}:" in done.stderr
     named = with_policy(home)
     assert run("actions", "check", str(path)).stdout == f"{named}: fine, 2 rules\n"
+    path.write_text(f'[actions]\npolicy_file = "{path}"\n')
+    assert run("actions", "check", str(path)).exit_code == 1
 
 
 def test_check_tells_every_mistake(home: Path) -> None:

@@ -1,11 +1,13 @@
 """The configuration and its policy file are read together, and both are looked at again while one is broken."""
 
+import asyncio
+
 import pytest
 
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.settings import Settings
 from credproxy.daemon.loading import Loader
-from tests.fakes import FakeFiles
+from tests.fakes import FakeFiles, settle
 
 
 USER, MACHINE, POLICY = "/home/u/config.toml", "/etc/credproxy/config.toml", "/etc/credproxy/policy.yaml"
@@ -116,3 +118,24 @@ async def test_what_cannot_be_looked_at_has_not_changed() -> None:
     files.broken.clear()
     assert await made.changed()
     assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
+
+
+async def test_loads_come_one_after_the_other() -> None:
+    """A large policy that was read first must not be in force last."""
+    files = FakeFiles()
+    files.put(USER, NAMES_IT)
+    another = ALLOWS.splitlines()[-1].replace("ghcr.io", "a.b")
+    files.put(POLICY, ALLOWS + f"{another}\n" * 300)
+    made = loader(files)
+    done: list[int] = []
+
+    async def load() -> None:
+        loaded = await made.load()
+        done.append(len(loaded.policy.registries()))
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(load())
+        await settle()
+        files.put(POLICY, ALLOWS)
+        group.create_task(load())
+    assert done == [2, 1]
