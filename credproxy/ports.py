@@ -3,14 +3,15 @@
 A port belongs to those who need it. ``converse`` is the one driver of all exchanges.
 """
 
-from collections.abc import Awaitable, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
+from enum import Enum
+from typing import NamedTuple, Protocol, TypeVar
 
 from credproxy.core.credential import Grant, Identity, Stored
 from credproxy.core.errors import Failed
-from credproxy.core.http import Request, Response
+from credproxy.core.http import Reach, Request, Response
 from credproxy.core.target import Question, Target
 
 
@@ -175,6 +176,7 @@ class Plan:
         upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
         run: performs the exchange; called at most once at a time per key.
         narrow: whatever it gives is no more than the question's ``grants``; only such a plan may serve a build action.
+        reach: where the registry's API is, for the gateway; None where the URI's own authority is the place.
         min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
@@ -185,6 +187,7 @@ class Plan:
     upstream: str
     run: Callable[[Terms], Awaitable[Grant]] = field(compare=False, repr=False)
     narrow: bool = False
+    reach: Reach | None = None
     min_lifetime: float = 0.0
     timeout: float | None = None
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
@@ -207,6 +210,111 @@ class Provider(Protocol):
 
     def forget(self) -> None:
         """Drop what was learned (challenges, working methods, its source's memory): ``flush``, TX-1."""
+        ...
+
+
+class Carrier(Protocol):
+    """Sends one request of the gateway's and reads its whole answer: everything but the bodies of blobs."""
+
+    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+        """Give the response, whatever its status; content codings are left alone, redirects not followed.
+
+        Args:
+            request: its own ``body`` is not looked at.
+            body: what is uploaded; in pieces where it is streamed.
+            limit: bytes of the response that are read.
+
+        Raises:
+            Failed: upstream_unavailable, tls_failed, address_refused, answer_too_large.
+        """
+        ...
+
+
+class Stopped(Enum):
+    """Why bytes ceased to flow.
+
+    DONE: all were moved. UPSTREAM: it broke off, or stalled. SURPLUS: it had more than it announced, and the last piece
+    was held back. CLIENT: it left, or stalled.
+    """
+
+    DONE = "done"
+    UPSTREAM = "upstream"
+    SURPLUS = "surplus"
+    CLIENT = "client"
+
+
+class Poured(NamedTuple):
+    """How many bytes were moved, and why no more."""
+
+    moved: int
+    stopped: Stopped
+
+
+class Transfer(Protocol):
+    """A response whose body is still to come. Its methods are called one at a time; ``close`` ends it in any case."""
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        ...
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Of the response, in order, names as sent."""
+        ...
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of body that were announced; None where they were not."""
+        ...
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body, if it is small and has arrived with the head."""
+        ...
+
+    async def read(self) -> bytes:
+        """Give the next piece of a body, empty at its end. Raises Failed(upstream_unavailable) where it broke off."""
+        ...
+
+    async def pour(self, client: int, count: int) -> Poured:
+        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
+        ...
+
+    async def skip(self, count: int) -> Poured:
+        """Read ``count`` bytes of an announced body and let them go."""
+        ...
+
+    def close(self) -> None:
+        """End it."""
+        ...
+
+
+class Downloads(Protocol):
+    """Opens blobs, whose bodies go past the event loop."""
+
+    async def open(self, request: Request) -> Transfer:
+        """Send a GET; give the response, whatever its status, as soon as its head is there.
+
+        Raises:
+            Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
+        """
+        ...
+
+
+class Sink(Protocol):
+    """Where the body of an answer goes: the client's connection."""
+
+    async def write(self, data: bytes) -> None:
+        """Pass on a piece. Raises ConnectionError where the client has left."""
+        ...
+
+    async def descriptor(self) -> int:
+        """Give a descriptor of the connection, once all that was written has left; the caller closes it.
+
+        Raises:
+            ConnectionError: the client has left.
+        """
         ...
 
 

@@ -4,15 +4,12 @@ aiohttp's own exceptions hold request headers and whole URLs (PY17), so none of 
 """
 
 import asyncio
-import contextlib
 import errno
-import os
 import socket
-import ssl
 import warnings
+from collections.abc import AsyncIterable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -21,14 +18,19 @@ from aiohttp.abc import AbstractResolver
 from yarl import URL
 
 from credproxy.adapters.dial import allowed
-from credproxy.core.credential import Secret
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.adapters.reasons import explain
+from credproxy.adapters.trust import trust, version
+from credproxy.core.credential import reveal
+from credproxy.core.errors import Code, failed
 from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.ports import Clock, Terms
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
 """Connect and TLS get 2.5 s (TX-27), with the name look-up 5; the attempt's own limit is the caller's."""
+
+_CARRYING = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=30.0)
+"""As above; the answer, once all was sent, and each part of it get 30 s (PY15)."""
 
 _CHUNK = 16 * 1024
 
@@ -65,7 +67,7 @@ def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> sock
 
 
 class AiohttpClient:
-    """Sends requests through aiohttp. Source: ports.HttpClient.
+    """Sends requests through aiohttp. Source: ports.HttpClient, ports.Carrier.
 
     Connections are pooled per egress policy, so that none is reused under another (SEC-13).
 
@@ -77,7 +79,7 @@ class AiohttpClient:
     def __init__(self, clock: Clock, resolver: AbstractResolver | None = None) -> None:
         self._clock = clock
         self._resolver = resolver
-        self._sessions: dict[tuple[Dial, int], aiohttp.ClientSession] = {}
+        self._sessions: dict[tuple[Dial, bool, int], aiohttp.ClientSession] = {}
         self._peers: dict[tuple[Dial, str], str] = {}
 
     async def __aenter__(self) -> Self:
@@ -105,27 +107,45 @@ class AiohttpClient:
             Failed: upstream_unavailable, tls_failed, address_refused, answer_too_large.
         """
         del terms
+        body = None if request.body is None else request.body.reveal().encode()
+        return await self._exchange(request, body, _Limits(BODY_LIMIT, _TIMEOUT))
+
+    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+        """Send a request of the gateway's; content codings pass in both directions as they are.
+
+        Args:
+            request: its own ``body`` is not looked at.
+            body: what is uploaded; in pieces where it is streamed.
+            limit: bytes of the response that are read.
+
+        Raises:
+            Failed: as ``send``.
+        """
+        return await self._exchange(request, body, _Limits(limit, _CARRYING, verbatim=True))
+
+    async def _exchange(
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limits: "_Limits"
+    ) -> Response:
         url = URL(request.url, encoded=True)
         dialing = _Dialing(request.dial)
         token = _dialing.set(dialing)
         try:
-            session = await self._session(request.dial)
+            session = await self._session(request.dial, verbatim=limits.verbatim)
             sent, wall = self._clock.boot(), self._clock.wall()
             async with session.request(
                 request.method,
                 url,
-                headers=[
-                    (name, value.reveal() if isinstance(value, Secret) else value) for name, value in request.headers
-                ],
-                data=None if request.body is None else request.body.reveal().encode(),
+                headers=[(name, reveal(value)) for name, value in request.headers],
+                data=body,
                 allow_redirects=False,
                 proxy=request.dial.proxy,
+                timeout=limits.timeout,
             ) as answer:
                 headers = tuple((name.decode("ascii", "replace"), _text(value)) for name, value in answer.raw_headers)
-                body = await _capped(answer, _name(request, url))
-                return Response(answer.status, headers, body, sent, wall, self._peer(dialing, url))
+                content = await _capped(answer, _name(request, url), limits.size)
+                return Response(answer.status, headers, content, sent, wall, self._peer(dialing, url))
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise _explain(error, dialing, _name(request, url), url.host or "") from None
+            raise explain(error, refused=dialing.refused, name=_name(request, url), host=url.host or "") from None
         finally:
             _dialing.reset(token)
 
@@ -136,26 +156,35 @@ class AiohttpClient:
             self._peers[key] = dialing.tried[-1]
         return self._peers.get(key, "")
 
-    async def _session(self, dial: Dial) -> aiohttp.ClientSession:
-        version = 0 if dial.ca_bundle is None else await asyncio.to_thread(_changed, dial.ca_bundle)
-        key = (dial, version)
+    async def _session(self, dial: Dial, *, verbatim: bool) -> aiohttp.ClientSession:
+        current = 0 if dial.ca_bundle is None else await asyncio.to_thread(version, dial)
+        key = (dial, verbatim, current)
         if key not in self._sessions:
-            context = await asyncio.to_thread(_trust, dial)
-            for old in [known for known in self._sessions if known[0] == dial]:
+            context = await asyncio.to_thread(trust, dial)
+            for old in [known for known in self._sessions if known[:2] == key[:2]]:
                 await self._sessions.pop(old).close()
             self._sessions[key] = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     ssl=context, socket_factory=_guarded_socket, resolver=self._resolver, ttl_dns_cache=10, limit=64
                 ),
-                timeout=_TIMEOUT,
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trust_env=False,
                 raise_for_status=False,
-                skip_auto_headers=("Accept", "User-Agent", "Content-Type"),
+                auto_decompress=not verbatim,
+                skip_auto_headers=("Accept", "User-Agent", "Content-Type", *(("Accept-Encoding",) if verbatim else ())),
                 max_line_size=8190,
                 max_field_size=16 * 1024,
             )
         return self._sessions[key]
+
+
+@dataclass(frozen=True, slots=True)
+class _Limits:
+    """Of one request: bytes of its answer, its time-outs, and whether content codings are left alone."""
+
+    size: int
+    timeout: aiohttp.ClientTimeout
+    verbatim: bool = False
 
 
 def _text(value: bytes) -> str:
@@ -166,82 +195,12 @@ def _name(request: Request, url: URL) -> str:
     return request.subject or f"host {url.host!r}"
 
 
-async def _capped(answer: aiohttp.ClientResponse, name: str) -> bytes:
+async def _capped(answer: aiohttp.ClientResponse, name: str, limit: int) -> bytes:
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
     body = bytearray()
     while chunk := await answer.content.read(_CHUNK):
         body += chunk
-        if len(body) > BODY_LIMIT:
+        if len(body) > limit:
             answer.close()
-            raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {BODY_LIMIT} bytes")
+            raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limit} bytes")
     return bytes(body)
-
-
-def _changed(path: str) -> int:
-    with contextlib.suppress(OSError):
-        return Path(path).stat().st_mtime_ns
-    return 0
-
-
-def _trust(dial: Dial) -> ssl.SSLContext:
-    context = ssl.create_default_context()
-    context.minimum_version = ssl.TLSVersion.TLSv1_2
-    if dial.ca_bundle is not None:
-        try:
-            context.load_verify_locations(cafile=dial.ca_bundle)
-        except (OSError, ssl.SSLError):
-            raise failed(
-                Code.TLS_FAILED,
-                f"the CA bundle {dial.ca_bundle!r} cannot be read as PEM certificates",
-                f"look at it: openssl x509 -noout -subject -in {dial.ca_bundle}",
-            ) from None
-    if not dial.tls_verify:
-        context.check_hostname = False
-        context.verify_mode = ssl.CERT_NONE
-    return context
-
-
-def _explain(error: Exception, dialing: _Dialing, name: str, host: str) -> Failed:
-    """Our words for what happened; the library's would hold headers and URLs."""
-    if dialing.refused and not isinstance(error, aiohttp.ClientPayloadError):
-        return failed(
-            Code.ADDRESS_REFUSED,
-            f"{name} leads to the address {dialing.refused[0]}, which is not to be contacted",
-            f'if that is right, add allow_private = ["{dialing.refused[0]}/32"] to the [[host]] of {host!r}',
-        )
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)):
-        return failed(
-            Code.TLS_FAILED,
-            f"the TLS connection to {name} failed: {_tls_reason(error)}",
-            "if its certificate comes from a private CA, name that in ca_bundle",
-        )
-    return failed(
-        Code.UPSTREAM_UNAVAILABLE, f"{name} {_network_reason(error)}", "check the network, then run the build again"
-    )
-
-
-def _tls_reason(error: BaseException) -> str:
-    cause: BaseException | None = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
-    if isinstance(cause, ssl.SSLCertVerificationError):
-        return cause.verify_message.lower().rstrip(".")
-    if isinstance(cause, ssl.SSLError) and cause.reason:
-        return cause.reason.lower().replace("_", " ")
-    return "the handshake was broken off"
-
-
-_REASONS: tuple[tuple[type[Exception], str], ...] = (
-    (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
-    (TimeoutError, "did not accept a connection in time"),
-    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
-    (ConnectionResetError, "closed the connection without an answer"),
-    (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
-    (aiohttp.ClientResponseError, "gave an answer that is no HTTP"),
-)
-
-
-def _network_reason(error: Exception) -> str:
-    for kind, reason in _REASONS:
-        if isinstance(error, kind):
-            return reason
-    number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", None)
-    return f"cannot be reached: {os.strerror(number).lower()}" if number else "cannot be reached"

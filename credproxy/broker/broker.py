@@ -12,8 +12,9 @@ from types import TracebackType
 from typing import NamedTuple, Self
 
 import structlog
+from cachetools import LRUCache
 
-from credproxy.broker.asked import Asked, key_of
+from credproxy.broker.asked import Asked, Key, key_of
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import SHORTEST_GAP, Entry
@@ -29,6 +30,7 @@ from credproxy.broker.table import Routed, Table, covers
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Handout, Stored
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.http import Reach
 from credproxy.core.lifetime import State, remaining, state
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Metrics, Plan, Sample
@@ -39,6 +41,9 @@ MANDATORY_WAIT = 3.0
 _ALMOST_GONE = 1.0
 """Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
 
+_REJECTED_GAP = 10.0
+_REJECTIONS = 1024
+
 log = structlog.get_logger("credproxy.broker")
 
 
@@ -48,6 +53,13 @@ class _Era(NamedTuple):
     generation: int
     table: Table
     options: Options
+
+
+class Carriage(NamedTuple):
+    """What the gateway sends a request with, and where to."""
+
+    handout: Handout
+    reach: Reach
 
 
 class Broker:
@@ -104,6 +116,7 @@ class Broker:
             bugs=self._bugs,
         )
         self._background: list[asyncio.Task[None]] = []
+        self._rejected: LRUCache[Key, float] = LRUCache(_REJECTIONS)
 
     async def ask(self, question: Question, patience: float = PATIENCE) -> Handout:
         """Answer a question within ``patience`` seconds. Source: reliability.md section 5.2.
@@ -112,7 +125,32 @@ class Broker:
             Failed: it should have an answer and cannot; still_trying where the exchange goes on without the caller.
         """
         era, until = self._era, self._clock.boot() + patience
+        return await self._answer(era, await self._routed(era, question, patience), question, until, patience)
+
+    async def carry(self, question: Question, patience: float = PATIENCE) -> Carriage:
+        """Answer a question of the gateway's, which sends the request itself. Raises Failed as ``ask`` does."""
+        era, until = self._era, self._clock.boot() + patience
         routed = await self._routed(era, question, patience)
+        return Carriage(await self._answer(era, routed, question, until, patience), routed.reach)
+
+    def reject(self, handout: Handout) -> bool:
+        """Drop what its registry does not take, and only that; tell whether asking again makes sense.
+
+        At most once in ten seconds for a key: a login that may not do a thing is refused with every token, and each
+        refusal would be an exchange.
+        """
+        entry, now = handout.source, self._clock.boot()
+        if not isinstance(entry, Entry) or not entry.headers:
+            return False
+        if now - self._rejected.get(entry.key, float("-inf")) < _REJECTED_GAP:
+            return False
+        self._rejected[entry.key] = now
+        if not entry.dropped:
+            self.cache.drop(entry.key)
+            log.info("rejected", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
+        return True
+
+    async def _answer(self, era: _Era, routed: Routed, question: Question, until: float, patience: float) -> Handout:
         plan = routed.plan
         if plan is None:
             return self._handouts.nothing(era.generation, era.options)

@@ -5,18 +5,24 @@ from typing import NamedTuple
 
 from credproxy.core.credential import Stored
 from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
-from credproxy.core.routing import Router
+from credproxy.core.routing import Router, is_exact
+from credproxy.core.settings import HostRule
 from credproxy.core.target import Question, Target
-from credproxy.core.uri import canonical_authority, plaintext_allowed
+from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.ports import Plan, Provider
 
 
 class Routed(NamedTuple):
-    """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none."""
+    """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none.
+
+    ``reach`` is where the gateway finds the registry.
+    """
 
     plan: Plan | None
     rule: str
+    reach: Reach
 
 
 class Table:
@@ -41,16 +47,17 @@ class Table:
                 cannot be narrowed.
         """
         providers, rule = self._responsible(question.target)
+        match, reach = "" if rule is None else rule.match, _reach(question.target, rule)
         if question.grants == ():
-            return Routed(None, rule)
+            return Routed(None, match, reach)
         for provider in providers:
             plan = await provider.plan(question)
             if plan is None:
                 continue
-            if question.grants is not None and not plan.narrow:
+            if question.grants is not None and not (plan.narrow or question.carried):
                 raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
-            return Routed(plan, rule)
-        return Routed(None, rule)
+            return Routed(plan, match, plan.reach or reach)
+        return Routed(None, match, reach)
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""
@@ -66,12 +73,18 @@ class Table:
         yield from self._providers.values()
         yield from self._fallback
 
-    def _responsible(self, target: Target) -> tuple[Sequence[Provider], str]:
+    def _responsible(self, target: Target) -> tuple[Sequence[Provider], HostRule | None]:
         rule = self._router.match(target)
         # A credential on a plain connection is everybody's; loopback apart, somebody must have said so (SC-4).
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
-            return (), "" if rule is None else rule.match
-        return (self._fallback, "") if rule is None else ((self._providers[rule.match],), rule.match)
+            return (), rule
+        return (self._fallback if rule is None else (self._providers[rule.match],)), rule
+
+
+def _reach(target: Target, rule: HostRule | None) -> Reach:
+    origin = (plain(target) if rule is not None and rule.insecure else target).origin
+    # Named exactly is named on purpose: its own addresses may be private (SEC-R 8).
+    return Reach(origin, Dial(own=rule is not None and is_exact(rule)))
 
 
 def covers(match: str | None) -> Callable[[str], bool]:

@@ -43,6 +43,11 @@ class Secret:
         raise TypeError("a secret is not serialised")
 
 
+def reveal(value: "str | Secret") -> str:
+    """The text of a header's value; call it only where the value leaves the process."""
+    return value.reveal() if isinstance(value, Secret) else value
+
+
 @dataclass(frozen=True, slots=True)
 class UserPassword:
     """A login for Basic or for the token endpoint."""

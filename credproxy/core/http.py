@@ -1,6 +1,6 @@
 """HTTP requests and responses as values, so that exchanges stay pure."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from credproxy.core.credential import Secret
@@ -30,10 +30,30 @@ class Dial:
     tls_verify: bool = True
     proxy: str | None = None
 
+    def elsewhere(self) -> "Dial":
+        """For a host that a registry's answer names: it is nobody's own, and its certificate is always checked."""
+        return replace(self, own=False, addresses=(), tls_verify=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a registry's API is, and how to get there: for the gateway, which goes there itself.
+
+    Attributes:
+        origin: ``scheme://authority``.
+        dial: for connections to that origin; ``Dial.elsewhere`` of it for where a redirect leads.
+    """
+
+    origin: str
+    dial: Dial
+
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """One request of a conversation.
+    """One request of a conversation, or of the gateway's.
 
     Attributes:
         url: absolute, already encoded; never holds a secret.
@@ -43,7 +63,7 @@ class Request:
         subject: what to call it in a message, such as ``token server 'auth.example.com'``.
     """
 
-    method: Literal["GET", "POST"]
+    method: Method
     url: str
     headers: tuple[tuple[str, str | Secret], ...] = ()
     body: Secret | None = None

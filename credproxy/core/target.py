@@ -65,8 +65,10 @@ class Question:
         origin: who asks.
         grants: all that a build action's token may grant, decided by policy; None on the helper socket, where the
             URI and the host's rule decide. With grants only a credential that was narrowed to them may be answered.
+        carried: the gateway sends the request itself, so the credential stays inside and need not be narrow.
     """
 
     target: Target
     origin: Origin
     grants: tuple[Granted, ...] | None = None
+    carried: bool = False

@@ -8,6 +8,7 @@ Source: token-exchange.md SC-1 to SC-6a and SC-16; reliability.md T14.
 """
 
 import re
+from dataclasses import replace
 from ipaddress import AddressValueError, IPv6Address
 
 from credproxy.core.errors import Code, Failed, failed
@@ -131,6 +132,12 @@ def is_loopback(host: str) -> bool:
 def plaintext_allowed(target: Target, insecure: bool) -> bool:  # noqa: FBT001  it is the rule's own key
     """False if the target asks for plain http and neither loopback nor ``insecure`` permits it (SC-4)."""
     return target.scheme != "http" or insecure or is_loopback(target.host)
+
+
+def plain(target: Target) -> Target:
+    """The same target over plain http, which a rule's ``insecure`` means for what names no scheme (SC-4)."""
+    port = None if target.port == DEFAULT_PORTS["http"] else target.port
+    return replace(target, scheme="http", port=port) if target.scheme == "https" else target
 
 
 def shown(raw: str) -> str:

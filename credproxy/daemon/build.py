@@ -33,6 +33,7 @@ from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.netrc import Netrc
+from credproxy.sources.nowhere import Nowhere
 
 
 _KEY_BYTES = 32
@@ -59,7 +60,7 @@ def build_table(settings: Settings, world: World) -> Table:
     builder = _Builder(settings, world)
     router = Router(settings.host)
     providers = {rule.match: builder.provider(rule) for rule in settings.host}
-    return Table(router, providers, builder.fallback() if settings.builtin else ())
+    return Table(router, providers, builder.fallback())
 
 
 class _Builder:
@@ -71,14 +72,17 @@ class _Builder:
         self._shared: dict[SourceSettings, Source] = {}
 
     def fallback(self) -> tuple[Provider, ...]:
-        """Registries that the docker configuration names, then hosts that netrc names."""
+        """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
+        http, clock = self._world.http, self._world.clock
+        # It answers for what the gateway carries alone, which a rule for build actions has allowed.
+        anyone = OciProvider(OciHost(match=""), exact=False, source=Nowhere(), http=http, clock=clock)
+        if not self._settings.builtin:
+            return (anyone,)
         docker = self._source(DockerConfigSource())
         # Named in a docker configuration is named exactly: its own addresses may be private (SEC-R 8).
-        registry = OciProvider(
-            OciHost(match=""), exact=True, source=docker, http=self._world.http, clock=self._world.clock
-        )
-        login = BasicProvider("", source=self._source(NetrcSource()), clock=self._world.clock, required=False)
-        return (registry, login)
+        registry = OciProvider(OciHost(match=""), exact=True, source=docker, http=http, clock=clock, last=False)
+        login = BasicProvider("", source=self._source(NetrcSource()), clock=clock, required=False)
+        return (registry, login, anyone)
 
     def provider(self, rule: HostRule) -> Provider:
         """The provider of one rule."""

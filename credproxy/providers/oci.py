@@ -26,11 +26,11 @@ from credproxy.core.credential import (
 )
 from credproxy.core.endpoint import classify
 from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
-from credproxy.core.http import Dial
+from credproxy.core.http import Dial, Reach
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Granted, Question, Target
-from credproxy.core.uri import canonical_authority
+from credproxy.core.uri import canonical_authority, plain
 from credproxy.exchange.discovery import Asks, Found, Registry, discover
 from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.endpoint_scope import endpoint_scopes
@@ -50,7 +50,6 @@ _REGISTRIES = 1024
 """Registries that are remembered: a wildcard rule may match any number of names."""
 
 _EMPTY_KEEP = 60.0
-_HTTP_PORT = 80
 
 _ANONYMOUS = Identity("anonymous", "")
 
@@ -91,10 +90,21 @@ class OciProvider:
         settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
         exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-R 8).
         source: where its logins are.
+        last: nobody is asked after it, so that what the gateway carries goes out anonymously where it has no login.
     """
 
-    def __init__(self, settings: OciHost, *, exact: bool, source: Source, http: HttpClient, clock: Clock) -> None:
+    def __init__(
+        self,
+        settings: OciHost,
+        *,
+        exact: bool,
+        source: Source,
+        http: HttpClient,
+        clock: Clock,
+        last: bool = True,
+    ) -> None:
         self._settings = settings
+        self._last = last
         self._source = source
         self._http = http
         self._clock = clock
@@ -121,11 +131,11 @@ class OciProvider:
         """
         target = question.target
         if question.grants is not None:
-            return await self._plan_granted(target, question.grants)
+            return await self._plan_granted(target, question.grants, carried=question.carried)
         if target.form is Form.LITERAL:
             return None
         if target.form is Form.HOST:
-            return await self._plan_bare(_plain(target) if self._settings.insecure else target)
+            return await self._plan_bare(plain(target) if self._settings.insecure else target)
         endpoint = classify(target.path, target.query, self._settings.path_prefix)
         scopes = endpoint_scopes(endpoint, self._settings)
         if not scopes:
@@ -165,14 +175,16 @@ class OciProvider:
 
         return self._plan(_Wanted(target, None, identity, (), "bare host, a login for the client's own exchange"), run)
 
-    async def _plan_granted(self, target: Target, grants: tuple[Granted, ...]) -> Plan | None:
+    async def _plan_granted(self, target: Target, grants: tuple[Granted, ...], *, carried: bool) -> Plan | None:
         """For a build action: what policy granted and nothing else, whatever the rule's ``actions`` would add."""
         scopes = canonical(repository_scope(name, actions) for name, actions in grants)
+        place = plain(target) if self._settings.insecure and (carried or target.form is Form.HOST) else target
+        if carried:
+            return await self._plan_scopes(place, grants[0][0], scopes, "gateway", carried=True)
         if target.form is Form.HOST:
-            plain = _plain(target) if self._settings.insecure else target
             lifetime = BareHost(scopes).min_lifetime
-            return await self._plan_scopes(plain, None, scopes, "bare host, build action", lifetime, narrow=True)
-        return await self._plan_scopes(target, grants[0][0], scopes, "build action", narrow=True)
+            return await self._plan_scopes(place, None, scopes, "bare host, build action", lifetime, narrow=True)
+        return await self._plan_scopes(place, grants[0][0], scopes, "build action", narrow=True)
 
     async def _plan_scopes(
         self,
@@ -183,10 +195,11 @@ class OciProvider:
         min_lifetime: float = 0.0,
         *,
         narrow: bool = False,
+        carried: bool = False,
     ) -> Plan | None:
         identity = await self._source.locate(target, repository)
         if identity is None:
-            if self._settings.anonymous != "pull":
+            if self._settings.anonymous != "pull" and not (carried and self._last):
                 return None
             identity = _ANONYMOUS
         first = scopes[:1] if self._settings.single_scope else scopes
@@ -215,6 +228,7 @@ class OciProvider:
             upstream=wanted.target.origin,
             run=run,
             narrow=narrow,
+            reach=Reach(_contact(wanted.target).origin, self._dial),
             min_lifetime=wanted.min_lifetime,
             detail={
                 "provider": "oci",
@@ -228,7 +242,7 @@ class OciProvider:
     async def _exchange(self, wanted: _Wanted, stored: Stored | None, terms: Terms) -> Grant:
         if isinstance(stored, RegistryToken):
             return self._bearer(stored.token, Lifetime(since=self._clock.boot(), keep=STATIC_KEEP))
-        if stored is None and self._settings.anonymous != "pull":
+        if stored is None and wanted.identity is not _ANONYMOUS and self._settings.anonymous != "pull":
             return self._empty("the stored entry is empty")
         if stored is not None and not isinstance(stored, (UserPassword, IdentityToken)):
             raise unreadable(
@@ -351,8 +365,3 @@ class OciProvider:
 def _contact(target: Target) -> Target:
     """The host that has the API: ``docker.io`` has none (TX-2)."""
     return replace(target, host="registry-1.docker.io") if target.authority == "docker.io" else target
-
-
-def _plain(target: Target) -> Target:
-    """A bare host means https, unless its rule says ``insecure`` (SC-4)."""
-    return replace(target, scheme="http", port=None if target.port == _HTTP_PORT else target.port)

@@ -42,7 +42,8 @@ async def test_without_a_rule_the_first_that_has_a_plan_answers() -> None:
 
 async def test_without_anybody_there_is_no_plan() -> None:
     """A host that nobody knows gets ``{}``."""
-    assert await _table().plan(question("https://reg.test/x")) == (None, "")
+    routed = await _table().plan(question("https://reg.test/x"))
+    assert (routed.plan, routed.rule) == (None, "")
 
 
 @pytest.mark.parametrize(

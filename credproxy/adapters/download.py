@@ -1,0 +1,193 @@
+"""One download, from its request to its last byte, in plain blocking code: it runs in a thread of the pump.
+
+The body of an announced length is read from the library's buffered reader itself: reading into a large buffer goes past
+that buffer, piece by piece until ours is full. That is the gathering which makes the pump fast.
+"""
+
+import contextlib
+import http.client
+import io
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from urllib.parse import urlsplit
+
+from credproxy.adapters.connections import Connections, RefusedError
+from credproxy.adapters.reasons import explain
+from credproxy.core.http import Request
+from credproxy.ports import Poured, Stopped
+
+
+WHOLE = 64 * 1024
+"""Bytes up to which a body is read with its head: one hop between loop and thread instead of two."""
+
+GATHER = 256 * 1024
+"""Bytes per write."""
+
+_SEND_BUFFER = 4 * 1024 * 1024
+
+
+class Download:
+    """One response and what is left of its body.
+
+    Args:
+        request: a GET.
+        connections: where it is sent, and where the connection goes back to.
+        stalled: seconds without a byte after which a side counts as gone.
+
+    Attributes:
+        status, headers: of the response.
+        length: bytes of body that it announced; None where it did not.
+        whole: the body, if it is small.
+    """
+
+    def __init__(self, request: Request, connections: Connections, stalled: float) -> None:
+        self._request = request
+        self._connections = connections
+        self._stalled = stalled
+        self._lock = threading.Lock()
+        self._broken_off = False
+        self._connection: http.client.HTTPConnection | None = None
+        self._response: http.client.HTTPResponse | None = None
+        self._client: socket.socket | None = None
+        self._left = 0
+        self.status = 0
+        self.headers: tuple[tuple[str, str], ...] = ()
+        self.length: int | None = None
+        self.whole: bytes | None = None
+
+    def begin(self) -> None:
+        """Send the request, read the head, and the body if it is small.
+
+        Raises:
+            Failed: upstream_unavailable, tls_failed, address_refused.
+        """
+        host = urlsplit(self._request.url).hostname or ""
+        name = self._request.subject or f"host {host!r}"
+        try:
+            self._take(*self._connections.ask(self._request))
+            if self.length is not None and self.length <= WHOLE:
+                self.whole = self._all(self.length)
+        except RefusedError as error:
+            raise explain(error, refused=error.addresses, name=name, host=host) from None
+        except (OSError, http.client.HTTPException) as error:
+            raise explain(error, refused=(), name=name, host=host) from None
+
+    def piece(self) -> bytes:
+        """Give the next piece of the body, empty at its end.
+
+        Raises:
+            OSError, http.client.HTTPException: it broke off.
+        """
+        assert self._response is not None
+        found = self._response.read(GATHER)
+        if not found:
+            self._ended()
+        return found
+
+    def pour(self, client: int, count: int) -> Poured:
+        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
+        out = socket.socket(fileno=client)
+        with out:
+            with self._lock:
+                if self._broken_off:
+                    return Poured(0, Stopped.CLIENT)
+                self._client = out
+            # Never setblocking(True): O_NONBLOCK is shared with the event loop's own descriptor of this socket.
+            out.settimeout(self._stalled)
+            out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
+            try:
+                return self._move(count, out.sendall)
+            finally:
+                with self._lock:
+                    self._client = None
+
+    def skip(self, count: int) -> Poured:
+        """Read ``count`` bytes of an announced body and let them go."""
+        return self._move(count, lambda _: None)
+
+    def close(self) -> None:
+        """Close the connection, unless the body was read to its end and others have it now."""
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is not None:
+            connection.close()
+
+    def break_off(self) -> None:
+        """Wake the thread, wherever it waits; from any thread."""
+        with self._lock:
+            self._broken_off = True
+            for end in (self._client, None if self._connection is None else self._connection.sock):
+                if end is not None:
+                    with contextlib.suppress(OSError):
+                        end.shutdown(socket.SHUT_RDWR)
+
+    def _take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+        with self._lock:
+            self._connection, self._response = connection, response
+            if self._broken_off:
+                raise ConnectionAbortedError
+        connection.sock.settimeout(self._stalled)
+        self.status = response.status
+        self.headers = tuple(response.getheaders())
+        self.length = None if response.chunked else response.length
+        self._left = self.length or 0
+
+    def _all(self, length: int) -> bytes:
+        found = bytearray()
+        poured = self._move(length, found.extend)
+        if poured.stopped is not Stopped.DONE:
+            raise http.client.IncompleteRead(b"", length - len(found))
+        return bytes(found)
+
+    def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:
+        assert self._response is not None
+        reader = self._response.fp
+        buffer = memoryview(bytearray(min(GATHER, count)))
+        moved = 0
+        while moved < count:
+            try:
+                got = reader.readinto(buffer[: count - moved])
+                surplus = got == self._left and got and self._surplus(reader)
+            except OSError:
+                return Poured(moved, Stopped.UPSTREAM)
+            if not got:
+                return Poured(moved, Stopped.UPSTREAM)
+            if surplus:
+                return Poured(moved, Stopped.SURPLUS)
+            try:
+                write(buffer[:got])
+            except OSError:
+                return Poured(moved, Stopped.CLIENT)
+            moved += got
+            self._left -= got
+        if not self._left:
+            self._ended()
+        return Poured(moved, Stopped.DONE)
+
+    def _surplus(self, reader: io.BufferedReader) -> bool:
+        """True where more bytes lie behind the announced ones: asked before the last of these is passed on."""
+        connection = self._connection
+        if connection is None:
+            return False
+        connection.sock.settimeout(0)
+        try:
+            return bool(reader.peek(1))
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return False
+        finally:
+            connection.sock.settimeout(self._stalled)
+
+    def _ended(self) -> None:
+        """Give the connection back: its response was read to the end."""
+        assert self._response is not None
+        with self._lock:
+            connection, self._connection = self._connection, None
+        if connection is None:
+            return
+        self._response.close()
+        if self._response.will_close:
+            connection.close()
+        else:
+            self._connections.give_back(connection, self._request)

@@ -1,0 +1,149 @@
+"""The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.Downloads.
+
+Measured on two cores (bench/gateway.py): what counts is gathering, because a TLS record is 16 KiB at most and a write
+per record halves the throughput; and that the loop has no part in it, because the fastest pump inside the loop kept
+other callers waiting for 90 ms. Threads spend their time in ``recv`` and ``send``, which let go of the interpreter.
+"""
+
+import asyncio
+import http.client
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Self, TypeVar
+
+from credproxy.adapters.connections import Connections
+from credproxy.adapters.download import Download
+from credproxy.core.errors import Code, failed
+from credproxy.core.http import Request
+from credproxy.ports import Poured
+
+
+PUMPS = 64
+"""Downloads at once. A thread has 256 KiB of buffer while it pumps, so 16 MiB at most."""
+
+STALLED = 60.0
+"""Seconds without a byte after which an upstream is asked again, and a client is left."""
+
+_QUEUED = 30.0
+"""Seconds that a download waits for one of the pumps."""
+
+T = TypeVar("T")
+
+
+class Pump:
+    """Opens downloads; an asynchronous context manager, at whose end every thread has ended.
+
+    Args:
+        connections: to registries; None for the machine's network.
+        pumps: downloads at once.
+        stalled: seconds, see STALLED.
+    """
+
+    def __init__(self, connections: Connections | None = None, *, pumps: int = PUMPS, stalled: float = STALLED) -> None:
+        self._connections = connections or Connections()
+        self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
+        self._places = asyncio.Semaphore(pumps)
+        self._stalled = stalled
+        self._running: set[Pumped] = set()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.close()
+
+    @property
+    def running(self) -> int:
+        """How many downloads there are."""
+        return len(self._running)
+
+    async def close(self) -> None:
+        """End every download, and with it its thread."""
+        for pumped in self._running:
+            pumped.download.break_off()
+        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        self._connections.close()
+
+    async def open(self, request: Request) -> "Pumped":
+        """Send a GET; give its response as soon as the head, and a small body, are there.
+
+        Raises:
+            Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
+        """
+        try:
+            async with asyncio.timeout(_QUEUED):
+                await self._places.acquire()
+        except TimeoutError:
+            message = f"{len(self._running)} downloads are running, and none has ended for {_QUEUED:g} s"
+            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+        pumped = Pumped(self, Download(request, self._connections, self._stalled))
+        self._running.add(pumped)
+        try:
+            await self.run(pumped.download.begin)
+        except BaseException:
+            pumped.close()
+            raise
+        return pumped
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do something that blocks, in a thread."""
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+    def closed(self, pumped: "Pumped") -> None:
+        """Give the place to the next one."""
+        if pumped in self._running:
+            self._running.remove(pumped)
+            self._places.release()
+
+
+class Pumped:
+    """One download, as the event loop sees it. Source: ports.Transfer; its methods are called one at a time."""
+
+    def __init__(self, pump: Pump, download: Download) -> None:
+        self._pump = pump
+        self.download = download
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        return self.download.status
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Of the response, in order."""
+        return self.download.headers
+
+    @property
+    def length(self) -> int | None:
+        """Bytes of body that were announced."""
+        return self.download.length
+
+    @property
+    def whole(self) -> bytes | None:
+        """The body, if it is small."""
+        return self.download.whole
+
+    async def read(self) -> bytes:
+        """Give the next piece of the body, empty at its end.
+
+        Raises:
+            Failed(upstream_unavailable): it broke off.
+        """
+        try:
+            return await self._pump.run(self.download.piece)
+        except (OSError, http.client.HTTPException):
+            raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
+
+    async def pour(self, client: int, count: int) -> Poured:
+        """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
+        return await self._pump.run(partial(self.download.pour, client, count))
+
+    async def skip(self, count: int) -> Poured:
+        """Read ``count`` bytes and let them go."""
+        return await self._pump.run(partial(self.download.skip, count))
+
+    def close(self) -> None:
+        """End it; close its connection unless the body was read to the end."""
+        self.download.close()
+        self._pump.closed(self)

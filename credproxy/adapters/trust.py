@@ -1,0 +1,42 @@
+"""Whose certificates are believed, by egress policy (SEC-R 9, T32)."""
+
+import contextlib
+import ssl
+from pathlib import Path
+
+from credproxy.core.errors import Code, failed
+from credproxy.core.http import Dial
+
+
+def version(dial: Dial) -> int:
+    """A number that changes with the policy's CA bundle; 0 without one. Reads the file system: keep it off the loop."""
+    if dial.ca_bundle is None:
+        return 0
+    with contextlib.suppress(OSError):
+        return Path(dial.ca_bundle).stat().st_mtime_ns
+    return 0
+
+
+def trust(dial: Dial) -> ssl.SSLContext:
+    """Build the policy's TLS context: system anchors, those of ``ca_bundle``, TLS 1.2 at least.
+
+    Takes milliseconds and reads files: keep it off the loop, and keep the context (PY21).
+
+    Raises:
+        Failed(tls_failed): the bundle cannot be read.
+    """
+    context = ssl.create_default_context()
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if dial.ca_bundle is not None:
+        try:
+            context.load_verify_locations(cafile=dial.ca_bundle)
+        except (OSError, ssl.SSLError):
+            raise failed(
+                Code.TLS_FAILED,
+                f"the CA bundle {dial.ca_bundle!r} cannot be read as PEM certificates",
+                f"look at it: openssl x509 -noout -subject -in {dial.ca_bundle}",
+            ) from None
+    if not dial.tls_verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context

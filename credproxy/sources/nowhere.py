@@ -1,0 +1,21 @@
+"""No stored secret at all: what is asked with it is asked anonymously."""
+
+from credproxy.core.credential import Identity, Stored
+from credproxy.core.target import Target
+
+
+class Nowhere:
+    """Knows no host. Source: ports.Source."""
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Nothing is stored."""
+        del target, repository
+        return None
+
+    async def read(self, identity: Identity, target: Target) -> Stored | None:
+        """Nothing is stored."""
+        del identity, target
+        return None
+
+    def forget(self) -> None:
+        """Nothing is remembered."""
