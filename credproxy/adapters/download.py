@@ -50,6 +50,7 @@ class Download:
         self._broken_off = False
         self._connection: http.client.HTTPConnection | None = None
         self._response: http.client.HTTPResponse | None = None
+        self._reader: io.BufferedIOBase | None = None
         self._client: socket.socket | None = None
         self._left = 0
         self.status = 0
@@ -132,24 +133,25 @@ class Download:
         self.status = response.status
         self.headers = tuple(response.getheaders())
         self.length = None if response.chunked else response.length
-        self._left = self.length or 0
+        self._reader, self._left = response.fp, self.length or 0
 
     def _all(self, length: int) -> bytes:
         found = bytearray()
         poured = self._move(length, found.extend)
         if poured.stopped is not Stopped.DONE:
             raise http.client.IncompleteRead(b"", length - len(found))
+        self._reader, self._left = io.BytesIO(found), length  # a resumed download pours it like any other
         return bytes(found)
 
     def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:
-        assert self._response is not None
-        reader = self._response.fp
+        reader = self._reader
+        assert reader is not None
         buffer = memoryview(bytearray(min(GATHER, count)))
         moved = 0
         while moved < count:
             try:
                 got = reader.readinto(buffer[: count - moved])
-                surplus = got == self._left and got and self._surplus(reader)
+                surplus = got == self._left and got and self._surplus()
             except OSError:
                 return Poured(moved, Stopped.UPSTREAM)
             if not got:
@@ -166,10 +168,10 @@ class Download:
             self._ended()
         return Poured(moved, Stopped.DONE)
 
-    def _surplus(self, reader: io.BufferedReader) -> bool:
+    def _surplus(self) -> bool:
         """True where more bytes lie behind the announced ones: asked before the last of these is passed on."""
-        connection = self._connection
-        if connection is None:
+        connection, reader = self._connection, self._reader
+        if connection is None or not isinstance(reader, io.BufferedReader):
             return False
         connection.sock.settimeout(0)
         try:

@@ -130,15 +130,16 @@ def _operation(segments: list[str], index: int, last: int) -> Kind | None:
 
 
 def _is_reference(text: str) -> bool:
-    return _TAG.fullmatch(text) is not None or _is_digest(text)
+    return _TAG.fullmatch(text) is not None or is_digest(text)
 
 
-def _is_digest(text: str) -> bool:
+def is_digest(text: str) -> bool:
+    """True for ``algorithm:encoded``; the colon may be percent-encoded."""
     return _DIGEST.fullmatch(text) is not None
 
 
 _OPERATIONS = {"tags": Kind.READ, "blobs": Kind.READ, "referrers": Kind.READ, "manifests": Kind.MANIFEST}
-_ARGUMENTS = {"tags": "list".__eq__, "blobs": _is_digest, "referrers": _is_digest, "manifests": _is_reference}
+_ARGUMENTS = {"tags": "list".__eq__, "blobs": is_digest, "referrers": is_digest, "manifests": _is_reference}
 
 
 def _mounted(upload: Endpoint, query: str) -> Endpoint:
@@ -158,4 +159,4 @@ def _mounted(upload: Endpoint, query: str) -> Endpoint:
         return _AMBIGUOUS
     if "mount" not in found:
         return upload
-    return Endpoint(Kind.UPLOAD, upload.repository, source) if _is_digest(found["mount"]) else _AMBIGUOUS
+    return Endpoint(Kind.UPLOAD, upload.repository, source) if is_digest(found["mount"]) else _AMBIGUOUS

@@ -18,10 +18,12 @@ from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
-from credproxy.daemon.limits import BACKLOG, share
+from credproxy.daemon.limits import BACKLOG, Limits, share
 from credproxy.daemon.logs import Logs
 from credproxy.daemon.service import Service
+from credproxy.ports import Clock
 from credproxy.server.actions_api import ActionsApi
+from credproxy.server.gateway_api import GatewayApi
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.listener import AlreadyRunning, Bound, bind
 from credproxy.server.peer import Gate, namespaces
@@ -116,13 +118,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Lo
         adopted=lambda settings: logs.follow(settings.log),
     ) as service:
         await service.load()
-        broker, memo = service.broker, Memo(service.broker)
-        api = HelperApi(broker=broker, memo=memo, clock=clock, reload=service.reload, metrics_page=metrics.render)
-        for_helpers, for_all = _gates(service.settings)
-        server = GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines)
-        actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants)
-        # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
-        actions_server = GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0)
+        server, actions_server = _servers(service, metrics, clock, limits)
         _watch(metrics, server, actions_server, service, logs)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -144,8 +140,31 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Lo
             door.close()
         server.pre_shutdown()
         actions_server.pre_shutdown()
-        await broker.drain(_GRACE)
+        await service.broker.drain(_GRACE)
         await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE))
+
+
+def _servers(
+    service: Service, metrics: PrometheusMetrics, clock: Clock, limits: Limits
+) -> tuple[GatedServer, GatedServer]:
+    """The helper socket's server and the actions socket's."""
+    broker, memo = service.broker, Memo(service.broker)
+    api = HelperApi(
+        broker=broker,
+        memo=memo,
+        clock=clock,
+        reload=service.reload,
+        metrics_page=metrics.render,
+        flushed=service.gateway.forget,
+    )
+    gateway_api = GatewayApi(service.gateway, clock)
+    actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants, gateway=gateway_api)
+    for_helpers, for_all = _gates(service.settings)
+    return (
+        GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines),
+        # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
+        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0),
+    )
 
 
 def _gates(settings: Settings) -> tuple[Gate, Gate]:
@@ -164,6 +183,7 @@ def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
     metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
     metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
+    metrics.gauge("gateway_downloads", "Blobs under way", lambda: service.pump.running)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 

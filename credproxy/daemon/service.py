@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import secrets
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
 from types import TracebackType
@@ -12,12 +13,14 @@ import structlog
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
+from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
 from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config_checks import size_in_bytes
 from credproxy.core.credential import Stored
+from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
@@ -26,6 +29,7 @@ from credproxy.core.settings import Settings
 from credproxy.core.target import Granted, Question, Target
 from credproxy.daemon.build import World, build_table
 from credproxy.daemon.loading import Loaded, Loader
+from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Clock, Metrics, Plan, Sample
 from credproxy.server.helper_api import Reloaded
 
@@ -52,6 +56,10 @@ class _Unconfigured:
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
         del target
+        raise Failed(self._failure)
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        del registry, method, path, endpoint
         raise Failed(self._failure)
 
     def forget(self) -> None:
@@ -95,11 +103,21 @@ class Service:
         self._policy: Policy | _Unconfigured = Policy((), Router(()))
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
+        self.pump = Pump()
+        self.gateway = Gateway(
+            broker=self.broker,
+            carrier=self._http,
+            downloads=self.pump,
+            permit=self.permit,
+            clock=clock,
+            token=secrets.token_urlsafe,
+        )
 
     async def __aenter__(self) -> Self:
         self._stack.callback(self._files.close)
         self._stack.callback(self._processes.close)
         await self._stack.enter_async_context(self._http)
+        await self._stack.enter_async_context(self.pump)
         await self._stack.enter_async_context(self.broker)
         await self._stack.enter_async_context(self._group)
         return self
@@ -140,6 +158,10 @@ class Service:
         """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
         return self._policy.grants(target)
 
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
+        self._policy.permit(registry, method, path, endpoint)
+
     def reload_soon(self) -> None:
         """Reload because of a signal; the outcome is in the log."""
         self._group.create_task(self._reload_logged())
@@ -178,4 +200,5 @@ class Service:
         if wide := loaded.policy.too_wide():
             log.warning("rules reach far", rules=len(wide), first=wide[0])
         self._adopted(settings)
+        self.gateway.forget()
         return generation

@@ -1,4 +1,6 @@
-"""The JSON API of the actions socket: what build actions, third-party code, may ask. Source: design.md section 4.
+"""The actions socket: what build actions, third-party code, may ask. Source: design.md section 4.
+
+The JSON API is here; what begins with ``/v2`` is the gateway's.
 
 Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
 """
@@ -16,6 +18,7 @@ from credproxy.core.uri import check_canonical, parse_uri
 from credproxy.ports import Clock
 from credproxy.server.answers import json_response
 from credproxy.server.body import read_body
+from credproxy.server.gateway_api import PREFIX, GatewayApi
 from credproxy.server.routes import Memo, Routes, connection, healthz, patience
 
 
@@ -27,13 +30,20 @@ class ActionsApi:
         memo: shared with the helper socket.
         clock: for limits.
         grants: the policy in force; raises Failed(policy_denied).
+        gateway: answers what begins with ``/v2``.
     """
 
     PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
-    """Every path that is served, and its method; all else is 404 (T2)."""
+    """Every path that is served beside the gateway's, and its method; all else is 404 (T2)."""
 
     def __init__(
-        self, *, broker: Broker, memo: Memo, clock: Clock, grants: Callable[[Target], tuple[Granted, ...]]
+        self,
+        *,
+        broker: Broker,
+        memo: Memo,
+        clock: Clock,
+        grants: Callable[[Target], tuple[Granted, ...]],
+        gateway: GatewayApi,
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -44,7 +54,13 @@ class ActionsApi:
             "actions",
             {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
         )
-        self.handle = self._routes.handle
+        self._gateway = gateway
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        if request.raw_path.startswith(PREFIX) and request.raw_path[len(PREFIX) : len(PREFIX) + 1] in {"", "/", "?"}:
+            return await self._gateway.handle(request)
+        return await self._routes.handle(request)
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)

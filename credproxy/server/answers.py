@@ -6,13 +6,13 @@ from credproxy.core.errors import Failure
 from credproxy.core.message import encode_failure, failure_text
 
 
-# Named without versions: aiohttp would otherwise tell every peer its own and Python's (T19).
-_SERVER = "credproxy"
+SERVER = "credproxy"
+"""Named without versions: aiohttp would otherwise tell every peer its own and Python's (T19)."""
 
 
 def json_response(body: bytes, status: int = 200) -> web.Response:
     """An encoded JSON document."""
-    return web.Response(body=body, status=status, headers={"Content-Type": "application/json", "Server": _SERVER})
+    return web.Response(body=body, status=status, headers={"Content-Type": "application/json", "Server": SERVER})
 
 
 def text_response(
@@ -20,7 +20,7 @@ def text_response(
 ) -> web.Response:
     """A text; what the helper prints."""
     data = body.encode() if isinstance(body, str) else body
-    return web.Response(body=data, status=status, headers={"Content-Type": content_type, "Server": _SERVER})
+    return web.Response(body=data, status=status, headers={"Content-Type": content_type, "Server": SERVER})
 
 
 def failure_response(failure: Failure, *, plain: bool) -> web.Response:

@@ -54,6 +54,7 @@ class HelperApi:
         clock: for limits and for the reload's rate.
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
+        flushed: told of a flush, for those who remember more than the broker knows.
     """
 
     PATHS: Final = {
@@ -76,11 +77,13 @@ class HelperApi:
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
+        flushed: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._reload = reload
         self._metrics_page = metrics_page
+        self._flushed = flushed
         self._memo = memo
         self._changed_at: dict[str, float] = {}
         routes = (
@@ -138,6 +141,7 @@ class HelperApi:
         self._not_too_often("flush")
         count = self._broker.flush(wanted.match)
         self._memo.clear()
+        self._flushed()
         log.info("cache flushed", match=wanted.match, entries=count)
         return json_response(msgspec.json.encode(_Flushed(count)))
 

@@ -1,0 +1,106 @@
+"""A request as it arrived at the gateway, and the answer as it leaves."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from credproxy.ports import Sink
+
+
+ORIGINAL_HOST = "X-Rules_img-Original-Host"
+"""Names the registry; rules_img's own gateway client sends it, in this spelling on the wire."""
+
+Headers = tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One request.
+
+    Attributes:
+        path, query: raw, still percent-encoded; the query without ``?``.
+        headers: all field lines, in order.
+        uid: of the caller.
+    """
+
+    method: str
+    path: str
+    query: str
+    headers: Headers
+    uid: int
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every field line of that name, in order; the name in any case."""
+        return values(self.headers, name)
+
+
+def values(headers: Headers, name: str) -> tuple[str, ...]:
+    """Every field line of that name, in order; the name in any case."""
+    wanted = name.lower()
+    return tuple(value for key, value in headers if key.lower() == wanted)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The head of a registry's answer. ``anonymous``: the request held no credential."""
+
+    status: int
+    headers: Headers
+    anonymous: bool = False
+
+
+class Upload(Protocol):
+    """The body of a request, not read yet."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes that were announced; None for a body in chunks."""
+        ...
+
+    async def whole(self, limit: int) -> bytes:
+        """Read it to its end. Raises Failed: too_large, or bad_request where it stalls or breaks off."""
+        ...
+
+    def pieces(self) -> AsyncIterator[bytes]:
+        """Read it piece by piece. Raises Failed(bad_request) where it stalls or breaks off."""
+        ...
+
+
+class Stream(Protocol):
+    """A body that is sent after its head."""
+
+    @property
+    def length(self) -> int | None:
+        """Bytes; None where that is not known before."""
+        ...
+
+    async def send(self, sink: Sink) -> None:
+        """Send it whole.
+
+        Raises:
+            Failed: it cannot be completed; the client's connection must be aborted, or a short body looks complete.
+            ConnectionError: the client has left.
+        """
+        ...
+
+    def close(self) -> None:
+        """End it, sent or not."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """One answer.
+
+    Attributes:
+        headers: without Content-Length, which follows from the body; for HEAD ``length`` stands for the body.
+        body: the bytes, or a stream that the server sends and closes.
+        code: our own code where it is a refusal, for the log.
+    """
+
+    status: int
+    headers: Headers = ()
+    body: bytes | Stream = field(default=b"", repr=False)
+    length: int | None = None
+    code: str = ""
+    reason: str = ""

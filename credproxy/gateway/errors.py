@@ -1,0 +1,128 @@
+"""Failures and upstream's refusals in the error shape of the OCI distribution specification.
+
+``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so what time does not mend is a 403
+with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (clients.md 3.4).
+An upstream's text is never passed on: of its body, a code of the specification's own list is all that is believed.
+"""
+
+import json
+from http import HTTPStatus
+from typing import Final
+
+import msgspec
+
+from credproxy.core.errors import Code, Failure
+from credproxy.gateway.asked import Answer, Headers, Reply
+from credproxy.gateway.wanted import Wanted, What
+
+
+API_VERSION: Final = ("Docker-Distribution-API-Version", "registry/2.0")
+
+_JSON = ("Content-Type", "application/json")
+
+_STATUS = {
+    Code.BAD_REQUEST: (400, "UNSUPPORTED"),
+    Code.NOT_FOUND: (404, "UNSUPPORTED"),
+    Code.METHOD_NOT_ALLOWED: (405, "UNSUPPORTED"),
+    Code.TOO_LARGE: (413, "SIZE_INVALID"),
+    Code.RATE_LIMITED: (429, "TOOMANYREQUESTS"),
+    Code.INTERNAL: (500, "UNKNOWN"),
+    Code.ANSWER_TOO_LARGE: (502, "UNAVAILABLE"),
+    Code.UPSTREAM_UNAVAILABLE: (503, "UNAVAILABLE"),
+    Code.OVERLOADED: (503, "UNAVAILABLE"),
+    Code.STILL_TRYING: (504, "UNAVAILABLE"),
+}
+"""Everything else is about permission, policy or credentials, or about a registry that stays as it is: 403."""
+
+_SPECIFIED = frozenset(
+    {
+        "BLOB_UNKNOWN", "BLOB_UPLOAD_INVALID", "BLOB_UPLOAD_UNKNOWN", "DIGEST_INVALID", "MANIFEST_BLOB_UNKNOWN",
+        "MANIFEST_INVALID", "MANIFEST_UNKNOWN", "NAME_INVALID", "NAME_UNKNOWN", "SIZE_INVALID", "TAG_INVALID", "UNSUPPORTED",
+    }
+)  # fmt: skip
+
+_UNKNOWN = {
+    What.BLOB: "BLOB_UNKNOWN",
+    What.MANIFEST: "MANIFEST_UNKNOWN",
+    What.TAGS: "NAME_UNKNOWN",
+    What.REFERRERS: "NAME_UNKNOWN",
+    What.UPLOADS: "NAME_UNKNOWN",
+    What.SESSION: "BLOB_UPLOAD_UNKNOWN",
+}
+
+_PASSING = frozenset({502, 503, 504})
+_FINAL = frozenset({*range(400, 500), 501}) - {408}
+_LONGEST_BODY = 64 * 1024
+
+
+def failure_reply(failure: Failure) -> Reply:
+    """A failure of ours."""
+    status, code = _STATUS.get(failure.code, (403, "DENIED"))
+    return _reply(status, code, failure)
+
+
+def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
+    """A registry's answer of 400 or more, or one that fits no request of ours.
+
+    Args:
+        wanted: what was asked.
+        answer: its head.
+        body: of it a code of the specification is believed, and nothing else.
+    """
+    status, registry = answer.status, f"registry {wanted.registry!r}"
+    what = f"{wanted.operation} of {wanted.repository!r}"
+    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
+        return _reply(HTTPStatus.FORBIDDEN, "DENIED", _denied(wanted, registry, what, anonymous=answer.anonymous))
+    if status == HTTPStatus.NOT_FOUND:
+        failure = Failure(Code.NOT_FOUND, f"{registry} has no such {wanted.what.value} in {wanted.repository!r}")
+        return _reply(status, _UNKNOWN[wanted.what], failure)
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        failure = Failure(Code.RATE_LIMITED, f"{registry} limits the rate of requests", "try again later")
+        return _reply(status, "TOOMANYREQUESTS", failure, answer.headers)
+    if status in _FINAL:
+        failure = Failure(Code.BAD_REQUEST, f"{registry} refuses {what} with status {status}")
+        return _reply(status, _specified(body) or "UNSUPPORTED", failure, answer.headers)
+    failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry} answered {what} with status {status}", "try again")
+    return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure)
+
+
+def _denied(wanted: Wanted, registry: str, what: str, *, anonymous: bool) -> Failure:
+    login = f"docker login {wanted.registry}"
+    if anonymous:
+        return Failure(Code.DENIED, f"{registry} refuses {what} without a login, and there is none for it", login)
+    uri = f"https://{wanted.registry}/v2/{wanted.repository}/tags/list"
+    hint = f"credproxy explain {uri} shows which login that is; another one: {login}"
+    return Failure(Code.DENIED, f"{registry} refuses {what} to the login that is stored for it", hint)
+
+
+def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> Reply:
+    remedy = f"; {failure.hint}" if failure.hint else ""
+    body = {
+        "errors": [
+            {
+                "code": code,
+                "message": f"{failure.message}{remedy} ({failure.code.value})",
+                "detail": {"code": failure.code.value},
+            }
+        ]
+    }
+    kept = tuple((name, value) for name, value in headers if name.lower() in {"content-range", "retry-after"})
+    if failure.retry_after is not None:
+        kept = (("Retry-After", str(max(1, round(failure.retry_after)))),)
+    return Reply(
+        status,
+        (_JSON, API_VERSION, *kept),
+        msgspec.json.encode(body),
+        code=failure.code.value,
+        reason=failure.message,
+    )
+
+
+def _specified(body: bytes) -> str | None:
+    if len(body) > _LONGEST_BODY:
+        return None
+    try:
+        code = json.loads(body)["errors"][0]["code"]
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return None
+    return code if code in _SPECIFIED else None

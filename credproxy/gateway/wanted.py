@@ -1,0 +1,219 @@
+"""What a request wants: the endpoint that policy decides about, and what its token must grant.
+
+::
+
+    GET HEAD DELETE       /v2/<name>/blobs/<digest>
+    GET HEAD PUT DELETE   /v2/<name>/manifests/<tag or digest>
+    GET HEAD              /v2/<name>/tags/list
+    GET HEAD              /v2/<name>/referrers/<digest>
+    POST                  /v2/<name>/blobs/uploads/           may mount from another repository
+    GET PATCH PUT DELETE  /v2/<name>/blobs/uploads/<id>       the id is the gateway's own
+
+Judged in the form in which it is sent on: a path with a percent sign, a query that can be read in two ways, a host that is
+not in canonical form are refused, because whoever reads them otherwise would read another repository (T14, F14).
+"""
+
+import re
+from dataclasses import dataclass
+from enum import Enum
+from urllib.parse import parse_qsl, urlencode
+
+from credproxy.core.endpoint import Endpoint, Kind, classify, is_digest
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Method
+from credproxy.core.settings import Operation
+from credproxy.core.target import Granted
+from credproxy.core.uri import canonical_authority
+from credproxy.gateway.asked import ORIGINAL_HOST, Asked
+
+
+class What(Enum):
+    """The kind of thing that is named."""
+
+    BLOB = "blob"
+    MANIFEST = "manifest"
+    TAGS = "list of tags"
+    REFERRERS = "list of referrers"
+    UPLOADS = "place for uploads"
+    SESSION = "upload"
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """One operation.
+
+    Attributes:
+        registry: canonical authority.
+        reference: a digest, a tag, or the id of an upload session; "" for a list and for a new upload.
+        endpoint: what policy decides about.
+        operation: what it does, for messages.
+        grants: what the registry's token must grant.
+        query: as it goes to the registry.
+        digest: that an upload, or a mount, names in its query.
+    """
+
+    method: Method
+    registry: str
+    repository: str
+    what: What
+    reference: str
+    endpoint: Endpoint
+    operation: Operation
+    grants: tuple[Granted, ...]
+    query: str = ""
+    digest: str = ""
+
+    @property
+    def path(self) -> str:
+        """Where the registry has it; for an upload session, which only the registry names, where it was begun."""
+        place = {
+            What.BLOB: f"blobs/{self.reference}",
+            What.MANIFEST: f"manifests/{self.reference}",
+            What.TAGS: "tags/list",
+            What.REFERRERS: f"referrers/{self.reference}",
+        }.get(self.what, "blobs/uploads/")
+        return f"/v2/{self.repository}/{place}"
+
+    @property
+    def reads(self) -> bool:
+        """It changes nothing, so it may be sent twice and redirected."""
+        return self.method in {"GET", "HEAD"}
+
+
+_PLAIN = re.compile(r"[!-:<-~]*")  # printable and no semicolon, which some take for an ampersand (SC-9)
+
+_PULL = ("pull",)
+_PUSH = ("pull", "push")
+_DELETE = ("pull", "delete")
+
+_METHODS: tuple[Method, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_Allowed = dict[Method, tuple[Operation, tuple[str, ...]]]
+_LISTING: _Allowed = {"GET": ("manifest:read", _PULL), "HEAD": ("manifest:read", _PULL)}
+
+_OPERATIONS: dict[What, _Allowed] = {
+    What.BLOB: {"GET": ("blob:read", _PULL), "HEAD": ("blob:read", _PULL), "DELETE": ("blob:write", _DELETE)},
+    What.MANIFEST: {
+        "GET": ("manifest:read", _PULL),
+        "HEAD": ("manifest:read", _PULL),
+        "PUT": ("manifest:write", _PUSH),
+        "DELETE": ("manifest:write", _DELETE),
+    },
+    What.TAGS: _LISTING,
+    What.REFERRERS: _LISTING,
+    What.UPLOADS: {"POST": ("blob:write", _PUSH)},
+    What.SESSION: {
+        "GET": ("blob:write", _PUSH),
+        "PATCH": ("blob:write", _PUSH),
+        "PUT": ("blob:write", _PUSH),
+        "DELETE": ("blob:write", _PUSH),
+    },
+}
+
+_DROPPED = frozenset({"origin"})
+"""Taken and not passed on: go-containerregistry tells the source's registry, which is none of the target's business."""
+
+_QUERIES: dict[tuple[What, Method], frozenset[str]] = {
+    (What.TAGS, "GET"): frozenset({"n", "last"}),
+    (What.REFERRERS, "GET"): frozenset({"n", "last", "artifactType"}),
+    (What.UPLOADS, "POST"): frozenset({"mount", "from", "digest", *_DROPPED}),
+    (What.SESSION, "PUT"): frozenset({"digest"}),
+}
+
+
+def wanted(asked: Asked) -> Wanted:
+    """Read a request below ``/v2/``.
+
+    Raises:
+        Failed: bad_request, not_found (an endpoint that is not of the protocol), method_not_allowed.
+    """
+    registry = original_host(asked)
+    if "%" in asked.path:
+        raise failed(Code.BAD_REQUEST, "the path holds a percent-escape", "names, tags and digests need none")
+    endpoint = classify(asked.path, asked.query)
+    if endpoint.kind is Kind.AMBIGUOUS:
+        raise failed(Code.BAD_REQUEST, "the path or its query can be read in two ways", "name one repository, once")
+    if endpoint.repository is None:
+        raise failed(Code.NOT_FOUND, "this is no endpoint of a repository", "see docs/lazy-layers.md")
+    what, reference = _what(endpoint, asked.path)
+    method: Method | None = next((known for known in _METHODS if known == asked.method), None)
+    if method is None or method not in _OPERATIONS[what]:
+        raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {asked.method[:20]!r}")
+    operation, actions = _OPERATIONS[what][method]
+    fields = _fields(asked.query, _QUERIES.get((what, method), frozenset()))
+    name = endpoint.repository
+    grants: list[Granted] = [(name, actions)]
+    if endpoint.mount_from is not None:
+        grants.append((endpoint.mount_from, _PULL))
+    return Wanted(
+        method,
+        registry,
+        name,
+        what,
+        reference,
+        endpoint,
+        operation,
+        tuple(grants),
+        urlencode({name: value for name, value in fields.items() if name not in _DROPPED}, safe=":/"),
+        fields.get("digest") or fields.get("mount", ""),
+    )
+
+
+def original_host(asked: Asked) -> str:
+    """The registry that a request is for. Raises Failed(bad_request): none, two, or not in canonical form."""
+    found = asked.all(ORIGINAL_HOST)
+    if len(found) != 1:
+        how = "is missing" if not found else "is there more than once"
+        raise failed(
+            Code.BAD_REQUEST,
+            f"the header {ORIGINAL_HOST} {how}",
+            f"name the registry: curl -H '{ORIGINAL_HOST}: ghcr.io' --unix-socket ...",
+        )
+    canonical = canonical_authority(found[0])
+    if canonical != found[0]:
+        hint = f"send {canonical}" if canonical else "send host or host:port"
+        raise failed(Code.BAD_REQUEST, f"the registry {found[0][:80]!a} is not in canonical form", hint)
+    return canonical
+
+
+def _what(endpoint: Endpoint, path: str) -> tuple[What, str]:
+    before, _, last = path.rpartition("/")
+    if endpoint.kind is Kind.UPLOAD:
+        return _upload(path)
+    if endpoint.kind is Kind.MANIFEST:
+        return What.MANIFEST, last
+    if before.endswith("/tags"):
+        return What.TAGS, ""
+    return (What.BLOB if before.endswith("/blobs") else What.REFERRERS), last
+
+
+def _upload(path: str) -> tuple[What, str]:
+    before, _, last = path.rstrip("/").rpartition("/")
+    if last == "uploads" and before.endswith("/blobs"):
+        return What.UPLOADS, ""
+    if before.endswith("/blobs/uploads"):
+        return What.SESSION, last
+    raise failed(Code.NOT_FOUND, "this is no upload of the gateway's", "go on where its Location said")
+
+
+def _fields(query: str, allowed: frozenset[str]) -> dict[str, str]:
+    if not query:
+        return {}
+    if _PLAIN.fullmatch(query) is None:
+        raise _unclear("has a character that is not taken here")
+    try:
+        pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=8)
+    except ValueError:
+        raise _unclear("cannot be read") from None
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise _unclear("names a field twice")
+    unknown = sorted(set(found) - allowed)
+    if unknown:
+        raise _unclear(f"has a field that is not taken here: {unknown[0][:40]!a}")
+    if "digest" in found and not is_digest(found["digest"]):
+        raise _unclear("has a digest that is none")
+    return found
+
+
+def _unclear(problem: str) -> Failed:
+    return failed(Code.BAD_REQUEST, f"the query {problem}", "see the OCI distribution specification")

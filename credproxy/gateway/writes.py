@@ -1,0 +1,126 @@
+"""Pushing through the gateway: uploads and their sessions, manifests, deletions."""
+
+from collections.abc import AsyncIterable
+from dataclasses import replace
+from http import HTTPStatus
+from urllib.parse import quote
+
+from credproxy.broker.broker import Carriage
+from credproxy.core.errors import Code, failed
+from credproxy.core.http import Response
+from credproxy.gateway import redirect
+from credproxy.gateway.asked import Answer, Asked, Headers, Reply, Upload, values
+from credproxy.gateway.errors import refusal_reply
+from credproxy.gateway.headers import downward, upward
+from credproxy.gateway.redirect import Hop
+from credproxy.gateway.road import Road, request
+from credproxy.gateway.uploads import Owner, Uploads
+from credproxy.gateway.wanted import Wanted, What
+from credproxy.ports import Carrier
+
+
+MANIFEST_LIMIT = 4 * 1024 * 1024
+"""Bytes of a manifest or a list: what the distribution specification asks registries to take."""
+
+_SMALL = 64 * 1024
+"""Bytes of an upload that are read first, so that they can be sent again after a refused token."""
+
+_Body = AsyncIterable[bytes] | bytes | None
+
+
+class Writes:
+    """Sends what changes a registry.
+
+    Args:
+        road: authorises.
+        carrier: sends.
+        uploads: sessions under way.
+    """
+
+    def __init__(self, road: Road, carrier: Carrier, uploads: Uploads) -> None:
+        self._road = road
+        self._carrier = carrier
+        self._uploads = uploads
+
+    async def answer(self, wanted: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
+        """Send a request that policy has allowed, and say how it ended.
+
+        Raises:
+            Failed: too_large, bad_request (of the body), not_found (a session), and those of the road and the carrier.
+        """
+        owner = Owner(asked.uid, wanted.registry, wanted.repository)
+        session = self._uploads.place(owner, wanted.reference) if wanted.what is What.SESSION else None
+        body = await _body(wanted, upload)
+        fields = upward(asked, writing=True)
+
+        async def send(carriage: Carriage) -> Response:
+            hop = session or redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
+            if session is not None and wanted.digest:
+                hop = _with_digest(session, wanted.digest)
+            return await self._carrier.carry(request(wanted.method, hop, fields, carriage), body, MANIFEST_LIMIT)
+
+        repeatable = body is None or isinstance(body, bytes)
+        response, carriage = await self._road.travel(wanted, asked.uid, patience, send, repeatable=repeatable)
+        if response.status in redirect.STATUSES:
+            message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
+            raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
+        if response.status >= HTTPStatus.MULTIPLE_CHOICES:
+            answer = Answer(response.status, response.headers, anonymous=not carriage.handout.headers)
+            return refusal_reply(wanted, answer, response.body)
+        return self._done(wanted, owner, session, response, carriage)
+
+    def _done(self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage) -> Reply:
+        return Reply(
+            response.status,
+            (*downward(response.headers), *self._place(wanted, owner, session, response, carriage)),
+        )
+
+    def _place(
+        self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage
+    ) -> Headers:
+        """The ``Location`` of an answer, always a path of ours."""
+        if wanted.what is What.MANIFEST:
+            return (("Location", wanted.path),)
+        if wanted.what is What.BLOB:
+            return ()
+        if response.status == HTTPStatus.CREATED or wanted.method == "DELETE":
+            self._uploads.end(owner, wanted.reference)
+            return (("Location", f"/v2/{wanted.repository}/blobs/{wanted.digest}"),) if wanted.digest else ()
+        return self._next(wanted, owner, session, response, carriage)
+
+    def _next(
+        self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage
+    ) -> Headers:
+        found = values(response.headers, "Location")
+        before = session or redirect.first(carriage.reach, wanted.path, "", wanted.registry)
+        if found:
+            place = redirect.follow(before, found[0], carriage.reach, wanted.registry)
+        elif session is not None:
+            place = session
+        else:
+            message = f"registry {wanted.registry!r} began an upload without saying where it goes on"
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "ask those who run it")
+        if session is None:
+            reference = self._uploads.begin(owner, place)
+        else:
+            reference = wanted.reference
+            self._uploads.move(owner, reference, place)
+        return (
+            ("Location", f"/v2/{wanted.repository}/blobs/uploads/{reference}"),
+            ("Docker-Upload-UUID", reference),
+        )
+
+
+async def _body(wanted: Wanted, upload: Upload) -> _Body:
+    if wanted.what is What.MANIFEST:
+        return await upload.whole(MANIFEST_LIMIT) if wanted.method == "PUT" else None
+    if upload.length == 0:
+        return None
+    if upload.length is not None and upload.length <= _SMALL:
+        return await upload.whole(_SMALL)
+    return upload.pieces()
+
+
+def _with_digest(place: Hop, digest: str) -> Hop:
+    joint = "&" if "?" in place.url else "?"
+    return replace(place, url=f"{place.url}{joint}digest={quote(digest, safe=':')}")

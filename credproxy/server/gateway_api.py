@@ -1,0 +1,168 @@
+"""The gateway on the actions socket: from aiohttp's requests to the gateway's values and back. Source: clients.md 3.4."""
+
+import asyncio
+import os
+import socket
+from collections.abc import AsyncIterator
+
+import structlog
+from aiohttp import web
+from multidict import CIMultiDict
+
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.gateway.asked import Asked, Reply, Stream
+from credproxy.gateway.errors import failure_reply
+from credproxy.gateway.gateway import Gateway
+from credproxy.ports import Clock
+from credproxy.server.answers import SERVER
+from credproxy.server.routes import connection, patience
+
+
+PREFIX = "/v2"
+
+IDLE = 60.0
+"""Seconds that a client's upload may be silent."""
+
+log = structlog.get_logger("credproxy.server")
+
+
+class GatewayApi:
+    """Answers what begins with ``/v2``.
+
+    Args:
+        gateway: decides and moves.
+        clock: for limits.
+    """
+
+    def __init__(self, gateway: Gateway, clock: Clock) -> None:
+        self._gateway = gateway
+        self._clock = clock
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """Answer one request."""
+        refusal = connection(request).refusal()
+        if refusal is not None:
+            return _response(request, failure_reply(refusal))
+        path, _, query = request.raw_path.partition("?")
+        headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
+        asked = Asked(request.method, path, query, headers, connection(request).peer.uid)
+        reply = await self._gateway.answer(asked, _Body(request, self._clock), patience(request))
+        if reply.code:
+            log.info("gateway refused", path=path, method=request.method, code=reply.code, reason=reply.reason)
+        response = _response(request, reply)
+        if not isinstance(reply.body, bytes):
+            await self._stream(request, response, reply.body, path)
+        return response
+
+    async def _stream(self, request: web.BaseRequest, response: web.StreamResponse, stream: Stream, path: str) -> None:
+        sink = _Sink(request, response, self._clock)
+        try:
+            await response.prepare(request)
+            await stream.send(sink)
+        except Failed as error:
+            failure = error.failure
+            log.warning("blob broke off", path=path, code=failure.code.value, reason=failure.message)
+            sink.abort()
+        except ConnectionError:
+            log.info("client left", path=path)
+            sink.abort()
+        except BaseException:
+            # Otherwise aiohttp would append its own 500 to the body, and a length would be met by it.
+            sink.abort()
+            raise
+        finally:
+            stream.close()
+
+
+def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+    headers = CIMultiDict([*reply.headers, ("Server", SERVER)])
+    if not isinstance(reply.body, bytes):
+        response = web.StreamResponse(status=reply.status, headers=headers)
+        response.content_length = reply.body.length
+        return response
+    if request.method == "HEAD" and reply.length is not None:
+        headers["Content-Length"] = str(reply.length)
+    return web.Response(body=reply.body, status=reply.status, headers=headers)
+
+
+class _Body:
+    """A request's body. Source: gateway.asked.Upload."""
+
+    def __init__(self, request: web.BaseRequest, clock: Clock) -> None:
+        self._request = request
+        self._clock = clock
+
+    @property
+    def length(self) -> int | None:
+        return self._request.content_length if self._request.can_read_body else 0
+
+    async def whole(self, limit: int) -> bytes:
+        if (self.length or 0) > limit:
+            raise _too_large(limit)
+        body = bytearray()
+        async for piece in self.pieces():
+            body += piece
+            if len(body) > limit:
+                raise _too_large(limit)
+        return bytes(body)
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        await self._go_on()
+        try:
+            while True:
+                async with self._clock.timeout(IDLE):
+                    piece = await self._request.content.readany()
+                if not piece:
+                    return
+                yield piece
+        except TimeoutError:
+            raise failed(Code.BAD_REQUEST, f"the upload was silent for {IDLE:g} s") from None
+        except (OSError, web.RequestPayloadError):
+            raise failed(Code.BAD_REQUEST, "the upload broke off") from None
+
+    async def _go_on(self) -> None:
+        # The low-level server leaves this to its user, and curl would wait for a second.
+        if self._request.headers.get("Expect", "").lower() == "100-continue" and not self._request.content.is_eof():
+            await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _too_large(limit: int) -> Failed:
+    return failed(Code.TOO_LARGE, f"the body is larger than {limit} bytes")
+
+
+class _Sink:
+    """The client's connection. Source: ports.Sink."""
+
+    def __init__(self, request: web.BaseRequest, response: web.StreamResponse, clock: Clock) -> None:
+        self._request = request
+        self._response = response
+        self._clock = clock
+
+    async def write(self, data: bytes) -> None:
+        try:
+            async with self._clock.timeout(IDLE):
+                await self._response.write(data)
+        except TimeoutError:
+            raise ConnectionResetError from None
+
+    async def descriptor(self) -> int:
+        writer = self._request.writer
+        transport = self._open()
+        # A limit of nothing makes drain wait until the kernel has it all: what the pump writes must come behind it.
+        transport.set_write_buffer_limits(0)
+        writer.send_headers()
+        await writer.drain()
+        sock: socket.socket = self._open().get_extra_info("socket")
+        # A duplicate, because the transport may close its own at any time, and the number would be somebody else's.
+        return os.dup(sock.fileno())
+
+    def abort(self) -> None:
+        transport = self._request.transport
+        if transport is not None:
+            transport.abort()
+
+    def _open(self) -> asyncio.Transport:
+        transport = self._request.transport
+        if transport is None or transport.is_closing():
+            raise ConnectionResetError
+        return transport

@@ -1,0 +1,62 @@
+"""A client that only knows TCP at the actions socket: every connection is passed on, with the gateway's header put in.
+
+What an operator would write who has no rules_img: the client's own bytes, one header more. It is told to close after
+each request, so that there is one head per connection to put it into.
+"""
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+from typing import Self
+
+
+_TLS = b"\x16"
+
+
+class Shim:
+    """Listens on a free port of the loopback; ``authority`` is what a client takes for the registry."""
+
+    def __init__(self, actions: Path, registry: str) -> None:
+        self._actions = actions
+        self._registry = registry
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.authority = f"localhost:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, name="shim", daemon=True)
+        self._thread.start()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with client, socket.socket(socket.AF_UNIX) as gateway, contextlib.suppress(OSError):
+            gateway.connect(str(self._actions))
+            head = b""
+            while b"\r\n\r\n" not in head:
+                got = client.recv(65536)
+                if not got or head.startswith(_TLS):  # skopeo tries that first
+                    return
+                head += got
+            line, _, rest = head.partition(b"\r\n")
+            added = f"X-Rules_img-Original-Host: {self._registry}\r\nConnection: close\r\n".encode()
+            gateway.sendall(line + b"\r\n" + added + rest.replace(b"Connection: keep-alive\r\n", b"", 1))
+            threading.Thread(target=_pass, args=(client, gateway), daemon=True).start()
+            _pass(gateway, client)
+
+
+def _pass(source: socket.socket, sink: socket.socket) -> None:
+    with contextlib.suppress(OSError):
+        while got := source.recv(65536):
+            sink.sendall(got)
+        sink.shutdown(socket.SHUT_WR)
