@@ -15,7 +15,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -85,7 +85,7 @@ class Bench:
 
     def rss(self) -> int:
         """The daemon's resident set in KiB."""
-        return _status_kib(self.daemon.pid, "VmRSS")
+        return status_kib(self.daemon.pid, "VmRSS")
 
     def _compile(self, source: str, *, static: bool) -> Path:
         out = self.folder / Path(source).stem
@@ -117,13 +117,13 @@ class Bench:
 
     def _start(self, argv: list[str]) -> IO[bytes]:
         process = subprocess.Popen(argv, stdout=subprocess.PIPE)
-        self._stack.callback(_end, process)
+        self._stack.callback(end, process)
         assert process.stdout is not None
         return process.stdout
 
     def _serve(self, argv: list[str], socket: Path) -> subprocess.Popen[bytes]:
         process = subprocess.Popen(argv, env=self.environ, stderr=(self.folder / "log").open("ab"))
-        self._stack.callback(_end, process)
+        self._stack.callback(end, process)
         while not socket.exists():
             time.sleep(0.002)
         return process
@@ -135,7 +135,8 @@ class Bench:
         return process
 
 
-def _end(process: subprocess.Popen[bytes]) -> None:
+def end(process: subprocess.Popen[bytes]) -> None:
+    """Stop a process."""
     process.send_signal(signal.SIGTERM)
     try:
         process.wait(5)
@@ -144,7 +145,8 @@ def _end(process: subprocess.Popen[bytes]) -> None:
         process.wait()
 
 
-def _status_kib(pid: int, field: str) -> int:
+def status_kib(pid: int, field: str) -> int:
+    """A field of a process's status, such as VmRSS, in KiB."""
     found = re.search(rf"^{field}:\s+(\d+) kB", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     assert found is not None
     return int(found[1])
@@ -204,29 +206,14 @@ class Load:
     p99: float
 
 
-def _h2load(bench: Bench, socket: Path, requests: int) -> Load:
-    times = bench.folder / "times"
+def h2load(folder: Path, connections: int, requests: int, *options: str | Path) -> Load:
+    """So many requests over so many connections; each must be answered with 2xx."""
+    times = folder / "times"
     times.unlink(missing_ok=True)
+    program = shutil.which("h2load") or "h2load"
+    counts = ["-n", str(requests), "-c", str(connections), "-t", "1"]
     done = subprocess.run(
-        [
-            shutil.which("h2load") or "h2load",
-            "--h1",
-            "-n",
-            str(requests),
-            "-c",
-            "32",
-            "-t",
-            "1",
-            "-d",
-            bench.body,
-            "-B",
-            f"unix:{socket}",
-            f"--log-file={times}",
-            "http://localhost/v1/get",
-        ],
-        check=True,
-        capture_output=True,
-        text=True,
+        [program, "--h1", *counts, f"--log-file={times}", *options], check=True, capture_output=True, text=True
     )
     if f"{requests} 2xx" not in done.stdout:
         raise SystemExit(f"not every request was answered:\n{done.stdout}")
@@ -236,10 +223,15 @@ def _h2load(bench: Bench, socket: Path, requests: int) -> Load:
     return Load(float(rate[1]), spent[len(spent) * 99 // 100] / 1000)
 
 
+def _asking(bench: Bench, socket: Path, requests: int) -> Load:
+    where = ("-d", bench.body, "-B", f"unix:{socket}", "http://localhost/v1/get")
+    return h2load(bench.folder, 32, requests, *where)
+
+
 def cached_requests(bench: Bench) -> None:
     """32 keep-alive connections asking for a cached answer, in turns with the bare handler."""
     sockets = (bench.folder / "bare" / "bare.sock", bench.socket, bench.actions)
-    rounds = [[_h2load(bench, socket, 20_000) for socket in sockets] for _ in range(ROUNDS)]
+    rounds = [[_asking(bench, socket, 20_000) for socket in sockets] for _ in range(ROUNDS)]
     bare, ours, actions = (statistics.median(load.rate for load in side) for side in zip(*rounds, strict=True))
     bare99, ours99, _ = (statistics.median(load.p99 for load in side) for side in zip(*rounds, strict=True))
     bench.add(
@@ -257,10 +249,10 @@ def cached_requests(bench: Bench) -> None:
 
 def million(bench: Bench) -> None:
     """A million cached requests must not grow the daemon."""
-    _h2load(bench, bench.socket, 50_000)
+    _asking(bench, bench.socket, 50_000)
     before, open_before = bench.rss(), _descriptors(bench.daemon.pid)
     for _ in range(20):
-        _h2load(bench, bench.socket, 50_000)
+        _asking(bench, bench.socket, 50_000)
     growth, files = bench.rss() - before, _descriptors(bench.daemon.pid) - open_before
     bench.add("1,000,000 cached requests", f"RSS {growth / 1024:+.1f} MB, {files:+d} descriptors", target="< 4 MB, 0")
 
@@ -296,7 +288,7 @@ def herd(bench: Bench) -> None:
     done = subprocess.run([bench.herd, bench.socket, "10000", body], capture_output=True, text=True, check=False)
     result = dict(part.split("=") for part in done.stdout.split())
     asked = bench.counts().get("exchange", 0) - before.get("exchange", 0)
-    peak = _status_kib(bench.daemon.pid, "VmHWM") / 1024
+    peak = status_kib(bench.daemon.pid, "VmHWM") / 1024
     bench.add(
         "10,000 clients at once, one cold key",
         f"{asked} exchange, {result['failed']} errors, {float(result['seconds']):.1f} s, peak RSS {peak:.0f} MB",
@@ -352,11 +344,16 @@ def main() -> int:
         for part in PARTS:
             if not wanted or part.__name__ in wanted:
                 part(bench)
-    table = Table("what", "measured", "floor", "ratio", "target", title="credproxy, this machine, one run")
-    for row in bench.rows:
+    show("credproxy, this machine, one run", bench.rows)
+    return 0
+
+
+def show(title: str, rows: Sequence[Row]) -> None:
+    """Print the table."""
+    table = Table("what", "measured", "floor", "ratio", "target", title=title)
+    for row in rows:
         table.add_row(row.what, row.measured, row.floor, row.ratio, row.target)
     Console(width=130).print(table)
-    return 0
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import threading
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
+from credproxy.adapters import splice as splicing
 from credproxy.adapters.connections import Connections, RefusedError
 from credproxy.adapters.reasons import explain
 from credproxy.core.http import Request
@@ -99,7 +100,7 @@ class Download:
             out.settimeout(self._stalled)
             out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             try:
-                return self._move(count, out.sendall)
+                return self._poured(out, count)
             finally:
                 with self._lock:
                     self._client = None
@@ -142,6 +143,32 @@ class Download:
             raise http.client.IncompleteRead(b"", length - len(found))
         self._reader, self._left = io.BytesIO(found), length  # a resumed download pours it like any other
         return bytes(found)
+
+    def _poured(self, out: socket.socket, count: int) -> Poured:
+        """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
+        connection, reader = self._connection, self._reader
+        spliced = count - GATHER
+        if (
+            not splicing.AVAILABLE
+            or connection is None
+            or isinstance(connection.sock, ssl.SSLSocket)
+            or not isinstance(reader, io.BufferedReader)
+            or spliced < GATHER
+        ):
+            return self._move(count, out.sendall)
+        try:
+            came_with_head = len(reader.peek(1))
+        except OSError:
+            return Poured(0, Stopped.UPSTREAM)
+        first = self._move(came_with_head, out.sendall)
+        if first.stopped is not Stopped.DONE:
+            return first
+        middle = splicing.splice(connection.sock, out, spliced - first.moved, self._stalled)
+        self._left -= middle.moved
+        if middle.stopped is not Stopped.DONE:
+            return Poured(first.moved + middle.moved, middle.stopped)
+        last = self._move(GATHER, out.sendall)
+        return Poured(spliced + last.moved, last.stopped)
 
     def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:
         reader = self._reader

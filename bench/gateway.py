@@ -1,0 +1,298 @@
+"""The gateway's figures, beside curl straight to the same nginx in the same run, over TLS and plain.
+
+    gateway.py [PART ...]
+
+Rows and targets: design.md section 9. Ratios count: both sides of one are measured in turns, on a machine that both share
+with the server. Nothing here leaves the loopback.
+"""
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import trustme
+from run import BIN, Row, end, h2load, show, status_kib
+
+
+MIB = 1024 * 1024
+ROUNDS = 5
+SIZES = {"big": 512 * MIB, "layer": 64 * MIB, "small": 1024}
+NGINX = """
+daemon off; worker_processes 2; pid {folder}/nginx.pid; error_log {folder}/nginx.log;
+events {{ worker_connections 4096; }}
+http {{
+  access_log off; sendfile on; tcp_nopush on; keepalive_requests 10000000; default_type application/octet-stream;
+  client_body_temp_path {folder}/b; proxy_temp_path {folder}/p; fastcgi_temp_path {folder}/f;
+  uwsgi_temp_path {folder}/u; scgi_temp_path {folder}/s;
+  server {{
+    listen 127.0.0.1:{tls} ssl; listen 127.0.0.1:{plain};
+    ssl_certificate {folder}/server.pem; ssl_certificate_key {folder}/server.pem;
+    root {folder}/root;
+    location = /v2/ {{ return 200 "{{}}"; }}
+  }}
+}}
+"""
+
+
+@dataclass
+class Bench:
+    """nginx with three blobs, a daemon that may fetch them, and the rows so far."""
+
+    folder: Path
+    stack: ExitStack
+    rows: list[Row] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.tls, self.plain = _free_port(), _free_port()
+        self._nginx()
+        self.actions = self.folder / "credproxy-actions" / "actions.sock"
+        self.helper = self.folder / "credproxy" / "helper.sock"
+        self.daemon = self._daemon()
+
+    def path(self, blob: str) -> str:
+        """Where a blob is; its name is a digest in form, and the bench verifies lengths alone."""
+        return f"/v2/bench/app/blobs/sha256:{SIZES[blob]:064x}"
+
+    def authority(self, *, tls: bool) -> str:
+        """The registry's name."""
+        return f"localhost:{self.tls if tls else self.plain}"
+
+    def direct(self, blob: str, *, tls: bool, times: int = 1) -> float:
+        """Bytes per second of curl straight to nginx, so many at once."""
+        scheme = "https" if tls else "http"
+        return self._curl(f"{scheme}://{self.authority(tls=tls)}{self.path(blob)}", blob, times)
+
+    def through(self, blob: str, *, tls: bool, times: int = 1) -> float:
+        """The same through the gateway."""
+        header = f"X-Rules_img-Original-Host: {self.authority(tls=tls)}"
+        where = ["--unix-socket", str(self.actions), "-H", header]
+        return self._curl(f"http://localhost{self.path(blob)}", blob, times, *where)
+
+    def add(self, what: str, measured: str, floor: str = "", ratio: str = "", target: str = "") -> None:
+        """Keep a row."""
+        self.rows.append(Row(what, measured, floor, ratio, target))
+
+    def rss(self) -> float:
+        """The daemon's resident set in MB."""
+        return status_kib(self.daemon.pid, "VmRSS") / 1024
+
+    def _curl(self, url: str, blob: str, times: int, *options: str) -> float:
+        argv = ["curl", "-sS", "--fail", "--cacert", self.folder / "ca.pem", *options]
+        argv += ["--parallel", "--parallel-immediate", "--parallel-max", str(times)] if times > 1 else []
+        argv += [part for _ in range(times) for part in ("-o", "/dev/null", url)]
+        begun = time.perf_counter()
+        done = subprocess.run([*argv, "-w", "%{size_download}\n"], check=True, capture_output=True, text=True)
+        spent = time.perf_counter() - begun
+        if [int(line) for line in done.stdout.split()] != [SIZES[blob]] * times:
+            raise SystemExit(f"not every byte arrived: {done.stdout}")
+        return times * SIZES[blob] / spent
+
+    def _nginx(self) -> None:
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.folder / "ca.pem"))
+        leaf = authority.issue_cert("localhost", "127.0.0.1")
+        leaf.private_key_and_cert_chain_pem.write_to_path(str(self.folder / "server.pem"))
+        (self.folder / "root" / "v2" / "bench" / "app" / "blobs").mkdir(parents=True)
+        for name, size in SIZES.items():
+            place = self.folder / "root" / self.path(name)[1:]
+            with place.open("wb") as file:
+                for at in range(0, size, MIB):
+                    file.write(os.urandom(min(MIB, size - at)))
+        self.folder.chmod(0o755)  # nginx's workers are another user
+        config = self.folder / "nginx.conf"
+        config.write_text(NGINX.format(folder=self.folder, tls=self.tls, plain=self.plain))
+        program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
+        process = subprocess.Popen([program or "nginx", "-c", config], stderr=subprocess.DEVNULL)
+        self.stack.callback(end, process)
+        _until(lambda: _listens(self.plain))
+
+    def _daemon(self) -> subprocess.Popen[bytes]:
+        hosts = "".join(
+            f'[[host]]\nmatch = "{self.authority(tls=tls)}"\nprovider = "oci"\nca_bundle = "{self.folder}/ca.pem"\n'
+            f'credentials = {{ source = "env", name = "BENCH_PASSWORD", username = "bench" }}\ninsecure = {insecure}\n'
+            f'[[actions.rule]]\naction = "allow"\nregistry = "{self.authority(tls=tls)}"\n'
+            'repository = "**"\noperations = ["blob:read", "manifest:read"]\n'
+            for tls, insecure in ((True, "false"), (False, "true"))
+        )
+        config = self.folder / "config" / "credproxy" / "config.toml"
+        config.parent.mkdir(parents=True)
+        config.write_text(hosts)
+        environ = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.folder),
+            "XDG_CONFIG_HOME": str(self.folder / "config"),
+            "CREDPROXY_SOCKET": str(self.helper),
+            "CREDPROXY_ACTIONS_SOCKET": str(self.actions),
+            "BENCH_PASSWORD": "bench",
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "GCE_METADATA_HOST": "127.0.0.1:1",
+        }
+        log = (self.folder / "log").open("ab")
+        process = subprocess.Popen([BIN / "credproxy", "serve"], env=environ, stderr=log)
+        self.stack.callback(end, process)
+        _until(self.actions.exists)
+        return process
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as sock:
+        port: int = sock.getsockname()[1]
+        return port
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), 1).close()
+    except OSError:
+        return False
+    return True
+
+
+def _until(true: Callable[[], bool]) -> None:
+    deadline = time.perf_counter() + 10
+    while not true():
+        if time.perf_counter() > deadline:
+            raise SystemExit("nginx or the daemon did not start")
+        time.sleep(0.01)
+
+
+def large(bench: Bench) -> None:
+    """One blob of 512 MiB, over TLS and plain."""
+    for tls, target in ((True, ">= 0.7"), (False, ">= 1.0")):
+        rounds = [(bench.direct("big", tls=tls), bench.through("big", tls=tls)) for _ in range(ROUNDS)]
+        direct, through = (statistics.median(side) for side in zip(*rounds, strict=True))
+        bench.add(
+            f"one blob of 512 MiB over {'TLS' if tls else 'plain HTTP'}",
+            f"{through / 1e6:,.0f} MB/s",
+            f"curl to nginx {direct / 1e6:,.0f} MB/s",
+            f"{through / direct:.2f}",
+            target,
+        )
+
+
+def many(bench: Bench) -> None:
+    """16 blobs of 64 MiB at once over TLS; the Go gateway's share of curl is 0.55 by design.md."""
+    before = bench.rss()
+    with _peak(bench.rss) as peak:
+        rounds = [
+            (bench.direct("layer", tls=True, times=16), bench.through("layer", tls=True, times=16)) for _ in range(3)
+        ]
+    direct, through = (statistics.median(side) for side in zip(*rounds, strict=True))
+    bench.add(
+        "16 blobs of 64 MiB at once over TLS",
+        f"{through / 1e6:,.0f} MB/s",
+        f"curl to nginx {direct / 1e6:,.0f} MB/s",
+        f"{through / direct:.2f}",
+        ">= 0.61 (1.1 x 0.55)",
+    )
+    bench.add("RSS while they stream", f"{peak[0] - before:+.0f} MB", target="<= +32 MB")
+
+
+@contextmanager
+def _peak(value: Callable[[], float]) -> Iterator[list[float]]:
+    """The highest value while the block runs."""
+    highest, over = [value()], threading.Event()
+
+    def watch() -> None:
+        while not over.wait(0.02):
+            highest[0] = max(highest[0], value())
+
+    thread = threading.Thread(target=watch)
+    thread.start()
+    try:
+        yield highest
+    finally:
+        over.set()
+        thread.join()
+
+
+def others(bench: Bench) -> None:
+    """Other requests on both sockets while four large blobs stream over TLS."""
+    body = json.dumps({"uri": f"https://{bench.authority(tls=True)}{bench.path('small')}"}).encode()
+    cases = {
+        "/v2/ on the actions socket": lambda: _latencies(bench.actions, "GET", "/v2/", b""),
+        "a cached answer on the actions socket": lambda: _latencies(bench.actions, "POST", "/v1/get", body),
+        "a cached answer on the helper socket": lambda: _latencies(bench.helper, "POST", "/v1/get", body),
+    }
+    for what, measure in cases.items():
+        over = threading.Event()
+
+        def stream(over: threading.Event = over) -> None:
+            while not over.is_set():
+                bench.through("big", tls=True, times=4)
+
+        thread = threading.Thread(target=stream)
+        thread.start()
+        time.sleep(0.3)
+        spent = measure()
+        over.set()
+        thread.join()
+        p50, p99 = spent[len(spent) // 2] * 1000, spent[len(spent) * 99 // 100] * 1000
+        bench.add(
+            f"{what}, four blobs streaming", f"p50 {p50:.1f} ms, p99 {p99:.1f} ms", target="p50 <= 5, p99 <= 20 ms"
+        )
+
+
+class _Unix(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=30)
+        self._path = str(path)
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX)
+        self.sock.settimeout(30)
+        self.sock.connect(self._path)
+
+
+def _latencies(place: Path, method: str, path: str, body: bytes, count: int = 1000) -> list[float]:
+    connection, spent = _Unix(place), []
+    for _ in range(count):
+        begun = time.perf_counter()
+        connection.request(method, path, body or None)
+        answer = connection.getresponse()
+        answer.read()
+        spent.append(time.perf_counter() - begun)
+        if answer.status != http.client.OK:
+            raise SystemExit(f"{path} was answered with {answer.status}")
+        time.sleep(0.001)
+    connection.close()
+    return sorted(spent)
+
+
+def small(bench: Bench) -> None:
+    """Blobs of 1 KiB over TLS, 8 at a time."""
+    header = f"X-Rules_img-Original-Host: {bench.authority(tls=True)}"
+    where = ["-H", header, "-B", f"unix:{bench.actions}", f"http://localhost{bench.path('small')}"]
+    rates = [h2load(bench.folder, 8, 10_000, *where).rate for _ in range(3)]
+    bench.add("blobs of 1 KiB over TLS, 8 at a time", f"{statistics.median(rates):,.0f}/s", target=">= 2,000/s")
+
+
+PARTS: tuple[Callable[[Bench], None], ...] = (large, many, others, small)
+
+
+def main() -> int:
+    """Run every part, or those named; print the table."""
+    wanted = sys.argv[1:]
+    with tempfile.TemporaryDirectory(prefix="credproxy-gateway-") as folder, ExitStack() as stack:
+        bench = Bench(Path(folder), stack)
+        for part in PARTS:
+            if not wanted or part.__name__ in wanted:
+                part(bench)
+    show("the gateway, this machine, one run", bench.rows)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
