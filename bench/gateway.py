@@ -279,7 +279,18 @@ def small(bench: Bench) -> None:
     bench.add("blobs of 1 KiB over TLS, 8 at a time", f"{statistics.median(rates):,.0f}/s", target=">= 2,000/s")
 
 
-PARTS: tuple[Callable[[Bench], None], ...] = (large, many, others, small)
+def pumps(bench: Bench) -> None:
+    """The ways to move a body, so that the choice stays a measured one."""
+    for tls, scheme in ((True, "https"), (False, "http")):
+        url = f"{scheme}://{bench.authority(tls=tls)}{bench.path('big')}"
+        argv = [sys.executable, Path(__file__).parent / "pumps.py", bench.folder / "ca.pem", url]
+        rates = json.loads(subprocess.run(argv, check=True, capture_output=True, text=True).stdout)
+        measured = ", ".join(f"{name} {found / 1e6:,.0f}" for name, found in rates.items())
+        chosen = rates["thread" if tls else "splice"] / rates["loop"]
+        bench.add(f"pumps over {scheme}, MB/s", measured, "loop", f"{chosen:.2f}")
+
+
+PARTS: tuple[Callable[[Bench], None], ...] = (large, many, others, small, pumps)
 
 
 def main() -> int:

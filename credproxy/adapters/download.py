@@ -26,6 +26,8 @@ WHOLE = 64 * 1024
 GATHER = 256 * 1024
 """Bytes per write."""
 
+_CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
+
 _SEND_BUFFER = 4 * 1024 * 1024
 
 
@@ -139,7 +141,8 @@ class Download:
     def _all(self, length: int) -> bytes:
         found = bytearray()
         poured = self._move(length, found.extend)
-        if poured.stopped is not Stopped.DONE:
+        # Debian's registry announces the blob's length with a refused range, and then sends a sentence.
+        if poured.stopped is not Stopped.DONE and self.status in _CONTENT:
             raise http.client.IncompleteRead(b"", length - len(found))
         self._reader, self._left = io.BytesIO(found), length  # a resumed download pours it like any other
         return bytes(found)

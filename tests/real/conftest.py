@@ -19,7 +19,9 @@ from tests.real.wire import Wire, basic
 # `robot` may pull team/app, `other` may pull everything else; both in the token server and in the registry with Basic.
 ROBOT = Account("robot's password", {"team/app": "pull"}, identity_token="robot-identity-token")
 OTHER = Account("other's password", {"team/app": "", "*": "pull"})
-ACCOUNTS = {"robot": ROBOT, "other": OTHER}
+# `pusher` may do everything: what the gateway pushes with.
+PUSHER = Account("pusher's password", {"*": "pull,push,delete"})
+ACCOUNTS = {"robot": ROBOT, "other": OTHER, "pusher": PUSHER}
 
 
 @pytest.fixture(scope="session")

@@ -23,14 +23,20 @@ STARTED = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 
 
 class Registry:
-    """A running registry. Its log, `log`, is kept in its folder; close() ends it."""
+    """A running registry. Its log, `log`, is kept in its folder; close() ends it.
 
-    def __init__(self, program: Path, folder: Path, pki: Pki, auth: Mapping[str, object]) -> None:
+    With `redirect`, a URL, it sends who asks for a blob there: to the blob's place below its `storage`.
+    """
+
+    def __init__(
+        self, program: Path, folder: Path, pki: Pki, auth: Mapping[str, object], redirect: str | None = None
+    ) -> None:
         folder.mkdir()
+        self.storage = folder / "storage"
         self.log = folder / "registry.log"
         self._wire = Wire(pki.client_context())
         config = folder / "config.yml"
-        config.write_text(json.dumps(_config(folder, pki, auth)))  # JSON is YAML, too
+        config.write_text(json.dumps(_config(folder, pki, auth, redirect)))  # JSON is YAML, too
         with self.log.open("wb") as log:
             self._process = subprocess.Popen(
                 [program, "serve", config],
@@ -101,14 +107,17 @@ def basic_auth(path: Path, users: Mapping[str, str]) -> dict[str, object]:
     return {"htpasswd": {"realm": "registry.test", "path": str(path)}}
 
 
-def _config(folder: Path, pki: Pki, auth: Mapping[str, object]) -> dict[str, object]:
+def _config(folder: Path, pki: Pki, auth: Mapping[str, object], redirect: str | None) -> dict[str, object]:
     pair = pki.loopback
+    middleware = {"storage": [{"name": "redirect", "options": {"baseurl": redirect}}]}
     return {
+        **({} if redirect is None else {"middleware": middleware}),
         "version": 0.1,
         "log": {"level": "info"},
         "storage": {
             "filesystem": {"rootdirectory": str(folder / "storage")},
             "maintenance": {"uploadpurging": {"enabled": False}},
+            "delete": {"enabled": True},
         },
         "http": {
             "addr": "127.0.0.1:0",

@@ -45,7 +45,7 @@ class Shim:
             head = b""
             while b"\r\n\r\n" not in head:
                 got = client.recv(65536)
-                if not got or head.startswith(_TLS):  # skopeo tries that first
+                if not got or got.startswith(_TLS):  # skopeo tries that first
                     return
                 head += got
             line, _, rest = head.partition(b"\r\n")

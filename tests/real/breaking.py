@@ -1,0 +1,102 @@
+"""A registry over TLS that breaks off in the middle of a blob, as a load balancer does that is restarted."""
+
+import contextlib
+import re
+import socket
+import ssl
+import threading
+from collections.abc import Callable
+from typing import Self
+
+from tests.real.content import digest
+from tests.real.pki import Pki
+
+
+_RANGE = re.compile(rb"\r\nRange: bytes=([0-9]+)-([0-9]+)\r\n")
+
+
+class BreakingRegistry:
+    """Serves one blob to everybody, and closes each of the first ``breaks`` answers when half of it has left.
+
+    ``ranges`` says whether it knows them; ``etag`` gives the entity tag of each answer; ``announced`` what it says of
+    the length. ``heads`` keeps every request's.
+    """
+
+    def __init__(
+        self,
+        pki: Pki,
+        blob: bytes,
+        *,
+        breaks: int,
+        ranges: bool = True,
+        etag: Callable[[int], str] = lambda _: '"one"',
+        surplus: bytes = b"",
+    ) -> None:
+        self.blob = blob
+        self.heads: list[bytes] = []
+        self._breaks = breaks
+        self._ranges = ranges
+        self._etag = etag
+        self._surplus = surplus
+        self._context = pki.server_context()
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.authority = f"localhost:{self._listener.getsockname()[1]}"
+        self._thread = threading.Thread(target=self._accept, name="breaking", daemon=True)
+        self._thread.start()
+
+    @property
+    def path(self) -> str:
+        """Where the blob is."""
+        return f"/v2/team/app/blobs/{digest(self.blob)}"
+
+    @property
+    def downloads(self) -> list[bytes]:
+        """The requests for the blob."""
+        return [head for head in self.heads if b"/blobs/" in head]
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+
+    def _accept(self) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self._listener.accept()
+                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
+
+    def _serve(self, client: socket.socket) -> None:
+        with contextlib.suppress(OSError), self._context.wrap_socket(client, server_side=True) as talk:
+            while head := _head(talk):
+                self.heads.append(head)
+                if b"/blobs/" not in head:
+                    talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
+                elif self._answer(talk, head):
+                    return
+
+    def _answer(self, talk: ssl.SSLSocket, head: bytes) -> bool:
+        """Send the blob, or half of it; True where the connection ends with that."""
+        number = len(self.downloads)
+        found = _RANGE.search(head) if self._ranges else None
+        first, last = (0, len(self.blob) - 1) if found is None else (int(found[1]), int(found[2]))
+        part = self.blob[first : last + 1]
+        status = b"206 Partial Content" if found else b"200 OK"
+        place = f"Content-Range: bytes {first}-{last}/{len(self.blob)}\r\n" if found else ""
+        fields = f"Content-Length: {len(part)}\r\nETag: {self._etag(number)}\r\n{place}\r\n"
+        breaking = number <= self._breaks
+        talk.sendall(b"HTTP/1.1 " + status + b"\r\n" + fields.encode())
+        talk.sendall(part[: len(part) // 2] if breaking else part + self._surplus)
+        return breaking or bool(self._surplus)
+
+
+def _head(talk: ssl.SSLSocket) -> bytes:
+    head = b""
+    while not head.endswith(b"\r\n\r\n"):
+        got = talk.recv(1)
+        if not got:
+            return b""
+        head += got
+    return head
