@@ -4,12 +4,14 @@ The rooms, and the order to read them in. Imports only point down this list; the
 ``pyproject.toml`` (import-linter) and is a test.
 
 * ``broker/broker.py``: the whole use case on one screen. Then ``core/routing.py``, ``core/credential.py``,
-  ``core/errors.py``, ``ports.py``; the shortest provider with its exchange; ``server/``; ``daemon.py``, where all meet.
+  ``core/errors.py``, ``ports.py``; the shortest provider with its exchange; ``gateway/gateway.py``; ``server/``;
+  ``daemon/``, where all meet.
 
 ============  =================================================================================
 cli           click commands; prints error + hint
 daemon        composition root: configuration, task group, signals, reload, ready and stop
 server        aiohttp: helper app, peer gate, listeners, error to status
+gateway       OCI distribution: read, judge, send on with a credential that stays here, pour
 broker        routing to an answer: cache, single flight, renewal, failures remembered
 providers     one module per way to get a credential, unaware of one another
 sources       stored secrets: docker configuration, netrc, environment, file, command

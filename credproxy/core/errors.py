@@ -52,7 +52,7 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
-GATEWAY = "fetch it outside of build actions, where Bazel asks the helper socket"
+GATEWAY = "use the gateway on the same socket, which fetches it for the action: see docs/lazy-layers.md"
 """The hint of ``use_gateway``."""
 
 _STATUS = {

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.stage import Stage, stage
+from tests.img_client import download_blob, download_manifest
 from tests.real.breaking import BreakingRegistry
 from tests.real.clients import Ran, find, run
 from tests.real.conftest import PUSHER, ROBOT
@@ -172,6 +173,18 @@ def test_a_layer_reaches_a_sandbox_without_a_network_and_without_a_rule_it_does_
     assert served.staged.credproxy("reload").returncode == 0
     assert served.get(registry.authority, blob(pushed.layer, "public/app")).status == 403  # the registry's own refusal
     assert len([asked for asked in token_server.asked if "public/app" in str(asked.parameters)]) > 0
+
+
+def test_img_downloads_a_lazy_layer(served: Gateway, registry: Registry, pushed: Image) -> None:
+    """rules_img's own bytes: two requests on one connection, no pause; what is refused is final and told at once."""
+    done = download_blob(served.socket, registry.authority, "team/app", digest(pushed.layer))
+    assert (done.error, done.content, len(done.requests), done.pauses) == ("", pushed.layer, 2, ())
+    by_tag = download_manifest(served.socket, registry.authority, "team/app", "v1")
+    assert (by_tag.error, by_tag.content) == ("", pushed.manifest)
+    refused = download_blob(served.socket, registry.authority, "public/app", digest(pushed.layer))
+    assert (refused.exit_status, refused.pauses) == (1, ())
+    assert refused.error.startswith("DENIED: no rule allows build actions blob:read of 'public/app'")
+    assert f"credproxy actions allow '{registry.authority}/public/app'" in refused.error
 
 
 def test_what_is_asked_is_what_comes_back(served: Gateway, registry: Registry, pushed: Image) -> None:
