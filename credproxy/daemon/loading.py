@@ -1,6 +1,8 @@
 """Reading the configuration, and the policy file that it may name: both or neither."""
 
 import asyncio
+from dataclasses import replace
+from pathlib import PurePath
 from typing import NamedTuple
 
 from credproxy.core.config import ConfigError, load_files
@@ -70,7 +72,8 @@ class Loader:
             raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", "credproxy config check")
         # Off the loop: 4,096 rules in YAML are two thirds of a second.
         found = await asyncio.to_thread(load_policy, content, path)
-        return Policy(found.rules, router, found)
+        # Refusals name the file, and a build action is not told where it lies (T19).
+        return Policy(found.rules, router, replace(found, path=PurePath(path).name))
 
     async def _text(self, path: str) -> str | None:
         content = await self._read(path)

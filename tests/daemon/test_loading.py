@@ -46,7 +46,7 @@ async def test_a_policy_file_stands_for_the_rules() -> None:
     files.put(MACHINE, NAMES_IT)
     files.put(POLICY, ALLOWS)
     policy = (await loader(files).load()).policy
-    assert policy.deciding("ghcr.io", "org/app", "blob:read") == f"rules[0] of '{POLICY}'"
+    assert policy.deciding("ghcr.io", "org/app", "blob:read") == "rules[0] of 'policy.yaml'"
     assert not policy.decide("ghcr.io", "other/app", "blob:read").allowed
 
 
