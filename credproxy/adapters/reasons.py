@@ -27,14 +27,22 @@ def explain(error: Exception, *, refused: Sequence[str], name: str, host: str) -
             f'if that is right, add allow_private = ["{refused[0]}/32"] to the [[host]] of {host!r}',
         )
     if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)):
+        reason = _tls_reason(error)
+        plain = any(part in reason for part in _PLAIN)
         return failed(
             Code.TLS_FAILED,
-            f"the TLS connection to {name} failed: {_tls_reason(error)}",
-            "if its certificate comes from a private CA, name that in ca_bundle",
+            f"the TLS connection to {name} failed: {reason}",
+            f"if it speaks plain http, say so in the [[host]] of {host!r}: insecure = true"
+            if plain
+            else "if its certificate comes from a private CA, name that in ca_bundle",
         )
     return failed(
         Code.UPSTREAM_UNAVAILABLE, f"{name} {_network_reason(error)}", "check the network, then run the build again"
     )
+
+
+_PLAIN = ("wrong version number", "http request", "record layer failure")
+"""What OpenSSL says of a server that answers TLS with a sentence."""
 
 
 def _tls_reason(error: BaseException) -> str:

@@ -31,9 +31,11 @@ def serve(config: str | None, log_level: str | None, log_format: Literal["auto",
 def demo(*, keep: bool) -> None:
     """Show the main job end to end, on this machine alone.
 
-    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, and tells what it cost.
+    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, once more from inside of a sandbox
+    without a network, and tells what it cost.
     """
-    from credproxy.demo.story import DemoError, tell  # noqa: PLC0415  aiohttp takes longer than all of --help
+    from credproxy.demo.stage import DemoError  # noqa: PLC0415  as below
+    from credproxy.demo.story import tell  # noqa: PLC0415  aiohttp takes longer than all of --help
 
     with contextlib.suppress(KeyboardInterrupt):
         try:

@@ -6,24 +6,22 @@ Bazel, and talk through files in a folder that is removed at the end.
 
 import asyncio
 import contextlib
-import hashlib
 import json
 import os
 import secrets
-import shlex
 import shutil
 import sys
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
-from http import HTTPStatus
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import aiohttp
 from aiohttp import web
 
+from credproxy.demo import actions
 from credproxy.demo.registry import Registry
+from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 
 CALLS = 200
@@ -32,22 +30,6 @@ AT_ONCE = 8
 
 REPOSITORY = "acme/app"
 LAYER_SIZE = 1024 * 1024
-
-Say = Callable[[str], None]
-
-
-class DemoError(Exception):
-    """The demo did not show what it should; the text says which step."""
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where the demo plays: programs, folder, environment of the child processes."""
-
-    helper: str
-    daemon: str
-    folder: Path
-    environ: dict[str, str]
 
 
 async def tell(say: Say, *, keep: bool = False) -> None:
@@ -73,8 +55,8 @@ async def tell(say: Say, *, keep: bool = False) -> None:
 
 
 async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
-    uris = [_uri(registry, f"sha256:{hashlib.sha256(str(n).encode()).hexdigest()}") for n in range(CALLS - 1)]
-    uris.append(_uri(registry, layer))
+    uris = [uri(registry, digest_of(str(n).encode())) for n in range(CALLS - 1)]
+    uris.append(uri(registry, layer))
     say(f"3. Bazel would now start one helper for each of {CALLS} blobs, {AT_ONCE} at a time. So do we:")
     started = time.perf_counter()
     answers = await _ask_all(stage, uris)
@@ -86,8 +68,8 @@ async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
         raise DemoError(f"{CALLS} blobs of one repository should share one header, there are {len(headers)}")
     say(f"     all {CALLS} carry the same Bearer token, good until {answers[-1]['expires']}")
     say("4. The last header downloads the layer:")
-    content = await _download(uris[-1], dict(next(iter(headers))))
-    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    content = await download(uris[-1], dict(next(iter(headers))))
+    digest = digest_of(content)
     if digest != layer:
         raise DemoError(f"the layer's digest is {digest}, wanted {layer}")
     say(f"     {len(content)} bytes, the digest is right")
@@ -98,28 +80,7 @@ async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
     )
     if (registry.seen["ping"], registry.seen["exchange"]) != (1, 1):
         raise DemoError("one ping and one exchange should have been enough")
-    await _act_as_build_action(say, stage, registry, layer)
-
-
-async def _act_as_build_action(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
-    """A build action is refused, is allowed by the command that the refusal names, and downloads."""
-    uri = _uri(registry, layer)
-    say("6. A build action, which no helper reaches, asks the actions socket; nothing is allowed until a rule says so:")
-    status, refused, _ = await _ask_as_action(stage, uri)
-    if status != HTTPStatus.FORBIDDEN:
-        raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
-    say(f"     {status} {refused['message']}")
-    command = shlex.split(refused["hint"])
-    say(f"     {shlex.join(command)} && credproxy reload")
-    for args in (command[1:], ["reload"]):
-        await _credproxy(stage, args)
-    status, _, headers = await _ask_as_action(stage, uri)
-    if status != HTTPStatus.OK:
-        raise DemoError(f"the rule is there, and the actions socket answers {status}")
-    content = await _download(uri, {name: values[0] for name, values in headers.items()})
-    if f"sha256:{hashlib.sha256(content).hexdigest()}" != layer:
-        raise DemoError("what the action downloaded has another digest")
-    say(f"     a token to pull {registry.repository!r} and nothing else; {len(content)} bytes, the digest is right")
+    await actions.play(say, stage, registry, layer)
 
 
 async def _stay(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
@@ -127,14 +88,10 @@ async def _stay(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
     say("")
     say("All of it stays up until you press Ctrl-C. In another terminal:")
     say(f"     export CREDPROXY_SOCKET={socket}")
-    say(f"     echo '{json.dumps({'uri': _uri(registry, layer)})}' | {stage.helper} get")
+    say(f"     echo '{json.dumps({'uri': uri(registry, layer)})}' | {stage.helper} get")
     say(f"     {stage.daemon} status")
-    say(f"     {stage.daemon} explain {_uri(registry, layer)}")
+    say(f"     {stage.daemon} explain {uri(registry, layer)}")
     await asyncio.Event().wait()
-
-
-def _uri(registry: Registry, digest: str) -> str:
-    return f"{registry.origin}/v2/{registry.repository}/blobs/{digest}"
 
 
 def _configuration(authority: str) -> str:
@@ -143,6 +100,7 @@ def _configuration(authority: str) -> str:
         f'match = "{authority}"\n'
         'provider = "oci"\n'
         'credentials = { source = "env", name = "DEMO_PASSWORD", username = "demo" }\n'
+        "insecure = true  # it speaks plain http\n"
     )
 
 
@@ -227,33 +185,6 @@ async def _ask_all(stage: Stage, uris: list[str]) -> list[dict[str, dict[str, li
     return await asyncio.gather(*(ask(uri) for uri in uris))
 
 
-async def _ask_as_action(stage: Stage, uri: str) -> tuple[int, dict[str, str], dict[str, list[str]]]:
-    """Status, error and headers of an answer."""
-    connector = aiohttp.UnixConnector(f"{stage.environ['XDG_RUNTIME_DIR']}/credproxy-actions/actions.sock")
-    async with (
-        aiohttp.ClientSession(connector=connector) as session,
-        session.post("http://localhost/v1/get", json={"uri": uri}) as response,
-    ):
-        answer = await response.json()
-        return response.status, answer.get("error", {}), answer.get("headers", {})
-
-
-async def _credproxy(stage: Stage, args: list[str]) -> None:
-    process = await asyncio.create_subprocess_exec(
-        stage.daemon, *args, env=stage.environ, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
-    )
-    said, _ = await process.communicate()
-    if process.returncode != 0:
-        raise DemoError(f"credproxy {shlex.join(args)} failed: {said.decode(errors='replace')}")
-
-
 async def _refusal(registry: Registry, layer: str) -> str:
-    async with aiohttp.ClientSession() as session, session.get(_uri(registry, layer)) as response:
+    async with aiohttp.ClientSession() as session, session.get(uri(registry, layer)) as response:
         return f"{response.status} {response.headers['WWW-Authenticate']}"
-
-
-async def _download(uri: str, headers: dict[str, str]) -> bytes:
-    async with aiohttp.ClientSession() as session, session.get(uri, headers=headers) as response:
-        if response.status != HTTPStatus.OK:
-            raise DemoError(f"the registry answered {response.status} to the header that came back")
-        return await response.read()

@@ -19,6 +19,8 @@ def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
     )
     assert "403 no rule allows build actions blob:read of 'acme/app'" in done.stdout
     assert "a token to pull 'acme/app' and nothing else; 1048576 bytes, the digest is right" in done.stdout
+    assert "Couldn't connect to server" in done.stdout or "without a sandbox, then" in done.stdout
+    assert "1048576 bytes, the digest is right, and no credential was in reach" in done.stdout
     assert "Basic" not in done.stdout
 
 
