@@ -9,6 +9,7 @@ with the server. Nothing here leaves the loopback.
 import http.client
 import json
 import os
+import resource
 import shutil
 import socket
 import statistics
@@ -18,7 +19,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -139,7 +140,8 @@ class Bench:
             "AWS_EC2_METADATA_DISABLED": "true",
             "GCE_METADATA_HOST": "127.0.0.1:1",
         }
-        log = (self.folder / "log").open("ab")
+        self.log = self.folder / "log"
+        log = self.log.open("ab")
         process = subprocess.Popen([BIN / "credproxy", "serve"], env=environ, stderr=log)
         self.stack.callback(end, process)
         _until(self.actions.exists)
@@ -279,6 +281,46 @@ def small(bench: Bench) -> None:
     bench.add("blobs of 1 KiB over TLS, 8 at a time", f"{statistics.median(rates):,.0f}/s", target=">= 2,000/s")
 
 
+def hostile(bench: Bench) -> None:
+    """2,000 idle connections, 500 that send a header byte by byte, and garbage on the actions socket."""
+    body = json.dumps({"uri": f"https://{bench.authority(tls=True)}{bench.path('small')}"}).encode()
+    over = threading.Event()
+    with ExitStack() as stack:
+        held = [stack.enter_context(_connected(bench.actions)) for _ in range(2500)]
+
+        def drip() -> None:
+            while not over.wait(0.2):
+                for sock in held[2000:]:
+                    with suppress(OSError):
+                        sock.send(b"G", socket.MSG_DONTWAIT)
+
+        def garbage() -> None:
+            while not over.wait(0.005):
+                with suppress(OSError), _connected(bench.actions) as sock:
+                    sock.sendall(b"\x16\x03\x01 GET /v2/../../ HTTP/9.9\r\n\r\n")
+                    sock.recv(4096)
+
+        threads = [threading.Thread(target=work) for work in (drip, garbage)]
+        for thread in threads:
+            thread.start()
+        spent = _latencies(bench.helper, "POST", "/v1/get", body)
+        over.set()
+        for thread in threads:
+            thread.join()
+    p50, p99 = spent[len(spent) // 2] * 1000, spent[len(spent) * 99 // 100] * 1000
+    what = "a cached answer on the helper socket, 2,500 hostile connections and garbage on the other"
+    bench.add(
+        what, f"p50 {p50:.1f} ms, p99 {p99:.1f} ms, log {bench.log.stat().st_size:,} bytes", target="p99 <= 50 ms"
+    )
+
+
+def _connected(place: Path) -> socket.socket:
+    sock = socket.socket(socket.AF_UNIX)
+    sock.settimeout(10)
+    sock.connect(str(place))
+    return sock
+
+
 def pumps(bench: Bench) -> None:
     """The ways to move a body, so that the choice stays a measured one."""
     for tls, scheme in ((True, "https"), (False, "http")):
@@ -290,11 +332,12 @@ def pumps(bench: Bench) -> None:
         bench.add(f"pumps over {scheme}, MB/s", measured, "loop", f"{chosen:.2f}")
 
 
-PARTS: tuple[Callable[[Bench], None], ...] = (large, many, others, small, pumps)
+PARTS: tuple[Callable[[Bench], None], ...] = (large, many, others, small, hostile, pumps)
 
 
 def main() -> int:
     """Run every part, or those named; print the table."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (resource.getrlimit(resource.RLIMIT_NOFILE)[1],) * 2)
     wanted = sys.argv[1:]
     with tempfile.TemporaryDirectory(prefix="credproxy-gateway-") as folder, ExitStack() as stack:
         bench = Bench(Path(folder), stack)
