@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
-from credproxy.core.credential import Grant, Identity, Stored
+from credproxy.core.audit import Record
+from credproxy.core.credential import Grant, Identity, Origin, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Reach, Request, Response
 from credproxy.core.target import Question, Target
@@ -339,6 +340,19 @@ class Metrics(Protocol):
 
     def age(self, seconds: float) -> None:
         """Age of the credential that was handed out from memory."""
+        ...
+
+
+class Audit(Protocol):
+    """Writes down every hand-out (R28): an answer, also one from memory, a stored login, a request with our credential."""
+
+    @property
+    def on(self) -> bool:
+        """Whether it writes at all: asked first, so that nothing is made up for nobody."""
+        ...
+
+    def handed_out(self, record: Record, origin: Origin, *, pid: int, program: str) -> None:
+        """Write one down; ``pid`` and ``program`` are those of the process that connected, 0 and "" if unknown."""
         ...
 
 

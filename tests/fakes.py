@@ -7,7 +7,8 @@ from collections.abc import Callable, Hashable
 from dataclasses import dataclass, field
 from types import TracebackType
 
-from credproxy.core.credential import Grant, Identity, Lifetime, Secret, Stored
+from credproxy.core.audit import Record
+from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Request, Response
 from credproxy.core.target import Question, Target
@@ -246,6 +247,17 @@ class FakeMetrics:
 
     def age(self, seconds: float) -> None:
         self.seen.append(("age", seconds))
+
+
+@dataclass
+class FakeAudit:
+    """Remembers what it is told."""
+
+    on: bool = False
+    seen: list[tuple[Record, Origin, int, str]] = field(default_factory=list)
+
+    def handed_out(self, record: Record, origin: Origin, *, pid: int, program: str) -> None:
+        self.seen.append((record, origin, pid, program))
 
 
 @dataclass

@@ -62,7 +62,7 @@ class Handouts:
         else:
             shown = expires(entry.lifetime, boot, wall)
         good_until = boot + max(0.0, min(_MEMO, left - entry.window))
-        return Handout(entry.headers, shown, good_until, generation, wall - boot, entry)
+        return Handout(entry.headers, shown, good_until, generation, wall - boot, entry, entry.detail)
 
     def fresh(self, handout: Handout, generation: int) -> bool:
         """Tell whether an answer may be given once more as it is; if so, that counts as a use."""

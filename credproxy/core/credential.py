@@ -4,7 +4,7 @@ Everything here may appear in a log or a traceback: only ``Secret.reveal`` gives
 """
 
 import hmac
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
 from typing import NoReturn
 
@@ -161,6 +161,7 @@ class Handout:
         generation: of the broker that gave it; another generation makes ``good_until`` void.
         skew: wall clock less boot clock when it was given: a clock that was set since makes ``expires`` wrong.
         source: the broker's own note of where it came from; opaque to everybody else.
+        detail: of its Plan: provider, scopes, credential; never a secret.
     """
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
@@ -169,3 +170,4 @@ class Handout:
     generation: int = field(default=0, compare=False)
     skew: float = field(default=0.0, compare=False)
     source: object = field(default=None, compare=False, repr=False)
+    detail: Mapping[str, str] = field(default_factory=dict, compare=False)

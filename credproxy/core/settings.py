@@ -153,10 +153,11 @@ class CacheSettings(Base, frozen=True):
 
 
 class LogSettings(Base, frozen=True):
-    """``auto`` is the console format on a terminal, JSON otherwise."""
+    """``auto`` is the console format on a terminal, JSON otherwise; ``audit`` writes a line for every hand-out (R28)."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
+    audit: bool = False
 
 
 class Settings(Base, frozen=True):

@@ -26,9 +26,9 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import GatewayApi
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.listener import AlreadyRunning, Bound, bind
+from credproxy.server.memo import Memo
 from credproxy.server.peer import Gate, namespaces
 from credproxy.server.protocol import GatedServer
-from credproxy.server.routes import Memo
 
 
 _GRACE = 1.0
@@ -148,10 +148,11 @@ def _servers(
     service: Service, metrics: PrometheusMetrics, clock: Clock, limits: Limits
 ) -> tuple[GatedServer, GatedServer]:
     """The helper socket's server and the actions socket's."""
-    broker, memo = service.broker, Memo(service.broker)
+    broker, audit, memo = service.broker, service.audit, Memo(service.broker, service.audit)
     api = HelperApi(
         broker=broker,
         memo=memo,
+        audit=audit,
         clock=clock,
         reload=service.reload,
         metrics_page=metrics.render,
@@ -161,9 +162,9 @@ def _servers(
     actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants, gateway=gateway_api)
     for_helpers, for_all = _gates(service.settings)
     return (
-        GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines),
+        GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines, audit=audit),
         # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
-        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0),
+        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0, audit=audit),
     )
 
 

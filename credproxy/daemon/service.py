@@ -27,6 +27,7 @@ from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.core.target import Granted, Question, Target
+from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.build import World, build_table
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.gateway.gateway import Gateway
@@ -100,6 +101,7 @@ class Service:
         self._group = asyncio.TaskGroup()
         self._stack = AsyncExitStack()
         self.settings = Settings()
+        self.audit = AuditLog(clock)
         self._policy: Policy | _Unconfigured = Policy((), Router(()))
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
@@ -195,6 +197,7 @@ class Service:
         self._processes.search(settings.helper_path)
         generation = self.broker.swap(build_table(settings, self._world), options)
         self.settings = settings
+        self.audit.on = settings.log.audit
         # Together with the table, without an await between: a question meets one configuration (SEC-16).
         self._policy = loaded.policy
         if wide := loaded.policy.too_wide():

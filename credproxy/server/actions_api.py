@@ -12,14 +12,14 @@ from aiohttp import web
 
 from credproxy.broker.broker import Broker
 from credproxy.core.credential import Origin
-from credproxy.core.message import decode_request, encode_answer
+from credproxy.core.message import decode_request
 from credproxy.core.target import Granted, Question, Target
 from credproxy.core.uri import check_canonical, parse_uri
 from credproxy.ports import Clock
-from credproxy.server.answers import json_response
 from credproxy.server.body import read_body
 from credproxy.server.gateway_api import PREFIX, GatewayApi
-from credproxy.server.routes import Memo, Routes, connection, healthz, patience
+from credproxy.server.memo import Memo
+from credproxy.server.routes import Routes, connection, healthz, patience
 
 
 class ActionsApi:
@@ -64,15 +64,13 @@ class ActionsApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        origin = Origin("actions", connection(request).peer.uid)
-        known = self._memo.get(origin, body)
-        if known is not None:
-            return json_response(known)
-        raw = decode_request(body)
-        target = parse_uri(raw)
-        check_canonical(raw, target)
-        question = Question(target, origin, self._grants(target))
-        handout = await self._broker.ask(question, patience(request))
-        answer = encode_answer(handout)
-        self._memo.put(origin, body, handout, answer)
-        return json_response(answer)
+        peer = connection(request).peer
+        origin = Origin("actions", peer.uid)
+        answer = self._memo.get(origin, body)
+        if answer is None:
+            raw = decode_request(body)
+            target = parse_uri(raw)
+            check_canonical(raw, target)
+            question = Question(target, origin, self._grants(target))
+            answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience(request)))
+        return self._memo.give(answer, origin, peer)

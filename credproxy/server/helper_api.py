@@ -13,15 +13,17 @@ import structlog
 from aiohttp import web
 
 from credproxy.broker.broker import Broker
+from credproxy.core.audit import login
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, failed
-from credproxy.core.message import decode_request, encode_answer, encode_docker
+from credproxy.core.message import decode_request, encode_docker
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_server_url, parse_uri
-from credproxy.ports import Clock
+from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
-from credproxy.server.routes import Memo, Routes, connection, healthz, patience
+from credproxy.server.memo import Memo
+from credproxy.server.routes import Routes, connection, healthz, patience
 
 
 NOT_FOUND = "credentials not found in native keychain"
@@ -51,6 +53,7 @@ class HelperApi:
     Args:
         broker: the use case.
         memo: shared with the actions socket.
+        audit: is told of stored logins; the memo tells it of answers.
         clock: for limits and for the reload's rate.
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
@@ -74,6 +77,7 @@ class HelperApi:
         *,
         broker: Broker,
         memo: Memo,
+        audit: Audit,
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
@@ -85,6 +89,7 @@ class HelperApi:
         self._metrics_page = metrics_page
         self._flushed = flushed
         self._memo = memo
+        self._audit = audit
         self._changed_at: dict[str, float] = {}
         routes = (
             self._get,
@@ -103,22 +108,25 @@ class HelperApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        origin = Origin("helper", connection(request).peer.uid)
-        known = self._memo.get(origin, body)
-        if known is not None:
-            return json_response(known)
-        question = Question(parse_uri(decode_request(body)), origin)
-        handout = await self._broker.ask(question, patience(request))
-        answer = encode_answer(handout)
-        self._memo.put(origin, body, handout, answer)
-        return json_response(answer)
+        peer = connection(request).peer
+        origin = Origin("helper", peer.uid)
+        answer = self._memo.get(origin, body)
+        if answer is None:
+            target = parse_uri(decode_request(body))
+            handout = await self._broker.ask(Question(target, origin), patience(request))
+            answer = self._memo.put(origin, body, target, handout)
+        return self._memo.give(answer, origin, peer)
 
     async def _docker_get(self, request: web.BaseRequest) -> web.Response:
         text = (await read_body(request, self._clock)).decode("ascii", "backslashreplace").strip()
-        stored = await self._broker.stored(parse_server_url(text))
+        target = parse_server_url(text)
+        stored = await self._broker.stored(target)
         encoded = encode_docker(text, stored) if stored is not None else None
         if encoded is None:
             return text_response(NOT_FOUND, 404)
+        if self._audit.on:
+            peer = connection(request).peer
+            self._audit.handed_out(login(target), Origin("helper", peer.uid), pid=peer.pid, program=peer.program)
         return json_response(encoded)
 
     async def _status(self, request: web.BaseRequest) -> web.Response:

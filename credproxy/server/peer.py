@@ -68,12 +68,14 @@ class Peer:
         pid: 0 where the system does not tell.
         uid: as the daemon's own user namespace sees it.
         namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
+        program: the path of its executable, for the audit log; "" where it was not or cannot be read.
         lifeline: held where the namespaces were read; whoever takes the peer closes it.
     """
 
     pid: int
     uid: int
     namespaces: tuple[str, ...] | None = None
+    program: str = ""
     lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
 
 
@@ -86,12 +88,21 @@ def namespaces(pid: int | None = None) -> tuple[str, ...]:
     return tuple(str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink()) for kind in _KINDS)
 
 
-def identify(sock: socket.socket, *, where: bool = False) -> Peer:
+def program(pid: int) -> str:
+    """The path of a process's executable; "" where it may not be looked at."""
+    try:
+        return str(Path(f"/proc/{pid}/exe").readlink())
+    except OSError:
+        return ""
+
+
+def identify(sock: socket.socket, *, where: bool = False, what: bool = False) -> Peer:
     """Ask the kernel who connected.
 
     Args:
         sock: the accepted connection.
-        where: read its namespaces, too.
+        where: read its namespaces, too, and hold its lifeline.
+        what: read the path of its executable, too.
 
     Raises:
         OSError: the system cannot tell; the caller refuses.
@@ -102,7 +113,16 @@ def identify(sock: socket.socket, *, where: bool = False) -> Peer:
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=0, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    return Peer(pid, uid, *attest(sock, pid, namespaces)) if where else Peer(pid, uid)
+    if not (where or what):
+        return Peer(pid, uid)
+
+    def look(pid: int) -> tuple[tuple[str, ...] | None, str]:
+        return namespaces(pid) if where else None, program(pid) if what else ""
+
+    seen, lifeline = attest(sock, pid, look)
+    if not where:
+        lifeline.close()
+    return Peer(pid, uid, *(seen or (None, "")), lifeline)
 
 
 def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:

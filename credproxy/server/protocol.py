@@ -5,6 +5,7 @@ connection above the cap is dropped before it costs a task (PY10).
 """
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -12,6 +13,7 @@ from aiohttp import web
 from aiohttp.web_protocol import RequestHandler
 
 from credproxy.core.errors import Code, Failure
+from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
 from credproxy.server.peer import Gate, Lifeline, Peer, identify
 
@@ -53,7 +55,7 @@ class Connection(RequestHandler):
             return
         server.open += 1
         try:
-            self.peer = identify(transport.get_extra_info("socket"), where=server.gate.namespaces is not None)
+            self.peer = server.identify(transport.get_extra_info("socket"))
         except OSError:
             self._refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
@@ -112,16 +114,22 @@ class GatedServer(web.Server):
         limit: connections that may be open at once; ``dropped`` counts those that were too many.
         lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
             once and closed: what they would need it for are later requests.
+        audit: whether it writes says whether a peer's program is looked up.
     """
 
-    def __init__(self, handler: Handler, *, gate: Gate, limit: int, lifelines: int) -> None:
+    def __init__(self, handler: Handler, *, gate: Gate, limit: int, lifelines: int, audit: Audit) -> None:
         super().__init__(handler)
         self.gate = gate
+        self._audit = audit
         self.limit = limit
         self.lifelines = lifelines
         self.open = 0
         self.held = 0
         self.dropped = 0
+
+    def identify(self, sock: socket.socket) -> Peer:
+        """Ask who connected, and no more than the gate and the audit log want to know. Raises OSError."""
+        return identify(sock, where=self.gate.namespaces is not None, what=self._audit.on)
 
     def hold(self, lifeline: Lifeline) -> bool:
         """Count a lifeline that is kept; False where it had to be given up."""

@@ -1,14 +1,10 @@
-"""What both sockets' APIs share: the way from a path to its handler, a failure's answer, and a memo of answers."""
+"""What both sockets' APIs share: the way from a path to its handler, and a failure's answer."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
 
 import structlog
 from aiohttp import web
-from cachetools import LRUCache
 
-from credproxy.broker.broker import Broker
-from credproxy.core.credential import Handout, Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.server.answers import failure_response, text_response
 from credproxy.server.protocol import Connection
@@ -18,9 +14,6 @@ PATIENCE = 8.5
 """Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (1.4)."""
 
 _DEADLINE_MARGIN = 0.5
-_MEMO_ENTRIES = 4096
-_MEMO_BYTES = 2048
-"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
 
 log = structlog.get_logger("credproxy.server")
 
@@ -70,38 +63,6 @@ class Routes:
         if request.method != method:
             raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {method}, not {request.method!r}")
         return route
-
-
-@dataclass(frozen=True, slots=True)
-class _Remembered:
-    handout: Handout
-    body: bytes
-
-
-class Memo:
-    """The very bytes that were asked and answered: the next question is mostly the last one again.
-
-    One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
-    only while the broker says that it is unchanged; a reload ends them all.
-    """
-
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
-        self._found: LRUCache[tuple[str, int, bytes], _Remembered] = LRUCache(_MEMO_ENTRIES)
-
-    def get(self, origin: Origin, question: bytes) -> bytes | None:
-        """Give the answer's bytes, if they still hold."""
-        known = self._found.get((origin.socket, origin.uid, question))
-        return known.body if known is not None and self._broker.fresh(known.handout) else None
-
-    def put(self, origin: Origin, question: bytes, handout: Handout, body: bytes) -> None:
-        """Remember an answer."""
-        if len(question) <= _MEMO_BYTES:
-            self._found[origin.socket, origin.uid, question] = _Remembered(handout, body)
-
-    def clear(self) -> None:
-        """Forget them: what was flushed should not outlive it in here."""
-        self._found.clear()
 
 
 def connection(request: web.BaseRequest) -> Connection:

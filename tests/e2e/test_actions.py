@@ -139,6 +139,23 @@ def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegist
     assert error["hint"] == f"credproxy actions allow '{registry.authority}/other/app'"
 
 
+def test_r28_what_a_build_action_was_given_is_in_the_audit_log(
+    served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """Who, what and for how long, from memory as well; a refusal hands out nothing."""
+    served.configure(registry.rule() + rules(registry) + "[log]\naudit = true\n")
+    assert served.credproxy("reload").returncode == 0
+    for _ in range(3):
+        assert ask(served, blob(registry))[0] == 200
+    assert ask(served, blob(registry), *sandbox)[0] == 200
+    assert ask(served, blob(registry, "other/app"))[0] == 403
+    told = served.events("handed out")
+    assert [(line["socket"], line["target"], line["scope"]) for line in told] == [
+        ("actions", blob(registry), "repository:org/app:pull")
+    ] * 4
+    assert {Path(str(line["program"])).name for line in told} == {"curl"}
+
+
 def test_the_hint_of_a_refusal_is_its_remedy(served: Stage, registry: TokenRegistry) -> None:
     """What it prints is run, and then the same question is answered."""
     wanted = blob(registry, "other/app")

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import time
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -324,6 +325,30 @@ def test_the_docker_protocol_hands_out_the_stored_login(staged: Stage, registry:
     assert (missing.returncode, missing.stdout.strip()) == (1, "credentials not found in native keychain")
     assert run("list", "unused").stdout.strip() == "{}"
     assert run("store", "{}").returncode == 1
+
+
+def test_r28_every_hand_out_is_in_the_audit_log(staged: Stage, registry: TokenRegistry) -> None:
+    """Exchanged, from memory, and the login itself; not ``{}``, and no secret. A reload switches it off."""
+    staged.configure(registry.rule() + "[log]\naudit = true\n")
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    uri = registry.uri("a/b/manifests/x")
+    for _ in range(3):
+        staged.headers(uri)
+    staged.headers("https://unknown.example/x")
+    docker = [str(HELPER.with_name("docker-credential-credproxy")), "get"]
+    subprocess.run(docker, input=registry.authority, env=staged.environ, check=True, capture_output=True, text=True)
+    staged.configure(registry.rule())
+    assert staged.credproxy("reload").returncode == 0
+    staged.headers(uri)
+    told = staged.events("handed out")
+    assert [line["target"] for line in told] == [uri] * 3 + [f"https://{registry.authority}"]
+    assert {line["token"] for line in told[:3]} == {sha256(b"canary-token-1").hexdigest()[:8]}
+    assert {(line["scope"], line["credential"]) for line in told[:3]} == {
+        ("repository:a/b:pull", "env:REGISTRY_PASSWORD")
+    }
+    assert {line["program"] for line in told[:3]} == {str(HELPER.resolve())}
+    assert len({line["pid"] for line in told}) == 4
+    assert not [canary for canary in CANARIES if canary in staged.log()]
 
 
 def test_flush_forgets_and_says_how_much(staged: Stage, registry: TokenRegistry) -> None:

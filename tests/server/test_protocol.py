@@ -14,10 +14,10 @@ from aiohttp import web
 
 from credproxy.server.answers import text_response
 from credproxy.server.listener import Bound, bind
-from credproxy.server.peer import Gate, namespaces
+from credproxy.server.peer import Gate, namespaces, program
 from credproxy.server.protocol import GatedServer, Handler
 from credproxy.server.routes import Routes, connection
-from tests.fakes import settle
+from tests.fakes import FakeAudit, settle
 
 
 CANARY = "canary-4711"
@@ -25,10 +25,18 @@ CANARY = "canary-4711"
 
 @contextlib.asynccontextmanager
 async def serving(
-    bound: Bound, handler: Handler, *, limit: int = 8, gate: Gate | None = None, lifelines: int = 8
+    bound: Bound,
+    handler: Handler,
+    *,
+    limit: int = 8,
+    gate: Gate | None = None,
+    lifelines: int = 8,
+    audit: FakeAudit | None = None,
 ) -> AsyncIterator[GatedServer]:
     """Serve ``handler`` on that socket."""
-    server = GatedServer(handler, gate=gate or Gate(uid=os.getuid()), limit=limit, lifelines=lifelines)
+    server = GatedServer(
+        handler, gate=gate or Gate(uid=os.getuid()), limit=limit, lifelines=lifelines, audit=audit or FakeAudit()
+    )
     listening = await asyncio.get_running_loop().create_unix_server(server, sock=bound.sock, backlog=64)
     try:
         yield server
@@ -197,3 +205,22 @@ async def test_t9_connections_above_the_share_of_lifelines_are_answered_once(bou
         assert (await talk(bound, TWICE)).count(b"200 OK") == 2
     await settle()
     assert descriptors() == before - 1, "not only the listener was closed"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
+@pytest.mark.parametrize("where", [True, False], ids=["helper socket", "actions socket"])
+async def test_r28_a_peers_program_is_looked_up_only_for_the_audit_log(bound: Bound, *, where: bool) -> None:
+    """It costs a system call, and nobody else asks; no lifeline is kept for it, and no connection cut short."""
+    seen: list[str] = []
+
+    async def look(request: web.BaseRequest) -> web.Response:
+        seen.append(connection(request).peer.program)
+        return text_response("")
+
+    gate = Gate(os.getuid(), namespaces=namespaces() if where else None)
+    audit = FakeAudit()
+    async with serving(bound, look, gate=gate, lifelines=8 if where else 0, audit=audit):
+        await talk(bound, GET)
+        audit.on = True
+        assert (await talk(bound, TWICE)).count(b"200 OK") == 2
+    assert seen == ["", program(os.getpid()), program(os.getpid())]

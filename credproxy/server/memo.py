@@ -1,0 +1,64 @@
+"""What was answered lately, in bytes; and the one place where an answer leaves, and the audit log is told."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from cachetools import LRUCache
+
+from credproxy.broker.broker import Broker
+from credproxy.core.audit import Record, record
+from credproxy.core.credential import Handout, Origin
+from credproxy.core.message import encode_answer
+from credproxy.core.target import Target
+from credproxy.ports import Audit
+from credproxy.server.answers import json_response
+from credproxy.server.peer import Peer
+
+
+_ENTRIES = 4096
+_BYTES = 2048
+"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An encoded answer, where it came from, and what to write down each time that it is given."""
+
+    handout: Handout
+    body: bytes
+    record: Record | None
+
+
+class Memo:
+    """The very bytes that were asked and answered: the next question is mostly the last one again.
+
+    One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
+    only while the broker says that it is unchanged; a reload ends them all.
+    """
+
+    def __init__(self, broker: Broker, audit: Audit) -> None:
+        self._broker = broker
+        self._audit = audit
+        self._found: LRUCache[tuple[str, int, bytes], Answer] = LRUCache(_ENTRIES)
+
+    def get(self, origin: Origin, question: bytes) -> Answer | None:
+        """Give the answer to that question, if it still holds."""
+        known = self._found.get((origin.socket, origin.uid, question))
+        return known if known is not None and self._broker.fresh(known.handout) else None
+
+    def put(self, origin: Origin, question: bytes, target: Target, handout: Handout) -> Answer:
+        """Encode an answer and remember it. Raises Failed as ``encode_answer``."""
+        answer = Answer(handout, encode_answer(handout), record(target, handout) if self._audit.on else None)
+        if len(question) <= _BYTES:
+            self._found[origin.socket, origin.uid, question] = answer
+        return answer
+
+    def give(self, answer: Answer, origin: Origin, peer: Peer) -> web.Response:
+        """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
+        if answer.record is not None:
+            self._audit.handed_out(answer.record, origin, pid=peer.pid, program=peer.program)
+        return json_response(answer.body)
+
+    def clear(self) -> None:
+        """Forget them: what was flushed should not outlive it in here."""
+        self._found.clear()
