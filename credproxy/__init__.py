@@ -18,6 +18,7 @@ sources       stored secrets: docker configuration, netrc, environment, file, co
 adapters      the world: clock, HTTP client, processes, files, metrics
 ports         Protocols: what rooms ask of one another and of the world
 exchange      pure conversations as generators: challenge, scope, realm, registry token
+doctor        what is wrong with an installation, decided on facts that ``cli`` gathers
 demo          embedded registry for the demo; shares no code with the rooms above
 core          pure: uri, credential, message, routing, config, errors
 helper        C source of credproxy-helper, and the Python fallback

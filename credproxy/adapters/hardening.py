@@ -30,13 +30,19 @@ def harden() -> None:
         )
 
 
-def raise_descriptor_limit(wanted: int = 65_536) -> int:
+def descriptor_limit(wanted: int = 65_536) -> int:
+    """How many files the daemon may have open: as many as it wants, up to the hard limit."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+
+
+def raise_descriptor_limit() -> int:
     """Raise the soft limit of open files towards the hard one; gives the limit in force.
 
     A burst of clients is one descriptor each, and shells start programs with 1,024.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    target = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    target = descriptor_limit()
     if soft < target:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         return target

@@ -10,7 +10,6 @@ import errno
 import os
 import shutil
 import signal
-import stat
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple
 
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.ownership import exposure
 from credproxy.core.redact import mask_complaint
 from credproxy.ports import Clock, Command, Completed, Metrics
 
@@ -317,20 +317,11 @@ def _find(command: Command, path: str) -> str:
     program = Path(found).absolute()
     if command.secure:
         for place in (program.resolve(), *program.resolve().parents):
-            _check_owner(wanted, place)
+            about = place.stat()
+            exposed = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid())
+            if exposed is not None:
+                raise _not_runnable(wanted, *exposed)
     return str(program)
-
-
-def _check_owner(wanted: str, place: Path) -> None:
-    """Whoever may replace the file, or a folder on the way to it, runs programs with our secrets (T29)."""
-    about = place.stat()
-    if about.st_uid not in {0, os.geteuid()}:
-        raise _not_runnable(
-            wanted, f"could be replaced by uid {about.st_uid}, the owner of {str(place)!r}", f"chown root {place}"
-        )
-    # In a sticky folder others can add files but not replace ours.
-    if about.st_mode & 0o022 and not (stat.S_ISDIR(about.st_mode) and about.st_mode & stat.S_ISVTX):
-        raise _not_runnable(wanted, f"could be replaced by others: {str(place)!r} is writable", f"chmod go-w {place}")
 
 
 def _not_runnable(program: str, problem: str, hint: str) -> Failed:

@@ -6,7 +6,7 @@ What a command needs is imported when it runs: ``--help`` must not wait for aioh
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, bazelrc, configuring, running
+from credproxy.cli import actions, asking, bazelrc, configuring, doctor, running
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -30,5 +30,6 @@ for command in (
     actions.actions,
     configuring.config,
     bazelrc.bazelrc,
+    doctor.doctor,
 ):
     main.add_command(command)

@@ -5,19 +5,21 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import click
 
 from credproxy.cli.configuring import in_force, policy_in_force
 from credproxy.cli.errors import CommandError
+from credproxy.cli.logins import bazel_names, docker_files, homes, hosts
+from credproxy.cli.looking import ThisMachine
+from credproxy.core.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
+from credproxy.doctor import sandbox
+from credproxy.doctor.bazel import SCOPE
 
-
-_BAZEL_SCOPE = re.compile(r"(\*|[-a-z0-9]+)(\.[-a-z0-9]+)+")
-"""What Bazel takes as a scope: no port, no path, no single label (clients.md 1.2)."""
 
 _GOOGLE = re.compile(r"gcr\.io|.+\.(?:gcr\.io|pkg\.dev|google\.com)")
 """Registries for which ``img`` looks for Google credentials. Source: go-containerregistry pkg/v1/google/keychain.go."""
@@ -28,28 +30,38 @@ _DUMMY = {"auth": "bm9uZTpub25l"}
 
 @click.command()
 @click.option("--actions", "for_actions", is_flag=True, help="Print the lines for build actions instead.")
-def bazelrc(*, for_actions: bool) -> None:
+@click.option("--sandbox", "for_sandbox", is_flag=True, help="Print the lines that hide your logins instead.")
+def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
     """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once.
 
     With --actions: what routes lazy layers of rules_img through the daemon, and hides the helper socket from actions.
+    With --sandbox: what hides this user's logins from sandboxed actions; for ~/.bazelrc, as the paths are yours.
     """
     settings = in_force()
-    hosts = {rule.match.partition("/")[0] for rule in settings.host} | _docker_hosts()
-    if for_actions:
-        for line in _for_actions(settings, hosts):
+    docker = docker_files(settings)
+    found = hosts(settings, docker)
+    if for_actions or for_sandbox:
+        for line in _for_actions(settings, found) if for_actions else _for_sandbox(settings, docker):
             click.echo(line)
         return
-    helper = _helper()
-    lines = {host.rpartition(":")[0] if host.rpartition(":")[2].isdigit() else host for host in hosts}
-    if not lines:
+    helper = helper_program()
+    if not found:
         raise CommandError(
             "no host is configured and no login was found", "docker login HOST, or write a [[host]] rule"
         )
-    for host in sorted(lines):
-        if _BAZEL_SCOPE.fullmatch(host):
+    for host in bazel_names(found):
+        if SCOPE.fullmatch(host):
             click.echo(f"common --credential_helper={host}={helper}")
         else:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
+
+
+def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:
+    hidden = str(Path(helper_socket(os.environ, os.geteuid(), os.path.isdir)).parent)
+    facts = sandbox.Facts(*homes(os.environ), docker, hidden, settings)
+    yield "# Keeps sandboxed actions from your logins, and from the socket that has full answers:"
+    for place in dict.fromkeys([hidden, *sandbox.to_hide(ThisMachine(), facts)]):
+        yield f"build --sandbox_block_path={place}"
 
 
 def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
@@ -81,28 +93,10 @@ def _for_google(hosts: list[str]) -> Iterator[str]:
         yield f'# {wildcard} cannot stand in "auths": each of its hosts needs an entry.'
 
 
-def _helper() -> str:
+def helper_program() -> str:
+    """Where credproxy-helper is. Raises CommandError where it is not installed."""
     places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
     found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
     if found is None:
         raise CommandError("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install .")
     return found
-
-
-def _docker_hosts() -> set[str]:
-    """Registries that docker and podman are logged in to, as the daemon would find them."""
-    from credproxy.core.docker_config import parse_index  # noqa: PLC0415
-    from credproxy.core.errors import Failed  # noqa: PLC0415
-    from credproxy.sources.docker_config import places  # noqa: PLC0415
-
-    hosts: set[str] = set()
-    for place in places(os.environ, os.geteuid()):
-        try:
-            hosts |= set(parse_index(Path(place).read_bytes(), place).authorities())
-        except OSError:
-            continue
-        except Failed as error:
-            raise CommandError(error.failure.message, error.failure.hint) from None
-    if "docker.io" in hosts:
-        hosts = hosts - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"}
-    return hosts

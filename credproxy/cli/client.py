@@ -13,9 +13,11 @@ from credproxy.core.paths import helper_socket
 _TIMEOUT = 12.0
 
 
-class _Connection(http.client.HTTPConnection):
-    def __init__(self, path: str) -> None:
-        super().__init__("localhost", timeout=_TIMEOUT)
+class Connection(http.client.HTTPConnection):
+    """To a Unix socket; ``timeout`` in seconds, for each step."""
+
+    def __init__(self, path: str, timeout: float = _TIMEOUT) -> None:
+        super().__init__("localhost", timeout=timeout)
         self._path = path
 
     def connect(self) -> None:
@@ -37,7 +39,7 @@ def call(method: str, path: str, body: object = None) -> bytes:
         CommandError: nothing listens, or the daemon's own error with its hint.
     """
     place = socket_path(os.environ)
-    connection = _Connection(place)
+    connection = Connection(place)
     try:
         connection.request(method, path, None if body is None else json.dumps(body).encode())
         response = connection.getresponse()
@@ -49,7 +51,7 @@ def call(method: str, path: str, body: object = None) -> bytes:
     finally:
         connection.close()
     if response.status != http.client.OK:
-        raise _theirs(response.status, content)
+        raise CommandError(*told(response.status, content))
     return content
 
 
@@ -61,9 +63,10 @@ def ask(method: str, path: str, body: object = None) -> dict[str, object]:
     return answer
 
 
-def _theirs(status: int, content: bytes) -> CommandError:
+def told(status: int, content: bytes) -> tuple[str, str]:
+    """The daemon's own error, and its hint."""
     try:
         error = json.loads(content)["error"]
-        return CommandError(f"{error['message']} ({error['code']})", error.get("hint", ""))
+        return f"{error['message']} ({error['code']})", error.get("hint", "")
     except (ValueError, KeyError, TypeError):
-        return CommandError(f"the daemon answered {status}", "see its log")
+        return f"the daemon answered {status}", "see its log"

@@ -1,10 +1,16 @@
 """What ``status`` and ``explain`` look like to people."""
 
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Column, Table
+
+from credproxy.doctor.finding import Finding, Severity
+
+
+_STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}
 
 
 def show_status(status: Mapping[str, object], console: Console | None = None) -> None:
@@ -21,6 +27,26 @@ def show_explanation(explanation: Mapping[str, object], console: Console | None 
     out = console or Console(highlight=False)
     for name, value in _flat(explanation):
         out.print(f"[bold]{name:<18}[/bold] {escape(value)}")
+
+
+def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Console | None = None) -> None:
+    """Print what is wrong, the worst first, each with the command that mends it; then how many there are of each."""
+    out = console or Console(highlight=False)
+    for finding in findings:
+        if finding.severity is Severity.OK and not verbose:
+            continue
+        row = Table.grid(Column(width=8), Column(width=14), Column(overflow="fold"))
+        row.add_row(f"[{_STYLES[finding.severity]}]{finding.severity}[/]", finding.topic, escape(finding.message))
+        out.print(row)
+        if finding.remedy:
+            out.print(f"{'':<22}[dim]->[/] [bold]{escape(finding.remedy)}[/]", soft_wrap=True)
+    counts = Counter(finding.severity for finding in findings)
+    out.print(", ".join(_counted(counts[severity], severity) for severity in Severity))
+
+
+def _counted(count: int, severity: Severity) -> str:
+    plural = "" if count == 1 or severity is Severity.OK else "s"
+    return f"{count} {severity}{plural}"
 
 
 def _table(title: str, rows: list[dict[str, object]]) -> Table:

@@ -83,6 +83,26 @@ class _Wanted:
     min_lifetime: float = 0.0
 
 
+def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
+    """A registry of a host rule, as an exchange addresses it; ``exact`` as for OciProvider."""
+    dial = Dial(
+        networks=settings.allow_private,
+        own=exact,
+        ca_bundle=settings.ca_bundle,
+        tls_verify=settings.tls_verify,
+        proxy=settings.proxy,
+    )
+    return Registry(
+        target=target,
+        prefix=settings.path_prefix or "",
+        dial=dial,
+        realm=settings.realm,
+        service=settings.service,
+        # A host that cannot be read stays as written, and matches nothing.
+        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
+    )
+
+
 class OciProvider:
     """Answers for the registries of one host rule. Source: ports.Provider.
 
@@ -108,17 +128,9 @@ class OciProvider:
         self._source = source
         self._http = http
         self._clock = clock
-        self._dial = Dial(
-            networks=settings.allow_private,
-            own=exact,
-            ca_bundle=settings.ca_bundle,
-            tls_verify=settings.tls_verify,
-            proxy=settings.proxy,
-        )
+        self._exact = exact
         self._learned: dict[str, _Learned] = {}
         self._rotated: dict[tuple[str, str, Identity], Secret] = {}
-        # A host that cannot be read stays as written, and matches nothing.
-        self._realm_hosts = frozenset(canonical_authority(name) or name for name in settings.realm_hosts)
         if not settings.tls_verify:
             log.warning("certificates are not checked", registry=settings.match, hint="name its CA: ca_bundle = ...")
 
@@ -288,14 +300,7 @@ class OciProvider:
         learned.found, learned.until = found, self._clock.boot() + CHALLENGE_KEEP
 
     async def _ping(self, target: Target, second_look: str | None, terms: Terms) -> Found:
-        registry = Registry(
-            target=target,
-            prefix=self._settings.path_prefix or "",
-            dial=self._dial,
-            realm=self._settings.realm,
-            service=self._settings.service,
-            realm_hosts=self._realm_hosts,
-        )
+        registry = registry_of(self._settings, target, exact=self._exact)
         return await converse(discover(registry, second_look), self._http, terms)
 
     async def _token(

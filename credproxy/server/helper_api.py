@@ -5,6 +5,7 @@ asked and answered, because Bazel's next question is mostly the last one again; 
 broker says that its answer is unchanged.
 """
 
+import os
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -12,6 +13,7 @@ import msgspec
 import structlog
 from aiohttp import web
 
+from credproxy import __version__
 from credproxy.broker.broker import Broker
 from credproxy.core.audit import login
 from credproxy.core.credential import Origin
@@ -131,7 +133,8 @@ class HelperApi:
 
     async def _status(self, request: web.BaseRequest) -> web.Response:
         del request
-        return json_response(msgspec.json.encode(self._broker.status()))
+        told = {"version": __version__, "pid": os.getpid(), **msgspec.to_builtins(self._broker.status())}
+        return json_response(msgspec.json.encode(told))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         target = parse_uri(decode_request(await read_body(request, self._clock)))

@@ -150,6 +150,7 @@ class TokenRegistry:
 
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.authority = f"127.0.0.1:{self._server.server_port}"
+        self.realm = f"http://{self.authority}/token"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
 
@@ -176,7 +177,7 @@ class TokenRegistry:
     def refuse(self, handler: BaseHTTPRequestHandler) -> None:
         """Send the challenge."""
         handler.send_response(401)
-        handler.send_header("WWW-Authenticate", f'Bearer realm="http://{self.authority}/token",service="test"')
+        handler.send_header("WWW-Authenticate", f'Bearer realm="{self.realm}",service="test"')
         handler.send_header("Content-Length", "0")
         handler.end_headers()
 

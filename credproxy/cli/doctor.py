@@ -1,0 +1,200 @@
+"""``credproxy doctor``: gathers facts, asks the checks, tells the person."""
+
+import json
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import click
+import msgspec
+
+from credproxy import __version__
+from credproxy.cli import probing
+from credproxy.cli.asking import as_json
+from credproxy.cli.bazelrc import helper_program
+from credproxy.cli.configuring import read_files, read_policy
+from credproxy.cli.errors import CommandError, stop
+from credproxy.cli.logins import bazel_names, docker_files, homes, hosts, netrc_machines
+from credproxy.cli.looking import ThisMachine
+from credproxy.core.config import ConfigError, Mistake, load_files
+from credproxy.core.docker_config import Index
+from credproxy.core.paths import actions_socket, config_files, helper_socket
+from credproxy.core.settings import OciHost, Settings
+from credproxy.doctor import bazel, bazelrc, configured, daemon, network, programs, sandbox, service
+from credproxy.doctor.finding import Finding, Severity, by_severity
+
+
+_WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
+
+
+@click.command()
+@click.option("--network", "with_network", is_flag=True, help="Ping every registry, too; without a credential.")
+@click.option("--verbose", "-v", is_flag=True, help="Show what is as it should be, too.")
+@as_json
+def doctor(*, with_network: bool, verbose: bool, as_json: bool) -> None:
+    """Look for what is wrong: daemon, service, configuration, programs, .bazelrc, and what sandboxes can see.
+
+    Changes nothing and asks nobody but the daemon and systemd, unless --network is given. Run it in a Bazel workspace
+    to have its .bazelrc looked at. The exit status is 1 if there is an error.
+    """
+    findings = by_severity(_examine(_gather(), with_network=with_network))
+    if as_json:
+        click.echo(json.dumps({"version": __version__, "findings": msgspec.to_builtins(findings)}, indent=2))
+    else:
+        from credproxy.cli.tables import show_findings  # noqa: PLC0415  rich takes longer than the checks
+
+        show_findings(findings, verbose=verbose)
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        stop(1)
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    """What several checks need."""
+
+    machine: ThisMachine
+    environ: Mapping[str, str]
+    configuration: configured.Facts
+    docker: Mapping[str, Index]
+    netrc: frozenset[str]
+
+    @property
+    def settings(self) -> Settings:
+        return self.configuration.settings
+
+
+def _gather() -> _Known:
+    configuration = _configuration()
+    docker: dict[str, Index] = {}
+    path, machines = "", frozenset[str]()
+    broken: list[tuple[str, str]] = []
+    try:
+        docker = docker_files(configuration.settings)
+    except CommandError as error:
+        broken.append((error.message, error.hint))
+    try:
+        path, machines = netrc_machines(configuration.settings)
+    except CommandError as error:
+        broken.append((error.message, error.hint))
+    configuration = replace(configuration, logins=[*docker, *filter(None, [path])], broken=broken)
+    return _Known(ThisMachine(), os.environ, configuration, docker, machines)
+
+
+def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
+    machine, settings = known.machine, known.settings
+    around = _service(known)
+    yield from daemon.check(_daemon(known, around))
+    yield from service.check(around)
+    yield from configured.check(machine, known.configuration)
+    helper = _helper(machine)
+    yield from programs.check_helper(machine, helper, __version__)
+    yield from programs.check_commands(machine, settings)
+    yield from programs.check_docker(machine, known.docker, settings.helper_path)
+    yield from programs.check_docker_name(machine, known.docker, helper)
+    lines, workspace = _bazelrc(machine)
+    names = bazel_names(hosts(settings, known.docker))
+    yield from bazel.check(machine, bazel.Facts(lines, names, settings, workspace, known.netrc))
+    socket = str(Path(_socket(known)).parent)
+    facts = sandbox.Facts(*homes(known.environ), known.docker, socket, settings)
+    yield from sandbox.check(machine, facts, lines)
+    if with_network:
+        yield from _network(known)
+
+
+def _configuration() -> configured.Facts:
+    places = config_files(os.environ)
+    found: list[tuple[str, str]] = []
+    settings, rules, unreadable = Settings(), 0, ""
+    mistakes: tuple[Mistake, ...] = ()
+    try:
+        found = read_files(None)
+        settings = load_files(found)
+        policy = read_policy(settings)
+        rules = len(settings.actions.rule if policy is None else policy.rules)
+    except CommandError as error:
+        unreadable = error.message
+    except ConfigError as error:
+        mistakes = error.mistakes
+    files = [name for name, _ in found]
+    return configured.Facts(places, files, settings, mistakes=mistakes, unreadable=unreadable, actions=rules)
+
+
+def _socket(known: _Known) -> str:
+    return helper_socket(known.environ, known.machine.uid, os.path.isdir)
+
+
+def _service(known: _Known) -> service.Facts:
+    from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415
+    from credproxy.daemon.limits import share  # noqa: PLC0415
+
+    bare = {"HOME": known.environ.get("HOME", "")}
+    runtime = known.environ.get("XDG_RUNTIME_DIR")
+    open_files = descriptor_limit()
+    return service.Facts(
+        me=known.machine.uid,
+        units=probing.units(),
+        linger=probing.lingers(),
+        runtime=known.machine.look(runtime) if runtime else None,
+        socket=_socket(known),
+        bare=helper_socket(bare, known.machine.uid, os.path.isdir),
+        open_files=open_files,
+        helpers=share(open_files).helpers,
+    )
+
+
+def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
+    path = _socket(known)
+    helper = probing.door(known.machine, "helper", path)
+    same = known.settings.peer_namespaces == "same"
+    return daemon.Facts(
+        helper=helper,
+        actions=probing.door(known.machine, "actions", actions_socket(known.environ, known.machine.uid, os.path.isdir)),
+        me=known.machine.uid,
+        version=__version__,
+        theirs=probing.version(path) if helper.served else "",
+        units=around.listening,
+        autostart=known.environ.get("CREDPROXY_AUTOSTART") != "0",
+        sandbox=probing.from_sandbox(path) if helper.served else None,
+        any_namespace=not same,
+    )
+
+
+def _helper(machine: ThisMachine) -> programs.Helper:
+    try:
+        path = helper_program()
+    except CommandError:
+        return programs.Helper(None)
+    twin = str(Path(path).with_name("docker-credential-credproxy"))
+    try:
+        capabilities = "security.capability" in os.listxattr(path)
+    except (OSError, AttributeError):  # macOS has no such attributes, nor the function
+        capabilities = False
+    return programs.Helper(machine.look(path), twin, probing.docker_version(twin), capabilities)
+
+
+def _bazelrc(machine: ThisMachine) -> tuple[bazelrc.Lines, str | None]:
+    here = Path.cwd()
+    workspace = next(
+        (str(place) for place in (here, *here.parents) if any((place / name).is_file() for name in _WORKSPACE)), None
+    )
+    files = [
+        "/etc/bazel.bazelrc",
+        *([] if workspace is None else [f"{workspace}/.bazelrc"]),
+        f"{os.environ.get('HOME', '')}/.bazelrc",
+    ]
+
+    def read(path: str) -> str | None:
+        content = machine.read(path)
+        return None if content is None else content.decode("utf-8", "replace")
+
+    return bazelrc.collect(files, read, workspace), workspace
+
+
+def _network(known: _Known) -> Iterator[Finding]:
+    from credproxy.cli.reaching import MOST, ping  # noqa: PLC0415  aiohttp takes longer than all other checks
+
+    named = [rule.match.partition("/")[0] for rule in known.settings.host if isinstance(rule, OciHost)]
+    wanted = dict.fromkeys(name for name in named if not name.startswith("*"))
+    wanted |= dict.fromkeys(name for index in known.docker.values() for name in index.authorities())
+    yield from network.check(ping(known.settings, wanted), max(0, len(wanted) - MOST))

@@ -1,0 +1,49 @@
+"""The machine as ``doctor`` looks at it: reads, and changes nothing."""
+
+import os
+import shutil
+from pathlib import Path
+
+from credproxy.doctor.machine import Place
+
+
+_READ_LIMIT = 1024 * 1024
+
+
+class ThisMachine:
+    """Files of this machine, seen with this user's eyes. Source: doctor.machine.Machine."""
+
+    @property
+    def uid(self) -> int:
+        """The effective one: whose rights count."""
+        return os.geteuid()
+
+    def look(self, path: str) -> Place:
+        """What is at a path."""
+        try:
+            found = Path(path).stat()
+        except (OSError, ValueError):
+            return Place(path)
+        return Place(path, found.st_mode, found.st_uid, os.access(path, os.R_OK), os.access(path, os.X_OK))
+
+    def lineage(self, path: str) -> tuple[Place, ...]:
+        """The file itself, behind links, then each directory up to the root."""
+        try:
+            real = Path(path).resolve()
+        except (OSError, RuntimeError):
+            return ()
+        return tuple(self.look(str(place)) for place in (real, *real.parents))
+
+    def read(self, path: str) -> bytes | None:
+        """The content, at most 1 MiB."""
+        if not self.look(path).is_file:  # a FIFO would wait for a writer
+            return None
+        try:
+            with Path(path).open("rb") as file:
+                return file.read(_READ_LIMIT)
+        except OSError:
+            return None
+
+    def which(self, name: str, path: str | None = None) -> str | None:
+        """Find a program."""
+        return shutil.which(name, path=path)

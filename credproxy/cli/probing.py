@@ -1,0 +1,125 @@
+"""What ``doctor`` asks of running things: the sockets, a sandbox, systemd. Each is bounded by seconds."""
+
+import http.client
+import json
+import os
+import pwd
+import socket
+import struct
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from credproxy.cli.client import Connection, told
+from credproxy.doctor.daemon import Door, Outcome, Reply
+from credproxy.doctor.machine import Machine
+from credproxy.doctor.service import SERVICE, SOCKETS, Unit
+
+
+_PATIENCE = 3.0
+_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
+
+# Asks as a build action in linux-sandbox would, and prints the status. On the standard library's lowest floor, because
+# nothing else is sure to be found in there.
+_INSIDE = """
+import _socket, sys
+talk = _socket.socket(_socket.AF_UNIX)
+talk.settimeout(3)
+talk.connect(sys.argv[1])
+talk.sendall(b"GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+print(talk.recv(4096).split()[1].decode())
+"""
+_SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
+
+
+def door(machine: Machine, name: str, path: str) -> Door:
+    """Look at a socket and ask whoever listens there."""
+    return Door(name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path))
+
+
+def version(path: str) -> str:
+    """Ask a daemon for its version; "" where it tells none."""
+    connection = Connection(path, _PATIENCE)
+    try:
+        connection.request("GET", "/v1/status")
+        return str(json.loads(connection.getresponse().read())["version"])
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
+        return ""
+    finally:
+        connection.close()
+
+
+def from_sandbox(path: str) -> int | None:
+    """The status that a caller in namespaces of its own gets; None where there is no such caller."""
+    said = _run((*_SANDBOX, sys.executable, "-IS", "-c", _INSIDE, path))
+    return int(said) if said is not None and said.strip().isdigit() else None
+
+
+def units() -> dict[str, Unit] | None:
+    """The user's units by name; None where no systemd can be asked."""
+    names = (*SOCKETS, SERVICE)
+    wanted = ("Id", "LoadState", "ActiveState", "UnitFileState", "Result")
+    said = _run(("systemctl", "--user", "show", f"--property={','.join(wanted)}", *names))
+    if said is None:
+        return None
+    found = {}
+    for block in said.strip().split("\n\n"):
+        about = dict(line.partition("=")[::2] for line in block.splitlines())
+        found[about.get("Id", "")] = Unit(*(about.get(key, "") for key in wanted[1:]))
+    return found
+
+
+def lingers() -> bool | None:
+    """Whether this user's services outlive the last session; None for a user without a name."""
+    try:
+        return Path("/var/lib/systemd/linger", pwd.getpwuid(os.getuid()).pw_name).exists()
+    except KeyError:
+        return None
+
+
+def docker_version(program: str) -> str:
+    """What ``docker-credential-credproxy version`` says of itself, its last word; "" if nothing."""
+    said = _run((program, "version"))
+    return said.split()[-1] if said and said.split() else ""
+
+
+def _reply(path: str) -> Reply:
+    connection = Connection(path, _PATIENCE)
+    try:
+        connection.connect()
+        pid, uid = _listener(connection.sock)
+        connection.request("GET", "/healthz")
+        response = connection.getresponse()
+        content = response.read()
+    except FileNotFoundError:
+        return Reply(Outcome.ABSENT)
+    except ConnectionRefusedError:
+        return Reply(Outcome.DEAD)
+    except PermissionError:
+        return Reply(Outcome.ANSWERED, 0, "this user may not connect", "")
+    except (OSError, http.client.HTTPException):
+        return Reply(Outcome.SILENT)
+    finally:
+        connection.close()
+    message, hint = ("", "") if response.status == http.client.OK else told(response.status, content)
+    return Reply(Outcome.ANSWERED, response.status, message, hint, uid, pid)
+
+
+def _listener(sock: socket.socket) -> tuple[int, int]:
+    """The pid and uid of whoever listens; zeros where the system does not say."""
+    if sys.platform == "darwin":
+        return 0, 0
+    pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    return pid, uid
+
+
+def _run(argv: Sequence[str]) -> str | None:
+    """Standard output of a command that succeeded."""
+    try:
+        done = subprocess.run(  # noqa: S603  our own words, and paths of ours
+            argv, capture_output=True, text=True, timeout=_PATIENCE + 2, check=False, stdin=subprocess.DEVNULL
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return done.stdout if done.returncode == 0 else None

@@ -1,0 +1,61 @@
+"""``doctor --network``: each registry is pinged without a credential, as an exchange would begin."""
+
+import asyncio
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http import AiohttpClient
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.routing import Router, is_exact
+from credproxy.core.settings import OciHost, Settings
+from credproxy.core.uri import is_loopback, parse_uri
+from credproxy.exchange.discovery import discover
+from credproxy.ports import converse
+from credproxy.providers.oci import registry_of
+
+
+MOST = 32
+_PATIENCE = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Terms:
+    deadline: float
+    patience: float
+
+
+def ping(settings: Settings, authorities: Iterable[str]) -> dict[str, str | Failure]:
+    """Ask registries, all at once; give what each wants to see, ``bearer from 'auth.example.com'``, or why not.
+
+    Args:
+        settings: whose host rules say how to reach them.
+        authorities: canonical; at most MOST are asked.
+    """
+    return asyncio.run(_ping_all(settings, list(dict.fromkeys(authorities))[:MOST]))
+
+
+async def _ping_all(settings: Settings, authorities: list[str]) -> dict[str, str | Failure]:
+    clock = SystemClock()
+    async with AiohttpClient(clock) as http:
+        answers = await asyncio.gather(*(_ping(settings, authority, http, clock) for authority in authorities))
+    return dict(zip(authorities, answers, strict=True))
+
+
+async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: SystemClock) -> str | Failure:
+    name = "registry-1.docker.io" if authority == "docker.io" else authority
+    target = parse_uri(f"https://{name}/")
+    rule = Router(settings.host).match(target)
+    oci = rule if isinstance(rule, OciHost) else OciHost(match="")
+    if oci.insecure or is_loopback(target.host):
+        target = parse_uri(f"http://{name}/")
+    registry = registry_of(oci, target, exact=rule is None or is_exact(rule))
+    until = clock.boot() + _PATIENCE
+    try:
+        async with clock.timeout(_PATIENCE):
+            found = await converse(discover(registry, None), http, _Terms(until, until))
+    except TimeoutError:
+        return Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry.name} has not answered for {_PATIENCE:g} s", "")
+    except Failed as error:
+        return error.failure
+    return f"{found.asks.value} from {found.authority!r}" if found.authority else found.asks.value

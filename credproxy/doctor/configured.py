@@ -1,0 +1,110 @@
+"""The configuration: whether it can be used, and which of its settings should be meant."""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from shlex import quote
+
+from credproxy.core.config import Mistake
+from credproxy.core.settings import FileSource, HostRule, OciHost, Settings
+from credproxy.core.uri import is_loopback
+from credproxy.doctor.finding import Finding, Topic
+from credproxy.doctor.machine import Machine, replaceable
+
+
+_PORT = re.compile(r":[0-9]+$")
+
+topic = Topic("configuration")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the daemon would load now.
+
+    Attributes:
+        places: where it looks, the most important first.
+        files: those that are there.
+        mistakes: why they cannot be used; those of the policy file as well.
+        unreadable: a file that is there and cannot be read, and why; "" for none.
+        logins: docker's, podman's and netrc files that are there.
+        broken: what cannot be used of those, and what to do.
+        actions: how many rules there are for build actions.
+    """
+
+    places: Sequence[str]
+    files: Sequence[str]
+    settings: Settings
+    mistakes: Sequence[Mistake] = ()
+    unreadable: str = ""
+    logins: Sequence[str] = ()
+    broken: Sequence[tuple[str, str]] = ()
+    actions: int = 0
+
+
+def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
+    """Look at the files and at what they say."""
+    if facts.unreadable:
+        yield topic.error(facts.unreadable, "credproxy config path")
+    for mistake in facts.mistakes:
+        policy = mistake.where == facts.settings.actions.policy_file
+        yield topic.error(
+            str(mistake), f"credproxy actions check {mistake.where}" if policy else "credproxy config check"
+        )
+    for path in facts.files:
+        exposed = replaceable(machine, path)
+        if exposed is not None:
+            said = f"the configuration {path!r} {exposed.problem}: it names programs that the daemon starts"
+            yield topic.error(said, exposed.remedy)
+    yield from _logins(machine, facts)
+    if not facts.mistakes and not facts.unreadable:
+        yield from _in_force(machine, facts)
+
+
+def _logins(machine: Machine, facts: Facts) -> Iterator[Finding]:
+    for problem, remedy in facts.broken:
+        yield topic.error(problem, remedy)
+    for path in facts.logins:
+        if machine.look(path).open_to_others:
+            yield topic.warning(f"others may read your logins in {path!r}", f"chmod 600 {quote(path)}")
+
+
+def _in_force(machine: Machine, facts: Facts) -> Iterator[Finding]:
+    settings = facts.settings
+    if facts.files:
+        rules = f"{len(settings.host)} host rules, {facts.actions} for build actions"
+        yield topic.ok(f"{', '.join(facts.files)}: {rules}")
+    else:
+        yield topic.ok(f"no file at {facts.places[0]!r}: what works without one is in force")
+    if settings.allow_root:
+        yield topic.note("root is answered as you are: allow_root = true")
+    for rule in settings.host:
+        yield from _rule(machine, rule)
+
+
+def _rule(machine: Machine, rule: HostRule) -> Iterator[Finding]:
+    host = _PORT.sub("", rule.match.partition("/")[0])
+    if rule.insecure and not is_loopback(host):
+        remedy = "take insecure = true out, if the host has TLS"
+        yield topic.warning(f"secrets for {rule.match!r} travel in plain http", remedy)
+    if isinstance(rule, OciHost) and not rule.tls_verify:
+        yield topic.warning(
+            f"anybody can pose as {rule.match!r}: tls_verify = false",
+            'name its CA instead: ca_bundle = "/path/to/ca.pem"',
+        )
+    if isinstance(rule, OciHost) and rule.ca_bundle is not None and not machine.look(rule.ca_bundle).readable:
+        yield topic.error(
+            f"the ca_bundle of {rule.match!r}, {rule.ca_bundle!r}, cannot be read", f"ls -l {quote(rule.ca_bundle)}"
+        )
+    for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):
+        if isinstance(source, FileSource):
+            yield from _secret_file(machine, rule.match, source.path)
+
+
+def _secret_file(machine: Machine, match: str, path: str) -> Iterator[Finding]:
+    place = machine.look(path)
+    if not place.readable:
+        yield topic.error(f"the secret of {match!r}, {path!r}, cannot be read", f"ls -l {quote(path)}")
+    elif place.open_to_others:
+        yield topic.warning(
+            f"others may read the secret of {match!r}: {path!r} has mode {place.bits}", f"chmod 600 {quote(path)}"
+        )

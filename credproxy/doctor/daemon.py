@@ -1,0 +1,205 @@
+"""The two sockets and who answers on them (P1, T4, T8, T11)."""
+
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import Enum
+from shlex import quote
+
+from credproxy.doctor.finding import Finding, Topic
+from credproxy.doctor.machine import Place
+
+
+PATH_LIMIT = 103
+"""Bytes of a socket's path that every system takes (rule 36)."""
+
+_SERVED = 200
+
+topic = Topic("daemon")
+
+
+class Outcome(Enum):
+    """What became of a question at a socket."""
+
+    ANSWERED = "answered"
+    ABSENT = "nothing is there"
+    DEAD = "nobody listens"
+    SILENT = "no answer"
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """What ``GET /healthz`` gave.
+
+    Attributes:
+        status, message, hint: of an answer; the texts of an error only.
+        uid, pid: of the process that listens, by the kernel's word; 0 where it does not say.
+    """
+
+    outcome: Outcome
+    status: int = 0
+    message: str = ""
+    hint: str = ""
+    uid: int = 0
+    pid: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Door:
+    """One socket: ``name`` is ``helper`` or ``actions``."""
+
+    name: str
+    socket: Place
+    directory: Place
+    reply: Reply
+
+    @property
+    def served(self) -> bool:
+        """Whether a daemon answers there."""
+        return self.reply.outcome is Outcome.ANSWERED and self.reply.status == _SERVED
+
+    @property
+    def unit(self) -> str:
+        """The unit that makes it."""
+        return "credproxy.socket" if self.name == "helper" else "credproxy-actions.socket"
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What is known of the daemon.
+
+    Attributes:
+        me: this user.
+        version: of this program; ``theirs`` of the daemon, "" if unknown.
+        units: of the sockets, those that systemd says are listening.
+        autostart: whether the helper may start a daemon.
+        sandbox: status that a caller in namespaces of its own got on the helper socket; None where that was not tried.
+        any_namespace: the configuration admits callers of all namespaces.
+    """
+
+    helper: Door
+    actions: Door
+    me: int
+    version: str
+    theirs: str = ""
+    units: frozenset[str] = frozenset()
+    autostart: bool = True
+    sandbox: int | None = None
+    any_namespace: bool = False
+
+
+def check(facts: Facts) -> Iterator[Finding]:
+    """Look at both sockets."""
+    if facts.helper.reply.outcome is Outcome.ABSENT and not facts.units:
+        yield from _not_running(facts)
+        yield from _place(facts.helper, facts.me)
+        return
+    for door in (facts.helper, facts.actions):
+        yield from _place(door, facts.me)
+        yield from _answer(door, facts)
+    if facts.helper.served:
+        yield from _version(facts)
+        yield from _gate(facts)
+
+
+def _not_running(facts: Facts) -> Iterator[Finding]:
+    path = facts.helper.socket.path
+    if len(path.encode()) > PATH_LIMIT:
+        yield topic.error(
+            f"the socket path {path!r} is longer than {PATH_LIMIT} bytes", "export CREDPROXY_SOCKET=/a/shorter/path"
+        )
+    elif facts.autostart:
+        yield topic.note(
+            f"no daemon listens at {path!r}; the first credproxy-helper call starts one", "credproxy serve"
+        )
+    else:
+        yield topic.error(
+            f"no daemon listens at {path!r}, and CREDPROXY_AUTOSTART=0 keeps the helper from starting one",
+            "credproxy serve",
+        )
+
+
+def _place(door: Door, me: int) -> Iterator[Finding]:
+    where = door.directory
+    if where.is_directory and where.uid not in {0, me}:
+        yield topic.error(
+            f"the directory of the {door.name} socket, {where.path!r}, belongs to uid {where.uid}: "
+            "whoever owns it decides who answers there",
+            f"ls -la {quote(where.path)}",
+        )
+    elif where.is_directory and where.uid == me and where.open_to_others:
+        yield topic.error(
+            f"the directory of the {door.name} socket, {where.path!r}, has mode {where.bits}; wanted 0700",
+            f"chmod 700 {quote(where.path)}",
+        )
+    elif where.is_directory and where.mode & 0o022:
+        yield topic.error(
+            f"others can write to {where.path!r}, the directory of the {door.name} socket",
+            f"chmod go-w {quote(where.path)}",
+        )
+    found = door.socket
+    if found.is_socket and where.uid == me and found.uid != me:
+        yield topic.error(
+            f"the {door.name} socket {found.path!r} belongs to uid {found.uid}", f"rm {quote(found.path)}"
+        )
+    elif found.is_socket and where.uid == me and stat.S_IMODE(found.mode) != 0o600:  # noqa: PLR2004
+        yield topic.warning(
+            f"the {door.name} socket {found.path!r} has mode {found.bits}; wanted 0600",
+            f"chmod 600 {quote(found.path)}",
+        )
+    elif found.there and not found.is_socket:
+        yield topic.error(f"{found.path!r} is no socket", f"mv {quote(found.path)} {quote(found.path + '.old')}")
+
+
+def _answer(door: Door, facts: Facts) -> Iterator[Finding]:
+    reply, path = door.reply, door.socket.path
+    restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else "credproxy serve"
+    match reply.outcome:
+        case Outcome.ANSWERED if reply.status == _SERVED:
+            yield from _who(door, facts)
+        case Outcome.ANSWERED:
+            yield topic.error(
+                f"the {door.name} socket refuses us: {reply.message or reply.status}", reply.hint or restart
+            )
+        case Outcome.ABSENT if door.unit in facts.units:
+            # A restart of the service does not help: the listening socket has lost its name (P1, F5).
+            yield topic.error(f"systemd listens at {path!r}, but the file is gone", restart)
+        case Outcome.ABSENT:
+            yield topic.warning(f"there is no {door.name} socket: the daemon's log says why", restart)
+        case Outcome.DEAD:
+            yield topic.warning(f"nobody listens at {path!r}: it is what a killed daemon left", restart)
+        case Outcome.SILENT:
+            yield topic.error(f"whoever listens at {path!r} does not answer", f"ss -xlp src {quote(path)}")
+
+
+def _who(door: Door, facts: Facts) -> Iterator[Finding]:
+    reply = door.reply
+    if reply.uid not in {0, facts.me} and door.directory.uid == facts.me:
+        yield topic.error(
+            f"uid {reply.uid} answers on the {door.name} socket, not you", f"ss -xlp src {quote(door.socket.path)}"
+        )
+        return
+    yield topic.ok(f"the {door.name} socket {door.socket.path!r} answers" + (f", pid {reply.pid}" if reply.pid else ""))
+
+
+def _version(facts: Facts) -> Iterator[Finding]:
+    if facts.theirs and facts.theirs != facts.version:
+        restart = "systemctl --user restart credproxy.service" if facts.units else f"kill {facts.helper.reply.pid}"
+        yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)
+
+
+def _gate(facts: Facts) -> Iterator[Finding]:
+    if facts.sandbox is None:
+        yield topic.note("not tried whether the helper socket refuses a sandbox: this user can make none")
+    elif facts.sandbox != _SERVED:
+        yield topic.ok("the helper socket refuses a caller in a sandbox")
+    elif facts.any_namespace:
+        yield topic.warning(
+            'the helper socket answers sandboxed build actions, because the configuration says peer_namespaces = "any"',
+            "credproxy bazelrc --sandbox >> ~/.bazelrc",
+        )
+    else:
+        yield topic.error(
+            "the helper socket answers a caller in a sandbox: it cannot tell build actions from you",
+            "systemctl --user cat credproxy.service  # PrivateUsers= or an option that implies it?",
+        )

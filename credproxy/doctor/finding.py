@@ -1,0 +1,59 @@
+"""What a check says."""
+
+from collections.abc import Iterable
+from enum import StrEnum
+from typing import NamedTuple
+
+from msgspec import Struct
+
+
+class Severity(StrEnum):
+    """How bad it is, worst first: something does not work; may hurt; good to know; as it should be."""
+
+    ERROR = "error"
+    WARNING = "warning"
+    NOTE = "note"
+    OK = "ok"
+
+
+class Finding(Struct, frozen=True):
+    """One line for a person.
+
+    Attributes:
+        topic: what it is about, from a short list.
+        message: lower case, no final period; never a secret.
+        remedy: the next command, or the line to write; "" where there is nothing to do.
+    """
+
+    severity: Severity
+    topic: str
+    message: str
+    remedy: str = ""
+
+
+class Topic(NamedTuple):
+    """Makes the findings of one topic."""
+
+    name: str
+
+    def error(self, message: str, remedy: str) -> Finding:
+        """Something does not work."""
+        return Finding(Severity.ERROR, self.name, message, remedy)
+
+    def warning(self, message: str, remedy: str) -> Finding:
+        """It works, and may hurt."""
+        return Finding(Severity.WARNING, self.name, message, remedy)
+
+    def note(self, message: str, remedy: str = "") -> Finding:
+        """Good to know."""
+        return Finding(Severity.NOTE, self.name, message, remedy)
+
+    def ok(self, message: str) -> Finding:
+        """As it should be."""
+        return Finding(Severity.OK, self.name, message)
+
+
+def by_severity(findings: Iterable[Finding]) -> list[Finding]:
+    """The worst first, otherwise in the order of the checks."""
+    order = list(Severity)
+    return sorted(findings, key=lambda finding: order.index(finding.severity))

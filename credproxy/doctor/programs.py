@@ -1,0 +1,138 @@
+"""Programs that see secrets, or that Bazel starts: there, runnable, and nobody else's to replace (T29)."""
+
+import stat
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from shlex import quote
+
+from credproxy.core.docker_config import Index
+from credproxy.core.settings import CommandSource, ExecHost, HostRule, Settings
+from credproxy.doctor.finding import Finding, Topic
+from credproxy.doctor.machine import Machine, Place, replaceable
+
+
+_OURSELVES = "credproxy"
+_SCRIPT = b"#!"
+_ALL_MAY_RUN = 0o555
+
+topic = Topic("programs")
+
+
+@dataclass(frozen=True, slots=True)
+class Helper:
+    """credproxy-helper as it is installed.
+
+    Attributes:
+        place: None where it is neither beside this program nor on PATH.
+        twin: the path of ``docker-credential-credproxy`` beside it, and ``version`` what that calls itself.
+        capabilities: whether the file has capabilities of its own.
+    """
+
+    place: Place | None
+    twin: str = ""
+    version: str = ""
+    capabilities: bool = False
+
+
+def check_commands(machine: Machine, settings: Settings) -> Iterator[Finding]:
+    """The programs that the configuration names."""
+    for subject, program in _commands(settings.host):
+        yield from _command(machine, subject, program)
+
+
+def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None) -> Iterator[Finding]:
+    """The ``docker-credential-*`` programs that docker's and podman's files name.
+
+    Args:
+        machine: to look with.
+        files: what they say, by path.
+        path: where the daemon searches programs; None for PATH.
+    """
+    for where, index in files.items():
+        for name, about in _named(index).items():
+            program = f"docker-credential-{name}"
+            found = machine.which(program, path)
+            if name == _OURSELVES:
+                yield topic.ok(f"{where!r} names credproxy itself for {about}, which the daemon skips")
+            elif found is None:
+                said = f"{where!r} names {program!r} for {about}, which is not on PATH"
+                yield topic.error(said, f"install {program}, or take it out of {where}")
+            else:
+                yield from _command(machine, f"of {about}", found)
+
+
+def check_helper(machine: Machine, helper: Helper, version: str) -> Iterator[Finding]:
+    """What Bazel starts. ``version`` is this program's."""
+    place = helper.place
+    if place is None:
+        yield topic.error("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install credproxy")
+        return
+    path = quote(place.path)
+    mode = stat.S_IMODE(place.mode)
+    if mode & (stat.S_ISUID | stat.S_ISGID) or helper.capabilities:
+        yield topic.error(
+            f"{place.path!r} has rights of its own, so the daemon cannot see who starts it and refuses it",
+            f"chmod 0755 {path}" if mode & (stat.S_ISUID | stat.S_ISGID) else f"setcap -r {path}",
+        )
+    elif mode & _ALL_MAY_RUN != _ALL_MAY_RUN:
+        yield topic.error(
+            f"{place.path!r} has mode {place.bits}; wanted 0755: the daemon refuses a program that may not be read",
+            f"chmod 0755 {path}",
+        )
+    exposed = replaceable(machine, place.path)
+    if exposed is not None:
+        yield topic.warning(f"{place.path!r} {exposed.problem}", exposed.remedy)
+    if helper.version and helper.version != version:
+        yield topic.warning(
+            f"{place.path!r} is version {helper.version}, this program is {version}", "pipx install --force credproxy"
+        )
+    content = machine.read(place.path)
+    if content is not None and content.startswith(_SCRIPT):
+        yield topic.note(
+            f"{place.path!r} is the Python stand-in, some 10 ms slower a call: there was no C compiler",
+            "apt-get install gcc && pipx install --force credproxy",
+        )
+    elif content is not None:
+        yield topic.ok(f"{place.path!r} is the native helper")
+
+
+def check_docker_name(machine: Machine, files: Mapping[str, Index], helper: Helper) -> Iterator[Finding]:
+    """Whether docker finds us, where its configuration names us."""
+    naming = [where for where, index in files.items() if _OURSELVES in _named(index)]
+    if naming and machine.which("docker-credential-credproxy") is None:
+        said = f"{naming[0]!r} names credproxy, but docker-credential-credproxy is not on PATH"
+        yield topic.error(said, f"ln -s {quote(helper.twin)} ~/.local/bin/")
+
+
+def _commands(rules: tuple[HostRule, ...]) -> Iterator[tuple[str, str]]:
+    for rule in rules:
+        if isinstance(rule, ExecHost):
+            yield f"of {rule.match!r}", rule.command[0]
+        for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):
+            if isinstance(source, CommandSource):
+                yield f"of {rule.match!r}", source.argv[0]
+
+
+def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
+    place, path = machine.look(program), quote(program)
+    if not place.there:
+        yield topic.error(f"the program {subject}, {program!r}, is not there", f"ls -l {path}")
+    elif not place.is_file or not place.runnable:
+        yield topic.error(f"the program {subject}, {program!r}, cannot be run", f"chmod u+x {path}")
+    else:
+        exposed = replaceable(machine, program)
+        if exposed is not None:
+            yield topic.error(
+                f"the program {subject}, {program!r}, {exposed.problem}; the daemon will not start it", exposed.remedy
+            )
+        else:
+            yield topic.ok(f"the program {subject}, {program!r}, can be run, and only you or root can replace it")
+
+
+def _named(index: Index) -> dict[str, str]:
+    """The programs that a file names, and what for."""
+    named: dict[str, list[str]] = {}
+    for registry, (_, program) in index.helpers.items():
+        named.setdefault(program, []).append(registry)
+    about = {program: ", ".join(repr(name) for name in sorted(registries)) for program, registries in named.items()}
+    return about | ({index.store: "every registry"} if index.store else {})

@@ -1,0 +1,71 @@
+"""What a sandboxed build action can see of this user's secrets (F15): a sandbox does not hide a home by itself."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from credproxy.core.docker_config import Index
+from credproxy.core.settings import FileSource, Settings
+from credproxy.doctor.bazelrc import Lines
+from credproxy.doctor.finding import Finding, Topic
+from credproxy.doctor.machine import Machine
+
+
+topic = Topic("sandbox")
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """Where secrets may lie.
+
+    Attributes:
+        home: of the user; ``config``: ``$XDG_CONFIG_HOME``.
+        docker: docker's and podman's files, by path.
+        socket: the directory of the helper socket.
+        settings: name further files.
+    """
+
+    home: str
+    config: str
+    docker: Mapping[str, Index]
+    socket: str
+    settings: Settings
+
+
+def check(machine: Machine, facts: Facts, lines: Lines) -> Iterator[Finding]:
+    """Compare what lies there with what Bazel's files hide."""
+    options = (option for option in lines.options if option.name == "sandbox_block_path" and not option.config)
+    hidden = [option.value.rstrip("/") for option in options]
+    seen = [path for path in to_hide(machine, facts) if not _covered(path, hidden)]
+    if not seen:
+        yield topic.ok("a sandboxed build action can see no login of yours")
+        return
+    # Whoever lets build actions ask for tokens wants them to have no more than that.
+    actions = facts.settings.actions
+    say = topic.warning if actions.rule or actions.policy_file else topic.note
+    yield say(
+        f"a sandboxed build action can see {', '.join(map(repr, seen))}", "credproxy bazelrc --sandbox >> ~/.bazelrc"
+    )
+
+
+def to_hide(machine: Machine, facts: Facts) -> list[str]:
+    """Every file and directory that holds secrets, and the helper socket's: those that are there."""
+    docker = [path for path, index in facts.docker.items() if set(index.auths.values()) - index.empty]
+    usual = [
+        f"{facts.home}/.netrc",
+        f"{facts.home}/.aws",
+        f"{facts.home}/.azure",
+        f"{facts.config}/gcloud",
+        f"{facts.config}/gh/hosts.yml",
+    ]
+    sources = (
+        source
+        for rule in facts.settings.host
+        for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None))
+    )
+    files = [source.path for source in sources if isinstance(source, FileSource)]
+    wanted = dict.fromkeys([facts.socket, *docker, *usual, *files])
+    return [path for path in wanted if machine.look(path).readable]
+
+
+def _covered(path: str, hidden: Sequence[str]) -> bool:
+    return any(path == place or path.startswith(f"{place}/") for place in hidden)

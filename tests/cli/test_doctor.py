@@ -1,0 +1,129 @@
+"""``credproxy doctor`` on homes: what a newcomer sees on a clean one, and what a broken one is told."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from credproxy.cli.looking import ThisMachine
+from tests.cli.test_commands import configure, home, run
+
+
+__all__ = ["home"]  # the fixture
+
+
+@pytest.fixture
+def workspace(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Bazel workspace, and the command line in a directory of it."""
+    place = home / "w"
+    (place / "pkg").mkdir(parents=True)
+    (place / "MODULE.bazel").touch()
+    monkeypatch.chdir(place / "pkg")
+    return place
+
+
+def findings(*args: str) -> list[dict[str, str]]:
+    """Run it; give what it found."""
+    done = run("doctor", "--json", *args)
+    found: list[dict[str, str]] = json.loads(done.output)["findings"]
+    assert done.exit_code == int(any(finding["severity"] == "error" for finding in found))
+    return found
+
+
+def test_r22_a_clean_home_has_no_errors(workspace: Path) -> None:
+    """Nothing is configured, nothing runs, nothing is wrong: exit status 0."""
+    assert not [finding for finding in findings() if finding["severity"] in {"error", "warning"}]
+    done = run("doctor")
+    assert done.exit_code == 0
+    assert done.output.splitlines()[-1].startswith("0 errors, 0 warnings, ")
+    assert "-> credproxy serve" in done.output
+    del workspace
+
+
+def test_r22_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: Path) -> None:
+    """Configuration, programs and lines at once; exit status 1, and each with what to do."""
+    program = home / "corp-helper"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o777)
+    configure(home, f'[[host]]\nmatch = "*.corp.example"\nprovider = "exec"\ncommand = ["{program}"]\n')
+    (workspace / ".bazelrc").write_text("import %workspace%/rc\n")
+    (workspace / "rc").write_text("build --credential_helper=localhost:5000=/bin/true\n")
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"auths": {"ghcr.io": {"auth": "YTpi"}}, "credsStore": "nowhere"}')
+    (home / "h" / ".netrc").write_text("nonsense a.b")
+    found = findings()
+    order = [finding["severity"] for finding in found]
+    assert order == sorted(order, key=["error", "warning", "note", "ok"].index)
+    errors = {finding["message"] for finding in found if finding["severity"] == "error"}
+    for words in (
+        f"'{program}', could be replaced by others",
+        "names 'docker-credential-nowhere' for every registry",
+        f"{workspace}/rc:1: Bazel refuses 'localhost:5000'",
+        f"the netrc file '{home}/h/.netrc' cannot be parsed at line 1",
+    ):
+        assert any(words in message for message in errors), words
+    shown = run("doctor")
+    assert shown.exit_code == 1
+    assert shown.output.startswith("error")
+    assert f"-> chmod go-w {program}" in shown.output
+
+
+def test_r22_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: Path, workspace: Path) -> None:
+    """With its line; what works without a file is judged instead."""
+    path = configure(home, "empty_ttl = 0\n")
+    found = findings()
+    assert f"{path}:1: empty_ttl: wanted seconds from 1 to 3600" in {finding["message"] for finding in found}
+    assert {"daemon", "programs", "sandbox"} <= {finding["topic"] for finding in found}
+    del workspace
+
+
+def test_r22_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(home: Path, workspace: Path) -> None:
+    """It is part of the configuration: with it broken the daemon answers nothing."""
+    policy = home / "policy.yaml"
+    policy.write_text("version: 1\nruls: []\n")
+    configure(home, f'[actions]\npolicy_file = "{policy}"\n')
+    (error,) = [finding for finding in findings() if finding["severity"] == "error"]
+    assert error["message"].startswith(f"{policy}:2: ruls: there is no such key")
+    assert error["remedy"] == f"credproxy actions check {policy}"
+    del workspace
+
+
+def test_f15_the_command_that_hides_logins_hides_them(home: Path, workspace: Path) -> None:
+    """What the finding says is run, and then the finding is gone."""
+    (home / "h" / ".netrc").write_text("machine a.b login u password canary-pass")
+    (home / "h" / ".netrc").chmod(0o600)
+
+    def about() -> list[str]:
+        return [finding["message"] for finding in findings() if finding["topic"] == "sandbox"]
+
+    assert about() == [f"a sandboxed build action can see '{home}/h/.netrc'"]
+    (home / "h" / ".bazelrc").write_text(run("bazelrc", "--sandbox").output)
+    assert about() == ["a sandboxed build action can see no login of yours"]
+    assert "canary" not in run("doctor", "-v").output
+    del workspace
+
+
+def test_verbose_shows_what_is_as_it_should_be(workspace: Path) -> None:
+    """Otherwise it is a number."""
+    assert "is the native helper" not in " ".join(run("doctor").output.split())
+    assert "is the native helper" in " ".join(run("doctor", "-v").output.split())
+    del workspace
+
+
+def test_the_machine_is_looked_at_without_raising(tmp_path: Path) -> None:
+    """What is not there, what is no file, what waits for a writer, and links."""
+    machine = ThisMachine()
+    os.mkfifo(tmp_path / "fifo")
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    assert not machine.look(str(tmp_path / "none")).there
+    assert machine.read(str(tmp_path / "fifo")) is None
+    assert machine.read(str(tmp_path)) is None
+    assert machine.read(str(tmp_path / "link")) == b"x"
+    assert not machine.look(str(tmp_path / "circle")).there
+    assert not machine.look("\0").there
+    behind, *above = machine.lineage(str(tmp_path / "link"))
+    assert (behind.path, above[-1].path) == (str(tmp_path / "file"), "/")

@@ -1,0 +1,160 @@
+"""``doctor`` on Bazel's lines: who answers for which host, and which lines break a build (rules 37 to 40)."""
+
+import pytest
+
+from credproxy.core.config import load
+from credproxy.core.settings import Settings
+from credproxy.doctor.bazel import Facts, check
+from credproxy.doctor.bazelrc import collect
+from credproxy.doctor.finding import Severity
+from tests.doctor.machines import FakeMachine, bad, told
+
+
+RC = "/w/.bazelrc"
+OURS = "/opt/bin/credproxy-helper"
+SETTINGS = load(
+    '[[host]]\nmatch = "reg.example"\nprovider = "oci"\n[[host]]\nmatch = "out.example"\nprovider = "none"\n', ""
+)
+MACHINE = (
+    FakeMachine(programs={"credproxy-helper": OURS})
+    .put(OURS, 0o755)
+    .put("/opt/other", 0o755)
+    .put("/w/tools/credproxy-helper", 0o755)
+)
+ADD = "credproxy bazelrc >> ~/.bazelrc"
+
+
+def look(
+    text: str, *hosts: str, settings: Settings = SETTINGS, workspace: str | None = "/w"
+) -> list[tuple[str, str, str]]:
+    """What is said of a workspace's ``.bazelrc``."""
+    lines = collect((RC,), {RC: text}.get, workspace)
+    return told(check(MACHINE, Facts(lines, hosts, settings, workspace)))
+
+
+def test_r22_a_line_for_a_host_of_ours_is_fine() -> None:
+    """An exact host, an absolute path, for every command."""
+    assert look(f"common --credential_helper=reg.example={OURS}\n", "reg.example") == [
+        ("ok", f"{RC}:1: 'reg.example' goes to credproxy", "")
+    ]
+
+
+@pytest.mark.parametrize(
+    ("line", "severity", "words"),
+    [
+        (f"common --credential_helper=localhost:5000={OURS}", "error", "Bazel refuses 'localhost:5000'"),
+        (f"common --credential_helper=localhost={OURS}", "error", "Bazel refuses 'localhost'"),
+        (f"common --credential_helper=my_registry.example={OURS}", "error", "Bazel refuses 'my_registry.example'"),
+        (
+            "common --credential_helper=reg.example=/opt/none/credproxy-helper",
+            "error",
+            "is not there, or cannot be run",
+        ),
+        ("common --credential_helper=reg.example=tools/credproxy-helper", "error", "is neither absolute nor below"),
+        ("common --credential_helper=reg.example=/opt/../credproxy-helper", "error", "has '..' in it"),
+        ("common --credential_helper=reg.example=nowhere", "error", "is not on PATH"),
+        (f"common --credential_helper={OURS}", "warning", "for all hosts at once"),
+        (f"common --credential_helper=*.amazonaws.com={OURS}", "warning", "hosts of presigned URLs"),
+        (f"common --credential_helper=*.s3.amazonaws.com={OURS}", "warning", "hosts of presigned URLs"),
+        (f"common --credential_helper=*.com={OURS}", "warning", "hosts of presigned URLs"),
+        (f"common --credential_helper=else.example={OURS}", "note", "nothing is configured for 'else.example'"),
+        (f"common --credential_helper=out.example={OURS}", "note", "nothing is configured for 'out.example'"),
+        ("common --credential_helper_timeout=5s", "warning", "after 5s Bazel ends the helper"),
+        ("common --credential_helper_timeout=8999ms", "warning", "after 8999ms"),
+        ("import /none", "error", "imports '/none', which is not there"),
+        ("common --x='", "warning", "a quotation is not closed"),
+    ],
+)
+def test_r22_a_line_that_breaks_or_shadows(line: str, severity: str, words: str) -> None:
+    """The file and the line, and a way to mend it."""
+    (finding,) = look(f"{line}\n")
+    assert finding[0] == severity
+    assert finding[1].startswith(f"{RC}:1: ")
+    assert words in finding[1]
+    assert finding[2]
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "common --credential_helper_timeout=9s",
+        "common --credential_helper_timeout=0",
+        "common --credential_helper_timeout=1m",
+        "common --credential_helper=reg.example=%workspace%/tools/credproxy-helper",
+        "common --credential_helper=reg.example=%install_base%/x",
+        "common --credential_helper=reg.example=credproxy-helper",
+        "common --credential_helper=/opt/other",
+        "common --credential_helper=*.corp.example=/opt/bin/credproxy-helper",
+    ],
+)
+def test_r22_a_line_that_is_fine(line: str) -> None:
+    """Other people's helpers are theirs to choose, and a wildcard for one's own hosts is what bazelrc prints."""
+    assert look(f"{line}\n") == []
+
+
+def test_r22_outside_of_a_workspace_its_paths_are_unknown() -> None:
+    """A line of ~/.bazelrc may be right in every workspace."""
+    assert look("common --credential_helper=reg.example=%workspace%/tools/x\n", workspace=None) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "host", "severity", "words"),
+    [
+        ("", "reg.example", "note", "no line of a .bazelrc gives 'reg.example' to credproxy"),
+        (
+            "common --credential_helper=reg.example=/opt/other",
+            "reg.example",
+            "warning",
+            "goes to '/opt/other', not to credproxy",
+        ),
+        (
+            f"common --credential_helper=reg.example={OURS}\ncommon --credential_helper=reg.example=/opt/other",
+            "reg.example",
+            "warning",
+            f"{RC}:2: 'reg.example' goes to '/opt/other'",
+        ),
+        (
+            f"common --credential_helper=*.example=/opt/other\ncommon --credential_helper={OURS}",
+            "reg.example",
+            "warning",
+            f"{RC}:1: 'reg.example' goes to '/opt/other'",
+        ),
+        (
+            f"common --credential_helper=*.b.example={OURS}\ncommon --credential_helper=*.example=/opt/other",
+            "a.b.example",
+            "ok",
+            "goes to credproxy",
+        ),
+        (f"build --credential_helper=reg.example={OURS}", "reg.example", "note", "for 'build' alone"),
+        (f"build:ci --credential_helper=reg.example={OURS}", "reg.example", "note", "no line of a .bazelrc"),
+        (f"common --credential_helper=*.corp.example={OURS}", "*.corp.example", "ok", "goes to credproxy"),
+        (f"common --credential_helper=a.corp.example={OURS}", "*.corp.example", "note", "no line of a .bazelrc"),
+        ("", "localhost", "note", "Bazel cannot name 'localhost'"),
+    ],
+)
+def test_r22_the_line_that_bazel_takes_for_a_host(text: str, host: str, severity: str, words: str) -> None:
+    """The name, then the nearest wildcard, then the line for all; the last of equals wins (clients.md 1.2)."""
+    (finding,) = [found for found in look(text, host) if repr(host) in found[1] and "configured" not in found[1]]
+    assert finding[0] == severity
+    assert words in finding[1]
+
+
+def test_r22_hosts_without_a_line_are_one_finding() -> None:
+    """One command adds them all."""
+    assert look("", "a.example", "b.example") == [
+        ("note", "no line of a .bazelrc gives 'a.example', 'b.example' to credproxy", ADD)
+    ]
+
+
+def test_r22_a_line_of_ours_under_another_path_is_ours() -> None:
+    """Also a copy in the workspace's tools."""
+    text = "common --credential_helper=reg.example=%workspace%/tools/credproxy-helper\n"
+    lines = collect((RC,), {RC: text}.get, "/w")
+    assert bad(check(MACHINE, Facts(lines, ("reg.example",), SETTINGS, "/w"))) == []
+    assert [found[0] for found in look(text, "reg.example")] == [Severity.OK.value]
+
+
+def test_r22_a_line_for_a_netrc_host_is_fine() -> None:
+    """The daemon answers from the same file."""
+    lines = collect((RC,), {RC: f"common --credential_helper=n.example={OURS}\n"}.get, "/w")
+    assert told(check(MACHINE, Facts(lines, (), SETTINGS, "/w", {"n.example"}))) == []

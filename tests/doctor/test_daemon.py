@@ -1,0 +1,202 @@
+"""``doctor`` on the sockets: what is wrong with each, and the command that mends it."""
+
+import stat
+from dataclasses import replace
+
+import pytest
+
+from credproxy.doctor.daemon import Door, Facts, Outcome, Reply, check
+from credproxy.doctor.finding import Severity
+from credproxy.doctor.machine import Place
+from tests.doctor.machines import ME, bad, told
+
+
+RUN = "/run/user/1000/credproxy"
+SOCKET = f"{RUN}/helper.sock"
+ANSWERS = Reply(Outcome.ANSWERED, 200, uid=ME, pid=42)
+
+
+def place(path: str, kind: int, mode: int, uid: int = ME) -> Place:
+    """Something at a path."""
+    return Place(path, kind | mode, uid, readable=True, runnable=True)
+
+
+def door(
+    name: str = "helper", reply: Reply = ANSWERS, *, mode: int = 0o600, folder: int = 0o700, uid: int = ME
+) -> Door:
+    """A socket in its directory; both belong to ``uid``."""
+    run = RUN if name == "helper" else f"{RUN}-actions"
+    return Door(
+        name,
+        place(f"{run}/{name}.sock", stat.S_IFSOCK, mode, uid),
+        place(run, stat.S_IFDIR, folder, uid),
+        reply,
+    )
+
+
+def nothing(name: str = "helper") -> Door:
+    """No socket, no directory."""
+    return Door(name, Place(f"{RUN}/{name}.sock"), Place(RUN), Reply(Outcome.ABSENT))
+
+
+FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", theirs="1.0", sandbox=403)
+
+
+def test_r22_a_daemon_that_answers_and_refuses_a_sandbox_is_fine() -> None:
+    """Both sockets, the process behind them, and the gate that was tried."""
+    assert told(check(FINE)) == [
+        ("ok", f"the helper socket '{SOCKET}' answers, pid 42", ""),
+        ("ok", f"the actions socket '{RUN}-actions/actions.sock' answers, pid 42", ""),
+        ("ok", "the helper socket refuses a caller in a sandbox", ""),
+    ]
+
+
+def test_r22_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_one() -> None:
+    """A fresh installation has no errors."""
+    absent = replace(FINE, helper=nothing(), actions=nothing("actions"))
+    assert [(severity, remedy) for severity, _, remedy in told(check(absent))] == [("note", "credproxy serve")]
+    (finding,) = bad(check(replace(absent, autostart=False)))
+    assert finding[0] == "error"
+    assert "CREDPROXY_AUTOSTART=0" in finding[1]
+
+
+@pytest.mark.parametrize(
+    ("facts", "severity", "message", "remedy"),
+    [
+        pytest.param(
+            replace(FINE, helper=door(folder=0o755)),
+            "error",
+            f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
+            f"chmod 700 {RUN}",
+            id="T4-directory-open",
+        ),
+        pytest.param(
+            replace(FINE, helper=replace(nothing(), directory=place(RUN, stat.S_IFDIR, 0o755))),
+            "error",
+            f"the directory of the helper socket, '{RUN}', has mode 0755; wanted 0700",
+            f"chmod 700 {RUN}",
+            id="T4-directory-open-before-the-first-start",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(uid=1001)),
+            "error",
+            f"the directory of the helper socket, '{RUN}', belongs to uid 1001: whoever owns it decides who answers there",
+            f"ls -la {RUN}",
+            id="T4-directory-of-another",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(uid=0, folder=0o777)),
+            "error",
+            f"others can write to '{RUN}', the directory of the helper socket",
+            f"chmod go-w {RUN}",
+            id="T4-system-directory-open",
+        ),
+        pytest.param(
+            replace(FINE, helper=replace(door(), socket=place(SOCKET, stat.S_IFSOCK, 0o600, 1001))),
+            "error",
+            f"the helper socket '{SOCKET}' belongs to uid 1001",
+            f"rm {SOCKET}",
+            id="T4-socket-of-another",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(mode=0o666)),
+            "warning",
+            f"the helper socket '{SOCKET}' has mode 0666; wanted 0600",
+            f"chmod 600 {SOCKET}",
+            id="T8-socket-open",
+        ),
+        pytest.param(
+            replace(FINE, helper=replace(door(), socket=place(SOCKET, stat.S_IFREG, 0o600))),
+            "error",
+            f"'{SOCKET}' is no socket",
+            f"mv {SOCKET} {SOCKET}.old",
+            id="no-socket",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(reply=replace(ANSWERS, uid=1001))),
+            "error",
+            "uid 1001 answers on the helper socket, not you",
+            f"ss -xlp src {SOCKET}",
+            id="T4-impostor",
+        ),
+        pytest.param(
+            replace(
+                FINE, helper=door(reply=Reply(Outcome.ANSWERED, 403, "you are in a sandbox (peer_refused)", "leave"))
+            ),
+            "error",
+            "the helper socket refuses us: you are in a sandbox (peer_refused)",
+            "leave",
+            id="refused",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(reply=Reply(Outcome.DEAD))),
+            "warning",
+            f"nobody listens at '{SOCKET}': it is what a killed daemon left",
+            "credproxy serve",
+            id="P6-stale",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(reply=Reply(Outcome.SILENT))),
+            "error",
+            f"whoever listens at '{SOCKET}' does not answer",
+            f"ss -xlp src {SOCKET}",
+            id="silent",
+        ),
+        pytest.param(
+            replace(FINE, helper=door(reply=Reply(Outcome.ABSENT)), units=frozenset({"credproxy.socket"})),
+            "error",
+            f"systemd listens at '{SOCKET}', but the file is gone",
+            "systemctl --user restart credproxy.socket",
+            id="P1-file-gone",
+        ),
+        pytest.param(
+            replace(FINE, actions=nothing("actions")),
+            "warning",
+            "there is no actions socket: the daemon's log says why",
+            "credproxy serve",
+            id="no-actions-socket",
+        ),
+        pytest.param(
+            replace(FINE, theirs="0.9"),
+            "warning",
+            "the daemon that runs is version 0.9, this program is 1.0",
+            "kill 42",
+            id="old-daemon",
+        ),
+        pytest.param(
+            replace(FINE, sandbox=200, any_namespace=True),
+            "warning",
+            'the helper socket answers sandboxed build actions, because the configuration says peer_namespaces = "any"',
+            "credproxy bazelrc --sandbox >> ~/.bazelrc",
+            id="T11-any",
+        ),
+        pytest.param(
+            replace(FINE, sandbox=200),
+            "error",
+            "the helper socket answers a caller in a sandbox: it cannot tell build actions from you",
+            "systemctl --user cat credproxy.service  # PrivateUsers= or an option that implies it?",
+            id="F2-gate-blind",
+        ),
+    ],
+)
+def test_r22_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
+    """One finding each; what else is fine stays fine."""
+    assert bad(check(facts)) == [(severity, message, remedy)]
+
+
+def test_r22_a_path_that_no_socket_address_holds() -> None:
+    """Rule 36: said before somebody starts a daemon that cannot bind."""
+    long = replace(nothing(), socket=Place("/" + "x" * 110))
+    (finding,) = bad(check(replace(FINE, helper=long)))
+    assert "longer than 103 bytes" in finding[1]
+
+
+def test_r22_a_gate_that_could_not_be_tried_is_said() -> None:
+    """A check that was skipped is no check that passed."""
+    (finding,) = told(check(replace(FINE, sandbox=None)), Severity.NOTE)
+    assert "not tried" in finding[1]
+
+
+def test_r22_a_system_service_has_a_group_on_its_socket() -> None:
+    """Root's directory, root's choice: the mode is not ours to judge."""
+    assert bad(check(replace(FINE, helper=door(uid=0, folder=0o755, mode=0o660)))) == []

@@ -1,0 +1,133 @@
+"""``doctor`` on programs: those that see secrets, and the one that Bazel starts."""
+
+import stat
+
+import pytest
+
+from credproxy.core.docker_config import Index, parse_index
+from credproxy.core.settings import CommandSource, ExecHost, HeaderHost, Settings
+from credproxy.doctor.programs import Helper, check_commands, check_docker, check_docker_name, check_helper
+from tests.doctor.machines import FakeMachine, bad, told
+
+
+HELPER = "/opt/credproxy/bin/credproxy-helper"
+EXEC = Settings(host=(ExecHost(match="*.corp.example", command=("/opt/corp/helper",)),))
+
+
+def test_t29_a_program_that_only_its_user_can_replace_is_fine() -> None:
+    """The file, and every directory above it."""
+    machine = FakeMachine().put("/opt/corp/helper", 0o755)
+    assert [severity for severity, _, _ in told(check_commands(machine, EXEC))] == ["ok"]
+
+
+@pytest.mark.parametrize(
+    ("machine", "message", "remedy"),
+    [
+        (FakeMachine(), "is not there", "ls -l /opt/corp/helper"),
+        (FakeMachine().put("/opt/corp/helper", 0o644), "cannot be run", "chmod u+x /opt/corp/helper"),
+        (FakeMachine().put("/opt/corp/helper", 0o775), "could be replaced by others", "chmod go-w /opt/corp/helper"),
+        (
+            FakeMachine().put("/opt/corp/helper", 0o755, 1001),
+            "could be replaced by uid 1001",
+            "chown root /opt/corp/helper",
+        ),
+        (
+            FakeMachine().put("/opt/corp/helper", 0o755).place("/opt/corp", stat.S_IFDIR | 0o777),
+            "could be replaced by others: '/opt/corp' is writable",
+            "chmod go-w /opt/corp",
+        ),
+    ],
+    ids=["missing", "not executable", "writable", "foreign", "writable directory"],
+)
+def test_t29_a_program_that_the_daemon_would_not_start(machine: FakeMachine, message: str, remedy: str) -> None:
+    """The same rule as at spawn, and the command that mends it."""
+    ((severity, said, mended),) = bad(check_commands(machine, EXEC))
+    assert severity == "error"
+    assert "of '*.corp.example', '/opt/corp/helper'" in said
+    assert message in said
+    assert mended == remedy
+
+
+def test_t29_a_sticky_directory_is_fine() -> None:
+    """Others can add files there, but not replace ours."""
+    machine = FakeMachine().put("/opt/corp/helper", 0o755).place("/opt/corp", stat.S_IFDIR | 0o1777, 0)
+    assert bad(check_commands(machine, EXEC)) == []
+
+
+def test_t29_programs_of_sources_are_looked_at_as_well() -> None:
+    """They print secrets."""
+    rule = HeaderHost(match="a.b", secret=CommandSource(argv=("/usr/bin/pass", "show")))
+    assert "'/usr/bin/pass'" in bad(check_commands(FakeMachine(), Settings(host=(rule,))))[0][1]
+
+
+DOCKER = {
+    "/h/.docker/config.json": parse_index(
+        b'{"auths":{"ghcr.io":{}},"credHelpers":{"gcr.io":"gcloud","eu.gcr.io":"gcloud","quay.io":"credproxy"},"credsStore":"pass"}',
+        "",
+    )
+}
+
+
+def test_r22_programs_that_docker_names_are_looked_for() -> None:
+    """Each once, with what it is for; our own name is no program to start."""
+    machine = FakeMachine(programs={"docker-credential-gcloud": "/usr/bin/gc"}).put("/usr/bin/gc", 0o755, 0)
+    findings = told(check_docker(machine, DOCKER, None))
+    assert [(severity, message) for severity, message, _ in findings] == [
+        ("ok", "the program of 'eu.gcr.io', 'gcr.io', '/usr/bin/gc', can be run, and only you or root can replace it"),
+        ("ok", "'/h/.docker/config.json' names credproxy itself for 'quay.io', which the daemon skips"),
+        ("error", "'/h/.docker/config.json' names 'docker-credential-pass' for every registry, which is not on PATH"),
+    ]
+
+
+def test_r22_docker_must_find_us_where_it_names_us() -> None:
+    """The remedy is a link to the program that came with us."""
+    helper = Helper(FakeMachine().look(HELPER), twin="/opt/credproxy/bin/docker-credential-credproxy")
+    ((severity, _, remedy),) = bad(check_docker_name(FakeMachine(), DOCKER, helper))
+    assert (severity, remedy) == ("error", "ln -s /opt/credproxy/bin/docker-credential-credproxy ~/.local/bin/")
+    there = FakeMachine(programs={"docker-credential-credproxy": "/usr/bin/d"})
+    assert bad(check_docker_name(there, DOCKER, helper)) == []
+    assert bad(check_docker_name(FakeMachine(), {"x": Index()}, helper)) == []
+
+
+def helper(
+    mode: int = 0o755, content: bytes = b"\x7fELF", *, version: str = "1.0", capabilities: bool = False
+) -> list[tuple[str, str, str]]:
+    """What is said of a helper."""
+    machine = FakeMachine().put(HELPER, mode, content=content)
+    found = Helper(machine.look(HELPER), version=version, capabilities=capabilities)
+    return told(check_helper(machine, found, "1.0"))
+
+
+def test_r22_a_native_helper_is_fine() -> None:
+    """0755, and nothing special about it."""
+    assert helper() == [("ok", f"'{HELPER}' is the native helper", "")]
+
+
+@pytest.mark.parametrize(
+    ("findings", "severity", "words", "remedy"),
+    [
+        (helper(0o4755), "error", "has rights of its own", f"chmod 0755 {HELPER}"),
+        (helper(capabilities=True), "error", "has rights of its own", f"setcap -r {HELPER}"),
+        (helper(0o711), "error", "wanted 0755", f"chmod 0755 {HELPER}"),
+        (helper(0o775), "warning", "could be replaced by others", f"chmod go-w {HELPER}"),
+        (helper(version="0.9"), "warning", "is version 0.9, this program is 1.0", "pipx install --force credproxy"),
+        (
+            helper(content=b"#!/usr/bin/python3 -IS"),
+            "note",
+            "is the Python stand-in",
+            "apt-get install gcc && pipx install --force credproxy",
+        ),
+    ],
+    ids=["setuid", "capabilities", "execute-only", "writable", "old", "script"],
+)
+def test_r22_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
+    findings: list[tuple[str, str, str]], severity: str, words: str, remedy: str
+) -> None:
+    """Reliability.md 8.2: a peer that is not dumpable cannot be attested."""
+    assert (findings[0][0], findings[0][2]) == (severity, remedy)
+    assert words in findings[0][1]
+
+
+def test_r22_no_helper_at_all() -> None:
+    """Bazel has nothing to start."""
+    assert bad(check_helper(FakeMachine(), Helper(None), "1.0"))[0][0] == "error"
