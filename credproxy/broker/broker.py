@@ -2,7 +2,7 @@
 
 Begin reading at ``Broker.ask``. What it stands on: ``table`` (which provider), ``asked`` (the key), ``cache`` of
 ``entry`` (grants), ``flight`` (one exchange per key), ``landing`` (what remains of it), ``negative`` (failures,
-briefly), ``renewal`` (ahead of expiry), ``sweep`` (what is over).
+briefly), ``renewal`` (ahead of expiry), ``doubt`` (what may have been refused), ``sweep`` (what is over).
 """
 
 import asyncio
@@ -17,6 +17,7 @@ from cachetools import LRUCache
 from credproxy.broker.asked import Asked, Key, key_of
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
+from credproxy.broker.doubt import Doubts
 from credproxy.broker.entry import SHORTEST_GAP, Entry
 from credproxy.broker.flight import Flight, Flights, Outcome
 from credproxy.broker.handouts import Handouts, Options
@@ -93,6 +94,7 @@ class Broker:
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock)
         self._handouts = Handouts(clock, metrics)
+        self._doubts = Doubts(clock)
         self.cache = Cache(self._era.options.entries, self._era.options.bytes)
         self._negative = Negative(sample)
         self._renewal = Renewal(clock=clock, sample=sample, start=self._renew)
@@ -118,20 +120,25 @@ class Broker:
         self._background: list[asyncio.Task[None]] = []
         self._rejected: LRUCache[Key, float] = LRUCache(_REJECTIONS)
 
-    async def ask(self, question: Question, patience: float = PATIENCE) -> Handout:
+    async def ask(self, question: Question, patience: float = PATIENCE, *, doubted: bool = False) -> Handout:
         """Answer a question within ``patience`` seconds. Source: reliability.md section 5.2.
+
+        Args:
+            question: what is asked, and by whom.
+            patience: seconds that the caller waits.
+            doubted: the caller may have seen the last answer refused (rule 31).
 
         Raises:
             Failed: it should have an answer and cannot; still_trying where the exchange goes on without the caller.
         """
         era, until = self._era, self._clock.boot() + patience
-        return await self._answer(era, await self._routed(era, question, patience), question, until, patience)
+        return await self._answer(era, await self._routed(era, question, patience), question, until, doubted=doubted)
 
     async def carry(self, question: Question, patience: float = PATIENCE) -> Carriage:
         """Answer a question of the gateway's, which sends the request itself. Raises Failed as ``ask`` does."""
         era, until = self._era, self._clock.boot() + patience
         routed = await self._routed(era, question, patience)
-        return Carriage(await self._answer(era, routed, question, until, patience), routed.reach)
+        return Carriage(await self._answer(era, routed, question, until), routed.reach)
 
     def reject(self, handout: Handout) -> bool:
         """Drop what its registry does not take, and only that; tell whether asking again makes sense.
@@ -150,7 +157,9 @@ class Broker:
             log.info("rejected", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
         return True
 
-    async def _answer(self, era: _Era, routed: Routed, question: Question, until: float, patience: float) -> Handout:
+    async def _answer(
+        self, era: _Era, routed: Routed, question: Question, until: float, *, doubted: bool = False
+    ) -> Handout:
         plan = routed.plan
         if plan is None:
             return self._handouts.nothing(era.generation, era.options)
@@ -159,7 +168,9 @@ class Broker:
         entry = self.cache.get(key)
         if entry is not None:
             self._noted(entry, asked)
-            self._renewal.nudge(until - patience)
+            if doubted and not era.options.bazel_71_compat:
+                self._doubts.cast(entry)
+            self._renewal.nudge(self._clock.boot())
             match self._state(entry, plan):
                 case State.FRESH:
                     return self._handouts.remembered(entry, "fresh", era.generation, era.options)

@@ -31,6 +31,7 @@ class Upkeep(Struct, gc=False, eq=False):
         retry_at: boot-clock seconds before which no renewal is tried in the background.
         failures: renewals that failed since the grant arrived.
         warned: it was logged that this one is handed out although its renewal fails.
+        doubted: somebody may have seen it refused.
     """
 
     plan: Plan
@@ -38,6 +39,7 @@ class Upkeep(Struct, gc=False, eq=False):
     retry_at: float
     failures: int = 0
     warned: bool = False
+    doubted: bool = False
 
 
 class Entry(Struct, gc=False, eq=False):

@@ -15,6 +15,9 @@ _MEMO = 1.0
 _STEP = 2.0
 """Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
 
+_SOON = 5.0
+"""Seconds for which a grant in doubt is given: its renewal takes less, and the next question finds the new one."""
+
 _LONG = 1800.0
 """Seconds from which ``bazel_71_compat`` leaves ``expires`` out."""
 
@@ -61,6 +64,8 @@ class Handouts:
             shown = None
         else:
             shown = expires(entry.lifetime, boot, wall)
+        if shown is not None and entry.upkeep is not None and entry.upkeep.doubted:
+            shown = min(shown, floor(wall + _SOON))
         good_until = boot + max(0.0, min(_MEMO, left - entry.window))
         return Handout(entry.headers, shown, good_until, generation, wall - boot, entry, entry.detail)
 

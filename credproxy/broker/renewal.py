@@ -13,6 +13,7 @@ from collections.abc import Callable
 
 import structlog
 
+from credproxy.broker.bucket import Bucket
 from credproxy.broker.entry import SHORTEST_GAP, Entry, Upkeep
 from credproxy.broker.flight import Flight
 from credproxy.core.lifetime import advisory, length, remaining
@@ -51,8 +52,7 @@ class Renewal:
         self._bound = _HEAP
         self._order = itertools.count()
         self._wake = asyncio.Event()
-        self._tokens = PER_SECOND
-        self._filled = clock.boot()
+        self._bucket = Bucket(PER_SECOND, PER_SECOND, clock.boot())
         self.running = 0
 
     def take_up(self, entry: Entry, plan: Plan) -> None:
@@ -124,7 +124,7 @@ class Renewal:
         if flight is None:
             self._push(entry, now + _LATER)
             return
-        self._tokens -= 1
+        self._bucket.take()
         self.running += 1
         flight.outcome.add_done_callback(lambda _: self._renewed(entry, upkeep))
 
@@ -135,11 +135,7 @@ class Renewal:
 
     def _wait(self, now: float) -> float:
         """Seconds until a renewal may begin; 0 for now."""
-        self._tokens = min(PER_SECOND, self._tokens + PER_SECOND * (now - self._filled))
-        self._filled = now
-        if self.running >= AT_ONCE:
-            return _LATER
-        return max(0.0, (1.0 - self._tokens) / PER_SECOND)
+        return _LATER if self.running >= AT_ONCE else self._bucket.wait(now)
 
     def _left(self, entry: Entry, now: float) -> float:
         return remaining(entry.lifetime, now, self._clock.wall())

@@ -50,7 +50,7 @@
 
 enum {
     REQUEST_MAX = 65536,    /* the most that the daemon reads of a request's body */
-    REQUEST_HEAD_MAX = 512, /* its fixed text is below 250 bytes; path, type and two numbers add less than 100 */
+    REQUEST_HEAD_MAX = 512, /* its fixed text is below 250 bytes; path, type and three numbers add less than 100 */
     ANSWER_HEAD_MAX = 8192, /* the daemon sends about 200; any HTTP server's own limit is 8 KiB */
     ANSWER_MAX = 8192,      /* the smallest pipe that a busy Linux user gets: one byte more and our one write would
                                block for ever, as Bazel reads only after our exit. The daemon stops at 8,000 */
@@ -622,8 +622,9 @@ static void send_request(int fd, const char *path, const char *type, size_t leng
     char head[REQUEST_HEAD_MAX];
     size_t size = (size_t)snprintf(head, sizeof head,
                                    "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nAccept: text/plain\r\n"
-                                   "Content-Length: %zu\r\nX-Credproxy-Deadline-Ms: %d\r\nConnection: close\r\n\r\n",
-                                   path, type, length, left_ms());
+                                   "Content-Length: %zu\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %ld\r\n"
+                                   "Connection: close\r\n\r\n",
+                                   path, type, length, left_ms(), (long)getppid());
     const char *data = memcpy(body - size, head, size);
     for (size += length; size > 0;) {
         if (!ready(fd, POLLOUT))

@@ -524,9 +524,9 @@ def send_request(connection: _socket.socket, path: bytes, kind: bytes, body: byt
     """An error is no end: a daemon that refuses a request may have answered it before reading all."""
     head = (
         b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nAccept: text/plain\r\n"
-        b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nConnection: close\r\n\r\n"
+        b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %d\r\nConnection: close\r\n\r\n"
     )
-    data = head % (path, kind, len(body), left_ms()) + body
+    data = head % (path, kind, len(body), left_ms(), posix.getppid()) + body
     while data:
         if not ready(connection.fileno(), select.POLLOUT):
             raise too_slow()

@@ -25,7 +25,8 @@ from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
 from credproxy.server.memo import Memo
-from credproxy.server.routes import Routes, connection, healthz, patience
+from credproxy.server.routes import Routes, connection, healthz, parent, patience
+from credproxy.server.suspicion import Suspicion
 
 
 NOT_FOUND = "credentials not found in native keychain"
@@ -92,6 +93,7 @@ class HelperApi:
         self._flushed = flushed
         self._memo = memo
         self._audit = audit
+        self._suspicion = Suspicion(clock)
         self._changed_at: dict[str, float] = {}
         routes = (
             self._get,
@@ -112,11 +114,15 @@ class HelperApi:
         body = await read_body(request, self._clock)
         peer = connection(request).peer
         origin = Origin("helper", peer.uid)
-        answer = self._memo.get(origin, body)
+        started_by = parent(request)
+        doubted = started_by is not None and self._suspicion.of(started_by, body)
+        answer = None if doubted else self._memo.get(origin, body)
         if answer is None:
             target = parse_uri(decode_request(body))
-            handout = await self._broker.ask(Question(target, origin), patience(request))
+            handout = await self._broker.ask(Question(target, origin), patience(request), doubted=doubted)
             answer = self._memo.put(origin, body, target, handout)
+        if started_by is not None:
+            self._suspicion.note(started_by, body, answer.handout)
         return self._memo.give(answer, origin, peer)
 
     async def _docker_get(self, request: web.BaseRequest) -> web.Response:

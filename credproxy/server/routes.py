@@ -80,6 +80,14 @@ def patience(request: web.BaseRequest) -> float:
     return max(0.0, min(PATIENCE, int(left) / 1000 - _DEADLINE_MARGIN))
 
 
+def parent(request: web.BaseRequest) -> int | None:
+    """Process id of who started the caller, by the caller's own word; None where it does not say, or names init."""
+    text = request.headers.get("X-Credproxy-Parent")
+    if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):  # noqa: PLR2004  digits of a pid
+        return None
+    return int(text) if int(text) > 1 else None
+
+
 async def healthz(request: web.BaseRequest) -> web.Response:
     """``ok``."""
     del request

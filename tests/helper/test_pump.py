@@ -36,6 +36,7 @@ def test_the_request_arrives_byte_by_byte_with_our_headers(helper: Helper, place
         "content-type": "application/json",
         "accept": "text/plain",
         "content-length": str(len(REQUEST)),
+        "x-credproxy-parent": str(os.getpid()),
         "connection": "close",
     }
 

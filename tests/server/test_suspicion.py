@@ -1,0 +1,144 @@
+"""Rule 31: who asks again for what he should still have may have seen it refused."""
+
+import contextlib
+import json
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from credproxy.core.credential import Handout, Secret
+from credproxy.server.helper_api import HelperApi, Reloaded
+from credproxy.server.listener import Bound, bind
+from credproxy.server.routes import Memo
+from credproxy.server.suspicion import Suspicion
+from tests.broker.world import World, world
+from tests.fakes import T0, FakeClock, settle
+from tests.server.test_protocol import serving, talk
+
+
+BAZEL, ANOTHER = 4242, 4343
+URI, OTHER = b'{"uri":"https://cache.test/x"}', b'{"uri":"https://cache.test/y"}'
+
+
+def given(seconds: int | None) -> Handout:
+    """An answer that is good for so many seconds from the beginning of the test."""
+    return Handout((("Authorization", (Secret("t"),)),), None if seconds is None else int(T0) + seconds)
+
+
+class Watch:
+    """A clock and what it is about."""
+
+    def __init__(self) -> None:
+        self.clock = FakeClock()
+        self.suspicion = Suspicion(self.clock)
+
+    def ask(self, parent: int = BAZEL, question: bytes = URI, seconds: int | None = 3600) -> bool:
+        """Ask, and be given an answer."""
+        doubted = self.suspicion.of(parent, question)
+        self.suspicion.note(parent, question, given(seconds))
+        return doubted
+
+
+async def test_the_same_server_asking_early_is_a_sign() -> None:
+    """Bazel keeps an answer until its second; sooner it asks only if it threw it away."""
+    watch = Watch()
+    assert not watch.ask()
+    await watch.clock.advance(60)
+    assert watch.ask()
+
+
+async def test_another_server_and_another_uri_are_none() -> None:
+    """Each Bazel server has a memory of its own, with a place for each URI."""
+    watch = Watch()
+    watch.ask()
+    await watch.clock.advance(60)
+    assert not watch.ask(ANOTHER)
+    assert not watch.ask(question=OTHER)
+
+
+@pytest.mark.parametrize("later", [3590.1, 3600, 7200])
+async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
+    """That is what expiry is for; the last ten seconds do not count either."""
+    watch = Watch()
+    watch.ask()
+    await watch.clock.advance(later)
+    assert not watch.ask()
+
+
+async def test_what_names_no_end_or_no_credential_is_kept_by_nobody_that_we_know() -> None:
+    """Bazel keeps an answer without ``expires`` for a time of its own, and ``{}`` is refused by nobody."""
+    watch = Watch()
+    watch.ask(seconds=None)
+    assert not watch.ask(seconds=None)
+    watch.suspicion.note(ANOTHER, URI, Handout((), int(T0) + 3600))
+    assert not watch.suspicion.of(ANOTHER, URI)
+
+
+async def test_a_habit_is_no_sign() -> None:
+    """Bazel 7.1 to 7.3 ask at each use: one of many early questions counts, until there were none for ten minutes."""
+    watch = Watch()
+    watch.ask()
+    signs = []
+    for _ in range(50):
+        await watch.clock.advance(60)
+        signs.append(watch.ask(seconds=12 * 3600))
+    assert signs == [True] + [False] * 49
+    await watch.clock.advance(601)
+    assert watch.ask(seconds=12 * 3600)
+
+
+@contextlib.asynccontextmanager
+async def daemon(w: World, bound: Bound) -> AsyncIterator[None]:
+    """The helper socket's API in front of a broker."""
+
+    async def reload() -> Reloaded:
+        raise AssertionError
+
+    api = HelperApi(
+        broker=w.broker, memo=Memo(w.broker), clock=w.clock, reload=reload, metrics_page=lambda: (b"", "text/plain")
+    )
+    async with serving(bound, api.handle):
+        yield
+
+
+async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
+    """Ask as the helper does; give the token and the time at which it is to be thrown away."""
+    head = f"POST /v1/get HTTP/1.1\r\nHost: x\r\nContent-Length: {len(URI)}\r\nX-Credproxy-Parent: {parent}\r\n"
+    answer = await talk(bound, head.encode() + b"Connection: close\r\n\r\n" + URI)
+    found = json.loads(answer.partition(b"\r\n\r\n")[2])
+    await settle()
+    return found["headers"]["Authorization"][0].removeprefix("Bearer "), found["expires"][11:19]
+
+
+@pytest.fixture
+def bound(tmp_path: Path) -> Iterator[Bound]:
+    """A listening socket."""
+    with contextlib.closing(bind(str(tmp_path / "run" / "s"), backlog=64)) as made:
+        yield made
+
+
+async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
+    """Rule 31: the old token at once, for five seconds only; then the new one, with its whole life."""
+    async with world() as w, daemon(w, bound):
+        w.provider.life = 3600
+        assert await call(bound) == ("tok1", "00:59:00")
+        await w.clock.advance(60)
+        assert await call(bound) == ("tok1", "00:01:05")
+        assert len(w.provider.runs) == 2
+        await w.clock.advance(5)
+        assert await call(bound) == ("tok2", "01:00:00")
+        await w.clock.advance(300)
+        assert await call(bound) == ("tok2", "01:00:00")
+        assert len(w.provider.runs) == 2
+
+
+@pytest.mark.parametrize("parent", ["", "0", "1", "-5", "x", "4" * 11, "\xb2"])
+async def test_a_parent_that_is_none_is_nobody(bound: Bound, parent: str) -> None:
+    """Whatever the header holds, the question is answered; the children of init are nobody's."""
+    async with world() as w, daemon(w, bound):
+        w.provider.life = 3600
+        for _ in range(2):
+            assert (await call(bound, parent))[0] == "tok1"
+            await w.clock.advance(60)
+        assert len(w.provider.runs) == 1
