@@ -81,6 +81,7 @@ class AiohttpClient:
         self._resolver = resolver
         self._sessions: dict[tuple[Dial, bool, int], aiohttp.ClientSession] = {}
         self._peers: dict[tuple[Dial, str], str] = {}
+        self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         return self
@@ -160,22 +161,28 @@ class AiohttpClient:
         current = 0 if dial.ca_bundle is None else await asyncio.to_thread(version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:
-            context = await asyncio.to_thread(trust, dial)
-            for old in [known for known in self._sessions if known[:2] == key[:2]]:
-                await self._sessions.pop(old).close()
-            self._sessions[key] = aiohttp.ClientSession(
-                connector=aiohttp.TCPConnector(
-                    ssl=context, socket_factory=_guarded_socket, resolver=self._resolver, ttl_dns_cache=10, limit=64
-                ),
-                cookie_jar=aiohttp.DummyCookieJar(),
-                trust_env=False,
-                raise_for_status=False,
-                auto_decompress=not verbatim,
-                skip_auto_headers=("Accept", "User-Agent", "Content-Type", *(("Accept-Encoding",) if verbatim else ())),
-                max_line_size=8190,
-                max_field_size=16 * 1024,
-            )
+            async with self._opening:  # who comes second would else close the first one's session, as an old one
+                if key not in self._sessions:
+                    await self._open(key)
         return self._sessions[key]
+
+    async def _open(self, key: tuple[Dial, bool, int]) -> None:
+        dial, verbatim, _ = key
+        context = await asyncio.to_thread(trust, dial)
+        for old in [known for known in self._sessions if known[:2] == key[:2]]:
+            await self._sessions.pop(old).close()
+        self._sessions[key] = aiohttp.ClientSession(
+            connector=aiohttp.TCPConnector(
+                ssl=context, socket_factory=_guarded_socket, resolver=self._resolver, ttl_dns_cache=10, limit=64
+            ),
+            cookie_jar=aiohttp.DummyCookieJar(),
+            trust_env=False,
+            raise_for_status=False,
+            auto_decompress=not verbatim,
+            skip_auto_headers=("Accept", "User-Agent", "Content-Type", *(("Accept-Encoding",) if verbatim else ())),
+            max_line_size=8190,
+            max_field_size=16 * 1024,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,5 +1,6 @@
 """What went wrong on the network, in our words: a library's texts hold headers and URLs (PY17)."""
 
+import errno
 import http.client
 import os
 import socket
@@ -68,9 +69,14 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
 )
 
 
+_BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE})
+
+
 def _network_reason(error: Exception) -> str:
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return reason
     number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", None)
+    if number in _BROKEN_OFF and not isinstance(error, aiohttp.ClientConnectorError):
+        return "closed the connection without an answer"
     return f"cannot be reached: {os.strerror(number).lower()}" if number else "cannot be reached"

@@ -85,21 +85,24 @@ class _Wanted:
 
 def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
     """A registry of a host rule, as an exchange addresses it; ``exact`` as for OciProvider."""
-    dial = Dial(
+    return Registry(
+        target=target,
+        prefix=settings.path_prefix or "",
+        dial=_dial(settings, exact=exact),
+        realm=settings.realm,
+        service=settings.service,
+        # A host that cannot be read stays as written, and matches nothing.
+        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
+    )
+
+
+def _dial(settings: OciHost, *, exact: bool) -> Dial:
+    return Dial(
         networks=settings.allow_private,
         own=exact,
         ca_bundle=settings.ca_bundle,
         tls_verify=settings.tls_verify,
         proxy=settings.proxy,
-    )
-    return Registry(
-        target=target,
-        prefix=settings.path_prefix or "",
-        dial=dial,
-        realm=settings.realm,
-        service=settings.service,
-        # A host that cannot be read stays as written, and matches nothing.
-        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
     )
 
 
@@ -129,6 +132,7 @@ class OciProvider:
         self._http = http
         self._clock = clock
         self._exact = exact
+        self._dial = _dial(settings, exact=exact)
         self._learned: dict[str, _Learned] = {}
         self._rotated: dict[tuple[str, str, Identity], Secret] = {}
         if not settings.tls_verify:

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import datetime as dt
 import gzip
 import os
 import socket
 import ssl
+import struct
+import threading
 import traceback
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
@@ -181,6 +184,14 @@ async def test_t90_neither_netrc_nor_the_environments_proxy_is_used(
     assert seen == [None]
 
 
+async def test_the_first_requests_may_come_at_once() -> None:
+    """Each would open the session that they are to share, and close the other's as an outdated one."""
+    async with serving(hello) as port, AiohttpClient(SystemClock()) as client:
+        requests = [client.send(Request("GET", f"http://127.0.0.1:{port}/", dial=OWN), FixedTerms()) for _ in range(20)]
+        assert [response.body for response in await asyncio.gather(*requests)] == [b"hello"] * 20
+        assert len(client._sessions) == 1
+
+
 async def test_t48_u11_a_body_over_the_limit_is_an_error() -> None:
     """T-48, U11: 200 KiB; reading stops at 128."""
 
@@ -192,6 +203,24 @@ async def test_t48_u11_a_body_over_the_limit_is_an_error() -> None:
         error = await refusal(f"http://127.0.0.1:{port}/")
     assert error.failure.code is Code.ANSWER_TOO_LARGE
     assert str(BODY_LIMIT) in error.failure.message
+
+
+async def test_u11_the_connection_of_an_oversized_answer_is_closed() -> None:
+    """U11: what the server still had to send is not read, nor taken for the next answer."""
+    closed = asyncio.Event()
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n")
+        with contextlib.suppress(ConnectionError):
+            while not reader.at_eof():
+                writer.write(b"x" * 65_536)
+                await writer.drain()
+        closed.set()
+
+    async with talking(script) as port, AiohttpClient(SystemClock()) as client:
+        with pytest.raises(Failed):
+            await client.send(Request("GET", f"http://127.0.0.1:{port}/", dial=OWN), FixedTerms())
+        await closed.wait()
 
 
 async def test_t24_a_compressed_bomb_stops_at_the_limit() -> None:
@@ -232,6 +261,57 @@ async def test_u6_a_refused_connection_says_so() -> None:
     """U6."""
     error = await refusal("http://127.0.0.1:1/", subject="token server 'auth.test'")
     assert error.failure.message == "token server 'auth.test' cannot be reached: connection refused"
+
+
+async def test_u6_a_connection_that_is_reset_says_so() -> None:
+    """U6: the server takes the request and resets the connection."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    async with talking(script) as port:
+        error = await refusal(f"http://127.0.0.1:{port}/", subject="token server 'auth.test'")
+    assert (error.failure.code, error.failure.message) == (
+        Code.UPSTREAM_UNAVAILABLE,
+        "token server 'auth.test' closed the connection without an answer",
+    )
+
+
+async def test_u5_a_name_server_that_hangs_holds_up_nobody_else() -> None:
+    """U5: the loop is not blocked, and a request to another host is answered meanwhile."""
+
+    class Hanging(Names):
+        async def resolve(
+            self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+        ) -> list[ResolveResult]:
+            if host == "slow.test":
+                await asyncio.Event().wait()
+            return await super().resolve(host, port, family)
+
+    async with serving(hello) as port, AiohttpClient(SystemClock(), Hanging({"reg.test": ["127.0.0.1"]})) as client:
+        slow = asyncio.ensure_future(client.send(Request("GET", "http://slow.test/", dial=OWN), FixedTerms()))
+        response = await client.send(Request("GET", f"http://reg.test:{port}/", dial=OWN), FixedTerms())
+        assert (response.body, slow.done()) == (b"hello", False)
+        slow.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await slow
+
+
+async def test_u5_the_systems_resolver_runs_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    """U5, PY20: a look-up that takes its time is a thread's."""
+    seen: list[bool] = []
+
+    def slowly(*args: object, **kwargs: object) -> list[object]:
+        del args, kwargs
+        seen.append(threading.current_thread() is threading.main_thread())
+        raise socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+
+    monkeypatch.setattr(socket, "getaddrinfo", slowly)
+    error = await refusal("http://reg.test/")
+    assert (seen, error.failure.code) == ([False], Code.UPSTREAM_UNAVAILABLE)
+    assert error.failure.message == "host 'reg.test' has no address: the name was not found"
 
 
 async def test_u5_a_name_that_is_not_found_says_so() -> None:
@@ -308,6 +388,28 @@ async def test_t32_a_private_authority_is_trusted_where_it_is_named(authority: t
     assert unknown.failure.code is wrong.failure.code is Code.TLS_FAILED
     assert "unable to get local issuer certificate" in unknown.failure.message
     assert "other.test" in wrong.failure.message
+
+
+async def test_u7_a_certificate_that_has_expired_is_named_as_that(authority: trustme.CA, tmp_path: Path) -> None:
+    """U7: what to mend is in the message; nothing is sent, over TLS or without."""
+    bundle = tmp_path / "ca.pem"
+    authority.cert_pem.write_to_path(str(bundle))
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("reg.test", not_after=dt.datetime(2020, 1, 1, tzinfo=dt.UTC)).configure_cert(context)
+    seen: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        seen.append(request.path)
+        return web.Response()
+
+    async with serving(handler, context) as port:
+        error = await refusal(
+            f"https://reg.test:{port}/",
+            dial=Dial(own=True, ca_bundle=str(bundle)),
+            resolver=Names({"reg.test": ["127.0.0.1"]}),
+        )
+    assert (error.failure.code, seen) == (Code.TLS_FAILED, [])
+    assert error.failure.message == "the TLS connection to host 'reg.test' failed: certificate has expired"
 
 
 async def test_u7_plain_http_behind_https_is_a_tls_error_and_no_downgrade() -> None:

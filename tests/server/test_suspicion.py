@@ -10,10 +10,10 @@ import pytest
 from credproxy.core.credential import Handout, Secret
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind
-from credproxy.server.routes import Memo
+from credproxy.server.memo import Memo
 from credproxy.server.suspicion import Suspicion
 from tests.broker.world import World, world
-from tests.fakes import T0, FakeClock, settle
+from tests.fakes import T0, FakeAudit, FakeClock, settle
 from tests.server.test_protocol import serving, talk
 
 
@@ -95,8 +95,14 @@ async def daemon(w: World, bound: Bound) -> AsyncIterator[None]:
     async def reload() -> Reloaded:
         raise AssertionError
 
+    audit = FakeAudit()
     api = HelperApi(
-        broker=w.broker, memo=Memo(w.broker), clock=w.clock, reload=reload, metrics_page=lambda: (b"", "text/plain")
+        broker=w.broker,
+        memo=Memo(w.broker, audit),
+        audit=audit,
+        clock=w.clock,
+        reload=reload,
+        metrics_page=lambda: (b"", "text/plain"),
     )
     async with serving(bound, api.handle):
         yield
