@@ -57,8 +57,9 @@ class _Era(NamedTuple):
 
 
 class Carriage(NamedTuple):
-    """What the gateway sends a request with, and where to."""
+    """What the gateway sends a request with, and where to; ``target`` is what was asked."""
 
+    target: Target
     handout: Handout
     reach: Reach
 
@@ -138,7 +139,7 @@ class Broker:
         """Answer a question of the gateway's, which sends the request itself. Raises Failed as ``ask`` does."""
         era, until = self._era, self._clock.boot() + patience
         routed = await self._routed(era, question, patience)
-        return Carriage(await self._answer(era, routed, question, until), routed.reach)
+        return Carriage(question.target, await self._answer(era, routed, question, until), routed.reach)
 
     def reject(self, handout: Handout) -> bool:
         """Drop what its registry does not take, and only that; tell whether asking again makes sense.

@@ -29,6 +29,7 @@ from credproxy.server.listener import AlreadyRunning, Bound, bind
 from credproxy.server.memo import Memo
 from credproxy.server.peer import Gate, namespaces
 from credproxy.server.protocol import GatedServer
+from credproxy.server.sandboxes import Sandboxes
 
 
 _GRACE = 1.0
@@ -158,13 +159,18 @@ def _servers(
         metrics_page=metrics.render,
         flushed=service.gateway.forget,
     )
-    gateway_api = GatewayApi(service.gateway, clock)
-    actions_api = ActionsApi(broker=broker, memo=memo, clock=clock, grants=service.grants, gateway=gateway_api)
+    actions_api = ActionsApi(
+        broker=broker,
+        memo=memo,
+        clock=clock,
+        grants=service.grants,
+        gateway=GatewayApi(service.gateway, audit=audit, clock=clock),
+        sandboxes=Sandboxes(clock, namespaces() if sys.platform == "linux" else None),
+    )
     for_helpers, for_all = _gates(service.settings)
     return (
         GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines, audit=audit),
-        # No lifelines: whoever connects there is admitted wherever it is, and so is the child that it leaves behind.
-        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0, audit=audit),
+        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0, audit=audit, placed=True),
     )
 
 

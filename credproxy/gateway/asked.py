@@ -4,6 +4,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from credproxy.core.credential import Handout
+from credproxy.core.target import Target
 from credproxy.ports import Sink
 
 
@@ -95,7 +97,8 @@ class Reply:
     Attributes:
         headers: without Content-Length, which follows from the body; for HEAD ``length`` stands for the body.
         body: the bytes, or a stream that the server sends and closes.
-        code: our own code where it is a refusal, for the log.
+        code, reason: our own code and message where it is a refusal, for the log.
+        sent: what was asked of the registry and the credential that it got, for the audit log.
     """
 
     status: int
@@ -104,3 +107,4 @@ class Reply:
     length: int | None = None
     code: str = ""
     reason: str = ""
+    sent: tuple[Target, Handout] | None = field(default=None, repr=False)

@@ -4,6 +4,7 @@
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from http import HTTPStatus
 
 from credproxy.broker.broker import Broker, Carriage
@@ -17,7 +18,7 @@ from credproxy.gateway.errors import API_VERSION, failure_reply, refusal_reply
 from credproxy.gateway.existence import Existence, Place
 from credproxy.gateway.headers import announced, downward, next_page, upward
 from credproxy.gateway.resume import promised
-from credproxy.gateway.road import Road
+from credproxy.gateway.road import Head, Road
 from credproxy.gateway.uploads import Uploads
 from credproxy.gateway.wanted import Wanted, What, wanted
 from credproxy.gateway.writes import MANIFEST_LIMIT, Writes
@@ -108,12 +109,12 @@ class Gateway:
             return await self._road.follow(want, carriage, start, fields, self._carry)
 
         response, carriage = await self._road.travel(want, asked.uid, patience, send)
-        answer = Answer(response.status, response.headers, anonymous=not carriage.handout.headers)
+        answer, sent = _answered(response, carriage), (carriage.target, carriage.handout)
         if not _good(answer.status, fields):
-            return refusal_reply(want, answer, response.body)
+            return replace(refusal_reply(want, answer, response.body), sent=sent)
         headers = (*downward(answer.headers), *next_page(answer.headers, want.path))
         length = announced(answer.headers) if want.method == "HEAD" else None
-        return Reply(answer.status, headers, response.body, length)
+        return Reply(answer.status, headers, response.body, length, sent=sent)
 
     async def _blob(self, want: Wanted, asked: Asked, patience: float, place: Place) -> Reply:
         fields = upward(asked, writing=False)
@@ -131,17 +132,18 @@ class Gateway:
             return transfer
 
         transfer, carriage = await self._persistently(lambda: opened(fields))
-        answer = Answer(transfer.status, transfer.headers, anonymous=not carriage.handout.headers)
+        answer, sent = _answered(transfer, carriage), (carriage.target, carriage.handout)
         if not _good(answer.status, fields):
             transfer.close()
-            return refusal_reply(want, answer, transfer.whole or b"")
+            return replace(refusal_reply(want, answer, transfer.whole or b""), sent=sent)
         headers = downward(answer.headers)
         self._learn(place, answer.status, headers, transfer.length)
         if transfer.whole is not None:
             transfer.close()
-            return Reply(answer.status, headers, transfer.whole)
+            return Reply(answer.status, headers, transfer.whole, sent=sent)
         span = promised(answer.status, answer.headers, transfer.length)
-        return Reply(answer.status, headers, Blob(transfer, span, reopen, clock=self._clock, name=want.registry))
+        body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry)
+        return Reply(answer.status, headers, body, sent=sent)
 
     async def _persistently(
         self, opened: Callable[[], Awaitable[tuple[Transfer, Carriage]]]
@@ -175,6 +177,10 @@ def _ping(asked: Asked) -> Reply:
     if asked.method not in {"GET", "HEAD"}:
         raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes GET, not {asked.method[:20]!r}")
     return Reply(HTTPStatus.OK, (("Content-Type", "application/json"), API_VERSION), b"{}")
+
+
+def _answered(head: Head, carriage: Carriage) -> Answer:
+    return Answer(head.status, head.headers, anonymous=not carriage.handout.headers)
 
 
 def _good(status: int, fields: Headers) -> bool:

@@ -66,14 +66,11 @@ class Writes:
             raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             answer = Answer(response.status, response.headers, anonymous=not carriage.handout.headers)
-            return refusal_reply(wanted, answer, response.body)
-        return self._done(wanted, owner, session, response, carriage)
-
-    def _done(self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage) -> Reply:
-        return Reply(
-            response.status,
-            (*downward(response.headers), *self._place(wanted, owner, session, response, carriage)),
-        )
+            reply = refusal_reply(wanted, answer, response.body)
+        else:
+            place = self._place(wanted, owner, session, response, carriage)
+            reply = Reply(response.status, (*downward(response.headers), *place))
+        return replace(reply, sent=(carriage.target, carriage.handout))
 
     def _place(
         self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage

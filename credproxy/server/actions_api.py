@@ -12,6 +12,7 @@ from aiohttp import web
 
 from credproxy.broker.broker import Broker
 from credproxy.core.credential import Origin
+from credproxy.core.errors import Failed
 from credproxy.core.message import decode_request
 from credproxy.core.target import Granted, Question, Target
 from credproxy.core.uri import check_canonical, parse_uri
@@ -20,6 +21,7 @@ from credproxy.server.body import read_body
 from credproxy.server.gateway_api import PREFIX, GatewayApi
 from credproxy.server.memo import Memo
 from credproxy.server.routes import Routes, connection, healthz, patience
+from credproxy.server.sandboxes import Sandboxes
 
 
 class ActionsApi:
@@ -31,6 +33,7 @@ class ActionsApi:
         clock: for limits.
         grants: the policy in force; raises Failed(policy_denied).
         gateway: answers what begins with ``/v2``.
+        sandboxes: lets each of them have its share.
     """
 
     PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
@@ -44,6 +47,7 @@ class ActionsApi:
         clock: Clock,
         grants: Callable[[Target], tuple[Granted, ...]],
         gateway: GatewayApi,
+        sandboxes: Sandboxes,
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -55,12 +59,18 @@ class ActionsApi:
             {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
         )
         self._gateway = gateway
+        self._sandboxes = sandboxes
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
-        if request.raw_path.startswith(PREFIX) and request.raw_path[len(PREFIX) : len(PREFIX) + 1] in {"", "/", "?"}:
-            return await self._gateway.handle(request)
-        return await self._routes.handle(request)
+        behind = request.raw_path.removeprefix(PREFIX)
+        for_gateway = behind != request.raw_path and behind[:1] in {"", "/", "?"}
+        api = self._gateway if for_gateway else self._routes
+        try:
+            async with self._sandboxes.admit(connection(request).peer):
+                return await api.handle(request)
+        except Failed as error:
+            return api.refuse(request, error.failure)
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)

@@ -9,11 +9,13 @@ import structlog
 from aiohttp import web
 from multidict import CIMultiDict
 
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.audit import record
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.asked import Asked, Reply, Stream
 from credproxy.gateway.errors import failure_reply
 from credproxy.gateway.gateway import Gateway
-from credproxy.ports import Clock
+from credproxy.ports import Audit, Clock
 from credproxy.server.answers import SERVER
 from credproxy.server.routes import connection, patience
 
@@ -31,28 +33,43 @@ class GatewayApi:
 
     Args:
         gateway: decides and moves.
+        audit: told of each request that was sent with a credential.
         clock: for limits.
     """
 
-    def __init__(self, gateway: Gateway, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, *, audit: Audit, clock: Clock) -> None:
         self._gateway = gateway
+        self._audit = audit
         self._clock = clock
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         refusal = connection(request).refusal()
         if refusal is not None:
-            return _response(request, failure_reply(refusal))
+            return self.refuse(request, refusal)
         path, _, query = request.raw_path.partition("?")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         asked = Asked(request.method, path, query, headers, connection(request).peer.uid)
         reply = await self._gateway.answer(asked, _Body(request, self._clock), patience(request))
-        if reply.code:
-            log.info("gateway refused", path=path, method=request.method, code=reply.code, reason=reply.reason)
+        self._write_down(request, reply)
         response = _response(request, reply)
         if not isinstance(reply.body, bytes):
             await self._stream(request, response, reply.body, path)
         return response
+
+    def refuse(self, request: web.BaseRequest, failure: Failure) -> web.StreamResponse:
+        """Answer with a failure."""
+        reply = failure_reply(failure)
+        self._write_down(request, reply)
+        return _response(request, reply)
+
+    def _write_down(self, request: web.BaseRequest, reply: Reply) -> None:
+        peer = connection(request).peer
+        if reply.code:
+            path = request.raw_path.partition("?")[0]
+            log.info("gateway refused", path=path, method=request.method, code=reply.code, reason=reply.reason)
+        if self._audit.on and reply.sent is not None and (written := record(*reply.sent)) is not None:
+            self._audit.handed_out(written, Origin("gateway", peer.uid), pid=peer.pid, program=peer.program)
 
     async def _stream(self, request: web.BaseRequest, response: web.StreamResponse, stream: Stream, path: str) -> None:
         sink = _Sink(request, response, self._clock)

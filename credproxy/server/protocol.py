@@ -115,12 +115,16 @@ class GatedServer(web.Server):
         lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
             once and closed: what they would need it for are later requests.
         audit: whether it writes says whether a peer's program is looked up.
+        placed: look up a peer's namespaces although the gate admits any.
     """
 
-    def __init__(self, handler: Handler, *, gate: Gate, limit: int, lifelines: int, audit: Audit) -> None:
+    def __init__(
+        self, handler: Handler, *, gate: Gate, limit: int, lifelines: int, audit: Audit, placed: bool = False
+    ) -> None:
         super().__init__(handler)
         self.gate = gate
         self._audit = audit
+        self._placed = placed
         self.limit = limit
         self.lifelines = lifelines
         self.open = 0
@@ -129,7 +133,10 @@ class GatedServer(web.Server):
 
     def identify(self, sock: socket.socket) -> Peer:
         """Ask who connected, and no more than the gate and the audit log want to know. Raises OSError."""
-        return identify(sock, where=self.gate.namespaces is not None, what=self._audit.on)
+        peer = identify(sock, where=self.gate.namespaces is not None or self._placed, what=self._audit.on)
+        if self.gate.namespaces is None:
+            peer.lifeline.close()  # it is admitted wherever it is, and so is the child that it leaves behind
+        return peer
 
     def hold(self, lifeline: Lifeline) -> bool:
         """Count a lifeline that is kept; False where it had to be given up."""

@@ -5,7 +5,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.server.answers import failure_response, text_response
 from credproxy.server.protocol import Connection
 
@@ -37,18 +37,22 @@ class Routes:
         try:
             response = await self._route(request)(request)
         except Failed as error:
-            failure = error.failure
-            log.info(
-                "question failed",
-                socket=self._socket,
-                path=request.path,
-                code=failure.code.value,
-                reason=failure.message,
-            )
-            response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
-            if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
-                response.force_close()
+            response = self.refuse(request, error.failure)
         if connection(request).once:
+            response.force_close()
+        return response
+
+    def refuse(self, request: web.BaseRequest, failure: Failure) -> web.Response:
+        """Answer with a failure."""
+        log.info(
+            "question failed",
+            socket=self._socket,
+            path=request.path,
+            code=failure.code.value,
+            reason=failure.message,
+        )
+        response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
+        if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
             response.force_close()
         return response
 
