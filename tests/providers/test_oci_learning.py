@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from credproxy.core.credential import Identity, IdentityToken, Secret, UserPassword
-from credproxy.core.errors import Code, Failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.settings import BareHost, OciHost
 from tests.fakes import settle
 from tests.registry_world import BEARER, World, ok, world
@@ -226,3 +226,16 @@ async def test_the_wildcards_registries_are_forgotten_in_turn() -> None:
             except Failed as error:
                 pytest.fail(str(error))
         assert len(w.provider._learned) <= 1024
+
+
+async def test_u14_after_a_lost_answer_the_store_is_read_again_and_nothing_is_sent_twice() -> None:
+    """U14: whether the refresh token was spent is not known: it goes out once, and the next try takes what is stored then."""
+    async with world(stored=IDENTITY) as w:
+        w.script(token=[failed(Code.UPSTREAM_UNAVAILABLE, "closed the connection without an answer"), w.granted()])
+        assert await w.refusal(MANIFEST) is Code.UPSTREAM_UNAVAILABLE
+        assert methods(w) == ["GET", "POST"]
+        w.sources["reg.test"].stored = IdentityToken(Secret("rotated"))
+        await w.clock.advance(2)
+        assert await w.ask(MANIFEST) == ok("tok1", 272)
+        assert [w.form(index)["refresh_token"] for index in (1, 2)] == [["idt"], ["rotated"]]
+        assert w.sources["reg.test"].reads == 2

@@ -5,7 +5,7 @@ import contextlib
 import os
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -13,7 +13,7 @@ import structlog
 from aiohttp import web
 
 from credproxy.server.answers import text_response
-from credproxy.server.listener import Bound, bind
+from credproxy.server.listener import Bound
 from credproxy.server.peer import Gate, namespaces, program
 from credproxy.server.protocol import GatedServer, Handler
 from credproxy.server.routes import Routes, connection
@@ -57,13 +57,6 @@ async def talk(bound: Bound, request: bytes) -> bytes:
 
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
-
-
-@pytest.fixture
-def bound(tmp_path: Path) -> Iterator[Bound]:
-    """A listening socket."""
-    with contextlib.closing(bind(str(tmp_path / "run" / "s"), backlog=64)) as made:
-        yield made
 
 
 async def fine(request: web.BaseRequest) -> web.Response:

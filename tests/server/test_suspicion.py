@@ -1,20 +1,16 @@
 """Rule 31: who asks again for what he should still have may have seen it refused."""
 
-import contextlib
 import json
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import pytest
 
 from credproxy.core.credential import Handout, Secret
-from credproxy.server.helper_api import HelperApi, Reloaded
-from credproxy.server.listener import Bound, bind
-from credproxy.server.memo import Memo
+from credproxy.server.listener import Bound
 from credproxy.server.suspicion import Suspicion
-from tests.broker.world import World, world
-from tests.fakes import T0, FakeAudit, FakeClock, settle
-from tests.server.test_protocol import serving, talk
+from tests.broker.world import world
+from tests.fakes import T0, FakeClock, settle
+from tests.server.front import daemon
+from tests.server.test_protocol import talk
 
 
 BAZEL, ANOTHER = 4242, 4343
@@ -88,26 +84,6 @@ async def test_a_habit_is_no_sign() -> None:
     assert watch.ask(seconds=12 * 3600)
 
 
-@contextlib.asynccontextmanager
-async def daemon(w: World, bound: Bound) -> AsyncIterator[None]:
-    """The helper socket's API in front of a broker."""
-
-    async def reload() -> Reloaded:
-        raise AssertionError
-
-    audit = FakeAudit()
-    api = HelperApi(
-        broker=w.broker,
-        memo=Memo(w.broker, audit),
-        audit=audit,
-        clock=w.clock,
-        reload=reload,
-        metrics_page=lambda: (b"", "text/plain"),
-    )
-    async with serving(bound, api.handle):
-        yield
-
-
 async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
     """Ask as the helper does; give the token and the time at which it is to be thrown away."""
     head = f"POST /v1/get HTTP/1.1\r\nHost: x\r\nContent-Length: {len(URI)}\r\nX-Credproxy-Parent: {parent}\r\n"
@@ -115,13 +91,6 @@ async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
     await settle()
     return found["headers"]["Authorization"][0].removeprefix("Bearer "), found["expires"][11:19]
-
-
-@pytest.fixture
-def bound(tmp_path: Path) -> Iterator[Bound]:
-    """A listening socket."""
-    with contextlib.closing(bind(str(tmp_path / "run" / "s"), backlog=64)) as made:
-        yield made
 
 
 async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
