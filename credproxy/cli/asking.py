@@ -1,10 +1,12 @@
 """Commands that ask the daemon: ``get``, ``status``, ``explain``, ``flush``, ``reload``."""
 
+import contextlib
 import json
 
 import click
 
 from credproxy.cli.client import ask, call
+from credproxy.cli.errors import CommandError
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -27,15 +29,31 @@ def get(uri: str, *, show_secrets: bool) -> None:
 
 
 @click.command()
+@click.option("--watch", "watched", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @as_json
-def status(*, as_json: bool) -> None:
+def status(*, watched: bool, as_json: bool) -> None:
     """Show what the daemon has in memory: answers and their time left, exchanges, failures."""
+    if watched and as_json:
+        raise click.UsageError("--watch is for people, --json for scripts: leave one of them out")
     if as_json:
         click.echo(call("GET", "/v1/status").decode())
         return
-    from credproxy.cli.tables import show_status  # noqa: PLC0415  rich takes longer than the call
+    from rich.console import Console  # noqa: PLC0415  rich takes longer than the call
 
-    show_status(ask("GET", "/v1/status"))
+    from credproxy.cli.view import view, watch  # noqa: PLC0415
+
+    console = Console(highlight=False)
+    if not watched:
+        console.print(view(_status()))
+    elif console.is_terminal:
+        with contextlib.suppress(KeyboardInterrupt):
+            watch(_status, console)
+    else:
+        raise CommandError("--watch draws on a terminal, and this is none", "credproxy status --json")
+
+
+def _status() -> dict[str, object]:
+    return ask("GET", "/v1/status")
 
 
 @click.command()

@@ -1,4 +1,4 @@
-"""What ``status`` and ``explain`` look like to people."""
+"""What ``explain`` and ``doctor`` look like to people."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,15 +11,6 @@ from credproxy.doctor.finding import Finding, Severity
 
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}
-
-
-def show_status(status: Mapping[str, object], console: Console | None = None) -> None:
-    """Print a status: a line of numbers, then a table for each list that has rows."""
-    out = console or Console(highlight=False)
-    out.print("  ".join(f"{name} {_text(value)}" for name, value in status.items() if not isinstance(value, list)))
-    for name, rows in status.items():
-        if isinstance(rows, list) and rows:
-            out.print(_table(name, [row for row in rows if isinstance(row, dict)]))
 
 
 def show_explanation(explanation: Mapping[str, object], console: Console | None = None) -> None:
@@ -47,14 +38,6 @@ def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Consol
 def _counted(count: int, severity: Severity) -> str:
     plural = "" if count == 1 or severity is Severity.OK else "s"
     return f"{count} {severity}{plural}"
-
-
-def _table(title: str, rows: list[dict[str, object]]) -> Table:
-    columns = list(dict.fromkeys(name for row in rows for name in row))
-    table = Table(*columns, title=title, title_justify="left")
-    for row in rows:
-        table.add_row(*(escape(_text(row.get(name, ""))) for name in columns))
-    return table
 
 
 def _flat(value: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:

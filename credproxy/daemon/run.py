@@ -6,6 +6,7 @@ import os
 import random
 import signal
 import sys
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -150,6 +151,7 @@ def _servers(
 ) -> tuple[GatedServer, GatedServer]:
     """The helper socket's server and the actions socket's."""
     broker, audit, memo = service.broker, service.audit, Memo(service.broker, service.audit)
+    refused: Counter[str] = Counter()
     api = HelperApi(
         broker=broker,
         memo=memo,
@@ -158,14 +160,16 @@ def _servers(
         reload=service.reload,
         metrics_page=metrics.render,
         flushed=service.gateway.forget,
+        refused=refused,
     )
     actions_api = ActionsApi(
         broker=broker,
         memo=memo,
         clock=clock,
         grants=service.grants,
-        gateway=GatewayApi(service.gateway, audit=audit, clock=clock),
+        gateway=GatewayApi(service.gateway, audit=audit, clock=clock, refused=refused),
         sandboxes=Sandboxes(clock, namespaces() if sys.platform == "linux" else None),
+        refused=refused,
     )
     for_helpers, for_all = _gates(service.settings)
     return (

@@ -5,6 +5,7 @@ The JSON API is here; what begins with ``/v2`` is the gateway's.
 Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -34,6 +35,7 @@ class ActionsApi:
         grants: the policy in force; raises Failed(policy_denied).
         gateway: answers what begins with ``/v2``.
         sandboxes: lets each of them have its share.
+        refused: counts what was refused, by code.
     """
 
     PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
@@ -48,6 +50,7 @@ class ActionsApi:
         grants: Callable[[Target], tuple[Granted, ...]],
         gateway: GatewayApi,
         sandboxes: Sandboxes,
+        refused: Counter[str],
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -57,6 +60,7 @@ class ActionsApi:
         self._routes = Routes(
             "actions",
             {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
+            refused,
         )
         self._gateway = gateway
         self._sandboxes = sandboxes

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import structlog
@@ -35,12 +36,14 @@ class GatewayApi:
         gateway: decides and moves.
         audit: told of each request that was sent with a credential.
         clock: for limits.
+        refused: counts refusals by code, together with the JSON API's.
     """
 
-    def __init__(self, gateway: Gateway, *, audit: Audit, clock: Clock) -> None:
+    def __init__(self, gateway: Gateway, *, audit: Audit, clock: Clock, refused: Counter[str]) -> None:
         self._gateway = gateway
         self._audit = audit
         self._clock = clock
+        self._refused = refused
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -66,6 +69,7 @@ class GatewayApi:
     def _write_down(self, request: web.BaseRequest, reply: Reply) -> None:
         peer = connection(request).peer
         if reply.code:
+            self._refused[reply.code] += 1
             path = request.raw_path.partition("?")[0]
             log.info("gateway refused", path=path, method=request.method, code=reply.code, reason=reply.reason)
         if self._audit.on and reply.sent is not None and (written := record(*reply.sent)) is not None:

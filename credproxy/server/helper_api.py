@@ -6,7 +6,7 @@ broker says that its answer is unchanged.
 """
 
 import os
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Final
 
 import msgspec
@@ -61,6 +61,7 @@ class HelperApi:
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for those who remember more than the broker knows.
+        refused: what the actions socket refused so far, by code.
     """
 
     PATHS: Final = {
@@ -84,12 +85,14 @@ class HelperApi:
         clock: Clock,
         reload: Callable[[], Awaitable[Reloaded]],
         metrics_page: Callable[[], tuple[bytes, str]],
+        refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
     ) -> None:
         self._broker = broker
         self._clock = clock
         self._reload = reload
         self._metrics_page = metrics_page
+        self._refused = refused
         self._flushed = flushed
         self._memo = memo
         self._audit = audit
@@ -140,7 +143,7 @@ class HelperApi:
     async def _status(self, request: web.BaseRequest) -> web.Response:
         del request
         told = {"version": __version__, "pid": os.getpid(), **msgspec.to_builtins(self._broker.status())}
-        return json_response(msgspec.json.encode(told))
+        return json_response(msgspec.json.encode({**told, "refused": self._refused}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         target = parse_uri(decode_request(await read_body(request, self._clock)))

@@ -1,5 +1,6 @@
 """What both sockets' APIs share: the way from a path to its handler, and a failure's answer."""
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 
 import structlog
@@ -26,10 +27,14 @@ class Routes:
     Args:
         socket: its name, for the log.
         routes: method and handler by path; all else is 404 (T2).
+        refused: counts failures by code, for who wants to know.
     """
 
-    def __init__(self, socket: str, routes: Mapping[str, tuple[str, Route]]) -> None:
+    def __init__(
+        self, socket: str, routes: Mapping[str, tuple[str, Route]], refused: Counter[str] | None = None
+    ) -> None:
         self._socket = socket
+        self._refused = Counter() if refused is None else refused
         self._routes = dict(routes)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -44,6 +49,7 @@ class Routes:
 
     def refuse(self, request: web.BaseRequest, failure: Failure) -> web.Response:
         """Answer with a failure."""
+        self._refused[failure.code.value] += 1
         log.info(
             "question failed",
             socket=self._socket,

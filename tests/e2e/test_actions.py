@@ -251,6 +251,7 @@ def test_what_the_helper_socket_has_is_not_here(served: Stage, registry: TokenRe
     status, body = ask(served, blob(registry), path=path)
     assert status == 404
     assert json.loads(body)["error"]["code"] == "not_found"
+    assert json.loads(served.credproxy("status", "--json").stdout)["refused"] == {"not_found": 1}
 
 
 def test_actions_cannot_starve_the_helper_socket(served: Stage, registry: TokenRegistry) -> None:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import signal
 import socket
 import subprocess
@@ -13,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.bazel_parser import parse
-from tests.e2e.stage import HELPER, Stage, TokenRegistry
+from tests.e2e.stage import CREDPROXY, HELPER, Stage, TokenRegistry
 
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
@@ -357,6 +358,38 @@ def test_flush_forgets_and_says_how_much(staged: Stage, registry: TokenRegistry)
     staged.headers(registry.uri("a/manifests/x"))
     assert staged.credproxy("flush", registry.authority).stdout == "1 entries forgotten\n"
     assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-2"]}
+
+
+def test_watching_the_status_ends_with_ctrl_c(staged: Stage, registry: TokenRegistry) -> None:
+    """On a terminal of its own: it draws, draws again, and leaves with 0 and a cursor."""
+    serve(staged, registry)
+    staged.headers(registry.uri("a/b/manifests/x"))
+    screen, terminal = pty.openpty()
+    environ = staged.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
+    with subprocess.Popen(
+        [CREDPROXY, "status", "--watch"],
+        env=environ,
+        stdin=terminal,
+        stdout=terminal,
+        stderr=terminal,
+        start_new_session=True,
+    ) as process:
+        os.close(terminal)
+        shown = read_screen(screen, "uses", 2)
+        process.send_signal(signal.SIGINT)
+        shown += read_screen(screen, "\x1b[?25h", 1)
+        assert process.wait(10) == 0
+    os.close(screen)
+    assert "repository:a/b:pull" in shown
+    assert "Aborted" not in shown
+
+
+def read_screen(screen: int, words: str, count: int) -> str:
+    """What is drawn until the words were there that often."""
+    drawn = ""
+    while drawn.count(words) < count:
+        drawn += os.read(screen, 65536).decode("utf-8", "replace")
+    return drawn
 
 
 def test_explain_names_rule_credential_and_scope(staged: Stage, registry: TokenRegistry) -> None:

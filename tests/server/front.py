@@ -27,6 +27,7 @@ async def daemon(w: World, bound: Bound) -> AsyncIterator[GatedServer]:
         clock=w.clock,
         reload=reload,
         metrics_page=lambda: (b"", "text/plain"),
+        refused={},
     )
     async with serving(bound, api.handle) as server:
         yield server

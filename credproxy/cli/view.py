@@ -1,0 +1,135 @@
+"""What ``status`` looks like to people: once, or again each second."""
+
+import time
+from collections.abc import Callable, Iterator, Mapping
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.markup import escape
+from rich.table import Column, Table
+from rich.text import Text
+
+from credproxy.cli.errors import CommandError
+
+
+Status = Mapping[str, object]
+
+_EVERY = 1.0
+_A_LINE = 4
+"""Numbers of a line: the first is of the daemon, the others of what it remembers."""
+
+_STATES = {"fresh": "green", "advisory": "cyan", "mandatory": "yellow", "expired": "red"}
+_UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
+
+
+def view(status: Status, rows: int | None = None) -> RenderableType:
+    """Draw a status: lines of numbers, then a table for each list that has rows.
+
+    Args:
+        status: the answer of ``/v1/status``.
+        rows: answers that are shown at most, those used last; None for all.
+    """
+    parts: list[RenderableType] = [*_lines(status)]
+    refused = status.get("refused")
+    if isinstance(refused, dict) and refused:
+        counts = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
+        parts.append(Text(f"refused on the actions socket: {counts}", style="yellow"))
+    entries = _rows(status, "entries")
+    parts += [_entries(entries[:rows])] if entries else []
+    if rows is not None and len(entries) > rows:
+        parts.append(Text(f"and {len(entries) - rows} more", style="dim"))
+    for name in ("flights", "failures", "origins"):
+        found = _rows(status, name)
+        parts += [_table(name, found)] if found else []
+    return Group(*parts)
+
+
+def watch(ask: Callable[[], Status], console: Console, pause: Callable[[float], None] = time.sleep) -> None:
+    """Draw what ``ask`` gives, each second, until the person stops it; a daemon that is away may come back.
+
+    Raises:
+        CommandError: nobody answers the first time.
+        KeyboardInterrupt: the person stopped it; what was drawn last stays.
+    """
+    drawn = view(ask(), _room(console))
+    with Live(drawn, console=console, auto_refresh=False, vertical_overflow="crop") as live:
+        while True:
+            pause(_EVERY)
+            try:
+                drawn = view(ask(), _room(console))
+            except CommandError as error:
+                drawn = Text(f"{error.message}\nhint: {error.hint}", style="red")
+            live.update(drawn, refresh=True)
+
+
+def span(seconds: float) -> str:
+    """Seconds as a person says them: ``4m 58s``, ``-3s``."""
+    left = int(abs(seconds))
+    sign = "-" if seconds <= -1 else ""
+    for index, (unit, size) in enumerate(_UNITS[:-1]):
+        if left >= size:
+            smaller, below = _UNITS[index + 1]
+            return f"{sign}{left // size}{unit} {left % size // below:02d}{smaller}"
+    return f"{sign}{left}s"
+
+
+def _room(console: Console) -> int:
+    """Answers that fit beside the lines around them."""
+    return max(3, console.height - 14)
+
+
+def _lines(status: Status) -> Iterator[Text]:
+    shown = [f"{name} {_number(name, value)}" for name, value in status.items() if not isinstance(value, (list, dict))]
+    for start in range(0, len(shown), _A_LINE):
+        yield Text("  ".join(shown[start : start + _A_LINE]))
+
+
+def _number(name: str, value: object) -> str:
+    return span(value) if name == "uptime" and isinstance(value, (int, float)) else str(value)
+
+
+def _entries(rows: list[dict[str, object]]) -> Table:
+    table = _plain("answers", "socket", *(Column(name, overflow="fold") for name in ("answer for", "scopes")), "state")
+    for name in ("age", "left", "idle", "uses", "failures"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in rows:
+        detail = row.get("detail")
+        known = detail if isinstance(detail, dict) else {}
+        state = str(row.get("state"))
+        table.add_row(
+            escape(str(row.get("socket"))),
+            escape(_subject(row, known)),
+            escape(str(known.get("scopes", ""))),
+            Text("nothing" if row.get("empty") else state, style="dim" if row.get("empty") else _STATES.get(state, "")),
+            *(_seconds(row.get(name)) for name in ("age", "left", "idle")),
+            str(row.get("uses")),
+            str(row.get("failures")),
+        )
+    return table
+
+
+def _subject(row: Mapping[str, object], detail: Mapping[str, object]) -> str:
+    credential, note = detail.get("credential"), row.get("note")
+    return f"{row.get('subject')}{f' from {credential}' if credential else ''}{f' ({note})' if note else ''}"
+
+
+def _seconds(value: object) -> str:
+    return span(value) if isinstance(value, (int, float)) else ""
+
+
+def _table(title: str, rows: list[dict[str, object]]) -> Table:
+    columns = list(dict.fromkeys(name for row in rows for name in row))
+    table = _plain(title, *columns)
+    for row in rows:
+        table.add_row(*(escape(str(row.get(name, ""))) for name in columns))
+    return table
+
+
+def _plain(title: str, *columns: Column | str) -> Table:
+    return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
+
+
+def _rows(status: Status, name: str) -> list[dict[str, object]]:
+    found = status.get(name)
+    return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

@@ -1,0 +1,159 @@
+"""``credproxy status`` for people: what it draws, and again each second."""
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from credproxy.cli.errors import CommandError
+from credproxy.cli.view import Status, span, view, watch
+from tests.cli.test_commands import home, run
+
+
+__all__ = ["home"]  # the fixture
+
+ENTRY = {
+    "socket": "actions",
+    "uid": 1000,
+    "subject": "registry 'ghcr.io'",
+    "detail": {"provider": "oci", "credential": "docker-config:ghcr.io", "scopes": "repository:org/app:pull"},
+    "state": "fresh",
+    "age": 61.2,
+    "left": 238.9,
+    "idle": 2.0,
+    "uses": 7,
+    "failures": 0,
+    "empty": False,
+    "note": "",
+}
+STATUS = {
+    "version": "1.0",
+    "pid": 42,
+    "generation": 1,
+    "uptime": 7322.0,
+    "cached": 1,
+    "entries": [ENTRY],
+    "flights": [],
+    "failures": [{"host": "[bold]", "code": "helper_failed", "message": "m", "left": 1.5}],
+    "origins": [],
+    "refused": {"policy_denied": 3, "not_found": 1},
+}
+
+
+def drawn(status: Status, rows: int | None = None) -> str:
+    """What a wide terminal would show."""
+    console = Console(file=io.StringIO(), width=160, height=20)
+    console.print(view(status, rows))
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+def test_an_answer_is_drawn_with_its_state_and_times() -> None:
+    """And never with more than the daemon tells."""
+    line = next(line for line in drawn(STATUS).splitlines() if "ghcr.io" in line)
+    assert line.split() == (
+        [
+            "actions",
+            "registry",
+            "'ghcr.io'",
+            "from",
+            "docker-config:ghcr.io",
+            "repository:org/app:pull",
+            "fresh",
+            "1m",
+            "01s",
+            "3m",
+            "58s",
+            "2s",
+            "7",
+            "0",
+        ]
+    )
+
+
+def test_numbers_refusals_and_lists_that_have_rows() -> None:
+    """What is empty takes no room, and nothing from outside is markup."""
+    text = drawn(STATUS)
+    assert "version 1.0  pid 42  generation 1  uptime 2h 02m" in text
+    assert "refused on the actions socket: not_found 1, policy_denied 3" in text
+    assert "[bold]" in text
+    assert "flights" not in text
+    assert "origins" not in text
+    assert "refused" not in drawn({**STATUS, "refused": {}})
+
+
+def test_a_note_is_drawn_with_its_answer() -> None:
+    """A token that grants less than was asked for looks like any other."""
+    assert "docker-config:ghcr.io (grants nothing)" in drawn(
+        {**STATUS, "entries": [{**ENTRY, "note": "grants nothing"}]}
+    )
+
+
+def test_an_empty_answer_is_drawn_as_nothing() -> None:
+    """Its state would suggest that there is something."""
+    assert "nothing" in drawn({**STATUS, "entries": [{**ENTRY, "empty": True}]})
+
+
+def test_more_answers_than_fit_are_counted() -> None:
+    """The last used are shown."""
+    assert "and 2 more" in drawn({**STATUS, "entries": [ENTRY] * 5}, 3)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "shown"),
+    [
+        (0, "0s"),
+        (59.9, "59s"),
+        (60, "1m 00s"),
+        (3599, "59m 59s"),
+        (3600, "1h 00m"),
+        (90_061, "1d 01h"),
+        (-3.2, "-3s"),
+        (-0.4, "0s"),
+    ],
+)
+def test_seconds_as_a_person_says_them(seconds: float, shown: str) -> None:
+    """Two units at most."""
+    assert span(seconds) == shown
+
+
+def test_watching_draws_each_second_survives_a_restart_and_ends_with_the_person() -> None:
+    """Ctrl-C comes as KeyboardInterrupt; in between the daemon may be away."""
+    console = Console(file=io.StringIO(), width=160, height=40, force_terminal=True)
+    pauses: list[float] = []
+
+    def answers() -> Iterator[Status | CommandError]:
+        yield STATUS
+        yield CommandError("no daemon listens", "start it")
+        yield {**STATUS, "pid": 43}
+
+    script = answers()
+
+    def ask() -> Status:
+        found = next(script)
+        if isinstance(found, CommandError):
+            raise found
+        return found
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        watch(ask, console, pause)
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert pauses == [1.0, 1.0, 1.0]
+    assert shown.index("pid 42") < shown.index("no daemon listens") < shown.index("pid 43")
+    assert shown.rindex("\x1b[?25h") > shown.rindex("pid 43"), "the cursor is hidden for good"
+
+
+def test_watching_needs_a_terminal(home: Path) -> None:
+    """A file would fill with drawings."""
+    del home
+    done = run("status", "--watch")
+    assert (done.exit_code, done.stderr.splitlines()[1]) == (1, "hint: credproxy status --json")
+    assert run("status", "--watch", "--json").exit_code == 2
