@@ -14,7 +14,7 @@ from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from credproxy.adapters import splice as splicing
-from credproxy.adapters.connections import Connections, RefusedError
+from credproxy.adapters.connections import Connections, Link, RefusedError
 from credproxy.adapters.reasons import explain
 from credproxy.core.http import Request
 from credproxy.ports import Poured, Stopped
@@ -51,9 +51,9 @@ class Download:
         self._stalled = stalled
         self._lock = threading.Lock()
         self._broken_off = False
-        self._connection: http.client.HTTPConnection | None = None
-        self._response: http.client.HTTPResponse | None = None
+        self._link: Link | None = None
         self._reader: io.BufferedIOBase | None = None
+        self._upstream: socket.socket | None = None
         self._client: socket.socket | None = None
         self._left = 0
         self.status = 0
@@ -70,12 +70,12 @@ class Download:
         host = urlsplit(self._request.url).hostname or ""
         name = self._request.subject or f"host {host!r}"
         try:
-            self._take(*self._connections.ask(self._request))
+            self._take(self._connections.ask(self._request, self._hold))
             if self.length is not None and self.length <= WHOLE:
                 self.whole = self._all(self.length)
         except RefusedError as error:
             raise explain(error, refused=error.addresses, name=name, host=host) from None
-        except (OSError, http.client.HTTPException) as error:
+        except (OSError, http.client.HTTPException, ValueError) as error:
             raise explain(error, refused=(), name=name, host=host) from None
 
     def piece(self) -> bytes:
@@ -84,8 +84,9 @@ class Download:
         Raises:
             OSError, http.client.HTTPException: it broke off.
         """
-        assert self._response is not None
-        found = self._response.read(GATHER)
+        assert self._link is not None
+        # Not read(): that of a chunk whose size is negative takes all that comes, until the memory is full.
+        found = self._link.response.read1(GATHER)
         if not found:
             self._ended()
         return found
@@ -112,27 +113,36 @@ class Download:
         return self._move(count, lambda _: None)
 
     def close(self) -> None:
-        """Close the connection, unless the body was read to its end and others have it now."""
-        with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is not None:
-            connection.close()
+        """Close the connection, unless the body was read to its end and others have it; never while a thread works."""
+        link = self._let_go()
+        if link is not None:
+            link.close()
 
     def break_off(self) -> None:
         """Wake the thread, wherever it waits; from any thread."""
         with self._lock:
             self._broken_off = True
-            for end in (self._client, None if self._connection is None else self._connection.sock):
+            for end in (self._client, self._upstream):
                 if end is not None:
                     with contextlib.suppress(OSError):
-                        end.shutdown(socket.SHUT_RDWR)
+                        # Not that of a TLS socket, which takes its state away from under the thread that reads.
+                        socket.socket.shutdown(end, socket.SHUT_RDWR)
 
-    def _take(self, connection: http.client.HTTPConnection, response: http.client.HTTPResponse) -> None:
+    def _hold(self, upstream: socket.socket) -> None:
         with self._lock:
-            self._connection, self._response = connection, response
+            self._upstream = upstream
             if self._broken_off:
                 raise ConnectionAbortedError
-        connection.sock.settimeout(self._stalled)
+
+    def _let_go(self) -> Link | None:
+        with self._lock:
+            link, self._link, self._upstream = self._link, None, None
+            return link
+
+    def _take(self, link: Link) -> None:
+        self._link = link
+        link.sock.settimeout(self._stalled)
+        response = link.response
         self.status = response.status
         self.headers = tuple(response.getheaders())
         self.length = None if response.chunked else response.length
@@ -149,12 +159,12 @@ class Download:
 
     def _poured(self, out: socket.socket, count: int) -> Poured:
         """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
-        connection, reader = self._connection, self._reader
+        upstream, reader = self._upstream, self._reader
         spliced = count - GATHER
         if (
             not splicing.AVAILABLE
-            or connection is None
-            or isinstance(connection.sock, ssl.SSLSocket)
+            or upstream is None
+            or isinstance(upstream, ssl.SSLSocket)
             or not isinstance(reader, io.BufferedReader)
             or spliced < GATHER
         ):
@@ -166,12 +176,16 @@ class Download:
         first = self._move(came_with_head, out.sendall)
         if first.stopped is not Stopped.DONE:
             return first
-        middle = splicing.splice(connection.sock, out, spliced - first.moved, self._stalled)
+        try:
+            middle = splicing.splice(upstream, out, spliced - first.moved, self._stalled)
+        except OSError:  # no descriptor is left for a pipe: then it goes the slower way
+            middle = Poured(0, Stopped.DONE)
         self._left -= middle.moved
+        moved = first.moved + middle.moved
         if middle.stopped is not Stopped.DONE:
-            return Poured(first.moved + middle.moved, middle.stopped)
-        last = self._move(GATHER, out.sendall)
-        return Poured(spliced + last.moved, last.stopped)
+            return Poured(moved, middle.stopped)
+        last = self._move(count - moved, out.sendall)
+        return Poured(moved + last.moved, last.stopped)
 
     def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:
         reader = self._reader
@@ -200,26 +214,19 @@ class Download:
 
     def _surplus(self) -> bool:
         """True where more bytes lie behind the announced ones: asked before the last of these is passed on."""
-        connection, reader = self._connection, self._reader
-        if connection is None or not isinstance(reader, io.BufferedReader):
+        upstream, reader = self._upstream, self._reader
+        if upstream is None or not isinstance(reader, io.BufferedReader):
             return False
-        connection.sock.settimeout(0)
+        upstream.settimeout(0)
         try:
             return bool(reader.peek(1))
         except (BlockingIOError, ssl.SSLWantReadError):
             return False
         finally:
-            connection.sock.settimeout(self._stalled)
+            upstream.settimeout(self._stalled)
 
     def _ended(self) -> None:
         """Give the connection back: its response was read to the end."""
-        assert self._response is not None
-        with self._lock:
-            connection, self._connection = self._connection, None
-        if connection is None:
-            return
-        self._response.close()
-        if self._response.will_close:
-            connection.close()
-        else:
-            self._connections.give_back(connection, self._request)
+        link = self._let_go()
+        if link is not None:
+            self._connections.give_back(link)

@@ -25,7 +25,7 @@ PUMPS = 64
 STALLED = 60.0
 """Seconds without a byte after which an upstream is asked again, and a client is left."""
 
-_QUEUED = 30.0
+QUEUED = 30.0
 """Seconds that a download waits for one of the pumps."""
 
 T = TypeVar("T")
@@ -38,13 +38,22 @@ class Pump:
         connections: to registries; None for the machine's network.
         pumps: downloads at once.
         stalled: seconds, see STALLED.
+        queued: seconds, see QUEUED.
     """
 
-    def __init__(self, connections: Connections | None = None, *, pumps: int = PUMPS, stalled: float = STALLED) -> None:
+    def __init__(
+        self,
+        connections: Connections | None = None,
+        *,
+        pumps: int = PUMPS,
+        stalled: float = STALLED,
+        queued: float = QUEUED,
+    ) -> None:
         self._connections = connections or Connections()
         self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
         self._places = asyncio.Semaphore(pumps)
         self._stalled = stalled
+        self._queued = queued
         self._running: set[Pumped] = set()
 
     async def __aenter__(self) -> Self:
@@ -60,9 +69,9 @@ class Pump:
 
     async def close(self) -> None:
         """End every download, and with it its thread."""
-        for pumped in self._running:
-            pumped.download.break_off()
-        await asyncio.to_thread(self._threads.shutdown, cancel_futures=True)
+        for pumped in tuple(self._running):
+            pumped.close()
+        await asyncio.to_thread(self._threads.shutdown)
         self._connections.close()
 
     async def open(self, request: Request) -> "Pumped":
@@ -72,23 +81,23 @@ class Pump:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
         try:
-            async with asyncio.timeout(_QUEUED):
+            async with asyncio.timeout(self._queued):
                 await self._places.acquire()
         except TimeoutError:
-            message = f"{len(self._running)} downloads are running, and none has ended for {_QUEUED:g} s"
+            message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
             raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
         pumped = Pumped(self, Download(request, self._connections, self._stalled))
         self._running.add(pumped)
         try:
-            await self.run(pumped.download.begin)
+            await pumped.run(pumped.download.begin)
         except BaseException:
             pumped.close()
             raise
         return pumped
 
-    async def run(self, work: Callable[[], T]) -> T:
+    def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Do something that blocks, in a thread."""
-        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+        return asyncio.get_running_loop().run_in_executor(self._threads, work)
 
     def closed(self, pumped: "Pumped") -> None:
         """Give the place to the next one."""
@@ -103,6 +112,7 @@ class Pumped:
     def __init__(self, pump: Pump, download: Download) -> None:
         self._pump = pump
         self.download = download
+        self._working = self._over = False
 
     @property
     def status(self) -> int:
@@ -131,19 +141,42 @@ class Pumped:
             Failed(upstream_unavailable): it broke off.
         """
         try:
-            return await self._pump.run(self.download.piece)
+            return await self.run(self.download.piece)
         except (OSError, http.client.HTTPException):
             raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
 
     async def pour(self, client: int, count: int) -> Poured:
         """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
-        return await self._pump.run(partial(self.download.pour, client, count))
+        return await self.run(partial(self.download.pour, client, count))
 
     async def skip(self, count: int) -> Poured:
         """Read ``count`` bytes and let them go."""
-        return await self._pump.run(partial(self.download.skip, count))
+        return await self.run(partial(self.download.skip, count))
+
+    async def run(self, work: Callable[[], T]) -> T:
+        """Do some of it in a thread; who is cancelled meanwhile closes it."""
+        future = self._pump.submit(work)
+        self._working = True
+        future.add_done_callback(lambda _: self._worked())
+        # What was begun must come to its end: it owns a descriptor, and a cancelled future might never be run.
+        return await asyncio.shield(future)
 
     def close(self) -> None:
-        """End it; close its connection unless the body was read to the end."""
+        """End it; close its connection unless the body was read to the end.
+
+        Never waits: a thread that works on it is woken, and the rest done when that has ended.
+        """
+        self._over = True
+        if self._working:
+            self.download.break_off()
+        else:
+            self._end()
+
+    def _worked(self) -> None:
+        self._working = False
+        if self._over:
+            self._end()
+
+    def _end(self) -> None:
         self.download.close()
         self._pump.closed(self)

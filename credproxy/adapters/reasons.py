@@ -27,7 +27,7 @@ def explain(error: Exception, *, refused: Sequence[str], name: str, host: str) -
             f"{name} leads to the address {refused[0]}, which is not to be contacted",
             f'if that is right, add allow_private = ["{refused[0]}/32"] to the [[host]] of {host!r}',
         )
-    if isinstance(error, (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)):
+    if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
         reason = _tls_reason(error)
         plain = any(part in reason for part in _PLAIN)
         return failed(
@@ -55,13 +55,19 @@ def _tls_reason(error: BaseException) -> str:
     return "the handshake was broken off"
 
 
+_TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)
+_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""TLS errors that say no more than that the other side has left: of those, unlike of certificates, the next try is free."""
+
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
     (socket.gaierror, "has no address: the name was not found"),
+    (UnicodeError, "has no address: that is no name of a host"),
     (aiohttp.SocketTimeoutError, "did not answer in time"),
     (TimeoutError, "did not accept a connection in time"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (ConnectionResetError, "closed the connection without an answer"),
+    (ssl.SSLError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
     (http.client.IncompleteRead, "broke off in the middle of its answer"),
     (aiohttp.ClientResponseError, "gave an answer that is no HTTP"),

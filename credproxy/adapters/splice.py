@@ -28,6 +28,9 @@ def splice(source: socket.socket, sink: socket.socket, count: int, stalled: floa
         sink: likewise.
         count: bytes.
         stalled: seconds without a byte after which a side counts as gone.
+
+    Raises:
+        OSError: there is no descriptor for a pipe, and nothing was moved.
     """
     moved = 0
     readable, writable = (_waiting(source, select.POLLIN, stalled), _waiting(sink, select.POLLOUT, stalled))

@@ -1,0 +1,142 @@
+"""Connections of the blob pump: what they may be used for again, how many are kept, and which addresses are tried."""
+
+import errno
+import itertools
+import os
+import socket
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from credproxy.adapters.connections import Connections, Link, RefusedError
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial, Request
+from tests.adapters.scripted import Scripted, answering
+from tests.adapters.test_pump import Trusted
+
+
+OWN = Dial(own=True)
+
+
+def _hold(_: socket.socket) -> None:
+    """Nobody breaks off here."""
+
+
+@pytest.fixture
+def connections() -> Iterator[Connections]:
+    """Some that are closed in the end."""
+    made = Connections()
+    yield made
+    made.close()
+
+
+def ask(connections: Connections, url: str, dial: Dial = OWN) -> Link:
+    """Ask, and read the answer to its end."""
+    link = connections.ask(Request("GET", url, dial=dial), _hold)
+    assert link.response.read() == b"body"
+    return link
+
+
+def test_one_is_used_again_under_the_policy_it_was_dialled_with(connections: Connections) -> None:
+    """SEC-13: the same origin under another egress policy is another connection."""
+    with Scripted(answering(b"body")) as server:
+        for dial in (OWN, replace(OWN, networks=("10.0.0.0/8",)), OWN):
+            connections.give_back(ask(connections, server.url, dial))
+        assert server.connections == 2
+
+
+def test_t32_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
+    """T32: an authority that was taken away is believed for no request more."""
+    first = Trusted(tmp_path / "ca.pem")
+    with Scripted(answering(b"body"), context=first.context) as server:
+        connections.give_back(ask(connections, server.url, first.dial))
+        connections.give_back(ask(connections, server.url, first.dial))
+        assert server.connections == 1
+        Trusted(tmp_path / "ca.pem")
+        os.utime(tmp_path / "ca.pem", ns=(1, 1))
+        with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
+            connections.ask(Request("GET", server.url, dial=first.dial), _hold)
+
+
+def test_some_are_kept_for_an_origin_and_not_more(connections: Connections) -> None:
+    """Sixteen, as many as Bazel downloads at once; each is a descriptor (PY10)."""
+    with Scripted(answering(b"body")) as server:
+        links = [ask(connections, server.url) for _ in range(20)]
+        for link in links:
+            connections.give_back(link)
+        assert [link.connection.sock is None for link in links] == [True] * 4 + [False] * 16
+
+
+def test_the_origin_that_rested_longest_loses_its_connections() -> None:
+    """PY10: sixty-four in all, however many hosts the redirects of a build lead to."""
+    origins = [f"http://{name}.test" for name in "abcde"]
+    with Scripted(answering(b"body")) as server:
+        connections = addresses(("127.0.0.1", server.port))
+        links = {origin: [ask(connections, origin) for _ in range(16)] for origin in origins}
+        for link in itertools.chain.from_iterable(links.values()):
+            connections.give_back(link)
+        kept = [sum(link.connection.sock is not None for link in links[origin]) for origin in origins]
+        connections.close()
+    assert kept == [0, 16, 16, 16, 16]
+
+
+def addresses(*places: tuple[str, int]) -> Connections:
+    """Connections whose every name has these addresses."""
+    return Connections(lambda _host, _port: [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place) for place in places])
+
+
+def test_the_next_address_is_tried() -> None:
+    """A host of which one machine is down."""
+    with Scripted(answering(b"body")) as server:
+        connections = addresses(("127.0.0.1", 1), ("127.0.0.1", server.port))
+        connections.give_back(ask(connections, "http://reg.test/"))
+        connections.close()
+
+
+def test_a_host_of_a_hundred_addresses_is_given_up() -> None:
+    """Each may take its 2.5 s: whoever answers for the name decides how many there are."""
+    with Scripted(answering(b"body")) as server:
+        connections = addresses(*[("127.0.0.1", 1)] * 99, ("127.0.0.1", server.port))
+        with pytest.raises(ConnectionRefusedError):
+            ask(connections, "http://reg.test/")
+        assert server.connections == 0
+
+
+def test_t15_a_refused_address_is_named_if_no_other_answers() -> None:
+    """What was not tried is what the reader can do something about."""
+    with Scripted(answering(b"body")) as server:
+        connections = addresses(("10.0.0.1", 1), ("127.0.0.1", server.port))
+        with pytest.raises(RefusedError) as caught:
+            ask(connections, "http://reg.test/", Dial())
+        assert (caught.value.errno, caught.value.addresses) == (errno.EACCES, ["10.0.0.1", "127.0.0.1"])
+        assert server.connections == 0
+        listed = Dial(networks=("127.0.0.0/8",))
+        connections.give_back(ask(connections, "http://reg.test/", listed))
+        connections.close()
+
+
+def test_a_name_without_addresses() -> None:
+    """The system calls that an error; a resolver that does not is no reason for another one."""
+    with pytest.raises(OSError, match="no address"):
+        ask(addresses(), "http://reg.test/")
+
+
+def test_whoever_has_broken_off_connects_to_nobody(connections: Connections) -> None:
+    """P8: asked before each wait."""
+
+    def hold(_: socket.socket) -> None:
+        raise ConnectionAbortedError
+
+    with Scripted(answering(b"body")) as server:
+        with pytest.raises(ConnectionAbortedError):
+            connections.ask(Request("GET", server.url, dial=OWN), hold)
+        assert server.heads == []
+
+
+def test_a_bundle_that_is_not_there(connections: Connections) -> None:
+    """A Failed, like that of the other client."""
+    with Scripted(answering(b"body")) as server, pytest.raises(Failed) as caught:
+        ask(connections, server.url.replace("http", "https"), replace(OWN, ca_bundle="/none.pem"))
+    assert caught.value.failure.code is Code.TLS_FAILED

@@ -1,0 +1,805 @@
+"""The blob pump against servers on loopback that misbehave, byte by byte. After each test nothing is left over."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import socket
+import ssl
+import threading
+import time
+import traceback
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+
+import pytest
+import trustme
+
+from credproxy.adapters.connections import Connections
+from credproxy.adapters.download import GATHER, WHOLE
+from credproxy.adapters.pump import Pump, Pumped
+from credproxy.core.credential import Secret
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial, Request
+from credproxy.ports import Poured, Stopped
+from tests.adapters.scripted import Script, Scripted, Wire, answering, raw, serial
+
+
+OWN = Dial(own=True)
+CANARY = "canary-4711"
+BODY = bytes(range(256)) * (3 * GATHER // 256) + b"and a bit"
+SMALL = b"small"
+
+
+@pytest.fixture(autouse=True)
+async def _nothing_left_over() -> AsyncIterator[None]:
+    """No thread, no descriptor: neither after success nor after any failure."""
+    before = _descriptors()
+    yield
+    assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pump")]
+    # The threads that asyncio lends for closing a pump stay until the loop ends, and have no descriptors.
+    assert _descriptors() == before
+
+
+def _descriptors() -> int:
+    return sum(1 for _ in Path("/proc/self/fd").iterdir()) if Path("/proc/self/fd").is_dir() else 0
+
+
+def get(url: str, dial: Dial = OWN, *headers: tuple[str, str | Secret]) -> Request:
+    """A request of the gateway's."""
+    return Request("GET", url, headers, dial=dial, subject="registry 'reg.test'")
+
+
+class Client:
+    """The client's end of a connection, and the descriptor that the pump is given."""
+
+    def __init__(self, ours: socket.socket, theirs: socket.socket) -> None:
+        self.sock = theirs
+        self._ours = ours
+        self.got = bytearray()
+
+    def descriptor(self) -> int:
+        """A duplicate, as the server makes one."""
+        return os.dup(self._ours.fileno())
+
+    def hang_up(self) -> None:
+        """Leave."""
+        self.sock.close()
+
+    def read(self) -> None:
+        """Take all that comes until the other side closes; for a thread."""
+        while piece := self.sock.recv(65536):
+            self.got += piece
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._ours.close()
+        self.sock.close()
+
+
+@contextlib.asynccontextmanager
+async def client() -> AsyncIterator[Client]:
+    """A client that reads nothing by itself."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    made = Client(ours, theirs)
+    try:
+        yield made
+    finally:
+        made.close()
+
+
+async def poured(transfer: Pumped, count: int) -> tuple[Poured, bytes]:
+    """Pour to a client that reads; give how that ended and what arrived."""
+    ours, theirs = socket.socketpair()
+    ours.setblocking(False)
+    with ours, theirs:
+        reader = Client(ours, theirs)
+        reading = asyncio.get_running_loop().run_in_executor(None, reader.read)
+        outcome = await transfer.pour(reader.descriptor(), count)
+        ours.close()
+        await reading
+        return outcome, bytes(reader.got)
+
+
+async def fetch(pump: Pump, url: str) -> bytes:
+    """Fetch a body of announced length."""
+    transfer = await pump.open(get(url))
+    try:
+        if transfer.whole is not None:
+            return transfer.whole
+        assert transfer.length is not None
+        outcome, body = await poured(transfer, transfer.length)
+        assert outcome == Poured(len(body), Stopped.DONE)
+        return body
+    finally:
+        transfer.close()
+
+
+async def pieces(transfer: Pumped) -> list[bytes]:
+    """Read a body to its end."""
+    found = []
+    while piece := await transfer.read():
+        found.append(piece)
+    return found
+
+
+def leaving(wire: Wire) -> None:
+    """Read a request and hang up."""
+    wire.head()
+
+
+def fleeing(wire: Wire) -> None:
+    """Hang up as soon as the other side says anything."""
+    wire.sock.recv(1)
+
+
+def plainly(wire: Wire) -> None:
+    """Answer as nginx does whoever speaks TLS to its port without."""
+    wire.sock.recv(1)
+    wire.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+    wire.stall()
+
+
+async def refusal(pump: Pump, request: Request) -> Failed:
+    """Open what cannot be opened; neither the error nor its traceback repeats what was asked."""
+    with pytest.raises(Failed) as caught:
+        await pump.open(request)
+    shown = "".join(traceback.format_exception(caught.value, chain=True)) + repr(caught.value)
+    assert CANARY not in shown
+    assert pump.running == 0
+    return caught.value
+
+
+async def test_a_small_body_comes_with_its_head() -> None:
+    """One hop between loop and thread; status and header lines in order, names as sent."""
+    with Scripted(answering(SMALL, "ETag: x", "etag: y", status="203 Strange")) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(f"{server.url}/v2/a?b=%2F"))
+            assert (transfer.status, transfer.length, transfer.whole) == (203, len(SMALL), SMALL)
+            assert transfer.headers == (("Content-Length", "5"), ("ETag", "x"), ("etag", "y"))
+            transfer.close()
+            assert pump.running == 0
+    assert server.heads[0].startswith("GET /v2/a?b=%2F HTTP/1.1\r\n")
+
+
+async def test_only_our_headers_are_sent() -> None:
+    """No default Accept-Encoding, so that nothing is compressed that the client did not ask for; secrets revealed."""
+    with Scripted(answering(SMALL)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url, OWN, ("Range", "bytes=1-"), ("Authorization", Secret("x"))))
+            transfer.close()
+    assert server.heads[0].split("\r\n")[1:] == [
+        f"Host: 127.0.0.1:{server.port}",
+        "Range: bytes=1-",
+        "Authorization: x",
+    ]
+
+
+async def test_a_large_body_is_poured_and_its_connection_used_again() -> None:
+    """Keep-alive: three bodies, one connection; the descriptor is closed by the pump."""
+    with Scripted(answering(BODY)) as server:
+        async with Pump() as pump:
+            for _ in range(3):
+                assert await fetch(pump, server.url) == BODY
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"x", b"x" * WHOLE, b"x" * (WHOLE + 1), b"x" * GATHER, b"x" * (GATHER + 1)], ids=len
+)
+async def test_every_size_of_a_body(body: bytes) -> None:
+    """At the edges of what comes whole and of what is gathered, and nothing at all."""
+    with Scripted(answering(body)) as server:
+        async with Pump() as pump:
+            assert await fetch(pump, server.url) == body
+            assert await fetch(pump, server.url) == body
+    assert server.connections == 1
+
+
+async def test_a_small_body_can_be_poured_too() -> None:
+    """What a resumed download is given may be small; it goes on like any other."""
+    with Scripted(answering(SMALL)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert await transfer.skip(2) == Poured(2, Stopped.DONE)
+            assert await poured(transfer, 3) == (Poured(3, Stopped.DONE), b"all")
+            transfer.close()
+
+
+@pytest.mark.parametrize("version", ["HTTP/1.1 200 OK\r\nConnection: close", "HTTP/1.0 200 OK"])
+@pytest.mark.parametrize("body", [SMALL, BODY], ids=["small", "large"])
+async def test_a_connection_that_ends_with_its_answer(version: str, body: bytes) -> None:
+    """The library lets go of such a connection before the body is read; the next request gets another one."""
+    with Scripted(raw(f"{version}\r\nContent-Length: {len(body)}\r\n\r\n", body)) as server:
+        async with Pump() as pump:
+            assert await fetch(pump, server.url) == body
+            assert await fetch(pump, server.url) == body
+    assert server.connections == 2
+
+
+async def test_a_body_until_the_connection_closes() -> None:
+    """RFC 9112, section 6.3: without a length and without chunks it ends there."""
+    with Scripted(raw("HTTP/1.1 200 OK\r\n\r\n", BODY)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert (transfer.length, transfer.whole) == (None, None)
+            assert b"".join(await pieces(transfer)) == BODY
+            transfer.close()
+
+
+def chunked(*chunks: bytes, end: str = "0\r\n\r\n") -> bytes:
+    """A body in chunks."""
+    return b"".join(b"%x;ext=1\r\n%s\r\n" % (len(chunk), chunk) for chunk in chunks) + end.encode()
+
+
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def chunks(wire: Wire) -> None:
+    """Answer every request with a body in chunks."""
+    while True:
+        wire.head()
+        wire.send(CHUNKED, chunked(b"one", b"two" * 100_000, b"3", end="0\r\nTrailer: x\r\n\r\n"))
+
+
+async def test_a_body_in_chunks() -> None:
+    """Read piece by piece, bounded; its trailers are dropped, its connection is used again."""
+    with Scripted(chunks) as server:
+        async with Pump() as pump:
+            for _ in range(2):
+                transfer = await pump.open(get(server.url))
+                assert (transfer.length, transfer.whole) == (None, None)
+                found = await pieces(transfer)
+                assert b"".join(found) == b"one" + b"two" * 100_000 + b"3"
+                assert max(map(len, found)) <= GATHER
+                transfer.close()
+    assert server.connections == 1
+
+
+async def test_chunks_count_and_an_announced_length_does_not() -> None:
+    """RFC 9112, section 6.1: with both, the length is a lie or an attack."""
+    head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
+    with Scripted(raw(head, chunked(SMALL))) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert transfer.length is None
+            assert await pieces(transfer) == [SMALL]
+            transfer.close()
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        pytest.param(b"5\r\nhal", id="within a chunk"),
+        pytest.param(b"5\r\nwhole\r\n", id="between chunks"),
+        pytest.param(b"5\r\nwhole\r\nzz\r\n", id="no number"),
+        pytest.param(b"5\r\nwhole\r\n" + b"1" * 70_000, id="an endless number"),
+    ],
+)
+async def test_chunks_that_break_off_are_an_error(rest: bytes) -> None:
+    """U9: never a clean end."""
+    with Scripted(raw(CHUNKED, rest)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            with pytest.raises(Failed) as caught:
+                await pieces(transfer)
+            transfer.close()
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_a_chunk_of_negative_size_does_not_fill_the_memory() -> None:
+    """The library takes -1 for a size; read(-1) would take all that comes, for ever."""
+    sent = 0
+
+    def flood(wire: Wire) -> None:
+        nonlocal sent
+        wire.head()
+        wire.send(CHUNKED, "-1\r\n")
+        while True:
+            wire.send(b"x" * 65536)
+            sent += 65536
+
+    with Scripted(flood) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            with contextlib.suppress(Failed):
+                assert len(await transfer.read()) <= GATHER
+            transfer.close()
+    assert sent < 64 * 1024 * 1024
+
+
+def announced(length: int, sent: bytes) -> str:
+    """A head that announces more than is sent."""
+    return f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n{sent.decode('latin-1')}"
+
+
+def breaking(how: str) -> Script:
+    """Send a part of BODY and then break in that way."""
+
+    def play(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY[: GATHER + 17])
+        if how == "reset":
+            time.sleep(0.05)  # a reset overtakes what was sent
+            wire.reset()
+        if how == "stall":
+            wire.stall()
+
+    return play
+
+
+@pytest.mark.parametrize("how", ["close", "reset", "stall"])
+async def test_u15_an_upstream_that_breaks_off(how: str) -> None:
+    """What arrived whole is passed on, and how much that was is said exactly: the rest can be asked for."""
+    with Scripted(breaking(how)) as server:
+        async with Pump(stalled=0.2) as pump:
+            transfer = await pump.open(get(server.url))
+            outcome, body = await poured(transfer, len(BODY))
+            transfer.close()
+    assert outcome == Poured(len(body), Stopped.UPSTREAM)
+    assert body == BODY[: len(body)]
+
+
+async def test_a_small_body_that_breaks_off_is_no_answer() -> None:
+    """U9: it would have been given as a whole."""
+    with Scripted(raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", SMALL)) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(server.url))).failure
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert failure.message == "registry 'reg.test' broke off in the middle of its answer"
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_more_than_was_announced_is_never_completed(encrypted: bool, trusted: "Trusted") -> None:  # noqa: FBT001  parametrized
+    """The last piece is held back, so that the client can see that something is wrong."""
+    script = raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY, b"!")
+    with Scripted(script, context=trusted.context if encrypted else None) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url, trusted.dial))
+            outcome, body = await poured(transfer, len(BODY))
+            transfer.close()
+    assert outcome.stopped is Stopped.SURPLUS
+    assert outcome.moved == len(body) < len(BODY)
+
+
+async def test_a_small_body_with_more_behind_it_is_no_answer() -> None:
+    """Nor is its connection used again."""
+    with Scripted(raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsmallHTTP/1.1 200 OK\r\n\r\n")) as server:
+        async with Pump() as pump:
+            assert (await refusal(pump, get(server.url))).failure.code is Code.UPSTREAM_UNAVAILABLE
+            assert (await refusal(pump, get(server.url))).failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize("left", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"], ids=["closed", "spoke"])
+async def test_a_connection_that_did_anything_while_idle_is_not_used_again(left: bytes) -> None:
+    """It was closed, or holds an answer to a question that nobody has asked yet."""
+
+    def once(wire: Wire) -> None:
+        wire.answer(SMALL)
+        go_on.wait()
+        wire.send(left)
+        if left:
+            wire.stall()
+
+    go_on = threading.Event()
+    with Scripted(once, answering(b"other")) as server:
+        async with Pump() as pump:
+            assert await fetch(pump, server.url) == SMALL
+            go_on.set()
+            await asyncio.to_thread(time.sleep, 0.05)  # until the kernel has delivered it
+            assert await fetch(pump, server.url) == b"other"
+    assert server.connections == 2
+
+
+async def test_a_connection_that_is_closed_by_the_next_request_is_replaced() -> None:
+    """The server's idle limit and our request may cross: a request without a body may be sent again."""
+    with Scripted(serial(lambda wire: wire.answer(SMALL), leaving), answering(b"2")) as server:
+        async with Pump() as pump:
+            assert await fetch(pump, server.url) == SMALL
+            assert await fetch(pump, server.url) == b"2"
+    assert (server.connections, len(server.heads)) == (2, 3)
+
+
+async def test_a_fresh_connection_that_is_closed_is_an_error() -> None:
+    """Once is enough; whether to ask again is the gateway's decision."""
+    with Scripted(leaving) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(server.url))).failure
+    assert failure.message == "registry 'reg.test' closed the connection without an answer"
+    assert server.connections == 1
+
+
+async def test_a_redirect_is_an_answer_like_any_other() -> None:
+    """Whether it is followed is decided elsewhere, with or without a body of its own."""
+    with Scripted(answering(SMALL, "Location: https://elsewhere.test/", status="307 Go")) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert transfer.status == 307
+            assert ("Location", "https://elsewhere.test/") in transfer.headers
+            transfer.close()
+    assert len(server.heads) == 1
+
+
+@pytest.mark.parametrize(
+    ("head", "status"),
+    [
+        pytest.param("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nsmall", 204, id="204 with a body"),
+        pytest.param("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, id="304"),
+        pytest.param("HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", 101, id="101"),
+        pytest.param(
+            "HTTP/1.1 100 Continue\r\n\r\n" * 3 + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, id="100"
+        ),
+    ],
+)
+async def test_statuses_without_a_body(head: str, status: int) -> None:
+    """RFC 9110: whatever they announce, there is none; an interim answer is passed over."""
+    with Scripted(raw(head)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert (transfer.status, transfer.whole) == (status, b"")
+            transfer.close()
+
+
+@pytest.mark.parametrize("length", ["-5", "five", "5, 5", "²"])
+async def test_a_length_that_is_none_is_none(length: str) -> None:
+    """Then the body ends with the connection."""
+    with Scripted(raw(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode("latin-1"), SMALL)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            assert transfer.length is None
+            assert await pieces(transfer) == [SMALL]
+            transfer.close()
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        pytest.param(f"{CANARY}\r\n\r\n", id="no http"),
+        pytest.param(f"HTTP/2 200 {CANARY}\r\n\r\n", id="another version"),
+        pytest.param(f"HTTP/1.1 9{CANARY}\r\n\r\n", id="no status"),
+        pytest.param("", id="nothing"),
+        pytest.param("HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 1000, id="headers without end"),
+        pytest.param("HTTP/1.1 200 OK\r\nX: " + "y" * 200_000, id="a header without end"),
+        pytest.param("HTTP/1.1 200 " + "y" * 200_000, id="a status without end"),
+    ],
+)
+async def test_what_is_no_answer_is_an_error_of_ours(answer: str) -> None:
+    """Bounded, closed, and named without a word of it (PY17)."""
+    with Scripted(raw(answer)) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(f"{server.url}/?X-Amz-Signature={CANARY}"))).failure
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"https://a..b/?{CANARY}",
+        f"https://{'a' * 64}.test/?{CANARY}",
+        f"https://.test/?{CANARY}",
+        f"http://reg.invalid/?{CANARY}",
+        f"http://[fe80::1%25lo]/?{CANARY}",
+        f"http://127.0.0.1:1/?{CANARY}",
+        f"http://127.0.0.1:1/{CANARY}\x00",
+    ],
+)
+async def test_a_place_that_cannot_be_reached(url: str) -> None:
+    """A name that is none is refused by three layers in four ways; the query, presigned mostly, is in no message."""
+    async with Pump() as pump:
+        failure = (await refusal(pump, get(url))).failure
+    assert failure.code in {Code.UPSTREAM_UNAVAILABLE, Code.ADDRESS_REFUSED}
+
+
+async def test_a_header_that_cannot_be_sent() -> None:
+    """The library quotes it in its error; we do not."""
+    with Scripted(answering()) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(server.url, OWN, ("If-Range", f"{CANARY}\r\nx: y")))).failure
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert server.heads == []
+
+
+@pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433", "0x7f.1"])
+async def test_t15_an_address_that_is_nobodys_own_is_not_contacted(address: str) -> None:
+    """T15, PY16: judged is the address that is dialled, however it is written."""
+    with Scripted(answering()) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(f"http://{address}:{server.port}/", Dial()))).failure
+    assert failure.code in {Code.ADDRESS_REFUSED, Code.UPSTREAM_UNAVAILABLE}
+    assert server.connections == 0
+    if address == "127.0.0.1":
+        assert failure.hint == "if that is right, add allow_private = [\"127.0.0.1/32\"] to the [[host]] of '127.0.0.1'"
+
+
+async def test_t15_a_name_that_leads_to_such_an_address() -> None:
+    """Rebinding: the first look-up was a public address, this one is not; what was looked up is what is dialled."""
+    with Scripted(answering()) as server:
+        place = ("127.0.0.1", server.port)
+        found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place)]
+        async with Pump(Connections(lambda _host, _port: found)) as pump:
+            failure = (await refusal(pump, get("http://reg.test/", Dial()))).failure
+    assert failure.code is Code.ADDRESS_REFUSED
+    assert server.connections == 0
+
+
+class Trusted:
+    """A server's TLS context, and a policy that believes it."""
+
+    def __init__(self, bundle: Path) -> None:
+        authority = trustme.CA()
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        authority.issue_cert("127.0.0.1").configure_cert(self.context)
+        authority.cert_pem.write_to_path(str(bundle))
+        self.dial = Dial(own=True, ca_bundle=str(bundle))
+
+
+@pytest.fixture
+def trusted(tmp_path: Path) -> Trusted:
+    """A private CA."""
+    return Trusted(tmp_path / "ca.pem")
+
+
+async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
+    """T32: believed because the policy names it; bodies of both kinds, one connection."""
+    with Scripted(answering(BODY), context=trusted.context) as server:
+        async with Pump() as pump:
+            for _ in range(2):
+                transfer = await pump.open(get(server.url, trusted.dial))
+                assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
+                transfer.close()
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize("case", ["another ca", "another name", "no tls"])
+async def test_t32_tls_that_cannot_be_believed(case: str, trusted: Trusted, tmp_path: Path) -> None:
+    """T32: no request is sent, nothing falls back."""
+    context = Trusted(tmp_path / "other.pem").context if case == "another ca" else trusted.context
+    host = "localhost" if case == "another name" else "127.0.0.1"
+    with Scripted(plainly, context=None if case == "no tls" else context) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(f"https://{host}:{server.port}/", trusted.dial))).failure
+    assert failure.code is Code.TLS_FAILED
+    assert server.heads == []
+
+
+async def test_tls_that_is_closed_in_the_middle_of_the_handshake_may_pass() -> None:
+    """A balancer that restarts says nothing about certificates: a client may ask again (503, not 403)."""
+    with Scripted(fleeing) as server:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get(f"https://127.0.0.1:{server.port}/"))).failure
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_a_bundle_that_cannot_be_read(tmp_path: Path) -> None:
+    """Says which, and how to look at it."""
+    with Scripted(answering()) as server:
+        async with Pump() as pump:
+            dial = Dial(own=True, ca_bundle=str(tmp_path / "none.pem"))
+            failure = (await refusal(pump, get(f"https://127.0.0.1:{server.port}/", dial))).failure
+    assert failure.code is Code.TLS_FAILED
+    assert "none.pem" in failure.message
+
+
+async def test_a_plain_request_through_a_proxy() -> None:
+    """In absolute form; the target's address is the proxy's to find, so the guard looks at the proxy's alone."""
+    with Scripted(answering(SMALL)) as proxy:
+        async with Pump() as pump:
+            transfer = await pump.open(get("http://10.0.0.1:81/v2/a?b", Dial(proxy=proxy.url)))
+            assert transfer.whole == SMALL
+            transfer.close()
+    assert proxy.heads[0].startswith("GET http://10.0.0.1:81/v2/a?b HTTP/1.1\r\nHost: 10.0.0.1:81")
+
+
+async def test_tls_through_a_proxy(trusted: Trusted) -> None:
+    """CONNECT, then TLS with the target; the credential is in nothing that the proxy can read."""
+
+    def tunnel(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 Connection established\r\nVia: x\r\n\r\n")
+        wire.encrypt(trusted.context)
+        answering(SMALL)(wire)
+
+    dial = Dial(ca_bundle=trusted.dial.ca_bundle)
+    with Scripted(tunnel) as proxy:
+        async with Pump() as pump:
+            for _ in range(2):
+                request = get("https://127.0.0.1:444/v2/", Dial(ca_bundle=dial.ca_bundle, proxy=proxy.url))
+                transfer = await pump.open(request)
+                assert transfer.whole == SMALL
+                transfer.close()
+    assert proxy.connections == 1
+    assert proxy.heads[0].startswith("CONNECT 127.0.0.1:444 HTTP/1.")
+    assert proxy.heads[1].startswith("GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:444")
+
+
+@pytest.mark.parametrize("answer", [f"HTTP/1.1 407 {CANARY}\r\n\r\n", f"{CANARY}\r\n\r\n", ""])
+async def test_a_proxy_that_does_not_connect(answer: str) -> None:
+    """An error of ours, without the proxy's words, and nothing left open."""
+    with Scripted(raw(answer)) as proxy:
+        async with Pump() as pump:
+            failure = (await refusal(pump, get("https://reg.test/", Dial(proxy=proxy.url)))).failure
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_downloads_are_bounded() -> None:
+    """PY10, T16: the second waits for the first one's place and is not even sent before."""
+    with Scripted(answering(SMALL)) as server:
+        async with Pump(pumps=1) as pump:
+            first = await pump.open(get(f"{server.url}/1"))
+            async with asyncio.TaskGroup() as group:
+                second = group.create_task(pump.open(get(f"{server.url}/2")))
+                await asyncio.to_thread(time.sleep, 0.02)  # it would have been sent by now
+                assert (pump.running, len(server.heads)) == (1, 1)
+                first.close()
+            second.result().close()
+            assert pump.running == 0
+
+
+async def test_who_waits_too_long_for_a_place_is_told_so() -> None:
+    """Overloaded, with when to ask again; and it takes no place away."""
+    with Scripted(answering(SMALL)) as server:
+        async with Pump(pumps=1, queued=0.02) as pump:
+            first = await pump.open(get(server.url))
+            with pytest.raises(Failed) as caught:
+                await pump.open(get(server.url))
+            first.close()
+            first.close()
+            (await pump.open(get(server.url))).close()
+    assert (caught.value.failure.code, caught.value.failure.retry_after) == (Code.OVERLOADED, 1.0)
+    assert caught.value.failure.message == "1 downloads are running, and none has ended for 0.02 s"
+
+
+async def test_a_client_that_leaves() -> None:
+    """P8: noticed with the next write; it is no error, and nobody is asked again."""
+    with Scripted(answering(BODY)) as server:
+        async with Pump() as pump, client() as somebody:
+            transfer = await pump.open(get(server.url))
+            somebody.hang_up()
+            outcome = await transfer.pour(somebody.descriptor(), len(BODY))
+            transfer.close()
+    assert outcome == Poured(0, Stopped.CLIENT)
+
+
+async def test_a_client_that_takes_nothing() -> None:
+    """It gets as long as an upstream does, and no longer."""
+    with Scripted(answering(BODY * 20)) as server:
+        async with Pump(stalled=0.2) as pump, client() as somebody:
+            transfer = await pump.open(get(server.url))
+            outcome = await transfer.pour(somebody.descriptor(), len(BODY) * 20)
+            transfer.close()
+    assert outcome.stopped is Stopped.CLIENT
+
+
+async def test_the_clients_socket_stays_as_the_loop_needs_it() -> None:
+    """O_NONBLOCK is shared by duplicates: a blocking descriptor would stop the event loop at the next write."""
+    with Scripted(answering(BODY)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            with ours, theirs:
+                somebody = Client(ours, theirs)
+                reading = asyncio.get_running_loop().run_in_executor(None, somebody.read)
+                await transfer.pour(somebody.descriptor(), len(BODY))
+                assert not os.get_blocking(ours.fileno())
+                ours.close()
+                await reading
+            transfer.close()
+
+
+def stalling(when: str) -> Script:
+    """Say nothing more, from that moment on."""
+
+    def play(wire: Wire) -> None:
+        if when == "at once":
+            wire.stall()
+        wire.head()
+        if when == "in a body":
+            wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", SMALL)
+        if when == "in a chunk":
+            wire.send(CHUNKED, "ff\r\n", SMALL)
+        wire.stall()
+
+    return play
+
+
+def working(pump: Pump, server: Scripted, when: str, somebody: Client) -> Awaitable[object]:
+    """Do what makes a thread wait."""
+
+    async def work() -> object:
+        transfer = await pump.open(get(server.url))
+        try:
+            if when == "in a chunk":
+                return [await transfer.read(), await transfer.read()]
+            return await transfer.pour(somebody.descriptor(), len(BODY))
+        finally:
+            transfer.close()
+
+    return work()
+
+
+async def test_c5_without_a_descriptor_for_a_pipe_a_body_goes_the_slower_way() -> None:
+    """C5: what splices needs two more; at the limit a download that has begun is not lost."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with Scripted(answering(BODY)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url))
+            ours, theirs = socket.socketpair()
+            ours.setblocking(False)
+            with ours, theirs:
+                somebody = Client(ours, theirs)
+                reading = asyncio.get_running_loop().run_in_executor(None, somebody.read)
+                descriptor = somebody.descriptor()
+                resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))
+                try:
+                    outcome = await transfer.pour(descriptor, len(BODY))
+                finally:
+                    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+                ours.close()
+                await reading
+            transfer.close()
+    assert outcome == Poured(len(BODY), Stopped.DONE)
+    assert somebody.got == BODY
+
+
+STALLS = ["in a head", "in a body", "in a chunk"]
+
+
+@pytest.mark.parametrize("when", STALLS)
+async def test_p8_whoever_leaves_ends_the_download(when: str) -> None:
+    """P8: cancelled while a thread waits for the upstream, it ends at once; the loop itself never waits."""
+    with Scripted(stalling(when)) as server:
+        async with Pump() as pump, client() as somebody, asyncio.TaskGroup() as group:
+            task = group.create_task(_ending(working(pump, server, when, somebody)))
+            await _until(lambda: len(server.heads) == 1)
+            await asyncio.to_thread(time.sleep, 0.05)  # until the thread waits
+            task.cancel()
+            await _until(lambda: pump.running == 0)
+
+
+@pytest.mark.parametrize("when", STALLS)
+async def test_the_end_of_the_pump_is_the_end_of_its_threads(when: str) -> None:
+    """P5: a stalled upstream does not hold up the daemon's end, wherever it stalls."""
+    with Scripted(stalling(when)) as server:
+        async with client() as somebody, asyncio.TaskGroup() as group:
+            pump = Pump()
+            task = group.create_task(_ending(working(pump, server, when, somebody)))
+            await _until(lambda: len(server.heads) == 1)
+            await asyncio.to_thread(time.sleep, 0.05)  # until the thread waits
+            await pump.close()
+            assert pump.running == 0
+            await task
+
+
+async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:
+    """Its descriptor is woken, too."""
+    with Scripted(answering(BODY * 20)) as server:
+        async with client() as somebody, asyncio.TaskGroup() as group:
+            pump = Pump()
+
+            async def work() -> None:
+                transfer = await pump.open(get(server.url))
+                outcome = await transfer.pour(somebody.descriptor(), len(BODY) * 20)
+                assert outcome.stopped is Stopped.CLIENT
+
+            task = group.create_task(work())
+            await _until(lambda: len(server.heads) == 1)
+            await asyncio.to_thread(time.sleep, 0.05)  # until its buffers are full
+            await pump.close()
+            await task
+
+
+async def _ending(work: Awaitable[object]) -> None:
+    with contextlib.suppress(Failed):
+        await work
+
+
+async def _until(reached: Callable[[], bool]) -> None:
+    for _ in range(500):
+        if reached():
+            return
+        await asyncio.to_thread(time.sleep, 0.01)  # threads and sockets are real here
+    message = "it did not come to that"
+    raise AssertionError(message)
