@@ -35,7 +35,7 @@ class What(Enum):
     TAGS = "list of tags"
     REFERRERS = "list of referrers"
     UPLOADS = "place for uploads"
-    SESSION = "upload"
+    SESSION = "begun upload"
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,6 +112,10 @@ _OPERATIONS: dict[What, _Allowed] = {
 _DROPPED = frozenset({"origin"})
 """Taken and not passed on: go-containerregistry tells the source's registry, which is none of the target's business."""
 
+_MOUNT = frozenset({"mount", "from"})
+"""Passed on together or not at all: without a source a registry may look for the blob in every repository that our login
+reads, and then the action would have what it may not read (TX-22). What is left begins an upload."""
+
 _QUERIES: dict[tuple[What, Method], frozenset[str]] = {
     (What.TAGS, "GET"): frozenset({"n", "last"}),
     (What.REFERRERS, "GET"): frozenset({"n", "last", "artifactType"}),
@@ -139,7 +143,9 @@ def wanted(asked: Asked) -> Wanted:
     if method is None or method not in _OPERATIONS[what]:
         raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {asked.method[:20]!r}")
     operation, actions = _OPERATIONS[what][method]
-    fields = _fields(asked.query, _QUERIES.get((what, method), frozenset()))
+    dropped = _DROPPED if endpoint.mount_from is not None else _DROPPED | _MOUNT
+    taken = _fields(asked.query, _QUERIES.get((what, method), frozenset()))
+    fields = {name: value for name, value in taken.items() if name not in dropped}
     name = endpoint.repository
     grants: list[Granted] = [(name, actions)]
     if endpoint.mount_from is not None:
@@ -153,7 +159,7 @@ def wanted(asked: Asked) -> Wanted:
         endpoint,
         operation,
         tuple(grants),
-        urlencode({name: value for name, value in fields.items() if name not in _DROPPED}, safe=":/"),
+        urlencode(fields, safe=":/"),
         fields.get("digest") or fields.get("mount", ""),
     )
 
@@ -178,7 +184,7 @@ def original_host(asked: Asked) -> str:
 def _what(endpoint: Endpoint, path: str) -> tuple[What, str]:
     before, _, last = path.rpartition("/")
     if endpoint.kind is Kind.UPLOAD:
-        return _upload(path)
+        return _upload(f"/v2/{endpoint.repository}/blobs/uploads", path)
     if endpoint.kind is Kind.MANIFEST:
         return What.MANIFEST, last
     if before.endswith("/tags"):
@@ -186,12 +192,12 @@ def _what(endpoint: Endpoint, path: str) -> tuple[What, str]:
     return (What.BLOB if before.endswith("/blobs") else What.REFERRERS), last
 
 
-def _upload(path: str) -> tuple[What, str]:
-    before, _, last = path.rstrip("/").rpartition("/")
-    if last == "uploads" and before.endswith("/blobs"):
+def _upload(place: str, path: str) -> tuple[What, str]:
+    if path in {place, f"{place}/"}:
         return What.UPLOADS, ""
-    if before.endswith("/blobs/uploads"):
-        return What.SESSION, last
+    session = path.removeprefix(f"{place}/")
+    if "/" not in session:
+        return What.SESSION, session
     raise failed(Code.NOT_FOUND, "this is no upload of the gateway's", "go on where its Location said")
 
 
