@@ -13,6 +13,7 @@ import msgspec
 
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer, Headers, Reply
+from credproxy.gateway.headers import refused
 from credproxy.gateway.wanted import Wanted, What
 
 
@@ -83,7 +84,7 @@ def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
         failure = Failure(Code.BAD_REQUEST, f"{registry} refuses {what} with status {status}")
         return _reply(status, _specified(body) or "UNSUPPORTED", failure, answer.headers)
     failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry} answered {what} with status {status}", "try again")
-    return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure)
+    return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure, answer.headers)
 
 
 def _denied(wanted: Wanted, registry: str, what: str, *, anonymous: bool) -> Failure:
@@ -106,7 +107,7 @@ def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> R
             }
         ]
     }
-    kept = tuple((name, value) for name, value in headers if name.lower() in {"content-range", "retry-after"})
+    kept = refused(headers)
     if failure.retry_after is not None:
         kept = (("Retry-After", str(max(1, round(failure.retry_after)))),)
     return Reply(
@@ -125,4 +126,4 @@ def _specified(body: bytes) -> str | None:
         code = json.loads(body)["errors"][0]["code"]
     except (ValueError, LookupError, TypeError, RecursionError):
         return None
-    return code if code in _SPECIFIED else None
+    return code if isinstance(code, str) and code in _SPECIFIED else None

@@ -88,8 +88,10 @@ class Gateway:
     async def _answer(self, want: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
         place = Place(asked.uid, want.registry, want.repository, want.reference)
         if not want.reads or want.what is What.SESSION:
-            self._existence.drop(place)
-            return await self._writes.answer(want, asked, upload, patience)
+            try:
+                return await self._writes.answer(want, asked, upload, patience)
+            finally:
+                self._existence.drop(place)
         if want.what is not What.BLOB:
             return await self._whole(want, asked, patience)
         if want.method == "GET":

@@ -12,7 +12,7 @@ from credproxy.gateway.asked import Asked, Headers, values
 
 
 _READ = ("Accept", "Accept-Encoding", "If-Match", "If-None-Match", "If-Range", "Range", "User-Agent")
-_WRITE = ("Accept", "Content-Encoding", "Content-Length", "Content-Range", "Content-Type", "User-Agent")
+_WRITE = ("Accept", "Content-Encoding", "Content-Range", "Content-Type", "User-Agent")
 
 _ANSWER = frozenset(
     {
@@ -28,16 +28,20 @@ _ANSWER = frozenset(
         "oci-filters-applied",
         "oci-subject",
         "range",
-        "retry-after",
     }
 )
 
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _NEXT = re.compile(r'<([^<>\s]+)>\s*;\s*rel="?next"?')
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_SECONDS = re.compile(r"[0-9]{1,9}")
+
+_LONGEST_PAUSE = 300
+"""Seconds for which a registry may make a client wait (U2)."""
 
 
 def upward(asked: Asked, *, writing: bool) -> Headers:
-    """Fields of a request that go to the registry.
+    """Fields of a request that go to the registry, without the length, which belongs to whoever sends the body.
 
     Raises:
         Failed(bad_request): a value with a control character; aiohttp's parser refuses most of them before.
@@ -57,14 +61,28 @@ def downward(headers: Headers) -> Headers:
 def announced(headers: Headers) -> int | None:
     """The Content-Length of an answer to HEAD; None where there is none or no number."""
     found = values(headers, "Content-Length")
-    return int(found[0]) if len(found) == 1 and found[0].isascii() and found[0].isdigit() else None
+    return int(found[0]) if len(found) == 1 and _LENGTH.fullmatch(found[0]) else None
+
+
+def refused(headers: Headers) -> Headers:
+    """Fields of a refusal that go to the client: how long the whole is, and when to ask again."""
+    found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if _VALUE.fullmatch(value))
+    for value in values(headers, "Retry-After")[:1]:
+        if _SECONDS.fullmatch(value.strip()):
+            found += (("Retry-After", str(min(int(value), _LONGEST_PAUSE))),)
+    return found
 
 
 def next_page(headers: Headers, path: str) -> Headers:
     """The ``Link`` to the next page of a list, if it leads to the same list: only its query is taken over."""
     for value in values(headers, "Link"):
-        found = _NEXT.match(value)
-        link = None if found is None else urlsplit(found[1])
-        if link is not None and link.path == path and link.query:
+        found = _NEXT.match(value) if _VALUE.fullmatch(value) else None
+        if found is None:
+            continue
+        try:
+            link = urlsplit(found[1])
+        except ValueError:
+            continue
+        if link.path == path and link.query:
             return (("Link", f'<{path}?{link.query}>; rel="next"'),)
     return ()

@@ -5,7 +5,7 @@ ours to an address that somebody else chose: no credential goes along, the addre
 (SEC-3 forbids redirects in exchanges; of blobs they are the normal case).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urljoin, urlsplit
 
 from credproxy.core.errors import Code, failed
@@ -53,15 +53,14 @@ def follow(hop: Hop, location: str, reach: Reach, registry: str) -> Hop:
     Raises:
         Failed: redirect_refused (no place, userinfo, another scheme), downgrade (https to http).
     """
-    url = urljoin(hop.url, location)
-    # A parser's errors quote what they were given, and a presigned URL is a secret.
+    # A parser's errors quote what they were given, and a presigned URL is a secret. What they drop is refused before.
+    sound = location.isascii() and location.isprintable() and " " not in location
     try:
+        url = urljoin(hop.url, location)
         parts = urlsplit(url)
-        sound = (
-            parts.hostname is not None and parts.port != 0 and url.isascii() and url.isprintable() and " " not in url
-        )
+        sound = sound and parts.hostname is not None and parts.port != 0
     except ValueError:
-        sound, parts = False, urlsplit("")
+        sound, url, parts = False, "", urlsplit("")
     if not sound or "@" in parts.netloc or parts.scheme not in {"http", "https"}:
         message = f"{hop.subject} redirects to what is no http or https place"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
@@ -69,7 +68,18 @@ def follow(hop: Hop, location: str, reach: Reach, registry: str) -> Hop:
         message = f"{hop.subject} redirects from https to plain http, at {parts.hostname!r}"
         raise failed(Code.DOWNGRADE, message, "ask those who run it")
     url = url.partition("#")[0]
-    if hop.own and f"{parts.scheme}://{parts.netloc}" == reach.origin:
+    if hop.own and _origin(url) == reach.origin:
         return Hop(url, reach.dial, own=True, subject=hop.subject)
     subject = f"host {parts.hostname!r}, where registry {registry!r} keeps it,"
     return Hop(url, reach.dial.elsewhere(), own=False, subject=subject)
+
+
+def renewed(hop: Hop, reach: Reach) -> Hop:
+    """A hop that was remembered, as it is made now: the configuration may have changed, and the origin with it."""
+    own = hop.own and _origin(hop.url) == reach.origin
+    return replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"

@@ -61,12 +61,15 @@ def again(span: Span, moved: int) -> Headers:
 def continues(span: Span, moved: int, status: int, headers: Headers, length: int | None) -> int | None:
     """How many bytes of the second answer lie before those that are missing; None if it is something else.
 
-    A server without ranges sends everything once more, and what is there already is skipped.
+    A server without ranges sends everything once more, and what is there already is skipped. It may also send everything
+    because it was asked with ``If-Range`` and has something else now: then its entity tag must say that it has not.
     """
-    if _one(headers, "Content-Encoding") != span.coding or _changed(span.etag, _one(headers, "ETag")):
+    etag = _one(headers, "ETag")
+    if _one(headers, "Content-Encoding") != span.coding or _changed(span.etag, etag):
         return None
     if status == _OK:
-        return span.start + moved if length is not None and length == span.total else None
+        same = length is not None and length == span.total and bool(etag or not span.etag)
+        return span.start + moved if same else None
     found = _content_range(headers)
     if status != _PARTIAL or found is None or length != span.length - moved:
         return None

@@ -51,15 +51,18 @@ class Writes:
         owner = Owner(asked.uid, wanted.registry, wanted.repository)
         session = self._uploads.place(owner, wanted.reference) if wanted.what is What.SESSION else None
         body = await _body(wanted, upload)
+        repeatable = body is None or isinstance(body, bytes)
         fields = upward(asked, writing=True)
+        if not repeatable and upload.length is not None:
+            fields = (*fields, ("Content-Length", str(upload.length)))
 
         async def send(carriage: Carriage) -> Response:
-            hop = session or redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
-            if session is not None and wanted.digest:
-                hop = _with_digest(session, wanted.digest)
+            if session is None:
+                hop = redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
+            else:
+                hop = _with_digest(redirect.renewed(session, carriage.reach), wanted.digest)
             return await self._carrier.carry(request(wanted.method, hop, fields, carriage), body, MANIFEST_LIMIT)
 
-        repeatable = body is None or isinstance(body, bytes)
         response, carriage = await self._road.travel(wanted, asked.uid, patience, send, repeatable=repeatable)
         if response.status in redirect.STATUSES:
             message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
@@ -119,5 +122,7 @@ async def _body(wanted: Wanted, upload: Upload) -> _Body:
 
 
 def _with_digest(place: Hop, digest: str) -> Hop:
+    if not digest:
+        return place
     joint = "&" if "?" in place.url else "?"
     return replace(place, url=f"{place.url}{joint}digest={quote(digest, safe=':')}")

@@ -1,0 +1,219 @@
+"""Which header fields pass the gateway, in both directions."""
+
+import pytest
+from hypothesis import given, strategies as st
+
+from credproxy.core.errors import Code, Failed
+from credproxy.gateway.headers import announced, downward, next_page, refused, upward
+from tests.gateway.world import asked, code
+
+
+NEVER_UP = [
+    "Authorization",
+    "Proxy-Authorization",
+    "Cookie",
+    "Host",
+    "X-Rules_img-Original-Host",
+    "X-Rules_img-Anything",
+    "X-Forwarded-For",
+    "X-Forwarded-Host",
+    "X-Forwarded-Proto",
+    "X-Real-IP",
+    "Forwarded",
+    "Via",
+    "Referer",
+    "Origin",
+    "Connection",
+    "Keep-Alive",
+    "Proxy-Connection",
+    "TE",
+    "Trailer",
+    "Transfer-Encoding",
+    "Content-Length",
+    "Upgrade",
+    "Expect",
+    "Max-Forwards",
+    "X-Credproxy-Deadline-Ms",
+    "X-Api-Key",
+    "Range ",
+    "Content_Type",
+]
+
+
+@pytest.mark.parametrize("writing", [False, True])
+@pytest.mark.parametrize("name", NEVER_UP)
+def test_what_never_goes_to_a_registry(name: str, writing: bool) -> None:  # noqa: FBT001  parametrized
+    """Credentials that an action brings along, hops, framing, our own names: lists say what passes, not what does not."""
+    assert upward(asked("/v2/", "GET", (name, "x"), (name.lower(), "y")), writing=writing) == ()
+
+
+def test_what_a_read_takes_along() -> None:
+    """Ranges, validators and accepted types as they are; several lines of a name stay several."""
+    sent = (
+        ("accept", "a"),
+        ("Accept", "b"),
+        ("Accept-Encoding", "gzip"),
+        ("RANGE", "bytes=5-"),
+        ("If-Range", '"x"'),
+        ("If-None-Match", '"y"'),
+        ("If-Match", '"z"'),
+        ("User-Agent", "go-containerregistry/v0.21.7"),
+        ("Content-Type", "text/plain"),
+    )
+    passed = upward(asked("/v2/", "GET", *sent), writing=False)
+    assert dict(passed) | {"Accept": ["a", "b"]} == {
+        "Accept": ["a", "b"],
+        "Accept-Encoding": "gzip",
+        "Range": "bytes=5-",
+        "If-Range": '"x"',
+        "If-None-Match": '"y"',
+        "If-Match": '"z"',
+        "User-Agent": "go-containerregistry/v0.21.7",
+    }
+    assert [value for name, value in passed if name == "Accept"] == ["a", "b"]
+
+
+def test_what_a_write_takes_along() -> None:
+    """What the body is, and where it belongs; its length is said by whoever sends it."""
+    sent = (
+        ("Content-Type", "application/octet-stream"),
+        ("Content-Range", "0-4"),
+        ("Content-Encoding", "gzip"),
+        ("Content-Length", "5"),
+        ("Range", "bytes=0-1"),
+        ("Accept-Encoding", "gzip"),
+    )
+    passed = upward(asked("/v2/", "PATCH", *sent), writing=True)
+    assert sorted(name for name, _ in passed) == ["Content-Encoding", "Content-Range", "Content-Type"]
+
+
+@pytest.mark.parametrize("value", ["a\r\nAuthorization: x", "a\rb", "a\nb", "a\x00b", "a\x7fb", "a\x0bb", "\u0100"])
+def test_t14_a_control_character_is_refused(value: str) -> None:
+    """T14: aiohttp's parser refuses most of them, and is not the only one that this relies on."""
+    with pytest.raises(Failed, match="control character") as caught:
+        upward(asked("/v2/", "GET", ("Range", value)), writing=False)
+    assert code(caught.value) is Code.BAD_REQUEST
+
+
+NEVER_DOWN = [
+    "Set-Cookie",
+    "WWW-Authenticate",
+    "Proxy-Authenticate",
+    "Authorization",
+    "Location",
+    "Link",
+    "Server",
+    "Via",
+    "X-Powered-By",
+    "Content-Length",
+    "Transfer-Encoding",
+    "Connection",
+    "Keep-Alive",
+    "Trailer",
+    "Upgrade",
+    "Alt-Svc",
+    "Strict-Transport-Security",
+    "Docker-Upload-UUID",
+    "Retry-After",
+    "Refresh",
+    "X-Amz-Request-Id",
+]
+
+
+@pytest.mark.parametrize("name", NEVER_DOWN)
+def test_what_never_arrives_at_a_client(name: str) -> None:
+    """Cookies and challenges would begin a dance on our socket; lengths and places are the gateway's to say."""
+    assert downward(((name, "x"), (name.upper(), "y"))) == ()
+
+
+def test_what_a_client_gets() -> None:
+    """In order, with their names as sent."""
+    sent = (
+        ("ETag", '"x"'),
+        ("content-type", "a/b"),
+        ("Docker-Content-Digest", "sha256:x"),
+        ("Content-Range", "bytes 0-1/2"),
+    )
+    assert downward((*sent, ("Server", "x"))) == sent
+
+
+@pytest.mark.parametrize("value", ["x\r\nSet-Cookie: y", "x\r\n y", "x\x00", "x\x7f", "x\u2028"])
+def test_a_registry_cannot_split_an_answer(value: str) -> None:
+    """An old line folding, which the standard library passes on with its line break, is dropped with its header."""
+    assert downward((("ETag", value), ("Content-Type", "a/b"))) == (("Content-Type", "a/b"),)
+    assert refused((("Content-Range", value), ("Retry-After", value))) == ()
+    assert next_page((("Link", f"</v2/a/tags/list?last={value}>; rel=next"),), "/v2/a/tags/list") == ()
+
+
+@given(st.lists(st.tuples(st.sampled_from([*NEVER_DOWN, "ETag", "Range", "Link"]), st.text(max_size=20))))
+def test_no_answer_can_be_split(sent: list[tuple[str, str]]) -> None:
+    """Whatever a registry sends, each field that goes on is one line."""
+    headers = tuple(sent)
+    for _, value in (*downward(headers), *refused(headers), *next_page(headers, "/v2/a/tags/list")):
+        assert not set(value) & {"\r", "\n", "\x00", "\x85", "\u2028"} - {"\x85"}
+
+
+@pytest.mark.parametrize(
+    ("values", "length"),
+    [
+        ((), None),
+        (("5",), 5),
+        (("0",), 0),
+        (("5", "5"), None),
+        (("-5",), None),
+        (("+5",), None),
+        (("5_0",), None),
+        (("\u00b2",), None),
+        (("9" * 18,), 10**18 - 1),
+        (("9" * 5000,), None),
+    ],
+)
+def test_a_length_is_a_number_or_unknown(values: tuple[str, ...], length: int | None) -> None:
+    """One of eighteen digits at most: Python's own reader takes more, and fails on 4,301."""
+    assert announced(tuple(("content-length", value) for value in values)) == length
+
+
+@pytest.mark.parametrize(
+    ("sent", "passed"),
+    [
+        ("7", "7"),
+        (" 7 ", "7"),
+        ("0", "0"),
+        ("301", "300"),
+        ("1000000000", None),
+        ("9" * 5000, None),
+        ("-1", None),
+        ("Wed, 21 Oct 2099 07:28:00 GMT", None),
+        ("soon", None),
+    ],
+)
+def test_u2_a_registry_makes_nobody_wait_for_ever(sent: str, passed: str | None) -> None:
+    """U2: seconds, five minutes at most; img does as it is told."""
+    assert refused((("Retry-After", sent),)) == ((("Retry-After", passed),) if passed else ())
+
+
+def test_the_length_of_what_has_no_such_range() -> None:
+    """RFC 9110, section 15.5.17; nothing else of a refusal passes."""
+    assert refused((("content-range", "bytes */5"), ("Set-Cookie", "x"))) == (("Content-Range", "bytes */5"),)
+
+
+@pytest.mark.parametrize(
+    ("link", "passed"),
+    [
+        ('</v2/a/tags/list?n=5&last=x>; rel="next"', '</v2/a/tags/list?n=5&last=x>; rel="next"'),
+        ("</v2/a/tags/list?last=x>;rel=next", '</v2/a/tags/list?last=x>; rel="next"'),
+        ('<https://reg.test/v2/a/tags/list?last=x>; rel="next"', '</v2/a/tags/list?last=x>; rel="next"'),
+        ('<https://evil.test/v2/a/tags/list?last=x>; rel="next"', '</v2/a/tags/list?last=x>; rel="next"'),
+        ('</v2/other/tags/list?last=x>; rel="next"', None),
+        ('</v2/a/tags/list/../x?last=x>; rel="next"', None),
+        ('</v2/a/tags/list>; rel="next"', None),
+        ('</v2/a/tags/list?last=x>; rel="prev"', None),
+        ('<http://[x/v2/a/tags/list?last=x>; rel="next"', None),
+        ("nonsense", None),
+        ("<" * 5000, None),
+    ],
+)
+def test_a_list_goes_on_in_the_same_list(link: str, passed: str | None) -> None:
+    """Only its query is believed: the next request comes to us, and is judged again."""
+    found = next_page((("Link", "</v2/x>; rel=first"), ("LINK", link)), "/v2/a/tags/list")
+    assert found == ((("Link", passed),) if passed else ())

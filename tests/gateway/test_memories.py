@@ -1,0 +1,112 @@
+"""What the gateway remembers: upload sessions, and blobs that are there."""
+
+import itertools
+
+import pytest
+
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial
+from credproxy.gateway.existence import KEEP, MOST as MOST_BLOBS, Existence, Place
+from credproxy.gateway.redirect import Hop
+from credproxy.gateway.uploads import MOST, Owner, Uploads
+from tests.fakes import FakeClock
+from tests.gateway.world import D, code
+
+
+OWNER = Owner(1000, "reg.test", "a")
+HOP = Hop("https://reg.test/v2/a/blobs/uploads/uuid?_state=canary", Dial(), own=True, subject="registry 'reg.test'")
+NEXT = Hop("https://storage.test/x", Dial(), own=False, subject="host 'storage.test'")
+
+
+def uploads() -> Uploads:
+    """Ids in order, ``id0``, ``id1``, ..."""
+    numbers = itertools.count()
+    return Uploads(lambda: f"id{next(numbers)}")
+
+
+def test_an_upload_goes_on_where_its_registry_said() -> None:
+    """The place stays here, with the state in its query; the client holds an id."""
+    known = uploads()
+    session = known.begin(OWNER, HOP)
+    assert known.place(OWNER, session) == HOP
+    known.move(OWNER, session, NEXT)
+    assert known.place(OWNER, session) == NEXT
+    known.end(OWNER, session)
+    with pytest.raises(Failed) as caught:
+        known.place(OWNER, session)
+    assert code(caught.value) is Code.NOT_FOUND
+    assert caught.value.failure.hint == "begin it anew"
+    known.end(OWNER, session)
+
+
+@pytest.mark.parametrize(
+    "other", [OWNER._replace(uid=0), OWNER._replace(registry="reg.test:5000"), OWNER._replace(repository="a/b")]
+)
+def test_t10_an_upload_belongs_to_who_began_it(other: Owner) -> None:
+    """T10: an id of another user, registry or repository is none, whoever learned it."""
+    known = uploads()
+    session = known.begin(OWNER, HOP)
+    with pytest.raises(Failed):
+        known.place(other, session)
+    known.end(other, session)
+    assert known.place(OWNER, session) == HOP
+
+
+def test_t16_uploads_are_bounded() -> None:
+    """T16: the one that rested longest goes first."""
+    known = uploads()
+    first, second = known.begin(OWNER, HOP), known.begin(OWNER, HOP)
+    known.place(OWNER, first)
+    for _ in range(MOST - 1):
+        known.begin(OWNER, HOP)
+    assert known.place(OWNER, first) == HOP
+    with pytest.raises(Failed):
+        known.place(OWNER, second)
+
+
+PLACE = Place(1000, "reg.test", "a", D)
+
+
+def test_a_blob_is_known_for_five_minutes() -> None:
+    """On the clock that runs through suspend."""
+    clock = FakeClock()
+    known = Existence(clock)
+    assert known.get(PLACE) is None
+    known.put(PLACE, (("ETag", "x"),), 7)
+    clock.suspend(KEEP - 1)
+    found = known.get(PLACE)
+    assert found is not None
+    assert (found.headers, found.length) == ((("ETag", "x"),), 7)
+    clock.suspend(1)
+    assert known.get(PLACE) is None
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        PLACE._replace(uid=0),
+        PLACE._replace(registry="reg.test:5000"),
+        PLACE._replace(repository="b"),
+        PLACE._replace(digest="sha256:" + "b" * 64),
+    ],
+)
+def test_t18_what_one_knows_is_no_answer_to_another(other: Place) -> None:
+    """T18: else a cache would tell which repositories have it, and to users who may not know."""
+    known = Existence(FakeClock())
+    known.put(PLACE, (), 7)
+    assert known.get(other) is None
+    known.drop(other)
+    assert known.get(PLACE) is not None
+    known.drop(PLACE)
+    assert known.get(PLACE) is None
+
+
+def test_a_flush_forgets_all_and_the_number_is_bounded() -> None:
+    """T16."""
+    known = Existence(FakeClock())
+    for number in range(MOST_BLOBS + 1):
+        known.put(PLACE._replace(digest=f"sha256:{number}"), (), 7)
+    assert known.get(PLACE._replace(digest="sha256:0")) is None
+    assert known.get(PLACE._replace(digest="sha256:1")) is not None
+    known.clear()
+    assert known.get(PLACE._replace(digest="sha256:1")) is None

@@ -1,0 +1,156 @@
+"""Where a registry's answer may lead, and what goes along."""
+
+import traceback
+
+import pytest
+from hypothesis import given, strategies as st
+
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial, Reach
+from credproxy.gateway.redirect import Hop, first, follow, renewed
+from tests.gateway.world import code
+
+
+DIAL = Dial(networks=("10.0.0.0/8",), own=True, addresses=("10.1.1.1",), ca_bundle="/ca.pem", tls_verify=False)
+ELSEWHERE = Dial(networks=("10.0.0.0/8",), ca_bundle="/ca.pem")
+TLS = Reach("https://reg.test", DIAL)
+PORT = Reach("https://reg.test:5000", DIAL)
+PLAIN = Reach("http://reg.test", DIAL)
+CANARY = "canary-4711"
+
+
+def led(location: str, reach: Reach = TLS) -> Hop:
+    """Follow a Location of the registry's own answer."""
+    return follow(first(reach, "/v2/a/blobs/x", "", "reg.test"), location, reach, "reg.test")
+
+
+def test_the_first_hop_is_the_registry() -> None:
+    """With its credential, under its own egress policy."""
+    hop = first(TLS, "/v2/a/tags/list", "n=1", "reg.test")
+    assert hop == Hop("https://reg.test/v2/a/tags/list?n=1", DIAL, own=True, subject="registry 'reg.test'")
+    assert first(TLS, "/v2/", "", "reg.test").url == "https://reg.test/v2/"
+
+
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("/elsewhere?x=1", "https://reg.test/elsewhere?x=1"),
+        ("y", "https://reg.test/v2/a/blobs/y"),
+        ("../../z", "https://reg.test/v2/z"),
+        ("?x", "https://reg.test/v2/a/blobs/x?x"),
+        ("", "https://reg.test/v2/a/blobs/x"),
+        ("https://reg.test/y#fragment", "https://reg.test/y"),
+        ("//reg.test/y", "https://reg.test/y"),
+    ],
+)
+def test_another_place_of_the_registrys_own_origin_keeps_the_credential(location: str, url: str) -> None:
+    """Scheme, host and port are the same (SEC-7); a fragment stays here."""
+    assert led(location) == Hop(url, DIAL, own=True, subject="registry 'reg.test'")
+
+
+@pytest.mark.parametrize(
+    ("location", "reach"),
+    [
+        ("https://cdn.test/y", TLS),
+        ("https://reg.test:444/y", TLS),
+        ("https://reg.test:443/y", TLS),
+        ("https://REG.test/y", TLS),
+        ("https://reg.test./y", TLS),
+        ("https://reg.test:/y", TLS),
+        ("https://reg.test.evil.test/y", TLS),
+        ("https://xreg.test/y", TLS),
+        ("//reg.test:5000/y", TLS),
+        ("https://reg.test/y", PORT),
+        ("https://reg.test:5001/y", PORT),
+        ("https://reg.test/y", PLAIN),
+        ("http://reg.test:80/y", PLAIN),
+        ("http://reg.test:8080/y", PLAIN),
+        ("https://evil.test\\.reg.test/y", TLS),
+        ("https://evil.test/https://reg.test/", TLS),
+    ],
+)
+def test_sec7_any_other_origin_loses_it(location: str, reach: Reach) -> None:
+    """SEC-7, T26: also another port, another spelling; the dial guard is on, and certificates are always checked."""
+    hop = led(location, reach)
+    assert not hop.own
+    assert hop.dial == ELSEWHERE
+    assert hop.subject.endswith("where registry 'reg.test' keeps it,")
+
+
+def test_who_was_elsewhere_once_is_never_the_registry_again() -> None:
+    """A storage host could send us back with its own path; what answers then is not asked with a credential."""
+    hop = follow(led("https://cdn.test/y"), "https://reg.test/v2/secret/blobs/x", TLS, "reg.test")
+    assert (hop.url, hop.own, hop.dial) == ("https://reg.test/v2/secret/blobs/x", False, ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        (f"http://cdn.test/?{CANARY}", Code.DOWNGRADE),
+        (f"http://reg.test/?{CANARY}", Code.DOWNGRADE),
+        (f"HTTP://cdn.test/?{CANARY}", Code.DOWNGRADE),
+        (f"https://{CANARY}@cdn.test/", Code.REDIRECT_REFUSED),
+        (f"https://u:{CANARY}@reg.test/", Code.REDIRECT_REFUSED),
+        (f"https://reg.test\\@evil.test/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"ftp://cdn.test/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"file:///etc/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"unix:/run/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"javascript:{CANARY}", Code.REDIRECT_REFUSED),
+        (f"data:,{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://:443/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test:0/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test:65536/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test:{CANARY}/", Code.REDIRECT_REFUSED),
+        (f"https://[::1/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"//[::1/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://[{CANARY}]/", Code.REDIRECT_REFUSED),
+        (f"https://cdn\u2100.test/{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test/\u00e4{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test/ {CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test/\r\nX: {CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test/\x00{CANARY}", Code.REDIRECT_REFUSED),
+        (f"https://cdn.test/\x7f{CANARY}", Code.REDIRECT_REFUSED),
+        (f"ht\ntps://cdn.test/{CANARY}", Code.REDIRECT_REFUSED),
+    ],
+)
+def test_t26_what_is_not_followed(location: str, expected: Code) -> None:
+    """T26: no downgrade, no userinfo, no other scheme; a presigned URL is a secret, and in no message (SC-14)."""
+    with pytest.raises(Failed) as caught:
+        led(location)
+    assert code(caught.value) is expected
+    assert CANARY not in "".join(traceback.format_exception_only(caught.value)) + repr(caught.value.failure)
+    assert caught.value.__context__ is None
+
+
+def test_plain_http_stays_possible_where_the_registry_is_plain() -> None:
+    """An operator said ``insecure``; from there a host of anybody's is still nobody's own."""
+    assert led("http://cdn.test/y", PLAIN) == Hop(
+        "http://cdn.test/y", ELSEWHERE, own=False, subject="host 'cdn.test', where registry 'reg.test' keeps it,"
+    )
+    over_tls = follow(led("https://cdn.test/y", PLAIN), "https://cdn2.test/", PLAIN, "reg.test")
+    with pytest.raises(Failed):
+        follow(over_tls, "http://cdn.test/y", PLAIN, "reg.test")
+
+
+@given(st.text(alphabet="htps:/\\@.[]#?%ab1\x00\r\n \u2100reg.test", max_size=40))
+def test_sec7_only_the_origin_itself_is_given_the_credential(location: str) -> None:
+    """SEC-7: whatever a Location holds, what is the registry's own begins with its origin, and nothing else is raised."""
+    try:
+        hop = led(location)
+    except Failed:
+        return
+    assert hop.url.startswith(("http://", "https://"))
+    if hop.own:
+        assert hop.url.startswith(("https://reg.test/", "https://reg.test?")) or hop.url == "https://reg.test"
+    assert hop.url.isascii()
+    assert hop.url.isprintable()
+
+
+def test_a_place_that_was_remembered_is_made_anew() -> None:
+    """A reload may have changed the registry's origin and its egress policy: the login goes to the new one only."""
+    there, dial = first(TLS, "/v2/a/blobs/uploads/x", "", "reg.test"), Dial(ca_bundle="/new.pem", own=True)
+    assert renewed(there, Reach("https://reg.test", dial)) == Hop(there.url, dial, own=True, subject=there.subject)
+    moved = renewed(there, Reach("http://reg.test", dial))
+    assert (moved.own, moved.dial) == (False, Dial(ca_bundle="/new.pem"))
+    away = led("https://cdn.test/upload")
+    assert renewed(away, Reach("https://cdn.test", dial)).own is False

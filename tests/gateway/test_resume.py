@@ -1,0 +1,154 @@
+"""How a body that broke off goes on: tables, and a client that must never hold what no registry had."""
+
+from dataclasses import dataclass
+
+import pytest
+from hypothesis import given, strategies as st
+
+from credproxy.gateway.asked import Headers
+from credproxy.gateway.resume import Span, again, continues, promised
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "length", "span"),
+    [
+        (200, {}, 10, Span(0, 9, 10, "", "")),
+        (200, {"ETag": ' "x" ', "Content-Encoding": "gzip"}, 10, Span(0, 9, 10, '"x"', "gzip")),
+        (200, {}, None, None),
+        (200, {}, 0, None),
+        (206, {"Content-Range": "bytes 5-9/20", "etag": "e"}, 5, Span(5, 9, 20, "e", "")),
+        (206, {"Content-Range": "bytes 5-9/*"}, 5, Span(5, 9, None, "", "")),
+        (206, {"Content-Range": "bytes 5-9/20"}, 6, None),
+        (206, {"Content-Range": "bytes 9-5/20"}, 5, None),
+        (206, {"Content-Range": "bytes */20"}, 5, None),
+        (206, {"Content-Range": "octets 5-9/20"}, 5, None),
+        (206, {"Content-Range": "bytes 5-9"}, 5, None),
+        (206, {"Content-Range": f"bytes 0-{10**20}/*"}, 10**20 + 1, None),
+        (206, {"Content-Type": "multipart/byteranges; boundary=x"}, 5, None),
+        (203, {}, 10, None),
+    ],
+)
+def test_what_the_first_answer_promises(
+    status: int, headers: dict[str, str], length: int | None, span: Span | None
+) -> None:
+    """None where nobody can say what would be missing: it is sent on, and not resumed."""
+    assert promised(status, tuple(headers.items()), length) == span
+
+
+@pytest.mark.parametrize(
+    ("span", "moved", "fields"),
+    [
+        (Span(0, 9, 10, "", ""), 3, (("Range", "bytes=3-9"),)),
+        (Span(0, 9, 10, '"x"', ""), 0, (("Range", "bytes=0-9"), ("If-Range", '"x"'))),
+        (Span(5, 9, 20, '"x"', ""), 3, (("Range", "bytes=8-9"), ("If-Range", '"x"'))),
+        (Span(5, 9, None, 'W/"x"', ""), 3, (("Range", "bytes=8-9"),)),
+    ],
+)
+def test_how_the_rest_is_asked_for(span: Span, moved: int, fields: Headers) -> None:
+    """Within the client's own range; ``If-Range`` takes no weak tag (RFC 9110, section 13.1.5)."""
+    assert again(span, moved) == fields
+
+
+WHOLE = Span(0, 9, 10, '"x"', "")
+BARE = Span(0, 9, 10, "", "")
+PART = Span(5, 9, 20, '"x"', "")
+TAG = {"ETag": '"x"'}
+
+
+@pytest.mark.parametrize(
+    ("span", "status", "headers", "length", "before"),
+    [
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-9/10"}, 7, 0, id="the rest"),
+        pytest.param(WHOLE, 206, {"Content-Range": "bytes 3-9/10"}, 7, 0, id="the rest, and If-Range has judged"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-9/*"}, 7, 0, id="of unknown total"),
+        pytest.param(WHOLE, 206, {"ETag": '"y"', "Content-Range": "bytes 3-9/10"}, 7, None, id="of something else"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-9/11"}, 7, None, id="of something longer"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 2-9/10"}, 8, None, id="from an earlier byte"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 4-9/10"}, 6, None, id="from a later byte"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-8/10"}, 6, None, id="to an earlier byte"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-9/10"}, 6, None, id="of another length"),
+        pytest.param(WHOLE, 206, TAG | {"Content-Range": "bytes 3-9/10"}, None, None, id="of no length"),
+        pytest.param(WHOLE, 206, TAG, 7, None, id="without saying which"),
+        pytest.param(WHOLE, 200, TAG, 10, 3, id="all of it once more"),
+        pytest.param(WHOLE, 200, {}, 10, None, id="all of what may be something else"),
+        pytest.param(WHOLE, 200, {"ETag": '"y"'}, 10, None, id="all of something else"),
+        pytest.param(WHOLE, 200, TAG, 11, None, id="all of something longer"),
+        pytest.param(WHOLE, 200, TAG, None, None, id="all, of no length"),
+        pytest.param(WHOLE, 200, TAG | {"Content-Encoding": "gzip"}, 10, None, id="in another coding"),
+        pytest.param(WHOLE, 416, TAG, 0, None, id="no such range"),
+        pytest.param(WHOLE, 403, TAG, 10, None, id="refused by now"),
+        pytest.param(BARE, 200, {}, 10, 3, id="all, without tags"),
+        pytest.param(BARE, 206, {"Content-Range": "bytes 3-9/10"}, 7, 0, id="the rest, without tags"),
+        pytest.param(PART, 206, TAG | {"Content-Range": "bytes 8-9/20"}, 2, 0, id="the rest of a range"),
+        pytest.param(PART, 200, TAG, 20, 8, id="all, for a range"),
+        pytest.param(PART, 200, TAG, 5, None, id="as much as the range was"),
+        pytest.param(Span(5, 9, None, "", ""), 200, {}, 20, None, id="all, for a range of unknown total"),
+        pytest.param(
+            Span(0, 9, 10, 'W/"x"', ""), 206, TAG | {"Content-Range": "bytes 3-9/10"}, 7, 0, id="weak, strong"
+        ),
+    ],
+)
+def test_u15_whether_the_second_answer_continues_the_first(
+    span: Span, status: int, headers: dict[str, str], length: int | None, before: int | None
+) -> None:
+    """U15: how many bytes to skip, or None where it is something else."""
+    assert continues(span, 3, status, tuple(headers.items()), length) == before
+
+
+@dataclass(frozen=True)
+class Registry:
+    """How one of its servers answers: which representation it has, and what it makes of ranges and tags."""
+
+    body: bytes
+    tag: str
+    ranges: bool
+    tags: bool
+
+    def answer(self, asked: Headers) -> tuple[int, Headers, bytes]:
+        """As RFC 9110 wants it."""
+        fields = dict(asked)
+        tag = (("ETag", self.tag),) if self.tags else ()
+        stale = "If-Range" in fields and (not self.tags or fields["If-Range"] != self.tag)
+        if not self.ranges or stale or "Range" not in fields:
+            return 200, tag, self.body
+        first, _, last = fields["Range"].removeprefix("bytes=").partition("-")
+        start, end = int(first), min(int(last or len(self.body)), len(self.body) - 1)
+        if start > end:
+            return 416, (("Content-Range", f"bytes */{len(self.body)}"),), b""
+        place = ("Content-Range", f"bytes {start}-{end}/{len(self.body)}")
+        return 206, (place, *tag), self.body[start : end + 1]
+
+
+def registries(body: bytes, tag: str) -> st.SearchStrategy[Registry]:
+    """Servers with that representation."""
+    return st.builds(Registry, st.just(body), st.just(tag), st.booleans(), st.booleans())
+
+
+@given(st.data(), st.binary(min_size=1, max_size=30), st.booleans())
+def test_u15_what_a_client_assembles_is_one_representation(data: st.DataObject, body: bytes, same_size: bool) -> None:  # noqa: FBT001  drawn
+    """U15: wherever it is cut, however often, and whoever answers next: it is whole and of one, or it is not whole.
+
+    The other representation has its own tag; a server that sends no tags at all keeps its body, as a blob's does.
+    """
+    other = bytes(255 - byte for byte in body) if same_size else body + b"!"
+    first = data.draw(registries(body, '"one"'))
+    start = data.draw(st.integers(0, len(body) - 1))
+    ranged = data.draw(st.booleans())
+    status, headers, sent = first.answer((("Range", f"bytes={start}-"),) if ranged else ())
+    span = promised(status, headers, len(sent))
+    assert span is not None
+    expected = body[span.start : span.end + 1]
+    assembled = b""
+    for _ in range(4):
+        cut = data.draw(st.integers(0, len(sent)))
+        assembled += sent[:cut][: span.length - len(assembled)]
+        if len(assembled) == span.length:
+            break
+        changed = first.tags and data.draw(st.booleans())
+        following = data.draw(registries(other, '"two"') if changed else registries(body, '"one"'))
+        status, headers, sent = following.answer(again(span, len(assembled)))
+        skip = continues(span, len(assembled), status, headers, len(sent))
+        if skip is None:
+            break
+        sent = sent[skip:]
+    assert expected.startswith(assembled)
