@@ -2,7 +2,9 @@
 
 import asyncio
 import os
+import tempfile
 from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
 
 import pytest
 from blockbuster import blockbuster_ctx
@@ -13,6 +15,13 @@ settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, deadline=None)
 settings.register_profile("deep", max_examples=20_000, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytest --hypothesis-profile=deep
+
+
+@pytest.fixture
+def short_path() -> Iterator[Path]:
+    """A folder for sockets: pytest's own paths grow with each run, and a socket's has at most 103 bytes."""
+    with tempfile.TemporaryDirectory(prefix="credproxy-") as name:
+        yield Path(name)
 
 
 @pytest.fixture(autouse=True)

@@ -9,9 +9,9 @@ from tests.e2e.stage import Stage, TokenRegistry, stage
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Iterator[Stage]:
+def staged(short_path: Path) -> Iterator[Stage]:
     """A home without a daemon yet."""
-    with stage(tmp_path) as made:
+    with stage(short_path) as made:
         yield made
 
 

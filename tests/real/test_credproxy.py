@@ -28,11 +28,9 @@ OCI_MANIFEST = "Accept: application/vnd.oci.image.manifest.v1+json"
 
 
 @pytest.fixture
-def staged(tmp_path: Path) -> Iterator[Stage]:
+def staged(short_path: Path) -> Iterator[Stage]:
     """A home without a daemon yet."""
-    home = tmp_path / "staged"
-    home.mkdir()
-    with stage(home) as made:
+    with stage(short_path) as made:
         yield made
 
 

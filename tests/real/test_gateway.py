@@ -102,17 +102,15 @@ def allow(authority: str, repository: str = "team/**", operations: str = READ) -
 
 
 @pytest.fixture
-def gateway(tmp_path: Path) -> Iterator[Gateway]:
+def gateway(short_path: Path) -> Iterator[Gateway]:
     """A home without a daemon yet; what the daemon wrote in the end holds no secret."""
-    home = tmp_path / "staged"
-    home.mkdir()
     secrets = (
         ROBOT.password,
         PUSHER.password,
         basic("robot", ROBOT.password)[6:],
         basic("pusher", PUSHER.password)[6:],
     )
-    with stage(home) as staged:
+    with stage(short_path) as staged:
         made = Gateway(staged, secrets)
         yield made
         if staged.logs:
