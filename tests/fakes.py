@@ -1,18 +1,21 @@
 """Small stand-ins for the ports. A fake does what the port promises and no more."""
 
 import asyncio
+import contextlib
 import heapq
 import itertools
-from collections.abc import Callable, Hashable
-from dataclasses import dataclass, field
+import os
+import socket
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable
+from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from credproxy.core.audit import Record
 from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.target import Question, Target
-from credproxy.ports import Command, Completed, FileVersion, Plan, Terms
+from credproxy.ports import Command, Completed, FileVersion, Plan, Poured, Stopped, Terms
 
 
 T0 = 1_767_225_600.0
@@ -373,3 +376,150 @@ class TimedHttp:
         if isinstance(outcome, Failed):
             raise Failed(outcome.failure)
         return outcome
+
+
+@dataclass
+class FakeTransfer:
+    """A response with a body that may break: after ``cut`` bytes, in that way; ``small`` comes with its head."""
+
+    status: int = 200
+    headers: tuple[tuple[str, str], ...] = ()
+    body: bytes = b""
+    announced: bool = True
+    small: bool = False
+    cut: int | None = None
+    how: Stopped = Stopped.UPSTREAM
+    closed: bool = False
+    at: int = 0
+
+    @property
+    def length(self) -> int | None:
+        return len(self.body) if self.announced else None
+
+    @property
+    def whole(self) -> bytes | None:
+        return self.body if self.small else None
+
+    async def read(self) -> bytes:
+        end = len(self.body) if self.cut is None else self.cut
+        piece = self.body[self.at : min(end, self.at + 4)]
+        self.at += len(piece)
+        if not piece and self.cut is not None:
+            raise failed(Code.UPSTREAM_UNAVAILABLE, "it broke off")
+        return piece
+
+    async def pour(self, client: int, count: int) -> Poured:
+        with socket.socket(fileno=client) as sock:
+            sock.setblocking(False)
+            poured = self._move(count)
+            await asyncio.get_running_loop().sock_sendall(sock, self.body[self.at - poured.moved : self.at])
+            return poured
+
+    async def skip(self, count: int) -> Poured:
+        return self._move(count)
+
+    def close(self) -> None:
+        self.closed = True
+
+    def _move(self, count: int) -> Poured:
+        assert not self.closed
+        end = min(self.at + count, len(self.body) if self.cut is None else self.cut)
+        moved, self.at = end - self.at, end
+        return Poured(moved, Stopped.DONE if moved == count else self.how)
+
+
+@dataclass
+class FakeDownloads:
+    """Gives its steps in order, the last one again and again as a copy; remembers the requests and the transfers."""
+
+    steps: list[FakeTransfer | Failed | Callable[[Request], FakeTransfer]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    opened: list[FakeTransfer] = field(default_factory=list)
+
+    async def open(self, request: Request) -> FakeTransfer:
+        self.requests.append(request)
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, Failed):
+            raise Failed(step.failure)
+        transfer = replace(step) if isinstance(step, FakeTransfer) else step(request)
+        self.opened.append(transfer)
+        return transfer
+
+
+@dataclass
+class FakeCarrier:
+    """Gives its steps in order, the last one again and again; remembers requests, and bodies as far as they were read."""
+
+    clock: FakeClock
+    steps: list[Response | Failed | Callable[[Request], Response]] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    bodies: list[bytes | None] = field(default_factory=list)
+    limits: list[int] = field(default_factory=list)
+
+    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+        self.requests.append(request)
+        self.limits.append(limit)
+        self.bodies.append(
+            body if body is None or isinstance(body, bytes) else b"".join([piece async for piece in body])
+        )
+        step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
+        if isinstance(step, Failed):
+            raise Failed(step.failure)
+        return step if isinstance(step, Response) else step(request)
+
+
+class FakeSink:
+    """A client that reads all that it is sent; its connection is a real one, because a pump wants a descriptor."""
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
+        self._theirs.setblocking(False)
+        self.gone = False
+
+    async def write(self, data: bytes) -> None:
+        if self.gone:
+            raise ConnectionResetError
+        await asyncio.get_running_loop().sock_sendall(self._ours, data)
+
+    async def descriptor(self) -> int:
+        if self.gone:
+            raise ConnectionResetError
+        return os.dup(self._ours.fileno())
+
+    def got(self) -> bytes:
+        """All that arrived so far."""
+        found = b""
+        with contextlib.suppress(BlockingIOError):
+            while piece := self._theirs.recv(65536):
+                found += piece
+        return found
+
+    def close(self) -> None:
+        """Close both ends."""
+        self._ours.close()
+        self._theirs.close()
+
+
+@dataclass
+class FakeUpload:
+    """A body of announced length, or in pieces of unknown number; ``reads`` counts how often it was begun."""
+
+    body: bytes = b""
+    announced: bool = True
+    reads: int = 0
+
+    @property
+    def length(self) -> int | None:
+        return len(self.body) if self.announced else None
+
+    async def whole(self, limit: int) -> bytes:
+        self.reads += 1
+        if len(self.body) > limit:
+            raise failed(Code.TOO_LARGE, f"the body is larger than {limit} bytes")
+        return self.body
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        self.reads += 1
+        for start in range(0, len(self.body), 1000):
+            yield self.body[start : start + 1000]

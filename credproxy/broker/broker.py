@@ -150,12 +150,13 @@ class Broker:
         entry, now = handout.source, self._clock.boot()
         if not isinstance(entry, Entry) or not entry.headers:
             return False
+        if entry.dropped:  # of forty downloads whose token was revoked, the first one saw to it
+            return True
         if now - self._rejected.get(entry.key, float("-inf")) < _REJECTED_GAP:
             return False
         self._rejected[entry.key] = now
-        if not entry.dropped:
-            self.cache.drop(entry.key)
-            log.info("rejected", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
+        self.cache.drop(entry.key)
+        log.info("rejected", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
         return True
 
     async def _answer(

@@ -79,7 +79,10 @@ def continues(span: Span, moved: int, status: int, headers: Headers, length: int
 
 
 def _changed(before: str, now: str) -> bool:
-    return bool(before and now) and before.removeprefix("W/") != now.removeprefix("W/")
+    if before.startswith("W/"):
+        before, now = before.removeprefix("W/"), now.removeprefix("W/")
+    # A tag that was strong and is weak now says that the bytes are others (RFC 9110, section 8.8.1).
+    return bool(before and now) and before != now
 
 
 def _content_range(headers: Headers) -> tuple[int, int, int | None] | None:

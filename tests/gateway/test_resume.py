@@ -79,6 +79,7 @@ TAG = {"ETag": '"x"'}
         pytest.param(WHOLE, 403, TAG, 10, None, id="refused by now"),
         pytest.param(BARE, 200, {}, 10, 3, id="all, without tags"),
         pytest.param(BARE, 206, {"Content-Range": "bytes 3-9/10"}, 7, 0, id="the rest, without tags"),
+        pytest.param(WHOLE, 206, {"ETag": 'W/"x"', "Content-Range": "bytes 3-9/10"}, 7, None, id="strong, weak"),
         pytest.param(PART, 206, TAG | {"Content-Range": "bytes 8-9/20"}, 2, 0, id="the rest of a range"),
         pytest.param(PART, 200, TAG, 20, 8, id="all, for a range"),
         pytest.param(PART, 200, TAG, 5, None, id="as much as the range was"),

@@ -1,11 +1,44 @@
-"""Requests and answers of the gateway, as values."""
+"""The gateway with fakes all around it: a broker whose login is ``tok1``, ``tok2``, ... and a registry that is scripted."""
 
-from credproxy.core.errors import Code, Failed
-from credproxy.gateway.asked import ORIGINAL_HOST, Asked
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import AsyncIterator, Callable, Coroutine
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from credproxy.broker.broker import Broker
+from credproxy.broker.table import Table
+from credproxy.broker.upstream import Upstream
+from credproxy.core.credential import Secret
+from credproxy.core.endpoint import Endpoint
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Request, Response
+from credproxy.core.routing import Router
+from credproxy.core.settings import HostRule
+from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload
+from credproxy.gateway.gateway import Gateway
+from tests.fakes import (
+    FakeCarrier,
+    FakeClock,
+    FakeDownloads,
+    FakeHttp,
+    FakeMetrics,
+    FakeProvider,
+    FakeSink,
+    FakeTransfer,
+    FakeUpload,
+    settle,
+)
 
 
 D = "sha256:" + "a" * 64
 REGISTRY = "reg.test"
+BLOB = f"/v2/a/blobs/{D}"
+CANARY = "canary-4711"
+T = TypeVar("T")
+BODY = bytes(range(100))
 
 
 def asked(
@@ -25,3 +58,145 @@ def asked(
 def code(error: Failed) -> Code:
     """What kind of failure it is."""
     return error.failure.code
+
+
+def sent(request: Request, name: str) -> list[str]:
+    """The values of a header of a request that was sent, revealed."""
+    found = [value for key, value in request.headers if key.lower() == name.lower()]
+    return [value.reveal() if isinstance(value, Secret) else value for value in found]
+
+
+def response(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Response:
+    """A whole answer of a registry."""
+    return Response(status, headers, body, 0.0, 0.0)
+
+
+def unavailable(retry_after: float | None = None) -> Failed:
+    """A registry that cannot be reached."""
+    return failed(Code.UPSTREAM_UNAVAILABLE, "registry 'reg.test' cannot be reached", "", retry_after)
+
+
+@dataclass
+class Policy:
+    """Denies the repositories that are named; remembers what it was asked."""
+
+    denied: set[str] = field(default_factory=set)
+    asked: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let it pass, or not."""
+        self.asked.append((registry, method, path, endpoint))
+        if endpoint.repository in self.denied or endpoint.mount_from in self.denied:
+            raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
+
+
+@dataclass
+class World:
+    """The gateway under test and everything around it."""
+
+    gateway: Gateway
+    broker: Broker
+    provider: FakeProvider
+    downloads: FakeDownloads
+    carrier: FakeCarrier
+    policy: Policy
+    clock: FakeClock
+
+    async def answer(self, request: Asked, upload: Upload | None = None) -> Reply:
+        """Answer a request; time passes as far as it has to."""
+        return await self._through(self.gateway.answer(request, upload or FakeUpload(), 8.5))
+
+    async def get(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
+        """GET."""
+        return await self.answer(asked(target, "GET", *headers, uid=uid))
+
+    async def head(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
+        """HEAD."""
+        return await self.answer(asked(target, "HEAD", *headers, uid=uid))
+
+    def reload(self, *rules: HostRule) -> None:
+        """Put other host rules in force."""
+        self.broker.swap(Table(Router(rules), {rule.match: self.provider for rule in rules}, [self.provider]))
+        self.gateway.forget()
+
+    async def received(self, reply: Reply) -> bytes:
+        """What a client gets of an answer's body. Raises what the stream raises; what came before it is lost."""
+        body, error = await self.delivered(reply)
+        if error is not None:
+            raise error
+        return body
+
+    async def delivered(self, reply: Reply) -> tuple[bytes, Failed | ConnectionError | None]:
+        """What a client gets of an answer's body, and how that ended if not well."""
+        if isinstance(reply.body, bytes):
+            return reply.body, None
+        sink, error = FakeSink(), None
+        try:
+            await self._through(reply.body.send(sink))
+        except (Failed, ConnectionError) as caught:
+            error = caught
+        finally:
+            reply.body.close()
+            body = sink.got()
+            sink.close()
+        return body, error
+
+    def tokens(self) -> list[list[str]]:
+        """The Authorization of every request to a registry, in order."""
+        return [sent(request, "Authorization") for request in (*self.downloads.requests, *self.carrier.requests)]
+
+    async def _through(self, work: Coroutine[object, object, T]) -> T:
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(_caught(work))
+            await settle()
+            while not task.done():
+                await self.clock.advance(0.1)
+        result = task.result()
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+async def _caught(work: Coroutine[object, object, T]) -> T | Failed | ConnectionError:
+    try:
+        return await work
+    except (Failed, ConnectionError) as error:
+        return error
+
+
+def reason(reply: Reply) -> str:
+    """The message of a refusal; it is in the shape of the specification."""
+    assert isinstance(reply.body, bytes)
+    (error,) = json.loads(reply.body)["errors"]
+    assert set(error) == {"code", "message", "detail"}
+    return str(error["message"])
+
+
+@contextlib.asynccontextmanager
+async def world(
+    *steps: FakeTransfer | Failed | Callable[[Request], FakeTransfer],
+    carried: tuple[Response | Failed | Callable[[Request], Response], ...] = (),
+    rules: tuple[HostRule, ...] = (),
+) -> AsyncIterator[World]:
+    """A running gateway. ``steps`` are what downloads give, ``carried`` what all else does.
+
+    Afterwards every transfer is closed, whatever happened.
+    """
+    clock = FakeClock()
+    provider = FakeProvider(clock)
+    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    table = Table(Router(rules), {rule.match: provider for rule in rules}, [provider])
+    broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
+    downloads, carrier, policy = FakeDownloads(list(steps)), FakeCarrier(clock, list(carried)), Policy()
+    numbers = itertools.count(1)
+    gateway = Gateway(
+        broker=broker,
+        carrier=carrier,
+        downloads=downloads,
+        permit=policy.permit,
+        clock=clock,
+        token=lambda: f"id{next(numbers)}",
+    )
+    async with broker:
+        yield World(gateway, broker, provider, downloads, carrier, policy, clock)
+    assert [transfer for transfer in downloads.opened if not transfer.closed] == []

@@ -1,0 +1,141 @@
+"""What the gateway asks of the broker: a credential that stays inside, where to go with it, and another one if refused."""
+
+import pytest
+
+from credproxy.broker.table import Table
+from credproxy.core.credential import Handout, Origin
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial, Reach
+from credproxy.core.routing import Router
+from credproxy.core.settings import HostRule, NoneHost
+from credproxy.core.target import Form, Granted, Question, Target
+from tests.broker.world import World, token, world
+from tests.fakes import FakeClock, FakeProvider
+
+
+PULL: tuple[Granted, ...] = (("a", ("pull",)),)
+
+
+def carried(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
+    """A question of the gateway's."""
+    target = Target("https", host, port, "/v2/a/blobs/x", "", Form.URL)
+    return Question(target, Origin("gateway", uid), PULL, carried=True)
+
+
+async def carry(w: World, uid: int = 0) -> Handout:
+    """Ask as the gateway does."""
+    return (await w.broker.carry(carried(uid=uid))).handout
+
+
+async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -> None:
+    """T13: the same question in header mode is refused."""
+    async with world() as w:
+        carriage = await w.broker.carry(carried())
+        assert token(carriage.handout) == "tok1"
+        assert carriage.target == carried().target
+        question = Question(carried().target, Origin("actions", 0), PULL)
+        with pytest.raises(Failed) as caught:
+            await w.broker.ask(question)
+        assert caught.value.failure.code is Code.USE_GATEWAY
+
+
+async def test_what_is_cached_for_the_gateway_is_for_nobody_else() -> None:
+    """Design rule 5: another socket, another key, and another key for each user (T10)."""
+    async with world() as w:
+        assert token(await carry(w)) == "tok1"
+        assert token(await w.answer("https://reg.test/v2/a/blobs/x")) == "tok2"
+        assert token(await carry(w, uid=1)) == "tok3"
+        assert token(await carry(w)) == "tok1"
+
+
+async def test_a_refused_credential_is_dropped() -> None:
+    """And what is asked for next is a new one, for the one who was refused and for all others."""
+    async with world() as w:
+        refused = await carry(w)
+        assert w.broker.reject(refused)
+        assert token(await carry(w)) == "tok2"
+
+
+async def test_only_what_was_refused_is_dropped() -> None:
+    """A newer one is none of it, and neither is another user's."""
+    async with world() as w:
+        other = await carry(w, uid=1)
+        refused = await carry(w)
+        w.broker.reject(refused)
+        newer = await carry(w)
+        assert w.broker.reject(refused)
+        assert token(await carry(w)) == token(newer) == "tok3"
+        assert token(await carry(w, uid=1)) == token(other)
+
+
+async def test_once_in_ten_seconds_for_a_key() -> None:
+    """A login that may not do a thing is refused with every token: each refusal would be an exchange."""
+    async with world() as w:
+        assert w.broker.reject(await carry(w))
+        second = await carry(w)
+        assert not w.broker.reject(second)
+        assert token(await carry(w)) == "tok2"
+        assert w.broker.reject(await carry(w, uid=1)), "another user's key"
+        await w.clock.advance(10)
+        assert w.broker.reject(await carry(w))
+        assert token(await carry(w)) == "tok4"
+
+
+async def test_who_is_refused_after_somebody_else_gets_the_new_one() -> None:
+    """Forty downloads with one token that was revoked: one exchange, and nobody is told that the login may not."""
+    async with world() as w:
+        handouts = [await carry(w) for _ in range(40)]
+        assert [w.broker.reject(handout) for handout in handouts] == [True] * 40
+        assert {token(await carry(w)) for _ in handouts} == {"tok2"}
+        assert len(w.provider.runs) == 2
+
+
+async def test_nothing_was_refused_where_nothing_was_sent() -> None:
+    """An anonymous request has no better one; neither has an empty answer."""
+    async with world() as w:
+        w.provider.empty = True
+        assert not w.broker.reject(await carry(w))
+        w.provider.key = lambda _: None
+        assert not w.broker.reject(await carry(w, uid=1))
+
+
+async def test_a_reload_and_a_refusal() -> None:
+    """What was given before the reload is gone with it: asking again makes sense, and drops nothing that is new."""
+    async with world() as w:
+        refused = await carry(w)
+        w.broker.swap(w.table)
+        newer = await carry(w)
+        assert w.broker.reject(refused)
+        assert token(await carry(w)) == token(newer)
+
+
+async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None = None) -> Reach:
+    """Where the table sends the gateway."""
+    rules = () if rule is None else (rule,)
+    provider = FakeProvider(FakeClock())
+    table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
+    return (await table.plan(carried(host, port=port))).reach
+
+
+@pytest.mark.parametrize(
+    ("match", "insecure", "port", "expected"),
+    [
+        pytest.param(None, False, None, Reach("https://reg.test", Dial()), id="no rule"),
+        pytest.param("reg.test", False, None, Reach("https://reg.test", Dial(own=True)), id="exact"),
+        pytest.param("reg.test/v2/a", False, None, Reach("https://reg.test", Dial(own=True)), id="exact, with a path"),
+        pytest.param("*.test", False, None, Reach("https://reg.test", Dial()), id="wildcard"),
+        pytest.param("*", False, 5000, Reach("https://reg.test:5000", Dial()), id="any"),
+        pytest.param("reg.test", True, None, Reach("http://reg.test", Dial(own=True)), id="insecure"),
+        pytest.param("*.test", True, 5000, Reach("http://reg.test:5000", Dial()), id="insecure, wildcard"),
+        pytest.param("reg.test", True, 80, Reach("http://reg.test", Dial(own=True)), id="insecure, with its port"),
+    ],
+)
+async def test_where_the_registry_is(match: str | None, insecure: bool, port: int | None, expected: Reach) -> None:  # noqa: FBT001  parametrized
+    """T15, SEC-R 8: only what a rule names itself may be private; http only where it says so (SC-4)."""
+    rule = None if match is None else NoneHost(match=match, insecure=insecure)
+    assert await reach(rule, port=port) == expected
+
+
+async def test_loopback_without_a_rule_is_tls_and_refused() -> None:
+    """T15: a policy that allows every registry allows no service on this machine."""
+    assert await reach(None, "localhost", 5000) == Reach("https://localhost:5000", Dial())

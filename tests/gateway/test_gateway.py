@@ -1,0 +1,411 @@
+"""The use case: judged first, sent with a credential that stays here, followed where it leads, remembered with care."""
+
+import asyncio
+
+import pytest
+import structlog
+
+from credproxy.core.credential import Secret, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Dial, Request
+from credproxy.core.settings import NoneHost
+from credproxy.gateway.existence import KEEP
+from credproxy.gateway.gateway import Gateway
+from credproxy.gateway.writes import MANIFEST_LIMIT
+from tests.fakes import FakeCarrier, FakeDownloads, FakeTransfer, FakeUpload
+from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, unavailable, world
+from tests.registry_world import basic, world as registry_world
+
+
+OK = FakeTransfer(body=BODY)
+SMALL = FakeTransfer(body=BODY, small=True)
+
+
+def status(number: int, *headers: tuple[str, str]) -> FakeTransfer:
+    """A small answer of that status."""
+    return FakeTransfer(number, headers, small=True)
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/"])
+async def test_the_ping_is_answered_here(path: str) -> None:
+    """clients.md 3.4: 200 without a challenge, a credential, a registry or its name; anything else began a dance."""
+    async with world() as w:
+        for method in ("GET", "HEAD"):
+            reply = await w.answer(asked(path, method, host=()))
+            assert (reply.status, reply.body) == (200, b"{}")
+            assert ("Docker-Distribution-API-Version", "registry/2.0") in reply.headers
+        assert (await w.answer(asked(path, "POST"))).status == 405
+        assert (w.provider.runs, w.policy.asked) == ([], [])
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
+async def test_t18_a_denied_request_touches_nothing(method: str) -> None:
+    """T18: neither the broker, nor the network, nor what is remembered; what is denied is told as in header mode."""
+    async with world(OK) as w:
+        w.policy.denied = {"a"}
+        upload = FakeUpload(b"x")
+        reply = await w.answer(asked(BLOB, method), upload)
+        assert (reply.status, reply.code) == (403, "policy_denied")
+        assert reason(reply) == "no rule allows it; credproxy actions allow (policy_denied)"
+        assert (w.provider.runs, w.downloads.requests, w.carrier.requests, upload.reads) == ([], [], [], 0)
+
+
+async def test_t18_what_is_remembered_is_no_way_round_policy() -> None:
+    """T18: a rule that was taken away ends what a HEAD was answered from."""
+    async with world(SMALL) as w:
+        await w.get()
+        assert (await w.head()).status == 200
+        w.policy.denied = {"a"}
+        assert (await w.head()).status == 403
+
+
+async def test_policy_sees_what_is_sent() -> None:
+    """The canonical registry, the method, the very path, and both repositories of a mount (TX-22)."""
+    async with world(SMALL, carried=(response(201),)) as w:
+        await w.get()
+        await w.answer(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))
+        first, second = w.policy.asked
+        assert first[:3] == ("reg.test", "GET", BLOB)
+        assert (second[3].repository, second[3].mount_from) == ("a", "b")
+        w.policy.denied = {"b"}
+        assert (await w.answer(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))).status == 403
+        assert len(w.carrier.requests) == 1
+
+
+async def test_what_cannot_be_read_is_not_even_judged() -> None:
+    """A request that policy could misread does not reach it."""
+    async with world() as w:
+        for target, host in ((f"/v2/a%2Fb/blobs/{D}", "reg.test"), (BLOB, "REG.test")):
+            assert (await w.answer(asked(target, host=host))).status == 400
+        assert w.policy.asked == []
+
+
+async def test_a_blob_is_fetched_with_our_credential() -> None:
+    """Not with the client's, which never leaves; its ranges and encodings do; of the answer only what may pass."""
+    headers = (
+        ("ETag", '"x"'),
+        ("Content-Type", "a/b"),
+        ("Set-Cookie", "x"),
+        ("Server", "y"),
+        ("Www-Authenticate", "z"),
+    )
+    async with world(FakeTransfer(headers=headers, body=BODY)) as w:
+        reply = await w.get(BLOB, ("Authorization", "Bearer theirs"), ("Accept-Encoding", "gzip"), ("Cookie", "c"))
+        assert await w.received(reply) == BODY
+        assert (reply.status, reply.headers) == (200, (("ETag", '"x"'), ("Content-Type", "a/b")))
+        (request,) = w.downloads.requests
+        assert (request.method, request.url) == ("GET", f"https://reg.test{BLOB}")
+        assert [name for name, _ in request.headers] == ["Accept-Encoding", "Authorization"]
+        assert sent(request, "Authorization") == ["Bearer tok1"]
+        assert isinstance(dict(request.headers)["Authorization"], Secret)
+
+
+async def test_forty_blobs_are_one_exchange() -> None:
+    """The credential is kept as for everybody else."""
+    async with world(SMALL) as w:
+        for _ in range(40):
+            assert (await w.get()).status == 200
+        assert len(w.provider.runs) == 1
+
+
+async def test_two_users_share_nothing() -> None:
+    """T10: another uid is another key."""
+    async with world(SMALL) as w:
+        await w.get(uid=1)
+        await w.get(uid=2)
+        assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
+
+
+async def test_a_refused_token_is_fetched_once_more() -> None:
+    """It may have been revoked; the client notices nothing."""
+    async with world(status(401), SMALL) as w:
+        assert (await w.get()).status == 200
+        assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
+
+
+async def test_a_login_that_may_not_is_told_so_at_once() -> None:
+    """clients.md 3.4: 403 with cause and remedy, never 401; and an action in a loop is no exchange in a loop."""
+    async with world(status(401, ("WWW-Authenticate", "Bearer realm=x"))) as w:
+        for _ in range(3):
+            reply = await w.get()
+            assert reply.status == 403
+            assert reason(reply).startswith("registry 'reg.test' refuses blob:read of 'a' to the login that is stored")
+        assert len(w.provider.runs) == 2
+        await w.clock.advance(10)
+        await w.get()
+        assert len(w.provider.runs) == 3
+
+
+async def test_forty_downloads_with_a_revoked_token_are_one_exchange_and_forty_successes() -> None:
+    """The first one that is refused drops it; the others are not told that their login may not."""
+
+    def judge(request: Request) -> FakeTransfer:
+        return status(401) if sent(request, "Authorization") == ["Bearer tok1"] else FakeTransfer(body=BODY, small=True)
+
+    async with world(judge) as w, asyncio.TaskGroup() as group:
+        tasks = [group.create_task(w.gateway.answer(asked(BLOB), FakeUpload(), 8.5)) for _ in range(40)]
+        done = [await task for task in tasks]
+        assert {reply.status for reply in done} == {200}
+        assert len(w.provider.runs) == 2
+
+
+async def test_a_forbidden_request_is_not_repeated() -> None:
+    """403 is what a registry says to a token that it knows."""
+    async with world(status(403)) as w:
+        assert (await w.get()).status == 403
+        assert len(w.downloads.requests) == 1
+
+
+@pytest.mark.parametrize(
+    ("failure", "expected"),
+    [(Code.BAD_CREDENTIALS, 403), (Code.DENIED, 403), (Code.HELPER_FAILED, 403), (Code.RATE_LIMITED, 429)],
+)
+async def test_a_credential_that_cannot_be_had(failure: Code, expected: int) -> None:
+    """The broker's own words; the registry is not asked."""
+    async with world(OK) as w:
+        w.provider.error = failed(failure, "token server says no", "mend it")
+        reply = await w.get()
+        assert (reply.status, reason(reply)) == (expected, f"token server says no; mend it ({failure.value})")
+        assert w.downloads.requests == []
+
+
+async def test_without_a_login_the_request_goes_out_without_one() -> None:
+    """A public image needs none; where one is wanted after all, the remedy is a login."""
+    async with world(SMALL, status(401)) as w:
+        w.provider.key = lambda _: None
+        assert (await w.get()).status == 200
+        reply = await w.get()
+        assert reply.status == 403
+        assert "without a login, and there is none for it; docker login reg.test" in reason(reply)
+        assert w.tokens() == [[], []]
+
+
+async def test_t13_a_registry_of_basic_is_served() -> None:
+    """T13: the whole road of the OCI provider; header mode refuses the same question with ``use_gateway``."""
+    async with registry_world(stored=UserPassword("u", Secret("p"))) as r:
+        r.script(ping=r.challenge('Basic realm="x"'))
+        downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
+        gateway = Gateway(
+            broker=r.broker,
+            carrier=FakeCarrier(r.clock),
+            downloads=downloads,
+            permit=Policy().permit,
+            clock=r.clock,
+            token=lambda: "id",
+        )
+        reply = await gateway.answer(asked(BLOB), FakeUpload(), 8.5)
+        assert reply.status == 200
+        assert sent(downloads.requests[0], "Authorization") == [basic("u:p")]
+
+
+async def test_t26_no_credential_behind_a_redirect() -> None:
+    """T26: the storage host gets the client's range and nothing of ours, and is dialled as nobody's own."""
+    away = status(307, ("Location", f"https://cdn.test/x?sig={CANARY}"))
+    with structlog.testing.capture_logs() as events:
+        async with world(away, SMALL) as w:
+            reply = await w.get(BLOB, ("Range", "bytes=5-"))
+            first, second = w.downloads.requests
+    assert (reply.status, reply.body) == (200, BODY)
+    assert (second.method, second.url) == ("GET", f"https://cdn.test/x?sig={CANARY}")
+    assert [name for name, _ in second.headers] == ["Range"]
+    assert (first.dial, second.dial) == (Dial(), Dial())
+    assert CANARY not in f"{events}{second.subject}"
+
+
+async def test_t26_egress_of_a_redirect_is_nobodys_own() -> None:
+    """T26: an exact rule lets its own host be private, and no other."""
+    rules = (NoneHost(match="reg.test"),)
+    async with world(status(302, ("Location", "https://10.0.0.1/x")), SMALL, rules=rules) as w:
+        await w.get()
+        first, second = w.downloads.requests
+        assert (first.dial.own, second.dial.own) == (True, False)
+
+
+async def test_t26_back_at_the_registry_there_is_no_credential_any_more() -> None:
+    """A storage host that sends us back chooses the path."""
+    steps = (
+        status(302, ("Location", "/here")),
+        status(302, ("Location", "https://cdn.test/x")),
+        status(302, ("Location", "https://reg.test/v2/secret/blobs/y")),
+        SMALL,
+    )
+    async with world(*steps) as w:
+        assert (await w.get()).status == 200
+        assert w.tokens() == [["Bearer tok1"], ["Bearer tok1"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [("http://cdn.test/x", "downgrade"), ("ftp://cdn.test/x", "redirect_refused"), ("/again", "redirect_refused")],
+)
+async def test_t26_redirects_that_are_not_followed(location: str, expected: str) -> None:
+    """T26: nor does a loop go on for ever; 403, because asking again leads to the same place."""
+    async with world(status(302, ("Location", location))) as w:
+        reply = await w.get()
+        assert (reply.status, reply.code) == (403, expected)
+        assert len(w.downloads.requests) <= 11
+
+
+async def test_a_redirect_without_a_place_is_no_answer() -> None:
+    """502."""
+    async with world(status(302)) as w:
+        assert (await w.get()).status == 502
+
+
+async def test_manifests_follow_as_well() -> None:
+    """GET and HEAD, through the other client."""
+    away = response(307, b"", ("Location", "https://cdn.test/m"))
+    for method in ("GET", "HEAD"):
+        async with world(
+            carried=(away, response(200, b"{}" if method == "GET" else b"", ("Content-Length", "2")))
+        ) as w:
+            reply = await w.answer(asked("/v2/a/manifests/x", method))
+            assert reply.status == 200
+            assert [request.url for request in w.carrier.requests] == [
+                "https://reg.test/v2/a/manifests/x",
+                "https://cdn.test/m",
+            ]
+            assert {request.method for request in w.carrier.requests} == {method}
+            assert w.tokens() == [["Bearer tok1"], []]
+
+
+async def test_a_manifest_is_given_whole() -> None:
+    """What the client accepts goes up, what the body is comes down; more than 4 MiB of it are not read."""
+    answered = response(200, b"{}", ("Content-Type", "m"), ("Docker-Content-Digest", D), ("Link", "<x>"))
+    async with world(carried=(answered,)) as w:
+        reply = await w.get("/v2/a/manifests/x", ("Accept", "m"), ("Accept", "n"))
+        assert (reply.status, reply.body) == (200, b"{}")
+        assert reply.headers == (("Content-Type", "m"), ("Docker-Content-Digest", D))
+        assert sent(w.carrier.requests[0], "Accept") == ["m", "n"]
+        assert w.carrier.limits == [MANIFEST_LIMIT]
+
+
+async def test_a_manifest_that_is_too_large() -> None:
+    """502: that may be somebody's mistake, and is none of ours."""
+    async with world(carried=(failed(Code.ANSWER_TOO_LARGE, "registry 'reg.test' answered with more"),)) as w:
+        assert (await w.get("/v2/a/manifests/x")).status == 502
+
+
+async def test_a_list_says_where_it_goes_on() -> None:
+    """With a place of ours, and with the query that came."""
+    link = ("Link", '<https://reg.test/v2/a/tags/list?n=2&last=b>; rel="next"')
+    async with world(carried=(response(200, b"{}", link),)) as w:
+        reply = await w.get("/v2/a/tags/list?n=2")
+        assert ("Link", '</v2/a/tags/list?n=2&last=b>; rel="next"') in reply.headers
+        assert w.carrier.requests[0].url == "https://reg.test/v2/a/tags/list?n=2"
+
+
+@pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
+@pytest.mark.parametrize("number", [304, 404, 416, 429, 500])
+async def test_other_answers(target: str, number: int) -> None:
+    """As refusals of ours, 304 apart, which is what a client with the blob wants to hear."""
+    headers = (("Content-Range", "bytes */5"), ("Retry-After", "3"))
+    async with world(status(number, *headers), carried=(response(number, b"", *headers),)) as w:
+        reply = await w.get(target, ("If-None-Match", '"x"'))
+        assert reply.status == {500: 502}.get(number, number)
+        assert bool(reply.code) is (number != 304)
+
+
+async def test_a_206_that_nobody_asked_for() -> None:
+    """clients.md 3.5: img takes none either; 502 for both."""
+    part = FakeTransfer(206, (("Content-Range", "bytes 0-4/100"),), BODY[:5])
+    async with world(part, part) as w:
+        assert (await w.get()).status == 502
+        reply = await w.get(BLOB, ("Range", "bytes=0-4"))
+        assert (reply.status, await w.received(reply)) == (206, BODY[:5])
+
+
+async def test_a_download_that_cannot_be_opened_is_tried_again() -> None:
+    """U3: three times, with pauses; a client would wait for a second before each of its own."""
+    async with world(unavailable(), unavailable(), SMALL) as w:
+        before = w.clock.boot()
+        assert (await w.get()).status == 200
+        assert 0.5 <= w.clock.boot() - before < 1
+    async with world(unavailable()) as w:
+        assert (await w.get()).status == 503
+        assert len(w.downloads.requests) == 3
+
+
+@pytest.mark.parametrize("error", [failed(Code.TLS_FAILED, "x"), failed(Code.OVERLOADED, "x"), unavailable(5.0)])
+async def test_what_another_try_does_not_mend_is_not_tried_again(error: Failed) -> None:
+    """A certificate, our own bounds, an open breaker."""
+    async with world(error) as w:
+        await w.get()
+        assert len(w.downloads.requests) == 1
+
+
+KNOWN = (("Content-Type", "a/b"), ("Docker-Content-Digest", D))
+
+
+async def test_a_blob_that_was_seen_is_known_to_be_there() -> None:
+    """One HEAD for a build's many; also after a GET, whose headers and length it repeats."""
+    async with world(FakeTransfer(headers=KNOWN, body=BODY, small=True), carried=(response(404),)) as w:
+        assert (await w.head()).status == 404
+        await w.get()
+        for _ in range(3):
+            reply = await w.head()
+            assert (reply.status, reply.headers, reply.length) == (200, KNOWN, 100)
+        assert len(w.carrier.requests) == 1
+
+
+async def test_a_head_teaches_as_well() -> None:
+    """With the length that it announced, and for its user alone (T18)."""
+    async with world(carried=(response(200, b"", ("Content-Length", "7")),)) as w:
+        assert [(await w.head()).length for _ in range(3)] == [7, 7, 7]
+        assert len(w.carrier.requests) == 1
+        await w.head(uid=2)
+        assert len(w.carrier.requests) == 2
+
+
+async def test_what_is_known_is_forgotten() -> None:
+    """After five minutes, by a flush or a reload, by a deletion."""
+    async with world(carried=(response(200, b"", ("Content-Length", "7")),)) as w:
+        for forget in ("time", "flush", "deletion"):
+            await w.head()
+            count = len(w.carrier.requests)
+            await w.head()
+            assert len(w.carrier.requests) == count
+            if forget == "time":
+                w.clock.suspend(KEEP)
+            elif forget == "flush":
+                w.gateway.forget()
+            else:
+                w.carrier.steps = [response(202), response(404)]
+                await w.answer(asked(BLOB, "DELETE"))
+        assert (await w.head()).status == 404
+
+
+@pytest.mark.parametrize(
+    ("target", "headers"),
+    [
+        ("/v2/a/manifests/x", ()),
+        (f"/v2/a/manifests/{D}", ()),
+        ("/v2/a/tags/list", ()),
+        (BLOB, (("Content-Encoding", "gzip"),)),
+        (BLOB, ()),
+    ],
+)
+async def test_what_is_never_taken_for_known(target: str, headers: tuple[tuple[str, str], ...]) -> None:
+    """Tags move, manifests' names may, a coding depends on who asks, and without a length there is no answer."""
+    length = () if target == BLOB and not headers else (("Content-Length", "7"),)
+    async with world(carried=(response(200, b"", *headers, *length),)) as w:
+        await w.head(target)
+        await w.head(target)
+        assert len(w.carrier.requests) == 2
+
+
+async def test_insecure_says_where_the_registry_is() -> None:
+    """RQ-2: http where the rule says so; an exact rule's own address may be private."""
+    async with world(SMALL, rules=(NoneHost(match="reg.test", insecure=True),)) as w:
+        await w.get()
+        assert (w.downloads.requests[0].url, w.downloads.requests[0].dial) == (f"http://reg.test{BLOB}", Dial(own=True))
+
+
+async def test_cancelled_while_it_is_opened() -> None:
+    """P8: whoever leaves ends what was begun for him; what was opened is closed (the world looks)."""
+    async with world(status(302, ("Location", "/y")), OK) as w:
+        task = asyncio.ensure_future(w.gateway.answer(asked(BLOB), FakeUpload(), 8.5))
+        await asyncio.sleep(0)  # noqa: TID251  one turn of the loop
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task

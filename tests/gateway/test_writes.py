@@ -1,0 +1,319 @@
+"""Pushing: sessions whose places stay here, bodies that are sent once, and nothing that is redirected."""
+
+import pytest
+import structlog
+
+from credproxy.core.errors import Code, failed
+from credproxy.core.http import Dial
+from credproxy.core.settings import NoneHost
+from credproxy.gateway.asked import Reply
+from credproxy.gateway.writes import MANIFEST_LIMIT
+from tests.fakes import FakeUpload
+from tests.gateway.world import BLOB, CANARY, D, World, asked, reason, response, sent, unavailable, world
+
+
+UPLOADS = "/v2/a/blobs/uploads/"
+STATE = ("Location", f"/v2/a/blobs/uploads/uuid?_state={CANARY}")
+SESSION = f"https://reg.test/v2/a/blobs/uploads/uuid?_state={CANARY}"
+BEGUN = response(202, b"", STATE, ("Range", "0-0"), ("Docker-Upload-UUID", "uuid"), ("OCI-Chunk-Min-Length", "5"))
+GONE = ("Location", "https://storage.test/put?sig=canary-4711")
+
+
+def field(reply: Reply, name: str) -> str | None:
+    """A header of an answer."""
+    return dict(reply.headers).get(name)
+
+
+async def begin(w: World, uid: int = 1000) -> str:
+    """Begin an upload; give its path."""
+    reply = await w.answer(asked(UPLOADS, "POST", uid=uid))
+    assert reply.status == 202
+    place = field(reply, "Location")
+    assert place is not None
+    return place
+
+
+async def write(w: World, method: str, target: str, body: bytes = b"", *headers: tuple[str, str]) -> Reply:
+    """Send a body of announced length."""
+    return await w.answer(asked(target, method, *headers), FakeUpload(body))
+
+
+async def test_an_upload_from_its_beginning_to_its_end() -> None:
+    """The client sees ids of ours; the registry's state, which may be anything, stays here."""
+    more = response(202, b"", ("Location", f"{SESSION}2"), ("Range", "0-4"))
+    done = response(201, b"", ("Location", f"https://reg.test{BLOB}"), ("Docker-Content-Digest", D))
+    with structlog.testing.capture_logs() as events:
+        async with world(carried=(BEGUN, more, response(204, b"", ("Range", "0-4")), done, done)) as w:
+            reply = await w.answer(asked(UPLOADS, "POST", ("Content-Length", "0")))
+            assert reply.headers == (
+                ("Range", "0-0"),
+                ("OCI-Chunk-Min-Length", "5"),
+                ("Location", "/v2/a/blobs/uploads/id1"),
+                ("Docker-Upload-UUID", "id1"),
+            )
+            place = field(reply, "Location")
+            assert place is not None
+            part = await write(w, "PATCH", place, b"hello", ("Content-Range", "0-4"), ("Content-Type", "x/y"))
+            assert (part.status, field(part, "Location"), field(part, "Range")) == (202, place, "0-4")
+            asked_for = await w.answer(asked(place))
+            assert (asked_for.status, field(asked_for, "Range")) == (204, "0-4")
+            end = await write(w, "PUT", f"{place}?digest={D}")
+            assert (end.status, field(end, "Location"), field(end, "Docker-Content-Digest")) == (201, BLOB, D)
+            assert (await write(w, "PUT", f"{place}?digest={D}")).status == 404
+            requests, bodies = w.carrier.requests, w.carrier.bodies
+    assert [(request.method, request.url) for request in requests] == [
+        ("POST", "https://reg.test/v2/a/blobs/uploads/"),
+        ("PATCH", SESSION),
+        ("GET", f"{SESSION}2"),
+        ("PUT", f"{SESSION}2&digest={D}"),
+    ]
+    assert bodies == [None, b"hello", None, None]
+    assert sent(requests[1], "Content-Range") == ["0-4"]
+    assert {token for request in requests for token in sent(request, "Authorization")} == {"Bearer tok1"}
+    assert CANARY not in str(events)
+
+
+async def test_sec7_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
+    """SEC-7: a registry names the next place, on a storage host mostly, and it is dialled as nobody's own."""
+    rules = (NoneHost(match="reg.test"),)
+    there = response(202, b"", GONE)
+    async with world(carried=(there, response(201)), rules=rules) as w:
+        place = await begin(w)
+        assert (await write(w, "PUT", f"{place}?digest={D}", b"hello")).status == 201
+        first, second = w.carrier.requests
+        assert second.url == f"{GONE[1]}&digest={D}"
+        assert w.tokens() == [["Bearer tok1"], []]
+        assert (first.dial, second.dial) == (Dial(own=True), Dial())
+
+
+async def test_sec7_back_at_the_registry_it_has_none_either() -> None:
+    """As behind a redirect."""
+    steps = (response(202, b"", GONE), response(202, b"", ("Location", "https://reg.test/v2/secret/x")), response(201))
+    async with world(carried=steps) as w:
+        place = await begin(w)
+        await write(w, "PATCH", place, b"x")
+        await write(w, "PUT", f"{place}?digest={D}")
+        assert w.tokens() == [["Bearer tok1"], [], []]
+
+
+@pytest.mark.parametrize(
+    ("location", "expected"),
+    [
+        ("http://reg.test/v2/a/blobs/uploads/x", "downgrade"),
+        (f"https://u:{CANARY}@reg.test/x", "redirect_refused"),
+        (f"file:///{CANARY}", "redirect_refused"),
+        (f"//[x/{CANARY}", "redirect_refused"),
+    ],
+)
+async def test_an_upload_that_goes_on_nowhere(location: str, expected: str) -> None:
+    """The same rules as for redirects; the registry is named, the place is not."""
+    async with world(carried=(response(202, b"", ("Location", location)),)) as w:
+        reply = await w.answer(asked(UPLOADS, "POST"))
+        assert (reply.status, reply.code) == (403, expected)
+        assert CANARY not in f"{reply}{reply.body!r}"
+
+
+async def test_an_upload_without_a_place() -> None:
+    """Said when it begins; later the last one holds, as with registries that answer 202 alone."""
+    async with world(carried=(response(202),)) as w:
+        reply = await w.answer(asked(UPLOADS, "POST"))
+        assert reply.status == 503
+        assert reason(reply).startswith("registry 'reg.test' began an upload without saying where it goes on")
+    async with world(carried=(BEGUN, response(202), response(201))) as w:
+        place = await begin(w)
+        assert field(await write(w, "PATCH", place, b"x"), "Location") == place
+        assert (await write(w, "PUT", f"{place}?digest={D}")).status == 201
+        assert w.carrier.requests[2].url == f"{SESSION}&digest={D}"
+
+
+@pytest.mark.parametrize(
+    ("target", "uid", "host"),
+    [
+        ("/v2/a/blobs/uploads/id1", 1001, "reg.test"),
+        ("/v2/b/blobs/uploads/id1", 1000, "reg.test"),
+        ("/v2/a/blobs/uploads/id1", 1000, "other.test"),
+        ("/v2/a/blobs/uploads/id2", 1000, "reg.test"),
+        ("/v2/a/blobs/uploads/uuid", 1000, "reg.test"),
+    ],
+)
+async def test_t10_an_upload_of_somebody_else(target: str, uid: int, host: str) -> None:
+    """T10: not found, and neither the registry nor the broker hears of it."""
+    async with world(carried=(BEGUN,)) as w:
+        await begin(w)
+        for method in ("GET", "PATCH", "PUT", "DELETE"):
+            reply = await w.answer(asked(target, method, uid=uid, host=host), FakeUpload(b"x"))
+            assert reply.status == 404
+        assert (len(w.carrier.requests), len(w.provider.runs)) == (1, 1)
+
+
+async def test_an_upload_that_is_given_up() -> None:
+    """DELETE ends it on both sides; where the registry refuses that, it goes on."""
+    async with world(carried=(BEGUN, response(400), response(204), response(204))) as w:
+        place = await begin(w)
+        assert (await w.answer(asked(place, "DELETE"))).status == 400
+        assert (await w.answer(asked(place, "DELETE"))).status == 204
+        assert (await w.answer(asked(place, "DELETE"))).status == 404
+
+
+async def test_a_refused_part_leaves_the_upload_as_it_is() -> None:
+    """416 says where it stands; the client sends that part again."""
+    async with world(carried=(BEGUN, response(416, b"", ("Content-Range", "0-4")), response(202, b"", STATE))) as w:
+        place = await begin(w)
+        reply = await write(w, "PATCH", place, b"x")
+        assert (reply.status, field(reply, "Content-Range")) == (416, "0-4")
+        assert (await write(w, "PATCH", place, b"x")).status == 202
+
+
+async def test_an_upload_that_the_registry_has_forgotten() -> None:
+    """The specification's code for it."""
+    async with world(carried=(BEGUN, response(404))) as w:
+        reply = await write(w, "PATCH", await begin(w), b"x")
+        assert reply.status == 404
+        assert reason(reply) == "registry 'reg.test' has no such begun upload in 'a' (not_found)"
+
+
+async def test_a_mount() -> None:
+    """201 where the registry has it, 202 and an upload where not; ``origin`` stays here."""
+    target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
+    async with world(carried=(response(201, b"", ("Location", BLOB)), BEGUN)) as w:
+        reply = await w.answer(asked(target, "POST"))
+        assert (reply.status, field(reply, "Location")) == (201, BLOB)
+        reply = await w.answer(asked(target, "POST"))
+        assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
+        assert {request.url for request in w.carrier.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
+
+
+async def test_a_blob_in_one_request() -> None:
+    """POST with a digest and the body."""
+    async with world(carried=(response(201, b"", ("Location", BLOB)),)) as w:
+        reply = await write(w, "POST", f"{UPLOADS}?digest={D}", b"hello", ("Content-Type", "x/y"))
+        assert (reply.status, field(reply, "Location")) == (201, BLOB)
+        assert (w.carrier.requests[0].url, w.carrier.bodies) == (f"https://reg.test{UPLOADS}?digest={D}", [b"hello"])
+
+
+async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
+    """It was read first; the length is whoever's that sends it."""
+    async with world(carried=(response(401), response(202, b"", STATE))) as w:
+        upload = FakeUpload(b"hello")
+        assert (await w.answer(asked(UPLOADS, "POST", ("Content-Length", "5")), upload)).status == 202
+        assert (w.carrier.bodies, upload.reads) == ([b"hello", b"hello"], 1)
+        assert [sent(request, "Content-Length") for request in w.carrier.requests] == [[], []]
+        assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_streamed_body_is_sent_once(announced: bool) -> None:  # noqa: FBT001  parametrized
+    """It is gone by then: 503, so that the client begins again, and finds a new token."""
+    body = b"x" * 100_000
+    async with world(carried=(BEGUN, response(401), response(202, b"", STATE))) as w:
+        place = await begin(w)
+        upload = FakeUpload(body, announced)
+        reply = await w.answer(asked(place, "PATCH", ("Content-Length", "7")), upload)
+        assert reply.status == 503
+        assert "no longer takes its token, and the upload cannot be sent twice; try again" in reason(reply)
+        assert (w.carrier.bodies[1:], upload.reads) == ([body], 1)
+        assert sent(w.carrier.requests[1], "Content-Length") == (["100000"] if announced else [])
+        assert (await w.answer(asked(place, "PATCH"), FakeUpload(body, announced))).status == 202
+        assert w.tokens()[2] == ["Bearer tok2"]
+
+
+async def test_a_streamed_body_with_a_login_that_may_not() -> None:
+    """Within ten seconds of the first refusal it is one, with its cause."""
+    async with world(carried=(BEGUN, response(401))) as w:
+        place = await begin(w)
+        upload = FakeUpload(b"x" * 100_000)
+        assert [(await w.answer(asked(place, "PATCH"), upload)).status for _ in range(2)] == [503, 403]
+
+
+async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
+    """Whether the registry has it nobody knows."""
+    async with world(carried=(BEGUN, unavailable())) as w:
+        place = await begin(w)
+        assert (await write(w, "PATCH", place, b"x")).status == 503
+        assert len(w.carrier.requests) == 2
+
+
+async def test_a_manifest_is_pushed() -> None:
+    """Its place is where it was put; what it says of its subject comes down."""
+    headers = (("Location", f"/v2/elsewhere/{CANARY}"), ("Docker-Content-Digest", D), ("OCI-Subject", D))
+    async with world(carried=(response(201, b"", *headers),)) as w:
+        reply = await write(w, "PUT", "/v2/a/manifests/x", b"{}", ("Content-Type", "m"), ("Content-Length", "2"))
+        assert reply.status == 201
+        expected = (("Docker-Content-Digest", D), ("OCI-Subject", D), ("Location", "/v2/a/manifests/x"))
+        assert reply.headers == expected
+        assert (w.carrier.bodies, sent(w.carrier.requests[0], "Content-Type")) == ([b"{}"], ["m"])
+
+
+async def test_a_manifest_is_4_mib_at_most() -> None:
+    """Before anybody is asked for anything."""
+    async with world(carried=(response(201),)) as w:
+        assert (await write(w, "PUT", "/v2/a/manifests/x", b"x" * MANIFEST_LIMIT)).status == 201
+        reply = await write(w, "PUT", "/v2/a/manifests/x", b"x" * (MANIFEST_LIMIT + 1))
+        assert (reply.status, reply.code) == (413, "too_large")
+        assert len(w.carrier.requests) == 1
+
+
+@pytest.mark.parametrize("target", ["/v2/a/manifests/x", BLOB, "/v2/a/blobs/uploads/id1"])
+async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> None:
+    """An announced length without its bytes, and the registry takes the next request on that connection for them."""
+    async with world(carried=(BEGUN, response(202))) as w:
+        await begin(w)
+        assert (await write(w, "DELETE", target, b"hello", ("Content-Length", "5"))).status == 202
+        assert sent(w.carrier.requests[1], "Content-Length") == []
+        assert (w.carrier.bodies[1] is None) is ("manifests" in target)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+async def test_t26_a_write_is_not_redirected(status: int) -> None:
+    """T26: only GET and HEAD are; the body, and with 307 its bytes, would go where the registry likes."""
+    away = response(status, b"", ("Location", f"https://evil.test/{CANARY}"))
+    async with world(carried=(away,)) as w:
+        for method, target in (("POST", UPLOADS), ("PUT", "/v2/a/manifests/x"), ("DELETE", BLOB)):
+            reply = await write(w, method, target, b"{}")
+            assert (reply.status, reply.code) == (403, "redirect_refused")
+            assert CANARY not in str(reply.body)
+        assert len(w.carrier.requests) == 3
+
+
+async def test_a_body_that_stalls_or_breaks_off() -> None:
+    """The client's own fault, and told as that."""
+
+    class Broken(FakeUpload):
+        async def whole(self, limit: int) -> bytes:
+            del limit
+            raise failed(Code.BAD_REQUEST, "the upload broke off")
+
+    async with world(carried=(response(201),)) as w:
+        reply = await w.answer(asked("/v2/a/manifests/x", "PUT"), Broken(b"{}"))
+        assert (reply.status, w.carrier.requests) == (400, [])
+
+
+async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_registry_was() -> None:
+    """What was ``insecure`` is not any more: what goes on at the old origin goes on without a login."""
+    async with world(
+        carried=(response(202, b"", ("Location", "/x")), response(202)),
+        rules=(NoneHost(match="reg.test", insecure=True),),
+    ) as w:
+        place = await begin(w)
+        assert w.carrier.requests[0].url == f"http://reg.test{UPLOADS}"
+        w.reload(NoneHost(match="reg.test"))
+        await write(w, "PATCH", place, b"x")
+        assert w.carrier.requests[1].url == "http://reg.test/x"
+        assert w.carrier.requests[1].dial == Dial()
+        assert w.tokens()[1] == []
+
+
+async def test_every_write_that_policy_denies_touches_nothing() -> None:
+    """T18."""
+    async with world(carried=(BEGUN,)) as w:
+        w.policy.denied = {"a"}
+        for method, target in (
+            ("POST", UPLOADS),
+            ("PUT", "/v2/a/manifests/x"),
+            ("DELETE", BLOB),
+            ("PATCH", f"{UPLOADS}x"),
+        ):
+            upload = FakeUpload(b"x")
+            assert (await w.answer(asked(target, method), upload)).status == 403
+            assert upload.reads == 0
+        assert (w.carrier.requests, w.provider.runs) == ([], [])

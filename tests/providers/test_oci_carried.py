@@ -1,0 +1,155 @@
+"""The same registry, asked by the gateway: whatever login there is, for what policy granted, and without one if need be."""
+
+import pytest
+
+from credproxy.broker.broker import Carriage
+from credproxy.core.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial, Reach
+from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.providers.oci import OciProvider
+from tests.fakes import FakeClock, FakeHttp, FakeSource
+from tests.registry_world import World, basic, world
+
+
+PULL: tuple[Granted, ...] = (("app", ("pull",)),)
+PUSH: tuple[Granted, ...] = (("app", ("pull", "push")),)
+
+
+def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
+    """A question of the gateway's."""
+    target = Target("https", host, port, "/v2/app/blobs/x", "", Form.URL)
+    return Question(target, Origin("gateway", 0), grants, carried=True)
+
+
+async def carry(w: World, grants: tuple[Granted, ...] = PULL) -> Carriage:
+    """Ask as the gateway does."""
+    return await w.broker.carry(question(grants), 8.5)
+
+
+def authorization(carriage: Carriage) -> str | None:
+    """What it sends."""
+    found = carriage.handout.headers
+    return found[0][1][0].reveal() if found else None
+
+
+async def test_a_token_for_what_policy_granted_and_no_more() -> None:
+    """Least of all what the host's own rule would add (SEC-16)."""
+    rule = OciHost(match="reg.test", actions={"app": ("pull", "push")}, bare_host=BareHost(("repository:other:pull",)))
+    async with world(rule) as w:
+        assert authorization(await carry(w)) == "Bearer tok1"
+        assert w.requests[-1].endswith("scope=repository:app:pull")
+        await carry(w, (*PUSH, ("base", ("pull",))))
+        assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
+        await carry(w, (("app", ("pull", "delete")),))
+        assert w.requests[-1].endswith(("scope=repository:app:delete,pull", "scope=repository:app:pull,delete"))
+
+
+async def test_a_wide_token_of_the_gateway_is_never_an_actions() -> None:
+    """T12, T13: the same grant, the other socket: it is exchanged anew, judged, and refused."""
+    async with world(stored=RegistryToken(Secret("wide"))) as w:
+        assert authorization(await carry(w)) == "Bearer wide"
+        assert await w.refusal("https://reg.test/v2/app/blobs/sha256:" + "a" * 64, PULL) is Code.USE_GATEWAY
+        assert authorization(await carry(w)) == "Bearer wide"
+
+
+async def test_a_narrow_token_is_not_shared_either() -> None:
+    """Design rule 5, in both orders."""
+    async with world() as w:
+        w.script(token=[w.granted("one"), w.granted("two")])
+        assert authorization(await carry(w)) == "Bearer one"
+        uri = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
+        assert (await w.ask(uri, grants=PULL)).authorization == "Bearer two"
+        assert authorization(await carry(w)) == "Bearer one"
+
+
+@pytest.mark.parametrize(
+    ("stored", "ping", "expected"),
+    [
+        pytest.param(UserPassword("u", Secret("p")), 'Basic realm="x"', basic("u:p"), id="basic"),
+        pytest.param(RegistryToken(Secret("t")), 'Basic realm="x"', "Bearer t", id="registry token"),
+        pytest.param(IdentityToken(Secret("t")), 'Basic realm="x"', None, id="basic, and only a refresh token"),
+    ],
+)
+async def test_t13_whatever_login_there_is(stored: Stored, ping: str, expected: str | None) -> None:
+    """T13: it stays inside."""
+    async with world(stored=stored) as w:
+        w.script(ping=w.challenge(ping))
+        assert authorization(await carry(w)) == expected
+
+
+async def test_basic_that_was_switched_off_stays_off() -> None:
+    """``allow_basic = false`` is about the registry's connection, whoever asks."""
+    async with world(OciHost(match="reg.test", allow_basic=False)) as w:
+        w.script(ping=w.challenge('Basic realm="x"'))
+        assert authorization(await carry(w)) is None
+
+
+async def test_an_anonymous_token_where_there_is_no_login() -> None:
+    """Docker Hub gives one for public images; without asking for it everything is a 401."""
+    async with world(stored=None) as w:
+        w.script(token=w.granted("public"))
+        assert authorization(await carry(w)) == "Bearer public"
+        assert w.header(-1, "Authorization") is None
+
+
+async def test_an_open_registry_needs_none() -> None:
+    """200 to the ping."""
+    async with world(stored=None) as w:
+        w.script(ping=w.respond(200))
+        assert authorization(await carry(w)) is None
+
+
+async def test_who_is_not_the_last_leaves_it_to_the_next() -> None:
+    """Docker's configuration is asked before netrc, and only then is a host nobody's."""
+    nowhere = FakeSource("elsewhere", None)
+    provider = OciProvider(
+        OciHost(match=""), exact=True, source=nowhere, http=FakeHttp(), clock=FakeClock(), last=False
+    )
+    assert await provider.plan(question()) is None
+
+
+async def test_anonymity_is_the_gateways_alone() -> None:
+    """The helper's and the actions' own questions get ``{}`` as before."""
+    async with world(stored=None) as w:
+        uri = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
+        assert (await w.ask(uri)).authorization is None
+        assert (await w.ask(uri, grants=PULL)).authorization is None
+        assert w.requests == []
+
+
+@pytest.mark.parametrize(
+    ("rule", "host", "port", "expected"),
+    [
+        (OciHost(match="reg.test"), "reg.test", None, Reach("https://reg.test", Dial(own=True))),
+        (OciHost(match="reg.test", insecure=True), "reg.test", None, Reach("http://reg.test", Dial(own=True))),
+        (OciHost(match="reg.test", insecure=True), "reg.test", 80, Reach("http://reg.test", Dial(own=True))),
+        (OciHost(match="docker.io"), "docker.io", None, Reach("https://registry-1.docker.io", Dial(own=True))),
+        (OciHost(match="docker.io"), "index.docker.io", None, Reach("https://index.docker.io", Dial(own=True))),
+        (
+            OciHost(match="reg.test", allow_private=("10.0.0.0/8",), ca_bundle="/x", proxy="http://p:1"),
+            "reg.test",
+            5000,
+            Reach(
+                "https://reg.test:5000", Dial(networks=("10.0.0.0/8",), own=True, ca_bundle="/x", proxy="http://p:1")
+            ),
+        ),
+    ],
+)
+async def test_where_its_requests_go(rule: OciHost, host: str, port: int | None, expected: Reach) -> None:
+    """TX-2, RQ-2: the same place, address guard, authorities and proxy as for the exchange itself."""
+    source = FakeSource(host if port is None else f"{host}:{port}", UserPassword("u", Secret("p")))
+    provider = OciProvider(rule, exact=True, source=source, http=FakeHttp(), clock=FakeClock())
+    plan = await provider.plan(question(host=host, port=port))
+    assert plan is not None
+    assert (plan.reach, plan.narrow) == (expected, False)
+
+
+async def test_a_login_that_is_refused_is_an_error_and_not_an_anonymous_try() -> None:
+    """Else a private image would be "not found"."""
+    async with world() as w:
+        w.script(token=w.respond(401))
+        with pytest.raises(Failed) as caught:
+            await carry(w)
+        assert caught.value.failure.code is Code.BAD_CREDENTIALS
