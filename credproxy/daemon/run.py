@@ -174,7 +174,15 @@ def _servers(
     for_helpers, for_all = _gates(service.settings)
     return (
         GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines, audit=audit),
-        GatedServer(actions_api.handle, gate=for_all, limit=limits.actions, lifelines=0, audit=audit, placed=True),
+        GatedServer(
+            actions_api.handle,
+            gate=for_all,
+            limit=limits.actions,
+            lifelines=0,
+            audit=audit,
+            placed=True,
+            abandoned=True,
+        ),
     )
 
 

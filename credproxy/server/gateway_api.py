@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 
 import structlog
-from aiohttp import web
+from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from credproxy.core.audit import record
@@ -64,7 +64,10 @@ class GatewayApi:
         """Answer with a failure."""
         reply = failure_reply(failure)
         self._write_down(request, reply)
-        return _response(request, reply)
+        response = _response(request, reply)
+        if failure.code is Code.PEER_REFUSED:
+            response.force_close()
+        return response
 
     def _write_down(self, request: web.BaseRequest, reply: Reply) -> None:
         peer = connection(request).peer
@@ -143,7 +146,8 @@ class _Body:
 
     async def _go_on(self) -> None:
         # The low-level server leaves this to its user, and curl would wait for a second.
-        if self._request.headers.get("Expect", "").lower() == "100-continue" and not self._request.content.is_eof():
+        expected = self._request.headers.get("Expect", "").lower() == "100-continue"
+        if expected and self._request.version >= HttpVersion11 and not self._request.content.is_eof():
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
@@ -172,7 +176,11 @@ class _Sink:
         # A limit of nothing makes drain wait until the kernel has it all: what the pump writes must come behind it.
         transport.set_write_buffer_limits(0)
         writer.send_headers()
-        await writer.drain()
+        try:
+            async with self._clock.timeout(IDLE):  # it may still have the answers before this one to read
+                await writer.drain()
+        except TimeoutError:
+            raise ConnectionResetError from None
         sock: socket.socket = self._open().get_extra_info("socket")
         # A duplicate, because the transport may close its own at any time, and the number would be somebody else's.
         return os.dup(sock.fileno())

@@ -116,12 +116,22 @@ class GatedServer(web.Server):
             once and closed: what they would need it for are later requests.
         audit: whether it writes says whether a peer's program is looked up.
         placed: look up a peer's namespaces although the gate admits any.
+        abandoned: end a handler when its client has left. Without it an exchange is waited for, which others may use;
+            with it a download ends that nobody takes (P8, PY13).
     """
 
     def __init__(
-        self, handler: Handler, *, gate: Gate, limit: int, lifelines: int, audit: Audit, placed: bool = False
+        self,
+        handler: Handler,
+        *,
+        gate: Gate,
+        limit: int,
+        lifelines: int,
+        audit: Audit,
+        placed: bool = False,
+        abandoned: bool = False,
     ) -> None:
-        super().__init__(handler)
+        super().__init__(handler, handler_cancellation=abandoned)
         self.gate = gate
         self._audit = audit
         self._placed = placed
