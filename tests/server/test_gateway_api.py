@@ -1,0 +1,682 @@
+"""The gateway's front over a real Unix socket: heads and bodies byte by byte, with a real pump where it matters."""
+
+import asyncio
+import contextlib
+import json
+import os
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import structlog
+
+from credproxy.adapters.pump import Pump
+from credproxy.broker.broker import Broker
+from credproxy.broker.table import Table
+from credproxy.broker.upstream import Upstream
+from credproxy.core.endpoint import Endpoint
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Request, Response
+from credproxy.core.routing import Router
+from credproxy.core.settings import NoneHost
+from credproxy.gateway.gateway import Gateway
+from credproxy.ports import Downloads
+from credproxy.server.actions_api import ActionsApi
+from credproxy.server.gateway_api import IDLE, GatewayApi
+from credproxy.server.memo import Memo
+from credproxy.server.peer import Gate
+from credproxy.server.protocol import GatedServer
+from credproxy.server.sandboxes import Sandboxes
+from tests.adapters.scripted import Scripted, Wire, answering, raw
+from tests.fakes import (
+    FakeAudit,
+    FakeCarrier,
+    FakeClock,
+    FakeDownloads,
+    FakeHttp,
+    FakeMetrics,
+    FakeProvider,
+    FakeTransfer,
+    settle,
+)
+
+
+D = "sha256:" + "a" * 64
+BLOB = f"/v2/a/blobs/{D}"
+BODY = bytes(range(256)) * 4096
+HOST = "X-Rules_img-Original-Host: reg.test"
+
+
+@dataclass
+class Served:
+    """The actions socket under test."""
+
+    path: Path
+    server: GatedServer
+    clock: FakeClock
+    carrier: FakeCarrier
+    audit: FakeAudit
+
+    @contextlib.asynccontextmanager
+    async def connected(self) -> AsyncIterator["Client"]:
+        """A client's connection."""
+        reader, writer = await asyncio.open_unix_connection(str(self.path))
+        try:
+            yield Client(reader, writer)
+        finally:
+            writer.close()
+            with contextlib.suppress(ConnectionError):
+                await writer.wait_closed()
+
+    async def ask(self, *lines: str, body: bytes = b"") -> "Answer":
+        """Send one request on a connection of its own, with its host."""
+        async with self.connected() as client:
+            await client.send(*lines, HOST, body=body)
+            return await client.answer(head=lines[0].startswith("HEAD"))
+
+
+@dataclass
+class Answer:
+    """A response as it came. ``whole`` is false where it ended before its end was announced."""
+
+    line: str
+    headers: list[tuple[str, str]]
+    body: bytes
+    whole: bool
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        return int(self.line.split()[1])
+
+    def header(self, name: str) -> str | None:
+        """One header."""
+        return dict(self.headers).get(name)
+
+    def error(self) -> tuple[str, str]:
+        """Code and message, where it is in the specification's shape."""
+        (error,) = json.loads(self.body)["errors"]
+        return error["code"], error["message"]
+
+
+class Client:
+    """Speaks HTTP/1.1 by hand, so that nothing is mended on the way."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.reader = reader
+        self.writer = writer
+
+    async def send(self, *lines: str, body: bytes = b"") -> None:
+        """Send a request; the first line may leave its version out."""
+        first = lines[0] if " HTTP/" in lines[0] else f"{lines[0]} HTTP/1.1"
+        await self.write("\r\n".join([first, "Host: localhost", *lines[1:], "", ""]).encode() + body)
+
+    async def write(self, data: bytes) -> None:
+        """Send bytes."""
+        self.writer.write(data)
+        await self.writer.drain()
+
+    async def answer(self, *, head: bool = False) -> Answer:
+        """Read one response."""
+        line = (await self.reader.readline()).decode("latin-1")
+        headers: list[tuple[str, str]] = []
+        while (field := await self.reader.readline()) not in {b"\r\n", b""}:
+            name, _, value = field.decode("latin-1").rstrip("\r\n").partition(": ")
+            headers.append((name, value))
+        known = dict(headers)
+        if head or not line or line.split()[1] in {"100", "204", "304"}:
+            return Answer(line.rstrip("\r\n"), headers, b"", bool(line))
+        if known.get("Transfer-Encoding") == "chunked":
+            return Answer(line.rstrip("\r\n"), headers, *await self._chunks())
+        try:
+            body = await self.reader.readexactly(int(known["Content-Length"]))
+        except (asyncio.IncompleteReadError, ConnectionError) as error:
+            partial = error.partial if isinstance(error, asyncio.IncompleteReadError) else b""
+            return Answer(line.rstrip("\r\n"), headers, partial, whole=False)
+        return Answer(line.rstrip("\r\n"), headers, body, whole=True)
+
+    async def ended(self) -> bool:
+        """Whether the server has closed, after nothing more."""
+        try:
+            return await self.reader.read(1) == b""
+        except ConnectionError:
+            return True
+
+    async def _chunks(self) -> tuple[bytes, bool]:
+        body = b""
+        try:
+            while length := int((await self.reader.readline()).strip() or b"-1", 16):
+                if length < 0:
+                    return body, False
+                body += await self.reader.readexactly(length)
+                await self.reader.readexactly(2)
+        except (asyncio.IncompleteReadError, ConnectionError):
+            return body, False
+        return body, await self.reader.readexactly(2) == b"\r\n"
+
+
+def deny(registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    """Policy: everything but the repository ``denied``."""
+    del registry, method, path
+    if endpoint.repository == "denied":
+        raise failed(Code.POLICY_DENIED, "no rule allows it", "allow it")
+
+
+@contextlib.asynccontextmanager
+async def serving(
+    short_path: Path,
+    downloads: Downloads,
+    *carried: Response | Failed | Callable[[Request], Response],
+    rule: NoneHost | None = None,
+) -> AsyncIterator[Served]:
+    """Serve the actions socket."""
+    clock = FakeClock()
+    provider = FakeProvider(clock)
+    rules = () if rule is None else (rule,)
+    table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
+    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
+    carrier, audit = FakeCarrier(clock, list(carried)), FakeAudit()
+    gateway = Gateway(
+        broker=broker, carrier=carrier, downloads=downloads, permit=deny, clock=clock, token=lambda: "id1"
+    )
+    refused: Counter[str] = Counter()
+    api = ActionsApi(
+        broker=broker,
+        memo=Memo(broker, audit),
+        clock=clock,
+        grants=lambda _: (),
+        gateway=GatewayApi(gateway, audit=audit, clock=clock, refused=refused),
+        sandboxes=Sandboxes(clock, None),
+        refused=refused,
+    )
+    server = GatedServer(api.handle, gate=Gate(uid=os.getuid()), limit=64, lifelines=0, audit=audit, abandoned=True)
+    path = short_path / "s"
+    async with broker:
+        listening = await asyncio.get_running_loop().create_unix_server(server, str(path))
+        try:
+            yield Served(path, server, clock, carrier, audit)
+        finally:
+            listening.close()
+            server.pre_shutdown()
+            await server.shutdown(1.0)
+            await settle()
+            assert server.open == 0
+
+
+def fake(*steps: FakeTransfer | Failed) -> FakeDownloads:
+    """Downloads that give these, or nothing."""
+    return FakeDownloads(list(steps))
+
+
+def response(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Response:
+    """A registry's whole answer."""
+    return Response(status, headers, body, 0.0, 0.0)
+
+
+@contextlib.asynccontextmanager
+async def pumping(short_path: Path, server: Scripted, *, stalled: float = 5.0) -> AsyncIterator[tuple[Served, Pump]]:
+    """Serve the actions socket in front of a registry that is scripted, with the real pump between."""
+    host = f"127.0.0.1:{server.port}"
+    async with (
+        Pump(stalled=stalled) as pump,
+        serving(short_path, pump, rule=NoneHost(match=host, insecure=True)) as served,
+    ):
+        yield served, pump
+        await until(lambda: pump.running == 0)
+
+
+def lines(server: Scripted, *more: str, target: str = BLOB) -> tuple[str, ...]:
+    """A GET of a blob of the scripted registry."""
+    return (f"GET {target}", f"X-Rules_img-Original-Host: 127.0.0.1:{server.port}", *more)
+
+
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait for threads and sockets, which are real here."""
+    for _ in range(1000):
+        if reached():
+            return
+        await asyncio.to_thread(lambda: None)
+        await asyncio.sleep(0.005)  # noqa: TID251  threads and sockets are real here
+    message = "it did not come to that"
+    raise AssertionError(message)
+
+
+async def test_t19_a_head_byte_by_byte(short_path: Path) -> None:
+    """T19: what may pass, what the gateway says itself, the date, and nobody's version."""
+    headers = (("Content-Type", "a/b"), ("ETag", '"x"'), ("Server", "nginx/1.2.3"), ("Set-Cookie", "x"))
+    async with serving(short_path, fake(FakeTransfer(headers=headers, body=b"hello", small=True))) as served:
+        answer = await served.ask(f"GET {BLOB}")
+    assert answer.line == "HTTP/1.1 200 OK"
+    assert [name for name, _ in answer.headers] == ["Content-Type", "ETag", "Server", "Content-Length", "Date"]
+    assert dict(answer.headers) | {"Date": ""} == {
+        "Content-Type": "a/b",
+        "ETag": '"x"',
+        "Server": "credproxy",
+        "Content-Length": "5",
+        "Date": "",
+    }
+    assert (answer.body, answer.whole) == (b"hello", True)
+
+
+@pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/?x"])
+async def test_the_ping_needs_no_host_and_no_network(short_path: Path, path: str) -> None:
+    """clients.md 3.4."""
+    async with serving(short_path, fake()) as served, served.connected() as client:
+        await client.send(f"GET {path}")
+        answer = await client.answer()
+        assert (answer.status, answer.body) == (200, b"{}")
+        assert answer.header("Docker-Distribution-API-Version") == "registry/2.0"
+        assert answer.header("WWW-Authenticate") is None
+        await client.send("HEAD /v2/")
+        assert (await client.answer(head=True)).status == 200
+        assert served.carrier.requests == []
+
+
+@pytest.mark.parametrize(
+    ("line", "status", "code"),
+    [
+        (f"GET {BLOB}", 400, "UNSUPPORTED"),
+        (f"GET /v2/denied/blobs/{D}", 400, "UNSUPPORTED"),
+        ("GET /v2/_catalog", 400, "UNSUPPORTED"),
+    ],
+)
+async def test_a_missing_host_is_told_before_anything_else(short_path: Path, line: str, status: int, code: str) -> None:
+    """clients.md 3.4: 400, with how to name it."""
+    async with serving(short_path, fake()) as served, served.connected() as client:
+        await client.send(line)
+        answer = await client.answer()
+    assert (answer.status, answer.error()[0]) == (status, code)
+    assert "X-Rules_img-Original-Host is missing" in answer.error()[1]
+
+
+async def test_refusals_are_in_the_specifications_shape_and_in_the_log(short_path: Path) -> None:
+    """Policy, a path that is none, a method; what is logged holds no query."""
+    async with serving(short_path, fake()) as served:
+        with structlog.testing.capture_logs() as events:
+            answers = [
+                await served.ask(f"GET /v2/denied/blobs/{D}"),
+                await served.ask("GET /v2/_catalog"),
+                await served.ask(f"PUT {BLOB}"),
+                await served.ask(f"GET {BLOB}?canary=canary"),
+            ]
+    assert [answer.status for answer in answers] == [403, 404, 405, 400]
+    assert answers[0].error() == ("DENIED", "no rule allows it; allow it (policy_denied)")
+    refused = [event for event in events if event["event"] == "gateway refused"]
+    assert [event["code"] for event in refused] == ["policy_denied", "not_found", "method_not_allowed", "bad_request"]
+    assert "canary" not in str(refused[:3]) + str(refused[3]["path"])
+
+
+async def test_head_has_the_length_and_no_body(short_path: Path) -> None:
+    """And the connection goes on; a blob's length is its registry's, a refusal's that of its text."""
+    known = response(200, b"", ("Content-Length", "123456789"), ("Docker-Content-Digest", D))
+    async with serving(short_path, fake(), known) as served, served.connected() as client:
+        for target in (BLOB, BLOB, "/v2/a/manifests/x"):
+            await client.send(f"HEAD {target}", HOST)
+            answer = await client.answer(head=True)
+            assert (answer.status, answer.header("Content-Length")) == (200, "123456789")
+        await client.send(f"HEAD /v2/denied/blobs/{D}", HOST)
+        answer = await client.answer(head=True)
+        assert answer.status == 403
+        assert int(answer.header("Content-Length") or 0) > 0
+        await client.send("GET /v2/")
+        assert (await client.answer()).body == b"{}"
+
+
+async def test_304_has_neither(short_path: Path) -> None:
+    """Nor does the connection wait for one."""
+    not_modified = FakeTransfer(304, (("ETag", '"x"'),), small=True)
+    async with serving(short_path, fake(not_modified)) as served, served.connected() as client:
+        for _ in range(2):
+            await client.send(f"GET {BLOB}", HOST, 'If-None-Match: "x"')
+            answer = await client.answer()
+            assert (answer.status, answer.header("ETag")) == (304, '"x"')
+
+
+async def test_a_poured_body_and_what_comes_after_it(short_path: Path) -> None:
+    """The pump writes past aiohttp, which answers the next requests on the same connection as if it had not."""
+    with Scripted(answering(BODY)) as registry:
+        async with pumping(short_path, registry) as (served, _), served.connected() as client:
+            for _ in range(2):
+                await client.send(*lines(registry))
+                answer = await client.answer()
+                assert (answer.header("Content-Length"), answer.whole) == (str(len(BODY)), True)
+                assert answer.body == BODY
+                await client.send("GET /v2/")
+                assert (await client.answer()).body == b"{}"
+    assert registry.connections == 1
+
+
+async def test_requests_that_are_pipelined_while_a_body_is_poured(short_path: Path) -> None:
+    """T16: their answers come behind it, in order, and nothing of them between."""
+    with Scripted(answering(BODY)) as registry:
+        async with pumping(short_path, registry) as (served, _), served.connected() as client:
+            for _ in range(3):
+                await client.send(*lines(registry))
+                await client.send("GET /v2/")
+            for _ in range(3):
+                assert (await client.answer()).body == BODY
+                assert (await client.answer()).body == b"{}"
+
+
+async def test_bytes_that_are_no_request_while_a_body_is_poured(short_path: Path) -> None:
+    """The error for them comes behind the body, and closes."""
+    with Scripted(answering(BODY)) as registry:
+        async with pumping(short_path, registry) as (served, _), served.connected() as client:
+            await client.send(*lines(registry))
+            await until(lambda: len(registry.heads) == 1)
+            await client.write(b"\x00\x01nonsense\r\n\r\n")
+            assert (await client.answer()).body == BODY
+            assert (await client.answer()).status == 400
+            assert await client.ended()
+
+
+async def test_the_answers_before_a_body_come_before_it(short_path: Path) -> None:
+    """A client that is slow to read: what aiohttp has not written yet is not overtaken by what the pump writes."""
+    manifest = response(200, b"m" * 3_000_000)
+    with Scripted(answering(BODY)) as registry:
+        rule = NoneHost(match=f"127.0.0.1:{registry.port}", insecure=True)
+        async with (
+            Pump() as pump,
+            serving(short_path, pump, manifest, rule=rule) as served,
+            served.connected() as client,
+        ):
+            await client.send(*lines(registry, target="/v2/a/manifests/x"))
+            await client.send(*lines(registry))
+            await asyncio.sleep(0.05)  # noqa: TID251  until its socket is full
+            assert (await client.answer()).body == b"m" * 3_000_000
+            assert (await client.answer()).body == BODY
+
+
+async def test_t16_who_reads_no_answer_keeps_no_download(short_path: Path) -> None:
+    """T16: a blob behind answers that nobody takes: a minute, then the connection and its place are free."""
+    downloads = fake(FakeTransfer(body=BODY))
+    async with serving(short_path, downloads, response(200, b"m" * 20_000)) as served, served.connected() as client:
+        transport = await _transport(served)
+        while not transport.get_write_buffer_size():  # until the kernel takes no more
+            await client.send("GET /v2/a/manifests/x", HOST)
+            await settle(50)
+        await client.send(f"GET {BLOB}", HOST)
+        await until(lambda: bool(downloads.opened))
+        await settle(50)
+        assert [transfer.closed for transfer in downloads.opened] == [False]
+        await served.clock.advance(IDLE)
+        assert [transfer.closed for transfer in downloads.opened] == [True]
+        await until(lambda: served.server.open == 0)
+
+
+async def _transport(served: Served) -> asyncio.Transport:
+    """The server's end of the one connection."""
+    await until(lambda: len(served.server.connections) == 1)
+    (connection,) = served.server.connections
+    assert connection.transport is not None
+    return connection.transport
+
+
+@pytest.mark.parametrize("how", ["close", "reset"])
+async def test_u15_a_short_body_is_seen_to_be_short(short_path: Path, how: str) -> None:
+    """U15, T16: the length is not met, the connection ends, and no 500 of aiohttp's fills it up."""
+
+    def part(wire: Wire) -> None:
+        if server.connections == 1:
+            wire.head()
+            wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY[:300_000])
+        if how == "reset":
+            wire.reset()
+
+    with structlog.testing.capture_logs() as events, Scripted(part) as server:
+        async with pumping(short_path, server) as (served, _), served.connected() as client:
+            await client.send(*lines(server))
+            reading = asyncio.ensure_future(client.answer())
+            while not reading.done():
+                await served.clock.advance(0.5)
+                await asyncio.sleep(0.005)  # noqa: TID251  threads and sockets are real here
+            answer = reading.result()
+            assert not answer.whole
+            assert BODY.startswith(answer.body)
+            assert await client.ended()
+    broke = [event for event in events if event["event"] == "blob broke off"]
+    assert [event["code"] for event in broke] == ["upstream_unavailable"]
+    assert not [event for event in events if event["log_level"] == "error"]
+
+
+async def test_u15_a_body_without_a_length_that_breaks_off_has_no_last_chunk(short_path: Path) -> None:
+    """So that a client knows."""
+    downloads = fake(FakeTransfer(body=b"hello world", announced=False, cut=8))
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        await client.send(f"GET {BLOB}", HOST)
+        answer = await client.answer()
+        assert answer.header("Transfer-Encoding") == "chunked"
+        assert (answer.body, answer.whole) == (b"hello wo", False)
+        assert await client.ended()
+
+
+async def test_a_body_without_a_length(short_path: Path) -> None:
+    """In chunks, to its end, and the connection goes on."""
+    downloads = fake(FakeTransfer(body=b"hello world", announced=False))
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        for _ in range(2):
+            await client.send(f"GET {BLOB}", HOST)
+            answer = await client.answer()
+            assert (answer.body, answer.whole) == (b"hello world", True)
+
+
+class Buggy(FakeTransfer):
+    """Fails as a bug would, in the middle of a body."""
+
+    async def read(self) -> bytes:
+        """Give one piece."""
+        if self.at:
+            raise RuntimeError("canary")
+        return await super().read()
+
+
+async def test_a_bug_in_the_middle_of_a_body_aborts_it(short_path: Path) -> None:
+    """PY17: class and place in the log, and nothing appended to the body."""
+    with structlog.testing.capture_logs() as events:
+        async with (
+            serving(short_path, fake(Buggy(body=b"hello", announced=False))) as served,
+            served.connected() as client,
+        ):
+            await client.send(f"GET {BLOB}", HOST)
+            answer = await client.answer()
+            assert (answer.body, answer.whole) == (b"hell", False)
+            assert await client.ended()
+    assert [event["error"] for event in events if event["log_level"] == "error"] == ["RuntimeError"]
+    assert "canary" not in str(events)
+
+
+@pytest.mark.parametrize("when", ["in a head", "in a body"])
+async def test_p8_a_client_that_leaves_ends_its_download(short_path: Path, when: str) -> None:
+    """P8, PY13: at once, also while the registry says nothing; it is no error of anybody's."""
+
+    def silent(wire: Wire) -> None:
+        wire.head()
+        if when == "in a body":
+            wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY[:100])
+        wire.stall()
+
+    with structlog.testing.capture_logs() as events, Scripted(silent) as server:
+        async with pumping(short_path, server, stalled=60) as (served, pump):
+            async with served.connected() as client:
+                await client.send(*lines(server))
+                await until(lambda: len(server.heads) == 1)
+                await asyncio.sleep(0.05)  # noqa: TID251  until the pump waits
+            await until(lambda: pump.running == 0)
+            await until(lambda: served.server.open == 0)
+    assert not [event for event in events if event["log_level"] in {"warning", "error"}]
+
+
+async def test_p5_the_end_of_the_server_ends_what_streams(short_path: Path) -> None:
+    """P5: within its grace, while a registry stalls; the client sees that its body is short."""
+
+    def silent(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY[:100])
+        wire.stall()
+
+    with Scripted(silent) as server:
+        async with pumping(short_path, server, stalled=60) as (served, pump), served.connected() as client:
+            await client.send(*lines(server))
+            await until(lambda: len(server.heads) == 1)
+            await served.server.shutdown(0.05)
+            await until(lambda: pump.running == 0)
+            assert not (await client.answer()).whole
+
+
+async def test_an_absolute_form_is_no_way_in(short_path: Path) -> None:
+    """PY14: whose host would count? Nothing is sent anywhere."""
+    async with serving(short_path, fake(), response(200)) as served:
+        answer = await served.ask("GET http://evil.test/v2/a/manifests/x")
+        assert answer.status == 404
+        answer = await served.ask("GET http://evil.test/v2/")
+        assert answer.status == 404
+        assert served.carrier.requests == []
+
+
+@pytest.mark.parametrize("path", ["/v2x", "//v2/", "/V2/", "/v1/../v2/a/manifests/x", "/%762/", "/v2%2Fa/manifests/x"])
+async def test_what_looks_like_the_gateway_and_is_not(short_path: Path, path: str) -> None:
+    """T2: 404 of the socket's own."""
+    async with serving(short_path, fake(), response(200)) as served:
+        answer = await served.ask(f"GET {path}")
+        assert answer.status == 404
+        assert served.carrier.requests == []
+
+
+async def test_http_1_0(short_path: Path) -> None:
+    """PY14: answered, then closed; the body is poured all the same."""
+    with Scripted(answering(BODY)) as registry:
+        async with pumping(short_path, registry) as (served, _), served.connected() as client:
+            first, *more = lines(registry)
+            await client.send(f"{first} HTTP/1.0", *more)
+            assert (await client.answer()).body == BODY
+            assert await client.ended()
+
+
+async def test_an_upload_in_chunks(short_path: Path) -> None:
+    """Streamed on, without a length; what is announced is announced upstream."""
+    begun = response(202, b"", ("Location", "/v2/a/blobs/uploads/uuid"))
+    async with serving(short_path, fake(), begun) as served, served.connected() as client:
+        await client.send("POST /v2/a/blobs/uploads/", HOST, "Content-Length: 0")
+        place = (await client.answer()).header("Location")
+        assert place == "/v2/a/blobs/uploads/id1"
+        await client.send(f"PATCH {place}", HOST, "Transfer-Encoding: chunked", body=b"5\r\nhello\r\n")
+        await settle()
+        await client.write(b"6\r\n world\r\n0\r\n\r\n")
+        assert (await client.answer()).status == 202
+        await client.send(f"PATCH {place}", HOST, "Content-Length: 5", body=b"again")
+        assert (await client.answer()).status == 202
+        assert served.carrier.bodies == [None, b"hello world", b"again"]
+
+
+async def test_expect_100_continue(short_path: Path) -> None:
+    """Said when the body is wanted, and only then: a refused upload is not sent at all."""
+    async with serving(short_path, fake(), response(201)) as served, served.connected() as client:
+        expects = ("Expect: 100-continue", "Content-Length: 2")
+        await client.send("PUT /v2/a/manifests/x", HOST, *expects)
+        assert (await client.answer()).line == "HTTP/1.1 100 Continue"
+        await client.write(b"{}")
+        answer = await client.answer()
+        assert (answer.status, answer.header("Location")) == (201, "/v2/a/manifests/x")
+        await client.send("PUT /v2/denied/manifests/x", HOST, *expects)
+        assert (await client.answer()).status == 403
+        assert served.carrier.bodies == [b"{}"]
+
+
+async def test_a_manifest_that_is_too_large_is_refused_before_it_is_read(short_path: Path) -> None:
+    """By its announced length; without one, as soon as it is seen."""
+    async with serving(short_path, fake(), response(201)) as served:
+        answer = await served.ask("PUT /v2/a/manifests/x", "Content-Length: 99999999999")
+        assert (answer.status, answer.error()[0]) == (413, "SIZE_INVALID")
+        chunk = b"400001\r\n" + b"x" * 0x400001 + b"\r\n0\r\n\r\n"
+        async with served.connected() as client:
+            await client.send("PUT /v2/a/manifests/x", HOST, "Transfer-Encoding: chunked")
+            with contextlib.suppress(ConnectionError):
+                await client.write(chunk)
+            assert (await client.answer()).status == 413
+        assert served.carrier.requests == []
+
+
+async def test_an_upload_that_stalls(short_path: Path) -> None:
+    """F10: a minute of silence, then its own fault is told."""
+    async with serving(short_path, fake(), response(201)) as served, served.connected() as client:
+        await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 2", body=b"{")
+        await settle(100)
+        await served.clock.advance(IDLE)
+        answer = await client.answer()
+        assert (answer.status, answer.error()[1]) == (400, "the upload was silent for 60 s (bad_request)")
+        assert served.carrier.requests == []
+
+
+async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:
+    """PY12: no traceback, nothing sent."""
+    with structlog.testing.capture_logs() as events:
+        async with serving(short_path, fake(), response(201)) as served:
+            async with served.connected() as client:
+                await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 2", body=b"{")
+                await settle(100)
+            await until(lambda: served.server.open == 0)
+            assert served.carrier.requests == []
+    assert not [event for event in events if event["log_level"] == "error"]
+
+
+async def test_a_peer_that_is_refused(short_path: Path) -> None:
+    """T7: in the gateway's own shape, and the connection ends."""
+    async with serving(short_path, fake(), response(200)) as served:
+        served.server.gate = Gate(uid=os.getuid() + 1)
+        async with served.connected() as client:
+            await client.send(f"GET {BLOB}", HOST)
+            answer = await client.answer()
+            assert (answer.status, answer.error()[0]) == (403, "DENIED")
+            assert await client.ended()
+        assert served.carrier.requests == []
+
+
+@pytest.mark.parametrize(
+    "request_bytes",
+    [
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\nhello",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nContent-Length: -1\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nTransfer-Encoding: xchunked\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nRange: a\r\n b\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nRange: a\x00b\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\n{HOST}\r\nRange : a\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\r\nHost: x\r\nHost: y\r\n{HOST}\r\n\r\n",
+        f"GET {BLOB} X HTTP/1.1\r\nHost: x\r\n{HOST}\r\n\r\n",
+        f"GET {BLOB} HTTP/1.1\nHost: x\n{HOST}\n\n",
+    ],
+)
+async def test_py14_requests_that_two_parsers_read_otherwise(short_path: Path, request_bytes: str) -> None:
+    """PY14: refused by the parser in front, or answered as one request that is none; the registry hears of none."""
+    downloads = fake(FakeTransfer(body=b"hello", small=True))
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        await client.write(request_bytes.encode())
+        answer = await client.answer()
+        assert (answer.status, downloads.requests) == (400, [])
+
+
+async def test_a_registry_cannot_split_our_answer(short_path: Path) -> None:
+    """Through the real pump: an old line folding, a bare CR, a second answer behind the first."""
+    head = (
+        'HTTP/1.1 200 OK\r\nContent-Length: 5\r\nETag: "x\r\n Set-Cookie: a=b"\r\n'
+        "Content-Type: a/b\rSet-Cookie: c=d\r\nConnection: close\r\n\r\n"
+    )
+    with Scripted(raw(head, b"hello")) as registry:
+        async with pumping(short_path, registry) as (served, _), served.connected() as client:
+            await client.send(*lines(registry))
+            answer = await client.answer()
+            assert (answer.status, answer.body) == (200, b"hello")
+            assert answer.header("Set-Cookie") is None
+            assert answer.header("ETag") is None
+
+
+async def test_t2_the_rest_of_the_socket_is_as_before(short_path: Path) -> None:
+    """Header mode and health stand beside it."""
+    async with serving(short_path, fake()) as served:
+        assert (await served.ask("GET /healthz")).body == b"ok\n"
+        body = json.dumps({"uri": "https://reg.test/v2/"}).encode()
+        answer = await served.ask("POST /v1/get", f"Content-Length: {len(body)}", body=body)
+        assert answer.status == 200
