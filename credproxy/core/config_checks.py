@@ -30,6 +30,8 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[a-z0-9._/*?-]+")  # no empty segment, no dots alone
 _URL = re.compile(r"https?://[!-~]+")
+_PORT = re.compile(r"[1-9][0-9]{0,4}")
+_LAST_PORT = 65535
 _LONGEST_TIMEOUT = 300.0
 
 RULES = 4096
@@ -52,6 +54,14 @@ def check(settings: Settings) -> Iterator[tuple[Path, str]]:
             yield ("host", index, *path), problem
     yield from _within("actions", _check_actions(settings.actions))
     yield from _check_matches(settings)
+
+
+def loopback_port(address: str) -> tuple[str, int] | None:
+    """Read ``127.0.0.1:port`` or ``[::1]:port``; None for anything else, a name included."""
+    host, _, port = address.rpartition(":")
+    if host not in {"127.0.0.1", "[::1]"} or _PORT.fullmatch(port) is None or int(port) > _LAST_PORT:
+        return None
+    return host.strip("[]"), int(port)
 
 
 def is_registry(pattern: str) -> bool:
@@ -100,11 +110,20 @@ def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
             yield ("policy_file",), "wanted an absolute path"
         if actions.rule:
             yield ("policy_file",), "there are rules here as well; leave one of the two out"
+    yield from _check_listen(actions)
     if len(actions.rule) > RULES:
         yield ("rule", RULES), f"more than {RULES} rules"
     for index, rule in enumerate(actions.rule[:RULES]):
         for path, problem in _check_action_rule(rule):
             yield ("rule", index, *path), problem
+
+
+def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
+    if actions.listen is not None and loopback_port(actions.listen) is None:
+        wanted = "wanted one like 127.0.0.1:5151; any other address would need TLS and client authentication"
+        yield ("listen",), f"{actions.listen!r} is no port of the loopback; {wanted}"
+    if (actions.listen is None) != (actions.listen_token is None):
+        yield ("listen",), "listen and listen_token come together: on a port nothing else says who is asking"
 
 
 def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:

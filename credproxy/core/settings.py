@@ -139,10 +139,15 @@ class ActionRule(Base, frozen=True):
 
 
 class ActionsSettings(Base, frozen=True):
-    """The actions socket: denies everything that no rule allows. ``policy_file`` is rules_img's, instead of rules."""
+    """The actions socket: denies everything that no rule allows. ``policy_file`` is rules_img's, instead of rules.
+
+    ``listen`` is a port of the loopback, such as ``127.0.0.1:5151``, where the same is served to who has ``listen_token``.
+    """
 
     rule: tuple[ActionRule, ...] = ()
     policy_file: str | None = None
+    listen: str | None = None
+    listen_token: EnvSource | FileSource | CommandSource | None = None
 
 
 class CacheSettings(Base, frozen=True):

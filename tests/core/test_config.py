@@ -63,6 +63,21 @@ def test_a_mistake_has_its_line_its_path_and_what_was_wanted(text: str, wanted: 
     assert str(caught.value.mistakes[0]).startswith(wanted)
 
 
+@pytest.mark.parametrize(
+    "address", ["0.0.0.0:5151", "localhost:5151", "10.0.0.1:1", "127.0.0.1", "127.0.0.1:0", "[::]:1"]
+)
+def test_t34_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
+    """Without TLS and client authentication nobody else may reach it; and never without a token."""
+    with pytest.raises(ConfigError) as caught:
+        load(f'[actions]\nlisten = "{address}"\nlisten_token = {{ source = "env", name = "T" }}\n', "f")
+    assert caught.value.mistakes[0].path == "actions.listen"
+    assert "TLS and client authentication" in str(caught.value.mistakes[0])
+    for text in ('listen = "127.0.0.1:5151"', 'listen_token = { source = "env", name = "T" }'):
+        with pytest.raises(ConfigError, match="come together"):
+            load(f"[actions]\n{text}\n", "f")
+    load('[actions]\nlisten = "[::1]:5151"\nlisten_token = { source = "env", name = "T" }\n', "f")
+
+
 @pytest.mark.parametrize("match", ["", "a b", "a..b", "http://a.b", "a.b:99999", "*.", "a.*"])
 def test_a_match_that_is_none(match: str) -> None:
     """The grammar of hosts is the router's own."""

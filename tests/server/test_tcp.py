@@ -1,0 +1,109 @@
+"""T34: a port of the loopback is open to every user of the machine, and through DNS rebinding to web pages."""
+
+import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
+
+import pytest
+from aiohttp import web
+
+from credproxy.core.credential import Secret
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.server.answers import text_response
+from credproxy.server.tcp import Guarded, TokenServer
+from tests.fakes import FakeAudit
+
+
+TOKEN = "canary-port-token"
+GOOD = {"Host": "127.0.0.1:{port}", "X-Credproxy-Request": "true", "Authorization": f"Bearer {TOKEN}"}
+
+
+async def fine(request: web.BaseRequest) -> web.StreamResponse:
+    """Answer who got through."""
+    del request
+    return text_response("through")
+
+
+async def token() -> Secret:
+    """The one that is configured."""
+    return Secret(TOKEN)
+
+
+@contextlib.asynccontextmanager
+async def listening(source: object = token) -> AsyncIterator[int]:
+    """Listen on a free port; gives it."""
+    loop = asyncio.get_running_loop()
+    ports: list[int] = []
+
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        return await Guarded(fine, port=ports[0], token=source).handle(request)  # type: ignore[arg-type]  # a test's own
+
+    server = TokenServer(handle, uid=os.getuid(), namespaces=None, limit=8, audit=FakeAudit())
+    door = await loop.create_server(server, "127.0.0.1", 0)
+    ports.append(door.sockets[0].getsockname()[1])
+    try:
+        yield ports[0]
+    finally:
+        door.close()
+        server.pre_shutdown()
+        await server.shutdown(1.0)
+
+
+async def ask(port: int, headers: list[tuple[str, str]]) -> str:
+    """Send a request with exactly these headers; give the whole answer."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    lines = "".join(f"{name}: {value.format(port=port)}\r\n" for name, value in headers)
+    writer.write(f"GET /v2/ HTTP/1.1\r\n{lines}Connection: close\r\n\r\n".encode())
+    answer = (await reader.read()).decode()
+    writer.close()
+    await writer.wait_closed()
+    assert TOKEN not in answer
+    return answer
+
+
+async def test_t34_who_has_all_three_is_answered() -> None:
+    """The port's own address as Host, by number or by name; the header; the token."""
+    async with listening() as port:
+        for host in ("127.0.0.1:{port}", "localhost:{port}"):
+            assert (await ask(port, [*(GOOD | {"Host": host}).items()])).endswith("through")
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        pytest.param({"Host": "evil.example:{port}"}, "the Host header", id="rebinding"),
+        pytest.param({"Host": "127.0.0.1"}, "the Host header", id="another-port"),
+        pytest.param({"X-Credproxy-Request": None}, "X-Credproxy-Request is missing", id="no-header"),
+        pytest.param({"Authorization": None}, "the token is missing", id="no-token"),
+        pytest.param({"Authorization": "Bearer wrong"}, "the token is missing or is another one", id="wrong-token"),
+        pytest.param({"Authorization": f"Basic {TOKEN}"}, "the token is missing", id="another-scheme"),
+    ],
+)
+async def test_t34_what_is_missing_is_told_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
+    """403, and never the token that was wanted."""
+    headers = [(name, value) for name, value in (GOOD | change).items() if value is not None]
+    async with listening() as port:
+        answer = await ask(port, headers)
+    assert answer.startswith("HTTP/1.1 403")
+    assert problem in answer
+
+
+async def test_t34_two_tokens_are_none() -> None:
+    """Of two Authorization lines nobody knows which one others would read."""
+    async with listening() as port:
+        answer = await ask(port, [*GOOD.items(), ("Authorization", "Bearer other")])
+    assert answer.startswith("HTTP/1.1 403")
+
+
+async def test_t34_a_token_that_cannot_be_read_lets_nobody_in() -> None:
+    """Fail closed, and say why."""
+
+    async def unreadable() -> Secret:
+        raise failed(Code.CREDENTIAL_UNREADABLE, "the file '/x' is not there", "write it")
+
+    async with listening(unreadable) as port:
+        answer = await ask(port, [*GOOD.items()])
+    assert answer.startswith("HTTP/1.1 502")
+    with pytest.raises(Failed):
+        await unreadable()
