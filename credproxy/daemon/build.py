@@ -63,6 +63,12 @@ def build_table(settings: Settings, world: World) -> Table:
     return Table(router, providers, builder.fallback())
 
 
+def build_token(settings: Settings, world: World) -> Source | None:
+    """Make the source of the token that callers of ``actions.listen`` bring."""
+    wanted = settings.actions.listen_token
+    return None if wanted is None else _Builder(settings, world).source(wanted)
+
+
 class _Builder:
     """One configuration's sources are made once, so that rules share what they remember."""
 
@@ -78,10 +84,10 @@ class _Builder:
         anyone = OciProvider(OciHost(match=""), exact=False, source=Nowhere(), http=http, clock=clock)
         if not self._settings.builtin:
             return (anyone,)
-        docker = self._source(DockerConfigSource())
+        docker = self.source(DockerConfigSource())
         # Named in a docker configuration is named exactly: its own addresses may be private (SEC-R 8).
         registry = OciProvider(OciHost(match=""), exact=True, source=docker, http=http, clock=clock, last=False)
-        login = BasicProvider("", source=self._source(NetrcSource()), clock=clock, required=False)
+        login = BasicProvider("", source=self.source(NetrcSource()), clock=clock, required=False)
         return (registry, login, anyone)
 
     def provider(self, rule: HostRule) -> Provider:
@@ -89,18 +95,19 @@ class _Builder:
         clock = self._world.clock
         match rule:
             case OciHost():
-                source = self._source(rule.credentials)
+                source = self.source(rule.credentials)
                 return OciProvider(rule, exact=is_exact(rule), source=source, http=self._world.http, clock=clock)
             case ExecHost():
                 return ExecProvider(rule, processes=self._world.processes, clock=clock)
             case HeaderHost():
-                return HeaderProvider(rule, source=self._source(rule.secret), clock=clock)
+                return HeaderProvider(rule, source=self.source(rule.secret), clock=clock)
             case BasicHost():
-                return BasicProvider(rule.match, source=self._source(rule.credentials), clock=clock, required=True)
+                return BasicProvider(rule.match, source=self.source(rule.credentials), clock=clock, required=True)
             case NoneHost():
                 return NoneProvider()
 
-    def _source(self, settings: SourceSettings) -> Source:
+    def source(self, settings: SourceSettings) -> Source:
+        """A source, the same for equal settings."""
         if settings not in self._shared:
             self._shared[settings] = self._new_source(settings)
         return self._shared[settings]

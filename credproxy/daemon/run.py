@@ -21,6 +21,7 @@ from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
 from credproxy.daemon.limits import BACKLOG, Limits, share
 from credproxy.daemon.logs import Logs
+from credproxy.daemon.port import Port
 from credproxy.daemon.service import Service
 from credproxy.ports import Clock
 from credproxy.server.actions_api import ActionsApi
@@ -121,6 +122,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Lo
     ) as service:
         await service.load()
         server, actions_server = _servers(service, metrics, clock, limits)
+        port = Port(service, actions_server.handler)
         _watch(metrics, server, actions_server, service, logs)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
@@ -129,6 +131,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Lo
         doors = [listening]
         if actions is not None:
             doors.append(await loop.create_unix_server(actions_server, sock=actions.sock, backlog=limits.backlog))
+        await port.open()
         log.info(
             "ready",
             socket=str(bound.path),
@@ -143,7 +146,7 @@ async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Lo
         server.pre_shutdown()
         actions_server.pre_shutdown()
         await service.broker.drain(_GRACE)
-        await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE))
+        await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE), port.close(_GRACE))
 
 
 def _servers(

@@ -19,24 +19,28 @@ from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config_checks import size_in_bytes
-from credproxy.core.credential import Stored
+from credproxy.core.credential import PlainSecret, Secret, Stored
 from credproxy.core.endpoint import Endpoint
-from credproxy.core.errors import Failed, Failure
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
-from credproxy.core.target import Granted, Question, Target
+from credproxy.core.stored import unreadable
+from credproxy.core.target import Form, Granted, Question, Target
 from credproxy.daemon.audit import AuditLog
-from credproxy.daemon.build import World, build_table
+from credproxy.daemon.build import World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.gateway.gateway import Gateway
-from credproxy.ports import Clock, Metrics, Plan, Sample
+from credproxy.ports import Clock, Metrics, Plan, Sample, Source
 from credproxy.server.helper_api import Reloaded
 
 
 _HEALING = 1.0
 """Seconds between looks at a configuration that could not be used at start: mended within two (P3)."""
+
+_PORT = Target("http", "localhost", None, "", "", Form.HOST)
+"""What the token of the port is for, as far as a source wants to know."""
 
 log = structlog.get_logger("credproxy.daemon")
 
@@ -103,6 +107,7 @@ class Service:
         self.settings = Settings()
         self.audit = AuditLog(clock)
         self._policy: Policy | _Unconfigured = Policy((), Router(()))
+        self._token: Source | None = None
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
         self.pump = Pump()
@@ -164,6 +169,23 @@ class Service:
         """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
         self._policy.permit(registry, method, path, endpoint)
 
+    async def listen_token(self) -> Secret:
+        """Give the token that callers of the port bring.
+
+        Raises:
+            Failed: peer_refused where the configuration in force has none; credential_unreadable.
+        """
+        source = self._token
+        if source is None:
+            raise failed(
+                Code.PEER_REFUSED, "the configuration in force names no port", "set actions.listen, or restart"
+            )
+        identity = await source.locate(_PORT, None)
+        stored = None if identity is None else await source.read(identity, _PORT)
+        if not isinstance(stored, PlainSecret):
+            raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
+        return stored.value
+
     def reload_soon(self) -> None:
         """Reload because of a signal; the outcome is in the log."""
         self._group.create_task(self._reload_logged())
@@ -202,6 +224,7 @@ class Service:
         self._policy = loaded.policy
         if wide := loaded.policy.too_wide():
             log.warning("rules reach far", rules=len(wide), first=wide[0])
+        self._token = build_token(settings, self._world)
         self._adopted(settings)
         self.gateway.forget()
         return generation

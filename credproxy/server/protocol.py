@@ -132,6 +132,7 @@ class GatedServer(web.Server):
         abandoned: bool = False,
     ) -> None:
         super().__init__(handler, handler_cancellation=abandoned)
+        self.handler = handler
         self.gate = gate
         self._audit = audit
         self._placed = placed

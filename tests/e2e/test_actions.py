@@ -341,3 +341,33 @@ def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -
         registry.close()
     assert done.returncode == 0, done.stderr
     assert (tmp_path / "layer").read_bytes() == Serving.BLOB
+
+
+def test_t34_the_port_of_the_loopback_serves_who_has_the_token(staged: Stage, registry: TokenRegistry) -> None:
+    """The same answers as on the socket; without the token nothing, and a port that is taken is told."""
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        listen = f'[actions]\nlisten = "127.0.0.1:{port}"\nlisten_token = {{ source = "env", name = "PORT_TOKEN" }}\n'
+        staged.configure(registry.rule() + listen + rules(registry))
+        staged.start(REGISTRY_PASSWORD=registry.password, PORT_TOKEN="canary-port-token")
+        assert staged.events("no port")[0]["reason"] == "address already in use"
+        staged.stop()
+    staged.start(REGISTRY_PASSWORD=registry.password, PORT_TOKEN="canary-port-token")
+
+    def ask_port(*headers: str) -> tuple[int, str]:
+        named = [part for header in headers for part in ("-H", header)]
+        body = json.dumps({"uri": blob(registry)})
+        argv = ["curl", "-sS", *named, "--data", body, "-w", "\n%{http_code}", f"http://127.0.0.1:{port}/v1/get"]
+        answer, _, status = subprocess.run(argv, capture_output=True, text=True, check=True).stdout.rpartition("\n")
+        return int(status), answer
+
+    needed = ("X-Credproxy-Request: true", "Authorization: Bearer canary-port-token")
+    status, answer = ask_port(*needed)
+    assert (status, parse(answer.encode()).headers) == (200, {"Authorization": ["Bearer canary-token-1"]})
+    for missing in range(len(needed)):
+        status, answer = ask_port(*needed[:missing], *needed[missing + 1 :])
+        assert status == 403
+        assert "peer_refused" in answer
+    assert ask_port(*needed, "Host: evil.example")[0] == 403
+    assert staged.stop() == 0
+    assert "canary-port-token" not in staged.log()

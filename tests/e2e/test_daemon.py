@@ -366,6 +366,8 @@ def test_watching_the_status_ends_with_ctrl_c(staged: Stage, registry: TokenRegi
     staged.headers(registry.uri("a/b/manifests/x"))
     screen, terminal = pty.openpty()
     environ = staged.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
+    # Whoever runs the suite in the background of a script has SIGINT ignored, and so would the command.
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [CREDPROXY, "status", "--watch"],
         env=environ,
@@ -374,6 +376,7 @@ def test_watching_the_status_ends_with_ctrl_c(staged: Stage, registry: TokenRegi
         stderr=terminal,
         start_new_session=True,
     ) as process:
+        signal.signal(signal.SIGINT, before)
         os.close(terminal)
         shown = read_screen(screen, "uses", 2)
         process.send_signal(signal.SIGINT)
