@@ -7,7 +7,7 @@ import asyncio
 import errno
 import socket
 import warnings
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, AsyncIterator
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -21,7 +21,7 @@ from credproxy.adapters.dial import allowed
 from credproxy.adapters.reasons import explain
 from credproxy.adapters.trust import trust, version
 from credproxy.core.credential import reveal
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.ports import Clock, Terms
 
@@ -31,6 +31,9 @@ _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
 
 _CARRYING = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=30.0)
 """As above; the answer, once all was sent, and each part of it get 30 s (PY15)."""
+
+TAKEN = 30.0
+"""Seconds in which the other side has to take a piece of an upload; aiohttp itself waits for ever."""
 
 _CHUNK = 16 * 1024
 
@@ -74,11 +77,13 @@ class AiohttpClient:
     Args:
         clock: for ``Response.sent`` and ``wall``.
         resolver: turns names into addresses; None for the system's.
+        taken: seconds, see TAKEN.
     """
 
-    def __init__(self, clock: Clock, resolver: AbstractResolver | None = None) -> None:
+    def __init__(self, clock: Clock, resolver: AbstractResolver | None = None, *, taken: float = TAKEN) -> None:
         self._clock = clock
         self._resolver = resolver
+        self._taken = taken
         self._sessions: dict[tuple[Dial, bool, int], aiohttp.ClientSession] = {}
         self._peers: dict[tuple[Dial, str], str] = {}
         self._opening = asyncio.Lock()
@@ -120,14 +125,28 @@ class AiohttpClient:
             limit: bytes of the response that are read.
 
         Raises:
-            Failed: as ``send``.
+            Failed: as ``send``; what the body itself raises.
         """
-        return await self._exchange(request, body, _Limits(limit, _CARRYING, verbatim=True))
+        limits = _Limits(limit, _CARRYING, verbatim=True)
+        if body is None or isinstance(body, bytes):
+            return await self._exchange(request, body, limits)
+        try:
+            async with asyncio.timeout(None) as idle:
+                upload = _Upload(body, idle, self._taken)
+                try:
+                    return await self._exchange(request, upload.pieces(), limits)
+                except Failed:
+                    if upload.failure is not None:
+                        raise Failed(upload.failure) from None
+                    raise
+        except TimeoutError:
+            message = f"{_name(request, _url(request))} took no more of the upload"
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "check the network, then try again") from None
 
     async def _exchange(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limits: "_Limits"
     ) -> Response:
-        url = URL(request.url, encoded=True)
+        url = _url(request)
         dialing = _Dialing(request.dial)
         token = _dialing.set(dialing)
         try:
@@ -194,8 +213,42 @@ class _Limits:
     verbatim: bool = False
 
 
+class _Upload:
+    """A body on its way, and whose fault it is where that ends early: aiohttp would blame the network for both.
+
+    Args:
+        body: its pieces; whoever gives them knows how long to wait for them.
+        idle: ends the request.
+        taken: seconds in which the other side has to take each.
+    """
+
+    def __init__(self, body: AsyncIterable[bytes], idle: asyncio.Timeout, taken: float) -> None:
+        self._body = body
+        self._idle = idle
+        self._taken = taken
+        self.failure: Failure | None = None
+
+    async def pieces(self) -> AsyncIterator[bytes]:
+        """Give them on."""
+        try:
+            async for piece in self._body:
+                self._idle.reschedule(asyncio.get_running_loop().time() + self._taken)
+                yield piece
+                self._idle.reschedule(None)
+        except Failed as error:
+            self.failure = error.failure
+            raise
+
+
 def _text(value: bytes) -> str:
     return value.decode("utf-8", "surrogateescape")
+
+
+def _url(request: Request) -> URL:
+    try:
+        return URL(request.url, encoded=True)
+    except ValueError as error:
+        raise explain(error, refused=(), name=request.subject or "a host", host="") from None
 
 
 def _name(request: Request, url: URL) -> str:

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial, Reach
+from credproxy.core.uri import canonical_authority
 
 
 MOST = 10
@@ -58,10 +59,10 @@ def follow(hop: Hop, location: str, reach: Reach, registry: str) -> Hop:
     try:
         url = urljoin(hop.url, location)
         parts = urlsplit(url)
-        sound = sound and parts.hostname is not None and parts.port != 0
+        sound = sound and canonical_authority(parts.netloc, parts.scheme) is not None
     except ValueError:
         sound, url, parts = False, "", urlsplit("")
-    if not sound or "@" in parts.netloc or parts.scheme not in {"http", "https"}:
+    if not sound or parts.scheme not in {"http", "https"}:
         message = f"{hop.subject} redirects to what is no http or https place"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
     if urlsplit(hop.url).scheme == "https" and parts.scheme == "http":

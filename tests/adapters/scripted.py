@@ -24,14 +24,30 @@ class Wire:
     def head(self) -> str:
         """Read the head of one request. Raises EOFError where there is none any more."""
         while b"\r\n\r\n" not in self._data:
-            more = self.sock.recv(65536)
-            if not more:
-                raise EOFError
-            self._data += more
+            self._more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
         text = head.decode("latin-1")
         self._server.heads.append(text)
         return text
+
+    def body(self, length: int | None, *, chunked: bool) -> bytes:
+        """Read the body of that request, of that length or in chunks. Raises EOFError where it breaks off."""
+        if not chunked:
+            return self._exactly(length or 0)
+        found = b""
+        while size := int(self._line(), 16):
+            found += self._exactly(size)
+            assert self._line() == b""
+        assert self._line() == b""
+        return found
+
+    def rest(self) -> bytes:
+        """Read to the end."""
+        found, self._data = self._data, b""
+        with contextlib.suppress(OSError):
+            while more := self.sock.recv(65536):
+                found += more
+        return found
 
     def send(self, *parts: bytes | str) -> None:
         """Send all of it."""
@@ -51,6 +67,24 @@ class Wire:
     def reset(self) -> None:
         """Hang up so that the other side is told of an error."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+
+    def _line(self) -> bytes:
+        while b"\r\n" not in self._data:
+            self._more()
+        line, _, self._data = self._data.partition(b"\r\n")
+        return line
+
+    def _exactly(self, length: int) -> bytes:
+        while len(self._data) < length:
+            self._more()
+        found, self._data = self._data[:length], self._data[length:]
+        return found
+
+    def _more(self) -> None:
+        more = self.sock.recv(65536)
+        if not more:
+            raise EOFError
+        self._data += more
 
     def encrypt(self, context: ssl.SSLContext) -> None:
         """Go on in TLS, as the server."""

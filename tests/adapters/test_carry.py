@@ -1,0 +1,280 @@
+"""The gateway's own requests through aiohttp, byte by byte: nothing is added, mended, or sent twice."""
+
+import asyncio
+import gzip
+import threading
+import traceback
+from collections.abc import AsyncIterator
+
+import pytest
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http import AiohttpClient
+from credproxy.core.credential import Secret
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Dial, Method, Request
+from tests.adapters.scripted import Scripted, Wire, answering, raw
+
+
+OWN = Dial(own=True)
+CANARY = "canary-4711"
+Header = tuple[str, str | Secret]
+
+
+def request(method: Method, url: str, *headers: Header, dial: Dial = OWN) -> Request:
+    """A request of the gateway's."""
+    return Request(method, url, headers, dial=dial, subject="registry 'reg.test'")
+
+
+async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
+    """A body that is streamed."""
+    for part in parts:
+        yield part
+
+
+class Uploads:
+    """Reads requests whole, with what came behind each head, and answers each."""
+
+    def __init__(self) -> None:
+        self.bodies: list[bytes] = []
+
+    def __call__(self, wire: Wire) -> None:
+        """Play."""
+        while True:
+            head = wire.head()
+            lengths = [line.partition(": ")[2] for line in head.split("\r\n") if line.startswith("Content-Length")]
+            chunked = "Transfer-Encoding: chunked" in head
+            self.bodies.append(wire.body(int(lengths[0]) if lengths else None, chunked=chunked))
+            wire.send("HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+
+@pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
+async def test_a_body_that_is_there_has_its_length(method: Method) -> None:
+    """Said once, by the client that sends it; no type, no agent, no encoding is made up."""
+    uploads = Uploads()
+    with Scripted(uploads) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            answer = await client.carry(request(method, f"{server.url}/v2/a%2Fb?x=%2F", ("A", Secret("b"))), b"hi", 100)
+    assert answer.status == 201
+    assert uploads.bodies == [b"hi"]
+    line, *fields = server.heads[0].split("\r\n")
+    assert line == f"{method} /v2/a%2Fb?x=%2F HTTP/1.1"
+    assert fields == [f"Host: 127.0.0.1:{server.port}", "A: b", "Content-Length: 2"]
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
+async def test_no_body_is_no_length_or_none_of_it(method: Method) -> None:
+    """A registry that waits for bytes that never come would take the next request for them."""
+    with Scripted(answering()) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            for _ in range(2):
+                assert (await client.carry(request(method, server.url), None, 100)).status == 200
+    assert server.connections == 1
+    for head in server.heads:
+        assert "Transfer-Encoding" not in head
+        assert "Content-Length: 0" in head or "Content-Length" not in head
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_is_streamed(announced: bool) -> None:  # noqa: FBT001  parametrized
+    """With the length that its client announced, or in chunks."""
+    uploads = Uploads()
+    headers: tuple[Header, ...] = (("Content-Length", "11"),) if announced else ()
+    with Scripted(uploads) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            answer = await client.carry(request("PATCH", server.url, *headers), pieces(b"hello", b" world"), 100)
+    assert (answer.status, uploads.bodies) == (201, [b"hello world"])
+    assert ("Content-Length: 11" in server.heads[0]) is announced
+    assert ("Transfer-Encoding: chunked" in server.heads[0]) is not announced
+
+
+async def test_codings_pass_as_they_are() -> None:
+    """A layer's bytes are what its digest is about: nothing is asked for that the client did not, nothing is unpacked."""
+    packed = gzip.compress(b"hello")
+    with Scripted(answering(packed, "Content-Encoding: gzip")) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            answer = await client.carry(request("GET", server.url), None, 1000)
+    assert (answer.body, answer.all("Content-Encoding")) == (packed, ("gzip",))
+    assert "Accept-Encoding" not in server.heads[0]
+
+
+async def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
+    """T26: whether it may be is decided elsewhere."""
+    away = answering(b"", "Location: /elsewhere", "Set-Cookie: a=b", status="307 Go")
+    with Scripted(away) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            for _ in range(2):
+                assert (await client.carry(request("GET", server.url), None, 100)).status == 307
+    assert len(server.heads) == 2
+    assert "Cookie" not in server.heads[1]
+
+
+async def test_no_more_is_read_than_may_be() -> None:
+    """T24."""
+    with Scripted(answering(b"x" * 101)) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request("GET", server.url), None, 100)
+    assert caught.value.failure.code is Code.ANSWER_TOO_LARGE
+
+
+async def test_a_body_that_breaks_off_is_its_clients_fault_and_never_completed() -> None:
+    """The registry must not take a part for the whole: the last chunk is missing, or bytes of the announced length."""
+
+    async def broken() -> AsyncIterator[bytes]:
+        yield b"hello"
+        raise failed(Code.BAD_REQUEST, "the upload broke off")
+
+    for headers in ((), (("Content-Length", "11"),)):
+        seen: list[bytes] = []
+
+        def read(wire: Wire, seen: list[bytes] = seen) -> None:
+            wire.head()
+            seen.append(wire.rest())
+
+        with Scripted(read) as server:
+            async with AiohttpClient(SystemClock()) as client:
+                with pytest.raises(Failed) as caught:
+                    await client.carry(request("PUT", server.url, *headers), broken(), 100)
+        assert (caught.value.failure.code, caught.value.failure.message) == (Code.BAD_REQUEST, "the upload broke off")
+        assert set(seen) <= {b"", b"hello", b"5\r\nhello\r\n"}
+
+
+async def test_an_upstream_that_takes_no_more() -> None:
+    """PY15: aiohttp would wait for ever, and so would the client's upload."""
+    over = threading.Event()
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 65536
+
+    def read_no_more(wire: Wire) -> None:
+        wire.head()
+        over.wait(5)
+
+    with Scripted(read_no_more) as server:
+        async with AiohttpClient(SystemClock(), taken=0.2) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request("PATCH", server.url), endless(), 100)
+        over.set()
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert caught.value.failure.message == "registry 'reg.test' took no more of the upload"
+
+
+async def test_a_client_that_is_slow_is_not_an_upstream_that_takes_no_more() -> None:
+    """Whoever gives the pieces has a limit of its own for them."""
+
+    async def slow() -> AsyncIterator[bytes]:
+        yield b"hello"
+        await asyncio.sleep(0.3)  # noqa: TID251  longer than the other side's limit
+        yield b" world"
+
+    uploads = Uploads()
+    with Scripted(uploads) as server:
+        async with AiohttpClient(SystemClock(), taken=0.1) as client:
+            assert (await client.carry(request("PATCH", server.url), slow(), 100)).status == 201
+    assert uploads.bodies == [b"hello world"]
+
+
+async def test_an_answer_that_comes_before_the_body_has_gone() -> None:
+    """A refused upload need not be sent to its end; the connection is not used again."""
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1000
+            await asyncio.sleep(0.01)  # noqa: TID251  a client has a network of its own
+
+    with Scripted(raw("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"), answering()) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            assert (await client.carry(request("PATCH", server.url), endless(), 100)).status == 413
+            assert (await client.carry(request("GET", server.url), None, 100)).status == 200
+    assert server.connections == 2
+
+
+def once(wire: Wire) -> None:
+    """Answer a request, take the next one and hang up."""
+    wire.answer()
+    wire.head()
+
+
+async def test_a_body_that_is_there_is_sent_again_where_a_connection_was_closed() -> None:
+    """The server's idle limit and our request have crossed."""
+    uploads = Uploads()
+    with Scripted(once, uploads) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            await client.carry(request("GET", server.url), None, 100)
+            assert (await client.carry(request("PUT", server.url), b"hello", 100)).status == 201
+    assert uploads.bodies == [b"hello"]
+
+
+@pytest.mark.parametrize("announced", [True, False])
+async def test_a_body_that_is_streamed_is_not(announced: bool) -> None:  # noqa: FBT001  parametrized
+    """There is nothing left of it to send, and an empty one would be taken for it."""
+    uploads = Uploads()
+    headers: tuple[Header, ...] = (("Content-Length", "5"),) if announced else ()
+    with Scripted(once, uploads) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            await client.carry(request("GET", server.url), None, 100)
+            with pytest.raises(Failed) as caught:
+                await client.carry(request("PUT", server.url, *headers), pieces(b"hello"), 100)
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert (server.connections, uploads.bodies) == (1, [])
+
+
+async def test_a_cancelled_upload_ends_its_connection() -> None:
+    """P8: the client has left."""
+    begun = threading.Event()
+    seen: list[bytes] = []
+
+    async def endless() -> AsyncIterator[bytes]:
+        while True:
+            yield b"x" * 1000
+            await asyncio.sleep(0.01)  # noqa: TID251  a client has a network of its own
+
+    def read(wire: Wire) -> None:
+        wire.head()
+        begun.set()
+        seen.append(wire.rest())
+
+    with Scripted(read) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            task = asyncio.ensure_future(client.carry(request("PATCH", server.url), endless(), 100))
+            await asyncio.to_thread(begun.wait, 5)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    assert not seen[0].endswith(b"0\r\n\r\n")
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        f"{CANARY}\r\n\r\n",
+        f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 6\r\n\r\n{CANARY}",
+        f"HTTP/1.1 200 OK\r\nContent-Length: -1\r\n\r\n{CANARY}",
+        f"HTTP/1.1 200 OK\r\nContent-Length: 500\r\n\r\n{CANARY}",
+        f"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n-1\r\n{CANARY}",
+        "HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 100_000,
+        f"HTTP/1.1 200 OK\r\nX: {'y' * 100_000}\r\n\r\n",
+        "",
+    ],
+)
+async def test_what_is_no_answer_is_an_error_of_ours(answer: str) -> None:
+    """PY17: bounded, and named without a word of it, or of what was asked."""
+    with Scripted(raw(answer)) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request("GET", f"{server.url}/?sig={CANARY}", ("A", Secret(CANARY))), None, 100_000)
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+
+
+@pytest.mark.parametrize(
+    "url", ["https://a..b/", f"https://{'a' * 64}.test/", "https://.test/", "https://evil.test\\.x/"]
+)
+async def test_a_place_that_cannot_be_reached(url: str) -> None:
+    """A redirect may lead anywhere: no parser's own error comes out."""
+    async with AiohttpClient(SystemClock()) as client:
+        with pytest.raises(Failed) as caught:
+            await client.carry(request("GET", url, dial=Dial()), None, 100)
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
