@@ -334,6 +334,10 @@ class Metrics(Protocol):
         """One program ended: outcome ``ok`` or an error code."""
         ...
 
+    def reload(self, outcome: str) -> None:
+        """The configuration was read anew: ``ok`` or ``refused``."""
+        ...
+
     def waited(self, seconds: float) -> None:
         """A question waited that long for a flight."""
         ...

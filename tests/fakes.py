@@ -245,6 +245,9 @@ class FakeMetrics:
     def program(self, name: str, outcome: str, seconds: float) -> None:
         self.seen.append(("program", name, outcome, seconds))
 
+    def reload(self, outcome: str) -> None:
+        self.seen.append(("reload", outcome))
+
     def waited(self, seconds: float) -> None:
         self.seen.append(("waited", seconds))
 

@@ -31,3 +31,8 @@ class SystemClock:
     def timeout(self, seconds: float) -> asyncio.Timeout:
         """The loop's own timer; see ports.Clock."""
         return asyncio.timeout(seconds)
+
+
+def monotonic_usec() -> int:
+    """Microseconds on the clock of systemd's own messages. Source: sd_notify(3) MONOTONIC_USEC."""
+    return time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000

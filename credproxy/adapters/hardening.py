@@ -1,32 +1,39 @@
 """What the process gives up before it holds a secret (R3, F13)."""
 
 import ctypes
+import faulthandler
 import os
 import resource
+import signal
 import sys
 
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failure, Unfit
 
 
 _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 def harden() -> None:
-    """No core file, no debugger of the same user, files private by default.
+    """No core file, no debugger of the same user, files private by default, signals as a daemon needs them.
 
     Raises:
-        Failed(internal): the kernel refused; the daemon must not go on, as every same-uid process could read its memory.
+        Unfit(internal): the kernel refused; the daemon must not go on, as every same-uid process could read its memory.
     """
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    _reset_signals()
+    # The watchdog ends a process that hangs with SIGABRT: say where it hung, by file and line, without any value (P7).
+    faulthandler.enable()
     if sys.platform != "linux":
         return
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
-        raise failed(
-            Code.INTERNAL,
-            f"the kernel does not let this process forbid its memory to be read: errno {ctypes.get_errno()}",
-            "run outside of whatever filters prctl",
+        raise Unfit(
+            Failure(
+                Code.INTERNAL,
+                f"the kernel does not let this process forbid its memory to be read: errno {ctypes.get_errno()}",
+                "run outside of whatever filters prctl",
+            )
         )
 
 
@@ -47,3 +54,10 @@ def raise_descriptor_limit() -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (target, hard))
         return target
     return soft
+
+
+def _reset_signals() -> None:
+    # Inherited as ignored it would reap credential programs before their status is read (PY8); blocked, SIGTERM is deaf.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())

@@ -37,6 +37,9 @@ class PrometheusMetrics:
             buckets=_SECONDS,
             registry=self._registry,
         )
+        self._reloads = Counter(
+            "credproxy_reloads", "Reloads of the configuration by outcome", ["outcome"], registry=self._registry
+        )
         self._waits = Histogram(
             "credproxy_flight_wait_seconds", "Waiting for a flight", buckets=_SECONDS, registry=self._registry
         )
@@ -58,6 +61,10 @@ class PrometheusMetrics:
     def program(self, name: str, outcome: str, seconds: float) -> None:
         """One program ended."""
         self._programs.labels(name, outcome).observe(seconds)
+
+    def reload(self, outcome: str) -> None:
+        """The configuration was read anew."""
+        self._reloads.labels(outcome).inc()
 
     def waited(self, seconds: float) -> None:
         """A question waited for a flight."""

@@ -6,7 +6,7 @@ What a command needs is imported when it runs: ``--help`` must not wait for aioh
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, bazelrc, configuring, doctor, running
+from credproxy.cli import actions, asking, bazelrc, configuring, doctor, installing, running
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -22,6 +22,8 @@ def main() -> None:
 for command in (
     running.serve,
     running.demo,
+    installing.install,
+    installing.uninstall,
     asking.get,
     asking.status,
     asking.explain,

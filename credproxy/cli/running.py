@@ -7,23 +7,33 @@ from typing import Literal
 
 import click
 
-from credproxy.cli.errors import CommandError, stop
+from credproxy.cli.errors import CommandError
 
 
 @click.command()
 @click.option("--config", type=click.Path(dir_okay=False), help="Read this file instead of the usual ones.")
 @click.option("--log-level", type=click.Choice(["debug", "info", "warning", "error"]), help="What to log.")
 @click.option("--log-format", type=click.Choice(["auto", "console", "json"]), help="How to log.")
-def serve(config: str | None, log_level: str | None, log_format: Literal["auto", "console", "json"] | None) -> None:
+@click.option("--system", is_flag=True, help="One daemon for all users, started by its sockets.")
+@click.option("--gateway-only", is_flag=True, help="Serve the socket for build actions alone.")
+def serve(
+    config: str | None,
+    log_level: str | None,
+    log_format: Literal["auto", "console", "json"] | None,
+    *,
+    system: bool,
+    gateway_only: bool,
+) -> None:
     """Run the daemon in the foreground.
 
-    It listens at $CREDPROXY_SOCKET or $XDG_RUNTIME_DIR/credproxy/helper.sock, logs to stderr, reloads its
-    configuration on SIGHUP and stops on SIGTERM. If another one serves that socket already, it says so and leaves.
+    It serves the sockets that systemd hands over, or else listens at $CREDPROXY_SOCKET or
+    $XDG_RUNTIME_DIR/credproxy/helper.sock. It logs to stderr, reloads its configuration on SIGHUP and stops on SIGTERM.
+    If another one serves that socket already, it says so and leaves.
     """
     from credproxy.daemon import Options, run  # noqa: PLC0415  aiohttp takes longer than all of --help
 
     files = None if config is None else (os.path.abspath(config),)  # noqa: PTH100  abspath keeps links
-    stop(run(Options(dict(os.environ), files, log_level, log_format)))
+    run(Options(dict(os.environ), files, log_level, log_format, system, gateway_only))
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 ::
 
-    Failed(Failure)                 one exception; its code says which of these it is
+    Failed(Failure)                 one exception; its code says which of these it is (Unfit: raised before serving)
       the caller     bad_request not_found method_not_allowed too_large peer_refused policy_denied use_gateway
       this machine   config_invalid credential_unreadable helper_failed helper_not_runnable
       the login      bad_credentials denied
@@ -100,6 +100,10 @@ class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" woul
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
         self.failure = failure
+
+
+class Unfit(Failed):
+    """This process cannot serve the way it was started, and starting it again the same way would not mend that (P13)."""
 
 
 def failed(code: Code, message: str, hint: str = "", retry_after: float | None = None) -> Failed:

@@ -26,10 +26,11 @@ def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[
     return found or _below(environ, uid, is_directory, place, place)
 
 
-def config_files(environ: Mapping[str, str]) -> tuple[str, ...]:
-    """Give the configuration files, the most important first: the user's, then the machine's."""
+def config_files(environ: Mapping[str, str], *, system: bool = False) -> tuple[str, ...]:
+    """Give the configuration files, the most important first: the user's, then the machine's, which ``system`` has alone."""
     home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or ''}/.config"
-    return (f"{home}/credproxy/config.toml", "/etc/credproxy/config.toml")
+    machine = "/etc/credproxy/config.toml"
+    return (machine,) if system else (f"{home}/credproxy/config.toml", machine)
 
 
 def _below(

@@ -176,6 +176,7 @@ class Settings(Base, frozen=True):
     flight_timeout: float = 30.0
     bazel_71_compat: bool = False
     allow_root: bool = False
+    drain_timeout: float | None = None
     peer_namespaces: Literal["same", "any"] = "same"
     host: tuple[HostRule, ...] = ()
     actions: ActionsSettings = field(default_factory=ActionsSettings)

@@ -27,9 +27,11 @@ class Loader:
         files: the port.
         paths: configuration files, the most important first.
         required: whether each of them has to be there.
+        system: one service for all users, who cannot be told from their build actions: that has to be accepted.
     """
 
-    def __init__(self, files: Files, paths: tuple[str, ...], *, required: bool) -> None:
+    def __init__(self, files: Files, paths: tuple[str, ...], *, required: bool, system: bool = False) -> None:
+        self._system = system
         self._files = files
         self._paths = paths
         self._required = required
@@ -58,6 +60,13 @@ class Loader:
     async def _load(self) -> Loaded:
         texts = [(path, await self._text(path)) for path in self._paths]
         settings = load_files([(path, text) for path, text in texts if text is not None])
+        if self._system and settings.peer_namespaces != "any":
+            raise failed(
+                Code.CONFIG_INVALID,
+                "a system service cannot see the namespaces of other users' processes, so nothing but the sockets' groups "
+                "keeps build actions out",
+                f'to accept that, write peer_namespaces = "any" into {self._paths[0]}',
+            )
         return Loaded(settings, await self._policy(settings))
 
     async def _policy(self, settings: Settings) -> Policy:

@@ -53,9 +53,13 @@ class Port:
             self._server = server
             log.info("listening on a port", address=address)
 
-    async def close(self, grace: float) -> None:
-        """Accept no more; requests under way get that many seconds."""
+    def close(self) -> None:
+        """Accept no more."""
         if self._door is not None and self._server is not None:
             self._door.close()
             self._server.pre_shutdown()
+
+    async def shutdown(self, grace: float) -> None:
+        """Give requests under way that many seconds, and end them."""
+        if self._server is not None:
             await self._server.shutdown(grace)

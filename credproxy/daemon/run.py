@@ -6,96 +6,85 @@ import os
 import random
 import signal
 import sys
-from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Literal
+from collections.abc import Callable, Sequence
+from typing import NoReturn
 
 import structlog
 
+from credproxy.adapters import notify
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.hardening import harden, raise_descriptor_limit
+from credproxy.adapters.hardening import harden
 from credproxy.adapters.metrics import PrometheusMetrics
-from credproxy.core.errors import Failed
-from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.core.settings import Settings
-from credproxy.daemon.limits import BACKLOG, Limits, share
+from credproxy.adapters.notify import Notifier
+from credproxy.core.errors import Failed, Unfit
+from credproxy.daemon.announcer import Announcer
+from credproxy.daemon.doors import Door, Doorkeeper
+from credproxy.daemon.front import BLIND, Front, build_front
 from credproxy.daemon.logs import Logs
-from credproxy.daemon.port import Port
+from credproxy.daemon.options import Options
 from credproxy.daemon.service import Service
-from credproxy.ports import Clock
-from credproxy.server.actions_api import ActionsApi
-from credproxy.server.gateway_api import GatewayApi
-from credproxy.server.helper_api import HelperApi
-from credproxy.server.listener import AlreadyRunning, Bound, bind
-from credproxy.server.memo import Memo
-from credproxy.server.peer import Gate, namespaces
-from credproxy.server.protocol import GatedServer
-from credproxy.server.sandboxes import Sandboxes
+from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
+from credproxy.server import inherited
+from credproxy.server.listener import AlreadyRunning
+from credproxy.server.peer import confined
+from credproxy.server.protocol import require_c_parser
 
 
 _GRACE = 1.0
 """Seconds that exchanges with waiters get at SIGTERM; then the helper's one retry reaches the successor (P5)."""
 
+_LAST_WORDS = 0.1
+"""Seconds after that for answers that are there and only need to be written."""
+
+_UNFIT = 64
+"""EX_USAGE: the units do not restart after it."""
+
 log = structlog.get_logger("credproxy.daemon")
 
 
-@dataclass(frozen=True, slots=True)
-class Options:
-    """What the command line and the environment decide.
+def run(options: Options) -> NoReturn:
+    """Serve until told to stop, and end the process.
 
-    Attributes:
-        environ: the process environment; nothing below reads it elsewhere.
-        config: configuration files, the most important first; None for the usual places.
-        log_level: overrides the configuration's, as does ``log_format``.
-    """
-
-    environ: Mapping[str, str]
-    config: tuple[str, ...] | None = None
-    log_level: str | None = None
-    log_format: Literal["auto", "console", "json"] | None = None
-
-
-def run(options: Options) -> int:
-    """Serve until told to stop; gives the exit status.
-
-    0 after SIGTERM or SIGINT, and when another daemon holds the socket already; 1 when this one cannot serve.
+    Its status is 0 after SIGTERM or SIGINT, and where another daemon holds the socket already; 1 where this one cannot
+    serve; 64 where a restart would not mend that, so that no service manager tries.
     """
     logs = Logs(level=options.log_level, log_format=options.log_format)
     try:
-        harden()
-        path = helper_socket(options.environ, os.getuid(), os.path.isdir)
-        bound = bind(path, backlog=BACKLOG)
+        status = _run(options, logs)
+    finally:
+        logs.close()
+    # Not by returning: Python would wait for its threads, and one that asks a dead name server has ten seconds to go,
+    # in which the successor is not started and callers give up.
+    sys.stderr.flush()
+    os._exit(status)
+
+
+def _run(options: Options, logs: Logs) -> int:
+    try:
+        sockets = _prepare(options)
     except AlreadyRunning as running:
         log.info("already running", socket=str(running))
         return 0
+    except Unfit as error:
+        _complain(error)
+        inherited.turn_away(options.environ, error.failure)
+        return _UNFIT
     except (Failed, OSError) as error:
         _complain(error)
         return 1
-    else:
-        with contextlib.closing(bound), contextlib.ExitStack() as stack:
-            actions = _bind_actions(options)
-            if actions is not None:
-                stack.enter_context(contextlib.closing(actions))
-            asyncio.run(_serve(options, bound, actions, logs))
-        return 0
-    finally:
-        logs.close()
+    with contextlib.closing(sockets), contextlib.closing(Notifier(options.environ)) as notifier:
+        asyncio.Runner().run(_serve(options, sockets, notifier, logs))  # never closed: that, too, waits for threads
+    return 0
 
 
-def _bind_actions(options: Options) -> Bound | None:
-    """Bind the actions socket; without it the helper socket is still worth serving."""
-    path = actions_socket(options.environ, os.getuid(), os.path.isdir)
-    try:
-        return bind(path, backlog=BACKLOG, variable="CREDPROXY_ACTIONS_SOCKET")
-    except AlreadyRunning:
-        reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
-    except Failed as error:
-        reason, hint = error.failure.message, error.failure.hint
-    except OSError as error:
-        reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
-    log.warning("no actions socket", socket=path, reason=reason, hint=hint)
-    return None
+def _prepare(options: Options) -> Sockets:
+    """All that comes before the first secret."""
+    harden()
+    require_c_parser()
+    sockets = open_sockets(options)
+    for name in (*inherited.VARIABLES, *notify.VARIABLES):
+        os.environ.pop(name, None)  # meant for this process: a child would take them for its own (T30)
+    return sockets
 
 
 def _complain(error: Failed | OSError) -> None:
@@ -105,108 +94,71 @@ def _complain(error: Failed | OSError) -> None:
         log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
 
 
-async def _serve(options: Options, bound: Bound, actions: Bound | None, logs: Logs) -> None:
+async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: Logs) -> None:
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_loop_error)
-    clock = SystemClock()
-    metrics = PrometheusMetrics()
-    stop = asyncio.Event()
-    limits = share(raise_descriptor_limit())
-    async with Service(
+    clock, metrics, announcer, stop = SystemClock(), PrometheusMetrics(), Announcer(notifier), asyncio.Event()
+    service = Service(
         environ=options.environ,
         config=options.config,
         clock=clock,
         metrics=metrics,
         sample=random.random,
         adopted=lambda settings: logs.follow(settings.log),
-    ) as service:
+        announcer=announcer,
+        system=options.system,
+    )
+    async with service, asyncio.TaskGroup() as group:
         await service.load()
-        server, actions_server = _servers(service, metrics, clock, limits)
-        port = Port(service, actions_server.handler)
-        _watch(metrics, server, actions_server, service, logs)
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+        blind = notifier.supervised and confined()
+        front = build_front(options, sockets, service, blind=blind, metrics=metrics, clock=clock, logs=logs)
+        doors, port = front.doors, front.port
+        _on_signals(stop.set)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
-        listening = await loop.create_unix_server(server, sock=bound.sock, backlog=limits.backlog)
-        doors = [listening]
-        if actions is not None:
-            doors.append(await loop.create_unix_server(actions_server, sock=actions.sock, backlog=limits.backlog))
+        for door in doors:
+            await door.open()
         await port.open()
-        log.info(
-            "ready",
-            socket=str(bound.path),
-            actions=None if actions is None else str(actions.path),
-            pid=os.getpid(),
-            connections=server.limit,
-        )
+        keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=stop.set)
+        kept = [group.create_task(keeper.keep()), group.create_task(announcer.beat(clock))]
+        _say_ready(doors, announcer)
         await stop.wait()
         log.info("stopping")
-        for door in doors:
-            door.close()
-        server.pre_shutdown()
-        actions_server.pre_shutdown()
-        await service.broker.drain(_GRACE)
-        await asyncio.gather(server.shutdown(_GRACE), actions_server.shutdown(_GRACE), port.close(_GRACE))
+        announcer.stopping()
+        leaving = group.create_task(_leave(front, service))
+        _on_signals(leaving.cancel)  # whoever asks twice does not want to wait (P5)
+        await asyncio.wait({leaving})
+        for task in kept:
+            task.cancel()
 
 
-def _servers(
-    service: Service, metrics: PrometheusMetrics, clock: Clock, limits: Limits
-) -> tuple[GatedServer, GatedServer]:
-    """The helper socket's server and the actions socket's."""
-    broker, audit, memo = service.broker, service.audit, Memo(service.broker, service.audit)
-    refused: Counter[str] = Counter()
-    api = HelperApi(
-        broker=broker,
-        memo=memo,
-        audit=audit,
-        clock=clock,
-        reload=service.reload,
-        metrics_page=metrics.render,
-        flushed=service.gateway.forget,
-        refused=refused,
+def _on_signals(call: Callable[[], object]) -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, call)
+
+
+def _say_ready(doors: Sequence[Door], announcer: Announcer) -> None:
+    paths = {door.name: door.path for door in doors}
+    connections = sum(door.server.limit for door in doors)
+    log.info("ready", socket=paths.get(HELPER), actions=paths.get(ACTIONS), pid=os.getpid(), connections=connections)
+    if any(door.server.gate.closed is BLIND for door in doors):
+        log.error("helper socket closed", reason=BLIND.message, hint=BLIND.hint)
+        announcer.say("helper socket", f"refuses every caller: {BLIND.message}; {BLIND.hint}")
+    announcer.ready()
+
+
+async def _leave(front: Front, service: Service) -> None:
+    """What waits in the queues is the successor's; who was let in gets an answer, or an end that his retry understands."""
+    for door in front.doors:
+        door.close()
+        door.server.pre_shutdown()
+    front.port.close()
+    await service.broker.drain(_GRACE)
+    # What a build action downloads is no exchange that somebody else could go on with: it gets a time of its own.
+    grace = {ACTIONS: max(0.0, service.drain_timeout - _GRACE)}
+    await asyncio.gather(
+        *(door.server.shutdown(max(_LAST_WORDS, grace.get(door.name, 0.0))) for door in front.doors),
+        front.port.shutdown(max(_LAST_WORDS, grace[ACTIONS])),
     )
-    actions_api = ActionsApi(
-        broker=broker,
-        memo=memo,
-        clock=clock,
-        grants=service.grants,
-        gateway=GatewayApi(service.gateway, audit=audit, clock=clock, refused=refused),
-        sandboxes=Sandboxes(clock, namespaces() if sys.platform == "linux" else None),
-        refused=refused,
-    )
-    for_helpers, for_all = _gates(service.settings)
-    return (
-        GatedServer(api.handle, gate=for_helpers, limit=limits.helpers, lifelines=limits.lifelines, audit=audit),
-        GatedServer(
-            actions_api.handle,
-            gate=for_all,
-            limit=limits.actions,
-            lifelines=0,
-            audit=audit,
-            placed=True,
-            abandoned=True,
-        ),
-    )
-
-
-def _gates(settings: Settings) -> tuple[Gate, Gate]:
-    """The helper socket's gate and the actions socket's: a sandbox is let in to the second one only (T11)."""
-    uid, same = os.getuid(), settings.peer_namespaces == "same" and sys.platform == "linux"
-    everywhere = Gate(uid, allow_root=settings.allow_root)
-    return replace(everywhere, namespaces=namespaces() if same else None), everywhere
-
-
-def _watch(metrics: PrometheusMetrics, server: GatedServer, actions: GatedServer, service: Service, logs: Logs) -> None:
-    metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
-    metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
-    metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
-    metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
-    metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
-    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
-    metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
-    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
-    metrics.gauge("gateway_downloads", "Blobs under way", lambda: service.pump.running)
-    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
 
 
 def _loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
@@ -214,12 +166,3 @@ def _loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> 
     del loop
     error = context.get("exception")
     log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))
-
-
-def main() -> int:
-    """Run with this process's environment: what ``credproxy serve`` does without options."""
-    return run(Options(environ=dict(os.environ)))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

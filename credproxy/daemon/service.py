@@ -28,6 +28,7 @@ from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.build import World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
@@ -41,6 +42,8 @@ _HEALING = 1.0
 
 _PORT = Target("http", "localhost", None, "", "", Form.HOST)
 """What the token of the port is for, as far as a source wants to know."""
+
+_TOPIC = "configuration"
 
 log = structlog.get_logger("credproxy.daemon")
 
@@ -81,6 +84,8 @@ class Service:
         metrics: for programs and the broker.
         sample: draws jitter.
         adopted: is told of each configuration that comes into force.
+        announcer: is told what is in force, and of reloads.
+        system: one service for all users: only the machine's configuration is read.
     """
 
     def __init__(
@@ -92,17 +97,23 @@ class Service:
         metrics: Metrics,
         sample: Sample,
         adopted: Callable[[Settings], None],
+        announcer: Announcer,
+        system: bool = False,
     ) -> None:
         self._adopted = adopted
+        self._announcer = announcer
+        self._system = system
+        self._metrics = metrics
         self._clock = clock
         self._files = SystemFiles()
-        paths = config_files(environ) if config is None else config
-        self._loader = Loader(self._files, paths, required=config is not None)
+        paths = config_files(environ, system=system) if config is None else config
+        self._loader = Loader(self._files, paths, required=config is not None, system=system)
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
         self._http = AiohttpClient(clock)
         upstream = Upstream(self._http, clock=clock, sample=sample)
         self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files)
         self._group = asyncio.TaskGroup()
+        self._healing: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()
         self.settings = Settings()
         self.audit = AuditLog(clock)
@@ -132,6 +143,8 @@ class Service:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        if self._healing is not None:
+            self._healing.cancel()
         await self._stack.__aexit__(kind, error, trace)
 
     async def load(self) -> None:
@@ -141,9 +154,12 @@ class Service:
         except Failed as error:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
+            self._announcer.say(
+                _TOPIC, f"no valid configuration: {failure.message}; every question is answered with that"
+            )
             self._policy = _Unconfigured(failure)
             self.broker.swap(Table(Router(()), {}, (self._policy,)), Options())
-            self._group.create_task(self._heal())
+            self._healing = self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
         """Read the configuration again and swap it whole.
@@ -151,15 +167,22 @@ class Service:
         Raises:
             Failed(config_invalid): what was in force stays in force.
         """
+        self._announcer.reloading()
         try:
             loaded = await self._loader.load()
         except Failed as error:
             log.warning("reload refused", reason=error.failure.message)
+            self._announcer.say(_TOPIC, f"reload failed, what was in force stays: {error.failure.message}")
+            self._metrics.reload("refused")
             raise
-        generation = self._put_in_force(loaded)
-        rules = len(loaded.settings.host)
-        log.info("reloaded", generation=generation, rules=rules)
-        return Reloaded(generation, rules)
+        else:
+            generation = self._put_in_force(loaded)
+            rules = len(loaded.settings.host)
+            log.info("reloaded", generation=generation, rules=rules)
+            self._metrics.reload("ok")
+            return Reloaded(generation, rules)
+        finally:
+            self._announcer.ready()
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
         """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
@@ -185,6 +208,12 @@ class Service:
         if not isinstance(stored, PlainSecret):
             raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
         return stored.value
+
+    @property
+    def drain_timeout(self) -> float:
+        """Seconds that downloads of build actions get at the end: by default one of a user's service, 30 of a machine's."""
+        configured = self.settings.drain_timeout
+        return configured if configured is not None else (30.0 if self._system else 1.0)
 
     def reload_soon(self) -> None:
         """Reload because of a signal; the outcome is in the log."""
@@ -227,4 +256,5 @@ class Service:
         self._token = build_token(settings, self._world)
         self._adopted(settings)
         self.gateway.forget()
+        self._announcer.say(_TOPIC, f"generation {generation} of the configuration, {len(settings.host)} host rules")
         return generation

@@ -94,8 +94,13 @@ static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to ano
 static const char TOO_LONG[] = "no URI is that long: look at what the caller sends";
 static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
 
+/* What a service manager told our caller, and not the daemon. */
+static const char *const supervision[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
+                                          "LISTEN_PID",    "LISTEN_FDS",    "LISTEN_FDNAMES"};
+
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
 static char directory[sizeof place.sun_path];
+static bool directory_is_roots;
 static int64_t timeout_ms = TIMEOUT_MS, deadline;
 static int error_fd = STDERR_FILENO; /* docker's protocol wants errors on standard output */
 
@@ -404,6 +409,8 @@ static _Noreturn void become_daemon(const char *program, const char *log, int te
     close_from(4);
     for (int number = 1; number < 32; number++) /* an ignored signal stays ignored across exec; SIGCHLD would hurt */
         signal(number, SIG_DFL);
+    for (size_t i = 0; i < sizeof supervision / sizeof supervision[0]; i++)
+        unsetenv(supervision[i]);
     char *arguments[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)"serve", NULL};
     if (chdir("/") == 0 && write(3, &report.pid, sizeof report.pid) == sizeof report.pid)
         execve(program, arguments, environ);
@@ -535,7 +542,15 @@ static bool check_directory(void)
         fail("make it private with `chmod 700`, after a look at who owns what is in it",
              "the socket's directory '%s' can be written by others (mode %04o)", directory,
              (unsigned)found.st_mode & 07777);
+    directory_is_roots = found.st_uid == 0;
     return true;
+}
+
+/* In root's directory only root makes a socket, and gives it to the user of a system service. */
+static bool is_roots_choice(uid_t uid)
+{
+    struct stat found;
+    return directory_is_roots && lstat(place.sun_path, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_uid == uid;
 }
 
 /* T4: the directory says who may have put the socket there, only the kernel says who listens. */
@@ -551,7 +566,7 @@ static void check_peer(int fd)
     bool known = getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0;
     uid_t uid = peer.uid;
 #endif
-    if (!known || (uid != geteuid() && uid != 0))
+    if (!known || (uid != geteuid() && uid != 0 && !is_roots_choice(uid)))
         fail("remove that socket after finding out whose it is, then start the daemon again",
              "the program that listens on '%s' runs as uid %u, not as you (uid %u) or root", place.sun_path,
              (unsigned)uid, (unsigned)geteuid());

@@ -41,6 +41,7 @@ RESTART = b"ask again; restart the daemon if `credproxy status` does not answer 
 OTHER_PATH = b"check the path, or set CREDPROXY_SOCKET to another"
 TOO_LONG = b"no URI is that long: look at what the caller sends"
 BY_HAND = b"run `credproxy serve` by hand to see why"
+SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 
 
 class Stop(Exception):  # noqa: N818  it ends the program, with a cause and what to do about it
@@ -60,6 +61,7 @@ class Run:
     error_fd = 2
     place = b""
     directory = b""
+    directory_is_roots = False
 
 
 def now_ms() -> int:
@@ -283,10 +285,11 @@ def become_daemon(program: bytes, log: bytes, tell: int) -> None:
             _signal.signal(signal, _signal.SIG_DFL)
         except OSError:
             pass  # SIGKILL and SIGSTOP
+    environ = {name: value for name, value in posix.environ.items() if name not in SUPERVISION}
     try:
         posix.chdir(b"/")
         posix.write(3, pack("ii", pid, number)[:4])
-        posix.execve(program, [program, b"serve"], posix.environ)
+        posix.execve(program, [program, b"serve"], environ)
     except OSError as error:
         number = error.errno or errno.EIO
         posix.write(3, pack("i", number))
@@ -450,7 +453,16 @@ def check_directory() -> bool:
             % (Run.directory, found.st_mode & 0o7777),
             b"make it private with `chmod 700`, after a look at who owns what is in it",
         )
+    Run.directory_is_roots = found.st_uid == 0
     return True
+
+
+def is_roots_choice(uid: int) -> bool:
+    """In root's directory only root makes a socket, and gives it to the user of a system service."""
+    try:
+        return Run.directory_is_roots and is_kind(Run.place, 0o140000) and posix.lstat(Run.place).st_uid == uid
+    except OSError:
+        return False
 
 
 def check_peer(connection: _socket.socket) -> None:
@@ -460,7 +472,7 @@ def check_peer(connection: _socket.socket) -> None:
     else:
         credentials = connection.getsockopt(_socket.SOL_SOCKET, _socket.SO_PEERCRED, 12)  # struct ucred
     uid = int.from_bytes(credentials[4:8], sys.byteorder)
-    if uid not in {0, posix.geteuid()}:
+    if uid not in {0, posix.geteuid()} and not is_roots_choice(uid):
         raise Stop(
             b"the program that listens on '%b' runs as uid %d, not as you (uid %d) or root"
             % (Run.place, uid, posix.geteuid()),

@@ -25,7 +25,7 @@ from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
 from credproxy.server.memo import Memo
-from credproxy.server.routes import Routes, connection, healthz, parent, patience
+from credproxy.server.routes import Route, Routes, connection, healthz, parent, patience
 from credproxy.server.suspicion import Suspicion
 
 
@@ -62,6 +62,7 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for those who remember more than the broker knows.
         refused: what the actions socket refused so far, by code.
+        admins: users who may see and change what concerns everybody; None where all callers are one user.
     """
 
     PATHS: Final = {
@@ -87,6 +88,7 @@ class HelperApi:
         metrics_page: Callable[[], tuple[bytes, str]],
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
+        admins: frozenset[int] | None = None,
     ) -> None:
         self._broker = broker
         self._clock = clock
@@ -97,15 +99,16 @@ class HelperApi:
         self._memo = memo
         self._audit = audit
         self._suspicion = Suspicion(clock)
+        self._admins = admins
         self._changed_at: dict[str, float] = {}
         routes = (
             self._get,
             self._docker_get,
-            self._status,
+            self._for_admins(self._status),
             self._explain,
-            self._flush,
-            self._do_reload,
-            self._metrics,
+            self._for_admins(self._flush),
+            self._for_admins(self._do_reload),
+            self._for_admins(self._metrics),
             healthz,
         )
         self._routes = Routes(
@@ -176,6 +179,21 @@ class HelperApi:
         del request
         page, content_type = self._metrics_page()
         return text_response(page, content_type=content_type)
+
+    def _for_admins(self, route: Route) -> Route:
+        """Other users' questions are shown to, and forgotten for, nobody but who runs the service (T3, T10)."""
+        admins = self._admins
+        if admins is None:
+            return route
+
+        async def checked(request: web.BaseRequest) -> web.Response:
+            if connection(request).peer.uid not in admins:
+                raise failed(
+                    Code.PEER_REFUSED, "this is for the administrator of the system service", "run it with sudo"
+                )
+            return await route(request)
+
+        return checked
 
     def _not_too_often(self, verb: str) -> None:
         # A loop of flushes would turn every question into an exchange (T3).

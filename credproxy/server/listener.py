@@ -1,8 +1,9 @@
-"""Binding a socket where no service manager hands one over.
+"""Binding a socket where no service manager hands one over; and whether it is still the one that callers find.
 
 One daemon holds the lock beside the socket; a socket file without a listener is what a killed daemon left.
 """
 
+import enum
 import fcntl
 import os
 import socket
@@ -11,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from credproxy.core.errors import Code, failed
+from credproxy.server.peer import identify
 
 
 _PATH_LIMIT = 103
@@ -21,19 +23,84 @@ class AlreadyRunning(Exception):  # noqa: N818  it is a state of affairs, not an
     """Another daemon holds this socket."""
 
 
+class Standing(enum.Enum):
+    """What whoever connects to a socket's path finds there."""
+
+    OURS = "ours"
+    GONE = "gone"
+    STALE = "stale"
+    TAKEN = "taken"
+
+
 @dataclass(slots=True)
-class Bound:
-    """A listening socket and the lock that makes it ours; ``close`` gives both back."""
+class Listener:
+    """A listening socket and its path. This one was handed over: whoever made the file also removes it."""
 
     path: Path
     sock: socket.socket
-    lock: int
+
+    def standing(self) -> Standing:
+        """Connect as a caller would, and ask the kernel who listens (P1)."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+            probe.setblocking(False)
+            try:
+                probe.connect(str(self.path))
+            except FileNotFoundError:
+                return Standing.GONE
+            except ConnectionRefusedError:
+                return Standing.STALE
+            except BlockingIOError:
+                return Standing.OURS  # a full queue: somebody is busy, and it is most likely us
+            except OSError:
+                return Standing.TAKEN
+            # 0 on macOS, which does not tell: then whoever listens is taken for us.
+            return Standing.OURS if identify(probe).pid in {0, os.getpid()} else Standing.TAKEN
+
+    def leave(self) -> None:
+        """Let nobody else find the way here; what is in the queue is still to be taken, by us or by a successor."""
 
     def close(self) -> None:
-        """Remove the file while the lock is still held, so that a successor's is never removed (P1)."""
+        """Listen no more. May be called again."""
+        self.leave()
         self.sock.close()
-        self.path.unlink(missing_ok=True)
-        os.close(self.lock)
+
+
+@dataclass(slots=True)
+class Bound(Listener):
+    """A socket of our own making, and the lock that makes it ours; ``close`` gives both back."""
+
+    lock: int
+
+    def leave(self) -> None:
+        """Remove the file, unless somebody else listens there by now (P1)."""
+        if self.sock.fileno() >= 0 and self.standing() is Standing.OURS:
+            self.path.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """Remove the file first, while the lock is held, so that a successor's is never removed."""
+        Listener.close(self)
+        if self.lock >= 0:
+            os.close(self.lock)
+            self.lock = -1
+
+    def rebind(self, *, backlog: int) -> None:
+        """Listen at the same path again; ``sock`` is another one then, and the old one is the caller's to close.
+
+        Raises:
+            AlreadyRunning: another daemon has the lock by now: lock and socket were deleted together.
+            Failed(config_invalid): the directory is not private any more.
+            OSError: the path cannot be replaced.
+        """
+        _private_directory(self.path.parent, "CREDPROXY_SOCKET")
+        if not _same_file(self.lock, _lock_path(self.path)):
+            fresh = _lock(self.path)
+            os.close(self.lock)
+            self.lock = fresh
+        beside = self.path.with_suffix(".new")
+        beside.unlink(missing_ok=True)
+        self.sock = _listen(str(beside), backlog)
+        # Whoever connects finds the old file or the new one, and never none.
+        beside.rename(self.path)
 
 
 def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Bound:
@@ -56,14 +123,10 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
             f"set {variable} to a shorter path",
         )
     _private_directory(place.parent, variable)
-    lock = os.open(place.with_suffix(".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    lock = _lock(place)
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _remove_stale(place)
         return Bound(place, _listen(path, backlog), lock)
-    except BlockingIOError:
-        os.close(lock)
-        raise AlreadyRunning(path) from None
     except BaseException:
         os.close(lock)
         raise
@@ -79,6 +142,29 @@ def _private_directory(directory: Path, variable: str) -> None:
             f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
             f"chmod 700 {directory}, or set {variable} to a path in a directory of your own",
         )
+
+
+def _lock_path(place: Path) -> Path:
+    return place.with_suffix(".lock")
+
+
+def _lock(place: Path) -> int:
+    lock = os.open(_lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException as error:
+        os.close(lock)
+        if isinstance(error, BlockingIOError):
+            raise AlreadyRunning(str(place)) from None
+        raise
+    return lock
+
+
+def _same_file(descriptor: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(descriptor), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 def _remove_stale(place: Path) -> None:

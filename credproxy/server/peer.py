@@ -96,6 +96,23 @@ def program(pid: int) -> str:
         return ""
 
 
+def confined() -> bool:
+    """Whether the service manager put this process into a user namespace of its own (``PrivateUsers=``, F2).
+
+    From in there nobody's namespaces can be read, the parent's included; so its map of user ids, which anybody may read,
+    is compared where its namespace cannot be.
+    """
+    parent = os.getppid()
+    try:
+        return Path("/proc/self/ns/user").readlink() != Path(f"/proc/{parent}/ns/user").readlink()
+    except OSError:
+        pass
+    try:
+        return Path("/proc/self/uid_map").read_bytes() != Path(f"/proc/{parent}/uid_map").read_bytes()
+    except OSError:
+        return False  # the parent is hidden, as root's processes are from a system service
+
+
 def identify(sock: socket.socket, *, where: bool = False, what: bool = False) -> Peer:
     """Ask the kernel who connected.
 
@@ -155,17 +172,23 @@ class Gate:
     """Admits the daemon's own user, and root only where the configuration says so.
 
     Attributes:
-        uid: the daemon's.
+        uid: the daemon's; None admits every user, where the socket's group says who may connect.
         allow_root: whether root is admitted as well.
         namespaces: those that a peer must be in; None for any.
+        closed: why nobody is admitted; None for a gate that looks at who comes.
     """
 
-    uid: int
+    uid: int | None
     allow_root: bool = False
     namespaces: tuple[str, ...] | None = None
+    closed: Failure | None = None
 
     def refusal(self, peer: Peer) -> Failure | None:
         """None for a peer that may talk; otherwise why not, and what to do."""
+        if self.closed is not None:
+            return self.closed
+        if self.uid is None:
+            return self._elsewhere(peer)
         if peer.uid == self.uid or (peer.uid == 0 and self.allow_root):
             return self._elsewhere(peer)
         if peer.uid == 0:

@@ -9,10 +9,10 @@ import socket
 from collections.abc import Awaitable, Callable
 
 import structlog
-from aiohttp import web
+from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
-from credproxy.core.errors import Code, Failure
+from credproxy.core.errors import Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
 from credproxy.server.peer import Gate, Lifeline, Peer, identify
@@ -27,6 +27,18 @@ BODY_LIMIT = 64 * 1024
 """Bytes of a request on the JSON API: a URI is at most 8 KiB, with every byte escaped 48 KiB (SC-1, 5.6)."""
 
 log = structlog.get_logger("credproxy.server")
+
+
+def require_c_parser() -> None:
+    """Its stand-in in Python has let smuggled requests through before (PY14).
+
+    Raises:
+        Unfit(internal): aiohttp was installed without it, or told not to use it.
+    """
+    if http_parser.HttpRequestParser is http_parser.HttpRequestParserPy:
+        message = "aiohttp's HTTP parser in C is missing, and the one in Python is not strict enough"
+        hint = "unset AIOHTTP_NO_EXTENSIONS, or install aiohttp from a wheel: pip install --force-reinstall aiohttp"
+        raise Unfit(Failure(Code.INTERNAL, message, hint))
 
 
 class Connection(RequestHandler):

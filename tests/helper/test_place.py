@@ -173,28 +173,59 @@ def test_t4_a_directory_of_somebody_else_is_refused(helper: Helper, place: Place
     ]
 
 
+LISTENER = (
+    "import os, socket, sys\n"
+    "os.setuid(int(sys.argv[1]))\n"  # only now: this Python may be in root's home
+    "listener = socket.socket(fileno=0)\n"
+    "listener.listen(8)\n"
+    "print(flush=True)\n"
+    "connection, _ = listener.accept()\n"
+    "print(len(connection.recv(65536)))\n"
+    "connection.send(b'HTTP/1.1 200 OK\\r\\nContent-Length: 2\\r\\n\\r\\n{}')\n"
+)
+
+
+def ask_stranger(helper: Helper, place: Place, listener: socket.socket) -> tuple[Result, bytes]:
+    """Ask while a program of another user listens; also gives what it says it received."""
+    argv = [sys.executable, "-IS", "-c", LISTENER, str(STRANGER)]
+    with subprocess.Popen(argv, stdin=listener.fileno(), stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        result = ask(helper, place.env())
+        return result, process.stdout.read()
+
+
 @pytest.mark.usefixtures("as_root")
 def test_t4_a_listener_of_another_user_is_refused_before_a_byte_is_sent(helper: Helper, place: Place) -> None:
     """The kernel says who listens, whatever the directory looks like."""
-    impostor = (
-        "import os, socket, sys\n"
-        "os.setuid(int(sys.argv[1]))\n"  # only now: this Python may be in root's home
-        "listener = socket.socket(fileno=0)\n"
-        "listener.listen(8)\n"
-        "print(flush=True)\n"
-        "connection, _ = listener.accept()\n"
-        "print(len(connection.recv(65536)))\n"
-    )
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place.socket))
-        argv = [sys.executable, "-IS", "-c", impostor, str(STRANGER)]
-        with subprocess.Popen(argv, stdin=listener.fileno(), stdout=subprocess.PIPE) as process:
-            assert process.stdout is not None
-            process.stdout.readline()
-            result = ask(helper, place.env())
-            received = process.stdout.read()
+        result, received = ask_stranger(helper, place, listener)
     assert (result.code, result.out, received) == (1, b"", b"0\n")
     assert result.lines == [
         f"the program that listens on '{place.socket}' runs as uid {STRANGER}, not as you (uid 0) or root",
         "remove that socket after finding out whose it is, then start the daemon again",
     ]
+
+
+@pytest.mark.usefixtures("as_root")
+def test_t4_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper: Helper, place: Place) -> None:
+    """In a directory that is root's, the owner of the socket's file is root's choice."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(place.socket))
+        os.chown(place.socket, STRANGER, -1)
+        result, received = ask_stranger(helper, place, listener)
+    assert (result.code, result.out) == (0, b"{}")
+    assert int(received) > 0
+
+
+@pytest.mark.usefixtures("as_root")
+def test_t4_a_link_to_somebody_elses_socket_is_nobodys_choice(helper: Helper, place: Place) -> None:
+    """The link's owner says nothing of who made the socket behind it."""
+    behind = place.directory / "behind.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(behind))
+        os.chown(behind, STRANGER, -1)
+        place.socket.symlink_to(behind)
+        result, received = ask_stranger(helper, place, listener)
+    assert (result.code, received) == (1, b"0\n")

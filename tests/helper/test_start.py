@@ -93,6 +93,19 @@ def test_the_daemon_gets_the_environment_as_it_is(beside: Helper, place: Place, 
     assert note["environ"] == wanted
 
 
+def test_the_daemon_is_not_told_of_the_callers_service_manager(
+    beside: Helper, place: Place, starts: stub.Starts
+) -> None:
+    """A caller below systemd has variables that are about itself: a daemon would say READY=1 for it."""
+    supervision = dict.fromkeys(
+        ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES"), "1"
+    )
+    wanted = env(place, LC_ALL="C.UTF-8")
+    assert started(call([beside.bazel, "get"], env=wanted | supervision))
+    (note,) = starts.notes()
+    assert note["environ"] == wanted
+
+
 def test_its_log_is_private_and_kept(beside: Helper, place: Place, starts: stub.Starts) -> None:
     """Mode 0600, below directories of mode 0700, and appended to."""
     for _ in range(2):

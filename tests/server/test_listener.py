@@ -1,14 +1,18 @@
 """Binding the helper socket: private from the first moment, one daemon at a time, stale files removed."""
 
+import contextlib
 import os
 import socket
 import stat
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from credproxy.core.errors import Code, Failed
-from credproxy.server.listener import AlreadyRunning, bind
+from credproxy.server.listener import AlreadyRunning, Bound, Listener, Standing, bind
 
 
 @pytest.fixture
@@ -82,3 +86,107 @@ def test_a_path_that_no_socket_address_holds_is_refused(tmp_path: Path) -> None:
     """Rule 36: 103 bytes fit everywhere; the kernel's own error would not say which path."""
     with pytest.raises(Failed, match="longer than 103 bytes"):
         bind(str(tmp_path / ("x" * 120) / "helper.sock"), backlog=8)
+
+
+@pytest.fixture
+def bound(place: Path) -> Iterator[Bound]:
+    """Our own socket."""
+    with contextlib.closing(bind(str(place), backlog=8)) as made:
+        yield made
+
+
+OTHER = """
+import socket, sys
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print(flush=True)
+sys.stdin.read()
+"""
+
+
+@contextlib.contextmanager
+def another_at(place: Path) -> Iterator[None]:
+    """Another process that listens there."""
+    argv = [sys.executable, "-IS", "-c", OTHER, str(place)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        process.stdout.readline()
+        yield
+        process.communicate()
+
+
+def test_p1_what_callers_find_at_the_path(bound: Bound) -> None:
+    """P1: us, nothing, a file that nobody listens on, or somebody else."""
+    assert bound.standing() is Standing.OURS
+    bound.path.unlink()
+    assert bound.standing() is Standing.GONE
+    bound.path.touch()
+    assert bound.standing() is Standing.STALE
+    bound.path.unlink()
+    with another_at(bound.path):
+        assert bound.standing() is Standing.TAKEN
+
+
+def test_p1_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) -> None:
+    """P1: a burst fills the queue; that is no reason to bind a second socket."""
+    with contextlib.closing(bind(str(place), backlog=0)) as bound, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            client = stack.enter_context(socket.socket(socket.AF_UNIX))
+            client.setblocking(False)
+            with contextlib.suppress(BlockingIOError):
+                client.connect(str(place))
+        assert bound.standing() is Standing.OURS
+
+
+def test_p1_closing_leaves_another_ones_socket_alone(bound: Bound) -> None:
+    """P1: systemd's, after an installation: it would be gone for good, and the unit would still say active."""
+    bound.path.unlink()
+    with another_at(bound.path):
+        bound.close()
+        assert bound.path.exists()
+
+
+def test_p1_a_socket_that_was_handed_over_is_never_removed(bound: Bound) -> None:
+    """P1, F5: who made it removes it."""
+    Listener(bound.path, bound.sock.dup()).close()
+    assert bound.standing() is Standing.OURS
+
+
+def test_closing_twice_is_closing_once(place: Path) -> None:
+    """Once where the daemon stops to listen, once where it ends."""
+    bound = bind(str(place), backlog=8)
+    bound.close()
+    with contextlib.closing(bind(str(place), backlog=8)):
+        bound.close()
+        assert place.exists()
+
+
+@pytest.mark.parametrize("left", ["nothing", "file", "no directory"])
+def test_p1_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, left: str) -> None:
+    """P1: what a cleaner of temporary files took away; a second daemon is still refused."""
+    before = bound.sock
+    bound.path.unlink()
+    if left == "file":
+        bound.path.touch()
+    if left == "no directory":
+        bound.path.with_suffix(".lock").unlink()
+        bound.path.parent.rmdir()
+    bound.rebind(backlog=8)
+    before.close()
+    assert bound.standing() is Standing.OURS
+    assert stat.S_IMODE(bound.path.stat().st_mode) == 0o600
+    assert stat.S_IMODE(bound.path.parent.stat().st_mode) == 0o700
+    with pytest.raises(AlreadyRunning):
+        bind(str(bound.path), backlog=8)
+
+
+def test_p1_who_lost_lock_and_socket_to_another_daemon_stays_away(bound: Bound) -> None:
+    """P1: the whole directory was deleted, and somebody was faster."""
+    bound.path.unlink()
+    bound.path.with_suffix(".lock").unlink()
+    with contextlib.closing(bind(str(bound.path), backlog=8)) as successor:
+        inode = successor.path.stat().st_ino
+        with pytest.raises(AlreadyRunning):
+            bound.rebind(backlog=8)
+        assert successor.path.stat().st_ino == inode

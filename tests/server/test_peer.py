@@ -9,8 +9,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from credproxy.core.errors import Code
-from credproxy.server.peer import Gate, Peer, attest, identify, namespaces
+from credproxy.core.errors import Code, Failure
+from credproxy.server.peer import Gate, Peer, attest, confined, identify, namespaces
 
 
 def test_the_peer_of_a_socket_pair_is_this_process() -> None:
@@ -142,3 +142,32 @@ def test_t9_a_peer_that_ends_later_is_known_to_have_ended(
     os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)
     assert peer.lifeline.ended()
     peer.lifeline.close()
+
+
+def test_a_closed_gate_admits_nobody_and_says_why() -> None:
+    """8.2: better than a comparison that cannot be made."""
+    why = Failure(Code.PEER_REFUSED, "blind")
+    assert Gate(1000, closed=why).refusal(Peer(1, 1000, HERE)) is why
+
+
+@pytest.mark.parametrize("uid", [0, 1, 1000])
+def test_the_gate_of_a_system_service_leaves_it_to_the_sockets_group(uid: int) -> None:
+    """6.5: whoever could connect is in it, or is root."""
+    assert Gate(None).refusal(Peer(1, uid)) is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+def test_f2_a_process_in_its_parents_user_namespace_is_not_confined() -> None:
+    """Also where the parent's namespace cannot be read: it is somebody else's process."""
+    assert not confined()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+@pytest.mark.parametrize("root", ["--map-root-user", "--map-current-user"])
+def test_f2_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
+    """F2: what PrivateUsers= does; from in there the parent's namespace cannot be read, but its map of ids can."""
+    script = "import sys; from credproxy.server.peer import confined; sys.exit(7 if confined() else 0)"
+    done = subprocess.run(["unshare", "--user", root, sys.executable, "-c", script], capture_output=True, check=False)
+    if b"unshare failed" in done.stderr:
+        pytest.skip("allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1")
+    assert done.returncode == 7, done.stderr

@@ -1,0 +1,149 @@
+"""What belongs to an installation: files, and the steps that put them to work and take them out of it. Pure."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from credproxy.cli import units
+from credproxy.cli.errors import CommandError
+
+
+SOCKETS = ("credproxy.socket", "credproxy-actions.socket")
+SERVICE = "credproxy.service"
+_JIT = "credproxy.service.d/10-jit-helpers.conf"
+_EXECUTABLE = ("/usr", "/lib", "/lib64")
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  named because the service cannot see them
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One command. ``needed`` is false where it may fail because there is nothing to do."""
+
+    argv: tuple[str, ...]
+    needed: bool = True
+
+
+@dataclass(frozen=True, slots=True)
+class Installation:
+    """One kind of installation.
+
+    Attributes:
+        files: content by path.
+        unwanted: further files of this kind, not of the variant that was asked for.
+        probe: succeeds where the service manager can be talked to.
+        up: when the files are written.
+        renew: first, where a file will be replaced.
+        retire: first, where an unwanted file is there.
+        down: before files are removed.
+        after: when they are gone.
+        leftovers: what a daemon leaves behind; a folder only goes when it is empty.
+        notes: for the person, at the end.
+    """
+
+    files: Mapping[Path, str]
+    unwanted: tuple[Path, ...]
+    probe: Step
+    up: tuple[Step, ...]
+    renew: tuple[Step, ...]
+    retire: tuple[Step, ...]
+    down: tuple[Step, ...]
+    after: tuple[Step, ...]
+    leftovers: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+def for_user(*, program: str, config: Path, runtime: Path, gateway_only: bool, jit_helpers: bool) -> Installation:
+    """A service of the user's own systemd.
+
+    Args:
+        program: ``credproxy``, absolute.
+        config: ``$XDG_CONFIG_HOME``.
+        runtime: ``$XDG_RUNTIME_DIR``.
+        gateway_only: only the socket for build actions.
+        jit_helpers: with the drop-in for credential programs that write machine code.
+    """
+    folder, service = config / "systemd" / "user", "credproxy-gateway-only.service" if gateway_only else SERVICE
+    sources = {SERVICE: service, SOCKETS[1]: SOCKETS[1]}
+    sources |= {} if gateway_only else {SOCKETS[0]: SOCKETS[0]}
+    sources |= {_JIT: "10-jit-helpers.conf"} if jit_helpers else {}
+    made = _with_systemd(
+        "systemctl",
+        "--user",
+        files={folder / name: units.unit(f"user/{source}", program=program) for name, source in sources.items()},
+        unwanted=(folder / SOCKETS[0],) if gateway_only else (),
+    )
+    helper, actions = runtime / "credproxy", runtime / "credproxy-actions"
+    locks = (helper / "helper.lock", helper / "autostart.lock", actions / "actions.lock")
+    note = "the first credproxy-helper call wakes the daemon; one that runs already gives way within a minute"
+    return replace(made, leftovers=(*locks, helper, actions), notes=(note,))
+
+
+def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
+    """One service for all users of the machine.
+
+    Args:
+        program: ``credproxy``, absolute.
+        prefixes: where its Python and its packages are.
+
+    Raises:
+        CommandError: they are where a system service cannot see them.
+    """
+    for place in (program, *prefixes):
+        if _below(place, _HIDDEN):
+            raise CommandError(
+                f"a system service cannot run what is at {place!r}: homes and temporary folders are hidden from it",
+                "install it for all: python3 -m venv /opt/credproxy && /opt/credproxy/bin/pip install credproxy",
+            )
+    folder, users = Path("/etc/systemd/system"), Path("/etc/sysusers.d/credproxy.conf")
+    outside = sorted({place for place in prefixes if not _below(place, _EXECUTABLE)})
+    made = _with_systemd(
+        "systemctl",
+        files={
+            users: units.unit("system/credproxy.sysusers.conf", program=program),
+            folder / SERVICE: units.system_service(program=program, executable=outside),
+            **{folder / name: units.unit(f"system/{name}", program=program) for name in SOCKETS},
+        },
+    )
+    notes = (
+        'write peer_namespaces = "any" into /etc/credproxy/config.toml: it serves nobody without that',
+        "let users in: usermod --append --groups credproxy-users NAME; they set CREDPROXY_SOCKET=/run/credproxy/helper.sock",
+    )
+    return replace(made, up=(Step(("systemd-sysusers", str(users))), *made.up), notes=notes)
+
+
+def for_launchd(*, program: str, home: Path, uid: int) -> Installation:
+    """An agent of the user's session on macOS."""
+    place = home / "Library" / "LaunchAgents" / "credproxy.plist"
+    out = Step(("launchctl", "bootout", f"gui/{uid}/credproxy"), needed=False)
+    return Installation(
+        files={place: units.agent(program=program, home=str(home))},
+        unwanted=(),
+        probe=Step(("launchctl", "print", f"gui/{uid}")),
+        up=(out, Step(("launchctl", "bootstrap", f"gui/{uid}", str(place)))),
+        renew=(),
+        retire=(),
+        down=(out,),
+        after=(),
+    )
+
+
+def _with_systemd(*systemctl: str, files: Mapping[Path, str], unwanted: tuple[Path, ...] = ()) -> Installation:
+    def step(*words: str, needed: bool = True) -> Step:
+        return Step((*systemctl, *words), needed=needed)
+
+    names = [name for name in SOCKETS if any(path.name == name for path in files)]
+    return Installation(
+        files=files,
+        unwanted=unwanted,
+        probe=step("show-environment"),
+        renew=(step("stop", *names, needed=False),),
+        retire=(step("disable", "--now", *(path.name for path in unwanted), needed=False),),
+        # An installation after an upgrade puts the new program to work.
+        up=(step("daemon-reload"), step("enable", "--now", *names), step("try-restart", SERVICE)),
+        down=(step("disable", "--now", *names, SERVICE, needed=False),),
+        after=(step("daemon-reload"), step("reset-failed", *names, SERVICE, needed=False)),
+    )
+
+
+def _below(place: str, folders: tuple[str, ...]) -> bool:
+    return any(Path(place).is_relative_to(folder) for folder in folders)

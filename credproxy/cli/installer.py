@@ -1,0 +1,166 @@
+"""Writes and removes an installation, and says every file and every command. Nothing is done before all is known to be ours."""
+
+import contextlib
+import shlex
+import subprocess
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from credproxy.cli import units
+from credproxy.cli.errors import CommandError
+from credproxy.cli.installation import Installation, Step
+
+
+Run = Callable[[tuple[str, ...]], tuple[int, str]]
+"""Runs a command; gives its exit status and what it complained of."""
+
+_PATIENCE = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Installer:
+    """Does what it is told, or says what it would do.
+
+    Attributes:
+        say: prints a line.
+        run: a command.
+        dry_run: change nothing.
+        force: also replace and remove files that a person changed.
+    """
+
+    say: Callable[[str], None]
+    run: Run
+    dry_run: bool = False
+    force: bool = False
+
+    def install(self, wanted: Installation) -> None:
+        """Write what is missing or old, and start it.
+
+        Raises:
+            CommandError: no service manager, a file that a person changed, or a command that failed.
+        """
+        complaint = self._missing(wanted)
+        if complaint is not None:
+            raise CommandError(
+                complaint, "nothing has to be installed: the first credproxy-helper call starts the daemon itself"
+            )
+        self._refuse_changed((*wanted.files, *wanted.unwanted))
+        old = {path: text for path in wanted.files if (text := _read(path)) is not None}
+        self._run_all(wanted.retire if any(_read(path) is not None for path in wanted.unwanted) else ())
+        self._run_all(wanted.renew if any(old[path] != wanted.files[path] for path in old) else ())
+        for path, text in wanted.files.items():
+            self._write(path, text, old.get(path))
+        for path in wanted.unwanted:
+            self._remove(path)
+        self._run_all(wanted.up)
+        for note in () if self.dry_run else wanted.notes:
+            self.say(note)
+
+    def uninstall(self, found: Installation) -> None:
+        """Stop it and remove every file.
+
+        Raises:
+            CommandError: a file that a person changed, or a command that failed.
+        """
+        files = [path for path in (*found.files, *found.unwanted) if _read(path) is not None]
+        if not files:
+            self.say("nothing is installed")
+            return
+        self._refuse_changed(files)
+        complaint = self._missing(found)
+        if complaint is not None:
+            self.say(f"only files are removed: {complaint}")
+        self._run_all(found.down if complaint is None else ())
+        for path in files:
+            self._remove(path)
+        self._run_all(found.after if complaint is None else ())
+        for path in found.leftovers:
+            self._clear(path)
+
+    def _missing(self, installation: Installation) -> str | None:
+        """Why the service manager cannot be talked to."""
+        argv = installation.probe.argv
+        status, complaint = self.run(argv)
+        return None if status == 0 else f"there is no service manager here: {shlex.join(argv)}: {complaint}"
+
+    def _refuse_changed(self, paths: Iterable[Path]) -> None:
+        for path in paths:
+            text = _read(path)
+            if text is not None and not units.untouched(text) and not self.force:
+                raise CommandError(
+                    f"{str(path)!r} was changed by hand, or is not credproxy's",
+                    "put changes into a drop-in: systemctl edit; then --force, which drops what is in this file",
+                )
+
+    def _write(self, path: Path, text: str, old: str | None) -> None:
+        if text == old:
+            self.say(f"unchanged  {path}")
+            return
+        self.say(f"{self._verb('write', 'wrote')}  {path}")
+        if not self.dry_run:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            beside = path.with_name(path.name + ".new")
+            beside.write_text(text, encoding="utf-8")
+            beside.chmod(0o644)
+            beside.rename(path)
+
+    def _remove(self, path: Path) -> None:
+        if _read(path) is None:
+            return
+        self.say(f"{self._verb('remove', 'removed')}  {path}")
+        if not self.dry_run:
+            path.unlink()
+            if path.parent.suffix == ".d":
+                self._clear(path.parent)
+
+    def _clear(self, path: Path) -> None:
+        if self.dry_run:
+            return
+        with contextlib.suppress(OSError):
+            path.rmdir() if path.is_dir() else path.unlink()
+
+    def _run_all(self, steps: Iterable[Step]) -> None:
+        for step in steps:
+            self.say(f"{self._verb('run', 'ran')}  {shlex.join(step.argv)}")
+            if self.dry_run:
+                continue
+            status, complaint = self.run(step.argv)
+            if status != 0 and step.needed:
+                raise CommandError(
+                    f"{shlex.join(step.argv)} failed: {complaint}", "journalctl --user --unit=credproxy.service"
+                )
+
+    def _verb(self, would: str, did: str) -> str:
+        return f"would {would}" if self.dry_run else did
+
+
+def runner(environ: Mapping[str, str]) -> Run:
+    """Give what really runs commands."""
+
+    def run(argv: tuple[str, ...]) -> tuple[int, str]:
+        try:
+            done = subprocess.run(  # noqa: S603  systemctl or launchctl, with arguments of our own
+                argv,
+                env=dict(environ),
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_PATIENCE,
+            )
+        except FileNotFoundError:
+            return 127, f"{argv[0]} is not installed"
+        except subprocess.TimeoutExpired:
+            return 124, f"no end within {_PATIENCE:.0f} s"
+        lines = (done.stderr or done.stdout).strip().splitlines()
+        return done.returncode, lines[-1] if lines else f"exit status {done.returncode}"
+
+    return run
+
+
+def _read(path: Path) -> str | None:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return None

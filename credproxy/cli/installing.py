@@ -1,0 +1,80 @@
+"""``install`` and ``uninstall``: the service that nobody has to think of."""
+
+import os
+import sys
+from pathlib import Path
+
+import click
+
+from credproxy.cli import units
+from credproxy.cli.errors import CommandError
+from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
+from credproxy.cli.installer import Installer, runner
+from credproxy.cli.programs import beside
+
+
+_scope = click.option("--user/--system", "user", default=True, help="For yourself (the default), or for all users.")
+_dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
+_force = click.option("--force", is_flag=True, help="Also files that somebody changed by hand.")
+
+
+@click.command()
+@_scope
+@_dry_run
+@_force
+@click.option("--jit-helpers", is_flag=True, help="Let credential programs in Node or Java write machine code.")
+@click.option("--gateway-only", is_flag=True, help="Only the socket for build actions.")
+@click.option(
+    "--print-actions-link", is_flag=True, help="Only print the tmpfiles.d snippet for one path on all machines."
+)
+def install(
+    *, user: bool, dry_run: bool, force: bool, jit_helpers: bool, gateway_only: bool, print_actions_link: bool
+) -> None:
+    """Install the service: systemd or launchd starts the daemon when somebody asks.
+
+    Says every file that is written and every command that is run; run it again after an upgrade.
+    """
+    if print_actions_link:
+        click.echo(units.actions_link(os.getuid()), nl=False)
+        return
+    if not user and (jit_helpers or gateway_only):
+        raise click.UsageError("--jit-helpers and --gateway-only are for --user")
+    wanted = _wanted(user=user, gateway_only=gateway_only, jit_helpers=jit_helpers)
+    _installer(dry_run=dry_run, force=force).install(wanted)
+
+
+@click.command()
+@_scope
+@_dry_run
+@_force
+def uninstall(*, user: bool, dry_run: bool, force: bool) -> None:
+    """Stop the service and remove its files; configuration, logs and logins stay."""
+    _installer(dry_run=dry_run, force=force).uninstall(_wanted(user=user, gateway_only=False, jit_helpers=True))
+
+
+def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installation:
+    program, home = beside("credproxy"), Path(os.environ.get("HOME") or "~").expanduser()
+    if sys.platform == "darwin":
+        if not user or gateway_only or jit_helpers:
+            raise CommandError(
+                "on macOS there is the agent of your own session, and no variant of it", "credproxy install"
+            )
+        return for_launchd(program=program, home=home, uid=os.getuid())
+    if user:
+        config = Path(os.environ.get("XDG_CONFIG_HOME") or home / ".config")
+        return for_user(
+            program=program, config=config, runtime=_runtime(), gateway_only=gateway_only, jit_helpers=jit_helpers
+        )
+    if os.geteuid() != 0:
+        raise CommandError("only root installs a service for all users", "sudo credproxy install --system")
+    return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix))
+
+
+def _runtime() -> Path:
+    return Path(os.environ.get("XDG_RUNTIME_DIR") or f"/run/user/{os.getuid()}")
+
+
+def _installer(*, dry_run: bool, force: bool) -> Installer:
+    # systemctl finds the user's manager there; a shell of `su` or cron does not know of it.
+    environ = os.environ | ({"XDG_RUNTIME_DIR": str(_runtime())} if _runtime().is_dir() else {})
+    return Installer(click.echo, runner(environ), dry_run=dry_run, force=force)

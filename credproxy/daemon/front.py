@@ -1,0 +1,143 @@
+"""What is behind each socket: its API, its gate and its share of the connections."""
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from dataclasses import replace
+from typing import NamedTuple
+
+from credproxy.adapters.hardening import raise_descriptor_limit
+from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.core.errors import Code, Failure
+from credproxy.core.settings import Settings
+from credproxy.daemon.doors import Door
+from credproxy.daemon.limits import share
+from credproxy.daemon.logs import Logs
+from credproxy.daemon.options import Options
+from credproxy.daemon.port import Port
+from credproxy.daemon.service import Service
+from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
+from credproxy.ports import Clock
+from credproxy.server.actions_api import ActionsApi
+from credproxy.server.gateway_api import GatewayApi
+from credproxy.server.helper_api import HelperApi
+from credproxy.server.memo import Memo
+from credproxy.server.peer import Gate, namespaces
+from credproxy.server.protocol import GatedServer
+from credproxy.server.sandboxes import Sandboxes
+
+
+BLIND = Failure(
+    Code.PEER_REFUSED,
+    "the daemon runs in a user namespace of its own (PrivateUsers), so it cannot see in which namespaces callers are",
+    "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
+    'or set peer_namespaces = "any" and restart',
+)
+"""Why the helper socket admits nobody where the gate cannot work (8.2)."""
+
+
+class Front(NamedTuple):
+    """What callers meet: a door for each socket, and perhaps a port."""
+
+    doors: list[Door]
+    port: Port
+
+
+def build_front(
+    options: Options,
+    sockets: Sockets,
+    service: Service,
+    *,
+    blind: bool,
+    metrics: PrometheusMetrics,
+    clock: Clock,
+    logs: Logs,
+) -> Front:
+    """Make the servers of the sockets that there are.
+
+    Args:
+        options: whom to serve.
+        sockets: to serve.
+        service: with its configuration loaded.
+        blind: whether callers' namespaces cannot be seen from in here.
+        metrics: gets the gauges.
+        clock: for limits.
+        logs: for its gauges.
+    """
+    limits, memo = share(raise_descriptor_limit()), Memo(service.broker, service.audit)
+    refused: Counter[str] = Counter()
+    actions = _actions_api(options, service, memo, refused, clock)
+    doors = []
+    if sockets.helper is not None:
+        api = HelperApi(
+            broker=service.broker,
+            memo=memo,
+            audit=service.audit,
+            clock=clock,
+            reload=service.reload,
+            metrics_page=metrics.render,
+            flushed=service.gateway.forget,
+            refused=refused,
+            admins=frozenset({0, os.getuid()}) if options.system else None,
+        )
+        gate = _helper_gate(options, service.settings, blind=blind)
+        server = GatedServer(
+            api.handle, gate=gate, limit=limits.helpers, lifelines=limits.lifelines, audit=service.audit
+        )
+        doors.append(Door(HELPER, sockets.helper, server, limits.backlog))
+    if sockets.actions is not None:
+        server = GatedServer(
+            actions.handle,
+            gate=_gate(options, service.settings),
+            limit=limits.actions,
+            lifelines=0,
+            audit=service.audit,
+            placed=True,
+            abandoned=True,
+        )
+        doors.append(Door(ACTIONS, sockets.actions, server, limits.backlog))
+    _watch(metrics, {door.name: door.server for door in doors}, service, logs)
+    return Front(doors, Port(service, actions.handle))
+
+
+def _actions_api(options: Options, service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
+    # Of other users' processes a system service cannot tell the namespaces; all of them would share one place.
+    own = None if options.system or sys.platform != "linux" else namespaces()
+    return ActionsApi(
+        broker=service.broker,
+        memo=memo,
+        clock=clock,
+        grants=service.grants,
+        gateway=GatewayApi(service.gateway, audit=service.audit, clock=clock, refused=refused),
+        sandboxes=Sandboxes(clock, own),
+        refused=refused,
+    )
+
+
+def _gate(options: Options, settings: Settings) -> Gate:
+    """The user's own gate; a system service's sockets have a group instead, and root serves itself there."""
+    return Gate(None) if options.system else Gate(os.getuid(), allow_root=settings.allow_root)
+
+
+def _helper_gate(options: Options, settings: Settings, *, blind: bool) -> Gate:
+    """A sandbox is let in to the actions socket only (T11)."""
+    gate = _gate(options, settings)
+    if settings.peer_namespaces == "any" or options.system or sys.platform != "linux":
+        return gate
+    return replace(gate, closed=BLIND) if blind else replace(gate, namespaces=namespaces())
+
+
+def _watch(metrics: PrometheusMetrics, servers: dict[str, GatedServer], service: Service, logs: Logs) -> None:
+    if (server := servers.get(HELPER)) is not None:
+        metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
+        metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
+    if (actions := servers.get(ACTIONS)) is not None:
+        metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
+        metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
+    metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
+    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
+    metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
+    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
+    metrics.gauge("gateway_downloads", "Blobs under way", lambda: service.pump.running)
+    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))

@@ -1,0 +1,99 @@
+"""Which sockets are served: those that the service manager hands over, or else those that this process binds.
+
+One of the two makes them, never both: what a service manager does not hand over is not served (reliability.md 6.1).
+"""
+
+import os
+from dataclasses import dataclass
+
+import structlog
+
+from credproxy.core.errors import Code, Failed, Failure, Unfit
+from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.daemon.limits import BACKLOG
+from credproxy.daemon.options import Options
+from credproxy.server.inherited import handed_over
+from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind
+
+
+HELPER, ACTIONS = "helper", "actions"
+"""The names of ``FileDescriptorName=`` in the units."""
+
+log = structlog.get_logger("credproxy.daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class Sockets:
+    """What to listen on: at least one of the two. ``close`` may be called again."""
+
+    helper: Listener | None
+    actions: Listener | None
+
+    def close(self) -> None:
+        """Give back what was bound or handed over."""
+        for listener in (self.helper, self.actions):
+            if listener is not None:
+                listener.close()
+
+
+def open_sockets(options: Options) -> Sockets:
+    """Take those that were handed over, or else bind them.
+
+    Raises:
+        Unfit(config_invalid): what was handed over is not what was asked for.
+        AlreadyRunning: another daemon serves the helper socket.
+        Failed(config_invalid), OSError: it cannot be bound.
+    """
+    handed = handed_over(options.environ, names={ACTIONS} if options.gateway_only else {HELPER, ACTIONS})
+    if handed:
+        return _complete(options, handed)
+    if options.system:
+        hint = "a system service is started by its sockets: credproxy install --system"
+        raise _unfit("no sockets were handed over", hint)
+    if options.gateway_only:
+        return Sockets(None, _bind(options, actions=True))
+    helper = _bind(options, actions=False)
+    try:
+        return Sockets(helper, _bind_actions(options))
+    except BaseException:
+        helper.close()
+        raise
+
+
+def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
+    helper, actions = handed.get(HELPER), handed.get(ACTIONS)
+    if helper is None and not options.gateway_only:
+        # A second daemon would be started for it, and hold the same secrets once more.
+        raise _unfit("only the actions socket was handed over", "systemctl --user enable --now credproxy.socket")
+    if actions is None:
+        hint = "systemctl --user enable --now credproxy-actions.socket"
+        log.warning("no actions socket", socket=None, reason="it was not handed over", hint=hint)
+    return Sockets(helper, actions)
+
+
+def _bind(options: Options, *, actions: bool) -> Bound:
+    variable = "CREDPROXY_ACTIONS_SOCKET" if actions else "CREDPROXY_SOCKET"
+    return bind(_path(options, actions=actions), backlog=BACKLOG, variable=variable)
+
+
+def _path(options: Options, *, actions: bool) -> str:
+    find = actions_socket if actions else helper_socket
+    return find(options.environ, os.getuid(), os.path.isdir)
+
+
+def _bind_actions(options: Options) -> Bound | None:
+    """Bind the actions socket; without it the helper socket is still worth serving."""
+    try:
+        return _bind(options, actions=True)
+    except AlreadyRunning:
+        reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
+    except Failed as error:
+        reason, hint = error.failure.message, error.failure.hint
+    except OSError as error:
+        reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
+    log.warning("no actions socket", socket=_path(options, actions=True), reason=reason, hint=hint)
+    return None
+
+
+def _unfit(message: str, hint: str) -> Unfit:
+    return Unfit(Failure(Code.CONFIG_INVALID, message, hint))

@@ -1,0 +1,186 @@
+"""The service through restarts, crashes, hangs and mistakes: what a caller notices, and what ``systemctl status`` says."""
+
+import json
+import os
+import re
+import signal
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from tests.systemd.machine import HELPER_SOCKET, SERVICE, Machine, until
+
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
+
+URI = "https://a.corp.example/x"
+
+
+def corp_helper(machine: Machine, script: str) -> None:
+    """Put a credential helper behind the daemon; its header tells one answer from another."""
+    program = machine.home / "corp-helper"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    machine.configure(f'[[host]]\nmatch = "*.corp.example"\nprovider = "exec"\ncommand = ["{program}"]\n')
+
+
+ANSWER = 'echo \'{"headers":{"X-Corp":["made-up"]}}\''
+
+
+def test_it_is_active_once_it_serves(installed: Machine) -> None:
+    """READY=1 comes when questions can be answered, STATUS= says what is in force."""
+    installed.systemctl("start", SERVICE)
+    assert installed.show("ActiveState") == "active"
+    assert installed.show("StatusText") == "generation 2 of the configuration, 0 host rules"
+
+
+def test_p3_a_broken_configuration_does_not_keep_it_from_starting(installed: Machine) -> None:
+    """P3: degraded, with the reason in the status and in every answer; mended within two seconds."""
+    installed.configure("[[host]]\nmatch = 5\n")
+    asked = installed.helper(URI)
+    assert asked.returncode == 1
+    assert "config.toml:1" in asked.stderr
+    assert installed.show("ActiveState") == "active"
+    assert installed.show("StatusText").startswith("no valid configuration: ")
+    installed.configure("")
+    assert until(lambda: "host rules" in installed.show("StatusText"), 3)
+    assert installed.helper(URI).returncode == 0
+
+
+def test_p4_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Machine) -> None:
+    """P4: ``systemctl reload`` ends, the service stays active, the status says which of the two it was."""
+    corp_helper(installed, ANSWER)
+    assert "made-up" in installed.helper(URI).stdout
+    good = installed.home / ".config" / "credproxy" / "config.toml"
+    text = good.read_text()
+    good.write_text(text + "nonsense = true\n")
+    installed.systemctl("reload", SERVICE)
+    assert until(lambda: installed.show("StatusText").startswith("reload failed, what was in force stays: "))
+    assert installed.show("ActiveState") == "active"
+    assert "made-up" in installed.helper("https://b.corp.example/x").stdout
+    good.write_text(text)
+    installed.systemctl("reload", SERVICE)
+    assert until(lambda: installed.show("StatusText") == "generation 3 of the configuration, 1 host rules")
+
+
+@pytest.mark.parametrize("end", ["restart", "kill"])
+def test_p5_p6_restarts_and_crashes_cost_no_caller_anything(installed: Machine, end: str) -> None:
+    """P5, P6: eight callers at a time, none sees a failure; the queue is kept while nobody is there."""
+    installed.helper(URI)
+    ends = time.perf_counter() + 6
+
+    def call_on(_: int) -> list[str]:
+        failures = []
+        while time.perf_counter() < ends:
+            asked = installed.helper(URI)
+            failures += [asked.stderr] if asked.returncode != 0 else []
+        return failures
+
+    with ThreadPoolExecutor(8) as pool:
+        callers = pool.map(call_on, range(8))
+        seen = set()
+        for _ in range(3):
+            time.sleep(1.5)
+            seen.add(pid := installed.pid())
+            if end == "restart":
+                installed.systemctl("restart", SERVICE)
+            else:
+                os.kill(pid, signal.SIGKILL)
+        assert [failure for failures in callers for failure in failures] == []
+    assert len(seen) == 3
+
+
+def test_who_asks_while_it_is_away_is_answered_by_the_successor(installed: Machine) -> None:
+    """The socket is the service manager's: it outlives the daemon, and so does its queue."""
+    installed.helper(URI)
+    inode = installed.run("stat", "--format=%i", HELPER_SOCKET).stdout
+    installed.systemctl("stop", SERVICE)
+    assert installed.helper(URI).returncode == 0
+    assert installed.run("stat", "--format=%i", HELPER_SOCKET).stdout == inode
+
+
+def test_p7_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: Machine) -> None:
+    """P7: the watchdog ends it after 7 s, where it hung is in the log, and the waiting caller gets an answer."""
+    installed.keep_log()
+    installed.helper(URI)
+    stuck = installed.pid()
+    os.kill(stuck, signal.SIGSTOP)
+    asked = installed.helper(URI)
+    assert (asked.returncode, asked.stderr) == (0, "")
+    assert installed.pid() not in {0, stuck}
+    assert "Fatal Python error: Aborted" in installed.log()
+
+
+def test_p13_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: Machine) -> None:
+    """P13: status 64 is not restarted, and the callers' connections do not start it over and over."""
+    installed.keep_log()
+    folder = installed.units / "credproxy.socket.d"
+    folder.mkdir()
+    (folder / "wrong.conf").write_text("[Socket]\nFileDescriptorName=handler\n")
+    installed.systemctl("daemon-reload")
+    installed.systemctl("stop", SERVICE, "credproxy.socket")
+    installed.systemctl("start", "credproxy.socket")
+    asked = installed.helper(URI)
+    assert asked.returncode == 1
+    assert asked.stderr.splitlines() == [
+        "a socket named 'handler' was handed over; wanted actions and helper",
+        "install the units anew: credproxy install",
+    ]
+    assert until(lambda: installed.show("ActiveState") == "failed")
+    assert installed.show("ExecMainStatus") == "64"
+    time.sleep(1)
+    assert installed.log().count('"cannot start"') == 1
+
+
+def test_f2_a_unit_with_private_users_refuses_instead_of_guessing(installed: Machine) -> None:
+    """8.2: it could not tell a sandboxed action from its user; status, log and each refusal say why."""
+    installed.keep_log()
+    installed.drop_in("private", "[Service]\nPrivateUsers=yes\n")
+    asked = installed.helper(URI)
+    assert asked.returncode == 1
+    assert "a user namespace of its own (PrivateUsers)" in asked.stderr
+    assert "systemctl --user cat credproxy.service" in asked.stderr
+    assert "refuses every caller" in installed.show("StatusText")
+    assert '"helper socket closed"' in installed.log()
+    installed.configure('peer_namespaces = "any"\n')
+    installed.systemctl("restart", SERVICE)
+    assert installed.helper(URI).returncode == 0
+
+
+def test_t30_credential_programs_know_nothing_of_the_service(installed: Machine) -> None:
+    """T30: no variable and no descriptor of the daemon's gets through; the unit's limits do."""
+    note = installed.home / "note"
+    corp_helper(
+        installed, f"env >{note}; ls /proc/self/fd >>{note}; grep Seccomp: /proc/self/status >>{note}; {ANSWER}"
+    )
+    assert installed.helper(URI).returncode == 0
+    text = note.read_text()
+    assert not re.search("NOTIFY|LISTEN|WATCHDOG|SYSTEMD|INVOCATION|CREDENTIALS", text)
+    assert re.findall(r"^\d+$", text, re.MULTILINE) == ["0", "1", "2", "3"]  # 3 is the listing's own
+    assert "Seccomp:\t2" in text
+
+
+def test_p6_credential_programs_die_with_a_killed_daemon(installed: Machine) -> None:
+    """P6: the service's cgroup is emptied, and the next question starts the program anew."""
+    note = installed.home / "pids"
+    corp_helper(installed, f"echo $$ >>{note}; sleep 30")
+    with ThreadPoolExecutor(1) as pool:
+        waiting = pool.submit(installed.helper, URI, CREDPROXY_TIMEOUT="4")
+        assert until(note.exists)
+        os.kill(installed.pid(), signal.SIGKILL)
+        assert until(lambda: len(note.read_text().split()) == 2)
+        first, second = note.read_text().split()
+        assert installed.run("kill", "-0", first).returncode != 0
+        assert waiting.result().returncode == 1
+    installed.systemctl("stop", SERVICE)
+    assert installed.run("kill", "-0", second).returncode != 0
+
+
+def test_t11_a_sandbox_is_refused_by_the_installed_service(installed: Machine) -> None:
+    """T11 under the shipped unit: same uid, other namespaces."""
+    unshared = ("unshare", "--user", "--map-current-user", "--mount", "--pid", "--fork")
+    asked = installed.run(*unshared, installed.programs / "credproxy-helper", "get", stdin=json.dumps({"uri": URI}))
+    assert asked.returncode == 1
+    assert "sandbox or container" in asked.stderr
+    assert installed.helper(URI).returncode == 0
