@@ -52,8 +52,11 @@ class Service:
         return done.stdout.strip()
 
     def pid(self) -> int:
-        """Give the daemon's process id."""
-        return int(self.run("systemctl", "--user", "show", "--value", "--property=MainPID", "credproxy.service"))
+        """Give the daemon's process id; it has to run."""
+        pid = int(self.run("systemctl", "--user", "show", "--value", "--property=MainPID", "credproxy.service"))
+        if pid == 0:
+            raise SystemExit("the daemon does not run")  # and a signal to 0 would be for ourselves
+        return pid
 
     def restart(self) -> None:
         """As an upgrade does."""

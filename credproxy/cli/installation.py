@@ -11,7 +11,6 @@ from credproxy.cli.errors import CommandError
 SOCKETS = ("credproxy.socket", "credproxy-actions.socket")
 SERVICE = "credproxy.service"
 _JIT = "credproxy.service.d/10-jit-helpers.conf"
-_EXECUTABLE = ("/usr", "/lib", "/lib64")
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  named because the service cannot see them
 
 
@@ -89,19 +88,17 @@ def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
         CommandError: they are where a system service cannot see them.
     """
     for place in (program, *prefixes):
-        if _below(place, _HIDDEN):
+        if any(Path(place).is_relative_to(folder) for folder in _HIDDEN):
             raise CommandError(
                 f"a system service cannot run what is at {place!r}: homes and temporary folders are hidden from it",
                 "install it for all: python3 -m venv /opt/credproxy && /opt/credproxy/bin/pip install credproxy",
             )
     folder, users = Path("/etc/systemd/system"), Path("/etc/sysusers.d/credproxy.conf")
-    outside = sorted({place for place in prefixes if not _below(place, _EXECUTABLE)})
     made = _with_systemd(
         "systemctl",
         files={
             users: units.unit("system/credproxy.sysusers.conf", program=program),
-            folder / SERVICE: units.system_service(program=program, executable=outside),
-            **{folder / name: units.unit(f"system/{name}", program=program) for name in SOCKETS},
+            **{folder / name: units.unit(f"system/{name}", program=program) for name in (SERVICE, *SOCKETS)},
         },
     )
     notes = (
@@ -143,7 +140,3 @@ def _with_systemd(*systemctl: str, files: Mapping[Path, str], unwanted: tuple[Pa
         down=(step("disable", "--now", *names, SERVICE, needed=False),),
         after=(step("daemon-reload"), step("reset-failed", *names, SERVICE, needed=False)),
     )
-
-
-def _below(place: str, folders: tuple[str, ...]) -> bool:
-    return any(Path(place).is_relative_to(folder) for folder in folders)

@@ -17,13 +17,6 @@ def unit(name: str, *, program: str) -> str:
     return _marked(_STAND_INS.sub(lambda _: quoted(program), _shipped(name)))
 
 
-def system_service(*, program: str, executable: list[str]) -> str:
-    """Give the system service, which runs nothing outside of ``/usr`` but what lies below ``executable``."""
-    text = _STAND_INS.sub(lambda _: quoted(program), _shipped("system/credproxy.service"))
-    paths = "ExecPaths=/usr /lib /lib64"
-    return _marked(text.replace(paths, " ".join([paths, *map(quoted, executable)])))
-
-
 def actions_link(uid: int) -> str:
     """Give the tmpfiles.d snippet that links the one path of the actions socket to that user's."""
     return _marked(_shipped("user/credproxy-actions.tmpfiles.conf").replace("@UID@", str(uid)))

@@ -1,7 +1,9 @@
 """A machine of one user with a systemd of his own, and credproxy installed from its wheel, as pipx would do it."""
 
 import json
+import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Callable
@@ -11,6 +13,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 MANAGER = ROOT / "tools" / "user-manager"
+SYSTEM_MANAGER = ROOT / "tools" / "system-manager"
 COPY = ROOT / "tools" / "installed-copy"
 
 UID = 12_345
@@ -61,6 +64,13 @@ class Machine:
     def pid(self) -> int:
         """Give the daemon's process id, as the host knows it; 0 where it does not run."""
         return int(self.show("MainPID"))
+
+    def signal(self, number: signal.Signals) -> int:
+        """Send one to the daemon, which must run; give its process id."""
+        pid = self.pid()
+        assert pid != 0  # a signal to 0 would be for the tests themselves
+        os.kill(pid, number)
+        return pid
 
     def drop_in(self, name: str, text: str) -> None:
         """Change the service as a person would."""

@@ -1,7 +1,6 @@
 """The service through restarts, crashes, hangs and mistakes: what a caller notices, and what ``systemctl status`` says."""
 
 import json
-import os
 import re
 import signal
 import time
@@ -82,11 +81,11 @@ def test_p5_p6_restarts_and_crashes_cost_no_caller_anything(installed: Machine, 
         seen = set()
         for _ in range(3):
             time.sleep(1.5)
-            seen.add(pid := installed.pid())
+            seen.add(installed.pid())
             if end == "restart":
                 installed.systemctl("restart", SERVICE)
             else:
-                os.kill(pid, signal.SIGKILL)
+                installed.signal(signal.SIGKILL)
         assert [failure for failures in callers for failure in failures] == []
     assert len(seen) == 3
 
@@ -104,8 +103,7 @@ def test_p7_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: M
     """P7: the watchdog ends it after 7 s, where it hung is in the log, and the waiting caller gets an answer."""
     installed.keep_log()
     installed.helper(URI)
-    stuck = installed.pid()
-    os.kill(stuck, signal.SIGSTOP)
+    stuck = installed.signal(signal.SIGSTOP)
     asked = installed.helper(URI)
     assert (asked.returncode, asked.stderr) == (0, "")
     assert installed.pid() not in {0, stuck}
@@ -168,7 +166,7 @@ def test_p6_credential_programs_die_with_a_killed_daemon(installed: Machine) -> 
     with ThreadPoolExecutor(1) as pool:
         waiting = pool.submit(installed.helper, URI, CREDPROXY_TIMEOUT="4")
         assert until(note.exists)
-        os.kill(installed.pid(), signal.SIGKILL)
+        installed.signal(signal.SIGKILL)
         assert until(lambda: len(note.read_text().split()) == 2)
         first, second = note.read_text().split()
         assert installed.run("kill", "-0", first).returncode != 0
