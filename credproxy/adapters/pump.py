@@ -157,7 +157,7 @@ class Pumped:
         """Do some of it in a thread; who is cancelled meanwhile closes it."""
         future = self._pump.submit(work)
         self._working = True
-        future.add_done_callback(lambda _: self._worked())
+        future.add_done_callback(self._worked)
         # What was begun must come to its end: it owns a descriptor, and a cancelled future might never be run.
         return await asyncio.shield(future)
 
@@ -172,7 +172,8 @@ class Pumped:
         else:
             self._end()
 
-    def _worked(self) -> None:
+    def _worked(self, future: "asyncio.Future[T]") -> None:
+        future.exception()  # whoever was cancelled does not fetch it, and the loop would complain (PY2)
         self._working = False
         if self._over:
             self._end()

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import resource
 import socket
@@ -33,9 +34,13 @@ SMALL = b"small"
 
 @pytest.fixture(autouse=True)
 async def _nothing_left_over() -> AsyncIterator[None]:
-    """No thread, no descriptor: neither after success nor after any failure."""
+    """No thread, no descriptor, no exception that nobody fetched (PY24): neither after success nor after any failure."""
     before = _descriptors()
+    complaints: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     yield
+    gc.collect()
+    assert not complaints
     assert not [thread.name for thread in threading.enumerate() if thread.name.startswith("pump")]
     # The threads that asyncio lends for closing a pump stay until the loop ends, and have no descriptors.
     assert _descriptors() == before
