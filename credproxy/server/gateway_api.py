@@ -90,6 +90,11 @@ class GatewayApi:
         except ConnectionError:
             log.info("client left", path=path)
             sink.abort()
+        except asyncio.CancelledError:
+            if request.transport is None:  # otherwise it is the daemon's own end
+                log.info("client left", path=path)
+            sink.abort()
+            raise
         except BaseException:
             # Otherwise aiohttp would append its own 500 to the body, and a length would be met by it.
             sink.abort()

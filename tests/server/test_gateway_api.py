@@ -507,6 +507,9 @@ async def test_p8_a_client_that_leaves_ends_its_download(short_path: Path, when:
             await until(lambda: pump.running == 0)
             await until(lambda: served.server.open == 0)
     assert not [event for event in events if event["log_level"] in {"warning", "error"}]
+    assert [event["event"] for event in events if event["event"] == "client left"] == ["client left"] * (
+        when == "in a body"
+    )
 
 
 async def test_p5_the_end_of_the_server_ends_what_streams(short_path: Path) -> None:
