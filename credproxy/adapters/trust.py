@@ -35,6 +35,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
                 Code.TLS_FAILED,
                 f"the CA bundle {dial.ca_bundle!r} cannot be read as PEM certificates",
                 f"look at it: openssl x509 -noout -subject -in {dial.ca_bundle}",
+                inside=True,
             ) from None
     if not dial.tls_verify:
         context.check_hostname = False

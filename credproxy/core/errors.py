@@ -81,12 +81,14 @@ class Failure:
         message: lower case, no final period, names from outside quoted; never a secret, never an upstream's body.
         hint: the next step for the person who reads it; may be empty.
         retry_after: seconds after which asking again makes sense, where that is known.
+        inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/disclosure.py``.
     """
 
     code: Code
     message: str
     hint: str = ""
     retry_after: float | None = None
+    inside: bool = False
 
     @property
     def status(self) -> int:
@@ -106,6 +108,8 @@ class Unfit(Failed):
     """This process cannot serve the way it was started, and starting it again the same way would not mend that (P13)."""
 
 
-def failed(code: Code, message: str, hint: str = "", retry_after: float | None = None) -> Failed:
+def failed(
+    code: Code, message: str, hint: str = "", retry_after: float | None = None, *, inside: bool = False
+) -> Failed:
     """Give the exception to raise, from the fields of its Failure."""
-    return Failed(Failure(code, message, hint, retry_after))
+    return Failed(Failure(code, message, hint, retry_after, inside))

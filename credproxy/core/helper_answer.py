@@ -14,6 +14,9 @@ from credproxy.core.message import header_problem
 
 
 _HEADERS = 32
+_VALUE = 16 * 1024
+_VALUES = 64 * 1024
+"""Bytes of one value and of all: above what any server takes, so it is no credential (T27)."""
 
 
 class HelperAnswerError(Exception):
@@ -54,6 +57,9 @@ def parse_helper_answer(output: bytes) -> HelperAnswer:
 def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
     if len(printed) > _HEADERS:
         raise HelperAnswerError(f"its answer has more than {_HEADERS} headers")
+    sizes = [len(value) for values in printed.values() for value in values]
+    if max(sizes, default=0) > _VALUE or sum(sizes) > _VALUES:
+        raise HelperAnswerError(f"its answer has more than {_VALUE} bytes in a header, or {_VALUES} in all")
     kept: dict[str, tuple[str, tuple[Secret, ...]]] = {}
     for name, values in printed.items():
         # Several values of Authorization make clients fail; the first one is what they would have used (rule 20).

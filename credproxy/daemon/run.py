@@ -21,6 +21,7 @@ from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.doors import Door, Doorkeeper
 from credproxy.daemon.front import BLIND, Front, build_front
 from credproxy.daemon.logs import Logs
+from credproxy.daemon.loop_errors import LoopErrors
 from credproxy.daemon.options import Options
 from credproxy.daemon.service import Service
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
@@ -96,8 +97,8 @@ def _complain(error: Failed | OSError) -> None:
 
 async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: Logs) -> None:
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(_loop_error)
     clock, metrics, announcer, stop = SystemClock(), PrometheusMetrics(), Announcer(notifier), asyncio.Event()
+    loop.set_exception_handler(LoopErrors(clock.boot))
     service = Service(
         environ=options.environ,
         config=options.config,
@@ -159,10 +160,3 @@ async def _leave(front: Front, service: Service) -> None:
         *(door.server.shutdown(max(_LAST_WORDS, grace.get(door.name, 0.0))) for door in front.doors),
         front.port.shutdown(max(_LAST_WORDS, grace[ACTIONS])),
     )
-
-
-def _loop_error(loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-    """Name what failed, without its text (PY17, PY24)."""
-    del loop
-    error = context.get("exception")
-    log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))

@@ -204,7 +204,10 @@ def _refused(order: Order, response: Response) -> Failed:
     login_again = f"docker login {order.registry}, or mend the stored credential; then run the build again"
     if status == 401 or (status == 400 and _invalid_grant(response)):  # noqa: PLR2004
         return failed(
-            Code.BAD_CREDENTIALS, f"{order.subject} refused the login from {order.credential_name}", login_again
+            Code.BAD_CREDENTIALS,
+            f"{order.subject} refused the login from {order.credential_name}",
+            login_again,
+            inside=True,
         )
     if 300 <= status < 400:  # noqa: PLR2004
         return failed(
@@ -219,11 +222,13 @@ def _refused(order: Order, response: Response) -> Failed:
             Code.NO_CHALLENGE,
             f"{order.subject} answered {status}: it takes no such login as {order.credential_name} holds",
             f"store a user name and password for it: docker login {order.registry}",
+            inside=True,
         )
     return failed(
         Code.DENIED,
         f"{order.subject} answered {status} to the login from {order.credential_name} for {' '.join(order.scopes)}",
         f"check what this login may do; {login_again}",
+        inside=True,
     )
 
 

@@ -11,6 +11,7 @@ from typing import Final
 
 import msgspec
 
+from credproxy.core.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer, Headers, Reply
 from credproxy.gateway.headers import refused
@@ -97,12 +98,13 @@ def _denied(wanted: Wanted, registry: str, what: str, *, anonymous: bool) -> Fai
 
 
 def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> Reply:
-    remedy = f"; {failure.hint}" if failure.hint else ""
+    shown = outward(failure)
+    remedy = f"; {shown.hint}" if shown.hint else ""
     body = {
         "errors": [
             {
                 "code": code,
-                "message": f"{failure.message}{remedy} ({failure.code.value})",
+                "message": f"{shown.message}{remedy} ({shown.code.value})",
                 "detail": {"code": failure.code.value},
             }
         ]

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from credproxy.broker.broker import Broker
 from credproxy.core.credential import Origin
+from credproxy.core.disclosure import outward
 from credproxy.core.errors import Failed
 from credproxy.core.message import decode_request
 from credproxy.core.target import Granted, Question, Target
@@ -61,6 +62,7 @@ class ActionsApi:
             "actions",
             {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
             refused,
+            outward,
         )
         self._gateway = gateway
         self._sandboxes = sandboxes

@@ -5,7 +5,6 @@ from its user, and neither a read-only mount nor a blocked network keeps it from
 helper socket compares namespaces as well.
 """
 
-import contextlib
 import errno
 import os
 import select
@@ -25,6 +24,9 @@ _XUCRED = struct.Struct("=IIh16I")  # macOS <sys/ucred.h>: version, uid, ngroups
 _SO_PEERPIDFD = 77  # Linux 6.5 <asm-generic/socket.h>; Python has no name for it
 _KINDS = ("user", "mnt", "pid")
 _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
+
+SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
+"""No descriptor left, for this process or for the machine."""
 
 Seen = TypeVar("Seen")
 
@@ -146,13 +148,19 @@ def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[
     """What ``look`` sees of the process that connected and of no successor to its pid (PY26).
 
     None, with nothing held, where it has ended or may not be looked at.
+
+    Raises:
+        OSError: the system has no descriptor for it, which says nothing about the caller.
     """
     lifeline = Lifeline()
-    with contextlib.suppress(OSError):
+    try:
         lifeline = Lifeline(_pidfd(sock, pid))
         seen = look(pid)
         if not lifeline.ended():
             return seen, lifeline
+    except OSError as error:
+        if error.errno in SHORTAGES:
+            raise
     lifeline.close()
     return None, lifeline
 

@@ -15,7 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 from credproxy.core.errors import Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
-from credproxy.server.peer import Gate, Lifeline, Peer, identify
+from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
@@ -60,20 +60,28 @@ class Connection(RequestHandler):
         self.peer = Peer(0, -1)
         self.once = False
         self._refusal = None
-        if server.open >= server.limit and isinstance(transport, asyncio.Transport):
-            server.dropped += 1
-            transport.abort()
-            self._manager = None  # as after connection_lost: nothing was begun that could be ended
+        if server.open >= server.limit:
+            self._drop(server, transport)
             return
-        server.open += 1
         try:
             self.peer = server.identify(transport.get_extra_info("socket"))
-        except OSError:
+        except OSError as error:
+            if error.errno in SHORTAGES:
+                self._drop(server, transport)
+                return
             self._refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
             self._refusal = server.gate.refusal(self.peer)
+        server.open += 1
         self.once = not server.hold(self.peer.lifeline)
         super().connection_made(transport)
+
+    def _drop(self, server: "GatedServer", transport: asyncio.BaseTransport) -> None:
+        """Reset a connection that there is no room for: a caller's retry may find some."""
+        assert isinstance(transport, asyncio.Transport)
+        server.dropped += 1
+        transport.abort()
+        self._manager = None  # as after connection_lost: nothing was begun that could be ended
 
     def refusal(self) -> Failure | None:
         """The gate's verdict, to be asked before each request: who connected may have ended since (T9)."""

@@ -28,13 +28,19 @@ class Routes:
         socket: its name, for the log.
         routes: method and handler by path; all else is 404 (T2).
         refused: counts failures by code, for who wants to know.
+        told: what callers are told of a failure; the log has all of it.
     """
 
     def __init__(
-        self, socket: str, routes: Mapping[str, tuple[str, Route]], refused: Counter[str] | None = None
+        self,
+        socket: str,
+        routes: Mapping[str, tuple[str, Route]],
+        refused: Counter[str] | None = None,
+        told: Callable[[Failure], Failure] = lambda failure: failure,
     ) -> None:
         self._socket = socket
         self._refused = Counter() if refused is None else refused
+        self._told = told
         self._routes = dict(routes)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -57,7 +63,7 @@ class Routes:
             code=failure.code.value,
             reason=failure.message,
         )
-        response = failure_response(failure, plain=request.headers.get("Accept") == "text/plain")
+        response = failure_response(self._told(failure), plain=request.headers.get("Accept") == "text/plain")
         if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
             response.force_close()
         return response

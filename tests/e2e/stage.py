@@ -54,13 +54,18 @@ class Stage:
                 [CREDPROXY, "serve", "--log-level", "debug"], env=self.environ | environ, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out,
             )  # fmt: skip
+        self.await_ready()
+        return self.process
+
+    def await_ready(self) -> None:
+        """Wait until it says that it listens, ten seconds at most."""
+        assert self.process is not None
         deadline = time.perf_counter() + 10
         while '"ready"' not in self.log():
             if self.process.poll() is not None or time.perf_counter() > deadline:
                 message = f"the daemon did not start:\n{self.log()}"
                 raise AssertionError(message)
             time.sleep(0.02)
-        return self.process
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
         """Send a signal and wait for the end."""

@@ -1,0 +1,45 @@
+"""What the event loop has to say for itself: class and place, never a text (PY17, PY24), and little of what comes in floods."""
+
+import asyncio
+import errno
+from collections.abc import Callable
+
+import structlog
+
+
+_SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
+
+_QUIET = 10.0
+"""Seconds between two lines on a shortage: asyncio reports each connection of its backlog, and again a second later (F9)."""
+
+log = structlog.get_logger("credproxy.daemon")
+
+
+class LoopErrors:
+    """An exception handler of an event loop.
+
+    Args:
+        now: seconds of a clock that does not go back.
+    """
+
+    def __init__(self, now: Callable[[], float]) -> None:
+        self._now = now
+        self._told = float("-inf")
+        self._untold = 0
+
+    def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
+        """Take one error."""
+        del loop
+        error = context.get("exception")
+        if isinstance(error, OSError) and error.errno in _SHORTAGES:
+            self._shortage(errno.errorcode[error.errno])
+            return
+        log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))
+
+    def _shortage(self, name: str) -> None:
+        # The loop itself tries again after a second, which is all that can be done.
+        if self._now() - self._told < _QUIET:
+            self._untold += 1
+            return
+        log.error("no connection can be accepted", error=name, unreported=self._untold, hint="credproxy doctor")
+        self._told, self._untold = self._now(), 0

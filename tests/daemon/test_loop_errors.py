@@ -1,0 +1,50 @@
+"""What the event loop reports, in our own words and not in floods."""
+
+import asyncio
+import errno
+import os
+
+from structlog.testing import capture_logs
+
+from credproxy.daemon.loop_errors import LoopErrors
+
+
+class Now:
+    """A clock that the test moves."""
+
+    def __init__(self) -> None:
+        self.seconds = 100.0
+
+    def __call__(self) -> float:
+        """What it says."""
+        return self.seconds
+
+
+def test_c5_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> None:
+    """F9: asyncio reports each connection of its backlog, 143,192 times in the prototype."""
+    now, loop = Now(), asyncio.new_event_loop()
+    errors = LoopErrors(now)
+    context: dict[str, object] = {"message": "socket.accept() out of system resource"}
+    with capture_logs() as events:
+        for number in (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM) * 1000:
+            errors(loop, context | {"exception": OSError(number, os.strerror(number))})
+            now.seconds += 0.003
+    loop.close()
+    assert [(event["event"], event["unreported"]) for event in events] == [
+        ("no connection can be accepted", 0),
+        ("no connection can be accepted", 3333),
+    ]
+    assert events[0]["error"] == "EMFILE"
+
+
+def test_py24_everything_else_is_told_without_its_text() -> None:
+    """PY17: the text of an exception may quote a request."""
+    loop = asyncio.new_event_loop()
+    with capture_logs() as events:
+        LoopErrors(Now())(loop, {"message": "Exception in callback", "exception": ValueError("canary")})
+        LoopErrors(Now())(loop, {"message": "a message alone"})
+    loop.close()
+    assert [(event["event"], event["error"], event["about"]) for event in events] == [
+        ("event loop error", "ValueError", "Exception in callback"),
+        ("event loop error", None, "a message alone"),
+    ]

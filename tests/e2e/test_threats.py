@@ -1,0 +1,119 @@
+"""Attacks on a real daemon by real processes: of the same user, of another one, from sandboxes (reliability.md section 3)."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import CREDPROXY, HELPER, Stage, TokenRegistry
+
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(sys.platform != "linux", reason="namespaces, /proc and uids as Linux has them"),
+]
+
+PLAIN_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
+"""An ordinary user without capabilities, to whom root's files are readable, because outside it is root."""
+
+
+@pytest.fixture
+def plain_user() -> tuple[str, ...]:
+    """What to put in front of a command so that it runs without capabilities: nothing, where nobody here has any."""
+    if os.geteuid() != 0:
+        return ()
+    if shutil.which("unshare") is None or subprocess.run([*PLAIN_USER, "true"], check=False).returncode:
+        pytest.skip("root, and no user namespaces to leave that behind: run the tests as a user")
+    return PLAIN_USER
+
+
+def intrude(staged: Stage, around: tuple[str, ...], what: str) -> object:
+    """Run the intruder beside a daemon of its own."""
+    script = Path(__file__).with_name("intruder.py")
+    done = subprocess.run(
+        [*around, sys.executable, script, what, CREDPROXY],
+        env=staged.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=40,
+    )
+    assert done.returncode == 0, done.stderr
+    found: object = json.loads(done.stdout)
+    return found
+
+
+def test_same_uid_cannot_attach(staged: Stage, plain_user: tuple[str, ...]) -> None:
+    """T1, F13: memory, environment, descriptors, debugger; the same attempts succeed on a process that does not care."""
+    found = intrude(staged, plain_user, "attach")
+    assert isinstance(found, dict)
+    assert found["uid"] != 0
+    assert set(found["daemon"].values()) <= {"EACCES", "EPERM"}, found["daemon"]
+    assert set(found["plain"].values()) == {"done"}, found["plain"]
+
+
+def test_nondumpable_peer_refused(staged: Stage, plain_user: tuple[str, ...]) -> None:
+    """T11: whose namespaces cannot be read may be anywhere; fail closed, and say what to do."""
+    found = intrude(staged, plain_user, "nondumpable")
+    assert isinstance(found, list)
+    plain, hidden = found
+    assert plain.startswith("HTTP/1.1 200")
+    assert hidden.startswith("HTTP/1.1 403")
+    assert "the caller's namespaces cannot be read" in hidden
+
+
+SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
+
+
+def test_masked_dir_enoent(staged: Stage, registry: TokenRegistry) -> None:
+    """T11: what ``--sandbox_block_path`` does: behind another mount there is no helper socket at all."""
+    if shutil.which("unshare") is None or subprocess.run([*SANDBOX, "true"], check=False).returncode:
+        pytest.skip("no namespaces for this user: sysctl kernel.unprivileged_userns_clone=1")
+    staged.configure(registry.rule())
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    hidden = staged.socket.parent
+    inside = f'mount -t tmpfs -o mode=0700 none {hidden} && exec "$0" get --uri {registry.uri("a/manifests/x")}'
+    done = subprocess.run(
+        [*SANDBOX, "sh", "-c", inside, HELPER],
+        env=staged.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
+    assert done.returncode == 1
+    assert done.stdout == ""
+    assert f"'{staged.socket}'" in done.stderr
+    assert registry.requests == []
+
+
+STRANGER = 65_533
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
+def test_other_uid_refused_even_if_mode_0777(staged: Stage, registry: TokenRegistry) -> None:
+    """T7: with every file mode gone wrong the kernel's word on who calls is still there."""
+    staged.configure(registry.rule())
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "run", "helper.sock")
+        staged.start(REGISTRY_PASSWORD=registry.password, CREDPROXY_SOCKET=str(path))
+        for place in (path, path.parent, Path(folder)):
+            place.chmod(0o777)
+        done = subprocess.run(
+            ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "curl", "-s", "--unix-socket", path,
+             "http://localhost/v1/get", "--data", json.dumps({"uri": registry.uri("a/manifests/x")})],
+            capture_output=True, text=True, check=False, timeout=20,
+        )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    error = json.loads(done.stdout)["error"]
+    assert (error["code"], error["message"]) == (
+        "peer_refused",
+        f"this daemon serves uid 0, the caller has uid {STRANGER}",
+    )
+    assert registry.requests == []
