@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from credproxy.core.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer
 from credproxy.gateway.errors import failure_reply, refusal_reply
@@ -51,8 +52,9 @@ STATUSES = {
 def test_t19_every_code_of_ours_golden(code: Code) -> None:
     """T19: cause, remedy and our code, and nothing else; never a 401, which would begin a token dance on our socket."""
     status, oci = STATUSES[code]
-    reply = failure_reply(Failure(code, "it went wrong", "do this"))
-    message = f"it went wrong; do this ({code.value})"
+    failure = Failure(code, "it went wrong", "do this")
+    reply, told = failure_reply(failure), outward(failure)
+    message = f"{told.message}; {told.hint} ({code.value})"
     document = {"errors": [{"code": oci, "message": message, "detail": {"code": code.value}}]}
     assert (reply.status, json.loads(reply.body if isinstance(reply.body, bytes) else b"")) == (status, document)
     headers = (("Content-Type", "application/json"), ("Docker-Distribution-API-Version", "registry/2.0"))

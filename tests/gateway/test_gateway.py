@@ -158,7 +158,7 @@ async def test_a_forbidden_request_is_not_repeated() -> None:
 
 @pytest.mark.parametrize(
     ("failure", "expected"),
-    [(Code.BAD_CREDENTIALS, 403), (Code.DENIED, 403), (Code.HELPER_FAILED, 403), (Code.RATE_LIMITED, 429)],
+    [(Code.BAD_CREDENTIALS, 403), (Code.DENIED, 403), (Code.REALM_REFUSED, 403), (Code.RATE_LIMITED, 429)],
 )
 async def test_a_credential_that_cannot_be_had(failure: Code, expected: int) -> None:
     """The broker's own words; the registry is not asked."""

@@ -15,6 +15,7 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind
 from credproxy.server.memo import Memo
+from credproxy.server.sandboxes import Sandboxes
 from tests.broker.world import World, world
 from tests.fakes import FakeAudit, settle
 from tests.server.test_protocol import serving, talk
@@ -47,6 +48,7 @@ class Desk:
             clock=self.world.clock,
             grants=self.grants,
             gateway=None,  # type: ignore[arg-type]  # nothing here begins with /v2
+            sandboxes=Sandboxes(self.world.clock, None),
             refused=self.refused,
         )
 
