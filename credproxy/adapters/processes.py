@@ -36,6 +36,8 @@ _INHERITED = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FIL
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+Start = Callable[[str, Command, Mapping[str, str]], "subprocess.Popen[bytes]"]
+
 
 class SystemProcesses:
     """Programs of this machine. Source: ports.Processes; reliability.md H1 to H12, T29, T30.
@@ -44,9 +46,12 @@ class SystemProcesses:
         environ: the daemon's environment, of which programs get a few variables.
         clock: bounds each run.
         metrics: counts each run.
+        start: starts a program with its command and environment; another one for tests of what the system refuses.
     """
 
-    def __init__(self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics) -> None:
+    def __init__(
+        self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics, start: Start | None = None
+    ) -> None:
         # Whatever else the daemon was started with (sockets, watchdog, credentials directory) stays its own (T30).
         self._environ = {
             name: value for name, value in environ.items() if name in _INHERITED or name.startswith(("XDG_", "LC_"))
@@ -54,6 +59,7 @@ class SystemProcesses:
         self._path = self._environ.get("PATH", os.defpath)
         self._clock = clock
         self._metrics = metrics
+        self._start = start or _start
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="spawn")
         self._all = asyncio.Semaphore(_AT_ONCE)
         self._each: dict[str, asyncio.Semaphore] = {}
@@ -129,7 +135,7 @@ class SystemProcesses:
 
     async def _spawn(self, program: str, command: Command) -> subprocess.Popen[bytes]:
         environ = self._environ | {"PATH": self._path} | dict(command.env)
-        started = self._in_thread(_start, program, command, environ)
+        started = self._in_thread(self._start, program, command, environ)
         try:
             return await asyncio.shield(started)
         except asyncio.CancelledError:
@@ -144,7 +150,7 @@ class SystemProcesses:
         if error.errno == errno.ETXTBSY:  # it is being written just now: an upgrade (H9)
             await self._clock.sleep(0.05)
             with contextlib.suppress(OSError):
-                return await self._in_thread(_start, program, command, environ)
+                return await self._in_thread(self._start, program, command, environ)
         if error.errno in {errno.EAGAIN, errno.ENOMEM}:
             raise failed(
                 Code.OVERLOADED,

