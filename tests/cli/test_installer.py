@@ -167,7 +167,9 @@ def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> 
     assert "\nExecStart=/usr/bin/credproxy serve --system\n" in service
 
 
-@pytest.mark.parametrize("place", ["/home/me/.local/bin/credproxy", "/root/venv/bin/credproxy", "/tmp/x/bin/credproxy"])
+@pytest.mark.parametrize(
+    "place", ["/home/me/.local/bin/credproxy", "/home/you/venv/bin/credproxy", "/tmp/x/bin/credproxy"]
+)
 def test_a_system_service_cannot_run_from_a_home(place: str) -> None:
     """ProtectHome= and PrivateTmp= hide it: better said now than at the first start."""
     with pytest.raises(CommandError, match="homes and temporary folders are hidden from it"):
