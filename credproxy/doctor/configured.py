@@ -77,6 +77,8 @@ def _in_force(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield topic.ok(f"no file at {facts.places[0]!r}: what works without one is in force")
     if settings.allow_root:
         yield topic.note("root is answered as you are: allow_root = true")
+    if isinstance(settings.actions.listen_token, FileSource):
+        yield from _secret_file(machine, "actions.listen", settings.actions.listen_token.path)
     for rule in settings.host:
         yield from _rule(machine, rule)
 

@@ -164,6 +164,8 @@ def _answer(door: Door, facts: Facts) -> Iterator[Finding]:
         case Outcome.ABSENT if door.unit in facts.units:
             # A restart of the service does not help: the listening socket has lost its name (P1, F5).
             yield topic.error(f"systemd listens at {path!r}, but the file is gone", restart)
+        case Outcome.ABSENT if door.name == "helper":
+            yield topic.note("there is no helper socket: the service is for build actions alone", "credproxy install")
         case Outcome.ABSENT:
             yield topic.warning(f"there is no {door.name} socket: the daemon's log says why", restart)
         case Outcome.DEAD:

@@ -56,6 +56,11 @@ HOST = '[[host]]\nmatch = "{}"\nprovider = "{}"\n'
 @pytest.mark.parametrize(
     ("text", "severity", "words"),
     [
+        (
+            '[actions]\nlisten = "127.0.0.1:5151"\nlisten_token = {source = "file", path = "/open"}\n',
+            "warning",
+            "'/open' has mode 0644",
+        ),
         (HOST.format("a.b:5000", "basic") + "insecure = true\n", "warning", "'a.b:5000' travel in plain http"),
         (HOST.format("a.b", "oci") + "tls_verify = false\n", "warning", "anybody can pose as 'a.b'"),
         (HOST.format("a.b", "oci") + 'ca_bundle = "/none.pem"\n', "error", "'/none.pem', cannot be read"),
@@ -70,7 +75,7 @@ HOST = '[[host]]\nmatch = "{}"\nprovider = "{}"\n'
             "'/open' has mode 0644",
         ),
     ],
-    ids=["insecure", "tls_verify", "ca_bundle", "no secret", "open secret"],
+    ids=["listen_token", "insecure", "tls_verify", "ca_bundle", "no secret", "open secret"],
 )
 def test_r22_settings_that_should_be_meant(text: str, severity: str, words: str) -> None:
     """Each has a remedy."""

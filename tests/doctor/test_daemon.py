@@ -197,6 +197,13 @@ def test_r22_a_gate_that_could_not_be_tried_is_said() -> None:
     assert "not tried" in finding[1]
 
 
+def test_r22_a_service_for_build_actions_alone_is_no_mistake() -> None:
+    """``install --gateway-only`` makes no helper socket."""
+    units = frozenset({"credproxy-actions.socket"})
+    found = told(check(replace(FINE, helper=nothing(), units=units)))
+    assert [severity for severity, _, _ in found] == ["note", "ok"]
+
+
 def test_r22_a_system_service_has_a_group_on_its_socket() -> None:
     """Root's directory, root's choice: the mode is not ours to judge."""
     assert bad(check(replace(FINE, helper=door(uid=0, folder=0o755, mode=0o660)))) == []
