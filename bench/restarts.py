@@ -20,9 +20,7 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.table import Table
-from run import Row
+from run import Row, show
 
 
 HERE = Path(__file__).parent
@@ -219,12 +217,7 @@ def main() -> int:
             hang(service),
             herd(service),
         ]
-    table = Table(
-        "what", "measured", "floor", "ratio", "target", title="the service under systemd --user, this machine, one run"
-    )
-    for row in rows:
-        table.add_row(row.what, row.measured, row.floor, row.ratio, row.target)
-    Console(width=130).print(table)
+    show("the service under systemd --user, this machine, one run", rows)
     return 0
 
 

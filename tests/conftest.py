@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shutil
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -15,6 +17,20 @@ settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, deadline=None)
 settings.register_profile("deep", max_examples=20_000, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytest --hypothesis-profile=deep
+
+
+SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
+
+
+@pytest.fixture
+def sandbox() -> tuple[str, ...]:
+    """What to put in front of a command; skips where the system gives this user no namespaces."""
+    if shutil.which("unshare") is None:
+        pytest.skip("apt-get install util-linux")
+    tried = subprocess.run([*SANDBOX, "true"], capture_output=True, text=True, check=False, timeout=20)
+    if tried.returncode:
+        pytest.skip(f"no namespaces for this user: {tried.stderr.strip()}; sysctl kernel.unprivileged_userns_clone=1")
+    return SANDBOX
 
 
 @pytest.fixture

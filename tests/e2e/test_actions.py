@@ -1,7 +1,6 @@
 """The actions socket as a build action meets it: curl, also in namespaces of its own, and a real daemon."""
 
 import json
-import shutil
 import signal
 import socket
 import subprocess
@@ -20,7 +19,6 @@ from tests.e2e.stage import HELPER, Stage, TokenRegistry
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 CANARIES = ("canary-pass", "canary-user", "Y2FuYXJ5LXVzZXI6Y2FuYXJ5LXBhc3M")
-SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 
 
 def rules(registry: TokenRegistry) -> str:
@@ -88,17 +86,6 @@ def test_an_action_gets_a_token_for_its_repository(served: Stage, registry: Toke
     asked = [path for path in registry.requests if path.startswith("/token")]
     assert len(asked) == 2
     assert asked[1].endswith("scope=repository:org/app:pull")
-
-
-@pytest.fixture
-def sandbox() -> tuple[str, ...]:
-    """What to put in front of a command; skips where the system gives this user no namespaces."""
-    if shutil.which("unshare") is None:
-        pytest.skip("apt-get install util-linux")
-    tried = subprocess.run([*SANDBOX, "true"], capture_output=True, text=True, check=False, timeout=20)
-    if tried.returncode:
-        pytest.skip(f"no namespaces for this user: {tried.stderr.strip()}; sysctl kernel.unprivileged_userns_clone=1")
-    return SANDBOX
 
 
 def test_t11_the_helper_socket_refuses_a_sandbox(

@@ -4,10 +4,9 @@ import contextlib
 import re
 import socket
 import ssl
-import threading
 from collections.abc import Callable
-from typing import Self
 
+from tests.real.accepting import Accepting
 from tests.real.content import digest
 from tests.real.pki import Pki
 
@@ -15,7 +14,7 @@ from tests.real.pki import Pki
 _RANGE = re.compile(rb"\r\nRange: bytes=([0-9]+)-([0-9]+)\r\n")
 
 
-class BreakingRegistry:
+class BreakingRegistry(Accepting):
     """Serves one blob to everybody, and closes each of the first ``breaks`` answers when half of it has left.
 
     ``ranges`` says whether it knows them; ``etag`` gives the entity tag of each answer; ``announced`` what it says of
@@ -32,6 +31,7 @@ class BreakingRegistry:
         etag: Callable[[int], str] = lambda _: '"one"',
         surplus: bytes = b"",
     ) -> None:
+        super().__init__()
         self.blob = blob
         self.heads: list[bytes] = []
         self._breaks = breaks
@@ -39,10 +39,6 @@ class BreakingRegistry:
         self._etag = etag
         self._surplus = surplus
         self._context = pki.server_context()
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.authority = f"localhost:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, name="breaking", daemon=True)
-        self._thread.start()
 
     @property
     def path(self) -> str:
@@ -54,21 +50,8 @@ class BreakingRegistry:
         """The requests for the blob."""
         return [head for head in self.heads if b"/blobs/" in head]
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
+        """Answer one connection's requests."""
         with contextlib.suppress(OSError), self._context.wrap_socket(client, server_side=True) as talk:
             while head := _head(talk):
                 self.heads.append(head)

@@ -8,38 +8,23 @@ import contextlib
 import socket
 import threading
 from pathlib import Path
-from typing import Self
+
+from tests.real.accepting import Accepting
 
 
 _TLS = b"\x16"
 
 
-class Shim:
-    """Listens on a free port of the loopback; ``authority`` is what a client takes for the registry."""
+class Shim(Accepting):
+    """In front of a daemon's actions socket, for one registry."""
 
     def __init__(self, actions: Path, registry: str) -> None:
+        super().__init__()
         self._actions = actions
         self._registry = registry
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.authority = f"localhost:{self._listener.getsockname()[1]}"
-        self._thread = threading.Thread(target=self._accept, name="shim", daemon=True)
-        self._thread.start()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._listener.accept()
-                threading.Thread(target=self._serve, args=(client,), daemon=True).start()
-
-    def _serve(self, client: socket.socket) -> None:
+    def serve(self, client: socket.socket) -> None:
+        """Pass one connection on."""
         with client, socket.socket(socket.AF_UNIX) as gateway, contextlib.suppress(OSError):
             gateway.connect(str(self._actions))
             head = b""

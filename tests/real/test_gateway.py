@@ -5,7 +5,6 @@ nginx, redirecting to nginx, and a server that breaks off.
 """
 
 import json
-import shutil
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -29,7 +28,6 @@ from tests.real.wire import basic
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 
-SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 READ, EVERYTHING = '["blob:read", "manifest:read"]', '["*"]'
 OCI_MANIFEST = "Accept: application/vnd.oci.image.manifest.v1+json"
 
@@ -136,17 +134,6 @@ def served(gateway: Gateway, registry: Registry, token_server: TokenServer, pki:
     rule = host(registry.authority, pki, realm_hosts=realm_hosts(token_server))
     start(gateway, rule + allow(registry.authority))
     return gateway
-
-
-@pytest.fixture
-def sandbox() -> tuple[str, ...]:
-    """What to put in front of a command; skips where the system gives this user no namespaces."""
-    if shutil.which("unshare") is None:
-        pytest.skip("apt-get install util-linux")
-    tried = subprocess.run([*SANDBOX, "true"], capture_output=True, text=True, check=False, timeout=20)
-    if tried.returncode:
-        pytest.skip(f"no namespaces for this user: {tried.stderr.strip()}; sysctl kernel.unprivileged_userns_clone=1")
-    return SANDBOX
 
 
 def blob(content: bytes, repository: str = "team/app") -> str:
