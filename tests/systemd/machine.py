@@ -42,6 +42,13 @@ class Machine:
             input=stdin, capture_output=True, text=True, check=False, timeout=60,
         )  # fmt: skip
 
+    def root(self, *argv: str) -> subprocess.CompletedProcess[str]:
+        """Run a command as root inside its mount namespace."""
+        pid = (self.home / ".user-manager" / "pid").read_text().strip()
+        return subprocess.run(
+            ["nsenter", "--target", pid, "--mount", *argv], capture_output=True, text=True, check=False, timeout=60
+        )
+
     def credproxy(self, *args: str) -> subprocess.CompletedProcess[str]:
         """Run the command line."""
         return self.run(self.programs / "credproxy", *args)

@@ -1,6 +1,7 @@
 """``credproxy install`` on a real ``systemd --user``: nothing to think of before, nothing left behind after."""
 
 import json
+import shutil
 
 import pytest
 
@@ -160,3 +161,30 @@ def test_without_a_service_manager_it_says_that_nothing_is_needed(machine: Machi
     assert "there is no service manager here" in done.stderr
     assert "the first credproxy-helper call starts the daemon itself" in done.stderr
     assert sorted(machine.home.rglob("*")) == before
+
+
+def test_one_path_on_all_machines_leads_to_the_users_socket(installed: Machine) -> None:
+    """The tmpfiles.d snippet as root applies it; the folder is nobody's to write to."""
+    snippet = installed.home / "credproxy-actions.conf"
+    snippet.write_text(installed.credproxy("install", "--print-actions-link").stdout)
+    applied = installed.root("systemd-tmpfiles", "--create", str(snippet))
+    assert applied.returncode == 0, applied.stderr
+    socket = "/run/credproxy-actions/actions.sock"
+    assert installed.run("curl", "--silent", "--unix-socket", socket, "http://localhost/healthz").stdout == "ok\n"
+    assert installed.run("rm", "-f", socket).returncode != 0
+
+
+def test_a_variable_for_the_service_is_written_where_the_documentation_says(installed: Machine) -> None:
+    """The service knows nothing of a shell's environment; environment.d is read at a reload of the manager."""
+    folder = installed.home / ".config" / "environment.d"
+    folder.mkdir()
+    try:
+        (folder / "credproxy.conf").write_text("CORP_KEY=made-up\n")
+        installed.configure(
+            '[[host]]\nmatch = "a.corp.example"\nprovider = "header"\nsecret = { source = "env", name = "CORP_KEY" }\n'
+        )
+        installed.systemctl("daemon-reload")
+        assert "made-up" in installed.helper("https://a.corp.example/x").stdout
+    finally:
+        shutil.rmtree(folder)
+        installed.systemctl("daemon-reload")

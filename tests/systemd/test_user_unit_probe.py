@@ -60,4 +60,4 @@ def test_the_descriptor_limit_is_the_units_or_the_machines(found: dict[str, obje
     """The manager clamps it to its own hard limit without a word: the daemon reads the real one."""
     files = found["files"]
     assert isinstance(files, list)
-    assert 1024 <= files[0] <= 16384
+    assert 1024 <= files[0] <= 32768
