@@ -28,9 +28,14 @@ T = TypeVar("T")
 
 
 class SystemFiles:
-    """Files of this machine. Source: ports.Files."""
+    """Files of this machine. Source: ports.Files.
 
-    def __init__(self) -> None:
+    Args:
+        timeout: seconds that one file gets.
+    """
+
+    def __init__(self, timeout: float = TIMEOUT) -> None:
+        self._timeout = timeout
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 
     def close(self) -> None:
@@ -54,11 +59,17 @@ class SystemFiles:
         return await self._off_loop(path, _read)
 
     async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
+        waiting = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
         try:
-            async with asyncio.timeout(TIMEOUT):
-                return await asyncio.get_running_loop().run_in_executor(self._threads, work, path)
-        except TimeoutError:
-            raise _unreadable(path, f"did not answer within {TIMEOUT:g} s") from None
+            # Not asyncio.timeout: a loop that is late, with ten thousand callers to serve, finds its alarm and the content
+            # at the same moment, and would blame the file.
+            await asyncio.wait({waiting}, timeout=self._timeout)
+        finally:
+            late = waiting.cancel()
+        if late:
+            raise _unreadable(path, f"did not answer within {self._timeout:g} s")
+        try:
+            return waiting.result()
         except OSError as error:
             if error.errno in _ABSENT:
                 return None

@@ -1,6 +1,8 @@
 """Small adapters: files within limits, a clock that runs through suspend, metrics without secrets."""
 
+import asyncio
 import os
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -48,6 +50,28 @@ async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles,
             await files.read(str(path))
         assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
         assert str(path) in caught.value.failure.message
+
+
+async def test_c8_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+    """C8: in a burst the loop comes back after the limit, and finds the content beside the alarm."""
+    place = tmp_path / "file"
+    place.write_bytes(b"content")
+    files = SystemFiles(timeout=0.05)
+    reading = asyncio.ensure_future(files.read(str(place)))
+    await asyncio.sleep(0)  # noqa: TID251  the read has begun
+    time.sleep(0.2)  # noqa: ASYNC251  the burst
+    assert await reading == b"content"
+    files.close()
+
+
+async def test_c8_a_file_that_hangs_is_given_up_in_time() -> None:
+    """C8: with the path and the limit."""
+    files = SystemFiles(timeout=0.05)
+    held = threading.Event()
+    with pytest.raises(Failed, match=r"'/net/x' did not answer within 0\.05 s"):
+        await files._off_loop("/net/x", lambda _: held.wait(5))
+    held.set()
+    files.close()
 
 
 def test_boot_runs_through_suspend_and_wall_is_the_systems() -> None:
