@@ -1,8 +1,9 @@
 """A share of the actions socket for each sandbox: none of them can keep it from the others (R24, T16).
 
-A sandbox is known by its mount namespace, which it cannot choose. A build action downloads a layer with two requests; who
-asks without end is slowed down first, and refused in the end. Callers in the daemon's own namespace are the user's, and
-have the socket's own bounds alone; those whose namespace cannot be read share one place.
+A sandbox is known by its mount namespace. A build action downloads a layer with two requests; who asks without end is
+slowed down first, and refused in the end. Callers in the daemon's own namespace are the user's, and have the socket's own
+bounds alone; those whose namespace cannot be read share one place. Whoever makes namespaces inside of a sandbox has a
+share for each of them: so all shares together leave some of the daemon's downloads to its user.
 """
 
 import asyncio
@@ -21,6 +22,9 @@ PER_SECOND = 100.0
 BURST = 1000.0
 AT_ONCE = 32
 """Requests of one sandbox at the same time: half of the downloads that the daemon has room for."""
+
+ALL_AT_ONCE = 56
+"""Of all sandboxes: the rest of the 64 downloads is the user's."""
 
 _PATIENCE = 8.5
 _MOUNT = 1
@@ -48,6 +52,7 @@ class Sandboxes:
         self._clock = clock
         self._own = own
         self._shares: LRUCache[str, _Share] = LRUCache(_MOST)
+        self._places = asyncio.Semaphore(ALL_AT_ONCE)
 
     @contextlib.asynccontextmanager
     async def admit(self, peer: Peer) -> AsyncIterator[None]:
@@ -65,16 +70,23 @@ class Sandboxes:
             message = f"this sandbox asks more than {PER_SECOND:g} times a second"
             raise failed(Code.OVERLOADED, message, "ask less often", max(1.0, wait))
         share.bucket.take()
+        async with (
+            self._place(share.places, f"{AT_ONCE} requests of this sandbox are under way"),
+            self._place(self._places, f"{ALL_AT_ONCE} requests of sandboxes are under way"),
+        ):
+            yield
+
+    @contextlib.asynccontextmanager
+    async def _place(self, places: asyncio.Semaphore, taken: str) -> AsyncIterator[None]:
         try:
             async with self._clock.timeout(_PATIENCE):
-                await share.places.acquire()
+                await places.acquire()
         except TimeoutError:
-            message = f"{AT_ONCE} requests of this sandbox are under way"
-            raise failed(Code.OVERLOADED, message, "wait for their ends", 1.0) from None
+            raise failed(Code.OVERLOADED, taken, "wait for their ends", 1.0) from None
         try:
             yield
         finally:
-            share.places.release()
+            places.release()
 
     def _share(self, sandbox: str) -> _Share:
         known = self._shares.get(sandbox)

@@ -7,7 +7,7 @@ import pytest
 
 from credproxy.core.errors import Code, Failed
 from credproxy.server.peer import Peer
-from credproxy.server.sandboxes import AT_ONCE, BURST, PER_SECOND, Sandboxes
+from credproxy.server.sandboxes import ALL_AT_ONCE, AT_ONCE, BURST, PER_SECOND, Sandboxes
 from tests.fakes import FakeClock, settle
 
 
@@ -75,3 +75,19 @@ async def test_requests_above_the_share_wait_for_a_place_and_not_for_ever() -> N
         await clock.advance(9.0)
         with pytest.raises(Failed, match="requests of this sandbox are under way"):
             await refused
+
+
+async def test_many_sandboxes_leave_room_for_the_user() -> None:
+    """A process that makes a namespace for each request has a share for each, and not the whole daemon."""
+    clock = FakeClock()
+    sandboxes = Sandboxes(clock, OWN)
+    async with AsyncExitStack() as held:
+        for number in range(ALL_AT_ONCE):
+            await held.enter_async_context(sandboxes.admit(peer(f"mnt:[{number + 2}]")))
+        refused = asyncio.ensure_future(ask(sandboxes, peer("mnt:[1000]")))
+        await settle()
+        await ask(sandboxes, peer("mnt:[1]"))
+        await clock.advance(9.0)
+        with pytest.raises(Failed, match="requests of sandboxes are under way"):
+            await refused
+    await ask(sandboxes, peer("mnt:[1000]"))
