@@ -37,6 +37,7 @@ lint: setup
 bench: setup counterparts
 	@$(BIN)/python bench/run.py
 	@$(BIN)/python bench/gateway.py
+	@$(BIN)/python bench/restarts.py
 
 install:
 	@command -v pipx >/dev/null || { echo 'make install needs pipx: apt-get install pipx, or pip install --user pipx' >&2; exit 1; }
