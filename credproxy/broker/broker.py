@@ -42,6 +42,9 @@ MANDATORY_WAIT = 3.0
 _ALMOST_GONE = 1.0
 """Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
 
+_RELIEF = 1.0
+"""Seconds without a new exchange once memory is short: less than from one look at it to the next, so that it goes on."""
+
 _REJECTED_GAP = 10.0
 _REJECTIONS = 1024
 
@@ -93,7 +96,7 @@ class Broker:
         self._metrics = metrics
         self._era = _Era(1, table, options or Options())
         self._group = asyncio.TaskGroup()
-        self._bugs = Bugs(clock)
+        self._bugs = Bugs(clock, self.relieve)
         self._handouts = Handouts(clock, metrics)
         self._doubts = Doubts(clock)
         self.cache = Cache(self._era.options.entries, self._era.options.bytes)
@@ -292,6 +295,17 @@ class Broker:
         for provider in self._era.table.providers():
             with self._bugs:
                 provider.forget()
+        return count
+
+    def relieve(self) -> int:
+        """Give memory back: the half of the grants that was used longest ago, and no exchange begins for a second.
+
+        What is still in memory is answered. Gives how many grants went. Source: reliability.md C6.
+        """
+        self._flights.pause(_RELIEF)
+        count = self.cache.halve()
+        self._renewal.tidy()
+        log.warning("short of memory", dropped=count, left=len(self.cache))
         return count
 
     def swap(self, table: Table, options: Options | None = None) -> int:

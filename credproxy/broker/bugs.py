@@ -4,11 +4,12 @@ Around provider code, and nowhere else: a bug there costs one answer. A bug of t
 """
 
 import asyncio
+from collections.abc import Callable
 from types import TracebackType
 
 import structlog
 
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, failed
 from credproxy.ports import Clock
 
 
@@ -19,10 +20,16 @@ log = structlog.get_logger("credproxy.broker")
 
 
 class Bugs:
-    """A context manager that turns what nobody expected into Failed(internal); counts them."""
+    """A context manager that turns what nobody expected into Failed(internal); counts them.
 
-    def __init__(self, clock: Clock) -> None:
+    Args:
+        clock: for the pauses between log lines.
+        short: is called where there was no memory left, which is no bug: that becomes Failed(overloaded) (C6).
+    """
+
+    def __init__(self, clock: Clock, short: Callable[[], object]) -> None:
         self._clock = clock
+        self._short = short
         self._logged: dict[str, float] = {}
         self.count = 0
 
@@ -48,6 +55,9 @@ class Bugs:
     def _contain(self, error: BaseException) -> None:
         while isinstance(error, BaseExceptionGroup):
             error = error.exceptions[0]
+        if isinstance(error, MemoryError):
+            self._short()
+            raise Failed(SHORT_OF_MEMORY) from None
         self.count += 1
         place, now = _place(error), self._clock.boot()
         if now - self._logged.get(place, -_QUIET) >= _QUIET:

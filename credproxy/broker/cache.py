@@ -59,6 +59,15 @@ class Cache:
             self.drop(entry.key)
         return len(entries)
 
+    def halve(self) -> int:
+        """Evict the half that was used longest ago, and the last one as well; give how many."""
+        count = (len(self._found) + 1) // 2
+        for _ in range(count):
+            _, oldest = self._found.popitem(last=False)
+            self._gone(oldest)
+        self.evicted += count
+        return count
+
     def rebound(self, entries: int, size: int) -> None:
         """Begin anew, empty, with other bounds."""
         self.drop_all(lambda _: True)

@@ -24,7 +24,7 @@ from credproxy.broker.asked import Asked, Key
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.entry import Entry
 from credproxy.core.credential import Grant
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
 from credproxy.ports import Clock
 
 
@@ -114,6 +114,7 @@ class Flights:
         self._per_upstream: Counter[str] = Counter()
         self._seats = itertools.count()
         self._closed = False
+        self._paused = float("-inf")
 
     def find(self, key: Key) -> Flight | None:
         """The flight for a key that a new question may join."""
@@ -140,7 +141,7 @@ class Flights:
 
     def launch(self, flight: Flight) -> bool:
         """Start a new flight for which nobody waits; False where too much is going on already."""
-        if self._closed or self._queued or len(self._unmanned) >= UNMANNED:
+        if self._closed or self._short() or self._queued or len(self._unmanned) >= UNMANNED:
             return False
         self._current[flight.key] = flight
         self._unmanned[flight] = None
@@ -163,6 +164,13 @@ class Flights:
         except TimeoutError:
             return
 
+    def pause(self, seconds: float) -> None:
+        """Begin nothing for as long as that: memory is short (C6)."""
+        self._paused = self._clock.boot() + seconds
+
+    def _short(self) -> bool:
+        return self._clock.boot() < self._paused
+
     def close(self) -> None:
         """Cancel everything, tell those who wait, and start nothing any more."""
         self._closed = True
@@ -182,6 +190,8 @@ class Flights:
     def _enter(self, flight: Flight) -> None:
         if self._closed:
             raise Failed(_STOPPING)
+        if self._short():
+            raise Failed(SHORT_OF_MEMORY)
         if self._room(flight):
             self._start(flight)
         elif len(self._queued) < QUEUED:

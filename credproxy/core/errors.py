@@ -104,6 +104,15 @@ class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" woul
         self.failure = failure
 
 
+SHORT_OF_MEMORY = Failure(
+    Code.OVERLOADED,
+    "credproxy is short of memory",
+    "ask again in a second; a drop-in with MemoryHigh= grants its service more",
+    1.0,
+)
+"""What is in memory is still answered (C6)."""
+
+
 class Unfit(Failed):
     """This process cannot serve the way it was started, and starting it again the same way would not mend that (P13)."""
 

@@ -83,7 +83,12 @@ def build_front(
         )
         gate = _helper_gate(options, service.settings, blind=blind)
         server = GatedServer(
-            api.handle, gate=gate, limit=limits.helpers, lifelines=limits.lifelines, audit=service.audit
+            api.handle,
+            gate=gate,
+            limit=limits.helpers,
+            lifelines=limits.lifelines,
+            audit=service.audit,
+            short=service.broker.relieve,
         )
         doors.append(Door(HELPER, sockets.helper, server, limits.backlog))
     if sockets.actions is not None:
@@ -95,6 +100,7 @@ def build_front(
             audit=service.audit,
             placed=True,
             abandoned=True,
+            short=service.broker.relieve,
         )
         doors.append(Door(ACTIONS, sockets.actions, server, limits.backlog))
     _watch(metrics, {door.name: door.server for door in doors}, service, logs)

@@ -12,6 +12,7 @@ from typing import NoReturn
 import structlog
 
 from credproxy.adapters import notify
+from credproxy.adapters.cgroup import CgroupMemory
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.metrics import PrometheusMetrics
@@ -24,6 +25,7 @@ from credproxy.daemon.logs import Logs
 from credproxy.daemon.loop_errors import LoopErrors
 from credproxy.daemon.options import Options
 from credproxy.daemon.service import Service
+from credproxy.daemon.shortage import relieve_in_time
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
 from credproxy.server import inherited
 from credproxy.server.listener import AlreadyRunning
@@ -120,7 +122,8 @@ async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: L
             await door.open()
         await port.open()
         keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=stop.set)
-        kept = [group.create_task(keeper.keep()), group.create_task(announcer.beat(clock))]
+        relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock)
+        kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief)]
         _say_ready(doors, announcer)
         await stop.wait()
         log.info("stopping")

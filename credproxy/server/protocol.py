@@ -12,7 +12,7 @@ import structlog
 from aiohttp import http_parser, web
 from aiohttp.web_protocol import RequestHandler
 
-from credproxy.core.errors import Code, Failure, Unfit
+from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify
@@ -106,7 +106,12 @@ class Connection(RequestHandler):
     ) -> web.StreamResponse:
         """Answer in our own words: aiohttp's would quote the request, and so what the client sent (PY12)."""
         del message
-        if status >= 500:  # noqa: PLR2004  our fault from here on
+        if isinstance(exc, MemoryError):
+            server = self._manager
+            if isinstance(server, GatedServer):
+                server.short()
+            failure = SHORT_OF_MEMORY
+        elif status >= 500:  # noqa: PLR2004  our fault from here on
             log.error("request handler failed", error=type(exc).__name__, place=_place(exc))
             failure = Failure(Code.INTERNAL, "credproxy met a bug while answering", "see the daemon's log")
         else:
@@ -138,6 +143,7 @@ class GatedServer(web.Server):
         placed: look up a peer's namespaces although the gate admits any.
         abandoned: end a handler when its client has left. Without it an exchange is waited for, which others may use;
             with it a download ends that nobody takes (P8, PY13).
+        short: is called where there was no memory left for an answer (C6).
     """
 
     def __init__(
@@ -150,9 +156,11 @@ class GatedServer(web.Server):
         audit: Audit,
         placed: bool = False,
         abandoned: bool = False,
+        short: Callable[[], object] = lambda: None,
     ) -> None:
         super().__init__(handler, handler_cancellation=abandoned)
         self.handler = handler
+        self.short = short
         self.gate = gate
         self._audit = audit
         self._placed = placed

@@ -29,6 +29,16 @@ def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> 
     assert (_names(cache), second.dropped, cache.evicted, cache.size) == ({"a", "c"}, True, 1, 200)
 
 
+def test_c6_the_half_that_was_used_longest_ago_goes_and_in_the_end_all() -> None:
+    """However often memory is short, and even where one large answer is the cause."""
+    cache = Cache(100, 10_000)
+    for name in "abcde":
+        cache.put(_entry(name))
+    cache.get(_entry("a").key)
+    assert (cache.halve(), _names(cache), cache.size, cache.evicted) == (3, {"e", "a"}, 200, 3)
+    assert [cache.halve(), cache.halve(), cache.halve(), cache.size] == [1, 1, 0, 0]
+
+
 def test_the_bytes_are_bounded() -> None:
     """As many go as it takes to make room."""
     cache = Cache(100, 300)

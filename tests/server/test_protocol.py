@@ -90,6 +90,21 @@ async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(boun
     assert str(events[0]["place"]).startswith("broken:")
 
 
+async def test_c6_an_answer_that_there_is_no_memory_for_is_503(bound: Bound) -> None:
+    """It is no bug, whoever holds memory that can be given back is told, and asking again makes sense."""
+
+    async def starved(request: web.BaseRequest) -> web.StreamResponse:
+        raise MemoryError(CANARY + request.path)
+
+    short: list[str] = []
+    async with serving(bound, starved) as server:
+        server.short = lambda: short.append("short")
+        answer = await talk(bound, GET)
+    assert answer.startswith(b"HTTP/1.1 503")
+    assert b'"code":"overloaded"' in answer
+    assert short == ["short"]
+
+
 async def test_bytes_that_are_not_http_get_an_answer_that_quotes_none_of_them(bound: Bound) -> None:
     """PY12: aiohttp's own answer would repeat the line."""
     async with serving(bound, fine):

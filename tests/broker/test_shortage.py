@@ -1,0 +1,49 @@
+"""Short of memory: what may be forgotten is, what is in memory is answered, and nothing new is begun for a second."""
+
+from structlog.testing import capture_logs
+
+from credproxy.core.errors import Code
+from tests.broker.world import token, world
+
+
+def _host(number: int) -> str:
+    return f"https://r{number}.test/v2/a/b/blobs/x"
+
+
+async def test_c6_half_of_the_grants_go_and_no_exchange_begins_for_a_second() -> None:
+    """The other half is answered as ever; a second later all is as it was."""
+    async with world() as w:
+        for number in range(4):
+            await w.ask(_host(number))
+        with capture_logs() as events:
+            assert w.broker.relieve() == 2
+        assert events == [{"event": "short of memory", "dropped": 2, "left": 2, "log_level": "warning"}]
+        refused = await w.failure(_host(0))
+        assert (refused.code, refused.status, refused.retry_after) == (Code.OVERLOADED, 503, 1.0)
+        assert token(await w.answer(_host(3))) == "tok4"
+        await w.clock.advance(1)
+        assert token(await w.answer(_host(0))) == "tok5"
+
+
+async def test_c6_nothing_is_renewed_meanwhile() -> None:
+    """A renewal can wait: its grant is still good."""
+    async with world() as w:
+        await w.ask(_host(0))
+        await w.ask(_host(1))
+        await w.clock.advance(250)
+        w.broker.relieve()
+        assert (token(await w.answer(_host(1))), len(w.provider.runs)) == ("tok2", 2)
+        await w.clock.advance(1)
+        assert (token(await w.answer(_host(1))), len(w.provider.runs)) == ("tok2", 3)
+
+
+async def test_c6_an_allocation_that_fails_in_an_exchange_is_no_bug() -> None:
+    """It is said what was short, and what can be forgotten is."""
+    async with world() as w:
+        await w.ask(_host(0))
+        w.provider.error = MemoryError()
+        refused = await w.failure(_host(1))
+        assert (refused.code, w.broker.status().cached) == (Code.OVERLOADED, 0)
+        w.provider.error = None
+        await w.clock.advance(2)
+        assert token(await w.answer(_host(1))) == "tok3"
