@@ -10,6 +10,7 @@ The port gives whole responses, so "silent" here is "not answered", where 1.4 sa
 """
 
 import asyncio
+from dataclasses import replace
 from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import urlsplit
 
@@ -33,6 +34,9 @@ _BUDGET = 10.0
 _EARNED = 0.1
 _MARGIN = 0.1
 """Seconds by which an attempt ends before its flight, so that the message names the server and the breaker hears."""
+
+_AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in anew"
+"""Of a request that is sent once whatever becomes of it (U14)."""
 
 _TRANSIENT = frozenset({500, 502, 503, 504})
 _TOO_MANY = 429
@@ -146,6 +150,8 @@ class Upstream:
             throttled = isinstance(outcome, Response) and outcome.status == _TOO_MANY
             if not throttled and not _may_pass(outcome):
                 return outcome
+            if isinstance(outcome, Failure) and not request.repeatable:
+                return replace(outcome, hint=_AMBIGUOUS)
             if done == ATTEMPTS or not request.repeatable or not origin.spend():
                 return self._throttled(origin, request) if throttled else outcome
             if throttled:

@@ -128,6 +128,18 @@ async def test_u14_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response
         assert (w.sent, w.http.cancelled) == ([0.0], 1)
 
 
+async def test_u14_a_refresh_token_whose_answer_was_lost_is_told_to_be_in_doubt() -> None:
+    """U14: who sees that again and again is told what may be the cause; of a GET there is no such doubt."""
+    async with wire((0, REFUSED)) as w:
+        result = await w.send(POST)
+        assert isinstance(result, Failure)
+        assert (result.message, "may have been spent" in result.hint) == (REFUSED.failure.message, True)
+    async with wire((0, REFUSED), (0, REFUSED), (0, REFUSED)) as w:
+        result = await w.send()
+        assert isinstance(result, Failure)
+        assert "spent" not in result.hint
+
+
 async def test_a_repeatable_post_is_retried_but_never_doubled() -> None:
     """A second attempt beside a silent one is for GET only."""
     async with wire((0, _response(503)), (5, OK)) as w:
