@@ -29,8 +29,10 @@ note = {
     "ignored": int(signals["SigIgn"], 16),
     "environ": dict(os.environ),
 }
-with open(f"{root}/starts/{os.getpid()}", "w") as file:
+unfinished = f"{root}/unfinished-{os.getpid()}"
+with open(unfinished, "w") as file:
     json.dump(note, file)
+os.rename(unfinished, f"{root}/starts/{os.getpid()}")
 mode = os.environ.get("STUB_MODE", "listen")
 if mode == "exit":
     print("cannot start today", file=sys.stderr)
