@@ -40,7 +40,7 @@ def status(*, watched: bool, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415  rich takes longer than the call
 
-    from credproxy.cli.view import view, watch  # noqa: PLC0415
+    from credproxy.cli.view import view, watch  # noqa: PLC0415  it imports rich
 
     console = Console(highlight=False)
     if not watched:

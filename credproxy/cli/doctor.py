@@ -125,8 +125,8 @@ def _socket(known: _Known) -> str:
 
 
 def _service(known: _Known) -> service.Facts:
-    from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415
-    from credproxy.daemon.limits import share  # noqa: PLC0415
+    from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415  for the doctor alone, not for --help
+    from credproxy.daemon.limits import share  # noqa: PLC0415  as above
 
     bare = {"HOME": known.environ.get("HOME", "")}
     runtime = known.environ.get("XDG_RUNTIME_DIR")

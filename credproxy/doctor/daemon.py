@@ -142,7 +142,7 @@ def _place(door: Door, me: int) -> Iterator[Finding]:
         yield topic.error(
             f"the {door.name} socket {found.path!r} belongs to uid {found.uid}", f"rm {quote(found.path)}"
         )
-    elif found.is_socket and where.uid == me and stat.S_IMODE(found.mode) != 0o600:  # noqa: PLR2004
+    elif found.is_socket and where.uid == me and stat.S_IMODE(found.mode) != 0o600:  # noqa: PLR2004  its owner alone
         yield topic.warning(
             f"the {door.name} socket {found.path!r} has mode {found.bits}; wanted 0600",
             f"chmod 600 {quote(found.path)}",

@@ -5,6 +5,7 @@ import shutil
 
 import pytest
 
+from credproxy.cli import units
 from tests.systemd.machine import HELPER_SOCKET, ROOT, SERVICE, Machine, until
 
 
@@ -82,8 +83,6 @@ def test_a_unit_that_somebody_changed_is_not_overwritten(installed: Machine) -> 
 
 def test_an_old_unit_of_ours_is_replaced(installed: Machine) -> None:
     """An upgrade may bring another text; a socket is made anew then."""
-    from credproxy.cli import units  # noqa: PLC0415
-
     path = installed.units / "credproxy.socket"
     text = path.read_text().partition("\n")[2].replace("Backlog=4096", "Backlog=17")
     path.write_text(units._marked(text))
