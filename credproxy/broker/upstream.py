@@ -11,7 +11,6 @@ The port gives whole responses, so "silent" here is "not answered", where 1.4 sa
 
 import asyncio
 from dataclasses import replace
-from email.utils import mktime_tz, parsedate_tz
 from urllib.parse import urlsplit
 
 import structlog
@@ -21,15 +20,13 @@ from credproxy.broker.breaker import Breaker, Phase
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.lifetime import clamp
+from credproxy.core.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.ports import Clock, HttpClient, Sample, Terms
 
 
 ATTEMPTS = 3
 ATTEMPT_LIMIT = 20.0
 SECOND_AFTER = 4.0
-LONGEST_PAUSE = 300.0
-"""Seconds that a Retry-After may ask for (TX-10)."""
-
 _BUDGET = 10.0
 _EARNED = 0.1
 _MARGIN = 0.1
@@ -207,8 +204,9 @@ class Upstream:
 
     def _throttle(self, origin: Origin, response: Response) -> None:
         # Without a usable Retry-After: 1-2 s, doubled per 429 in a row.
+        asked = retry_after(response.headers, response.wall) or 0.0
         base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
-        pause = clamp(max(retry_after(response), base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
+        pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
         origin.throttles += 1
         origin.closed_until = max(origin.closed_until, self._clock.boot() + pause)
         log.warning("throttled", origin=origin.name, seconds=round(pause, 1))
@@ -227,20 +225,6 @@ class Upstream:
             log.warning("breaker opened", origin=origin.name, seconds=seconds)
         elif after is Phase.CLOSED and before is not after:
             log.info("breaker closed", origin=origin.name)
-
-
-def retry_after(response: Response) -> float:
-    """Seconds that a response asks to wait, at most 300; 0 where it does not say. Source: RFC 9110, section 10.2.3."""
-    for value in response.all("Retry-After"):
-        text = value.strip()
-        if text.isascii() and text.isdigit():
-            return min(LONGEST_PAUSE, float(text[:10]))
-        try:
-            date = parsedate_tz(text)
-            return 0.0 if date is None else clamp(mktime_tz(date) - response.wall, 0.0, LONGEST_PAUSE)
-        except (ValueError, OverflowError, IndexError):  # the standard library's parser, given garbage
-            return 0.0
-    return 0.0
 
 
 async def _first_good(racing: set[asyncio.Task[Outcome]]) -> Outcome:

@@ -5,9 +5,11 @@ leave, and a registry's cookies, challenges and server versions never arrive.
 """
 
 import re
+from math import ceil
 from urllib.parse import urlsplit
 
 from credproxy.core.errors import Code, failed
+from credproxy.core.retry_after import retry_after
 from credproxy.gateway.asked import Asked, Headers, values
 
 
@@ -34,10 +36,6 @@ _ANSWER = frozenset(
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _NEXT = re.compile(r'<([^<>\s]+)>\s*;\s*rel="?next"?')
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_SECONDS = re.compile(r"[0-9]{1,9}")
-
-_LONGEST_PAUSE = 300
-"""Seconds for which a registry may make a client wait (U2)."""
 
 
 def upward(asked: Asked, *, writing: bool) -> Headers:
@@ -67,10 +65,9 @@ def announced(headers: Headers) -> int | None:
 def refused(headers: Headers) -> Headers:
     """Fields of a refusal that go to the client: how long the whole is, and when to ask again."""
     found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if _VALUE.fullmatch(value))
-    for value in values(headers, "Retry-After")[:1]:
-        if _SECONDS.fullmatch(value.strip()):
-            found += (("Retry-After", str(min(int(value), _LONGEST_PAUSE))),)
-    return found
+    pause = retry_after(headers, None)
+    # In seconds whatever its form was: img reads no dates.
+    return found if pause is None else (*found, ("Retry-After", str(ceil(pause))))
 
 
 def next_page(headers: Headers, path: str) -> Headers:

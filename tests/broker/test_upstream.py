@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import pytest
 from structlog.testing import capture_logs
 
-from credproxy.broker.upstream import Upstream, retry_after
+from credproxy.broker.upstream import Upstream
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
 from tests.fakes import T0, FakeClock, FixedTerms, TimedHttp, settle
@@ -273,36 +273,6 @@ async def test_u2_a_third_429_is_final() -> None:
         result = await w.send(patience=30)
         assert isinstance(result, Failure)
         assert (result.code, len(w.sent)) == (Code.RATE_LIMITED, 3)
-
-
-@pytest.mark.parametrize(
-    ("value", "seconds"),
-    [
-        ("2", 2.0),
-        (" 7 ", 7.0),
-        ("0", 0.0),
-        ("1000000000", 300.0),
-        ("9" * 5000, 300.0),
-        ("-5", 0.0),
-        ("1.5", 0.0),
-        ("soon", 0.0),
-        ("", 0.0),
-        ("٣", 0.0),
-        ("Thu, 01 Jan 2026 00:00:20 GMT", 20.0),
-        ("Thu, 01 Jan 2026 09:00:00 GMT", 300.0),
-        ("Wed, 31 Dec 2025 23:59:00 GMT", 0.0),
-        ("Thu, 99 Foo 99999999999 99:99:99 GMT", 0.0),
-        ("Thu, 01 Jan 99999 00:00:00 GMT", 0.0),
-    ],
-)
-def test_u2_retry_after(value: str, seconds: float) -> None:
-    """U2: seconds, a date, garbage, 10^9: never more than 300 s, never an exception."""
-    assert retry_after(_limited(value)) == seconds
-
-
-def test_u2_without_retry_after() -> None:
-    """A response that does not say is 0."""
-    assert retry_after(_response(429)) == 0.0
 
 
 async def test_u3_the_breaker_counts_one_per_request_and_opens_at_five() -> None:
