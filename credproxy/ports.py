@@ -355,8 +355,8 @@ class Audit(Protocol):
         """Whether it writes at all: asked first, so that nothing is made up for nobody."""
         ...
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int, program: str) -> None:
-        """Write one down; ``pid`` and ``program`` are those of the process that connected, 0 and "" if unknown."""
+    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
+        """Write one down; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
         ...
 
 

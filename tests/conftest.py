@@ -12,11 +12,16 @@ import pytest
 from blockbuster import blockbuster_ctx
 from hypothesis import settings
 
+from credproxy.server.namespaces import proc_is_own
+
 
 settings.register_profile("dev", max_examples=50, deadline=None)
 settings.register_profile("ci", max_examples=200, derandomize=True, print_blob=True, deadline=None)
 settings.register_profile("deep", max_examples=20_000, deadline=None)
 settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytest --hypothesis-profile=deep
+
+
+proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
 
 
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
@@ -48,7 +53,7 @@ def _no_blocking_calls() -> Iterator[None]:
         "credproxy", excluded_modules=["credproxy.server.listener", "credproxy.daemon.doors"]
     ) as guard:
         guard.functions["os.readlink"].can_block_in(
-            "credproxy/server/peer.py", {"namespaces", "program"}
+            "credproxy/server/namespaces.py", {"namespaces", "program"}
         )  # /proc is no disk
         yield
 

@@ -260,9 +260,9 @@ class FakeAudit:
     """Remembers what it is told."""
 
     on: bool = False
-    seen: list[tuple[Record, Origin, int, str]] = field(default_factory=list)
+    seen: list[tuple[Record, Origin, int | None, str]] = field(default_factory=list)
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int, program: str) -> None:
+    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
         self.seen.append((record, origin, pid, program))
 
 

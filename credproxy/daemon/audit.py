@@ -24,7 +24,7 @@ class AuditLog:
         self.on = False
         self._clock = clock
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int, program: str) -> None:
+    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
         """Write one line."""
         log.info(
             "handed out",

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from credproxy.adapters.hardening import raise_descriptor_limit
 from credproxy.adapters.metrics import PrometheusMetrics
-from credproxy.core.errors import Code, Failure
+from credproxy.core.errors import Failure
 from credproxy.core.settings import Settings
 from credproxy.daemon.doors import Door
 from credproxy.daemon.limits import share
@@ -23,18 +23,10 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import GatewayApi
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.memo import Memo
-from credproxy.server.peer import Gate, namespaces
+from credproxy.server.namespaces import own_namespaces
+from credproxy.server.peer import Gate
 from credproxy.server.protocol import GatedServer
 from credproxy.server.sandboxes import Sandboxes
-
-
-BLIND = Failure(
-    Code.PEER_REFUSED,
-    "the daemon runs in a user namespace of its own (PrivateUsers), so it cannot see in which namespaces callers are",
-    "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
-    'or set peer_namespaces = "any" and restart',
-)
-"""Why the helper socket admits nobody where the gate cannot work (8.2)."""
 
 
 class Front(NamedTuple):
@@ -49,7 +41,7 @@ def build_front(
     sockets: Sockets,
     service: Service,
     *,
-    blind: bool,
+    blind: Failure | None,
     metrics: PrometheusMetrics,
     clock: Clock,
     logs: Logs,
@@ -60,7 +52,7 @@ def build_front(
         options: whom to serve.
         sockets: to serve.
         service: with its configuration loaded.
-        blind: whether callers' namespaces cannot be seen from in here.
+        blind: why callers' namespaces cannot be seen from in here; None where they can.
         metrics: gets the gauges.
         clock: for limits.
         logs: for its gauges.
@@ -109,14 +101,14 @@ def build_front(
 
 def _actions_api(options: Options, service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
     # Of other users' processes a system service cannot tell the namespaces; all of them would share one place.
-    own = None if options.system or sys.platform != "linux" else namespaces()
+    compared = sys.platform == "linux" and not options.system
     return ActionsApi(
         broker=service.broker,
         memo=memo,
         clock=clock,
         grants=service.grants,
         gateway=GatewayApi(service.gateway, audit=service.audit, clock=clock, refused=refused),
-        sandboxes=Sandboxes(clock, own),
+        sandboxes=Sandboxes(clock, own_namespaces() if compared else None),
         refused=refused,
     )
 
@@ -126,12 +118,12 @@ def _gate(options: Options, settings: Settings) -> Gate:
     return Gate(None) if options.system else Gate(os.getuid(), allow_root=settings.allow_root)
 
 
-def _helper_gate(options: Options, settings: Settings, *, blind: bool) -> Gate:
+def _helper_gate(options: Options, settings: Settings, *, blind: Failure | None) -> Gate:
     """A sandbox is let in to the actions socket only (T11)."""
     gate = _gate(options, settings)
     if settings.peer_namespaces == "any" or options.system or sys.platform != "linux":
         return gate
-    return replace(gate, closed=BLIND) if blind else replace(gate, namespaces=namespaces())
+    return replace(gate, closed=blind, namespaces=own_namespaces())
 
 
 def _watch(metrics: PrometheusMetrics, servers: dict[str, GatedServer], service: Service, logs: Logs) -> None:

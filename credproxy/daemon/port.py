@@ -8,7 +8,7 @@ import structlog
 
 from credproxy.core.config_checks import loopback_port
 from credproxy.daemon.service import Service
-from credproxy.server.peer import namespaces
+from credproxy.server.namespaces import own_namespaces
 from credproxy.server.protocol import Handler
 from credproxy.server.tcp import Guarded, TokenServer
 
@@ -40,7 +40,7 @@ class Port:
             return
         host, port = place
         guarded = Guarded(self._handler, port=port, token=self._service.listen_token)
-        own = namespaces() if sys.platform == "linux" else None
+        own = own_namespaces() if sys.platform == "linux" else None
         server = TokenServer(
             guarded.handle, uid=os.getuid(), namespaces=own, limit=CONNECTIONS, audit=self._service.audit
         )

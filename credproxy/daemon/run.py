@@ -17,10 +17,10 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.notify import Notifier
-from credproxy.core.errors import Failed, Unfit
+from credproxy.core.errors import Failed, Failure, Unfit
 from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.doors import Door, Doorkeeper
-from credproxy.daemon.front import BLIND, Front, build_front
+from credproxy.daemon.front import Front, build_front
 from credproxy.daemon.logs import Logs
 from credproxy.daemon.loop_errors import LoopErrors
 from credproxy.daemon.options import Options
@@ -29,7 +29,7 @@ from credproxy.daemon.shortage import relieve_in_time
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
 from credproxy.server import inherited
 from credproxy.server.listener import AlreadyRunning
-from credproxy.server.peer import confined
+from credproxy.server.namespaces import obstacle
 from credproxy.server.protocol import require_c_parser
 
 
@@ -76,7 +76,10 @@ def _run(options: Options, logs: Logs) -> int:
         _complain(error)
         return 1
     with contextlib.closing(sockets), contextlib.closing(Notifier(options.environ)) as notifier:
-        asyncio.Runner().run(_serve(options, sockets, notifier, logs))  # never closed: that, too, waits for threads
+        blind = obstacle(supervised=notifier.supervised) if sys.platform == "linux" else None
+        asyncio.Runner().run(
+            _serve(options, sockets, notifier, logs, blind)
+        )  # never closed: that, too, waits for threads
     return 0
 
 
@@ -97,7 +100,7 @@ def _complain(error: Failed | OSError) -> None:
         log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
 
 
-async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: Logs) -> None:
+async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: Logs, blind: Failure | None) -> None:
     loop = asyncio.get_running_loop()
     clock, metrics, announcer, stop = SystemClock(), PrometheusMetrics(), Announcer(notifier), asyncio.Event()
     loop.set_exception_handler(LoopErrors(clock.boot))
@@ -113,7 +116,6 @@ async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: L
     )
     async with service, asyncio.TaskGroup() as group:
         await service.load()
-        blind = notifier.supervised and confined()
         front = build_front(options, sockets, service, blind=blind, metrics=metrics, clock=clock, logs=logs)
         doors, port = front.doors, front.port
         _on_signals(stop.set)
@@ -144,9 +146,9 @@ def _say_ready(doors: Sequence[Door], announcer: Announcer) -> None:
     paths = {door.name: door.path for door in doors}
     connections = sum(door.server.limit for door in doors)
     log.info("ready", socket=paths.get(HELPER), actions=paths.get(ACTIONS), pid=os.getpid(), connections=connections)
-    if any(door.server.gate.closed is BLIND for door in doors):
-        log.error("helper socket closed", reason=BLIND.message, hint=BLIND.hint)
-        announcer.say("helper socket", f"refuses every caller: {BLIND.message}; {BLIND.hint}")
+    for closed in filter(None, (door.server.gate.closed for door in doors)):
+        log.error("helper socket closed", reason=closed.message, hint=closed.hint)
+        announcer.say("helper socket", f"refuses every caller: {closed.message}; {closed.hint}")
     announcer.ready()
 
 

@@ -8,6 +8,7 @@ import fcntl
 import os
 import socket
 import stat
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -53,8 +54,9 @@ class Listener:
                 return Standing.OURS  # a full queue: somebody is busy, and it is most likely us
             except OSError:
                 return Standing.TAKEN
-            # 0 on macOS, which does not tell: then whoever listens is taken for us.
-            return Standing.OURS if identify(probe).pid in {0, os.getpid()} else Standing.TAKEN
+            if sys.platform == "darwin":
+                return Standing.OURS  # it does not tell who listens
+            return Standing.OURS if identify(probe).pid == os.getpid() else Standing.TAKEN
 
     def leave(self) -> None:
         """Let nobody else find the way here; what is in the queue is still to be taken, by us or by a successor."""

@@ -13,16 +13,15 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import TypeVar
 
 from credproxy.core.errors import Code, Failure
+from credproxy.server.namespaces import KINDS, namespaces, program
 
 
 _LOCAL_PEERCRED = 0x001
 _XUCRED = struct.Struct("=IIh16I")  # macOS <sys/ucred.h>: version, uid, ngroups, groups
 _SO_PEERPIDFD = 77  # Linux 6.5 <asm-generic/socket.h>; Python has no name for it
-_KINDS = ("user", "mnt", "pid")
 _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE})
@@ -67,52 +66,18 @@ class Peer:
     """The process at the other end, as it was when it connected.
 
     Attributes:
-        pid: 0 where the system does not tell.
+        pid: None where the system does not tell, or where it is not visible from the daemon's pid namespace.
         uid: as the daemon's own user namespace sees it.
         namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
         program: the path of its executable, for the audit log; "" where it was not or cannot be read.
         lifeline: held where the namespaces were read; whoever takes the peer closes it.
     """
 
-    pid: int
+    pid: int | None
     uid: int
     namespaces: tuple[str, ...] | None = None
     program: str = ""
     lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
-
-
-def namespaces(pid: int | None = None) -> tuple[str, ...]:
-    """The names of a process's user, mount and pid namespace; of this process without an argument.
-
-    Raises:
-        OSError: it is gone, or it may not be looked at: another uid, or not dumpable.
-    """
-    return tuple(str(Path(f"/proc/{pid or 'self'}/ns/{kind}").readlink()) for kind in _KINDS)
-
-
-def program(pid: int) -> str:
-    """The path of a process's executable; "" where it may not be looked at."""
-    try:
-        return str(Path(f"/proc/{pid}/exe").readlink())
-    except OSError:
-        return ""
-
-
-def confined() -> bool:
-    """Whether the service manager put this process into a user namespace of its own (``PrivateUsers=``, F2).
-
-    From in there nobody's namespaces can be read, the parent's included; so its map of user ids, which anybody may read,
-    is compared where its namespace cannot be.
-    """
-    parent = os.getppid()
-    try:
-        return Path("/proc/self/ns/user").readlink() != Path(f"/proc/{parent}/ns/user").readlink()
-    except OSError:
-        pass
-    try:
-        return Path("/proc/self/uid_map").read_bytes() != Path(f"/proc/{parent}/uid_map").read_bytes()
-    except OSError:
-        return False  # the parent is hidden, as root's processes are from a system service
 
 
 def identify(sock: socket.socket, *, where: bool = False, what: bool = False) -> Peer:
@@ -130,8 +95,11 @@ def identify(sock: socket.socket, *, where: bool = False, what: bool = False) ->
     """
     if sys.platform == "darwin":
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
-        return Peer(pid=0, uid=uid)
+        return Peer(pid=None, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    if pid <= 0:
+        # The kernel's word for a process of an outer or a sibling pid namespace: it has no number in this one.
+        return Peer(None, uid)
     if not (where or what):
         return Peer(pid, uid)
 
@@ -215,9 +183,12 @@ class Gate:
         if self.namespaces is None or peer.namespaces == self.namespaces:
             return None
         hint = 'a build action asks the actions socket; for a devcontainer set peer_namespaces = "any" and restart'
+        if peer.pid is None:
+            message = "the caller's namespaces cannot be read: it is not visible from the daemon's pid namespace"
+            return Failure(Code.PEER_REFUSED, message, hint)
         if peer.namespaces is None:
             return Failure(Code.PEER_REFUSED, "the caller's namespaces cannot be read, or it has ended", hint)
-        names = zip(_KINDS, peer.namespaces, self.namespaces, strict=True)
+        names = zip(KINDS, peer.namespaces, self.namespaces, strict=True)
         differ = ", ".join(kind for kind, theirs, ours in names if theirs != ours)
         message = f"the caller is in a sandbox or container: other namespaces than the daemon's ({differ})"
         return Failure(Code.PEER_REFUSED, message, hint)

@@ -57,7 +57,7 @@ class Connection(RequestHandler):
         """Judge the peer, then let aiohttp begin."""
         server = self._manager
         assert isinstance(server, GatedServer)
-        self.peer = Peer(0, -1)
+        self.peer = Peer(None, -1)
         self.once = False
         self._refusal = None
         if server.open >= server.limit:

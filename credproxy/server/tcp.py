@@ -72,7 +72,7 @@ class TokenServer(GatedServer):
     Args:
         handler: with the guard in front.
         uid: of the daemon: a token stands for its user.
-        namespaces: of the daemon, likewise.
+        namespaces: of the daemon, likewise; None where there are none.
         limit: connections that may be open at once.
         audit: see GatedServer.
     """
@@ -81,7 +81,7 @@ class TokenServer(GatedServer):
         self, handler: Handler, *, uid: int, namespaces: tuple[str, ...] | None, limit: int, audit: Audit
     ) -> None:
         super().__init__(handler, gate=Gate(uid), limit=limit, lifelines=0, audit=audit)
-        self._peer = Peer(0, uid, namespaces)
+        self._peer = Peer(None, uid, namespaces)
 
     def identify(self, sock: socket.socket) -> Peer:
         """The daemon's own user, whoever it is: the kernel does not say."""

@@ -45,13 +45,13 @@ class Stage:
         fresh.write_text(text)
         fresh.rename(self.config)
 
-    def start(self, **environ: str) -> subprocess.Popen[bytes]:
-        """Start ``credproxy serve`` and wait until it listens."""
+    def start(self, *around: str, **environ: str) -> subprocess.Popen[bytes]:
+        """Start ``credproxy serve`` and wait until it listens; ``around`` stands in front of the command."""
         log = self.home / f"daemon-{len(self.logs)}.log"
         self.logs.append(log)
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [CREDPROXY, "serve", "--log-level", "debug"], env=self.environ | environ, stdin=subprocess.DEVNULL, stdout=out,
+                [*around, CREDPROXY, "serve", "--log-level", "debug"], env=self.environ | environ, stdin=subprocess.DEVNULL, stdout=out,
                 stderr=out,
             )  # fmt: skip
         self.await_ready()

@@ -128,6 +128,35 @@ def test_p1_what_callers_find_at_the_path(bound: Bound) -> None:
         assert bound.standing() is Standing.TAKEN
 
 
+WATCHER = """
+import sys
+from pathlib import Path
+from credproxy.server.listener import bind
+bound = bind(sys.argv[1], backlog=8)
+print(bound.standing().value, flush=True)
+sys.stdin.readline()
+print(bound.standing().value, flush=True)
+bound.close()
+print(Path(sys.argv[1]).exists())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="pid namespaces are Linux's")
+def test_a_socket_of_a_process_that_is_not_visible_is_somebody_elses(
+    short_path: Path, sandbox: tuple[str, ...]
+) -> None:
+    """S0: from inside of a pid namespace a listener outside has the number 0: it is not us, and its file stays."""
+    place = short_path / "run" / "helper.sock"
+    argv = [*sandbox, "--mount-proc", sys.executable, "-c", WATCHER, str(place)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
+        assert watcher.stdout is not None
+        assert watcher.stdout.readline() == "ours\n"
+        place.unlink()
+        with another_at(place):
+            told, _ = watcher.communicate("\n")
+    assert told == "taken\nTrue\n"
+
+
 def test_p1_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) -> None:
     """P1: a burst fills the queue; that is no reason to bind a second socket."""
     with contextlib.closing(bind(str(place), backlog=0)) as bound, contextlib.ExitStack() as stack:

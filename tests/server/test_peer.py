@@ -6,11 +6,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from credproxy.core.errors import Code, Failure
-from credproxy.server.peer import Gate, Peer, attest, confined, identify, namespaces
+from credproxy.server.namespaces import confined, namespaces, own_namespaces, program
+from credproxy.server.peer import Gate, Peer, attest, identify
 
 
 def test_the_peer_of_a_socket_pair_is_this_process() -> None:
@@ -41,6 +43,8 @@ def test_root_is_refused_until_it_is_allowed() -> None:
     assert Gate(uid=1000, allow_root=True).refusal(Peer(pid=1, uid=0)) is None
 
 
+linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and pidfds are Linux's")
+
 HERE = ("user:[1]", "mnt:[2]", "pid:[3]")
 
 
@@ -68,12 +72,91 @@ def test_t11_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: 
     assert 'peer_namespaces = "any"' in failure.hint
 
 
+def test_a_caller_that_is_not_visible_is_refused_and_told_why() -> None:
+    """S0: the kernel gives 0 for a process of an outer or sibling pid namespace; that is nobody, and never "self"."""
+    failure = Gate(1000, namespaces=HERE).refusal(Peer(None, 1000))
+    assert failure is not None
+    assert failure.code is Code.PEER_REFUSED
+    assert "it is not visible from the daemon's pid namespace" in failure.message
+    assert "actions socket" in failure.hint
+
+
+@linux
+@pytest.mark.parametrize("pid", [0, -1, -(2**31)])
+def test_a_number_that_names_no_process_has_no_namespaces_and_no_program(pid: int) -> None:
+    """S0: "self" is asked for without a number; 0 and negative numbers are errors like any process that is gone."""
+    with pytest.raises(ProcessLookupError):
+        namespaces(pid)
+    assert program(pid) == ""
+
+
+@linux
+def test_this_process_is_read_without_a_number_and_with_its_own() -> None:
+    """Both ways give the same names, of the three kinds that are compared."""
+    assert namespaces() == namespaces(os.getpid()) == own_namespaces()
+    assert [name.partition(":")[0] for name in namespaces()] == ["user", "mnt", "pid"]
+
+
+INSIDE = """
+import socket, sys
+from credproxy.server.namespaces import obstacle, own_namespaces
+from credproxy.server.peer import Gate, identify
+listener = socket.socket(socket.AF_UNIX)
+listener.bind(sys.argv[1])
+listener.listen()
+print(flush=True)
+peer = identify(listener.accept()[0], where=True, what=True)
+refusal = Gate(peer.uid, namespaces=own_namespaces()).refusal(peer)
+print(peer.pid, peer.namespaces, repr(peer.program), peer.lifeline.held, refusal is not None)
+blind = obstacle(supervised=True)
+print(blind.message if blind else "sees", end="")
+"""
+"""A gate in namespaces of its own; tells what it knows of the one that connects, and whether it could know more."""
+
+
+@linux
+@pytest.mark.parametrize(
+    ("proc", "sight"),
+    [
+        (("--mount-proc",), "sees"),
+        (
+            (),
+            "the daemon cannot see in which namespaces callers are: /proc is missing, or belongs to another pid namespace",
+        ),
+    ],
+    ids=["its own /proc", "the /proc of outside"],
+)
+def test_a_gate_in_a_pid_namespace_refuses_who_comes_from_outside(
+    short_path: Path, sandbox: tuple[str, ...], proc: tuple[str, ...], sight: str
+) -> None:
+    """S0: it sees neither number nor namespaces nor program; and it knows where /proc would show it somebody else's."""
+    argv = [*sandbox, *proc, sys.executable, "-c", INSIDE, str(short_path / "s")]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process, socket.socket(socket.AF_UNIX) as caller:
+        assert process.stdout is not None
+        process.stdout.readline()
+        caller.connect(str(short_path / "s"))
+        seen, _, blind = process.stdout.read().partition("\n")
+    assert seen == "None None '' False True"
+    assert blind == sight
+
+
+@linux
+def test_a_gate_without_a_proc_knows_that_it_sees_nobody(sandbox: tuple[str, ...]) -> None:
+    """S0: nothing is mounted there; nobody is taken for a neighbour, and starting does not fail."""
+    script = (
+        "from credproxy.server.namespaces import UNREADABLE, obstacle, own_namespaces; "
+        "assert own_namespaces() == UNREADABLE; print(obstacle(supervised=False).message)"
+    )
+    hide = 'mount -t tmpfs none /proc && exec "$0" "$@"'
+    done = subprocess.run(
+        [*sandbox, "sh", "-c", hide, sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert "/proc is missing" in done.stdout, done.stderr
+
+
 def test_root_is_no_way_around_them() -> None:
     """A container's root is root."""
     assert Gate(1000, allow_root=True, namespaces=HERE).refusal(Peer(1, 0, None)) is not None
-
-
-linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and pidfds are Linux's")
 
 
 @linux
@@ -166,7 +249,7 @@ def test_f2_a_process_in_its_parents_user_namespace_is_not_confined() -> None:
 @pytest.mark.parametrize("root", ["--map-root-user", "--map-current-user"])
 def test_f2_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
     """F2: what PrivateUsers= does; from in there the parent's namespace cannot be read, but its map of ids can."""
-    script = "import sys; from credproxy.server.peer import confined; sys.exit(7 if confined() else 0)"
+    script = "import sys; from credproxy.server.namespaces import confined; sys.exit(7 if confined() else 0)"
     done = subprocess.run(["unshare", "--user", root, sys.executable, "-c", script], capture_output=True, check=False)
     if b"unshare failed" in done.stderr:
         pytest.skip("allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1")

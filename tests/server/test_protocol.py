@@ -14,7 +14,8 @@ from aiohttp import web
 
 from credproxy.server.answers import text_response
 from credproxy.server.listener import Bound
-from credproxy.server.peer import Gate, namespaces, program
+from credproxy.server.namespaces import namespaces, program
+from credproxy.server.peer import Gate
 from credproxy.server.protocol import GatedServer, Handler
 from credproxy.server.routes import Routes, connection
 from tests.fakes import FakeAudit, settle
