@@ -12,7 +12,7 @@ import socket
 import struct
 import sys
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypeVar
 
 from credproxy.core.errors import Code, Failure
@@ -110,6 +110,16 @@ def identify(sock: socket.socket, *, where: bool = False, what: bool = False) ->
     if not where:
         lifeline.close()
     return Peer(pid, uid, *(seen or (None, "")), lifeline)
+
+
+def look_again(peer: Peer) -> Peer:
+    """The same peer, and where its process is by now: entering a sandbox closes no connection (T11)."""
+    if peer.pid is None:
+        return peer
+    try:
+        return replace(peer, namespaces=namespaces(peer.pid))
+    except OSError:
+        return replace(peer, namespaces=None)
 
 
 def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:

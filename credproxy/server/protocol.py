@@ -15,13 +15,17 @@ from aiohttp.web_protocol import RequestHandler
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
-from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify
+from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 KEEP_ALIVE = 10.0
 """Seconds; it is also the only limit on how long a request's headers may take (F10)."""
+
+PAUSE = 0.1
+"""Seconds after which a peer's namespaces are read again before its next request is answered (T11): 4 us, ten times a
+second at most for each connection."""
 
 BODY_LIMIT = 64 * 1024
 """Bytes of a request on the JSON API: a URI is at most 8 KiB, with every byte escaped 48 KiB (SC-1, 5.6)."""
@@ -47,10 +51,11 @@ class Connection(RequestHandler):
     ``once`` says that it must be closed after one answer.
     """
 
-    __slots__ = ("_refusal", "once", "peer")
+    __slots__ = ("_looked", "_refusal", "once", "peer")
 
     peer: Peer
     once: bool
+    _looked: float
     _refusal: Failure | None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -60,6 +65,7 @@ class Connection(RequestHandler):
         self.peer = Peer(None, -1)
         self.once = False
         self._refusal = None
+        self._looked = self._loop.time()
         if server.open >= server.limit:
             self._drop(server, transport)
             return
@@ -84,10 +90,23 @@ class Connection(RequestHandler):
         self._manager = None  # as after connection_lost: nothing was begun that could be ended
 
     def refusal(self) -> Failure | None:
-        """The gate's verdict, to be asked before each request: who connected may have ended since (T9)."""
+        """The gate's verdict, to be asked before each request: who connected may be in a sandbox by now, or have ended.
+
+        In this order (T11, T9): what was read is true of a process that still lives afterwards.
+        """
+        if self._refusal is None:
+            self._look_again()
         if self._refusal is None and self.peer.lifeline.ended():
             self._refusal = Failure(Code.PEER_REFUSED, "the process that connected has ended", "connect anew")
         return self._refusal
+
+    def _look_again(self) -> None:
+        server, now = self._manager, self._loop.time()
+        if not isinstance(server, GatedServer) or server.gate.namespaces is None or now - self._looked < server.pause:
+            return
+        self._looked = now
+        self.peer = look_again(self.peer)
+        self._refusal = server.gate.refusal(self.peer)
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back; a connection that was dropped at the door never had one."""
@@ -166,6 +185,7 @@ class GatedServer(web.Server):
         self._placed = placed
         self.limit = limit
         self.lifelines = lifelines
+        self.pause = PAUSE
         self.open = 0
         self.held = 0
         self.dropped = 0

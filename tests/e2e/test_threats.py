@@ -70,6 +70,34 @@ def test_nondumpable_peer_refused(staged: Stage, plain_user: tuple[str, ...]) ->
     assert "the caller's namespaces cannot be read" in hidden
 
 
+ENTERS = """
+import ctypes, socket, sys, time
+talk = socket.socket(socket.AF_UNIX)
+talk.connect(sys.argv[1])
+def ask():
+    talk.sendall(b"POST /v1/docker/get HTTP/1.1\\r\\nHost: x\\r\\nContent-Length: %d\\r\\n\\r\\n%s" % (len(sys.argv[2]), sys.argv[2].encode()))
+    return talk.recv(65536).decode()
+print(ask().split()[1])
+assert ctypes.CDLL(None, use_errno=True).unshare(0x10020000) == 0, ctypes.get_errno()  # CLONE_NEWUSER | CLONE_NEWNS
+time.sleep(0.5)
+print(ask())
+"""
+
+
+def test_a_connection_that_was_made_outside_of_a_sandbox_is_not_answered_inside(
+    staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """T11: the process connects, is answered, enters namespaces of its own, and asks again after a pause."""
+    del sandbox  # skips where this user gets no namespaces
+    staged.configure(registry.rule())
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    argv = [sys.executable, "-c", ENTERS, str(staged.socket), f"http://{registry.authority}"]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=20)
+    assert done.stdout.startswith("200\nHTTP/1.1 403 ")
+    assert "peer_refused" in done.stdout
+    assert registry.password not in done.stdout
+
+
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")
 
 

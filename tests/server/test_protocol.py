@@ -188,6 +188,50 @@ async def test_inherited_fd_refused_after_connector_exit(bound: Bound, how: str,
     assert (done.stdout, done.stderr) == (printed, "")
 
 
+ENTERS = """
+import ctypes, socket, sys
+talk = socket.socket(socket.AF_UNIX)
+talk.connect(sys.argv[1])
+def ask():
+    talk.sendall(b"GET / HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n")
+    return talk.recv(4096)
+if sys.argv[2] == "asks first":
+    print(ask().split()[1].decode())
+assert ctypes.CDLL(None, use_errno=True).unshare(0x10020000) == 0, ctypes.get_errno()  # CLONE_NEWUSER | CLONE_NEWNS
+answer = ask()
+print(answer.split()[1].decode(), b"namespaces than the daemon's (user, mnt)" in answer or b"cannot be read" in answer)
+"""
+"""Connects outside, enters namespaces of its own, and asks on."""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+@pytest.mark.parametrize(
+    ("how", "pause", "printed"),
+    [
+        ("asks first", 0.0, "200\n403 True\n"),
+        ("asks nothing", 0.0, "403 True\n"),
+        ("asks first", 3600.0, "200\n200 False\n"),
+    ],
+)
+async def test_a_connection_is_refused_once_its_process_has_entered_a_sandbox(
+    bound: Bound, sandbox: tuple[str, ...], how: str, pause: float, printed: str
+) -> None:
+    """T11: where it was when it connected counts for no longer than a pause; without one nothing is read again."""
+    del sandbox  # skips where this user gets no namespaces
+    handle = Routes("helper", {"/": ("GET", fine)}).handle
+    async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces())) as server:
+        server.pause = pause
+        done = await asyncio.to_thread(
+            subprocess.run,
+            [sys.executable, "-c", ENTERS, str(bound.path), how],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=8,
+        )
+    assert (done.stdout, done.stderr) == (printed, "")
+
+
 def descriptors() -> int:
     """Open files of this process."""
     return sum(1 for _ in Path("/proc/self/fd").iterdir())
