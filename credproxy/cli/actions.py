@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import click
 
-from credproxy.cli.configuring import in_force, load_policy_file, policy_in_force, read_files, read_policy, tell
+from credproxy.cli.configuring import home, in_force, load_policy_file, policy_in_force, read_files, read_policy, tell
 from credproxy.cli.errors import CommandError
 from credproxy.core.breadth import too_wide
 from credproxy.core.config import ConfigError, Mistake, load, shown
@@ -56,7 +56,7 @@ def _rules_of(file: str) -> _Rules:
     if not file.endswith(".toml"):
         return _rules_of_policy(file)
     ((_, text),) = read_files((file,))
-    settings = load(text, file).actions
+    settings = load(text, file, home()).actions
     if settings.policy_file is not None:
         return _rules_of_policy(settings.policy_file)
     paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
@@ -134,7 +134,7 @@ def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
 
 def _checked(text: str, where: str) -> str:
     try:
-        load(text, where)
+        load(text, where, home())
     except ConfigError as error:
         raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
     return text

@@ -31,7 +31,7 @@ def check(file: str | None) -> None:
     """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake."""
     files = read_files(None if file is None else (file,))
     try:
-        settings = load_files(files)
+        settings = load_files(files, home())
         read_policy(settings)
     except ConfigError as error:
         tell(error)
@@ -75,7 +75,7 @@ def path() -> None:
 def in_force() -> Settings:
     """The configuration that a daemon would load now. Raises CommandError with its first mistake."""
     try:
-        return load_files(read_files(None))
+        return load_files(read_files(None), home())
     except ConfigError as error:
         raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
 
@@ -105,6 +105,11 @@ def load_policy_file(path: str) -> "PolicyFile":
             return load_policy(file.read(LIMIT + 1), path)
     except OSError as error:
         raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+
+
+def home() -> str:
+    """What ``~/`` stands for in a configuration; "" where there is none."""
+    return os.environ.get("HOME", "")
 
 
 def tell(error: ConfigError) -> NoReturn:

@@ -13,7 +13,7 @@ from credproxy import __version__
 from credproxy.cli import probing
 from credproxy.cli.asking import as_json
 from credproxy.cli.bazelrc import helper_program
-from credproxy.cli.configuring import read_files, read_policy
+from credproxy.cli.configuring import home, read_files, read_policy
 from credproxy.cli.errors import CommandError, stop
 from credproxy.cli.logins import bazel_names, docker_files, homes, hosts, netrc_machines
 from credproxy.cli.looking import ThisMachine
@@ -109,7 +109,7 @@ def _configuration() -> configured.Facts:
     mistakes: tuple[Mistake, ...] = ()
     try:
         found = read_files(None)
-        settings = load_files(found)
+        settings = load_files(found, home())
         policy = read_policy(settings)
         rules = len(settings.actions.rule if policy is None else policy.rules)
     except CommandError as error:

@@ -1,43 +1,56 @@
 """From TOML to Settings: strict, and every mistake with its line.
 
-Types say most of it (``core/settings.py``); what a type cannot say is checked here. Files are read by the caller.
+Types say most of it (``core/settings.py``, compared by ``core/shapes.py``); what a type cannot say is checked in
+``core/config_checks.py``. Files are read by the caller.
 """
 
-import re
-import tomllib
-from collections.abc import Collection, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from difflib import get_close_matches
-from typing import get_args
 
 import msgspec
 
 from credproxy.core.config_checks import check
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.settings import (
-    ActionRule,
-    ActionsSettings,
-    BareHost,
-    CacheSettings,
-    HostRule,
-    LogSettings,
-    Settings,
-    SourceSettings,
-)
+from credproxy.core.routing import match_key
+from credproxy.core.settings import Settings
+from credproxy.core.shapes import Shape, fit
 from credproxy.core.toml_lines import Path, locate
+from credproxy.core.toml_text import parse_toml
 
 
-_STEP = re.compile(r"\.([A-Za-z0-9_-]+)|\[(\d+|\.\.\.)\]")
-_TOML_PLACE = re.compile(r" \(at line (\d+), column (\d+)\)$")
+_SOURCE = '{ source = "env", name = "NAME" }'
 
+_SHAPE = Shape(
+    Settings,
+    forms={
+        "host": '[[host]] with a "match" and a "provider"',
+        "rule": "[[actions.rule]]",
+        "cache": "a table [cache]",
+        "log": "a table [log]",
+        "match": '"HOST", such as "ghcr.io" or "*.corp.example"',
+        "credentials": _SOURCE,
+        "secret": _SOURCE,
+        "listen_token": _SOURCE,
+        "command": '["/path/to/program", "argument"]',
+        "argv": '["/path/to/program", "argument"]',
+        "env": '{ NAME = "value" }',
+        "actions": '{ "team/**" = ["pull", "push"] }',
+        "realm_hosts": '["auth.example.com"]',
+        "allow_private": '["10.0.0.0/8"]',
+        "bare_host": '"basic", "none" or { scopes = ["repository:app:pull"] }',
+        "scopes": '["repository:app:pull"]',
+        "bare_host_scopes": '["repository:app:pull"]',
+        "operations": '["blob:read", "manifest:read"]',
+        "registry": '"ghcr.io"',
+        "repository": '"my-org/**"',
+        "name": '"NAME"',
+        "path": '"/path/to/file"',
+    },
+)
+"""How the values of keys are written, for messages: a newcomer copies what stands there."""
 
-_TABLES: dict[str, tuple[type[msgspec.Struct], ...]] = {
-    "actions": (ActionsSettings,),
-    "rule": (ActionRule,),
-    "cache": (CacheSettings,),
-    "log": (LogSettings,),
-    "bare_host": (BareHost,),
-}
+_MERGED = ("cache", "log")
+"""Tables whose keys are put together from several files; rules for build actions would change their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,29 +87,21 @@ class ConfigError(Exception):
         return failed(Code.CONFIG_INVALID, f"{self.mistakes[0]}{more}", "credproxy config check")
 
 
-def load(text: str, where: str) -> Settings:
+def load(text: str, where: str, home: str = "") -> Settings:
     """Read one file.
 
+    Args:
+        text: the file's.
+        where: its name, for messages.
+        home: the directory that ``~/`` stands for in paths; "" where there is none.
+
     Raises:
-        ConfigError: with every mistake that the checks found; a mistake of shape hides those behind it.
+        ConfigError: with every mistake; only what cannot be read as TOML hides what lies behind it.
     """
-    try:
-        document = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        place = _TOML_PLACE.search(str(error))
-        line = int(place[1]) if place else text.count("\n") + 1
-        raise ConfigError([Mistake(where, line, "", _lower(_TOML_PLACE.sub("", str(error))))]) from None
-    try:
-        settings = msgspec.convert(document, Settings, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError([_shape(str(error), document, text, where)]) from None
-    mistakes = [Mistake(where, locate(text, path), shown(path), problem) for path, problem in check(settings)]
-    if mistakes:
-        raise ConfigError(mistakes)
-    return settings
+    return _settings(_read(text, where, home))
 
 
-def load_files(files: Sequence[tuple[str, str]]) -> Settings:
+def load_files(files: Sequence[tuple[str, str]], home: str = "") -> Settings:
     """Read files, the most important first, into one.
 
     A key of an earlier file wins over the same key of a later one; host rules are put together, and of two with the
@@ -104,23 +109,21 @@ def load_files(files: Sequence[tuple[str, str]]) -> Settings:
 
     Args:
         files: name and text of those that exist.
+        home: as for ``load``.
 
     Raises:
         ConfigError: the mistakes of all files.
     """
-    loaded: list[Settings] = []
+    merged: dict[str, object] = {}
     mistakes: list[Mistake] = []
     for where, text in files:
         try:
-            loaded.append(load(text, where))
+            merged = _over(merged, _read(text, where, home))
         except ConfigError as error:
             mistakes += error.mistakes
     if mistakes:
         raise ConfigError(mistakes)
-    result = Settings()
-    for settings in reversed(loaded):
-        result = _over(settings, result)
-    return result
+    return _settings(merged)
 
 
 def schema() -> dict[str, object]:
@@ -128,83 +131,38 @@ def schema() -> dict[str, object]:
     return msgspec.json.schema(Settings)
 
 
-def _over(upper: Settings, lower: Settings) -> Settings:
-    named = {rule.match for rule in upper.host}
-    hosts = (*upper.host, *(rule for rule in lower.host if rule.match not in named))
-    default = Settings()
-    changed = {
-        field: getattr(upper, field)
-        for field in Settings.__struct_fields__
-        if field != "host" and getattr(upper, field) != getattr(default, field)
-    }
-    return msgspec.structs.replace(lower, host=hosts, **changed)
-
-
-def read_complaint(message: str) -> tuple[Path, str, str | None]:
-    """Split msgspec's message: where, what, and the key that is unknown there, if that is the problem.
-
-    Its form is ``Object contains unknown field `x` - at `$.host[1]` ``.
-    """
-    problem, _, place = message.partition(" - at ")
-    path = tuple(name or (int(index) if index.isdigit() else 0) for name, index in _STEP.findall(place.strip("`")))
-    unknown = re.search(r"unknown field `([^`]+)`", problem)
-    return path, _lower(problem.replace("`", "'")), unknown[1] if unknown else None
-
-
-def unknown_key(name: str, known: Collection[str]) -> str:
-    """Say that there is no such key, and which was probably meant."""
-    close = get_close_matches(name, known, 1)
-    if close:
-        return f"there is no such key; did you mean {close[0]!r}?"
-    return f"there is no such key{'; known here: ' if known else ''}{', '.join(sorted(known))}"
-
-
 def shown(path: Path) -> str:
     """Write a path as people do, such as ``host[1].match``."""
     return "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path).removeprefix(".")
 
 
-def _shape(message: str, document: object, text: str, where: str) -> Mistake:
-    path, problem, unknown = read_complaint(message)
-    if unknown is not None:
-        problem = unknown_key(unknown, _known_keys(path, document))
-        path = (*path, unknown)
-    invalid = re.search(r"^invalid value '([^']*)'", problem)
-    tags = _tags(path)
-    if invalid is not None and tags:
-        problem = f"{invalid[1]!r} is none of {', '.join(tags)}"
-    return Mistake(where, locate(text, path), shown(path), problem)
+def _read(text: str, where: str, home: str) -> dict[str, object]:
+    """The document of one file that has no mistake."""
+    parsed = parse_toml(text)
+    mistakes = [Mistake(where, line, "", problem) for line, problem in parsed.mistakes]
+    fitted = fit(parsed.document, _SHAPE, home, parsed.unread)
+    found = [*fitted.mistakes]
+    if fitted.value is not None:
+        found += fitted.meant(check(_settings(fitted.value), fitted.place))
+    mistakes += [Mistake(where, locate(text, path), shown(path), problem) for path, problem in found]
+    if mistakes:
+        raise ConfigError(sorted(mistakes, key=lambda mistake: mistake.line))
+    return fitted.value or {}
 
 
-def _known_keys(path: Path, document: object) -> list[str]:
-    """The keys that may stand at a place: found by what kind of rule or source stands there."""
-    here: object = document
-    for step in path:
-        if isinstance(here, dict) and isinstance(step, str):
-            here = here.get(step)
-        elif isinstance(here, list) and isinstance(step, int):
-            here = here[step]
-    return sorted(_fields_of(path, here))
+def _settings(document: Mapping[str, object]) -> Settings:
+    return msgspec.convert(document, Settings, strict=True)
 
 
-def _fields_of(path: Path, table: object) -> set[str]:
-    kinds: tuple[type[msgspec.Struct], ...] = (Settings,)
-    tag = ""
-    if isinstance(table, dict) and path:
-        for name, union in (("provider", HostRule), ("source", SourceSettings)):
-            if name in table:
-                tag = name
-                kinds = tuple(kind for kind in get_args(union) if kind.__struct_config__.tag == table[name])
-        if not tag:
-            name = next((step for step in reversed(path) if isinstance(step, str)), "")
-            kinds = _TABLES.get(name, ())
-    return {field for kind in kinds for field in kind.__struct_encode_fields__} | ({tag} if tag else set())
-
-
-def _tags(path: Path) -> list[str]:
-    union = {"provider": HostRule, "source": SourceSettings}.get(str(path[-1]) if path else "")
-    return [] if union is None else [repr(kind.__struct_config__.tag) for kind in get_args(union)]
-
-
-def _lower(text: str) -> str:
-    return text[:1].lower() + text[1:]
+def _over(upper: Mapping[str, object], lower: Mapping[str, object]) -> dict[str, object]:
+    """Lay one document over another one."""
+    merged = {**lower, **upper}
+    for name in _MERGED:
+        above, below = upper.get(name), lower.get(name)
+        if isinstance(above, dict) and isinstance(below, dict):
+            merged[name] = {**below, **above}
+    above, below = upper.get("host"), lower.get("host")
+    if isinstance(above, list) and isinstance(below, list):
+        named = {match_key(rule["match"]) for rule in above}
+        merged["host"] = [*above, *(rule for rule in below if match_key(rule["match"]) not in named)]
+    return merged

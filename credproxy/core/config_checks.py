@@ -1,12 +1,13 @@
 """What a type cannot say of a configuration: ranges, forms, contradictions, two rules for one host."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from ipaddress import ip_network
+from math import isfinite
 
 from credproxy.core.errors import Failed
 from credproxy.core.policy import split_scope
-from credproxy.core.routing import Router
+from credproxy.core.routing import match_key
 from credproxy.core.settings import (
     ActionRule,
     ActionsSettings,
@@ -33,6 +34,7 @@ _URL = re.compile(r"https?://[!-~]+")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LAST_PORT = 65535
 _LONGEST_TIMEOUT = 300.0
+_SECONDS = "wanted seconds, 0 or more"
 
 RULES = 4096
 """Rules for build actions, wherever they stand: each is looked at for every request (PY25)."""
@@ -46,14 +48,19 @@ def size_in_bytes(size: int | str) -> int:
     return int(found[1]) * _UNITS[found[2]]
 
 
-def check(settings: Settings) -> Iterator[tuple[Path, str]]:
-    """Give the path and the problem of each mistake."""
+def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path) -> Iterator[tuple[Path, str]]:
+    """Give the path and the problem of each mistake.
+
+    Args:
+        settings: what is looked at.
+        place: where in the file a path of the settings stands, for a problem that names another place.
+    """
     yield from _check_numbers(settings)
     for index, rule in enumerate(settings.host):
         for path, problem in _check_rule(rule):
             yield ("host", index, *path), problem
     yield from _within("actions", _check_actions(settings.actions))
-    yield from _check_matches(settings)
+    yield from _check_matches(settings, place)
 
 
 def loopback_port(address: str) -> tuple[str, int] | None:
@@ -74,17 +81,17 @@ def is_repository_pattern(pattern: str) -> bool:
     return _PATTERN.fullmatch(pattern) is not None
 
 
-def _check_matches(settings: Settings) -> Iterator[tuple[Path, str]]:
-    seen: dict[str, int] = {}
+def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterator[tuple[Path, str]]:
+    seen: dict[object, int] = {}
     for index, rule in enumerate(settings.host):
         try:
-            Router([rule])
+            key = match_key(rule.match)
         except Failed as error:
-            yield ("host", index, "match"), error.failure.message
-        else:
-            if rule.match.lower() in seen:
-                yield ("host", index, "match"), f"{rule.match!r} has a rule already: host[{seen[rule.match.lower()]}]"
-            seen.setdefault(rule.match.lower(), index)
+            yield ("host", index, "match"), f"{error.failure.message}; {error.failure.hint}"
+            continue
+        first = seen.setdefault(key, index)
+        if first != index:
+            yield ("host", index, "match"), f"{rule.match!r} has a rule already: host[{place(('host', first))[-1]}]"
 
 
 def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -92,6 +99,8 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
         yield ("empty_ttl",), "wanted seconds from 1 to 3600"
     if not 1 <= settings.flight_timeout <= _LONGEST_TIMEOUT:
         yield ("flight_timeout",), "wanted seconds from 1 to 300"
+    if settings.drain_timeout is not None and not _is_time(settings.drain_timeout):
+        yield ("drain_timeout",), _SECONDS
     if settings.cache.entries < 1:
         yield ("cache", "entries"), "wanted a number from 1"
     try:
@@ -101,13 +110,13 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
     for key in ("docker_config", "netrc"):
         value = getattr(settings, key)
         if value not in {"auto", "none"} and not value.startswith("/"):
-            yield (key,), 'wanted "auto", "none" or an absolute path'
+            yield (key,), 'wanted "auto", "none" or an absolute path, or one that begins with ~/'
 
 
 def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if actions.policy_file is not None:
         if not actions.policy_file.startswith("/"):
-            yield ("policy_file",), "wanted an absolute path"
+            yield ("policy_file",), "wanted an absolute path, or one that begins with ~/"
         if actions.rule:
             yield ("policy_file",), "there are rules here as well; leave one of the two out"
     yield from _check_listen(actions)
@@ -121,14 +130,15 @@ def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
 def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if actions.listen is not None and loopback_port(actions.listen) is None:
         wanted = "wanted one like 127.0.0.1:5151; any other address would need TLS and client authentication"
-        yield ("listen",), f"{actions.listen!r} is no port of the loopback; {wanted}"
+        yield ("listen",), f"{actions.listen!r} is not a port of the loopback; {wanted}"
     if (actions.listen is None) != (actions.listen_token is None):
-        yield ("listen",), "listen and listen_token come together: on a port nothing else says who is asking"
+        missing = "listen" if actions.listen is None else "listen_token"
+        yield (missing,), "listen and listen_token come together: on a port nothing else says who is asking"
 
 
 def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:
     if not is_registry(rule.registry):
-        yield ("registry",), f'{rule.registry!r} is no registry; wanted one like "ghcr.io" or "*.corp.example"'
+        yield ("registry",), f'{rule.registry!r} is not a registry; wanted one like "ghcr.io" or "*.corp.example"'
     if not is_repository_pattern(rule.repository):
         yield ("repository",), f'{rule.repository!r} matches no repository; wanted a pattern like "my-org/**"'
     if not rule.operations:
@@ -137,7 +147,7 @@ def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:
         try:
             split_scope(scope)
         except ValueError:
-            yield ("bare_host_scopes",), f'{scope!r} is no scope; wanted one like "repository:my-org/app:pull"'
+            yield ("bare_host_scopes",), f'{scope!r} is not a scope; wanted one like "repository:my-org/app:pull"'
 
 
 def _check_rule(rule: HostRule) -> Iterator[tuple[Path, str]]:
@@ -163,6 +173,8 @@ def _check_oci(rule: OciHost) -> Iterator[tuple[Path, str]]:
         yield ("path_prefix",), 'wanted a path like "/artifactory/api/docker/repo"'
     if isinstance(rule.bare_host, BareHost) and not rule.bare_host.scopes:
         yield ("bare_host", "scopes"), 'wanted at least one scope, such as "repository:app:pull"'
+    if isinstance(rule.bare_host, BareHost) and not _is_time(rule.bare_host.min_lifetime):
+        yield ("bare_host", "min_lifetime"), _SECONDS
     for pattern, actions in rule.actions.items():
         unknown = sorted(set(actions) - {"pull", "push", "delete", "*"})
         if unknown:
@@ -176,7 +188,7 @@ def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
         try:
             ip_network(network)
         except ValueError:
-            yield ("allow_private",), f'{network!r} is no network; wanted one like "10.0.0.0/8"'
+            yield ("allow_private",), f'{network!r} is not a network; wanted one like "10.0.0.0/8"'
     for key, value in (("realm", rule.realm), ("proxy", rule.proxy)):
         if value is not None and not _URL.fullmatch(value):
             yield (key,), "wanted an absolute URL"
@@ -184,10 +196,10 @@ def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
         if canonical_authority(name) is None:
             yield (
                 ("realm_hosts",),
-                f'{name!r} is no host; wanted one like "auth.example.com" or "auth.example.com:8443"',
+                f'{name!r} is not a host; wanted one like "auth.example.com" or "auth.example.com:8443"',
             )
     if rule.ca_bundle is not None and not rule.ca_bundle.startswith("/"):
-        yield ("ca_bundle",), "wanted an absolute path"
+        yield ("ca_bundle",), "wanted an absolute path, or one that begins with ~/"
 
 
 def _check_exec(rule: ExecHost) -> Iterator[tuple[Path, str]]:
@@ -197,25 +209,32 @@ def _check_exec(rule: ExecHost) -> Iterator[tuple[Path, str]]:
         yield ("timeout",), "wanted seconds from 1 to 300"
     if not 1 <= rule.concurrency <= 64:  # noqa: PLR2004
         yield ("concurrency",), "wanted a number from 1 to 64"
-    if rule.keep < 0:
-        yield ("keep",), "wanted seconds, 0 or more"
+    if not _is_time(rule.keep):
+        yield ("keep",), _SECONDS
 
 
 def _check_source(source: SourceSettings) -> Iterator[tuple[Path, str]]:
     path = getattr(source, "path", None)
     if isinstance(path, str) and not path.startswith("/"):
-        yield ("path",), "wanted an absolute path"
+        yield ("path",), "wanted an absolute path, or one that begins with ~/"
     if isinstance(source, CommandSource):
         if not source.argv or not source.argv[0].startswith("/"):
             yield ("argv",), "wanted the absolute path of a program, and its arguments"
         if not 1 <= source.timeout <= _LONGEST_TIMEOUT:
             yield ("timeout",), "wanted seconds from 1 to 300"
+        if not _is_time(source.keep):
+            yield ("keep",), _SECONDS
     name = getattr(source, "name", None)
     if isinstance(name, str) and not _ENV.fullmatch(name):
         yield ("name",), "wanted the name of an environment variable"
     username = getattr(source, "username", None)
     if isinstance(username, str) and username != "<token>" and (not username or ":" in username):
         yield ("username",), "wanted a user name without ':'"
+
+
+def _is_time(seconds: float) -> bool:
+    """Whether a clock could wait that long: TOML has ``nan`` and ``inf`` as well."""
+    return isfinite(seconds) and seconds >= 0
 
 
 def _within(key: str, found: Iterator[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:

@@ -24,18 +24,24 @@ from typing import get_args
 
 import msgspec
 
-from credproxy.core.config import ConfigError, Mistake, read_complaint, shown, unknown_key
+from credproxy.core.config import ConfigError, Mistake, shown
 from credproxy.core.config_checks import RULES, is_registry, is_repository_pattern
 from credproxy.core.documents import Document, UnreadableError, read_json, read_yaml
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.registries import ANY_PORT
 from credproxy.core.settings import ActionRule, Operation
+from credproxy.core.shapes import Shape, fit
 from credproxy.core.toml_lines import Path
 
 
 LIMIT = 1024 * 1024
 """Bytes of a file."""
 
+_FORMS = {
+    "version": "1",
+    "rules": "a list of rules",
+    "operations": "a list such as [blob:read, manifest:read]",
+}
 _OPERATIONS = get_args(Operation)
 _PORT = re.compile(r":[0-9]+$")
 
@@ -96,7 +102,7 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
         path: for messages, and for the names of rules.
 
     Raises:
-        ConfigError: with every mistake that the checks found; a mistake of shape hides those behind it.
+        ConfigError: with every mistake; only what cannot be read as JSON or YAML hides the others.
     """
     text = _text(content, path)
     is_json = path.lower().endswith(".json") or text.lstrip().startswith("{")
@@ -106,14 +112,15 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
         raise ConfigError([Mistake(path, error.line, "", error.problem)]) from None
     if document.value is None:
         raise ConfigError([Mistake(path, 1, "", "empty; without rules it is: version: 1")])
-    try:
-        # A YAML scalar is its text: version is the one field that wants a number.
-        policy = msgspec.convert(document.value, _Policy, strict=is_json)
-    except msgspec.ValidationError as error:
-        raise ConfigError([_shape(str(error), document, path)]) from None
-    mistakes = [Mistake(path, _line(document, at), shown(at), problem) for at, problem in _check(policy)]
-    if mistakes:
-        raise ConfigError(mistakes)
+    # A YAML scalar is its text: version is the one field that wants a number.
+    fitted = fit(document.value, Shape(_Policy, _FORMS, "a mapping", brackets=False, quoted=not is_json))
+    found = [*fitted.mistakes]
+    policy = msgspec.convert(fitted.value or {}, _Policy, strict=is_json)
+    if fitted.value is not None:
+        found += fitted.meant(_check(policy))
+    if found:
+        mistakes = [Mistake(path, _line(document, at), shown(at), problem) for at, problem in found]
+        raise ConfigError(sorted(mistakes, key=lambda mistake: mistake.line))
     return _compiled(policy, document, path, is_json=is_json)
 
 
@@ -125,14 +132,6 @@ def _text(content: bytes, path: str) -> str:
     except UnicodeDecodeError as error:
         line = content.count(b"\n", 0, error.start) + 1
         raise ConfigError([Mistake(path, line, "", "not in UTF-8")]) from None
-
-
-def _shape(message: str, document: Document, where: str) -> Mistake:
-    at, problem, unknown = read_complaint(message)
-    if unknown is not None:
-        problem = unknown_key(unknown, (_Rule if at else _Policy).__struct_encode_fields__)
-        at = (*at, unknown)
-    return Mistake(where, _line(document, at), shown(at), problem)
 
 
 def _line(document: Document, at: Path) -> int:

@@ -51,10 +51,19 @@ class Router:
         self._places: dict[_Host, list[_Place]] = {}
         first: dict[tuple[_Host, tuple[str, ...]], int] = {}
         for index, rule in enumerate(rules):
-            host, segments = _parse(index, rule.match)
+            try:
+                host, segments = match_key(rule.match)
+            except Failed as error:
+                raise failed(
+                    Code.CONFIG_INVALID, f"host[{index}]: {error.failure.message}", error.failure.hint
+                ) from None
             earlier = first.setdefault((host, segments), index)
             if earlier != index:
-                raise _invalid(index, rule.match, f"repeats that of host[{earlier}]", "remove one of them")
+                raise failed(
+                    Code.CONFIG_INVALID,
+                    f"host[{index}]: the match {rule.match!r} repeats that of host[{earlier}]",
+                    "remove one of them",
+                )
             self._places.setdefault(host, []).append(_Place(segments, rule))
         for places in self._places.values():
             places.sort(key=lambda place: len(place.segments), reverse=True)
@@ -100,24 +109,28 @@ def _candidates(target: Target) -> Iterator[_Host]:
     yield "*", None
 
 
-def _parse(index: int, text: str) -> tuple[_Host, tuple[str, ...]]:
+def match_key(text: str) -> tuple[_Host, tuple[str, ...]]:
+    """Read a ``match``: equal for two that mean the same, however they are written.
+
+    Raises:
+        Failed(config_invalid): it names no host, or a path that could be read in two ways.
+    """
     if "://" in text:
-        raise _invalid(index, text, "has a scheme", "leave it out: plain http is allowed with insecure = true")
+        raise _invalid(text, "has a scheme", "leave it out: plain http is allowed with insecure = true")
     authority, slash, path = text.partition("/")
     path = f"{slash}{path}".rstrip("/")
     if _PATH.fullmatch(path) is None:
         raise _invalid(
-            index,
             text,
             "has a path with characters that are not allowed in it",
             "write whole segments: everything below them is included",
         )
     segments = _segments(path)
     if segments is None:
-        raise _invalid(index, text, "has a path with '.' or '..' in it", "write it out")
+        raise _invalid(text, "has a path with '.' or '..' in it", "write it out")
     host = _host(authority)
     if host is None:
-        raise _invalid(index, text, "names no host", _HINT)
+        raise _invalid(text, "names no host", _HINT)
     return host, segments
 
 
@@ -149,5 +162,5 @@ def _segments(path: str) -> tuple[str, ...] | None:
     return segments
 
 
-def _invalid(index: int, match: str, problem: str, hint: str) -> Failed:
-    return failed(Code.CONFIG_INVALID, f"host[{index}]: the match {match!r} {problem}", hint)
+def _invalid(match: str, problem: str, hint: str) -> Failed:
+    return failed(Code.CONFIG_INVALID, f"the match {match!r} {problem}", hint)

@@ -4,9 +4,21 @@ Only shapes live here; ``core/config.py`` turns TOML into them and checks what a
 Source: design.md section 5, token-exchange.md RQ-2.
 """
 
-from typing import Literal
+from typing import Annotated, Literal
 
-from msgspec import Struct, field
+from msgspec import Meta, Struct, field
+
+from credproxy.core.shapes import PATH
+
+
+FilePath = Annotated[str, Meta(extra={PATH: "whole"})]
+"""Where a file is; ``~/`` at its beginning stands for the user's home."""
+
+SearchPath = Annotated[str, Meta(extra={PATH: "list"})]
+"""Directories between colons, each of which may begin with ``~/``."""
+
+CommandLine = Annotated[tuple[str, ...], Meta(extra={PATH: "first"})]
+"""A program, whose path may begin with ``~/``, and its arguments, which are left as they are."""
 
 
 class Base(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -16,13 +28,13 @@ class Base(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
 class DockerConfigSource(Base, frozen=True, tag_field="source", tag="docker-config"):
     """Docker's and podman's configuration, with ``docker-credential-*`` programs; ``path`` overrides ``docker_config``."""
 
-    path: str | None = None
+    path: FilePath | None = None
 
 
 class NetrcSource(Base, frozen=True, tag_field="source", tag="netrc"):
     """A netrc file; ``path`` overrides the top-level ``netrc``."""
 
-    path: str | None = None
+    path: FilePath | None = None
 
 
 class EnvSource(Base, frozen=True, tag_field="source", tag="env"):
@@ -35,14 +47,14 @@ class EnvSource(Base, frozen=True, tag_field="source", tag="env"):
 class FileSource(Base, frozen=True, tag_field="source", tag="file"):
     """A file whose content, one trailing newline taken off, is the secret."""
 
-    path: str
+    path: FilePath
     username: str | None = None
 
 
 class CommandSource(Base, frozen=True, tag_field="source", tag="command"):
     """A program whose output, one trailing newline taken off, is the secret; ``keep`` is seconds it is remembered."""
 
-    argv: tuple[str, ...]
+    argv: CommandLine
     username: str | None = None
     keep: float = 240.0
     timeout: float = 30.0
@@ -80,7 +92,7 @@ class OciHost(Base, frozen=True, tag_field="provider", tag="oci"):
     insecure: bool = False
     allow_private: tuple[str, ...] = ()
     path_prefix: str | None = None
-    ca_bundle: str | None = None
+    ca_bundle: FilePath | None = None
     proxy: str | None = None
 
 
@@ -88,7 +100,7 @@ class ExecHost(Base, frozen=True, tag_field="provider", tag="exec"):
     """Any Bazel credential helper behind the daemon. ``timeout`` in seconds, at most 300."""
 
     match: str
-    command: tuple[str, ...]
+    command: CommandLine
     cache_key: Literal["uri", "host"] = "uri"
     timeout: float = 30.0
     concurrency: int = 8
@@ -145,7 +157,7 @@ class ActionsSettings(Base, frozen=True):
     """
 
     rule: tuple[ActionRule, ...] = ()
-    policy_file: str | None = None
+    policy_file: FilePath | None = None
     listen: str | None = None
     listen_token: EnvSource | FileSource | CommandSource | None = None
 
@@ -169,9 +181,9 @@ class Settings(Base, frozen=True):
     """One configuration file. Source: design.md section 5."""
 
     builtin: bool = True
-    docker_config: str = "auto"
-    netrc: str = "auto"
-    helper_path: str | None = None
+    docker_config: FilePath = "auto"
+    netrc: FilePath = "auto"
+    helper_path: SearchPath | None = None
     empty_ttl: float = 60.0
     flight_timeout: float = 30.0
     bazel_71_compat: bool = False

@@ -8,7 +8,9 @@ import re
 
 
 _TABLE = re.compile(r"\s*(\[{1,2})\s*([^\[\]]+?)\s*\]{1,2}\s*(?:#.*)?")
-_KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+KEY = re.compile(r"""\s*((?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*')(?:\s*\.\s*(?:[A-Za-z0-9_-]+|"[^"]*"|'[^']*'))*)\s*=""")
+"""A key at the beginning of a line, dotted or not, with its equals sign."""
+
 _PART = re.compile(r"""[A-Za-z0-9_-]+|"[^"]*"|'[^']*'""")
 
 Path = tuple[str | int, ...]
@@ -44,7 +46,7 @@ def _lines(text: str) -> dict[Path, int]:
                 here = (*here, index)
             found.setdefault(here, number)
             continue
-        key = _KEY.match(line)
+        key = KEY.match(line)
         if key is not None:
             parts = _parts(key[1])
             for length in range(1, len(parts) + 1):

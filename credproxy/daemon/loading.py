@@ -28,9 +28,13 @@ class Loader:
         paths: configuration files, the most important first.
         required: whether each of them has to be there.
         system: one service for all users, who cannot be told from their build actions: that has to be accepted.
+        home: what ``~/`` stands for in the configuration; "" where there is none.
     """
 
-    def __init__(self, files: Files, paths: tuple[str, ...], *, required: bool, system: bool = False) -> None:
+    def __init__(
+        self, files: Files, paths: tuple[str, ...], *, required: bool, system: bool = False, home: str = ""
+    ) -> None:
+        self._home = home
         self._system = system
         self._files = files
         self._paths = paths
@@ -59,7 +63,7 @@ class Loader:
 
     async def _load(self) -> Loaded:
         texts = [(path, await self._text(path)) for path in self._paths]
-        settings = load_files([(path, text) for path, text in texts if text is not None])
+        settings = load_files([(path, text) for path, text in texts if text is not None], self._home)
         if self._system and settings.peer_namespaces != "any":
             raise failed(
                 Code.CONFIG_INVALID,

@@ -107,7 +107,8 @@ class Service:
         self._clock = clock
         self._files = SystemFiles()
         paths = config_files(environ, system=system) if config is None else config
-        self._loader = Loader(self._files, paths, required=config is not None, system=system)
+        required, home = config is not None, environ.get("HOME", "")
+        self._loader = Loader(self._files, paths, required=required, system=system, home=home)
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
         self._http = AiohttpClient(clock)
         upstream = Upstream(self._http, clock=clock, sample=sample)

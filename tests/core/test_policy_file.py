@@ -166,10 +166,10 @@ def test_a_rule_comes_before_the_default() -> None:
         ("", [f"{PATH}:1: empty; without rules it is: version: 1"]),
         ("rules: []", [f"{PATH}:1: version: wanted version: 1, the only one there is, not 0"]),
         ("rules: []\nversion: 2", [f"{PATH}:2: version: wanted version: 1, the only one there is, not 2"]),
-        ("version: one", [f"{PATH}:1: version: expected 'int', got 'str'"]),
-        ("- version: 1", [f"{PATH}:1: expected 'object', got 'array'"]),
-        ('{"version": "1"}', [f"{PATH}:1: version: expected 'int', got 'str'"]),
-        ('{"version": true}', [f"{PATH}:1: version: expected 'int', got 'bool'"]),
+        ("version: one", [f"{PATH}:1: version: wanted a whole number, not a string"]),
+        ("- version: 1", [f"{PATH}:1: wanted a mapping, not a list"]),
+        ('{"version": "1"}', [f"{PATH}:1: version: wanted a whole number, not a string; write it without quotes"]),
+        ('{"version": true}', [f"{PATH}:1: version: wanted a whole number, not true"]),
         (
             "version: 1\ndefaultAction: permit",
             [f'{PATH}:2: defaultAction: \'permit\' is no action; wanted "allow" or "deny"'],
@@ -185,7 +185,18 @@ def test_a_rule_comes_before_the_default() -> None:
                 f"{PATH}:4: rules[0].identity: there is no such key; known here: {KNOWN}",
             ],
         ),
-        ("version: 1\nrules: x", [f"{PATH}:2: rules: expected 'array | null', got 'str'"]),
+        ("version: 1\nrules: x", [f"{PATH}:2: rules: wanted a list of rules, not a string"]),
+        (
+            "version: 2\nrulez: x\nrules:\n- {acton: allow}",
+            [
+                f"{PATH}:1: version: wanted version: 1, the only one there is, not 2",
+                f"{PATH}:2: rulez: there is no such key; did you mean 'rules'?",
+                f"{PATH}:4: rules[0].acton: there is no such key; did you mean 'action'?",
+                f'{PATH}:4: rules[0].registry: \'\' is no registry; wanted a host, "*.suffix" or "*"',
+                f"{PATH}:4: rules[0].repository: '' matches no repository; wanted a pattern like \"my-org/**\"",
+                f'{PATH}:4: rules[0].operations: wanted at least one, such as "blob:read"',
+            ],
+        ),
         (
             "version: 1\nrules:\n- action: permit\n  registry: gcr.io:443\n  repository: A\n  operations: [read]\n- {}",
             [

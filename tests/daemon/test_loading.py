@@ -50,6 +50,18 @@ async def test_a_policy_file_stands_for_the_rules() -> None:
     assert not policy.decide("ghcr.io", "other/app", "blob:read").allowed
 
 
+async def test_a_tilde_stands_for_the_daemons_home() -> None:
+    """In the daemon as in ``credproxy config check``; without a home it is an error, not a file of that name."""
+    files = FakeFiles()
+    files.put(USER, '[actions]\npolicy_file = "~/policy.yaml"\n')
+    files.put("/home/u/policy.yaml", ALLOWS)
+    made = Loader(files, (USER, MACHINE), required=False, home="/home/u")
+    assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
+    assert await problem(loader(files)) == (
+        f"{USER}:2: actions.policy_file: there is no home directory to stand for '~'; write the path out"
+    )
+
+
 async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> None:
     """Whoever writes ``[actions]`` writes all of it; a policy file that is not in force is not read."""
     files = FakeFiles()
