@@ -13,6 +13,7 @@ from credproxy.core.audit import Record
 from credproxy.core.credential import Grant, Identity, Origin, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Reach, Request, Response
+from credproxy.core.login import Login
 from credproxy.core.target import Question, Target
 
 
@@ -153,8 +154,14 @@ class Source(Protocol):
         """
         ...
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
-        """Give the secret; None means the entry turned out to hold nothing ("credentials not found").
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the login; None means the entry turned out to hold nothing ("credentials not found").
+
+        Args:
+            identity: from ``locate``.
+            target: what is asked about.
+            anew: an upstream refused what was given last: look where it comes from, whatever is remembered. A source
+                does so at most once in ten seconds for a login.
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable: fatal, nobody else is asked (DC-5).

@@ -14,6 +14,7 @@ from credproxy.core.audit import Record
 from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
+from credproxy.core.login import Login
 from credproxy.core.target import Question, Target
 from credproxy.ports import Command, Completed, FileVersion, Plan, Poured, Stopped, Terms
 
@@ -216,15 +217,25 @@ class FakeSource:
     stored: Stored | None
     identity: Identity = field(default_factory=lambda: Identity("fake", "entry", 1))
     reads: int = 0
+    clock: FakeClock = field(default_factory=FakeClock)
+    until: float | None = None
+    keep: float | None = None
+    changed: Stored | None = None  # what a second look finds
+    looks: int = 0
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         del repository
         return self.identity if target.authority == self.authority else None
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         del identity, target
         self.reads += 1
-        return self.stored
+        self.looks += anew
+        if anew and self.changed is not None:
+            self.stored = self.changed
+        if self.stored is None:
+            return None
+        return Login(self.stored, self.clock.boot(), self.until, self.keep)
 
     def forget(self) -> None:
         """Nothing is remembered."""

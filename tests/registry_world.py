@@ -142,7 +142,7 @@ async def world(
     http = FakeHttp(clock=clock)
     upstream = Upstream(http, clock=clock, sample=lambda: sample)
     rules = (settings or OciHost(match="reg.test"), *extra)
-    sources = {rule.match: FakeSource(rule.match, None) for rule in rules}
+    sources = {rule.match: FakeSource(rule.match, None, clock=clock) for rule in rules}
     first = sources[rules[0].match]
     first.stored = stored
     if stored is None:

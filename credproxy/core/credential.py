@@ -85,6 +85,17 @@ class PlainSecret:
 Stored = UserPassword | IdentityToken | RegistryToken | PlainSecret
 
 
+def secret_of(stored: Stored) -> Secret:
+    """The one secret of a stored credential: its password or token, without the user name."""
+    match stored:
+        case PlainSecret(value):
+            return value
+        case UserPassword(_, password):
+            return password
+        case IdentityToken(token) | RegistryToken(token):
+            return token
+
+
 @dataclass(frozen=True, slots=True)
 class Identity:
     """Which stored credential, without its value: part of every cache key (P-1).

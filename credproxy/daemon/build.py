@@ -130,9 +130,9 @@ class _Builder:
             case NetrcSource(path):
                 return Netrc(self._netrc(path), files=world.files, clock=world.clock)
             case EnvSource():
-                return Env(settings, world.environ)
+                return Env(settings, world.environ, clock=world.clock)
             case FileSource():
-                return File(settings, world.files)
+                return File(settings, world.files, clock=world.clock)
             case CommandSource():
                 return CommandOutput(settings, processes=world.processes, clock=world.clock, key=key)
 

@@ -205,10 +205,10 @@ class Service:
                 Code.PEER_REFUSED, "the configuration in force names no port", "set actions.listen, or restart"
             )
         identity = await source.locate(_PORT, None)
-        stored = None if identity is None else await source.read(identity, _PORT)
-        if not isinstance(stored, PlainSecret):
+        login = None if identity is None else await source.read(identity, _PORT)
+        if login is None or not isinstance(login.stored, PlainSecret):
             raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
-        return stored.value
+        return login.stored.value
 
     @property
     def drain_timeout(self) -> float:

@@ -11,9 +11,9 @@ from datetime import datetime
 from credproxy.core.credential import Lifetime, Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Response
+from credproxy.core.jwt import claims
 from credproxy.core.lifetime import LONGEST
 from credproxy.exchange.granted import stated
-from credproxy.exchange.jwt import claims
 
 
 DEFAULT_LIFE = 60.0

@@ -1,14 +1,11 @@
 """``provider = "basic"``: ``Authorization: Basic`` from a stored login, as netrc promises it."""
 
 from credproxy.core.basic import basic
-from credproxy.core.credential import Grant, Lifetime, Stored, UserPassword
+from credproxy.core.credential import Grant, Stored, UserPassword
+from credproxy.core.login import dressed
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
-
-
-KEEP = 300.0
-"""Seconds that a static answer is served from memory; a changed file is another key and is seen at once."""
 
 
 class BasicProvider:
@@ -40,11 +37,11 @@ class BasicProvider:
 
         async def run(terms: Terms) -> Grant:
             del terms
-            stored = await self._source.read(identity, target)
-            if not isinstance(stored, UserPassword):
+            login = await self._source.read(identity, target)
+            if login is None or not isinstance(login.stored, UserPassword):
                 raise unreadable(str(identity), "holds no user name and password, which Basic needs")
-            lifetime = Lifetime(since=self._clock.boot(), keep=KEEP)
-            return Grant((("Authorization", (basic(stored),)),), lifetime, note="basic handed out")
+            lifetime = dressed(login, str(identity), self._clock.boot())
+            return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out")
 
         return Plan(
             key=("basic", self._match, target.authority, identity),
@@ -57,7 +54,8 @@ class BasicProvider:
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself."""
         identity = await self._source.locate(target, None)
-        return None if identity is None else await self._source.read(identity, target)
+        login = None if identity is None else await self._source.read(identity, target)
+        return None if login is None else login.stored
 
     def forget(self) -> None:
         """Let the source look again."""

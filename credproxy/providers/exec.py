@@ -9,6 +9,7 @@ import msgspec
 from credproxy.core.credential import Grant, Lifetime, Stored
 from credproxy.core.errors import Code, failed
 from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
+from credproxy.core.jwt import header_life
 from credproxy.core.lifetime import LONGEST
 from credproxy.core.settings import ExecHost
 from credproxy.core.target import Form, Question, Target
@@ -95,9 +96,9 @@ class ExecProvider:
     def _grant(self, answer: HelperAnswer, since: float) -> Grant:
         if not answer.headers:
             return Grant((), Lifetime(since=since, keep=_EMPTY_KEEP), note="the helper has no credential")
-        if answer.expires is None:
+        left = self._left(answer)
+        if left is None:
             return Grant(answer.headers, Lifetime(since=since, keep=self._settings.keep))
-        left = answer.expires - self._clock.wall()
         if left <= 0:
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
@@ -107,6 +108,14 @@ class ExecProvider:
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
         until = self._clock.boot() + min(left, LONGEST)
         return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires))
+
+    def _left(self, answer: HelperAnswer) -> float | None:
+        """Seconds: as the helper says, and no longer than a JWT among the headers says of itself."""
+        wall = self._clock.wall()
+        lives = [header_life(value.reveal(), wall) for _, values in answer.headers for value in values]
+        if answer.expires is not None:
+            lives.append(answer.expires - wall)
+        return min((life for life in lives if life is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)

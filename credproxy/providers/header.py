@@ -1,23 +1,11 @@
 """``provider = "header"``: a static header of any name, for remote caches and artifact hosts."""
 
-from credproxy.core.credential import (
-    Grant,
-    IdentityToken,
-    Lifetime,
-    PlainSecret,
-    RegistryToken,
-    Secret,
-    Stored,
-    UserPassword,
-)
+from credproxy.core.credential import Grant, Secret, Stored, secret_of
+from credproxy.core.login import dressed
 from credproxy.core.settings import HeaderHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
-
-
-KEEP = 300.0
-"""Seconds that a static answer is served from memory; a changed file is another key and is seen at once."""
 
 
 class HeaderProvider:
@@ -37,11 +25,11 @@ class HeaderProvider:
 
         async def run(terms: Terms) -> Grant:
             del terms
-            stored = await self._source.read(identity, target)
-            if stored is None:
+            login = await self._source.read(identity, target)
+            if login is None:
                 raise unreadable(str(identity), "holds no credential")
-            value = Secret(self._settings.prefix + _value(stored).reveal())
-            lifetime = Lifetime(since=self._clock.boot(), keep=KEEP)
+            value = Secret(self._settings.prefix + secret_of(login.stored).reveal())
+            lifetime = dressed(login, str(identity), self._clock.boot())
             return Grant(((self._settings.name, (value,)),), lifetime)
 
         return Plan(
@@ -60,13 +48,3 @@ class HeaderProvider:
     def forget(self) -> None:
         """Let the source look again."""
         self._source.forget()
-
-
-def _value(stored: Stored) -> Secret:
-    match stored:
-        case PlainSecret(value):
-            return value
-        case UserPassword(_, password):
-            return password
-        case IdentityToken(token) | RegistryToken(token):
-            return token

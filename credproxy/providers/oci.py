@@ -27,6 +27,7 @@ from credproxy.core.credential import (
 from credproxy.core.endpoint import classify
 from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.http import Dial, Reach
+from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Granted, Question, Target
@@ -42,9 +43,6 @@ from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
 
 CHALLENGE_KEEP = 3600.0
 """Seconds that a registry's challenge is believed (TX-1)."""
-
-STATIC_KEEP = 300.0
-"""Seconds that an answer without expiry is served from memory; a changed login is another key and seen at once."""
 
 _REGISTRIES = 1024
 """Registries that are remembered: a wildcard rule may match any number of names."""
@@ -161,8 +159,8 @@ class OciProvider:
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself; a registry token is none."""
         identity = await self._source.locate(target, None)
-        stored = None if identity is None else await self._source.read(identity, target)
-        return None if isinstance(stored, RegistryToken) else stored
+        login = None if identity is None else await self._source.read(identity, target)
+        return None if login is None or isinstance(login.stored, RegistryToken) else login.stored
 
     def forget(self) -> None:
         """Ping again, choose methods again, look at the source again."""
@@ -184,9 +182,9 @@ class OciProvider:
 
         async def run(terms: Terms) -> Grant:
             del terms
-            stored = await self._source.read(identity, target)
-            if isinstance(stored, UserPassword):
-                return self._basic(stored)
+            login = await self._source.read(identity, target)
+            if login is not None and isinstance(login.stored, UserPassword):
+                return self._basic(login.stored, login, identity)
             return self._empty("the stored credential is no user name and password")
 
         return self._plan(_Wanted(target, None, identity, (), "bare host, a login for the client's own exchange"), run)
@@ -222,9 +220,9 @@ class OciProvider:
         wanted = _Wanted(target, repository, identity, first, kind, min_lifetime)
 
         async def run(terms: Terms) -> Grant:
-            stored = None if identity is _ANONYMOUS else await self._source.read(identity, target)
-            grant = await self._exchange(wanted, stored, terms)
-            reason = refusal(grant, stored, wanted.scopes) if narrow else None
+            login = None if identity is _ANONYMOUS else await self._source.read(identity, target)
+            grant = await self._exchange(wanted, login, terms)
+            reason = refusal(grant, None if login is None else login.stored, wanted.scopes) if narrow else None
             if reason is not None:
                 raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", GATEWAY)
             if grant.lifetime.until is not None and grant.lifetime.until - self._clock.boot() < min_lifetime:
@@ -255,9 +253,10 @@ class OciProvider:
             },
         )
 
-    async def _exchange(self, wanted: _Wanted, stored: Stored | None, terms: Terms) -> Grant:
-        if isinstance(stored, RegistryToken):
-            return self._bearer(stored.token, Lifetime(since=self._clock.boot(), keep=STATIC_KEEP))
+    async def _exchange(self, wanted: _Wanted, login: Login | None, terms: Terms) -> Grant:
+        stored = None if login is None else login.stored
+        if login is not None and isinstance(stored, RegistryToken):
+            return self._bearer(stored.token, dressed(login, str(wanted.identity), self._clock.boot()))
         if stored is None and wanted.identity is not _ANONYMOUS and self._settings.anonymous != "pull":
             return self._empty("the stored entry is empty")
         if stored is not None and not isinstance(stored, (UserPassword, IdentityToken)):
@@ -272,9 +271,10 @@ class OciProvider:
             case Asks.NOTHING:
                 return self._empty("the registry asks for no login")
             case Asks.BASIC:
-                return self._basic_or_none(stored)
+                return self._basic_or_none(login, wanted.identity)
             case Asks.BEARER:
-                return await self._token(wanted, learned, found, stored, terms)
+                grant = await self._token(wanted, learned, found, stored, terms)
+                return replace(grant, lifetime=bounded(grant.lifetime, login, self._clock.boot()))
 
     async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> tuple[_Learned, Found]:
         learned = self._learned.setdefault(target.origin, _Learned())
@@ -353,16 +353,16 @@ class OciProvider:
         odd = note(wanted.scopes, token.granted)
         return self._bearer(token.value, token.lifetime, odd, less=bool(lacking(wanted.scopes, token.granted)))
 
-    def _basic_or_none(self, stored: UserPassword | IdentityToken | None) -> Grant:
+    def _basic_or_none(self, login: Login | None, identity: Identity) -> Grant:
         if not self._settings.allow_basic:
             return self._empty("the registry takes only Basic, and allow_basic = false")
-        if isinstance(stored, UserPassword):
-            return self._basic(stored)
+        if login is not None and isinstance(login.stored, UserPassword):
+            return self._basic(login.stored, login, identity)
         return self._empty("the registry takes only Basic, and the stored credential is no user name and password")
 
-    def _basic(self, login: UserPassword) -> Grant:
-        lifetime = Lifetime(since=self._clock.boot(), keep=STATIC_KEEP)
-        return Grant((("Authorization", (basic(login),)),), lifetime, note="basic handed out")
+    def _basic(self, stored: UserPassword, login: Login, identity: Identity) -> Grant:
+        lifetime = dressed(login, str(identity), self._clock.boot())
+        return Grant((("Authorization", (basic(stored),)),), lifetime, note="basic handed out")
 
     def _bearer(self, token: Secret, lifetime: Lifetime, odd: str = "", *, less: bool = False) -> Grant:
         return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less)

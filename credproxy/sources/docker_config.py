@@ -3,15 +3,14 @@
 What is kept in memory is which registries are named and where; a secret is read for the exchange that needs it.
 """
 
-import hashlib
-import hmac
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import structlog
+from cachetools import LRUCache
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.credential import Identity
 from credproxy.core.docker_config import (
     Entry,
     Index,
@@ -24,16 +23,21 @@ from credproxy.core.docker_config import (
 )
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hub import HUB_KEY, is_hub
+from credproxy.core.login import Login, login_of
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Completed, Files, FileVersion, Processes
+from credproxy.sources.programs import Answer, Printed
 
 
 _LOOK = 1.0
 """Seconds between looks at the files (DC-3): a new login is seen within one."""
 
 _HELPER_KEEP = 240.0
-"""Seconds that a program's answer is kept; GAR's workload-identity tokens live 300 (DC-19)."""
+"""Seconds that a program's answer is used; GAR's workload-identity tokens live 300 (DC-19)."""
+
+_ANSWERS = 1024
+"""Logins of programs that are remembered."""
 
 _LIST_KEEP = 300.0
 """Seconds that a store's list is kept (DC-16)."""
@@ -57,16 +61,6 @@ class _Known:
     version: FileVersion | None = None
     index: Index | None = None
     failure: Failed | None = None
-
-
-@dataclass(slots=True)
-class _Answer:
-    """A program's last answer for one server URL; ``count`` rises when another one comes."""
-
-    until: float
-    stored: Stored | None
-    digest: bytes
-    count: int
 
 
 def places(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
@@ -112,7 +106,7 @@ class DockerConfig:
         self._inline_index = self._read_inline() if inline else None
         self._known = {path: _Known() for path in paths}
         self._looked = float("-inf")
-        self._answers: dict[tuple[str, str], _Answer] = {}
+        self._answers: LRUCache[tuple[str, str], Answer] = LRUCache(_ANSWERS)
         self._lists: dict[str, tuple[float, frozenset[str]]] = {}
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
@@ -138,25 +132,31 @@ class DockerConfig:
             f"docker-credential-{entry.program}", f"{path}#{entry.key}", (version, answer.count if answer else 0)
         )
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
-        """Give the credential of the entry that ``locate`` named.
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the login of the entry that ``locate`` named.
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable.
         """
         path, _, key = identity.entry.rpartition("#")
         if identity.source == "docker-config":
-            content = self._inline if path == "DOCKER_AUTH_CONFIG" else await self._files.read(path)
-            return None if content is None else read_entry(content, key, _where(path))
+            return await self._in_file(path, key)
         program = identity.source.removeprefix("docker-credential-")
-        return await self._ask(program, key, target.authority)
+        answer = self._answers.get((program, key))
+        if answer is None:
+            answer = self._answers[program, key] = Answer(keep=_HELPER_KEEP, key=self._key, clock=self._clock)
+
+        async def run() -> Printed:
+            return await self._ask(program, key, target.authority)
+
+        return await answer.login(run, anew=anew)
 
     def forget(self) -> None:
         """Look at files, programs and lists again."""
         self._looked = float("-inf")
         self._lists.clear()
         for answer in self._answers.values():
-            answer.until = float("-inf")
+            answer.forget()
 
     async def hosts(self) -> frozenset[str]:
         """Every registry that the files name, canonical."""
@@ -198,25 +198,26 @@ class DockerConfig:
         self._lists[program] = (self._clock.boot() + _LIST_KEEP, found or frozenset())
         return found or frozenset()
 
-    async def _ask(self, program: str, key: str, authority: str) -> Stored | None:
-        known = self._answers.get((program, key))
-        if known is not None and self._clock.boot() < known.until:
-            return known.stored
+    async def _in_file(self, path: str, key: str) -> Login | None:
+        since = self._clock.boot()
+        content = self._inline if path == "DOCKER_AUTH_CONFIG" else await self._files.read(path)
+        stored = None if content is None else read_entry(content, key, _where(path))
+        if stored is None:
+            return None
+        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+
+    async def _ask(self, program: str, key: str, authority: str) -> Printed:
         done = await self._run(program, "get", key.encode())
-        stored: Stored | None = None
         if done.status == 0:
-            stored = from_helper(done.stdout, program)
-        elif done.stdout.strip() != _NOT_FOUND:
-            raise failed(
-                Code.HELPER_FAILED,
-                f"'docker-credential-{program}' has no answer for {key!r}: it ended with status {done.status}"
-                + (f" and said: {done.complaint[-200:]}" if done.complaint else ""),
-                f"log in again: docker login {authority}",
-            )
-        digest = hmac.digest(self._key, done.stdout, hashlib.sha256)
-        count = 0 if known is None else known.count + (known.digest != digest)
-        self._answers[program, key] = _Answer(self._clock.boot() + _HELPER_KEEP, stored, digest, count)
-        return stored
+            return done.stdout, from_helper(done.stdout, program)
+        if done.stdout.strip() == _NOT_FOUND:
+            return done.stdout, None
+        raise failed(
+            Code.HELPER_FAILED,
+            f"'docker-credential-{program}' has no answer for {key!r}: it ended with status {done.status}"
+            + (f" and said: {done.complaint[-200:]}" if done.complaint else ""),
+            f"log in again: docker login {authority}",
+        )
 
     async def _run(self, program: str, verb: str, stdin: bytes) -> Completed:
         if not _PROGRAM.fullmatch(program):

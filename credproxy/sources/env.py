@@ -2,18 +2,21 @@
 
 from collections.abc import Mapping
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.credential import Identity
+from credproxy.core.login import Login, login_of
 from credproxy.core.settings import EnvSource
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Target
+from credproxy.ports import Clock
 
 
 class Env:
     """One variable, as it was when the daemon started. Source: ports.Source."""
 
-    def __init__(self, settings: EnvSource, environ: Mapping[str, str]) -> None:
+    def __init__(self, settings: EnvSource, environ: Mapping[str, str], *, clock: Clock) -> None:
         self._settings = settings
         self._environ = environ
+        self._clock = clock
         self._identity = Identity("env", settings.name)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
@@ -21,9 +24,9 @@ class Env:
         del target, repository
         return self._identity
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its value. Raises Failed(credential_unreadable) where it is not set or cannot be used."""
-        del identity, target
+        del identity, target, anew
         name = self._settings.name
         text = self._environ.get(name)
         if text is None:
@@ -32,7 +35,8 @@ class Env:
                 "is not set in the daemon's environment",
                 f"stop the daemon, export {name}, and start it again",
             )
-        return from_text(text, self._settings.username, f"the variable {name!r}")
+        stored, now = from_text(text, self._settings.username, f"the variable {name!r}"), self._clock.boot()
+        return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     def forget(self) -> None:
         """Nothing is remembered: an environment does not change."""

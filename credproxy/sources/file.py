@@ -1,19 +1,21 @@
 """A secret in a file of its own."""
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.credential import Identity
 from credproxy.core.errors import Failed
+from credproxy.core.login import Login, login_of
 from credproxy.core.settings import FileSource
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Target
-from credproxy.ports import Files
+from credproxy.ports import Clock, Files
 
 
 class File:
     """The content of one file, read for each exchange and not kept. Source: ports.Source."""
 
-    def __init__(self, settings: FileSource, files: Files) -> None:
+    def __init__(self, settings: FileSource, files: Files, *, clock: Clock) -> None:
         self._settings = settings
         self._files = files
+        self._clock = clock
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the file and its version, so that a rewritten one is another credential."""
@@ -24,10 +26,10 @@ class File:
             raise self._missing()
         return Identity("file", path, version.stamp)
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its content. Raises Failed(credential_unreadable)."""
-        del identity, target
-        path = self._settings.path
+        del identity, target, anew
+        path, since = self._settings.path, self._clock.boot()
         content = await self._files.read(path)
         if content is None:
             raise self._missing()
@@ -35,7 +37,8 @@ class File:
             text = content.decode()
         except UnicodeDecodeError:
             raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
-        return from_text(text, self._settings.username, f"the file {path!r}")
+        stored = from_text(text, self._settings.username, f"the file {path!r}")
+        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     def forget(self) -> None:
         """Nothing is remembered."""

@@ -4,8 +4,9 @@ import contextlib
 import io
 import netrc
 
-from credproxy.core.credential import Identity, Secret, Stored, UserPassword
+from credproxy.core.credential import Identity, Secret, UserPassword
 from credproxy.core.errors import Failed
+from credproxy.core.login import Login, login_of
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Files, FileVersion
@@ -50,15 +51,17 @@ class Netrc:
             return None
         return Identity("netrc", target.host, self._version and self._version.stamp)
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
-        """Give the login. Raises Failed(credential_unreadable)."""
-        del target
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the login, read from the file each time. Raises Failed(credential_unreadable)."""
+        del target, anew
         assert self._path is not None
+        since = self._clock.boot()
         entry = (await self._parse(self._path)).get(identity.entry)
         if entry is None:
             return None
         login, account, password = entry
-        return UserPassword(login or account, Secret(password))
+        stored = UserPassword(login or account, Secret(password))
+        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     def forget(self) -> None:
         """The next question looks at the file."""

@@ -1,6 +1,7 @@
 """No stored secret at all: what is asked with it is asked anonymously."""
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.credential import Identity
+from credproxy.core.login import Login
 from credproxy.core.target import Target
 
 
@@ -12,9 +13,9 @@ class Nowhere:
         del target, repository
         return None
 
-    async def read(self, identity: Identity, target: Target) -> Stored | None:
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Nothing is stored."""
-        del identity, target
+        del identity, target, anew
         return None
 
     def forget(self) -> None:

@@ -50,7 +50,8 @@ class Setting:
     async def read(self, uri: str, repository: str | None = None) -> Stored | None:
         """Locate and read."""
         identity = await self.locate(uri, repository)
-        return None if identity is None else await self.source.read(identity, parse_uri(uri))
+        found = None if identity is None else await self.source.read(identity, parse_uri(uri))
+        return None if found is None else found.stored
 
 
 def auths(**entries: object) -> dict[str, object]:
@@ -78,7 +79,9 @@ async def test_a_login_is_found_and_no_secret_is_read_before() -> None:
     identity = await setting.locate("reg.test")
     assert identity is not None
     assert str(identity) == f"docker-config:{PATH}#reg.test"
-    assert await setting.source.read(identity, parse_uri("reg.test")) == UserPassword("u", Secret("p"))
+    found = await setting.source.read(identity, parse_uri("reg.test"))
+    assert found is not None
+    assert found.stored == UserPassword("u", Secret("p"))
 
 
 async def test_a_host_that_is_not_named_is_not_configured() -> None:

@@ -21,7 +21,8 @@ async def read(source: Source, uri: str = "reg.test") -> Stored | None:
     """Locate and read."""
     target = parse_uri(uri)
     identity = await source.locate(target, None)
-    return None if identity is None else await source.read(identity, target)
+    login = None if identity is None else await source.read(identity, target)
+    return None if login is None else login.stored
 
 
 @pytest.mark.parametrize(
@@ -37,14 +38,20 @@ async def read(source: Source, uri: str = "reg.test") -> Stored | None:
 )
 async def test_what_a_text_becomes(text: str, username: str | None, wanted: Stored) -> None:
     """One newline is taken off; a user name makes a login; ``<token>`` a refresh token."""
-    assert await read(Env(EnvSource(name="X", username=username), {"X": text})) == wanted
+    assert await read(Env(EnvSource(name="X", username=username), {"X": text}, clock=FakeClock())) == wanted
 
 
 @pytest.mark.parametrize("text", ["", "\n", "a\nb", "a\0b", "a\rb"])
 async def test_a_text_that_no_header_can_carry_is_refused_unquoted(text: str) -> None:
     """And the error names the variable, not the value."""
     with pytest.raises(Failed) as caught:
-        await read(Env(EnvSource(name="X"), {"X": text + ("canary" if text else "")} if text.strip() else {"X": text}))
+        await read(
+            Env(
+                EnvSource(name="X"),
+                {"X": text + ("canary" if text else "")} if text.strip() else {"X": text},
+                clock=FakeClock(),
+            )
+        )
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
     assert "'X'" in caught.value.failure.message
     assert "canary" not in str(caught.value)
@@ -53,7 +60,7 @@ async def test_a_text_that_no_header_can_carry_is_refused_unquoted(text: str) ->
 async def test_a_variable_that_is_not_set_says_how_to_set_it() -> None:
     """P-12: configured but missing is an error."""
     with pytest.raises(Failed) as caught:
-        await read(Env(EnvSource(name="X"), {}))
+        await read(Env(EnvSource(name="X"), {}, clock=FakeClock()))
     assert "export X" in caught.value.failure.hint
 
 
@@ -61,14 +68,14 @@ async def test_t89_a_user_name_that_basic_cannot_carry() -> None:
     """T-89, RFC 7617."""
     for username in ("a:b", "a\nb", ""):
         with pytest.raises(Failed, match="user name"):
-            await read(Env(EnvSource(name="X", username=username), {"X": "p"}))
+            await read(Env(EnvSource(name="X", username=username), {"X": "p"}, clock=FakeClock()))
 
 
 async def test_a_rewritten_file_is_another_credential() -> None:
     """P-1: its version is part of the identity."""
     files = FakeFiles()
     files.put("/s", "one\n")
-    source = File(FileSource(path="/s"), files)
+    source = File(FileSource(path="/s"), files, clock=FakeClock())
     first = await source.locate(TARGET, None)
     assert await read(source) == PlainSecret(Secret("one"))
     files.put("/s", "two\n")
@@ -79,7 +86,7 @@ async def test_a_rewritten_file_is_another_credential() -> None:
 async def test_a_missing_file_says_where_to_write_it() -> None:
     """P-12."""
     with pytest.raises(Failed) as caught:
-        await read(File(FileSource(path="/s"), FakeFiles()))
+        await read(File(FileSource(path="/s"), FakeFiles(), clock=FakeClock()))
     assert caught.value.failure.message == "the file '/s' is not there"
 
 

@@ -1,0 +1,97 @@
+"""What a program said when it was asked for a login: remembered, asked for again in time, and once for all who wait.
+
+Shared by the sources that start programs. No file tells that a program's answer would be another one now, so two things
+do: age, and an upstream that refuses what the program gave (``anew``).
+"""
+
+import asyncio
+import hashlib
+import hmac
+from collections.abc import Awaitable, Callable
+
+from credproxy.core.credential import Stored
+from credproxy.core.errors import Failed, Failure
+from credproxy.core.login import Login, again_at, login_of
+from credproxy.ports import Clock
+
+
+LOOK_AGAIN = 10.0
+"""Seconds between two runs that refusals cause: a login that may not do a thing is refused each time."""
+
+NOTHING_KEEP = 10.0
+"""Seconds that "there is no login" is remembered: a new one must be seen within ten."""
+
+Printed = tuple[bytes, Stored | None]
+"""A program's output, and what it means: None for "there is no login"."""
+
+
+class Answer:
+    """The last answer of one program to one question.
+
+    Args:
+        keep: seconds after which what is made of it must not be used any more.
+        key: random bytes of this process: outputs are compared by keyed digests, so none is kept for it.
+
+    Attributes:
+        count: rises when the program says something else than the time before: part of the identity of its login.
+    """
+
+    def __init__(self, *, keep: float, key: bytes, clock: Clock) -> None:
+        self._keep = keep
+        self._key = key
+        self._clock = clock
+        self._asking = asyncio.Lock()
+        self._runs = 0
+        self._again = float("-inf")
+        self._doubted = float("-inf")
+        self._digest = b""
+        self._login: Login | None = None
+        self._failure: Failure | None = None
+        self.count = 0
+
+    async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool) -> Login | None:
+        """Give the login; None where the program has none.
+
+        Args:
+            run: starts the program.
+            anew: an upstream refused what was given last: look again, unless that was done within ten seconds.
+
+        Raises:
+            Failed: what ``run`` raises; who waited for a run shares its failure.
+        """
+        runs = self._runs
+        async with self._asking:  # forty repositories of one login are one run
+            if self._runs == runs and self._due(anew=anew):
+                await self._run(run)
+            if self._failure is not None:
+                raise Failed(self._failure)
+            return self._login
+
+    def forget(self) -> None:
+        """The next question starts the program."""
+        self._again = self._doubted = float("-inf")
+
+    def _due(self, *, anew: bool) -> bool:
+        now = self._clock.boot()
+        if anew and now - self._doubted >= LOOK_AGAIN:
+            self._doubted, self._again = now, float("-inf")
+        return now >= self._again
+
+    async def _run(self, run: Callable[[], Awaitable[Printed]]) -> None:
+        since = self._clock.boot()
+        try:
+            output, stored = await run()
+        except Failed as error:
+            self._failure, self._login, self._again = error.failure, None, float("-inf")
+            self._runs += 1  # not where a flight was cancelled: whoever waits then starts the program itself
+            return
+        now, self._failure = self._clock.boot(), None
+        self._runs += 1
+        digest = hmac.digest(self._key, output, hashlib.sha256)
+        self.count += bool(self._digest) and digest != self._digest
+        self._digest = digest
+        if stored is None:
+            self._login, self._again = None, now + NOTHING_KEEP
+        else:
+            self._login = login_of(stored, since=since, boot=now, wall=self._clock.wall(), keep=self._keep)
+            self._again = again_at(self._login)
