@@ -216,8 +216,8 @@ class Provider(Protocol):
         """The stored login itself, for the docker helper protocol; None means not found."""
         ...
 
-    def forget(self) -> None:
-        """Drop what was learned (challenges, working methods, its source's memory): ``flush``, TX-1."""
+    def forget(self, wanted: Callable[[str], bool]) -> None:
+        """Drop what was learned of the authorities that are wanted, and its source's memory: ``flush``, TX-1."""
         ...
 
 

@@ -336,7 +336,8 @@ class FakeProvider:
             raise self.plan_error
         return self.login
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
+        del wanted
         self.forgotten += 1
 
     async def _run(self, key: Hashable, terms: Terms) -> Grant:

@@ -9,6 +9,7 @@ import contextlib
 import json
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from typing import Protocol
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 from credproxy.broker.broker import Broker
@@ -22,6 +23,7 @@ from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import OciHost
 from credproxy.core.target import Granted, Question
 from credproxy.core.uri import parse_uri
+from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests.bazel_parser import parse
 from tests.fakes import T0, FakeClock, FakeHttp, FakeMetrics, FakeSource
@@ -35,6 +37,13 @@ BEARER = 'Bearer realm="https://reg.test/token",service="reg.test"'
 def basic(pair: str) -> str:
     """Give the header's value for ``user:password``."""
     return "Basic " + base64.b64encode(pair.encode()).decode()
+
+
+class Reload(Protocol):
+    """Puts a configuration in force: the same rules, or another one in place of the first."""
+
+    def __call__(self, rule: OciHost | None = None) -> None:
+        """Put it in force."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +68,7 @@ class World:
     http: FakeHttp
     sources: dict[str, FakeSource]
     provider: OciProvider
+    reload: Reload
     sent: list[str] = field(default_factory=list)
 
     async def ask(self, uri: str, patience: float = 8.5, grants: tuple[Granted, ...] | None = None) -> Answer:
@@ -148,13 +158,24 @@ async def world(
     if stored is None:
         first.authority = "nowhere"
     first.identity = Identity("docker-config", "reg.test", 1)
-    providers = {
-        rule.match: OciProvider(rule, exact=is_exact(rule), source=sources[rule.match], http=upstream, clock=clock)
-        for rule in rules
-    }
-    table = Table(Router(rules), providers)
+    learned = Learned(b"key")
+
+    def build(*rules: OciHost) -> tuple[Table, OciProvider]:
+        providers = {
+            rule.match: OciProvider(
+                rule, exact=is_exact(rule), source=sources[rule.match], http=upstream, clock=clock, learned=learned
+            )
+            for rule in rules
+        }
+        return Table(Router(rules), providers), providers[rules[0].match]
+
+    table, provider = build(*rules)
     broker = Broker(table, clock=clock, sample=lambda: sample, metrics=FakeMetrics(), upstream=upstream)
+
+    def reload(rule: OciHost | None = None) -> None:
+        broker.swap(build(*((rule or rules[0]), *rules[1:]))[0])
+
     async with broker:
-        made = World(broker, clock, http, sources, providers[rules[0].match])
+        made = World(broker, clock, http, sources, provider, reload)
         made.script(ping=made.challenge(BEARER), token=made.granted())
         yield made

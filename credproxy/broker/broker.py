@@ -294,7 +294,7 @@ class Broker:
         self._renewal.tidy()
         for provider in self._era.table.providers():
             with self._bugs:
-                provider.forget()
+                provider.forget(wanted)
         return count
 
     def relieve(self) -> int:

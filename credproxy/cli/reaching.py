@@ -12,7 +12,7 @@ from credproxy.core.settings import OciHost, Settings
 from credproxy.core.uri import is_loopback, parse_uri
 from credproxy.exchange.discovery import discover
 from credproxy.ports import converse
-from credproxy.providers.oci import registry_of
+from credproxy.providers.registry import registry_of
 
 
 MOST = 32

@@ -26,6 +26,7 @@ from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Sourc
 from credproxy.providers.basic import BasicProvider
 from credproxy.providers.exec import ExecProvider
 from credproxy.providers.header import HeaderProvider
+from credproxy.providers.learned import Learned
 from credproxy.providers.none import NoneProvider
 from credproxy.providers.oci import OciProvider
 from credproxy.sources.command import CommandOutput
@@ -36,12 +37,13 @@ from credproxy.sources.netrc import Netrc
 from credproxy.sources.nowhere import Nowhere
 
 
-_KEY_BYTES = 32
+KEY_BYTES = 32
+"""Of a random key of this process: what must be compared and not kept is digested with one."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What providers and sources reach the world through."""
+    """What providers and sources reach the world through, and what they learned of it."""
 
     environ: Mapping[str, str]
     uid: int
@@ -49,6 +51,7 @@ class World:
     http: HttpClient
     processes: Processes
     files: Files
+    learned: Learned
 
 
 def build_table(settings: Settings, world: World) -> Table:
@@ -79,14 +82,16 @@ class _Builder:
 
     def fallback(self) -> tuple[Provider, ...]:
         """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
-        http, clock = self._world.http, self._world.clock
+        http, clock, learned = self._world.http, self._world.clock, self._world.learned
         # It answers for what the gateway carries alone, which a rule for build actions has allowed.
-        anyone = OciProvider(OciHost(match=""), exact=False, source=Nowhere(), http=http, clock=clock)
+        anyone = OciProvider(OciHost(match=""), exact=False, source=Nowhere(), http=http, clock=clock, learned=learned)
         if not self._settings.builtin:
             return (anyone,)
         docker = self.source(DockerConfigSource())
         # Named in a docker configuration is named exactly: its own addresses may be private (SEC-R 8).
-        registry = OciProvider(OciHost(match=""), exact=True, source=docker, http=http, clock=clock, last=False)
+        registry = OciProvider(
+            OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
+        )
         login = BasicProvider("", source=self.source(NetrcSource()), clock=clock, required=False)
         return (registry, login, anyone)
 
@@ -96,7 +101,8 @@ class _Builder:
         match rule:
             case OciHost():
                 source = self.source(rule.credentials)
-                return OciProvider(rule, exact=is_exact(rule), source=source, http=self._world.http, clock=clock)
+                http, learned = self._world.http, self._world.learned
+                return OciProvider(rule, exact=is_exact(rule), source=source, http=http, clock=clock, learned=learned)
             case ExecHost():
                 return ExecProvider(rule, processes=self._world.processes, clock=clock)
             case HeaderHost():
@@ -113,7 +119,7 @@ class _Builder:
         return self._shared[settings]
 
     def _new_source(self, settings: SourceSettings) -> Source:
-        world, key = self._world, partial(secrets.token_bytes, _KEY_BYTES)
+        world, key = self._world, partial(secrets.token_bytes, KEY_BYTES)
         match settings:
             case DockerConfigSource(path):
                 wanted = path or self._settings.docker_config

@@ -30,10 +30,11 @@ from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Granted, Question, Target
 from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.audit import AuditLog
-from credproxy.daemon.build import World, build_table, build_token
+from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Clock, Metrics, Plan, Sample, Source
+from credproxy.providers.learned import Learned
 from credproxy.server.helper_api import Reloaded
 
 
@@ -70,8 +71,9 @@ class _Unconfigured:
         del registry, method, path, endpoint
         raise Failed(self._failure)
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
+        del wanted
 
 
 class Service:
@@ -112,7 +114,8 @@ class Service:
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
         self._http = AiohttpClient(clock)
         upstream = Upstream(self._http, clock=clock, sample=sample)
-        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files)
+        learned = Learned(secrets.token_bytes(KEY_BYTES))
+        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files, learned)
         self._group = asyncio.TaskGroup()
         self._healing: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()

@@ -1,5 +1,7 @@
 """``provider = "basic"``: ``Authorization: Basic`` from a stored login, as netrc promises it."""
 
+from collections.abc import Callable
+
 from credproxy.core.basic import basic
 from credproxy.core.credential import Grant, Stored, UserPassword
 from credproxy.core.login import dressed
@@ -57,6 +59,7 @@ class BasicProvider:
         login = None if identity is None else await self._source.read(identity, target)
         return None if login is None else login.stored
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""
+        del wanted
         self._source.forget()

@@ -1,6 +1,7 @@
 """``provider = "exec"``: any Bazel credential helper, started once per URI and lifetime instead of once per request."""
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
@@ -64,8 +65,9 @@ class ExecProvider:
         del target
         return None
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered here."""
+        del wanted
 
     async def exchange(self, uri: str) -> Grant:
         """Run the helper once. Raises Failed: what ``Processes.run`` raises, helper_failed, expired_on_arrival."""

@@ -1,5 +1,7 @@
 """``provider = "header"``: a static header of any name, for remote caches and artifact hosts."""
 
+from collections.abc import Callable
+
 from credproxy.core.credential import Grant, Secret, Stored, secret_of
 from credproxy.core.login import dressed
 from credproxy.core.settings import HeaderHost
@@ -45,6 +47,7 @@ class HeaderProvider:
         del target
         return None
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""
+        del wanted
         self._source.forget()

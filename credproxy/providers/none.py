@@ -1,5 +1,7 @@
 """``provider = "none"``: always ``{}``, whatever a wider rule or a login says."""
 
+from collections.abc import Callable
+
 from credproxy.core.credential import Stored
 from credproxy.core.target import Question, Target
 from credproxy.ports import Plan
@@ -18,5 +20,6 @@ class NoneProvider:
         del target
         return None
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
+        del wanted

@@ -1,15 +1,13 @@
 """``provider = "oci"``: registries of the OCI distribution protocol, their token exchange included.
 
 The plan is made from the URI, the configuration and the name of the stored credential; the exchange happens inside the
-flight that needs it. What a registry taught us (its challenge, which method its token server takes, a rotated refresh
-token) is kept here, in memory, and dropped with ``forget``.
+flight that needs it. The conversations are those of ``Talks``; what they taught is kept in ``Learned``.
 
 Source: token-exchange.md sections 2.1, 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
 """
 
-import asyncio
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 import structlog
 
@@ -25,48 +23,28 @@ from credproxy.core.credential import (
     UserPassword,
 )
 from credproxy.core.endpoint import classify
-from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
-from credproxy.core.http import Dial, Reach
+from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.http import Reach
 from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Granted, Question, Target
-from credproxy.core.uri import canonical_authority, plain
-from credproxy.exchange.discovery import Asks, Found, Registry, discover
+from credproxy.core.uri import plain
+from credproxy.exchange.discovery import Asks
 from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.endpoint_scope import endpoint_scopes
 from credproxy.exchange.granted import lacking, note
-from credproxy.exchange.registry_token import Method, Order, obtain
 from credproxy.exchange.scope import canonical, repository_scope
-from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, converse
+from credproxy.ports import Clock, HttpClient, Plan, Source, Terms
+from credproxy.providers.learned import Learned
+from credproxy.providers.registry import Talks, Wish, dial_of
 
-
-CHALLENGE_KEEP = 3600.0
-"""Seconds that a registry's challenge is believed (TX-1)."""
-
-_REGISTRIES = 1024
-"""Registries that are remembered: a wildcard rule may match any number of names."""
 
 _EMPTY_KEEP = 60.0
 
 _ANONYMOUS = Identity("anonymous", "")
 
 log = structlog.get_logger("credproxy.providers")
-
-
-@dataclass(slots=True)
-class _Learned:
-    """What a registry asks for, until when that is believed, and the method its token server takes by kind of login.
-
-    ``pinging`` is held during a ping. Who waited for it while it failed shares the failure: ``refusals`` has risen.
-    """
-
-    pinging: asyncio.Lock = field(default_factory=asyncio.Lock)
-    found: Found | None = None
-    until: float = 0.0
-    methods: dict[type[Stored] | None, Method] = field(default_factory=dict)
-    refusals: int = 0
-    refusal: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,29 +59,6 @@ class _Wanted:
     min_lifetime: float = 0.0
 
 
-def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
-    """A registry of a host rule, as an exchange addresses it; ``exact`` as for OciProvider."""
-    return Registry(
-        target=target,
-        prefix=settings.path_prefix or "",
-        dial=_dial(settings, exact=exact),
-        realm=settings.realm,
-        service=settings.service,
-        # A host that cannot be read stays as written, and matches nothing.
-        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
-    )
-
-
-def _dial(settings: OciHost, *, exact: bool) -> Dial:
-    return Dial(
-        networks=settings.allow_private,
-        own=exact,
-        ca_bundle=settings.ca_bundle,
-        tls_verify=settings.tls_verify,
-        proxy=settings.proxy,
-    )
-
-
 class OciProvider:
     """Answers for the registries of one host rule. Source: ports.Provider.
 
@@ -111,6 +66,9 @@ class OciProvider:
         settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
         exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-R 8).
         source: where its logins are.
+        http: sends.
+        clock: judges lifetimes.
+        learned: what upstreams taught this process; it outlives the provider.
         last: nobody is asked after it, so that what the gateway carries goes out anonymously where it has no login.
     """
 
@@ -122,17 +80,16 @@ class OciProvider:
         source: Source,
         http: HttpClient,
         clock: Clock,
+        learned: Learned,
         last: bool = True,
     ) -> None:
         self._settings = settings
         self._last = last
         self._source = source
-        self._http = http
         self._clock = clock
-        self._exact = exact
-        self._dial = _dial(settings, exact=exact)
-        self._learned: dict[str, _Learned] = {}
-        self._rotated: dict[tuple[str, str, Identity], Secret] = {}
+        self._dial = dial_of(settings, exact=exact)
+        self._learned = learned
+        self._talks = Talks(settings, exact=exact, http=http, clock=clock, learned=learned)
         if not settings.tls_verify:
             log.warning("certificates are not checked", registry=settings.match, hint="name its CA: ca_bundle = ...")
 
@@ -162,9 +119,9 @@ class OciProvider:
         login = None if identity is None else await self._source.read(identity, target)
         return None if login is None or isinstance(login.stored, RegistryToken) else login.stored
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Ping again, choose methods again, look at the source again."""
-        self._learned.clear()
+        self._learned.forget(wanted)
         self._source.forget()
 
     async def _plan_bare(self, target: Target) -> Plan | None:
@@ -266,92 +223,18 @@ class OciProvider:
                 "name one: username = ... in the credentials of its [[host]]",
             )
         contact = _contact(wanted.target)
-        learned, found = await self._challenge(contact, wanted.repository if stored is not None else None, terms)
-        match found.asks:
+        second_look = wanted.repository if stored is not None else None
+        asked = await self._talks.challenge(contact, second_look, terms)
+        match asked.found.asks:
             case Asks.NOTHING:
                 return self._empty("the registry asks for no login")
             case Asks.BASIC:
                 return self._basic_or_none(login, wanted.identity)
             case Asks.BEARER:
-                grant = await self._token(wanted, learned, found, stored, terms)
-                return replace(grant, lifetime=bounded(grant.lifetime, login, self._clock.boot()))
-
-    async def _challenge(self, target: Target, second_look: str | None, terms: Terms) -> tuple[_Learned, Found]:
-        learned = self._learned.setdefault(target.origin, _Learned())
-        if len(self._learned) > _REGISTRIES:
-            self._learned.pop(next(iter(self._learned)))
-        refusals = learned.refusals
-        async with learned.pinging:  # forty images of one registry, asked about at once, are one ping
-            if learned.found is not None and self._clock.boot() < learned.until:
-                return learned, learned.found
-            if learned.refusal is not None and learned.refusals > refusals:
-                raise Failed(learned.refusal)
-            try:
-                found = await self._ping(target, second_look, terms)
-            except Failed as error:
-                learned.refusal, learned.refusals = error.failure, learned.refusals + 1
-                raise
-            # "No login" is true of one repository and of one moment, not of the registry for an hour (TX-3).
-            if found.asks is not Asks.NOTHING:
-                self._learn(target, learned, found)
-            return learned, found
-
-    def _learn(self, target: Target, learned: _Learned, found: Found) -> None:
-        if learned.found is not None and learned.found.realm != found.realm:
-            before, now = learned.found.authority, found.authority
-            log.warning("token server changed", registry=target.authority, before=before, now=now)
-            learned.methods.clear()
-        learned.found, learned.until = found, self._clock.boot() + CHALLENGE_KEEP
-
-    async def _ping(self, target: Target, second_look: str | None, terms: Terms) -> Found:
-        registry = registry_of(self._settings, target, exact=self._exact)
-        return await converse(discover(registry, second_look), self._http, terms)
-
-    async def _token(
-        self,
-        wanted: _Wanted,
-        learned: _Learned,
-        found: Found,
-        stored: UserPassword | IdentityToken | None,
-        terms: Terms,
-    ) -> Grant:
-        slot = (found.realm.partition("?")[0], found.service, wanted.identity)
-        if isinstance(stored, IdentityToken) and slot in self._rotated:
-            stored = IdentityToken(self._rotated[slot], stored.username, stored.password)
-        kind = None if stored is None else type(stored)
-        order = Order(
-            found=found,
-            scopes=wanted.scopes,
-            credential=stored,
-            credential_name=str(wanted.identity),
-            registry=wanted.target.authority,
-            fixed=self._settings.method,
-            method=learned.methods.get(kind),
-            password_grant=self._settings.allow_password_grant,
-            account=self._settings.account_param,
-            trust_jwt_exp=self._settings.trust_jwt_exp,
-        )
-        try:
-            obtained = await converse(obtain(order), self._http, terms)
-        except Failed as error:
-            if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
-                learned.until = 0.0
-                learned.methods.clear()
-            if error.failure.code is Code.BAD_CREDENTIALS:  # the stored one may be good where the rotated one is not
-                self._rotated.pop(slot, None)
-            raise
-        learned.methods[kind] = obtained.method
-        token = obtained.token
-        if token.refresh_token is not None and isinstance(stored, IdentityToken):
-            self._rotated[slot] = token.refresh_token
-        if token.lifetime.until is not None and token.lifetime.until <= self._clock.boot():
-            raise failed(
-                Code.EXPIRED_ON_ARRIVAL,
-                f"{order.subject} gave a token that had expired when it came",
-                "check this machine's clock, and the server's",
-            )
-        odd = note(wanted.scopes, token.granted)
-        return self._bearer(token.value, token.lifetime, odd, less=bool(lacking(wanted.scopes, token.granted)))
+                wish = Wish(wanted.target.authority, wanted.scopes, stored, str(wanted.identity))
+                token = await self._talks.token(wish, asked, terms)
+                odd, less = note(wanted.scopes, token.granted), bool(lacking(wanted.scopes, token.granted))
+                return self._bearer(token.value, bounded(token.lifetime, login, self._clock.boot()), odd, less=less)
 
     def _basic_or_none(self, login: Login | None, identity: Identity) -> Grant:
         if not self._settings.allow_basic:

@@ -52,8 +52,9 @@ class Tokens:
         del target
         return None
 
-    def forget(self) -> None:
+    def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
+        del wanted
 
 
 @dataclass

@@ -18,6 +18,7 @@ from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider
 from credproxy.providers.header import HeaderProvider
+from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests import bazel_parser
 from tests.fakes import FakeClock, FakeHttp, FakeMetrics, FakeSource
@@ -58,6 +59,7 @@ def table(clock: FakeClock, http: FakeHttp) -> Table:
             source=FakeSource(name, UserPassword("real", Secret("login"))),
             http=http,
             clock=clock,
+            learned=Learned(b"key"),
         )
         for name in REGISTRIES
     }

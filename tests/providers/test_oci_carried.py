@@ -8,6 +8,7 @@ from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests.fakes import FakeClock, FakeHttp, FakeSource
 from tests.registry_world import World, basic, world
@@ -105,7 +106,13 @@ async def test_who_is_not_the_last_leaves_it_to_the_next() -> None:
     """Docker's configuration is asked before netrc, and only then is a host nobody's."""
     nowhere = FakeSource("elsewhere", None)
     provider = OciProvider(
-        OciHost(match=""), exact=True, source=nowhere, http=FakeHttp(), clock=FakeClock(), last=False
+        OciHost(match=""),
+        exact=True,
+        source=nowhere,
+        http=FakeHttp(),
+        clock=FakeClock(),
+        learned=Learned(b"key"),
+        last=False,
     )
     assert await provider.plan(question()) is None
 
@@ -140,7 +147,8 @@ async def test_anonymity_is_the_gateways_alone() -> None:
 async def test_where_its_requests_go(rule: OciHost, host: str, port: int | None, expected: Reach) -> None:
     """TX-2, RQ-2: the same place, address guard, authorities and proxy as for the exchange itself."""
     source = FakeSource(host if port is None else f"{host}:{port}", UserPassword("u", Secret("p")))
-    provider = OciProvider(rule, exact=True, source=source, http=FakeHttp(), clock=FakeClock())
+    learned = Learned(b"key")
+    provider = OciProvider(rule, exact=True, source=source, http=FakeHttp(), clock=FakeClock(), learned=learned)
     plan = await provider.plan(question(host=host, port=port))
     assert plan is not None
     assert (plan.reach, plan.narrow) == (expected, False)

@@ -1,0 +1,187 @@
+"""The conversation with one registry and its token server, as the provider of a host rule holds it.
+
+What it taught is looked up in, and told to, ``Learned``. Source: token-exchange.md section 2.1.
+"""
+
+from dataclasses import dataclass, replace
+from typing import NamedTuple
+
+import structlog
+
+from credproxy.core.credential import IdentityToken, UserPassword
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Dial
+from credproxy.core.settings import OciHost
+from credproxy.core.target import Target
+from credproxy.core.uri import canonical_authority
+from credproxy.exchange.discovery import Asks, Found, Registry, discover
+from credproxy.exchange.registry_token import Obtained, Order, obtain
+from credproxy.exchange.token_answer import Token
+from credproxy.ports import Clock, HttpClient, Terms, converse
+from credproxy.providers.learned import Known, Learned, Rotation
+
+
+CHALLENGE_KEEP = 3600.0
+"""Seconds that a registry's challenge is believed (TX-1)."""
+
+log = structlog.get_logger("credproxy.providers")
+
+
+class Challenged(NamedTuple):
+    """What a registry asks for, and what else is known of it."""
+
+    known: Known
+    found: Found
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """A token that is wanted.
+
+    Attributes:
+        registry: authority, for messages.
+        scopes: canonical, the primary one first.
+        login: None for an anonymous token.
+        login_name: which stored credential it is, for messages.
+    """
+
+    registry: str
+    scopes: tuple[str, ...]
+    login: UserPassword | IdentityToken | None
+    login_name: str
+
+
+def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
+    """A registry of a host rule, as an exchange addresses it; ``exact`` as for OciProvider."""
+    return Registry(
+        target=Target(target.scheme, target.host, target.port, "", "", target.form),
+        prefix=settings.path_prefix or "",
+        dial=dial_of(settings, exact=exact),
+        realm=settings.realm,
+        service=settings.service,
+        # A host that cannot be read stays as written, and matches nothing.
+        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
+    )
+
+
+def dial_of(settings: OciHost, *, exact: bool) -> Dial:
+    """Where a registry of a host rule may be reached."""
+    return Dial(
+        networks=settings.allow_private,
+        own=exact,
+        ca_bundle=settings.ca_bundle,
+        tls_verify=settings.tls_verify,
+        proxy=settings.proxy,
+    )
+
+
+class Talks:
+    """Asks the registries of one host rule, and their token servers.
+
+    Args:
+        settings: the rule.
+        exact: as for OciProvider.
+        http: sends.
+        clock: judges how long a challenge is believed.
+        learned: what was asked before.
+    """
+
+    def __init__(self, settings: OciHost, *, exact: bool, http: HttpClient, clock: Clock, learned: Learned) -> None:
+        self._settings = settings
+        self._exact = exact
+        self._http = http
+        self._clock = clock
+        self._learned = learned
+
+    async def challenge(self, target: Target, second_look: str | None, terms: Terms) -> Challenged:
+        """Ask a registry what it wants, unless it said so within the hour.
+
+        Raises:
+            Failed: as ``discover``; who waits for a ping that fails shares its failure.
+        """
+        registry = registry_of(self._settings, target, exact=self._exact)
+        known = self._learned.registry(registry)
+        refusals = known.refusals
+        async with known.pinging:  # forty images of one registry, asked about at once, are one ping
+            if known.found is not None and self._clock.boot() < known.until:
+                return Challenged(known, known.found)
+            if known.refusal is not None and known.refusals > refusals:
+                raise Failed(known.refusal)
+            try:
+                found = await converse(discover(registry, second_look), self._http, terms)
+            except Failed as error:
+                known.refusal, known.refusals = error.failure, known.refusals + 1
+                raise
+            # "No login" is true of one repository and of one moment, not of the registry for an hour (TX-3).
+            if found.asks is not Asks.NOTHING:
+                self._believe(target, known, found)
+            return Challenged(known, found)
+
+    async def token(self, wish: Wish, asked: Challenged, terms: Terms) -> Token:
+        """Obtain a token.
+
+        Raises:
+            Failed: as ``obtain``; expired_on_arrival.
+        """
+        token = (await self._obtained(wish, asked, terms)).token
+        if token.lifetime.until is not None and token.lifetime.until <= self._clock.boot():
+            raise failed(
+                Code.EXPIRED_ON_ARRIVAL,
+                f"token server {asked.found.authority!r} gave a token that had expired when it came",
+                "check this machine's clock, and the server's",
+            )
+        return token
+
+    def _believe(self, target: Target, known: Known, found: Found) -> None:
+        if known.found is not None and known.found.realm != found.realm:
+            before, now = known.found.authority, found.authority
+            log.warning("token server changed", registry=target.authority, before=before, now=now)
+            known.methods.clear()
+        known.found, known.until = found, self._clock.boot() + CHALLENGE_KEEP
+
+    async def _obtained(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
+        if not isinstance(wish.login, IdentityToken):
+            return await self._converse(wish, asked, terms)
+        rotation = self._learned.rotation(asked.found, wish.login.token, wish.registry)
+        if rotation.steady:
+            return await self._refreshed(wish, wish.login, rotation, asked, terms)
+        async with rotation.using:
+            return await self._refreshed(wish, wish.login, rotation, asked, terms)
+
+    async def _refreshed(
+        self, wish: Wish, login: IdentityToken, rotation: Rotation, asked: Challenged, terms: Terms
+    ) -> Obtained:
+        newest = rotation.token or login.token
+        try:
+            obtained = await self._converse(replace(wish, login=replace(login, token=newest)), asked, terms)
+        except Failed as error:
+            if error.failure.code is Code.BAD_CREDENTIALS:  # the stored one may be good where this one is not
+                rotation.token = None
+            raise
+        rotation.note(newest, obtained.token.refresh_token)
+        return obtained
+
+    async def _converse(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
+        known, found = asked
+        kind = None if wish.login is None else type(wish.login)
+        order = Order(
+            found=found,
+            scopes=wish.scopes,
+            credential=wish.login,
+            credential_name=wish.login_name,
+            registry=wish.registry,
+            fixed=self._settings.method,
+            method=known.methods.get(kind),
+            password_grant=self._settings.allow_password_grant,
+            account=self._settings.account_param,
+            trust_jwt_exp=self._settings.trust_jwt_exp,
+        )
+        try:
+            obtained = await converse(obtain(order), self._http, terms)
+        except Failed as error:
+            if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
+                known.until = 0.0
+                known.methods.clear()
+            raise
+        known.methods[kind] = obtained.method
+        return obtained

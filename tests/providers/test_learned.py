@@ -1,0 +1,189 @@
+"""What upstreams taught belongs to the process: it survives a reload, and not a flush; it is bounded, and mixes nothing."""
+
+import asyncio
+
+import pytest
+
+from credproxy.core.credential import Identity, IdentityToken, Secret
+from credproxy.core.errors import Code
+from credproxy.core.http import Request, Response
+from credproxy.core.settings import OciHost
+from credproxy.core.uri import parse_uri
+from credproxy.exchange.discovery import Asks, Found, Registry
+from credproxy.providers.learned import Learned
+from tests.fakes import settle
+from tests.registry_world import World, ok, world
+
+
+MANIFEST = "https://reg.test/v2/a/b/manifests/latest"
+OTHER = "https://reg.test/v2/c/manifests/x"
+IDENTITY = IdentityToken(Secret("idt"))
+FOUND = Found(Asks.BEARER, "https://auth.test/token?x=1", "auth.test", "s")
+
+
+def spent(w: World) -> list[str]:
+    """Give the refresh tokens that were sent, in order."""
+    forms = [w.form(index) for index, one in enumerate(w.http.requests) if one.method == "POST"]
+    return [form["refresh_token"][0] for form in forms]
+
+
+def rotating(w: World) -> None:
+    """Let the token server take each refresh token once, and give the next one: r1, r2, ..."""
+    count = 0
+
+    def answer(request: Request) -> Response:
+        nonlocal count
+        wanted = f"r{count}" if count else "idt"
+        assert request.body is not None
+        if f"refresh_token={wanted}&" not in request.body.reveal():
+            return w.respond(401)(request)
+        count += 1
+        return w.granted(f"tok{count}", refresh_token=f"r{count}")(request)
+
+    w.script(token=answer)
+
+
+async def test_a_reload_pings_nobody_again_and_spends_no_refresh_token_twice() -> None:
+    """A rotated refresh token is all that there is of the login: with the spent one, the login is lost."""
+    async with world(stored=IDENTITY) as w:
+        rotating(w)
+        await w.ask(MANIFEST)
+        w.reload()
+        assert await w.ask(MANIFEST) == ok("tok2", 270)
+        assert spent(w) == ["idt", "r1"]
+        assert w.requests.count("GET /v2/") == 1
+
+
+async def test_a_flush_forgets_it() -> None:
+    """``credproxy flush`` begins at the beginning: with a ping, and what is stored."""
+    async with world(stored=IDENTITY) as w:
+        w.script(token=[w.granted("a", refresh_token="new"), w.granted("b")])
+        await w.ask(MANIFEST)
+        w.broker.flush()
+        await w.ask(MANIFEST)
+        assert spent(w) == ["idt", "idt"]
+        assert w.requests.count("GET /v2/") == 2
+
+
+@pytest.mark.parametrize(("match", "pings"), [("other.test", 1), ("reg.test", 2), ("*.test", 2)])
+async def test_the_flush_of_one_host_leaves_what_others_taught(match: str, pings: int) -> None:
+    """Or the flush of one registry would lose the login to another one."""
+    async with world(stored=IDENTITY) as w:
+        rotating(w)
+        await w.ask(MANIFEST)
+        w.broker.flush(match)
+        if pings == 1:
+            assert await w.ask(OTHER) == ok("tok2", 270)
+        else:
+            assert await w.refusal(OTHER) is Code.BAD_CREDENTIALS
+        assert w.requests.count("GET /v2/") == pings
+
+
+@pytest.mark.parametrize(
+    "changed",
+    [
+        OciHost(match="reg.test", realm="https://reg.test/token"),
+        OciHost(match="reg.test", service="other"),
+        OciHost(match="reg.test", realm_hosts=("auth.test",)),
+        OciHost(match="reg.test", allow_private=("10.0.0.0/8",)),
+        OciHost(match="reg.test", ca_bundle="/ca.pem"),
+        OciHost(match="reg.test", proxy="http://proxy:3128"),
+    ],
+)
+async def test_settings_that_a_challenge_depends_on_are_not_answered_from_the_old_ones(changed: OciHost) -> None:
+    """After such a reload the registry is asked anew."""
+    async with world() as w:
+        await w.ask(MANIFEST)
+        w.reload(changed)
+        await w.ask(MANIFEST)
+        assert w.requests.count("GET /v2/") == 2
+
+
+async def test_settings_that_have_nothing_to_do_with_it_cost_no_ping() -> None:
+    """Such as what is asked for."""
+    async with world() as w:
+        await w.ask(MANIFEST)
+        w.reload(OciHost(match="reg.test", actions={"**": ("pull", "push")}))
+        await w.ask(MANIFEST)
+        assert w.requests.count("GET /v2/") == 1
+
+
+async def test_a_new_login_takes_the_place_of_what_the_old_one_became() -> None:
+    """``docker login`` stores another refresh token: the one that the old one was rotated to is not sent again."""
+    async with world(stored=IDENTITY) as w:
+        w.script(token=[w.granted("a", refresh_token="rotated"), w.granted("b")])
+        await w.ask(MANIFEST)
+        w.sources["reg.test"].stored = IdentityToken(Secret("new login"))
+        w.sources["reg.test"].identity = Identity("docker-config", "reg.test", 2)
+        await w.ask(MANIFEST)
+        assert spent(w) == ["idt", "new login"]
+
+
+async def test_a_login_to_another_registry_does_not_bring_the_spent_token_back() -> None:
+    """It rewrites the same file, hence this entry's version, and not this entry."""
+    async with world(stored=IDENTITY) as w:
+        rotating(w)
+        await w.ask(MANIFEST)
+        w.sources["reg.test"].identity = Identity("docker-config", "reg.test", 2)
+        assert await w.ask(MANIFEST) == ok("tok2", 270)
+        assert spent(w) == ["idt", "r1"]
+
+
+async def test_forty_repositories_spend_no_refresh_token_twice() -> None:
+    """Whether a server rotates is known after its first answer; one that does is asked by one at a time."""
+    async with world(stored=IDENTITY) as w:
+        rotating(w)
+        gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
+        asking = [asyncio.ensure_future(w.ask(f"https://reg.test/v2/r{n}/manifests/x")) for n in range(10)]
+        await settle()
+        gate.set()
+        answers = await asyncio.gather(*asking)
+        assert spent(w) == ["idt", *(f"r{n}" for n in range(1, 10))]
+        assert len({answer.authorization for answer in answers}) == 10
+
+
+async def test_a_server_that_does_not_rotate_is_asked_by_all_at_once() -> None:
+    """After its first answer nobody waits for anybody."""
+    async with world(stored=IDENTITY) as w:
+        await w.ask(MANIFEST)
+        gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
+        asking = [asyncio.ensure_future(w.ask(f"https://reg.test/v2/r{n}/manifests/x")) for n in range(10)]
+        await settle()
+        assert len(spent(w)) == 11
+        gate.set()
+        await asyncio.gather(*asking)
+
+
+def test_it_is_bounded() -> None:
+    """A wildcard rule may match any number of names, and a login may be stored anew any number of times."""
+    learned = Learned(b"key")
+    first = learned.registry(Registry(parse_uri("r0.test")))
+    one = learned.rotation(FOUND, Secret("0"), "r0.test")
+    for number in range(1, 1200):
+        learned.registry(Registry(parse_uri(f"r{number}.test")))
+        learned.rotation(FOUND, Secret(str(number)), "reg.test")
+    assert learned.registry(Registry(parse_uri("r0.test"))) is not first
+    assert learned.rotation(FOUND, Secret("0"), "r0.test") is not one
+    assert learned.rotation(FOUND, Secret("1199"), "reg.test") is learned.rotation(FOUND, Secret("1199"), "reg.test")
+
+
+def test_each_token_server_and_each_stored_token_has_its_own() -> None:
+    """What one server rotated is nothing to another; the query of an endpoint is of no account."""
+    learned = Learned(b"key")
+    one = learned.rotation(FOUND, Secret("a"), "reg.test")
+    assert learned.rotation(Found(Asks.BEARER, "https://auth.test/token", "auth.test", "s"), Secret("a"), "x") is one
+    for found, token in [
+        (Found(Asks.BEARER, "https://auth.test/other", "auth.test", "s"), "a"),
+        (Found(Asks.BEARER, "https://auth.test/token", "auth.test", "t"), "a"),
+        (FOUND, "b"),
+    ]:
+        assert learned.rotation(found, Secret(token), "reg.test") is not one
+
+
+def test_it_shows_no_refresh_token() -> None:
+    """SEC-11."""
+    learned = Learned(b"key")
+    rotation = learned.rotation(FOUND, Secret("canary"), "reg.test")
+    rotation.note(Secret("canary"), Secret("canary too"))
+    assert rotation.token == Secret("canary too")
+    assert "canary" not in f"{rotation!r}{learned!r}{vars(learned)!r}"
