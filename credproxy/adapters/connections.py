@@ -5,7 +5,6 @@ Everything here blocks and runs in the pump's threads.
 
 import errno
 import http.client
-import select
 import socket
 import ssl
 import threading
@@ -14,22 +13,22 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from credproxy.adapters.dial import allowed
+from credproxy.adapters.idle import Idle
+from credproxy.adapters.interim import SteadyResponse
+from credproxy.adapters.lively import lively
+from credproxy.adapters.reasons import SilentError
 from credproxy.adapters.trust import trust, version
+from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.credential import reveal
 from credproxy.core.http import Dial, Request
+from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
 
 
 CONNECT = 2.5
 """Seconds for connecting, and again for TLS (TX-27)."""
 
-ANSWER = 30.0
-"""Seconds until the response's head is there (PY15)."""
-
-_IDLE = 16
-"""Connections that are kept per origin; Bazel runs about as many downloads at once."""
-
-_KEPT = 64
-"""Connections that are kept in all: each is a descriptor (PY10)."""
+ANSWER = 300.0
+"""Seconds until the response's head is there: a pull-through cache fetches the whole blob before it begins."""
 
 _TRIED = 4
 """Addresses of a host that are connected to, CONNECT seconds each."""
@@ -42,6 +41,7 @@ Hold = Callable[[socket.socket], None]
 """Is told of each socket before it is waited on; what it raises ends the request."""
 
 _Key = tuple[str, str, Dial, int]
+_Create = Callable[[tuple[str, int], float, object], socket.socket]
 
 
 class RefusedError(OSError):
@@ -82,28 +82,31 @@ class Connections:
 
     Args:
         resolve: turns names into addresses.
+        answer: seconds, see ANSWER.
     """
 
-    def __init__(self, resolve: Resolve = system_resolve) -> None:
+    def __init__(self, resolve: Resolve = system_resolve, *, answer: float = ANSWER) -> None:
         self._resolve = resolve
+        self.answer = answer
         self._lock = threading.Lock()
-        self._idle: dict[_Key, list[http.client.HTTPConnection]] = {}
+        self._idle = Idle()
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
 
     def ask(self, request: Request, hold: Hold) -> Link:
         """Send a request without a body; give the connection with its response, whose body is still to come.
 
         Raises:
-            OSError, http.client.HTTPException: it failed; RefusedError where the dial guard did not let it through.
+            OSError, http.client.HTTPException: it failed; RefusedError where the dial guard did not let it through,
+                ProxyError where a proxy is to blame, SilentError where no answer began.
             ValueError: a host or a header that cannot be sent.
             Failed(tls_failed): the CA bundle cannot be read.
         """
         url = urlsplit(request.url)
         key = (url.scheme, url.netloc, request.dial, version(request.dial))
-        idle = self._take(key)
+        idle = self._idle.take(key)
         if idle is not None:
             try:
-                return _asked(key, idle, request, hold)
+                return self._asked(key, idle, request, hold)
             except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
                 idle.close()  # it was closed while it idled, and a request without a body may be sent again
             except BaseException:
@@ -111,7 +114,7 @@ class Connections:
                 raise
         fresh = self._connect(url, request.dial, hold)
         try:
-            return _asked(key, fresh, request, hold)
+            return self._asked(key, fresh, request, hold)
         except BaseException:
             fresh.close()
             raise
@@ -122,55 +125,31 @@ class Connections:
         if link.response.will_close:
             link.connection.close()
             return
-        with self._lock:
-            kept = self._idle.setdefault(link.key, [])
-            kept.append(link.connection)
-            surplus = kept.pop(0) if len(kept) > _IDLE else self._oldest()
-        if surplus is not None:
-            surplus.close()
+        self._idle.keep(link.key, link.connection)
 
-    def _oldest(self) -> http.client.HTTPConnection | None:
-        if sum(map(len, self._idle.values())) <= _KEPT:
-            return None
-        key = next(iter(self._idle))
-        kept = self._idle[key]
-        oldest = kept.pop(0)
-        if not kept:
-            del self._idle[key]
-        return oldest
+    def sweep(self) -> bool:
+        """Close what has not been used since the sweep before; tell whether any is kept."""
+        return self._idle.sweep()
 
     def close(self) -> None:
         """Close what is kept."""
-        with self._lock:
-            idle, self._idle = self._idle, {}
-        for connections in idle.values():
-            for connection in connections:
-                connection.close()
-
-    def _take(self, key: _Key) -> http.client.HTTPConnection | None:
-        while True:
-            with self._lock:
-                kept = self._idle.pop(key, [])
-                connection = kept.pop() if kept else None
-                if kept:
-                    self._idle[key] = kept  # the origin that was used last is the last to lose a connection
-            if connection is None or _quiet(connection):
-                return connection
-            connection.close()
+        self._idle.close()
 
     def _connect(self, url: SplitResult, dial: Dial, hold: Hold) -> http.client.HTTPConnection:
         host, port = _place(url)
-        at, at_port = (host, port) if dial.proxy is None else _place(urlsplit(dial.proxy))
-        if url.scheme == "https":
-            made: http.client.HTTPConnection = http.client.HTTPSConnection(
-                at, at_port, timeout=CONNECT, context=self._context(dial)
-            )
-            if dial.proxy is not None:
-                made.set_tunnel(host, port)
-        else:
-            made = http.client.HTTPConnection(at, at_port, timeout=CONNECT)
-        # The library's own seam for how a socket is made: TLS, tunnels and TCP options stay its business.
-        made._create_connection = self._dialler(dial, hold)  # type: ignore[attr-defined]  # noqa: SLF001  see above
+        encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
+        made = (
+            http.client.HTTPSConnection(host, port, timeout=CONNECT, context=self._context(dial))
+            if encrypted
+            else http.client.HTTPConnection(host, port, timeout=CONNECT)
+        )
+        made.response_class = SteadyResponse
+        # The library's own seam for how a socket is made: TLS and TCP options stay its business.
+        made._create_connection = (  # type: ignore[attr-defined]  # noqa: SLF001  see above
+            self._dialler(dial, hold)
+            if proxy is None
+            else self._proxied(proxy, hold, place=(host, port) if encrypted else None)
+        )
         try:
             made.connect()
         except BaseException:
@@ -178,10 +157,30 @@ class Connections:
             raise
         return made
 
-    def _dialler(self, dial: Dial, hold: Hold) -> Callable[[tuple[str, int], float, object], socket.socket]:
-        # A proxy was named by the operator, and the target's address is then the proxy's to find.
-        policy = dial if dial.proxy is None else Dial(own=True)
+    def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
+        """Dial a proxy, and tunnel to a place; what goes wrong until then is the proxy's doing and not the target's."""
+        # The operator named it, and it finds the target's address: the dial guard looks at the proxy's.
+        dialler = self._dialler(Dial(own=True), hold)
 
+        def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
+            del address
+            try:
+                made = dialler((proxy.host, proxy.port), timeout, source)
+            except RefusedError:
+                raise
+            except (OSError, UnicodeError) as error:
+                raise ProxyError(cause=error) from None
+            try:
+                if place is not None:
+                    tunnel(made, proxy, *place)
+            except BaseException:
+                made.close()
+                raise
+            return made
+
+        return create
+
+    def _dialler(self, policy: Dial, hold: Hold) -> _Create:
         def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
             del source
             found = self._resolve(*address)
@@ -197,7 +196,7 @@ class Connections:
                     made.close()
                     failure = error
                 else:
-                    return made
+                    return lively(made)
             raise RefusedError(refused) if refused else failure
 
         return create
@@ -214,26 +213,34 @@ class Connections:
                 self._contexts[key] = known
         return known
 
+    def _asked(self, key: _Key, connection: http.client.HTTPConnection, request: Request, hold: Hold) -> Link:
+        url, sock = urlsplit(request.url), connection.sock
+        sock.settimeout(self.answer)
+        hold(sock)
+        proxy = proxy_of(request.dial.proxy) if url.scheme == "http" else None
+        target = request.url if proxy is not None else (url.path or "/") + (f"?{url.query}" if url.query else "")
+        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
+        connection.putheader("Host", url.netloc)
+        for name, value in request.headers:
+            connection.putheader(name, reveal(value))
+        if proxy is not None and proxy.authorization is not None:
+            connection.putheader("Proxy-Authorization", reveal(proxy.authorization))
+        connection.endheaders()
+        link = Link(key, connection, sock, _begun(connection))
+        if proxy is not None and is_from_proxy(link.response.status, tuple(link.response.getheaders())):
+            link.close()
+            raise ProxyError(link.response.status)
+        return link
 
-def _asked(key: _Key, connection: http.client.HTTPConnection, request: Request, hold: Hold) -> Link:
-    url, sock = urlsplit(request.url), connection.sock
-    sock.settimeout(ANSWER)
-    hold(sock)
-    proxied = request.dial.proxy is not None and url.scheme == "http"
-    target = request.url if proxied else (url.path or "/") + (f"?{url.query}" if url.query else "")
-    connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-    connection.putheader("Host", url.netloc)
-    for name, value in request.headers:
-        connection.putheader(name, reveal(value))
-    connection.endheaders()
-    return Link(key, connection, sock, connection.getresponse())
 
-
-def _quiet(connection: http.client.HTTPConnection) -> bool:
-    """False for a connection with anything to read: its end, or bytes that nobody asked for."""
-    waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
-    return not waiting.poll(0)
+def _begun(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
+    try:
+        return connection.getresponse()
+    except TimeoutError as error:
+        # The kernel's own time-out has a number: then the request has not even arrived.
+        if error.errno is None:
+            raise SilentError from None
+        raise
 
 
 def _place(url: SplitResult) -> tuple[str, int]:

@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from credproxy.adapters import splice as splicing
 from credproxy.adapters.connections import Connections, Link, RefusedError
-from credproxy.adapters.reasons import explain
+from credproxy.adapters.reasons import Call, SilentError, explain
 from credproxy.core.http import Request
 from credproxy.ports import Poured, Stopped
 
@@ -50,7 +50,7 @@ class Download:
         self._connections = connections
         self._stalled = stalled
         self._lock = threading.Lock()
-        self._broken_off = False
+        self._broken_off = self._late = False
         self._link: Link | None = None
         self._reader: io.BufferedIOBase | None = None
         self._upstream: socket.socket | None = None
@@ -68,15 +68,15 @@ class Download:
             Failed: upstream_unavailable, tls_failed, address_refused.
         """
         host = urlsplit(self._request.url).hostname or ""
-        name = self._request.subject or f"host {host!r}"
+        call = Call(self._request.subject or f"host {host!r}", host, self._request.dial.proxy, self._connections.answer)
         try:
             self._take(self._connections.ask(self._request, self._hold))
             if self.length is not None and self.length <= WHOLE:
                 self.whole = self._all(self.length)
         except RefusedError as error:
-            raise explain(error, refused=error.addresses, name=name, host=host) from None
+            raise explain(error, call, refused=error.addresses) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise explain(error, refused=(), name=name, host=host) from None
+            raise explain(SilentError() if self._late else error, call) from None
 
     def piece(self) -> bytes:
         """Give the next piece of the body, empty at its end.
@@ -117,6 +117,13 @@ class Download:
         link = self._let_go()
         if link is not None:
             link.close()
+
+    def give_up(self) -> None:
+        """End it if its answer has not begun by now; from any thread."""
+        with self._lock:
+            self._late = not self.status
+        if self._late:
+            self.break_off()
 
     def break_off(self) -> None:
         """Wake the thread, wherever it waits; from any thread."""

@@ -4,38 +4,56 @@ aiohttp's own exceptions hold request headers and whole URLs (PY17), so none of 
 """
 
 import asyncio
+import contextlib
 import errno
+import functools
+import http.client
 import socket
+import ssl
 import warnings
-from collections.abc import AsyncIterable, AsyncIterator
+from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
-from types import TracebackType
+from types import SimpleNamespace, TracebackType
 from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
 from yarl import URL
 
+from credproxy.adapters.connections import ANSWER
 from credproxy.adapters.dial import allowed
-from credproxy.adapters.reasons import explain
+from credproxy.adapters.interim import SteadyHandler, UnfitAnswerError
+from credproxy.adapters.lively import lively
+from credproxy.adapters.reasons import Call, SilentError, explain
+from credproxy.adapters.session import Session
 from credproxy.adapters.trust import trust, version
+from credproxy.adapters.tunnel import ProxyError
+from credproxy.adapters.upload import Upload
 from credproxy.core.credential import reveal
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
+from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.ports import Clock, Terms
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
 """Connect and TLS get 2.5 s (TX-27), with the name look-up 5; the attempt's own limit is the caller's."""
 
-_CARRYING = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=30.0)
-"""As above; the answer, once all was sent, and each part of it get 30 s (PY15)."""
-
 TAKEN = 30.0
 """Seconds in which the other side has to take a piece of an upload; aiohttp itself waits for ever."""
 
+STALLED = 60.0
+"""Seconds without a byte in the middle of an answer."""
+
+CONNECTING = 10.0
+"""Seconds for all that comes before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
+
 _CHUNK = 16 * 1024
+
+_PROXY_LOGIN = "Proxy-Authorization"
+
+_Key = tuple[Dial, bool, int]
 
 
 class _RefusedError(OSError):
@@ -44,11 +62,15 @@ class _RefusedError(OSError):
 
 @dataclass(slots=True)
 class _Dialing:
-    """What one request may connect to, and what was tried; shared with the tasks that connect for it."""
+    """What one request may connect to, and what was tried; shared with the tasks that connect for it.
+
+    ``connected``: it has a connection to its target, through a proxy or not.
+    """
 
     dial: Dial
     tried: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    connected: bool = False
 
 
 _dialing: ContextVar[_Dialing] = ContextVar("dialing")
@@ -66,7 +88,7 @@ def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> sock
         dialing.refused.append(address)
         raise _RefusedError(errno.EACCES, "address refused")
     dialing.tried.append(address)
-    return socket.socket(family, kind, protocol)
+    return lively(socket.socket(family, kind, protocol))
 
 
 class AiohttpClient:
@@ -78,13 +100,28 @@ class AiohttpClient:
         clock: for ``Response.sent`` and ``wall``.
         resolver: turns names into addresses; None for the system's.
         taken: seconds, see TAKEN.
+        answer: seconds in which the answer to a request of the gateway's has to begin.
+        stalled: seconds, see STALLED.
+        connecting: seconds, see CONNECTING.
     """
 
-    def __init__(self, clock: Clock, resolver: AbstractResolver | None = None, *, taken: float = TAKEN) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        resolver: AbstractResolver | None = None,
+        *,
+        taken: float = TAKEN,
+        answer: float = ANSWER,
+        stalled: float = STALLED,
+        connecting: float = CONNECTING,
+    ) -> None:
         self._clock = clock
         self._resolver = resolver
         self._taken = taken
-        self._sessions: dict[tuple[Dial, bool, int], aiohttp.ClientSession] = {}
+        self._answer = answer
+        self._stalled = stalled
+        self._connecting = connecting
+        self._sessions: dict[_Key, Session] = {}
         self._peers: dict[tuple[Dial, str], str] = {}
         self._opening = asyncio.Lock()
 
@@ -127,47 +164,64 @@ class AiohttpClient:
         Raises:
             Failed: as ``send``; what the body itself raises.
         """
-        limits = _Limits(limit, _CARRYING, verbatim=True)
-        if body is None or isinstance(body, bytes):
-            return await self._exchange(request, body, limits)
+        timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=self._answer)
+        limits = _Limits(limit, timeout, verbatim=True, stalled=self._stalled)
+        idle = asyncio.timeout(None)
+        upload = Upload(idle, taken=self._taken, answer=self._answer)
         try:
-            async with asyncio.timeout(None) as idle:
-                upload = _Upload(body, idle, self._taken)
+            async with idle:
                 try:
-                    return await self._exchange(request, upload.pieces(), limits)
+                    return await self._exchange(request, upload.begun(body, self._connecting), limits, upload.answered)
                 except Failed:
                     if upload.failure is not None:
                         raise Failed(upload.failure) from None
                     raise
         except TimeoutError:
+            if upload.sent:
+                raise explain(SilentError(), self._call(request, _url(request))) from None
             message = f"{_name(request, _url(request))} took no more of the upload"
             raise failed(Code.UPSTREAM_UNAVAILABLE, message, "check the network, then try again") from None
 
     async def _exchange(
-        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limits: "_Limits"
+        self,
+        request: Request,
+        body: AsyncIterable[bytes] | bytes | None,
+        limits: "_Limits",
+        answered: Callable[[], None] = lambda: None,
     ) -> Response:
         url = _url(request)
-        dialing = _Dialing(request.dial)
+        dialing, call = _Dialing(request.dial), self._call(request, url)
         token = _dialing.set(dialing)
         try:
-            session = await self._session(request.dial, verbatim=limits.verbatim)
-            sent, wall = self._clock.boot(), self._clock.wall()
-            async with session.request(
-                request.method,
-                url,
-                headers=[(name, reveal(value)) for name, value in request.headers],
-                data=body,
-                allow_redirects=False,
-                proxy=request.dial.proxy,
-                timeout=limits.timeout,
-            ) as answer:
-                headers = tuple((name.decode("ascii", "replace"), _text(value)) for name, value in answer.raw_headers)
-                content = await _capped(answer, _name(request, url), limits.size)
-                return Response(answer.status, headers, content, sent, wall, self._peer(dialing, url))
-        except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
-            raise explain(error, refused=dialing.refused, name=_name(request, url), host=url.host or "") from None
+            proxy = proxy_of(request.dial.proxy)
+            async with self._session(request.dial, verbatim=limits.verbatim) as session:
+                sent, wall = self._clock.boot(), self._clock.wall()
+                async with session.request(
+                    request.method,
+                    url,
+                    headers=_fields(request, proxy, url),
+                    data=body,
+                    allow_redirects=False,
+                    proxy=None if proxy is None else proxy.url,
+                    proxy_headers=_login(proxy),
+                    timeout=limits.timeout,
+                    trace_request_ctx=dialing,
+                ) as answer:
+                    answered()
+                    headers = tuple(
+                        (name.decode("ascii", "replace"), _text(value)) for name, value in answer.raw_headers
+                    )
+                    if proxy is not None and url.scheme == "http" and is_from_proxy(answer.status, headers):
+                        raise ProxyError(answer.status)
+                    content = await _capped(answer, call.name, limits)
+                    return Response(answer.status, headers, content, sent, wall, self._peer(dialing, url))
+        except (aiohttp.ClientError, http.client.HTTPException, TimeoutError, OSError, ValueError) as error:
+            raise explain(_blamed(error, dialing), call, refused=dialing.refused) from None
         finally:
             _dialing.reset(token)
+
+    def _call(self, request: Request, url: URL) -> Call:
+        return Call(_name(request, url), url.host or "", request.dial.proxy, self._answer)
 
     def _peer(self, dialing: _Dialing, url: URL) -> str:
         # A pooled connection was dialled earlier, under the same policy.
@@ -176,24 +230,35 @@ class AiohttpClient:
             self._peers[key] = dialing.tried[-1]
         return self._peers.get(key, "")
 
-    async def _session(self, dial: Dial, *, verbatim: bool) -> aiohttp.ClientSession:
+    @contextlib.asynccontextmanager
+    async def _session(self, dial: Dial, *, verbatim: bool) -> AsyncIterator[aiohttp.ClientSession]:
         current = 0 if dial.ca_bundle is None else await asyncio.to_thread(version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:
-            async with self._opening:  # who comes second would else close the first one's session, as an old one
+            async with self._opening:  # who comes second would else retire the first one's session, as an old one
                 if key not in self._sessions:
                     await self._open(key)
-        return self._sessions[key]
+        async with self._sessions[key] as session:
+            yield session
 
-    async def _open(self, key: tuple[Dial, bool, int]) -> None:
+    async def _open(self, key: _Key) -> None:
         dial, verbatim, _ = key
         context = await asyncio.to_thread(trust, dial)
         for old in [known for known in self._sessions if known[:2] == key[:2]]:
-            await self._sessions.pop(old).close()
-        self._sessions[key] = aiohttp.ClientSession(
-            connector=aiohttp.TCPConnector(
-                ssl=context, socket_factory=_guarded_socket, resolver=self._resolver, ttl_dns_cache=10, limit=64
-            ),
+            await self._sessions.pop(old).retire()
+        connector = aiohttp.TCPConnector(
+            ssl=context,
+            socket_factory=_guarded_socket,
+            resolver=self._resolver,
+            ttl_dns_cache=10,
+            # What the gateway sends waits for slow registries, and is bounded by the connections of its own callers.
+            limit=0 if verbatim else 64,
+        )
+        # The one seam that aiohttp has for how answers are read; both types make such a handler from a loop.
+        handler = functools.partial(SteadyHandler, asyncio.get_running_loop())
+        connector._factory = handler  # type: ignore[assignment]  # noqa: SLF001  see above
+        made = aiohttp.ClientSession(
+            connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             raise_for_status=False,
@@ -201,7 +266,9 @@ class AiohttpClient:
             skip_auto_headers=("Accept", "User-Agent", "Content-Type", *(("Accept-Encoding",) if verbatim else ())),
             max_line_size=8190,
             max_field_size=16 * 1024,
+            trace_configs=[] if dial.proxy is None else [_told_of_connections()],
         )
+        self._sessions[key] = Session(made)
 
 
 @dataclass(frozen=True, slots=True)
@@ -211,33 +278,42 @@ class _Limits:
     size: int
     timeout: aiohttp.ClientTimeout
     verbatim: bool = False
+    stalled: float | None = None
 
 
-class _Upload:
-    """A body on its way, and whose fault it is where that ends early: aiohttp would blame the network for both.
+def _told_of_connections() -> aiohttp.TraceConfig:
+    """Note when a request has its connection: until then whatever goes wrong is the proxy's doing."""
 
-    Args:
-        body: its pieces; whoever gives them knows how long to wait for them.
-        idle: ends the request.
-        taken: seconds in which the other side has to take each.
-    """
+    async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
+        context.trace_request_ctx.connected = True
 
-    def __init__(self, body: AsyncIterable[bytes], idle: asyncio.Timeout, taken: float) -> None:
-        self._body = body
-        self._idle = idle
-        self._taken = taken
-        self.failure: Failure | None = None
+    told = aiohttp.TraceConfig()
+    told.on_connection_create_end.append(connected)
+    told.on_connection_reuseconn.append(connected)
+    return told
 
-    async def pieces(self) -> AsyncIterator[bytes]:
-        """Give them on."""
-        try:
-            async for piece in self._body:
-                self._idle.reschedule(asyncio.get_running_loop().time() + self._taken)
-                yield piece
-                self._idle.reschedule(None)
-        except Failed as error:
-            self.failure = error.failure
-            raise
+
+def _blamed(error: Exception, dialing: _Dialing) -> Exception:
+    """Give a ProxyError in place of an error that a proxy is to blame for."""
+    if dialing.dial.proxy is None or dialing.connected or isinstance(error, ProxyError):
+        return error
+    if isinstance(error, aiohttp.ClientHttpProxyError):
+        return ProxyError(error.status)
+    # A tunnel that was opened has only TLS left to fail in; that is between us and the target.
+    of_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
+    if isinstance(error, aiohttp.ClientConnectorError | ssl.SSLError) and not of_proxy:
+        return error
+    return ProxyError(cause=error)
+
+
+def _login(proxy: Proxy | None) -> dict[str, str]:
+    return {} if proxy is None or proxy.authorization is None else {_PROXY_LOGIN: proxy.authorization.reveal()}
+
+
+def _fields(request: Request, proxy: Proxy | None, url: URL) -> list[tuple[str, str]]:
+    fields = [(name, reveal(value)) for name, value in request.headers]
+    # Of a tunnelled request the proxy must see nothing; of a plain one it reads the login in the request itself.
+    return [*fields, *_login(proxy).items()] if url.scheme == "http" else fields
 
 
 def _text(value: bytes) -> str:
@@ -248,19 +324,30 @@ def _url(request: Request) -> URL:
     try:
         return URL(request.url, encoded=True)
     except ValueError as error:
-        raise explain(error, refused=(), name=request.subject or "a host", host="") from None
+        raise explain(error, Call(request.subject or "a host", "")) from None
 
 
 def _name(request: Request, url: URL) -> str:
     return request.subject or f"host {url.host!r}"
 
 
-async def _capped(answer: aiohttp.ClientResponse, name: str, limit: int) -> bytes:
+async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _Limits) -> bytes:
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
     body = bytearray()
-    while chunk := await answer.content.read(_CHUNK):
+    while chunk := await _piece(answer, limits.stalled):
         body += chunk
-        if len(body) > limit:
+        if len(body) > limits.size:
             answer.close()
-            raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limit} bytes")
+            raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limits.size} bytes")
     return bytes(body)
+
+
+async def _piece(answer: aiohttp.ClientResponse, stalled: float | None) -> bytes:
+    try:
+        async with asyncio.timeout(stalled):
+            return await answer.content.read(_CHUNK)
+    except aiohttp.SocketTimeoutError:
+        raise
+    except TimeoutError:
+        reason = f"said nothing for {stalled:g} s in the middle of its answer"
+        raise UnfitAnswerError(reason) from None

@@ -11,9 +11,11 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
+from urllib.parse import urlsplit
 
-from credproxy.adapters.connections import Connections
+from credproxy.adapters.connections import ANSWER, Connections
 from credproxy.adapters.download import Download
+from credproxy.adapters.shares import Shares
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Request
 from credproxy.ports import Poured
@@ -28,6 +30,12 @@ STALLED = 60.0
 QUEUED = 30.0
 """Seconds that a download waits for one of the pumps."""
 
+IDLE = 30.0
+"""Seconds between two looks at the connections that are kept: one that nobody used from one to the next is closed."""
+
+CONNECTING = 30.0
+"""Seconds for all that comes before a request is sent, the name look-up included."""
+
 T = TypeVar("T")
 
 
@@ -39,6 +47,9 @@ class Pump:
         pumps: downloads at once.
         stalled: seconds, see STALLED.
         queued: seconds, see QUEUED.
+        idle: seconds, see IDLE.
+        connecting: seconds, see CONNECTING.
+        behind: seconds that a download waits while its registry has half of the pumps and begins no answer.
     """
 
     def __init__(
@@ -48,12 +59,21 @@ class Pump:
         pumps: int = PUMPS,
         stalled: float = STALLED,
         queued: float = QUEUED,
+        idle: float = IDLE,
+        connecting: float = CONNECTING,
+        behind: float = ANSWER,
     ) -> None:
         self._connections = connections or Connections()
         self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
         self._places = asyncio.Semaphore(pumps)
         self._stalled = stalled
         self._queued = queued
+        self._idle = idle
+        self._connecting = connecting
+        self._behind = behind
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closing = False
+        self._silent = Shares(max(1, pumps // 2))
         self._running: set[Pumped] = set()
 
     async def __aenter__(self) -> Self:
@@ -67,11 +87,19 @@ class Pump:
         """How many downloads there are."""
         return len(self._running)
 
+    @property
+    def sweeping(self) -> bool:
+        """Whether there are connections that a timer looks at."""
+        return self._sweeping is not None
+
     async def close(self) -> None:
         """End every download, and with it its thread."""
+        self._closing = True
         for pumped in tuple(self._running):
             pumped.close()
         await asyncio.to_thread(self._threads.shutdown)
+        if self._sweeping is not None:
+            self._sweeping.cancel()
         self._connections.close()
 
     async def open(self, request: Request) -> "Pumped":
@@ -81,6 +109,19 @@ class Pump:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
         try:
+            # A registry that is slow to begin holds threads: never more than half of them, whoever asks how often.
+            async with self._silent.hold(_origin(request.url), self._behind):
+                return await self._open(request)
+        except TimeoutError:
+            name = request.subject or f"host {urlsplit(request.url).hostname!r}"
+            message = (
+                f"{name} has {self._silent.most} requests to begin to answer, "
+                f"and has begun none of them for {self._behind:g} s"
+            )
+            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+
+    async def _open(self, request: Request) -> "Pumped":
+        try:
             async with asyncio.timeout(self._queued):
                 await self._places.acquire()
         except TimeoutError:
@@ -88,11 +129,17 @@ class Pump:
             raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
         pumped = Pumped(self, Download(request, self._connections, self._stalled))
         self._running.add(pumped)
+        # The socket's own time-out begins anew with each byte of a head.
+        limit = asyncio.get_running_loop().call_later(
+            self._connections.answer + self._connecting, pumped.download.give_up
+        )
         try:
             await pumped.run(pumped.download.begin)
         except BaseException:
             pumped.close()
             raise
+        finally:
+            limit.cancel()
         return pumped
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
@@ -104,6 +151,21 @@ class Pump:
         if pumped in self._running:
             self._running.remove(pumped)
             self._places.release()
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        if self._sweeping is None and not self._closing:
+            self._sweeping = asyncio.get_running_loop().call_later(self._idle, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        if self._connections.sweep():
+            self._sweep_later()
+
+
+def _origin(url: str) -> str:
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.netloc}"
 
 
 class Pumped:

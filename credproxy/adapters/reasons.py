@@ -6,39 +6,116 @@ import os
 import socket
 import ssl
 from collections.abc import Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from typing import NamedTuple
 
 import aiohttp
 
+from credproxy.adapters.interim import UnfitAnswerError
+from credproxy.adapters.tunnel import ProxyError
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.proxy import Proxy, proxy_of
 
 
-def explain(error: Exception, *, refused: Sequence[str], name: str, host: str) -> Failed:
+class SilentError(TimeoutError):
+    """The request was sent, and no answer began in time. It is not to be sent again: who works on it would begin anew."""
+
+
+class Call(NamedTuple):
+    """One request, for messages about it.
+
+    Attributes:
+        name: what to call the other side, such as ``registry 'ghcr.io'``.
+        host: whose ``[[host]]`` a remedy would go into.
+        proxy: the setting, with its login.
+        answer: seconds that were waited for the beginning of an answer.
+    """
+
+    name: str
+    host: str
+    proxy: str | None = None
+    answer: float = 0.0
+
+
+def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Failed:
     """Say what happened to a request.
 
     Args:
         error: of aiohttp, of ``http.client`` or of the system.
+        call: what was asked.
         refused: addresses that the dial guard did not let through.
-        name: what to call the other side, such as ``registry 'ghcr.io'``.
-        host: whose ``[[host]]`` a remedy would go into.
     """
+    try:
+        proxy = proxy_of(call.proxy)
+    except ValueError:
+        return failed(Code.CONFIG_INVALID, f"the proxy for {call.name} has no host", "credproxy config check")
     if refused and not isinstance(error, aiohttp.ClientPayloadError):
-        return failed(
-            Code.ADDRESS_REFUSED,
-            f"{name} leads to the address {refused[0]}, which is not to be contacted",
-            f'if that is right, add allow_private = ["{refused[0]}/32"] to the [[host]] of {host!r}',
-        )
+        return _refused(refused[0], call, proxy)
+    if proxy is not None:
+        if isinstance(error, ProxyError):
+            return _by_proxy(error, call, proxy)
+        call = call._replace(name=f"{call.name}, asked through {proxy.name},")
+    if isinstance(error, SilentError | aiohttp.SocketTimeoutError):
+        message = f"{call.name} has not begun to answer within {call.answer:g} s"
+        failure = failed(Code.UPSTREAM_UNAVAILABLE, message, "it is reached, but slow: ask those who run it").failure
+        return Failed(replace(failure, unanswered=True))
     if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
         reason = _tls_reason(error)
         plain = any(part in reason for part in _PLAIN)
         return failed(
             Code.TLS_FAILED,
-            f"the TLS connection to {name} failed: {reason}",
-            f"if it speaks plain http, say so in the [[host]] of {host!r}: insecure = true"
+            f"the TLS connection to {call.name} failed: {reason}",
+            f"if it speaks plain http, say so in the [[host]] of {call.host!r}: insecure = true"
             if plain
             else "if its certificate comes from a private CA, name that in ca_bundle",
         )
     return failed(
-        Code.UPSTREAM_UNAVAILABLE, f"{name} {_network_reason(error)}", "check the network, then run the build again"
+        Code.UPSTREAM_UNAVAILABLE,
+        f"{call.name} {_network_reason(error)}",
+        "check the network, then run the build again",
+    )
+
+
+def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
+    if proxy is not None:
+        message = f"{proxy.name} leads to the address {address}, which is not to be contacted"
+        return failed(Code.ADDRESS_REFUSED, message, f"name another proxy for {call.name}")
+    return failed(
+        Code.ADDRESS_REFUSED,
+        f"{call.name} leads to the address {address}, which is not to be contacted",
+        f'if that is right, add allow_private = ["{address}/32"] to the [[host]] of {call.host!r}',
+    )
+
+
+_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
+    """Say what a proxy did: a refusal is final like that of a registry, and its being down may pass like any outage."""
+    status = error.status
+    if not status:
+        reason = _network_reason(error.cause or error)
+        hint = f"is it running? It is the proxy of the [[host]] for {call.name}"
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{proxy.name} {reason}", hint)
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        if proxy.authorization is None:
+            hint = (
+                f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
+            )
+            return failed(
+                Code.BAD_CREDENTIALS, f"{proxy.name} wants a login (status 407), and none is configured", hint
+            )
+        hint = (
+            'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken'
+        )
+        return failed(Code.BAD_CREDENTIALS, f"{proxy.name} refuses the login of its URL (status 407)", hint)
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
+        hint = f"ask those who run the proxy to allow {call.host!r}, or take the proxy out of the [[host]]"
+        return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)
+    message = f"{proxy.name} could not connect to {call.name} (status {status})"
+    return failed(
+        Code.UPSTREAM_UNAVAILABLE, message, f"is {call.host!r} up, and does the proxy reach it? Then try again"
     )
 
 
@@ -63,7 +140,6 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
     (socket.gaierror, "has no address: the name was not found"),
     (UnicodeError, "has no address: that is no name of a host"),
-    (aiohttp.SocketTimeoutError, "did not answer in time"),
     (TimeoutError, "did not accept a connection in time"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (ConnectionResetError, "closed the connection without an answer"),
@@ -79,6 +155,8 @@ _BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE})
 
 
 def _network_reason(error: Exception) -> str:
+    if isinstance(error, UnfitAnswerError):
+        return error.reason
     for kind, reason in _REASONS:
         if isinstance(error, kind):
             return reason

@@ -82,6 +82,7 @@ class Failure:
         hint: the next step for the person who reads it; may be empty.
         retry_after: seconds after which asking again makes sense, where that is known.
         inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/disclosure.py``.
+        unanswered: the other side has the request, and was waited for as long as it may be: nobody sends it again.
     """
 
     code: Code
@@ -89,6 +90,7 @@ class Failure:
     hint: str = ""
     retry_after: float | None = None
     inside: bool = False
+    unanswered: bool = False
 
     @property
     def status(self) -> int:

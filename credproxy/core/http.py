@@ -1,6 +1,6 @@
 """HTTP requests and responses as values, so that exchanges stay pure."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from credproxy.core.credential import Secret
@@ -20,7 +20,7 @@ class Dial:
         addresses: single addresses that are fine because the registry itself was reached there.
         ca_bundle: path of extra trust anchors, or None for the system's.
         tls_verify: False only for a registry that was marked so, never for a realm.
-        proxy: ``http://host:port`` or None; never from the environment.
+        proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
     """
 
     networks: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Dial:
     addresses: tuple[str, ...] = ()
     ca_bundle: str | None = None
     tls_verify: bool = True
-    proxy: str | None = None
+    proxy: str | None = field(default=None, repr=False)
 
     def elsewhere(self) -> "Dial":
         """For a host that a registry's answer names: it is nobody's own, and its certificate is always checked."""

@@ -154,7 +154,8 @@ class Gateway:
             try:
                 return await opened()
             except Failed as error:
-                if error.failure.code is not Code.UPSTREAM_UNAVAILABLE or error.failure.retry_after is not None:
+                told = error.failure
+                if told.code is not Code.UPSTREAM_UNAVAILABLE or told.retry_after is not None or told.unanswered:
                     raise
             await self._clock.sleep(pause)
         return await opened()

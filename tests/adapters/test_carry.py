@@ -2,9 +2,11 @@
 
 import asyncio
 import gzip
+import os
 import threading
 import traceback
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -14,6 +16,7 @@ from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Dial, Method, Request
 from tests.adapters.scripted import Scripted, Wire, answering, raw
+from tests.adapters.test_pump import Trusted, until
 
 
 OWN = Dial(own=True)
@@ -278,3 +281,30 @@ async def test_a_place_that_cannot_be_reached(url: str) -> None:
         with pytest.raises(Failed) as caught:
             await client.carry(request("GET", url, dial=Dial()), None, 100)
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_a_bundle_that_changed_ends_no_request_that_is_under_way(tmp_path: Path) -> None:
+    """The session that it vouched for is closed when its last request has ended, and is used for no new one."""
+    first = Trusted(tmp_path / "ca.pem")
+    begun, go_on = threading.Event(), threading.Event()
+
+    def slow(wire: Wire) -> None:
+        wire.head()
+        begun.set()
+        go_on.wait(5)
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nslow")
+        seen.append(wire.rest())
+
+    seen: list[bytes] = []
+    with Scripted(slow, context=first.context) as server:
+        async with AiohttpClient(SystemClock()) as client, asyncio.TaskGroup() as group:
+            under_way = group.create_task(client.carry(request("GET", server.url, dial=first.dial), None, 100))
+            await asyncio.to_thread(begun.wait, 5)
+            second = Trusted(tmp_path / "ca.pem")
+            os.utime(tmp_path / "ca.pem", ns=(1, 1))
+            with Scripted(answering(b"new"), context=second.context) as other:
+                answer = await client.carry(request("GET", other.url, dial=first.dial), None, 100)
+            assert answer.body == b"new"
+            go_on.set()
+            assert (await under_way).body == b"slow"
+            await until(lambda: seen == [b""])  # hung up although the client still runs

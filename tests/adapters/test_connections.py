@@ -140,3 +140,18 @@ def test_a_bundle_that_is_not_there(connections: Connections) -> None:
     with Scripted(answering(b"body")) as server, pytest.raises(Failed) as caught:
         ask(connections, server.url.replace("http", "https"), replace(OWN, ca_bundle="/none.pem"))
     assert caught.value.failure.code is Code.TLS_FAILED
+
+
+def test_what_nobody_used_between_two_sweeps_is_closed(connections: Connections) -> None:
+    """A connection to a registry is a descriptor here and one there: it does not stay because no request comes."""
+    with Scripted(answering(b"body")) as server:
+        used, unused = ask(connections, server.url), ask(connections, server.url)
+        connections.give_back(unused)
+        connections.give_back(used)
+        assert connections.sweep()
+        connections.give_back(ask(connections, server.url))
+        assert connections.sweep()
+        assert [link.connection.sock is None for link in (used, unused)] == [False, True]
+        assert not connections.sweep()
+        assert used.connection.sock is None
+        assert server.connections == 2

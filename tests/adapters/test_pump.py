@@ -432,7 +432,6 @@ async def test_a_redirect_is_an_answer_like_any_other() -> None:
     [
         pytest.param("HTTP/1.1 204 No Content\r\nContent-Length: 5\r\n\r\nsmall", 204, id="204 with a body"),
         pytest.param("HTTP/1.1 304 Not Modified\r\nContent-Length: 5\r\n\r\n", 304, id="304"),
-        pytest.param("HTTP/1.1 101 Switching\r\nUpgrade: x\r\n\r\n", 101, id="101"),
         pytest.param(
             "HTTP/1.1 100 Continue\r\n\r\n" * 3 + "HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n", 200, id="100"
         ),
@@ -465,6 +464,11 @@ async def test_a_length_that_is_none_is_none(length: str) -> None:
         pytest.param(f"HTTP/2 200 {CANARY}\r\n\r\n", id="another version"),
         pytest.param(f"HTTP/1.1 9{CANARY}\r\n\r\n", id="no status"),
         pytest.param("", id="nothing"),
+        pytest.param("HTTP/1.1 200 OK\r\nX: y\r\n", id="a head that breaks off between its lines"),
+        pytest.param("HTTP/1.1 200 OK\r\nX: ", id="a head that breaks off in a line"),
+        pytest.param("HTTP/1.1 200", id="a head that breaks off in its first line"),
+        pytest.param("HTTP/1.1 103 Hints\r\nX: ", id="an interim answer that breaks off"),
+        pytest.param("HTTP/1.1 103 Hints\r\n\r\n", id="an interim answer and no other"),
         pytest.param("HTTP/1.1 200 OK\r\n" + "X: y\r\n" * 1000, id="headers without end"),
         pytest.param("HTTP/1.1 200 OK\r\nX: " + "y" * 200_000, id="a header without end"),
         pytest.param("HTTP/1.1 200 " + "y" * 200_000, id="a status without end"),
@@ -540,12 +544,6 @@ class Trusted:
         self.dial = Dial(own=True, ca_bundle=str(bundle))
 
 
-@pytest.fixture
-def trusted(tmp_path: Path) -> Trusted:
-    """A private CA."""
-    return Trusted(tmp_path / "ca.pem")
-
-
 async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
     """T32: believed because the policy names it; bodies of both kinds, one connection."""
     with Scripted(answering(BODY), context=trusted.context) as server:
@@ -617,15 +615,6 @@ async def test_tls_through_a_proxy(trusted: Trusted) -> None:
     assert proxy.connections == 1
     assert proxy.heads[0].startswith("CONNECT 127.0.0.1:444 HTTP/1.")
     assert proxy.heads[1].startswith("GET /v2/ HTTP/1.1\r\nHost: 127.0.0.1:444")
-
-
-@pytest.mark.parametrize("answer", [f"HTTP/1.1 407 {CANARY}\r\n\r\n", f"{CANARY}\r\n\r\n", ""])
-async def test_a_proxy_that_does_not_connect(answer: str) -> None:
-    """An error of ours, without the proxy's words, and nothing left open."""
-    with Scripted(raw(answer)) as proxy:
-        async with Pump() as pump:
-            failure = (await refusal(pump, get("https://reg.test/", Dial(proxy=proxy.url)))).failure
-    assert failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
 async def test_downloads_are_bounded() -> None:
@@ -758,10 +747,10 @@ async def test_p8_whoever_leaves_ends_the_download(when: str) -> None:
     with Scripted(stalling(when)) as server:
         async with Pump() as pump, client() as somebody, asyncio.TaskGroup() as group:
             task = group.create_task(_ending(working(pump, server, when, somebody)))
-            await _until(lambda: len(server.heads) == 1)
+            await until(lambda: len(server.heads) == 1)
             await asyncio.to_thread(time.sleep, 0.05)  # until the thread waits
             task.cancel()
-            await _until(lambda: pump.running == 0)
+            await until(lambda: pump.running == 0)
 
 
 @pytest.mark.parametrize("when", STALLS)
@@ -771,7 +760,7 @@ async def test_the_end_of_the_pump_is_the_end_of_its_threads(when: str) -> None:
         async with client() as somebody, asyncio.TaskGroup() as group:
             pump = Pump()
             task = group.create_task(_ending(working(pump, server, when, somebody)))
-            await _until(lambda: len(server.heads) == 1)
+            await until(lambda: len(server.heads) == 1)
             await asyncio.to_thread(time.sleep, 0.05)  # until the thread waits
             await pump.close()
             assert pump.running == 0
@@ -790,7 +779,7 @@ async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:
                 assert outcome.stopped is Stopped.CLIENT
 
             task = group.create_task(work())
-            await _until(lambda: len(server.heads) == 1)
+            await until(lambda: len(server.heads) == 1)
             await asyncio.to_thread(time.sleep, 0.05)  # until its buffers are full
             await pump.close()
             await task
@@ -801,10 +790,27 @@ async def _ending(work: Awaitable[object]) -> None:
         await work
 
 
-async def _until(reached: Callable[[], bool]) -> None:
+async def until(reached: Callable[[], bool]) -> None:
+    """Wait until something has happened."""
     for _ in range(500):
         if reached():
             return
         await asyncio.to_thread(time.sleep, 0.01)  # threads and sockets are real here
     message = "it did not come to that"
     raise AssertionError(message)
+
+
+async def test_connections_that_idle_are_closed_without_a_request() -> None:
+    """A timer of the pump's looks at them, only while there are any, and ends with it."""
+    closed = threading.Event()
+
+    def watch(wire: Wire) -> None:
+        wire.answer(SMALL)
+        wire.rest()
+        closed.set()
+
+    with Scripted(watch) as server:
+        async with Pump(idle=0.05) as pump:
+            assert await fetch(pump, server.url) == SMALL
+            assert await asyncio.to_thread(closed.wait, 5)
+            await until(lambda: not pump.sweeping)

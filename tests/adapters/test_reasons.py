@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from credproxy.adapters.reasons import explain
+from credproxy.adapters.reasons import Call, explain
 
 
 @pytest.mark.parametrize(
@@ -17,9 +17,7 @@ from credproxy.adapters.reasons import explain
 )
 def test_u6_without_a_route_the_reason_is_the_systems(number: int, expected: str) -> None:
     """A machine that is not connected: the breaker and the retries treat it as any other refusal (U3)."""
-    failure = explain(
-        OSError(number, os.strerror(number)), refused=(), name="registry 'ghcr.io'", host="ghcr.io"
-    ).failure
+    failure = explain(OSError(number, os.strerror(number)), Call("registry 'ghcr.io'", "ghcr.io")).failure
     assert (failure.code.value, failure.message) == (
         "upstream_unavailable",
         f"registry 'ghcr.io' cannot be reached: {expected}",

@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from credproxy.core.credential import Secret, UserPassword
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Dial, Request
 from credproxy.core.settings import NoneHost
 from credproxy.gateway.existence import KEEP
@@ -326,9 +326,14 @@ async def test_a_download_that_cannot_be_opened_is_tried_again() -> None:
         assert len(w.downloads.requests) == 3
 
 
-@pytest.mark.parametrize("error", [failed(Code.TLS_FAILED, "x"), failed(Code.OVERLOADED, "x"), unavailable(5.0)])
+SILENT = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer within 300 s", unanswered=True))
+
+
+@pytest.mark.parametrize(
+    "error", [failed(Code.TLS_FAILED, "x"), failed(Code.OVERLOADED, "x"), unavailable(5.0), SILENT]
+)
 async def test_what_another_try_does_not_mend_is_not_tried_again(error: Failed) -> None:
-    """A certificate, our own bounds, an open breaker."""
+    """A certificate, our own bounds, an open breaker, a registry that has worked on the request for five minutes."""
     async with world(error) as w:
         await w.get()
         assert len(w.downloads.requests) == 1

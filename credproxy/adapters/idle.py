@@ -1,0 +1,82 @@
+"""Connections that nobody uses at the moment, kept for the next request of the same key; safe to use from many threads."""
+
+import http.client
+import select
+import threading
+from collections.abc import Hashable
+
+
+PER_KEY = 16
+"""Connections that are kept per origin; Bazel runs about as many downloads at once."""
+
+KEPT = 64
+"""Connections that are kept in all: each is a descriptor (PY10)."""
+
+
+class Idle:
+    """Connections by who may use them next."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._kept: dict[Hashable, list[http.client.HTTPConnection]] = {}
+        self._resting: set[http.client.HTTPConnection] = set()
+
+    def take(self, key: Hashable) -> http.client.HTTPConnection | None:
+        """Give one that is still good, or None."""
+        while True:
+            with self._lock:
+                kept = self._kept.pop(key, [])
+                connection = kept.pop() if kept else None
+                if kept:
+                    self._kept[key] = kept  # the origin that was used last is the last to lose a connection
+                if connection is not None:
+                    self._resting.discard(connection)
+            if connection is None or _quiet(connection):
+                return connection
+            connection.close()
+
+    def keep(self, key: Hashable, connection: http.client.HTTPConnection) -> None:
+        """Keep one whose last response was read to its end; close another one where that is one too many."""
+        with self._lock:
+            kept = self._kept.setdefault(key, [])
+            kept.append(connection)
+            surplus = kept.pop(0) if len(kept) > PER_KEY else self._oldest()
+        if surplus is not None:
+            surplus.close()
+
+    def sweep(self) -> bool:
+        """Close what has not been used since the sweep before; tell whether any is kept."""
+        with self._lock:
+            old = [one for kept in self._kept.values() for one in kept if one in self._resting]
+            left = {key: [one for one in kept if one not in self._resting] for key, kept in self._kept.items()}
+            self._kept = {key: kept for key, kept in left.items() if kept}
+            self._resting = {one for kept in self._kept.values() for one in kept}
+        for connection in old:
+            connection.close()
+        return bool(self._resting)
+
+    def close(self) -> None:
+        """Close all."""
+        with self._lock:
+            all_kept, self._kept = self._kept, {}
+            self._resting.clear()
+        for kept in all_kept.values():
+            for connection in kept:
+                connection.close()
+
+    def _oldest(self) -> http.client.HTTPConnection | None:
+        if sum(map(len, self._kept.values())) <= KEPT:
+            return None
+        key = next(iter(self._kept))
+        kept = self._kept[key]
+        oldest = kept.pop(0)
+        if not kept:
+            del self._kept[key]
+        return oldest
+
+
+def _quiet(connection: http.client.HTTPConnection) -> bool:
+    """False for a connection with anything to read: its end, or bytes that nobody asked for."""
+    waiting = select.poll()
+    waiting.register(connection.sock, select.POLLIN)
+    return not waiting.poll(0)

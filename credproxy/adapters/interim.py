@@ -1,0 +1,93 @@
+"""Interim answers: passed over by both HTTP clients, up to a bound (RFC 9110, section 15.2).
+
+A server or a proxy may send any number of them before its answer: ``100 Continue``, ``102 Processing``, ``103 Early
+Hints``. The standard library passes over 100 alone, and neither library has a bound, so a server that sends nothing else
+would hold a request for ever.
+"""
+
+import http.client
+from typing import IO
+
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.http_parser import RawResponseMessage
+from aiohttp.streams import StreamReader
+
+
+INTERIM = 16
+"""Interim answers before one answer. A server sends one or two, or a 102 from time to time while it works."""
+
+_SWITCHING = 101
+
+
+class UnfitAnswerError(http.client.HTTPException):
+    """What came is no answer to what was asked; ``reason`` continues a sentence that begins with who sent it."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class _WholeLines:
+    """Reads lines that end: the library takes the end of a connection for the end of a head."""
+
+    def __init__(self, source: IO[bytes]) -> None:
+        self._source = source
+        self._begun = False
+        self.close = source.close
+
+    def readline(self, limit: int = -1) -> bytes:
+        """Read a line, which may be empty at the very beginning. Raises IncompleteRead."""
+        line = self._source.readline(limit)
+        if not line.endswith(b"\n") and len(line) != limit and (line or self._begun):
+            raise http.client.IncompleteRead(b"")
+        self._begun = True
+        return line
+
+
+class SteadyResponse(http.client.HTTPResponse):
+    """A response of the standard library's client that passes over every interim answer, and has a whole head."""
+
+    def begin(self) -> None:
+        """Read the head. Raises http.client.HTTPException, OSError."""
+        source = self.fp
+        self.fp = _WholeLines(source)  # type: ignore[assignment]  # all that is read of a head are lines
+        try:
+            super().begin()
+        finally:
+            if self.fp is not None:
+                self.fp = source
+
+    def _read_status(self) -> tuple[str, int, str]:
+        # The library calls this until it gets something else than 100, and again nowhere: a seam for the other numbers.
+        count = 0
+        while True:
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not _passed_over(status, count):
+                return version, status, reason
+            count += 1
+            http.client.parse_headers(self.fp)
+
+
+class SteadyHandler(ResponseHandler):
+    """A connection of aiohttp that gives no more interim answers than the bound; aiohttp passes over them itself."""
+
+    _interim = 0
+
+    async def read(self) -> tuple[RawResponseMessage, StreamReader]:
+        """Give the next answer. Raises UnfitAnswerError."""
+        message, payload = await super().read()
+        self._interim = self._interim + 1 if _passed_over(message.code, self._interim) else 0
+        return message, payload
+
+
+def _passed_over(status: int, before: int) -> bool:
+    """Whether an answer is an interim one. Raises UnfitAnswerError: one too many, or of another protocol."""
+    if status == _SWITCHING:
+        reason = "switches to another protocol (status 101), which it was not asked to do"
+        raise UnfitAnswerError(reason)
+    if not 100 <= status < 200:  # noqa: PLR2004  RFC 9110, section 15.2
+        return False
+    if before >= INTERIM:
+        reason = f"sends interim answers without end (the last one had status {status})"
+        raise UnfitAnswerError(reason)
+    return True

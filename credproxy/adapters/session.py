@@ -1,0 +1,35 @@
+"""A session of aiohttp that ends when the last request that uses it has ended, and not under it."""
+
+from types import TracebackType
+
+import aiohttp
+
+
+class Session:
+    """Lends its session to requests, one ``async with`` for each."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+        self._users = 0
+        self._retired = False
+
+    async def __aenter__(self) -> aiohttp.ClientSession:
+        self._users += 1
+        return self._session
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._users -= 1
+        if self._retired and not self._users:
+            await self._session.close()
+
+    async def retire(self) -> None:
+        """Lend it to nobody new; close it now, or when its last request ends."""
+        self._retired = True
+        if not self._users:
+            await self._session.close()
+
+    async def close(self) -> None:
+        """Close it now, under whoever uses it: the daemon's end."""
+        await self._session.close()

@@ -1,0 +1,63 @@
+"""The ways in which the daemon sends a request, as one kind of function: what holds for one must hold for all."""
+
+from collections.abc import Awaitable, Callable
+from typing import NamedTuple
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.connections import Connections
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.pump import Pump
+from credproxy.core.http import Dial, Method, Request
+from tests.fakes import FixedTerms
+
+
+class Got(NamedTuple):
+    """What came back."""
+
+    status: int
+    body: bytes
+
+
+Send = Callable[[Request], Awaitable[Got]]
+
+ANSWER = 0.3
+"""Seconds in which an answer to the gateway has to begin, in these tests."""
+
+
+def request(url: str, dial: Dial, method: Method = "GET") -> Request:
+    """A request for a registry."""
+    return Request(method, url, dial=dial, subject="registry 'reg.test'")
+
+
+async def download(request: Request) -> Got:
+    """The blob pump."""
+    async with Pump(Connections(answer=ANSWER)) as pump:
+        transfer = await pump.open(request)
+        try:
+            return Got(transfer.status, transfer.whole or b"")
+        finally:
+            transfer.close()
+
+
+async def carry(request: Request) -> Got:
+    """What the gateway sends besides blobs."""
+    async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
+        answer = await client.carry(request, None, 100_000)
+        return Got(answer.status, answer.body)
+
+
+async def upload(request: Request) -> Got:
+    """The same with a body that is there."""
+    async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
+        answer = await client.carry(request, b"hello", 100_000)
+        return Got(answer.status, answer.body)
+
+
+async def exchange(request: Request) -> Got:
+    """Pings and token requests."""
+    async with AiohttpClient(SystemClock()) as client:
+        answer = await client.send(request, FixedTerms())
+        return Got(answer.status, answer.body)
+
+
+CLIENTS: dict[str, Send] = {"download": download, "carry": carry, "upload": upload, "exchange": exchange}

@@ -1,0 +1,161 @@
+"""An upstream that is silent before it begins to answer: waited for, and asked once."""
+
+import asyncio
+import contextlib
+import socket
+import time
+from collections.abc import AsyncIterator
+
+import pytest
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.connections import ANSWER as DEFAULT, Connections
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.lively import lively
+from credproxy.adapters.pump import Pump
+from credproxy.adapters.shares import Shares
+from credproxy.core.errors import Code, Failed
+from tests.adapters.clients import ANSWER, CLIENTS, Send, request
+from tests.adapters.scripted import Scripted, Wire, answering
+from tests.adapters.test_pump import OWN, get, until
+
+
+GATEWAYS = {name: send for name, send in CLIENTS.items() if name != "exchange"}
+every_client = pytest.mark.parametrize("send", GATEWAYS.values(), ids=GATEWAYS)
+
+
+def silent(wire: Wire) -> None:
+    """Take a request and say nothing."""
+    wire.head()
+    wire.stall()
+
+
+def trickling(wire: Wire) -> None:
+    """Begin a head and never end it, one byte at a time."""
+    wire.head()
+    wire.send("HTTP/1.1 200 OK\r\nX: ")
+    with contextlib.suppress(OSError):
+        while True:
+            wire.send("y")
+            time.sleep(0.05)
+
+
+def test_an_answer_may_take_five_minutes_to_begin() -> None:
+    """A pull-through cache fetches the whole blob before its first byte; 30 s were too few."""
+    assert DEFAULT == 300.0
+
+
+@every_client
+async def test_what_does_not_begin_in_time_is_told_as_that_and_asked_once(send: Send) -> None:
+    """It did accept the connection; and whoever works on an answer would begin anew if it were asked again."""
+    with Scripted(silent) as server:
+        with pytest.raises(Failed) as caught:
+            await send(request(server.url, OWN))
+        assert len(server.heads) == 1
+    failure = caught.value.failure
+    assert (failure.code, failure.unanswered) == (Code.UPSTREAM_UNAVAILABLE, True)
+    assert failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
+
+
+async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
+    """A registry that takes its time to commit has taken every piece: that is not the network's fault."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"hello"
+
+    def commits(wire: Wire) -> None:
+        wire.body(5, chunked="chunked" in wire.head())
+        wire.stall()
+
+    with Scripted(commits) as server:
+        async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request(server.url, OWN, "PUT"), pieces(), 100)
+        assert len(server.heads) == 1
+    assert caught.value.failure.unanswered
+    assert caught.value.failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
+
+
+async def test_a_head_that_trickles_has_no_more_time() -> None:
+    """Each byte of it would begin the socket's own time-out anew."""
+    with Scripted(trickling) as server:
+        async with Pump(Connections(answer=ANSWER), connecting=0.1) as pump:
+            with pytest.raises(Failed) as caught:
+                await pump.open(get(server.url))
+        async with AiohttpClient(SystemClock(), answer=ANSWER, connecting=0.1) as client:
+            with pytest.raises(Failed) as carried:
+                await client.carry(request(server.url, OWN), None, 100)
+    for failure in (caught.value.failure, carried.value.failure):
+        assert failure.unanswered
+        assert failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
+
+
+async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
+    """Whoever has begun is not silent for five minutes."""
+
+    def half(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 100\r\n\r\nhalf")
+        wire.stall()
+
+    with Scripted(half) as server:
+        async with AiohttpClient(SystemClock(), stalled=0.1) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request(server.url, OWN), None, 100)
+    assert caught.value.failure.message == "registry 'reg.test' said nothing for 0.1 s in the middle of its answer"
+    assert not caught.value.failure.unanswered
+
+
+async def test_a_registry_that_is_silent_holds_half_of_the_pumps_and_no_more() -> None:
+    """Another registry's blobs are fetched meanwhile; who leaves gives its place to the next one."""
+    with Scripted(silent) as slow, Scripted(answering(b"x")) as quick:
+        async with Pump(pumps=4) as pump, asyncio.TaskGroup() as group:
+            asking = [group.create_task(pump.open(get(f"{slow.url}/{number}"))) for number in range(5)]
+            await until(lambda: len(slow.heads) == 2)
+            for _ in range(3):
+                (await pump.open(get(quick.url))).close()
+            assert (pump.running, len(slow.heads)) == (2, 2)
+            asking[0].cancel()
+            await until(lambda: len(slow.heads) == 3)
+            for task in asking:
+                task.cancel()
+    assert len(slow.heads) == 3
+
+
+async def test_who_waits_too_long_behind_a_silent_registry_is_told_so() -> None:
+    """Overloaded, with when to ask again, and with the name of who is slow."""
+    with Scripted(silent) as slow:
+        async with Pump(pumps=2, behind=0.05) as pump, asyncio.TaskGroup() as group:
+            first = group.create_task(pump.open(get(slow.url)))
+            await until(lambda: len(slow.heads) == 1)
+            with pytest.raises(Failed) as caught:
+                await pump.open(get(slow.url))
+            first.cancel()
+    failure = caught.value.failure
+    assert (failure.code, failure.retry_after) == (Code.OVERLOADED, 1.0)
+    assert (
+        failure.message
+        == "registry 'reg.test' has 1 requests to begin to answer, and has begun none of them for 0.05 s"
+    )
+
+
+async def test_a_share_is_forgotten_when_nobody_holds_it() -> None:
+    """Names are chosen by whoever redirects: they must not stay."""
+    shares = Shares(1)
+    async with shares.hold("a", 1.0):
+        with pytest.raises(TimeoutError):
+            async with shares.hold("a", 0.01):
+                pass
+        async with shares.hold("b", 1.0):
+            assert shares.names == 2
+    assert shares.names == 0
+
+
+def test_a_connection_whose_other_end_is_gone_is_noticed_by_the_kernel() -> None:
+    """Five minutes of silence are allowed to who is there, and not to a machine that is switched off."""
+    with socket.socket() as sock:
+        lively(sock)
+        assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)
+        if hasattr(socket, "TCP_USER_TIMEOUT"):
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT) == 30_000
+            assert sock.getsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE) == 30
