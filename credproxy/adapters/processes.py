@@ -200,7 +200,13 @@ class _Pipes:
 
     def complaint(self) -> str:
         """The end of stderr, sanitised, at most 2 KiB (H3)."""
-        return mask_complaint(self._stderr[-_COMPLAINT:].decode("utf-8", "replace"))[-_COMPLAINT:]
+        text = self._stderr[-2 * _COMPLAINT :].decode("utf-8", "replace")
+        if len(self._stderr) <= 2 * _COMPLAINT:
+            return mask_complaint(text)[-_COMPLAINT:]
+        # What announces a secret may have been cut away, and the secret left: so the rest of a line goes, and the word
+        # behind it is masked as if it had been announced (S7).
+        rest = text[text.find("\n", 0, _COMPLAINT) + 1 or _COMPLAINT :]
+        return mask_complaint(f"password {rest}").removeprefix("password ")[-_COMPLAINT:]
 
     def last_words(self) -> str:
         """The complaint as the end of a message, or nothing."""
