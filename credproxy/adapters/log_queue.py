@@ -79,7 +79,7 @@ class Descriptor:
     """Writes to a file descriptor, past Python's own buffer: its lock, held by a thread that is stuck, would end us."""
 
     def __init__(self, number: int) -> None:
-        self._number = number
+        self.number = number
         self._torn = False
 
     def write(self, text: str) -> None:
@@ -94,9 +94,9 @@ class Descriptor:
 
     def _some(self, data: bytes) -> int:
         try:
-            return os.write(self._number, data)
+            return os.write(self.number, data)
         except BlockingIOError:  # whoever shares the descriptor may have said that it must not block
             ready = select.poll()
-            ready.register(self._number, select.POLLOUT)
+            ready.register(self.number, select.POLLOUT)
             ready.poll()
             return 0

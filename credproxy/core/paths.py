@@ -33,6 +33,13 @@ def config_files(environ: Mapping[str, str], *, system: bool = False) -> tuple[s
     return (machine,) if system else (f"{home}/credproxy/config.toml", machine)
 
 
+def log_file(environ: Mapping[str, str]) -> str:
+    """Give the file to which the helper sends the log of a daemon that it starts."""
+    state = environ.get("XDG_STATE_HOME", "")
+    home = state if state.startswith("/") else f"{environ.get('HOME') or '/'}/.local/state"
+    return f"{home}/credproxy/daemon.log"
+
+
 def _below(
     environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool], in_runtime: str, in_state: str
 ) -> str:

@@ -2,36 +2,56 @@
 
 Two backstops stand behind the rule that secrets are not logged (PY17): values that look like a credential are masked,
 and the loggers of libraries are cut down to where something happened, because their texts quote requests. Between the
-processors and the stream stand ``repeats`` and a queue, so that neither a flood nor a stuck reader stops the daemon.
+processors and the stream stand ``repeats`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
+line has a bound, a kind of lines has one for each second, and the file that the helper gave us has one as well (S2).
 """
 
 import logging
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import Literal, TextIO
 
 import structlog
 
 from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.log_file import LogFile
 from credproxy.adapters.log_queue import Descriptor, LogQueue
-from credproxy.core.redact import mask
+from credproxy.core.redact import cut, cut_words, mask
 from credproxy.core.settings import LogSettings
 from credproxy.daemon.repeats import Event, Repeats
 
 
 _STDERR = 2
 
+WORD = 200
+"""Characters of a value, and of each word of a sentence: a caller's path may have 8,000."""
+
+SENTENCES = 2000
+"""Characters of what is written in sentences of ours: it may quote a program's complaint."""
+
+_SENTENCES = frozenset({"reason", "hint"})
+_LOOKED_AT = 1000
+"""Characters of a word that are looked at."""
+
 Format = Literal["auto", "console", "json"]
 
 
-def _mask_values(logger: object, method: str, event: Event) -> Event:
+def _bound_values(logger: object, method: str, event: Event) -> Event:
+    """Mask and cut what others may have written: a caller's path, a registry's name, a program's words."""
     del logger, method
     for key, value in event.items():
-        if isinstance(value, str):
-            event[key] = mask(value)
-        elif not isinstance(value, (int, float, bool, type(None))):
-            event[key] = mask(str(value))
+        if not isinstance(value, (int, float, bool, type(None))):
+            event[key] = _bound(key, value if isinstance(value, str) else str(value))
     return event
+
+
+def _bound(key: str, text: str) -> str:
+    # Cut before masking, too, because masking costs as much as the text is long; and after it, or half a secret would
+    # be left that looks like none.
+    if key in _SENTENCES:
+        return cut_words(mask(cut_words(text, _LOOKED_AT, 2 * SENTENCES)), WORD, SENTENCES)
+    return cut(mask(cut(text, _LOOKED_AT)), WORD)
 
 
 class _Libraries(logging.Handler):
@@ -65,6 +85,7 @@ class Logs:
             JSON otherwise.
         stream: instead of stderr, for tests.
         now: seconds of any clock that does not go back, for what is said again and again.
+        file: where the helper keeps the log of a daemon that it starts; if stderr is that file, it is rotated.
     """
 
     def __init__(
@@ -74,13 +95,14 @@ class Logs:
         log_format: Format | None = None,
         stream: TextIO | None = None,
         now: Callable[[], float] | None = None,
+        file: str | None = None,
     ) -> None:
         self._level = level
         self._format = log_format
         self._terminal = os.isatty(_STDERR) if stream is None else stream.isatty()
         self._stamp = structlog.processors.TimeStamper(fmt="%Y-%m-%dT%H:%M:%S.%fZ", utc=True)
         self._repeats = Repeats(now or SystemClock().boot, self._put)
-        self._queue = LogQueue(_writer(stream), missing=self._missing)
+        self._queue = LogQueue(_writer(stream, file), missing=self._missing)
         self._handlers = list(logging.getLogger().handlers)
         logging.getLogger().handlers[:] = [_Libraries()]
         logging.getLogger().setLevel(logging.WARNING)
@@ -104,8 +126,8 @@ class Logs:
             processors=[
                 structlog.contextvars.merge_contextvars,
                 structlog.processors.add_log_level,
-                _mask_values,
-                self._repeats,
+                self._repeats,  # before the costly part, so that a flood costs little
+                _bound_values,
                 self._stamp,
                 self._render,
             ],
@@ -128,7 +150,7 @@ class Logs:
 
     def _line(self, event: Event) -> str:
         level = str(event["level"])
-        text = self._render(None, level, self._stamp(None, level, dict(event)))
+        text = self._render(None, level, self._stamp(None, level, _bound_values(None, level, dict(event))))
         assert isinstance(text, str)
         return f"{text}\n"
 
@@ -139,10 +161,11 @@ class Logs:
         return self._line({"event": "log lines dropped", "count": count, "level": "warning"})
 
 
-def _writer(stream: TextIO | None) -> Callable[[str], None]:
+def _writer(stream: TextIO | None, file: str | None) -> Callable[[str], None]:
     if stream is None:
         # Not Python's stderr: where descriptor 2 is closed that is None, and it must not be blocked for good.
-        return Descriptor(_STDERR).write
+        out = Descriptor(_STDERR)
+        return out.write if file is None else LogFile(out, Path(file)).write
 
     def write(text: str) -> None:
         stream.write(text)

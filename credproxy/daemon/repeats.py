@@ -1,4 +1,8 @@
-"""Identical lines: ten a second are written, more are counted (T17), so that nobody fills a disk by asking."""
+"""Lines of one kind: ten a second are written, more are counted (T17), so that nobody fills a disk by asking.
+
+A kind is the event with its level, socket, code and class of error: words of closed lists, which no caller makes up. A
+path, a registry or a reason makes no kind of its own, or a flood would only have to vary them.
+"""
 
 from collections.abc import Callable, MutableMapping
 
@@ -8,8 +12,14 @@ import structlog
 Event = MutableMapping[str, object]
 
 PER_SECOND = 10
-_KINDS = 1000
-"""Different lines that are counted in a second; what comes beyond them is left to the queue's bound."""
+_KIND = ("event", "level", "socket", "code", "error")
+
+_EACH = frozenset({"handed out", "exchanged"})
+"""Lines that are worth having one by one: of these only identical ones are counted, as of those that debugging wants.
+Each of them costs a hand-out or an exchange, which have bounds of their own."""
+
+_LINES = 1000
+"""Different lines of that sort that are counted in a second; what comes beyond them is left to the queue's bound."""
 
 
 class Repeats:
@@ -17,7 +27,7 @@ class Repeats:
 
     Args:
         now: seconds of any clock that does not go back.
-        tell: writes an event that stands for others; they differ from it by ``repeated`` alone, their number.
+        tell: writes an event that stands for others: what they have in common, and ``repeated``, their number.
 
     Attributes:
         collapsed: lines that were counted instead of written.
@@ -27,31 +37,60 @@ class Repeats:
         self._now = now
         self._tell = tell
         self._second = 0
-        self._seen: dict[str, int] = {}
-        self._held: dict[str, Event] = {}
+        self._kinds = _Counts()
+        self._lines = _Counts(most=_LINES)
         self.collapsed = 0
 
     def __call__(self, logger: object, method: str, event: Event) -> Event:
         """Let an event pass, or count it."""
-        del logger, method
+        del logger
         second = int(self._now())
         if second != self._second:
             self._second = second
             self.settle()
-        line = repr(event)
-        if line not in self._seen and len(self._seen) >= _KINDS:
-            return event
-        count = self._seen[line] = self._seen.get(line, 0) + 1
-        if count <= PER_SECOND:
+        if method == "debug" or event.get("event") in _EACH:
+            passes = self._lines.take(hash(repr(event)), event)
+        else:
+            passes = self._kinds.take(hash(repr([event.get(key) for key in _KIND])), event)
+        if passes:
             return event
         self.collapsed += 1
-        self._held.setdefault(line, event)
         raise structlog.DropEvent
 
     def settle(self) -> None:
         """Tell what was counted so far, and begin anew."""
+        for event in (*self._kinds.drain(), *self._lines.drain()):
+            self._tell(event)
+
+
+class _Counts:
+    """How often each kind came in this second, and what the counted ones have in common.
+
+    A kind is known by its hash: a line may be long, and nobody chooses how Python salts it.
+
+    Args:
+        most: kinds that are counted; those beyond pass. None where the kinds are of a closed list.
+    """
+
+    def __init__(self, most: int | None = None) -> None:
+        self._most = most
+        self._seen: dict[int, int] = {}
+        self._held: dict[int, Event] = {}
+
+    def take(self, kind: int, event: Event) -> bool:
+        """Whether one more of that kind is written."""
+        if kind not in self._seen and self._most is not None and len(self._seen) >= self._most:
+            return True
+        count = self._seen[kind] = self._seen.get(kind, 0) + 1
+        if count <= PER_SECOND:
+            return True
+        held = self._held.setdefault(kind, dict(event))
+        for key in [key for key, value in held.items() if event.get(key) != value]:
+            del held[key]
+        return False
+
+    def drain(self) -> list[Event]:
+        """What stands for those that were counted; counting begins anew."""
         seen, held = self._seen, self._held
         self._seen, self._held = {}, {}
-        for line, event in held.items():
-            event["repeated"] = seen[line] - PER_SECOND
-            self._tell(event)
+        return [{**event, "repeated": seen[kind] - PER_SECOND} for kind, event in held.items()]

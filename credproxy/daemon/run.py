@@ -18,6 +18,7 @@ from credproxy.adapters.hardening import harden
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.notify import Notifier
 from credproxy.core.errors import Failed, Failure, Unfit
+from credproxy.core.paths import log_file
 from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.doors import Door, Doorkeeper
 from credproxy.daemon.front import Front, build_front
@@ -51,7 +52,7 @@ def run(options: Options) -> NoReturn:
     Its status is 0 after SIGTERM or SIGINT, and where another daemon holds the socket already; 1 where this one cannot
     serve; 64 where a restart would not mend that, so that no service manager tries.
     """
-    logs = Logs(level=options.log_level, log_format=options.log_format)
+    logs = Logs(level=options.log_level, log_format=options.log_format, file=log_file(options.environ))
     try:
         status = _run(options, logs)
     finally:

@@ -122,6 +122,34 @@ def test_t17_a_flood_of_identical_lines_is_counted() -> None:
     )
 
 
+def test_a_flood_of_refusals_with_long_paths_has_a_bound_in_bytes() -> None:
+    """S2: 5,000 refusals of 8,000 characters in a second, on each of two sockets: 20 lines and 2 counts, 20 KiB."""
+    out, time = io.StringIO(), [5.0]
+    logs = Logs(log_format="json", stream=out, now=lambda: time[0])
+    for number in range(5000):
+        path = f"/{number}/{'x' * 8000}"
+        reason = f"this path takes POST, not {path!r}: it is 'gone'"
+        structlog.get_logger().info("question failed", socket="helper", path=path, code="not_found", reason=reason)
+        structlog.get_logger().info("gateway refused", path=path, method="G" * 8000, code="denied", reason=[reason])
+    logs.close()
+    lines = [json.loads(line) for line in out.getvalue().splitlines()]
+    assert len(lines) == 22
+    assert sum(line.get("repeated", 0) for line in lines) == 2 * 4990
+    assert len(out.getvalue()) < 20 * 1024
+    assert max(len(line.get("path", "")) for line in lines) == 200
+    assert max(len(line.get("method", "")) for line in lines) == 200
+    assert lines[0]["reason"].endswith("... it is 'gone'")
+
+
+def test_a_secret_is_masked_before_its_line_is_cut() -> None:
+    """S2, PY17: or half of it would be left, and look like no secret."""
+    out = io.StringIO()
+    logs = Logs(log_format="json", stream=out)
+    structlog.get_logger().info("x", path="p" * 180 + " Bearer canary-token-1234567890")
+    logs.close()
+    assert "canary" not in out.getvalue()
+
+
 def test_p14_what_was_dropped_is_told_in_the_format_in_force() -> None:
     """P14: the line about missing lines is a line like any other."""
 

@@ -1,4 +1,4 @@
-"""Identical lines are counted from the eleventh on (T17)."""
+"""Lines of one kind are counted from the eleventh on (T17)."""
 
 import pytest
 import structlog
@@ -14,11 +14,11 @@ class Place:
         self.out: list[Event] = []
         self.repeats = Repeats(lambda: self.time, self.out.append)
 
-    def log(self, times: int = 1, **event: object) -> None:
+    def log(self, times: int = 1, level: str = "info", **event: object) -> None:
         """Log an event that many times."""
         for _ in range(times):
             try:
-                self.out.append(self.repeats(None, "info", dict(event)))
+                self.out.append(self.repeats(None, level, dict(event)))
             except structlog.DropEvent:
                 continue
 
@@ -51,21 +51,66 @@ def test_a_flood_over_seconds_is_eleven_lines_a_second() -> None:
     assert (len(place.out), place.repeats.collapsed) == (5 * 10 + 4, 5 * 990)
 
 
-def test_lines_that_differ_are_all_written() -> None:
-    """A different value is a different line."""
+def test_refusals_of_one_kind_are_counted_however_they_differ() -> None:
+    """S2: who varies the path floods nothing; what stands for the rest says what they have in common."""
+    place = Place()
+    for number in range(500):
+        place.log(
+            event="question failed", socket="actions", code="not_found", path=f"/{number}", reason="nothing there"
+        )
+    place.time += 1
+    place.log(event="ready")
+    assert len(place.out) == 12
+    assert place.out[10] == {
+        "event": "question failed",
+        "socket": "actions",
+        "code": "not_found",
+        "reason": "nothing there",
+        "repeated": 490,
+    }
+
+
+def test_another_socket_and_another_code_are_kinds_of_their_own() -> None:
+    """S2: a flood on one socket hides no line of the other."""
+    place = Place()
+    for number in range(100):
+        for socket in ("helper", "actions"):
+            for code in ("not_found", "denied"):
+                place.log(event="question failed", socket=socket, code=code, path=f"/{number}")
+    assert len(place.out) == 4 * 10
+
+
+@pytest.mark.parametrize(
+    "event",
+    ["gateway refused", "client left", "blob broke off", "second attempt", "throttled", "rejected", "answer doubted"],
+)
+def test_whatever_a_caller_or_a_registry_brings_about_is_bounded(event: str) -> None:
+    """S2: refusals are one example of it."""
     place = Place()
     for number in range(300):
-        place.log(event="exchanged", left=number)
+        place.log(event=event, path=f"/{number}", origin=f"https://{number}.example")
+    assert len(place.out) == 10
+
+
+@pytest.mark.parametrize(
+    ("event", "level"), [("handed out", "info"), ("exchanged", "info"), ("exchanged", "warning"), ("refresh", "debug")]
+)
+def test_lines_that_are_wanted_one_by_one_are_all_written(event: str, level: str) -> None:
+    """The audit log is complete, an exchange has bounds of its own, and who debugs asked for all of it."""
+    place = Place()
+    for number in range(300):
+        place.log(level=level, event=event, left=number)
     assert len(place.out) == 300
 
 
-def test_different_lines_do_not_fill_the_memory() -> None:
-    """Of lines that all differ a thousand a second are remembered; those beyond are written, not counted."""
+def test_different_lines_do_not_fill_the_memory_and_hide_no_flood() -> None:
+    """Of lines that are wanted one by one a thousand a second are remembered; refusals are counted all the same."""
     place = Place()
     for number in range(1500):
-        place.log(20, event="x", number=number)
-    assert len(place.repeats._seen) == 1000
+        place.log(20, event="handed out", number=number)
     assert len(place.out) == 1000 * 10 + 500 * 20
+    place.log(500, event="question failed", code="denied")
+    assert len(place.out) == 1000 * 10 + 500 * 20 + 10
 
 
 @pytest.mark.parametrize("step", [0.3, 0.6])

@@ -58,6 +58,20 @@ def _serving(staged: Stage, stderr: int) -> Iterator[Unix]:
         yield connection
 
 
+def _succeed(connection: Unix, number: int) -> None:
+    """Ask what is answered and audited, each time for another URI: of such lines none is left out."""
+    connection.request("POST", "/v1/get", json.dumps({"uri": f"https://audited.example/{number}"}))
+    response = connection.getresponse()
+    response.read()
+    assert response.status == 200
+
+
+AUDITED = (
+    '[[host]]\nmatch = "audited.example"\nprovider = "header"\nname = "X-Key"\n'
+    'secret = { source = "env", name = "REGISTRY_PASSWORD" }\n[log]\naudit = true\n'
+)
+
+
 def _fail(connection: Unix, number: int) -> None:
     """Ask what is refused and logged, each time with other words."""
     connection.request("GET", f"/nothing/{number}")
@@ -85,11 +99,11 @@ def test_p14_a_log_that_nobody_reads_stops_nothing(
 ) -> None:
     """P14: with stderr a full pipe it answers on, and says how much is missing once somebody reads again."""
     reading, writing = pipe
-    staged.configure(registry.rule())
+    staged.configure(registry.rule() + AUDITED)
     staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
     with _serving(staged, writing) as connection:
         for number in range(1500):
-            _fail(connection, number)
+            _succeed(connection, number)
         assert staged.headers(registry.uri("org/app/tags/list")) == {"Authorization": ["Bearer canary-token-1"]}
         dropped = _metric(connection, "log_lines_dropped")
     assert 1500 - 1000 - 50 < dropped < 1500
@@ -102,9 +116,11 @@ def test_p14_a_log_that_nobody_reads_stops_nothing(
 def test_p14_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, int]) -> None:
     """P14: SIGTERM ends it within its seconds, whatever is still unwritten."""
     _, writing = pipe
+    staged.configure(AUDITED)
+    staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
     with _serving(staged, writing) as connection:
         for number in range(1500):
-            _fail(connection, number)
+            _succeed(connection, number)
     assert staged.stop(signal.SIGTERM) == 0
 
 
@@ -144,3 +160,56 @@ def test_t17_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> Non
     assert sum(int(str(line.get("repeated", 1))) for line in lines) == 3000
     assert len(lines) < 500
     assert collapsed > 2500
+
+
+def test_refused_requests_with_long_paths_do_not_fill_the_disk(staged: Stage) -> None:
+    """S2: 2,000 on each socket, each path another of 8,000 characters: eleven lines a second, 200 characters of a path.
+
+    And not one of them is uncounted.
+    """
+    staged.start()
+    begun = time.perf_counter()
+    actions = staged.home / "run" / "credproxy-actions" / "actions.sock"
+    with contextlib.closing(Unix(staged.socket)) as helper, contextlib.closing(Unix(actions)) as gateway:
+        for number in range(2000):
+            for connection, path in ((helper, "/n"), (gateway, "/v2/n")):
+                connection.request("GET", f"{path}{number}{'x' * 7900}")
+                response = connection.getresponse()
+                response.read()
+                assert response.status in {400, 403, 404, 429, 503}
+    seconds = time.perf_counter() - begun
+    assert staged.stop() == 0
+    for event in ("question failed", "gateway refused"):
+        lines = staged.events(event)
+        kinds = len({line["code"] for line in lines})
+        assert sum(int(str(line.get("repeated", 1))) for line in lines) == 2000
+        assert len(lines) <= 11 * kinds * (seconds + 2)
+        assert max(len(str(line.get("path", ""))) for line in lines) == 200
+    assert max(map(len, staged.log().splitlines())) < 2048
+
+
+def test_the_log_of_a_daemon_that_the_helper_started_is_rotated(staged: Stage) -> None:
+    """S2: at 16 MiB, by the daemon itself; the file that a user redirects to is left alone."""
+    state = staged.home / ".local" / "state" / "credproxy"
+    state.mkdir(parents=True)
+    log = state / "daemon.log"
+    log.write_bytes(b"y" * (16 * 1024 * 1024 - 10))
+    staged.environ["CREDPROXY_AUTOSTART"] = "1"
+    done = staged.helper("https://nobody.example/x")
+    assert (done.returncode, done.stdout) == (0, done.stdout), done.stderr
+    pid = json.loads(staged.credproxy("status", "--json").stdout)["pid"]
+    os.kill(pid, signal.SIGTERM)
+    _await_end(pid)
+    assert log.with_name("daemon.log.1").stat().st_size == 16 * 1024 * 1024 - 10
+    assert next(json.loads(line)["event"] for line in log.read_text().splitlines()) == "ready"
+
+
+def _await_end(pid: int) -> None:
+    for _ in range(500):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, 0)
+            time.sleep(0.02)
+            continue
+        return
+    message = "the daemon does not end"
+    raise AssertionError(message)
