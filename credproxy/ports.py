@@ -57,6 +57,11 @@ class Terms(Protocol):
         """Boot-clock second at which the oldest waiter stops waiting: a longer pause helps nobody."""
         ...
 
+    @property
+    def anew(self) -> bool:
+        """Whether what was given last was refused upstream, or may have been: the login is looked up again."""
+        ...
+
 
 class HttpClient(Protocol):
     """Sends one request, follows nothing, reads at most BODY_LIMIT bytes."""

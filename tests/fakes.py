@@ -127,6 +127,7 @@ class FixedTerms:
 
     deadline: float = 1030.0
     patience: float = 1008.5
+    anew: bool = False
 
 
 Step = Response | Failed | Callable[[Request], Response]
@@ -300,6 +301,9 @@ class FakeProvider:
     active: int = 0
     peak: int = 0
     terms: list[Terms] = field(default_factory=list)
+    anew: list[bool] = field(default_factory=list)  # of each exchange
+    direct: bool = False
+    always: str = ""  # one token for every exchange
     forgotten: int = 0
     login: Stored | None = None
     min_lifetime: float = 0.0
@@ -344,7 +348,8 @@ class FakeProvider:
         self.runs.append(key)
         self.seen()
         self.terms.append(terms)
-        token = Secret(f"Bearer tok{len(self.runs)}")
+        self.anew.append(terms.anew)
+        token = Secret(f"Bearer {self.always or f'tok{len(self.runs)}'}")
         since, wall = self.clock.boot(), self.clock.wall()
         self.active += 1
         self.peak = max(self.peak, self.active)
@@ -363,7 +368,7 @@ class FakeProvider:
             until=None if self.life is None else since + self.life,
             wall_until=None if self.wall_life is None else wall + self.wall_life,
         )
-        return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note, self.less)
+        return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note, self.less, self.direct)
 
 
 @dataclass

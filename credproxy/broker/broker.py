@@ -144,14 +144,19 @@ class Broker:
         routed = await self._routed(era, question, patience)
         return Carriage(question.target, await self._answer(era, routed, question, until), routed.reach)
 
-    def reject(self, handout: Handout) -> bool:
+    def reject(self, handout: Handout, *, forbidden: bool = False) -> bool:
         """Drop what its registry does not take, and only that; tell whether asking again makes sense.
 
-        At most once in ten seconds for a key: a login that may not do a thing is refused with every token, and each
-        refusal would be an exchange.
+        The exchange that follows looks the login up again. At most once in ten seconds for a key: a login that may not
+        do a thing is refused with every token, and each refusal would be an exchange.
+
+        Args:
+            handout: what was sent.
+            forbidden: the registry knew it and said 403. A token that may not do a thing is no reason to obtain another
+                one; a login that was sent as it is may have run out (ECR says 403 then), and another one be stored.
         """
         entry, now = handout.source, self._clock.boot()
-        if not isinstance(entry, Entry) or not entry.headers:
+        if not isinstance(entry, Entry) or entry.empty or (forbidden and not entry.direct):
             return False
         if entry.dropped:  # of forty downloads whose token was revoked, the first one saw to it
             return True
@@ -356,7 +361,14 @@ class Broker:
 
     def _flight(self, asked: Asked, *, background: bool = False) -> Flight:
         limit = self._era.options.flight_timeout if asked.plan.timeout is None else asked.plan.timeout
-        return Flight(asked, limit=limit, background=background)
+        return Flight(asked, limit=limit, background=background, anew=self._doubtful(asked.key))
+
+    def _doubtful(self, key: Key) -> bool:
+        """Whether what was given for a key was refused, or may have been: then its login may be another one by now."""
+        if self._clock.boot() - self._rejected.get(key, float("-inf")) < _REJECTED_GAP:
+            return True
+        entry = self.cache.peek(key)
+        return entry is not None and entry.upkeep is not None and entry.upkeep.doubted
 
     def _out_of_time(self, flight: Flight) -> Failure:
         if flight.started is None:

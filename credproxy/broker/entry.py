@@ -55,6 +55,7 @@ class Entry(Struct, gc=False, eq=False):
         used: boot-clock seconds of the last hand-out.
         names, values: of its headers, one name for each value.
         uses: hand-outs of this key, those of its earlier grants included.
+        direct: of the grant.
         upkeep: since the second use; what was used once may never be asked for again, and is not renewed.
         dropped: it is in the cache no more; what was made of it is not to be repeated.
     """
@@ -71,6 +72,7 @@ class Entry(Struct, gc=False, eq=False):
     names: tuple[str, ...]
     values: tuple[Secret, ...]
     uses: int = 0
+    direct: bool = False
     upkeep: Upkeep | None = None
     dropped: bool = False
 
@@ -90,6 +92,7 @@ class Entry(Struct, gc=False, eq=False):
             used=now,
             names=_shared_names(tuple(name for name, _ in pairs)),
             values=tuple(value for _, value in pairs),
+            direct=grant.direct,
         )
 
     @property

@@ -52,6 +52,7 @@ class Flight:
         asked: what it is for; of those who wait, the first one's.
         limit: seconds that it may take, counted from ``started``.
         background: nobody asked for it, or somebody who was answered already.
+        anew: what was given last for its key was refused upstream, or may have been.
         forsaken: flushed while it flew: its result goes to those who wait, and is not kept (P12).
         started: boot-clock seconds; None while it is queued.
         waiters: boot-clock seconds at which each of them stops waiting.
@@ -59,15 +60,16 @@ class Flight:
     """
 
     __slots__ = (
-        "asked", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "started", "task", "waiters",
+        "anew", "asked", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "started", "task", "waiters",
     )  # fmt: skip
 
-    def __init__(self, asked: Asked, *, limit: float, background: bool) -> None:
+    def __init__(self, asked: Asked, *, limit: float, background: bool, anew: bool = False) -> None:
         self.asked = asked
         self.key = asked.key
         self.plan = asked.plan
         self.limit = limit
         self.background = background
+        self.anew = anew
         self.forsaken = False
         self.dismissed: Failure | None = None
         self.started: float | None = None

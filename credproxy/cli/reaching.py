@@ -23,6 +23,7 @@ _PATIENCE = 10.0
 class _Terms:
     deadline: float
     patience: float
+    anew: bool = False
 
 
 def ping(settings: Settings, authorities: Iterable[str]) -> dict[str, str | Failure]:

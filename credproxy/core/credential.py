@@ -140,12 +140,15 @@ class Grant:
         lifetime: see Lifetime.
         note: why it is empty, or what is odd about it: shown by ``explain`` and logged, never a secret.
         less: whether it says that it grants less than was asked for (TX-12).
+        direct: its headers hold the login itself, or what another helper gave: no exchange can better them, only a look
+            where they come from.
     """
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
     lifetime: Lifetime
     note: str = ""
     less: bool = False
+    direct: bool = False
 
     @property
     def empty(self) -> bool:

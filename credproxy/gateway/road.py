@@ -14,7 +14,8 @@ from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
 
-_UNAUTHORIZED = 401
+_FORBIDDEN = 403
+_REFUSED = frozenset({401, _FORBIDDEN})
 
 
 class Head(Protocol):
@@ -55,6 +56,8 @@ class Road:
     ) -> tuple[H, Carriage]:
         """Send with a credential; where the registry refuses it, drop it and try another one, once.
 
+        Where no other one is to be had, the refusal stands: the same login is not sent twice.
+
         Args:
             wanted: what is asked, allowed by policy.
             uid: of the caller.
@@ -68,13 +71,17 @@ class Road:
         question = self._question(wanted, uid)
         carriage = await self._broker.carry(question, patience)
         answer = await send(carriage)
-        if answer.status != _UNAUTHORIZED or not self._broker.reject(carriage.handout):
+        if answer.status not in _REFUSED or not self._broker.reject(
+            carriage.handout, forbidden=answer.status == _FORBIDDEN
+        ):
+            return answer, carriage
+        newer = await self._broker.carry(question, patience)
+        if newer.handout.headers == carriage.handout.headers:
             return answer, carriage
         if not repeatable:
             message = f"registry {wanted.registry!r} no longer takes its token, and the upload cannot be sent twice"
             raise failed(Code.UPSTREAM_UNAVAILABLE, message, "try again: there will be a new one")
-        carriage = await self._broker.carry(question, patience)
-        return await send(carriage), carriage
+        return await send(newer), newer
 
     async def follow(
         self,

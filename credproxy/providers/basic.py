@@ -38,12 +38,11 @@ class BasicProvider:
             return None
 
         async def run(terms: Terms) -> Grant:
-            del terms
-            login = await self._source.read(identity, target)
+            login = await self._source.read(identity, target, anew=terms.anew)
             if login is None or not isinstance(login.stored, UserPassword):
                 raise unreadable(str(identity), "holds no user name and password, which Basic needs")
             lifetime = dressed(login, str(identity), self._clock.boot())
-            return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out")
+            return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
 
         return Plan(
             key=("basic", self._match, target.authority, identity),

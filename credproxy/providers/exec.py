@@ -100,7 +100,7 @@ class ExecProvider:
             return Grant((), Lifetime(since=since, keep=_EMPTY_KEEP), note="the helper has no credential")
         left = self._left(answer)
         if left is None:
-            return Grant(answer.headers, Lifetime(since=since, keep=self._settings.keep))
+            return Grant(answer.headers, Lifetime(since=since, keep=self._settings.keep), direct=True)
         if left <= 0:
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
@@ -109,7 +109,7 @@ class ExecProvider:
             )
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
         until = self._clock.boot() + min(left, LONGEST)
-        return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires))
+        return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires), direct=True)
 
     def _left(self, answer: HelperAnswer) -> float | None:
         """Seconds: as the helper says, and no longer than a JWT among the headers says of itself."""

@@ -26,13 +26,12 @@ class HeaderProvider:
             raise unreadable(f"no credential for {target.authority!r}", "is stored where its rule points")
 
         async def run(terms: Terms) -> Grant:
-            del terms
-            login = await self._source.read(identity, target)
+            login = await self._source.read(identity, target, anew=terms.anew)
             if login is None:
                 raise unreadable(str(identity), "holds no credential")
             value = Secret(self._settings.prefix + secret_of(login.stored).reveal())
             lifetime = dressed(login, str(identity), self._clock.boot())
-            return Grant(((self._settings.name, (value,)),), lifetime)
+            return Grant(((self._settings.name, (value,)),), lifetime, direct=True)
 
         return Plan(
             key=("header", self._settings.match, identity),

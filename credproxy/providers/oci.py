@@ -23,7 +23,7 @@ from credproxy.core.credential import (
     UserPassword,
 )
 from credproxy.core.endpoint import classify
-from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.errors import GATEWAY, Code, Failed, failed
 from credproxy.core.http import Reach
 from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
@@ -41,6 +41,8 @@ from credproxy.providers.registry import Talks, Wish, dial_of
 
 
 _EMPTY_KEEP = 60.0
+
+_LOGIN_REFUSED = frozenset({Code.BAD_CREDENTIALS, Code.DENIED})
 
 _ANONYMOUS = Identity("anonymous", "")
 
@@ -138,8 +140,7 @@ class OciProvider:
             return None
 
         async def run(terms: Terms) -> Grant:
-            del terms
-            login = await self._source.read(identity, target)
+            login = await self._source.read(identity, target, anew=terms.anew)
             if login is not None and isinstance(login.stored, UserPassword):
                 return self._basic(login.stored, login, identity)
             return self._empty("the stored credential is no user name and password")
@@ -177,8 +178,7 @@ class OciProvider:
         wanted = _Wanted(target, repository, identity, first, kind, min_lifetime)
 
         async def run(terms: Terms) -> Grant:
-            login = None if identity is _ANONYMOUS else await self._source.read(identity, target)
-            grant = await self._exchange(wanted, login, terms)
+            login, grant = await self._granted(wanted, terms)
             reason = refusal(grant, None if login is None else login.stored, wanted.scopes) if narrow else None
             if reason is not None:
                 raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", GATEWAY)
@@ -210,10 +210,35 @@ class OciProvider:
             },
         )
 
+    async def _granted(self, wanted: _Wanted, terms: Terms) -> tuple[Login | None, Grant]:
+        """Exchange; where the login is refused, look it up again, and exchange once more if it is another one by now."""
+        if wanted.identity is _ANONYMOUS:
+            return None, await self._exchange(wanted, None, terms)
+        login = await self._source.read(wanted.identity, wanted.target, anew=terms.anew)
+        try:
+            return login, await self._exchange(wanted, login, terms)
+        except Failed as error:
+            newer = await self._newer(wanted, login) if error.failure.code in _LOGIN_REFUSED else None
+            if newer is None:
+                raise
+        log.info("login changed", registry=wanted.target.authority, credential=str(wanted.identity))
+        return newer, await self._exchange(wanted, newer, terms)
+
+    async def _newer(self, wanted: _Wanted, login: Login | None) -> Login | None:
+        """The login that has taken the place of a refused one; None where it is the same, and the refusal stands."""
+        if login is None:
+            return None
+        try:
+            newer = await self._source.read(wanted.identity, wanted.target, anew=True)
+        except Failed as error:  # what the server said is the better answer
+            log.warning("login cannot be looked up", credential=str(wanted.identity), reason=error.failure.message)
+            return None
+        return None if newer is None or newer.stored == login.stored else newer
+
     async def _exchange(self, wanted: _Wanted, login: Login | None, terms: Terms) -> Grant:
         stored = None if login is None else login.stored
         if login is not None and isinstance(stored, RegistryToken):
-            return self._bearer(stored.token, dressed(login, str(wanted.identity), self._clock.boot()))
+            return self._bearer(stored.token, dressed(login, str(wanted.identity), self._clock.boot()), direct=True)
         if stored is None and wanted.identity is not _ANONYMOUS and self._settings.anonymous != "pull":
             return self._empty("the stored entry is empty")
         if stored is not None and not isinstance(stored, (UserPassword, IdentityToken)):
@@ -245,10 +270,12 @@ class OciProvider:
 
     def _basic(self, stored: UserPassword, login: Login, identity: Identity) -> Grant:
         lifetime = dressed(login, str(identity), self._clock.boot())
-        return Grant((("Authorization", (basic(stored),)),), lifetime, note="basic handed out")
+        return Grant((("Authorization", (basic(stored),)),), lifetime, note="basic handed out", direct=True)
 
-    def _bearer(self, token: Secret, lifetime: Lifetime, odd: str = "", *, less: bool = False) -> Grant:
-        return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less)
+    def _bearer(
+        self, token: Secret, lifetime: Lifetime, odd: str = "", *, less: bool = False, direct: bool = False
+    ) -> Grant:
+        return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less, direct)
 
     def _empty(self, note: str, keep: float = _EMPTY_KEEP) -> Grant:
         return Grant((), Lifetime(since=self._clock.boot(), keep=keep), note=note)

@@ -149,7 +149,8 @@ class DockerConfig:
         async def run() -> Printed:
             return await self._ask(program, key, target.authority)
 
-        return await answer.login(run, anew=anew)
+        known = self._known[path].version if path in self._known else None
+        return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
 
     def forget(self) -> None:
         """Look at files, programs and lists again."""

@@ -7,7 +7,7 @@ do: age, and an upstream that refuses what the program gave (``anew``).
 import asyncio
 import hashlib
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Hashable
 
 from credproxy.core.credential import Stored
 from credproxy.core.errors import Failed, Failure
@@ -44,16 +44,18 @@ class Answer:
         self._runs = 0
         self._again = float("-inf")
         self._doubted = float("-inf")
+        self._stamp: Hashable = None
         self._digest = b""
         self._login: Login | None = None
         self._failure: Failure | None = None
         self.count = 0
 
-    async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool) -> Login | None:
+    async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool, stamp: Hashable = None) -> Login | None:
         """Give the login; None where the program has none.
 
         Args:
             run: starts the program.
+            stamp: of the file that names the program: ``docker login`` writes it anew when it has told the store.
             anew: an upstream refused what was given last: look again, unless that was done within ten seconds.
 
         Raises:
@@ -61,7 +63,7 @@ class Answer:
         """
         runs = self._runs
         async with self._asking:  # forty repositories of one login are one run
-            if self._runs == runs and self._due(anew=anew):
+            if self._runs == runs and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
             if self._failure is not None:
                 raise Failed(self._failure)
@@ -71,8 +73,10 @@ class Answer:
         """The next question starts the program."""
         self._again = self._doubted = float("-inf")
 
-    def _due(self, *, anew: bool) -> bool:
+    def _due(self, *, anew: bool, stamp: Hashable) -> bool:
         now = self._clock.boot()
+        if stamp != self._stamp:
+            self._stamp, self._again = stamp, float("-inf")
         if anew and now - self._doubted >= LOOK_AGAIN:
             self._doubted, self._again = now, float("-inf")
         return now >= self._again

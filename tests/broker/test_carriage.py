@@ -99,6 +99,28 @@ async def test_nothing_was_refused_where_nothing_was_sent() -> None:
         assert not w.broker.reject(await carry(w, uid=1))
 
 
+async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
+    """It may have changed where no file changes; no other key is told so."""
+    async with world() as w:
+        w.broker.reject(await carry(w))
+        await carry(w)
+        await carry(w, uid=1)
+        assert w.provider.anew == [False, True, False]
+        await w.clock.advance(400)
+        await carry(w)
+        assert w.provider.anew[-1] is False, "that was long ago"
+
+
+async def test_a_403_is_a_reason_to_look_again_where_the_login_itself_was_sent() -> None:
+    """ECR says it of a login that ran out; of a token it says that the login may not."""
+    async with world() as w:
+        assert not w.broker.reject(await carry(w), forbidden=True)
+        w.provider.direct = True
+        direct = await carry(w, uid=1)
+        assert w.broker.reject(direct, forbidden=True)
+        assert token(await carry(w, uid=1)) != token(direct)
+
+
 async def test_a_reload_and_a_refusal() -> None:
     """What was given before the reload is gone with it: asking again makes sense, and drops nothing that is new."""
     async with world() as w:

@@ -37,6 +37,17 @@ async def test_a_doubted_grant_is_handed_out_once_more_and_renewed() -> None:
         assert [(line["event"], line.get("age")) for line in logs] == [("answer doubted", 30.0), ("exchanged", None)]
 
 
+async def test_the_renewal_of_a_doubted_grant_looks_its_login_up_again() -> None:
+    """Basic that was handed out may be refused because the login was changed in its store."""
+    async with world() as w:
+        w.provider.life = 3600
+        await w.ask(_host(0))
+        await w.clock.advance(30)
+        await _doubt(w)
+        await w.ask(_host(1))
+        assert w.provider.anew == [False, True, False]
+
+
 async def test_a_young_grant_is_above_doubt() -> None:
     """At most one exchange in 30 s for a key, however often it is doubted."""
     async with world() as w:

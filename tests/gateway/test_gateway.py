@@ -156,6 +156,27 @@ async def test_a_forbidden_request_is_not_repeated() -> None:
         assert len(w.downloads.requests) == 1
 
 
+async def test_a_login_that_ran_out_and_was_mended_in_its_store_is_found_within_the_request() -> None:
+    """ECR says 403 of a Basic login whose twelve hours are over, others 401: the build does not see it."""
+    for refusal in (401, 403):
+        async with world(status(refusal), SMALL) as w:
+            w.provider.direct = True
+            assert (await w.get()).status == 200
+            assert w.provider.anew == [False, True]
+            assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
+
+
+async def test_the_same_login_is_not_sent_twice() -> None:
+    """The refusal stands; a second try would only count towards the locking of the account."""
+    for refusal in (401, 403):
+        async with world(status(refusal)) as w:
+            w.provider.direct, w.provider.always = True, "same"
+            for _ in range(3):
+                assert (await w.get()).status == 403
+            assert w.provider.anew == [False, True], "once in ten seconds"
+            assert len(w.downloads.requests) == 3
+
+
 @pytest.mark.parametrize(
     ("failure", "expected"),
     [(Code.BAD_CREDENTIALS, 403), (Code.DENIED, 403), (Code.REALM_REFUSED, 403), (Code.RATE_LIMITED, 429)],

@@ -201,6 +201,17 @@ async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
 
 
+async def test_a_streamed_body_that_the_same_login_would_be_refused_for_again_is_refused() -> None:
+    """To try again would be of no use: what is stored is what was refused."""
+    body = b"x" * 100_000
+    async with world(carried=(BEGUN, response(401))) as w:
+        place = await begin(w)
+        w.provider.always = "tok1"
+        reply = await w.answer(asked(place, "PATCH", ("Content-Length", "7")), FakeUpload(body))
+        assert reply.status == 403
+        assert "docker login" in reason(reply)
+
+
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_streamed_body_is_sent_once(announced: bool) -> None:  # noqa: FBT001  parametrized
     """It is gone by then: 503, so that the client begins again, and finds a new token."""

@@ -41,6 +41,11 @@ class DockerHelper(_ShellHelper):
         with self._pairs.open("a") as pairs:
             pairs.write(f"{server}\t{user}\t{secret}\n")
 
+    def replace(self, server: str, user: str, secret: str) -> None:
+        """Have this login and no other one."""
+        self._pairs.write_text("")
+        self.store(server, user, secret)
+
 
 class BazelHelper(_ShellHelper):
     """`bazel_helper.sh get`; calls are the requests, JSON each."""

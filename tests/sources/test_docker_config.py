@@ -249,6 +249,40 @@ async def test_dc19_a_helpers_answer_is_kept_for_four_minutes() -> None:
     assert await setting.locate("reg.test") != first
 
 
+async def test_a_login_into_a_store_is_seen_with_the_file_that_docker_writes_then() -> None:
+    """``docker login`` tells the store, and writes the configuration anew, with the same content."""
+    answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
+
+    def current(command: Command) -> Completed | Failed:
+        return answers[0](command)
+
+    config = {"credsStore": "x", "auths": {"reg.test": {}}}
+    setting = Setting(config, x=current)
+    await setting.read("reg.test")
+    answers.pop(0)
+    setting.write(config)
+    setting.clock.suspend(1)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("new"))
+
+
+async def test_a_refused_login_has_its_program_asked_again() -> None:
+    """A store that was changed without docker, or a token that the program makes anew."""
+    answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
+
+    def current(command: Command) -> Completed | Failed:
+        return answers[0](command)
+
+    setting = Setting({"credHelpers": {"reg.test": "x"}}, x=current)
+    first = await setting.locate("reg.test")
+    assert first is not None
+    await setting.read("reg.test")
+    answers.pop(0)
+    found = await setting.source.read(first, parse_uri("reg.test"), anew=True)
+    assert found is not None
+    assert found.stored == UserPassword("u", Secret("new"))
+    assert await setting.locate("reg.test") != first
+
+
 @pytest.mark.parametrize("name", ["../x", "a b", "-x", "a/b", "x;y"])
 async def test_dc17_a_program_name_is_a_name(name: str) -> None:
     """DC-17: nothing that leads elsewhere is run."""

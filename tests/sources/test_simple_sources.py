@@ -109,6 +109,20 @@ async def test_a_command_is_remembered_and_another_output_is_another_credential(
     assert len(processes.runs) == 3
 
 
+async def test_a_refused_output_has_the_command_run_again() -> None:
+    """Once in ten seconds; the identity then says that it is another one."""
+    outputs = [b"one", b"two", b"three"]
+    processes = FakeProcesses({"/bin/pass": lambda _: Completed(0, outputs.pop(0))})
+    source = CommandOutput(CommandSource(argv=("/bin/pass",)), processes=processes, clock=FakeClock(), key=lambda: b"k")
+    identity = await source.locate(TARGET, None)
+    assert identity is not None
+    for anew, wanted in ((False, "one"), (True, "two"), (True, "two"), (False, "two")):
+        login = await source.read(identity, TARGET, anew=anew)
+        assert login is not None
+        assert login.stored == PlainSecret(Secret(wanted))
+    assert await source.locate(TARGET, None) != identity
+
+
 async def test_a_command_that_fails_says_what_it_said() -> None:
     """And the command to try by hand."""
     processes = FakeProcesses({"/bin/pass": lambda _: Completed(2, b"canary", "no such entry")})

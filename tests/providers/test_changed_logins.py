@@ -1,0 +1,176 @@
+"""A login that changed where no file changes: what an upstream refuses is looked up again before anybody sees it."""
+
+from collections.abc import Callable
+
+import pytest
+import structlog
+
+from credproxy.core.credential import (
+    Grant,
+    IdentityToken,
+    Origin,
+    PlainSecret,
+    RegistryToken,
+    Secret,
+    Stored,
+    UserPassword,
+)
+from credproxy.core.errors import Code, failed
+from credproxy.core.http import Response
+from credproxy.core.login import Login
+from credproxy.core.settings import HeaderHost, OciHost
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri
+from credproxy.ports import Provider
+from credproxy.providers.basic import BasicProvider
+from credproxy.providers.header import HeaderProvider
+from credproxy.providers.learned import Learned
+from credproxy.providers.oci import OciProvider
+from tests.fakes import FakeClock, FakeHttp, FakeSource, FixedTerms
+from tests.registry_world import U_P, World, basic, ok, world
+
+
+MANIFEST = "https://reg.test/v2/a/b/manifests/latest"
+NEW = UserPassword("u", Secret("new"))
+
+
+def logins(w: World) -> list[str | None]:
+    """Give the Authorization of each token request."""
+    return [w.header(index, "Authorization") for index, one in enumerate(w.http.requests) if "/token" in one.url]
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [(401, b""), (403, b""), (400, {"error": "invalid_grant"}), (401, {"errors": [{"code": "UNAUTHORIZED"}]})],
+)
+async def test_a_refused_login_is_looked_up_again_and_the_new_one_is_used_at_once(refusal: tuple[int, object]) -> None:
+    """ECR's twelve hours are over and ``docker login`` has mended it: the build does not see it."""
+    async with world(stored=U_P) as w:
+        w.sources["reg.test"].changed = NEW
+        w.script(token=[w.respond(*refusal), w.granted("tok2")])
+        with structlog.testing.capture_logs() as events:
+            assert await w.ask(MANIFEST) == ok("tok2", 270)
+        assert logins(w) == [basic("u:p"), basic("u:new")]
+        assert [one["event"] for one in events if one["event"] == "login changed"] == ["login changed"]
+        assert "new" not in repr(events)
+
+
+async def test_a_refused_refresh_token_gives_way_to_a_new_one() -> None:
+    """And no refresh token is sent twice."""
+    async with world(stored=IdentityToken(Secret("old"))) as w:
+        w.sources["reg.test"].changed = IdentityToken(Secret("new"))
+        w.script(token=[w.respond(400, {"error": "invalid_grant"}), w.granted("tok2")])
+        assert await w.ask(MANIFEST) == ok("tok2", 270)
+        assert [w.form(index)["refresh_token"] for index in (1, 2)] == [["old"], ["new"]]
+
+
+async def test_a_build_actions_exchange_does_the_same() -> None:
+    """On the actions socket, too."""
+    async with world(stored=U_P) as w:
+        w.sources["reg.test"].changed = NEW
+        w.script(token=[w.respond(401), w.granted("tok2")])
+        assert await w.ask(MANIFEST, grants=(("a/b", ("pull",)),)) == ok("tok2", 270)
+
+
+async def test_the_same_login_stays_refused_and_is_sent_once() -> None:
+    """An account is locked by too many tries; the refusal is remembered as before."""
+    async with world(stored=U_P) as w:
+        w.script(token=w.respond(401))
+        assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
+        assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
+        assert logins(w) == [basic("u:p")]
+        assert w.sources["reg.test"].looks == 1
+
+
+async def test_a_new_login_that_is_refused_as_well_is_the_end_of_it() -> None:
+    """No third try."""
+    async with world(stored=U_P) as w:
+        w.sources["reg.test"].changed = NEW
+        w.script(token=w.respond(401))
+        assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
+        assert logins(w) == [basic("u:p"), basic("u:new")]
+
+
+async def test_what_is_no_refusal_of_the_login_looks_nothing_up() -> None:
+    """An answer without a token, or no such endpoint, says nothing of the login."""
+    for status in (404, 204, 307):
+        async with world(stored=U_P) as w:
+            w.script(token=w.respond(status))
+            await w.refusal(MANIFEST)
+            assert w.sources["reg.test"].looks == 0
+
+
+class Locked(FakeSource):
+    """A store that is locked when it is looked at again."""
+
+    async def read(self, identity: object, target: object, *, anew: bool = False) -> Login | None:
+        """Give the login, the first time."""
+        del identity, target
+        if anew:
+            raise failed(Code.HELPER_FAILED, "the keychain is locked")
+        assert self.stored is not None
+        return Login(self.stored, self.clock.boot())
+
+
+async def test_where_the_store_cannot_be_asked_again_the_refusal_stands() -> None:
+    """What the server said is the better answer; the log says the rest."""
+    async with world(stored=U_P) as w:
+        locked = Locked("reg.test", U_P, clock=w.clock)
+        w.provider._source = locked
+        w.script(token=w.respond(401))
+        with structlog.testing.capture_logs() as events:
+            assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
+        assert [one["reason"] for one in events if one["event"] == "login cannot be looked up"] == [
+            "the keychain is locked"
+        ]
+
+
+def oci(source: FakeSource, clock: FakeClock) -> Provider:
+    """Make the provider of a registry that takes only Basic."""
+    http = FakeHttp(clock=clock)
+    http.script["https://reg.test/v2/"] = [
+        Response(401, (("WWW-Authenticate", "Basic"),), b"", clock.boot(), clock.wall(), "127.0.0.2")
+    ]
+    rule = OciHost(match="reg.test")
+    return OciProvider(rule, exact=True, source=source, http=http, clock=clock, learned=Learned(b"key"))
+
+
+def header(source: FakeSource, clock: FakeClock) -> Provider:
+    """Make the provider of a header."""
+    rule = HeaderHost(match="reg.test", secret=None)  # type: ignore[arg-type]  # its source is the fake one
+    return HeaderProvider(rule, source=source, clock=clock)
+
+
+def netrc(source: FakeSource, clock: FakeClock) -> Provider:
+    """Make the provider of Basic."""
+    return BasicProvider("reg.test", source=source, clock=clock, required=True)
+
+
+@pytest.mark.parametrize(
+    ("make", "uri", "old", "new"),
+    [
+        pytest.param(oci, MANIFEST, U_P, NEW, id="Basic of a registry"),
+        pytest.param(oci, "reg.test", U_P, NEW, id="Basic for a bare host"),
+        pytest.param(oci, MANIFEST, RegistryToken(Secret("p")), RegistryToken(Secret("new")), id="a finished token"),
+        pytest.param(netrc, MANIFEST, U_P, NEW, id="basic"),
+        pytest.param(header, MANIFEST, PlainSecret(Secret("p")), PlainSecret(Secret("new")), id="header"),
+    ],
+)
+async def test_what_was_sent_as_it_is_and_refused_is_looked_up_again(
+    make: Callable[[FakeSource, FakeClock], Provider], uri: str, old: Stored, new: Stored
+) -> None:
+    """The broker says so in the terms of the next exchange; ``direct`` tells that a 403 may mean it, too."""
+    clock = FakeClock()
+    source = FakeSource("reg.test", old, clock=clock, changed=new)
+    provider = make(source, clock)
+    plan = await provider.plan(Question(parse_uri(uri), Origin()))
+    assert plan is not None
+
+    async def value(*, anew: bool) -> str:
+        grant: Grant = await plan.run(FixedTerms(anew=anew))
+        assert grant.direct
+        return grant.headers[0][1][0].reveal()
+
+    first = await value(anew=False)
+    assert await value(anew=False) == first
+    assert await value(anew=True) != first

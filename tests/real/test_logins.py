@@ -1,0 +1,95 @@
+"""Logins that change in a store, where no file tells: real programs, a real registry, the helper and the gateway."""
+
+import json
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import Stage, stage
+from tests.real.clients import find
+from tests.real.conftest import ROBOT
+from tests.real.content import Image, digest
+from tests.real.pki import Pki
+from tests.real.registry import Registry, basic_auth
+from tests.real.shell_helpers import DockerHelper
+from tests.real.token_server import TokenServer
+from tests.real.wire import basic
+
+
+pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
+
+NEW = "a new password"
+
+
+@pytest.fixture
+def staged(short_path: Path) -> Iterator[Stage]:
+    """A home without a daemon yet."""
+    with stage(short_path) as made:
+        yield made
+
+
+def start(staged: Stage, registry: Registry, pki: Pki, helper: DockerHelper, more: str = "") -> None:
+    """Start a daemon whose login for a registry is the program's."""
+    helper.replace(registry.authority, "robot", ROBOT.password)
+    folder = staged.home / ".docker"
+    folder.mkdir()
+    (folder / "config.json").write_text(json.dumps({"credHelpers": {registry.authority: "shelltest"}}))
+    staged.configure(f'[[host]]\nmatch = "{registry.authority}"\nprovider = "oci"\nca_bundle = "{pki.bundle}"\n{more}')
+    staged.start(PATH=f"{helper.folder}:{staged.environ['PATH']}")
+
+
+def test_a_password_that_was_changed_in_its_store_is_used_at_once(
+    staged: Stage, registry: Registry, token_server: TokenServer, docker_helper: DockerHelper, pki: Pki
+) -> None:
+    """The token server refuses the old one, the program is asked again, and Bazel gets its token."""
+    place = token_server.realm.split("/")[2]
+    start(staged, registry, pki, docker_helper, f'realm_hosts = ["{place}"]\n')
+    staged.headers(f"https://{registry.authority}/v2/team/app/manifests/v1")
+    token_server.accounts["robot"] = replace(ROBOT, password=NEW)
+    docker_helper.replace(registry.authority, "robot", NEW)
+    staged.headers(f"https://{registry.authority}/v2/team/other/manifests/v1")
+    sent = [asked.authorization for asked in token_server.asked]
+    assert sent == [basic("robot", ROBOT.password), basic("robot", ROBOT.password), basic("robot", NEW)]
+    assert docker_helper.calls == [f"get {registry.authority}"] * 2
+    assert NEW not in staged.log()
+
+
+def test_a_basic_login_that_was_changed_in_its_store_is_used_at_once_by_the_gateway(
+    staged: Stage, basic_registry: Registry, basic_pushed: Image, docker_helper: DockerHelper, pki: Pki, tmp_path: Path
+) -> None:
+    """The registry refuses the old one with 401; within the same request the new one is sent."""
+    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{basic_registry.authority}"\nrepository = "team/**"\n'
+    start(staged, basic_registry, pki, docker_helper, rule + 'operations = ["blob:read"]\n')
+    socket = staged.home / "run" / "credproxy-actions" / "actions.sock"
+    blob = f"/v2/team/app/blobs/{digest(basic_pushed.layer)}"
+
+    def get() -> bytes:
+        argv = [str(find("curl")), "-sS", "--fail", "--unix-socket", str(socket), f"http://localhost{blob}"]
+        header = f"X-Rules_img-Original-Host: {basic_registry.authority}"
+        return subprocess.run([*argv, "-H", header], check=True, capture_output=True, timeout=30).stdout
+
+    assert digest(get()) == digest(basic_pushed.layer)
+    basic_auth(tmp_path / "htpasswd", {"robot": NEW})
+    docker_helper.replace(basic_registry.authority, "robot", NEW)
+    for _ in range(3):
+        assert digest(get()) == digest(basic_pushed.layer)
+    assert docker_helper.calls == [f"get {basic_registry.authority}"] * 2
+    assert NEW not in staged.log()
+
+
+def test_what_a_program_printed_is_handed_out_with_an_end(
+    staged: Stage, basic_registry: Registry, basic_pushed: Image, docker_helper: DockerHelper, pki: Pki
+) -> None:
+    """``docker-credential-gcr`` prints tokens of 300 s: Bazel must not keep one for its half an hour."""
+    del basic_pushed
+    start(staged, basic_registry, pki, docker_helper)
+    done = staged.helper(f"https://{basic_registry.authority}/v2/team/app/manifests/v1")
+    answer = json.loads(done.stdout)
+    assert answer["headers"]["Authorization"] == [basic("robot", ROBOT.password)]
+    left = datetime.fromisoformat(answer["expires"]).timestamp() - time.time()  # noqa: TID251  a real answer
+    assert 200 < left <= 240
