@@ -10,6 +10,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
 
 from credproxy.core.audit import Record
+from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Grant, Identity, Origin, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Reach, Request, Response
@@ -247,13 +248,14 @@ class Stopped(Enum):
     """Why bytes ceased to flow.
 
     DONE: all were moved. UPSTREAM: it broke off, or stalled. SURPLUS: it had more than it announced, and the last piece
-    was held back. CLIENT: it left, or stalled.
+    was held back. CLIENT: it left, or stalled. WRONG: it is not what its digest says, and the last piece was held back.
     """
 
     DONE = "done"
     UPSTREAM = "upstream"
     SURPLUS = "surplus"
     CLIENT = "client"
+    WRONG = "wrong"
 
 
 class Poured(NamedTuple):
@@ -286,16 +288,24 @@ class Transfer(Protocol):
         """The body, if it is small and has arrived with the head."""
         ...
 
+    @property
+    def tail(self) -> bytes:
+        """The last bytes that were poured, as many as were kept; empty where they passed by unseen."""
+        ...
+
     async def read(self) -> bytes:
         """Give the next piece of a body, empty at its end. Raises Failed(upstream_unavailable) where it broke off."""
         ...
 
-    async def pour(self, client: int, count: int) -> Poured:
-        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
+    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end.
+
+        With a checksum the rest of the body is read as well, and the last piece held back until all of it is right.
+        """
         ...
 
-    async def skip(self, count: int) -> Poured:
-        """Read ``count`` bytes of an announced body and let them go."""
+    async def skip(self, count: int, check: Checksum | None = None) -> Poured:
+        """Read ``count`` bytes of an announced body, for the checksum alone."""
         ...
 
     def close(self) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from credproxy.core.audit import Record
+from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
@@ -420,6 +421,10 @@ class FakeTransfer:
     def whole(self) -> bytes | None:
         return self.body if self.small else None
 
+    @property
+    def tail(self) -> bytes:
+        return self.body[max(0, self.at - 8) : self.at]
+
     async def read(self) -> bytes:
         end = len(self.body) if self.cut is None else self.cut
         piece = self.body[self.at : min(end, self.at + 4)]
@@ -428,18 +433,32 @@ class FakeTransfer:
             raise failed(Code.UPSTREAM_UNAVAILABLE, "it broke off")
         return piece
 
-    async def pour(self, client: int, count: int) -> Poured:
+    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
         with socket.socket(fileno=client) as sock:
             sock.setblocking(False)
-            poured = self._move(count)
-            await asyncio.get_running_loop().sock_sendall(sock, self.body[self.at - poured.moved : self.at])
+            before = self.at
+            poured = self._move(count) if check is None else self._checked(count, check)
+            await asyncio.get_running_loop().sock_sendall(sock, self.body[before : before + poured.moved])
             return poured
 
-    async def skip(self, count: int) -> Poured:
-        return self._move(count)
+    async def skip(self, count: int, check: Checksum | None = None) -> Poured:
+        before = self.at
+        poured = self._move(count)
+        if check is not None:
+            check.update(self.body[before : self.at])
+        return poured
 
     def close(self) -> None:
         self.closed = True
+
+    def _checked(self, count: int, check: Checksum) -> Poured:
+        """Like the pump: all that is left is looked at, and what fits into its buffer is held back until it is right."""
+        before = self.at
+        stopped = self._move(len(self.body) - self.at).stopped
+        check.update(self.body[before : self.at])
+        if stopped is Stopped.DONE and not check.right():
+            stopped = Stopped.WRONG
+        return Poured(count if stopped is Stopped.DONE else 0, stopped)
 
     def _move(self, count: int) -> Poured:
         assert not self.closed

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from credproxy.adapters import splice as splicing
 from credproxy.adapters.connections import Connections, Link, RefusedError
 from credproxy.adapters.reasons import Call, SilentError, explain
+from credproxy.core.checksum import Checksum
 from credproxy.core.http import Request
 from credproxy.ports import Poured, Stopped
 
@@ -25,6 +26,9 @@ WHOLE = 64 * 1024
 
 GATHER = 256 * 1024
 """Bytes per write."""
+
+TAIL = 4 * 1024
+"""Bytes that are kept of what a client was given: enough to tell another blob from the same, for nothing."""
 
 _CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
 
@@ -43,6 +47,7 @@ class Download:
         status, headers: of the response.
         length: bytes of body that it announced; None where it did not.
         whole: the body, if it is small.
+        tail: the last TAIL bytes that a client was given; empty where the kernel moved them.
     """
 
     def __init__(self, request: Request, connections: Connections, stalled: float) -> None:
@@ -60,6 +65,7 @@ class Download:
         self.headers: tuple[tuple[str, str], ...] = ()
         self.length: int | None = None
         self.whole: bytes | None = None
+        self.tail = b""
 
     def begin(self) -> None:
         """Send the request, read the head, and the body if it is small.
@@ -91,7 +97,7 @@ class Download:
             self._ended()
         return found
 
-    def pour(self, client: int, count: int) -> Poured:
+    def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
         out = socket.socket(fileno=client)
         with out:
@@ -103,14 +109,14 @@ class Download:
             out.settimeout(self._stalled)
             out.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, _SEND_BUFFER)
             try:
-                return self._poured(out, count)
+                return self._poured(out, count) if check is None else self._checked(out, count, check)
             finally:
                 with self._lock:
                     self._client = None
 
-    def skip(self, count: int) -> Poured:
-        """Read ``count`` bytes of an announced body and let them go."""
-        return self._move(count, lambda _: None)
+    def skip(self, count: int, check: Checksum | None = None) -> Poured:
+        """Read ``count`` bytes of an announced body, for the checksum alone."""
+        return self._move(count, (lambda _: None) if check is None else check.update)
 
     def close(self) -> None:
         """Close the connection, unless the body was read to its end and others have it; never while a thread works."""
@@ -164,9 +170,44 @@ class Download:
         self._reader, self._left = io.BytesIO(found), length  # a resumed download pours it like any other
         return bytes(found)
 
+    def _giving(self, out: socket.socket) -> Callable[[memoryview], None]:
+        def give(piece: memoryview) -> None:
+            out.sendall(piece)
+            self.tail = (self.tail + bytes(piece[-TAIL:]))[-TAIL:]
+
+        return give
+
+    def _checked(self, out: socket.socket, count: int, check: Checksum) -> Poured:
+        """Look at all bytes on their way, and at those behind them; the last piece leaves when they are right."""
+        give, held = self._giving(out), bytearray()
+
+        def write(piece: memoryview) -> None:
+            check.update(piece)
+            give(piece)
+
+        def hold(piece: memoryview) -> None:
+            check.update(piece)
+            held.extend(piece)
+
+        last, behind = min(count, GATHER), self._left - count
+        sent = self._move(count - last, write)
+        stopped = sent.stopped
+        for number, see in ((last, hold), (behind, check.update)):
+            if stopped is Stopped.DONE:
+                stopped = self._move(number, see).stopped
+        if stopped is Stopped.DONE and not check.right():
+            stopped = Stopped.WRONG
+        if stopped is not Stopped.DONE:
+            return Poured(sent.moved, stopped)
+        try:
+            out.sendall(held)
+        except OSError:
+            return Poured(sent.moved, Stopped.CLIENT)
+        return Poured(count, Stopped.DONE)
+
     def _poured(self, out: socket.socket, count: int) -> Poured:
         """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
-        upstream, reader = self._upstream, self._reader
+        upstream, reader, give = self._upstream, self._reader, self._giving(out)
         spliced = count - GATHER
         if (
             not splicing.AVAILABLE
@@ -175,12 +216,12 @@ class Download:
             or not isinstance(reader, io.BufferedReader)
             or spliced < GATHER
         ):
-            return self._move(count, out.sendall)
+            return self._move(count, give)
         try:
             came_with_head = len(reader.peek(1))
         except OSError:
             return Poured(0, Stopped.UPSTREAM)
-        first = self._move(came_with_head, out.sendall)
+        first = self._move(came_with_head, give)
         if first.stopped is not Stopped.DONE:
             return first
         try:
@@ -188,10 +229,12 @@ class Download:
         except OSError:  # no descriptor is left for a pipe: then it goes the slower way
             middle = Poured(0, Stopped.DONE)
         self._left -= middle.moved
+        if middle.moved:
+            self.tail = b""
         moved = first.moved + middle.moved
         if middle.stopped is not Stopped.DONE:
             return Poured(moved, middle.stopped)
-        last = self._move(count - moved, out.sendall)
+        last = self._move(count - moved, give)
         return Poured(moved + last.moved, last.stopped)
 
     def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:

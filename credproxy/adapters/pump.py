@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from credproxy.adapters.connections import ANSWER, Connections
 from credproxy.adapters.download import Download
 from credproxy.adapters.shares import Shares
+from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Request
 from credproxy.ports import Poured
@@ -196,6 +197,11 @@ class Pumped:
         """The body, if it is small."""
         return self.download.whole
 
+    @property
+    def tail(self) -> bytes:
+        """The last bytes that were poured, as far as they were seen."""
+        return self.download.tail
+
     async def read(self) -> bytes:
         """Give the next piece of the body, empty at its end.
 
@@ -207,13 +213,13 @@ class Pumped:
         except (OSError, http.client.HTTPException):
             raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
 
-    async def pour(self, client: int, count: int) -> Poured:
+    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
-        return await self.run(partial(self.download.pour, client, count))
+        return await self.run(partial(self.download.pour, client, count, check))
 
-    async def skip(self, count: int) -> Poured:
-        """Read ``count`` bytes and let them go."""
-        return await self.run(partial(self.download.skip, count))
+    async def skip(self, count: int, check: Checksum | None = None) -> Poured:
+        """Read ``count`` bytes, for the checksum alone."""
+        return await self.run(partial(self.download.skip, count, check))
 
     async def run(self, work: Callable[[], T]) -> T:
         """Do some of it in a thread; who is cancelled meanwhile closes it."""

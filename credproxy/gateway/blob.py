@@ -8,17 +8,27 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.checksum import Checksum, checksum
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.gateway.asked import Headers
-from credproxy.gateway.resume import Span, again, continues
-from credproxy.ports import Clock, Poured, Sink, Stopped, Transfer
+from credproxy.gateway.resume import Span, again, continues, may_pass, misses
+from credproxy.ports import Clock, Sink, Stopped, Transfer
 
 
 RESUMES = 3
 """Times that one body is resumed (U15)."""
 
 _PAUSE = 0.1
-"""Seconds before the first of them; each later pause is four times as long."""
+"""Seconds before the first of them; each later pause is four times as long, unless the registry asks for more."""
+
+_HOW = {
+    Stopped.UPSTREAM: "broke off",
+    Stopped.SURPLUS: "sent more than it announced",
+    Stopped.WRONG: "sent other bytes than the digest names, or than before",
+}
+
+_PASSING = frozenset({Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING})
 
 log = structlog.get_logger("credproxy.gateway")
 
@@ -32,6 +42,7 @@ class Blob:
         reopen: asks once more with these fields added, from the registry on.
         clock: waits before each resume.
         name: of the registry, for messages.
+        digest: of the blob.
     """
 
     def __init__(
@@ -42,12 +53,19 @@ class Blob:
         *,
         clock: Clock,
         name: str,
+        digest: str,
     ) -> None:
         self._transfer = transfer
         self._span = span
         self._reopen = reopen
         self._clock = clock
         self._name = name
+        self._digest = digest
+        self._check: Checksum | None = None
+        self._whole = False
+        self._asked_pause = 0.0
+        self._last = ""
+        self._tail = b""
         self.resumes = 0
 
     @property
@@ -63,7 +81,7 @@ class Blob:
         """Send it whole, over as many transfers as allowed.
 
         Raises:
-            Failed(upstream_unavailable): it cannot be completed.
+            Failed: it cannot be completed; upstream_unavailable, or what stands in the way of the rest.
             ConnectionError: the client has left, or takes nothing any more.
         """
         if self.length is None:
@@ -72,38 +90,73 @@ class Blob:
             return
         moved = 0
         while moved < self.length:
-            poured = await self._transfer.pour(await sink.descriptor(), self.length - moved)
+            poured = await self._transfer.pour(await sink.descriptor(), self.length - moved, self._check)
             moved += poured.moved
+            if poured.moved:
+                self._tail = self._transfer.tail
             if poured.stopped is Stopped.CLIENT:
                 raise ConnectionResetError
             if poured.stopped is not Stopped.DONE:
-                await self._resumed(moved, poured)
+                if poured.stopped is not Stopped.UPSTREAM or self._span is None:
+                    raise self._broken(moved, poured.stopped)
+                self._last = ""
+                await self._resumed(self._span, moved)
 
-    async def _resumed(self, moved: int, poured: Poured) -> None:
-        while not await self._resume(moved, poured):
-            pass
+    async def _resumed(self, span: Span, moved: int) -> None:
+        """Open the rest, by as many tries as are left. Raises Failed."""
+        while True:
+            if self.resumes == RESUMES:
+                raise self._broken(moved)
+            self._transfer.close()
+            await self._clock.sleep(max(_PAUSE * 4.0**self.resumes, self._asked_pause))
+            self._asked_pause = 0.0
+            self.resumes += 1
+            log.info("blob resumed", registry=self._name, moved=moved, length=span.length, resumes=self.resumes)
+            try:
+                self._transfer = await self._reopen(again(span, moved, whole=self._whole))
+            except Failed as error:
+                self._note(error.failure)
+                continue
+            if await self._goes_on(span, moved):
+                return
 
-    async def _resume(self, moved: int, poured: Poured) -> bool:
-        """Open the rest; False where that failed in a way that may pass. Raises Failed where it must not go on."""
-        span = self._span
-        if span is None or poured.stopped is Stopped.SURPLUS or self.resumes == RESUMES:
-            raise self._broken(moved, poured)
-        self._transfer.close()
-        await self._clock.sleep(_PAUSE * 4.0**self.resumes)
-        self.resumes += 1
-        log.info("blob resumed", registry=self._name, moved=moved, length=span.length, resumes=self.resumes)
-        try:
-            self._transfer = await self._reopen(again(span, moved))
-        except Failed as error:
-            if error.failure.code is not Code.UPSTREAM_UNAVAILABLE:
-                raise
+    def _note(self, failure: Failure) -> None:
+        """Take one failed try for what it is. Raises Failed where no other one can help."""
+        if failure.code not in _PASSING or failure.unanswered:
+            raise Failed(failure)
+        self._last = f"failed: {failure.message}"
+        self._asked_pause = min(failure.retry_after or 0.0, LONGEST_PAUSE)
+
+    async def _goes_on(self, span: Span, moved: int) -> bool:
+        """Whether the new transfer is where the old one broke off; False for another try. Raises Failed."""
+        status, headers = self._transfer.status, self._transfer.headers
+        if may_pass(status):
+            self._last = f"was answered with status {status}"
+            self._asked_pause = retry_after(headers, self._clock.wall()) or 0.0
             return False
-        before = continues(span, moved, self._transfer.status, self._transfer.headers, self._transfer.length)
-        if before is None:
-            raise self._broken(moved, poured)
-        return before == 0 or (await self._transfer.skip(before)).stopped is Stopped.DONE
+        rest = continues(span, moved, status, headers, self._transfer.length)
+        # A digest is about all bytes as they are without a coding; a part of them proves nothing.
+        self._check = None if rest is None or rest.told or span.coding else checksum(self._digest)
+        if rest is None or not (rest.same or self._check):
+            return self._otherwise(span, status, moved)
+        if not rest.before:
+            return True
+        if self._check is not None:
+            self._check.expect(rest.before - len(self._tail), self._tail)
+        skipped = await self._transfer.skip(rest.before, self._check)
+        if self._check is not None and self._check.differs:
+            raise self._broken(moved, Stopped.WRONG)
+        return skipped.stopped is Stopped.DONE
 
-    def _broken(self, moved: int, poured: Poured) -> Failed:
-        how = "sent more than it announced" if poured.stopped is Stopped.SURPLUS else "broke off"
-        message = f"registry {self._name!r} {how}, after {moved} of {self.length} bytes and {self.resumes} resumes"
-        return failed(Code.UPSTREAM_UNAVAILABLE, message, "run the build again")
+    def _otherwise(self, span: Span, status: int, moved: int) -> bool:
+        """Ask for everything next time, as the rest cannot be had. Raises Failed where that cannot be judged either."""
+        self._last = f"was answered with status {status}" + (", and not with the rest" if misses(status) else "")
+        if self._whole or not misses(status) or span.coding or checksum(self._digest) is None:
+            raise self._broken(moved)
+        self._whole = True
+        return False
+
+    def _broken(self, moved: int, stopped: Stopped = Stopped.UPSTREAM) -> Failed:
+        how = f"{_HOW[stopped]}, after {moved} of {self.length} bytes and {self.resumes} resumes"
+        last = f"; the last one {self._last}" if self._last else ""
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"registry {self._name!r} {how}{last}", "run the build again")

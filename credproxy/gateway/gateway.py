@@ -144,7 +144,7 @@ class Gateway:
             transfer.close()
             return Reply(answer.status, headers, transfer.whole, sent=sent)
         span = promised(answer.status, answer.headers, transfer.length)
-        body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry)
+        body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry, digest=want.reference)
         return Reply(answer.status, headers, body, sent=sent)
 
     async def _persistently(

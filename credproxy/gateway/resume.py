@@ -1,8 +1,9 @@
 """How a body that broke off goes on: which bytes are asked for again, and whether the answer continues the first.
 
 Nobody else does this, and ``img`` does not repeat a truncated download: without it a cut connection is a failed build
-(clients.md 3.4, U15). A blob is named by its digest, which the client verifies; what is judged here is whether the second
-answer is the same representation, so that no client ever assembles two halves that do not belong together.
+(clients.md 3.4, U15). What the bytes are is decided by the blob's digest. A second answer that is the same representation as
+the first, by its entity tag, goes on where that broke off. Any other one is taken whole, and is right if its digest is: so
+a registry may change tags, and servers, and no client assembles two halves of which the second is not the blob's.
 """
 
 import re
@@ -12,7 +13,9 @@ from credproxy.gateway.asked import Headers, values
 
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-_OK, _PARTIAL = 200, 206
+_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
+_PASSING = frozenset({408, 429})
+_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,33 +52,64 @@ def promised(status: int, headers: Headers, length: int | None) -> Span | None:
     return Span(*found, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
 
 
-def again(span: Span, moved: int) -> Headers:
-    """The fields that ask for the rest, after ``moved`` bytes.
+@dataclass(frozen=True, slots=True)
+class Rest:
+    """A second answer that can go on.
+
+    Attributes:
+        before: bytes of it that lie before those that are missing.
+        same: it is the same representation as the first one, as far as anybody says.
+        told: its server says so, by a strong entity tag: its digest need not be looked at.
+    """
+
+    before: int
+    same: bool = True
+    told: bool = True
+
+
+def may_pass(status: int) -> bool:
+    """Whether an answer is one that another try may not get."""
+    return status in _PASSING or status >= _SERVER_ERRORS
+
+
+def misses(status: int) -> bool:
+    """Whether an answer says nothing against the blob itself: another range of it, or none, or all of it."""
+    return status in {_OK, _PARTIAL, _UNSATISFIABLE}
+
+
+def again(span: Span, moved: int, *, whole: bool) -> Headers:
+    """The fields that ask for the rest, after ``moved`` bytes; none of them where the whole is asked for.
 
     ``If-Range`` takes no weak entity tag: RFC 9110, section 13.1.5.
     """
+    if whole:
+        return ()
     rest = (("Range", f"bytes={span.start + moved}-{span.end}"),)
     return (*rest, ("If-Range", span.etag)) if span.etag and not span.etag.startswith("W/") else rest
 
 
-def continues(span: Span, moved: int, status: int, headers: Headers, length: int | None) -> int | None:
-    """How many bytes of the second answer lie before those that are missing; None if it is something else.
+def continues(span: Span, moved: int, status: int, headers: Headers, length: int | None) -> Rest | None:
+    """How the second answer goes on; None if it cannot.
 
     A server without ranges sends everything once more, and what is there already is skipped. It may also send everything
-    because it was asked with ``If-Range`` and has something else now: then its entity tag must say that it has not.
+    because it was asked with ``If-Range`` and has something else now: it is the same only if its entity tag says so.
     """
     etag = _one(headers, "ETag")
-    if _one(headers, "Content-Encoding") != span.coding or _changed(span.etag, etag):
+    if _one(headers, "Content-Encoding") != span.coding:
         return None
+    changed = _changed(span.etag, etag)
     if status == _OK:
-        same = length is not None and length == span.total and bool(etag or not span.etag)
-        return span.start + moved if same else None
+        fits = length is not None and (length > span.end if span.total is None else length == span.total)
+        known = span.total is not None and bool(etag or not span.etag)
+        told = known and etag == span.etag and etag.startswith('"')
+        return Rest(span.start + moved, same=known and not changed, told=told) if fits else None
     found = _content_range(headers)
-    if status != _PARTIAL or found is None or length != span.length - moved:
+    # The rest of another representation proves nothing: what lies before it is needed, too.
+    if status != _PARTIAL or found is None or length != span.length - moved or changed:
         return None
     first, last, total = found
     same_total = total is None or span.total is None or total == span.total
-    return 0 if (first, last) == (span.start + moved, span.end) and same_total else None
+    return Rest(0) if (first, last) == (span.start + moved, span.end) and same_total else None
 
 
 def _changed(before: str, now: str) -> bool:

@@ -19,6 +19,7 @@ import trustme
 from credproxy.adapters.connections import Connections
 from credproxy.adapters.download import GATHER, WHOLE
 from credproxy.adapters.pump import Pump, Pumped
+from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Request
@@ -94,14 +95,14 @@ async def client() -> AsyncIterator[Client]:
         made.close()
 
 
-async def poured(transfer: Pumped, count: int) -> tuple[Poured, bytes]:
+async def poured(transfer: Pumped, count: int, check: Checksum | None = None) -> tuple[Poured, bytes]:
     """Pour to a client that reads; give how that ended and what arrived."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
         reader = Client(ours, theirs)
         reading = asyncio.get_running_loop().run_in_executor(None, reader.read)
-        outcome = await transfer.pour(reader.descriptor(), count)
+        outcome = await transfer.pour(reader.descriptor(), count, check)
         ours.close()
         await reading
         return outcome, bytes(reader.got)

@@ -1,10 +1,12 @@
 """U15: a body on its way to the client, resumed where its registry breaks off, or aborted; never a clean short one."""
 
+import hashlib
+
 import pytest
 import structlog
 from hypothesis import given, strategies as st
 
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.blob import RESUMES, Blob
@@ -94,12 +96,88 @@ async def test_u15_a_registry_without_ranges_sends_all_of_it_once_more() -> None
         assert len(w.downloads.requests) == 4
 
 
+RIGHT = f"/v2/a/blobs/sha256:{hashlib.sha256(BODY).hexdigest()}"
+"""The blob whose digest is that of BODY."""
+
+
 @pytest.mark.parametrize("ranges", [True, False])
-async def test_u15_another_representation_is_never_appended(ranges: bool) -> None:  # noqa: FBT001  parametrized
-    """A changed entity tag, whatever it answers: what came is what the client has, and the end of it."""
+@pytest.mark.parametrize("blob", [BLOB, RIGHT], ids=["another digest", "its digest"])
+async def test_u15_another_representation_is_never_appended(ranges: bool, blob: str) -> None:  # noqa: FBT001  parametrized
+    """Other bytes under another tag, whatever the registry answers: what came is what the client has, and the end of it."""
     other = bytes(reversed(BODY))
     async with world(Registry(30, ranges=ranges, tags=('"x"', '"y"'), bodies=(BODY, other))) as w:
-        _, body, error = await fetched(w)
+        reply = await w.get(blob)
+        body, error = await w.delivered(reply)
+        assert body == BODY[:30]
+        assert isinstance(error, Failed)
+        assert error.failure.message == (
+            "registry 'reg.test' sent other bytes than the digest names, or than before, "
+            "after 30 of 100 bytes and 1 resumes"
+        )
+
+
+@pytest.mark.parametrize(
+    ("tags", "ranges"),
+    [
+        pytest.param(('"x"', '"y"'), True, id="another tag"),
+        pytest.param(('"x"', '"y"'), False, id="another tag, and no ranges"),
+        pytest.param(('"x"', ""), False, id="no tag any more, and no ranges"),
+        pytest.param(('"x"', 'W/"x"'), True, id="a weak tag"),
+        pytest.param(('W/"x"', 'W/"y"'), True, id="another weak tag"),
+        pytest.param(('W/"x"', 'W/"y"'), False, id="another weak tag, and no ranges"),
+        pytest.param(("", ""), False, id="no tags, and no ranges"),
+        pytest.param(('"x"', '"y"', '"z"', '"w"'), True, id="another tag each time"),
+    ],
+)
+async def test_u15_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], ranges: bool) -> None:  # noqa: FBT001  parametrized
+    """A registry of several servers, or one that stored the blob anew, has another tag for the same bytes."""
+    async with world(Registry(30, ranges=ranges, tags=tags)) as w:
+        reply = await w.get(RIGHT)
+        assert await w.delivered(reply) == (BODY, None)
+        assert len(w.downloads.requests) <= 1 + RESUMES
+
+
+@pytest.mark.parametrize("start", [0, 40])
+async def test_u15_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: int) -> None:
+    """416, or another range than was asked for: a place that has moved; the registry is asked for everything."""
+
+    def whole(request: Request) -> FakeTransfer:
+        assert sent(request, "Range") == []
+        return FakeTransfer(200, (("ETag", '"y"'),), BODY)
+
+    other = FakeTransfer(206, (("Content-Range", "bytes 0-9/100"),), BODY[:10])
+    for odd in (FakeTransfer(416, (("Content-Range", "bytes */10"),), small=True), other):
+        async with world(Registry(30), odd, whole) as w:
+            reply = await w.answer(asked(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if start else ())))
+            assert await w.delivered(reply) == (BODY[start:], None)
+            assert len(w.downloads.requests) == 3
+
+
+async def test_u15_what_was_sent_before_has_to_be_of_the_same_blob() -> None:
+    """The first answer was something else: the right rest does not make it right."""
+    other = bytes(reversed(BODY))
+    async with world(Registry(30, tags=('"x"', '"y"'), bodies=(other, BODY))) as w:
+        body, error = await w.delivered(await w.get(RIGHT))
+        assert body == other[:30]
+        assert isinstance(error, Failed)
+
+
+async def test_u15_a_digest_that_cannot_be_computed_proves_nothing() -> None:
+    """Then another tag is the end, as nobody could tell."""
+    async with world(Registry(30, ranges=False, tags=('"x"', '"y"'))) as w:
+        body, error = await w.delivered(await w.get("/v2/a/blobs/blake3:" + "a" * 64))
+        assert body == BODY[:30]
+        assert isinstance(error, Failed)
+
+
+async def test_u15_a_coded_body_is_not_what_the_digest_is_about() -> None:
+    """Its coded bytes cannot be looked at, so another tag is the end."""
+
+    def coded(tag: str, cut: int | None) -> FakeTransfer:
+        return FakeTransfer(200, (("ETag", tag), ("Content-Encoding", "gzip")), BODY, cut=cut)
+
+    async with world(coded('"x"', 30), coded('"y"', None)) as w:
+        body, error = await w.delivered(await w.get(RIGHT))
         assert body == BODY[:30]
         assert isinstance(error, Failed)
 
@@ -165,12 +243,82 @@ async def test_u15_a_resume_that_cannot_be_opened_counts() -> None:
         assert len(w.downloads.requests) == 1 + RESUMES
 
 
-@pytest.mark.parametrize("status", [403, 404, 416, 500])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_u15_a_resume_that_is_refused_is_the_end(status: int) -> None:
-    """What it says now is not what it said."""
+    """What the registry says is final; the failure names its status."""
     async with world(Registry(30), FakeTransfer(status, small=True)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:30]
+        assert isinstance(error, Failed)
+        assert error.failure.message == (
+            "registry 'reg.test' broke off, after 30 of 100 bytes and 1 resumes; "
+            f"the last one was answered with status {status}"
+        )
+
+
+PASSING = [408, 429, 500, 502, 503, 504, 599]
+
+
+@pytest.mark.parametrize("status", PASSING)
+async def test_u15_a_resume_that_meets_a_passing_fault_counts(status: int) -> None:
+    """A registry that restarts answers 503 for a moment: that is no more the end than a refused connection is."""
+    registry = Registry(30)
+    async with world(registry, FakeTransfer(status, small=True), FakeTransfer(status, small=True), registry) as w:
+        _, body, error = await fetched(w)
+        assert (body, error) == (BODY, None)
+        assert len(w.downloads.requests) == 4
+    async with world(Registry(30), FakeTransfer(status, small=True)) as w:
+        _, body, error = await fetched(w)
+        assert body == BODY[:30]
+        assert isinstance(error, Failed)
+        assert error.failure.message.endswith(f"3 resumes; the last one was answered with status {status}")
+        assert len(w.downloads.requests) == 1 + RESUMES
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        pytest.param("7", 7, id="seconds"),
+        pytest.param("Sun, 06 Nov 1994 08:49:44 GMT", 7, id="IMF-fixdate"),
+        pytest.param("Sunday, 06-Nov-94 08:49:44 GMT", 7, id="RFC 850"),
+        pytest.param("Sun Nov  6 08:49:44 1994", 7, id="asctime"),
+        pytest.param("86400", 300, id="more than anybody waits"),
+        pytest.param("soon", 0.1, id="nothing that can be read"),
+        pytest.param("Sun, 06 Nov 1994 08:00:00 GMT", 0.1, id="a time that is over"),
+    ],
+)
+async def test_u15_a_resume_waits_as_long_as_the_registry_asks(value: str, seconds: float) -> None:
+    """In each form that RFC 9110 allows, counted from the answer's own ``Date``; five minutes at most."""
+    registry, at = Registry(30), []
+
+    def answering(request: Request) -> FakeTransfer:
+        at.append(w.clock.boot())
+        return registry(request)
+
+    busy = (("Retry-After", value), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"))
+    async with world(registry, FakeTransfer(503, busy, small=True), answering) as w:
+        before = w.clock.boot()
+        _, body, error = await fetched(w)
+        assert (body, error) == (BODY, None)
+        assert at[0] - before - 0.1 == pytest.approx(max(0.4, seconds), abs=0.3)
+
+
+@pytest.mark.parametrize("code", [Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING])
+async def test_u15_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) -> None:
+    """The token has expired by then and its server limits the rate, or all pumps are busy: with its own pause."""
+    registry = Registry(30)
+    async with world(registry, failed(code, "not now", "", 5.0), registry) as w:
+        before = w.clock.boot()
+        _, body, error = await fetched(w)
+        assert (body, error) == (BODY, None)
+        assert w.clock.boot() - before >= 5.0
+
+
+async def test_u15_a_registry_that_does_not_begin_is_not_asked_again() -> None:
+    """It has had five minutes, and works on it perhaps."""
+    silent = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer within 300 s", unanswered=True))
+    async with world(Registry(30), silent) as w:
+        _, _, error = await fetched(w)
         assert isinstance(error, Failed)
         assert len(w.downloads.requests) == 2
 
@@ -241,7 +389,7 @@ async def test_u15_a_client_has_all_of_it_or_knows_that_it_has_not(
     same = {tags[0], "", tags[0].removeprefix("W/")}
     bodies = tuple(BODY if tag in same or not tags[0] else bytes(reversed(BODY)) for tag in tags)
     async with world(Registry(*cuts, ranges=ranges, tags=tuple(tags), bodies=bodies)) as w:
-        reply = await w.answer(asked(BLOB, "GET", *((("Range", f"bytes={start}-"),) if ranged else ())))
+        reply = await w.answer(asked(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if ranged else ())))
         body, error = await w.delivered(reply)
         right = BODY[start:] if reply.status == 206 else BODY
         assert right.startswith(body)
