@@ -14,6 +14,7 @@ from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
+from credproxy.core.shown_settings import shown_settings
 
 
 if TYPE_CHECKING:
@@ -44,13 +45,10 @@ def check(file: str | None) -> None:
 @config.command()
 @as_json
 def show(*, as_json: bool) -> None:
-    """Show what is in force once these files are loaded, defaults included."""
-    import msgspec  # noqa: PLC0415
-
+    """Show what is in force once these files are loaded, defaults included; what may be a secret is masked."""
     from credproxy.exchange.realm import PAIRS  # noqa: PLC0415
 
-    settings = in_force()
-    plain = {name: msgspec.to_builtins(getattr(settings, name)) for name in settings.__struct_fields__}
+    plain = shown_settings(in_force())
     plain["builtin_realms"] = [f"{registry} -> {realm}" for registry, realm in sorted(PAIRS)]
     if as_json:
         click.echo(json.dumps(plain, indent=2))

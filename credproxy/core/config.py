@@ -11,6 +11,7 @@ import msgspec
 
 from credproxy.core.config_checks import check
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.redact import mask_text
 from credproxy.core.routing import match_key
 from credproxy.core.settings import Settings
 from credproxy.core.shapes import Shape, fit
@@ -71,7 +72,7 @@ class Mistake:
 
     def __str__(self) -> str:
         key = f"{self.path}: " if self.path else ""
-        return f"{self.where}:{self.line}: {key}{self.problem}"
+        return f"{self.where}:{self.line}: {key}{mask_text(self.problem)}"
 
 
 class ConfigError(Exception):

@@ -23,6 +23,7 @@ from credproxy.core.settings import (
 )
 from credproxy.core.toml_lines import Path
 from credproxy.core.uri import canonical_authority
+from credproxy.core.urls import proxy_problem, realm_problem
 
 
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
@@ -30,7 +31,6 @@ _UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 _ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[a-z0-9._/*?-]+")  # no empty segment, no dots alone
-_URL = re.compile(r"https?://[!-~]+")
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LAST_PORT = 65535
 _LONGEST_TIMEOUT = 300.0
@@ -189,9 +189,9 @@ def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
             ip_network(network)
         except ValueError:
             yield ("allow_private",), f'{network!r} is not a network; wanted one like "10.0.0.0/8"'
-    for key, value in (("realm", rule.realm), ("proxy", rule.proxy)):
-        if value is not None and not _URL.fullmatch(value):
-            yield (key,), "wanted an absolute URL"
+    for key, problem in (("realm", realm_problem(rule.realm)), ("proxy", proxy_problem(rule.proxy))):
+        if problem:
+            yield (key,), problem
     for name in rule.realm_hosts:
         if canonical_authority(name) is None:
             yield (

@@ -1,17 +1,27 @@
 """Taking secrets and control characters out of texts that others wrote (T17, H3, SC-14)."""
 
 import re
+from collections.abc import Sequence
 
 
 _CREDENTIAL = re.compile(r"\b(bearer|basic|token)[ =:]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?#]+)\?\S*", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#@\"']*@", re.IGNORECASE)
+# The same without a scheme. Not in the log, where it may be the name of an image with its digest.
+_BARE_USER_INFO = re.compile(r"[^\s:/@'\"]+:[^\s/@'\"]*@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
 _COLOR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # A long word of letters and digits mixed, JWTs with their dots included; paths and host names are not.
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)*={0,2}"
 )
+
+# What issuers mark as theirs: GitHub, GitLab, Docker Hub, Google, AWS, Slack, and JWTs.
+_MARKED = re.compile(
+    r"\b(?:gh[oprsu]_|github_pat_|glpat-|dckr_[a-z]{3}_|ya29\.|AKIA|ASIA|xox[a-z]-|eyJ)[A-Za-z0-9_.~+/=-]{8,}"
+)
+
+_OPTION = re.compile(r"(-[A-Za-z]|--[A-Za-z][A-Za-z-]*)(=.*)?", re.DOTALL)
 
 # What announces a secret, as the beginning or the end of a longer name, too: GITHUB_TOKEN, client-secret, pwdFile.
 _KEY = re.compile(
@@ -46,7 +56,7 @@ _UP_TO_QUOTE = {quote: re.compile(rf"[^{quote}]*") for quote in "\"'`"}
 
 def mask(text: str) -> str:
     """Take out what looks like a credential, a login in a URL or a presigned query, and escape control characters."""
-    text = _CREDENTIAL.sub(lambda found: f"{found[1]} ***", text)
+    text = _MARKED.sub("***", _CREDENTIAL.sub(lambda found: f"{found[1]} ***", text))
     text = _USER_INFO.sub(r"\1***@", text)
     text = _QUERY.sub(r"\1?***", text)
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
@@ -63,15 +73,19 @@ def mask_complaint(text: str) -> str:
     return _TOKEN.sub("***", mask(lines))
 
 
-def mask_words(words: tuple[str, ...]) -> tuple[str, ...]:
-    """The same for the words of a command line, of which one may announce the next: ``--token``, ``x``."""
-    masked: list[str] = []
-    announced = False
-    for word in words:
-        masked.append("***" if announced else _TOKEN.sub("***", mask(_mask_announced(word))))
-        found = _KEY.search(word)
-        announced = not announced and found is not None and found.end() == len(word) and word.startswith("-")
-    return tuple(masked)
+def mask_text(text: str) -> str:
+    """``mask`` for a setting, or a message that quotes one: a login before a host goes, with or without a scheme."""
+    return _BARE_USER_INFO.sub("***@", mask(text))
+
+
+def mask_name(text: str) -> str:
+    """``mask_text`` for what should be a short name: whatever looks random goes as well."""
+    return _TOKEN.sub("***", mask_text(text))
+
+
+def mask_command(words: Sequence[str]) -> tuple[str, ...]:
+    """A command line of the configuration: the program and the names of options; any other word may be a secret."""
+    return tuple(_option(word) if place else mask_text(word) for place, word in enumerate(words))
 
 
 def cut(text: str, most: int) -> str:
@@ -84,6 +98,11 @@ def cut_words(text: str, word: int, most: int) -> str:
     if len(text) <= word:
         return text
     return cut(re.sub(rf"\S{{{word + 1},}}", lambda found: cut(found[0], word), text), most)
+
+
+def _option(word: str) -> str:
+    option = _OPTION.fullmatch(word)
+    return "***" if option is None else option[1] + ("" if option[2] is None else "=***")
 
 
 def _mask_announced(text: str) -> str:

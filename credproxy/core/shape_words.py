@@ -5,6 +5,8 @@ from difflib import get_close_matches
 
 from msgspec import inspect
 
+from credproxy.core.redact import mask_name
+
 
 _TAKES: tuple[tuple[type[inspect.Type], tuple[type, ...]], ...] = (
     (inspect.StructType, (dict,)),
@@ -65,7 +67,7 @@ def no_choice(value: object, choices: Iterable[object]) -> str:
         return f"wanted {either(known)}"
     close = get_close_matches(value, known, 1)
     guess = f"; did you mean {quoted(close[0])}?" if close else ""
-    return f"{value!r} is not one of {', '.join(map(quoted, known))}{guess}"
+    return f"{mask_name(value)!r} is not one of {', '.join(map(quoted, known))}{guess}"
 
 
 def either(choices: Iterable[object]) -> str:

@@ -12,6 +12,7 @@ from credproxy.core.errors import Code, failed
 from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
 from credproxy.core.jwt import header_life
 from credproxy.core.lifetime import LONGEST
+from credproxy.core.redact import mask_command
 from credproxy.core.settings import ExecHost
 from credproxy.core.target import Form, Question, Target
 from credproxy.core.uri import canonical_uri
@@ -40,7 +41,7 @@ class ExecProvider:
         self._limit = settings.timeout + 5.0  # stopping it takes a moment, and its own message is the better one
         self._detail = {
             "provider": "exec",
-            "command": " ".join(settings.command),
+            "command": " ".join(mask_command(settings.command)),
             "cache_key": settings.cache_key,
         }
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from credproxy.core.credential import Identity
 from credproxy.core.errors import Code, failed
 from credproxy.core.login import Login
+from credproxy.core.redact import mask_command
 from credproxy.core.settings import CommandSource
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Target
@@ -50,7 +51,7 @@ class CommandOutput:
             raise failed(
                 Code.HELPER_FAILED,
                 f"the program {program!r} ended with status {done.status}: {done.complaint[-300:]}",
-                f"run it by hand: {' '.join(self._settings.argv)}",
+                f"run it by hand, with argv as the configuration has it: {' '.join(mask_command(self._settings.argv))}",
             )
         try:
             text = done.stdout.decode()

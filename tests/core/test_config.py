@@ -38,7 +38,7 @@ MISTAKES = [
     ('[[host]]\nmatch = 5\nprovider = "none"\n', "f:2: host[0].match: wanted a string, not a number"),
     (HOST + 'provider = "oci"\nallow_private = ["10.0.0.1/8"]\n', "f:4: host[0].allow_private: '10.0.0.1/8' is not a network; wanted one like \"10.0.0.0/8\""),
     (HOST + 'provider = "oci"\nrealm_hosts = ["https://auth.test"]\n', "f:4: host[0].realm_hosts: 'https://auth.test' is not a host; wanted one like \"auth.example.com\" or \"auth.example.com:8443\""),
-    (HOST + 'provider = "oci"\nrealm = "/token"\n', "f:4: host[0].realm: wanted an absolute URL"),
+    (HOST + 'provider = "oci"\nrealm = "/token"\n', "f:4: host[0].realm: wanted an absolute URL, such as https://auth.example.com/token"),
     (HOST + 'provider = "oci"\nca_bundle = "ca.pem"\n', "f:4: host[0].ca_bundle: wanted an absolute path"),
     (HOST + 'provider = "oci"\npath_prefix = "x/"\n', 'f:4: host[0].path_prefix: wanted a path like "/artifactory/api/docker/repo"'),
     (HOST + 'provider = "oci"\nbare_host = { scopes = [] }\n', 'f:4: host[0].bare_host.scopes: wanted at least one scope, such as "repository:app:pull"'),

@@ -205,3 +205,55 @@ def test_canary_nowhere(staged: Stage, registry: TokenRegistry) -> None:
     assert staged.logs[-1] in written
     for name, text in outputs.items():
         assert not [canary for canary in CANARIES if canary in text], name
+
+
+SECRET_SETTINGS = """
+[[host]]
+match = "a.example"
+provider = "oci"
+proxy = "http://bob:canary-proxy@127.0.0.1:1"
+realm = "https://auth.example/token?key=canary-realm"
+credentials = {{ source = "command", argv = ["{program}", "--token", "canary-argument"], username = "bob" }}
+[[host]]
+match = "b.example"
+provider = "exec"
+command = ["{program}", "--password=canary-argument"]
+env = {{ API_KEY = "canary-environment" }}
+[[host]]
+match = "c.example"
+provider = "header"
+prefix = "Key canary-prefix "
+secret = {{ source = "command", argv = ["{program}", "--token", "canary-argument"] }}
+"""
+
+
+def test_no_command_shows_a_secret_of_the_configuration(staged: Stage) -> None:
+    """S13, S7: settings that hold one, programs that print one as they fail, and everything that tells of either."""
+    program = staged.home / "failing"
+    program.write_text('#!/bin/sh\necho "login failed: password canary-said" >&2\nexit 3\n')
+    program.chmod(0o755)
+    staged.configure(SECRET_SETTINGS.format(program=program))
+    staged.start()
+    broken = staged.home / "broken.toml"
+    broken.write_text('[[host]]\nmatch = "a.example"\nprovider = "oci"\nproxy = "https://bob:canary-proxy@proxy:1"\n')
+    uris = ("https://a.example/v2/org/app/manifests/x", "https://b.example/x", "https://c.example/x")
+    told = {
+        "show": staged.credproxy("config", "show"),
+        "show --json": staged.credproxy("config", "show", "--json"),
+        "check": staged.credproxy("config", "check"),
+        "check of a broken one": staged.credproxy("config", "check", str(broken)),
+        "doctor": staged.credproxy("doctor", "-v"),
+        "doctor --json": staged.credproxy("doctor", "--json"),
+        "status": staged.credproxy("status", "--json"),
+        **{f"helper {uri}": staged.helper(uri) for uri in uris},
+        **{f"explain {uri}": staged.credproxy("explain", uri) for uri in uris},
+    }
+    assert staged.stop() == 0
+    said = {name: done.stdout + done.stderr for name, done in told.items()} | {"log": staged.log()}
+    for name, text in said.items():
+        assert text, name
+        assert "canary" not in text, name
+    assert "a proxy of https:// is not supported" in said["check of a broken one"]
+    assert [told[f"helper {uri}"].returncode for uri in uris] == [1, 1, 1]
+    assert "login failed: password ***" in said["log"]
+    assert f"argv as the configuration has it: {program} --token ***" in said["helper https://c.example/x"]

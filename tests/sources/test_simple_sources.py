@@ -132,7 +132,7 @@ async def test_a_command_that_fails_says_what_it_said() -> None:
     with pytest.raises(Failed) as caught:
         await read(source)
     assert caught.value.failure.message == "the program '/bin/pass' ended with status 2: no such entry"
-    assert caught.value.failure.hint == "run it by hand: /bin/pass x"
+    assert caught.value.failure.hint == "run it by hand, with argv as the configuration has it: /bin/pass ***"
 
 
 NETRC = "machine reg.test login u password p\nmachine other.test login o password q\ndefault login x password y\n"

@@ -1,0 +1,60 @@
+"""Settings as people may see them: in a terminal, in a bug report (S13). Who prints settings prints these.
+
+A text is shown because its key is listed here, and masked otherwise: a new key is hidden until somebody decides.
+"""
+
+import re
+
+from msgspec import Struct, to_builtins
+
+from credproxy.core.redact import mask_command, mask_name, mask_text
+from credproxy.core.settings import Settings
+
+
+_PLAIN = frozenset({
+    "action", "actions", "allow_private", "anonymous", "bare_host", "bare_host_scopes", "bytes", "ca_bundle", "cache_key",
+    "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "path",
+    "path_prefix", "peer_namespaces", "policy_file", "provider", "realm_hosts", "registry", "repository", "scopes",
+    "service", "source", "username",
+})  # fmt: skip
+"""Keys whose texts name something: what looks like a credential in them is masked all the same."""
+
+_COMMANDS = frozenset({"argv", "command"})
+_URLS = frozenset({"proxy", "realm"})
+_PREFIX = re.compile(r"[A-Za-z-]{0,16}[ :=]?")
+_HIDDEN = "***"
+
+
+def shown_settings(settings: Settings) -> dict[str, object]:
+    """Give every key, defaults included, as JSON has it, and no secret."""
+    return {name: _shown(name, getattr(settings, name)) for name in settings.__struct_fields__}
+
+
+def known_keys() -> frozenset[str]:
+    """The keys whose texts somebody has decided about."""
+    return _PLAIN | _COMMANDS | _URLS | {"env", "prefix"}
+
+
+def _shown(name: str, value: object) -> object:
+    if isinstance(value, Struct):
+        # What msgspec leaves out are defaults; the tag is no field of the struct.
+        return {key: _shown(key, getattr(value, key, plain)) for key, plain in to_builtins(value).items()}
+    if isinstance(value, tuple) and all(isinstance(item, Struct) for item in value):
+        return [_shown(name, item) for item in value]
+    return _masked(name, to_builtins(value))
+
+
+def _masked(name: str, value: object) -> object:
+    if isinstance(value, dict):
+        return {key: _masked(name, item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [*mask_command(value)] if name in _COMMANDS else [_masked(name, item) for item in value]
+    return _text(name, value) if isinstance(value, str) else value
+
+
+def _text(name: str, text: str) -> str:
+    if name in _PLAIN or name in _URLS:
+        return mask_name(text) if name == "username" else mask_text(text)
+    if name == "prefix" and _PREFIX.fullmatch(text):
+        return text
+    return _HIDDEN
