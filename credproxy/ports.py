@@ -5,6 +5,7 @@ A port belongs to those who need it. ``converse`` is the one driver of all excha
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Mapping
 from contextlib import AbstractAsyncContextManager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar
@@ -19,6 +20,10 @@ from credproxy.core.target import Question, Target
 
 
 T = TypeVar("T")
+
+for_actions: ContextVar[bool] = ContextVar("for_actions", default=False)
+"""Whether the exchange under way was caused by build actions: for what is reached without ``Terms``, as programs are,
+which a source starts that knows nothing of who asks (T16)."""
 
 
 class Clock(Protocol):
@@ -61,6 +66,11 @@ class Terms(Protocol):
     @property
     def anew(self) -> bool:
         """Whether what was given last was refused upstream, or may have been: the login is looked up again."""
+        ...
+
+    @property
+    def for_actions(self) -> bool:
+        """Whether build actions caused it: it then has the places, pauses and breakers of theirs (T16)."""
         ...
 
 

@@ -129,6 +129,7 @@ class FixedTerms:
     deadline: float = 1030.0
     patience: float = 1008.5
     anew: bool = False
+    for_actions: bool = False
 
 
 Step = Response | Failed | Callable[[Request], Response]

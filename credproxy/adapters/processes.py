@@ -19,7 +19,7 @@ from typing import Self, TypeVar, TypeVarTuple
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import exposure
 from credproxy.core.redact import mask_complaint
-from credproxy.ports import Clock, Command, Completed, Metrics
+from credproxy.ports import Clock, Command, Completed, Metrics, for_actions
 
 
 STDOUT_LIMIT = 256 * 1024
@@ -61,8 +61,8 @@ class SystemProcesses:
         self._metrics = metrics
         self._start = start or _start
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="spawn")
-        self._all = asyncio.Semaphore(_AT_ONCE)
-        self._each: dict[str, asyncio.Semaphore] = {}
+        self._all = _Slots(_AT_ONCE)
+        self._for_actions = _Slots(_AT_ONCE // 2)
 
     def search(self, path: str | None) -> None:
         """Find programs on this path instead of the environment's (DC-17); None for the environment's."""
@@ -82,8 +82,10 @@ class SystemProcesses:
         """
         program = await self._in_thread(_find, command, self._path)
         name = Path(program).name
-        own = self._each.setdefault(program, asyncio.Semaphore(command.concurrency))
-        async with own, self._all:
+        async with contextlib.AsyncExitStack() as slots:
+            if for_actions.get():  # first: who waits for a slot of actions' must hold none of the user's
+                await slots.enter_async_context(self._for_actions.taken(program, max(1, command.concurrency // 2)))
+            await slots.enter_async_context(self._all.taken(program, command.concurrency))
             begun = self._clock.boot()
             outcome = "cancelled"
             try:
@@ -165,6 +167,20 @@ class SystemProcesses:
 
     def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._threads, work, *args)
+
+
+class _Slots:
+    """How many programs may run at once, in all and of each."""
+
+    def __init__(self, most: int) -> None:
+        self._total = asyncio.Semaphore(most)
+        self._each: dict[str, asyncio.Semaphore] = {}
+
+    @contextlib.asynccontextmanager
+    async def taken(self, program: str, most: int) -> AsyncIterator[None]:
+        """Hold a slot for a program of which that many may run."""
+        async with self._each.setdefault(program, asyncio.Semaphore(most)), self._total:
+            yield
 
 
 class _Pipes:

@@ -14,7 +14,7 @@ import aiohttp
 
 from credproxy.adapters.interim import UnfitAnswerError
 from credproxy.adapters.tunnel import ProxyError
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.proxy import Proxy, proxy_of
 
 
@@ -70,10 +70,13 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
             if plain
             else "if its certificate comes from a private CA, name that in ca_bundle",
         )
-    return failed(
-        Code.UPSTREAM_UNAVAILABLE,
-        f"{call.name} {_network_reason(error)}",
-        "check the network, then run the build again",
+    return Failed(
+        Failure(
+            Code.UPSTREAM_UNAVAILABLE,
+            f"{call.name} {_network_reason(error)}",
+            "check the network, then run the build again",
+            unsent=isinstance(error, _UNCONNECTED),
+        )
     )
 
 
@@ -118,6 +121,9 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
         Code.UPSTREAM_UNAVAILABLE, message, f"is {call.host!r} up, and does the proxy reach it? Then try again"
     )
 
+
+_UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""There was no connection, so nothing of the request has left: not even a refresh token was spent."""
 
 _PLAIN = ("wrong version number", "http request", "record layer failure")
 """What OpenSSL says of a server that answers TLS with a sentence."""

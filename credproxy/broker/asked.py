@@ -32,6 +32,7 @@ class Asked(NamedTuple):
         authority: the host that is asked about.
         rule: the ``match`` of its host rule; "" for none.
         plan: how it is obtained.
+        sandbox: which sandbox has to pay for an exchange; None for none.
     """
 
     key: Key
@@ -40,6 +41,7 @@ class Asked(NamedTuple):
     authority: str
     rule: str
     plan: Plan
+    sandbox: str | None = None
 
 
 _encode = msgspec.msgpack.Encoder().encode

@@ -6,6 +6,7 @@ briefly), ``renewal`` (ahead of expiry), ``doubt`` (what may have been refused),
 """
 
 import asyncio
+import contextlib
 import contextvars
 from collections.abc import Coroutine
 from types import TracebackType
@@ -15,6 +16,7 @@ import structlog
 from cachetools import LRUCache
 
 from credproxy.broker.asked import Asked, Key, key_of
+from credproxy.broker.budget import Budget
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubts
@@ -99,6 +101,7 @@ class Broker:
         self._bugs = Bugs(clock, self.relieve)
         self._handouts = Handouts(clock, metrics)
         self._doubts = Doubts(clock)
+        self._budget = Budget(clock)
         self.cache = Cache(self._era.options.entries, self._era.options.bytes)
         self._negative = Negative(sample)
         self._renewal = Renewal(clock=clock, sample=sample, start=self._renew)
@@ -174,7 +177,8 @@ class Broker:
         if plan is None:
             return self._handouts.nothing(era.generation, era.options)
         key = key_of(era.generation, question.origin, plan.key)
-        asked = Asked(key, era.generation, question.origin, question.target.authority, routed.rule, plan)
+        authority = question.target.authority
+        asked = Asked(key, era.generation, question.origin, authority, routed.rule, plan, question.sandbox)
         entry = self.cache.get(key)
         if entry is not None:
             self._noted(entry, asked)
@@ -185,7 +189,8 @@ class Broker:
                 case State.FRESH:
                     return self._handouts.remembered(entry, "fresh", era.generation, era.options)
                 case State.ADVISORY:
-                    self._renew(entry)
+                    with contextlib.suppress(Failed):  # who may cause nothing more is served what is in memory
+                        self._renew(entry, question.sandbox)
                     return self._handouts.remembered(entry, "advisory", era.generation, era.options)
                 case State.MANDATORY:
                     entry = await self._renewed_or_valid(entry, asked, until)
@@ -233,7 +238,10 @@ class Broker:
         remembered = self._negative.get(asked.key, now)
         if remembered is not None:
             raise Failed(remembered)
-        flight = self._flights.find(asked.key) or self._flight(asked)
+        flight = self._flights.find(asked.key)
+        if flight is None:
+            self._budget.charge(asked.sandbox)
+            flight = self._flight(asked)
         outcome = await self._flights.ride(flight, until)
         self._metrics.waited(self._clock.boot() - now)
         if outcome is None:
@@ -250,10 +258,15 @@ class Broker:
         if entry.authority != asked.authority:
             entry.authority = ""
 
-    def _renew(self, entry: Entry) -> Flight | None:
-        """Begin an exchange behind everybody's back; None while backing off, or with too much under way."""
+    def _renew(self, entry: Entry, sandbox: str | None = None) -> Flight | None:
+        """Begin an exchange behind everybody's back; None while backing off, or with too much under way.
+
+        Raises:
+            Failed(rate_limited): the sandbox that would cause it has no budget left.
+        """
         flight, upkeep = self._flights.find(entry.key), entry.upkeep
         if flight is None and upkeep is not None and self._clock.boot() >= upkeep.retry_at:
+            self._budget.charge(sandbox)
             asked = Asked(entry.key, self._era.generation, entry.origin, entry.authority, entry.rule, upkeep.plan)
             flight = self._flight(asked, background=True)
             if not self._flights.launch(flight):

@@ -1,5 +1,8 @@
 """Grants in memory: the least recently used go first, bounded by their number and by their bytes.
 
+Those of build actions may fill a quarter of it, and above that push out one another: what actions ask for is not the
+user's to lose (T16).
+
 Expiry is not this module's business: who reads judges it on the clock that runs through suspend. cachetools' own
 timers are monotonic, which stands still in suspend, and its LRUCache keeps each key in two dictionaries.
 """
@@ -12,13 +15,19 @@ from credproxy.broker.asked import Key
 from credproxy.broker.entry import Entry
 
 
+SHARE = 4
+"""Build actions have one part in so many."""
+
+
 class Cache:
     """Entries by key. A bound that is met evicts the least recently used."""
 
     def __init__(self, entries: int, size: int) -> None:
         self._found: OrderedDict[Key, Entry] = OrderedDict()
+        self._of_actions: OrderedDict[Key, Entry] = OrderedDict()
         self._entries = entries
         self._limit = size
+        self._size_of_actions = 0
         self.size = 0
         self.evicted = 0
 
@@ -30,6 +39,8 @@ class Cache:
         entry = self._found.get(key)
         if entry is not None:
             self._found.move_to_end(key)
+            if entry.origin.for_actions:
+                self._of_actions.move_to_end(key)
         return entry
 
     def peek(self, key: Key) -> Entry | None:
@@ -39,12 +50,15 @@ class Cache:
     def put(self, entry: Entry) -> None:
         """Store an entry in place of the one with its key; evict until the bounds hold."""
         self.drop(entry.key)
+        if entry.origin.for_actions:
+            self._make_room_for_action(entry)
         while self._found and (len(self._found) >= self._entries or self.size + entry.size > self._limit):
-            _, oldest = self._found.popitem(last=False)
-            self._gone(oldest)
-            self.evicted += 1
+            self._evict(self._found)
         self._found[entry.key] = entry
         self.size += entry.size
+        if entry.origin.for_actions:
+            self._of_actions[entry.key] = entry
+            self._size_of_actions += entry.size
 
     def drop(self, key: Key) -> None:
         """Take an entry out, if it is there."""
@@ -63,15 +77,14 @@ class Cache:
         """Evict the half that was used longest ago, and the last one as well; give how many."""
         count = (len(self._found) + 1) // 2
         for _ in range(count):
-            _, oldest = self._found.popitem(last=False)
-            self._gone(oldest)
-        self.evicted += count
+            self._evict(self._found)
         return count
 
     def rebound(self, entries: int, size: int) -> None:
         """Begin anew, empty, with other bounds."""
         self.drop_all(lambda _: True)
         self._found = OrderedDict()  # the old one keeps its table, however large it was
+        self._of_actions = OrderedDict()
         self._entries, self._limit = entries, size
 
     def entries(self) -> list[Entry]:
@@ -82,6 +95,17 @@ class Cache:
         """The entries that were used last, the latest first; what the front repeats within a second does not count."""
         return list(islice(reversed(self._found.values()), count))
 
+    def _make_room_for_action(self, entry: Entry) -> None:
+        most, limit = max(1, self._entries // SHARE), self._limit // SHARE
+        while self._of_actions and (len(self._of_actions) >= most or self._size_of_actions + entry.size > limit):
+            self._evict(self._of_actions)
+
+    def _evict(self, among: OrderedDict[Key, Entry]) -> None:
+        self.drop(next(iter(among)))
+        self.evicted += 1
+
     def _gone(self, entry: Entry) -> None:
         entry.dropped = True
         self.size -= entry.size
+        if self._of_actions.pop(entry.key, None) is not None:
+            self._size_of_actions -= entry.size

@@ -7,6 +7,8 @@ r"""One exchange per key, owned by the daemon, shared by all who wait, survived 
      +--> queued -------------+   all who waited have left: it flies on, outside those places. At most 16 do;
           2,048, in order         one more, and the oldest is cancelled, so that they never hold up a queue
 
+What build actions cause has half of each of these places, and never cancels or holds up what the user caused (T16).
+
 Whoever is cancelled while waiting takes nobody with him (F11): the task is detached, waiters hold a shield. A failure
 is a value; each waiter raises an exception of its own from it (PY28).
 
@@ -25,13 +27,14 @@ from credproxy.broker.bugs import Bugs
 from credproxy.broker.entry import Entry
 from credproxy.core.credential import Grant
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
-from credproxy.ports import Clock
+from credproxy.ports import Clock, for_actions
 
 
 MANNED = 32
 MANNED_PER_UPSTREAM = 16
 UNMANNED = 16
 QUEUED = 2048
+"""Flights of all; half as many of build actions'."""
 
 _WORTHWHILE = 0.5
 """Seconds that somebody must still wait for a queued flight to start: one whose last waiter leaves in that very moment
@@ -93,6 +96,11 @@ class Flight:
         """Boot-clock second at which the first of those who wait stops waiting; with nobody, the deadline."""
         return min(self.waiters.values(), default=self.deadline)
 
+    @property
+    def for_actions(self) -> bool:
+        """Whether build actions caused it."""
+        return self.asked.origin.for_actions
+
 
 class Flights:
     """All flights, and who may start.
@@ -114,6 +122,7 @@ class Flights:
         self._manned: dict[Flight, None] = {}
         self._unmanned: dict[Flight, None] = {}
         self._per_upstream: Counter[str] = Counter()
+        self._of_actions: Counter[str] = Counter()
         self._seats = itertools.count()
         self._closed = False
         self._paused = float("-inf")
@@ -143,7 +152,7 @@ class Flights:
 
     def launch(self, flight: Flight) -> bool:
         """Start a new flight for which nobody waits; False where too much is going on already."""
-        if self._closed or self._short() or self._queued or len(self._unmanned) >= UNMANNED:
+        if self._closed or self._short() or _of(self._queued, flight) or _full(self._unmanned, flight, UNMANNED):
             return False
         self._current[flight.key] = flight
         self._unmanned[flight] = None
@@ -196,7 +205,7 @@ class Flights:
             raise Failed(SHORT_OF_MEMORY)
         if self._room(flight):
             self._start(flight)
-        elif len(self._queued) < QUEUED:
+        elif len(self._queued) < QUEUED and not (flight.for_actions and _full(self._queued, flight, QUEUED)):
             self._queued[flight] = None
         elif flight not in self._queued:
             message = f"{len(self._manned)} exchanges are running and {QUEUED} are waiting for their turn"
@@ -212,23 +221,34 @@ class Flights:
             return
         self._unman(flight)
         self._unmanned[flight] = None
-        if len(self._unmanned) > UNMANNED:
-            self._dismiss(next(iter(self._unmanned)), _BUG)
+        beside = _of(self._unmanned, flight)
+        if len(beside) > _bound(flight, UNMANNED):
+            self._dismiss(beside[0], _BUG)
         self._start_queued()
 
     def _room(self, flight: Flight) -> bool:
-        return len(self._manned) < MANNED and self._per_upstream[flight.plan.upstream] < MANNED_PER_UPSTREAM
+        upstream = flight.plan.upstream
+        if len(self._manned) >= MANNED or self._per_upstream[upstream] >= MANNED_PER_UPSTREAM:
+            return False
+        if not flight.for_actions:
+            return True
+        return self._of_actions.total() < MANNED // 2 and self._of_actions[upstream] < MANNED_PER_UPSTREAM // 2
 
     def _man(self, flight: Flight) -> None:
         self._manned[flight] = None
-        self._per_upstream[flight.plan.upstream] += 1
+        for counter in self._counters(flight):
+            counter[flight.plan.upstream] += 1
 
     def _unman(self, flight: Flight) -> None:
         if flight in self._manned:
             del self._manned[flight]
-            self._per_upstream[flight.plan.upstream] -= 1
-            if not self._per_upstream[flight.plan.upstream]:
-                del self._per_upstream[flight.plan.upstream]
+            for counter in self._counters(flight):
+                counter[flight.plan.upstream] -= 1
+                if not counter[flight.plan.upstream]:
+                    del counter[flight.plan.upstream]
+
+    def _counters(self, flight: Flight) -> tuple[Counter[str], ...]:
+        return (self._per_upstream, self._of_actions) if flight.for_actions else (self._per_upstream,)
 
     def _start_queued(self) -> None:
         if self._closed or not self._queued:
@@ -248,6 +268,7 @@ class Flights:
         flight.task.add_done_callback(partial(self._landed, flight))
 
     async def _fly(self, flight: Flight) -> Outcome:
+        for_actions.set(flight.for_actions)  # in the flight's own context
         return self._land(flight, await self._result(flight))
 
     async def _result(self, flight: Flight) -> Result:
@@ -284,3 +305,16 @@ class Flights:
             flight.task.cancel()
         elif not flight.outcome.done():
             flight.outcome.set_result(reason)
+
+
+def _of(flights: dict[Flight, None], like: Flight) -> list[Flight]:
+    """Those of the same side, in order."""
+    return [flight for flight in flights if flight.for_actions is like.for_actions]
+
+
+def _bound(flight: Flight, places: int) -> int:
+    return places // 2 if flight.for_actions else places
+
+
+def _full(flights: dict[Flight, None], flight: Flight, places: int) -> bool:
+    return len(_of(flights, flight)) >= _bound(flight, places)

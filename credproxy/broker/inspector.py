@@ -6,6 +6,7 @@ from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
 from credproxy.broker.flight import Flight, Flights
 from credproxy.broker.negative import Negative, Remembered
+from credproxy.broker.origin import Origin
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import (
     EntryReport,
@@ -17,7 +18,7 @@ from credproxy.broker.report import (
     Status,
 )
 from credproxy.broker.table import Routed
-from credproxy.broker.upstream import Origin, Upstream
+from credproxy.broker.upstream import Upstream
 from credproxy.core.errors import Failure
 from credproxy.core.lifetime import remaining, state
 from credproxy.core.target import Question
@@ -137,6 +138,8 @@ def _origin(origin: Origin, boot: float) -> OriginReport:
         left=_round(max(0.0, origin.breaker.until - boot)),
         throttled=_round(max(0.0, origin.closed_until - boot)),
         retries=_round(origin.budget),
+        actions=origin.for_actions,
+        ahead=None if origin.skew is None else round(origin.skew),
     )
 
 

@@ -115,7 +115,7 @@ class Landing:
         )
         if not self._kept(flight):
             return failure
-        failure = self._negative.add(flight.key, failure, now, flight.asked.authority)
+        failure = self._negative.add(flight.key, failure, now, flight.asked.authority, for_actions=flight.for_actions)
         entry = self._cache.peek(flight.key)
         if entry is not None and entry.upkeep is not None:
             self._back_off(entry.upkeep, length(entry.lifetime), now, failure.retry_after or 0.0)

@@ -19,6 +19,8 @@ CEILING = 300.0
 """Seconds; nothing is remembered for longer."""
 
 _RECORDS = 10_000
+_RECORDS_OF_ACTIONS = 2_500
+"""Apart, because a build action that asks for what fails would push out the user's, and each would be an exchange anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +81,13 @@ class Negative:
 
     def __init__(self, sample: Sample) -> None:
         self._sample = sample
-        self._records: LRUCache[Key, Remembered] = LRUCache(_RECORDS)
+        self._users: LRUCache[Key, Remembered] = LRUCache(_RECORDS)
+        self._actions: LRUCache[Key, Remembered] = LRUCache(_RECORDS_OF_ACTIONS)
 
-    def add(self, key: Key, failure: Failure, now: float, authority: str) -> Failure:
+    def add(self, key: Key, failure: Failure, now: float, authority: str, *, for_actions: bool = False) -> Failure:
         """Remember a failure; give it as it is to be shown, with ``retry_after`` where it is remembered."""
-        known = self._records.get(key)
+        records = self._actions if for_actions else self._users
+        known = records.get(key)
         # An origin that is left alone by its breaker says when to ask again: no attempt was made that could count.
         refused = failure.code is Code.UPSTREAM_UNAVAILABLE and failure.retry_after is not None
         row = known.row if known is not None and now < known.until + CEILING else 0
@@ -92,28 +96,32 @@ class Negative:
         if not seconds:
             return failure
         record = Remembered(failure, now + min(CEILING, seconds), row, authority)
-        self._records[key] = record
+        records[key] = record
         return record.shown(now)
 
     def get(self, key: Key, now: float) -> Failure | None:
         """Give what is remembered, or None: try."""
-        record = self._records.get(key)
+        record = self._users.get(key) or self._actions.get(key)
         return record.shown(now) if record is not None and now < record.until else None
 
     def forgive(self, key: Key) -> None:
         """It worked: the next failure is the first again."""
-        self._records.pop(key, None)
+        self._users.pop(key, None)
+        self._actions.pop(key, None)
 
     def drop(self, wanted: Callable[[str], bool]) -> int:
         """Forget the failures of the authorities that are wanted; give how many there were."""
-        keys = [key for key, record in self._records.items() if wanted(record.authority)]
-        for key in keys:
-            del self._records[key]
-        return len(keys)
+        count = 0
+        for records in (self._users, self._actions):
+            keys = [key for key, record in records.items() if wanted(record.authority)]
+            for key in keys:
+                del records[key]
+            count += len(keys)
+        return count
 
     def current(self, now: float) -> Iterator[Remembered]:
         """Everything that is shared at the moment."""
-        return (record for record in list(self._records.values()) if now < record.until)
+        return (record for record in [*self._users.values(), *self._actions.values()] if now < record.until)
 
     def _seconds(self, failure: Failure, row: int) -> float:
         if failure.code is Code.RATE_LIMITED:

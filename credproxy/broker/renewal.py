@@ -3,6 +3,7 @@
 An entry that was used twice is looked at when its advisory window opens, and renewed if somebody still seems to want
 it; four at once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
 stand still in suspend, so they are hints: what is overdue by more than 5 s was slept through, and is spread over 30 s.
+Of both figures build actions' entries have half: what they keep alive does not keep the user's from being renewed (T16).
 Source: reliability.md section 5.2.
 """
 
@@ -53,7 +54,9 @@ class Renewal:
         self._order = itertools.count()
         self._wake = asyncio.Event()
         self._bucket = Bucket(PER_SECOND, PER_SECOND, clock.boot())
+        self._bucket_of_actions = Bucket(PER_SECOND / 2, PER_SECOND / 2, clock.boot())
         self.running = 0
+        self._running_for_actions = 0
 
     def take_up(self, entry: Entry, plan: Plan) -> None:
         """Keep an entry fresh from now on, with the plan of its latest question."""
@@ -114,7 +117,7 @@ class Renewal:
             return  # who asks all the same begins an exchange himself
         elif now < upkeep.retry_at:
             self._push(entry, upkeep.retry_at)
-        elif (delay := self._wait(now)) > 0:
+        elif (delay := self._wait(entry, now)) > 0:
             self._push(entry, now + delay)
         else:
             self._renew(entry, now, upkeep)
@@ -126,16 +129,24 @@ class Renewal:
             return
         self._bucket.take()
         self.running += 1
+        if entry.origin.for_actions:
+            self._bucket_of_actions.take()
+            self._running_for_actions += 1
         flight.outcome.add_done_callback(lambda _: self._renewed(entry, upkeep))
 
     def _renewed(self, entry: Entry, upkeep: Upkeep) -> None:
         self.running -= 1
+        self._running_for_actions -= entry.origin.for_actions
         if not entry.dropped:
             self._push(entry, max(upkeep.retry_at, self._clock.boot() + _LATER))
 
-    def _wait(self, now: float) -> float:
+    def _wait(self, entry: Entry, now: float) -> float:
         """Seconds until a renewal may begin; 0 for now."""
-        return _LATER if self.running >= AT_ONCE else self._bucket.wait(now)
+        if not entry.origin.for_actions:
+            return _LATER if self.running >= AT_ONCE else self._bucket.wait(now)
+        if self.running >= AT_ONCE or self._running_for_actions >= AT_ONCE // 2:
+            return _LATER
+        return max(self._bucket.wait(now), self._bucket_of_actions.wait(now))
 
     def _left(self, entry: Entry, now: float) -> float:
         return remaining(entry.lifetime, now, self._clock.wall())

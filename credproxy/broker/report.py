@@ -52,13 +52,19 @@ class NegativeReport(Struct, frozen=True):
 
 
 class OriginReport(Struct, frozen=True):
-    """One upstream origin: its breaker (``left`` until it is asked again) and the pause that a 429 asked for."""
+    """One upstream origin: its breaker (``left`` until it is asked again) and the pause that a 429 asked for.
+
+    ``actions`` marks what build actions caused, which is counted apart. ``ahead`` is by how many seconds this machine's
+    clock is ahead of the server's; None where it did not say.
+    """
 
     origin: str
     breaker: str
     left: float
     throttled: float
     retries: float
+    actions: bool = False
+    ahead: int | None = None
 
 
 class Status(Struct, frozen=True):

@@ -24,6 +24,7 @@ class _Terms:
     deadline: float
     patience: float
     anew: bool = False
+    for_actions: bool = False
 
 
 def ping(settings: Settings, authorities: Iterable[str]) -> dict[str, str | Failure]:

@@ -163,6 +163,11 @@ class Origin:
     socket: str = "helper"
     uid: int = 0
 
+    @property
+    def for_actions(self) -> bool:
+        """Whether build actions ask: on any socket but the user's own."""
+        return self.socket != "helper"
+
 
 @dataclass(frozen=True, slots=True)
 class Handout:

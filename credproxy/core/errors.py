@@ -81,6 +81,7 @@ class Failure:
         message: lower case, no final period, names from outside quoted; never a secret, never an upstream's body.
         hint: the next step for the person who reads it; may be empty.
         retry_after: seconds after which asking again makes sense, where that is known.
+        unsent: the request never left, so that sending it once more cannot do anything twice.
         inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/disclosure.py``.
         unanswered: the other side has the request, and was waited for as long as it may be: nobody sends it again.
     """
@@ -91,6 +92,7 @@ class Failure:
     retry_after: float | None = None
     inside: bool = False
     unanswered: bool = False
+    unsent: bool = False
 
     @property
     def status(self) -> int:

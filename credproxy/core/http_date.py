@@ -9,8 +9,13 @@
 Source: RFC 9110, section 5.6.7.
 """
 
+from collections.abc import Sequence
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+
+
+_DIGITS = 10
+"""Of an Age that are read: more are no age of anything."""
 
 
 def http_date(text: str) -> float | None:
@@ -21,3 +26,22 @@ def http_date(text: str) -> float | None:
         return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
     except (ValueError, OverflowError, IndexError, TypeError):  # the standard library's parser, given garbage
         return None
+
+
+def server_time(headers: Sequence[tuple[str, str]]) -> float | None:
+    """POSIX seconds on the server's clock when it answered; None where it does not say.
+
+    That is its ``Date``, and what a cache on the way adds to that as ``Age``. Source: RFC 9110, section 6.6.1; RFC 9111,
+    section 5.1.
+    """
+    named = {name.lower(): value.strip() for name, value in reversed(headers)}
+    date, age = http_date(named.get("date", "")), named.get("age", "0")
+    if date is None:
+        return None
+    return date + (float(age[:_DIGITS]) if age.isascii() and age.isdigit() else 0.0)
+
+
+def clock_ahead(headers: Sequence[tuple[str, str]], wall: float) -> float | None:
+    """Seconds by which a clock that showed ``wall`` when the request was sent is ahead of the server's; None if unknown."""
+    time = server_time(headers)
+    return None if time is None else wall - time

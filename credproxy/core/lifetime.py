@@ -10,6 +10,9 @@ from math import floor
 from credproxy.core.credential import Lifetime
 
 
+_ROUNDING = 1e-6
+"""Seconds; POSIX seconds with fractions are kept to a quarter of that, and a whole second must not be lost by it."""
+
 LONGEST = 12 * 3600.0
 """Seconds; no lifetime above it is believed (TX-14, T31)."""
 
@@ -72,4 +75,4 @@ def expires(lifetime: Lifetime, boot: float, wall: float) -> int | None:
         return None
     left = remaining(lifetime, boot, wall)
     margin = mandatory(length(lifetime))
-    return floor(wall + (left - margin if left > margin else left))
+    return floor(wall + (left - margin if left > margin else left) + _ROUNDING)

@@ -1,9 +1,8 @@
 """How long a server asks to be left alone. Source: RFC 9110, sections 10.2.3 and 6.6.1."""
 
 import re
-from collections.abc import Iterator
 
-from credproxy.core.http_date import http_date
+from credproxy.core.http_date import http_date, server_time
 from credproxy.core.lifetime import clamp
 
 
@@ -27,13 +26,11 @@ def retry_after(headers: tuple[tuple[str, str], ...], wall: float | None) -> flo
         headers: field lines, names in any case.
         wall: POSIX seconds at which the request was sent, for a response without ``Date``; None where nobody knows.
     """
-    now = next((date for date in map(http_date, _values(headers, "date")) if date is not None), wall)
-    found = (_seconds(value, now) for value in _values(headers, "retry-after"))
+    time = server_time(headers)
+    now = wall if time is None else time
+    values = (value.strip() for name, value in headers if name.lower() == "retry-after")
+    found = (_seconds(value, now) for value in values)
     return max((seconds for seconds in found if seconds is not None), default=None)
-
-
-def _values(headers: tuple[tuple[str, str], ...], name: str) -> Iterator[str]:
-    return (value.strip() for key, value in headers if key.lower() == name)
 
 
 def _seconds(value: str, now: float | None) -> float | None:

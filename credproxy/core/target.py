@@ -65,6 +65,8 @@ class Question:
         origin: who asks.
         grants: all that a build action's token may grant, decided by policy; None on the helper socket, where the
             URI and the host's rule decide. With grants only a credential that was narrowed to them may be answered.
+        sandbox: the name of the sandbox that asks, so that it has a budget of its own; None for who is in none. It is
+            part of no key: what one sandbox caused to be fetched serves the others.
         carried: the gateway sends the request itself, so the credential stays inside and need not be narrow.
     """
 
@@ -72,3 +74,4 @@ class Question:
     origin: Origin
     grants: tuple[Granted, ...] | None = None
     carried: bool = False
+    sandbox: str | None = None

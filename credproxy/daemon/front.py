@@ -102,13 +102,14 @@ def build_front(
 def _actions_api(options: Options, service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
     # Of other users' processes a system service cannot tell the namespaces; all of them would share one place.
     compared = sys.platform == "linux" and not options.system
+    sandboxes = Sandboxes(clock, own_namespaces() if compared else None)
     return ActionsApi(
         broker=service.broker,
         memo=memo,
         clock=clock,
         grants=service.grants,
-        gateway=GatewayApi(service.gateway, audit=service.audit, clock=clock, refused=refused),
-        sandboxes=Sandboxes(clock, own_namespaces() if compared else None),
+        gateway=GatewayApi(service.gateway, audit=service.audit, clock=clock, refused=refused, sandbox=sandboxes.name),
+        sandboxes=sandboxes,
         refused=refused,
     )
 

@@ -5,7 +5,7 @@ from credproxy.core.http import Response
 
 
 def transient(response: Response, subject: str) -> Failed | None:
-    """Give the failure for a 429 or a 5xx that is left after all attempts; None for any other status.
+    """Give the failure for a 408, a 429 or a 5xx that is left after all attempts; None for any other status.
 
     501 is final: the server has no such method (TX-9).
     """
@@ -15,7 +15,7 @@ def transient(response: Response, subject: str) -> Failed | None:
             f"{subject} asks to come back later",
             "too many requests were made with this login",
         )
-    if response.status >= 500 and response.status != 501:  # noqa: PLR2004
+    if response.status == 408 or (response.status >= 500 and response.status != 501):  # noqa: PLR2004
         return failed(
             Code.UPSTREAM_UNAVAILABLE, f"{subject} answered {response.status}", "it is the server's fault and may pass"
         )

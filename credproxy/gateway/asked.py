@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from credproxy.core.credential import Handout
 from credproxy.core.target import Target
@@ -15,6 +15,13 @@ ORIGINAL_HOST = "X-Rules_img-Original-Host"
 Headers = tuple[tuple[str, str], ...]
 
 
+class Caller(NamedTuple):
+    """Who asks. ``sandbox`` is its name for the budget of exchanges; None for who is in none."""
+
+    uid: int
+    sandbox: str | None = None
+
+
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request.
@@ -22,7 +29,7 @@ class Asked:
     Attributes:
         path, query: raw, still percent-encoded; the query without ``?``.
         headers: all field lines, in order.
-        uid: of the caller.
+        uid, sandbox: of the caller.
     """
 
     method: str
@@ -30,6 +37,12 @@ class Asked:
     query: str
     headers: Headers
     uid: int
+    sandbox: str | None = None
+
+    @property
+    def caller(self) -> Caller:
+        """Who asks."""
+        return Caller(self.uid, self.sandbox)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every field line of that name, in order; the name in any case."""

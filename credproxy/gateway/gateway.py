@@ -110,7 +110,7 @@ class Gateway:
             start = redirect.first(carriage.reach, want.path, want.query, want.registry)
             return await self._road.follow(want, carriage, start, fields, self._carry)
 
-        response, carriage = await self._road.travel(want, asked.uid, patience, send)
+        response, carriage = await self._road.travel(want, asked.caller, patience, send)
         answer, sent = _answered(response, carriage), (carriage.target, carriage.handout)
         if not _good(answer.status, fields):
             return replace(refusal_reply(want, answer, response.body), sent=sent)
@@ -127,7 +127,7 @@ class Gateway:
                 start = redirect.first(carriage.reach, want.path, "", want.registry)
                 return await self._road.follow(want, carriage, start, headers, self._open)
 
-            return await self._road.travel(want, asked.uid, patience, send)
+            return await self._road.travel(want, asked.caller, patience, send)
 
         async def reopen(rest: Headers) -> Transfer:
             transfer, _ = await opened((*unranged, *rest))

@@ -9,7 +9,7 @@ from credproxy.core.errors import Code, failed
 from credproxy.core.http import Method, Request
 from credproxy.core.target import Form, Question, Target
 from credproxy.gateway import redirect
-from credproxy.gateway.asked import Headers, values
+from credproxy.gateway.asked import Caller, Headers, values
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
@@ -48,7 +48,7 @@ class Road:
     async def travel(
         self,
         wanted: Wanted,
-        uid: int,
+        caller: Caller,
         patience: float,
         send: Callable[[Carriage], Awaitable[H]],
         *,
@@ -60,7 +60,7 @@ class Road:
 
         Args:
             wanted: what is asked, allowed by policy.
-            uid: of the caller.
+            caller: who asks.
             patience: seconds for a credential.
             send: sends the request; called once more after a refusal.
             repeatable: it may be; False for a body that was streamed.
@@ -68,7 +68,7 @@ class Road:
         Raises:
             Failed: no credential where there should be one; what ``send`` raises.
         """
-        question = self._question(wanted, uid)
+        question = self._question(wanted, caller)
         carriage = await self._broker.carry(question, patience)
         answer = await send(carriage)
         if answer.status not in _REFUSED or not self._broker.reject(
@@ -113,11 +113,12 @@ class Road:
         message = f"registry {wanted.registry!r} redirects more than {redirect.MOST} times"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
 
-    def _question(self, wanted: Wanted, uid: int) -> Question:
+    def _question(self, wanted: Wanted, caller: Caller) -> Question:
         host, colon, port = wanted.registry.rpartition(":")
         name, number = (host, int(port)) if colon and port.isdigit() else (wanted.registry, None)
         target = Target("https", name, number, wanted.path, "", Form.URL)
-        return Question(target, Origin("gateway", uid), wanted.grants, carried=True)
+        origin = Origin("gateway", caller.uid)
+        return Question(target, origin, wanted.grants, carried=True, sandbox=caller.sandbox)
 
 
 def request(method: Method, hop: Hop, headers: Headers, carriage: Carriage) -> Request:

@@ -63,7 +63,7 @@ class Writes:
                 hop = _with_digest(redirect.renewed(session, carriage.reach), wanted.digest)
             return await self._carrier.carry(request(wanted.method, hop, fields, carriage), body, MANIFEST_LIMIT)
 
-        response, carriage = await self._road.travel(wanted, asked.uid, patience, send, repeatable=repeatable)
+        response, carriage = await self._road.travel(wanted, asked.caller, patience, send, repeatable=repeatable)
         if response.status in redirect.STATUSES:
             message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
             raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")

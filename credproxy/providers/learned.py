@@ -7,15 +7,16 @@ that very token is stored, whatever else changes in its file, and for no other l
 """
 
 import asyncio
+import contextlib
 import hashlib
 import hmac
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
 from credproxy.core.credential import Secret, Stored
-from credproxy.core.errors import Failure
+from credproxy.core.errors import Code, Failure
 from credproxy.exchange.discovery import Found, Registry
 from credproxy.exchange.registry_token import Method
 
@@ -23,23 +24,46 @@ from credproxy.exchange.registry_token import Method
 _REGISTRIES = 1024
 """Registries that are remembered: a wildcard rule may match any number of names."""
 
+_LONGER = 1.0
+"""Seconds of patience that are worth another ping."""
+
 _ROTATIONS = 1024
 """Refresh tokens that are remembered."""
+
+
+@dataclass(slots=True)
+class Ping:
+    """The ping of one side, held while it is under way.
+
+    Who waited for it while it failed shares the failure: ``refusals`` has risen. Who waits longer than whoever failed, at
+    ``patience``, tries for itself what may pass.
+    """
+
+    held: asyncio.Lock = field(default_factory=asyncio.Lock)
+    refusals: int = 0
+    refusal: Failure | None = None
+    patience: float = 0.0
+
+    def shared(self, refusals: int, patience: float) -> Failure | None:
+        """The failure that somebody shares who began to wait at that count, with that patience; None for none."""
+        failure = self.refusal
+        if failure is None or self.refusals == refusals:
+            return None
+        passing = failure.code is Code.UPSTREAM_UNAVAILABLE and patience > self.patience + _LONGER
+        return None if passing else failure
 
 
 @dataclass(slots=True)
 class Known:
     """What a registry asks for, until when that is believed, and the method its token server takes by kind of login.
 
-    ``pinging`` is held during a ping. Who waited for it while it failed shares the failure: ``refusals`` has risen.
+    Build actions ping apart from the user: a ping of theirs that hangs, or is throttled, is not waited for by it (T16).
     """
 
-    pinging: asyncio.Lock = field(default_factory=asyncio.Lock)
+    pings: tuple[Ping, Ping] = field(default_factory=lambda: (Ping(), Ping()))
     found: Found | None = None
     until: float = 0.0
     methods: dict[type[Stored] | None, Method] = field(default_factory=dict)
-    refusals: int = 0
-    refusal: Failure | None = None
 
 
 @dataclass(slots=True)
@@ -52,6 +76,8 @@ class Rotation:
         token: what replaced it, or None.
         steady: the server gave a token and no new refresh token. Until then, and where it rotates, one exchange at a
             time may use it (``using``): a refresh token that is spent twice may cost the login (RFC 9700, section 4.14).
+            Build actions stand in a line of their own before that (``actions_using``), so that the user waits for one of
+            their exchanges and not for all (T16).
     """
 
     registry: str
@@ -59,6 +85,16 @@ class Rotation:
     token: Secret | None = None
     steady: bool = False
     using: asyncio.Lock = field(default_factory=asyncio.Lock)
+    actions_using: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    @contextlib.asynccontextmanager
+    async def alone(self, *, for_actions: bool) -> AsyncIterator[None]:
+        """Use it while nobody else does."""
+        async with contextlib.AsyncExitStack() as held:
+            if for_actions:
+                await held.enter_async_context(self.actions_using)
+            await held.enter_async_context(self.using)
+            yield
 
     def note(self, used: Secret, given: Secret | None) -> None:
         """Take in the answer to a request that was made with the refresh token ``used``."""

@@ -101,16 +101,19 @@ class Talks:
         """
         registry = registry_of(self._settings, target, exact=self._exact)
         known = self._learned.registry(registry)
-        refusals = known.refusals
-        async with known.pinging:  # forty images of one registry, asked about at once, are one ping
+        ping = known.pings[terms.for_actions]
+        refusals = ping.refusals
+        async with ping.held:  # forty images of one registry, asked about at once, are one ping
             if known.found is not None and self._clock.boot() < known.until:
                 return Challenged(known, known.found)
-            if known.refusal is not None and known.refusals > refusals:
-                raise Failed(known.refusal)
+            shared = ping.shared(refusals, terms.patience)
+            if shared is not None:
+                raise Failed(shared)
+            ping.patience = terms.patience
             try:
                 found = await converse(discover(registry, second_look), self._http, terms)
             except Failed as error:
-                known.refusal, known.refusals = error.failure, known.refusals + 1
+                ping.refusal, ping.refusals = error.failure, ping.refusals + 1
                 raise
             # "No login" is true of one repository and of one moment, not of the registry for an hour (TX-3).
             if found.asks is not Asks.NOTHING:
@@ -145,7 +148,7 @@ class Talks:
         rotation = self._learned.rotation(asked.found, wish.login.token, wish.registry)
         if rotation.steady:
             return await self._refreshed(wish, wish.login, rotation, asked, terms)
-        async with rotation.using:
+        async with rotation.alone(for_actions=terms.for_actions):
             return await self._refreshed(wish, wish.login, rotation, asked, terms)
 
     async def _refreshed(

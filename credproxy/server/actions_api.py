@@ -87,6 +87,6 @@ class ActionsApi:
             raw = decode_request(body)
             target = parse_uri(raw)
             check_canonical(raw, target)
-            question = Question(target, origin, self._grants(target))
+            question = Question(target, origin, self._grants(target), sandbox=self._sandboxes.name(peer))
             answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience(request)))
         return self._memo.give(answer, origin, peer)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -18,6 +18,7 @@ from credproxy.gateway.errors import failure_reply
 from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Audit, Clock
 from credproxy.server.answers import SERVER
+from credproxy.server.peer import Peer
 from credproxy.server.routes import connection, patience
 
 
@@ -37,13 +38,23 @@ class GatewayApi:
         audit: told of each request that was sent with a credential.
         clock: for limits.
         refused: counts refusals by code, together with the JSON API's.
+        sandbox: names the sandbox that a peer is in; None for none.
     """
 
-    def __init__(self, gateway: Gateway, *, audit: Audit, clock: Clock, refused: Counter[str]) -> None:
+    def __init__(
+        self,
+        gateway: Gateway,
+        *,
+        audit: Audit,
+        clock: Clock,
+        refused: Counter[str],
+        sandbox: Callable[[Peer], str | None] = lambda _: None,
+    ) -> None:
         self._gateway = gateway
         self._audit = audit
         self._clock = clock
         self._refused = refused
+        self._sandbox = sandbox
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -52,7 +63,8 @@ class GatewayApi:
             return self.refuse(request, refusal)
         path, _, query = request.raw_path.partition("?")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
-        asked = Asked(request.method, path, query, headers, connection(request).peer.uid)
+        peer = connection(request).peer
+        asked = Asked(request.method, path, query, headers, peer.uid, self._sandbox(peer))
         reply = await self._gateway.answer(asked, _Body(request, self._clock), patience(request))
         self._write_down(request, reply)
         response = _response(request, reply)

@@ -54,6 +54,12 @@ class Sandboxes:
         self._shares: LRUCache[str, _Share] = LRUCache(_MOST)
         self._places = asyncio.Semaphore(ALL_AT_ONCE)
 
+    def name(self, peer: Peer) -> str | None:
+        """What to call the sandbox of a peer; None for the user's own processes, and where none can be told apart."""
+        if self._own is None or (peer.namespaces is not None and peer.namespaces[_MOUNT] == self._own[_MOUNT]):
+            return None
+        return "" if peer.namespaces is None else peer.namespaces[_MOUNT]
+
     @contextlib.asynccontextmanager
     async def admit(self, peer: Peer) -> AsyncIterator[None]:
         """Let one request in, as soon as its sandbox has a place.
@@ -61,10 +67,11 @@ class Sandboxes:
         Raises:
             Failed(overloaded): its sandbox asks too often, or has too much under way.
         """
-        if self._own is None or (peer.namespaces is not None and peer.namespaces[_MOUNT] == self._own[_MOUNT]):
+        sandbox = self.name(peer)
+        if sandbox is None:
             yield
             return
-        share = self._share("" if peer.namespaces is None else peer.namespaces[_MOUNT])
+        share = self._share(sandbox)
         wait = share.bucket.wait(self._clock.boot())
         if wait > 0:
             message = f"this sandbox asks more than {PER_SECOND:g} times a second"

@@ -13,7 +13,7 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.processes import STDOUT_LIMIT, Start, SystemProcesses
 from credproxy.core.errors import Code, Failed
-from credproxy.ports import Command, Completed
+from credproxy.ports import Command, Completed, for_actions
 from tests.fakes import FakeClock, FakeMetrics
 
 
@@ -202,6 +202,28 @@ async def test_h11_no_more_than_its_concurrency_run_at_once(processes: SystemPro
     script = f"mkdir {tmp_path}/busy || echo two >&2; sleep 0.05; rmdir {tmp_path}/busy"
     done = await asyncio.gather(*(processes.run(sh(script, concurrency=1)) for _ in range(5)))
     assert [one.complaint for one in done] == [""] * 5
+
+
+def _files(folder: Path) -> int:
+    return len(list(folder.iterdir()))
+
+
+async def test_t16_build_actions_run_half_as_many_programs(processes: SystemProcesses, tmp_path: Path) -> None:
+    """T16: helpers that hang for actions leave slots, of that program and of all, for the user's own calls."""
+
+    async def hang() -> None:
+        for_actions.set(True)
+        await processes.run(sh(f"touch {tmp_path}/$$; exec sleep 30", concurrency=4))
+
+    async with asyncio.TaskGroup() as group:
+        hanging = [group.create_task(hang()) for _ in range(6)]
+        while _files(tmp_path) < 2:
+            await processes.run(sh("true", concurrency=4))
+        for _ in range(5):
+            assert (await processes.run(sh("echo mine", concurrency=4))).stdout == b"mine\n"
+        assert _files(tmp_path) == 2
+        for task in hanging:
+            task.cancel()
 
 
 async def test_h12_there_is_no_terminal_to_prompt_on(processes: SystemProcesses) -> None:

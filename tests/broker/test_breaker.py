@@ -18,14 +18,14 @@ def _phase(breaker: Breaker) -> Phase:
     return breaker.phase  # through a call: mypy would else believe that it cannot change
 
 
-def test_u13_five_failures_in_a_row_open_it_for_five_seconds() -> None:
-    """The fifth failure in a row opens it; nobody is admitted before 5 s are over."""
+def test_u13_five_failures_in_a_row_open_it_for_a_second() -> None:
+    """The fifth failure in a row opens it; nobody is admitted before a second is over."""
     breaker = Breaker()
     _fail(breaker, 0.0, 4)
     assert _phase(breaker) is Phase.CLOSED
     _fail(breaker, 0.0)
-    assert (_phase(breaker), breaker.admit(4.9), breaker.wait(2.0)) == (Phase.OPEN, None, 3.0)
-    assert breaker.admit(5.0) is not None
+    assert (_phase(breaker), breaker.admit(0.9), breaker.wait(0.5)) == (Phase.OPEN, None, 1.0)
+    assert breaker.admit(1.0) is not None
 
 
 def test_u13_a_good_answer_ends_the_row() -> None:
@@ -64,17 +64,54 @@ def test_u13_failures_older_than_thirty_seconds_do_not_count() -> None:
 
 
 def test_u13_one_probe_at_a_time_and_each_failed_one_doubles_the_pause() -> None:
-    """5, 10, 20, 40, 60, 60 s; while the probe is out, everybody else is refused."""
+    """1 s, then 1.5 s in the first ten, then twice as long to 60 s; while the probe is out, everybody else is refused."""
     breaker, now, pauses = Breaker(), 0.0, []
     _fail(breaker, now, 5)
-    for _ in range(6):
+    for _ in range(14):
         pauses.append(breaker.until - now)
         now = breaker.until
         ticket = breaker.admit(now)
         assert ticket is not None
         assert (breaker.admit(now), breaker.phase) == (None, Phase.HALF_OPEN)
         breaker.report(ticket, now, 0.5, good=False)
-    assert pauses == [5, 10, 20, 40, 60, 60]
+    assert pauses == [1, *[1.5] * 6, 3, 6, 12, 24, 48, 60, 60]
+
+
+def test_an_outage_of_five_seconds_is_probed_before_its_first_callers_leave() -> None:
+    """Whatever the jitter, a probe falls between the fifth second and the seventh: patience ends after 8.5 s."""
+    for sample in (0.0, 0.5, 0.999):
+        breaker, now, probes = Breaker(), 0.0, []
+        for _ in range(5):
+            breaker.report(0, now, sample, good=False)
+        while now < 9.0:
+            now = breaker.until
+            ticket = breaker.admit(now)
+            assert ticket is not None
+            probes.append(now)
+            breaker.report(ticket, now, sample, good=False)
+        assert any(5.0 <= probe <= 7.0 for probe in probes)
+
+
+def test_an_outage_is_as_old_as_its_first_failure_and_ends_with_a_good_answer() -> None:
+    """Who may wait for its end is judged by it."""
+    breaker = Breaker()
+    assert breaker.outage(5.0) == 0.0
+    _fail(breaker, 10.0, 5)
+    assert breaker.outage(14.0) == 4.0
+    ticket = breaker.admit(12.0)
+    assert ticket is not None
+    breaker.report(ticket, 14.0, 0.5, good=True)
+    assert (breaker.outage(15.0), breaker.phase) == (0.0, Phase.CLOSED)
+
+
+def test_an_old_failure_is_no_part_of_a_new_outage() -> None:
+    """What was down yesterday and is asked by two hundred at once today is not refused to all but one."""
+    breaker = Breaker()
+    _fail(breaker, 0.0, 5)
+    assert (breaker.admit(3600.0) is not None, _phase(breaker)) == (True, Phase.CLOSED)
+    assert (breaker.admit(3600.0) is not None, breaker.outage(3600.0)) == (True, 0.0)
+    _fail(breaker, 3600.0)
+    assert breaker.outage(3601.0) == 1.0
 
 
 def test_u13_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
@@ -86,7 +123,7 @@ def test_u13_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
     assert ticket is not None
     breaker.report(ticket, 15.0, 0.5, good=True)
     _fail(breaker, 15.0, 5)
-    assert breaker.until == 20.0
+    assert breaker.until == 16.0
 
 
 def test_u13_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
@@ -120,7 +157,7 @@ def test_u13_the_pause_varies_by_a_fifth() -> None:
         for _ in range(5):
             breaker.report(0, 0.0, sample, good=False)
         untils.append(breaker.until)
-    assert untils == pytest.approx([4.0, 6.0])
+    assert untils == pytest.approx([0.8, 1.2])
 
 
 class BreakerModel(RuleBasedStateMachine):
@@ -136,8 +173,10 @@ class BreakerModel(RuleBasedStateMachine):
         self.closed_until: float | None = None
         self.pause = 0.0
         self.probing = False
+        self.began = 0.0
+        self.failed: float | None = None
 
-    @rule(seconds=st.floats(0, 40, allow_nan=False))
+    @rule(seconds=st.one_of(st.floats(0, 3), st.floats(0, 100)))
     def pass_time(self, seconds: float) -> None:
         """Time passes."""
         self.now += seconds
@@ -145,6 +184,9 @@ class BreakerModel(RuleBasedStateMachine):
     @rule()
     def ask(self) -> None:
         """Somebody wants to call."""
+        if self.closed_until is not None and not self.probing and self._forgotten():
+            self.closed_until, self.calls, self.failed = None, [], None
+            self.era += 1
         ticket = self.breaker.admit(self.now)
         if self.closed_until is None:
             assert ticket is not None
@@ -165,6 +207,12 @@ class BreakerModel(RuleBasedStateMachine):
         self.breaker.report(ticket, self.now, 0.5, good=good)
         if era != self.era:
             return
+        if good is False:
+            if self.failed is None or self._forgotten():
+                self.began = self.now
+            self.failed = self.now
+        elif good:
+            self.failed = None
         if probe and self.probing:
             self._probe_ended(good)
         elif good is not None and self.closed_until is None:
@@ -181,7 +229,12 @@ class BreakerModel(RuleBasedStateMachine):
         else:
             self._open(min(60.0, 2 * self.pause))
 
+    def _forgotten(self) -> bool:
+        return self.failed is not None and self.now > self.failed + 90
+
     def _open(self, pause: float) -> None:
+        if self.now - self.began < 10:
+            pause = min(pause, 1.5)
         self.pause, self.closed_until, self.calls = pause, self.now + pause, []
         self.era += 1
 
@@ -190,7 +243,7 @@ class BreakerModel(RuleBasedStateMachine):
         bad = recent.count(False)
         row = [good for _, good in self.calls[-5:]] == [False] * 5
         if not self.calls[-1][1] and (row or (len(recent) >= 10 and bad * 2 > len(recent))):
-            self._open(5.0)
+            self._open(1.0)
 
     @invariant()
     def phases_agree(self) -> None:

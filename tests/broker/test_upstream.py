@@ -3,11 +3,12 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 from structlog.testing import capture_logs
 
+from credproxy.broker.breaker import Phase
 from credproxy.broker.upstream import Upstream
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
@@ -41,23 +42,34 @@ class Wire:
     clock: FakeClock
     start: float
 
-    async def send(self, request: Request = GET, *, patience: float = 8.5, limit: float = 30.0) -> Response | Failure:
-        """Send, let pass what it takes, and give a failure as a value."""
+    def terms(self, *, patience: float = 8.5, limit: float = 30.0, for_actions: bool = False) -> FixedTerms:
+        """The limits of a flight that begins now."""
         now = self.clock.boot()
-        terms = FixedTerms(deadline=now + limit, patience=now + patience)
+        return FixedTerms(deadline=now + limit, patience=now + patience, for_actions=for_actions)
 
-        async def work() -> Response | Failure:
-            try:
-                return await self.upstream.send(request, terms)
-            except Failed as error:
-                return error.failure
-
+    async def send(
+        self, request: Request = GET, *, patience: float = 8.5, limit: float = 30.0, for_actions: bool = False
+    ) -> Response | Failure:
+        """Send, let pass what it takes, and give a failure as a value."""
+        terms = self.terms(patience=patience, limit=limit, for_actions=for_actions)
         async with asyncio.TaskGroup() as group:
-            task = group.create_task(work())
+            task = group.create_task(self.ask(terms, request))
             await settle()
             while not task.done():
                 await self.clock.advance(0.025)
         return task.result()
+
+    async def ask(self, terms: FixedTerms, request: Request = GET) -> Response | Failure:
+        """Send, and give a failure as a value; the test moves time."""
+        try:
+            return await self.upstream.send(request, terms)
+        except Failed as error:
+            return error.failure
+
+    async def fail(self) -> None:
+        """Fail five times in a row, for callers without patience: the breaker opens."""
+        for _ in range(5):
+            await self.send(patience=0.5)
 
     @property
     def sent(self) -> list[float]:
@@ -91,6 +103,7 @@ async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status:
 @pytest.mark.parametrize(
     "bad",
     [
+        _response(408),
         pytest.param(_response(500), id="U3-500"),
         pytest.param(_response(502), id="U3-502"),
         pytest.param(_response(503), id="U3-503"),
@@ -98,14 +111,61 @@ async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status:
         pytest.param(REFUSED, id="U6"),
         pytest.param(failed(Code.UPSTREAM_UNAVAILABLE, "the name auth.test is not known"), id="U5"),
     ],
+    ids=str,
 )
-async def test_transient_failures_are_tried_three_times_with_full_jitter(bad: Response | Failed) -> None:
-    """U3, U5, U6: delays U(0, 0.1) and U(0, 0.2), here at half; the third attempt's outcome is final."""
-    async with wire((0, bad), (0, bad), (0, OK)) as w:
-        assert (await w.send(), w.sent) == (OK, [0.0, 0.05, 0.15])
-    async with wire((0, bad)) as w:
-        result = await w.send()
-        assert (result, len(w.sent)) == (bad.failure if isinstance(bad, Failed) else bad, 3)
+async def test_attempts_are_spread_over_what_the_caller_still_has(bad: Response | Failed) -> None:
+    """U3, U5, U6; 5.4: after 0.1, 0.3, 1 and 2 s, of which half is chance; here three quarters of each."""
+    async with wire(*[(0.0, bad)] * 4, (0, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 0.075, 0.3, 1.05, 2.55])
+
+
+@pytest.mark.parametrize("sample", [0.0, 0.5, 0.999])
+@pytest.mark.parametrize("outage", [1.0, 2.0, 3.5, 5.0])
+@pytest.mark.parametrize("bad", [_response(503), REFUSED], ids=["503", "refused"])
+async def test_a_short_outage_costs_no_call(bad: Response | Failed, outage: float, sample: float) -> None:
+    """5.5: attempts, and then the probes of the open breaker, reach beyond five seconds; there are few of them."""
+    async with wire((0, bad), sample=sample) as w, asyncio.TaskGroup() as group:
+
+        async def mend() -> None:
+            await w.clock.sleep(outage)
+            w.http.steps = [(0.01, OK)]
+
+        group.create_task(mend())
+        assert await w.send() == OK
+        assert w.clock.boot() - w.start < 8
+        assert len(w.sent) <= 10
+
+
+async def test_what_stays_away_is_given_up_in_time_and_then_at_once() -> None:
+    """5.4, 5.5: the first caller is told within its 8.5 s; who comes when the outage is old is told at once, with a time."""
+    async with wire((0, _response(503))) as w:
+        first = await w.send()
+        assert isinstance(first, Response)
+        assert (first.status, 6 < w.clock.boot() - w.start < 8.5, len(w.sent) <= 10) == (503, True, True)
+        await w.clock.advance(4)
+        await w.send()
+        count, now = len(w.sent), w.clock.boot()
+        second = await w.send()
+        assert isinstance(second, Failure)
+        assert second.retry_after is not None
+        assert (second.code, len(w.sent), w.clock.boot() - now < 0.1) == (Code.UPSTREAM_UNAVAILABLE, count, True)
+
+
+async def test_the_last_attempt_has_a_second_and_a_half_of_patience() -> None:
+    """5.4: a caller with two seconds is not kept waiting for a delay that is longer, and not for nothing at the end."""
+    async with wire((0, _response(503))) as w:
+        await w.send(patience=2.0)
+        assert w.sent == [0.0, 0.075, 0.3, 0.5]
+
+
+async def test_a_server_that_says_when_it_will_be_back_is_asked_then() -> None:
+    """RFC 9110, section 10.2.3: a 503 may carry Retry-After; one that nobody can wait for leaves one last attempt."""
+    busy = _response(503, ("Retry-After", "3"))
+    async with wire((0, busy), (0, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 3.0])
+    busy = _response(503, ("Retry-After", "300"))
+    async with wire((0, busy), (0, OK)) as w:
+        assert (await w.send(), w.sent) == (OK, [0.0, 7.0])
 
 
 @pytest.mark.parametrize("code", [pytest.param(Code.TLS_FAILED, id="U7"), Code.ADDRESS_REFUSED, Code.ANSWER_TOO_LARGE])
@@ -115,6 +175,13 @@ async def test_what_will_not_pass_is_not_repeated(code: Code) -> None:
         result = await w.send()
         assert isinstance(result, Failure)
         assert (result.code, w.sent) == (code, [0.0])
+
+
+async def test_u14_a_post_that_never_left_is_sent_again() -> None:
+    """U14: a connection that was refused has spent nothing, so a token server's restart costs no login."""
+    away = Failed(replace(REFUSED.failure, unsent=True))
+    async with wire((0, away), (0, away), (0, OK)) as w:
+        assert (await w.send(POST), w.sent) == (OK, [0.0, 0.075, 0.3])
 
 
 @pytest.mark.parametrize("bad", [_response(503), REFUSED, _limited("1")], ids=["503", "reset", "429"])
@@ -143,7 +210,7 @@ async def test_u14_a_refresh_token_whose_answer_was_lost_is_told_to_be_in_doubt(
 async def test_a_repeatable_post_is_retried_but_never_doubled() -> None:
     """A second attempt beside a silent one is for GET only."""
     async with wire((0, _response(503)), (5, OK)) as w:
-        assert (await w.send(AGAIN), w.sent) == (OK, [0.0, 0.05])
+        assert (await w.send(AGAIN), w.sent) == (OK, [0.0, 0.075])
 
 
 async def test_u1_a_second_attempt_beside_a_silent_one_after_four_seconds() -> None:
@@ -167,23 +234,23 @@ async def test_u1_a_second_attempt_that_fails_does_not_win() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 4.0])
 
 
-async def test_u1_a_second_attempt_costs_a_retry_and_is_none_of_the_three() -> None:
-    """After 12 s of silence twice there are still two attempts left."""
+async def test_u1_a_second_attempt_costs_a_retry_and_is_none_of_the_six() -> None:
+    """A pair of silent requests that both fail is one attempt."""
     async with wire((5, _response(503)), (5, _response(503)), (0, _response(503)), (0, OK)) as w:
-        assert (await w.send(), w.sent) == (OK, [0.0, 4.0, 9.05, 9.15])
-        assert w.upstream.origin(GET.url).budget == pytest.approx(10 - 3 + 0.1)
+        assert (await w.send(patience=30), w.sent) == (OK, [0.0, 4.0, 9.075, 9.3])
+        assert w.upstream.origin(GET.url).budget == pytest.approx(10 - 1 + 0.1)
 
 
 async def test_u1_one_attempt_ends_after_twenty_seconds() -> None:
     """Both silent: the error names the server and the time; a flight has no room for more."""
     async with wire((HOUR, OK)) as w:
-        result = await w.send()
+        result = await w.send(patience=30)
         assert isinstance(result, Failure)
         assert (result.code, result.message) == (
             Code.UPSTREAM_UNAVAILABLE,
             "token server 'auth.test' has not answered within 6 s",
         )
-        assert (w.sent, w.http.cancelled) == ([0.0, 4.0, 24.05, 28.05], 4)
+        assert (w.sent, w.http.cancelled) == ([0.0, 4.0, 24.075, 28.075], 4)
 
 
 async def test_an_attempt_ends_before_its_flight() -> None:
@@ -204,19 +271,18 @@ async def test_no_retry_that_the_flight_would_not_live_to_see() -> None:
         assert w.sent == [0.0]
 
 
-async def test_the_budget_bounds_retries_to_a_tenth() -> None:
-    """5.4: ten retries at once, then one per ten good answers."""
+async def test_the_budget_bounds_retries_beyond_the_first_second_of_an_outage() -> None:
+    """5.4: ten of them, then one per ten good answers: an outage is not multiplied by those who feel it."""
     async with wire((0, _response(503))) as w:
-        w.upstream.origin(GET.url).budget = 1.0
+        w.upstream.origin(GET.url).budget = 0.0
         await w.send()
-        assert len(w.sent) == 2
-        w.http.steps = [(0, OK)]
+        assert w.sent == [0.0, 0.075, 0.3, 1.05]
+        assert w.upstream.origin(GET.url).budget == 0.0
+    async with wire((0, OK)) as w:
+        w.upstream.origin(GET.url).budget = 0.0
         for _ in range(11):
             await w.send()
-        w.http.steps = [(0, _response(503))]
-        before = len(w.sent)
-        await w.send()
-        assert len(w.sent) == before + 2
+        assert w.upstream.origin(GET.url).budget == pytest.approx(1.1)
 
 
 async def test_t92_a_short_pause_is_waited_for() -> None:
@@ -267,42 +333,60 @@ async def test_t92_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 5.25])
 
 
-async def test_u2_a_third_429_is_final() -> None:
-    """Three attempts in all, however short the pauses."""
+async def test_u2_a_sixth_429_is_final() -> None:
+    """Six attempts in all, however long somebody would wait; without a usable pause it doubles."""
     async with wire((0, _limited("1")), sample=0.0) as w:
-        result = await w.send(patience=30)
+        result = await w.send(patience=300, limit=300)
         assert isinstance(result, Failure)
-        assert (result.code, len(w.sent)) == (Code.RATE_LIMITED, 3)
+        assert (result.code, w.sent) == (Code.RATE_LIMITED, [0.0, 1.0, 3.0, 7.0, 15.0, 31.0])
 
 
-async def test_u3_the_breaker_counts_one_per_request_and_opens_at_five() -> None:
-    """U3, 5.5: five requests that failed in all their attempts; then an immediate error that says for how long."""
+async def test_u3_five_failed_attempts_open_the_breaker() -> None:
+    """U3, 5.5: whoever made them; who has no patience is told at once, and for how long it is left alone."""
     async with wire((0, _response(503))) as w:
         with capture_logs() as logs:
-            for _ in range(5):
-                await w.send()
+            await w.fail()
+        assert [entry["event"] for entry in logs] == ["breaker opened"]
         calls = len(w.sent)
-        result = await w.send()
+        result = await w.send(patience=0.6)
         assert isinstance(result, Failure)
         assert (result.code, result.message) == (
             Code.UPSTREAM_UNAVAILABLE,
-            "token server 'auth.test' failed too often and is left alone for 5 s",
+            "token server 'auth.test' failed too often and is left alone for 1 s",
         )
-        assert result.retry_after == pytest.approx(5, abs=0.5)
+        assert result.retry_after == pytest.approx(1, abs=0.5)
         assert len(w.sent) == calls
-        assert [entry["event"] for entry in logs] == ["breaker opened"]
 
 
-async def test_u13_a_probe_closes_the_breaker() -> None:
-    """After its pause one request goes through; a good answer closes it, and it is logged."""
+async def test_u13_a_probe_closes_the_breaker_and_all_who_waited_go_on() -> None:
+    """One request goes through while the others wait; a good answer lets them go on together, and it is logged."""
     async with wire((0, _response(503))) as w:
-        for _ in range(5):
-            await w.send()
-        await w.clock.advance(5.1)
-        w.http.steps = [(0, OK)]
+        await w.fail()
+        before = len(w.sent)
+        w.http.steps = [(0.5, OK)]
         with capture_logs() as logs:
-            assert await w.send() == OK
+            async with asyncio.TaskGroup() as group:
+                waiting = [group.create_task(w.upstream.send(GET, w.terms())) for _ in range(20)]
+                await w.clock.advance(1.3)
+                assert len(w.sent) == before + 1
+                await w.clock.advance(0.5)
+                assert len(w.sent) == before + 20
+                await w.clock.advance(0.5)
+        assert [task.result() for task in waiting] == [OK] * 20
         assert [entry["event"] for entry in logs] == ["breaker closed"]
+
+
+async def test_an_outage_under_many_callers_is_asked_about_by_few() -> None:
+    """5.5: of two hundred callers the first ones open the breaker; then there is one probe at a time, for all of them."""
+    async with wire((0, REFUSED)) as w, asyncio.TaskGroup() as group:
+        waiting = [group.create_task(w.upstream.send(GET, w.terms())) for _ in range(200)]
+        await w.clock.advance(0.01)
+        first = len(w.sent)
+        await w.clock.advance(5)
+        assert len(w.sent) <= first + 5
+        w.http.steps = [(0, OK)]
+        await w.clock.advance(2)
+        assert [task.result() for task in waiting] == [OK] * 200
 
 
 async def test_u4_refusals_do_not_open_the_breaker() -> None:
@@ -354,3 +438,81 @@ async def test_a_request_without_a_subject_is_called_by_its_origin() -> None:
         result = await w.send(Request("GET", "https://auth.test/token?secret=x"), limit=2)
         assert isinstance(result, Failure)
         assert result.message == "server 'https://auth.test' has not answered within 2 s"
+
+
+async def test_t16_what_build_actions_are_throttled_for_does_not_stop_the_user() -> None:
+    """S6: a 429 that actions brought about pauses actions; the user's own pauses both."""
+    async with wire((0, _limited("60"))) as w:
+        first = await w.send(for_actions=True)
+        w.http.steps = [(0, OK)]
+        again = await w.send(for_actions=True)
+        assert isinstance(first, Failure)
+        assert isinstance(again, Failure)
+        assert (first.code, again.code, len(w.sent)) == (Code.RATE_LIMITED, Code.RATE_LIMITED, 1)
+        assert await w.send() == OK
+        w.http.steps = [(0, _limited("300")), (0, OK)]
+        await w.send()
+        await w.clock.advance(100)
+        paused = await w.send(for_actions=True)
+        assert isinstance(paused, Failure)
+        assert (paused.code, len(w.sent)) == (Code.RATE_LIMITED, 3)
+
+
+async def test_t16_the_breaker_that_build_actions_open_is_theirs() -> None:
+    """S6: twenty-six failures of actions' do not open the user's; an open one of the user's holds actions back as well."""
+    async with wire((0, _response(503))) as w:
+        for _ in range(26):
+            await w.send(for_actions=True, patience=0.5)
+        assert w.upstream.origin(GET.url).breaker.phase is Phase.CLOSED
+        assert w.upstream.origin(GET.url, for_actions=True).breaker.phase is not Phase.CLOSED
+        w.http.steps = [(0, OK)]
+        assert await w.send() == OK
+    async with wire((0, _response(503))) as w:
+        await w.fail()
+        count = len(w.sent)
+        refused = await w.send(for_actions=True, patience=0.6)
+        assert isinstance(refused, Failure)
+        assert (refused.code, len(w.sent)) == (Code.UPSTREAM_UNAVAILABLE, count)
+        w.http.steps = [(0, OK)]
+        assert await w.send(for_actions=True) == OK
+
+
+async def test_t16_retries_of_build_actions_are_paid_by_build_actions() -> None:
+    """S6: second attempts beside silent ones spend a budget of their own."""
+    async with wire((HOUR, OK)) as w:
+        await w.send(for_actions=True, limit=6)
+        assert w.upstream.origin(GET.url).budget == 10
+        assert w.upstream.origin(GET.url, for_actions=True).budget == 9
+
+
+async def test_t16_build_actions_have_eight_places_at_an_origin() -> None:
+    """S6: sixty hanging requests of actions are eight on the wire; the user's goes past them."""
+    async with wire((HOUR, OK)) as w, asyncio.TaskGroup() as group:
+        terms = w.terms(for_actions=True)
+        waiting = [group.create_task(w.ask(terms)) for _ in range(60)]
+        await w.clock.advance(1)
+        assert len(w.sent) == 8
+        w.http.steps = [(0, OK), (HOUR, OK)]
+        assert await w.send() == OK
+        await w.clock.advance(8)
+        told = [task.result() for task in waiting if task.done()]
+        refused = [failure for failure in told if isinstance(failure, Failure)]
+        assert (len(told), len(refused)) == (52, 52)
+        assert {(failure.code, failure.retry_after) for failure in refused} == {(Code.OVERLOADED, 1.0)}
+        for task in waiting:
+            task.cancel()
+
+
+async def test_a_clock_that_is_far_off_is_noted_and_said_once() -> None:
+    """The server's Date says what time it is there; a minute and more is worth a line and a figure in the status."""
+    behind = _response(200, ("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), wall=T0 + 360)
+    async with wire((0, behind)) as w:
+        with capture_logs() as logs:
+            await w.send()
+            await w.send()
+        assert w.upstream.origin(GET.url).skew == 360
+        assert [(entry["event"], entry["ahead"]) for entry in logs] == [("clocks differ", 360)]
+    async with wire((0, _response(200, ("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), wall=T0 + 59))) as w:
+        with capture_logs() as logs:
+            await w.send()
+        assert logs == []

@@ -138,6 +138,8 @@ class TokenRegistry:
         self.life = 300
         self.delay = 0.0
         self.status = 200
+        self.hanging = ""
+        """Part of a scope whose token is not given until this is changed."""
         self.requests: list[str] = []
         self.count = 0
         outer = self
@@ -188,6 +190,8 @@ class TokenRegistry:
 
     def token(self, handler: BaseHTTPRequestHandler) -> None:
         """Answer a token request, in whatever way this registry was told to."""
+        while self.hanging and self.hanging in handler.path:
+            time.sleep(0.05)
         time.sleep(self.delay)
         self.count += 1
         body = json.dumps({"token": f"canary-token-{self.count}", "expires_in": self.life}).encode()

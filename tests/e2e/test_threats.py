@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,74 @@ def test_a_connection_that_was_made_outside_of_a_sandbox_is_not_answered_inside(
     assert done.stdout.startswith("200\nHTTP/1.1 403 ")
     assert "peer_refused" in done.stdout
     assert registry.password not in done.stdout
+
+
+GREEDY = Path(__file__).with_name("greedy.py")
+
+
+def greedy(staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...], *how: int | str) -> dict[str, object]:
+    """Run a build action in a sandbox that asks for the tokens of many repositories; see ``greedy.py``."""
+    path = staged.home / "run" / "credproxy-actions" / "actions.sock"
+    argv = [*sandbox, sys.executable, str(GREEDY), str(path), registry.authority, *map(str, how)]
+    done = subprocess.run(argv, capture_output=True, text=True, check=True, timeout=40)
+    found: dict[str, object] = json.loads(done.stdout)
+    return found
+
+
+@pytest.fixture
+def open_to_actions(staged: Stage, registry: TokenRegistry) -> Stage:
+    """A daemon whose policy lets actions pull everything below ``org``."""
+    allowed = f'registry = "{registry.authority}"\nrepository = "org/**"\noperations = ["blob:read"]\n'
+    staged.configure(registry.rule() + f'[[actions.rule]]\naction = "allow"\n{allowed}')
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    return staged
+
+
+def test_t16_a_sandbox_makes_no_more_exchanges_than_its_budget(
+    open_to_actions: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """T16: of 600 repositories fifty are fetched and five a second; the refusal names the sandbox, and the user goes on."""
+    found = greedy(open_to_actions, registry, sandbox, 0, 600, 8)
+    assert 50 <= registry.exchanges() <= 150
+    assert found["statuses"].count(200) == registry.exchanges()  # type: ignore[attr-defined]
+    refusal = json.loads(str(found["refusal"]))["error"]
+    assert (refusal["code"], refusal["retry_after"] >= 1, "this sandbox" in refusal["message"]) == (
+        "rate_limited",
+        True,
+        True,
+    )
+    for number in range(60):
+        open_to_actions.headers(registry.uri(f"org/mine{number}/blobs/sha256:{'a' * 64}"))
+
+
+def test_t16_what_a_sandbox_is_throttled_for_does_not_pause_its_user(
+    open_to_actions: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """T16: a 429 for actions pauses actions for a minute or more; a broken answer to them opens no breaker of the user's."""
+    mine = registry.uri(f"org/mine/blobs/sha256:{'a' * 64}")
+    registry.status = 429
+    greedy(open_to_actions, registry, sandbox, 0, 40, 8)
+    registry.status = 200
+    assert open_to_actions.headers(mine) == {"Authorization": [f"Bearer canary-token-{registry.count}"]}
+    open_to_actions.credproxy("flush")
+    registry.status = 503
+    greedy(open_to_actions, registry, sandbox, 100, 40, 30)
+    registry.status = 200
+    begun = time.perf_counter()
+    open_to_actions.headers(mine)
+    assert time.perf_counter() - begun < 5
+
+
+def test_t16_exchanges_of_a_sandbox_that_hang_or_were_left_take_no_place_of_its_users(
+    open_to_actions: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """T16: sixty that hang, whose callers have left, beside one of the user's that is answered."""
+    registry.hanging = "org/r"
+    greedy(open_to_actions, registry, sandbox, 0, 40, 8, "leave")
+    for number in range(20):
+        open_to_actions.headers(registry.uri(f"org/mine{number}/blobs/sha256:{'a' * 64}"))
+    assert registry.exchanges() <= 20 + 2 * 16
+    registry.hanging = ""
 
 
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child")

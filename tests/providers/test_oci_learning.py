@@ -6,7 +6,7 @@ import pytest
 import structlog
 
 from credproxy.core.credential import Identity, IdentityToken, Secret, UserPassword
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.settings import BareHost, OciHost
 from tests.fakes import settle
 from tests.registry_world import BEARER, World, ok, world
@@ -84,6 +84,35 @@ async def test_who_waits_for_a_ping_that_fails_shares_its_failure() -> None:
         assert w.requests == ["GET /v2/"]
         await w.refusal("https://reg.test/v2/later/manifests/x")
         assert len(w.requests) == 2
+
+
+async def test_who_waits_longer_than_the_one_whose_ping_failed_tries_for_itself() -> None:
+    """5.4: a caller in a hurry fails alone; the registry is back while the others still have patience."""
+    async with world() as w:
+        w.script(ping=[*[w.respond(503)] * 2, w.challenge(BEARER)])
+        hasty = asyncio.ensure_future(w.ask("https://reg.test/v2/hasty/manifests/x", patience=0.5))
+        await settle()
+        patient = asyncio.ensure_future(w.ask(MANIFEST))
+        await w.clock.advance(2)
+        assert (await patient).authorization is not None
+        with pytest.raises(Failed) as caught:
+            await hasty
+        assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_t16_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> None:
+    """T16: the registry says the same to both, but each side asks for itself; what one has learned serves the other."""
+    async with world() as w:
+        gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()
+        hanging = asyncio.ensure_future(w.ask(MANIFEST, grants=(("a/b", ("pull",)),)))
+        await settle()
+        w.http.hold["https://reg.test/v2/"] = asyncio.Event()
+        w.http.hold["https://reg.test/v2/"].set()
+        assert (await w.ask(MANIFEST)).authorization is not None
+        assert w.requests.count("GET /v2/") == 2
+        gate.set()
+        await hanging
+        assert w.requests.count("GET /v2/") == 2
 
 
 async def test_tx9_what_worked_for_a_refresh_token_is_no_reason_to_post_a_password() -> None:

@@ -1,6 +1,7 @@
 """credproxy between real counterparts: Debian's registry over TLS, curl, crane, regctl, skopeo, uv, helpers in shell."""
 
 import json
+import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -287,3 +288,42 @@ def test_uv_as_a_bazel_helper_behind_the_daemon(staged: Stage) -> None:
     done = staged.helper("pypi.example")
     assert done.returncode == 1
     assert "helper 'uv' ended with status 2" in done.stderr
+
+
+def _asked(staged: Stage, uri: str) -> int:
+    """Ask on the helper socket, as the helper does, without a process for each question; give the status."""
+    body = json.dumps({"uri": uri}).encode()
+    with socket.socket(socket.AF_UNIX) as talk:
+        talk.settimeout(20)
+        talk.connect(str(staged.socket))
+        head = f"POST /v1/get HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: {len(body)}\r\n\r\n"
+        talk.sendall(head.encode() + body)
+        return int(talk.recv(65536).split()[1])
+
+
+def test_a_token_server_that_is_away_for_five_seconds_costs_no_call(
+    serving: Stage, registry: Registry, token_server: TokenServer
+) -> None:
+    """5.4, 5.5: two hundred cold questions while it is down; it is asked about each of them once when it is back."""
+    token_server.stop()
+    with ThreadPoolExecutor(200) as pool:
+        asking = [
+            pool.submit(_asked, serving, registry.manifest_url(f"public/r{number}", "v1")) for number in range(200)
+        ]
+        time.sleep(5)
+        token_server.start()
+        assert [one.result() for one in asking] == [200] * 200
+    assert 200 <= len(token_server.asked) <= 210
+
+
+def test_a_token_server_that_is_restarted_under_load_costs_one_question_two_seconds(
+    serving: Stage, registry: Registry, token_server: TokenServer
+) -> None:
+    """5.4: 503 from the proxy in front of it for two seconds, and one cold call of the helper: few requests, no failure."""
+    token_server.failure = 503
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(serving.headers, registry.manifest_url("team/app", "v1"))
+        time.sleep(2)
+        token_server.failure = None
+        assert asking.result()["Authorization"][0].startswith("Bearer ")
+    assert len(token_server.asked) <= 8
