@@ -10,6 +10,7 @@ from credproxy.broker.entry import Entry, Upkeep
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.negative import Negative
 from credproxy.core.credential import Grant
+from credproxy.core.empty import empty_answer
 from credproxy.core.errors import Code, Failure
 from credproxy.core.lifetime import clamp, length, mandatory, remaining
 from credproxy.ports import Clock, Metrics, Plan, Sample
@@ -60,6 +61,10 @@ class Landing:
         if isinstance(result, Grant) and result.lifetime.until is not None and self._left(result) <= 0:
             message = f"the credential of {flight.plan.subject} had expired when it arrived"
             result = Failure(Code.EXPIRED_ON_ARRIVAL, message, "is this machine's clock right, and the server fast?")
+        if isinstance(result, Grant) and (problem := empty_answer(result.headers)) is not None:
+            # Providers say so better; whatever gets past them is neither handed out nor kept.
+            message = f"{flight.plan.subject} gave no credential: {problem}"
+            result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it anew where it comes from")
         if isinstance(result, Failure):
             self._metrics.exchange(flight.label, result.code.value, now - flight.started)
             return self._failed(flight, result, now)

@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 import msgspec
 
 from credproxy.core.credential import Secret
+from credproxy.core.empty import empty_answer
 from credproxy.core.message import header_problem
 
 
@@ -64,14 +65,18 @@ def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ..
     for name, values in printed.items():
         # Several values of Authorization make clients fail; the first one is what they would have used (rule 20).
         wanted = [value.strip() for value in (values[:1] if name.lower() == "authorization" else values)]
-        problem = header_problem(name, wanted)
+        problem = header_problem(name, wanted if any(wanted) else ())  # an empty one is told as such below
         if problem is None and name.lower() in kept:
             problem = f"the header {name!r} occurs twice"
         if problem is not None:
             raise HelperAnswerError(f"its answer cannot be used: {problem}")
         if wanted:
             kept[name.lower()] = (name, tuple(Secret(value) for value in wanted))
-    return tuple(kept.values())
+    headers = tuple(kept.values())
+    empty = empty_answer(headers)
+    if empty is not None:
+        raise HelperAnswerError(f"its answer holds no credential: {empty}")
+    return headers
 
 
 def _expires(text: str | None) -> float | None:

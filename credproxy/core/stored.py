@@ -3,6 +3,7 @@
 import re
 
 from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.empty import blank, empty_login
 from credproxy.core.errors import Code, Failed, failed
 
 
@@ -12,25 +13,25 @@ TOKEN_USER = "<token>"  # noqa: S105  docker's own word for "the secret is an id
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def from_text(text: str, username: str | None, where: str) -> Stored:
+def from_text(text: str, username: str | None, where: str, hint: str = "") -> Stored:
     """Give a login with ``username``, an identity token for ``<token>``, else a plain secret.
 
     Args:
         username: the login's, or None.
         text: one trailing newline is taken off, as editors and programs add it.
         where: names the source in a message, such as ``the variable 'X'``.
+        hint: how to store a secret there.
 
     Raises:
-        Failed(credential_unreadable): empty, or with control characters, which no header or form may carry.
+        Failed(credential_unreadable): empty or blank, or with control characters, which no header or form may carry.
     """
     value = text.removesuffix("\n").removesuffix("\r")
-    if not value:
-        raise unreadable(where, "is empty")
+    if blank(value):
+        raise unreadable(where, "is empty" if not value else "holds nothing but white space", hint)
     if _CONTROL.search(value):
-        raise unreadable(where, "holds more than one line, or control characters")
-    if username is None:
-        return PlainSecret(Secret(value))
-    return login(username, value, where)
+        raise unreadable(where, "holds more than one line, or control characters", hint)
+    stored = PlainSecret(Secret(value)) if username is None else login(username, value, where)
+    return usable(stored, where, hint)
 
 
 def login(username: str, password: str, where: str) -> UserPassword | IdentityToken:
@@ -41,9 +42,17 @@ def login(username: str, password: str, where: str) -> UserPassword | IdentityTo
     """
     if username == TOKEN_USER:
         return IdentityToken(Secret(password))
-    if not username or ":" in username or _CONTROL.search(username):
+    if blank(username) or ":" in username or _CONTROL.search(username):
         raise unreadable(where, "has a user name that is empty or holds ':' or control characters")
     return UserPassword(username, Secret(password))
+
+
+def usable(stored: Stored, where: str, hint: str = "") -> Stored:
+    """Give a stored credential back. Raises Failed(credential_unreadable): it is an empty one."""
+    problem = empty_login(stored)
+    if problem is not None:
+        raise unreadable(where, problem, hint)
+    return stored
 
 
 def unreadable(where: str, problem: str, hint: str = "") -> Failed:

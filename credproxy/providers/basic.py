@@ -5,9 +5,12 @@ from collections.abc import Callable
 from credproxy.core.basic import basic
 from credproxy.core.credential import Grant, Stored, UserPassword
 from credproxy.core.login import dressed
-from credproxy.core.stored import unreadable
+from credproxy.core.stored import unreadable, usable
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
+
+
+_HINT = "store user name and password there"
 
 
 class BasicProvider:
@@ -41,6 +44,7 @@ class BasicProvider:
             login = await self._source.read(identity, target, anew=terms.anew)
             if login is None or not isinstance(login.stored, UserPassword):
                 raise unreadable(str(identity), "holds no user name and password, which Basic needs")
+            usable(login.stored, str(identity), _HINT)
             lifetime = dressed(login, str(identity), self._clock.boot())
             return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
 
@@ -56,7 +60,7 @@ class BasicProvider:
         """Give the login itself."""
         identity = await self._source.locate(target, None)
         login = None if identity is None else await self._source.read(identity, target)
-        return None if login is None else login.stored
+        return None if login is None else usable(login.stored, str(identity), _HINT)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 
-from credproxy.core.credential import Grant, Secret, Stored, secret_of
+from credproxy.core.credential import Grant, PlainSecret, Secret, Stored, secret_of
+from credproxy.core.empty import empty_header, empty_login
 from credproxy.core.login import dressed
 from credproxy.core.settings import HeaderHost
 from credproxy.core.stored import unreadable
@@ -29,7 +30,11 @@ class HeaderProvider:
             login = await self._source.read(identity, target, anew=terms.anew)
             if login is None:
                 raise unreadable(str(identity), "holds no credential")
-            value = Secret(self._settings.prefix + secret_of(login.stored).reveal())
+            secret = secret_of(login.stored)
+            value = Secret(self._settings.prefix + secret.reveal())
+            problem = empty_login(PlainSecret(secret)) or empty_header(self._settings.name, [value.reveal()])
+            if problem is not None:
+                raise unreadable(f"the secret from {identity}", problem, "store one there")
             lifetime = dressed(login, str(identity), self._clock.boot())
             return Grant(((self._settings.name, (value,)),), lifetime, direct=True)
 

@@ -27,7 +27,7 @@ from credproxy.core.errors import GATEWAY, Code, Failed, failed
 from credproxy.core.http import Reach
 from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
-from credproxy.core.stored import unreadable
+from credproxy.core.stored import unreadable, usable
 from credproxy.core.target import Form, Granted, Question, Target
 from credproxy.core.uri import plain
 from credproxy.exchange.discovery import Asks
@@ -118,13 +118,19 @@ class OciProvider:
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself; a registry token is none."""
         identity = await self._source.locate(target, None)
-        login = None if identity is None else await self._source.read(identity, target)
+        login = None if identity is None else await self._read(identity, target)
         return None if login is None or isinstance(login.stored, RegistryToken) else login.stored
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Ping again, choose methods again, look at the source again."""
         self._learned.forget(wanted)
         self._source.forget()
+
+    async def _read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        login = await self._source.read(identity, target, anew=anew)
+        if login is not None:
+            usable(login.stored, str(identity), f"log in again: docker login {target.authority}")
+        return login
 
     async def _plan_bare(self, target: Target) -> Plan | None:
         """Which of SC-18's answers a question without a repository gets; a scope-less token would be useless."""
@@ -140,7 +146,7 @@ class OciProvider:
             return None
 
         async def run(terms: Terms) -> Grant:
-            login = await self._source.read(identity, target, anew=terms.anew)
+            login = await self._read(identity, target, anew=terms.anew)
             if login is not None and isinstance(login.stored, UserPassword):
                 return self._basic(login.stored, login, identity)
             return self._empty("the stored credential is no user name and password")
@@ -214,7 +220,7 @@ class OciProvider:
         """Exchange; where the login is refused, look it up again, and exchange once more if it is another one by now."""
         if wanted.identity is _ANONYMOUS:
             return None, await self._exchange(wanted, None, terms)
-        login = await self._source.read(wanted.identity, wanted.target, anew=terms.anew)
+        login = await self._read(wanted.identity, wanted.target, anew=terms.anew)
         try:
             return login, await self._exchange(wanted, login, terms)
         except Failed as error:
@@ -229,7 +235,7 @@ class OciProvider:
         if login is None:
             return None
         try:
-            newer = await self._source.read(wanted.identity, wanted.target, anew=True)
+            newer = await self._read(wanted.identity, wanted.target, anew=True)
         except Failed as error:  # what the server said is the better answer
             log.warning("login cannot be looked up", credential=str(wanted.identity), reason=error.failure.message)
             return None

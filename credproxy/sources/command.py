@@ -45,16 +45,17 @@ class CommandOutput:
         self._answer.forget()
 
     async def _run(self) -> Printed:
-        program = self._settings.argv[0]
+        program, line = self._settings.argv[0], " ".join(mask_command(self._settings.argv))
+        by_hand = f"run it by hand, with argv as the configuration has it: {line}"
         done = await self._processes.run(Command(self._settings.argv, timeout=self._settings.timeout))
         if done.status != 0:
             raise failed(
                 Code.HELPER_FAILED,
                 f"the program {program!r} ended with status {done.status}: {done.complaint[-300:]}",
-                f"run it by hand, with argv as the configuration has it: {' '.join(mask_command(self._settings.argv))}",
+                by_hand,
             )
         try:
             text = done.stdout.decode()
         except UnicodeDecodeError:
-            raise unreadable(f"the output of {program!r}", "is not UTF-8 text") from None
-        return done.stdout, from_text(text, self._settings.username, f"the output of {program!r}")
+            raise unreadable(f"the output of {program!r}", "is not UTF-8 text", by_hand) from None
+        return done.stdout, from_text(text, self._settings.username, f"the output of {program!r}", by_hand)

@@ -27,15 +27,12 @@ class Env:
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its value. Raises Failed(credential_unreadable) where it is not set or cannot be used."""
         del identity, target, anew
-        name = self._settings.name
+        name, now = self._settings.name, self._clock.boot()
+        where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
         text = self._environ.get(name)
         if text is None:
-            raise unreadable(
-                f"the variable {name!r}",
-                "is not set in the daemon's environment",
-                f"stop the daemon, export {name}, and start it again",
-            )
-        stored, now = from_text(text, self._settings.username, f"the variable {name!r}"), self._clock.boot()
+            raise unreadable(where, "is not set in the daemon's environment", hint)
+        stored = from_text(text, self._settings.username, where, hint)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     def forget(self) -> None:

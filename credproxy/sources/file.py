@@ -37,7 +37,7 @@ class File:
             text = content.decode()
         except UnicodeDecodeError:
             raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
-        stored = from_text(text, self._settings.username, f"the file {path!r}")
+        stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     def forget(self) -> None:
@@ -45,4 +45,8 @@ class File:
 
     def _missing(self) -> Failed:
         path = self._settings.path
-        return unreadable(f"the file {path!r}", "is not there", f"write the secret to {path}, mode 0600")
+        return unreadable(f"the file {path!r}", "is not there", self._hint)
+
+    @property
+    def _hint(self) -> str:
+        return f"write the secret to {self._settings.path}, mode 0600"
