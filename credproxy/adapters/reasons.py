@@ -91,6 +91,9 @@ def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
     )
 
 
+_LOGIN_WANTED = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})
+"""tinyproxy answers 407 to a request without a login, and 401 to one with another login than its own."""
+
 _MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -101,18 +104,15 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
         reason = _network_reason(error.cause or error)
         hint = f"is it running? It is the proxy of the [[host]] for {call.name}"
         return failed(Code.UPSTREAM_UNAVAILABLE, f"{proxy.name} {reason}", hint)
-    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        if proxy.authorization is None:
-            hint = (
-                f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
-            )
-            return failed(
-                Code.BAD_CREDENTIALS, f"{proxy.name} wants a login (status 407), and none is configured", hint
-            )
+    if status in _LOGIN_WANTED and proxy.authorization is None:
+        hint = f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
+        message = f"{proxy.name} wants a login (status {status}), and none is configured"
+        return failed(Code.BAD_CREDENTIALS, message, hint)
+    if status in _LOGIN_WANTED:
         hint = (
             'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken'
         )
-        return failed(Code.BAD_CREDENTIALS, f"{proxy.name} refuses the login of its URL (status 407)", hint)
+        return failed(Code.BAD_CREDENTIALS, f"{proxy.name} refuses the login of its URL (status {status})", hint)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
         hint = f"ask those who run the proxy to allow {call.host!r}, or take the proxy out of the [[host]]"
         return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)

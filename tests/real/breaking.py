@@ -4,7 +4,8 @@ import contextlib
 import re
 import socket
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 
 from tests.real.accepting import Accepting
 from tests.real.content import digest
@@ -17,8 +18,9 @@ _RANGE = re.compile(rb"\r\nRange: bytes=([0-9]+)-([0-9]+)\r\n")
 class BreakingRegistry(Accepting):
     """Serves one blob to everybody, and closes each of the first ``breaks`` answers when half of it has left.
 
-    ``ranges`` says whether it knows them; ``etag`` gives the entity tag of each answer; ``announced`` what it says of
-    the length. ``heads`` keeps every request's.
+    ``ranges`` says whether it knows them; ``etag`` gives the entity tag of each answer, and ``other`` the bytes of those
+    that are not the blob's. ``instead`` are whole answers by the number of the request; ``hints`` come before every answer.
+    ``heads`` keeps every request's.
     """
 
     def __init__(
@@ -30,6 +32,9 @@ class BreakingRegistry(Accepting):
         ranges: bool = True,
         etag: Callable[[int], str] = lambda _: '"one"',
         surplus: bytes = b"",
+        other: Mapping[int, bytes] = MappingProxyType({}),
+        instead: Mapping[int, bytes] = MappingProxyType({}),
+        hints: bytes = b"",
     ) -> None:
         super().__init__()
         self.blob = blob
@@ -38,6 +43,9 @@ class BreakingRegistry(Accepting):
         self._ranges = ranges
         self._etag = etag
         self._surplus = surplus
+        self._other = other
+        self._instead = instead
+        self._hints = hints
         self._context = pki.server_context()
 
     @property
@@ -55,6 +63,7 @@ class BreakingRegistry(Accepting):
         with contextlib.suppress(OSError), self._context.wrap_socket(client, server_side=True) as talk:
             while head := _head(talk):
                 self.heads.append(head)
+                talk.sendall(self._hints)
                 if b"/blobs/" not in head:
                     talk.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}")
                 elif self._answer(talk, head):
@@ -63,11 +72,15 @@ class BreakingRegistry(Accepting):
     def _answer(self, talk: ssl.SSLSocket, head: bytes) -> bool:
         """Send the blob, or half of it; True where the connection ends with that."""
         number = len(self.downloads)
+        if number in self._instead:
+            talk.sendall(self._instead[number])
+            return False
+        blob = self._other.get(number, self.blob)
         found = _RANGE.search(head) if self._ranges else None
-        first, last = (0, len(self.blob) - 1) if found is None else (int(found[1]), int(found[2]))
-        part = self.blob[first : last + 1]
+        first, last = (0, len(blob) - 1) if found is None else (int(found[1]), int(found[2]))
+        part = blob[first : last + 1]
         status = b"206 Partial Content" if found else b"200 OK"
-        place = f"Content-Range: bytes {first}-{last}/{len(self.blob)}\r\n" if found else ""
+        place = f"Content-Range: bytes {first}-{last}/{len(blob)}\r\n" if found else ""
         fields = f"Content-Length: {len(part)}\r\nETag: {self._etag(number)}\r\n{place}\r\n"
         breaking = number <= self._breaks
         talk.sendall(b"HTTP/1.1 " + status + b"\r\n" + fields.encode())

@@ -262,12 +262,41 @@ def test_u15_three_breaks_within_one_blob_cost_the_client_nothing(gateway: Gatew
         assert all(b'\r\nIf-Range: "one"\r\n' in head for head in resumed)
 
 
-def test_u15_a_blob_that_cannot_be_completed_is_never_a_clean_answer(gateway: Gateway, pki: Pki) -> None:
-    """A fourth break, another entity tag, more than was announced: curl fails, whatever it has got."""
+BUSY = b"HTTP/1.1 503 Busy\r\nRetry-After: 1\r\nContent-Length: 0\r\n\r\n"
+NO_SUCH_RANGE = b"HTTP/1.1 416 No\r\nContent-Range: bytes */10\r\nContent-Length: 0\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("instead", "ranges"),
+    [
+        pytest.param({2: BUSY}, True, id="a passing fault"),
+        pytest.param({2: BUSY, 3: BUSY}, False, id="two of them, and no ranges"),
+        pytest.param({2: NO_SUCH_RANGE}, True, id="a place that has moved"),
+        pytest.param({}, True, id="another tag alone"),
+    ],
+)
+def test_u15_a_blob_is_completed_by_its_digest_whatever_the_registry_says_meanwhile(
+    gateway: Gateway, pki: Pki, instead: dict[int, bytes], *, ranges: bool
+) -> None:
+    """Its tag is another one each time, and hints come before each answer: curl has the blob that was named."""
     content = image(3_000_000).layer
+    hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
+    etag = (lambda number: f'"{number}"') if ranges else (lambda number: f'W/"{number}"')
+    with BreakingRegistry(pki, content, breaks=1, etag=etag, ranges=ranges, instead=instead, hints=hints) as registry:
+        start(gateway, host(registry.authority, pki) + allow(registry.authority))
+        answer = gateway.get(registry.authority, registry.path)
+        assert (answer.status, digest(answer.body)) == (200, digest(content))
+        assert len(registry.downloads) <= 4
+
+
+def test_u15_a_blob_that_cannot_be_completed_is_never_a_clean_answer(gateway: Gateway, pki: Pki) -> None:
+    """A fourth break, another blob's bytes, more than was announced: curl fails, whatever it has got."""
+    content = image(3_000_000).layer
+    other = dict.fromkeys(range(2, 9), bytes(reversed(content)))
     for registry in (
         BreakingRegistry(pki, content, breaks=4),
-        BreakingRegistry(pki, content, breaks=1, etag=lambda number: f'"{number}"', ranges=False),
+        BreakingRegistry(pki, content, breaks=1, etag=lambda number: f'"{number}"', ranges=False, other=other),
+        BreakingRegistry(pki, content, breaks=1, etag=lambda number: f'"{number}"', other=other),
         BreakingRegistry(pki, content, breaks=0, surplus=b"more"),
     ):
         with registry:
