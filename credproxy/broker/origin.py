@@ -15,9 +15,6 @@ BUDGET = 10.0
 PLACES = 8
 """Requests of build actions that one origin is sent at a time: half of what all exchanges together may have (5.6)."""
 
-SKEWED = 60.0
-"""Seconds by which two clocks differ before anybody is told."""
-
 _EARNED = 0.1
 
 

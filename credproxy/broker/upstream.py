@@ -22,10 +22,10 @@ import structlog
 from cachetools import LRUCache
 
 from credproxy.broker.breaker import Phase
-from credproxy.broker.origin import PLACES, SKEWED, Origin
+from credproxy.broker.origin import PLACES, Origin
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
-from credproxy.core.http_date import clock_ahead
+from credproxy.core.http_date import SKEWED, clock_ahead
 from credproxy.core.lifetime import clamp
 from credproxy.core.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.ports import Clock, HttpClient, Sample, Terms

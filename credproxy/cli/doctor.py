@@ -147,16 +147,18 @@ def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
     path = _socket(known)
     helper = probing.door(known.machine, "helper", path)
     same = known.settings.peer_namespaces == "same"
+    running = probing.running(path) if helper.served else probing.Running()
     return daemon.Facts(
         helper=helper,
         actions=probing.door(known.machine, "actions", actions_socket(known.environ, known.machine.uid, os.path.isdir)),
         me=known.machine.uid,
         version=__version__,
-        theirs=probing.version(path) if helper.served else "",
+        theirs=running.version,
         units=around.listening,
         autostart=known.environ.get("CREDPROXY_AUTOSTART") != "0",
         sandbox=probing.from_sandbox(path) if helper.served else None,
         any_namespace=not same,
+        clocks=running.clocks,
     )
 
 

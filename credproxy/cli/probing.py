@@ -8,8 +8,10 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
 
 from credproxy.cli.client import Connection, told
 from credproxy.doctor.daemon import Door, Outcome, Reply
@@ -38,14 +40,24 @@ def door(machine: Machine, name: str, path: str) -> Door:
     return Door(name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path))
 
 
-def version(path: str) -> str:
-    """Ask a daemon for its version; "" where it tells none."""
+class Running(NamedTuple):
+    """What a daemon says of itself: its version, "" for none, and by how much its clock is ahead of each server's."""
+
+    version: str = ""
+    clocks: Mapping[str, int] = MappingProxyType({})
+
+
+def running(path: str) -> Running:
+    """Ask a daemon for its state."""
     connection = Connection(path, _PATIENCE)
     try:
         connection.request("GET", "/v1/status")
-        return str(json.loads(connection.getresponse().read())["version"])
-    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError):
-        return ""
+        status = json.loads(connection.getresponse().read())
+        origins = [(str(one["origin"]), one.get("ahead")) for one in status.get("origins", ())]
+        clocks = {origin: seconds for origin, seconds in origins if isinstance(seconds, int)}
+        return Running(str(status["version"]), clocks)
+    except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
+        return Running()
     finally:
         connection.close()
 

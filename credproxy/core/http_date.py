@@ -14,6 +14,9 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 
+SKEWED = 60.0
+"""Seconds by which two clocks differ before anybody is told."""
+
 _DIGITS = 10
 """Of an Age that are read: more are no age of anything."""
 

@@ -37,14 +37,28 @@ def life(token: str, wall: float) -> float | None:
         token: any text.
         wall: POSIX seconds, now.
     """
+    times = _times(token)
+    if times is None or times.exp is None:
+        return None
+    whole = whole_life(token)
+    return times.exp - wall if whole is None else min(times.exp - wall, whole)
+
+
+def whole_life(token: str) -> float | None:
+    """Seconds from a token's issue to its end, on its issuer's clock alone; None where it does not say both."""
+    times = _times(token)
+    if times is None or times.exp is None or times.iat is None or not 0 < times.iat < times.exp:
+        return None
+    return times.exp - times.iat
+
+
+def _times(token: str) -> _Times | None:
+    """The times of a token that says when it ends; None for every other text."""
     try:
         times = msgspec.json.decode(claims(token), type=_Times)
     except (msgspec.DecodeError, UnicodeDecodeError):
         return None
-    if times.exp is None or not 0 < times.exp < _YEAR_10000:
-        return None
-    whole = times.exp - times.iat if times.iat is not None and 0 < times.iat < times.exp else float("inf")
-    return min(times.exp - wall, whole)
+    return None if times.exp is None or not 0 < times.exp < _YEAR_10000 else times
 
 
 def stored_life(stored: Stored, wall: float) -> float | None:

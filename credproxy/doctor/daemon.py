@@ -1,11 +1,12 @@
 """The two sockets and who answers on them (P1, T4, T8, T11)."""
 
 import stat
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from enum import Enum
 from shlex import quote
 
+from credproxy.core.http_date import SKEWED
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Place
 
@@ -75,6 +76,7 @@ class Facts:
         autostart: whether the helper may start a daemon.
         sandbox: status that a caller in namespaces of its own got on the helper socket; None where that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
+        clocks: seconds by which the daemon's clock is ahead, by the origin of a server that told its own.
     """
 
     helper: Door
@@ -86,6 +88,7 @@ class Facts:
     autostart: bool = True
     sandbox: int | None = None
     any_namespace: bool = False
+    clocks: Mapping[str, int] = field(default_factory=dict)
 
 
 def check(facts: Facts) -> Iterator[Finding]:
@@ -100,6 +103,7 @@ def check(facts: Facts) -> Iterator[Finding]:
     if facts.helper.served:
         yield from _version(facts)
         yield from _gate(facts)
+        yield from _clocks(facts.clocks)
 
 
 def _not_running(facts: Facts) -> Iterator[Finding]:
@@ -188,6 +192,19 @@ def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
         restart = "systemctl --user restart credproxy.service" if facts.units else f"kill {facts.helper.reply.pid}"
         yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)
+
+
+def _clocks(clocks: Mapping[str, int]) -> Iterator[Finding]:
+    off = {origin: ahead for origin, ahead in clocks.items() if abs(ahead) > SKEWED}
+    if not off:
+        return
+    origin, ahead = next(iter(off.items()))
+    where = "ahead of" if ahead > 0 else "behind"
+    message = f"this machine's clock is {abs(ahead)} s {where} that of {origin!r}"
+    if len(off) > 1:
+        message += f", and off from those of {len(off) - 1} other servers"
+    remedy = "sudo timedatectl set-ntp true" if len(off) == len(clocks) else "timedatectl status"
+    yield topic.warning(f"{message}: logins and certificates that name a time may be refused", remedy)
 
 
 def _gate(facts: Facts) -> Iterator[Finding]:

@@ -11,7 +11,8 @@ from datetime import datetime
 from credproxy.core.credential import Lifetime, Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Response
-from credproxy.core.jwt import claims
+from credproxy.core.http_date import server_time
+from credproxy.core.jwt import life, whole_life
 from credproxy.core.lifetime import LONGEST
 from credproxy.exchange.granted import stated
 
@@ -21,8 +22,6 @@ DEFAULT_LIFE = 60.0
 
 _BELIEVED = 30 * 24 * 3600.0
 """Seconds above which a lifetime is a mistake: olareg sends nanoseconds."""
-
-_YEAR_10000 = 253_402_300_800
 
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 
@@ -88,22 +87,30 @@ def lifetime_of(value: object) -> float:
 
 
 def _left(found: dict[str, object], token: str, response: Response, *, trust_jwt_exp: bool) -> float:
-    """Seconds from ``response.sent`` to the hard expiry."""
-    life = lifetime_of(found.get("expires_in"))
-    left = life - _age(found.get("issued_at"), response.wall)
+    """Seconds from ``response.sent`` to the hard expiry.
+
+    What the server says of times is compared with its own ``Date``: this machine's clock may be off by more than a token
+    lives. Where it sends none, this machine's clock has to do.
+    """
+    date = server_time(response.headers)
+    now = response.wall if date is None else date
+    whole = lifetime_of(found.get("expires_in"))
+    left = whole - _age(found.get("issued_at"), now)
     if left <= 0:
-        # Issued so long ago that it is dead on arrival: the server's clock is off, and a minute is a safe guess.
-        left = min(life, DEFAULT_LIFE)
-    ends = _jwt_expiry(token)
+        # Issued so long ago that it is dead on arrival: one of the clocks is off, and a minute is a safe guess.
+        left = min(whole, DEFAULT_LIFE)
+    ends = life(token, now)
     if ends is None:
         return left
-    ends -= response.wall
+    if ends <= 0 and date is None:
+        # Here it has to be this machine's clock that is ahead, or the token that is dead: the same guess.
+        ends = min(whole_life(token) or ends, DEFAULT_LIFE)
     if trust_jwt_exp and "expires_in" not in found:
         return min(ends, LONGEST)
     return min(left, ends)
 
 
-def _age(issued_at: object, wall: float) -> float:
+def _age(issued_at: object, now: float) -> float:
     """Seconds since ``issued_at``; 0 where it is missing, unreadable or in the future (TX-15)."""
     if not isinstance(issued_at, str):
         return 0.0
@@ -111,15 +118,7 @@ def _age(issued_at: object, wall: float) -> float:
         issued = datetime.fromisoformat(issued_at)
     except ValueError:
         return 0.0
-    return 0.0 if issued.tzinfo is None else max(0.0, wall - issued.timestamp())
-
-
-def _jwt_expiry(token: str) -> float | None:
-    """``exp`` of a JWT; it may only shorten, so nothing has to be verified (TX-16)."""
-    exp = (decode_object(claims(token)) or {}).get("exp")
-    if isinstance(exp, bool) or not isinstance(exp, (int, float)) or not 0 < exp < _YEAR_10000:
-        return None
-    return float(exp)
+    return 0.0 if issued.tzinfo is None else max(0.0, now - issued.timestamp())
 
 
 def _once_each(pairs: list[tuple[str, object]]) -> dict[str, object]:

@@ -207,3 +207,26 @@ def test_r22_a_service_for_build_actions_alone_is_no_mistake() -> None:
 def test_r22_a_system_service_has_a_group_on_its_socket() -> None:
     """Root's directory, root's choice: the mode is not ours to judge."""
     assert bad(check(replace(FINE, helper=door(uid=0, folder=0o755, mode=0o660)))) == []
+
+
+def test_a_clock_that_is_more_than_a_minute_off_is_a_finding() -> None:
+    """Of each server that told its time; where all say so, it is this machine's that is wrong."""
+    near = {"https://a.test": 59, "https://b.test": -60}
+    assert bad(check(replace(FINE, clocks=near))) == []
+    (one,) = bad(check(replace(FINE, clocks={**near, "https://c.test": -361})))
+    assert one == (
+        "warning",
+        (
+            "this machine's clock is 361 s behind that of 'https://c.test': "
+            "logins and certificates that name a time may be refused"
+        ),
+        "timedatectl status",
+    )
+    (all_of_them,) = bad(check(replace(FINE, clocks={"https://c.test": 361, "https://d.test": 361})))
+    assert all_of_them[1:] == (
+        (
+            "this machine's clock is 361 s ahead of that of 'https://c.test', and off from those of 1 other servers: "
+            "logins and certificates that name a time may be refused"
+        ),
+        "sudo timedatectl set-ntp true",
+    )

@@ -1,5 +1,6 @@
 """A real daemon in a process of its own, with a home of its own, and the programs that talk to it."""
 
+import base64
 import contextlib
 import json
 import os
@@ -140,6 +141,8 @@ class TokenRegistry:
         self.status = 200
         self.hanging = ""
         """Part of a scope whose token is not given until this is changed."""
+        self.clock = 0.0
+        """Seconds by which its clock is ahead of this machine's; its tokens are JWT if that is not 0."""
         self.requests: list[str] = []
         self.count = 0
         outer = self
@@ -152,6 +155,9 @@ class TokenRegistry:
                 else:
                     outer.refuse(self)
 
+            def date_time_string(self, timestamp: float | None = None) -> str:
+                return super().date_time_string(outer.now() if timestamp is None else timestamp)
+
             def log_message(self, *args: object) -> None:
                 del args
 
@@ -160,6 +166,10 @@ class TokenRegistry:
         self.realm = f"http://{self.authority}/token"
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.02,), daemon=True)
         self._thread.start()
+
+    def now(self) -> float:
+        """What its own clock shows."""
+        return time.time() + self.clock  # noqa: TID251  the daemon's clock is real, too
 
     def close(self) -> None:
         """Stop listening."""
@@ -194,9 +204,16 @@ class TokenRegistry:
             time.sleep(0.05)
         time.sleep(self.delay)
         self.count += 1
-        body = json.dumps({"token": f"canary-token-{self.count}", "expires_in": self.life}).encode()
+        token = f"canary-token-{self.count}" if not self.clock else _jwt(self.now(), self.life)
+        body = json.dumps({"token": token, "expires_in": self.life}).encode()
         with contextlib.suppress(OSError):
             handler.send_response(self.status)
             handler.send_header("Content-Length", str(len(body)))
             handler.end_headers()
             handler.wfile.write(body)
+
+
+def _jwt(now: float, life: int) -> str:
+    """Give a token with times, on the clock of its server."""
+    claims = json.dumps({"iat": int(now), "exp": int(now) + life}).encode()
+    return f"e30.{base64.urlsafe_b64encode(claims).decode().rstrip('=')}.c2ln"

@@ -49,6 +49,26 @@ def test_t11_a_gate_that_was_opened_is_a_warning(staged: Stage) -> None:
     assert findings(staged)[message] == "warning"
 
 
+@pytest.mark.parametrize("ahead", [360, -360], ids=["the machine is ahead", "the machine is behind"])
+def test_a_clock_six_minutes_off_costs_no_token_and_is_a_finding(
+    staged: Stage, registry: TokenRegistry, ahead: int
+) -> None:
+    """Tokens of 300 s, JWT with times, are used for as long as the server says; doctor and log tell of the clock."""
+    registry.clock = -ahead
+    staged.configure(registry.rule())
+    staged.start(REGISTRY_PASSWORD=registry.password)
+    for _ in range(2):
+        staged.headers(registry.uri("org/app/manifests/v1"))
+    assert registry.exchanges() == 1
+    assert json.loads(staged.credproxy("status", "--json").stdout)["entries"][0]["left"] > 290
+    (event,) = staged.events("clocks differ")
+    assert abs(int(str(event["ahead"])) - ahead) <= 1
+    where = "ahead of" if ahead > 0 else "behind"
+    told = [message for message, severity in findings(staged).items() if severity == "warning" and where in message]
+    assert len(told) == 1
+    assert f"that of 'http://{registry.authority}'" in told[0]
+
+
 def test_p6_a_socket_that_a_killed_daemon_left_is_a_warning(staged: Stage) -> None:
     """The next daemon takes it over."""
     process = staged.start()

@@ -1,5 +1,6 @@
 """What a token answer is worth: the token, its life, a rotated refresh token (TX-7, TX-8, TX-13 to TX-16)."""
 
+import base64
 import contextlib
 import json
 
@@ -108,3 +109,68 @@ def test_t105_no_body_raises_anything_but_our_own_error(body: bytes) -> None:
     """T-105, T23: a hostile token server gets no further than an error."""
     with contextlib.suppress(Failed):
         parse(body)
+
+
+def jwt(**times: float) -> str:
+    """Give a JWT with these times and nothing else."""
+    payload = base64.urlsafe_b64encode(json.dumps(times).encode()).decode().rstrip("=")
+    return f"e30.{payload}.c2ln"
+
+
+def seen(ahead: float, *, date: bool, body: dict[str, object], trust_jwt_exp: bool = False) -> float:
+    """Give the seconds of life of a token that is issued at T0, to a machine whose clock is ahead by so many."""
+    headers = (("Date", "Thu, 01 Jan 2026 00:00:00 GMT"),) if date else ()
+    response = Response(200, headers, json.dumps({"token": "t"} | body).encode(), SENT, T0 + ahead)
+    until = parse_token(response, "token server 'a'", trust_jwt_exp=trust_jwt_exp).lifetime.until
+    assert until is not None
+    return until - SENT
+
+
+@pytest.mark.parametrize("ahead", [0, 360, -360, 86_400, -86_400])
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"expires_in": 300},
+        {"expires_in": 300, "issued_at": "2026-01-01T00:00:00Z"},
+        {"expires_in": 300, "token": jwt(exp=T0 + 300)},
+        {"expires_in": 300, "issued_at": "2026-01-01T00:00:00Z", "token": jwt(exp=T0 + 300, iat=T0)},
+        {"expires_in": 900, "token": jwt(exp=T0 + 300, nbf=T0)},
+        {"expires_in": 360, "issued_at": "2025-12-31T23:59:00Z"},
+    ],
+    ids=["expires_in", "issued_at", "jwt", "all", "jwt that ends before", "issued a minute ago"],
+)
+def test_a_token_lives_as_long_as_its_server_says_whatever_this_machines_clock(
+    body: dict[str, object], ahead: float
+) -> None:
+    """TX-15, TX-16: what the server says of times is judged by the server's own Date."""
+    assert seen(ahead, date=True, body=body) == 300
+
+
+@pytest.mark.parametrize("ahead", [0, 360, -360])
+def test_a_trusted_exp_counts_from_the_servers_date(ahead: float) -> None:
+    """TX-16: a clock that is behind must not lengthen what the server limits."""
+    assert seen(ahead, date=True, body={"token": jwt(exp=T0 + 600)}, trust_jwt_exp=True) == 600
+
+
+@pytest.mark.parametrize(
+    ("ahead", "body", "seconds"),
+    [
+        (360, {"expires_in": 300, "token": jwt(exp=T0 + 300, iat=T0)}, 60),
+        (360, {"expires_in": 30, "token": jwt(exp=T0 + 30, iat=T0)}, 30),
+        (360, {"expires_in": 300, "issued_at": "2026-01-01T00:00:00Z"}, 60),
+        (-360, {"expires_in": 300, "token": jwt(exp=T0 + 300, iat=T0)}, 300),
+        (-360, {"token": jwt(exp=T0 + 300, iat=T0)}, 60),
+    ],
+    ids=["ahead", "ahead, short", "ahead, issued_at", "behind", "behind, no expires_in"],
+)
+def test_without_a_date_a_clock_that_is_off_costs_time_and_no_token(
+    ahead: float, body: dict[str, object], seconds: float
+) -> None:
+    """A minute is a safe guess, and nothing is lengthened."""
+    assert seen(ahead, date=False, body=body) == seconds
+
+
+def test_a_token_that_its_own_server_calls_over_is_over() -> None:
+    """By the server's clock it ended ten seconds ago, whatever ours says."""
+    for ahead in (0, -360):
+        assert seen(ahead, date=True, body={"expires_in": 300, "token": jwt(exp=T0 - 10, iat=T0 - 310)}) == -10
