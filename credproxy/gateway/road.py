@@ -5,7 +5,7 @@ from typing import Protocol, TypeVar
 
 from credproxy.broker.broker import Broker, Carriage
 from credproxy.core.credential import Origin
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Method, Request
 from credproxy.core.target import Form, Question, Target
 from credproxy.gateway import redirect
@@ -75,7 +75,12 @@ class Road:
             carriage.handout, forbidden=answer.status == _FORBIDDEN
         ):
             return answer, carriage
-        newer = await self._broker.carry(question, patience)
+        try:
+            newer = await self._broker.carry(question, patience)
+        except Failed:
+            if answer.status != _FORBIDDEN:
+                raise
+            return answer, carriage  # what the registry said of the login is the better answer
         if newer.handout.headers == carriage.handout.headers:
             return answer, carriage
         if not repeatable:

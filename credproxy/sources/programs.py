@@ -65,18 +65,18 @@ class Answer:
         async with self._asking:  # forty repositories of one login are one run
             if self._runs == runs and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
-            if self._failure is not None:
+            if self._runs != runs and self._failure is not None:
                 raise Failed(self._failure)
             return self._login
 
     def forget(self) -> None:
         """The next question starts the program."""
-        self._again = self._doubted = float("-inf")
+        self._login, self._again, self._doubted = None, float("-inf"), float("-inf")
 
     def _due(self, *, anew: bool, stamp: Hashable) -> bool:
         now = self._clock.boot()
         if stamp != self._stamp:
-            self._stamp, self._again = stamp, float("-inf")
+            self._stamp, self._login, self._again = stamp, None, float("-inf")
         if anew and now - self._doubted >= LOOK_AGAIN:
             self._doubted, self._again = now, float("-inf")
         return now >= self._again
@@ -86,7 +86,9 @@ class Answer:
         try:
             output, stored = await run()
         except Failed as error:
-            self._failure, self._login, self._again = error.failure, None, float("-inf")
+            # Somebody's refusal may have caused this run: to everybody else the login is as good as it was.
+            self._again = float("-inf") if self._login is None else again_at(self._login)
+            self._failure = error.failure
             self._runs += 1  # not where a flight was cancelled: whoever waits then starts the program itself
             return
         now, self._failure = self._clock.boot(), None

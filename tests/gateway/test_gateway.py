@@ -166,6 +166,17 @@ async def test_a_login_that_ran_out_and_was_mended_in_its_store_is_found_within_
             assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
 
 
+async def test_where_a_login_cannot_be_looked_up_again_a_403_stands() -> None:
+    """The store is locked just then: what the registry said is the better answer."""
+    async with world(SMALL, status(403)) as w:
+        w.provider.direct = True
+        await w.get()
+        w.provider.error = failed(Code.HELPER_FAILED, "the store is locked")
+        reply = await w.get()
+        assert reply.status == 403
+        assert "locked" not in reason(reply)
+
+
 async def test_the_same_login_is_not_sent_twice() -> None:
     """The refusal stands; a second try would only count towards the locking of the account."""
     for refusal in (401, 403):

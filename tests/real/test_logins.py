@@ -1,9 +1,10 @@
-"""Logins that change in a store, where no file tells: real programs, a real registry, the helper and the gateway."""
+"""Logins that change where no file tells: in a store, or by the token server itself. Real programs, a real registry, the helper and the gateway."""
 
 import json
 import subprocess
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from tests.real.content import Image, digest
 from tests.real.pki import Pki
 from tests.real.registry import Registry, basic_auth
 from tests.real.shell_helpers import DockerHelper
-from tests.real.token_server import TokenServer
+from tests.real.token_server import ROTATED, TokenServer
 from tests.real.wire import basic
 
 
@@ -80,6 +81,25 @@ def test_a_basic_login_that_was_changed_in_its_store_is_used_at_once_by_the_gate
         assert digest(get()) == digest(basic_pushed.layer)
     assert docker_helper.calls == [f"get {basic_registry.authority}"] * 2
     assert NEW not in staged.log()
+
+
+def test_a_rotated_refresh_token_is_spent_once_each_and_survives_a_reload(
+    staged: Stage, registry: Registry, token_server: TokenServer, docker_helper: DockerHelper, pki: Pki
+) -> None:
+    """Twenty images at once, a reload, another one: a token server that takes each refresh token once never objects."""
+    place = token_server.realm.split("/")[2]
+    start(staged, registry, pki, docker_helper, f'realm_hosts = ["{place}"]\n')
+    assert ROBOT.identity_token is not None
+    docker_helper.replace(registry.authority, "<token>", ROBOT.identity_token)
+    token_server.rotates = True
+    uris = [f"https://{registry.authority}/v2/team/app{number}/manifests/v1" for number in range(21)]
+    with ThreadPoolExecutor(8) as pool:
+        assert all(pool.map(staged.headers, uris[:20]))
+    assert staged.credproxy("reload").returncode == 0
+    assert staged.headers(uris[20])
+    spent = [asked.all("refresh_token")[0] for asked in token_server.asked]
+    assert len(spent) == len(set(spent)) == 21
+    assert ROTATED not in staged.log()
 
 
 def test_what_a_program_printed_is_handed_out_with_an_end(

@@ -3,9 +3,10 @@
 import asyncio
 import base64
 import binascii
+import secrets
 import threading
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from weakref import WeakSet
 
@@ -16,6 +17,8 @@ from tests.real.tokens import Account, Signer, granted
 
 
 ANONYMOUS = Account(password="")
+ROTATED = "rotated-identity-token"
+"""How an identity token begins that was given in place of another one."""
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,7 @@ class TokenServer:
         self.expires_in = 300  # seconds, in the answer and in the token itself
         self.stall = 0.0  # seconds before an answer
         self.failure: int | None = None  # a status to answer with instead
+        self.rotates = False  # an identity token is taken once, and another one given in its place
         self.asked: list[Asked] = []
         self._connections = WeakSet[asyncio.Transport]()
         self._port = 0
@@ -121,10 +125,20 @@ class TokenServer:
         scopes = [scope for value in asked.all("scope") for scope in value.split()]
         for user, account in self.accounts.items():
             if account.identity_token and asked.all("refresh_token") == [account.identity_token]:
-                return self._grant(user, account, scopes)
+                return self._grant(user, account, scopes, self._rotated(user, account))
         return web.json_response({"error": "invalid_grant"}, status=401)
 
-    def _grant(self, user: str, account: Account, scopes: Sequence[str]) -> web.Response:
+    def _rotated(self, user: str, account: Account) -> dict[str, str]:
+        """Give what replaces an identity token. Source: RFC 6749, section 6."""
+        if not self.rotates:
+            return {}
+        newer = f"{ROTATED}-{secrets.token_hex(8)}"
+        self.accounts[user] = replace(account, identity_token=newer)
+        return {"refresh_token": newer}
+
+    def _grant(
+        self, user: str, account: Account, scopes: Sequence[str], more: Mapping[str, str] | None = None
+    ) -> web.Response:
         token = self.signer.sign(granted(account.may, scopes), subject=user, lifetime=self.expires_in)
         now = datetime.now(UTC)  # noqa: TID251 - part of what a real server says
         return web.json_response(
@@ -133,6 +147,7 @@ class TokenServer:
                 "access_token": token,
                 "expires_in": self.expires_in,
                 "issued_at": now.strftime("%Y-%m-%dT%H:%M:%SZ"),
+                **(more or {}),
             }
         )
 

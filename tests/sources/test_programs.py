@@ -109,6 +109,32 @@ async def test_who_waits_for_a_run_that_fails_shares_its_failure_and_the_next_tr
     assert await said(answer, program) == "one"
 
 
+async def test_a_second_look_that_fails_takes_the_login_from_nobody_else() -> None:
+    """One repository is denied to it, and the store is locked just then: the other repositories go on."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.failure = failed(Code.HELPER_FAILED, "locked")
+    with pytest.raises(Failed):
+        await said(answer, program, anew=True)
+    assert await said(answer, program) == "one"
+    program.clock.suspend(175)
+    with pytest.raises(Failed):
+        await said(answer, program)
+
+
+async def test_what_was_forgotten_is_not_given_because_the_program_fails() -> None:
+    """After a flush, and after the file was written anew, there is no login until the program has given one."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.failure = failed(Code.HELPER_FAILED, "locked")
+    with pytest.raises(Failed):
+        await answer.login(program.run, anew=False, stamp=2)
+    with pytest.raises(Failed):
+        await answer.login(program.run, anew=False, stamp=2)
+
+
 async def test_no_login_is_remembered_for_ten_seconds_only() -> None:
     """A first ``docker login`` into a store changes no file that names the store already."""
     program = Program(text="")
