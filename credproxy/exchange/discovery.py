@@ -6,12 +6,13 @@ Source: token-exchange.md TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from urllib.parse import urljoin, urlsplit
 
 from credproxy import __version__
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Dial, Request, Response
 from credproxy.core.target import Target
-from credproxy.core.uri import canonical_uri
+from credproxy.core.uri import canonical_uri, parse_uri, shown
 from credproxy.exchange.challenge import Challenge, parse_challenges
 from credproxy.exchange.realm import check_realm
 from credproxy.exchange.statuses import transient
@@ -20,6 +21,10 @@ from credproxy.exchange.statuses import transient
 USER_AGENT = f"credproxy/{__version__}"
 
 _ANYWHERE_GLOBAL = Dial()
+
+_REDIRECTED = frozenset({301, 302, 303, 307, 308})
+_REDIRECTS = 3
+"""Redirects that are followed: one for a slash, one for a name, and one to spare."""
 
 
 class Asks(Enum):
@@ -87,9 +92,9 @@ def discover(registry: Registry, second_look: str | None) -> Generator[Request, 
         Failed: no_challenge, unsupported_scheme, poisoned_challenge, realm_refused, downgrade, redirect_refused,
             rate_limited, upstream_unavailable.
     """
-    response = yield _ask(registry, "/v2/")
+    response = yield from _answered(registry, "/v2/")
     if response.status == 200 and second_look is not None:  # noqa: PLR2004
-        response = yield _ask(registry, f"/v2/{second_look}/tags/list?n=1")
+        response = yield from _answered(registry, f"/v2/{second_look}/tags/list?n=1")
         if response.status == 404:  # noqa: PLR2004  open, and this repository is yet to be pushed
             return Found(Asks.NOTHING)
     if response.status == 200:  # noqa: PLR2004
@@ -157,27 +162,76 @@ def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configur
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)
 
 
-def _ask(registry: Registry, path: str) -> Request:
-    # No Authorization: Harbor answers Basic to whatever carries one, nvcr.io another realm (P-2).
-    return Request(
-        "GET",
-        f"{registry.target.origin}{registry.prefix}{path}",
-        headers=(("User-Agent", USER_AGENT),),
-        dial=registry.dial,
-        subject=registry.name,
+def _answered(registry: Registry, path: str) -> Generator[Request, Response, Response]:
+    """Ask without a login, and where the registry says that the same thing is elsewhere on itself, ask there.
+
+    Raises:
+        Failed: redirect_refused (another origin, no place, too often), no_challenge (an open page is at the end of it).
+    """
+    url = f"{registry.target.origin}{registry.prefix}{path}"
+    asked = urlsplit(url).path
+    for _ in range(_REDIRECTS + 1):
+        response = yield _ask(registry, url)
+        if response.status not in _REDIRECTED:
+            if response.status == 200 and not _alike(urlsplit(url).path, asked):  # noqa: PLR2004
+                message = f"{registry.name} redirects its API to {shown(url)}, where a page without a challenge is"
+                raise failed(Code.NO_CHALLENGE, message, "check that the host is a registry, and its path_prefix")
+            return response
+        url = _place(registry, url, response)
+    raise failed(
+        Code.REDIRECT_REFUSED,
+        f"{registry.name} redirects its API more than {_REDIRECTS} times, the last time to {shown(url)}",
+        "ask those who run it",
     )
+
+
+def _place(registry: Registry, url: str, response: Response) -> str:
+    """Where a redirect leads, if that is on the registry's own origin, however it is spelled."""
+    location = next(iter(response.all("Location")), "").strip()
+    try:
+        place = urljoin(url, location) if location and "@" not in urlsplit(location).netloc else ""
+        target = parse_uri(place.partition("#")[0])
+    except (ValueError, Failed):
+        raise failed(
+            Code.REDIRECT_REFUSED,
+            f"{registry.name} redirects its API to what is no place on the web",
+            "ask those who run it",
+        ) from None
+    if target.origin == registry.target.origin:
+        return canonical_uri(target) if target.path else f"{target.origin}/"
+    raise _elsewhere(registry, target, shown(place))
+
+
+def _elsewhere(registry: Registry, target: Target, place: str) -> Failed:
+    before = registry.target
+    if (before.scheme, target.scheme) == ("https", "http"):
+        return failed(
+            Code.DOWNGRADE,
+            f"{registry.name} redirects its API from https to plain http, at {place}",
+            "ask those who run it to name an https address",
+        )
+    if (before.scheme, target.scheme, target.host) == ("http", "https", before.host):
+        hint = f"it speaks https: take insecure = true out of the [[host]] of {before.authority!r}"
+    else:
+        hint = f"name {target.authority!r} in your build instead"
+    message = f"{registry.name} redirects its API to {place}, and logins are not taken to another origin"
+    return failed(Code.REDIRECT_REFUSED, message, hint)
+
+
+def _alike(path: str, asked: str) -> bool:
+    """Whether a path is the one that was asked for, behind a prefix and with or without its last slash."""
+    return path.rstrip("/").endswith(asked.rstrip("/"))
+
+
+def _ask(registry: Registry, url: str) -> Request:
+    # No Authorization: Harbor answers Basic to whatever carries one, nvcr.io another realm (P-2).
+    return Request("GET", url, headers=(("User-Agent", USER_AGENT),), dial=registry.dial, subject=registry.name)
 
 
 def _odd(registry: Registry, response: Response) -> Failed:
     passing = transient(response, registry.name)
     if passing is not None:
         return passing
-    if 300 <= response.status < 400:  # noqa: PLR2004
-        return failed(
-            Code.REDIRECT_REFUSED,
-            f"{registry.name} redirects, and credentials do not follow redirects",
-            "name the host that it redirects to in your build instead",
-        )
     return failed(
         Code.NO_CHALLENGE,
         f"{registry.name} answered {response.status} where a registry says what login it wants",

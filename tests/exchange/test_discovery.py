@@ -136,3 +136,94 @@ def test_sec4_a_paired_realm_may_be_where_the_registry_is_and_is_always_verified
     """T-67, T-68, SEC-R 9: its CA may be the same, the mark ``tls_verify = false`` is not."""
     dial = chosen('Bearer realm="https://auth.test/t"', registry=PRIVATE).dial
     assert dial == Dial(("10.0.0.0/8",), own=False, addresses=("10.0.0.5",), ca_bundle="/ca.pem", proxy="http://p:1")
+
+
+def redirect(location: str, status: int = 301) -> Response:
+    """Make a redirect."""
+    headers = (("Location", location),) if location else ()
+    return Response(status, headers, b"", 0.0, 0.0)
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("location", "asked"),
+    [
+        ("/v2", "https://reg.test/v2"),
+        ("https://reg.test/v2", "https://reg.test/v2"),
+        ("https://REG.test:443/v2", "https://reg.test/v2"),
+        ("https://reg.test./v2/", "https://reg.test/v2/"),
+        ("//reg.test/v2", "https://reg.test/v2"),
+        ("../v2/?x=1", "https://reg.test/v2/?x=1"),
+        ("?x=1", "https://reg.test/v2/?x=1"),
+        ("/mirror/v2/#there", "https://reg.test/mirror/v2/"),
+        ("/auth/check", "https://reg.test/auth/check"),
+    ],
+)
+def test_a_ping_is_followed_on_the_registrys_own_origin(location: str, asked: str, status: int) -> None:
+    """However that is spelled (RFC 3986); it carries no login, before and after."""
+    requests, found = talk(redirect(location, status), response(401, GOOD))
+    assert [request.url for request in requests] == ["https://reg.test/v2/", asked]
+    assert [name for request in requests for name, _ in request.headers] == ["User-Agent"] * 2
+    assert found.asks is Asks.BEARER
+
+
+def test_a_second_look_is_followed_as_well() -> None:
+    """TX-3: the same registry, the same rule."""
+    requests, found = talk(
+        redirect("/v2"), response(200), redirect("/v2/a/b/tags/list"), response(401, GOOD), second_look="a/b"
+    )
+    assert [request.url for request in requests][-1] == "https://reg.test/v2/a/b/tags/list"
+    assert found.asks is Asks.BEARER
+
+
+@pytest.mark.parametrize(
+    ("location", "code", "named"),
+    [
+        ("https://evil.test/v2/?token=SECRET", Code.REDIRECT_REFUSED, "'https://evil.test/v2/'"),
+        ("https://reg.test:8443/v2/", Code.REDIRECT_REFUSED, "'https://reg.test:8443/v2/'"),
+        ("http://reg.test/v2/", Code.DOWNGRADE, "'http://reg.test/v2/'"),
+        ("//evil.test/v2/", Code.REDIRECT_REFUSED, "'https://evil.test/v2/'"),
+        ("https://user:SECRET@reg.test/v2/", Code.REDIRECT_REFUSED, "no place"),
+        ("https://reg.test/a b", Code.REDIRECT_REFUSED, "no place"),
+        ("ftp://reg.test/v2/", Code.REDIRECT_REFUSED, "no place"),
+        ("https://[", Code.REDIRECT_REFUSED, "no place"),
+        ("", Code.REDIRECT_REFUSED, "no place"),
+    ],
+)
+def test_t104_a_ping_is_followed_nowhere_else_and_the_error_names_where(location: str, code: Code, named: str) -> None:
+    """T-104, SEC-3: another host, port or scheme is another origin; the query may be a secret."""
+    with pytest.raises(Failed) as caught:
+        talk(redirect(location))
+    failure = caught.value.failure
+    assert (failure.code, named in failure.message) == (code, True)
+    assert "SECRET" not in failure.message + failure.hint
+
+
+def test_a_registry_that_is_marked_insecure_and_speaks_https_is_told_how_to_be_asked() -> None:
+    """The remedy is a line of the configuration."""
+    conversation = discover(Registry(parse_uri("http://reg.test/")), None)
+    next(conversation)
+    with pytest.raises(Failed) as caught:
+        conversation.send(redirect("https://reg.test/v2/"))
+    assert "take insecure = true out" in caught.value.failure.hint
+
+
+def test_redirects_of_a_ping_are_bounded() -> None:
+    """Three, and then an error."""
+    with pytest.raises(Failed) as caught:
+        talk(*[redirect("/v2/")] * 4)
+    assert (caught.value.failure.code, "more than 3 times" in caught.value.failure.message) == (
+        Code.REDIRECT_REFUSED,
+        True,
+    )
+
+
+def test_a_login_page_at_the_end_of_a_redirect_is_no_open_registry() -> None:
+    """P-12: a web server's page would else turn a configured login into anonymity."""
+    with pytest.raises(Failed) as caught:
+        talk(redirect("/users/sign_in"), response(200))
+    assert (caught.value.failure.code, "'https://reg.test/users/sign_in'" in caught.value.failure.message) == (
+        Code.NO_CHALLENGE,
+        True,
+    )
+    assert talk(redirect("/v2"), response(200))[1].asks is Asks.NOTHING
