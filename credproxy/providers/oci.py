@@ -128,8 +128,13 @@ class OciProvider:
 
     async def _read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         login = await self._source.read(identity, target, anew=anew)
-        if login is not None:
-            usable(login.stored, str(identity), f"log in again: docker login {target.authority}")
+        if login is None:
+            return None
+        hint = f"log in again: docker login {target.authority}"
+        stored = usable(login.stored, str(identity), hint)
+        # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
+        if isinstance(stored, UserPassword) and not stored.password:
+            raise unreadable(str(identity), "has an empty password", hint)
         return login
 
     async def _plan_bare(self, target: Target) -> Plan | None:

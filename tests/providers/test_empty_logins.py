@@ -22,7 +22,14 @@ NOBODY = UserPassword("", Secret(""))
 
 
 @pytest.mark.parametrize(
-    "stored", [NOBODY, UserPassword("u", Secret(" ")), IdentityToken(Secret(" ")), RegistryToken(Secret(""))]
+    "stored",
+    [
+        NOBODY,
+        UserPassword("u", Secret(" ")),
+        UserPassword("u", Secret("")),
+        IdentityToken(Secret(" ")),
+        RegistryToken(Secret("")),
+    ],
 )
 @pytest.mark.parametrize("uri", [MANIFEST, "reg.test"])
 async def test_a_registry_is_not_asked_with_an_empty_login(stored: Stored, uri: str) -> None:
