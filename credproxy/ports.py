@@ -237,19 +237,30 @@ class Provider(Protocol):
         ...
 
 
+class Room(Protocol):
+    """The memory that one request of the gateway's takes for bodies that are held whole."""
+
+    async def hold(self, count: int) -> None:
+        """Take so many bytes more, before they are read. Raises Failed(overloaded): there are none."""
+        ...
+
+
 class Carrier(Protocol):
     """Sends one request of the gateway's and reads its whole answer: everything but the bodies of blobs."""
 
-    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+    async def carry(
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+    ) -> Response:
         """Give the response, whatever its status; content codings are left alone, redirects not followed.
 
         Args:
             request: its own ``body`` is not looked at.
             body: what is uploaded; in pieces where it is streamed.
             limit: bytes of the response that are read.
+            room: where they are held; None for who has no share.
 
         Raises:
-            Failed: upstream_unavailable, tls_failed, address_refused, answer_too_large.
+            Failed: overloaded, upstream_unavailable, tls_failed, address_refused, answer_too_large.
         """
         ...
 

@@ -17,7 +17,7 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.login import Login
 from credproxy.core.target import Question, Target
-from credproxy.ports import Command, Completed, FileVersion, Plan, Poured, Stopped, Terms
+from credproxy.ports import Command, Completed, FileVersion, Plan, Poured, Room, Stopped, Terms
 
 
 T0 = 1_767_225_600.0
@@ -496,7 +496,9 @@ class FakeCarrier:
     bodies: list[bytes | None] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
 
-    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+    async def carry(
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+    ) -> Response:
         self.requests.append(request)
         self.limits.append(limit)
         self.bodies.append(
@@ -505,7 +507,10 @@ class FakeCarrier:
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Failed):
             raise Failed(step.failure)
-        return step if isinstance(step, Response) else step(request)
+        answer = step if isinstance(step, Response) else step(request)
+        if room is not None and answer.body:
+            await room.hold(len(answer.body))
+        return answer
 
 
 class FakeSink:

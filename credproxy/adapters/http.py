@@ -34,7 +34,7 @@ from credproxy.core.credential import reveal
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
-from credproxy.ports import Clock, Terms
+from credproxy.ports import Clock, Room, Terms
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
@@ -50,6 +50,9 @@ CONNECTING = 10.0
 """Seconds for all that comes before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
 
 _CHUNK = 16 * 1024
+
+_SMALL = 64 * 1024
+"""Bytes that are held at first for an answer of unknown length; most manifests are smaller."""
 
 _PROXY_LOGIN = "Proxy-Authorization"
 
@@ -153,19 +156,22 @@ class AiohttpClient:
         body = None if request.body is None else request.body.reveal().encode()
         return await self._exchange(request, body, _Limits(BODY_LIMIT, _TIMEOUT))
 
-    async def carry(self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int) -> Response:
+    async def carry(
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+    ) -> Response:
         """Send a request of the gateway's; content codings pass in both directions as they are.
 
         Args:
             request: its own ``body`` is not looked at.
             body: what is uploaded; in pieces where it is streamed.
             limit: bytes of the response that are read.
+            room: where they are held.
 
         Raises:
-            Failed: as ``send``; what the body itself raises.
+            Failed: overloaded, and as ``send``; what the body itself raises.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=self._answer)
-        limits = _Limits(limit, timeout, verbatim=True, stalled=self._stalled)
+        limits = _Limits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
         idle = asyncio.timeout(None)
         upload = Upload(idle, taken=self._taken, answer=self._answer)
         try:
@@ -279,6 +285,7 @@ class _Limits:
     timeout: aiohttp.ClientTimeout
     verbatim: bool = False
     stalled: float | None = None
+    room: Room | None = None
 
 
 def _told_of_connections() -> aiohttp.TraceConfig:
@@ -333,13 +340,24 @@ def _name(request: Request, url: URL) -> str:
 
 async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _Limits) -> bytes:
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
-    body = bytearray()
+    body, held = bytearray(), 0
     while chunk := await _piece(answer, limits.stalled):
-        body += chunk
-        if len(body) > limits.size:
+        if len(body) + len(chunk) > limits.size:
             answer.close()
             raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limits.size} bytes")
+        if len(body) + len(chunk) > held and limits.room is not None:
+            wanted = _next_share(held, answer.content_length, limits.size)
+            await limits.room.hold(wanted - held)
+            held = wanted
+        body += chunk
     return bytes(body)
+
+
+def _next_share(held: int, announced: int | None, limit: int) -> int:
+    """How much to hold next: what was announced, else little and then all: in small steps all would wait for one another."""
+    if held:
+        return limit
+    return _SMALL if announced is None else min(max(announced, _CHUNK), limit)
 
 
 async def _piece(answer: aiohttp.ClientResponse, stalled: float | None) -> bytes:

@@ -6,7 +6,7 @@ from typing import NamedTuple, Protocol
 
 from credproxy.core.credential import Handout
 from credproxy.core.target import Target
-from credproxy.ports import Sink
+from credproxy.ports import Room, Sink
 
 
 ORIGINAL_HOST = "X-Rules_img-Original-Host"
@@ -30,6 +30,7 @@ class Asked:
         path, query: raw, still percent-encoded; the query without ``?``.
         headers: all field lines, in order.
         uid, sandbox: of the caller.
+        room: for bodies that are held whole; None where nothing is counted.
     """
 
     method: str
@@ -38,6 +39,7 @@ class Asked:
     headers: Headers
     uid: int
     sandbox: str | None = None
+    room: Room | None = field(default=None, repr=False, compare=False)
 
     @property
     def caller(self) -> Caller:

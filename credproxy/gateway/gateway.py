@@ -5,6 +5,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from http import HTTPStatus
 
 from credproxy.broker.broker import Broker, Carriage
@@ -22,7 +23,7 @@ from credproxy.gateway.road import Head, Road
 from credproxy.gateway.uploads import Uploads
 from credproxy.gateway.wanted import Wanted, What, wanted
 from credproxy.gateway.writes import MANIFEST_LIMIT, Writes
-from credproxy.ports import Carrier, Clock, Downloads, Transfer
+from credproxy.ports import Carrier, Clock, Downloads, Room, Transfer
 
 
 _RANGED = frozenset({"range", "if-range"})
@@ -108,7 +109,7 @@ class Gateway:
 
         async def send(carriage: Carriage) -> Response:
             start = redirect.first(carriage.reach, want.path, want.query, want.registry)
-            return await self._road.follow(want, carriage, start, fields, self._carry)
+            return await self._road.follow(want, carriage, start, fields, partial(self._carry, asked.room))
 
         response, carriage = await self._road.travel(want, asked.caller, patience, send)
         answer, sent = _answered(response, carriage), (carriage.target, carriage.handout)
@@ -166,8 +167,8 @@ class Gateway:
             transfer.close()  # its status and headers, and a small body, are there already
         return transfer
 
-    async def _carry(self, request: Request) -> Response:
-        return await self._carrier.carry(request, None, MANIFEST_LIMIT)
+    async def _carry(self, room: Room | None, request: Request) -> Response:
+        return await self._carrier.carry(request, None, MANIFEST_LIMIT, room)
 
     def _learn(self, place: Place, status: int, headers: Headers, length: int | None) -> None:
         coded = any(name.lower() == "content-encoding" for name, _ in headers)

@@ -61,7 +61,8 @@ class Writes:
                 hop = redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
             else:
                 hop = _with_digest(redirect.renewed(session, carriage.reach), wanted.digest)
-            return await self._carrier.carry(request(wanted.method, hop, fields, carriage), body, MANIFEST_LIMIT)
+            sent = request(wanted.method, hop, fields, carriage)
+            return await self._carrier.carry(sent, body, MANIFEST_LIMIT, asked.room)
 
         response, carriage = await self._road.travel(wanted, asked.caller, patience, send, repeatable=repeatable)
         if response.status in redirect.STATUSES:

@@ -16,7 +16,8 @@ from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.asked import Asked, Reply, Stream
 from credproxy.gateway.errors import failure_reply
 from credproxy.gateway.gateway import Gateway
-from credproxy.ports import Audit, Clock
+from credproxy.gateway.memory import Memory
+from credproxy.ports import Audit, Clock, Room
 from credproxy.server.answers import SERVER
 from credproxy.server.peer import Peer
 from credproxy.server.routes import connection, patience
@@ -39,6 +40,7 @@ class GatewayApi:
         clock: for limits.
         refused: counts refusals by code, together with the JSON API's.
         sandbox: names the sandbox that a peer is in; None for none.
+        memory: for manifests; None for as much as there is by default.
     """
 
     def __init__(
@@ -49,12 +51,14 @@ class GatewayApi:
         clock: Clock,
         refused: Counter[str],
         sandbox: Callable[[Peer], str | None] = lambda _: None,
+        memory: Memory | None = None,
     ) -> None:
         self._gateway = gateway
         self._audit = audit
         self._clock = clock
         self._refused = refused
         self._sandbox = sandbox
+        self._memory = memory or Memory(clock)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
@@ -64,13 +68,29 @@ class GatewayApi:
         path, _, query = request.raw_path.partition("?")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         peer = connection(request).peer
-        asked = Asked(request.method, path, query, headers, peer.uid, self._sandbox(peer))
-        reply = await self._gateway.answer(asked, _Body(request, self._clock), patience(request))
-        self._write_down(request, reply)
-        response = _response(request, reply)
-        if not isinstance(reply.body, bytes):
-            await self._stream(request, response, reply.body, path)
-        return response
+        room = self._memory.room()
+        asked = Asked(request.method, path, query, headers, peer.uid, self._sandbox(peer), room)
+        try:
+            reply = await self._gateway.answer(asked, _Body(request, self._clock, room), patience(request))
+            self._write_down(request, reply)
+            response = _response(request, reply)
+            if not isinstance(reply.body, bytes):
+                await self._stream(request, response, reply.body, path)
+            elif room.held:
+                await self._written(request, response)
+            return response
+        finally:
+            room.close()
+
+    async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
+        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
+        try:
+            async with self._clock.timeout(IDLE):
+                await response.prepare(request)
+                await response.write_eof()
+        except (TimeoutError, ConnectionError):
+            if request.transport is not None:
+                request.transport.abort()
 
     def refuse(self, request: web.BaseRequest, failure: Failure) -> web.StreamResponse:
         """Answer with a failure."""
@@ -129,9 +149,10 @@ def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
 class _Body:
     """A request's body. Source: gateway.asked.Upload."""
 
-    def __init__(self, request: web.BaseRequest, clock: Clock) -> None:
+    def __init__(self, request: web.BaseRequest, clock: Clock, room: Room) -> None:
         self._request = request
         self._clock = clock
+        self._room = room
 
     @property
     def length(self) -> int | None:
@@ -140,6 +161,7 @@ class _Body:
     async def whole(self, limit: int) -> bytes:
         if (self.length or 0) > limit:
             raise _too_large(limit)
+        await self._room.hold(limit if self.length is None else self.length)
         body = bytearray()
         async for piece in self.pieces():
             body += piece

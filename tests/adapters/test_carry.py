@@ -308,3 +308,49 @@ async def test_a_bundle_that_changed_ends_no_request_that_is_under_way(tmp_path:
             go_on.set()
             assert (await under_way).body == b"slow"
             await until(lambda: seen == [b""])  # hung up although the client still runs
+
+
+class Held:
+    """A room that remembers what was asked of it, and has no more than so much."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        self.asked: list[int] = []
+
+    async def hold(self, count: int) -> None:
+        """Hold."""
+        self.asked.append(count)
+        if sum(self.asked) > self.most:
+            raise failed(Code.OVERLOADED, "no room")
+
+
+@pytest.mark.parametrize(
+    ("method", "answer", "asked"),
+    [
+        pytest.param("GET", ("Content-Length: 70000\r\n\r\n", b"x" * 70_000), [70_000], id="announced"),
+        pytest.param("GET", ("Content-Length: 5\r\n\r\n", b"x" * 5), [16_384], id="small"),
+        pytest.param("GET", ("\r\n", b"x" * 70_000), [65_536, 100_000 - 65_536], id="of unknown length"),
+        pytest.param("GET", ("\r\n", b"x" * 10), [65_536], id="of unknown length, and small"),
+        pytest.param("GET", ("Content-Length: 0\r\n\r\n", b""), [], id="nothing"),
+        pytest.param("HEAD", ("Content-Length: 70000\r\n\r\n", b""), [], id="head"),
+    ],
+)
+async def test_memory_is_asked_for_before_it_is_taken(
+    method: Method, answer: tuple[str, bytes], asked: list[int]
+) -> None:
+    """What was announced at once; else little, and then as much as may come."""
+    head, body = answer
+    with Scripted(raw("HTTP/1.1 200 OK\r\n", head, body)) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            room = Held(1_000_000)
+            assert (await client.carry(request(method, server.url), None, 100_000, room)).body == body
+    assert room.asked == asked
+
+
+async def test_without_room_an_answer_is_not_read() -> None:
+    """The failure is the room's own."""
+    with Scripted(answering(b"x" * 70_000)) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            with pytest.raises(Failed) as caught:
+                await client.carry(request("GET", server.url), None, 100_000, Held(100))
+    assert caught.value.failure.code is Code.OVERLOADED

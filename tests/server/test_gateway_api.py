@@ -22,6 +22,7 @@ from credproxy.core.http import Request, Response
 from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost
 from credproxy.gateway.gateway import Gateway
+from credproxy.gateway.memory import MEMORY, WAIT, Memory
 from credproxy.ports import Downloads
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import IDLE, GatewayApi
@@ -58,6 +59,7 @@ class Served:
     clock: FakeClock
     carrier: FakeCarrier
     audit: FakeAudit
+    memory: Memory
 
     @contextlib.asynccontextmanager
     async def connected(self) -> AsyncIterator["Client"]:
@@ -170,9 +172,11 @@ async def serving(
     downloads: Downloads,
     *carried: Response | Failed | Callable[[Request], Response],
     rule: NoneHost | None = None,
+    memory: int = MEMORY,
 ) -> AsyncIterator[Served]:
     """Serve the actions socket."""
     clock = FakeClock()
+    held = Memory(clock, memory)
     provider = FakeProvider(clock)
     rules = () if rule is None else (rule,)
     table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
@@ -188,7 +192,7 @@ async def serving(
         memo=Memo(broker, audit),
         clock=clock,
         grants=lambda _: (),
-        gateway=GatewayApi(gateway, audit=audit, clock=clock, refused=refused),
+        gateway=GatewayApi(gateway, audit=audit, clock=clock, refused=refused, memory=held),
         sandboxes=Sandboxes(clock, None),
         refused=refused,
     )
@@ -197,13 +201,14 @@ async def serving(
     async with broker:
         listening = await asyncio.get_running_loop().create_unix_server(server, str(path))
         try:
-            yield Served(path, server, clock, carrier, audit)
+            yield Served(path, server, clock, carrier, audit, held)
         finally:
             listening.close()
             server.pre_shutdown()
             await server.shutdown(1.0)
             await settle()
             assert server.open == 0
+            assert held.free == memory
 
 
 def fake(*steps: FakeTransfer | Failed) -> FakeDownloads:
@@ -683,3 +688,49 @@ async def test_t2_the_rest_of_the_socket_is_as_before(short_path: Path) -> None:
         body = json.dumps({"uri": "https://reg.test/v2/"}).encode()
         answer = await served.ask("POST /v1/get", f"Content-Length: {len(body)}", body=body)
         assert answer.status == 200
+
+
+MANIFEST = f"/v2/a/manifests/{D}"
+LARGE = bytes(2 * 1024 * 1024)
+
+
+async def test_a_manifest_counts_until_its_client_has_it(short_path: Path) -> None:
+    """Clients that do not read would else hold as many as they ask for, each of four megabytes."""
+    manifests = serving(short_path, fake(), response(200, LARGE), memory=3 * 1024 * 1024)
+    async with manifests as served, served.connected() as slow:
+        await slow.send(f"GET {MANIFEST}", HOST)
+        await until(lambda: served.memory.free < len(LARGE))
+        waiting = asyncio.ensure_future(served.ask(f"GET {MANIFEST}"))
+        await until(lambda: len(served.carrier.requests) == 2)
+        assert not waiting.done()
+        assert (await slow.answer()).body == LARGE
+        assert (await waiting).body == LARGE
+
+
+async def test_who_waits_too_long_for_the_memory_of_others_is_told_so(short_path: Path) -> None:
+    """503, which a client repeats; and whoever does not read is left after a minute."""
+    manifests = serving(short_path, fake(), response(200, LARGE), memory=3 * 1024 * 1024)
+    async with manifests as served, served.connected() as slow:
+        await slow.send(f"GET {MANIFEST}", HOST)
+        await until(lambda: served.memory.free < len(LARGE))
+        waiting = asyncio.ensure_future(served.ask(f"GET {MANIFEST}"))
+        await until(lambda: len(served.carrier.requests) == 2)
+        await served.clock.advance(WAIT + 1)
+        answer = await waiting
+        assert answer.status == 503
+        assert answer.error()[1].startswith("3145728 bytes are held for manifests")
+        await served.clock.advance(IDLE)
+        await until(lambda: served.memory.free == 3 * 1024 * 1024)
+
+
+async def test_a_manifest_that_is_pushed_counts_as_well(short_path: Path) -> None:
+    """From before it is read until the registry has it."""
+    pushing = serving(short_path, fake(), response(201), memory=3 * 1024 * 1024)
+    async with pushing as served, served.connected() as slow, served.connected() as other:
+        await slow.send(f"PUT {MANIFEST}", HOST, f"Content-Length: {len(LARGE)}")
+        await until(lambda: served.memory.free < len(LARGE))
+        await other.send(f"PUT {MANIFEST}", HOST, f"Content-Length: {len(LARGE)}")
+        await slow.write(LARGE)
+        assert (await slow.answer()).status == 201
+        await other.write(LARGE)
+        assert (await other.answer()).status == 201

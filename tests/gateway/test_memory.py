@@ -1,0 +1,84 @@
+"""The memory for bodies that are held whole: lent in order, waited for within a bound, given back whatever happens."""
+
+import asyncio
+
+import pytest
+
+from credproxy.core.errors import Code, Failed
+from credproxy.gateway.memory import WAIT, Memory
+from tests.fakes import FakeClock, settle
+
+
+async def test_what_is_free_is_lent_at_once_and_given_back() -> None:
+    """A room may be enlarged; closing it twice gives nothing back twice."""
+    memory = Memory(FakeClock(), 100)
+    room = memory.room()
+    await room.hold(60)
+    await room.hold(40)
+    assert (room.held, memory.free) == (100, 0)
+    room.close()
+    room.close()
+    assert (room.held, memory.free) == (0, 100)
+
+
+async def test_who_waits_is_served_in_order() -> None:
+    """A small one that comes later does not pass by a large one, or that would wait for ever."""
+    memory = Memory(FakeClock(), 100)
+    first = memory.room()
+    await first.hold(80)
+    order: list[str] = []
+
+    async def wait(name: str, count: int) -> None:
+        await memory.room().hold(count)
+        order.append(name)
+
+    async with asyncio.TaskGroup() as group:
+        group.create_task(wait("large", 90))
+        await settle()
+        group.create_task(wait("small", 10))
+        await settle()
+        assert order == []
+        first.close()
+    assert order == ["large", "small"]
+    assert memory.free == 0
+
+
+async def test_who_waits_too_long_is_told_so_and_holds_nothing() -> None:
+    """Overloaded, with when to ask again; whoever stood behind it is served if it needs less."""
+    clock = FakeClock()
+    memory = Memory(clock, 100)
+    await memory.room().hold(80)
+    async with asyncio.TaskGroup() as group:
+        large = group.create_task(_refused(memory, 90))
+        await settle()
+        small = group.create_task(memory.room().hold(20))
+        await clock.advance(WAIT - 0.1)
+        assert not large.done()
+        await clock.advance(0.2)
+        assert small.done()
+    failure = large.result().failure
+    assert (failure.code, failure.retry_after) == (Code.OVERLOADED, 1.0)
+    assert failure.message == "100 bytes are held for manifests, and none became free for 10 s"
+    assert memory.free == 0
+
+
+async def test_who_leaves_while_it_waits_takes_nothing_along() -> None:
+    """Cancelled before it was served, and in the very moment in which it is."""
+    memory = Memory(FakeClock(), 100)
+    holder = memory.room()
+    await holder.hold(100)
+    for served in (False, True):
+        task = asyncio.ensure_future(memory.room().hold(100))
+        await settle()
+        if served:
+            holder.close()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+    assert memory.free == 100
+
+
+async def _refused(memory: Memory, count: int) -> Failed:
+    with pytest.raises(Failed) as caught:
+        await memory.room().hold(count)
+    return caught.value
