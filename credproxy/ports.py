@@ -16,6 +16,7 @@ from credproxy.core.credential import Grant, Identity, Origin, Stored
 from credproxy.core.errors import Failed
 from credproxy.core.http import Reach, Request, Response
 from credproxy.core.login import Login
+from credproxy.core.ownership import Exposure
 from credproxy.core.target import Question, Target
 
 
@@ -102,6 +103,14 @@ class FileVersion:
         return (self.mtime_ns, self.inode, self.size)
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A file that is believed only if nobody else could have written it: what is in it, and who could have (S5)."""
+
+    content: bytes = field(repr=False)
+    exposures: tuple[Exposure, ...]
+
+
 class Files(Protocol):
     """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
 
@@ -111,6 +120,19 @@ class Files(Protocol):
 
     async def read(self, path: str) -> bytes | None:
         """The content; None where nothing (or a directory) is there. Raises Failed(credential_unreadable)."""
+        ...
+
+    async def judged(self, path: str, home: str) -> Judged | None:
+        """The content as for ``read``, and what was wrong with the very file that was read, and on the way to it.
+
+        Args:
+            path: of the file.
+            home: the directories above it are not judged; "" for none.
+        """
+        ...
+
+    async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
+        """What is wrong with a file and on the way to it; nothing where none is. Raises Failed(credential_unreadable)."""
         ...
 
 

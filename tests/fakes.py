@@ -16,8 +16,9 @@ from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret,
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.login import Login
+from credproxy.core.ownership import Exposure
 from credproxy.core.target import Question, Target
-from credproxy.ports import Command, Completed, FileVersion, Plan, Poured, Room, Stopped, Terms
+from credproxy.ports import Command, Completed, FileVersion, Judged, Plan, Poured, Room, Stopped, Terms
 
 
 T0 = 1_767_225_600.0
@@ -172,6 +173,7 @@ class FakeFiles:
     versions: dict[str, FileVersion] = field(default_factory=dict)
     broken: dict[str, Failed] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
+    exposed: dict[str, tuple[Exposure, ...]] = field(default_factory=dict)
 
     def put(self, path: str, content: bytes | str, mode: int = 0o100600) -> None:
         """Write a file."""
@@ -194,6 +196,14 @@ class FakeFiles:
         if path in self.broken:
             raise Failed(self.broken[path].failure)
         return self.content.get(path)
+
+    async def judged(self, path: str, home: str) -> Judged | None:
+        content = await self.read(path)
+        return None if content is None else Judged(content, await self.exposures(path, home))
+
+    async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
+        del home
+        return self.exposed.get(path, ())
 
 
 @dataclass

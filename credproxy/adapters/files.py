@@ -12,8 +12,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
+from credproxy.adapters.exposed import exposures
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import FileVersion
+from credproxy.core.ownership import Exposure
+from credproxy.ports import FileVersion, Judged
 
 
 LIMIT = 1024 * 1024
@@ -58,6 +60,19 @@ class SystemFiles:
         """
         return await self._off_loop(path, _read)
 
+    async def judged(self, path: str, home: str) -> Judged | None:
+        """The content, and who else could have written it. Raises as ``read``."""
+
+        def work(path: str) -> Judged | None:
+            found = _open_and_read(path)
+            return None if found is None else Judged(found[0], exposures(path, home, found[1]))
+
+        return await self._off_loop(path, work)
+
+    async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
+        """Who else could write a file that is there."""
+        return await self._off_loop(path, lambda path: exposures(path, home)) or ()
+
     async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
         waiting = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
         try:
@@ -86,18 +101,23 @@ def _version(path: str) -> FileVersion | None:
 
 
 def _read(path: str) -> bytes | None:
+    found = _open_and_read(path)
+    return None if found is None else found[0]
+
+
+def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
     # Without O_NONBLOCK, opening a FIFO would wait for a writer and hold one of four threads for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     with os.fdopen(descriptor, "rb") as file:
-        mode = os.fstat(descriptor).st_mode
-        if stat.S_ISDIR(mode):
+        about = os.fstat(descriptor)
+        if stat.S_ISDIR(about.st_mode):
             return None
-        if not stat.S_ISREG(mode):
+        if not stat.S_ISREG(about.st_mode):
             raise _unreadable(path, "is no regular file")
         content = file.read(LIMIT + 1)
     if len(content) > LIMIT:
         raise _unreadable(path, f"is larger than {LIMIT} bytes")
-    return content
+    return content, about
 
 
 def _unreadable(path: str, problem: str) -> Failed:

@@ -348,7 +348,7 @@ def _find(command: Command, path: str) -> str:
             about = place.stat()
             exposed = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid())
             if exposed is not None:
-                raise _not_runnable(wanted, *exposed)
+                raise _not_runnable(wanted, exposed.problem, exposed.remedy)
     return str(program)
 
 

@@ -1,11 +1,13 @@
 """Whose certificates are believed, by egress policy (SEC-R 9, T32)."""
 
 import contextlib
+import os
 import ssl
 from pathlib import Path
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial
+from credproxy.core.ownership import exposure
 
 
 def version(dial: Dial) -> int:
@@ -23,11 +25,12 @@ def trust(dial: Dial) -> ssl.SSLContext:
     Takes milliseconds and reads files: keep it off the loop, and keep the context (PY21).
 
     Raises:
-        Failed(tls_failed): the bundle cannot be read.
+        Failed: tls_failed, the bundle cannot be read; config_invalid, others could write it.
     """
     context = ssl.create_default_context()
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     if dial.ca_bundle is not None:
+        _believe(dial.ca_bundle)
         try:
             context.load_verify_locations(cafile=dial.ca_bundle)
         except (OSError, ssl.SSLError):
@@ -41,3 +44,18 @@ def trust(dial: Dial) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _believe(bundle: str) -> None:
+    """The bundle is read again whenever it changes, so it is judged again, with its directory (S5).
+
+    The whole way to it was judged when the configuration that names it was put in force.
+    """
+    path = Path(bundle)
+    with contextlib.suppress(OSError):  # what cannot be looked at cannot be read, either
+        for place in (path, path.parent):
+            about = place.stat()
+            found = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid())
+            if found is not None and found.grave:
+                message = f"the CA bundle {bundle!r} is not believed: it {found.problem}"
+                raise failed(Code.CONFIG_INVALID, message, found.remedy, inside=True)

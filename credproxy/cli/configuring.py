@@ -9,6 +9,7 @@ import click
 
 from credproxy.cli.asking import as_json
 from credproxy.cli.errors import CommandError, stop
+from credproxy.core.believed import believed_files
 from credproxy.core.config import ConfigError, load_files, schema
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
@@ -36,6 +37,7 @@ def check(file: str | None) -> None:
         read_policy(settings)
     except ConfigError as error:
         tell(error)
+    distrust([("the configuration", name) for name, _ in files], settings)
     if not files:
         click.echo("no configuration file; what works without one is in force")
         return
@@ -103,6 +105,26 @@ def load_policy_file(path: str) -> "PolicyFile":
             return load_policy(file.read(LIMIT + 1), path)
     except OSError as error:
         raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+
+
+def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
+    """Say of each file that the daemon would believe who else could write it; leave with status 1 where it would not."""
+    from credproxy.adapters.exposed import exposures  # noqa: PLC0415
+
+    policy = settings.actions.policy_file
+    named = [*files, *([] if policy is None else [("the policy file", policy)]), *believed_files(settings)]
+    refused = False
+    for subject, name in named:
+        try:
+            found = exposures(name, home())
+        except OSError:
+            continue  # what is not there is told of by whoever needs it
+        for one in found:
+            refused = refused or one.grave
+            verdict = f"is not believed: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
+            click.echo(f"{subject} {name!r} {verdict}\n{one.remedy}", err=True)
+    if refused:
+        stop(1)
 
 
 def home() -> str:

@@ -5,8 +5,10 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import NamedTuple
 
+from credproxy.core.believed import believed_files
 from credproxy.core.config import ConfigError, load_files
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.ownership import Exposure
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
@@ -14,10 +16,18 @@ from credproxy.ports import Files, FileVersion
 
 
 class Loaded(NamedTuple):
-    """A configuration that may be put in force, with its rules for build actions."""
+    """A configuration that may be put in force, with its rules for build actions, and what members of a group could change."""
 
     settings: Settings
     policy: Policy
+    exposed: tuple[Exposure, ...] = ()
+
+
+class _Seen(NamedTuple):
+    """What is compared to tell whether reading again could give something else: a mode is no part of a version."""
+
+    version: FileVersion | None
+    exposures: tuple[Exposure, ...]
 
 
 class Loader:
@@ -39,7 +49,8 @@ class Loader:
         self._files = files
         self._paths = paths
         self._required = required
-        self._seen: dict[str, FileVersion | None] = {}
+        self._seen: dict[str, _Seen] = {}
+        self._exposed: list[Exposure] = []
         # One after the other: a large policy that was read first must not be in force last.
         self._turn = asyncio.Lock()
 
@@ -50,7 +61,7 @@ class Loader:
             Failed(config_invalid): with the first mistake; ``changed`` tells when it may have been mended.
         """
         async with self._turn:
-            self._seen = {}
+            self._seen, self._exposed = {}, []
             try:
                 return await self._load()
             except ConfigError as error:
@@ -59,7 +70,7 @@ class Loader:
     async def changed(self) -> bool:
         """Tell whether a file that was read, or was not there, has another version by now."""
         seen = dict(self._seen)  # a reload may read, and so look, meanwhile
-        return {path: await self._version(path) for path in seen} != seen
+        return {path: await self._look(path) for path in seen} != seen
 
     async def _load(self) -> Loaded:
         texts = [(path, await self._text(path)) for path in self._paths]
@@ -71,7 +82,10 @@ class Loader:
                 "keeps build actions out",
                 f'to accept that, write peer_namespaces = "any" into {self._paths[0]}',
             )
-        return Loaded(settings, await self._policy(settings))
+        policy = await self._policy(settings)
+        for subject, path in believed_files(settings):
+            self._believe(subject, path, (await self._look(path, keep=True)).exposures)
+        return Loaded(settings, policy, tuple(self._exposed))
 
     async def _policy(self, settings: Settings) -> Policy:
         router = Router(settings.host)
@@ -80,7 +94,7 @@ class Loader:
             return Policy(settings.actions.rule, router)
         from credproxy.core.policy_file import load_policy  # noqa: PLC0415  few have one, and YAML takes 15 ms to import
 
-        content = await self._read(path)
+        content = await self._read("the policy file", path)
         if content is None:
             raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", "credproxy config check")
         # Off the loop: 4,096 rules in YAML are two thirds of a second.
@@ -89,21 +103,35 @@ class Loader:
         return Policy(found.rules, router, replace(found, path=PurePath(path).name))
 
     async def _text(self, path: str) -> str | None:
-        content = await self._read(path)
+        content = await self._read("the configuration", path)
         if content is None and self._required:
             raise failed(Code.CONFIG_INVALID, f"the configuration {path!r} is not there", "check --config")
         return None if content is None else content.decode("utf-8", "replace")
 
-    async def _read(self, path: str) -> bytes | None:
-        # The version first: what is written between the two is then looked at again.
-        self._seen[path] = await self._version(path)
+    async def _read(self, subject: str, path: str) -> bytes | None:
+        # A look first: what is written between the two is then looked at again.
+        await self._look(path, keep=True)
         try:
-            return await self._files.read(path)
+            found = await self._files.judged(path, self._home)
         except Failed as error:
             raise failed(Code.CONFIG_INVALID, error.failure.message, error.failure.hint) from None
-
-    async def _version(self, path: str) -> FileVersion | None:
-        try:
-            return await self._files.version(path)
-        except Failed:
+        if found is None:
             return None
+        self._believe(subject, path, found.exposures)
+        return found.content
+
+    def _believe(self, subject: str, path: str, exposures: tuple[Exposure, ...]) -> None:
+        """Keep what a group could change. Raises Failed(config_invalid) where anybody else could (S5)."""
+        for one in exposures:
+            if one.grave:
+                raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not believed: it {one.problem}", one.remedy)
+        self._exposed += [one._replace(problem=f"{subject} {path!r} {one.problem}") for one in exposures]
+
+    async def _look(self, path: str, *, keep: bool = False) -> _Seen:
+        try:
+            found = _Seen(await self._files.version(path), await self._files.exposures(path, self._home))
+        except Failed:
+            found = _Seen(None, ())
+        if keep:
+            self._seen[path] = found
+        return found

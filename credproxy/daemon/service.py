@@ -22,6 +22,7 @@ from credproxy.core.config_checks import size_in_bytes
 from credproxy.core.credential import PlainSecret, Secret, Stored
 from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
@@ -122,6 +123,7 @@ class Service:
         self.settings = Settings()
         self.audit = AuditLog(clock)
         self._policy: Policy | _Unconfigured = Policy((), Router(()))
+        self._exposed: tuple[Exposure, ...] = ()
         self._token: Source | None = None
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
@@ -257,6 +259,10 @@ class Service:
         self._policy = loaded.policy
         if wide := loaded.policy.too_wide():
             log.warning("rules reach far", rules=len(wide), first=wide[0])
+        for one in loaded.exposed:
+            if one not in self._exposed:
+                log.warning("a group may write what is believed", reason=one.problem, hint=one.remedy)
+        self._exposed = loaded.exposed
         self._token = build_token(settings, self._world)
         self._adopted(settings)
         self.gateway.forget()

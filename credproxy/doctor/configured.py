@@ -5,6 +5,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+from credproxy.core.believed import believed_files
 from credproxy.core.config import Mistake
 from credproxy.core.settings import FileSource, HostRule, OciHost, Settings
 from credproxy.core.uri import is_loopback
@@ -51,13 +52,22 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
             str(mistake), f"credproxy actions check {mistake.where}" if policy else "credproxy config check"
         )
     for path in facts.files:
-        exposed = replaceable(machine, path)
-        if exposed is not None:
-            said = f"the configuration {path!r} {exposed.problem}: it names programs that the daemon starts"
-            yield topic.error(said, exposed.remedy)
+        yield from _believed(machine, "the configuration", path)
+    if facts.settings.actions.policy_file is not None:
+        yield from _believed(machine, "the policy file", facts.settings.actions.policy_file)
+    for subject, path in believed_files(facts.settings, programs=False):  # those are looked at by themselves
+        yield from _believed(machine, subject, path)
     yield from _logins(machine, facts)
     if not facts.mistakes and not facts.unreadable:
         yield from _in_force(machine, facts)
+
+
+def _believed(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
+    exposed = replaceable(machine, path) if machine.look(path).there else None
+    if exposed is not None and exposed.grave:
+        yield topic.error(f"{subject} {path!r} is not believed: it {exposed.problem}", exposed.remedy)
+    elif exposed is not None:
+        yield topic.warning(f"{subject} {path!r} {exposed.problem}", exposed.remedy)
 
 
 def _logins(machine: Machine, facts: Facts) -> Iterator[Finding]:

@@ -80,9 +80,8 @@ class Machine(Protocol):
 
 
 def replaceable(machine: Machine, path: str) -> Exposure | None:
-    """How others could replace the file at a path, or a directory on the way to it (T29)."""
-    for place in machine.lineage(path):
-        found = exposure(place.path, owner=place.uid, mode=place.mode, me=machine.uid)
-        if found is not None:
-            return found
-    return None
+    """How others could replace the file at a path, or a directory on the way to it (T29): the gravest way."""
+    places = machine.lineage(path)
+    found = [exposure(place.path, owner=place.uid, mode=place.mode, me=machine.uid) for place in places]
+    ways = sorted(filter(None, found), key=lambda way: not way.grave)
+    return ways[0] if ways else None

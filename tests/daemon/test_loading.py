@@ -5,6 +5,7 @@ import asyncio
 import pytest
 
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.ownership import Exposure
 from credproxy.core.settings import Settings
 from credproxy.daemon.loading import Loader
 from tests.fakes import FakeFiles, settle
@@ -99,6 +100,60 @@ async def test_what_cannot_be_read_is_a_broken_configuration(path: str) -> None:
     files.put(USER, NAMES_IT)
     files.broken[path] = failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} is no regular file", "ls -l")
     assert await problem(loader(files)) == f"the file '{path}' is no regular file"
+
+
+GRAVE = Exposure("could be replaced by others: '/etc/credproxy' is writable", "chmod go-w /etc/credproxy")
+GROUP = GRAVE._replace(problem="could be replaced by its group: '/etc/credproxy' is writable", grave=False)
+
+NAMES_MORE = (
+    NAMES_IT + '[[host]]\nmatch = "a.b"\nprovider = "oci"\nca_bundle = "/ca.pem"\n'
+    'credentials = { source = "file", path = "/secret" }\n'
+    '[[host]]\nmatch = "c.d"\nprovider = "exec"\ncommand = ["/helper", "x"]\n'
+    '[[host]]\nmatch = "e.f"\nprovider = "header"\nsecret = { source = "command", argv = ["/pass", "x"] }\n'
+)
+
+
+@pytest.mark.parametrize(
+    ("path", "subject"),
+    [
+        (USER, "the configuration"),
+        (MACHINE, "the configuration"),
+        (POLICY, "the policy file"),
+        ("/ca.pem", "the ca_bundle of 'a.b',"),
+        ("/secret", "the secret of 'a.b',"),
+        ("/helper", "the program of 'c.d',"),
+        ("/pass", "the program of 'e.f',"),
+    ],
+)
+async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: str) -> None:
+    """S5: neither the configuration nor what it names; the hint mends it, and then it counts as changed."""
+    files = FakeFiles()
+    files.put(USER, NAMES_MORE)
+    files.put(MACHINE, "")
+    files.put(POLICY, ALLOWS)
+    files.exposed[path] = (GROUP, GRAVE)
+    made = loader(files)
+    assert await problem(made) == f"{subject} {path!r} is not believed: it {GRAVE.problem}"
+    with pytest.raises(Failed) as caught:
+        await made.load()
+    assert caught.value.failure.hint == "chmod go-w /etc/credproxy"
+    assert not await made.changed()
+    files.exposed.clear()
+    assert await made.changed(), "a mode is no part of a file's version"
+    assert (await made.load()).exposed == ()
+
+
+async def test_what_a_group_may_write_is_believed_and_told() -> None:
+    """S5: of each file, with its name."""
+    files = FakeFiles()
+    files.put(USER, NAMES_MORE)
+    files.put(POLICY, ALLOWS)
+    files.exposed = {USER: (GROUP,), "/ca.pem": (GROUP,)}
+    loaded = await loader(files).load()
+    assert [one.problem for one in loaded.exposed] == [
+        f"the configuration {USER!r} {GROUP.problem}",
+        f"the ca_bundle of 'a.b', '/ca.pem' {GROUP.problem}",
+    ]
 
 
 async def test_a_file_that_was_asked_for_has_to_be_there() -> None:

@@ -43,11 +43,35 @@ def test_r22_a_file_that_cannot_be_read_is_an_error() -> None:
 
 
 def test_t29_a_configuration_that_others_can_replace_is_an_error() -> None:
-    """It names programs, so whoever writes it runs them."""
+    """S5: it names programs, so whoever writes it runs them; the daemon does not believe it."""
     facts = Facts((CONFIG,), (CONFIG,), Settings())
     ((severity, message, remedy),) = bad(check(FakeMachine().put(CONFIG, 0o666), facts))
     assert (severity, remedy) == ("error", f"chmod go-w {CONFIG}")
-    assert "names programs that the daemon starts" in message
+    assert "is not believed" in message
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("the policy file", '[actions]\npolicy_file = "/named"\n'),
+        ("the ca_bundle of 'a.b',", '[[host]]\nmatch = "a.b"\nprovider = "oci"\nca_bundle = "/named"\n'),
+        (
+            "the secret of 'a.b',",
+            '[[host]]\nmatch = "a.b"\nprovider = "header"\nsecret = {source = "file", path = "/named"}\n',
+        ),
+    ],
+)
+@pytest.mark.parametrize(("mode", "severity"), [(0o620, "warning"), (0o602, "error")])
+def test_a_file_that_the_configuration_names_is_judged_as_the_daemon_does(
+    name: str, text: str, mode: int, severity: str
+) -> None:
+    """S5: others are an error, a group is a warning."""
+    found = [
+        one
+        for one in bad(check(FakeMachine().put("/named", mode), Facts((CONFIG,), (), load(text, "f"))))
+        if name in one[1]
+    ]
+    assert [(one[0], one[2]) for one in found] == [(severity, "chmod go-w /named")]
 
 
 HOST = '[[host]]\nmatch = "{}"\nprovider = "{}"\n'

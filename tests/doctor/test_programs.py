@@ -25,7 +25,7 @@ def test_t29_a_program_that_only_its_user_can_replace_is_fine() -> None:
     [
         (FakeMachine(), "is not there", "ls -l /opt/corp/helper"),
         (FakeMachine().put("/opt/corp/helper", 0o644), "cannot be run", "chmod u+x /opt/corp/helper"),
-        (FakeMachine().put("/opt/corp/helper", 0o775), "could be replaced by others", "chmod go-w /opt/corp/helper"),
+        (FakeMachine().put("/opt/corp/helper", 0o775), "could be replaced by its group", "chmod go-w /opt/corp/helper"),
         (
             FakeMachine().put("/opt/corp/helper", 0o755, 1001),
             "could be replaced by uid 1001",
@@ -109,7 +109,7 @@ def test_r22_a_native_helper_is_fine() -> None:
         (helper(0o4755), "error", "has rights of its own", f"chmod 0755 {HELPER}"),
         (helper(capabilities=True), "error", "has rights of its own", f"setcap -r {HELPER}"),
         (helper(0o711), "error", "wanted 0755", f"chmod 0755 {HELPER}"),
-        (helper(0o775), "warning", "could be replaced by others", f"chmod go-w {HELPER}"),
+        (helper(0o775), "warning", "could be replaced by its group", f"chmod go-w {HELPER}"),
         (helper(version="0.9"), "warning", "is version 0.9, this program is 1.0", "pipx install --force credproxy"),
         (
             helper(content=b"#!/usr/bin/python3 -IS"),

@@ -1,0 +1,137 @@
+"""Who could put another file in a file's place: real files, links and directories (S5)."""
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+import pytest
+
+from credproxy.adapters.exposed import exposures
+from credproxy.adapters.files import SystemFiles
+from credproxy.adapters.trust import trust
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Dial
+from credproxy.core.ownership import exposure
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A file in a directory of its own, below a home that only its user may enter."""
+    folder = tmp_path / "home" / ".config" / "credproxy"
+    folder.mkdir(parents=True, mode=0o700)
+    for above in (folder, folder.parent, folder.parent.parent):
+        above.chmod(0o700)
+    file = folder / "config.toml"
+    file.write_text("")
+    file.chmod(0o600)
+    return file
+
+
+def said(path: Path, home: Path | str = "") -> list[tuple[str, bool]]:
+    """What is wrong: the command that mends it, and whether it is grave."""
+    return [(one.remedy, one.grave) for one in exposures(str(path), str(home))]
+
+
+def test_a_private_file_is_believed(place: Path) -> None:
+    """Also below a sticky directory such as /tmp, where others can add files but replace none."""
+    assert said(place) == []
+
+
+@pytest.mark.parametrize(("bits", "grave"), [(0o002, True), (0o020, False), (0o022, True)])
+@pytest.mark.parametrize("above", [0, 1, 2, 3])
+def test_a_file_or_a_directory_that_others_may_write_is_told(
+    place: Path, bits: int, above: int, *, grave: bool
+) -> None:
+    """Everybody is grave, a group is not; as far up as the home directory itself."""
+    spoiled = [place, *place.parents][above]
+    spoiled.chmod(spoiled.stat().st_mode | bits)
+    assert said(place) == [(f"chmod go-w {spoiled}", grave)]
+    assert said(place, home=place.parents[2]) == [(f"chmod go-w {spoiled}", grave)]
+
+
+def test_what_is_above_the_home_directory_is_not_judged(place: Path) -> None:
+    """As sshd does not: who could change that has the account."""
+    above = place.parents[3]
+    above.chmod(0o777)
+    assert said(place, home=place.parents[2]) == []
+    assert said(place, home="/nowhere") == [(f"chmod go-w {above}", True)]
+    above.chmod(0o1777)
+    assert said(place) == []
+
+
+def test_links_are_followed_and_both_ends_are_judged(place: Path, tmp_path: Path) -> None:
+    """Dotfiles are often links; whoever may write the directory of the link, or of its target, decides."""
+    elsewhere = tmp_path / "dotfiles"
+    elsewhere.mkdir(mode=0o700)
+    target = elsewhere / "credproxy.toml"
+    place.rename(target)
+    place.symlink_to("../../../dotfiles/credproxy.toml")
+    assert said(place) == []
+    elsewhere.chmod(0o777)
+    assert said(place) == [(f"chmod go-w {elsewhere}", True)]
+    elsewhere.chmod(0o700)
+    place.parent.chmod(0o777)
+    assert said(place) == [(f"chmod go-w {place.parent}", True)]
+
+
+def test_a_way_that_leads_in_a_circle_ends(place: Path) -> None:
+    """As the kernel ends it."""
+    place.unlink()
+    place.symlink_to(place)
+    with pytest.raises(OSError, match="too many links"):
+        exposures(str(place), "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["file", "directory", "link"])
+def test_what_belongs_to_somebody_else_is_grave(place: Path, what: str) -> None:
+    """A link of another user in a sticky directory leads where that user likes."""
+    spoiled = place if what == "file" else place.parent
+    if what == "link":
+        target = place.with_name("target")
+        place.rename(target)
+        place.symlink_to(target)
+        spoiled = place
+    os.chown(spoiled, 12345, -1, follow_symlinks=False)
+    assert said(place) == [(f"chown root {spoiled}", True)]
+
+
+@pytest.mark.parametrize(("owner", "believed"), [(0, True), (1000, True), (1001, False), (65534, False)])
+def test_an_owner_is_this_user_or_root(owner: int, *, believed: bool) -> None:
+    """Nobody else, and not the one whose name a user namespace does not show."""
+    assert (exposure("/x", owner=owner, mode=0o100600, me=1000) is None) is believed
+
+
+async def test_the_very_file_that_was_read_is_judged(place: Path) -> None:
+    """With its content comes what was wrong with it; where nothing is, nothing is wrong."""
+    await asyncio.to_thread(place.write_text, "a = 1")
+    await asyncio.to_thread(place.chmod, 0o602)
+    with contextlib.closing(SystemFiles()) as files:
+        found = await files.judged(str(place), "")
+        assert found is not None
+        assert (found.content, [one.grave for one in found.exposures]) == (b"a = 1", [True])
+        assert await files.exposures(str(place), "") == found.exposures
+        assert await files.judged(str(place.with_name("none")), "") is None
+        assert await files.exposures(str(place.with_name("none")), "") == ()
+
+
+def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> None:
+    """What was opened is compared with what is there: a private file put in its place afterwards hides nothing."""
+    opened = place.stat()
+    other = place.with_name("other")
+    other.write_text("")
+    other.chmod(0o600)
+    other.rename(place)
+    (found,) = exposures(str(place), "", opened)
+    assert (found.problem, found.grave) == (f"was replaced while it was read: {str(place)!r}", True)
+
+
+@pytest.mark.parametrize("spoiled", ["file", "directory"])
+def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoiled: str) -> None:
+    """S5: also where it changes long after the configuration that names it was put in force."""
+    (place if spoiled == "file" else place.parent).chmod(0o777)
+    with pytest.raises(Failed) as caught:
+        trust(Dial(ca_bundle=str(place)))
+    assert caught.value.failure.code is Code.CONFIG_INVALID
+    assert caught.value.failure.hint == f"chmod go-w {place if spoiled == 'file' else place.parent}"
