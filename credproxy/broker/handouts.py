@@ -64,8 +64,9 @@ class Handouts:
             shown = None
         else:
             shown = expires(entry.lifetime, boot, wall)
-        if shown is not None and entry.upkeep is not None and entry.upkeep.doubted:
-            shown = min(shown, floor(wall + _SOON))
+        if entry.upkeep is not None and entry.upkeep.doubted:
+            soon = floor(wall + _SOON)
+            shown = soon if shown is None else min(shown, soon)
         good_until = boot + max(0.0, min(_MEMO, left - entry.window))
         return Handout(entry.headers, shown, good_until, generation, wall - boot, entry, entry.detail)
 

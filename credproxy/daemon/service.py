@@ -198,8 +198,8 @@ class Service:
         """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
         self._policy.permit(registry, method, path, endpoint)
 
-    async def listen_token(self) -> Secret:
-        """Give the token that callers of the port bring.
+    async def listen_token(self, *, anew: bool) -> Secret:
+        """Give the token that callers of the port bring; ``anew`` as for ports.Source.
 
         Raises:
             Failed: peer_refused where the configuration in force has none; credential_unreadable.
@@ -210,7 +210,7 @@ class Service:
                 Code.PEER_REFUSED, "the configuration in force names no port", "set actions.listen, or restart"
             )
         identity = await source.locate(_PORT, None)
-        login = None if identity is None else await source.read(identity, _PORT)
+        login = None if identity is None else await source.read(identity, _PORT, anew=anew)
         if login is None or not isinstance(login.stored, PlainSecret):
             raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
         return login.stored.value

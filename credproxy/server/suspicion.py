@@ -1,6 +1,6 @@
 """Who asks again for what he should still have: the one sign that an answer was refused (clients.md rule 31).
 
-Bazel keeps an answer by its URI until the second that the answer names. If the same server asks about the same URI well
+Bazel keeps an answer by its URI until the second that the answer names, and for a time of its own where it names none. If the same server asks about the same URI well
 before, it has thrown its answers away, as it does when one of them is refused. The helper is a process of its own each
 time, so it tells its parent's process id: known to it for free, where reading it from ``/proc`` would cost the daemon
 7 us of every call. Whoever lies brings about an exchange, at most one in 30 s.
@@ -23,9 +23,12 @@ _EARLY = 10.0
 
 _HABIT = 600.0
 
+_UNTOLD = 300
+"""Seconds that an answer without ``expires`` is kept at least: by img that long, by Bazel half an hour by default."""
+
 
 class _Given(NamedTuple):
-    """Until when (POSIX seconds) an answer was good, and when (boot-clock seconds) it was last asked for too early."""
+    """Until when (POSIX seconds) an answer is kept, and when (boot-clock seconds) it was last asked for too early."""
 
     expires: int
     early: float
@@ -56,7 +59,8 @@ class Suspicion:
 
     def note(self, parent: int, question: bytes, handout: Handout) -> None:
         """Remember what was given."""
-        if handout.headers and handout.expires is not None:
+        if handout.headers:
             place = hash((parent, question))
             given = self._given.get(place)
-            self._given[place] = _Given(handout.expires, float("-inf") if given is None else given.early)
+            until = int(self._clock.wall()) + _UNTOLD if handout.expires is None else handout.expires
+            self._given[place] = _Given(until, float("-inf") if given is None else given.early)

@@ -62,13 +62,20 @@ async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
     assert not watch.ask()
 
 
-async def test_what_names_no_end_or_no_credential_is_kept_by_nobody_that_we_know() -> None:
-    """Bazel keeps an answer without ``expires`` for a time of its own, and ``{}`` is refused by nobody."""
+async def test_no_credential_is_refused_by_nobody() -> None:
+    """``{}`` is asked about again for other reasons."""
     watch = Watch()
-    watch.ask(seconds=None)
-    assert not watch.ask(seconds=None)
     watch.suspicion.note(ANOTHER, URI, Handout((), int(T0) + 3600))
     assert not watch.suspicion.of(ANOTHER, URI)
+
+
+@pytest.mark.parametrize(("later", "sign"), [(60, True), (289, True), (291, False), (1800, False)])
+async def test_an_answer_that_names_no_end_is_kept_for_five_minutes_at_least(later: float, sign: bool) -> None:  # noqa: FBT001  parametrized
+    """By img; Bazel keeps it for half an hour, unless it is told otherwise."""
+    watch = Watch()
+    watch.ask(seconds=None)
+    await watch.clock.advance(later)
+    assert watch.ask(seconds=None) is sign
 
 
 async def test_a_habit_is_no_sign() -> None:
@@ -84,13 +91,20 @@ async def test_a_habit_is_no_sign() -> None:
     assert watch.ask(seconds=12 * 3600)
 
 
-async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
-    """Ask as the helper does; give the token and the time at which it is to be thrown away."""
+async def ask(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str | None]:
+    """Ask as the helper does; give the token, and the time at which it is to be thrown away."""
     head = f"POST /v1/get HTTP/1.1\r\nHost: x\r\nContent-Length: {len(URI)}\r\nX-Credproxy-Parent: {parent}\r\n"
     answer = await talk(bound, head.encode() + b"Connection: close\r\n\r\n" + URI)
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
     await settle()
-    return found["headers"]["Authorization"][0].removeprefix("Bearer "), found["expires"][11:19]
+    return found["headers"]["Authorization"][0].removeprefix("Bearer "), found.get("expires")
+
+
+async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
+    """Ask for a token that names its end; give that as the time of day."""
+    token, expires = await ask(bound, parent)
+    assert expires is not None
+    return token, expires[11:19]
 
 
 async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
@@ -106,6 +120,17 @@ async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_a
         await w.clock.advance(300)
         assert await call(bound) == ("tok2", "01:00:00")
         assert len(w.provider.runs) == 2
+
+
+async def test_another_helpers_answer_without_an_end_is_renewed_as_well(bound: Bound) -> None:
+    """It is in memory for ten minutes, and may have been refused long before."""
+    async with world() as w, daemon(w, bound):
+        w.provider.life = None
+        assert await ask(bound) == ("tok1", None)
+        await w.clock.advance(60)
+        assert await ask(bound) == ("tok1", "2026-01-01T00:01:05Z")
+        assert w.provider.anew == [False, True]
+        assert await ask(bound) == ("tok2", None)
 
 
 @pytest.mark.parametrize("parent", ["", "0", "1", "-5", "x", "4" * 11, "\xb2"])

@@ -25,8 +25,9 @@ async def fine(request: web.BaseRequest) -> web.StreamResponse:
     return text_response("through")
 
 
-async def token() -> Secret:
+async def token(*, anew: bool) -> Secret:
     """The one that is configured."""
+    del anew
     return Secret(TOKEN)
 
 
@@ -96,14 +97,28 @@ async def test_t34_two_tokens_are_none() -> None:
     assert answer.startswith("HTTP/1.1 403")
 
 
+async def test_a_token_that_its_program_has_replaced_is_looked_up_before_a_caller_is_refused() -> None:
+    """The caller has the new one, and no file tells us; the old one is over then."""
+    tokens = [Secret("old"), Secret(TOKEN)]
+
+    async def printed(*, anew: bool) -> Secret:
+        return tokens[anew]
+
+    async with listening(printed) as port:
+        assert (await ask(port, [*GOOD.items()])).startswith("HTTP/1.1 200")
+        wrong = GOOD | {"Authorization": "Bearer other"}
+        assert (await ask(port, [*wrong.items()])).startswith("HTTP/1.1 403")
+
+
 async def test_t34_a_token_that_cannot_be_read_lets_nobody_in() -> None:
     """Fail closed, and say why."""
 
-    async def unreadable() -> Secret:
+    async def unreadable(*, anew: bool) -> Secret:
+        del anew
         raise failed(Code.CREDENTIAL_UNREADABLE, "the file '/x' is not there", "write it")
 
     async with listening(unreadable) as port:
         answer = await ask(port, [*GOOD.items()])
     assert answer.startswith("HTTP/1.1 502")
     with pytest.raises(Failed):
-        await unreadable()
+        await unreadable(anew=False)
