@@ -42,10 +42,12 @@ class Reach:
     Attributes:
         origin: ``scheme://authority``.
         dial: for connections to that origin; ``Dial.elsewhere`` of it for where a redirect leads.
+        prefix: what stands before ``/v2/`` there, or "" (``path_prefix``).
     """
 
     origin: str
     dial: Dial
+    prefix: str = ""
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

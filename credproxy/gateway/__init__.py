@@ -2,12 +2,15 @@
 
 ::
 
-    asked     what arrived, as a value         wanted     which operation on which repository that is, or a refusal
-    headers   what passes in each direction    errors     failures and upstream's refusals as OCI errors
-    redirect  where an answer may lead         resume     how a broken body goes on
-    uploads   upload sessions                  existence  blobs that are known to be there
-    road      one request, authorised          blob       a body on its way to the client
-    gateway   the use case: begin there
+    asked      what arrived, as a value              wanted     which operation on which repository, or a refusal
+    headers    what passes in each direction         errors     failures and upstream's refusals as OCI errors
+    reference  URI references, in one spelling       redirect   where an answer may lead
+    links      where a list goes on                  pages      queries of next pages that were handed out
+    uploads    upload sessions                       existence  blobs that are known to be there
+    road       one request, authorised               resume     how a broken body goes on
+    reads      pulling                               blob       a body on its way to the client
+    writes     pushing                               listed     bodies of lists
+    gateway    the use case: begin there
 
 Decides, and asks ports to move the bytes. Source: clients.md section 3.4, rules_img ``img_tool/pkg/serve/gateway``.
 """

@@ -59,11 +59,19 @@ def values(headers: Headers, name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """The head of a registry's answer. ``anonymous``: the request held no credential."""
+    """The head of an answer, and whose it is.
+
+    Attributes:
+        anonymous: the request held no credential.
+        own: the registry itself gave it, and not a host that it led to.
+        subject: what to call who gave it; "" for the registry.
+    """
 
     status: int
     headers: Headers
     anonymous: bool = False
+    own: bool = True
+    subject: str = ""
 
 
 class Upload(Protocol):
@@ -113,6 +121,8 @@ class Reply:
         headers: without Content-Length, which follows from the body; for HEAD ``length`` stands for the body.
         body: the bytes, or a stream that the server sends and closes.
         code, reason: our own code and message where it is a refusal, for the log.
+        told: what the client reads of it, in one line.
+        upstream: the refusal is a registry's, or that of a host that it led to.
         sent: what was asked of the registry and the credential that it got, for the audit log.
     """
 
@@ -122,4 +132,6 @@ class Reply:
     length: int | None = None
     code: str = ""
     reason: str = ""
+    told: str = ""
+    upstream: bool = False
     sent: tuple[Target, Handout] | None = field(default=None, repr=False)

@@ -66,6 +66,7 @@ class Blob:
         self._asked_pause = 0.0
         self._last = ""
         self._tail = b""
+        self._closed = False
         self.resumes = 0
 
     @property
@@ -74,7 +75,8 @@ class Blob:
         return self._transfer.length if self._span is None else self._span.length
 
     def close(self) -> None:
-        """End the transfer, wherever it is."""
+        """End the transfer, wherever it is; what was moved up to then is not resumed."""
+        self._closed = True
         self._transfer.close()
 
     async def send(self, sink: Sink) -> None:
@@ -105,6 +107,8 @@ class Blob:
     async def _resumed(self, span: Span, moved: int) -> None:
         """Open the rest, by as many tries as are left. Raises Failed."""
         while True:
+            if self._closed:  # nobody is there any more who would take the rest
+                raise ConnectionResetError
             if self.resumes == RESUMES:
                 raise self._broken(moved)
             self._transfer.close()

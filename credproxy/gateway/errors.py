@@ -1,11 +1,16 @@
 """Failures and upstream's refusals in the error shape of the OCI distribution specification.
 
 ``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so what time does not mend is a 403
-with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (clients.md 3.4).
+with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (clients.md 3.4). What is
+too large stays too large: that is a 413.
+
+A message names who spoke: the registry, the host that it keeps its blobs at, or a proxy.
+
 An upstream's text is never passed on: of its body, a code of the specification's own list is all that is believed.
 """
 
 import json
+from dataclasses import replace
 from http import HTTPStatus
 from typing import Final
 
@@ -14,7 +19,7 @@ import msgspec
 from credproxy.core.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer, Headers, Reply
-from credproxy.gateway.headers import refused
+from credproxy.gateway.headers import refused, warning
 from credproxy.gateway.wanted import Wanted, What
 
 
@@ -29,7 +34,7 @@ _STATUS = {
     Code.TOO_LARGE: (413, "SIZE_INVALID"),
     Code.RATE_LIMITED: (429, "TOOMANYREQUESTS"),
     Code.INTERNAL: (500, "UNKNOWN"),
-    Code.ANSWER_TOO_LARGE: (502, "UNAVAILABLE"),
+    Code.ANSWER_TOO_LARGE: (413, "SIZE_INVALID"),
     Code.UPSTREAM_UNAVAILABLE: (503, "UNAVAILABLE"),
     Code.OVERLOADED: (503, "UNAVAILABLE"),
     Code.STILL_TRYING: (504, "UNAVAILABLE"),
@@ -54,7 +59,10 @@ _UNKNOWN = {
 
 _PASSING = frozenset({502, 503, 504})
 _FINAL = frozenset({*range(400, 500), 501}) - {408}
+_DENIED = frozenset({401, 403, 407})
 _LONGEST_BODY = 64 * 1024
+
+_HOSTS_HINT = "your login has no part in it: is this machine's clock right? else ask those who run the registry"
 
 
 def failure_reply(failure: Failure) -> Reply:
@@ -71,44 +79,61 @@ def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
         answer: its head.
         body: of it a code of the specification is believed, and nothing else.
     """
-    status, registry = answer.status, f"registry {wanted.registry!r}"
+    return replace(_refusal(wanted, answer, body), upstream=True)
+
+
+def _refusal(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
+    status, speaker = answer.status, answer.subject or f"registry {wanted.registry!r}"
     what = f"{wanted.operation} of {wanted.repository!r}"
-    if status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
-        return _reply(HTTPStatus.FORBIDDEN, "DENIED", _denied(wanted, registry, what, anonymous=answer.anonymous))
+    if status in _DENIED:
+        return _reply(HTTPStatus.FORBIDDEN, "DENIED", _denied(wanted, answer, speaker, what))
     if status == HTTPStatus.NOT_FOUND:
-        failure = Failure(Code.NOT_FOUND, f"{registry} has no such {wanted.what.value} in {wanted.repository!r}")
-        return _reply(status, _UNKNOWN[wanted.what], failure)
+        failure = Failure(Code.NOT_FOUND, f"{speaker} has no such {wanted.what.value} in {wanted.repository!r}")
+        reply = _reply(status, _UNKNOWN[wanted.what], failure, answer.headers)
+        # Whether something is there is what a client asks with a read: the answer refuses it nothing.
+        return replace(reply, code="") if wanted.reads and answer.own else reply
     if status == HTTPStatus.TOO_MANY_REQUESTS:
-        failure = Failure(Code.RATE_LIMITED, f"{registry} limits the rate of requests", "try again later")
+        failure = Failure(Code.RATE_LIMITED, f"{speaker} limits the rate of requests", "try again later")
         return _reply(status, "TOOMANYREQUESTS", failure, answer.headers)
     if status in _FINAL:
-        failure = Failure(Code.BAD_REQUEST, f"{registry} refuses {what} with status {status}")
+        failure = Failure(Code.BAD_REQUEST, f"{speaker} refuses {what} with status {status}")
         return _reply(status, _specified(body) or "UNSUPPORTED", failure, answer.headers)
-    failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry} answered {what} with status {status}", "try again")
+    failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{speaker} answered {what} with status {status}", "try again")
     return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure, answer.headers)
 
 
-def _denied(wanted: Wanted, registry: str, what: str, *, anonymous: bool) -> Failure:
+def unread(wanted: Wanted, reply: Reply) -> Reply:
+    """A failure as an answer to HEAD, which has no body that could tell the reason.
+
+    ``img`` asks HEAD before it pushes, and of a 403 there it prints the bare status. 404 makes it go on to the request
+    whose refusal has a body. The reason also stands in a ``Warning``, which some clients print.
+    """
+    final = reply.status == HTTPStatus.FORBIDDEN and wanted.what in {What.BLOB, What.MANIFEST}
+    told = () if reply.status == HTTPStatus.NOT_FOUND and not reply.code else (warning(reply.told),)
+    return replace(reply, status=HTTPStatus.NOT_FOUND if final else reply.status, headers=(*reply.headers, *told))
+
+
+def _denied(wanted: Wanted, answer: Answer, speaker: str, what: str) -> Failure:
+    if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
+        message = f"a proxy in front of {speaker} wants a login of its own (status 407)"
+        hint = f'put it into the [[host]] of {wanted.registry!r}: proxy = "http://USER:PASSWORD@HOST:PORT"'
+        return Failure(Code.DENIED, message, hint)
+    if not answer.own:
+        message = f"{speaker} refuses {what} with status {answer.status}, also at a new place that the registry named"
+        return Failure(Code.DENIED, message if wanted.reads else message.partition(", also")[0], _HOSTS_HINT)
     login = f"docker login {wanted.registry}"
-    if anonymous:
-        return Failure(Code.DENIED, f"{registry} refuses {what} without a login, and there is none for it", login)
+    if answer.anonymous:
+        return Failure(Code.DENIED, f"{speaker} refuses {what} without a login, and there is none for it", login)
     uri = f"https://{wanted.registry}/v2/{wanted.repository}/tags/list"
     hint = f"credproxy explain {uri} shows which login that is; another one: {login}"
-    return Failure(Code.DENIED, f"{registry} refuses {what} to the login that is stored for it", hint)
+    return Failure(Code.DENIED, f"{speaker} refuses {what} to the login that is stored for it", hint)
 
 
 def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> Reply:
     shown = outward(failure)
     remedy = f"; {shown.hint}" if shown.hint else ""
-    body = {
-        "errors": [
-            {
-                "code": code,
-                "message": f"{shown.message}{remedy} ({shown.code.value})",
-                "detail": {"code": failure.code.value},
-            }
-        ]
-    }
+    told = f"{shown.message}{remedy} ({shown.code.value})"
+    body = {"errors": [{"code": code, "message": told, "detail": {"code": failure.code.value}}]}
     kept = refused(headers)
     if failure.retry_after is not None:
         kept = (("Retry-After", str(max(1, round(failure.retry_after)))),)
@@ -118,6 +143,7 @@ def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> R
         msgspec.json.encode(body),
         code=failure.code.value,
         reason=failure.message,
+        told=told,
     )
 
 

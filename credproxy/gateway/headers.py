@@ -4,9 +4,9 @@ Lists of what passes, not of what does not: a client's ``Authorization``, forwar
 leave, and a registry's cookies, challenges and server versions never arrive.
 """
 
+import contextlib
+import math
 import re
-from math import ceil
-from urllib.parse import urlsplit
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.retry_after import retry_after
@@ -19,23 +19,33 @@ _WRITE = ("Accept", "Content-Encoding", "Content-Range", "Content-Type", "User-A
 _ANSWER = frozenset(
     {
         "accept-ranges",
+        "age",
+        "cache-control",
         "content-encoding",
         "content-range",
         "content-type",
         "docker-content-digest",
         "docker-distribution-api-version",
         "etag",
+        "expires",
         "last-modified",
+        "oci-chunk-max-length",
         "oci-chunk-min-length",
         "oci-filters-applied",
         "oci-subject",
+        "oci-tag",
         "range",
+        "vary",
     }
 )
 
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
-_NEXT = re.compile(r'<([^<>\s]+)>\s*;\s*rel="?next"?')
+_ONE_WARNING = r'299 [!-~]+ "(?:[^"\\]|\\.)*"(?: "[^"]*")?'
+_WARNING = re.compile(rf"{_ONE_WARNING}(?:[\t ]*,[\t ]*{_ONE_WARNING})*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
+
+_LONGEST_WARNINGS = 4096
+"""Bytes of all warnings of an answer: what the distribution specification allows."""
 
 
 def upward(asked: Asked, *, writing: bool) -> Headers:
@@ -53,7 +63,8 @@ def upward(asked: Asked, *, writing: bool) -> Headers:
 
 def downward(headers: Headers) -> Headers:
     """Fields of an answer that go to the client; its length is the server's business, its places are the gateway's."""
-    return tuple((name, value) for name, value in headers if name.lower() in _ANSWER and _VALUE.fullmatch(value))
+    passed = tuple((name, value) for name, value in headers if name.lower() in _ANSWER and _VALUE.fullmatch(value))
+    return (*passed, *_warnings(headers))
 
 
 def announced(headers: Headers) -> int | None:
@@ -63,23 +74,34 @@ def announced(headers: Headers) -> int | None:
 
 
 def refused(headers: Headers) -> Headers:
-    """Fields of a refusal that go to the client: how long the whole is, and when to ask again."""
+    """Fields of a refusal that go to the client: how long the whole is, when to ask again, warnings."""
     found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if _VALUE.fullmatch(value))
     pause = retry_after(headers, None)
-    # In seconds whatever its form was: img reads no dates.
-    return found if pause is None else (*found, ("Retry-After", str(ceil(pause))))
+    if pause is not None:
+        found += (("Retry-After", str(math.ceil(pause))),)
+    return (*found, *_warnings(headers))
 
 
-def next_page(headers: Headers, path: str) -> Headers:
-    """The ``Link`` to the next page of a list, if it leads to the same list: only its query is taken over."""
-    for value in values(headers, "Link"):
-        found = _NEXT.match(value) if _VALUE.fullmatch(value) else None
-        if found is None:
-            continue
-        try:
-            link = urlsplit(found[1])
-        except ValueError:
-            continue
-        if link.path == path and link.query:
-            return (("Link", f'<{path}?{link.query}>; rel="next"'),)
-    return ()
+def warning(text: str) -> tuple[str, str]:
+    """A ``Warning`` of our own. Source: OCI distribution specification, "Warnings"; RFC 7234, section 5.5."""
+    printable = "".join(character if " " <= character <= "~" else "?" for character in text)
+    quotable = printable.replace("\\", "/").replace('"', "'")
+    return ("Warning", f'299 - "{quotable[: _LONGEST_WARNINGS // 2]}"')
+
+
+def _warnings(headers: Headers) -> Headers:
+    """Warnings for whoever uses the client: of code 299, as the specification has them, and no more than it allows."""
+    found: list[tuple[str, str]] = []
+    left = _LONGEST_WARNINGS
+    for value in map(_line, values(headers, "Warning")):
+        left -= len(value.encode())
+        if left >= 0 and _WARNING.fullmatch(value):
+            found.append(("Warning", value))
+    return tuple(found)
+
+
+def _line(value: str) -> str:
+    """A text for people, as one line: the one client decodes headers as Latin-1, the other as UTF-8."""
+    with contextlib.suppress(UnicodeError):
+        value = value.encode("latin-1").decode()
+    return "".join(character if character.isprintable() else "?" for character in value.strip())

@@ -3,14 +3,19 @@
 A redirect passed on would make the client dial our socket again for the storage host. Followed here, it is a request of
 ours to an address that somebody else chose: no credential goes along, the address guard stays on, and https stays https
 (SEC-3 forbids redirects in exchanges; of blobs they are the normal case).
+
+A place on the registry's origin, in whatever spelling, is asked with the registry's credential, and any other place never
+is. One exception keeps policy whole: a host that is not the registry may send us back to it, and so choose a path there.
+Then the credential goes along to the repository that policy allowed, and to no other path.
 """
 
 from dataclasses import dataclass, replace
-from urllib.parse import urljoin, urlsplit
 
+from credproxy.core.endpoint import classify
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial, Reach
-from credproxy.core.uri import canonical_authority
+from credproxy.gateway.reference import Place, Unfit, resolve
+from credproxy.gateway.wanted import Wanted
 
 
 MOST = 10
@@ -37,50 +42,41 @@ class Hop:
 
 def first(reach: Reach, path: str, query: str, registry: str) -> Hop:
     """The registry itself."""
-    return Hop(
-        f"{reach.origin}{path}{f'?{query}' if query else ''}", reach.dial, own=True, subject=f"registry {registry!r}"
-    )
+    where = f"{reach.origin}{reach.prefix}{path}"
+    return Hop(f"{where}?{query}" if query else where, reach.dial, own=True, subject=f"registry {registry!r}")
 
 
-def follow(hop: Hop, location: str, reach: Reach, registry: str) -> Hop:
+def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
     """The next hop.
 
     Args:
         hop: the one that answered.
-        location: of its answer.
+        location: of its answer, as it was sent.
         reach: of the registry: another place on its own origin is still its own.
-        registry: its name, for messages.
+        wanted: what policy allowed, on which registry.
 
     Raises:
-        Failed: redirect_refused (no place, userinfo, another scheme), downgrade (https to http).
+        Failed: redirect_refused (a place that does not exist, a login, another scheme), downgrade (https to http).
     """
-    # A parser's errors quote what they were given, and a presigned URL is a secret. What they drop is refused before.
-    sound = location.isascii() and location.isprintable() and " " not in location
-    try:
-        url = urljoin(hop.url, location)
-        parts = urlsplit(url)
-        sound = sound and canonical_authority(parts.netloc, parts.scheme) is not None
-    except ValueError:
-        sound, url, parts = False, "", urlsplit("")
-    if not sound or parts.scheme not in {"http", "https"}:
-        message = f"{hop.subject} redirects to what is no http or https place"
+    place = resolve(hop.url, location)
+    if isinstance(place, Unfit):
+        message = f"{hop.subject} sends the request on to a place that {place.reason}"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
-    if urlsplit(hop.url).scheme == "https" and parts.scheme == "http":
-        message = f"{hop.subject} redirects from https to plain http, at {parts.hostname!r}"
+    if hop.url.startswith("https:") and place.scheme == "http":
+        message = f"{hop.subject} sends the request on from https to plain http, at {place.host!r}"
         raise failed(Code.DOWNGRADE, message, "ask those who run it")
-    url = url.partition("#")[0]
-    if hop.own and _origin(url) == reach.origin:
-        return Hop(url, reach.dial, own=True, subject=hop.subject)
-    subject = f"host {parts.hostname!r}, where registry {registry!r} keeps it,"
-    return Hop(url, reach.dial.elsewhere(), own=False, subject=subject)
+    if place.origin == reach.origin and (hop.own or _same_repository(place, reach, wanted)):
+        return Hop(place.url, reach.dial, own=True, subject=f"registry {wanted.registry!r}")
+    subject = f"host {place.host!r}, where registry {wanted.registry!r} keeps it,"
+    return Hop(place.url, reach.dial.elsewhere(), own=False, subject=subject)
 
 
 def renewed(hop: Hop, reach: Reach) -> Hop:
     """A hop that was remembered, as it is made now: the configuration may have changed, and the origin with it."""
-    own = hop.own and _origin(hop.url) == reach.origin
+    place = resolve(hop.url, "")
+    own = hop.own and isinstance(place, Place) and place.origin == reach.origin
     return replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
+def _same_repository(place: Place, reach: Reach, wanted: Wanted) -> bool:
+    return classify(place.path, place.query or "", reach.prefix or None).repository == wanted.repository

@@ -1,7 +1,13 @@
-"""One request on its way to a registry: with its credential, once more where that was refused, along redirects."""
+"""One request on its way to a registry: with its credential, once more where that was refused, along redirects.
+
+Who refused decides what follows. A 401 of the registry drops the credential that it does not take. A refusal of a storage
+host says nothing about that credential: the place that the registry named has run out mostly, and a new one is asked for.
+"""
 
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import structlog
 
 from credproxy.broker.broker import Broker, Carriage
 from credproxy.core.credential import Origin
@@ -9,13 +15,20 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Method, Request
 from credproxy.core.target import Form, Question, Target
 from credproxy.gateway import redirect
-from credproxy.gateway.asked import Caller, Headers, values
+from credproxy.gateway.asked import Answer, Caller, Headers, values
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
 
 _FORBIDDEN = 403
 _REFUSED = frozenset({401, _FORBIDDEN})
+
+_RUN_OUT = frozenset({400, 401, 403, 404, 410})
+"""What storage hosts say of a signed URL whose time is over: 403 S3, Google and Azure, 400 and 401 some of their like, 404
+and 410 those that forget it."""
+
+
+log = structlog.get_logger("credproxy.gateway")
 
 
 class Head(Protocol):
@@ -35,6 +48,13 @@ class Head(Protocol):
 H = TypeVar("H", bound=Head)
 
 
+class Landed(NamedTuple, Generic[H]):
+    """An answer, and the request that it answers: the last one on the way."""
+
+    answer: H
+    hop: Hop
+
+
 class Road:
     """Sends what policy has allowed.
 
@@ -50,10 +70,10 @@ class Road:
         wanted: Wanted,
         caller: Caller,
         patience: float,
-        send: Callable[[Carriage], Awaitable[H]],
+        send: Callable[[Carriage], Awaitable[Landed[H]]],
         *,
         repeatable: bool = True,
-    ) -> tuple[H, Carriage]:
+    ) -> tuple[Landed[H], Carriage]:
         """Send with a credential; where the registry refuses it, drop it and try another one, once.
 
         Where no other one is to be had, the refusal stands: the same login is not sent twice.
@@ -70,19 +90,19 @@ class Road:
         """
         question = self._question(wanted, caller)
         carriage = await self._broker.carry(question, patience)
-        answer = await send(carriage)
-        if answer.status not in _REFUSED or not self._broker.reject(
-            carriage.handout, forbidden=answer.status == _FORBIDDEN
-        ):
-            return answer, carriage
+        landed = await send(carriage)
+        status = landed.answer.status
+        refused = landed.hop.own and status in _REFUSED
+        if not refused or not self._broker.reject(carriage.handout, forbidden=status == _FORBIDDEN):
+            return landed, carriage
         try:
             newer = await self._broker.carry(question, patience)
         except Failed:
-            if answer.status != _FORBIDDEN:
+            if status != _FORBIDDEN:
                 raise
-            return answer, carriage  # what the registry said of the login is the better answer
+            return landed, carriage  # what the registry said of the login is the better answer
         if newer.handout.headers == carriage.handout.headers:
-            return answer, carriage
+            return landed, carriage
         if not repeatable:
             message = f"registry {wanted.registry!r} no longer takes its token, and the upload cannot be sent twice"
             raise failed(Code.UPSTREAM_UNAVAILABLE, message, "try again: there will be a new one")
@@ -95,26 +115,42 @@ class Road:
         start: Hop,
         headers: Headers,
         ask: Callable[[Request], Awaitable[H]],
-    ) -> H:
+    ) -> Landed[H]:
         """Send a GET or HEAD and follow where its answers lead; the credential goes to the registry alone.
+
+        Where the place has run out to which the registry led, the registry is asked for another one, once.
 
         Args:
             wanted: what is asked.
             carriage: the credential.
             start: the registry.
             headers: the client's, as far as they pass.
-            ask: sends one request.
+            ask: sends one request; what it gives needs no closing where its status is not 200 or 206.
 
         Raises:
             Failed: redirect_refused, downgrade; what ``ask`` raises.
         """
+        landed = await self._along(wanted, carriage, start, headers, ask)
+        if not landed.hop.own and landed.answer.status in _RUN_OUT:
+            log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
+            return await self._along(wanted, carriage, start, headers, ask)
+        return landed
+
+    async def _along(
+        self,
+        wanted: Wanted,
+        carriage: Carriage,
+        start: Hop,
+        headers: Headers,
+        ask: Callable[[Request], Awaitable[H]],
+    ) -> Landed[H]:
         hop = start
         for _ in range(redirect.MOST + 1):
             answer = await ask(request(wanted.method, hop, headers, carriage))
             place = values(answer.headers, "Location")
             if answer.status not in redirect.STATUSES or not place:
-                return answer
-            hop = redirect.follow(hop, place[0], carriage.reach, wanted.registry)
+                return Landed(answer, hop)
+            hop = redirect.follow(hop, place[0], carriage.reach, wanted)
         message = f"registry {wanted.registry!r} redirects more than {redirect.MOST} times"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
 
@@ -124,6 +160,13 @@ class Road:
         target = Target("https", name, number, wanted.path, "", Form.URL)
         origin = Origin("gateway", caller.uid)
         return Question(target, origin, wanted.grants, carried=True, sandbox=caller.sandbox)
+
+
+def answered(landed: Landed[H], carriage: Carriage) -> Answer:
+    """The head of an answer, and who gave it."""
+    answer, hop = landed
+    anonymous = not (hop.own and carriage.handout.headers)
+    return Answer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)
 
 
 def request(method: Method, hop: Hop, headers: Headers, carriage: Carriage) -> Request:

@@ -14,6 +14,7 @@ not in canonical form are refused, because whoever reads them otherwise would re
 """
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import parse_qsl, urlencode
@@ -82,9 +83,13 @@ class Wanted:
 
 _PLAIN = re.compile(r"[!-:<-~]*")  # printable and no semicolon, which some take for an ampersand (SC-9)
 
+_SENT = re.compile(r"[!$-;=?-\[\]_a-z~]+")  # what RFC 3986 lets a query hold, and brackets
+
 _PULL = ("pull",)
 _PUSH = ("pull", "push")
 _DELETE = ("pull", "delete")
+
+LISTS = frozenset({What.TAGS, What.REFERRERS})
 
 _METHODS: tuple[Method, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 _Allowed = dict[Method, tuple[Operation, tuple[str, ...]]]
@@ -116,16 +121,37 @@ _MOUNT = frozenset({"mount", "from"})
 """Passed on together or not at all: without a source a registry may look for the blob in every repository that our login
 reads, and then the action would have what it may not read (TX-22). What is left begins an upload."""
 
+_PAGED = frozenset(
+    {
+        "n", "last", "artifactType",  # the specification's
+        "orderby", "next_page", "page", "page_size", "pageSize", "pageToken", "page_token", "per_page", "limit", "offset",
+        "marker", "next", "nextToken", "next_token", "continuationToken", "cursor", "before", "after",
+    }
+)  # fmt: skip
+"""Parameters with which registries page their lists: Azure (``orderby``), Quay (``next_page``), Harbor (``page``), GitLab
+(``per_page``, ``before``), ECR (``nextToken``), Nexus (``continuationToken``), Google (``pageToken``), and their like. What
+a list's own path names is decided by policy, so none of them reaches another repository."""
+
 _QUERIES: dict[tuple[What, Method], frozenset[str]] = {
-    (What.TAGS, "GET"): frozenset({"n", "last"}),
-    (What.REFERRERS, "GET"): frozenset({"n", "last", "artifactType"}),
+    (What.TAGS, "GET"): _PAGED,
+    (What.TAGS, "HEAD"): _PAGED,
+    (What.REFERRERS, "GET"): _PAGED,
+    (What.REFERRERS, "HEAD"): _PAGED,
     (What.UPLOADS, "POST"): frozenset({"mount", "from", "digest", *_DROPPED}),
     (What.SESSION, "PUT"): frozenset({"digest"}),
 }
 
 
-def wanted(asked: Asked) -> Wanted:
+HandedOut = Callable[[str, str, str], bool]
+"""Whether the gateway itself has named this query as the next page: registry, path, query."""
+
+
+def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     """Read a request below ``/v2/``.
+
+    Args:
+        asked: the request.
+        handed_out: such a query is taken as it is, whatever a registry put into it.
 
     Raises:
         Failed: bad_request, not_found (an endpoint that is not of the protocol), method_not_allowed.
@@ -144,7 +170,8 @@ def wanted(asked: Asked) -> Wanted:
         raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {asked.method[:20]!r}")
     operation, actions = _OPERATIONS[what][method]
     dropped = _DROPPED if endpoint.mount_from is not None else _DROPPED | _MOUNT
-    taken = _fields(asked.query, _QUERIES.get((what, method), frozenset()))
+    next_page = what in LISTS and _SENT.fullmatch(asked.query) and handed_out(registry, asked.path, asked.query)
+    taken = {} if next_page else _fields(asked.query, _QUERIES.get((what, method), frozenset()))
     fields = {name: value for name, value in taken.items() if name not in dropped}
     name = endpoint.repository
     grants: list[Granted] = [(name, actions)]
@@ -159,7 +186,7 @@ def wanted(asked: Asked) -> Wanted:
         endpoint,
         operation,
         tuple(grants),
-        urlencode(fields, safe=":/"),
+        asked.query if next_page else urlencode(fields, safe=":/"),
         fields.get("digest") or fields.get("mount", ""),
     )
 

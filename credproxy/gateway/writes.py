@@ -9,11 +9,11 @@ from credproxy.broker.broker import Carriage
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Response
 from credproxy.gateway import redirect
-from credproxy.gateway.asked import Answer, Asked, Headers, Reply, Upload, values
+from credproxy.gateway.asked import Asked, Headers, Reply, Upload, values
 from credproxy.gateway.errors import refusal_reply
 from credproxy.gateway.headers import downward, upward
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.road import Road, request
+from credproxy.gateway.road import Landed, Road, answered, request
 from credproxy.gateway.uploads import Owner, Uploads
 from credproxy.gateway.wanted import Wanted, What
 from credproxy.ports import Carrier
@@ -56,21 +56,21 @@ class Writes:
         if not repeatable and upload.length is not None:
             fields = (*fields, ("Content-Length", str(upload.length)))
 
-        async def send(carriage: Carriage) -> Response:
+        async def send(carriage: Carriage) -> Landed[Response]:
             if session is None:
                 hop = redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
             else:
                 hop = _with_digest(redirect.renewed(session, carriage.reach), wanted.digest)
             sent = request(wanted.method, hop, fields, carriage)
-            return await self._carrier.carry(sent, body, MANIFEST_LIMIT, asked.room)
+            return Landed(await self._carrier.carry(sent, body, MANIFEST_LIMIT, asked.room), hop)
 
-        response, carriage = await self._road.travel(wanted, asked.caller, patience, send, repeatable=repeatable)
+        landed, carriage = await self._road.travel(wanted, asked.caller, patience, send, repeatable=repeatable)
+        response = landed.answer
         if response.status in redirect.STATUSES:
             message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
             raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            answer = Answer(response.status, response.headers, anonymous=not carriage.handout.headers)
-            reply = refusal_reply(wanted, answer, response.body)
+            reply = refusal_reply(wanted, answered(landed, carriage), response.body)
         else:
             place = self._place(wanted, owner, session, response, carriage)
             reply = Reply(response.status, (*downward(response.headers), *place))
@@ -95,7 +95,7 @@ class Writes:
         found = values(response.headers, "Location")
         before = session or redirect.first(carriage.reach, wanted.path, "", wanted.registry)
         if found:
-            place = redirect.follow(before, found[0], carriage.reach, wanted.registry)
+            place = redirect.follow(before, found[0], carriage.reach, wanted)
         elif session is not None:
             place = session
         else:

@@ -210,7 +210,7 @@ class OciProvider:
             upstream=wanted.target.origin,
             run=run,
             narrow=narrow,
-            reach=Reach(_contact(wanted.target).origin, self._dial),
+            reach=Reach(_contact(wanted.target).origin, self._dial, self._settings.path_prefix or ""),
             min_lifetime=wanted.min_lifetime,
             detail={
                 "provider": "oci",

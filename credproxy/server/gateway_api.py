@@ -5,6 +5,7 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -27,6 +28,9 @@ PREFIX = "/v2"
 
 IDLE = 60.0
 """Seconds that a client's upload may be silent."""
+
+_ENDING = 1.0
+"""Seconds in which a thread that was woken says how much it has moved."""
 
 log = structlog.get_logger("credproxy.server")
 
@@ -71,7 +75,8 @@ class GatewayApi:
         room = self._memory.room()
         asked = Asked(request.method, path, query, headers, peer.uid, self._sandbox(peer), room)
         try:
-            reply = await self._gateway.answer(asked, _Body(request, self._clock, room), patience(request))
+            upload = _Body(request, self._clock, room)
+            reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))
             self._write_down(request, reply)
             response = _response(request, reply)
             if not isinstance(reply.body, bytes):
@@ -106,7 +111,8 @@ class GatewayApi:
         if reply.code:
             self._refused[reply.code] += 1
             path = request.raw_path.partition("?")[0]
-            log.info("gateway refused", path=path, method=request.method, code=reply.code, reason=reply.reason)
+            event = "upstream refused" if reply.upstream else "gateway refused"
+            log.info(event, path=path, method=request.method, code=reply.code, reason=reply.reason)
         if self._audit.on and reply.sent is not None and (written := record(*reply.sent)) is not None:
             self._audit.handed_out(written, Origin("gateway", peer.uid), pid=peer.pid, program=peer.program)
 
@@ -114,17 +120,16 @@ class GatewayApi:
         sink = _Sink(request, response, self._clock)
         try:
             await response.prepare(request)
-            await stream.send(sink)
+            await _sent(request, stream, sink)
         except Failed as error:
             failure = error.failure
-            log.warning("blob broke off", path=path, code=failure.code.value, reason=failure.message)
+            event = "blob broke off" if "/blobs/" in path else "list broke off"
+            log.warning(event, path=path, code=failure.code.value, reason=failure.message)
             sink.abort()
         except ConnectionError:
             log.info("client left", path=path)
             sink.abort()
         except asyncio.CancelledError:
-            if request.transport is None:  # otherwise it is the daemon's own end
-                log.info("client left", path=path)
             sink.abort()
             raise
         except BaseException:
@@ -133,6 +138,48 @@ class GatewayApi:
             raise
         finally:
             stream.close()
+
+
+async def _sent(request: web.BaseRequest, stream: Stream, sink: "_Sink") -> None:
+    """Send a body. A client that closes after its last byte ends this, too, often before its end is known here.
+
+    Raises:
+        Failed, CancelledError: as they come.
+        ConnectionError: the client left before its end; told apart from one that has it all and left.
+    """
+    sending = asyncio.ensure_future(stream.send(sink))
+    sending.add_done_callback(_fetch)
+    try:
+        await asyncio.shield(sending)
+    except asyncio.CancelledError:
+        stream.close()  # wakes a thread that still moves bytes; one that has moved them all says so
+        try:
+            if request.transport is None:  # otherwise it is the daemon's own end
+                await asyncio.wait([sending], timeout=_ENDING)
+                if not (sending.done() and _whole(sending)):
+                    log.info("client left", path=request.raw_path.partition("?")[0])
+        finally:
+            sending.cancel()
+        raise
+
+
+def _whole(sending: "asyncio.Future[None]") -> bool:
+    return not sending.cancelled() and sending.exception() is None
+
+
+def _fetch(sending: "asyncio.Future[None]") -> None:
+    """Look at how it ended: where nobody waits for it any more, the loop would complain of an error."""
+    if not sending.cancelled():
+        sending.exception()
+
+
+def _endless(request: web.BaseRequest, reply: Reply) -> Reply:
+    """Refuse a body of unknown length to HTTP/1.0, where its end is that of the connection: a cut one would look whole."""
+    if isinstance(reply.body, bytes) or reply.body.length is not None or request.version >= HttpVersion11:
+        return reply
+    reply.body.close()
+    message = "the length of this body is not known, and HTTP/1.0 could not tell its end from a broken connection"
+    return replace(failure_reply(Failure(Code.BAD_REQUEST, message, "ask with HTTP/1.1")), sent=reply.sent)
 
 
 def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:

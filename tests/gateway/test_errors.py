@@ -39,7 +39,7 @@ STATUSES = {
     Code.BAD_TOKEN: (403, "DENIED"),
     Code.EXPIRED_ON_ARRIVAL: (403, "DENIED"),
     Code.TLS_FAILED: (403, "DENIED"),
-    Code.ANSWER_TOO_LARGE: (502, "UNAVAILABLE"),
+    Code.ANSWER_TOO_LARGE: (413, "SIZE_INVALID"),
     Code.UPSTREAM_UNAVAILABLE: (503, "UNAVAILABLE"),
     Code.OVERLOADED: (503, "UNAVAILABLE"),
     Code.STILL_TRYING: (504, "UNAVAILABLE"),
@@ -66,7 +66,6 @@ def test_img_repeats_only_what_time_may_mend() -> None:
     """clients.md 3.5: for six requests and 35 s; so a refusal by policy or by a login is none of these."""
     repeated = {code for code, (status, _) in STATUSES.items() if status in RETRIED}
     assert repeated == {
-        Code.ANSWER_TOO_LARGE,
         Code.UPSTREAM_UNAVAILABLE,
         Code.OVERLOADED,
         Code.STILL_TRYING,

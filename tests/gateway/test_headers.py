@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.core.errors import Code, Failed
-from credproxy.gateway.headers import announced, downward, next_page, refused, upward
+from credproxy.gateway.headers import announced, downward, refused, upward, warning
 from tests.gateway.world import asked, code
 
 
@@ -115,6 +115,7 @@ NEVER_DOWN = [
     "Strict-Transport-Security",
     "Docker-Upload-UUID",
     "Retry-After",
+    "Deprecation",
     "Refresh",
     "X-Amz-Request-Id",
 ]
@@ -142,14 +143,14 @@ def test_a_registry_cannot_split_an_answer(value: str) -> None:
     """An old line folding, which the standard library passes on with its line break, is dropped with its header."""
     assert downward((("ETag", value), ("Content-Type", "a/b"))) == (("Content-Type", "a/b"),)
     assert refused((("Content-Range", value), ("Retry-After", value))) == ()
-    assert next_page((("Link", f"</v2/a/tags/list?last={value}>; rel=next"),), "/v2/a/tags/list") == ()
+    assert all(text.isprintable() for _, text in downward((("Warning", f'299 - "{value}"'),)))
 
 
 @given(st.lists(st.tuples(st.sampled_from([*NEVER_DOWN, "ETag", "Range", "Link"]), st.text(max_size=20))))
 def test_no_answer_can_be_split(sent: list[tuple[str, str]]) -> None:
     """Whatever a registry sends, each field that goes on is one line."""
     headers = tuple(sent)
-    for _, value in (*downward(headers), *refused(headers), *next_page(headers, "/v2/a/tags/list")):
+    for _, value in (*downward(headers), *refused(headers)):
         assert not set(value) & {"\r", "\n", "\x00", "\x85", "\u2028"} - {"\x85"}
 
 
@@ -199,28 +200,62 @@ def test_a_date_to_come_back_at_leaves_as_seconds() -> None:
         assert refused((date, ("Retry-After", form))) == (("Retry-After", "20"),)
 
 
-def test_the_length_of_what_has_no_such_range() -> None:
-    """RFC 9110, section 15.5.17; nothing else of a refusal passes."""
-    assert refused((("content-range", "bytes */5"), ("Set-Cookie", "x"))) == (("Content-Range", "bytes */5"),)
+def test_a_pause_until_a_date_is_told_in_seconds() -> None:
+    """RFC 9110, section 10.2.3; counted from the registry's own clock."""
+    sent = (("Date", "Wed, 21 Oct 2026 07:28:00 GMT"), ("Retry-After", "Wed, 21 Oct 2026 07:28:30 GMT"))
+    assert refused(sent) == (("Retry-After", "30"),)
 
 
 @pytest.mark.parametrize(
-    ("link", "passed"),
+    ("sent", "passed"),
     [
-        ('</v2/a/tags/list?n=5&last=x>; rel="next"', '</v2/a/tags/list?n=5&last=x>; rel="next"'),
-        ("</v2/a/tags/list?last=x>;rel=next", '</v2/a/tags/list?last=x>; rel="next"'),
-        ('<https://reg.test/v2/a/tags/list?last=x>; rel="next"', '</v2/a/tags/list?last=x>; rel="next"'),
-        ('<https://evil.test/v2/a/tags/list?last=x>; rel="next"', '</v2/a/tags/list?last=x>; rel="next"'),
-        ('</v2/other/tags/list?last=x>; rel="next"', None),
-        ('</v2/a/tags/list/../x?last=x>; rel="next"', None),
-        ('</v2/a/tags/list>; rel="next"', None),
-        ('</v2/a/tags/list?last=x>; rel="prev"', None),
-        ('<http://[x/v2/a/tags/list?last=x>; rel="next"', None),
-        ("nonsense", None),
-        ("<" * 5000, None),
+        ('299 - "your token expires soon"', '299 - "your token expires soon"'),
+        ('299 - "say \\"a, b\\""', '299 - "say \\"a, b\\""'),
+        (
+            '299 reg.test:443 "x" "Wed, 21 Oct 2026 07:28:00 GMT"',
+            '299 reg.test:443 "x" "Wed, 21 Oct 2026 07:28:00 GMT"',
+        ),
+        ('299 - "a", 299 - "b"', '299 - "a", 299 - "b"'),
+        ('299 - "sch\u00f6n \u2014 \U0001f600"', '299 - "sch\u00f6n \u2014 \U0001f600"'),
+        ('299 - "sch\u00c3\u00b6n"', '299 - "sch\u00f6n"'),
+        ('299 - "a\tb\x1b[31m"', '299 - "a?b?[31m"'),
+        ('299 - "a\udcffb"', '299 - "a?b"'),
+        ('110 - "stale"', None),
+        ("299 - unquoted", None),
+        ('299 - "open', None),
+        ('299 - "a"; x', None),
+        (f'299 - "{"x" * 4096}"', None),
     ],
 )
-def test_a_list_goes_on_in_the_same_list(link: str, passed: str | None) -> None:
-    """Only its query is believed: the next request comes to us, and is judged again."""
-    found = next_page((("Link", "</v2/x>; rel=first"), ("LINK", link)), "/v2/a/tags/list")
-    assert found == ((("Link", passed),) if passed else ())
+def test_a_warning_of_the_registry_arrives(sent: str, passed: str | None) -> None:
+    """OCI distribution specification, "Warnings": code 299; one line of text, from whichever client it comes."""
+    expected = () if passed is None else (("Warning", passed),)
+    assert downward((("warning", sent), ("Set-Cookie", "x"))) == expected
+    assert refused((("WARNING", sent),)) == expected
+
+
+def test_warnings_have_4096_bytes_in_all() -> None:
+    """What the specification allows a registry."""
+    text = f'299 - "{"x" * 1500}"'
+    assert downward((("Warning", text),) * 5) == (("Warning", text),) * 2
+
+
+def test_a_warning_of_our_own_is_in_the_form_of_the_specification() -> None:
+    """Whatever a message holds, it is one quoted string."""
+    name, value = warning("no rule: 'a' \"b\" \\ \n \u20ac" + "x" * 9000)
+    assert (name, value[:38]) == ("Warning", "299 - \"no rule: 'a' 'b' / ? ?" + "x" * 9)
+    assert refused(((name, value),)) == ((name, value),)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Age", "Cache-Control", "Expires", "Vary", "Last-Modified", "Accept-Ranges", "OCI-Tag", "OCI-Chunk-Max-Length"],
+)
+def test_what_the_standards_let_a_registry_say_arrives(name: str) -> None:
+    """Of caching, ranges and tags: it concerns the client, and holds no credential."""
+    assert downward(((name, "x"),)) == ((name, "x"),)
+
+
+def test_the_length_of_what_has_no_such_range() -> None:
+    """RFC 9110, section 15.5.17; nothing else of a refusal passes."""
+    assert refused((("content-range", "bytes */5"), ("Set-Cookie", "x"))) == (("Content-Range", "bytes */5"),)

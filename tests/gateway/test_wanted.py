@@ -275,6 +275,11 @@ def test_a_registry_is_named_once(hosts: tuple[str, ...]) -> None:
     [
         ("GET", "/v2/a/tags/list?n=10&last=x", "n=10&last=x"),
         ("GET", "/v2/a/tags/list?last=", "last="),
+        ("HEAD", "/v2/a/tags/list?n=1", "n=1"),
+        ("GET", "/v2/a/tags/list?n=50&next_page=gAAAA%3D%3D", "n=50&next_page=gAAAA%3D%3D"),
+        ("GET", "/v2/a/tags/list?page=2&page_size=100", "page=2&page_size=100"),
+        ("GET", "/v2/a/tags/list?last=b&n=5&orderby=", "last=b&n=5&orderby="),
+        ("GET", f"/v2/a/referrers/{D}?continuationToken=x", "continuationToken=x"),
         ("GET", "/v2/a/tags/list?last=a%20b%0D%0Ac", "last=a+b%0D%0Ac"),
         ("GET", "/v2/a/tags/list?%6e=1", "n=1"),
         ("GET", "/v2/a/tags/list?n=1#x", "n=1%23x"),
@@ -305,7 +310,7 @@ BAD_QUERIES = [
     ("GET", f"/v2/a/blobs/{D}?x=1"),
     ("GET", f"/v2/a/blobs/{D}?X-Amz-Signature=s"),
     ("GET", f"/v2/a/manifests/x?digest={D}"),
-    ("HEAD", "/v2/a/tags/list?n=1"),
+    ("HEAD", f"/v2/a/blobs/{D}?n=1"),
     ("PUT", "/v2/a/manifests/x?tag=y"),
     ("PUT", "/v2/a/blobs/uploads/Id?digest=none"),
     ("PUT", f"/v2/a/blobs/uploads/Id?digest={D}&_state=x"),
@@ -341,3 +346,25 @@ def test_tx22_half_a_mount_is_an_upload(query: str) -> None:
     """TX-22: without a source a registry may look in every repository that our login reads, so it is not asked to."""
     found = wanted(asked(f"/v2/a/blobs/uploads/?{query}", "POST"))
     assert (found.query, found.digest, found.grants) == ("", "", (("a", PUSH),))
+
+
+@pytest.mark.parametrize(
+    "query", ["x=1", "x=1&x=2", "a;b", "x", "q=%zz&&=", "[a]=b", "&".join(f"n{i}=1" for i in range(20))]
+)
+def test_a_query_that_the_gateway_handed_out_is_taken_as_it_is(query: str) -> None:
+    """A registry names its next page as it likes; policy is asked about the path, which no query changes."""
+    seen: list[tuple[str, str, str]] = []
+
+    def handed_out(*listing: str) -> bool:
+        seen.append((listing[0], listing[1], listing[2]))
+        return True
+
+    assert wanted(asked(f"/v2/a/tags/list?{query}"), handed_out).query == query
+    assert seen == [("reg.test", "/v2/a/tags/list", query)]
+
+
+@pytest.mark.parametrize("target", [f"/v2/a/blobs/{D}?x=1", "/v2/a/manifests/x?x=1", "/v2/a/tags/list?x=\u00e4"])
+def test_only_lists_have_pages(target: str) -> None:
+    """And what could not have been handed out is not even looked up."""
+    with pytest.raises(Failed):
+        wanted(asked(target), lambda *_: True)

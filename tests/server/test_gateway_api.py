@@ -6,7 +6,7 @@ import json
 import os
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
+from credproxy.core.checksum import Checksum
 from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
@@ -23,7 +24,7 @@ from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import MEMORY, WAIT, Memory
-from credproxy.ports import Downloads
+from credproxy.ports import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import IDLE, GatewayApi
 from credproxy.server.memo import Memo
@@ -314,6 +315,28 @@ async def test_refusals_are_in_the_specifications_shape_and_in_the_log(short_pat
     assert "canary" not in str(refused[:3]) + str(refused[3]["path"])
 
 
+async def test_what_a_registry_refuses_is_said_of_it_and_what_it_has_not_is_ordinary(short_path: Path) -> None:
+    """A build asks HEAD for each blob that it pushes: that one is not there is an answer like any other."""
+    steps = fake(FakeTransfer(404, small=True), FakeTransfer(403, small=True))
+    async with serving(short_path, steps, response(404), response(200), response(403)) as served:
+        with structlog.testing.capture_logs() as events:
+            statuses = [
+                (await served.ask(f"GET {BLOB}")).status,
+                (await served.ask(f"HEAD {BLOB}")).status,
+                (await served.ask("HEAD /v2/a/manifests/x")).status,
+                (await served.ask(f"GET {BLOB}")).status,
+                (await served.ask("GET /v2/a/manifests/x")).status,
+                (await served.ask("DELETE /v2/a/manifests/x")).status,
+            ]
+    assert statuses == [404, 404, 200, 403, 403, 403]
+    told = [event for event in events if event["event"] in {"gateway refused", "upstream refused", "client left"}]
+    assert [(event["event"], event["method"], event["code"]) for event in told] == [
+        ("upstream refused", "GET", "denied"),
+        ("upstream refused", "GET", "denied"),
+        ("upstream refused", "DELETE", "denied"),
+    ]
+
+
 async def test_head_has_the_length_and_no_body(short_path: Path) -> None:
     """And the connection goes on; a blob's length is its registry's, a refusal's that of its text."""
     known = response(200, b"", ("Content-Length", "123456789"), ("Docker-Content-Digest", D))
@@ -324,7 +347,7 @@ async def test_head_has_the_length_and_no_body(short_path: Path) -> None:
             assert (answer.status, answer.header("Content-Length")) == (200, "123456789")
         await client.send(f"HEAD /v2/denied/blobs/{D}", HOST)
         answer = await client.answer(head=True)
-        assert answer.status == 403
+        assert (answer.status, answer.header("Warning")) == (404, '299 - "no rule allows it; allow it (policy_denied)"')
         assert int(answer.header("Content-Length") or 0) > 0
         await client.send("GET /v2/")
         assert (await client.answer()).body == b"{}"
@@ -468,6 +491,16 @@ async def test_a_body_without_a_length(short_path: Path) -> None:
             assert (answer.body, answer.whole) == (b"hello world", True)
 
 
+class Coarse(FakeTransfer):
+    """Gives large pieces."""
+
+    async def read(self) -> bytes:
+        """Give up to 64 KiB."""
+        piece = self.body[self.at : min(self.at + 65536, self.cut or len(self.body))]
+        self.at += len(piece)
+        return piece
+
+
 class Buggy(FakeTransfer):
     """Fails as a bug would, in the middle of a body."""
 
@@ -551,6 +584,103 @@ async def test_what_looks_like_the_gateway_and_is_not(short_path: Path, path: st
         answer = await served.ask(f"GET {path}")
         assert answer.status == 404
         assert served.carrier.requests == []
+
+
+@pytest.mark.parametrize("more", [(), ("Connection: keep-alive",)])
+@pytest.mark.parametrize("target", [BLOB, "/v2/a/tags/list"])
+async def test_http_1_0_gets_no_body_whose_end_it_could_not_tell(
+    short_path: Path, target: str, more: tuple[str, ...]
+) -> None:
+    """Without chunks a body that was cut would look whole: refused before its first byte, and its download is closed."""
+    downloads = fake(FakeTransfer(body=b"x" * 300_000, announced=False, cut=200_000))
+    downloads.steps = [lambda _: Coarse(body=b"x" * 300_000, announced=False, cut=200_000)]
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        await client.send(f"GET {target} HTTP/1.0", HOST, *more)
+        answer = await client.answer()
+        assert (answer.status, answer.error()[0], answer.whole) == (400, "UNSUPPORTED", True)
+        assert "HTTP/1.1" in answer.error()[1]
+        assert answer.header("Transfer-Encoding") is None
+        assert [transfer.closed for transfer in downloads.opened] == [True]
+
+
+@pytest.mark.parametrize("version", ["1.0", "1.1"])
+async def test_a_small_list_without_a_length_has_one_for_every_client(short_path: Path, version: str) -> None:
+    """It is read to its end first."""
+    downloads = fake(FakeTransfer(body=b'{"tags":[]}', announced=False))
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        await client.send(f"GET /v2/a/tags/list HTTP/{version}", HOST)
+        answer = await client.answer()
+        assert (answer.status, answer.body, answer.header("Content-Length")) == (200, b'{"tags":[]}', "11")
+
+
+async def test_a_body_without_a_length_is_chunked_although_the_connection_closes(short_path: Path) -> None:
+    """HTTP/1.1 with ``Connection: close``: a body that breaks off has no last chunk."""
+    downloads = fake(FakeTransfer(body=b"hello world", announced=False, cut=8))
+    async with serving(short_path, downloads) as served, served.connected() as client:
+        await client.send(f"GET {BLOB}", HOST, "Connection: close")
+        answer = await client.answer()
+        assert answer.header("Transfer-Encoding") == "chunked"
+        assert (answer.body, answer.whole) == (b"hello wo", False)
+        assert await client.ended()
+
+
+async def test_a_head_over_http_1_0_is_answered_without_a_length(short_path: Path) -> None:
+    """Where its registry gave none: it has no body that could be cut, and a length of 0 would not be true."""
+    async with serving(short_path, fake(), response(200)) as served, served.connected() as client:
+        await client.send(f"HEAD {BLOB} HTTP/1.0", HOST)
+        answer = await client.answer(head=True)
+        assert (answer.status, answer.header("Content-Length")) == (200, None)
+
+
+@dataclass
+class Slow(FakeTransfer):
+    """Its thread has written the last byte and comes to say so only when it is woken."""
+
+    woken: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+        """Move all, and be slow about it."""
+        poured = await super().pour(client, count, check)
+        await self.woken.wait()
+        return poured
+
+    def close(self) -> None:
+        """Wake it."""
+        super().close()
+        self.woken.set()
+
+
+async def test_a_client_that_took_its_whole_body_and_closed_has_not_left(short_path: Path) -> None:
+    """Its end of the connection is often seen before the thread that wrote the last byte says so."""
+    downloads = fake()
+    downloads.steps = [lambda _: Slow(body=b"hello")]
+    with structlog.testing.capture_logs() as events:
+        async with serving(short_path, downloads) as served:
+            async with served.connected() as client:
+                await client.send(f"GET {BLOB}", HOST)
+                assert (await client.answer()).body == b"hello"
+            await until(lambda: served.server.open == 0)
+            await settle()
+    assert [event["event"] for event in events if event["event"] == "client left"] == []
+
+
+async def test_a_client_that_left_just_before_the_end_has_left(short_path: Path) -> None:
+    """The thread is asked what it has written, and not the connection whether it is closed."""
+
+    def late(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY[:-1])
+        wire.stall()
+
+    with structlog.testing.capture_logs() as events, Scripted(late) as registry:
+        async with pumping(short_path, registry, stalled=60) as (served, pump):
+            async with served.connected() as client:
+                await client.send(*lines(registry))
+                await client.reader.readuntil(b"\r\n\r\n")
+            await until(lambda: pump.running == 0)
+            await until(lambda: served.server.open == 0)
+    assert [event["event"] for event in events if event["event"] in {"client left", "blob resumed"}] == ["client left"]
+    assert len(registry.heads) == 1
 
 
 async def test_http_1_0(short_path: Path) -> None:

@@ -1,0 +1,188 @@
+"""Pulling through the gateway: blobs and lists as streams, manifests and heads whole."""
+
+import hashlib
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from functools import partial
+from http import HTTPStatus
+
+from credproxy.broker.broker import Carriage
+from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Request, Response
+from credproxy.gateway import redirect
+from credproxy.gateway.asked import Asked, Headers, Reply
+from credproxy.gateway.blob import Blob
+from credproxy.gateway.errors import refusal_reply
+from credproxy.gateway.existence import Existence, Place
+from credproxy.gateway.headers import announced, downward, upward
+from credproxy.gateway.links import next_query
+from credproxy.gateway.listed import listed
+from credproxy.gateway.pages import Listing, Pages
+from credproxy.gateway.resume import promised
+from credproxy.gateway.road import H, Landed, Road, answered
+from credproxy.gateway.wanted import LISTS, Wanted, What
+from credproxy.gateway.writes import MANIFEST_LIMIT
+from credproxy.ports import Carrier, Clock, Downloads, Room, Transfer
+
+
+_RANGED = frozenset({"range", "if-range"})
+_SENT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
+_PAUSES = (0.1, 0.4)
+"""Seconds before a download that could not be opened is tried again."""
+
+_LASTING = frozenset({"accept-ranges", "content-type", "docker-content-digest", "etag", "last-modified"})
+"""Of an answer's fields those that are about the blob, and not about the answer."""
+
+
+class Reads:
+    """Sends what changes nothing, and follows where it leads.
+
+    Args:
+        road: authorises.
+        carrier: sends HEAD, and asks for manifests.
+        downloads: opens blobs and lists.
+        pages: is told of the next pages that are handed out.
+        clock: for what is remembered, and for pauses.
+
+    Attributes:
+        existence: blobs that are known to be there.
+    """
+
+    def __init__(self, road: Road, carrier: Carrier, downloads: Downloads, pages: Pages, clock: Clock) -> None:
+        self._road = road
+        self._carrier = carrier
+        self._downloads = downloads
+        self._pages = pages
+        self._clock = clock
+        self.existence = Existence(clock)
+
+    async def answer(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+        """Send a request that policy has allowed.
+
+        Raises:
+            Failed: those of the road, the carrier and the downloads; redirect_refused for a list whose next page is lost.
+        """
+        if want.method == "GET" and want.what is What.BLOB:
+            return await self._blob(want, asked, patience)
+        if want.method == "GET" and want.what in LISTS:
+            return await self._list(want, asked, patience)
+        known = self.existence.get(place_of(want, asked)) if want.what is What.BLOB else None
+        if known is not None:
+            return Reply(HTTPStatus.OK, known.headers, length=known.length)
+        return await self._whole(want, asked, patience)
+
+    async def _whole(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+        fields = upward(asked, writing=False)
+
+        async def send(carriage: Carriage) -> Landed[Response]:
+            start = redirect.first(carriage.reach, want.path, want.query, want.registry)
+            return await self._road.follow(want, carriage, start, fields, partial(self._carry, asked.room))
+
+        landed, carriage = await self._road.travel(want, asked.caller, patience, send)
+        response, sent = landed.answer, (carriage.target, carriage.handout)
+        if not _good(response.status, fields):
+            return replace(refusal_reply(want, answered(landed, carriage), response.body), sent=sent)
+        headers = (*downward(response.headers), *self._next_page(want, asked, landed, carriage))
+        length = announced(response.headers) if want.method == "HEAD" else None
+        return Reply(response.status, headers, response.body, length, sent=sent)
+
+    async def _list(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+        fields = upward(asked, writing=False)
+        landed, carriage = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+        transfer, sent = landed.answer, (carriage.target, carriage.handout)
+        if not _good(transfer.status, fields):
+            transfer.close()
+            return replace(refusal_reply(want, answered(landed, carriage), transfer.whole or b""), sent=sent)
+        try:
+            headers = (*downward(transfer.headers), *self._next_page(want, asked, landed, carriage))
+            body = await listed(transfer, self._clock, want.registry)
+        except BaseException:
+            transfer.close()
+            raise
+        return Reply(transfer.status, headers, body, sent=sent)
+
+    async def _blob(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+        fields = upward(asked, writing=False)
+        unranged = tuple(field for field in fields if field[0].lower() not in _RANGED)
+
+        async def reopen(rest: Headers) -> Transfer:
+            landed, _ = await self._opened(want, asked, patience, (*unranged, *rest))
+            return landed.answer
+
+        landed, carriage = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+        transfer, sent = landed.answer, (carriage.target, carriage.handout)
+        if not _good(transfer.status, fields):
+            transfer.close()
+            return replace(refusal_reply(want, answered(landed, carriage), transfer.whole or b""), sent=sent)
+        headers = downward(transfer.headers)
+        if transfer.whole is not None:
+            transfer.close()
+            self._learn(place_of(want, asked), transfer.status, headers, transfer.whole)
+            return Reply(transfer.status, headers, transfer.whole, sent=sent)
+        span = promised(transfer.status, transfer.headers, transfer.length)
+        body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry, digest=want.reference)
+        return Reply(transfer.status, headers, body, sent=sent)
+
+    async def _opened(
+        self, want: Wanted, asked: Asked, patience: float, headers: Headers
+    ) -> tuple[Landed[Transfer], Carriage]:
+        async def send(carriage: Carriage) -> Landed[Transfer]:
+            start = redirect.first(carriage.reach, want.path, want.query, want.registry)
+            return await self._road.follow(want, carriage, start, headers, self._open)
+
+        return await self._road.travel(want, asked.caller, patience, send)
+
+    async def _persistently(
+        self, opened: Callable[[], Awaitable[tuple[Landed[Transfer], Carriage]]]
+    ) -> tuple[Landed[Transfer], Carriage]:
+        for pause in _PAUSES:
+            try:
+                return await opened()
+            except Failed as error:
+                told = error.failure
+                if told.code is not Code.UPSTREAM_UNAVAILABLE or told.retry_after is not None or told.unanswered:
+                    raise
+            await self._clock.sleep(pause)
+        return await opened()
+
+    async def _open(self, request: Request) -> Transfer:
+        transfer = await self._downloads.open(request)
+        if transfer.status not in _SENT:
+            transfer.close()  # its status and headers, and a small body, are there already
+        return transfer
+
+    async def _carry(self, room: Room | None, request: Request) -> Response:
+        return await self._carrier.carry(request, None, MANIFEST_LIMIT, room)
+
+    def _next_page(self, want: Wanted, asked: Asked, landed: Landed[H], carriage: Carriage) -> Headers:
+        """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
+        if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
+            return ()
+        query = next_query(landed.answer.headers, landed.hop, carriage.reach, want)
+        if query is None:
+            return ()
+        self._pages.hand_out(Listing(asked.uid, want.registry, want.path), query)
+        return (("Link", f'<{want.path}{f"?{query}" if query else ""}>; rel="next"'),)
+
+    def _learn(self, place: Place, status: int, headers: Headers, body: bytes) -> None:
+        """Remember a blob whose last byte was seen, and whose digest is right; of a larger one nobody here has either."""
+        coded = any(name.lower() == "content-encoding" for name, _ in headers)
+        if status == HTTPStatus.OK and not coded and _is(body, place.digest):
+            lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
+            self.existence.put(place, lasting, len(body))
+
+
+def place_of(want: Wanted, asked: Asked) -> Place:
+    """What a blob is remembered by."""
+    return Place(asked.uid, want.registry, want.repository, want.reference)
+
+
+def _good(status: int, fields: Headers) -> bool:
+    if status == HTTPStatus.PARTIAL_CONTENT:
+        return any(name.lower() == "range" for name, _ in fields)
+    return status in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
+
+
+def _is(body: bytes, digest: str) -> bool:
+    algorithm, _, encoded = digest.partition(":")
+    return algorithm in {"sha256", "sha512"} and hashlib.new(algorithm, body).hexdigest() == encoded
