@@ -98,7 +98,10 @@ _MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS}
 
 
 def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
-    """Say what a proxy did: a refusal is final like that of a registry, and its being down may pass like any outage."""
+    """Say what a proxy did: a refusal is final like that of a registry, and its being down may pass like any outage.
+
+    Never ``bad_credentials``: that is about the registry's login, of which a rotated refresh token would be dropped.
+    """
     status = error.status
     if not status:
         reason = _network_reason(error.cause or error)
@@ -107,12 +110,12 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
     if status in _LOGIN_WANTED and proxy.authorization is None:
         hint = f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
         message = f"{proxy.name} wants a login (status {status}), and none is configured"
-        return failed(Code.BAD_CREDENTIALS, message, hint)
+        return failed(Code.DENIED, message, hint)
     if status in _LOGIN_WANTED:
         hint = (
             'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken'
         )
-        return failed(Code.BAD_CREDENTIALS, f"{proxy.name} refuses the login of its URL (status {status})", hint)
+        return failed(Code.DENIED, f"{proxy.name} refuses the login of its URL (status {status})", hint)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
         hint = f"ask those who run the proxy to allow {call.host!r}, or take the proxy out of the [[host]]"
         return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)

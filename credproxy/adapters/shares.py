@@ -29,8 +29,11 @@ class Shares:
         places = self._places.setdefault(name, asyncio.Semaphore(self.most))
         self._users[name] += 1
         try:
-            async with asyncio.timeout(wait):
-                await places.acquire()
+            if places.locked():
+                async with asyncio.timeout(wait):
+                    await places.acquire()
+            else:
+                await places.acquire()  # at once
             try:
                 yield
             finally:

@@ -1,7 +1,11 @@
 """Interim answers: every client passes over them, on every way to an answer, and none waits for them without end."""
 
+from collections.abc import AsyncIterator
+
 import pytest
 
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.interim import INTERIM
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial
@@ -58,6 +62,26 @@ async def test_an_interim_answer_before_a_refusal(send: Send) -> None:
     """The status that counts is the last one."""
     with Scripted(raw(EARLY, "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")) as server:
         assert (await send(request(server.url, OWN))).status == 404
+
+
+async def test_interim_answers_while_an_upload_is_under_way() -> None:
+    """A registry says 100 to the beginning of a body, and 102 while it commits what it has."""
+
+    async def pieces() -> AsyncIterator[bytes]:
+        yield b"hello"
+        yield b" world"
+
+    def play(wire: Wire) -> None:
+        head = wire.head()
+        wire.send(CONTINUE)
+        bodies.append(wire.body(11, chunked="chunked" in head))
+        wire.send(PROCESSING * 3, "HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n")
+
+    bodies: list[bytes] = []
+    with Scripted(play) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            answer = await client.carry(request(server.url, OWN, "PUT"), pieces(), 100)
+    assert (answer.status, bodies) == (201, [b"hello world"])
 
 
 async def test_an_interim_answer_to_head() -> None:

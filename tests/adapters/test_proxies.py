@@ -92,12 +92,15 @@ async def test_a_plain_request_has_the_login_in_itself(send: Send) -> None:
 @pytest.mark.parametrize("login", ["", f"user:{CANARY}"], ids=["no login", "another login"])
 @pytest.mark.parametrize("status", [407, 401])
 async def test_a_proxy_that_wants_another_login(send: Send, target: str, login: str, status: int) -> None:
-    """Final, since no time mends it; the message names the proxy and its status, and the hint where the login goes."""
+    """Final, since no time mends it; the message names the proxy and its status, and the hint where the login goes.
+
+    It is not ``bad_credentials``: the registry's login is as good as before, and nothing of it is to be dropped.
+    """
     answer = raw(f"HTTP/1.1 {status} No\r\nServer: tinyproxy/1.11.1\r\nContent-Length: 0\r\n\r\n")
     with Scripted(answer) as proxy:
         failure = (await refusal(send, target, at(proxy, login) if login else proxy.url)).failure
         place = f"127.0.0.1:{proxy.port}"
-    assert failure.code is Code.BAD_CREDENTIALS
+    assert failure.code is Code.DENIED
     said = "refuses the login of its URL" if login else "wants a login"
     assert failure.message == f"proxy {place!r} {said} (status {status}){'' if login else ', and none is configured'}"
     assert 'proxy = "http://USER:PASSWORD@' in failure.hint

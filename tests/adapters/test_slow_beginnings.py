@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import socket
+import threading
 import time
 from collections.abc import AsyncIterator
 
@@ -15,6 +16,7 @@ from credproxy.adapters.lively import lively
 from credproxy.adapters.pump import Pump
 from credproxy.adapters.shares import Shares
 from credproxy.core.errors import Code, Failed
+from credproxy.core.http import Method
 from tests.adapters.clients import ANSWER, CLIENTS, Send, request
 from tests.adapters.scripted import Scripted, Wire, answering
 from tests.adapters.test_pump import OWN, get, until
@@ -74,6 +76,26 @@ async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
         assert len(server.heads) == 1
     assert caught.value.failure.unanswered
     assert caught.value.failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
+
+
+@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
+async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once(method: Method) -> None:
+    """The upstream sees the end of the connection, and need not go on; of downloads P8 says the same."""
+    ended = threading.Event()
+
+    def waiting(wire: Wire) -> None:
+        wire.head()
+        wire.stall()
+        ended.set()
+
+    with Scripted(waiting) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            task = asyncio.ensure_future(client.carry(request(server.url, OWN, method), None, 100))
+            await until(lambda: len(server.heads) == 1)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+            assert await asyncio.to_thread(ended.wait, 5)
 
 
 async def test_a_head_that_trickles_has_no_more_time() -> None:
