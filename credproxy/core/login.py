@@ -30,12 +30,15 @@ class Login:
         until: boot-clock seconds at which it says that it ends; None where it does not say.
         keep: seconds from ``since`` after which it must be looked up again, for what a program printed: nobody knows
             when that ends. None for a static login, which changes together with its file.
+        wall_until: POSIX seconds, the same moment as ``until``: the wall clock may be set meanwhile, and then the
+            earlier one of both counts (5.2).
     """
 
     stored: Stored
     since: float
     until: float | None = None
     keep: float | None = None
+    wall_until: float | None = None
 
 
 def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: float | None = None) -> Login:
@@ -49,7 +52,9 @@ def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: fl
         keep: see Login.
     """
     left = stored_life(stored, wall)
-    return Login(stored, since, None if left is None else boot + left, keep)
+    if left is None:
+        return Login(stored, since, keep=keep)
+    return Login(stored, since, boot + left, keep, wall + left)
 
 
 def dressed(login: Login, name: str, boot: float) -> Lifetime:
@@ -71,11 +76,13 @@ def dressed(login: Login, name: str, boot: float) -> Lifetime:
         )
     if login.keep is not None:
         until = max(login.since + login.keep, boot + _LEAST)
-        return Lifetime(since=login.since, until=until if login.until is None else min(until, login.until))
+        if login.until is not None:
+            until = min(until, login.until)
+        return Lifetime(since=login.since, until=until, wall_until=login.wall_until)
     if login.until is None:
         return Lifetime(since=boot, keep=STATIC_KEEP)
     # Counted from now: a renewal finds the same login, and is tried ever later, not once a second.
-    return Lifetime(since=boot, until=min(login.until, boot + LONGEST))
+    return Lifetime(since=boot, until=min(login.until, boot + LONGEST), wall_until=login.wall_until)
 
 
 def bounded(lifetime: Lifetime, login: Login | None, boot: float) -> Lifetime:
@@ -86,13 +93,12 @@ def bounded(lifetime: Lifetime, login: Login | None, boot: float) -> Lifetime:
     """
     if login is None or login.until is None or login.until <= boot:
         return lifetime
-    ends = login.until if lifetime.until is None else min(lifetime.until, login.until)
-    return replace_until(lifetime, ends)
-
-
-def replace_until(lifetime: Lifetime, until: float) -> Lifetime:
-    """Give the same lifetime with another end."""
-    return Lifetime(lifetime.since, until, lifetime.keep, lifetime.wall_until)
+    return Lifetime(
+        since=lifetime.since,
+        until=_earlier(lifetime.until, login.until),
+        keep=lifetime.keep,
+        wall_until=_earlier(lifetime.wall_until, login.wall_until),
+    )
 
 
 def again_at(login: Login) -> float:
@@ -104,3 +110,7 @@ def again_at(login: Login) -> float:
     ends = [end for end in (login.until, None if login.keep is None else login.since + login.keep) if end is not None]
     life = max(0.0, min(ends, default=login.since + STATIC_KEEP) - login.since)
     return login.since + life - advisory(life, 1.0)
+
+
+def _earlier(one: float | None, other: float | None) -> float | None:
+    return min((end for end in (one, other) if end is not None), default=None)

@@ -110,7 +110,9 @@ class ExecProvider:
             )
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
         until = self._clock.boot() + min(left, LONGEST)
-        return Grant(answer.headers, Lifetime(since=since, until=until, wall_until=answer.expires), direct=True)
+        return Grant(
+            answer.headers, Lifetime(since=since, until=until, wall_until=self._clock.wall() + left), direct=True
+        )
 
     def _left(self, answer: HelperAnswer) -> float | None:
         """Seconds: as the helper says, and no longer than a JWT among the headers says of itself."""

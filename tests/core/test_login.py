@@ -60,6 +60,17 @@ def test_a_token_ends_where_its_login_is_known_to_end() -> None:
     assert bounded(token, None, T) == token
 
 
+def test_both_clocks_must_agree_that_a_login_is_still_good() -> None:
+    """A JWT names a moment of the wall clock, which may be set while the token is in memory (5.2)."""
+    token = Lifetime(since=T, until=T + 3600)
+    for login in (Login(STORED, T, T + 600, None, 5600.0), Login(STORED, T, T + 600, 240.0, 5600.0)):
+        for lifetime in (dressed(login, "n", T), bounded(token, login, T)):
+            assert remaining(lifetime, T, 5000) > 0
+            assert remaining(lifetime, T, 5601) <= 0
+    both = Lifetime(since=T, until=T + 3600, wall_until=5500.0)
+    assert bounded(both, Login(STORED, T, T + 600, None, 5600.0), T).wall_until == 5500.0
+
+
 def test_a_server_that_takes_a_login_knows_better_than_our_clock() -> None:
     """A clock that is six minutes ahead must not turn each new token into an expired one."""
     token = Lifetime(since=T, until=T + 3600)

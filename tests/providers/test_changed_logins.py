@@ -1,10 +1,15 @@
 """A login that changed where no file changes: what an upstream refuses is looked up again before anybody sees it."""
 
-from collections.abc import Callable
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable
 
 import pytest
 import structlog
 
+from credproxy.broker.broker import Broker
+from credproxy.broker.table import Table
+from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import (
     Grant,
     IdentityToken,
@@ -18,15 +23,26 @@ from credproxy.core.credential import (
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Response
 from credproxy.core.login import Login
-from credproxy.core.settings import HeaderHost, OciHost
+from credproxy.core.routing import Router
+from credproxy.core.settings import BasicHost, CommandSource, HeaderHost, OciHost
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
-from credproxy.ports import Provider
+from credproxy.ports import Completed, Provider, Source
 from credproxy.providers.basic import BasicProvider
 from credproxy.providers.header import HeaderProvider
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
-from tests.fakes import FakeClock, FakeHttp, FakeSource, FixedTerms
+from credproxy.sources.command import CommandOutput
+from tests.fakes import (
+    T0,
+    FakeClock,
+    FakeHttp,
+    FakeMetrics,
+    FakeProcesses,
+    FakeSource,
+    FixedTerms,
+    settle,
+)
 from tests.registry_world import U_P, World, basic, ok, world
 
 
@@ -141,7 +157,7 @@ def header(source: FakeSource, clock: FakeClock) -> Provider:
     return HeaderProvider(rule, source=source, clock=clock)
 
 
-def netrc(source: FakeSource, clock: FakeClock) -> Provider:
+def netrc(source: Source, clock: FakeClock) -> Provider:
     """Make the provider of Basic."""
     return BasicProvider("reg.test", source=source, clock=clock, required=True)
 
@@ -174,3 +190,53 @@ async def test_what_was_sent_as_it_is_and_refused_is_looked_up_again(
     first = await value(anew=False)
     assert await value(anew=False) == first
     assert await value(anew=True) != first
+
+
+@contextlib.asynccontextmanager
+async def printing(outputs: list[bytes]) -> AsyncIterator[tuple[Broker, FakeClock, FakeProcesses]]:
+    """Set up a broker for one host, whose password a program prints: the first output, until it is taken away."""
+    clock = FakeClock()
+    processes = FakeProcesses({"/bin/pass": lambda _: Completed(0, outputs[0])})
+    settings = CommandSource(argv=("/bin/pass",), username="u")
+    source = CommandOutput(settings, processes=processes, clock=clock, key=lambda: b"k")
+    rule = BasicHost(match="reg.test", credentials=settings)
+    table = Table(Router([rule]), {"reg.test": netrc(source, clock)})
+    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
+        yield broker, clock, processes
+
+
+async def given(broker: Broker, *, doubted: bool = False) -> tuple[str, int | None]:
+    """Ask; give the header, and ``expires`` in seconds from the beginning of the test."""
+    handout = await broker.ask(Question(parse_uri(MANIFEST), Origin()), doubted=doubted)
+    await settle()
+    expires = None if handout.expires is None else handout.expires - int(T0)
+    return handout.headers[0][1][0].reveal(), expires
+
+
+async def test_basic_that_bazel_saw_refused_is_the_new_one_five_seconds_later() -> None:
+    """Nothing but Bazel's asking again tells that the password has changed; the program is asked again for that."""
+    outputs = [b"old", b"new"]
+    async with printing(outputs) as (broker, clock, processes):
+        assert await given(broker) == (basic("u:old"), 216)
+        outputs.pop(0)
+        await clock.advance(60)
+        assert await given(broker, doubted=True) == (basic("u:old"), 65)
+        assert len(processes.runs) == 2
+        await clock.advance(5)
+        assert await given(broker) == (basic("u:new"), 276)
+        assert len(processes.runs) == 2
+
+
+async def test_nothing_that_a_program_printed_is_ever_given_for_longer_than_it_is_kept() -> None:
+    """For half an hour, every two seconds: what is given was printed less than 240 s before it ends for Bazel."""
+    outputs = [b"0"]
+    async with printing(outputs) as (broker, clock, processes):
+        for second in range(0, 1800, 2):
+            outputs[0] = str(second).encode()
+            header, expires = await given(broker)
+            printed = int(base64.b64decode(header.removeprefix("Basic ")).decode().removeprefix("u:"))
+            assert expires is not None
+            assert second < expires <= printed + 240
+            await clock.advance(2)
+        assert len(processes.runs) <= 1 + 1800 // 170, "and it is not asked more often than that needs"
