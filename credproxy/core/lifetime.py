@@ -17,6 +17,10 @@ LONGEST = 12 * 3600.0
 """Seconds; no lifetime above it is believed (TX-14, T31)."""
 
 
+EMPTY_KEEP = 60.0
+"""Seconds that "there is no credential" is kept: a login is seen within a minute."""
+
+
 class State(Enum):
     """What a read does: answer; answer and renew; renew and wait a little; renew or fail."""
 

@@ -11,16 +11,12 @@ from credproxy.core.credential import Grant, Lifetime, Stored
 from credproxy.core.errors import Code, failed
 from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
 from credproxy.core.jwt import header_life
-from credproxy.core.lifetime import LONGEST
+from credproxy.core.lifetime import EMPTY_KEEP, LONGEST
 from credproxy.core.redact import mask_command
 from credproxy.core.settings import ExecHost
 from credproxy.core.target import Form, Question, Target
 from credproxy.core.uri import canonical_uri
 from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
-
-
-_EMPTY_KEEP = 60.0
-"""Seconds that a helper's "no credential" is kept: a login is seen within a minute."""
 
 
 class ExecProvider:
@@ -98,7 +94,7 @@ class ExecProvider:
 
     def _grant(self, answer: HelperAnswer, since: float) -> Grant:
         if not answer.headers:
-            return Grant((), Lifetime(since=since, keep=_EMPTY_KEEP), note="the helper has no credential")
+            return Grant((), Lifetime(since=since, keep=EMPTY_KEEP), note="the helper has no credential")
         left = self._left(answer)
         if left is None:
             return Grant(answer.headers, Lifetime(since=since, keep=self._settings.keep), direct=True)

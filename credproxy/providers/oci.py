@@ -25,6 +25,7 @@ from credproxy.core.credential import (
 from credproxy.core.endpoint import classify
 from credproxy.core.errors import GATEWAY, Code, Failed, failed
 from credproxy.core.http import Reach
+from credproxy.core.lifetime import EMPTY_KEEP
 from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable, usable
@@ -39,8 +40,6 @@ from credproxy.ports import Clock, HttpClient, Plan, Source, Terms
 from credproxy.providers.learned import Learned
 from credproxy.providers.registry import Talks, Wish, dial_of
 
-
-_EMPTY_KEEP = 60.0
 
 _LOGIN_REFUSED = frozenset({Code.BAD_CREDENTIALS, Code.DENIED})
 
@@ -197,7 +196,7 @@ class OciProvider:
                 note = f"the token lives shorter than min_lifetime = {min_lifetime:g}"
                 log.warning("no credential for a bare host", registry=target.authority, reason=note)
                 # Below min_lifetime the broker asks anew, and would with every question (SC-18.2).
-                return self._empty(note, min_lifetime + _EMPTY_KEEP)
+                return self._empty(note, min_lifetime + EMPTY_KEEP)
             return grant
 
         return self._plan(wanted, run, narrow=narrow)
@@ -288,7 +287,7 @@ class OciProvider:
     ) -> Grant:
         return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less, direct)
 
-    def _empty(self, note: str, keep: float = _EMPTY_KEEP) -> Grant:
+    def _empty(self, note: str, keep: float = EMPTY_KEEP) -> Grant:
         return Grant((), Lifetime(since=self._clock.boot(), keep=keep), note=note)
 
 

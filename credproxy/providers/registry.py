@@ -154,15 +154,20 @@ class Talks:
     async def _refreshed(
         self, wish: Wish, login: IdentityToken, rotation: Rotation, asked: Challenged, terms: Terms
     ) -> Obtained:
-        newest = rotation.token or login.token
+        used = rotation.token or login.token
         try:
-            obtained = await self._converse(replace(wish, login=replace(login, token=newest)), asked, terms)
+            obtained = await self._converse(replace(wish, login=replace(login, token=used)), asked, terms)
         except Failed as error:
-            if error.failure.code is Code.BAD_CREDENTIALS:  # the stored one may be good where this one is not
-                rotation.token = None
-            raise
-        rotation.note(newest, obtained.token.refresh_token)
-        return obtained
+            if error.failure.code is not Code.BAD_CREDENTIALS:
+                raise
+            if rotation.token is None or rotation.token == used:
+                rotation.token = None  # the stored one may be good where this one is not
+                raise
+        else:
+            rotation.note(used, obtained.token.refresh_token)
+            return obtained
+        # A server that had not rotated before did so for another exchange while this one was under way.
+        return await self._obtained(wish, asked, terms)
 
     async def _converse(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
         known, found = asked

@@ -154,6 +154,21 @@ async def test_a_server_that_does_not_rotate_is_asked_by_all_at_once() -> None:
         await asyncio.gather(*asking)
 
 
+async def test_a_server_that_begins_to_rotate_between_two_exchanges_costs_neither() -> None:
+    """The second one finds its token spent, and the newer one that the first was given."""
+    async with world(stored=IDENTITY) as w:
+        await w.ask(MANIFEST)
+        w.script(token=[w.granted("a", refresh_token="new"), w.respond(401), w.granted("b")])
+        gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
+        asking = [asyncio.ensure_future(w.ask(f"https://reg.test/v2/r{n}/manifests/x")) for n in range(2)]
+        await settle()
+        gate.set()
+        assert await asyncio.gather(*asking) == [ok("a", 270), ok("b", 270)]
+        assert spent(w) == ["idt", "idt", "idt", "new"]
+        await w.ask("https://reg.test/v2/r2/manifests/x")
+        assert spent(w)[-1] == "new"
+
+
 def test_it_is_bounded() -> None:
     """A wildcard rule may match any number of names, and a login may be stored anew any number of times."""
     learned = Learned(b"key")
