@@ -14,6 +14,7 @@ import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from http import HTTPStatus
 from types import SimpleNamespace, TracebackType
 from typing import Self
 
@@ -53,6 +54,9 @@ _CHUNK = 16 * 1024
 
 _SMALL = 64 * 1024
 """Bytes that are held at first for an answer of unknown length; most manifests are smaller."""
+
+_REASON = 64 * 1024
+"""Bytes that are read of a refusal, or of a redirect."""
 
 _PROXY_LOGIN = "Proxy-Authorization"
 
@@ -342,6 +346,9 @@ async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _Limits) ->
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
     body, held = bytearray(), 0
     while chunk := await _piece(answer, limits.stalled):
+        if answer.status >= HTTPStatus.MULTIPLE_CHOICES and len(body) + len(chunk) > _REASON:
+            answer.close()  # its status says it all: a page that is too long makes no other failure of it
+            return bytes(body)
         if len(body) + len(chunk) > limits.size:
             answer.close()
             raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limits.size} bytes")

@@ -70,6 +70,14 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
             if plain
             else "if its certificate comes from a private CA, name that in ca_bundle",
         )
+    return _of_the_network(error, call)
+
+
+def _of_the_network(error: Exception, call: Call) -> Failed:
+    if _is_overlong(error):
+        # As final as any limit: the next answer has as many, and a client would ask for it for 35 s.
+        message = f"{call.name} answered with more header fields, or longer ones, than are read"
+        return failed(Code.ANSWER_TOO_LARGE, message, "ask those who run it")
     return Failed(
         Failure(
             Code.UPSTREAM_UNAVAILABLE,
@@ -89,6 +97,13 @@ def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
         f"{call.name} leads to the address {address}, which is not to be contacted",
         f'if that is right, add allow_private = ["{address}/32"] to the [[host]] of {call.host!r}',
     )
+
+
+def _is_overlong(error: Exception) -> bool:
+    """True for a head beyond a parser's bounds; neither library has a type of its own for all of them."""
+    if isinstance(error, http.client.HTTPException):
+        return str(error).startswith("got more than")
+    return isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(("Got more than", "Too many"))
 
 
 _LOGIN_WANTED = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})

@@ -242,7 +242,6 @@ async def test_t24_a_compressed_bomb_stops_at_the_limit() -> None:
         pytest.param(b'HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nd\r\n{"token":"x"}\r\n', id="cut chunk"),
         pytest.param(b"", id="nothing"),
         pytest.param(b"SSH-2.0-OpenSSH\r\n\r\n", id="no http"),
-        pytest.param(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 40_000 + b"\r\n\r\n", id="huge header"),
     ],
 )
 async def test_u9_a_broken_answer_is_an_error(answer: bytes) -> None:
@@ -255,6 +254,18 @@ async def test_u9_a_broken_answer_is_an_error(answer: bytes) -> None:
 
     async with talking(script) as port:
         assert (await refusal(f"http://127.0.0.1:{port}/")).failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+async def test_a_head_beyond_its_bounds_is_not_asked_for_again() -> None:
+    """T24: a limit of ours, and not an outage of theirs."""
+
+    async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        writer.write(b"HTTP/1.1 200 OK\r\nX: " + b"x" * 40_000 + b"\r\n\r\n")
+        await writer.drain()
+
+    async with talking(script) as port:
+        assert (await refusal(f"http://127.0.0.1:{port}/")).failure.code is Code.ANSWER_TOO_LARGE
 
 
 async def test_u6_a_refused_connection_says_so() -> None:
