@@ -15,6 +15,7 @@ from tests.e2e.stage import Stage, stage
 from tests.real.clients import find
 from tests.real.conftest import ROBOT
 from tests.real.content import Image, digest
+from tests.real.nginx import Nginx
 from tests.real.pki import Pki
 from tests.real.registry import Registry, basic_auth
 from tests.real.shell_helpers import DockerHelper
@@ -25,6 +26,7 @@ from tests.real.wire import basic
 pytestmark = [pytest.mark.real, pytest.mark.timeout(90)]
 
 NEW = "a new password"
+LAYER = b"a layer"
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def staged(short_path: Path) -> Iterator[Stage]:
         yield made
 
 
-def start(staged: Stage, registry: Registry, pki: Pki, helper: DockerHelper, more: str = "") -> None:
+def start(staged: Stage, registry: Registry | Nginx, pki: Pki, helper: DockerHelper, more: str = "") -> None:
     """Start a daemon whose login for a registry is the program's."""
     helper.replace(registry.authority, "robot", ROBOT.password)
     folder = staged.home / ".docker"
@@ -42,6 +44,35 @@ def start(staged: Stage, registry: Registry, pki: Pki, helper: DockerHelper, mor
     (folder / "config.json").write_text(json.dumps({"credHelpers": {registry.authority: "shelltest"}}))
     staged.configure(f'[[host]]\nmatch = "{registry.authority}"\nprovider = "oci"\nca_bundle = "{pki.bundle}"\n{more}')
     staged.start(PATH=f"{helper.folder}:{staged.environ['PATH']}")
+
+
+def allow(registry: Registry | Nginx) -> str:
+    """Give the rule that lets build actions read."""
+    return (
+        f'[[actions.rule]]\naction = "allow"\nregistry = "{registry.authority}"\nrepository = "team/**"\n'
+        'operations = ["blob:read"]\n'
+    )
+
+
+def get(staged: Stage, registry: Registry | Nginx, content: bytes) -> bytes:
+    """Download a blob through the gateway; a refusal fails."""
+    socket = staged.home / "run" / "credproxy-actions" / "actions.sock"
+    url = f"http://localhost/v2/team/app/blobs/{digest(content)}"
+    header = f"X-Rules_img-Original-Host: {registry.authority}"
+    argv = [str(find("curl")), "-sS", "--fail", "--unix-socket", str(socket), url, "-H", header]
+    return subprocess.run(argv, check=True, capture_output=True, timeout=30).stdout
+
+
+def ecr(old: str, new: str) -> str:
+    """Answer as ECR does: 401 without a login, 403 to one whose twelve hours are over."""
+    denied = (
+        '{"errors":[{"code":"DENIED","message":"Your authorization token has expired. Reauthenticate and try again."}]}'
+    )
+    return (
+        f'location / {{ if ($http_authorization = "{new}") {{ return 200 "{LAYER.decode()}"; }} '
+        f"if ($http_authorization = \"{old}\") {{ return 403 '{denied}'; }} "
+        "add_header WWW-Authenticate 'Basic realm=\"ecr\"' always; return 401; }"
+    )
 
 
 def test_a_password_that_was_changed_in_its_store_is_used_at_once(
@@ -64,23 +95,29 @@ def test_a_basic_login_that_was_changed_in_its_store_is_used_at_once_by_the_gate
     staged: Stage, basic_registry: Registry, basic_pushed: Image, docker_helper: DockerHelper, pki: Pki, tmp_path: Path
 ) -> None:
     """The registry refuses the old one with 401; within the same request the new one is sent."""
-    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{basic_registry.authority}"\nrepository = "team/**"\n'
-    start(staged, basic_registry, pki, docker_helper, rule + 'operations = ["blob:read"]\n')
-    socket = staged.home / "run" / "credproxy-actions" / "actions.sock"
-    blob = f"/v2/team/app/blobs/{digest(basic_pushed.layer)}"
-
-    def get() -> bytes:
-        argv = [str(find("curl")), "-sS", "--fail", "--unix-socket", str(socket), f"http://localhost{blob}"]
-        header = f"X-Rules_img-Original-Host: {basic_registry.authority}"
-        return subprocess.run([*argv, "-H", header], check=True, capture_output=True, timeout=30).stdout
-
-    assert digest(get()) == digest(basic_pushed.layer)
+    start(staged, basic_registry, pki, docker_helper, allow(basic_registry))
+    assert digest(get(staged, basic_registry, basic_pushed.layer)) == digest(basic_pushed.layer)
     basic_auth(tmp_path / "htpasswd", {"robot": NEW})
     docker_helper.replace(basic_registry.authority, "robot", NEW)
     for _ in range(3):
-        assert digest(get()) == digest(basic_pushed.layer)
+        assert digest(get(staged, basic_registry, basic_pushed.layer)) == digest(basic_pushed.layer)
     assert docker_helper.calls == [f"get {basic_registry.authority}"] * 2
     assert NEW not in staged.log()
+
+
+def test_a_login_that_ran_out_as_ecr_says_it_is_replaced_within_the_request(
+    staged: Stage, docker_helper: DockerHelper, pki: Pki, tmp_path: Path
+) -> None:
+    """403 to Basic: the program has a new password already, and the build does not see the refusal."""
+    answers = ecr(basic("robot", ROBOT.password), basic("robot", NEW))
+    with Nginx(find("nginx"), tmp_path / "ecr", pki, answers) as registry:
+        start(staged, registry, pki, docker_helper, allow(registry))
+        # The old login into the daemon's memory, and only then the new one into the store.
+        staged.headers(f"https://{registry.authority}/v2/team/app/manifests/v1")
+        docker_helper.replace(registry.authority, "robot", NEW)
+        assert get(staged, registry, LAYER) == LAYER
+        assert docker_helper.calls == [f"get {registry.authority}"] * 2
+        assert " 403 " in registry.access()
 
 
 def test_a_rotated_refresh_token_is_spent_once_each_and_survives_a_reload(
