@@ -17,6 +17,7 @@ from credproxy.core.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.exchange.discovery import USER_AGENT, Found
+from credproxy.exchange.granted import lacking
 from credproxy.exchange.scope import without_push, without_unknown
 from credproxy.exchange.statuses import transient
 from credproxy.exchange.token_answer import Token, decode_object, parse_token
@@ -27,6 +28,7 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 
 _OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
 _FALLS_BACK = frozenset({400, 401, 404, 405, 501})
+_SCOPES_REFUSED = frozenset({400, 401, 403})
 _NO_SUCH_METHOD = frozenset({404, 405})
 _OK = 200
 
@@ -41,6 +43,7 @@ class Order:
     Attributes:
         found: the token endpoint.
         scopes: canonical, the primary one first.
+        mounted: those of ``scopes`` that a blob is mounted from: an upload goes on without them (TX-22).
         credential: None for an anonymous token.
         credential_name: which stored credential it is, for messages.
         registry: authority, for messages.
@@ -61,6 +64,11 @@ class Order:
     password_grant: bool = False
     account: bool = False
     trust_jwt_exp: bool = False
+    mounted: tuple[str, ...] = ()
+
+    def unmounted(self) -> "Order":
+        """The same without what a blob is mounted from."""
+        return replace(self, scopes=tuple(one for one in self.scopes if one not in self.mounted), mounted=())
 
     @property
     def subject(self) -> str:
@@ -92,7 +100,16 @@ def obtain(order: Order) -> Exchange:
         response = yield from _ask(order, method, login)
     if response.status != _OK:
         raise _refused(order, response)
-    return Obtained(parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp), method)
+    token = _token(order, response)
+    if order.mounted and lacking(order.unmounted().scopes, token.granted):
+        # A server that looks at one scope may have looked at the other one (TX-21).
+        response = yield _send(order.unmounted(), method, login)
+        token = _token(order, response) if response.status == _OK else token
+    return Obtained(token, method)
+
+
+def _token(order: Order, response: Response) -> Token:
+    return parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp)
 
 
 def _first(order: Order, login: UserPassword | None) -> Method:
@@ -125,7 +142,10 @@ def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | No
 
 
 def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[Request, Response, Response]:
-    response = yield _post(order) if method == "POST" else _get(order, login)
+    response = yield _send(order, method, login)
+    if order.mounted and response.status in _SCOPES_REFUSED:
+        order = order.unmounted()
+        response = yield _send(order, method, login)
     again = order.scopes
     # Scopes that the server will not give to anybody must not cost the ones that it will (TX-10).
     if response.status == 403:  # noqa: PLR2004
@@ -134,8 +154,12 @@ def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[
         again = without_unknown(order.scopes)
     if again != order.scopes and again:
         narrower = replace(order, scopes=again)
-        response = yield _post(narrower) if method == "POST" else _get(narrower, login)
+        response = yield _send(narrower, method, login)
     return response
+
+
+def _send(order: Order, method: Method, login: UserPassword | None) -> Request:
+    return _post(order) if method == "POST" else _get(order, login)
 
 
 def _get(order: Order, login: UserPassword | None) -> Request:

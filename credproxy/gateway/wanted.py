@@ -15,7 +15,7 @@ not in canonical form are refused, because whoever reads them otherwise would re
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import parse_qsl, urlencode
 
@@ -74,6 +74,22 @@ class Wanted:
             What.REFERRERS: f"referrers/{self.reference}",
         }.get(self.what, "blobs/uploads/")
         return f"/v2/{self.repository}/{place}"
+
+    def unmounted(self) -> "Wanted | None":
+        """The upload that a mount becomes where the registry does not mount; None for everything else.
+
+        Source: OCI distribution specification, "Mounting a blob from another repository": 202, and the upload goes on.
+        """
+        if self.endpoint.mount_from is None:
+            return None
+        fields = {name: value for name, value in parse_qsl(self.query) if name not in _MOUNT}
+        return replace(
+            self,
+            endpoint=replace(self.endpoint, mount_from=None),
+            grants=self.grants[:1],
+            query=urlencode(fields, safe=":/"),
+            digest=fields.get("digest", ""),
+        )
 
     @property
     def reads(self) -> bool:

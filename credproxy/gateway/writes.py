@@ -5,6 +5,8 @@ from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote
 
+import structlog
+
 from credproxy.broker.broker import Carriage
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Response
@@ -25,7 +27,13 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 _SMALL = 64 * 1024
 """Bytes of an upload that are read first, so that they can be sent again after a refused token."""
 
+_NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
+"""What a registry may say of a mount, for its source or for its token, that begins an upload as well."""
+
 _Body = AsyncIterable[bytes] | bytes | None
+
+
+log = structlog.get_logger("credproxy.gateway")
 
 
 class Writes:
@@ -48,9 +56,18 @@ class Writes:
         Raises:
             Failed: too_large, bad_request (of the body), not_found (a session), and those of the road and the carrier.
         """
+        body = await _body(wanted, upload)
+        repeatable = body is None or isinstance(body, bytes)
+        reply = await self._sent(wanted, asked, upload, body, patience)
+        plain = wanted.unmounted()
+        if plain is None or not repeatable or reply.status not in _NOT_MOUNTED:
+            return reply
+        log.info("mount left out", registry=wanted.registry, repository=wanted.repository, status=reply.status)
+        return await self._sent(plain, asked, upload, body, patience)
+
+    async def _sent(self, wanted: Wanted, asked: Asked, upload: Upload, body: _Body, patience: float) -> Reply:
         owner = Owner(asked.uid, wanted.registry, wanted.repository)
         session = self._uploads.place(owner, wanted.reference) if wanted.what is What.SESSION else None
-        body = await _body(wanted, upload)
         repeatable = body is None or isinstance(body, bytes)
         fields = upward(asked, writing=True)
         if not repeatable and upload.length is not None:

@@ -50,7 +50,10 @@ log = structlog.get_logger("credproxy.providers")
 
 @dataclass(frozen=True, slots=True)
 class _Wanted:
-    """One question, decided: whose credential, for which scopes. ``repository`` is None for a bare host."""
+    """One question, decided: whose credential, for which scopes.
+
+    ``repository`` is None for a bare host; of one repository and more the others are those that a blob is mounted from.
+    """
 
     target: Target
     repository: str | None
@@ -58,6 +61,11 @@ class _Wanted:
     scopes: tuple[str, ...]
     kind: str
     min_lifetime: float = 0.0
+
+    @property
+    def mounted(self) -> tuple[str, ...]:
+        """The scopes that the question can do without."""
+        return () if self.repository is None else self.scopes[1:]
 
 
 class OciProvider:
@@ -266,7 +274,8 @@ class OciProvider:
             case Asks.BASIC:
                 return self._basic_or_none(login, wanted.identity)
             case Asks.BEARER:
-                wish = Wish(wanted.target.authority, wanted.scopes, stored, str(wanted.identity))
+                name, identity = wanted.target.authority, str(wanted.identity)
+                wish = Wish(name, wanted.scopes, stored, identity, wanted.mounted)
                 token = await self._talks.token(wish, asked, terms)
                 odd, less = note(wanted.scopes, token.granted), bool(lacking(wanted.scopes, token.granted))
                 return self._bearer(token.value, bounded(token.lifetime, login, self._clock.boot()), odd, less=less)

@@ -43,12 +43,14 @@ class Wish:
         scopes: canonical, the primary one first.
         login: None for an anonymous token.
         login_name: which stored credential it is, for messages.
+        mounted: those of ``scopes`` that an upload can do without.
     """
 
     registry: str
     scopes: tuple[str, ...]
     login: UserPassword | IdentityToken | None
     login_name: str
+    mounted: tuple[str, ...] = ()
 
 
 def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
@@ -183,6 +185,7 @@ class Talks:
             password_grant=self._settings.allow_password_grant,
             account=self._settings.account_param,
             trust_jwt_exp=self._settings.trust_jwt_exp,
+            mounted=wish.mounted,
         )
         try:
             obtained = await converse(obtain(order), self._http, terms)

@@ -1,5 +1,10 @@
 """The token request, branch by branch: what is sent, and what a status makes of it (section 2.1)."""
 
+import base64
+import json
+from dataclasses import replace
+from urllib.parse import parse_qs
+
 import pytest
 
 from credproxy.core.credential import IdentityToken, Secret, UserPassword
@@ -148,3 +153,62 @@ def test_a_failure_of_the_client_passes_through() -> None:
     with pytest.raises(Failed) as caught:
         conversation.throw(failed(Code.UPSTREAM_UNAVAILABLE, "token server 'auth.test' cannot be reached"))
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+TARGET, SOURCE = "repository:dst:pull,push", "repository:src:pull"
+
+
+def mount(credential: UserPassword | IdentityToken | None = LOGIN) -> Order:
+    """Give an order for an upload that mounts a blob from another repository."""
+    return replace(order(credential, TARGET, SOURCE), mounted=(SOURCE,))
+
+
+def saying(*names: str) -> Response:
+    """Make a token that says that it may pull and push these repositories."""
+    access = [{"type": "repository", "name": name, "actions": ["pull", "push"]} for name in names]
+    claims = base64.urlsafe_b64encode(json.dumps({"access": access}).encode()).decode().rstrip("=")
+    return Response(200, (), json.dumps({"token": f"e30.{claims}.{'-'.join(names)}"}).encode(), 0.0, 0.0)
+
+
+@pytest.mark.parametrize("refused", [400, 401, 403])
+@pytest.mark.parametrize("credential", [LOGIN, IDENTITY, None], ids=["login", "identity token", "nobody"])
+def test_an_upload_does_without_the_source_that_a_token_server_refuses(
+    credential: UserPassword | IdentityToken | None, refused: int
+) -> None:
+    """TX-22: the token is for the target at least; a blob that is not mounted is uploaded."""
+    requests, obtained = talk(mount(credential), status(refused), TOKEN)
+    shown = [scopes_of(request) for request in requests]
+    assert shown == [[TARGET, SOURCE], [TARGET]]
+    assert obtained.token.value.reveal() == "t"
+
+
+def scopes_of(request: Request) -> list[str]:
+    """The scopes of a token request, of its query or of its form."""
+    text = request.url.partition("?")[2] if request.body is None else request.body.reveal()
+    return " ".join(parse_qs(text)["scope"]).split()
+
+
+def test_a_server_that_looked_at_the_source_alone_is_asked_for_the_target() -> None:
+    """TX-21: an older GitLab reads the last scope, and its token would push nothing."""
+    requests, obtained = talk(mount(), saying("src"), saying("dst"))
+    assert [scopes_of(request) for request in requests] == [[TARGET, SOURCE], [TARGET]]
+    assert obtained.token.value.reveal().endswith(".dst")
+
+
+def test_a_token_that_lacks_only_the_source_is_taken_as_it_is() -> None:
+    """Nothing that the upload needs is missing."""
+    requests, _ = talk(mount(), saying("dst"))
+    assert len(requests) == 1
+
+
+def test_what_is_no_mount_loses_none_of_its_scopes() -> None:
+    """The scopes that a bare host was configured with are all wanted."""
+    with pytest.raises(Failed):
+        talk(order(LOGIN, "repository:a:pull", "repository:b:pull"), status(401))
+
+
+def test_a_login_that_is_wrong_is_told_after_two_tries() -> None:
+    """It is refused for the target alone as well; that is what counts."""
+    with pytest.raises(Failed) as caught:
+        talk(mount(), status(401), status(401))
+    assert caught.value.failure.code is Code.BAD_CREDENTIALS

@@ -183,6 +183,33 @@ async def test_a_mount() -> None:
         assert {request.url for request in w.carrier.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
 
 
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
+    """TX-22: whatever a registry has against the source, or against a token without it; the specification says 202."""
+    target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
+    async with world(carried=(*[response(status)] * (1 + (status == 401)), BEGUN)) as w:
+        reply = await w.answer(asked(target, "POST", ("Content-Length", "0")))
+        assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
+        assert w.carrier.requests[0].url == f"https://reg.test{UPLOADS}?from=b/c&mount={D}"
+        assert w.carrier.requests[-1].url == f"https://reg.test{UPLOADS}"
+
+
+@pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
+async def test_a_mount_that_may_pass_later_is_no_upload_now(status: int, told: int) -> None:
+    """Who asks again may have it mounted."""
+    async with world(carried=(response(status),)) as w:
+        reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
+        assert (reply.status, len(w.carrier.requests)) == (told, 1)
+
+
+async def test_an_upload_that_is_refused_as_well_is_told() -> None:
+    """The target is not to be pushed to: that is the answer."""
+    async with world(carried=(response(403), response(403))) as w:
+        reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
+        assert (reply.status, "refuses blob:write of 'a'" in reason(reply)) == (403, True)
+        assert len(w.carrier.requests) == 2
+
+
 async def test_a_blob_in_one_request() -> None:
     """POST with a digest and the body."""
     async with world(carried=(response(201, b"", ("Location", BLOB)),)) as w:

@@ -344,6 +344,19 @@ def test_crane_pulls_pushes_mounts_and_deletes(
     assert "repository:team/copy:pull,push" in {part for scope in scopes for part in scope.split()}
 
 
+@pytest.mark.parametrize("several", [1, 0], ids=["one scope", "no two scopes"])
+def test_a_push_goes_on_where_the_token_server_gives_nothing_to_mount_from(
+    pushing: tuple[Shim, dict[str, str]], token_server: TokenServer, pushed: Image, several: int
+) -> None:
+    """TX-22: it looks at one scope of two, or refuses both: crane asks to mount and uploads, and the image arrives."""
+    shim, environment = pushing
+    token_server.several = several
+    crane, here = find("crane"), f"{shim.authority}/team"
+    copied = ran([crane, "cp", f"{here}/app:v1", f"{here}/copy:v2"], environment)
+    assert "mounted blob" not in copied.err
+    assert ran([crane, "digest", f"{here}/copy:v2"], environment).out.strip() == digest(pushed.manifest)
+
+
 def test_skopeo_and_regctl_copy_through_the_gateway(pushing: tuple[Shim, dict[str, str]], pushed: Image) -> None:
     """Both upload in chunks of their own, with the sessions of the gateway."""
     shim, environment = pushing

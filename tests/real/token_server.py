@@ -48,6 +48,7 @@ class TokenServer:
         self.expires_in = 300  # seconds, in the answer and in the token itself
         self.stall = 0.0  # seconds before an answer
         self.failure: int | None = None  # a status to answer with instead
+        self.several: int | None = None  # how many of several scopes it looks at; with 0 it refuses them
         self.rotates = False  # an identity token is taken once, and another one given in its place
         self.asked: list[Asked] = []
         self._connections = WeakSet[asyncio.Transport]()
@@ -139,6 +140,10 @@ class TokenServer:
     def _grant(
         self, user: str, account: Account, scopes: Sequence[str], more: Mapping[str, str] | None = None
     ) -> web.Response:
+        if self.several is not None and len(scopes) > 1:
+            scopes = scopes[: self.several]
+            if not scopes:
+                return web.json_response({"errors": [{"code": "DENIED"}]}, status=403)
         token = self.signer.sign(granted(account.may, scopes), subject=user, lifetime=self.expires_in)
         now = datetime.now(UTC)  # noqa: TID251 - part of what a real server says
         return web.json_response(
