@@ -9,13 +9,21 @@
     /v2/<name>/referrers/<digest>               READ
     /v2/<name>/manifests/<tag or digest>        MANIFEST
     /v2/<name>/blobs/uploads[/[<any>]]          UPLOAD    (also blobs/upload/<any>: GHCR)
+    /artifacts-uploads/namespaces/<project>/repositories/<repository>/uploads/<id>
+                                                UPLOAD    of <project>/<repository> (Google Artifact Registry)
+    any other path with ?_state=<state>         UPLOAD    of the repository that the state names (distribution)
     anything else                               OTHER
     two readings that differ                    AMBIGUOUS
 
+The place of a begun upload is the registry's to choose. Where neither path nor state names a repository, none is guessed.
+
 A name has no percent-escape, so the bytes that were authorised and those that a registry sees cannot differ.
-Source: token-exchange.md section 3.2, SC-7 to SC-10.
+Source: token-exchange.md section 3.2, SC-7 to SC-10; distribution registry/handlers/hmac.go (``_state``).
 """
 
+import base64
+import binascii
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -59,6 +67,15 @@ _NAME_LENGTH = 255
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*(?::|%3[Aa])[A-Za-z0-9=_-]+")
+_ARTIFACTS = re.compile(
+    r"/artifacts-uploads/namespaces/(?:([^/%:]+)(?::|%3[Aa]))?([^/%:]+)/repositories/([^/%]+)/uploads/[^/]+"
+)
+_STATE_DIGEST = 32
+"""Bytes in front of a state's JSON: its HMAC-SHA256, which is nobody's to check but the registry's."""
+
+_STATE_LENGTH = 4096
+"""Characters of a state that are read; distribution's have some 300."""
+
 _DOTS = re.compile(r"(?:^|[/\\])\.\.?(?=[/\\;]|$)")
 
 
@@ -70,6 +87,14 @@ def classify(path: str, query: str = "", prefix: str | None = None) -> Endpoint:
         query: raw, without ``?``; only ``mount`` and ``from`` of an upload are read (SC-9).
         prefix: what stands before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
     """
+    if (elsewhere := _artifacts(path)) is not None:
+        return elsewhere
+    found = _classified(path, query, prefix)
+    return _stated(path, query) if found.kind is Kind.OTHER else found
+
+
+def _classified(path: str, query: str, prefix: str | None) -> Endpoint:
+    """What the specification's own paths name."""
     if prefix:
         before = f"/{prefix.strip('/')}"
         if not path.startswith(before):
@@ -86,6 +111,28 @@ def classify(path: str, query: str = "", prefix: str | None = None) -> Endpoint:
     if next(readings, None) is not None:
         return _AMBIGUOUS
     return _mounted(first, query) if first.kind is Kind.UPLOAD and query else first
+
+
+def _artifacts(path: str) -> Endpoint | None:
+    """An upload's place at Google Artifact Registry; a project of a domain has a colon where image names have a slash."""
+    parts = _ARTIFACTS.fullmatch(path)
+    if parts is None or _climbs(path):
+        return None
+    name = "/".join(part for part in parts.groups() if part)
+    return Endpoint(Kind.UPLOAD, name) if is_repository(name) else None
+
+
+def _stated(path: str, query: str) -> Endpoint:
+    """The upload of which distribution's state is, at a place that some proxy has chosen; OTHER without one."""
+    states = [field[7:] for field in query.split("&") if field.startswith("_state=")]
+    if len(states) != 1 or len(states[0]) > _STATE_LENGTH or _climbs(path):
+        return _OTHER
+    try:
+        state = json.loads(base64.urlsafe_b64decode(unquote(states[0]))[_STATE_DIGEST:])
+    except (binascii.Error, ValueError, RecursionError):
+        return _OTHER
+    name = state.get("Name") if isinstance(state, dict) else None
+    return Endpoint(Kind.UPLOAD, name) if isinstance(name, str) and is_repository(name) else _OTHER
 
 
 def is_repository(name: str) -> bool:

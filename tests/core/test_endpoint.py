@@ -1,5 +1,7 @@
 """Which endpoint and repository a path names, row by row of token-exchange.md 3.2 and 3.3."""
 
+import base64
+import json
 import re
 from urllib.parse import quote
 
@@ -248,3 +250,67 @@ def test_t105_any_path_is_classified_and_authorises_only_what_it_shows(path: str
 def test_t105_any_text_is_classified(text: str) -> None:
     """Not even what parse_uri would refuse makes it fail."""
     classify(text, text, text)
+
+
+ARTIFACTS = "/artifacts-uploads/namespaces/my-project/repositories/images/uploads"
+
+
+@pytest.mark.parametrize(
+    ("path", "expected"),
+    [
+        (f"{ARTIFACTS}/AF2XiV-x_y==", upload("my-project/images")),
+        ("/artifacts-uploads/namespaces/corp.example:proj/repositories/r/uploads/x", upload("corp.example/proj/r")),
+        ("/artifacts-uploads/namespaces/corp.example%3Aproj/repositories/r/uploads/x", upload("corp.example/proj/r")),
+        ("/v2/my-project/images/pkg/blobs/uploads/AJMTJPA", upload("my-project/images/pkg")),
+        (f"{ARTIFACTS}/", OTHER),
+        (f"{ARTIFACTS}/x/y", OTHER),
+        (f"{ARTIFACTS}/..", OTHER),
+        (f"{ARTIFACTS}/%2e%2e", OTHER),
+        (f"/x{ARTIFACTS}/x", OTHER),
+        ("/artifacts-uploads/namespaces/../repositories/r/uploads/x", OTHER),
+        ("/artifacts-uploads/namespaces/a%2Fb/repositories/r/uploads/x", OTHER),
+        ("/artifacts-uploads/namespaces/A/repositories/r/uploads/x", OTHER),
+        ("/artifacts-downloads/namespaces/my-project/repositories/images/downloads/x", OTHER),
+    ],
+)
+def test_a_begun_upload_at_artifact_registry_is_of_the_repository_in_its_path(path: str, expected: Endpoint) -> None:
+    """Its first place is outside of /v2; a download's place carries its own permission and needs none."""
+    assert asked(f"https://europe-docker.pkg.dev{path}") == expected
+    assert classify(path, "", "/some/prefix") == expected or path.startswith("/v2/")
+
+
+def state(value: object, padded: bytes = b"x" * 32) -> str:
+    """A state as distribution writes it: 32 bytes of HMAC, then JSON, in base64 for URLs."""
+    return quote(base64.urlsafe_b64encode(padded + json.dumps(value).encode()).decode())
+
+
+@pytest.mark.parametrize(
+    ("uri", "expected"),
+    [
+        (f"/uploads/17?_state={state({'Name': 'a/b', 'UUID': 'u', 'Offset': 0})}", upload("a/b")),
+        (f"/uploads/17?_nouploadcache=false&_state={state({'Name': 'a/b'})}&digest={D}", upload("a/b")),
+        (f"/v2/put/session/17?_state={state({'Name': 'a/b'})}", upload("a/b")),
+        (f"/v2/c/blobs/uploads/17?_state={state({'Name': 'a/b'})}", upload("c")),
+        (f"/v2/c/manifests/x?_state={state({'Name': 'a/b'})}", manifest("c")),
+        (f"/v2/a/blobs/uploads/manifests/latest?_state={state({'Name': 'a'})}", AMBIGUOUS),
+        (f"/x/../uploads/17?_state={state({'Name': 'a/b'})}", OTHER),
+        (f"/uploads/17?_state={state({'Name': 'a/b'})}&_state={state({'Name': 'c'})}", OTHER),
+        (f"/uploads/17?_state={state({'Name': '../b'})}", OTHER),
+        (f"/uploads/17?_state={state({'Name': 7})}", OTHER),
+        (f"/uploads/17?_state={state(['a'])}", OTHER),
+        (f"/uploads/17?_state={state({'Name': 'a/b'}, b'short')}", OTHER),
+        ("/uploads/17?_state=!!!", OTHER),
+        ("/uploads/17?_state=", OTHER),
+        (f"/uploads/17?_state={'A' * 5000}", OTHER),
+        ("/uploads/17", OTHER),
+    ],
+)
+def test_a_begun_upload_elsewhere_is_of_the_repository_in_its_state(uri: str, expected: Endpoint) -> None:
+    """Where the path says what it is, that counts; where neither says, nothing is guessed."""
+    assert asked(f"https://reg.test{uri}") == expected
+
+
+@given(st.text(max_size=200))
+def test_no_state_raises(text: str) -> None:
+    """It is part of a URI, so it may be anything."""
+    assert classify("/uploads/x", f"_state={text}").kind in {Kind.OTHER, Kind.UPLOAD}
