@@ -15,7 +15,7 @@ from urllib.parse import urlsplit
 
 from credproxy.adapters.connections import ANSWER, Connections
 from credproxy.adapters.download import Download
-from credproxy.adapters.shares import Shares
+from credproxy.adapters.shares import Shares, acquired
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Request
@@ -109,10 +109,10 @@ class Pump:
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
+        # A registry that is slow to begin holds threads: never more than half of them, whoever asks how often.
+        origin = _origin(request.url)
         try:
-            # A registry that is slow to begin holds threads: never more than half of them, whoever asks how often.
-            async with self._silent.hold(_origin(request.url), self._behind):
-                return await self._open(request)
+            await self._silent.take(origin, self._behind)
         except TimeoutError:
             name = request.subject or f"host {urlsplit(request.url).hostname!r}"
             message = (
@@ -120,11 +120,14 @@ class Pump:
                 f"and has begun none of them for {self._behind:g} s"
             )
             raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+        try:
+            return await self._open(request)
+        finally:
+            self._silent.give_back(origin)
 
     async def _open(self, request: Request) -> "Pumped":
         try:
-            async with asyncio.timeout(self._queued):
-                await self._places.acquire()
+            await acquired(self._places, self._queued)
         except TimeoutError:
             message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
             raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None

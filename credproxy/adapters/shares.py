@@ -1,9 +1,6 @@
 """How much of something scarce each of many may hold at once."""
 
 import asyncio
-import contextlib
-from collections import Counter
-from collections.abc import AsyncIterator
 
 
 class Shares:
@@ -15,30 +12,49 @@ class Shares:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._places: dict[str, asyncio.Semaphore] = {}
-        self._users: Counter[str] = Counter()
+        self._shares: dict[str, _Share] = {}
 
     @property
     def names(self) -> int:
         """How many names there are at the moment."""
-        return len(self._places)
+        return len(self._shares)
 
-    @contextlib.asynccontextmanager
-    async def hold(self, name: str, wait: float) -> AsyncIterator[None]:
-        """Hold one place of a name; wait for it for so many seconds. Raises TimeoutError."""
-        places = self._places.setdefault(name, asyncio.Semaphore(self.most))
-        self._users[name] += 1
+    async def take(self, name: str, wait: float) -> None:
+        """Take one place of a name, which ``give_back`` ends; wait for it for so many seconds. Raises TimeoutError."""
+        share = self._shares.get(name)
+        if share is None:
+            share = self._shares[name] = _Share(self.most)
+        share.users += 1
         try:
-            if places.locked():
-                async with asyncio.timeout(wait):
-                    await places.acquire()
-            else:
-                await places.acquire()  # at once
-            try:
-                yield
-            finally:
-                places.release()
-        finally:
-            self._users[name] -= 1
-            if not self._users[name]:
-                del self._users[name], self._places[name]
+            await acquired(share.places, wait)
+        except BaseException:
+            self._leave(name, share)
+            raise
+
+    def give_back(self, name: str) -> None:
+        """End one ``take``."""
+        share = self._shares[name]
+        share.places.release()
+        self._leave(name, share)
+
+    def _leave(self, name: str, share: "_Share") -> None:
+        share.users -= 1
+        if not share.users:
+            del self._shares[name]
+
+
+class _Share:
+    __slots__ = ("places", "users")
+
+    def __init__(self, most: int) -> None:
+        self.places = asyncio.Semaphore(most)
+        self.users = 0
+
+
+async def acquired(places: asyncio.Semaphore, wait: float) -> None:
+    """Acquire; wait for so many seconds. Raises TimeoutError. Costs no timer where a place is free."""
+    if not places.locked():
+        await places.acquire()
+        return
+    async with asyncio.timeout(wait):
+        await places.acquire()

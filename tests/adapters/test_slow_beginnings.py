@@ -164,12 +164,15 @@ async def test_who_waits_too_long_behind_a_silent_registry_is_told_so() -> None:
 async def test_a_share_is_forgotten_when_nobody_holds_it() -> None:
     """Names are chosen by whoever redirects: they must not stay."""
     shares = Shares(1)
-    async with shares.hold("a", 1.0):
-        with pytest.raises(TimeoutError):
-            async with shares.hold("a", 0.01):
-                pass
-        async with shares.hold("b", 1.0):
-            assert shares.names == 2
+    await shares.take("a", 1.0)
+    with pytest.raises(TimeoutError):
+        await shares.take("a", 0.01)
+    await shares.take("b", 1.0)
+    assert shares.names == 2
+    shares.give_back("a")
+    await shares.take("a", 1.0)
+    for name in ("a", "b"):
+        shares.give_back(name)
     assert shares.names == 0
 
 
