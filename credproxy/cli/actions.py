@@ -1,20 +1,16 @@
 """``credproxy actions``: what build actions may have. Works on files; no daemon is needed."""
 
-import json
-import os
-import tempfile
-from pathlib import Path
 from typing import NamedTuple
 
 import click
 
-from credproxy.cli.configuring import home, in_force, load_policy_file, policy_in_force, read_files, read_policy, tell
+from credproxy.cli.allowing import allow
+from credproxy.cli.configuring import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.cli.errors import CommandError
 from credproxy.core.breadth import too_wide
 from credproxy.core.config import ConfigError, Mistake, load, shown
 from credproxy.core.errors import Failed
 from credproxy.core.operations import EVERYTHING, READ, read_operation
-from credproxy.core.paths import config_files
 from credproxy.core.settings import ActionRule, Operation
 from credproxy.core.toml_lines import Path as TomlPath, locate
 from credproxy.core.uri import check_canonical, parse_uri
@@ -96,70 +92,4 @@ def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:
     return ("blob:read" if "/blobs/uploads" in path else read_operation(path),)
 
 
-@actions.command()
-@click.argument("pattern")
-@click.option("--write", is_flag=True, help="Allow writing, too.")
-def allow(pattern: str, *, write: bool) -> None:
-    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/my-org/**', to the user's configuration.
-
-    The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
-    """
-    registry, slash, repository = pattern.partition("/")
-    if not slash or not repository:
-        raise CommandError(f"{pattern!r} names no repository", "credproxy actions allow 'ghcr.io/my-org/**'")
-    place = Path(config_files(os.environ)[0])
-    rule = _checked(_rule(registry, repository, EVERYTHING if write else READ), "the new rule")
-    try:
-        text = _checked(place.read_text(encoding="utf-8") if place.exists() else "", str(place))
-        _refuse_policy_file(registry, repository, write=write)
-        # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
-        _replace(place, _checked(f"{text.rstrip()}\n\n{rule}" if text.strip() else rule, str(place)))
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None
-    click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
-    click.echo("put it in force: credproxy reload")
-
-
-def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
-    """Rules beside a policy file would be an error, or take its place."""
-    try:
-        policy = read_policy(in_force())
-    except ConfigError as error:
-        mistake = error.mistakes[0]
-        raise CommandError(f"nothing was changed: {mistake}", f"credproxy actions check {mistake.where}") from None
-    if policy is not None:
-        remedy = policy.remedy(registry, repository, write=write)
-        raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
-
-
-def _checked(text: str, where: str) -> str:
-    try:
-        load(text, where, home())
-    except ConfigError as error:
-        raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
-    return text
-
-
-def _rule(registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
-    return (
-        f'[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
-        f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"
-    )
-
-
-def _replace(place: Path, text: str) -> None:
-    """Write beside it and rename, so that a daemon that reloads meanwhile reads one of the two, whole."""
-    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).rename(target)
-    except BaseException:  # Ctrl-C as well must leave no half-written file beside the configuration
-        Path(name).unlink(missing_ok=True)
-        raise
+actions.add_command(allow)

@@ -5,7 +5,7 @@ import json
 
 import click
 
-from credproxy.cli.client import ask, call
+from credproxy.cli.client import ask, call, call_in_turn
 from credproxy.cli.errors import CommandError
 
 
@@ -73,14 +73,14 @@ def explain(uri: str, *, as_json: bool) -> None:
 @click.argument("match", required=False)
 def flush(match: str | None) -> None:
     """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
-    answer = ask("POST", "/v1/flush", {} if match is None else {"match": match})
+    answer = call_in_turn("POST", "/v1/flush", {} if match is None else {"match": match})
     click.echo(f"{answer['flushed']} entries forgotten")
 
 
 @click.command()
 def reload() -> None:
     """Read the configuration again; a wrong one is refused, and what was in force stays."""
-    answer = ask("POST", "/v1/reload")
+    answer = call_in_turn("POST", "/v1/reload")
     click.echo(f"generation {answer['generation']} is in force, with {answer['rules']} host rules")
 
 

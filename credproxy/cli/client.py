@@ -4,13 +4,16 @@ import http.client
 import json
 import os
 import socket
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 
 from credproxy.cli.errors import CommandError
 from credproxy.core.paths import helper_socket
 
 
 _TIMEOUT = 12.0
+_LONGEST_PAUSE = 5.0
+"""Seconds; a person would take a longer one for a program that hangs."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -32,12 +35,44 @@ def socket_path(environ: Mapping[str, str]) -> str:
     return helper_socket(environ, os.geteuid(), os.path.isdir)
 
 
+class NoDaemonError(CommandError):
+    """Nothing listens at the socket."""
+
+    def __init__(self, place: str) -> None:
+        super().__init__(f"no daemon listens at {place}", "start it: credproxy serve")
+
+
 def call(method: str, path: str, body: object = None) -> bytes:
     """Ask the daemon; give the body of a 200.
 
     Raises:
-        CommandError: nothing listens, or the daemon's own error with its hint.
+        NoDaemonError: nothing listens.
+        CommandError: the daemon's own error with its hint.
     """
+    status, content = _exchanged(method, path, body)
+    if status != http.client.OK:
+        raise CommandError(*told(status, content))
+    return content
+
+
+def call_in_turn(
+    method: str, path: str, body: object = None, pause: Callable[[float], None] = time.sleep
+) -> dict[str, object]:
+    """``ask`` for what the daemon does once a second: too early, it waits as long as the daemon says and asks once more.
+
+    Raises:
+        CommandError: as ``call``; or it was too early a second time, since others ask as well.
+    """
+    status, content = _exchanged(method, path, body)
+    if status != http.client.OK and 0 < (seconds := _retry_after(content)) <= _LONGEST_PAUSE:
+        pause(seconds)
+        status, content = _exchanged(method, path, body)
+    if status != http.client.OK:
+        raise CommandError(*told(status, content))
+    return _as_object(content)
+
+
+def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
     place = socket_path(os.environ)
     connection = Connection(place)
     try:
@@ -45,19 +80,28 @@ def call(method: str, path: str, body: object = None) -> bytes:
         response = connection.getresponse()
         content = response.read()
     except (FileNotFoundError, ConnectionRefusedError):
-        raise CommandError(f"no daemon listens at {place}", "start it: credproxy serve") from None
+        raise NoDaemonError(place) from None
     except (OSError, http.client.HTTPException) as error:
         raise CommandError(f"the daemon at {place} does not answer: {type(error).__name__}", "see its log") from None
     finally:
         connection.close()
-    if response.status != http.client.OK:
-        raise CommandError(*told(response.status, content))
-    return content
+    return response.status, content
+
+
+def _retry_after(content: bytes) -> float:
+    try:
+        return float(json.loads(content)["error"]["retry_after"])
+    except (ValueError, KeyError, TypeError):
+        return 0.0
 
 
 def ask(method: str, path: str, body: object = None) -> dict[str, object]:
     """``call`` for a JSON object."""
-    answer = json.loads(call(method, path, body))
+    return _as_object(call(method, path, body))
+
+
+def _as_object(content: bytes) -> dict[str, object]:
+    answer = json.loads(content)
     if not isinstance(answer, dict):
         raise CommandError("the daemon's answer is not the JSON that was expected", "are both of the same version?")
     return answer

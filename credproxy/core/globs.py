@@ -5,6 +5,7 @@ Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, so that its policies
 """
 
 from collections.abc import Callable, Sequence
+from functools import cache
 
 
 def matches(pattern: str, name: str) -> bool:
@@ -14,6 +15,11 @@ def matches(pattern: str, name: str) -> bool:
     is asked (PY25).
     """
     return _matches(pattern.split("/"), name.split("/"), "**", _segment)
+
+
+def includes(wider: str, narrower: str) -> bool:
+    """Whether every name that ``narrower`` matches is one that ``wider`` matches. Where that is hard to tell, False."""
+    return _includes(tuple(wider.split("/")), tuple(narrower.split("/")), "**", _segment_includes)
 
 
 def most_specific(patterns: dict[str, tuple[str, ...]], name: str) -> tuple[str, ...] | None:
@@ -26,6 +32,28 @@ def most_specific(patterns: dict[str, tuple[str, ...]], name: str) -> tuple[str,
 
 def _segment(pattern: str, segment: str) -> bool:
     return _matches(pattern, segment, "*", lambda wanted, character: wanted in {"?", character})
+
+
+def _segment_includes(wider: str, narrower: str) -> bool:
+    return narrower != "**" and _includes(
+        tuple(wider), tuple(narrower), "*", lambda one, other: one == other or (one == "?" and other != "*")
+    )
+
+
+def _includes(wider: tuple[str, ...], narrower: tuple[str, ...], star: str, same: Callable[[str, str], bool]) -> bool:
+    """The same item by item, where the items of the name are themselves patterns: only a star takes in another star."""
+
+    @cache  # so that many stars cost no more than pattern x pattern
+    def from_here(at: int, position: int) -> bool:
+        if at == len(wider):
+            return position == len(narrower)
+        if wider[at] == star:
+            return from_here(at + 1, position) or (position < len(narrower) and from_here(at, position + 1))
+        if position == len(narrower) or narrower[position] == star:
+            return False
+        return same(wider[at], narrower[position]) and from_here(at + 1, position + 1)
+
+    return from_here(0, 0)
 
 
 def _matches(pattern: Sequence[str], name: Sequence[str], star: str, same: Callable[[str, str], bool]) -> bool:

@@ -11,7 +11,7 @@ from typing import NamedTuple, Protocol
 from credproxy.core.breadth import too_wide
 from credproxy.core.endpoint import Endpoint, Kind, classify
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.globs import matches
+from credproxy.core.globs import includes, matches
 from credproxy.core.hub import in_library, is_hub
 from credproxy.core.operations import EVERYTHING, READ, needed, read_operation
 from credproxy.core.registries import ANY_PORT, Registries
@@ -84,6 +84,15 @@ class Policy:
         """Name the rule that decides; None where none matches."""
         index = self.decide(registry, repository, operation).rule
         return None if index is None else self._place.name(index)
+
+    def standing(self, rule: ActionRule, operation: Operation) -> Decision:
+        """Tell what the rules say already of everything that a further rule would match: it stands behind them all."""
+        asked = _compiled(rule)
+        for index, (known, registries, pattern) in enumerate(self._rules):
+            wanted = operation in known.operations or "*" in known.operations
+            if wanted and registries.include(rule.registry) and includes(pattern, asked.repository):
+                return Decision(known.action == "allow", index)
+        return Decision(allowed=False, rule=None)
 
     def registries(self) -> frozenset[str]:
         """Give the registries that rules allow, as they are written; without the ports that a policy file means."""

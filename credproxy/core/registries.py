@@ -46,5 +46,11 @@ class Registries:
         name = _PORT.sub("", registry) if self._any_port else registry
         return any(map(self._is, HUB)) if name in HUB else self._is(name)
 
+    def include(self, pattern: str) -> bool:
+        """Tell whether every registry is meant that a pattern means, such as ``ghcr.io`` or ``*.corp.example``."""
+        if not pattern.startswith("*"):
+            return self.cover(canonical_authority(pattern) or pattern.lower())
+        return self._suffix is not None and pattern.removeprefix("*").lower().endswith(self._suffix)
+
     def _is(self, name: str) -> bool:
         return name == self._name if self._suffix is None else name.endswith(self._suffix)

@@ -16,11 +16,15 @@ from credproxy.ports import Files, FileVersion
 
 
 class Loaded(NamedTuple):
-    """A configuration that may be put in force, with its rules for build actions, and what members of a group could change."""
+    """A configuration that may be put in force.
+
+    It comes with its rules for build actions, what members of a group could change, and the files that it was read from.
+    """
 
     settings: Settings
     policy: Policy
     exposed: tuple[Exposure, ...] = ()
+    files: tuple[str, ...] = ()
 
 
 class _Seen(NamedTuple):
@@ -74,7 +78,8 @@ class Loader:
 
     async def _load(self) -> Loaded:
         texts = [(path, await self._text(path)) for path in self._paths]
-        settings = load_files([(path, text) for path, text in texts if text is not None], self._home)
+        found = [(path, text) for path, text in texts if text is not None]
+        settings = load_files(found, self._home)
         if self._system and settings.peer_namespaces != "any":
             raise failed(
                 Code.CONFIG_INVALID,
@@ -85,7 +90,7 @@ class Loader:
         policy = await self._policy(settings)
         for subject, path in believed_files(settings):
             self._believe(subject, path, (await self._look(path, keep=True)).exposures)
-        return Loaded(settings, policy, tuple(self._exposed))
+        return Loaded(settings, policy, tuple(self._exposed), tuple(path for path, _ in found))
 
     async def _policy(self, settings: Settings) -> Policy:
         router = Router(settings.host)

@@ -186,7 +186,7 @@ class Service:
             rules = len(loaded.settings.host)
             log.info("reloaded", generation=generation, rules=rules)
             self._metrics.reload("ok")
-            return Reloaded(generation, rules)
+            return Reloaded(generation, rules, loaded.files)
         finally:
             self._announcer.ready()
 

@@ -30,9 +30,8 @@ async def _header_mode(say: Say, stage: Stage, registry: Registry, layer: str) -
         raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
     say(f"     {status} {refused['message']}")
     command = shlex.split(refused["hint"])
-    say(f"     {shlex.join(command)} && credproxy reload")
-    for args in (command[1:], ["reload"]):
-        await _credproxy(stage, args)
+    say(f"     {shlex.join(command)}")
+    await _credproxy(stage, command[1:])
     status, _, headers = await _ask_as_action(stage, place)
     if status != HTTPStatus.OK:
         raise DemoError(f"the rule is there, and the actions socket answers {status}")

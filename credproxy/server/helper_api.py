@@ -36,10 +36,11 @@ log = structlog.get_logger("credproxy.server")
 
 
 class Reloaded(msgspec.Struct, frozen=True):
-    """What a reload did: the generation in force and how many host rules it has."""
+    """What a reload did: the generation in force, how many host rules it has, and the files that it was read from."""
 
     generation: int
     rules: int
+    files: tuple[str, ...] = ()
 
 
 class _Match(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

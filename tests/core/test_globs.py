@@ -5,7 +5,7 @@ import re
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.core.globs import matches, most_specific
+from credproxy.core.globs import includes, matches, most_specific
 
 
 @pytest.mark.parametrize(
@@ -81,3 +81,39 @@ def test_the_most_literal_pattern_wins() -> None:
     assert most_specific(table, "org/x") == ("push",)
     del table["**"]
     assert most_specific(table, "x") is None
+
+
+_PATTERNS = st.lists(st.text("ab*?", min_size=1, max_size=4), min_size=1, max_size=4).map("/".join)
+_NAMES = st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=4).map("/".join)
+
+
+@given(_PATTERNS, _PATTERNS, _NAMES)
+def test_what_a_wider_pattern_includes_it_matches(wider: str, narrower: str, name: str) -> None:
+    """Fuzz: never is a pattern called wider that a name of the other one does not match."""
+    if includes(wider, narrower) and matches(narrower, name):
+        assert matches(wider, name)
+
+
+@pytest.mark.parametrize(
+    ("wider", "narrower", "wanted"),
+    [
+        ("a/**", "a/**", True),
+        ("a/**", "a", True),
+        ("a/**", "a/*/b?", True),
+        ("a/*", "a/**", False),
+        ("**/x", "a/**/x", True),
+        ("a-?", "a-*", False),
+        ("a-*", "a-?", True),
+        ("**", "**/x/**", True),
+        ("a", "b", False),
+    ],
+)
+def test_which_pattern_includes_which(wider: str, narrower: str, wanted: bool) -> None:  # noqa: FBT001  a table's column
+    """The cases that people write."""
+    assert includes(wider, narrower) is wanted
+
+
+def test_many_stars_cost_little() -> None:
+    """Of two patterns with a hundred stars the answer comes at once."""
+    assert includes("**/" * 100 + "a", "**/b/" * 50 + "a")
+    assert not includes("**/a/" * 60 + "c", "**/a/" * 60 + "b")

@@ -1,0 +1,204 @@
+"""``credproxy actions allow``: adds a rule for build actions to the user's configuration, and puts it in force."""
+
+import json
+import os
+import re
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+
+from credproxy.cli.client import NoDaemonError, call_in_turn
+from credproxy.cli.configuring import home, in_force, policy_in_force, read_policy
+from credproxy.cli.errors import CommandError
+from credproxy.core.config import ConfigError, load
+from credproxy.core.operations import EVERYTHING, READ
+from credproxy.core.paths import config_files
+from credproxy.core.policy import Configuration, Policy
+from credproxy.core.routing import Router
+from credproxy.core.settings import ActionRule, Operation, Settings
+from credproxy.core.uri import canonical_authority, parse_uri
+
+
+_EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"
+_REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
+"""A digest or a tag behind a repository."""
+
+
+@click.command()
+@click.argument("pattern")
+@click.option("--write", is_flag=True, help="Allow writing, too.")
+@click.option("--no-reload", is_flag=True, help="Leave the running daemon as it is.")
+@click.option("--yes", is_flag=True, help="Do not ask whether a name without a dot is a registry.")
+def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
+    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/my-org/**', to the user's configuration.
+
+    The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
+    The daemon reads it at once; nothing is added for what is allowed already.
+    """
+    registry, repository = _split(pattern)
+    place = Path(config_files(os.environ)[0])
+    operations = EVERYTHING if write else READ
+    added = _rule_text(registry, repository, operations)
+    rule = _checked(added, "the new rule").actions.rule[0]
+    try:
+        text = place.read_text(encoding="utf-8") if place.exists() else ""
+        own = _checked(text, str(place))
+        if not yes:
+            _question(registry, repository, in_force())
+        _refuse_policy_file(registry, repository, write=write)
+        known = _known(policy_in_force(in_force()), rule, operations)
+        if known.allowed:
+            click.echo(f"{known.by} allows {pattern} already; nothing was added")
+        else:
+            _warn(known, own)
+            # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
+            _replace(place, _checked_text(f"{text.rstrip()}\n\n{added}" if text.strip() else added, place))
+            click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
+    except (OSError, UnicodeDecodeError) as error:
+        raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None
+    if no_reload:
+        click.echo("put it in force: credproxy reload")
+    else:
+        _put_in_force(place)
+
+
+class _Known(NamedTuple):
+    """What the rules say already: whether all is allowed, by which rules; and which of them denies, "" for none."""
+
+    allowed: bool
+    by: str
+    denied: str
+
+
+def _split(pattern: str) -> tuple[str, str]:
+    if "://" in pattern:
+        scheme, _, rest = pattern.partition("://")
+        raise CommandError(f"{pattern!r} has a scheme: leave {scheme}:// out", f"credproxy actions allow '{rest}'")
+    registry, slash, repository = pattern.partition("/")
+    if not slash or not repository:
+        raise CommandError(f"{pattern!r} names no repository", _suggested(pattern, "**") or _EXAMPLE)
+    found = _REFERENCE.search(repository)
+    if found is not None:
+        raise CommandError(
+            f"{pattern!r} ends with {found[0]!r}, and rules are for whole repositories",
+            f"credproxy actions allow '{pattern.removesuffix(found[0])}'",
+        )
+    return registry, repository
+
+
+def _suggested(registry: str, repository: str) -> str:
+    named = canonical_authority(registry) is not None and _looks_like_registry(registry)
+    return f"credproxy actions allow '{registry}/{repository}'" if named else ""
+
+
+def _looks_like_registry(name: str) -> bool:
+    """As docker tells a registry from the beginning of a repository. Source: distribution/reference, splitDockerDomain."""
+    return "." in name or ":" in name or name == "localhost"
+
+
+def _question(registry: str, repository: str, settings: Settings) -> None:
+    """Doubt that a name without a dot is a registry, unless a host rule says that it is a host.
+
+    Raises:
+        CommandError: nobody is there to ask, or the answer is no.
+    """
+    if _looks_like_registry(registry):
+        return
+    if canonical_authority(registry) and Router(settings.host).match(parse_uri(registry)) is not None:
+        return
+    meant = f"{registry}/{repository}"
+    problem = f"is {registry!r} a registry? did you mean 'docker.io/{meant}' or 'ghcr.io/{meant}'"
+    if sys.stdin.isatty() and click.confirm(f"{problem}? Is it one", default=False):
+        return
+    raise CommandError(
+        f"nothing was changed: {problem}",
+        f"credproxy actions allow 'docker.io/{meant}'; if it is one: credproxy actions allow --yes '{meant}'",
+    )
+
+
+def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) -> _Known:
+    decisions = [policy.standing(rule, operation) for operation in operations]
+    name = Configuration().name
+    allowing = dict.fromkeys(name(index) for allowed, index in decisions if allowed and index is not None)
+    denying = dict.fromkeys(name(index) for allowed, index in decisions if not allowed and index is not None)
+    return _Known(all(allowed for allowed, _ in decisions), " and ".join(allowing), " and ".join(denying))
+
+
+def _warn(known: _Known, own: Settings) -> None:
+    if known.denied:
+        said = f"{known.denied} denies it, and the first rule that matches decides: the new one takes no effect there"
+        click.echo(f"warning: {said}; put it in front", err=True)
+    if in_force().actions != own.actions:
+        machine = config_files(os.environ)[1]
+        click.echo(f"warning: your rules stand in place of those of {machine}, which no longer count for you", err=True)
+
+
+def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
+    """Rules beside a policy file would be an error, or take its place."""
+    try:
+        policy = read_policy(in_force())
+    except ConfigError as error:
+        mistake = error.mistakes[0]
+        raise CommandError(f"nothing was changed: {mistake}", f"credproxy actions check {mistake.where}") from None
+    if policy is not None:
+        remedy = policy.remedy(registry, repository, write=write)
+        raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
+
+
+def _checked(text: str, where: str) -> Settings:
+    try:
+        return load(text, where, home())
+    except ConfigError as error:
+        raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
+
+
+def _checked_text(text: str, place: Path) -> str:
+    _checked(text, str(place))
+    return text
+
+
+def _put_in_force(place: Path) -> None:
+    try:
+        answer = call_in_turn("POST", "/v1/reload")
+    except NoDaemonError:
+        click.echo("no daemon is running; it reads the rule when it starts")
+        return
+    except CommandError as error:
+        raise CommandError(
+            f"the rule is written, but the daemon does not use it: {error.message}", error.hint
+        ) from None
+    files = answer.get("files")
+    if isinstance(files, list) and str(place) not in files:
+        read = ", ".join(map(str, files)) or "no file"
+        raise CommandError(
+            f"the rule is written, but the daemon reads {read}", "add the rule there, or start it without --config"
+        )
+    click.echo("it is in force")
+
+
+def _rule_text(registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
+    return (
+        f'[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
+        f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"
+    )
+
+
+def _replace(place: Path, text: str) -> None:
+    """Write beside it and rename, so that a daemon that reloads meanwhile reads one of the two, whole."""
+    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
+    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
+    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        Path(name).chmod(mode)
+        Path(name).rename(target)
+    except BaseException:  # Ctrl-C as well must leave no half-written file beside the configuration
+        Path(name).unlink(missing_ok=True)
+        raise

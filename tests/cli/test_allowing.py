@@ -1,0 +1,190 @@
+"""``credproxy actions allow`` puts its rule in force, adds nothing twice, and doubts what is probably a mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.cli.daemon import serving, too_early
+from tests.cli.test_commands import configure, home, run
+
+
+__all__ = ["home"]  # the fixture
+
+RELOADED = {"generation": 2, "rules": 0}
+DENY = '[[actions.rule]]\naction = "deny"\nregistry = "{}"\nrepository = "{}"\noperations = ["*"]\n'
+ALLOW = '[[actions.rule]]\naction = "allow"\nregistry = "{}"\nrepository = "{}"\noperations = {}\n'
+READ = '["blob:read", "manifest:read"]'
+
+
+def place_of(home: Path) -> Path:
+    """The user's configuration."""
+    return home / "c" / "credproxy" / "config.toml"
+
+
+def test_the_rule_is_put_in_force(home: Path) -> None:
+    """The daemon is told to read it; nothing is left for the person to do."""
+    with serving(home, (200, {**RELOADED, "files": [str(place_of(home))]})) as daemon:
+        done = run("actions", "allow", "ghcr.io/my-org/**")
+    assert done.exit_code == 0, done.stderr
+    assert daemon.asked == ["POST /v1/reload"]
+    assert done.stdout.splitlines()[-1] == "it is in force"
+    assert "my-org/**" in place_of(home).read_text()
+
+
+def test_without_a_daemon_the_rule_waits_for_it(home: Path) -> None:
+    """That is fine, and said."""
+    done = run("actions", "allow", "ghcr.io/my-org/**")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.splitlines()[-1] == "no daemon is running; it reads the rule when it starts"
+    del home
+
+
+def test_no_reload_leaves_the_daemon_as_it_is(home: Path) -> None:
+    """And says what puts the rule in force."""
+    with serving(home) as daemon:
+        done = run("actions", "allow", "--no-reload", "ghcr.io/my-org/**")
+    assert done.exit_code == 0, done.stderr
+    assert daemon.asked == []
+    assert done.stdout.splitlines()[-1] == "put it in force: credproxy reload"
+
+
+def test_a_daemon_that_does_not_take_the_rule_is_an_error(home: Path) -> None:
+    """The file is changed and nothing else is: both are said, with the daemon's own hint."""
+    refusal = {"code": "peer_refused", "message": "this is for the administrator", "hint": "run it with sudo"}
+    with serving(home, (403, {"error": refusal})):
+        done = run("actions", "allow", "ghcr.io/my-org/**")
+    assert done.exit_code == 1
+    assert done.stderr == (
+        "credproxy: the rule is written, but the daemon does not use it: this is for the administrator (peer_refused)\n"
+        "hint: run it with sudo\n"
+    )
+
+
+def test_a_daemon_with_another_configuration_is_an_error(home: Path) -> None:
+    """``serve --config`` reads one file alone, and that is not the one that was changed."""
+    with serving(home, (200, {**RELOADED, "files": ["/srv/other.toml"]})):
+        done = run("actions", "allow", "ghcr.io/my-org/**")
+    assert done.exit_code == 1
+    assert "the rule is written, but the daemon reads /srv/other.toml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("held", "pattern"),
+    [
+        (ALLOW.format("ghcr.io", "my-org/**", READ), "ghcr.io/my-org/**"),
+        (ALLOW.format("ghcr.io", "my-org/**", READ), "GHCR.io:443/my-org/app"),
+        (ALLOW.format("ghcr.io", "**", '["*"]'), "ghcr.io/my-org/*/x-?"),
+        (ALLOW.format("*.io", "my-*/**", READ), "ghcr.io/my-org/**"),
+        (ALLOW.format("*.io", "**", READ), "*.gcr.io/a"),
+        (ALLOW.format("index.docker.io", "library/ubuntu", READ), "docker.io/ubuntu"),
+        (ALLOW.format("a.b", "x", '["blob:read"]') + ALLOW.format("a.b", "*", '["manifest:read"]'), "a.b/x"),
+    ],
+)
+def test_what_is_allowed_already_is_not_added_again(home: Path, held: str, pattern: str) -> None:
+    """By the same rule or by a wider one; the daemon reads the file all the same, as it may not have done so yet."""
+    path = configure(home, held)
+    with serving(home, (200, {**RELOADED, "files": [str(path)]})) as daemon:
+        done = run("actions", "allow", pattern)
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("actions.rule[0]")
+    assert f"allows {pattern} already; nothing was added\n" in done.stdout
+    assert path.read_text() == held
+    assert daemon.asked == ["POST /v1/reload"]
+
+
+@pytest.mark.parametrize(
+    ("held", "args"),
+    [
+        (ALLOW.format("ghcr.io", "my-org/*", READ), ("ghcr.io/my-org/**",)),
+        (ALLOW.format("ghcr.io", "my-org/app", READ), ("ghcr.io/my-org/*",)),
+        (ALLOW.format("ghcr.io", "my-org/**", READ), ("--write", "ghcr.io/my-org/**")),
+        (ALLOW.format("ghcr.io", "my-org/**", '["blob:read"]'), ("ghcr.io/my-org/**",)),
+        (ALLOW.format("ghcr.io", "my-org/**", READ), ("ghcr.io:8443/my-org/**",)),
+        (ALLOW.format("*.example.com", "**", READ), ("example.com/a",)),
+        (ALLOW.format("a.example.com", "**", READ), ("*.example.com/a",)),
+    ],
+)
+def test_what_is_not_wholly_allowed_is_added(home: Path, held: str, args: tuple[str, ...]) -> None:
+    """A rule that covers a part of it is not enough."""
+    path = configure(home, held)
+    done = run("actions", "allow", *args)
+    assert done.exit_code == 0, done.stderr
+    assert path.read_text().count("[[actions.rule]]") == 2
+    assert done.stderr == ""
+
+
+def test_a_rule_that_takes_no_effect_is_warned_of(home: Path) -> None:
+    """An earlier rule denies all of it, and the first that matches decides."""
+    configure(home, DENY.format("ghcr.io", "my-org/**"))
+    done = run("actions", "allow", "ghcr.io/my-org/app")
+    assert done.exit_code == 0
+    assert done.stderr == (
+        "warning: actions.rule[0] denies it, and the first rule that matches decides: "
+        "the new one takes no effect there; put it in front\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("pattern", "meant"),
+    [("my-org/**", "my-org/**"), ("library/ubuntu", "library/ubuntu"), ("Org/app", "Org/app"), ("a_b/c", "a_b/c")],
+)
+def test_a_pattern_without_a_registry_is_questioned(home: Path, pattern: str, meant: str) -> None:
+    """Nobody is there to answer, so it is refused, with both patterns that were probably meant."""
+    done = run("actions", "allow", pattern)
+    assert done.exit_code == 1
+    first, hint = done.stderr.splitlines()
+    registry = pattern.partition("/")[0]
+    if registry in {"my-org", "library"}:
+        assert first == (
+            f"credproxy: nothing was changed: is '{registry}' a registry? "
+            f"did you mean 'docker.io/{meant}' or 'ghcr.io/{meant}'"
+        )
+    assert f"credproxy actions allow 'docker.io/{meant}'" in hint
+    assert not place_of(home).exists()
+
+
+def test_the_hints_for_a_pattern_without_a_registry_work(home: Path) -> None:
+    """Both ways out: the registry in front, or ``--yes``."""
+    assert run("actions", "allow", "docker.io/my-org/**").exit_code == 0
+    assert run("actions", "allow", "--yes", "my-org/**").exit_code == 0
+    assert 'registry = "my-org"' in place_of(home).read_text()
+
+
+def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
+    """Whoever configured ``registry`` as a host is not asked whether it is one."""
+    configure(home, '[[host]]\nmatch = "registry"\nprovider = "oci"\n')
+    assert run("actions", "allow", "registry/app").exit_code == 0
+    assert run("actions", "allow", "localhost/app").exit_code == 0
+    assert run("actions", "allow", "reg:5000/app").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "command"),
+    [
+        ("https://ghcr.io/a/b", "has a scheme: leave https:// out", "'ghcr.io/a/b'"),
+        ("ghcr.io/a/b:1.4", "ends with ':1.4', and rules are for whole repositories", "'ghcr.io/a/b'"),
+        ("ghcr.io/a@sha256:00", "ends with '@sha256:00'", "'ghcr.io/a'"),
+        ("ghcr.io", "'ghcr.io' names no repository", "'ghcr.io/**'"),
+        ("reg:5000/", "'reg:5000/' names no repository", "'ghcr.io/my-org/**'"),
+    ],
+)
+def test_what_people_paste_is_told_with_the_command_that_works(
+    home: Path, pattern: str, message: str, command: str
+) -> None:
+    """A reference of docker's or a URL is not a pattern; the hint can be run as it stands."""
+    done = run("actions", "allow", pattern)
+    assert done.exit_code == 1
+    assert message in done.stderr
+    hint = done.stderr.splitlines()[1]
+    assert hint == f"hint: credproxy actions allow {command}"
+    assert run("actions", "allow", command.strip("'")).exit_code == 0
+    del home
+
+
+@pytest.mark.parametrize(("verb", "answer"), [("reload", RELOADED), ("flush", {"flushed": 3})])
+def test_a_command_waits_for_its_turn(home: Path, verb: str, answer: dict[str, object]) -> None:
+    """The daemon does it once a second; who comes too early is not sent away to wait."""
+    with serving(home, too_early(verb), (200, answer)) as daemon:
+        done = run(verb)
+    assert done.exit_code == 0, done.stderr
+    assert daemon.asked == [f"POST /v1/{verb}"] * 2
