@@ -86,13 +86,20 @@ class Blob:
             Failed: it cannot be completed; upstream_unavailable, or what stands in the way of the rest.
             ConnectionError: the client has left, or takes nothing any more.
         """
-        if self.length is None:
-            while piece := await self._transfer.read():
-                await sink.write(piece)
-            return
+        try:
+            if self.length is None:
+                while piece := await self._transfer.read():
+                    await sink.write(piece)
+            else:
+                await self._poured(sink, self.length)
+        finally:
+            if self._closed:  # while another transfer was being opened, which nobody else knows of
+                self._transfer.close()
+
+    async def _poured(self, sink: Sink, length: int) -> None:
         moved = 0
-        while moved < self.length:
-            poured = await self._transfer.pour(await sink.descriptor(), self.length - moved, self._check)
+        while moved < length:
+            poured = await self._transfer.pour(await sink.descriptor(), length - moved, self._check)
             moved += poured.moved
             if poured.moved:
                 self._tail = self._transfer.tail
@@ -107,8 +114,7 @@ class Blob:
     async def _resumed(self, span: Span, moved: int) -> None:
         """Open the rest, by as many tries as are left. Raises Failed."""
         while True:
-            if self._closed:  # nobody is there any more who would take the rest
-                raise ConnectionResetError
+            self._go_on_for_somebody()
             if self.resumes == RESUMES:
                 raise self._broken(moved)
             self._transfer.close()
@@ -121,8 +127,13 @@ class Blob:
             except Failed as error:
                 self._note(error.failure)
                 continue
+            self._go_on_for_somebody()
             if await self._goes_on(span, moved):
                 return
+
+    def _go_on_for_somebody(self) -> None:
+        if self._closed:  # nobody is there any more who would take the rest
+            raise ConnectionResetError
 
     def _note(self, failure: Failure) -> None:
         """Take one failed try for what it is. Raises Failed where no other one can help."""

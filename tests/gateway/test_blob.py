@@ -11,7 +11,7 @@ from credproxy.core.http import Request
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.blob import RESUMES, Blob
 from credproxy.ports import Stopped
-from tests.fakes import FakeTransfer
+from tests.fakes import FakeSink, FakeTransfer
 from tests.gateway.world import BLOB, BODY, CANARY, World, asked, sent, unavailable, world
 
 
@@ -312,6 +312,27 @@ async def test_u15_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) ->
         _, body, error = await fetched(w)
         assert (body, error) == (BODY, None)
         assert w.clock.boot() - before >= 5.0
+
+
+async def test_p8_a_client_that_leaves_while_a_blob_is_resumed_leaves_nothing_open() -> None:
+    """P8: the transfer that was opened meanwhile is closed as well, and with it its place among the downloads."""
+    registry = Registry(30)
+
+    def leaving(request: Request) -> FakeTransfer:
+        assert not isinstance(reply.body, bytes)
+        reply.body.close()
+        return registry(request)
+
+    async with world(registry, leaving) as w:
+        reply = await w.get(BLOB)
+        assert not isinstance(reply.body, bytes)
+        sink = FakeSink()
+        with pytest.raises(ConnectionError):
+            await w.through(reply.body.send(sink))
+        assert sink.got() == BODY[:30]
+        sink.close()
+        assert len(w.downloads.requests) == 2
+        assert all(transfer.closed for transfer in w.downloads.opened)
 
 
 async def test_u15_a_registry_that_does_not_begin_is_not_asked_again() -> None:

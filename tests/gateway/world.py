@@ -104,7 +104,7 @@ class World:
 
     async def answer(self, request: Asked, upload: Upload | None = None) -> Reply:
         """Answer a request; time passes as far as it has to."""
-        return await self._through(self.gateway.answer(request, upload or FakeUpload(), 8.5))
+        return await self.through(self.gateway.answer(request, upload or FakeUpload(), 8.5))
 
     async def get(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
         """GET."""
@@ -132,7 +132,7 @@ class World:
             return reply.body, None
         sink, error = FakeSink(), None
         try:
-            await self._through(reply.body.send(sink))
+            await self.through(reply.body.send(sink))
         except (Failed, ConnectionError) as caught:
             error = caught
         finally:
@@ -145,7 +145,8 @@ class World:
         """The Authorization of every request to a registry, in order."""
         return [sent(request, "Authorization") for request in (*self.downloads.requests, *self.carrier.requests)]
 
-    async def _through(self, work: Coroutine[object, object, T]) -> T:
+    async def through(self, work: Coroutine[object, object, T]) -> T:
+        """Do some work; time passes as far as it has to."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(_caught(work))
             await settle()
