@@ -241,9 +241,11 @@ class Upstream:
         return response
 
     def _throttle(self, origin: Origin, response: Response) -> None:
-        # Without a usable Retry-After: 1-2 s, doubled per 429 in a row.
         asked = retry_after(response.headers, response.wall) or 0.0
-        base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
+        if asked:
+            base = _DELAYS[min(origin.throttles, len(_DELAYS) - 1)]
+        else:  # nobody says how long: 1-2 s, doubled per 429 in a row
+            base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
         pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
         origin.throttles += 1
         origin.close(self._clock.boot() + pause)

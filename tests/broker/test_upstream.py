@@ -334,11 +334,12 @@ async def test_t92_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
 
 
 async def test_u2_a_sixth_429_is_final() -> None:
-    """Six attempts in all, however long somebody would wait; without a usable pause it doubles."""
-    async with wire((0, _limited("1")), sample=0.0) as w:
-        result = await w.send(patience=300, limit=300)
-        assert isinstance(result, Failure)
-        assert (result.code, w.sent) == (Code.RATE_LIMITED, [0.0, 1.0, 3.0, 7.0, 15.0, 31.0])
+    """Six attempts in all, however long somebody would wait; where nobody says how long, each pause is twice as long."""
+    for pause, times in (("1", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), ("soon", [0.0, 1.0, 3.0, 7.0, 15.0, 31.0])):
+        async with wire((0, _limited(pause)), sample=0.0) as w:
+            result = await w.send(patience=300, limit=300)
+            assert isinstance(result, Failure)
+            assert (result.code, w.sent) == (Code.RATE_LIMITED, times)
 
 
 async def test_u3_five_failed_attempts_open_the_breaker() -> None:
