@@ -9,11 +9,16 @@ from collections.abc import Callable, Mapping
 
 from credproxy.cli.errors import CommandError
 from credproxy.core.paths import helper_socket
+from credproxy.helper import credproxy_helper
 
 
 _TIMEOUT = 12.0
 _LONGEST_PAUSE = 5.0
 """Seconds; a person would take a longer one for a program that hangs."""
+
+_ATTEMPTS = 60
+_PAUSE = 0.05
+"""Seconds; all attempts together are the helper's own patience with a daemon that is being replaced."""
 
 
 class Connection(http.client.HTTPConnection):
@@ -30,8 +35,30 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
+class TrustingNoImpostor(Connection):
+    """To a daemon of this user or root, in the namespaces of this process: what the helper asks for, in its words.
+
+    ``connect`` raises CommandError for a listener that is not believed, ConnectionRefusedError where the listener has
+    ended and left its socket to somebody else.
+    """
+
+    def connect(self) -> None:
+        """Connect, and believe no impostor (T4, T11)."""
+        for _ in range(_ATTEMPTS):
+            super().connect()
+            try:
+                if credproxy_helper.believe(self.sock, os.fsencode(self._path)):
+                    return
+            except credproxy_helper.Stop as stop:
+                self.sock.close()
+                raise CommandError(os.fsdecode(stop.cause), os.fsdecode(stop.hint)) from None
+            self.sock.close()
+            time.sleep(_PAUSE)
+        raise ConnectionRefusedError
+
+
 def socket_path(environ: Mapping[str, str]) -> str:
-    """Give the helper socket's path for this process."""
+    """Give the helper socket's path for this process. Raises Failed(config_invalid): there is no place for one."""
     return helper_socket(environ, os.geteuid(), os.path.isdir)
 
 
@@ -74,7 +101,7 @@ def call_in_turn(
 
 def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
     place = socket_path(os.environ)
-    connection = Connection(place)
+    connection = TrustingNoImpostor(place)
     try:
         connection.request(method, path, None if body is None else json.dumps(body).encode())
         response = connection.getresponse()

@@ -128,7 +128,8 @@ def _service(known: _Known) -> service.Facts:
     from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415  for the doctor alone, not for --help
     from credproxy.daemon.limits import share  # noqa: PLC0415  as above
 
-    bare = {"HOME": known.environ.get("HOME", "")}
+    # Without a home directory there is no other place that a bare environment could lead to.
+    bare = {"HOME": known.environ["HOME"]} if "HOME" in known.environ else known.environ
     runtime = known.environ.get("XDG_RUNTIME_DIR")
     open_files = descriptor_limit()
     return service.Facts(

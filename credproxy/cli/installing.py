@@ -53,7 +53,7 @@ def uninstall(*, user: bool, dry_run: bool, force: bool) -> None:
 
 
 def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installation:
-    program, home = beside("credproxy"), Path(os.environ.get("HOME") or "~").expanduser()
+    program, home = beside("credproxy"), Path(_home())
     if sys.platform == "darwin":
         if not user or gateway_only or jit_helpers:
             raise CommandError(
@@ -68,6 +68,16 @@ def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installatio
     if os.geteuid() != 0:
         raise CommandError("only root installs a service for all users", "sudo credproxy install --system")
     return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix))
+
+
+def _home() -> str:
+    home = os.environ.get("HOME")  # settled: an absolute path
+    if home is None:
+        raise CommandError(
+            f"HOME is not set, and /etc/passwd knows no uid {os.geteuid()}",
+            "set HOME to the directory that the service's files belong to",
+        )
+    return home
 
 
 def _runtime() -> Path:

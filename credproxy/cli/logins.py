@@ -8,6 +8,7 @@ from pathlib import Path
 from credproxy.cli.errors import CommandError
 from credproxy.core.docker_config import Index, parse_index
 from credproxy.core.errors import Failed
+from credproxy.core.paths import config_home
 from credproxy.core.settings import Settings
 
 
@@ -58,5 +59,4 @@ def bazel_names(found: Iterable[str]) -> list[str]:
 
 def homes(environ: Mapping[str, str]) -> tuple[str, str]:
     """The user's home, and where programs keep their configuration."""
-    home = environ.get("HOME") or ""
-    return home, environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
+    return environ.get("HOME") or "", config_home(environ) or ""

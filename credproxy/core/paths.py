@@ -1,18 +1,50 @@
-"""Where things are: sockets, configuration, state. Pure: the environment and the file system arrive as arguments.
+"""Where things are: home, sockets, configuration, state. Pure: environment and file system arrive as arguments.
 
-Source: clients.md rule 11, design.md section 5; the helper executable follows the same rules in C.
+Source: clients.md rule 11, design.md section 5; XDG Base Directory Specification; the helper executable follows the same
+rules in C.
 """
 
 from collections.abc import Callable, Mapping
+
+from credproxy.core.errors import Code, failed
+
+
+def settle(environ: Mapping[str, str], home: str | None) -> dict[str, str]:
+    """Give the environment by which every part of a process finds the same places.
+
+    ``HOME`` counts where it is an absolute path; else the home directory that the user database names takes its place.
+    Without that there is none. ``XDG_*`` directories that are not absolute are left out, as their specification demands.
+
+    Args:
+        environ: of the process.
+        home: what the user database names for the effective user; None for a user that it does not know.
+    """
+    settled = {
+        name: value
+        for name, value in environ.items()
+        if not (name.startswith("XDG_") and name.endswith(_DIRECTORIES) and not value.startswith("/"))
+    }
+    if not settled.get("HOME", "").startswith("/"):
+        settled.pop("HOME", None)
+        if home is not None and home.startswith("/"):
+            settled["HOME"] = home
+    return settled
+
+
+_DIRECTORIES = ("_HOME", "_DIR")
+"""How the names of those variables end that hold one directory."""
 
 
 def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
     """Give the helper socket's path, also without an environment to speak of.
 
     ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` where that is, else below
-    ``$HOME/.local/state``, as in containers.
+    ``$HOME/.local/state``, as in containers. ``environ`` is a settled one.
+
+    Raises:
+        Failed(config_invalid): there is no such place, or ``CREDPROXY_SOCKET`` is not an absolute path.
     """
-    found = environ.get("CREDPROXY_SOCKET")
+    found = _given(environ, "CREDPROXY_SOCKET")
     return found or _below(environ, uid, is_directory, "credproxy/helper.sock", "credproxy/run/helper.sock")
 
 
@@ -20,17 +52,37 @@ def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[
     """Give the actions socket's path: ``CREDPROXY_ACTIONS_SOCKET``, or where the helper socket would be looked for.
 
     In a directory of its own, because sandboxes are given that directory, and must not get the helper socket with it.
+
+    Raises:
+        Failed(config_invalid): as ``helper_socket``.
     """
-    found = environ.get("CREDPROXY_ACTIONS_SOCKET")
+    found = _given(environ, "CREDPROXY_ACTIONS_SOCKET")
     place = "credproxy-actions/actions.sock"
     return found or _below(environ, uid, is_directory, place, place)
 
 
 def config_files(environ: Mapping[str, str], *, system: bool = False) -> tuple[str, ...]:
-    """Give the configuration files, the most important first: the user's, then the machine's, which ``system`` has alone."""
-    home = environ.get("XDG_CONFIG_HOME") or f"{environ.get('HOME') or ''}/.config"
-    machine = "/etc/credproxy/config.toml"
-    return (machine,) if system else (f"{home}/credproxy/config.toml", machine)
+    """Give the configuration files, the most important first: the user's, then the machine's, which ``system`` has alone.
+
+    A user without a home directory has the machine's alone, too.
+    """
+    config, machine = config_home(environ), "/etc/credproxy/config.toml"
+    return (machine,) if system or config is None else (f"{config}/credproxy/config.toml", machine)
+
+
+def config_home(environ: Mapping[str, str]) -> str | None:
+    """Where the user's programs keep their configuration; None for a user without a home directory."""
+    home = environ.get("HOME")
+    return environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
+
+
+def _given(environ: Mapping[str, str], name: str) -> str | None:
+    path = environ.get(name) or None
+    if path is not None and (not path.startswith("/") or path == "/"):
+        raise failed(
+            Code.CONFIG_INVALID, f"{name} is not an absolute path: {path!r}", "set it to an absolute path, or unset it"
+        )
+    return path
 
 
 def log_file(environ: Mapping[str, str]) -> str:
@@ -44,6 +96,13 @@ def _below(
     environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool], in_runtime: str, in_state: str
 ) -> str:
     for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
-        if runtime and is_directory(runtime):
+        if runtime.startswith("/") and is_directory(runtime):
             return f"{runtime}/{in_runtime}"
-    return f"{environ.get('HOME') or '/'}/.local/state/{in_state}"
+    home = environ.get("HOME") or ""
+    if not home.startswith("/"):
+        raise failed(
+            Code.CONFIG_INVALID,
+            f"no place for the socket: HOME is not set, and /etc/passwd knows no uid {uid}",
+            "set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
+        )
+    return f"{home}/.local/state/{in_state}"

@@ -78,7 +78,7 @@ def _bind(options: Options, *, actions: bool) -> Bound:
 
 def _path(options: Options, *, actions: bool) -> str:
     find = actions_socket if actions else helper_socket
-    return find(options.environ, os.getuid(), os.path.isdir)
+    return find(options.environ, os.geteuid(), os.path.isdir)
 
 
 def _bind_actions(options: Options) -> Bound | None:

@@ -44,13 +44,17 @@
 #include <sys/syscall.h>
 #endif
 
+#ifndef SO_PEERPIDFD
+#define SO_PEERPIDFD 77 /* Linux 6.5 <asm-generic/socket.h> */
+#endif
+
 #ifndef CREDPROXY_VERSION
 #define CREDPROXY_VERSION "unbuilt" /* hatch_build.py names the package's version */
 #endif
 
 enum {
     REQUEST_MAX = 65536,    /* the most that the daemon reads of a request's body */
-    REQUEST_HEAD_MAX = 512, /* its fixed text is below 250 bytes; path, type and three numbers add less than 100 */
+    REQUEST_HEAD_MAX = 512, /* its fixed text is below 300 bytes; path, type, version and three numbers add less than 150 */
     ANSWER_HEAD_MAX = 8192, /* the daemon sends about 200; any HTTP server's own limit is 8 KiB */
     ANSWER_MAX = 8192,      /* the smallest pipe that a busy Linux user gets: one byte more and our one write would
                                block for ever, as Bazel reads only after our exit. The daemon stops at 8,000 */
@@ -62,6 +66,7 @@ enum {
     TIMEOUT_MOST_MS = 600000,
     START_WAIT_MS = 3000,   /* a cold Python and aiohttp take 0.4 s, a busy machine several times that (rule 9) */
     RETURN_WAIT_MS = 1500,  /* not ours to start: a daemon that restarts is away for 0.25 to 1 s (F7) */
+    ENDING_MS = 200,        /* a process of many pages needs some time to end */
     PASSED_ON_MS = 1000,    /* a daemon that ended at once may have met another that is about to listen */
     RETRY_PAUSE_MS = 50,
     PAUSE_FIRST_MS = 10,
@@ -73,6 +78,8 @@ struct answer {
     size_t length;
     const char *body;
 };
+
+enum likeness { SAME, OTHER, UNKNOWN }; /* of the listener's namespaces and our own */
 
 struct start { /* what this process has done about a daemon that does not listen */
     int64_t began, until;
@@ -92,6 +99,9 @@ extern char **environ;
 static const char RESTART[] = "ask again; restart the daemon if `credproxy status` does not answer either";
 static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to another";
 static const char TOO_LONG[] = "no URI is that long: look at what the caller sends";
+static const char ELSEWHERE[] =
+    "in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    "otherwise delete the directory of that socket, which is not your daemon's";
 static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
 
 /* What a service manager told our caller, and not the daemon. */
@@ -100,7 +110,7 @@ static const char *const supervision[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WAT
 
 static struct sockaddr_un place = {.sun_family = AF_UNIX};
 static char directory[sizeof place.sun_path];
-static bool directory_is_roots;
+static bool directory_is_roots, listener_gone;
 static int64_t timeout_ms = TIMEOUT_MS, deadline;
 static int error_fd = STDERR_FILENO; /* docker's protocol wants errors on standard output */
 
@@ -411,6 +421,8 @@ static _Noreturn void become_daemon(const char *program, const char *log, int te
         signal(number, SIG_DFL);
     for (size_t i = 0; i < sizeof supervision / sizeof supervision[0]; i++)
         unsetenv(supervision[i]);
+    /* Where we look, whatever it would make of the environment: elsewhere nobody would find it, and it would stay. */
+    setenv("CREDPROXY_SOCKET", place.sun_path, 1);
     char *arguments[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)"serve", NULL};
     if (chdir("/") == 0 && write(3, &report.pid, sizeof report.pid) == sizeof report.pid)
         execve(program, arguments, environ);
@@ -553,8 +565,114 @@ static bool is_roots_choice(uid_t uid)
     return directory_is_roots && lstat(place.sun_path, &found) == 0 && S_ISSOCK(found.st_mode) && found.st_uid == uid;
 }
 
-/* T4: the directory says who may have put the socket there, only the kernel says who listens. */
-static void check_peer(int fd)
+#ifndef __APPLE__
+/* Read the beginning of a file below /proc/WHO. Returns its size; 0 where it cannot be read. */
+static size_t read_proc(const char *who, const char *name, char *out, size_t room)
+{
+    char path[48]; /* "/proc/", ten digits, a slash, the longest name below, the end */
+    snprintf(path, sizeof path, "/proc/%s/%s", who, name);
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t size = fd >= 0 ? read(fd, out, room - 1) : -1;
+    if (fd >= 0)
+        close(fd);
+    out[size > 0 ? size : 0] = '\0';
+    return size > 0 ? (size_t)size : 0;
+}
+
+/* The number of the first mount: unique on the machine, and in one mount namespace only. */
+static enum likeness compare_mounts(const char *pid)
+{
+    char theirs[16], ours[16]; /* ten digits and a space; for so short a read the kernel writes one line, not all */
+    if (read_proc(pid, "mountinfo", theirs, sizeof theirs) == 0 || read_proc("self", "mountinfo", ours, sizeof ours) == 0)
+        return UNKNOWN;
+    return atoi(theirs) == atoi(ours) ? SAME : OTHER;
+}
+
+/* "NSpid:" has a number for each pid namespace from the one of /proc on, so a single one means the same namespace. */
+static enum likeness compare_pids(const char *pid)
+{
+    char self[16] = ""; /* ten digits */
+    if (readlink("/proc/self", self, sizeof self - 1) <= 0 || atoi(self) != getpid())
+        return UNKNOWN; /* this /proc is of another pid namespace, and its numbers mean other processes */
+    size_t size = read_proc(pid, "status", received, sizeof received); /* the groups stand before it, and may be many */
+    const char *line = size > 0 ? strstr(received, "\nNSpid:\t") : NULL;
+    if (line == NULL)
+        return UNKNOWN;
+    line += sizeof "\nNSpid:\t" - 1;
+    return line[strspn(line, "0123456789")] == '\n' ? SAME : OTHER;
+}
+
+/* The namespace's name where it may be read, else the map of user ids: an ordinary user's sandbox has another one. */
+static enum likeness compare_users(const char *pid)
+{
+    char path[32], theirs[4096] = "", ours[4096] = ""; /* a name has below 20 bytes, each of few lines of a map 33 */
+    snprintf(path, sizeof path, "/proc/%s/ns/user", pid);
+    if (readlink(path, theirs, sizeof theirs - 1) > 0)
+        return readlink("/proc/self/ns/user", ours, sizeof ours - 1) > 0 && strcmp(theirs, ours) == 0 ? SAME : OTHER;
+    if (read_proc(pid, "uid_map", theirs, sizeof theirs) == 0 || read_proc("self", "uid_map", ours, sizeof ours) == 0)
+        return UNKNOWN;
+    return strcmp(theirs, ours) == 0 ? SAME : OTHER;
+}
+
+/* Whether the very process that called listen() has ended; another one may have its pid by now. */
+static bool listener_ended(int fd, pid_t pid, int wait_ms)
+{
+    int held = -1;
+    socklen_t size = sizeof held;
+    if (getsockopt(fd, SOL_SOCKET, SO_PEERPIDFD, &held, &size) == 0) {
+        struct pollfd ended = {.fd = held, .events = POLLIN};
+        int n = poll(&ended, 1, wait_ms);
+        close(held);
+        return n == 1;
+    }
+    return errno != ENOPROTOOPT || has_ended(pid); /* before Linux 6.5 there is nothing better than the pid */
+}
+
+static bool any_namespaces(void)
+{
+    const char *wanted = setting("CREDPROXY_PEER_NAMESPACES");
+    if (wanted != NULL && strcmp(wanted, "any") != 0 && strcmp(wanted, "same") != 0)
+        fail("set it to any or to same, or unset it", "CREDPROXY_PEER_NAMESPACES must be 'any' or 'same', not '%s'",
+             wanted);
+    return wanted != NULL && strcmp(wanted, "any") == 0;
+}
+
+/*
+ * T11: a sandboxed build action has our user id, and may put a socket of its own where we look for the daemon's.
+ *
+ * False if the process that called listen() has ended: somebody else holds its socket. A service manager keeps one for
+ * the daemon's successor, which calls listen() itself, so that the next attempt can tell; any other holder is nobody's
+ * daemon. What is compared is what the kernel shows of a process to everybody: the names of the namespaces of a process
+ * that is not dumpable, as our daemon is, it shows to root alone.
+ */
+static bool check_namespaces(int fd, pid_t peer)
+{
+    if (any_namespaces())
+        return true;
+    char pid[16]; /* ten digits, the end */
+    snprintf(pid, sizeof pid, "%d", (int)peer);
+    const char *const names[] = {"mnt", "pid", "user"};
+    /* Pid 0: it has none in our pid namespace. */
+    enum likeness found[] = {peer != 0 ? compare_mounts(pid) : UNKNOWN,
+                             peer != 0 ? compare_pids(pid) : OTHER, peer != 0 ? compare_users(pid) : UNKNOWN};
+    /* What cannot be read may be because it is just ending: its namespaces go some time before its end is told. */
+    bool known = found[0] != UNKNOWN && found[1] != UNKNOWN && found[2] != UNKNOWN;
+    if (peer != 0 && listener_ended(fd, peer, known ? 0 : ENDING_MS))
+        return false;
+    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)
+        if (found[i] == OTHER)
+            fail(ELSEWHERE, "the program that listens on '%s' is in a sandbox or container, or its caller is: "
+                            "they are in different namespaces (%s)", place.sun_path, names[i]);
+    for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)
+        if (found[i] == UNKNOWN)
+            fail(ELSEWHERE, "/proc does not tell in which namespaces the program is that listens on '%s' (%s)",
+                 place.sun_path, names[i]);
+    return true;
+}
+#endif
+
+/* T4: the directory says who may have put the socket there, only the kernel says who listens. False as above. */
+static bool check_peer(int fd)
 {
 #ifdef __APPLE__
     uid_t uid = (uid_t)-1;
@@ -570,6 +688,11 @@ static void check_peer(int fd)
         fail("remove that socket after finding out whose it is, then start the daemon again",
              "the program that listens on '%s' runs as uid %u, not as you (uid %u) or root", place.sun_path,
              (unsigned)uid, (unsigned)geteuid());
+#ifndef __APPLE__
+    if (uid == geteuid()) /* nobody in a sandbox of ours has another user's id */
+        return check_namespaces(fd, peer.pid);
+#endif
+    return true;
 }
 
 /* One attempt. Returns a descriptor, or -1; then nobody says whether nothing listens, or somebody with no time yet. */
@@ -586,8 +709,12 @@ static int connect_once(bool *nobody)
     struct timeval patience = {.tv_sec = left / 1000, .tv_usec = left % 1000 * 1000};
     setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
     if (connect(fd, (const struct sockaddr *)&place, sizeof place) == 0) {
-        check_peer(fd);
-        return fd;
+        listener_gone = !check_peer(fd);
+        if (!listener_gone)
+            return fd;
+        close(fd);
+        *nobody = false;
+        return -1;
     }
     int why = errno;
     close(fd);
@@ -610,6 +737,10 @@ static int open_connection(void)
         }
         if (nobody && bring_up(&start))
             continue;
+        if (left_ms() == 0 && listener_gone)
+            fail("run `systemctl --user restart credproxy.socket`; without systemd delete the directory of that socket",
+                 "the program that listened on '%s' has ended, and no daemon has taken its place for %s s",
+                 place.sun_path, seconds(timeout_ms));
         if (left_ms() == 0)
             fail(RESTART, "the daemon on '%s' has taken no connection for %s s", place.sun_path, seconds(timeout_ms));
         pause_ms(pause);
@@ -638,7 +769,7 @@ static void send_request(int fd, const char *path, const char *type, size_t leng
     size_t size = (size_t)snprintf(head, sizeof head,
                                    "POST %s HTTP/1.1\r\nHost: localhost\r\nContent-Type: %s\r\nAccept: text/plain\r\n"
                                    "Content-Length: %zu\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %ld\r\n"
-                                   "Connection: close\r\n\r\n",
+                                   "X-Credproxy-Version: " CREDPROXY_VERSION "\r\nConnection: close\r\n\r\n",
                                    path, type, length, left_ms(), (long)getppid());
     const char *data = memcpy(body - size, head, size);
     for (size += length; size > 0;) {
@@ -806,11 +937,37 @@ static int say(int fd, const char *text, int status)
     return status;
 }
 
+static bool is_one_of(const char *word, const char *first, const char *second, const char *third)
+{
+    return strcmp(word, first) == 0 || strcmp(word, second) == 0 || strcmp(word, third) == 0;
+}
+
+static const char BAZEL_USAGE[] = "usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n";
+static const char BAZEL_HELP[] =
+    "\n"
+    "Ask the credproxy daemon for the credential of a URI, and start the daemon if none listens.\n"
+    "REQUEST is {\"uri\": \"https://...\"}; the answer is what Bazel's --credential_helper expects.\n"
+    "\n"
+    "  get              ask\n"
+    "  -h, --help       print this text\n"
+    "  --version        print the version\n"
+    "\n"
+    "  CREDPROXY_SOCKET           the daemon's socket\n"
+    "  CREDPROXY_AUTOSTART=0      do not start the daemon\n"
+    "  CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set\n"
+    "  CREDPROXY_PEER_NAMESPACES  any: also believe a daemon outside of this container\n"
+    "\n"
+    "Exit status: 0 for a credential and for {} where there is none, 1 for an error.\n";
+
 static int serve_bazel(int argc, char **argv)
 {
+    if (argc == 2 && is_one_of(argv[1], "--help", "-h", "help"))
+        return say(STDOUT_FILENO, BAZEL_USAGE, 0) + say(STDOUT_FILENO, BAZEL_HELP, 0);
+    if (argc == 2 && is_one_of(argv[1], "--version", "-V", "version"))
+        return say(STDOUT_FILENO, "credproxy-helper (credproxy) " CREDPROXY_VERSION "\n", 0);
     bool named = argc == 4 && strcmp(argv[2], "--uri") == 0;
     if ((argc != 2 && !named) || strcmp(argv[1], "get") != 0)
-        return say(STDERR_FILENO, "usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n", 1);
+        return say(STDERR_FILENO, BAZEL_USAGE, 1);
     bool timeout_valid = read_timeout();
     size_t length = named ? put_uri(argv[3]) : read_stdin();
     if (!timeout_valid)
@@ -825,6 +982,18 @@ static int serve_bazel(int argc, char **argv)
     return deliver(&answer);
 }
 
+static const char DOCKER_USAGE[] = "usage: docker-credential-credproxy get|list|version\n";
+static const char DOCKER_HELP[] =
+    "\n"
+    "Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.\n"
+    "\n"
+    "  get              print the login of the server URL on standard input\n"
+    "  list             print {}: credproxy lists no logins\n"
+    "  version          print the version\n"
+    "  -h, --help       print this text\n"
+    "\n"
+    "Exit status: 0 for a login, 1 where there is none and for an error, which is on standard output.\n";
+
 /* Source: docker-credential-helpers, credentials/credentials.go: errors go to standard output, with exit status 1. */
 static int serve_docker(int argc, char **argv)
 {
@@ -832,7 +1001,9 @@ static int serve_docker(int argc, char **argv)
     error_fd = STDOUT_FILENO;
     if (strcmp(command, "list") == 0)
         return say(STDOUT_FILENO, "{}\n", 0);
-    if (strcmp(command, "version") == 0)
+    if (is_one_of(command, "--help", "-h", "help"))
+        return say(STDOUT_FILENO, DOCKER_USAGE, 0) + say(STDOUT_FILENO, DOCKER_HELP, 0);
+    if (is_one_of(command, "--version", "-V", "version"))
         return say(STDOUT_FILENO, "docker-credential-credproxy (credproxy) " CREDPROXY_VERSION "\n", 0);
     if (strcmp(command, "store") == 0)
         fail("log in with a docker configuration that does not name credproxy for this registry: credproxy reads it",
@@ -841,7 +1012,7 @@ static int serve_docker(int argc, char **argv)
         fail("log out with the program that stored it; `credproxy flush` forgets what is cached",
              "credproxy erases no credentials, it reads those that others store");
     if (strcmp(command, "get") != 0)
-        return say(STDOUT_FILENO, "usage: docker-credential-credproxy get|list|version\n", 1);
+        return say(STDOUT_FILENO, DOCKER_USAGE, 1);
     bool timeout_valid = read_timeout();
     size_t length = read_stdin();
     if (!timeout_valid)

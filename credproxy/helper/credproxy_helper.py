@@ -1,9 +1,10 @@
 #!/usr/bin/python3 -IS
 """The stand-in for credproxy_helper.c where there was no compiler: same behaviour, same words, same tests.
 
-Run as a script, never imported: ``-m`` would load the package first. It is compiled at every start, and every import
-costs: so ``posix`` for ``os``, ``_socket`` for ``socket``, JSON and HTTP by hand, no ``typing``. Source of the rules:
-clients.md 2.2, rows 1-12 and 41. The names are those of the C source, which says why where this does not.
+Run as a script, since ``-m`` would load the package first; only ``believe`` is imported, by the command line. It is
+compiled at every start, and every import costs: so ``posix`` for ``os``, ``_socket`` for ``socket``, JSON and HTTP by
+hand, no ``typing``. Source of the rules: clients.md 2.2, rows 1-12 and 41. The names are those of the C source, which
+says why where this does not.
 """
 
 # ruff: noqa: SIM105  contextlib costs more than all other imports together
@@ -32,6 +33,7 @@ TIMEOUT_LEAST_MS = 100
 TIMEOUT_MOST_MS = 600_000
 START_WAIT_MS = 3000
 RETURN_WAIT_MS = 1500
+ENDING_MS = 200
 PASSED_ON_MS = 1000
 RETRY_PAUSE_MS = 50
 PAUSE_FIRST_MS = 10
@@ -40,7 +42,40 @@ PAUSE_MOST_MS = 50
 RESTART = b"ask again; restart the daemon if `credproxy status` does not answer either"
 OTHER_PATH = b"check the path, or set CREDPROXY_SOCKET to another"
 TOO_LONG = b"no URI is that long: look at what the caller sends"
+ELSEWHERE = (
+    b"in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    b"otherwise delete the directory of that socket, which is not your daemon's"
+)
 BY_HAND = b"run `credproxy serve` by hand to see why"
+SO_PEERPIDFD = 77
+SAME, OTHER, UNKNOWN = range(3)
+BAZEL_USAGE = b"usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n"
+BAZEL_HELP = b"""
+Ask the credproxy daemon for the credential of a URI, and start the daemon if none listens.
+REQUEST is {"uri": "https://..."}; the answer is what Bazel's --credential_helper expects.
+
+  get              ask
+  -h, --help       print this text
+  --version        print the version
+
+  CREDPROXY_SOCKET           the daemon's socket
+  CREDPROXY_AUTOSTART=0      do not start the daemon
+  CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set
+  CREDPROXY_PEER_NAMESPACES  any: also believe a daemon outside of this container
+
+Exit status: 0 for a credential and for {} where there is none, 1 for an error.
+"""
+DOCKER_USAGE = b"usage: docker-credential-credproxy get|list|version\n"
+DOCKER_HELP = b"""
+Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.
+
+  get              print the login of the server URL on standard input
+  list             print {}: credproxy lists no logins
+  version          print the version
+  -h, --help       print this text
+
+Exit status: 0 for a login, 1 where there is none and for an error, which is on standard output.
+"""
 SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 
 
@@ -62,6 +97,7 @@ class Run:
     place = b""
     directory = b""
     directory_is_roots = False
+    listener_gone = False
 
 
 def now_ms() -> int:
@@ -286,6 +322,7 @@ def become_daemon(program: bytes, log: bytes, tell: int) -> None:
         except OSError:
             pass  # SIGKILL and SIGSTOP
     environ = {name: value for name, value in posix.environ.items() if name not in SUPERVISION}
+    environ[b"CREDPROXY_SOCKET"] = Run.place
     try:
         posix.chdir(b"/")
         posix.write(3, pack("ii", pid, number)[:4])
@@ -465,8 +502,106 @@ def is_roots_choice(uid: int) -> bool:
         return False
 
 
-def check_peer(connection: _socket.socket) -> None:
-    """T4: the directory says who may have put the socket there, only the kernel says who listens."""
+def read_proc(who: bytes, name: bytes, room: int) -> bytes:
+    """The beginning of a file below /proc/WHO; nothing where it cannot be read."""
+    try:
+        fd = posix.open(b"/proc/%b/%b" % (who, name), posix.O_RDONLY)
+    except OSError:
+        return b""
+    try:
+        return posix.read(fd, room)
+    except OSError:
+        return b""
+    finally:
+        posix.close(fd)
+
+
+def compare_mounts(pid: bytes) -> int:
+    """The number of the first mount: unique on the machine, and in one mount namespace only."""
+    theirs, ours = read_proc(pid, b"mountinfo", 15), read_proc(b"self", b"mountinfo", 15)
+    if not theirs or not ours:
+        return UNKNOWN
+    return SAME if theirs.partition(b" ")[0] == ours.partition(b" ")[0] else OTHER
+
+
+def compare_pids(pid: bytes) -> int:
+    """A single number behind "NSpid:" means the pid namespace of /proc."""
+    try:
+        if int(posix.readlink("/proc/self")) != posix.getpid():
+            return UNKNOWN
+    except (OSError, ValueError):
+        return UNKNOWN
+    _, found, rest = read_proc(pid, b"status", 16383).partition(b"\nNSpid:\t")
+    if not found:
+        return UNKNOWN
+    return SAME if rest.partition(b"\n")[0].isdigit() else OTHER
+
+
+def compare_users(pid: bytes) -> int:
+    """The namespace's name where it may be read, else the map of user ids."""
+    try:
+        theirs, ours = posix.readlink(b"/proc/%b/ns/user" % pid), posix.readlink(b"/proc/self/ns/user")
+    except OSError:
+        theirs, ours = read_proc(pid, b"uid_map", 4095), read_proc(b"self", b"uid_map", 4095)
+        if not theirs or not ours:
+            return UNKNOWN
+    return SAME if theirs == ours else OTHER
+
+
+def listener_ended(connection: _socket.socket, pid: int, wait_ms: int) -> bool:
+    """Whether the very process that called listen() has ended."""
+    try:
+        held = connection.getsockopt(_socket.SOL_SOCKET, SO_PEERPIDFD)
+    except OSError as error:
+        return error.errno != errno.ENOPROTOOPT or has_ended(pid)
+    ended = bool(select.select([held], [], [], wait_ms / 1000)[0])
+    posix.close(held)
+    return ended
+
+
+def any_namespaces() -> bool:
+    """Whether the caller believes a daemon wherever it is."""
+    wanted = setting(b"CREDPROXY_PEER_NAMESPACES")
+    if wanted not in {b"", b"any", b"same"}:
+        raise Stop(
+            b"CREDPROXY_PEER_NAMESPACES must be 'any' or 'same', not '%b'" % wanted,
+            b"set it to any or to same, or unset it",
+        )
+    return wanted == b"any"
+
+
+def check_namespaces(connection: _socket.socket, peer: int) -> bool:
+    """T11: is the listener where we are? False if the process that called listen() has ended."""
+    if any_namespaces():
+        return True
+    pid = b"%d" % peer
+    found = {b"mnt": UNKNOWN, b"pid": OTHER, b"user": UNKNOWN}
+    if peer:
+        found = {
+            b"mnt": compare_mounts(pid),
+            b"pid": compare_pids(pid),
+            b"user": compare_users(pid),
+        }
+        if listener_ended(connection, peer, ENDING_MS if UNKNOWN in found.values() else 0):
+            return False
+    for name, likeness in found.items():
+        if likeness == OTHER:
+            raise Stop(
+                b"the program that listens on '%b' is in a sandbox or container, or its caller is: "
+                b"they are in different namespaces (%b)" % (Run.place, name),
+                ELSEWHERE,
+            )
+    for name, likeness in found.items():
+        if likeness == UNKNOWN:
+            raise Stop(
+                b"/proc does not tell in which namespaces the program is that listens on '%b' (%b)" % (Run.place, name),
+                ELSEWHERE,
+            )
+    return True
+
+
+def check_peer(connection: _socket.socket) -> bool:
+    """T4: the directory says who may have put the socket there, only the kernel says who listens. False as above."""
     if sys.platform == "darwin":
         credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED, sizeof(struct xucred)
     else:
@@ -478,18 +613,47 @@ def check_peer(connection: _socket.socket) -> None:
             % (Run.place, uid, posix.geteuid()),
             b"remove that socket after finding out whose it is, then start the daemon again",
         )
+    if sys.platform == "linux" and uid == posix.geteuid():
+        return check_namespaces(connection, int.from_bytes(credentials[:4], sys.byteorder))
+    return True
+
+
+def believe(connection: _socket.socket, path: bytes) -> bool:
+    """For the command line: whether the daemon that a connection to ``path`` leads to is this user's.
+
+    False if whoever called listen() has ended, which may pass.
+
+    Raises:
+        Stop: it is not.
+    """
+    Run.place, Run.directory = path, path.rpartition(b"/")[0] or b"/"
+    check_directory()
+    return check_peer(connection)
 
 
 def connect_once(connection: _socket.socket) -> int:
-    """One attempt: 0, or the error number of one that may pass."""
+    """One attempt: 0, or the error number of one that may pass; ESRCH where the listener has ended."""
     left = left_ms() or 1
     connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, pack("ll", left // 1000, left % 1000 * 1000))
     number = connection.connect_ex(Run.place)
     if number == 0:
-        check_peer(connection)
-    elif number not in {errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.EINTR, errno.ECONNRESET, errno.ENOTCONN}:
+        Run.listener_gone = not check_peer(connection)
+        return errno.ESRCH if Run.listener_gone else 0
+    if number not in {errno.ENOENT, errno.ECONNREFUSED, errno.EAGAIN, errno.EINTR, errno.ECONNRESET, errno.ENOTCONN}:
         raise Stop(b"cannot connect to '%b': %b" % (Run.place, posix.strerror(number).encode()), OTHER_PATH)
     return number
+
+
+def nobody_took_it() -> Stop:
+    """The time is over, and no daemon has taken our connection."""
+    waited = seconds(Run.timeout_ms)
+    if Run.listener_gone:
+        return Stop(
+            b"the program that listened on '%b' has ended, and no daemon has taken its place for %b s"
+            % (Run.place, waited),
+            b"run `systemctl --user restart credproxy.socket`; without systemd delete the directory of that socket",
+        )
+    return Stop(b"the daemon on '%b' has taken no connection for %b s" % (Run.place, waited), RESTART)
 
 
 def open_connection() -> _socket.socket:
@@ -510,8 +674,7 @@ def open_connection() -> _socket.socket:
         if number in {errno.ENOENT, errno.ECONNREFUSED} and start.step():
             continue
         if left_ms() == 0:
-            waited = seconds(Run.timeout_ms)
-            raise Stop(b"the daemon on '%b' has taken no connection for %b s" % (Run.place, waited), RESTART)
+            raise nobody_took_it()
         pause_ms(pause)
         pause = min(pause * 2, PAUSE_MOST_MS)
 
@@ -536,9 +699,10 @@ def send_request(connection: _socket.socket, path: bytes, kind: bytes, body: byt
     """An error is no end: a daemon that refuses a request may have answered it before reading all."""
     head = (
         b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nAccept: text/plain\r\n"
-        b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %d\r\nConnection: close\r\n\r\n"
+        b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %d\r\n"
+        b"X-Credproxy-Version: %b\r\nConnection: close\r\n\r\n"
     )
-    data = head % (path, kind, len(body), left_ms(), posix.getppid()) + body
+    data = head % (path, kind, len(body), left_ms(), posix.getppid(), VERSION.encode()) + body
     while data:
         if not ready(connection.fileno(), select.POLLOUT):
             raise too_slow()
@@ -681,9 +845,13 @@ def deliver(status: int, answer: bytes) -> int:
 
 def serve_bazel(arguments: list[bytes]) -> int:
     """The protocol of Bazel's ``--credential_helper``."""
+    if len(arguments) == 1 and arguments[0] in {b"--help", b"-h", b"help"}:
+        return say(1, BAZEL_USAGE + BAZEL_HELP, 0)
+    if len(arguments) == 1 and arguments[0] in {b"--version", b"-V", b"version"}:
+        return say(1, b"credproxy-helper (credproxy) %b\n" % VERSION.encode(), 0)
     named = len(arguments) == 3 and arguments[1] == b"--uri"  # noqa: PLR2004  get --uri URI
     if arguments[:1] != [b"get"] or (len(arguments) != 1 and not named):
-        return say(2, b"usage: credproxy-helper get < REQUEST\n       credproxy-helper get --uri URI\n", 1)
+        return say(2, BAZEL_USAGE, 1)
     timeout_valid = read_timeout()
     body = put_uri(arguments[2]) if named else read_stdin()
     if not timeout_valid:
@@ -705,7 +873,10 @@ def serve_docker(arguments: list[bytes]) -> int:
     Run.error_fd = 1
     said = {
         b"list": b"{}\n",
-        b"version": b"docker-credential-credproxy (credproxy) %b\n" % VERSION.encode(),
+        **dict.fromkeys((b"--help", b"-h", b"help"), DOCKER_USAGE + DOCKER_HELP),
+        **dict.fromkeys(
+            (b"--version", b"-V", b"version"), b"docker-credential-credproxy (credproxy) %b\n" % VERSION.encode()
+        ),
     }
     refused = {
         b"store": Stop(
@@ -722,7 +893,7 @@ def serve_docker(arguments: list[bytes]) -> int:
     if command in refused:
         raise refused[command]
     if command != b"get":
-        return say(1, b"usage: docker-credential-credproxy get|list|version\n", 1)
+        return say(1, DOCKER_USAGE, 1)
     timeout_valid = read_timeout()
     body = read_stdin()
     if not timeout_valid:

@@ -18,7 +18,7 @@ BLIND = Failure(
     Code.PEER_REFUSED,
     "the daemon runs in a user namespace of its own (PrivateUsers), so it cannot see in which namespaces callers are",
     "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
-    'or set peer_namespaces = "any" and restart',
+    'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
 """Why nobody is admitted where a service manager blinds the gate (8.2)."""
 
@@ -26,7 +26,7 @@ FOREIGN_PROC = Failure(
     Code.PEER_REFUSED,
     "the daemon cannot see in which namespaces callers are: /proc is missing, or belongs to another pid namespace",
     "start the daemon where /proc is its own, such as with `unshare --pid --fork --mount-proc`; "
-    'or set peer_namespaces = "any" and restart',
+    'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
 """Why nobody is admitted where the numbers of processes in ``/proc`` are not those that the kernel gives us."""
 

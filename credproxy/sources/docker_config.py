@@ -24,6 +24,7 @@ from credproxy.core.docker_config import (
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hub import HUB_KEY, is_hub
 from credproxy.core.login import Login, login_of
+from credproxy.core.paths import config_home
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Completed, Files, FileVersion, Processes
@@ -65,15 +66,14 @@ class _Known:
 
 def places(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
     """Where ``docker_config = "auto"`` looks, in order (DC-1)."""
-    home = environ.get("HOME", "")
+    home, config = environ.get("HOME"), config_home(environ)
     runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    config = environ.get("XDG_CONFIG_HOME") or f"{home}/.config"
     found = [
         environ.get("REGISTRY_AUTH_FILE", ""),
         f"{environ['DOCKER_CONFIG']}/config.json" if environ.get("DOCKER_CONFIG") else "",
-        f"{home}/.docker/config.json",
+        f"{home}/.docker/config.json" if home else "",
         f"{runtime}/containers/auth.json",
-        f"{config}/containers/auth.json",
+        f"{config}/containers/auth.json" if config else "",
     ]
     return tuple(dict.fromkeys(path for path in found if path))
 

@@ -93,11 +93,16 @@ def test_t11_the_helper_socket_refuses_a_sandbox(
 ) -> None:
     """The uid is the user's, the socket's path is visible: only the namespaces tell it from the user's own Bazel."""
 
-    def helper() -> subprocess.CompletedProcess[str]:
+    def helper(**environ: str) -> subprocess.CompletedProcess[str]:
         command = [*sandbox, str(HELPER), "get", "--uri", blob(registry)]
-        return subprocess.run(command, env=served.environ, capture_output=True, text=True, check=False, timeout=20)
+        return subprocess.run(
+            command, env=served.environ | environ, capture_output=True, text=True, check=False, timeout=20
+        )
 
-    refused = helper()
+    doubting = helper()
+    assert (doubting.returncode, doubting.stdout) == (1, "")
+    assert "in a build action ask the actions socket" in doubting.stderr
+    refused = helper(CREDPROXY_PEER_NAMESPACES="any")  # as a program that does not doubt would ask
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert "other namespaces than the daemon's (user, mnt, pid)" in refused.stderr
@@ -107,7 +112,7 @@ def test_t11_the_helper_socket_refuses_a_sandbox(
     served.stop()
     served.configure('peer_namespaces = "any"\n' + registry.rule())
     served.start(REGISTRY_PASSWORD=registry.password)
-    assert helper().returncode == 0
+    assert helper(CREDPROXY_PEER_NAMESPACES="any").returncode == 0
 
 
 def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]) -> None:

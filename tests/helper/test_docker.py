@@ -50,7 +50,7 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
     ("command", "code", "printed"),
     [
         ("list", 0, "{}\n"),
-        ("version", 0, f"docker-credential-credproxy (credproxy) {VERSION}\n"),
+        *((word, 0, f"docker-credential-credproxy (credproxy) {VERSION}\n") for word in ("version", "--version", "-V")),
         (
             "store",
             1,
@@ -76,6 +76,14 @@ def test_the_other_commands_are_answered_without_a_daemon(
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.docker, command], b"", env=place.env())
     assert (result.code, result.out.decode(), result.err, daemon.connections) == (code, printed, b"", 0)
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "help"])
+def test_the_help_of_docker_s_protocol_is_printed(helper: Helper, place: Place, flag: str) -> None:
+    """On standard output, exit 0, without a daemon."""
+    result = call([helper.docker, flag], b"", env=place.env())
+    assert (result.code, result.err) == (0, b"")
+    assert result.out.startswith(b"usage: docker-credential-credproxy get|list|version\n\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("",), ("Get",), ("get", "ghcr.io"), ("get", "--uri", "x")], ids=repr)

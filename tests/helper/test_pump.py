@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from tests.helper.conftest import VERSION
 from tests.helper.harness import Helper, Place, at_end, call, drain, wait
 from tests.helper.scripted import ScriptedDaemon, answer, kept_open, message, raw, silence
 
@@ -37,6 +38,7 @@ def test_the_request_arrives_byte_by_byte_with_our_headers(helper: Helper, place
         "accept": "text/plain",
         "content-length": str(len(REQUEST)),
         "x-credproxy-parent": str(os.getpid()),
+        "x-credproxy-version": VERSION,
         "connection": "close",
     }
 
@@ -138,8 +140,8 @@ def test_an_error_text_ends_its_line_within_2_kib(helper: Helper, place: Place, 
         ("",),
         ("GET",),
         ("store",),
-        ("--help",),
-        ("--version",),
+        ("--help", "get"),
+        ("get", "--version"),
         ("get", "x"),
         ("get", "--uri"),
         ("get", "--url", "x"),
@@ -154,6 +156,28 @@ def test_anything_but_get_is_usage(helper: Helper, place: Place, arguments: tupl
         result = call([helper.bazel, *arguments], b"", env=place.env())
     assert (result.code, result.out, result.lines) == (1, b"", USAGE)
     assert daemon.connections == 0
+
+
+@pytest.mark.parametrize("flag", ["--version", "-V", "version"])
+def test_the_version_is_printed_without_a_daemon(helper: Helper, place: Place, flag: str) -> None:
+    """The package's own, on standard output."""
+    result = call([helper.bazel, flag], b"", env=place.env())
+    assert (result.code, result.out.decode(), result.err) == (0, f"credproxy-helper (credproxy) {VERSION}\n", b"")
+
+
+@pytest.mark.parametrize("flag", ["--help", "-h", "help"])
+def test_the_help_names_every_command_and_variable(helper: Helper, place: Place, flag: str) -> None:
+    """On standard output, exit 0; its first lines are those that a wrong call gets."""
+    result = call([helper.bazel, flag], b"", env=place.env())
+    lines = result.out.decode().splitlines()
+    assert (result.code, result.err, lines[:2]) == (0, b"", USAGE)
+    assert {line.split()[0].partition("=")[0] for line in lines if line.startswith("  CREDPROXY_")} == {
+        "CREDPROXY_SOCKET",
+        "CREDPROXY_AUTOSTART",
+        "CREDPROXY_TIMEOUT",
+        "CREDPROXY_PEER_NAMESPACES",
+    }
+    assert lines[-1].startswith("Exit status: 0")
 
 
 def test_empty_stdin_without_uri_is_an_exact_error(helper: Helper, place: Place) -> None:

@@ -85,12 +85,12 @@ def test_the_daemon_has_nothing_of_the_callers(beside: Helper, place: Place, sta
     assert note["pgid"] == note["sid"]
 
 
-def test_the_daemon_gets_the_environment_as_it_is(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """So that it finds the same socket by the same rule."""
+def test_the_daemon_gets_the_environment_and_the_very_socket(beside: Helper, place: Place, starts: stub.Starts) -> None:
+    """A daemon that listened elsewhere would stay, and nobody would find it: it is told where its starter looks."""
     wanted = env(place, CANARY="BAR!", LC_ALL="C.UTF-8")  # in the C locale a Python adds LC_CTYPE
     assert started(call([beside.bazel, "get"], env=wanted))
     (note,) = starts.notes()
-    assert note["environ"] == wanted
+    assert note["environ"] == wanted | {"CREDPROXY_SOCKET": str(place.socket)}
 
 
 def test_the_daemon_is_not_told_of_the_callers_service_manager(
@@ -103,7 +103,7 @@ def test_the_daemon_is_not_told_of_the_callers_service_manager(
     wanted = env(place, LC_ALL="C.UTF-8")
     assert started(call([beside.bazel, "get"], env=wanted | supervision))
     (note,) = starts.notes()
-    assert note["environ"] == wanted
+    assert note["environ"] == wanted | {"CREDPROXY_SOCKET": str(place.socket)}
 
 
 def test_its_log_is_private_and_kept(beside: Helper, place: Place, starts: stub.Starts) -> None:

@@ -1,0 +1,132 @@
+"""Whether the helper believes who listens: it compares the listener's namespaces with its own (T11)."""
+
+import os
+import sys
+
+import pytest
+
+from tests.helper.harness import Helper, Place, Result, call
+from tests.helper.impostor import LISTENER, SANDBOXES, listening, unshare
+
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces as Linux has them")
+
+HINT = (
+    "in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    "otherwise delete the directory of that socket, which is not your daemon's"
+)
+
+
+def ask(helper: Helper, place: Place, *around: str, **environ: str) -> Result:
+    """One call; no daemon is ever started."""
+    return call([*around, helper.bazel, "get"], env=place.env(PATH=os.environ["PATH"], **environ))
+
+
+def differs(place: Place, kind: str) -> list[str]:
+    """The two lines of a refusal."""
+    cause = (
+        f"the program that listens on '{place.socket}' is in a sandbox or container, or its caller is: "
+        f"they are in different namespaces ({kind})"
+    )
+    return [cause, HINT]
+
+
+@pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
+@pytest.mark.parametrize("kind", SANDBOXES)
+def test_an_impostor_in_a_sandbox_is_not_believed(helper: Helper, place: Place, kind: str, how: str) -> None:
+    """It has our uid and the right path; nothing is sent to it, whether or not it lets itself be looked at."""
+    with listening(place.socket, *unshare(*SANDBOXES[kind]), how=how) as impostor:
+        result = ask(helper, place)
+        impostor.kill()
+        assert impostor.stdout is not None
+        assert impostor.stdout.read() == ""
+    assert (result.code, result.out) == (1, b"")
+    assert result.lines == differs(place, "user" if kind == "user" else "mnt")
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
+@pytest.mark.parametrize(
+    ("options", "kind"),
+    [
+        (("--mount", "--pid", "--fork", "--mount-proc", "--kill-child"), "mnt"),
+        (("--pid", "--fork", "--kill-child"), "pid"),
+    ],
+    ids=["container", "pid"],
+)
+def test_an_impostor_of_root_without_a_user_namespace_is_not_believed(
+    helper: Helper, place: Place, options: tuple[str, ...], kind: str, how: str
+) -> None:
+    """What most containers are."""
+    with listening(place.socket, *unshare(*options), how=how):
+        result = ask(helper, place)
+    assert result.lines == differs(place, kind)
+
+
+@pytest.mark.parametrize("kind", SANDBOXES)
+def test_from_a_sandbox_the_daemon_outside_is_not_believed_either(helper: Helper, place: Place, kind: str) -> None:
+    """Neither side can tell which of the two is the sandbox; what a build action may have, the actions socket has."""
+    with listening(place.socket, how="hidden"):
+        result = ask(helper, place, *unshare(*SANDBOXES[kind]))
+    assert (result.code, result.out, result.lines[1]) == (1, b"", HINT)
+
+
+def test_any_daemon_is_believed_where_the_caller_says_so(helper: Helper, place: Place) -> None:
+    """For devcontainers: the counterpart of ``peer_namespaces = "any"``."""
+    sandbox = unshare(*SANDBOXES["user, mount and pid"])
+    with listening(place.socket, *sandbox):
+        inward = ask(helper, place, CREDPROXY_PEER_NAMESPACES="any")
+    place.socket.unlink()
+    with listening(place.socket):
+        outward = ask(helper, place, *sandbox, CREDPROXY_PEER_NAMESPACES="any")
+    assert (inward.code, inward.out, outward.code, outward.out) == (0, b"{}", 0, b"{}")
+
+
+@pytest.mark.parametrize("word", ["ANY", "any ", "1", "none"])
+def test_a_misspelt_permission_is_an_error(helper: Helper, place: Place, word: str) -> None:
+    """And not taken for the strict one, which would look like a broken daemon."""
+    with listening(place.socket):
+        result = ask(helper, place, CREDPROXY_PEER_NAMESPACES=word)
+    assert result.lines == [
+        f"CREDPROXY_PEER_NAMESPACES must be 'any' or 'same', not '{word}'",
+        "set it to any or to same, or unset it",
+    ]
+
+
+@pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
+@pytest.mark.parametrize("word", ["same", ""], ids=["same", "unset"])
+def test_a_listener_beside_the_helper_is_believed(helper: Helper, place: Place, how: str, word: str) -> None:
+    """Also where it hides the names of its namespaces, as our daemon does."""
+    with listening(place.socket, how=how):
+        result = ask(helper, place, CREDPROXY_PEER_NAMESPACES=word)
+    assert (result.code, result.out) == (0, b"{}")
+
+
+def test_an_ordinary_user_believes_a_daemon_that_cannot_be_looked_at(helper: Helper, place: Place) -> None:
+    """Root may look at everything; a user cannot read the links in /proc/PID/ns of a process that is not dumpable."""
+    plain = unshare("--user", "--map-user=1000", "--map-group=1000")
+    inside = (
+        f"{sys.executable} -IS -c \"$LISTENER\" {place.socket} hidden & trap 'kill $!' EXIT; "
+        f'until [ -S {place.socket} ]; do sleep 0.01; done; sleep 0.1; "$0" get </dev/zero --uri x'
+    )
+    result = call([*plain, "sh", "-c", inside, helper.bazel], env=place.env(PATH=os.environ["PATH"], LISTENER=LISTENER))
+    assert (result.code, result.err) == (0, b"")
+    assert result.out.endswith(b"{}")
+
+
+def test_whoever_holds_the_socket_of_a_program_that_has_ended_is_not_believed(helper: Helper, place: Place) -> None:
+    """In a sandbox a parent could listen and leave, so that its pid says nothing."""
+    with listening(place.socket, how="left"):
+        result = ask(helper, place, CREDPROXY_TIMEOUT="0.5")
+    assert (result.code, result.out) == (1, b"")
+    assert result.lines == [
+        f"the program that listened on '{place.socket}' has ended, and no daemon has taken its place for 0.5 s",
+        "run `systemctl --user restart credproxy.socket`; without systemd delete the directory of that socket",
+    ]
+
+
+def test_a_successor_that_takes_over_a_socket_is_believed(helper: Helper, place: Place) -> None:
+    """A service manager keeps the socket of a daemon that crashed; the next one calls listen() on it."""
+    with listening(place.socket, how="left succeed"):
+        result = ask(helper, place)
+    assert (result.code, result.out, result.err) == (0, b"{}", b"")
