@@ -9,7 +9,7 @@ import pwd
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, bazelrc, configuring, doctor, installing, running
+from credproxy.cli import actions, asking, bazelrc, configuring, doctor, ending, installing, running
 from credproxy.cli.errors import CommandError
 from credproxy.core.errors import Failed
 from credproxy.core.paths import settle
@@ -52,6 +52,8 @@ def main() -> None:
 for command in (
     running.serve,
     running.demo,
+    ending.stop,
+    ending.restart,
     installing.install,
     installing.uninstall,
     asking.get,

@@ -6,7 +6,7 @@ import json
 import click
 
 from credproxy.cli.client import ask, call, call_in_turn
-from credproxy.cli.errors import CommandError
+from credproxy.cli.errors import NO_CREDENTIAL, CommandError, stop
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -15,10 +15,12 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 @click.command()
 @click.argument("uri")
 @click.option("--show-secrets", is_flag=True, help="Print the header values; they are masked otherwise.")
-def get(uri: str, *, show_secrets: bool) -> None:
+@click.option("--require", is_flag=True, help="Exit with status 3 where there is no credential.")
+def get(uri: str, *, show_secrets: bool, require: bool) -> None:
     """Ask for the credential of URI, as a helper would.
 
-    Prints the answer as JSON, its values masked: a terminal's history is a bad place for tokens.
+    Prints the answer as JSON, its values masked: a terminal's history is a bad place for tokens. Without a credential
+    that is {}, and the exit status is 0 nevertheless, unless --require is given.
     """
     answer = ask("POST", "/v1/get", {"uri": uri})
     if not show_secrets:
@@ -26,6 +28,8 @@ def get(uri: str, *, show_secrets: bool) -> None:
         if isinstance(headers, dict):
             answer["headers"] = {name: [_masked(value) for value in values] for name, values in headers.items()}
     click.echo(json.dumps(answer))
+    if require and not answer.get("headers"):
+        stop(NO_CREDENTIAL)
 
 
 @click.command()

@@ -6,6 +6,10 @@ from typing import NoReturn
 import click
 
 
+NO_CREDENTIAL = 3
+"""The exit status of ``get --require`` where there is none."""
+
+
 class CommandError(click.ClickException):
     """A message and the next step. Exit status 1; click's own usage errors have 2."""
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from credproxy.cli import units
+from credproxy.cli.ending import end_self_started
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
 from credproxy.cli.installer import Installer, runner
@@ -48,8 +49,13 @@ def install(
 @_dry_run
 @_force
 def uninstall(*, user: bool, dry_run: bool, force: bool) -> None:
-    """Stop the service and remove its files; configuration, logs and logins stay."""
+    """Stop the service, or the daemon that credproxy-helper started, and remove its files.
+
+    Configuration, logs and logins stay.
+    """
     _installer(dry_run=dry_run, force=force).uninstall(_wanted(user=user, gateway_only=False, jit_helpers=True))
+    if user:
+        end_self_started(click.echo, dry_run=dry_run)
 
 
 def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installation:

@@ -1,10 +1,19 @@
 """Where our own programs are: beside the one that runs, so that an installation refers to itself."""
 
+import os
 import shutil
 import sys
 from pathlib import Path
 
 from credproxy.cli.errors import CommandError
+
+
+def program() -> tuple[str, ...]:
+    """Give the words that run this very ``credproxy`` again, also after its files were replaced; links are kept."""
+    started = os.path.abspath(sys.argv[0])  # noqa: PTH100  abspath keeps links
+    if os.path.basename(started) == "__main__.py":  # noqa: PTH119  as above
+        return sys.executable, "-m", "credproxy"
+    return (started,)
 
 
 def beside(name: str) -> str:

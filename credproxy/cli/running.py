@@ -3,11 +3,13 @@
 import asyncio
 import contextlib
 import os
+import sys
 from typing import Literal
 
 import click
 
 from credproxy.cli.errors import CommandError
+from credproxy.cli.programs import program
 
 
 @click.command()
@@ -33,7 +35,8 @@ def serve(
     from credproxy.daemon import Options, run  # noqa: PLC0415  aiohttp takes longer than all of --help
 
     files = None if config is None else (os.path.abspath(config),)  # noqa: PTH100  abspath keeps links
-    run(Options(dict(os.environ), files, log_level, log_format, system, gateway_only))
+    words = program(), tuple(sys.argv[1:])
+    run(Options(dict(os.environ), files, log_level, log_format, system, gateway_only, *words))
 
 
 @click.command()

@@ -1,6 +1,7 @@
 """The sockets while they are served: opened, looked after, and closed in the order that costs no caller anything."""
 
 import asyncio
+import os
 import sys
 from collections.abc import Callable, Sequence
 
@@ -8,6 +9,7 @@ import structlog
 
 from credproxy.core.errors import Failed
 from credproxy.daemon.announcer import Announcer
+from credproxy.daemon.succession import Kept
 from credproxy.ports import Clock
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, Standing
 from credproxy.server.protocol import GatedServer
@@ -57,6 +59,16 @@ class Door:
         if self._accepting is not None:
             self._accepting.close()
         self._listener.close()
+
+    def hand_over(self) -> Kept | None:
+        """Accept no more, and keep the socket open for a successor; None for one that is a service manager's to keep."""
+        if not isinstance(self._listener, Bound):
+            self.close()
+            return None
+        kept = Kept(self.name, os.dup(self._listener.sock.fileno()), self._listener.release())
+        if self._accepting is not None:
+            self._accepting.close()
+        return kept
 
     def standing(self) -> Standing:
         """What callers find at the path."""

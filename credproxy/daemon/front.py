@@ -4,6 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -45,6 +46,7 @@ def build_front(
     metrics: PrometheusMetrics,
     clock: Clock,
     logs: Logs,
+    asked_by: Callable[[str], object] = lambda version: version,
 ) -> Front:
     """Make the servers of the sockets that there are.
 
@@ -56,6 +58,7 @@ def build_front(
         metrics: gets the gauges.
         clock: for limits.
         logs: for its gauges.
+        asked_by: is told of helpers of another version.
     """
     limits, memo = share(raise_descriptor_limit()), Memo(service.broker, service.audit)
     refused: Counter[str] = Counter()
@@ -70,6 +73,7 @@ def build_front(
             reload=service.reload,
             metrics_page=metrics.render,
             flushed=service.gateway.forget,
+            asked_by=asked_by,
             refused=refused,
             admins=frozenset({0, os.getuid()}) if options.system else None,
         )

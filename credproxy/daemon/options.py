@@ -15,6 +15,8 @@ class Options:
         log_level: overrides the configuration's, as does ``log_format``.
         system: one daemon for all users of a machine, who are told apart by the kernel.
         gateway_only: serve the actions socket alone.
+        program: the words that run ``credproxy`` as it is installed where this one was started from.
+        arguments: those of this run.
     """
 
     environ: Mapping[str, str]
@@ -23,3 +25,5 @@ class Options:
     log_format: Literal["auto", "console", "json"] | None = None
     system: bool = False
     gateway_only: bool = False
+    program: tuple[str, ...] = ()
+    arguments: tuple[str, ...] = ()

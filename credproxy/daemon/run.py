@@ -28,6 +28,7 @@ from credproxy.daemon.options import Options
 from credproxy.daemon.service import Service
 from credproxy.daemon.shortage import relieve_in_time
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
+from credproxy.daemon.succession import Departure, Kept, Succession, become
 from credproxy.server import inherited
 from credproxy.server.listener import AlreadyRunning
 from credproxy.server.namespaces import obstacle
@@ -54,7 +55,9 @@ def run(options: Options) -> NoReturn:
     """
     logs = Logs(level=options.log_level, log_format=options.log_format, file=log_file(options.environ))
     try:
-        status = _run(options, logs)
+        status, kept = _run(options, logs)
+        if kept:
+            status = _succeed(options, kept)
     finally:
         logs.close()
     # Not by returning: Python would wait for its threads, and one that asks a dead name server has ten seconds to go,
@@ -63,25 +66,34 @@ def run(options: Options) -> NoReturn:
     os._exit(status)
 
 
-def _run(options: Options, logs: Logs) -> int:
+def _succeed(options: Options, kept: Sequence[Kept]) -> int:
+    sys.stderr.flush()
+    try:
+        become(options.program, options.arguments, kept, options.environ)
+    except OSError as error:
+        _complain(error)
+        return 1
+
+
+def _run(options: Options, logs: Logs) -> tuple[int, list[Kept]]:
     try:
         sockets = _prepare(options)
     except AlreadyRunning as running:
         log.info("already running", socket=str(running))
-        return 0
+        return 0, []
     except Unfit as error:
         _complain(error)
         inherited.turn_away(options.environ, error.failure)
-        return _UNFIT
+        return _UNFIT, []
     except (Failed, OSError) as error:
         _complain(error)
-        return 1
+        return 1, []
     with contextlib.closing(sockets), contextlib.closing(Notifier(options.environ)) as notifier:
         blind = obstacle(supervised=notifier.supervised) if sys.platform == "linux" else None
-        asyncio.Runner().run(
+        kept = asyncio.Runner().run(
             _serve(options, sockets, notifier, logs, blind)
         )  # never closed: that, too, waits for threads
-    return 0
+    return 0, kept
 
 
 def _prepare(options: Options) -> Sockets:
@@ -101,9 +113,11 @@ def _complain(error: Failed | OSError) -> None:
         log.error("cannot start", reason=f"{error.strerror}: {error.filename!r}")
 
 
-async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: Logs, blind: Failure | None) -> None:
+async def _serve(
+    options: Options, sockets: Sockets, notifier: Notifier, logs: Logs, blind: Failure | None
+) -> list[Kept]:
     loop = asyncio.get_running_loop()
-    clock, metrics, announcer, stop = SystemClock(), PrometheusMetrics(), Announcer(notifier), asyncio.Event()
+    clock, metrics, announcer, departure = SystemClock(), PrometheusMetrics(), Announcer(notifier), Departure()
     loop.set_exception_handler(LoopErrors(clock.boot))
     service = Service(
         environ=options.environ,
@@ -115,27 +129,41 @@ async def _serve(options: Options, sockets: Sockets, notifier: Notifier, logs: L
         announcer=announcer,
         system=options.system,
     )
+    passed_on = inherited.passed_on(options.environ)
+    succession = Succession(
+        options.program, processes=service.processes, clock=clock, begin=departure.hand_over, passed_on=passed_on
+    )
     async with service, asyncio.TaskGroup() as group:
         await service.load()
-        front = build_front(options, sockets, service, blind=blind, metrics=metrics, clock=clock, logs=logs)
+        front = build_front(
+            options,
+            sockets,
+            service,
+            blind=blind,
+            metrics=metrics,
+            clock=clock,
+            logs=logs,
+            asked_by=succession.asked_by,
+        )
         doors, port = front.doors, front.port
-        _on_signals(stop.set)
+        _on_signals(departure.end)
         loop.add_signal_handler(signal.SIGHUP, service.reload_soon)
+        loop.add_signal_handler(signal.SIGUSR2, departure.hand_over)
         for door in doors:
             await door.open()
         await port.open()
-        keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=stop.set)
+        keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=departure.end)
         relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock)
-        kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief)]
+        kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief, succession.watch())]
         _say_ready(doors, announcer)
-        await stop.wait()
-        log.info("stopping")
+        await departure.wait(lambda: service.pump.running, clock.sleep)
         announcer.stopping()
-        leaving = group.create_task(_leave(front, service))
+        leaving = group.create_task(_leave(front, service, departure))
         _on_signals(leaving.cancel)  # whoever asks twice does not want to wait (P5)
         await asyncio.wait({leaving})
         for task in kept:
             task.cancel()
+    return departure.kept
 
 
 def _on_signals(call: Callable[[], object]) -> None:
@@ -153,10 +181,19 @@ def _say_ready(doors: Sequence[Door], announcer: Announcer) -> None:
     announcer.ready()
 
 
-async def _leave(front: Front, service: Service) -> None:
-    """What waits in the queues is the successor's; who was let in gets an answer, or an end that his retry understands."""
+async def _leave(front: Front, service: Service, departure: Departure) -> None:
+    """What waits in the queues is the successor's; who was let in gets an answer, or an end that a retry understands.
+
+    Args:
+        front: to close.
+        service: whose exchanges get some time.
+        departure: takes the sockets that the successor of a hand-over gets.
+    """
     for door in front.doors:
-        door.close()
+        if not departure.handing:
+            door.close()
+        elif (kept := door.hand_over()) is not None:
+            departure.kept.append(kept)
         door.server.pre_shutdown()
     front.port.close()
     await service.broker.drain(_GRACE)

@@ -34,7 +34,7 @@ from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.gateway.gateway import Gateway
-from credproxy.ports import Clock, Metrics, Plan, Sample, Source
+from credproxy.ports import Clock, Metrics, Plan, Processes, Sample, Source
 from credproxy.providers.learned import Learned
 from credproxy.server.helper_api import Reloaded
 
@@ -214,6 +214,11 @@ class Service:
         if login is None or not isinstance(login.stored, PlainSecret):
             raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
         return login.stored.value
+
+    @property
+    def processes(self) -> Processes:
+        """Runs programs, as credential programs are run."""
+        return self._processes
 
     @property
     def drain_timeout(self) -> float:

@@ -63,6 +63,7 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for those who remember more than the broker knows.
         refused: what the actions socket refused so far, by code.
+        asked_by: told the version of a helper that is not of ours.
         admins: users who may see and change what concerns everybody; None where all callers are one user.
     """
 
@@ -89,6 +90,7 @@ class HelperApi:
         metrics_page: Callable[[], tuple[bytes, str]],
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
+        asked_by: Callable[[str], object] = lambda version: version,
         admins: frozenset[int] | None = None,
     ) -> None:
         self._broker = broker
@@ -97,6 +99,8 @@ class HelperApi:
         self._metrics_page = metrics_page
         self._refused = refused
         self._flushed = flushed
+        self._asked_by = asked_by
+        self._started = clock.wall()
         self._memo = memo
         self._audit = audit
         self._suspicion = Suspicion(clock)
@@ -118,6 +122,7 @@ class HelperApi:
         self.handle = self._routes.handle
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
+        self._note_version(request)
         body = await read_body(request, self._clock)
         peer = connection(request).peer
         origin = Origin("helper", peer.uid)
@@ -132,7 +137,13 @@ class HelperApi:
             self._suspicion.note(started_by, body, answer.handout)
         return self._memo.give(answer, origin, peer)
 
+    def _note_version(self, request: web.BaseRequest) -> None:
+        version = request.headers.get("X-Credproxy-Version")
+        if version is not None and version != __version__:
+            self._asked_by(version)
+
     async def _docker_get(self, request: web.BaseRequest) -> web.Response:
+        self._note_version(request)
         text = (await read_body(request, self._clock)).decode("ascii", "backslashreplace").strip()
         target = parse_server_url(text)
         stored = await self._broker.stored(target)
@@ -146,7 +157,12 @@ class HelperApi:
 
     async def _status(self, request: web.BaseRequest) -> web.Response:
         del request
-        told = {"version": __version__, "pid": os.getpid(), **msgspec.to_builtins(self._broker.status())}
+        told = {
+            "version": __version__,
+            "pid": os.getpid(),
+            "started": self._started,
+            **msgspec.to_builtins(self._broker.status()),
+        }
         return json_response(msgspec.json.encode({**told, "refused": self._refused}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:

@@ -11,10 +11,13 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from credproxy.core.errors import Code, Failure, Unfit
-from credproxy.server.listener import Listener
+from credproxy.server.listener import Bound, Listener
 
 
 VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
+
+LOCK = ".lock"
+"""Behind the name of a socket: the lock of the daemon that bound it, which passes both on to its successor."""
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _HINT = "install the units anew: credproxy install"
@@ -36,14 +39,23 @@ def handed_over(environ: Mapping[str, str], *, names: Iterable[str]) -> dict[str
     given = environ.get("LISTEN_FDNAMES", "").split(":")
     if len(given) != count:
         raise _unfit(f"{count} sockets were handed over, with {len(given)} names: {':'.join(given)!r}")
-    allowed, places = set(names), dict[str, Path]()
+    allowed, places, locks = set(names), dict[str, tuple[int, Path]](), dict[str, int]()
     for number, name in enumerate(given, _FIRST):
+        base = name.removesuffix(LOCK)
+        if base != name and base in places and base not in locks:
+            locks[base] = number
+            continue
         if name not in allowed:
             raise _unfit(f"a socket named {name!r} was handed over; wanted {' and '.join(sorted(allowed))}")
         if name in places:
             raise _unfit(f"two sockets named {name!r} were handed over")
-        places[name] = _place(name, number)
-    return {name: _adopt(number, place) for number, (name, place) in enumerate(places.items(), _FIRST)}
+        places[name] = number, _place(name, number)
+    return {name: _adopt(number, place, locks.get(name, -1)) for name, (number, place) in places.items()}
+
+
+def passed_on(environ: Mapping[str, str]) -> bool:
+    """Whether it was another daemon that handed the sockets over, and no service manager."""
+    return _count(environ) > 0 and LOCK in environ.get("LISTEN_FDNAMES", "")
 
 
 def turn_away(environ: Mapping[str, str], failure: Failure) -> None:
@@ -96,11 +108,13 @@ def _place(name: str, number: int) -> Path:
     return Path(path)
 
 
-def _adopt(number: int, place: Path) -> Listener:
+def _adopt(number: int, place: Path, lock: int) -> Listener:
     os.set_inheritable(number, False)
+    if lock >= 0:
+        os.set_inheritable(lock, False)
     sock = socket.socket(fileno=number)
     sock.setblocking(False)
-    return Listener(place, sock)
+    return Listener(place, sock) if lock < 0 else Bound(place, sock, lock)
 
 
 def _unfit(message: str) -> Unfit:

@@ -75,7 +75,7 @@ class Bound(Listener):
 
     def leave(self) -> None:
         """Remove the file, unless somebody else listens there by now (P1)."""
-        if self.sock.fileno() >= 0 and self.standing() is Standing.OURS:
+        if self.lock >= 0 and self.sock.fileno() >= 0 and self.standing() is Standing.OURS:
             self.path.unlink(missing_ok=True)
 
     def close(self) -> None:
@@ -84,6 +84,11 @@ class Bound(Listener):
         if self.lock >= 0:
             os.close(self.lock)
             self.lock = -1
+
+    def release(self) -> int:
+        """Give the lock away, and with it socket file and place: ``close`` removes nothing any more."""
+        lock, self.lock = self.lock, -1
+        return lock
 
     def rebind(self, *, backlog: int) -> None:
         """Listen at the same path again; ``sock`` is another one then, and the old one is the caller's to close.

@@ -185,3 +185,34 @@ def test_t11_a_sandbox_is_refused_by_the_installed_service(installed: Machine) -
     assert asked.returncode == 1
     assert "sandbox or container" in asked.stderr
     assert installed.helper(URI).returncode == 0
+
+
+def test_stop_and_restart_go_through_systemd(installed: Machine) -> None:
+    """A daemon that were ended behind its back would be back at once; the socket stays, and wakes the next one."""
+    assert installed.helper(URI).returncode == 0
+    first = installed.show("MainPID")
+    restarted = installed.run(installed.programs / "credproxy", "restart")
+    second = installed.show("MainPID")
+    assert (restarted.returncode, restarted.stdout) == (0, f"restarted the daemon (pid {second})\n")
+    assert first != second
+    stopped = installed.run(installed.programs / "credproxy", "stop")
+    assert stopped.stdout.splitlines() == [
+        f"stopped {SERVICE} (pid {second}); systemd starts it again when somebody asks",
+        "to stop it for good: systemctl --user stop credproxy.socket credproxy-actions.socket",
+    ]
+    assert (stopped.returncode, installed.show("ActiveState")) == (0, "inactive")
+    again = installed.run(installed.programs / "credproxy", "stop")
+    assert again.returncode == 0
+    assert again.stdout.startswith("no daemon runs: systemd listens at ")
+    assert installed.show("ActiveState") == "inactive"  # to ask whether there is one did not start one
+    assert installed.helper(URI).returncode == 0
+    assert installed.show("ActiveState") == "active"
+
+
+def test_a_hand_over_of_the_service_leaves_its_restart_to_systemd(installed: Machine) -> None:
+    """The sockets are systemd's; who asks meanwhile waits in their queues."""
+    assert installed.helper(URI).returncode == 0
+    first = installed.show("MainPID")
+    installed.systemctl("kill", "--signal=USR2", SERVICE)
+    assert installed.helper(URI).returncode == 0
+    assert until(lambda: installed.show("MainPID") not in {"0", first})

@@ -1,0 +1,233 @@
+"""``stop`` and ``restart``: the daemon that serves the helper socket, however it was started.
+
+There is no request that ends a daemon: what may end it is a signal of its own user, or its service manager.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from credproxy.cli.client import TrustingNoImpostor, ask, socket_path
+from credproxy.cli.errors import CommandError
+from credproxy.cli.installation import SERVICE, SOCKETS
+from credproxy.cli.installer import Run, runner
+from credproxy.core.paths import actions_socket
+
+
+PATIENCE = 60.0
+"""Seconds for a daemon to end: one that drains downloads of build actions takes as long as its drain_timeout."""
+
+_UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The process that listens.
+
+    Attributes:
+        pid: of the daemon, or of the service manager that listens in its place.
+        waiting: it is the service manager: no daemon runs, and the first call starts one.
+        systemctl: the command that manages it, ``systemctl --user`` or ``systemctl``; empty for one that no unit started.
+    """
+
+    pid: int
+    waiting: bool = False
+    systemctl: tuple[str, ...] = ()
+
+
+def find(path: str, run: Run) -> Running | None:
+    """Find who serves a socket; None where nobody does.
+
+    Raises:
+        CommandError: whoever listens is not this user's daemon, or does not answer.
+    """
+    # Asked first, because a connection to a socket of systemd's would start the daemon.
+    if (managed := _managed(path, run)) is not None:
+        return managed
+    connection = TrustingNoImpostor(path)
+    try:
+        connection.connect()
+        pid = _listener(connection.sock)
+    except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
+        return None
+    except OSError as error:
+        raise CommandError(f"the daemon at {path} cannot be asked: {error.strerror}", "see its log") from None
+    finally:
+        connection.close()
+    return Running(pid, waiting=_name(pid) == "systemd")
+
+
+def _managed(path: str, run: Run) -> Running | None:
+    """What systemd says of its own socket at that path; None where it has none."""
+    for systemctl in (("systemctl", "--user"), ("systemctl",)):
+
+        def shown(unit: str, name: str, *, show: tuple[str, ...] = (*systemctl, "show")) -> str:
+            status, said = run((*show, unit, f"--property={name}"))
+            return said.removeprefix(f"{name}=") if status == 0 else ""
+
+        if shown(SOCKETS[0], "Listen") == f"{path} (Stream)" and shown(SOCKETS[0], "ActiveState") == "active":
+            pid = shown(SERVICE, "MainPID")
+            return Running(int(pid or 0), waiting=pid in {"", "0"}, systemctl=systemctl)
+    return None
+
+
+def end(pid: int) -> None:
+    """Send SIGTERM and wait for the end.
+
+    Raises:
+        CommandError: it is another user's, or it has not ended in time.
+    """
+    try:
+        pidfd = os.pidfd_open(pid) if sys.platform == "linux" else -1
+        if sys.platform == "linux":
+            signal.pidfd_send_signal(pidfd, signal.SIGTERM)
+        else:
+            os.kill(pid, signal.SIGTERM)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise CommandError(f"the daemon (pid {pid}) is another user's", f"sudo kill {pid}") from None
+    ended = _ended_linux(pidfd) if pidfd >= 0 else _ended_elsewhere(pid)
+    if not ended:
+        raise CommandError(f"the daemon (pid {pid}) has not ended within {PATIENCE:.0f} s", f"kill -KILL {pid}")
+
+
+def end_self_started(say: Callable[[str], object], *, dry_run: bool) -> None:
+    """End a daemon that no unit looks after, and remove what it leaves in its directories; say so.
+
+    Raises:
+        CommandError: as ``find`` and ``end``.
+    """
+    path = socket_path(os.environ)
+    found = find(path, runner(os.environ))
+    if found is not None and not found.waiting and not found.systemctl:
+        say(f"{'would stop' if dry_run else 'stopped'}  the daemon (pid {found.pid})")
+        if not dry_run:
+            end(found.pid)
+            for place in (path, actions_socket(os.environ, os.geteuid(), os.path.isdir)):
+                _clear(Path(place))
+
+
+def _clear(socket_file: Path) -> None:
+    for lock in (socket_file.with_suffix(".lock"), socket_file.with_name("autostart.lock")):
+        lock.unlink(missing_ok=True)
+    with contextlib.suppress(OSError):  # something else is in it
+        socket_file.parent.rmdir()
+
+
+@click.command()
+def stop() -> None:
+    """Stop the daemon, whoever started it.
+
+    Where systemd listens for it, or credproxy-helper may start it, the next call brings it up again.
+    """
+    path, run = socket_path(os.environ), runner(os.environ)
+    found = find(path, run)
+    if found is None:
+        click.echo(f"no daemon runs at {path}")
+    elif found.waiting:
+        click.echo(f"no daemon runs: systemd listens at {path}, and starts one when somebody asks")
+    elif found.systemctl:
+        _manage(found, "stop", run)
+        click.echo(f"stopped {SERVICE} (pid {found.pid}); systemd starts it again when somebody asks")
+        click.echo(f"to stop it for good: {' '.join((*found.systemctl, 'stop', *SOCKETS))}")
+    else:
+        end(found.pid)
+        click.echo(f"stopped the daemon (pid {found.pid}); the next credproxy-helper call starts it again")
+
+
+@click.command()
+def restart() -> None:
+    """Restart the daemon, whoever started it, with the program that is installed now.
+
+    A daemon that no service manager looks after keeps its process id, its options and its sockets. No call is lost.
+    """
+    path, run = socket_path(os.environ), runner(os.environ)
+    found = find(path, run)
+    if found is None or found.waiting:
+        raise CommandError(
+            f"no daemon runs at {path}", "the next credproxy-helper call starts it; or run: credproxy serve"
+        )
+    if found.systemctl:
+        _manage(found, "restart", run)
+    else:
+        _hand_over(found.pid)
+    click.echo(f"restarted the daemon (pid {ask('GET', '/v1/status')['pid']})")
+
+
+def _hand_over(pid: int) -> None:
+    before = ask("GET", "/v1/status").get("started")
+    try:
+        os.kill(pid, signal.SIGUSR2)
+    except ProcessLookupError:
+        return
+    except PermissionError:
+        raise CommandError(f"the daemon (pid {pid}) is another user's", f"sudo kill -USR2 {pid}") from None
+
+    def replaced() -> bool:
+        with contextlib.suppress(CommandError):
+            return ask("GET", "/v1/status").get("started") != before
+        return False
+
+    if not _within(PATIENCE, replaced):
+        raise CommandError(f"the daemon (pid {pid}) has not restarted within {PATIENCE:.0f} s", "credproxy stop")
+
+
+def _manage(found: Running, verb: str, run: Run) -> None:
+    argv = (*found.systemctl, verb, SERVICE)
+    status, complaint = run(argv)
+    if status != 0:
+        hint = f"sudo {' '.join(argv)}" if found.systemctl == ("systemctl",) else f"journalctl --user --unit={SERVICE}"
+        raise CommandError(f"{' '.join(argv)} failed: {complaint}", hint)
+
+
+def _listener(sock: socket.socket) -> int:
+    """The pid of whoever listens."""
+    if sys.platform == "darwin":
+        told = ask("GET", "/v1/status")["pid"]
+        assert isinstance(told, int)
+        return told
+    return int(_UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))[0])
+
+
+def _name(pid: int) -> str:
+    try:
+        return Path(f"/proc/{pid}/comm").read_text(encoding="utf-8", errors="replace").strip()
+    except OSError:
+        return ""
+
+
+def _ended_linux(pidfd: int) -> bool:
+    try:
+        return bool(select.select([pidfd], [], [], PATIENCE)[0])
+    finally:
+        os.close(pidfd)
+
+
+def _ended_elsewhere(pid: int) -> bool:
+    def gone() -> bool:
+        try:
+            os.kill(pid, 0)
+        except ProcessLookupError:
+            return True
+        return False
+
+    return _within(PATIENCE, gone)
+
+
+def _within(seconds: float, happened: Callable[[], bool]) -> bool:
+    """Look ten times a second."""
+    for _ in range(int(seconds * 10)):
+        if happened():
+            return True
+        select.select([], [], [], 0.1)
+    return False

@@ -1,0 +1,118 @@
+"""``credproxy stop``, ``restart`` and ``uninstall`` with real daemons that no service manager looks after."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.e2e.stage import CREDPROXY, Stage
+
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(sys.platform != "linux", reason="who listens, as Linux tells it"),
+]
+
+NOWHERE = "https://nowhere.example/"
+
+
+def pid_of(staged: Stage) -> int:
+    """The pid of the daemon that answers."""
+    done = staged.credproxy("status", "--json")
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.partition('"pid":')[2].partition(",")[0])
+
+
+def is_alive(pid: int) -> bool:
+    """Whether that process runs; a zombie that nobody reaps does not."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+@pytest.fixture
+def self_started(staged: Stage) -> Stage:
+    """A home whose daemon the helper started."""
+    staged.environ["CREDPROXY_AUTOSTART"] = "1"
+    assert staged.headers(NOWHERE) == {}
+    return staged
+
+
+def test_stop_ends_a_daemon_that_the_helper_started_and_the_next_call_starts_another(self_started: Stage) -> None:
+    """It is gone when the command returns, with its socket."""
+    before = pid_of(self_started)
+    done = self_started.credproxy("stop")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout == f"stopped the daemon (pid {before}); the next credproxy-helper call starts it again\n"
+    assert (is_alive(before), self_started.socket.exists()) == (False, False)
+    assert self_started.headers(NOWHERE) == {}
+    assert pid_of(self_started) != before
+    self_started.credproxy("stop")
+
+
+def test_stop_without_a_daemon_says_so(staged: Stage) -> None:
+    """What was wanted is so already."""
+    done = staged.credproxy("stop")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"no daemon runs at {staged.socket}\n", "")
+
+
+def test_restart_without_a_daemon_is_an_error_that_says_how_to_start_one(staged: Stage) -> None:
+    """There is nothing whose options could be kept."""
+    done = staged.credproxy("restart")
+    assert (done.returncode, done.stdout) == (1, "")
+    assert done.stderr == (
+        f"credproxy: no daemon runs at {staged.socket}\n"
+        "hint: the next credproxy-helper call starts it; or run: credproxy serve\n"
+    )
+
+
+def test_restart_keeps_process_options_and_sockets(staged: Stage) -> None:
+    """So that a terminal, a container or a foreign service manager does not notice; nothing of its memory is left."""
+    process = staged.start()
+    assert staged.headers(NOWHERE) == {}
+    before = staged.socket.stat().st_ino
+    done = staged.credproxy("restart")
+    assert (done.returncode, done.stdout, done.stderr) == (0, f"restarted the daemon (pid {process.pid})\n", "")
+    assert (process.poll(), staged.socket.stat().st_ino) == (None, before)
+    assert len(staged.events("ready")) == 2
+    assert staged.stop() == 0
+    assert not staged.socket.exists()
+
+
+def test_a_successor_holds_the_lock_of_the_first(staged: Stage) -> None:
+    """A second daemon leaves, as before the restart."""
+    staged.start()
+    assert staged.credproxy("restart").returncode == 0
+    second = staged.credproxy("serve")
+    assert (second.returncode, "already running" in second.stderr) == (0, True)
+
+
+def test_no_call_is_lost_over_five_restarts(staged: Stage) -> None:
+    """Callers wait in the socket's queue for the successor, or are asked again by their helper."""
+    staged.start()
+    script = f'for n in $(seq 150); do "$0" get --uri {NOWHERE}$n || exit 1; done'
+    helper = CREDPROXY.with_name("credproxy-helper")
+    with subprocess.Popen(
+        ["sh", "-c", script, str(helper)], env=staged.environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as asking:
+        for _ in range(5):
+            assert staged.credproxy("restart").returncode == 0
+        out, err = asking.communicate()
+    assert (asking.returncode, err, out.count('{"headers":{}')) == (0, "", 150)
+
+
+def test_uninstall_ends_a_daemon_that_the_helper_started(self_started: Stage) -> None:
+    """Otherwise it would serve on after its program is removed; nothing of it stays in the runtime directory."""
+    before = pid_of(self_started)
+    dry = self_started.credproxy("uninstall", "--dry-run")
+    assert (dry.returncode, is_alive(before)) == (0, True)
+    assert f"would stop  the daemon (pid {before})\n" in dry.stdout
+    done = self_started.credproxy("uninstall")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert f"stopped  the daemon (pid {before})\n" in done.stdout
+    assert not is_alive(before)
+    assert list((self_started.home / "run").iterdir()) == []
+    assert "stop" not in self_started.credproxy("uninstall").stdout
