@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -34,11 +35,14 @@ def is_alive(pid: int) -> bool:
 
 
 @pytest.fixture
-def self_started(staged: Stage) -> Stage:
-    """A home whose daemon the helper started."""
+def self_started(staged: Stage) -> Iterator[Stage]:
+    """A home whose daemon the helper started; whichever runs at the end is ended."""
     staged.environ["CREDPROXY_AUTOSTART"] = "1"
-    assert staged.headers(NOWHERE) == {}
-    return staged
+    try:
+        assert staged.headers(NOWHERE) == {}
+        yield staged
+    finally:
+        staged.credproxy("stop")
 
 
 def test_stop_ends_a_daemon_that_the_helper_started_and_the_next_call_starts_another(self_started: Stage) -> None:
@@ -50,7 +54,6 @@ def test_stop_ends_a_daemon_that_the_helper_started_and_the_next_call_starts_ano
     assert (is_alive(before), self_started.socket.exists()) == (False, False)
     assert self_started.headers(NOWHERE) == {}
     assert pid_of(self_started) != before
-    self_started.credproxy("stop")
 
 
 def test_stop_without_a_daemon_says_so(staged: Stage) -> None:
