@@ -13,7 +13,7 @@ from typing import NamedTuple, Protocol, TypeVar
 from credproxy.core.audit import Record
 from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Grant, Identity, Origin, Stored
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.http import Reach, Request, Response
 from credproxy.core.login import Login
 from credproxy.core.ownership import Exposure
@@ -115,11 +115,11 @@ class Files(Protocol):
     """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
 
     async def version(self, path: str) -> FileVersion | None:
-        """None where nothing (or a directory) is at the path. Raises Failed(credential_unreadable) otherwise."""
+        """None where nothing (or /dev/null) is at the path. Raises Failed(credential_unreadable) otherwise."""
         ...
 
     async def read(self, path: str) -> bytes | None:
-        """The content; None where nothing (or a directory) is there. Raises Failed(credential_unreadable)."""
+        """The content; None where nothing (or /dev/null) is there. Raises Failed(credential_unreadable)."""
         ...
 
     async def judged(self, path: str, home: str) -> Judged | None:
@@ -206,6 +206,15 @@ class Source(Protocol):
         """
         ...
 
+    def trouble(self, target: Target) -> Failure | None:
+        """Why ``locate`` may have given None for a target that it should know: a file or a store that cannot be read.
+
+        Asked after ``locate``, and cheap.
+
+        A rule that names the source then fails with it; where no rule is, the answer is ``{}`` and ``explain`` says why.
+        """
+        ...
+
     def forget(self) -> None:
         """Drop what is remembered of files and programs: the next question looks again (``flush``)."""
         ...
@@ -252,6 +261,10 @@ class Provider(Protocol):
 
     async def stored(self, target: Target) -> Stored | None:
         """The stored login itself, for the docker helper protocol; None means not found."""
+        ...
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` tells it."""
         ...
 
     def forget(self, wanted: Callable[[str], bool]) -> None:

@@ -13,7 +13,7 @@ from types import TracebackType
 from credproxy.core.audit import Record
 from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
-from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.login import Login
 from credproxy.core.ownership import Exposure
@@ -235,6 +235,7 @@ class FakeSource:
     keep: float | None = None
     changed: Stored | None = None  # what a second look finds
     looks: int = 0
+    problem: Failure | None = None
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         del repository
@@ -249,6 +250,10 @@ class FakeSource:
         if self.stored is None:
             return None
         return Login(self.stored, self.clock.boot(), self.until, self.keep)
+
+    def trouble(self, target: Target) -> Failure | None:
+        del target
+        return self.problem
 
     def forget(self) -> None:
         """Nothing is remembered."""
@@ -317,6 +322,7 @@ class FakeProvider:
     direct: bool = False
     always: str = ""  # one token for every exchange
     forgotten: int = 0
+    problem: Failure | None = None
     login: Stored | None = None
     min_lifetime: float = 0.0
     timeout: float | None = None
@@ -351,6 +357,10 @@ class FakeProvider:
         if self.plan_error is not None:
             raise self.plan_error
         return self.login
+
+    def trouble(self, target: Target) -> Failure | None:
+        del target
+        return self.problem
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         del wanted

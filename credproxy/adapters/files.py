@@ -10,6 +10,7 @@ import stat
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 from typing import TypeVar
 
 from credproxy.adapters.exposed import exposures
@@ -24,7 +25,7 @@ LIMIT = 1024 * 1024
 TIMEOUT = 2.0
 """Seconds."""
 
-_ABSENT = {errno.ENOENT, errno.ENOTDIR, errno.EISDIR}
+_ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
 T = TypeVar("T")
 
@@ -45,18 +46,18 @@ class SystemFiles:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def version(self, path: str) -> FileVersion | None:
-        """None where nothing, or a directory, is at the path.
+        """None where nothing, or /dev/null, is at the path.
 
         Raises:
-            Failed(credential_unreadable): it cannot be looked at, or not in time.
+            Failed(credential_unreadable): not a regular file, or it cannot be looked at, or not in time.
         """
         return await self._off_loop(path, _version)
 
     async def read(self, path: str) -> bytes | None:
-        """The content; None where nothing, or a directory, is at the path.
+        """The content; None where nothing, or /dev/null, is at the path.
 
         Raises:
-            Failed(credential_unreadable): no regular file, over LIMIT, unreadable, or not in time.
+            Failed(credential_unreadable): not a regular file, over LIMIT, unreadable, or not in time.
         """
         return await self._off_loop(path, _read)
 
@@ -82,18 +83,19 @@ class SystemFiles:
         finally:
             late = waiting.cancel()
         if late:
-            raise _unreadable(path, f"did not answer within {self._timeout:g} s")
+            said = f"did not answer within {self._timeout:g} s"
+            raise _unreadable(path, said, "its file system hangs: df says which one, and another path may do")
         try:
             return waiting.result()
         except OSError as error:
             if error.errno in _ABSENT:
                 return None
-            raise _unreadable(path, os.strerror(error.errno or 0).lower()) from None
+            raise _unopened(path, error) from None
 
 
 def _version(path: str) -> FileVersion | None:
     found = Path(path).stat()
-    if stat.S_ISDIR(found.st_mode):
+    if not _holds_text(path, found):
         return None
     return FileVersion(
         mtime_ns=found.st_mtime_ns, inode=found.st_ino, size=found.st_size, mode=found.st_mode, uid=found.st_uid
@@ -108,17 +110,49 @@ def _read(path: str) -> bytes | None:
 def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
     # Without O_NONBLOCK, opening a FIFO would wait for a writer and hold one of four threads for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
-    with os.fdopen(descriptor, "rb") as file:
+    try:
         about = os.fstat(descriptor)
-        if stat.S_ISDIR(about.st_mode):
+        # Before it becomes a file object, which a directory does not.
+        if not _holds_text(path, about):
             return None
-        if not stat.S_ISREG(about.st_mode):
-            raise _unreadable(path, "is no regular file")
-        content = file.read(LIMIT + 1)
+        with os.fdopen(descriptor, "rb", closefd=False) as file:
+            content = file.read(LIMIT + 1)
+    finally:
+        os.close(descriptor)
     if len(content) > LIMIT:
-        raise _unreadable(path, f"is larger than {LIMIT} bytes")
+        raise _unreadable(path, f"is larger than {LIMIT} bytes", "leave in it only what is needed")
     return content, about
 
 
-def _unreadable(path: str, problem: str) -> Failed:
-    return failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} {problem}", f"look at it: ls -l {path}")
+def read_file(path: str) -> bytes | None:
+    """Give the content, for who has no event loop; None where nothing, or /dev/null, is at the path.
+
+    Raises:
+        Failed(credential_unreadable): not a regular file, over LIMIT, or unreadable.
+    """
+    try:
+        return _read(path)
+    except OSError as error:
+        if error.errno in _ABSENT:
+            return None
+        raise _unopened(path, error) from None
+
+
+def _unopened(path: str, error: OSError) -> Failed:
+    said = os.strerror(error.errno or 0).lower()
+    return _unreadable(path, said, f"see which part of the path is at fault: namei -l {quote(path)}")
+
+
+def _holds_text(path: str, found: os.stat_result) -> bool:
+    """False for /dev/null, which is how people say "none"."""
+    if stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev:
+        return False
+    if stat.S_ISDIR(found.st_mode):  # docker makes one where a container mounts a file that is not there
+        raise _unreadable(path, "is a directory", f"move it away: mv {quote(path)} {quote(path)}.directory")
+    if not stat.S_ISREG(found.st_mode):
+        raise _unreadable(path, "is not a regular file", f"put a file in its place: ls -l {quote(path)}")
+    return True
+
+
+def _unreadable(path: str, problem: str, hint: str) -> Failed:
+    return failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} {problem}", hint)

@@ -77,7 +77,8 @@ class Inspector:
             return Explanation(uri, form, generation, "", "error", problem=_problem(found))
         plan = found.plan
         if plan is None:
-            return Explanation(uri, form, generation, found.rule, "{}")
+            trouble = None if found.trouble is None else _problem(found.trouble)
+            return Explanation(uri, form, generation, found.rule, "{}", problem=trouble)
         boot = self._clock.boot()
         key = key_of(generation, question.origin, plan.key)
         entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)

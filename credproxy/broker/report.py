@@ -90,7 +90,8 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
         target: the canonical URI without its query.
         form: ``url``, ``host`` or ``literal``.
         rule: the ``match`` of the host rule; "" where none matched.
-        answer: ``{}`` where the URI gets no credential, ``error`` with a ``problem``, else ``credential``.
+        answer: ``{}`` where the URI gets no credential, with a ``problem`` where a file or a store that may have one
+            cannot be read; ``error`` with a ``problem``; else ``credential``.
         entry: what is in memory for its key; ``flight``: what is under way; ``failure``: what is remembered;
             ``origin``: its upstream's breaker.
     """

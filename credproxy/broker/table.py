@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from credproxy.core.credential import Stored
-from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.errors import GATEWAY, Code, Failure, failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
 from credproxy.core.routing import Router, is_exact
@@ -17,12 +17,13 @@ from credproxy.ports import Plan, Provider
 class Routed(NamedTuple):
     """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none.
 
-    ``reach`` is where the gateway finds the registry.
+    ``reach`` is where the gateway finds the registry; ``trouble`` what is broken, so that there may be no plan for it.
     """
 
     plan: Plan | None
     rule: str
     reach: Reach
+    trouble: Failure | None = None
 
 
 class Table:
@@ -57,7 +58,8 @@ class Table:
             if question.grants is not None and not (plan.narrow or question.carried):
                 raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
             return Routed(plan, match, plan.reach or reach)
-        return Routed(None, match, reach)
+        troubles = (provider.trouble(question.target) for provider in providers)
+        return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""

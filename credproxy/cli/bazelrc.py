@@ -12,7 +12,7 @@ import click
 
 from credproxy.cli.configuring import in_force, policy_in_force
 from credproxy.cli.errors import CommandError
-from credproxy.cli.logins import bazel_names, docker_files, homes, hosts
+from credproxy.cli.logins import bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.core.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
@@ -23,6 +23,8 @@ from credproxy.doctor.bazel import SCOPE
 
 _GOOGLE = re.compile(r"gcr\.io|.+\.(?:gcr\.io|pkg\.dev|google\.com)")
 """Registries for which ``img`` looks for Google credentials. Source: go-containerregistry pkg/v1/google/keychain.go."""
+
+_NAME_THEM = 'for a line, name its registries in the configuration: [[host]] match = "HOST" provider = "oci"'
 
 _DUMMY = {"auth": "bm9uZTpub25l"}
 """``none:none``: enough for ``img`` to look no further, and the gateway drops it."""
@@ -38,17 +40,26 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
     With --sandbox: what hides this user's logins from sandboxed actions; for ~/.bazelrc, as the paths are yours.
     """
     settings = in_force()
-    docker = docker_files(settings)
-    found = hosts(settings, docker)
+    logins = find_logins(settings)
+    docker, found = logins.docker, hosts(settings, logins.docker)
+    for problem, hint in logins.broken:
+        click.echo(f"# not looked at: {problem}{hint and f' ({hint})'}", err=True)
     if for_actions or for_sandbox:
         for line in _for_actions(settings, found) if for_actions else _for_sandbox(settings, docker):
             click.echo(line)
         return
     helper = helper_program()
+    listed, silent = store_hosts(settings, docker)
+    found = hosts(settings, docker, listed)
+    for program in silent:
+        click.echo(f"# {program} lists no registry: {_NAME_THEM}", err=True)
     if not found:
-        raise CommandError(
-            "no host is configured and no login was found", "docker login HOST, or write a [[host]] rule"
+        said = (
+            f"no host is named, and {silent[0]} lists none"
+            if silent
+            else "no host is configured and no login was found"
         )
+        raise CommandError(said, _NAME_THEM if silent else "docker login HOST, or write a [[host]] rule")
     for host in bazel_names(found):
         if SCOPE.fullmatch(host):
             click.echo(f"common --credential_helper={host}={helper}")

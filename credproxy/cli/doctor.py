@@ -15,7 +15,7 @@ from credproxy.cli.asking import as_json
 from credproxy.cli.bazelrc import helper_program
 from credproxy.cli.configuring import home, read_files, read_policy
 from credproxy.cli.errors import CommandError, stop
-from credproxy.cli.logins import bazel_names, docker_files, homes, hosts, netrc_machines
+from credproxy.cli.logins import bazel_names, find_logins, homes, hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.core.config import ConfigError, Mistake, load_files
 from credproxy.core.docker_config import Index
@@ -66,19 +66,9 @@ class _Known:
 
 def _gather() -> _Known:
     configuration = _configuration()
-    docker: dict[str, Index] = {}
-    path, machines = "", frozenset[str]()
-    broken: list[tuple[str, str]] = []
-    try:
-        docker = docker_files(configuration.settings)
-    except CommandError as error:
-        broken.append((error.message, error.hint))
-    try:
-        path, machines = netrc_machines(configuration.settings)
-    except CommandError as error:
-        broken.append((error.message, error.hint))
-    configuration = replace(configuration, logins=[*docker, *filter(None, [path])], broken=broken)
-    return _Known(ThisMachine(), os.environ, configuration, docker, machines)
+    logins = find_logins(configuration.settings)
+    configuration = replace(configuration, logins=logins.files, broken=logins.broken)
+    return _Known(ThisMachine(), os.environ, configuration, logins.docker, logins.machines)
 
 
 def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:

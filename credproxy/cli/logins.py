@@ -1,53 +1,126 @@
 """Hosts that this user has credentials for, and where the logins lie, as the daemon would find them."""
 
-import netrc
 import os
-from collections.abc import Iterable, Mapping
-from pathlib import Path
+import shutil
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from shlex import quote
 
-from credproxy.cli.errors import CommandError
-from credproxy.core.docker_config import Index, parse_index
+from credproxy.core.docker_config import Index, broken_helper, listed, parse_index
 from credproxy.core.errors import Failed
+from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home
 from credproxy.core.settings import Settings
 
 
-def docker_files(settings: Settings) -> dict[str, Index]:
-    """Docker's and podman's files that are there, by path. Raises CommandError for one that cannot be used."""
+_LIST_TIMEOUT = 5.0
+"""Seconds: a person waits for it, and a store that is locked may wait for that person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Logins:
+    """Where this user's logins lie.
+
+    Attributes:
+        docker: docker's and podman's files that can be read, by path.
+        netrc: the netrc file, "" for none; ``machines`` are the hosts that it names.
+        broken: what cannot be read, and what to do.
+    """
+
+    docker: Mapping[str, Index]
+    netrc: str
+    machines: frozenset[str]
+    broken: Sequence[tuple[str, str]]
+
+    @property
+    def files(self) -> list[str]:
+        """All of them."""
+        return [*self.docker, *filter(None, [self.netrc])]
+
+
+def find_logins(settings: Settings) -> Logins:
+    """Look at the files that the daemon would read."""
     from credproxy.sources.docker_config import places  # noqa: PLC0415  structlog takes longer than --help
 
     chosen = settings.docker_config
-    files: dict[str, Index] = {}
+    broken: list[tuple[str, str]] = []
+    docker: dict[str, Index] = {}
     for place in places(os.environ, os.geteuid()) if chosen == "auto" else () if chosen == "none" else (chosen,):
+        content = _read(place, broken)
         try:
-            files[place] = parse_index(Path(place).read_bytes(), place)
-        except OSError:
-            continue
+            if content is not None:
+                where = f"the docker configuration {place!r}"
+                docker[place] = index = parse_index(content, where)
+                odd = [broken_helper(key, where).failure for key, program in index.helpers.values() if not program]
+                broken.extend((failure.message, failure.hint) for failure in odd)
         except Failed as error:
-            raise CommandError(error.failure.message, error.failure.hint) from None
-    return files
+            broken.append((error.failure.message, error.failure.hint))
+    path = _netrc(settings)
+    content = _read(path, broken) if path else None
+    machines = frozenset[str]() if content is None else _machines(path, content, broken)
+    return Logins(docker, path if content is not None else "", machines, broken)
 
 
-def netrc_machines(settings: Settings) -> tuple[str, frozenset[str]]:
-    """The netrc file, "" for none, and the machines that it names. Raises CommandError for one that cannot be used."""
+def _netrc(settings: Settings) -> str:
     home = os.environ.get("HOME")
     usual = os.environ.get("NETRC") or (f"{home}/.netrc" if home else "")
-    path = {"auto": usual, "none": ""}.get(settings.netrc, settings.netrc)
-    if not path or not Path(path).is_file():
-        return "", frozenset()
+    return {"auto": usual, "none": ""}.get(settings.netrc, settings.netrc)
+
+
+def _machines(path: str, content: bytes, broken: list[tuple[str, str]]) -> frozenset[str]:
+    where = f"the netrc file {path!r}"
     try:
-        return path, frozenset(name.lower() for name in netrc.netrc(path).hosts if name != "default")
-    except netrc.NetrcParseError as error:
-        raise CommandError(
-            f"the netrc file {path!r} cannot be parsed at line {error.lineno}", f"${{EDITOR:-vi}} {path}"
-        ) from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"the netrc file {path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+        found = parse_netrc(content, where)
+    except Failed as error:
+        broken.append((error.failure.message, error.failure.hint))
+        return frozenset()
+    broken.extend((failure.message, failure.hint) for failure in found.broken.values())
+    if found.mistakes and not found.broken:
+        broken.append((f"{where}: {found.mistakes[0]}", f"${{EDITOR:-vi}} {quote(path)}"))
+    return found.hosts
 
 
-def hosts(settings: Settings, docker: Mapping[str, Index]) -> set[str]:
-    """Every host that is configured or logged in to, with its port where it has one."""
-    found = {rule.match.partition("/")[0] for rule in settings.host}
+def _read(path: str, broken: list[tuple[str, str]]) -> bytes | None:
+    """The content, None for nothing; what the daemon could not read either is noted."""
+    from credproxy.adapters.files import read_file  # noqa: PLC0415  asyncio takes longer than --help
+
+    try:
+        return read_file(path)
+    except Failed as error:
+        broken.append((error.failure.message, error.failure.hint))
+        return None
+
+
+def store_hosts(settings: Settings, docker: Mapping[str, Index]) -> tuple[set[str], list[str]]:
+    """Ask the common credential programs of docker's files what they have.
+
+    Returns:
+        The registries that they list, and the programs that list none, by their full names. That a program lists none
+        says nothing: the daemon asks it about each registry (``get``).
+    """
+    found, silent = set[str](), list[str]()
+    for store in dict.fromkeys(index.store for index in docker.values() if index.store not in {"", "credproxy"}):
+        program = f"docker-credential-{store}"
+        names = _list(program, settings.helper_path)
+        found |= names
+        if not names:
+            silent.append(program)
+    return found, silent
+
+
+def _list(program: str, path: str | None) -> frozenset[str]:
+    argv = [shutil.which(program, path=path) or "", "list"]
+    try:
+        done = subprocess.run(argv, input=b"unused", capture_output=True, timeout=_LIST_TIMEOUT, check=True)  # noqa: S603  docker's own configuration names it, as a name without a path
+    except (OSError, subprocess.SubprocessError):
+        return frozenset()
+    return listed(done.stdout) or frozenset()
+
+
+def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str] = ()) -> set[str]:
+    """Every host that is configured, logged in to or listed by a store, with its port where it has one."""
+    found = {*listed, *(rule.match.partition("/")[0] for rule in settings.host)}
     found |= {host for index in docker.values() for host in index.authorities()}
     return found - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"} if "docker.io" in found else found
 

@@ -8,7 +8,8 @@ from credproxy.core.credential import Secret, UserPassword
 def basic(login: UserPassword) -> Secret:
     """Give the header's value, ``Basic base64(utf8(user:password))``.
 
-    aiohttp's own helper is not used: it encodes latin-1 and fails on a euro sign.
+    aiohttp's own helper is not used: it encodes latin-1 and fails on a euro sign. A login of a netrc file that is not UTF-8
+    keeps its bytes, as curl does.
     """
-    pair = f"{login.username}:{login.password.reveal()}".encode()
+    pair = f"{login.username}:{login.password.reveal()}".encode(errors="surrogateescape")
     return Secret(f"Basic {base64.b64encode(pair).decode('ascii')}")

@@ -32,7 +32,9 @@ class Secret:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Secret):
             return NotImplemented
-        return hmac.compare_digest(self._value.encode(), other._value.encode())
+        # Not every value is UTF-8: see core/netrc.py.
+        ours, theirs = (secret._value.encode(errors="surrogateescape") for secret in (self, other))  # noqa: SLF001
+        return hmac.compare_digest(ours, theirs)
 
     __hash__ = None  # type: ignore[assignment]  # a secret as a cache key would outlive its use (SEC-17)
 

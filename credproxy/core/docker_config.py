@@ -5,6 +5,7 @@ Source: token-exchange.md section 4.2 (DC-2, DC-5 to DC-13); containers-auth.jso
 
 import base64
 import binascii
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Literal
@@ -12,22 +13,36 @@ from typing import Literal
 import msgspec
 
 from credproxy.core.credential import IdentityToken, RegistryToken, Secret, Stored
+from credproxy.core.errors import Failed
 from credproxy.core.hub import HUB_KEY, is_hub
 from credproxy.core.stored import login, unreadable
 from credproxy.core.uri import canonical_authority
 
 
+_BYTE = re.compile(r"\(byte ([0-9]+)\)")
+_MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
+_HINT = "correct it with an editor, or move it away and log in again with docker login"
+
+
 class _Auth(msgspec.Struct, frozen=True):
-    auth: str = ""
-    username: str = ""
-    password: str = ""
-    identitytoken: str = ""
-    registrytoken: str = ""
+    """One entry; ``null`` is "not set", as in docker's own reader."""
+
+    auth: str | None = None
+    username: str | None = None
+    password: str | None = None
+    identitytoken: str | None = None
+    registrytoken: str | None = None
+
+    @property
+    def empty(self) -> bool:
+        return not (self.auth or self.username or self.password or self.identitytoken or self.registrytoken)
 
 
 class _File(msgspec.Struct, frozen=True):
-    auths: dict[str, _Auth | None] | None = None
-    cred_helpers: dict[str, str] | None = msgspec.field(default=None, name="credHelpers")
+    """A file whose entries are still JSON: one that cannot be read spoils no other."""
+
+    auths: dict[str, msgspec.Raw] | None = None
+    cred_helpers: dict[str, msgspec.Raw] | None = msgspec.field(default=None, name="credHelpers")
     creds_store: str | None = msgspec.field(default=None, name="credsStore")
 
 
@@ -44,12 +59,13 @@ class Entry:
     """Where one registry's credential lies in a file.
 
     Attributes:
-        kind: ``auth`` for the file itself, ``helper`` for a program of its own, ``store`` for the common one.
+        kind: ``auth`` for the file itself, ``helper`` for a program of its own, ``store`` for the common one, ``broken``
+            for an entry that cannot be read.
         key: as written in the file; for a program, the server URL to ask it about.
         program: the ``<name>`` of ``docker-credential-<name>``.
     """
 
-    kind: Literal["auth", "helper", "store"]
+    kind: Literal["auth", "helper", "store", "broken"]
     key: str
     program: str = ""
 
@@ -62,7 +78,7 @@ class Index:
         auths: canonical ``host[:port][/path]`` to the key as written.
         empty: those keys whose entry holds nothing: "look in the store" (DC-12).
         registry_tokens: those keys that hold a ``registrytoken``, which survives a helper (DC-5).
-        helpers: canonical authority to (key as written, program).
+        helpers: canonical authority to (key as written, program); the program is "" where the entry cannot be read.
         store: the common program, "" for none.
     """
 
@@ -84,15 +100,15 @@ class Index:
                 return Entry("auth", self.auths[name])
         helper = self.helpers.get(canonical)
         if helper is not None:
-            return Entry("helper", *helper)
+            return Entry("helper" if helper[1] else "broken", *helper)
         for name in _hierarchy(canonical, repository):
             if name in self.auths:
-                return (
-                    Entry("store", HUB_KEY if is_hub(authority) else authority, self.store)
-                    if self.store
-                    else Entry("auth", self.auths[name])
-                )
+                return self.in_store(authority) or Entry("auth", self.auths[name])
         return None
+
+    def in_store(self, authority: str) -> Entry | None:
+        """Where the common program would have a registry; None without one (DC-7: never a namespaced key)."""
+        return Entry("store", HUB_KEY if is_hub(authority) else authority, self.store) if self.store else None
 
     def authorities(self) -> Iterator[str]:
         """Every registry that is named, canonical."""
@@ -106,24 +122,30 @@ def parse_index(content: bytes, where: str) -> Index:
         Failed(credential_unreadable): not the JSON of a docker configuration. An empty file is an empty one (DC-4).
     """
     file = _decode(content, where)
+    entries = {key: _entry(raw) for key, raw in (file.auths or {}).items()}
+    empty = frozenset(key for key, auth in entries.items() if auth is not None and auth.empty)
     auths: dict[str, str] = {}
-    for key in file.auths or {}:
+    # Two spellings of one registry: an entry that holds something wins, then the plain spelling, which podman and newer
+    # dockers write.
+    for key in sorted(entries, key=lambda key: (key not in empty, key == _canonical(key))):
         name = _canonical(key)
-        # Two spellings of one registry: the plain one is what podman and newer dockers write, so it wins.
-        if name is not None and (name not in auths or key == name):
+        if name is not None:
             auths[name] = key
-    filled = {key: auth for key, auth in (file.auths or {}).items() if auth is not None and auth != _Auth()}
     helpers = {}
-    for key, program in (file.cred_helpers or {}).items():
-        name = _canonical(key)
-        if name is not None and program:
-            helpers[name] = (key, program)
-    return Index(
-        auths,
-        frozenset(key for key in file.auths or {} if key not in filled),
-        frozenset(key for key, auth in filled.items() if auth.registrytoken),
-        helpers,
-        file.creds_store or "",
+    for key, raw in (file.cred_helpers or {}).items():
+        name, program = _canonical(key), _text(raw)
+        if name is not None and program != "":
+            helpers[name] = (key, program or "")
+    tokens = frozenset(key for key, auth in entries.items() if auth is not None and auth.registrytoken)
+    return Index(auths, empty, tokens, helpers, file.creds_store or "")
+
+
+def broken_helper(key: str, where: str) -> Failed:
+    """Say that ``credHelpers`` names no program for a registry."""
+    return unreadable(
+        f"the entry {key!r} in 'credHelpers' of {where}",
+        "is not the name of a program",
+        f'write "{key}": "NAME", for docker-credential-NAME, or remove it',
     )
 
 
@@ -143,19 +165,24 @@ def read_entry(content: bytes, key: str, where: str) -> Stored | None:
     Raises:
         Failed(credential_unreadable): the entry cannot be used; the message names file and key.
     """
-    auth = (_decode(content, where).auths or {}).get(key)
-    if auth is None or auth == _Auth():
-        return None
     place = f"the entry {key!r} of {where}"
+    raw = (_decode(content, where).auths or {}).get(key)
+    if raw is None:
+        return None
+    auth = _entry(raw)
+    if auth is None:
+        raise unreadable(place, "is not what docker writes for a login", _login_again(key))
+    if auth.empty:
+        return None
     if auth.registrytoken:
         return RegistryToken(Secret(auth.registrytoken))
-    pair = _pair(auth, place)
+    pair = _pair(auth, place, _login_again(key))
     if auth.identitytoken:
         if pair is None or not pair[1]:
             return IdentityToken(Secret(auth.identitytoken), pair[0] if pair else "")
         return IdentityToken(Secret(auth.identitytoken), pair[0], Secret(pair[1]))
     if pair is None:
-        raise unreadable(place, "has a password without a user name")
+        raise unreadable(place, "has a password without a user name", _login_again(key))
     return login(*pair, place)
 
 
@@ -191,36 +218,63 @@ def listed(output: bytes) -> frozenset[str] | None:
     return frozenset(name for name in map(_canonical, found) if name is not None)
 
 
-def fold(authority: str) -> str:
-    """Give the one name under which all spellings of Docker Hub are kept (SC-11)."""
-    return _fold(authority)
-
-
-def _pair(auth: _Auth, place: str) -> tuple[str, str] | None:
+def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
     """User and password; ``auth`` wins over the plain fields (DC-11)."""
     if not auth.auth:
-        return (auth.username, auth.password) if auth.username else None
+        return (auth.username, auth.password or "") if auth.username else None
     try:
         # Unpadded base64 is common; a surplus of padding is ignored by the decoder.
         text = base64.b64decode(auth.auth + "==", validate=False).decode()
-    except (binascii.Error, UnicodeDecodeError):
-        raise unreadable(place, "has an 'auth' that is not base64 of UTF-8") from None
+    except (binascii.Error, ValueError):
+        raise unreadable(place, "has an 'auth' that is not base64 of UTF-8", hint) from None
     username, colon, password = text.partition(":")
     if not colon:
-        raise unreadable(place, "has an 'auth' without ':' between user name and password")
+        raise unreadable(place, "has an 'auth' without ':' between user name and password", hint)
     if not username:
-        raise unreadable(place, "has an 'auth' with an empty user name")
+        raise unreadable(place, "has an 'auth' with an empty user name", hint)
     return username, password.strip("\0")
 
 
+def _login_again(key: str) -> str:
+    return f"log in again: docker login {_canonical(key) or key}"
+
+
 def _decode(content: bytes, where: str) -> _File:
-    if not content.strip():
+    text = content.removeprefix(b"\xef\xbb\xbf")
+    if not text.strip():
         return _File()
     try:
-        return msgspec.json.decode(content, type=_File)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        return msgspec.json.decode(text, type=_File | None) or _File()
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec's text may quote the content; where it broke is enough to find it.
-        raise unreadable(where, "is not the JSON of a docker configuration", "check it: python3 -m json.tool") from None
+        raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", _HINT) from None
+
+
+def _place(text: bytes, error: Exception) -> str:
+    """What is wrong, as ``: line 3`` or ``: 'auths' is not an object``."""
+    if found := _BYTE.search(str(error)):
+        line = text.count(b"\n", 0, int(found[1])) + 1
+        return f": line {line}"
+    found = _MEMBER.search(str(error))
+    if found:
+        return f": {found[1]!r} is not a string" if found[1] == "credsStore" else f": {found[1]!r} is not an object"
+    return ": it ends too early" if "truncated" in str(error) else ""
+
+
+def _entry(raw: msgspec.Raw) -> _Auth | None:
+    """One entry of ``auths``; None for one that cannot be read."""
+    try:
+        return msgspec.json.decode(raw, type=_Auth | None) or _Auth()
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+def _text(raw: msgspec.Raw) -> str | None:
+    """A value of ``credHelpers``: "" where it is not set, None where it is not a text."""
+    try:
+        return msgspec.json.decode(raw, type=str | None) or ""
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
 
 
 def _canonical(key: str) -> str | None:

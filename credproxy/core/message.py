@@ -15,6 +15,7 @@ import msgspec
 
 from credproxy.core.credential import Handout, IdentityToken, Stored, UserPassword
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.stored import unreadable
 
 
 ANSWER_LIMIT = 8000
@@ -136,6 +137,9 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
     """The docker helper protocol's answer; None where what is stored is no login, which is "not found" to docker.
 
     ``server_url`` is given back as it was asked.
+
+    Raises:
+        Failed(credential_unreadable): a login that is not UTF-8, as a netrc file may hold it: JSON cannot carry it.
     """
     match stored:
         case UserPassword(username, password):
@@ -144,7 +148,12 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
             username, secret = "<token>", token
         case _:
             return None
-    return _encode({"ServerURL": server_url, "Username": username, "Secret": secret.reveal()})
+    try:
+        return _encode({"ServerURL": server_url, "Username": username, "Secret": secret.reveal()})
+    except UnicodeEncodeError:
+        raise unreadable(
+            f"the login for {server_url!r}", "is not UTF-8, and docker takes no other", "store it in UTF-8"
+        ) from None
 
 
 def encode_failure(failure: Failure) -> bytes:

@@ -72,6 +72,11 @@ class _Unconfigured:
         del registry, method, path, endpoint
         raise Failed(self._failure)
 
+    def trouble(self, target: Target) -> Failure | None:
+        """It is raised."""
+        del target
+        return None
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
         del wanted

@@ -133,6 +133,7 @@ def _named(index: Index) -> dict[str, str]:
     """The programs that a file names, and what for."""
     named: dict[str, list[str]] = {}
     for registry, (_, program) in index.helpers.items():
-        named.setdefault(program, []).append(registry)
+        if program:  # an entry that cannot be read is told with the files
+            named.setdefault(program, []).append(registry)
     about = {program: ", ".join(repr(name) for name in sorted(registries)) for program, registries in named.items()}
     return about | ({index.store: "every registry"} if index.store else {})

@@ -3,7 +3,8 @@
 from collections.abc import Callable
 
 from credproxy.core.basic import basic
-from credproxy.core.credential import Grant, Stored, UserPassword
+from credproxy.core.credential import Grant, Identity, Stored, UserPassword
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import dressed
 from credproxy.core.stored import unreadable, usable
 from credproxy.core.target import Question, Target
@@ -30,7 +31,7 @@ class BasicProvider:
     async def plan(self, question: Question) -> Plan | None:
         """Every URI of the host gets the same header; None where the source does not know the host."""
         target = question.target
-        identity = await self._source.locate(target, None)
+        identity = await self._locate(target)
         if identity is None and self._required:
             raise unreadable(
                 f"no login for {target.authority!r}",
@@ -58,11 +59,22 @@ class BasicProvider:
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself."""
-        identity = await self._source.locate(target, None)
+        identity = await self._locate(target)
         login = None if identity is None else await self._source.read(identity, target)
         return None if login is None else usable(login.stored, str(identity), _HINT)
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with its source."""
+        return self._source.trouble(target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""
         del wanted
         self._source.forget()
+
+    async def _locate(self, target: Target) -> Identity | None:
+        identity = await self._source.locate(target, None)
+        trouble = self.trouble(target) if identity is None and self._required else None
+        if trouble is not None:
+            raise Failed(trouble)
+        return identity

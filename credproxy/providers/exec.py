@@ -8,7 +8,7 @@ from pathlib import PurePath
 import msgspec
 
 from credproxy.core.credential import Grant, Lifetime, Stored
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
 from credproxy.core.jwt import header_life
 from credproxy.core.lifetime import EMPTY_KEEP, LONGEST
@@ -59,6 +59,11 @@ class ExecProvider:
 
     async def stored(self, target: Target) -> Stored | None:
         """A helper gives headers, not logins."""
+        del target
+        return None
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What the program said is raised."""
         del target
         return None
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from credproxy.core.credential import Grant, PlainSecret, Secret, Stored, secret_of
 from credproxy.core.empty import empty_header, empty_login
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import dressed
 from credproxy.core.settings import HeaderHost
 from credproxy.core.stored import unreadable
@@ -24,6 +25,9 @@ class HeaderProvider:
         target = question.target
         identity = await self._source.locate(target, None)
         if identity is None:
+            trouble = self.trouble(target)
+            if trouble is not None:
+                raise Failed(trouble)
             raise unreadable(f"no credential for {target.authority!r}", "is stored where its rule points")
 
         async def run(terms: Terms) -> Grant:
@@ -50,6 +54,10 @@ class HeaderProvider:
         """An API key is no login for a docker client."""
         del target
         return None
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with its source."""
+        return self._source.trouble(target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from credproxy.core.credential import Stored
+from credproxy.core.errors import Failure
 from credproxy.core.target import Question, Target
 from credproxy.ports import Plan
 
@@ -17,6 +18,11 @@ class NoneProvider:
 
     async def stored(self, target: Target) -> Stored | None:
         """Nothing is stored."""
+        del target
+        return None
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Nothing is looked for."""
         del target
         return None
 

@@ -23,7 +23,7 @@ from credproxy.core.credential import (
     UserPassword,
 )
 from credproxy.core.endpoint import classify
-from credproxy.core.errors import GATEWAY, Code, Failed, failed
+from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.http import Reach
 from credproxy.core.lifetime import EMPTY_KEEP
 from credproxy.core.login import Login, bounded, dressed
@@ -124,9 +124,13 @@ class OciProvider:
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself; a registry token is none."""
-        identity = await self._source.locate(target, None)
+        identity = await self._locate(target, None)
         login = None if identity is None else await self._read(identity, target)
         return None if login is None or isinstance(login.stored, RegistryToken) else login.stored
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with its source."""
+        return self._source.trouble(target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Ping again, choose methods again, look at the source again."""
@@ -144,6 +148,15 @@ class OciProvider:
             raise unreadable(str(identity), "has an empty password", hint)
         return login
 
+    async def _locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the login. A rule that names its registry is not answered with nothing where its source is broken (P-12)."""
+        identity = await self._source.locate(target, repository)
+        named = self._settings.match != "" and self._settings.anonymous != "pull"
+        trouble = self._source.trouble(target) if identity is None and named else None
+        if trouble is not None:
+            raise Failed(trouble)
+        return identity
+
     async def _plan_bare(self, target: Target) -> Plan | None:
         """Which of SC-18's answers a question without a repository gets; a scope-less token would be useless."""
         bare = self._settings.bare_host
@@ -153,7 +166,7 @@ class OciProvider:
             return await self._plan_scopes(target, None, canonical(bare.scopes), "bare host", bare.min_lifetime)
         if bare == "none":
             return None
-        identity = await self._source.locate(target, None)
+        identity = await self._locate(target, None)
         if identity is None:
             return None
 
@@ -187,7 +200,7 @@ class OciProvider:
         narrow: bool = False,
         carried: bool = False,
     ) -> Plan | None:
-        identity = await self._source.locate(target, repository)
+        identity = await self._locate(target, repository)
         if identity is None:
             if self._settings.anonymous != "pull" and not (carried and self._last):
                 return None

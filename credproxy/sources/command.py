@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from credproxy.core.credential import Identity
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.login import Login
 from credproxy.core.redact import mask_command
 from credproxy.core.settings import CommandSource
@@ -39,6 +39,11 @@ class CommandOutput:
         """Run it. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
         del identity, target
         return await self._answer.login(self._run, anew=anew)
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with the program is raised."""
+        del target
+        return None
 
     def forget(self) -> None:
         """The next read runs the program."""

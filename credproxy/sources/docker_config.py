@@ -1,11 +1,11 @@
 """Docker's and podman's configuration, with ``docker-credential-*`` programs (token-exchange.md section 4).
 
-What is kept in memory is which registries are named and where; a secret is read for the exchange that needs it.
+The last good copy of each file is kept in memory, and of each program its last answer.
 """
 
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 import structlog
 from cachetools import LRUCache
@@ -14,20 +14,18 @@ from credproxy.core.credential import Identity
 from credproxy.core.docker_config import (
     Entry,
     Index,
-    fold,
+    broken_helper,
     from_helper,
-    listed,
     parse_index,
     parse_inline,
     read_entry,
 )
-from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.hub import HUB_KEY, is_hub
+from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.login import Login, login_of
 from credproxy.core.paths import config_home
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Target
-from credproxy.ports import Clock, Command, Completed, Files, FileVersion, Processes
+from credproxy.ports import Clock, Command, Files, FileVersion, Processes
 from credproxy.sources.programs import Answer, Printed
 
 
@@ -40,8 +38,22 @@ _HELPER_KEEP = 240.0
 _ANSWERS = 1024
 """Logins of programs that are remembered."""
 
-_LIST_KEEP = 300.0
-"""Seconds that a store's list is kept (DC-16)."""
+_ABSENT_KEEP = 60.0
+"""Seconds that "not found" is kept for a registry that no file names: as long as Bazel keeps the ``{}`` that it becomes."""
+
+_FAILURE_KEEP = 10.0
+"""Seconds that a store is not asked about such a registry after it failed."""
+
+_ASK_TIMEOUT = 6.0
+"""Seconds for a store that is asked about such a registry, within the 8.5 s that a question has."""
+
+_ASKED = 1024
+"""Registries that are remembered so: questions name them, so their number has no other bound."""
+
+_TIMEOUT = Command(()).timeout
+
+_INLINE = "DOCKER_AUTH_CONFIG"
+_NO_FILE = ""
 
 _OURSELVES = "credproxy"
 _NOT_FOUND = b"credentials not found in native keychain"
@@ -55,13 +67,23 @@ log = structlog.get_logger("credproxy.sources")
 class _Known:
     """One file: ``version`` is of the copy that ``index`` was read from, ``seen`` of the newest one.
 
-    ``failure`` is set where it never parsed.
+    ``content`` is that copy: a file that breaks leaves it in force. ``failure`` is why the newest one is not used.
     """
 
     seen: FileVersion | None = None
     version: FileVersion | None = None
     index: Index | None = None
-    failure: Failed | None = None
+    content: bytes = field(default=b"", repr=False)
+    failure: Failure | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What the store said of a registry that no file names, and until when that counts; ``failure`` if it said nothing."""
+
+    until: float
+    found: bool = False
+    failure: Failure | None = None
 
 
 def places(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
@@ -107,13 +129,17 @@ class DockerConfig:
         self._known = {path: _Known() for path in paths}
         self._looked = float("-inf")
         self._answers: LRUCache[tuple[str, str], Answer] = LRUCache(_ANSWERS)
-        self._lists: dict[str, tuple[float, frozenset[str]]] = {}
+        self._asked: LRUCache[tuple[str, str], _Asked] = LRUCache(_ASKED)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Name the entry; None where no file, and no store's list, names the registry.
+        """Name the entry; None where no file, and no store, has one for the registry.
+
+        A registry that no file names is looked for in the store, once in a minute: what ``get`` says counts, as it does
+        for docker, and not what ``list`` says. A store that fails leaves such a registry without a login (``trouble``).
 
         Raises:
-            Failed(credential_unreadable): a file that comes first for this registry never parsed (DC-4).
+            Failed(credential_unreadable): a file that comes first for this registry never parsed (DC-4), or its entry
+                in ``credHelpers`` cannot be read.
         """
         if target.form is Form.LITERAL:
             return None
@@ -123,10 +149,12 @@ class DockerConfig:
         if found is None:
             return None
         path, entry = found
+        if entry.kind == "broken":
+            raise broken_helper(entry.key, _where(path))
         known = self._known[path].version if path else None
         version = None if known is None else known.stamp
         if entry.kind == "auth":
-            return Identity("docker-config", f"{path or 'DOCKER_AUTH_CONFIG'}#{entry.key}", version)
+            return Identity("docker-config", f"{path or _INLINE}#{entry.key}", version)
         answer = self._answers.get((entry.program, entry.key))
         return Identity(
             f"docker-credential-{entry.program}", f"{path}#{entry.key}", (version, answer.count if answer else 0)
@@ -140,75 +168,92 @@ class DockerConfig:
         """
         path, _, key = identity.entry.rpartition("#")
         if identity.source == "docker-config":
-            return await self._in_file(path, key)
+            return self._in_file(path, key)
         program = identity.source.removeprefix("docker-credential-")
-        answer = self._answers.get((program, key))
-        if answer is None:
-            answer = self._answers[program, key] = Answer(keep=_HELPER_KEEP, key=self._key, clock=self._clock)
+        login = await self._login(path, Entry("helper", key, program), target.authority, anew=anew)
+        if login is None and (program, key) in self._asked:
+            self._asked[program, key] = _Asked(self._clock.boot() + _ABSENT_KEEP)
+        return login
 
-        async def run() -> Printed:
-            return await self._ask(program, key, target.authority)
-
-        known = self._known[path].version if path in self._known else None
-        return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the registry's login may be unknown: a store that did not tell, or a file whose older copy is in force."""
+        for known in self._known.values():
+            entry = known.index.in_store(target.authority) if known.index is not None else None
+            asked = self._asked.get((entry.program, entry.key)) if entry is not None else None
+            if asked is not None and asked.failure is not None:
+                return asked.failure
+        return next((known.failure for known in self._known.values() if known.failure is not None), None)
 
     def forget(self) -> None:
-        """Look at files, programs and lists again."""
+        """Look at files and programs again."""
         self._looked = float("-inf")
-        self._lists.clear()
+        self._asked.clear()
         for answer in self._answers.values():
             answer.forget()
-
-    async def hosts(self) -> frozenset[str]:
-        """Every registry that the files name, canonical."""
-        await self._look()
-        return frozenset(
-            name for known in self._known.values() if known.index is not None for name in known.index.authorities()
-        )
 
     async def _find(self, authority: str, repository: str | None) -> tuple[str, Entry] | None:
         if self._inline_index is not None:
             entry = self._inline_index.find(authority, repository)
             if entry is not None:
-                return "", entry
+                return _NO_FILE, entry
         for path, known in self._known.items():
-            if known.failure is not None:
-                raise Failed(known.failure.failure)
+            if known.index is None and known.failure is not None:
+                raise Failed(known.failure)
             if known.index is not None:
-                entry = known.index.find(authority, repository) or await self._in_store(known.index, authority)
+                entry = known.index.find(authority, repository) or await self._in_store(path, known.index, authority)
                 if entry is not None:
                     return path, entry
         return None
 
-    async def _in_store(self, index: Index, authority: str) -> Entry | None:
-        if not index.store or fold(authority) not in await self._list(index.store):
+    async def _in_store(self, path: str, index: Index, authority: str) -> Entry | None:
+        entry = index.in_store(authority)
+        if entry is None:
             return None
-        return Entry("store", HUB_KEY if is_hub(authority) else authority, index.store)
+        place = (entry.program, entry.key)
+        asked = self._asked.get(place)
+        if asked is None or self._clock.boot() >= asked.until:
+            asked = self._asked[place] = await self._in_question(path, entry, authority)
+        return entry if asked.found else None
 
-    async def _list(self, program: str) -> frozenset[str]:
-        until, names = self._lists.get(program, (float("-inf"), frozenset()))
-        if self._clock.boot() < until:
-            return names
-        found: frozenset[str] | None = None
+    async def _in_question(self, path: str, entry: Entry, authority: str) -> _Asked:
         try:
-            done = await self._run(program, "list", b"unused")
-            found = listed(done.stdout) if done.status == 0 else None
+            login = await self._login(path, entry, authority, seconds=_ASK_TIMEOUT)
         except Failed as error:
-            log.warning("credential store cannot be listed", program=program, reason=error.failure.message)
-        # A host that only a broken store might know is not configured (P-7): it gets {}, and the log says why.
-        self._lists[program] = (self._clock.boot() + _LIST_KEEP, found or frozenset())
-        return found or frozenset()
+            log.warning("credential store has no answer", registry=authority, reason=error.failure.message)
+            return _Asked(self._clock.boot() + _FAILURE_KEEP, failure=error.failure)
+        if login is None:
+            return _Asked(self._clock.boot() + _ABSENT_KEEP)
+        return _Asked(float("inf"), found=True)  # whether it still has one is for ``read`` to find out
 
-    async def _in_file(self, path: str, key: str) -> Login | None:
-        since = self._clock.boot()
-        content = self._inline if path == "DOCKER_AUTH_CONFIG" else await self._files.read(path)
-        stored = None if content is None else read_entry(content, key, _where(path))
-        if stored is None:
-            return None
-        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+    def _in_file(self, path: str, key: str) -> Login | None:
+        stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, _where(path))
+        now = self._clock.boot()
+        return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
-    async def _ask(self, program: str, key: str, authority: str) -> Printed:
-        done = await self._run(program, "get", key.encode())
+    async def _login(
+        self, path: str, entry: Entry, authority: str, *, anew: bool = False, seconds: float = _TIMEOUT
+    ) -> Login | None:
+        program, key = entry.program, entry.key
+        answer = self._answers.get((program, key))
+        if answer is None:
+            answer = self._answers[program, key] = Answer(keep=_HELPER_KEEP, key=self._key, clock=self._clock)
+
+        async def run() -> Printed:
+            return await self._ask(program, key, authority, seconds)
+
+        known = self._known[path].version if path in self._known else None
+        return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
+
+    async def _ask(self, program: str, key: str, authority: str, seconds: float) -> Printed:
+        if not _PROGRAM.fullmatch(program):
+            raise unreadable(
+                f"the credential program name {program!r}",
+                "cannot be used",
+                "it may have letters, digits, '.', '_' and '-': correct it in the docker configuration",
+            )
+        # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
+        command = Command((f"docker-credential-{program}", "get"), stdin=key.encode(), timeout=seconds, concurrency=1)
+        done = await self._processes.run(command)
         if done.status == 0:
             return done.stdout, from_helper(done.stdout, program)
         if done.stdout.strip() == _NOT_FOUND:
@@ -220,42 +265,35 @@ class DockerConfig:
             f"log in again: docker login {authority}",
         )
 
-    async def _run(self, program: str, verb: str, stdin: bytes) -> Completed:
-        if not _PROGRAM.fullmatch(program):
-            raise unreadable(
-                f"the credential program name {program!r}",
-                "is not one",
-                "it may have letters, digits, '.', '_' and '-'",
-            )
-        # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
-        return await self._processes.run(Command((f"docker-credential-{program}", verb), stdin=stdin, concurrency=1))
-
     async def _look(self) -> None:
         for path, known in self._known.items():
             try:
                 version = await self._files.version(path)
+                # A mode that was mended is no other version, so what could not be read is tried again.
                 if version != known.seen:
                     await self._load(path, known, version)
             except Failed as error:
-                self._spoiled(path, known, error)
+                self._spoiled(path, known, error.failure)
         self._looked = self._clock.boot()
 
     async def _load(self, path: str, known: _Known, version: FileVersion | None) -> None:
         content = await self._files.read(path) if version is not None else None
         known.seen = version
         if content is None or version is None:
-            known.version, known.index, known.failure = None, None, None
+            known.version, known.index, known.content, known.failure = None, None, b"", None
             return
         index = parse_index(content, _where(path))
-        known.version, known.index, known.failure = version, _without_ourselves(index, path), None
+        if known.failure is not None:
+            log.info("docker configuration can be read again", path=path)
+        known.version, known.index, known.content = version, _without_ourselves(index, path), content
+        known.failure = None
         if version.mode & _OTHERS_READ and any(key not in index.empty for key in index.auths.values()):
             log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {path}")
 
-    def _spoiled(self, path: str, known: _Known, error: Failed) -> None:
-        # The last good copy goes on serving (DC-3); a file that never parsed is an error for whoever would use it.
-        if known.index is None:
-            known.failure = error
-        log.error("docker configuration cannot be read", path=path, reason=error.failure.message)
+    def _spoiled(self, path: str, known: _Known, failure: Failure) -> None:
+        if failure != known.failure:  # it is looked at each second, and said once
+            log.error("docker configuration cannot be read", path=path, reason=failure.message, hint=failure.hint)
+        known.failure = failure
 
     def _read_inline(self) -> Index | None:
         index = parse_inline(self._inline)
@@ -272,7 +310,7 @@ def _without_ourselves(index: Index, path: str) -> Index:
     log.info("entries that name credproxy itself are skipped", path=path, registries=names)
     helpers = {name: entry for name, entry in index.helpers.items() if name not in names}
     store = "" if index.store == _OURSELVES else index.store
-    return Index(index.auths, index.empty, index.registry_tokens, helpers, store)
+    return replace(index, helpers=helpers, store=store)
 
 
 def _where(path: str) -> str:

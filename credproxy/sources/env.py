@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 from credproxy.core.credential import Identity
+from credproxy.core.errors import Failure
 from credproxy.core.login import Login, login_of
 from credproxy.core.settings import EnvSource
 from credproxy.core.stored import from_text, unreadable
@@ -34,6 +35,11 @@ class Env:
             raise unreadable(where, "is not set in the daemon's environment", hint)
         stored = from_text(text, self._settings.username, where, hint)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Nothing else is looked at than what ``read`` complains of."""
+        del target
+        return None
 
     def forget(self) -> None:
         """Nothing is remembered: an environment does not change."""

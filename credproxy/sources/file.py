@@ -1,7 +1,7 @@
 """A secret in a file of its own."""
 
 from credproxy.core.credential import Identity
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import Login, login_of
 from credproxy.core.settings import FileSource
 from credproxy.core.stored import from_text, unreadable
@@ -39,6 +39,11 @@ class File:
             raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
         stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with the file is raised."""
+        del target
+        return None
 
     def forget(self) -> None:
         """Nothing is remembered."""

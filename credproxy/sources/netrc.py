@@ -1,13 +1,11 @@
 """Logins in a netrc file: exact hosts only, since its ``default`` entry would configure every host there is (P-7)."""
 
-import contextlib
-import io
-import netrc
+import structlog
 
-from credproxy.core.credential import Identity, Secret, UserPassword
-from credproxy.core.errors import Failed
+from credproxy.core.credential import Identity
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import Login, login_of
-from credproxy.core.stored import unreadable
+from credproxy.core.netrc import Netrc as Content, parse_netrc
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Files, FileVersion
 
@@ -15,18 +13,19 @@ from credproxy.ports import Clock, Files, FileVersion
 _LOOK = 1.0
 """Seconds between looks at the file: a login is seen within one."""
 
+_LOGGED = 8
+"""Mistakes of one file that are logged: a file of another kind, given by mistake, may have thousands."""
 
-class _Text(netrc.netrc):
-    """The standard library's parser on a text: its constructor would open the file itself, and block."""
+_NOTHING = Content({}, {}, ())
 
-    def __init__(self, path: str, text: str) -> None:
-        self.hosts: dict[str, tuple[str, str, str]] = {}
-        self.macros: dict[str, list[str]] = {}
-        self._parse(path, io.StringIO(text), default_netrc=False)  # type: ignore[attr-defined]  # typeshed leaves it out
+log = structlog.get_logger("credproxy.sources")
 
 
 class Netrc:
-    """One netrc file. Source: ports.Source, netrc(5).
+    """One netrc file. Source: ports.Source, core/netrc.py.
+
+    A file that can no longer be read leaves the last good copy in force (DC-3). A file that can be read is believed: an
+    entry with a mistake in it is an error for its machine alone.
 
     Args:
         path: of the file, or None for none.
@@ -38,57 +37,61 @@ class Netrc:
         self._clock = clock
         self._looked = float("-inf")
         self._version: FileVersion | None = None
-        self._machines: frozenset[str] = frozenset()
+        self._content = _NOTHING
+        self._failure: Failure | None = None
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Name the machine's entry; None where the file has none, or is not there."""
+        """Name the machine's entry; None where the file has none, is not there, or was never readable.
+
+        Raises:
+            Failed(credential_unreadable): the file names the machine, and its entry cannot be used.
+        """
         del repository
         if self._path is None or target.form is Form.LITERAL:
             return None
         if self._clock.boot() - self._looked >= _LOOK:
             await self._look(self._path)
-        if target.host not in self._machines:
+        if target.host in self._content.broken:
+            raise Failed(self._content.broken[target.host])
+        if target.host not in self._content.logins:
             return None
         return Identity("netrc", target.host, self._version and self._version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the login, read from the file each time. Raises Failed(credential_unreadable)."""
+        """Give the login that ``locate`` named; None where the file has changed since and has it no more."""
         del target, anew
-        assert self._path is not None
-        since = self._clock.boot()
-        entry = (await self._parse(self._path)).get(identity.entry)
-        if entry is None:
-            return None
-        login, account, password = entry
-        stored = UserPassword(login or account, Secret(password))
-        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+        stored, now = self._content.logins.get(identity.entry), self._clock.boot()
+        return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the file cannot be read, so that which machines it names is not known, or only of an older copy."""
+        del target
+        return self._failure
 
     def forget(self) -> None:
         """The next question looks at the file."""
         self._looked, self._version = float("-inf"), None
 
-    async def hosts(self) -> frozenset[str]:
-        """The machines that are named."""
-        if self._path is not None:
-            await self._look(self._path)
-        return self._machines
-
     async def _look(self, path: str) -> None:
-        version = await self._files.version(path)
-        self._looked = self._clock.boot()
-        if version == self._version:
-            return
-        # A file that no longer parses keeps its last good machines: read() then says what is wrong with it (DC-3).
-        with contextlib.suppress(Failed):
-            self._machines = frozenset(await self._parse(path))
-        self._version = version
-
-    async def _parse(self, path: str) -> dict[str, tuple[str, str, str]]:
-        content = await self._files.read(path)
-        if content is None:
-            return {}
         try:
-            hosts = _Text(path, content.decode("utf-8", "surrogateescape")).hosts
-        except netrc.NetrcParseError as error:
-            raise unreadable(f"the netrc file {path!r}", f"cannot be parsed at line {error.lineno}") from None
-        return {host.lower(): entry for host, entry in hosts.items() if host != "default"}
+            version = await self._files.version(path)
+            # A mode that was mended is no other version, so what could not be read is tried again.
+            if version != self._version or self._failure is not None:
+                content = None if version is None else await self._files.read(path)
+                self._take(path, version, content)
+        except Failed as error:
+            self._spoiled(path, error.failure)
+        self._looked = self._clock.boot()
+
+    def _take(self, path: str, version: FileVersion | None, content: bytes | None) -> None:
+        read = _NOTHING if content is None else parse_netrc(content, f"the netrc file {path!r}")
+        if self._failure is not None:
+            log.info("netrc file can be read again", path=path)
+        self._version, self._content, self._failure = version, read, None
+        for mistake in read.mistakes[:_LOGGED]:
+            log.warning("netrc file has a mistake", path=path, line=mistake.line, problem=mistake.problem)
+
+    def _spoiled(self, path: str, failure: Failure) -> None:
+        if failure != self._failure:  # it is looked at each second, and said once
+            log.error("netrc file cannot be read", path=path, reason=failure.message, hint=failure.hint)
+        self._failure = failure

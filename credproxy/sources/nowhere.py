@@ -1,6 +1,7 @@
 """No stored secret at all: what is asked with it is asked anonymously."""
 
 from credproxy.core.credential import Identity
+from credproxy.core.errors import Failure
 from credproxy.core.login import Login
 from credproxy.core.target import Target
 
@@ -16,6 +17,11 @@ class Nowhere:
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Nothing is stored."""
         del identity, target, anew
+        return None
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Nothing is stored."""
+        del target
         return None
 
     def forget(self) -> None:

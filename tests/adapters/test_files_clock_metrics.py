@@ -2,6 +2,8 @@
 
 import asyncio
 import os
+import shlex
+import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -33,11 +35,35 @@ async def test_a_file_is_read_and_versioned(files: SystemFiles, tmp_path: Path) 
     assert await files.version(str(path)) != first
 
 
-async def test_nothing_and_a_folder_are_absent(files: SystemFiles, tmp_path: Path) -> None:
-    """A directory named config.json is no configuration."""
-    for path in (tmp_path, tmp_path / "nope", tmp_path / "nope" / "deeper"):
+async def test_nothing_and_dev_null_are_absent(files: SystemFiles, tmp_path: Path) -> None:
+    """With ``NETRC=/dev/null`` people say that there is none."""
+    (tmp_path / "file").touch()
+    for path in (tmp_path / "nope", tmp_path / "nope" / "deeper", tmp_path / "file" / "deeper", Path(os.devnull)):
         assert await files.read(str(path)) is None
         assert await files.version(str(path)) is None
+
+
+async def test_a_directory_in_the_place_of_a_file_is_told_and_how_to_move_it(
+    files: SystemFiles, tmp_path: Path
+) -> None:
+    """Docker makes one where a container mounts a file that is not there; the hint is a command that mends it."""
+    place = tmp_path / "config's.json"
+    place.mkdir()
+    with pytest.raises(Failed, match="is a directory"):
+        await files.version(str(place))
+    with pytest.raises(Failed) as caught:
+        await files.read(str(place))
+    assert caught.value.failure.message == f"the file {str(place)!r} is a directory"
+    argv = shlex.split(caught.value.failure.hint.partition(": ")[2])
+    await asyncio.to_thread(subprocess.run, argv, check=True)
+    assert await files.version(str(place)) is None
+
+
+async def test_what_is_not_text_is_refused_when_it_is_looked_at(files: SystemFiles, tmp_path: Path) -> None:
+    """A FIFO has a version as well, and reading it would wait for a writer."""
+    os.mkfifo(tmp_path / "fifo")
+    with pytest.raises(Failed, match="is not a regular file"):
+        await files.version(str(tmp_path / "fifo"))
 
 
 async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:

@@ -52,6 +52,11 @@ class Tokens:
         del target
         return None
 
+    def trouble(self, target: Target) -> Failure | None:
+        """None."""
+        del target
+        return None
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
         del wanted

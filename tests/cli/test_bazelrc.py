@@ -108,3 +108,52 @@ def test_without_a_rule_it_says_so(home: Path) -> None:
     assert "registry_pull_gateway" in done.stdout
     assert done.stderr == "# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'\n"
     del home
+
+
+def store(home: Path, script: str, configuration: str = '{"credsStore": "test"}') -> None:
+    """A credential program on the daemon's path, and docker's configuration that names it."""
+    program = home / "bin" / "docker-credential-test"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\ncat >/dev/null\n{script}\n")
+    program.chmod(0o755)
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    (docker / "config.json").write_text(configuration)
+    configure(home, f'helper_path = "{program.parent}:/usr/bin:/bin"\n')
+
+
+def test_what_a_store_lists_gets_a_line(home: Path) -> None:
+    """A user whose logins are all in the store has no name of a registry in any file."""
+    store(home, """echo '{"https://reg.test":"u","https://index.docker.io/v1/":"u"}'""")
+    done = run("bazelrc")
+    assert done.exit_code == 0, done.stderr
+    names = [line.split("=")[1] for line in done.stdout.splitlines()]
+    assert names == ["index.docker.io", "reg.test", "registry-1.docker.io"]
+
+
+@pytest.mark.parametrize("script", ["exit 1", "echo '{}'", "echo nonsense", "kill $$", 'echo "{"'])
+def test_a_store_that_lists_nothing_is_told_with_the_rule_that_gives_a_line(home: Path, script: str) -> None:
+    """What it lists says nothing: the daemon asks it about each registry. The hint is followed, and there is a line."""
+    store(home, script)
+    done = run("bazelrc")
+    assert done.exit_code == 1
+    assert "docker-credential-test lists none" in done.stderr
+    rule = done.stderr.rpartition("[[host]] ")[2].strip().replace('" ', '"\n').replace("HOST", "reg.test")
+    config = home / "c" / "credproxy" / "config.toml"
+    config.write_text(f"{config.read_text()}[[host]]\n{rule}\n")
+    done = run("bazelrc")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("common --credential_helper=reg.test=")
+    assert "# docker-credential-test lists no registry" in done.stderr
+
+
+def test_a_file_that_cannot_be_read_is_named_in_a_comment(home: Path) -> None:
+    """The lines of the other hosts are printed all the same."""
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"auths": {"reg.test": {}}')
+    configure(home, '[[host]]\nmatch = "other.test"\nprovider = "oci"\n')
+    done = run("bazelrc")
+    assert done.exit_code == 0
+    assert done.stdout.startswith("common --credential_helper=other.test=")
+    assert f"# not looked at: the docker configuration '{docker}/config.json' is not the JSON" in done.stderr

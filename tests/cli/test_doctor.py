@@ -52,7 +52,7 @@ def test_r22_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: 
     docker = home / "h" / ".docker"
     docker.mkdir()
     (docker / "config.json").write_text('{"auths": {"ghcr.io": {"auth": "YTpi"}}, "credsStore": "nowhere"}')
-    (home / "h" / ".netrc").write_text("nonsense a.b")
+    (home / "h" / ".netrc").write_text("machine a.b login u nonsense")
     found = findings()
     order = [finding["severity"] for finding in found]
     assert order == sorted(order, key=["error", "warning", "note", "ok"].index)
@@ -61,13 +61,42 @@ def test_r22_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: 
         f"'{program}', could be replaced by others",
         "names 'docker-credential-nowhere' for every registry",
         f"{workspace}/rc:1: Bazel refuses 'localhost:5000'",
-        f"the netrc file '{home}/h/.netrc' cannot be parsed at line 1",
+        f"the entry of 'a.b' in the netrc file '{home}/h/.netrc' cannot be read: line 1 has",
     ):
         assert any(words in message for message in errors), words
     shown = run("doctor")
     assert shown.exit_code == 1
     assert shown.output.startswith("error")
     assert f"-> chmod go-w {program}" in shown.output
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [
+        (".netrc", "# ok\nmachne a.b login u password canary\n", "line 2 has a word that is not a keyword"),
+        (".netrc", "machine a.b", "line 1, has no login"),
+        (".netrc", None, "is a directory"),
+        (".docker/config.json", '{"auths": {}, }', "is not the JSON of a docker configuration: line 1"),
+        (".docker/config.json", '{"credHelpers": {"a.b": 5}}', "the entry 'a.b' in 'credHelpers'"),
+        (".docker/config.json", None, "is a directory"),
+    ],
+)
+def test_a_file_of_logins_that_cannot_be_used_is_an_error_with_its_place(
+    home: Path, workspace: Path, name: str, content: str | None, said: str
+) -> None:
+    """Whatever else is wrong: a host would silently get no credential for it."""
+    path = home / "h" / name
+    path.parent.mkdir(exist_ok=True)
+    if content is None:
+        path.mkdir()
+    else:
+        path.write_text(content)
+    errors = [finding for finding in findings() if finding["severity"] == "error"]
+    assert any(said in error["message"] and str(path) in error["message"] and error["remedy"] for error in errors), (
+        errors
+    )
+    assert "canary" not in str(errors)
+    del workspace
 
 
 def test_r22_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: Path, workspace: Path) -> None:

@@ -1,5 +1,6 @@
 """The docker and podman configuration as a source of logins (token-exchange.md section 4)."""
 
+import asyncio
 import base64
 import json
 from collections.abc import Callable
@@ -287,7 +288,7 @@ async def test_a_refused_login_has_its_program_asked_again() -> None:
 async def test_dc17_a_program_name_is_a_name(name: str) -> None:
     """DC-17: nothing that leads elsewhere is run."""
     setting = Setting({"credHelpers": {"reg.test": name}})
-    with pytest.raises(Failed, match="is not one"):
+    with pytest.raises(Failed, match="cannot be used"):
         await setting.read("reg.test")
     assert setting.processes.runs == []
 
@@ -299,24 +300,227 @@ async def test_dc5_the_common_store_serves_what_auths_names() -> None:
     assert setting.processes.runs[0].argv == ("docker-credential-x", "get")
 
 
-async def test_dc16_a_host_that_only_the_store_lists_is_configured() -> None:
-    """DC-16: listed once in five minutes."""
+class Store:
+    """A program that has logins, whatever it lists."""
 
-    def store(command: Command) -> Completed | Failed:
-        if command.argv[1] == "list":
-            return Completed(0, b'{"https://reg.test":"u"}')
-        return FOUND(command)
+    def __init__(self, *names: str) -> None:
+        self.names = set(names)
+        self.locked = False
 
+    def __call__(self, command: Command) -> Completed | Failed:
+        """Run."""
+        name = command.stdin.decode()
+        if self.locked:
+            return Completed(1, b"the store is locked", "its complaint")
+        if command.argv[1] != "get" or name not in self.names:
+            return NOT_FOUND(command)
+        return Completed(0, json.dumps({"ServerURL": name, "Username": "u", "Secret": "p"}).encode())
+
+
+async def test_a_store_is_asked_about_a_registry_that_no_file_names() -> None:
+    """What counts is ``get``: a store that lists nothing, or cannot be listed, is as good as any. It is asked once."""
+    setting = Setting({"credsStore": "x"}, x=Store("reg.test"))
+    assert await setting.read("https://reg.test/v2/", "a/b") == UserPassword("u", Secret("p"))
+    for _ in range(3):
+        assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert [(run.argv[1], run.stdin) for run in setting.processes.runs] == [("get", b"reg.test")]
+
+
+async def test_what_a_store_does_not_have_is_asked_for_once_in_a_minute() -> None:
+    """A login that is stored meanwhile is seen then; ``flush`` sees it at once."""
+    store = Store()
     setting = Setting({"credsStore": "x"}, x=store)
-    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
-    assert await setting.locate("other.test") is None
-    assert [run.argv[1] for run in setting.processes.runs] == ["list", "get"]
-
-
-async def test_a_store_that_cannot_be_listed_is_logged_and_its_hosts_are_unknown() -> None:
-    """P-7: no login is guessed."""
-    setting = Setting({"credsStore": "x"}, x=helper("boom", 1))
+    for _ in range(3):
+        assert await setting.locate("reg.test") is None
+    assert len(setting.processes.runs) == 1
+    store.names.add("reg.test")
+    setting.clock.suspend(59)
     assert await setting.locate("reg.test") is None
+    setting.clock.suspend(2)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    store.names.add("other.test")
+    setting.source.forget()
+    assert await setting.locate("other.test") is not None
+
+
+async def test_a_login_that_a_store_no_longer_has_is_absent_until_it_is_stored_again() -> None:
+    """First ``read`` finds out, then ``locate`` knows: the next source may have one."""
+    store = Store("reg.test")
+    setting = Setting({"credsStore": "x"}, x=store)
+    first = await setting.locate("reg.test")
+    store.names.clear()
+    setting.clock.suspend(241)
+    assert await setting.read("reg.test") is None
+    assert await setting.locate("reg.test") is None
+    store.names.add("reg.test")
+    setting.clock.suspend(61)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert await setting.locate("reg.test") != first
+
+
+async def test_a_store_that_fails_leaves_an_unnamed_registry_without_a_login_and_says_why() -> None:
+    """P-7: most registries need none. It is asked again after ten seconds; a registry that is named gets the error."""
+    store = Store("reg.test")
+    store.locked = True
+    setting = Setting({"credsStore": "x", "auths": {"named.test": {}}}, x=store)
+    with structlog.testing.capture_logs() as events:
+        assert await setting.locate("reg.test") is None
+        assert await setting.locate("reg.test") is None
+    assert [event["event"] for event in events] == ["credential store has no answer"]
+    trouble = setting.source.trouble(parse_uri("reg.test"))
+    assert trouble is not None
+    assert "'docker-credential-x' has no answer for 'reg.test'" in trouble.message
+    assert setting.source.trouble(parse_uri("other.test")) is None
+    with pytest.raises(Failed):
+        await setting.read("named.test")
+    store.locked = False
+    setting.clock.suspend(11)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert setting.source.trouble(parse_uri("reg.test")) is None
+
+
+async def test_registries_that_a_store_was_asked_about_are_bounded() -> None:
+    """Questions name them, so their number has no other bound."""
+    setting = Setting({"credsStore": "x"}, x=Store())
+    for number in range(1100):
+        assert await setting.locate(f"r{number}.test") is None
+    assert len(setting.source._asked) == 1024
+    assert len(setting.source._answers) == 1024
+
+
+async def test_forty_questions_about_a_registry_start_the_store_once() -> None:
+    """Each waits for the one run."""
+    setting = Setting({"credsStore": "x"}, x=Store())
+    assert await asyncio.gather(*(setting.locate("reg.test") for _ in range(40))) == [None] * 40
+    assert len(setting.processes.runs) == 1
+
+
+ODD: dict[str, object] = {
+    "null": None,
+    "a string": "dTpw",
+    "a number": 5,
+    "a list": [],
+    "auth null": {"auth": None},
+    "all null": dict.fromkeys(("auth", "username", "password", "identitytoken", "registrytoken")),
+    "auth a number": {"auth": 5},
+    "auth an object": {"auth": {"a": "canary"}},
+    "identitytoken a list": {"auth": "dTpw", "identitytoken": ["canary"]},
+}
+UNSET = ("null", "auth null", "all null")
+
+
+@pytest.mark.parametrize("odd", ODD)
+async def test_an_odd_entry_is_unset_or_an_error_for_its_registry_alone(odd: str) -> None:
+    """``null`` is "not set", as for docker; what cannot be read names file and entry; the others are as good as before."""
+    setting = Setting({"auths": {"odd.test": ODD[odd], "reg.test": login("u:p")}})
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    if odd in UNSET:
+        assert await setting.read("odd.test") is None
+        return
+    with pytest.raises(Failed) as caught:
+        await setting.read("odd.test")
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+    assert f"'odd.test' of the docker configuration {PATH!r}" in caught.value.failure.message
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("odd", [None, "", 5, {}, [], {"a": "canary"}], ids=str)
+async def test_an_odd_credential_program_is_unset_or_an_error_for_its_registry_alone(odd: object) -> None:
+    """As for entries; the plain entry serves where the program is not set."""
+    entries = {"odd.test": login("plain:p"), "reg.test": login("u:p")}
+    setting = Setting({"credHelpers": {"odd.test": odd}, "auths": entries})
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    if odd is None or odd == "":
+        assert await setting.read("odd.test") == UserPassword("plain", Secret("p"))
+        return
+    with pytest.raises(Failed) as caught:
+        await setting.read("odd.test")
+    assert "the entry 'odd.test' in 'credHelpers'" in caught.value.failure.message
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "null",
+        '{"auths": null, "credHelpers": null, "credsStore": null}',
+        '{"credsStore": ""}',
+        "\ufeff{}",
+        " \n",
+        '{"HttpHeaders": {"x": 5}, "experimental": null, "plugins": []}',
+    ],
+)
+async def test_what_is_not_set_names_nobody(content: str) -> None:
+    """Docker reads all of them, but for the byte order mark, which an editor adds and nobody sees."""
+    setting = Setting(content)
+    assert await setting.locate("reg.test") is None
+    assert setting.source.trouble(parse_uri("reg.test")) is None
+
+
+async def test_a_byte_order_mark_hides_no_login() -> None:
+    """It is skipped."""
+    setting = Setting("\ufeff" + json.dumps(auths(reg__test=login("u:p"))))
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        ('{\n"auths": {\n"reg.test": {},\n}}', ": line 4"),
+        ('{"auths": {"reg.test": nul}}', ": "),
+        ('{"auths": {', ": it ends too early"),
+        ("{} {}", ": line 1"),
+        ("[]", ""),
+        ('{"auths": []}', ": 'auths' is not an object"),
+        ('{"credHelpers": "x"}', ": 'credHelpers' is not an object"),
+        ('{"credsStore": 5}', ": 'credsStore' is not a string"),
+    ],
+)
+async def test_a_file_that_cannot_be_read_says_where(content: str, problem: str) -> None:
+    """And how it is mended; the hint names no command that lacks the file."""
+    with pytest.raises(Failed) as caught:
+        await Setting(content).locate("reg.test")
+    assert (
+        caught.value.failure.message.endswith(f"is not the JSON of a docker configuration{problem}") or problem == ": "
+    )
+    assert "json.tool" not in caught.value.failure.hint
+
+
+async def test_of_two_spellings_the_one_that_holds_something_counts() -> None:
+    """An empty entry under one name does not hide the login under the other."""
+    for first, second in ((None, login("u:p")), (login("u:p"), {})):
+        setting = Setting({"auths": {"reg.test": first, "https://reg.test/v1/": second}})
+        assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+
+
+async def test_the_last_good_copy_serves_while_the_file_is_broken() -> None:
+    """DC-3, T-96: its logins as well as its names; once mended, the new ones within a second."""
+    setting = Setting(auths(reg__test=login("u:p")))
+    await setting.read("reg.test")
+    setting.write('{"auths": canary')
+    setting.clock.suspend(1.1)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert setting.source.trouble(parse_uri("other.test")) is not None
+    setting.files.broken[PATH] = failed(Code.CREDENTIAL_UNREADABLE, "permission denied")
+    setting.clock.suspend(1.1)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    setting.files.broken.clear()
+    setting.write(auths(reg__test=login("u:new")))
+    setting.clock.suspend(1.1)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("new"))
+    assert setting.source.trouble(parse_uri("other.test")) is None
+
+
+async def test_a_file_that_cannot_be_opened_is_logged_once() -> None:
+    """It is looked at each second."""
+    setting = Setting(auths(reg__test=login("u:p")))
+    setting.files.broken[PATH] = failed(Code.CREDENTIAL_UNREADABLE, "permission denied")
+    with structlog.testing.capture_logs() as events:
+        for _ in range(3):
+            setting.clock.suspend(1.1)
+            with pytest.raises(Failed):
+                await setting.locate("reg.test")
+    assert [event["event"] for event in events] == ["docker configuration cannot be read"]
 
 
 async def test_an_entry_that_names_credproxy_is_skipped() -> None:

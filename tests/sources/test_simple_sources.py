@@ -1,4 +1,4 @@
-"""Environment, file, command and netrc as sources of secrets."""
+"""Environment, file and command as sources of secrets."""
 
 import pytest
 
@@ -10,7 +10,6 @@ from credproxy.ports import Command, Completed, Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
-from credproxy.sources.netrc import Netrc
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
 
 
@@ -133,57 +132,3 @@ async def test_a_command_that_fails_says_what_it_said() -> None:
         await read(source)
     assert caught.value.failure.message == "the program '/bin/pass' ended with status 2: no such entry"
     assert caught.value.failure.hint == "run it by hand, with argv as the configuration has it: /bin/pass ***"
-
-
-NETRC = "machine reg.test login u password p\nmachine other.test login o password q\ndefault login x password y\n"
-
-
-def netrc(content: str | None = NETRC) -> tuple[Netrc, FakeFiles, FakeClock]:
-    """Make a source."""
-    files, clock = FakeFiles(), FakeClock()
-    if content is not None:
-        files.put("/n", content)
-    return Netrc("/n", files=files, clock=clock), files, clock
-
-
-async def test_a_machine_is_found_by_its_exact_name_on_any_port() -> None:
-    """netrc(5)."""
-    source, _, _ = netrc()
-    assert await read(source, "https://reg.test:8443/x") == UserPassword("u", Secret("p"))
-    assert await source.locate(parse_uri("sub.reg.test"), None) is None
-
-
-async def test_p7_the_default_entry_configures_nobody() -> None:
-    """P-7: it would send a login to every host there is."""
-    source, _, _ = netrc()
-    assert await source.locate(parse_uri("unknown.example"), None) is None
-    assert await source.hosts() == {"reg.test", "other.test"}
-
-
-async def test_no_file_is_no_login() -> None:
-    """Nor is an absent path."""
-    source, _, _ = netrc(None)
-    assert await source.locate(TARGET, None) is None
-    assert await Netrc(None, files=FakeFiles(), clock=FakeClock()).locate(TARGET, None) is None
-
-
-async def test_a_changed_netrc_is_seen_within_a_second() -> None:
-    """And its version is part of the identity."""
-    source, files, clock = netrc()
-    first = await source.locate(TARGET, None)
-    files.put("/n", "machine reg.test login u password new\n")
-    clock.suspend(1.1)
-    assert await source.locate(TARGET, None) != first
-    assert await read(source) == UserPassword("u", Secret("new"))
-
-
-async def test_a_netrc_that_no_longer_parses_names_its_line() -> None:
-    """The machines of the last good copy stay known, so that they get an error and not silence."""
-    source, files, clock = netrc()
-    await source.locate(TARGET, None)
-    files.put("/n", "machine reg.test login u\nnonsense canary\n")
-    clock.suspend(1.1)
-    with pytest.raises(Failed) as caught:
-        await read(source)
-    assert "at line" in caught.value.failure.message
-    assert "canary" not in caught.value.failure.message

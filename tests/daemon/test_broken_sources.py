@@ -1,0 +1,144 @@
+"""A file or a store that cannot be read: an error where a rule names it, else ``{}`` whose reason ``explain`` tells."""
+
+import base64
+import contextlib
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from credproxy.broker.broker import Broker
+from credproxy.broker.upstream import Upstream
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.message import encode_answer, encode_docker
+from credproxy.core.settings import BasicHost, HeaderHost, HostRule, NetrcSource, OciHost, Settings
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri
+from credproxy.daemon.build import World, build_table
+from credproxy.ports import Command, Completed
+from credproxy.providers.learned import Learned
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses
+
+
+NETRC, DOCKER = "/home/u/.netrc", "/home/u/.docker/config.json"
+DENIED = failed(Code.CREDENTIAL_UNREADABLE, f"the file {NETRC!r} permission denied", f"namei -l {NETRC}")
+URI = "https://reg.test/v2/a/b/manifests/x"
+
+
+class Daemon:
+    """A configuration in force, with files and programs that are fakes and a network that must not be used."""
+
+    def __init__(self, broker: Broker, files: FakeFiles, clock: FakeClock) -> None:
+        self.broker, self.files, self.clock = broker, files, clock
+
+    async def get(self, uri: str = URI) -> str:
+        """The answer as Bazel gets it."""
+        return encode_answer(await self.broker.ask(question(uri))).decode()
+
+
+def question(uri: str) -> Question:
+    """Ask as the user does."""
+    return Question(parse_uri(uri), Origin())
+
+
+@contextlib.asynccontextmanager
+async def daemon(
+    *rules: HostRule, store: Callable[[Command], Completed | Failed] | None = None, **content: str | bytes | Failed
+) -> AsyncIterator[Daemon]:
+    """Run one; ``netrc`` and ``docker`` are the contents of those files, or why they cannot be read."""
+    clock, files = FakeClock(), FakeFiles()
+    for name, found in content.items():
+        path = {"netrc": NETRC, "docker": DOCKER}[name]
+        if isinstance(found, Failed):
+            files.broken[path] = found
+        else:
+            files.put(path, found)
+    http = FakeHttp(clock=clock)
+    programs = {} if store is None else {"docker-credential-x": store}
+    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(programs), files, Learned(b"k"))
+    table = build_table(Settings(host=rules), world)
+    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
+        yield Daemon(broker, files, clock)
+
+
+RULES = [
+    BasicHost("reg.test"),
+    HeaderHost("reg.test", NetrcSource()),
+    OciHost("reg.test", credentials=NetrcSource()),
+]
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
+async def test_a_rule_whose_netrc_cannot_be_read_is_an_error_that_names_the_file(rule: HostRule) -> None:
+    """P-12: not ``{}``, and not a file that is said to have no login."""
+    async with daemon(rule, netrc=DENIED) as running:
+        with pytest.raises(Failed) as caught:
+            await running.get()
+        assert caught.value.failure == DENIED.failure
+        running.files.broken.clear()
+        running.files.put(NETRC, "machine reg.test login u password p\n")
+        running.clock.suspend(1.1)
+        explained = await running.broker.explain(question(URI))
+        assert (explained.answer, explained.problem) == ("credential", None)
+
+
+async def test_without_a_rule_an_unreadable_netrc_is_the_reason_of_an_empty_answer() -> None:
+    """P-7: which hosts it names cannot be known, and most hosts need no login."""
+    async with daemon(netrc=DENIED) as running:
+        assert '"headers":{}' in await running.get()
+        explained = await running.broker.explain(question(URI))
+        assert explained.answer == "{}"
+        assert explained.problem is not None
+        assert explained.problem.message == DENIED.failure.message
+
+
+async def test_a_machine_whose_entry_is_broken_is_an_error_from_the_first_question_on() -> None:
+    """With file and line; a host that is not in the file gets ``{}``."""
+    async with daemon(netrc='machine reg.test login u password "p\n') as running:
+        with pytest.raises(Failed, match=r"'/home/u/\.netrc' cannot be read: line 1 has a quote"):
+            await running.get("https://reg.test/file.tar.gz")
+        assert '"headers":{}' in await running.get("https://other.test/file.tar.gz")
+
+
+@pytest.mark.parametrize("anonymous", [None, "pull"])
+async def test_a_store_that_fails_is_an_error_where_a_rule_names_the_registry(anonymous: str | None) -> None:
+    """Without a rule, or with one that permits anonymous pulls, the registry is as open as it would be."""
+    docker = '{"credsStore": "x"}'
+
+    def store(_: Command) -> Completed:
+        return Completed(1, b"locked", "the store is locked")
+
+    async with daemon(store=store, docker=docker) as running:
+        assert '"headers":{}' in await running.get()
+        explained = await running.broker.explain(question(URI))
+        assert explained.problem is not None
+        assert "the store is locked" in explained.problem.message
+    rule = OciHost("reg.test") if anonymous is None else OciHost("reg.test", anonymous="pull")
+    async with daemon(rule, store=store, docker=docker) as running:
+        explained = await running.broker.explain(question(URI))
+        assert explained.answer == ("error" if anonymous is None else "credential")
+
+
+async def test_a_store_without_the_registry_leaves_it_to_netrc() -> None:
+    """A store is asked first, and what it does not have the next source may have."""
+
+    def store(_: Command) -> Completed:
+        return Completed(1, b"credentials not found in native keychain\n")
+
+    async with daemon(
+        store=store, docker='{"credsStore": "x"}', netrc="machine reg.test login u password p"
+    ) as running:
+        assert f"Basic {base64.b64encode(b'u:p').decode()}" in await running.get()
+
+
+async def test_a_login_that_is_not_utf_8_is_sent_as_it_is_and_told_to_docker_as_that() -> None:
+    """Basic carries its bytes, as curl's does; JSON cannot."""
+    async with daemon(netrc=b"machine reg.test login u password p\xe4") as running:
+        sent = base64.b64encode(b"u:p\xe4").decode()
+        assert f"Basic {sent}" in await running.get()
+        stored = await running.broker.stored(parse_uri("reg.test"))
+        assert stored is not None
+        with pytest.raises(Failed) as caught:
+            encode_docker("reg.test", stored)
+        assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
