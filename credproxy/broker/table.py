@@ -96,7 +96,7 @@ def covers(match: str | None) -> Callable[[str], bool]:
     if match.startswith("*."):
         suffix = match[1:].lower()
         return lambda authority: _host(authority).endswith(suffix)
-    meant = canonical_authority(match) or match
+    meant = canonical_authority(match.rpartition("@")[2]) or match
     return lambda authority: meant in {authority, _host(authority)} or (is_hub(meant) and is_hub(authority))
 
 

@@ -16,6 +16,7 @@ import msgspec
 from credproxy.core.credential import Handout, IdentityToken, Stored, UserPassword
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.stored import unreadable
+from credproxy.core.uri import shown
 
 
 ANSWER_LIMIT = 8000
@@ -152,7 +153,7 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
         return _encode({"ServerURL": server_url, "Username": username, "Secret": secret.reveal()})
     except UnicodeEncodeError:
         raise unreadable(
-            f"the login for {server_url!r}", "is not UTF-8, and docker takes no other", "store it in UTF-8"
+            f"the login for {shown(server_url)}", "is not UTF-8, and docker takes no other", "store it in UTF-8"
         ) from None
 
 

@@ -32,6 +32,8 @@ _NUMERIC = re.compile(r"[0-9]+|0x[0-9a-f]*")
 _OCTET = r"(?:25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])"
 _QUAD = re.compile(rf"{_OCTET}(?:\.{_OCTET}){{3}}")
 _SOCKET = re.compile(r"%2[Ff](?:[A-Za-z0-9._~+=,-]|%[0-9A-Fa-f]{2})*")
+_WITH_USER = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*://|)([^/?#]*)@([^@/?#]*(?:[/?#].*)?)", re.DOTALL)
+_USER = re.compile(r"(?:[A-Za-z0-9._~!$&'()*+,;=:-]|%[0-9A-Fa-f]{2})*")  # RFC 3986, section 3.2.1
 _SERVER_URL = re.compile(r"(?:(https?)://)?([^/?#]*)(?:/|/v[12]/?)?")
 
 
@@ -64,19 +66,42 @@ def parse_uri(raw: str) -> Target:
     return Target(scheme, host, port, path or "/", query, Form.URL)
 
 
+def without_userinfo(raw: str) -> str:
+    """Give a URI without the user name and password that it may hold, which are never used.
+
+    For the user's own callers, who cannot leave them out: Google's tools write ``https://oauth2accesstoken@HOST/...`` into
+    lock files (clients.md rule 23).
+
+    Raises:
+        Failed(bad_request): readers may differ about where its host begins: a second ``@``, a character that belongs into
+            no user name, a ``:`` in front of an ``@`` without a scheme, as in ``mailto:x@host``.
+    """
+    _check_characters(raw)
+    parts = _WITH_USER.fullmatch(raw)
+    if parts is None:
+        return raw
+    scheme, user, rest = parts.groups()
+    if _USER.fullmatch(user) is None or (":" in user and not scheme):
+        raise _refused(
+            raw,
+            "has more in front of its '@' than a user name and password",
+            "leave it out: credentials come from the configuration",
+        )
+    return f"{scheme}{rest}"
+
+
 def parse_server_url(text: str) -> Target:
     """Read the server URL of the docker helper protocol; always Form.HOST.
 
-    Docker sends ``https://index.docker.io/v1/`` or ``host[:port]``, and trims white space as its own helpers do.
+    Docker sends ``https://index.docker.io/v1/`` or ``host[:port]``, and trims white space as its own helpers do. A user name in it is not looked at.
 
     Raises:
         Failed(bad_request): anything else, a path other than ``/v1/`` or ``/v2/`` included.
     """
-    raw = text.strip(" \t\r\n")
-    _check_characters(raw)
+    raw = without_userinfo(text.strip(" \t\r\n"))
     parts = _SERVER_URL.fullmatch(raw)
     if parts is None:
-        raise _refused(raw, "is no server URL", "give host[:port] or https://host[:port]")
+        raise _refused(raw, "is not a server URL", "give host[:port] or https://host[:port]")
     scheme = parts[1] or "https"
     found = _authority(parts[2], scheme)
     if found is None:

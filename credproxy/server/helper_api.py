@@ -20,7 +20,7 @@ from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, failed
 from credproxy.core.message import decode_request, encode_docker
 from credproxy.core.target import Question
-from credproxy.core.uri import parse_server_url, parse_uri
+from credproxy.core.uri import parse_server_url, parse_uri, without_userinfo
 from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
@@ -130,7 +130,7 @@ class HelperApi:
         doubted = started_by is not None and self._suspicion.of(started_by, body)
         answer = None if doubted else self._memo.get(origin, body)
         if answer is None:
-            target = parse_uri(decode_request(body))
+            target = parse_uri(without_userinfo(decode_request(body)))
             handout = await self._broker.ask(Question(target, origin), patience(request), doubted=doubted)
             answer = self._memo.put(origin, body, target, handout)
         if started_by is not None:
@@ -166,7 +166,7 @@ class HelperApi:
         return json_response(msgspec.json.encode({**told, "refused": self._refused}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
-        target = parse_uri(decode_request(await read_body(request, self._clock)))
+        target = parse_uri(without_userinfo(decode_request(await read_body(request, self._clock))))
         question = Question(target, Origin("helper", connection(request).peer.uid))
         return json_response(msgspec.json.encode(await self._broker.explain(question)))
 

@@ -91,6 +91,7 @@ async def test_stored_follows_the_same_road() -> None:
         ("*.test", "reg.contest", False),
         ("docker.io", "registry-1.docker.io", True),
         ("[::1]", "[::1]:5000", True),
+        ("oauth2accesstoken@reg.test", "reg.test", True),
         ("%2Frun%2Fx.sock", "%2Frun%2Fx.sock", True),
     ],
 )

@@ -1,6 +1,7 @@
 """What a raw URI becomes, and what is refused before any URL parser sees it."""
 
 from collections.abc import Callable
+from urllib.parse import urlsplit
 
 import pytest
 from hypothesis import given, strategies as st
@@ -16,6 +17,7 @@ from credproxy.core.uri import (
     parse_uri,
     plaintext_allowed,
     shown,
+    without_userinfo,
 )
 
 
@@ -394,6 +396,72 @@ def _split(authority: str) -> tuple[str, int | None]:
 
 
 @pytest.mark.parametrize(
+    ("raw", "wanted"),
+    [
+        ("https://oauth2accesstoken@reg.test/v2/a/manifests/x", "https://reg.test/v2/a/manifests/x"),
+        ("https://u:p@reg.test:5000/x?a=b@c#d@e", "https://reg.test:5000/x?a=b@c#d@e"),
+        ("https://@reg.test", "https://reg.test"),
+        ("https://:@reg.test/", "https://reg.test/"),
+        ("https://:p@reg.test/", "https://reg.test/"),
+        ("https://u:p:q@[::1]:5000/", "https://[::1]:5000/"),
+        ("https://u%40corp.example:p%2F%3A@reg.test/", "https://reg.test/"),
+        ("https://good.test@evil.test/v2/", "https://evil.test/v2/"),
+        ("https://good.test:443@evil.test/v2/", "https://evil.test/v2/"),
+        ("grpcs://u@reg.test/", "grpcs://reg.test/"),
+        ("u@reg.test:5000", "reg.test:5000"),
+        ("https://reg.test/@scope/package", "https://reg.test/@scope/package"),
+        ("https://reg.test/a?next=https://u:p@other.test/", "https://reg.test/a?next=https://u:p@other.test/"),
+        ("https://reg.test#u@other.test", "https://reg.test#u@other.test"),
+        ("reg.test", "reg.test"),
+    ],
+)
+def test_a_user_name_and_password_in_front_of_the_host_are_left_out(raw: str, wanted: str) -> None:
+    """Only there, and the host is what stands behind the ``@`` (RFC 3986, section 3.2)."""
+    assert without_userinfo(raw) == wanted
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        "https://a@b@reg.test/",
+        "https://SECRET@b@reg.test/",
+        "https://good.test\\@evil.test/",
+        "https://us\ter@reg.test/",
+        "https://us er@reg.test/",
+        "https://us%zzer@reg.test/",
+        "https://[::1]@reg.test/",
+        "https://ü:SECRET@reg.test/",
+        "mailto:SECRET@reg.test",
+        "u:SECRET@reg.test",
+        "",
+    ],
+)
+def test_what_readers_may_take_for_another_host_is_refused(raw: str) -> None:
+    """One reader takes the first ``@``, another the last one; the message holds neither name nor password."""
+    with pytest.raises(Failed) as caught:
+        parse_uri(without_userinfo(raw))
+    assert caught.value.failure.code is Code.BAD_REQUEST
+    assert "SECRET" not in str(caught.value)
+
+
+@given(st.text(alphabet="@:/?#%ab.0[]\\", max_size=30))
+def test_leaving_it_out_chooses_no_other_host(text: str) -> None:
+    """What is taken has no ``@`` in front of its host any more, and the host that every reader finds."""
+    raw = f"https://{text}"
+    try:
+        target = parse_uri(without_userinfo(raw))
+    except Failed:
+        return
+    assert target.host.strip("[]") == (urlsplit(raw).hostname or "").removesuffix(".")
+
+
+@pytest.mark.parametrize("text", ["u@reg.test", "https://u:p@reg.test", "https://u:p@reg.test/v2/"])
+def test_a_server_url_may_hold_a_user_name(text: str) -> None:
+    """Docker's clients pass on what they were given."""
+    assert parse_server_url(text).authority == "reg.test"
+
+
+@pytest.mark.parametrize(
     "text",
     [
         "",
@@ -401,7 +469,7 @@ def _split(authority: str) -> tuple[str, int | None]:
         "reg.test/org",
         "https://reg.test/v1/users",
         "https://reg.test/v3/",
-        "https://u:p@reg.test",
+        "https://u@p@reg.test",
         "ftp://reg.test",
         "https://reg.test/?x",
         "reg.test#x",

@@ -5,6 +5,7 @@ import asyncio
 import pytest
 from structlog.testing import capture_logs
 
+from credproxy.core.credential import Secret, UserPassword
 from credproxy.server.listener import Bound
 from tests.broker.world import token, world
 from tests.fakes import settle
@@ -41,3 +42,37 @@ async def test_p8_a_client_that_breaks_off_costs_nothing_but_its_own_answer(boun
             ("question failed", "info"),
         }
     assert complaints == []
+
+
+async def _post(bound: Bound, path: str, body: bytes) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(bound.path))
+    writer.write(
+        b"POST %b HTTP/1.1\r\nHost: x\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%b"
+        % (path.encode(), len(body), body)
+    )
+    answer = await reader.read()
+    writer.close()
+    return answer
+
+
+async def test_a_user_name_in_the_url_is_as_if_it_were_not_there(bound: Bound) -> None:
+    """Rule 23: the host's credential, with one exchange for both spellings; the password in it is nowhere."""
+    async with world() as w, daemon(w, bound):
+        plain = await _post(bound, "/v1/get", URI)
+        with capture_logs() as logs:
+            for user in (b"oauth2accesstoken@", b"oauth2accesstoken:canary@", b"@", b":@"):
+                assert await _post(bound, "/v1/get", URI.replace(b"//", b"//" + user)) == plain
+            explained = await _post(bound, "/v1/explain", URI.replace(b"//", b"//u:canary@"))
+            refused = await _post(bound, "/v1/get", URI.replace(b"//", b"//u:canary@x@"))
+        assert len(w.provider.runs) == 1
+        assert b'"target":"https://reg.test/v2/a/b/blobs/x"' in explained
+        assert b"400" in refused.splitlines()[0]
+        assert "canary" not in f"{logs}{explained!r}{refused!r}{w.broker.status()}"
+
+
+async def test_a_user_name_in_a_server_url_is_as_if_it_were_not_there(bound: Bound) -> None:
+    """The docker helper protocol gives the server URL back as it was asked."""
+    async with world() as w, daemon(w, bound):
+        w.provider.login = UserPassword("u", Secret("p"))
+        answer = await _post(bound, "/v1/docker/get", b"https://someone:canary@reg.test")
+        assert b'"Username":"u","Secret":"p"' in answer
