@@ -35,6 +35,14 @@ def allowed(address: str, dial: Dial) -> bool:
     return dial.own or str(inner) in dial.addresses or _listed(inner, dial.networks)
 
 
+def network_of(address: str) -> str | None:
+    """What ``allow_private`` has to list for an address; None where nothing allows it."""
+    if not allowed(address, Dial(networks=("0.0.0.0/0", "::/0"))):
+        return None
+    inner = _unwrap(ip_address(address.partition("%")[0]))
+    return f"{inner}/{inner.max_prefixlen}"
+
+
 def _unwrap(address: IPv4Address | IPv6Address) -> IPv4Address | IPv6Address:
     """Give the IPv4 address that an IPv6 one leads to: mapped, 6to4, NAT64."""
     if isinstance(address, IPv4Address):

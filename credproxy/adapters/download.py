@@ -74,7 +74,8 @@ class Download:
             Failed: upstream_unavailable, tls_failed, address_refused.
         """
         host = urlsplit(self._request.url).hostname or ""
-        call = Call(self._request.subject or f"host {host!r}", host, self._request.dial.proxy, self._connections.answer)
+        dial, name = self._request.dial, self._request.subject or f"host {host!r}"
+        call = Call(name, host, dial.proxy, self._connections.answer, dial.rule)
         try:
             self._take(self._connections.ask(self._request, self._hold))
             if self.length is not None and self.length <= WHOLE:

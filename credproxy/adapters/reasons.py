@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import aiohttp
 
+from credproxy.adapters.dial import network_of
 from credproxy.adapters.interim import UnfitAnswerError
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.hints import in_host
 from credproxy.core.proxy import Proxy, proxy_of
 
 
@@ -27,7 +29,8 @@ class Call(NamedTuple):
 
     Attributes:
         name: what to call the other side, such as ``registry 'ghcr.io'``.
-        host: whose ``[[host]]`` a remedy would go into.
+        host: who is asked.
+        rule: the ``match`` of the ``[[host]]`` that a remedy goes into: a token server has none of its own.
         proxy: the setting, with its login.
         answer: seconds that were waited for the beginning of an answer.
     """
@@ -36,6 +39,11 @@ class Call(NamedTuple):
     host: str
     proxy: str | None = None
     answer: float = 0.0
+    rule: str = ""
+
+    def setting(self, text: str) -> str:
+        """Where a setting goes that helps."""
+        return in_host(self.rule or self.host, text)
 
 
 def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Failed:
@@ -66,9 +74,9 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
         return failed(
             Code.TLS_FAILED,
             f"the TLS connection to {call.name} failed: {reason}",
-            f"if it speaks plain http, say so in the [[host]] of {call.host!r}: insecure = true"
+            "if it speaks plain http, say so " + call.setting("insecure = true")
             if plain
-            else "if its certificate comes from a private CA, name that in ca_bundle",
+            else "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"'),
         )
     return _of_the_network(error, call)
 
@@ -95,8 +103,15 @@ def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
     return failed(
         Code.ADDRESS_REFUSED,
         f"{call.name} leads to the address {address}, which is not to be contacted",
-        f'if that is right, add allow_private = ["{address}/32"] to the [[host]] of {call.host!r}',
+        _allowing(address, call),
     )
+
+
+def _allowing(address: str, call: Call) -> str:
+    network = network_of(address)
+    if network is None:
+        return f"no setting allows that address: whoever runs the name server of {call.host!r} has to correct it"
+    return "if that is right, say so " + call.setting(f'allow_private = ["{network}"]')
 
 
 def _is_overlong(error: Exception) -> bool:

@@ -8,6 +8,7 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from shlex import quote
 from typing import Literal
 
 import msgspec
@@ -186,21 +187,20 @@ def read_entry(content: bytes, key: str, where: str) -> Stored | None:
     return login(*pair, place)
 
 
-def from_helper(output: bytes, program: str) -> Stored:
+def from_helper(output: bytes, program: str, key: str) -> Stored:
     """Give what ``docker-credential-<program> get`` printed (DC-14, DC-15).
 
     Raises:
         Failed(credential_unreadable): no JSON object with ``Username`` and ``Secret``.
     """
     place = f"the answer of 'docker-credential-{program}'"
+    by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
     try:
         found = msgspec.json.decode(output, type=_HelperAnswer)
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise unreadable(
-            place, "is not the JSON of the docker helper protocol", f"run it: docker-credential-{program} get"
-        ) from None
+        raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
     if not found.secret:
-        raise unreadable(place, "holds an empty secret")
+        raise unreadable(place, "holds an empty secret", _login_again(key))
     return login(found.username, found.secret, place)
 
 

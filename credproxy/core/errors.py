@@ -72,6 +72,9 @@ _STATUS = {
 }
 
 
+_MAY_PASS = frozenset({Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING})
+
+
 @dataclass(frozen=True, slots=True)
 class Failure:
     """What went wrong, as a value that may be kept and shown to several waiters.
@@ -93,6 +96,11 @@ class Failure:
     inside: bool = False
     unanswered: bool = False
     unsent: bool = False
+
+    @property
+    def may_pass(self) -> bool:
+        """True where waiting may help by itself. Any other failure is remembered, too, but only an edit mends it."""
+        return self.code in _MAY_PASS
 
     @property
     def status(self) -> int:

@@ -20,6 +20,8 @@ class Dial:
         addresses: single addresses that are fine because the registry itself was reached there.
         ca_bundle: path of extra trust anchors, or None for the system's.
         tls_verify: False only for a registry that was marked so, never for a realm.
+        rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" where the host that
+            is asked is the one to name.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
     """
 
@@ -29,6 +31,7 @@ class Dial:
     ca_bundle: str | None = None
     tls_verify: bool = True
     proxy: str | None = field(default=None, repr=False)
+    rule: str = field(default="", compare=False)
 
     def elsewhere(self) -> "Dial":
         """For a host that a registry's answer names: it is nobody's own, and its certificate is always checked."""

@@ -172,7 +172,7 @@ def encode_failure(failure: Failure) -> bytes:
 def failure_text(failure: Failure) -> str:
     """What the helper prints: the cause in one line, then the next step in one line; at most 2 KiB in UTF-8."""
     hint = failure.hint
-    if not hint and failure.retry_after is not None:
+    if not hint and failure.retry_after is not None and failure.may_pass:
         hint = f"ask again in {failure.retry_after:.0f} s"
     lines = f"{_cut(failure.message, _CAUSE)} ({failure.code.value})\n"
     return f"{lines}{_cut(hint, _HINT)}\n" if hint else lines

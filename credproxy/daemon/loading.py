@@ -110,7 +110,11 @@ class Loader:
     async def _text(self, path: str) -> str | None:
         content = await self._read("the configuration", path)
         if content is None and self._required:
-            raise failed(Code.CONFIG_INVALID, f"the configuration {path!r} is not there", "check --config")
+            raise failed(
+                Code.CONFIG_INVALID,
+                f"the configuration {path!r} is not there",
+                "write it, or name another one: credproxy serve --config FILE",
+            )
         return None if content is None else content.decode("utf-8", "replace")
 
     async def _read(self, subject: str, path: str) -> bytes | None:

@@ -10,6 +10,7 @@ from urllib.parse import urljoin, urlsplit
 
 from credproxy import __version__
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.hints import in_host
 from credproxy.core.http import Dial, Request, Response
 from credproxy.core.target import Target
 from credproxy.core.uri import canonical_uri, parse_uri, shown
@@ -59,6 +60,11 @@ class Registry:
     def name(self) -> str:
         """For messages."""
         return f"registry {self.target.authority!r}"
+
+    @property
+    def rule(self) -> str:
+        """The ``match`` of the ``[[host]]`` that hints point to."""
+        return self.dial.rule or self.target.authority
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +145,7 @@ def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Foun
         raise failed(
             Code.NO_CHALLENGE,
             f"{registry.name} wants a login but does not say where to take it",
-            'name its token server in the [[host]]: realm = "https://..."',
+            "name its token server " + in_host(registry.rule, 'realm = "https://HOST/PATH"'),
         )
     raise failed(
         Code.UNSUPPORTED_SCHEME,
@@ -149,7 +155,7 @@ def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Foun
 
 
 def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configured: bool = False) -> Found:
-    found = check_realm(realm, registry.target, registry.realm_hosts, configured=configured)
+    found = check_realm(realm, registry.target, registry.realm_hosts, configured=configured, rule=registry.rule)
     dial = registry.dial
     if found.origin != registry.target.origin:
         dial = replace(
@@ -211,7 +217,7 @@ def _elsewhere(registry: Registry, target: Target, place: str) -> Failed:
             "ask those who run it to name an https address",
         )
     if (before.scheme, target.scheme, target.host) == ("http", "https", before.host):
-        hint = f"it speaks https: take insecure = true out of the [[host]] of {before.authority!r}"
+        hint = f'it speaks https: take insecure = true out of the [[host]] with match = "{registry.rule}"'
     else:
         hint = f"name {target.authority!r} in your build instead"
     message = f"{registry.name} redirects its API to {place}, and logins are not taken to another origin"

@@ -6,6 +6,7 @@ Source: token-exchange.md section 3.2, TX-22 and TX-26.
 from credproxy.core.endpoint import Endpoint, Kind
 from credproxy.core.errors import Code, failed
 from credproxy.core.globs import most_specific
+from credproxy.core.hints import in_host
 from credproxy.core.settings import OciHost
 from credproxy.exchange.scope import canonical, repository_scope
 
@@ -37,10 +38,11 @@ def _mounted(settings: OciHost, source: str | None) -> list[str]:
         return []
     # Otherwise a client could mount, and so read, a blob that it may not pull (TX-22).
     if not {"pull", "*"} & set(_actions(settings, source)):
+        setting = f'actions = {{ "{source}" = ["pull"] }}'
         raise failed(
             Code.POLICY_DENIED,
             f"a blob may not be mounted from {source!r}: its actions do not include pull",
-            f'allow it in the [[host]]: actions = {{ "{source}" = ["pull"] }}',
+            f"allow it {in_host(settings.match, setting)}",
         )
     return [repository_scope(source, _PULL)]
 

@@ -15,6 +15,7 @@ from urllib.parse import quote, quote_plus, unquote_plus
 from credproxy.core.basic import basic
 from credproxy.core.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.hints import in_host
 from credproxy.core.http import Request, Response
 from credproxy.exchange.discovery import USER_AGENT, Found
 from credproxy.exchange.granted import lacking
@@ -237,7 +238,8 @@ def _refused(order: Order, response: Response) -> Failed:
         return failed(
             Code.REDIRECT_REFUSED,
             f"{order.subject} redirects, and logins do not follow redirects",
-            f'name the right token server: realm = "https://..." in the [[host]] of {order.registry!r}',
+            "name the right token server "
+            + in_host(order.found.dial.rule or order.registry, 'realm = "https://HOST/PATH"'),
         )
     if 200 < status < 300:  # noqa: PLR2004
         return failed(Code.BAD_TOKEN, f"{order.subject} answered {status} without a token", "a token comes with 200")

@@ -44,7 +44,7 @@ class BasicProvider:
         async def run(terms: Terms) -> Grant:
             login = await self._source.read(identity, target, anew=terms.anew)
             if login is None or not isinstance(login.stored, UserPassword):
-                raise unreadable(str(identity), "holds no user name and password, which Basic needs")
+                raise unreadable(str(identity), "holds no user name and password, which Basic needs", _HINT)
             usable(login.stored, str(identity), _HINT)
             lifetime = dressed(login, str(identity), self._clock.boot())
             return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)

@@ -12,6 +12,9 @@ from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
 
 
+_HINT = "store it there, or name another place: secret = { source = ... } in its [[host]]"
+
+
 class HeaderProvider:
     """Sends a stored secret as it is. Source: ports.Provider."""
 
@@ -28,12 +31,12 @@ class HeaderProvider:
             trouble = self.trouble(target)
             if trouble is not None:
                 raise Failed(trouble)
-            raise unreadable(f"no credential for {target.authority!r}", "is stored where its rule points")
+            raise unreadable(f"no credential for {target.authority!r}", "is stored where its rule points", _HINT)
 
         async def run(terms: Terms) -> Grant:
             login = await self._source.read(identity, target, anew=terms.anew)
             if login is None:
-                raise unreadable(str(identity), "holds no credential")
+                raise unreadable(str(identity), "holds no credential", _HINT)
             secret = secret_of(login.stored)
             value = Secret(self._settings.prefix + secret.reveal())
             problem = empty_login(PlainSecret(secret)) or empty_header(self._settings.name, [value.reveal()])

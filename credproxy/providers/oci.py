@@ -93,10 +93,10 @@ class OciProvider:
         last: bool = True,
     ) -> None:
         self._settings = settings
+        self._exact = exact
         self._last = last
         self._source = source
         self._clock = clock
-        self._dial = dial_of(settings, exact=exact)
         self._learned = learned
         self._talks = Talks(settings, exact=exact, http=http, clock=clock, learned=learned)
         if not settings.tls_verify:
@@ -224,13 +224,14 @@ class OciProvider:
 
     def _plan(self, wanted: _Wanted, run: Callable[[Terms], Awaitable[Grant]], *, narrow: bool = False) -> Plan:
         authority = wanted.target.authority
+        dial = dial_of(self._settings, wanted.target, exact=self._exact)
         return Plan(
             key=("oci", wanted.target.origin, wanted.identity, wanted.scopes, wanted.min_lifetime),
             subject=f"registry {authority!r}",
             upstream=wanted.target.origin,
             run=run,
             narrow=narrow,
-            reach=Reach(_contact(wanted.target).origin, self._dial, self._settings.path_prefix or ""),
+            reach=Reach(_contact(wanted.target).origin, dial, self._settings.path_prefix or ""),
             min_lifetime=wanted.min_lifetime,
             detail={
                 "provider": "oci",

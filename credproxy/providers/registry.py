@@ -58,7 +58,7 @@ def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
     return Registry(
         target=Target(target.scheme, target.host, target.port, "", "", target.form),
         prefix=settings.path_prefix or "",
-        dial=dial_of(settings, exact=exact),
+        dial=dial_of(settings, target, exact=exact),
         realm=settings.realm,
         service=settings.service,
         # A host that cannot be read stays as written, and matches nothing.
@@ -66,7 +66,7 @@ def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
     )
 
 
-def dial_of(settings: OciHost, *, exact: bool) -> Dial:
+def dial_of(settings: OciHost, target: Target, *, exact: bool) -> Dial:
     """Where a registry of a host rule may be reached."""
     return Dial(
         networks=settings.allow_private,
@@ -74,6 +74,7 @@ def dial_of(settings: OciHost, *, exact: bool) -> Dial:
         ca_bundle=settings.ca_bundle,
         tls_verify=settings.tls_verify,
         proxy=settings.proxy,
+        rule=settings.match or target.authority,
     )
 
 

@@ -255,7 +255,7 @@ class DockerConfig:
         command = Command((f"docker-credential-{program}", "get"), stdin=key.encode(), timeout=seconds, concurrency=1)
         done = await self._processes.run(command)
         if done.status == 0:
-            return done.stdout, from_helper(done.stdout, program)
+            return done.stdout, from_helper(done.stdout, program, key)
         if done.stdout.strip() == _NOT_FOUND:
             return done.stdout, None
         raise failed(

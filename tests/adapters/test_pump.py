@@ -517,7 +517,7 @@ async def test_t15_an_address_that_is_nobodys_own_is_not_contacted(address: str)
     assert failure.code in {Code.ADDRESS_REFUSED, Code.UPSTREAM_UNAVAILABLE}
     assert server.connections == 0
     if address == "127.0.0.1":
-        assert failure.hint == "if that is right, add allow_private = [\"127.0.0.1/32\"] to the [[host]] of '127.0.0.1'"
+        assert failure.hint.endswith('with match = "127.0.0.1" and provider = "oci": allow_private = ["127.0.0.1/32"]')
 
 
 async def test_t15_a_name_that_leads_to_such_an_address() -> None:

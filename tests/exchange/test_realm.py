@@ -90,7 +90,10 @@ def test_t61_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> 
         check_realm("https://evil.test/token?x=secret", parse_uri("https://reg.test/v2/"), ())
     failure = caught.value.failure
     assert failure.message == "registry 'reg.test' sends logins to 'evil.test', which it is not paired with"
-    assert failure.hint == "if that is right, add realm_hosts = [\"evil.test\"] to the [[host]] of 'reg.test'"
+    assert (
+        failure.hint
+        == 'if that is right, say so in the [[host]] with match = "reg.test" and provider = "oci": realm_hosts = ["evil.test"]'
+    )
 
 
 def test_an_ip_literal_is_no_pair_even_when_listed() -> None:

@@ -1,0 +1,11 @@
+"""Hints that name a setting: written so that whoever follows one knows where it goes, also where there is no rule yet."""
+
+
+def in_host(match: str, setting: str) -> str:
+    """Where a registry's setting goes: into the rule with that ``match``, or into a new one.
+
+    Args:
+        match: of the rule that answers for the registry; its authority where none does.
+        setting: as it stands in the file, such as ``realm_hosts = ["auth.test"]``.
+    """
+    return f'in the [[host]] with match = "{match}" and provider = "oci": {setting}'

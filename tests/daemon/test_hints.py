@@ -1,0 +1,193 @@
+"""Hints that name a setting are followed, as the person would who reads them: the next answer is another one."""
+
+import contextlib
+import json
+import re
+from collections.abc import AsyncIterator, Callable
+
+import pytest
+
+from credproxy.adapters.dial import allowed
+from credproxy.adapters.reasons import Call, explain
+from credproxy.broker.broker import Broker
+from credproxy.broker.upstream import Upstream
+from credproxy.core.config import load_files
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.http import Request, Response
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri
+from credproxy.daemon.build import World, build_table
+from credproxy.ports import Terms
+from credproxy.providers.learned import Learned
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses
+
+
+DOCKER = "/home/u/.docker/config.json"
+LOGIN = json.dumps({"auths": {name: {"auth": "dTpw"} for name in ("reg.test", "127.0.0.1:5000")}})
+SETTING = re.compile(r'in the \[\[host\]\] with match = "([^"]+)" and provider = "oci": (.+)')
+CONFIGURATIONS = {
+    "no rule": "",
+    "a rule": '[[host]]\nmatch = "reg.test"\nprovider = "oci"\n[[host]]\nmatch = "127.0.0.1:5000"\nprovider = "oci"\n',
+    "a wildcard": '[[host]]\nmatch = "*"\nprovider = "oci"\n',
+}
+
+
+class GuardedHttp(FakeHttp):
+    """Refuses what the dial guard refuses, with what the real client says; names lead where ``addresses`` says."""
+
+    addresses: dict[str, str] = {}  # noqa: RUF012  filled by each test anew
+
+    async def send(self, request: Request, terms: Terms) -> Response:
+        """Send."""
+        host = request.url.split("/")[2].partition(":")[0]
+        address = self.addresses.get(host, "93.184.215.14")
+        if not allowed(address, request.dial):
+            call = Call(request.subject, host, rule=request.dial.rule)
+            raise explain(OSError(), call, refused=[address])
+        return await super().send(request, terms)
+
+
+@contextlib.asynccontextmanager
+async def broker(text: str, http: FakeHttp, clock: FakeClock) -> AsyncIterator[Broker]:
+    """A daemon's inside with that configuration."""
+    files = FakeFiles()
+    files.put(DOCKER, LOGIN)
+    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
+    table = build_table(load_files([("config.toml", text)]), world)
+    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as made:
+        yield made
+
+
+async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str) -> Failure | None:
+    """Ask once; give how it failed, None for a credential."""
+    async with broker(text, http, clock) as running:
+        try:
+            handout = await running.ask(Question(parse_uri(uri), Origin()))
+        except Failed as error:
+            return error.failure
+        assert handout.headers
+        return None
+
+
+def followed(text: str, hint: str, **known: str) -> str:
+    """The configuration after its user has done what the hint says; ``known`` is what a person fills in."""
+    found = SETTING.search(hint)
+    assert found is not None, hint
+    match, setting = found.groups()
+    for name, value in known.items():
+        setting = setting.replace(name, value)
+    head = f'[[host]]\nmatch = "{match}"\nprovider = "oci"\n'
+    return text.replace(head, f"{head}{setting}\n") if head in text else f"{text}{head}{setting}\n"
+
+
+def answering(clock: FakeClock, status: int, body: object = b"", *challenges: str) -> Callable[[Request], Response]:
+    """Make a server."""
+    content = body if isinstance(body, bytes) else json.dumps(body).encode()
+    lines = tuple(("WWW-Authenticate", line) for line in challenges)
+    return lambda _: Response(status, lines, content, clock.boot(), clock.wall(), "93.184.215.14")
+
+
+HTTPS, HTTP = "https://reg.test", "http://127.0.0.1:5000"
+REALMS = [
+    pytest.param(HTTPS, "https://auth.test/token", Code.REALM_REFUSED, id="another host"),
+    pytest.param(HTTPS, "https://auth.test:8443/token", Code.REALM_REFUSED, id="another port"),
+    pytest.param(HTTPS, "https://8.8.8.8/token", Code.REALM_REFUSED, id="an address"),
+    pytest.param(HTTPS, "http://auth.test/token", Code.DOWNGRADE, id="plain http of an https registry"),
+    pytest.param(HTTPS, "/token", Code.REALM_REFUSED, id="a relative realm"),
+    pytest.param(HTTPS, "ftp://auth.test/token", Code.REALM_REFUSED, id="another scheme"),
+    pytest.param(HTTP, "http://127.0.0.1:8080/token", Code.REALM_REFUSED, id="plain http of a plain registry"),
+    pytest.param(HTTP, "https://auth.test/token", Code.REALM_REFUSED, id="https of a plain registry"),
+]
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize(("registry", "realm", "code"), REALMS)
+async def test_the_hint_of_a_refused_realm_makes_it_trusted(
+    registry: str, realm: str, code: Code, configuration: str
+) -> None:
+    """``realm_hosts`` would help neither for plain http nor for an address; a registry may have no rule yet."""
+    clock, text = FakeClock(), CONFIGURATIONS[configuration]
+    http = GuardedHttp(clock=clock)
+    http.addresses = {"127.0.0.1": "127.0.0.1", "8.8.8.8": "8.8.8.8"}
+    http.script = {
+        f"{registry}/v2/": [answering(clock, 401, b"", f'Bearer realm="{realm}",service="s"')],
+        **{
+            f"{scheme}://{place}/token": [answering(clock, 200, {"token": "t", "expires_in": 300})]
+            for scheme in ("http", "https")
+            for place in ("auth.test", "auth.test:8443", "8.8.8.8", "127.0.0.1:8080")
+        },
+    }
+    uri = f"{registry}/v2/a/b/manifests/x"
+    codes = []
+    while (failure := await ask(text, http, clock, uri)) is not None:
+        assert failure.code not in codes
+        codes.append(failure.code)
+        text = followed(text, failure.hint, HOST="auth.test", PATH="token")
+    # Behind a wildcard a private address is nobody's own: that comes first, and has a hint of its own.
+    assert codes[-1] is code
+    assert codes[:-1] == ([Code.ADDRESS_REFUSED] if (registry, configuration) == (HTTP, "a wildcard") else [])
+
+
+@pytest.mark.parametrize(
+    "realm", ["https://169.254.169.254/token", "https://[::ffff:169.254.169.254]/", "https://0.0.0.0/"]
+)
+async def test_where_no_setting_helps_the_hint_names_none(realm: str) -> None:
+    """Metadata services are never contacted, whatever is configured."""
+    clock = FakeClock()
+    http = GuardedHttp(clock=clock)
+    http.script = {f"{HTTPS}/v2/": [answering(clock, 401, b"", f'Bearer realm="{realm}"')]}
+    failure = await ask("", http, clock, f"{HTTPS}/v2/a/b/manifests/x")
+    assert failure is not None
+    assert failure.hint.startswith("no setting allows that address")
+
+
+async def test_the_hint_of_a_missing_realm_gives_one() -> None:
+    """A registry that does not say where to take a login."""
+    clock = FakeClock()
+    http = GuardedHttp(clock=clock)
+    http.script = {
+        f"{HTTPS}/v2/": [answering(clock, 401)],
+        "https://auth.test/token": [answering(clock, 200, {"token": "t", "expires_in": 300})],
+    }
+    before = await ask("", http, clock, f"{HTTPS}/v2/a/b/manifests/x")
+    assert before is not None
+    assert before.code is Code.NO_CHALLENGE
+    text = followed("", before.hint, HOST="auth.test", PATH="token")
+    assert await ask(text, http, clock, f"{HTTPS}/v2/a/b/manifests/x") is None
+
+
+@pytest.mark.parametrize("configuration", CONFIGURATIONS)
+@pytest.mark.parametrize("address", ["10.0.0.6", "127.0.0.1", "fd00::6", "::ffff:10.0.0.6"])
+async def test_the_hint_of_a_refused_address_goes_into_the_rule_of_the_registry(
+    address: str, configuration: str
+) -> None:
+    """The token server has no rule of its own: a setting for its name would change nothing."""
+    clock, text = FakeClock(), CONFIGURATIONS[configuration]
+    http = GuardedHttp(clock=clock)
+    http.addresses = {"auth.test": address}
+    http.script = {
+        f"{HTTPS}/v2/": [answering(clock, 401, b"", 'Bearer realm="https://auth.test/token"')],
+        "https://auth.test/token": [answering(clock, 200, {"token": "t", "expires_in": 300})],
+    }
+    uri = f"{HTTPS}/v2/a/b/manifests/x"
+    refused = await ask(text, http, clock, uri)
+    assert refused is not None
+    text = followed(text, refused.hint)
+    before = await ask(text, http, clock, uri)
+    assert before is not None
+    assert before.code is Code.ADDRESS_REFUSED
+    found = SETTING.search(before.hint)
+    assert found is not None
+    assert await ask(followed(text, before.hint), http, clock, uri) is None
+
+
+@pytest.mark.parametrize("code", list(Code))
+def test_waiting_is_advised_where_it_helps(code: Code) -> None:
+    """A login that is refused is remembered for seconds, too; but only an edit mends it."""
+    from credproxy.core.message import failure_text  # noqa: PLC0415  beside what it is about
+
+    said = failure_text(failed(code, "something", retry_after=2.0).failure)
+    helps = {Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING}
+    assert ("ask again" in said) == (code in helps)
