@@ -103,7 +103,8 @@ class Index:
         if helper is not None:
             return Entry("helper" if helper[1] else "broken", *helper)
         for name in _hierarchy(canonical, repository):
-            if name in self.auths:
+            # An empty entry says "look in the store"; without one it says nothing, and the next source may know (DC-12).
+            if name in self.auths and (self.store or self.auths[name] not in self.empty):
                 return self.in_store(authority) or Entry("auth", self.auths[name])
         return None
 

@@ -132,6 +132,14 @@ async def test_a_store_without_the_registry_leaves_it_to_netrc() -> None:
         assert f"Basic {base64.b64encode(b'u:p').decode()}" in await running.get()
 
 
+@pytest.mark.parametrize("entry", ["null", "{}", '{"auth": null}', '{"auth": ""}'])
+async def test_an_entry_that_holds_nothing_leaves_the_registry_to_netrc(entry: str) -> None:
+    """``null`` is "not set", and where no store is named an empty entry points nowhere."""
+    docker = f'{{"auths": {{"reg.test": {entry}}}}}'
+    async with daemon(docker=docker, netrc="machine reg.test login u password p") as running:
+        assert f"Basic {base64.b64encode(b'u:p').decode()}" in await running.get()
+
+
 async def test_a_login_that_is_not_utf_8_is_sent_as_it_is_and_told_to_docker_as_that() -> None:
     """Basic carries its bytes, as curl's does; JSON cannot."""
     async with daemon(netrc=b"machine reg.test login u password p\xe4") as running:
