@@ -50,7 +50,8 @@ def _no_blocking_calls() -> Iterator[None]:
     """Fail a test whose event loop blocks on a file, a socket or a sleep."""
     # What is done to a socket's own file, hardly ever, is not worth a thread.
     with blockbuster_ctx(
-        "credproxy", excluded_modules=["credproxy.server.listener", "credproxy.daemon.doors"]
+        "credproxy",
+        excluded_modules=["credproxy.server.listener", "credproxy.server.sandboxed", "credproxy.daemon.doors"],
     ) as guard:
         guard.functions["os.readlink"].can_block_in(
             "credproxy/server/namespaces.py", {"namespaces", "program"}

@@ -4,16 +4,18 @@ One of the two makes them, never both: what a service manager does not hand over
 """
 
 import os
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, replace
 
 import structlog
 
-from credproxy.core.errors import Code, Failed, Failure, Unfit
+from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.daemon.limits import BACKLOG
 from credproxy.daemon.options import Options
 from credproxy.server.inherited import handed_over
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind
+from credproxy.server.sandboxed import sandboxed
 
 
 HELPER, ACTIONS = "helper", "actions"
@@ -73,7 +75,21 @@ def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
 
 def _bind(options: Options, *, actions: bool) -> Bound:
     variable = "CREDPROXY_ACTIONS_SOCKET" if actions else "CREDPROXY_SOCKET"
-    return bind(_path(options, actions=actions), backlog=BACKLOG, variable=variable)
+    path = _path(options, actions=actions)
+    if path == _usual(options, variable, actions=actions) and sys.platform == "linux" and sandboxed():
+        # What is served there would be the sandbox's, and who looks for the user's daemon there is outside (S12).
+        message = f"this is a sandbox, and {path!r} is where the user's daemon is looked for"
+        raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
+    return bind(path, backlog=BACKLOG, variable=variable)
+
+
+def _usual(options: Options, variable: str, *, actions: bool) -> str | None:
+    """Where callers look who were told nothing; the helper tells the daemon that it starts where it has looked."""
+    untold = replace(options, environ={name: value for name, value in options.environ.items() if name != variable})
+    try:
+        return _path(untold, actions=actions)
+    except Failed:
+        return None  # there is no such place
 
 
 def _path(options: Options, *, actions: bool) -> str:

@@ -12,9 +12,14 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from credproxy.core.errors import Code, failed
 from credproxy.server.peer import identify
+from credproxy.server.sandboxed import is_below
 
+
+log = structlog.get_logger("credproxy.server")
 
 _PATH_LIMIT = 103
 """Bytes of ``sun_path`` that every system takes: macOS has 104 with the terminating zero (rule 36)."""
@@ -31,6 +36,8 @@ class Standing(enum.Enum):
     GONE = "gone"
     STALE = "stale"
     TAKEN = "taken"
+    BELOW = "below"
+    """Somebody in a sandbox below: not who is looked for there, so it is not given way to (S12)."""
 
 
 @dataclass(slots=True)
@@ -54,9 +61,7 @@ class Listener:
                 return Standing.OURS  # a full queue: somebody is busy, and it is most likely us
             except OSError:
                 return Standing.TAKEN
-            if sys.platform == "darwin":
-                return Standing.OURS  # it does not tell who listens
-            return Standing.OURS if identify(probe).pid == os.getpid() else Standing.TAKEN
+            return _standing(probe)
 
     def leave(self) -> None:
         """Let nobody else find the way here; what is in the queue is still to be taken, by us or by a successor."""
@@ -65,6 +70,16 @@ class Listener:
         """Listen no more. May be called again."""
         self.leave()
         self.sock.close()
+
+
+def _standing(probe: socket.socket) -> Standing:
+    """Who took a connection."""
+    if sys.platform == "darwin":
+        return Standing.OURS  # it does not tell who listens
+    listens = identify(probe).pid
+    if listens == os.getpid():
+        return Standing.OURS
+    return Standing.BELOW if is_below(listens) else Standing.TAKEN
 
 
 @dataclass(slots=True)
@@ -130,7 +145,7 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
             f"set {variable} to a shorter path",
         )
     _private_directory(place.parent, variable)
-    lock = _lock(place)
+    lock = _lock_or_take_back(place)
     try:
         _remove_stale(place)
         return Bound(place, _listen(path, backlog), lock)
@@ -167,6 +182,38 @@ def _lock(place: Path) -> int:
     return lock
 
 
+def _lock_or_take_back(place: Path) -> int:
+    """Lock the place, also where a daemon of a sandbox below has it: the user's daemon is the one outside (S12).
+
+    That one notices within a minute that somebody else listens, and gives way.
+    """
+    path = _lock_path(place)
+    try:
+        return _lock(place)
+    except AlreadyRunning:
+        held = path.stat()
+        if sys.platform != "linux" or not _listens_below(place) or not os.path.samestat(held, path.stat()):
+            raise
+    path.unlink()
+    _take_back(place)
+    return _lock(place)
+
+
+def _take_back(place: Path) -> None:
+    log.warning("socket taken back", socket=str(place), reason="somebody in a sandbox listened there")
+    place.unlink(missing_ok=True)
+
+
+def _listens_below(place: Path) -> bool:
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(1.0)
+        try:
+            probe.connect(str(place))
+            return is_below(identify(probe).pid)
+        except OSError:
+            return False
+
+
 def _same_file(descriptor: int, path: Path) -> bool:
     try:
         return os.path.samestat(os.fstat(descriptor), path.stat())
@@ -186,6 +233,10 @@ def _remove_stale(place: Path) -> None:
             return
         except OSError:
             pass  # a full queue or a foreign socket: somebody's, and not ours to remove
+        else:
+            if sys.platform == "linux" and is_below(identify(probe).pid):
+                _take_back(place)
+                return
     raise AlreadyRunning(str(place))
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import sys
 import tempfile
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
@@ -122,13 +123,32 @@ async def test_p1_who_finds_somebody_else_at_the_path_gives_way(bound: Bound) ->
         await process.wait()
 
 
-async def stranger(path: Path) -> asyncio.subprocess.Process:
+@pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+async def test_a_socket_in_a_sandbox_at_the_path_is_replaced_and_not_given_way_to(
+    bound: Bound, sandbox: tuple[str, ...]
+) -> None:
+    """S12: it may write the directory, but it is not who is looked for there."""
+    async with kept(bound) as world:
+        world.path.unlink()
+        process = await stranger(world.path, *sandbox)
+        with capture_logs() as logs:
+            await world.clock.advance(61)
+        assert [(log["event"], log["was"]) for log in logs] == [("socket restored", "below")]
+        assert world.stopped == []
+        assert await world.asks() == b"ok\n"
+        process.kill()
+        await process.wait()
+
+
+async def stranger(path: Path, *around: str) -> asyncio.subprocess.Process:
     """Another process that listens there."""
     script = (
         "import socket, sys, time; s = socket.socket(socket.AF_UNIX); s.bind(sys.argv[1]); s.listen(); "
         "print(flush=True); time.sleep(60)"
     )
-    process = await asyncio.create_subprocess_exec("python3", "-IS", "-c", script, path, stdout=asyncio.subprocess.PIPE)
+    process = await asyncio.create_subprocess_exec(
+        *around, "python3", "-IS", "-c", script, path, stdout=asyncio.subprocess.PIPE
+    )
     assert process.stdout is not None
     await process.stdout.readline()
     return process

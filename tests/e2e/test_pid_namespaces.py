@@ -76,7 +76,9 @@ def serve(staged: Stage, registry: TokenRegistry, container: tuple[str, ...], mo
     docker.write_text(json.dumps({"auths": {f"http://{registry.authority}": {"auth": login}}}))
     docker.chmod(0o600)
     staged.configure(more + registry.rule())
-    staged.start(*container, REGISTRY_PASSWORD=registry.password)
+    # With a user namespace it is a sandbox, which serves at no usual place: so this one must not be usual.
+    place = {"XDG_RUNTIME_DIR": "", "CREDPROXY_SOCKET": str(staged.socket)}
+    staged.start(*container, REGISTRY_PASSWORD=registry.password, **place)
 
 
 @pytest.mark.parametrize("where", ["outside", "in a sibling"])

@@ -106,9 +106,9 @@ sys.stdin.read()
 
 
 @contextlib.contextmanager
-def another_at(place: Path) -> Iterator[None]:
+def another_at(place: Path, *around: str) -> Iterator[None]:
     """Another process that listens there."""
-    argv = [sys.executable, "-IS", "-c", OTHER, str(place)]
+    argv = [*around, sys.executable, "-IS", "-c", OTHER, str(place)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         process.stdout.readline()
@@ -219,3 +219,89 @@ def test_p1_who_lost_lock_and_socket_to_another_daemon_stays_away(bound: Bound) 
         with pytest.raises(AlreadyRunning):
             bound.rebind(backlog=8)
         assert successor.path.stat().st_ino == inode
+
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
+
+SANDBOXES = {
+    "user, mount and pid": ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
+    "user and mount": ("unshare", "--user", "--map-root-user", "--mount"),
+    "user and mount, without a map": ("unshare", "--user", "--mount"),
+}
+
+
+@linux
+@pytest.mark.parametrize("kind", SANDBOXES)
+def test_a_process_in_a_sandbox_knows_it(sandbox: tuple[str, ...], kind: str) -> None:
+    """S12: it has a user namespace for a user or two, and mounts of its own."""
+    del sandbox  # skips where this user gets no namespaces
+    script = "import sys; from credproxy.server.sandboxed import sandboxed; sys.exit(7 if sandboxed() else 0)"
+    done = subprocess.run([*SANDBOXES[kind], sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 7, done.stderr
+
+
+@linux
+@pytest.mark.parametrize(
+    "around",
+    [
+        (),
+        ("unshare", "--user", "--map-root-user"),
+        pytest.param(
+            ("unshare", "--mount", "--pid", "--fork", "--mount-proc"),
+            marks=pytest.mark.skipif(os.geteuid() != 0, reason="root alone makes these without a user namespace"),
+        ),
+    ],
+    ids=["nothing", "a user namespace alone", "a container"],
+)
+def test_a_process_elsewhere_is_in_no_sandbox(sandbox: tuple[str, ...], around: tuple[str, ...]) -> None:
+    """S12: a container is a machine of its own, and who shares its user's mounts sees what that user sees."""
+    del sandbox
+    script = "import sys; from credproxy.server.sandboxed import sandboxed; sys.exit(7 if sandboxed() else 0)"
+    done = subprocess.run([*around, sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+@linux
+@pytest.mark.parametrize("kind", SANDBOXES)
+def test_a_socket_of_a_sandbox_is_taken_back(bound: Bound, sandbox: tuple[str, ...], kind: str) -> None:
+    """S12: who listens in a sandbox below is not given way to, as another daemon of the user is; rebinding ends it."""
+    del sandbox
+    bound.path.unlink()
+    with another_at(bound.path, *SANDBOXES[kind]):
+        assert bound.standing() is Standing.BELOW
+        before = bound.sock
+        bound.rebind(backlog=8)
+        before.close()
+        assert bound.standing() is Standing.OURS
+
+
+@linux
+def test_a_place_that_a_sandbox_has_is_bound_by_the_user(place: Path, sandbox: tuple[str, ...]) -> None:
+    """S12: also where the sandbox has no lock there."""
+    place.parent.mkdir(mode=0o700)
+    with another_at(place, *sandbox), contextlib.closing(bind(str(place), backlog=8)) as made:
+        assert made.standing() is Standing.OURS
+
+
+HOLDS = """
+import sys
+from credproxy.server.listener import bind
+bound = bind(sys.argv[1], backlog=8)
+print(flush=True)
+sys.stdin.read()
+bound.close()
+"""
+
+
+@linux
+def test_a_lock_that_a_sandbox_has_does_not_keep_the_user_out(place: Path, sandbox: tuple[str, ...]) -> None:
+    """S12: and when the sandbox's daemon ends, it removes nothing of the user's."""
+    argv = [*sandbox, sys.executable, "-c", HOLDS, str(place)]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inside:
+        assert inside.stdout is not None
+        inside.stdout.readline()
+        with contextlib.closing(bind(str(place), backlog=8)) as made:
+            inside.communicate()
+            assert made.standing() is Standing.OURS
+            with pytest.raises(AlreadyRunning):
+                bind(str(place), backlog=8)

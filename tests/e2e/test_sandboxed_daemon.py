@@ -1,0 +1,85 @@
+"""A daemon that starts in a sandbox serves that sandbox at most, and never becomes the user's."""
+
+import contextlib
+import json
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from tests.e2e.stage import CREDPROXY, HELPER, Stage, TokenRegistry
+
+
+pytestmark = [
+    pytest.mark.e2e,
+    pytest.mark.timeout(60),
+    pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's"),
+]
+
+
+def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sandbox: tuple[str, ...]) -> None:
+    """S12: it ends and says what to do; with a path of its own it serves."""
+    done = subprocess.run(
+        [*sandbox, "--mount-proc", CREDPROXY, "serve"], env=staged.environ, capture_output=True, text=True, check=False, timeout=20
+    )  # fmt: skip
+    assert done.returncode == 1
+    line = json.loads(done.stderr.splitlines()[-1])
+    assert line["event"] == "cannot start"
+    assert line["reason"] == f"this is a sandbox, and {str(staged.socket)!r} is where the user's daemon is looked for"
+    assert line["hint"] == "for a daemon of this sandbox, set CREDPROXY_SOCKET to a path of its own"
+    assert not staged.socket.exists()
+    assert not staged.socket.parent.exists()
+    told = staged.environ | {"CREDPROXY_SOCKET": str(staged.socket)}
+    again = subprocess.run([*sandbox, CREDPROXY, "serve"], env=told, capture_output=True, check=False, timeout=20)
+    assert again.returncode == 1, "the path is the usual one, whoever names it"
+    own = staged.home / "own" / "helper.sock"
+    staged.start(*sandbox, "--mount-proc", CREDPROXY_SOCKET=str(own))
+    assert own.exists()
+    assert [line["reason"] for line in staged.events("no actions socket")] == [
+        f"this is a sandbox, and '{staged.home}/run/credproxy-actions/actions.sock' is where the user's daemon is looked for"
+    ]
+
+
+def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sandbox: tuple[str, ...]) -> None:
+    """S12: nothing listens, it may start one, and what it starts ends; outside, the next call starts the user's own."""
+    environ = staged.environ | {"CREDPROXY_AUTOSTART": "1"}
+    done = subprocess.run(
+        [*sandbox, HELPER, "get", "--uri", "https://nobody.example/x"],
+        env=environ, capture_output=True, text=True, check=False, timeout=20,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (1, "")
+    assert not staged.socket.exists()
+    assert staged.helper("https://nobody.example/x", CREDPROXY_AUTOSTART="1").returncode == 0
+    pid = json.loads(staged.credproxy("status", "--json").stdout)["pid"]
+    subprocess.run(["kill", str(pid)], check=True)
+
+
+@contextlib.contextmanager
+def intruding(staged: Stage, sandbox: tuple[str, ...]) -> Iterator[None]:
+    """A daemon in a sandbox that was told to take the user's place, which is not the usual one in its environment."""
+    environ = staged.environ | {"CREDPROXY_SOCKET": str(staged.socket), "XDG_RUNTIME_DIR": ""}
+    argv = [*sandbox, "--mount-proc", str(CREDPROXY), "serve"]
+    with subprocess.Popen(argv, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.perf_counter() + 10
+            while not staged.socket.exists():
+                assert time.perf_counter() < deadline
+                time.sleep(0.02)
+            yield
+        finally:
+            process.kill()
+
+
+def test_the_users_daemon_takes_its_place_back_from_a_sandbox(
+    staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
+) -> None:
+    """S12: whatever a sandbox was told, the lock and the socket that it holds keep the user's daemon from nothing."""
+    staged.configure(registry.rule())
+    with intruding(staged, sandbox):
+        staged.start(REGISTRY_PASSWORD=registry.password)
+        assert staged.headers(registry.uri("a/b/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
+        (line,) = staged.events("socket taken back")
+        assert line["socket"] == str(staged.socket)
+    assert staged.headers(registry.uri("a/b/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
