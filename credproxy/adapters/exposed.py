@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from credproxy.adapters.owners import roots
 from credproxy.core.ownership import Exposure, exposure
 
 
@@ -41,7 +42,7 @@ def exposures(path: str, home: str, end: os.stat_result | None = None) -> tuple[
     for place, about in _way(Path(path).absolute()):
         last = about
         if place not in above:
-            found.append(exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=me))
+            found.append(exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=me, roots=roots()))
     if end is not None and last is not None and not os.path.samestat(end, last):
         found.append(Exposure(f"was replaced while it was read: {path!r}", "credproxy reload"))
     return tuple(one for one in found if one is not None)

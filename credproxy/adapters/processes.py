@@ -16,6 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Self, TypeVar, TypeVarTuple
 
+from credproxy.adapters.owners import roots
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import exposure
 from credproxy.core.redact import mask_complaint
@@ -346,7 +347,7 @@ def _find(command: Command, path: str) -> str:
     if command.secure:
         for place in (program.resolve(), *program.resolve().parents):
             about = place.stat()
-            exposed = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid())
+            exposed = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid(), roots=roots())
             if exposed is not None:
                 raise _not_runnable(wanted, exposed.problem, exposed.remedy)
     return str(program)

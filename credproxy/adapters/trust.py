@@ -5,6 +5,7 @@ import os
 import ssl
 from pathlib import Path
 
+from credproxy.adapters.owners import roots
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial
 from credproxy.core.ownership import exposure
@@ -55,7 +56,7 @@ def _believe(bundle: str) -> None:
     with contextlib.suppress(OSError):  # what cannot be looked at cannot be read, either
         for place in (path, path.parent):
             about = place.stat()
-            found = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid())
+            found = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid(), roots=roots())
             if found is not None and found.grave:
                 message = f"the CA bundle {bundle!r} is not believed: it {found.problem}"
                 raise failed(Code.CONFIG_INVALID, message, found.remedy, inside=True)

@@ -16,7 +16,26 @@ class Exposure(NamedTuple):
     grave: bool = True
 
 
-def exposure(place: str, *, owner: int, mode: int, me: int) -> Exposure | None:
+ROOT = frozenset({0})
+
+
+def shown_roots(uid_map: str, overflow: int) -> frozenset[int]:
+    """By which uids root's files are shown in a user namespace: 0, and where root is not shown, the overflow uid as well.
+
+    There root's files cannot be told from those of other users, as in a unit with ``PrivateUsers=`` or in bubblewrap:
+    without this, nothing below ``/etc`` or ``/usr`` could be believed or run in them.
+
+    Args:
+        uid_map: ``/proc/self/uid_map``: in each line a beginning inside, one outside, and a length.
+        overflow: the uid that stands for all who are not shown.
+
+    Source: user_namespaces(7).
+    """
+    outside = [int(line.split()[1]) for line in uid_map.splitlines()]
+    return ROOT if 0 in outside or not outside else ROOT | {overflow}  # 0 is the least, so it begins its line
+
+
+def exposure(place: str, *, owner: int, mode: int, me: int, roots: frozenset[int] = ROOT) -> Exposure | None:
     """Judge a file, or a folder on the way to it; None where only this user and root can.
 
     Args:
@@ -24,8 +43,9 @@ def exposure(place: str, *, owner: int, mode: int, me: int) -> Exposure | None:
         owner: its uid.
         mode: ``st_mode``, whole; of a link its own.
         me: this user's uid.
+        roots: uids by which root's files are shown.
     """
-    if owner not in {0, me}:
+    if owner != me and owner not in roots:
         return Exposure(f"could be replaced by uid {owner}, the owner of {place!r}", f"chown root {place}")
     if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
         return None  # a link has no mode; in a sticky folder others can add files but not replace ours

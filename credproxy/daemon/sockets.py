@@ -6,6 +6,7 @@ One of the two makes them, never both: what a service manager does not hand over
 import os
 import sys
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import structlog
 
@@ -14,8 +15,8 @@ from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.daemon.limits import BACKLOG
 from credproxy.daemon.options import Options
 from credproxy.server.inherited import handed_over
-from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind
-from credproxy.server.sandboxed import sandboxed
+from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind, lock_path
+from credproxy.server.sandboxed import sandboxed, serves_elsewhere
 
 
 HELPER, ACTIONS = "helper", "actions"
@@ -76,11 +77,23 @@ def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
 def _bind(options: Options, *, actions: bool) -> Bound:
     variable = "CREDPROXY_ACTIONS_SOCKET" if actions else "CREDPROXY_SOCKET"
     path = _path(options, actions=actions)
-    if path == _usual(options, variable, actions=actions) and sys.platform == "linux" and sandboxed():
+    usual = path == _usual(options, variable, actions=actions)
+    if usual and sys.platform == "linux" and sandboxed() and _is_outsiders(options, path):
         # What is served there would be the sandbox's, and who looks for the user's daemon there is outside (S12).
         message = f"this is a sandbox, and {path!r} is where the user's daemon is looked for"
         raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
     return bind(path, backlog=BACKLOG, variable=variable)
+
+
+def _is_outsiders(options: Options, path: str) -> bool:
+    """Whether a usual place belongs to somebody outside of this sandbox.
+
+    A runtime directory is that of a login session, which began outside. A home directory may be the sandbox's own; it is
+    not where a daemon from outside has served since the machine started.
+    """
+    home = options.environ.get("HOME")
+    below_home = home is not None and path.startswith(f"{home}/.local/state/")
+    return not below_home or serves_elsewhere(lock_path(Path(path)))
 
 
 def _usual(options: Options, variable: str, *, actions: bool) -> str | None:

@@ -16,7 +16,7 @@ import structlog
 
 from credproxy.core.errors import Code, failed
 from credproxy.server.peer import identify
-from credproxy.server.sandboxed import is_below
+from credproxy.server.sandboxed import is_below, sign
 
 
 log = structlog.get_logger("credproxy.server")
@@ -114,8 +114,9 @@ class Bound(Listener):
             OSError: the path cannot be replaced.
         """
         _private_directory(self.path.parent, "CREDPROXY_SOCKET")
-        if not _same_file(self.lock, _lock_path(self.path)):
+        if not _same_file(self.lock, lock_path(self.path)):
             fresh = _lock(self.path)
+            sign(fresh)
             os.close(self.lock)
             self.lock = fresh
         beside = self.path.with_suffix(".new")
@@ -148,6 +149,7 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
     lock = _lock_or_take_back(place)
     try:
         _remove_stale(place)
+        sign(lock)
         return Bound(place, _listen(path, backlog), lock)
     except BaseException:
         os.close(lock)
@@ -166,12 +168,13 @@ def _private_directory(directory: Path, variable: str) -> None:
         )
 
 
-def _lock_path(place: Path) -> Path:
+def lock_path(place: Path) -> Path:
+    """The lock beside a socket."""
     return place.with_suffix(".lock")
 
 
 def _lock(place: Path) -> int:
-    lock = os.open(_lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+    lock = os.open(lock_path(place), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
     try:
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BaseException as error:
@@ -187,7 +190,7 @@ def _lock_or_take_back(place: Path) -> int:
 
     That one notices within a minute that somebody else listens, and gives way.
     """
-    path = _lock_path(place)
+    path = lock_path(place)
     try:
         return _lock(place)
     except AlreadyRunning:

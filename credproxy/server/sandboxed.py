@@ -9,12 +9,14 @@ user_namespaces(7), pid_namespaces(7), ioctl_ns(2).
 
 import fcntl
 import os
+import sys
 from pathlib import Path
 
-from credproxy.server.namespaces import proc_is_own
+from credproxy.server.namespaces import own_namespaces, proc_is_own
 
 
 _NS_GET_USERNS = 0xB701  # <linux/nsfs.h>
+_ALL = 2**32 - 1
 _RANGE = 100
 """Users that a sandbox maps at most: it has one or two, where the least of containers has thousands."""
 
@@ -46,7 +48,31 @@ def is_below(pid: int | None) -> bool:
         return False
 
 
-_ALL = 2**32 - 1
+def sign(lock: int) -> None:
+    """Leave word in the lock of whose place this is; a sandbox does not, so that the user's word stays (S12)."""
+    if sys.platform == "linux" and not sandboxed():
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, _signature(), 0)
+
+
+def serves_elsewhere(lock: Path) -> bool:
+    """Whether a daemon of other namespaces has held a lock since the machine started, and was in no sandbox."""
+    try:
+        found = lock.read_bytes()
+    except OSError:
+        return False
+    return found.endswith(_boot()) and found != _signature()
+
+
+def _signature() -> bytes:
+    return "\n".join([*own_namespaces(), ""]).encode() + _boot()
+
+
+def _boot() -> bytes:
+    try:
+        return Path("/proc/sys/kernel/random/boot_id").read_bytes()
+    except OSError:
+        return b"a machine that does not tell when it started\n"
 
 
 def _users(process: str) -> int:

@@ -3,16 +3,18 @@
 import asyncio
 import contextlib
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from credproxy.adapters.exposed import exposures
 from credproxy.adapters.files import SystemFiles
+from credproxy.adapters.owners import roots
 from credproxy.adapters.trust import trust
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial
-from credproxy.core.ownership import exposure
+from credproxy.core.ownership import exposure, shown_roots
 
 
 @pytest.fixture
@@ -135,3 +137,30 @@ def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoil
         trust(Dial(ca_bundle=str(place)))
     assert caught.value.failure.code is Code.CONFIG_INVALID
     assert caught.value.failure.hint == f"chmod go-w {place if spoiled == 'file' else place.parent}"
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "shown"),
+    [
+        ("         0          0 4294967295\n", {0}),
+        ("0 0 1\n", {0}),
+        ("1000 0 1\n", {0}),
+        ("0 1000 1\n", {0, 65534}),
+        ("1000 1000 1\n", {0, 65534}),
+        ("0 1000 1\n1 100000 65536\n", {0, 65534}),
+        ("0 0 1\n1000 1000 1\n", {0}),
+        ("", {0}),
+    ],
+)
+def test_where_root_is_not_shown_whoever_is_not_shown_may_be_root(uid_map: str, shown: set[int]) -> None:
+    """S5: in a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
+    assert shown_roots(uid_map, 65534) == shown
+    believed = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
+    assert believed is (65534 in shown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's")
+def test_this_machines_root_is_shown_as_itself_or_not() -> None:
+    """Read once from the map of this very process."""
+    overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
+    assert roots() == shown_roots(Path("/proc/self/uid_map").read_text(), overflow)

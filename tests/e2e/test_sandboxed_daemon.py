@@ -2,10 +2,12 @@
 
 import contextlib
 import json
+import os
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -54,6 +56,27 @@ def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sa
     assert staged.helper("https://nobody.example/x", CREDPROXY_AUTOSTART="1").returncode == 0
     pid = json.loads(staged.credproxy("status", "--json").stdout)["pid"]
     subprocess.run(["kill", str(pid)], check=True)
+
+
+def test_below_a_home_directory_a_sandbox_serves_until_a_daemon_outside_has(
+    staged: Stage, sandbox: tuple[str, ...]
+) -> None:
+    """S12: a sandbox may have a home of its own, as a container; where the user's daemon has served it is the user's."""
+    del staged.environ["XDG_RUNTIME_DIR"]
+    place = staged.home / ".local" / "state" / "credproxy" / "run" / "helper.sock"
+    if Path(f"/run/user/{os.getuid()}").is_dir():
+        pytest.skip("this user has a login session, whose runtime directory comes first")
+    staged.start(*sandbox, "--mount-proc")
+    assert staged.process is not None
+    assert place.exists()
+    staged.process.kill()
+    staged.process.wait()
+    staged.start()
+    assert staged.stop() == 0
+    argv = [*sandbox, "--mount-proc", str(CREDPROXY), "serve"]
+    done = subprocess.run(argv, env=staged.environ, capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == 1
+    assert f"{str(place)!r} is where the user's daemon is looked for" in json.loads(done.stderr)["reason"]
 
 
 @contextlib.contextmanager

@@ -1,0 +1,16 @@
+"""By which uids root's files are shown to this process. Source: user_namespaces(7), proc(5)."""
+
+from functools import cache
+from pathlib import Path
+
+from credproxy.core.ownership import ROOT, shown_roots
+
+
+@cache  # a process stays in its user namespace, whose map is written once
+def roots() -> frozenset[int]:
+    """Root's own uid, and in a user namespace that does not show root the one that stands for all who are not shown."""
+    try:
+        overflow = int(Path("/proc/sys/kernel/overflowuid").read_text(encoding="ascii"))
+        return shown_roots(Path("/proc/self/uid_map").read_text(encoding="ascii"), overflow)
+    except (OSError, ValueError):
+        return ROOT  # a system without user namespaces
