@@ -190,7 +190,9 @@ def _who(door: Door, facts: Facts) -> Iterator[Finding]:
 
 def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
-        restart = "systemctl --user restart credproxy.service" if facts.units else f"kill {facts.helper.reply.pid}"
+        pid = facts.helper.reply.pid  # 0 where it is not visible, and `kill 0` would end whoever follows the remedy
+        by_hand = f"kill {pid}" if pid else "credproxy restart"
+        restart = "systemctl --user restart credproxy.service" if facts.units else by_hand
         yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)
 
 

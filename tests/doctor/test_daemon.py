@@ -164,6 +164,13 @@ def test_r22_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_start
             id="old-daemon",
         ),
         pytest.param(
+            replace(FINE, theirs="0.9", helper=door(reply=replace(ANSWERS, pid=0))),
+            "warning",
+            "the daemon that runs is version 0.9, this program is 1.0",
+            "credproxy restart",
+            id="old-daemon-that-is-not-visible",
+        ),
+        pytest.param(
             replace(FINE, sandbox=200, any_namespace=True),
             "warning",
             'the helper socket answers sandboxed build actions, because the configuration says peer_namespaces = "any"',
