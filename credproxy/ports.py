@@ -215,6 +215,10 @@ class Source(Protocol):
         """
         ...
 
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Say where ``locate`` has just looked in vain, a sentence for each place: for people, and never a secret."""
+        ...
+
     def forget(self) -> None:
         """Drop what is remembered of files and programs: the next question looks again (``flush``)."""
         ...
@@ -265,6 +269,10 @@ class Provider(Protocol):
 
     def trouble(self, target: Target) -> Failure | None:
         """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` tells it."""
+        ...
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """Say why ``plan`` has just given None for a question of the helper socket: for people, a sentence each."""
         ...
 
     def forget(self, wanted: Callable[[str], bool]) -> None:

@@ -255,6 +255,9 @@ class FakeSource:
         del target
         return self.problem
 
+    def looked(self, target: Target) -> tuple[str, ...]:
+        return (f"the fake source has no {target.authority!r}",)
+
     def forget(self) -> None:
         """Nothing is remembered."""
 
@@ -361,6 +364,9 @@ class FakeProvider:
     def trouble(self, target: Target) -> Failure | None:
         del target
         return self.problem
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        return (f"the fake provider has no {question.target.authority!r}",)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         del wanted

@@ -293,7 +293,9 @@ class Broker:
             found: Routed | Failure = await self._routed(era, question, patience)
         except Failed as error:
             found = error.failure
-        return self._inspector.explain(question, era.generation, found)
+        nothing = isinstance(found, Routed) and found.plan is None
+        why = era.table.why_nothing(question) if nothing else ()
+        return self._inspector.explain(question, era.generation, found, why)
 
     def status(self) -> Status:
         """Give the broker's state."""

@@ -1,5 +1,7 @@
 """Looks at the broker's parts for people who ask; changes nothing, not even which grant was used last."""
 
+from collections.abc import Sequence
+
 from credproxy.broker.asked import key_of
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
@@ -69,8 +71,10 @@ class Inspector:
             origins=[_origin(origin, boot) for origin in self._upstream.origins()],
         )
 
-    def explain(self, question: Question, generation: int, found: Routed | Failure) -> Explanation:
-        """Give what was decided for a question, and what is known for its key."""
+    def explain(
+        self, question: Question, generation: int, found: Routed | Failure, why: Sequence[str] = ()
+    ) -> Explanation:
+        """Give what was decided for a question, why there is no credential, and what is known for its key."""
         target = question.target
         uri, form = f"{target.origin}{target.path}", target.form.value
         if isinstance(found, Failure):
@@ -78,17 +82,19 @@ class Inspector:
         plan = found.plan
         if plan is None:
             trouble = None if found.trouble is None else _problem(found.trouble)
-            return Explanation(uri, form, generation, found.rule, "{}", problem=trouble)
+            return Explanation(uri, form, generation, found.rule, "{}", reasons=tuple(why), problem=trouble)
         boot = self._clock.boot()
         key = key_of(generation, question.origin, plan.key)
         entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
+        empty = entry is not None and entry.empty
         return Explanation(
             target=uri,
             form=form,
             generation=generation,
             rule=found.rule,
-            answer="credential",
+            answer="{}" if empty else "credential",
+            reasons=(entry.note,) if empty and entry is not None else (),
             subject=plan.subject,
             upstream=plan.upstream,
             detail=dict(plan.detail),

@@ -92,6 +92,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
         rule: the ``match`` of the host rule; "" where none matched.
         answer: ``{}`` where the URI gets no credential, with a ``problem`` where a file or a store that may have one
             cannot be read; ``error`` with a ``problem``; else ``credential``.
+        reasons: why there is no credential, a sentence each.
         entry: what is in memory for its key; ``flight``: what is under way; ``failure``: what is remembered;
             ``origin``: its upstream's breaker.
     """
@@ -104,6 +105,7 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     subject: str = ""
     upstream: str = ""
     detail: dict[str, str] = {}
+    reasons: tuple[str, ...] = ()
     problem: Problem | None = None
     entry: EntryReport | None = None
     flight: FlightReport | None = None

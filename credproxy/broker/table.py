@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from credproxy.core.credential import Stored
+from credproxy.core.endpoint_reasons import storage_reason
 from credproxy.core.errors import GATEWAY, Code, Failure, failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import HostRule
-from credproxy.core.target import Question, Target
+from credproxy.core.target import Form, Question, Target
 from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.ports import Plan, Provider
 
@@ -60,6 +61,33 @@ class Table:
             return Routed(plan, match, plan.reach or reach)
         troubles = (provider.trouble(question.target) for provider in providers)
         return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
+
+    def why_nothing(self, question: Question) -> tuple[str, ...]:
+        """Say why ``plan`` has just given no plan for a question of the helper socket: a sentence for each reason."""
+        target = question.target
+        providers, rule = self._responsible(target)
+        if rule is None or not providers:
+            found = [self._without_rule(target, rule)]
+        else:
+            found = [f"the rule {rule.match!r} answers for it"]
+        storage = storage_reason(target)
+        if storage and rule is None:
+            return (*found, storage)
+        for provider in providers:
+            found += provider.reasons(question)
+        return tuple(dict.fromkeys(found))
+
+    def _without_rule(self, target: Target, rule: HostRule | None) -> str:
+        if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
+            where = "its [[host]]" if rule is not None else "a [[host]] for it"
+            return f"over plain http no credential is sent: ask for https://, or write insecure = true into {where}"
+        near = ", ".join(map(repr, self._router.near(target)))
+        if target.form is Form.LITERAL:
+            said = f"{target.authority!r} in this form is answered by a [[host]] for exactly that, never by a wildcard"
+            return f"{said} such as {near}" if near else said
+        if near:
+            return f"no [[host]] is for this port and path of {target.host!r}, only {near}"
+        return f"no [[host]] is for {target.authority!r}"
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""

@@ -9,7 +9,7 @@ import pwd
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, bazelrc, configuring, doctor, ending, installing, running
+from credproxy.cli import actions, asking, bazelrc, configuring, doctor, ending, explaining, installing, running
 from credproxy.cli.errors import CommandError
 from credproxy.core.errors import Failed
 from credproxy.core.paths import settle
@@ -58,7 +58,7 @@ for command in (
     installing.uninstall,
     asking.get,
     asking.status,
-    asking.explain,
+    explaining.explain,
     asking.flush,
     asking.reload,
     actions.actions,

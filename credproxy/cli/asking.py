@@ -1,4 +1,4 @@
-"""Commands that ask the daemon: ``get``, ``status``, ``explain``, ``flush``, ``reload``."""
+"""Commands that ask the daemon: ``get``, ``status``, ``flush``, ``reload``."""
 
 import contextlib
 import json
@@ -46,7 +46,7 @@ def status(*, watched: bool, as_json: bool) -> None:
 
     from credproxy.cli.view import view, watch  # noqa: PLC0415  it imports rich
 
-    console = Console(highlight=False)
+    console = Console(highlight=False, emoji=False)
     if not watched:
         console.print(view(_status()))
     elif console.is_terminal:
@@ -58,19 +58,6 @@ def status(*, watched: bool, as_json: bool) -> None:
 
 def _status() -> dict[str, object]:
     return ask("GET", "/v1/status")
-
-
-@click.command()
-@click.argument("uri")
-@as_json
-def explain(uri: str, *, as_json: bool) -> None:
-    """Say what would be answered for URI and why; asks nobody, shows no secret."""
-    if as_json:
-        click.echo(call("POST", "/v1/explain", {"uri": uri}).decode())
-        return
-    from credproxy.cli.tables import show_explanation  # noqa: PLC0415  rich takes longer than the call
-
-    show_explanation(ask("POST", "/v1/explain", {"uri": uri}))
 
 
 @click.command()

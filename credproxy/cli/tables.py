@@ -13,16 +13,21 @@ from credproxy.doctor.finding import Finding, Severity
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}
 
 
+_SINGULAR = {"reasons": "because"}
+
+
 def show_explanation(explanation: Mapping[str, object], console: Console | None = None) -> None:
     """Print every decision, one a line."""
-    out = console or Console(highlight=False)
+    out = console or Console(highlight=False, emoji=False)
     for name, value in _flat(explanation):
-        out.print(f"[bold]{name:<18}[/bold] {escape(value)}")
+        row = Table.grid(Column(width=18), Column(overflow="fold"), padding=(0, 1, 0, 0))
+        row.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
+        out.print(row)
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Console | None = None) -> None:
     """Print what is wrong, the worst first, each with the command that mends it; then how many there are of each."""
-    out = console or Console(highlight=False)
+    out = console or Console(highlight=False, emoji=False)
     for finding in findings:
         if finding.severity is Severity.OK and not verbose:
             continue
@@ -44,6 +49,8 @@ def _flat(value: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, 
     for name, part in value.items():
         if isinstance(part, dict):
             yield from _flat(part, f"{prefix}{name}.")
+        elif isinstance(part, (list, tuple)):
+            yield from ((f"{prefix}{_SINGULAR.get(name, name)}", str(item)) for item in part)
         elif part not in (None, ""):
             yield f"{prefix}{name}", _text(part)
 

@@ -112,6 +112,18 @@ class Index:
         """Where the common program would have a registry; None without one (DC-7: never a namespaced key)."""
         return Entry("store", HUB_KEY if is_hub(authority) else authority, self.store) if self.store else None
 
+    def lacks(self, authority: str) -> str:
+        """Say that there is no login for a registry, and for what of the same host there is one instead."""
+        host = _host(_fold(authority))
+        named = {name for name in (*self.auths, *self.helpers) if _host(name.partition("/")[0]) == host}
+        near = sorted(named - {_fold(authority)})
+        said = f"has no login for {authority!r}"
+        if _fold(authority) in self.auths:
+            said = f"has an entry for {authority!r} that holds nothing"
+        if near:
+            said += f", only for {', '.join(map(repr, near))}: port and path count"
+        return said
+
     def authorities(self) -> Iterator[str]:
         """Every registry that is named, canonical."""
         yield from dict.fromkeys([*(name.partition("/")[0] for name in self.auths), *self.helpers])
@@ -289,6 +301,11 @@ def _canonical(key: str) -> str | None:
     if scheme or path in {"v1", "v2", ""}:
         path = "" if path in {"v1", "v2", ""} else path
     return _fold(authority) + (f"/{path}" if path else "")
+
+
+def _host(authority: str) -> str:
+    host, colon, port = authority.rpartition(":")
+    return host if colon and port.isdigit() else authority
 
 
 def _fold(authority: str) -> str:

@@ -15,6 +15,7 @@ Source: design.md section 5, token-exchange.md SC-13.
 
 import re
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -86,6 +87,15 @@ class Router:
             if places:
                 return places[0].rule
         return None
+
+    def near(self, target: Target) -> tuple[str, ...]:
+        """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
+        hosts = {host for host, _ in _candidates(target)}
+        if target.form is Form.LITERAL:
+            name = target.host.removeprefix("*.")
+            hosts |= {host for host, _ in _candidates(replace(target, host=name, form=Form.URL))} - {"*"}
+        places = (place for (host, _), found in self._places.items() if host in hosts for place in found)
+        return tuple(place.rule.match for place in places)
 
 
 def is_exact(rule: HostRule) -> bool:

@@ -84,7 +84,9 @@ class _Builder:
         """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
         http, clock, learned = self._world.http, self._world.clock, self._world.learned
         # It answers for what the gateway carries alone, which a rule for build actions has allowed.
-        anyone = OciProvider(OciHost(match=""), exact=False, source=Nowhere(), http=http, clock=clock, learned=learned)
+        why = "" if self._settings.builtin else "builtin = false: logins of docker and netrc count in rules alone"
+        nowhere = Nowhere(why)
+        anyone = OciProvider(OciHost(match=""), exact=False, source=nowhere, http=http, clock=clock, learned=learned)
         if not self._settings.builtin:
             return (anyone,)
         docker = self.source(DockerConfigSource())

@@ -77,6 +77,11 @@ class _Unconfigured:
         del target
         return None
 
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """It is raised."""
+        del question
+        return ()
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
         del wanted

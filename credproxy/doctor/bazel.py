@@ -5,6 +5,7 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
+from credproxy.core.endpoint_reasons import is_storage
 from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost, Settings
 from credproxy.core.uri import parse_uri
@@ -15,9 +16,6 @@ from credproxy.doctor.machine import Machine
 
 SCOPE = re.compile(r"(\*|[-a-zA-Z0-9]+)(\.[-a-zA-Z0-9]+)+")
 """What Bazel takes as a scope: no port, no path, no single label."""
-
-_STORAGE = ("amazonaws.com", "blob.core.windows.net", "cloudfront.net", "googleapis.com", "r2.cloudflarestorage.com")
-"""Where redirects with presigned URLs lead: a wildcard above them asks us about every one, and hides netrc for all."""
 
 _ADD = "credproxy bazelrc >> ~/.bazelrc"
 _LEAST_TIMEOUT = 9.0
@@ -103,9 +101,8 @@ def _check_scope(facts: Facts, line: _Line) -> Iterator[Finding]:
             f"{where}: for all hosts at once: whoever has no credential here loses netrc and auth= as well",
             "credproxy bazelrc",
         )
-    elif scope.startswith("*.") and any(
-        f".{scope[2:]}".endswith(f".{name}") or f".{name}".endswith(scope[1:]) for name in _STORAGE
-    ):
+    elif scope.startswith("*.") and is_storage(scope):
+        # A wildcard above them asks us about every presigned URL, and hides netrc for all.
         yield topic.warning(
             f"{where}: {scope!r} covers hosts of presigned URLs, which need no credential", _edit(where)
         )

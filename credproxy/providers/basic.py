@@ -7,7 +7,7 @@ from credproxy.core.credential import Grant, Identity, Stored, UserPassword
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import dressed
 from credproxy.core.stored import unreadable, usable
-from credproxy.core.target import Question, Target
+from credproxy.core.target import Form, Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
 
 
@@ -66,6 +66,10 @@ class BasicProvider:
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with its source."""
         return self._source.trouble(target)
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """Where its source has looked."""
+        return () if question.target.form is Form.LITERAL else self._source.looked(question.target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""

@@ -67,6 +67,11 @@ class ExecProvider:
         del target
         return None
 
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """It always plans, or raises."""
+        del question
+        return ()
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered here."""
         del wanted

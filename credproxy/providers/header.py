@@ -62,6 +62,11 @@ class HeaderProvider:
         """What is wrong with its source."""
         return self._source.trouble(target)
 
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """It always plans, or raises."""
+        del question
+        return ()
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""
         del wanted

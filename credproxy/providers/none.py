@@ -26,6 +26,11 @@ class NoneProvider:
         del target
         return None
 
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """The rule says so."""
+        del question
+        return ('its rule says provider = "none": this host gets nothing, whatever login there is',)
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
         del wanted

@@ -22,7 +22,8 @@ from credproxy.core.credential import (
     Stored,
     UserPassword,
 )
-from credproxy.core.endpoint import classify
+from credproxy.core.endpoint import Endpoint, classify
+from credproxy.core.endpoint_reasons import endpoint_reason
 from credproxy.core.errors import GATEWAY, Code, Failed, Failure, failed
 from credproxy.core.http import Reach
 from credproxy.core.lifetime import EMPTY_KEEP
@@ -35,6 +36,7 @@ from credproxy.exchange.discovery import Asks
 from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.endpoint_scope import endpoint_scopes
 from credproxy.exchange.granted import lacking, note
+from credproxy.exchange.realm import PAIRS
 from credproxy.exchange.scope import canonical, repository_scope
 from credproxy.ports import Clock, HttpClient, Plan, Source, Terms
 from credproxy.providers.learned import Learned
@@ -131,6 +133,28 @@ class OciProvider:
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with its source."""
         return self._source.trouble(target)
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """By kind of URI, as ``plan`` decides; else where its source has looked."""
+        target, settings = question.target, self._settings
+        if target.form is Form.LITERAL:
+            return ('a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it',)
+        if target.form is Form.HOST and settings.bare_host == "none":
+            return ('its rule says bare_host = "none": a question without a repository gets nothing',)
+        if target.form is Form.HOST and isinstance(settings.bare_host, BareHost) and settings.single_scope:
+            return ("its rule says single_scope = true, so there is no one token for the scopes of bare_host",)
+        if target.form is Form.URL:
+            endpoint = classify(target.path, target.query, settings.path_prefix)
+            if not endpoint_scopes(endpoint, settings):
+                return (self._no_scopes(target, endpoint),)
+        return self._source.looked(target)
+
+    def _no_scopes(self, target: Target, endpoint: Endpoint) -> str:
+        if endpoint.repository is not None:
+            return f"its rule's actions name nothing that may be done with {endpoint.repository!r}"
+        if any(target.authority == realm for _, realm in PAIRS) and not target.path.startswith("/v2/"):
+            return "this is a token server: the daemon asks it itself, so its URL gets no credential"
+        return endpoint_reason(target, self._settings.path_prefix)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Ping again, choose methods again, look at the source again."""

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from credproxy import __version__
 from credproxy.broker.broker import Broker
+from credproxy.broker.explaining import explain_uri
 from credproxy.core.audit import login
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, failed
@@ -166,9 +167,9 @@ class HelperApi:
         return json_response(msgspec.json.encode({**told, "refused": self._refused}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
-        target = parse_uri(without_userinfo(decode_request(await read_body(request, self._clock))))
-        question = Question(target, Origin("helper", connection(request).peer.uid))
-        return json_response(msgspec.json.encode(await self._broker.explain(question)))
+        uri = decode_request(await read_body(request, self._clock))
+        told = await explain_uri(self._broker, uri, Origin("helper", connection(request).peer.uid))
+        return json_response(msgspec.json.encode(told))
 
     async def _flush(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)

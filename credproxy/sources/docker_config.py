@@ -184,6 +184,28 @@ class DockerConfig:
                 return asked.failure
         return next((known.failure for known in self._known.values() if known.failure is not None), None)
 
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Name each file, and what it has for the same host; and the store that it names."""
+        files = {f"the docker configuration {path!r}": known.index for path, known in self._known.items()}
+        if self._inline_index is not None:
+            files = {f"the variable {_INLINE}": self._inline_index, **files}
+        if not files:
+            return ("no docker configuration is looked at",)
+        return tuple(
+            f"{where} is not there"
+            if index is None
+            else f"{where} {index.lacks(target.authority)}{self._store_said(index, target.authority)}"
+            for where, index in files.items()
+        )
+
+    def _store_said(self, index: Index, authority: str) -> str:
+        entry = index.in_store(authority)
+        asked = self._asked.get((entry.program, entry.key)) if entry is not None else None
+        if entry is None or asked is None:
+            return ""
+        store = f"its store 'docker-credential-{entry.program}'"
+        return f", and {store} does not tell" if asked.failure is not None else f", and {store} has none either"
+
     def forget(self) -> None:
         """Look at files and programs again."""
         self._looked = float("-inf")

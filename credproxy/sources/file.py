@@ -45,6 +45,11 @@ class File:
         del target
         return None
 
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """It always names something, or raises."""
+        del target
+        return ()
+
     def forget(self) -> None:
         """Nothing is remembered."""
 

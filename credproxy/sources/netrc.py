@@ -68,6 +68,16 @@ class Netrc:
         del target
         return self._failure
 
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Name the file, and whether it is there."""
+        if self._path is None:
+            return ("no netrc file is looked at",)
+        if self._failure is not None:
+            return (f"the netrc file {self._path!r} cannot be read",)
+        if self._version is None:
+            return (f"the netrc file {self._path!r} is not there",)
+        return (f"the netrc file {self._path!r} names no machine {target.host!r}",)
+
     def forget(self) -> None:
         """The next question looks at the file."""
         self._looked, self._version = float("-inf"), None

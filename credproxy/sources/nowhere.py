@@ -7,7 +7,14 @@ from credproxy.core.target import Target
 
 
 class Nowhere:
-    """Knows no host. Source: ports.Source."""
+    """Knows no host. Source: ports.Source.
+
+    Args:
+        why: what to tell a person who asks; "" for nothing.
+    """
+
+    def __init__(self, why: str = "") -> None:
+        self._why = why
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Nothing is stored."""
@@ -23,6 +30,11 @@ class Nowhere:
         """Nothing is stored."""
         del target
         return None
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Say why it is here, where a person chose that."""
+        del target
+        return (self._why,) if self._why else ()
 
     def forget(self) -> None:
         """Nothing is remembered."""

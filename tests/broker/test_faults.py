@@ -57,6 +57,11 @@ class Tokens:
         del target
         return None
 
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """Nothing."""
+        del question
+        return ()
+
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Nothing is remembered."""
         del wanted

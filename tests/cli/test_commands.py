@@ -112,7 +112,7 @@ def test_bazelrc_without_hosts_says_what_to_do(home: Path) -> None:
     assert "docker login HOST" in done.stderr
 
 
-@pytest.mark.parametrize("args", [("status",), ("get", "https://a.b"), ("explain", "a.b"), ("flush",), ("reload",)])
+@pytest.mark.parametrize("args", [("status",), ("get", "https://a.b"), ("flush",), ("reload",)])
 def test_without_a_daemon_the_error_names_the_socket_and_the_command(home: Path, args: tuple[str, ...]) -> None:
     """Two lines."""
     done = run(*args)

@@ -1,0 +1,19 @@
+"""Explains a URI as a person typed it: what is left out of it is told as well."""
+
+from msgspec.structs import replace
+
+from credproxy.broker.broker import Broker
+from credproxy.broker.report import Explanation
+from credproxy.core.credential import Origin
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri, without_userinfo
+
+
+_DROPPED = "the user name in the URI is as if it were not there: credentials come from the configuration"
+
+
+async def explain_uri(broker: Broker, uri: str, origin: Origin) -> Explanation:
+    """Give every decision for a URI. Raises Failed(bad_request) as ``parse_uri`` does."""
+    plain = without_userinfo(uri)
+    told = await broker.explain(Question(parse_uri(plain), origin))
+    return told if plain == uri else replace(told, reasons=(*told.reasons, _DROPPED))

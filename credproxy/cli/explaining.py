@@ -1,0 +1,33 @@
+"""``credproxy explain``: asks the daemon, or decides here where none runs."""
+
+import contextlib
+import json
+
+import click
+
+from credproxy.cli.asking import as_json
+from credproxy.cli.client import NoDaemonError, ask
+from credproxy.cli.configuring import in_force
+
+
+@click.command()
+@click.argument("uri")
+@as_json
+def explain(uri: str, *, as_json: bool) -> None:
+    """Say what would be answered for URI and why; sends nothing, shows no secret.
+
+    Without a daemon it says what one would answer that is started in this environment.
+    """
+    told: dict[str, object] | None = None
+    with contextlib.suppress(NoDaemonError):
+        told = ask("POST", "/v1/explain", {"uri": uri})
+    if told is None:
+        from credproxy.cli.without_daemon import explain_here  # noqa: PLC0415  the broker takes longer than the call
+
+        told = {"daemon": "none is running; this is what one would answer", **explain_here(uri, in_force())}
+    if as_json:
+        click.echo(json.dumps(told))
+        return
+    from credproxy.cli.tables import show_explanation  # noqa: PLC0415  rich takes longer than the call
+
+    show_explanation(told)

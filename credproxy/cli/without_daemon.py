@@ -1,0 +1,92 @@
+"""``explain`` without a daemon: the same decisions, made here from the same files; nobody is asked, no program started."""
+
+import asyncio
+import os
+import random
+import secrets
+from collections.abc import Iterator, MutableMapping
+from contextlib import contextmanager
+
+import msgspec
+import structlog
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.files import SystemFiles
+from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.broker.broker import Broker
+from credproxy.broker.explaining import explain_uri
+from credproxy.broker.report import Explanation
+from credproxy.broker.upstream import Upstream
+from credproxy.cli.errors import CommandError
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.http import Request, Response
+from credproxy.core.settings import Settings
+from credproxy.daemon.build import KEY_BYTES, World, build_table
+from credproxy.ports import Command, Completed, Terms
+from credproxy.providers.learned import Learned
+
+
+class _NoNetwork:
+    """Sends nothing. Source: ports.HttpClient."""
+
+    async def send(self, request: Request, terms: Terms) -> Response:
+        """Refuse."""
+        del request, terms
+        raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon nobody is asked", "credproxy serve")
+
+
+class _NoPrograms:
+    """Starts nothing. Source: ports.Processes."""
+
+    async def run(self, command: Command) -> Completed:
+        """Refuse."""
+        raise failed(
+            Code.HELPER_NOT_RUNNABLE,
+            f"{command.argv[0]!r} may have a login, and without a daemon it is not asked",
+            "start the daemon, then ask again: credproxy serve",
+        )
+
+
+def explain_here(uri: str, settings: Settings) -> dict[str, object]:
+    """Give the explanation as JSON has it, without what only a daemon has.
+
+    Raises:
+        CommandError: the URI cannot be used.
+    """
+    with _quiet():
+        try:
+            told = msgspec.to_builtins(asyncio.run(_explained(uri, settings)))
+        except Failed as error:
+            raise CommandError(f"{error.failure.message} ({error.failure.code})", error.failure.hint) from None
+    return {name: value for name, value in told.items() if name != "generation"}
+
+
+async def _explained(uri: str, settings: Settings) -> Explanation:
+    clock, files = SystemClock(), SystemFiles()
+    try:
+        upstream = Upstream(_NoNetwork(), clock=clock, sample=random.random)
+        learned = Learned(secrets.token_bytes(KEY_BYTES))
+        world = World(os.environ, os.geteuid(), clock, upstream, _NoPrograms(), files, learned)
+        table = build_table(settings, world)
+        broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
+        async with broker:
+            return await explain_uri(broker, uri, Origin("helper", os.geteuid()))
+    finally:
+        files.close()
+
+
+def _drop(*event: object) -> MutableMapping[str, object]:
+    del event
+    raise structlog.DropEvent
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """What a daemon would log is not this command's to print: the reasons are in the explanation."""
+    before = structlog.get_config()
+    structlog.configure(processors=[_drop])
+    try:
+        yield
+    finally:
+        structlog.configure(**before)

@@ -1,0 +1,90 @@
+"""``credproxy explain`` without a daemon: the same decisions from the same files, and nothing is changed or started."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.cli.daemon import serving
+from tests.cli.test_commands import configure, home, run
+
+
+__all__ = ["home"]  # the fixture
+
+URI = "https://reg.test/v2/a/manifests/x"
+
+
+def told(*args: str) -> dict[str, object]:
+    """The explanation as JSON."""
+    done = run("explain", "--json", *args)
+    assert done.exit_code == 0, done.stderr
+    found = json.loads(done.stdout)
+    assert isinstance(found, dict)
+    return found
+
+
+def test_without_a_daemon_it_explains_by_itself(home: Path) -> None:
+    """It says that none runs, what one would answer, and why."""
+    found = told(URI)
+    assert found["daemon"] == "none is running; this is what one would answer"
+    assert found["answer"] == "{}"
+    assert f"the netrc file '{home}/h/.netrc' is not there" in str(found["reasons"])
+    assert "generation" not in found
+
+
+def test_it_reads_what_the_daemon_would_read(home: Path) -> None:
+    """The configuration and the logins; no secret of them is shown."""
+    configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "basic"\n')
+    (home / "h" / ".netrc").write_text("machine reg.test login u password canary\n")
+    done = run("explain", URI)
+    assert done.exit_code == 0, done.stderr
+    assert "canary" not in done.output
+    assert told(URI)["answer"] == "credential"
+
+
+def test_no_program_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A store may ask a person to unlock it, so it is left alone, and said to be."""
+    docker, program = home / "h" / ".docker", home / "docker-credential-x"
+    docker.mkdir()
+    (docker / "config.json").write_text('{"credsStore": "x"}')
+    program.write_text(f"#!/bin/sh\ntouch {home}/started\n")
+    program.chmod(0o700)
+    monkeypatch.setenv("PATH", str(home), prepend=":")
+    problem = told(URI)["problem"]
+    assert isinstance(problem, dict)
+    assert problem["message"] == "'docker-credential-x' may have a login, and without a daemon it is not asked"
+    assert not (home / "started").exists()
+
+
+def test_nothing_is_made(home: Path) -> None:
+    """Neither a socket nor a lock nor a log: looking changes nothing."""
+    before = sorted(home.rglob("*"))
+    told(URI)
+    assert sorted(home.rglob("*")) == before
+
+
+def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
+    """A URI that is none, and a configuration that cannot be used."""
+    done = run("explain", "ftp://a.b/")
+    assert (done.exit_code, len(done.stderr.splitlines())) == (1, 2)
+    configure(home, "x = 1\n")
+    done = run("explain", URI)
+    assert done.exit_code == 1
+    assert done.stderr.endswith("hint: credproxy config check\n")
+
+
+def test_a_running_daemon_is_asked(home: Path) -> None:
+    """Its answer is printed, each reason on a line of its own, and no text is taken for a picture."""
+    answer: dict[str, object] = {
+        "target": URI,
+        "answer": "{}",
+        "reasons": ["one", "two"],
+        "detail": {"scopes": "repository:a:pull"},
+    }
+    with serving(home, (200, answer), (200, answer)) as daemon:
+        assert told(URI) == answer
+        lines = [line.split() for line in run("explain", URI).stdout.splitlines()]
+    assert daemon.asked == ["POST /v1/explain"] * 2
+    assert ["because", "one"] in lines
+    assert ["because", "two"] in lines
+    assert ["detail.scopes", "repository:a:pull"] in lines
