@@ -14,6 +14,7 @@ from credproxy.cli.configuring import in_force, policy_in_force
 from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
+from credproxy.core.bazel_words import quoted
 from credproxy.core.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
@@ -62,7 +63,7 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
         raise CommandError(said, _NAME_THEM if silent else "docker login HOST, or write a [[host]] rule")
     for host in bazel_names(found):
         if SCOPE.fullmatch(host):
-            click.echo(f"common --credential_helper={host}={helper}")
+            click.echo(_flag("common", f"--credential_helper={host}={helper}"))
         else:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
 
@@ -72,7 +73,7 @@ def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[st
     facts = sandbox.Facts(*homes(os.environ), docker, hidden, settings)
     yield "# Keeps sandboxed actions from your logins, and from the socket that has full answers:"
     for place in dict.fromkeys([hidden, *sandbox.to_hide(ThisMachine(), facts)]):
-        yield f"build --sandbox_block_path={place}"
+        yield _flag("build", f"--sandbox_block_path={place}")
 
 
 def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
@@ -82,14 +83,21 @@ def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
         click.echo("# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'", err=True)
     yield "# Lazy layers of rules_img come through the daemon; the action holds no credential and needs no network."
     yield "# The path is part of the action key: who shares a cache wants one path on all machines (docs/lazy-layers.md)."
-    yield f"build --@rules_img//img/settings:registry_pull_gateway=unix:{socket}"
+    yield _flag("build", f"--@rules_img//img/settings:registry_pull_gateway=unix:{socket}")
     yield "# Keeps sandboxed actions from the socket that has full answers:"
-    yield f"build --sandbox_block_path={Path(helper).parent}"
+    yield _flag("build", f"--sandbox_block_path={Path(helper).parent}")
     yield "# Only for --experimental_use_hermetic_linux_sandbox and docker, which see no other path:"
-    yield f"build --sandbox_add_mount_pair={Path(socket).parent}"
+    yield _flag("build", f"--sandbox_add_mount_pair={Path(socket).parent}")
     yield from _for_google(sorted(found for found in hosts | allowed if _GOOGLE.fullmatch(found)))
     yield "# With remote execution this keeps the downloads on this machine; their results are cached remotely all the same:"
     yield "# build --modify_execution_info=DownloadBlob=+no-remote-exec"
+
+
+def _flag(command: str, flag: str) -> str:
+    try:
+        return f"{command} {quoted(flag)}"
+    except ValueError:
+        return f"# a line break stands in {flag!r}, and no .bazelrc can hold one"
 
 
 def _for_google(hosts: list[str]) -> Iterator[str]:

@@ -181,7 +181,7 @@ def _bazelrc(machine: ThisMachine) -> tuple[bazelrc.Lines, str | None]:
         content = machine.read(path)
         return None if content is None else content.decode("utf-8", "replace")
 
-    return bazelrc.collect(files, read, workspace), workspace
+    return bazelrc.collect(files, read, workspace, os.environ), workspace
 
 
 def _network(known: _Known) -> Iterator[Finding]:

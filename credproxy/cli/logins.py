@@ -11,7 +11,9 @@ from credproxy.core.docker_config import Index, broken_helper, listed, parse_ind
 from credproxy.core.errors import Failed
 from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home
-from credproxy.core.settings import Settings
+from credproxy.core.routing import Router
+from credproxy.core.settings import NoneHost, Settings
+from credproxy.core.uri import parse_uri
 
 
 _LIST_TIMEOUT = 5.0
@@ -119,9 +121,11 @@ def _list(program: str, path: str | None) -> frozenset[str]:
 
 
 def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str] = ()) -> set[str]:
-    """Every host that is configured, logged in to or listed by a store, with its port where it has one."""
-    found = {*listed, *(rule.match.partition("/")[0] for rule in settings.host)}
-    found |= {host for index in docker.values() for host in index.authorities()}
+    """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
+    found = {*listed, *(host for index in docker.values() for host in index.authorities())}
+    router = Router(settings.host)
+    found = {host for host in found if not isinstance(router.match(parse_uri(f"https://{host}/")), NoneHost)}
+    found |= {rule.match.partition("/")[0] for rule in settings.host if not isinstance(rule, NoneHost)}
     return found - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"} if "docker.io" in found else found
 
 

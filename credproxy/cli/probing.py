@@ -1,9 +1,11 @@
 """What ``doctor`` asks of running things: the sockets, a sandbox, systemd. Each is bounded by seconds."""
 
+import contextlib
 import http.client
 import json
 import os
 import pwd
+import secrets
 import socket
 import struct
 import subprocess
@@ -29,7 +31,8 @@ import _socket, sys
 talk = _socket.socket(_socket.AF_UNIX)
 talk.settimeout(3)
 talk.connect(sys.argv[1])
-talk.sendall(b"GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nConnection: close\\r\\n\\r\\n")
+mark = sys.stdin.read().encode()
+talk.sendall(b"GET /healthz HTTP/1.1\\r\\nHost: x\\r\\nX-Credproxy-Probe: " + mark + b"\\r\\nConnection: close\\r\\n\\r\\n")
 print(talk.recv(4096).split()[1].decode())
 """
 _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
@@ -63,8 +66,13 @@ def running(path: str) -> Running:
 
 
 def from_sandbox(path: str) -> int | None:
-    """The status that a caller in namespaces of its own gets; None where there is no such caller."""
-    said = _run((*_SANDBOX, sys.executable, "-IS", "-c", _INSIDE, path))
+    """The status that a caller in namespaces of its own gets; None where there is no such caller.
+
+    The daemon is told of it first, so that its log has no refusal that nobody needs to look into.
+    """
+    mark = secrets.token_hex(16)
+    _announce(path, mark)
+    said = _run((*_SANDBOX, sys.executable, "-IS", "-c", _INSIDE, path), mark)
     return int(said) if said is not None and said.strip().isdigit() else None
 
 
@@ -118,6 +126,15 @@ def _reply(path: str) -> Reply:
     return Reply(Outcome.ANSWERED, response.status, message, hint, uid, pid)
 
 
+def _announce(path: str, mark: str) -> None:
+    connection = Connection(path, _PATIENCE)
+    # Without it the probe is one line in the log, no more.
+    with contextlib.suppress(OSError, http.client.HTTPException):
+        connection.request("GET", "/healthz", headers={"X-Credproxy-Probe": mark})
+        connection.getresponse().read()
+    connection.close()
+
+
 def _listener(sock: socket.socket) -> tuple[int, int]:
     """The pid and uid of whoever listens; zeros where the system does not say."""
     if sys.platform == "darwin":
@@ -126,11 +143,11 @@ def _listener(sock: socket.socket) -> tuple[int, int]:
     return pid, uid
 
 
-def _run(argv: Sequence[str]) -> str | None:
-    """Standard output of a command that succeeded."""
+def _run(argv: Sequence[str], text: str = "") -> str | None:
+    """Standard output of a command that succeeded; ``text`` is its standard input."""
     try:
         done = subprocess.run(  # noqa: S603  our own words, and paths of ours
-            argv, capture_output=True, text=True, timeout=_PATIENCE + 2, check=False, stdin=subprocess.DEVNULL
+            argv, capture_output=True, text=True, timeout=_PATIENCE + 2, check=False, input=text
         )
     except (OSError, subprocess.TimeoutExpired):
         return None

@@ -9,6 +9,7 @@ from credproxy.core.endpoint_reasons import is_storage
 from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost, Settings
 from credproxy.core.uri import parse_uri
+from credproxy.doctor import bazel_remote
 from credproxy.doctor.bazelrc import Lines, Option
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine
@@ -72,6 +73,11 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         if option.name == "credential_helper_timeout":
             yield from _check_timeout(option)
     yield from _check_hosts(facts, [line for line in lines if not line.option.config])
+    for option in facts.lines.startup:
+        if option.name == "credential_helper":
+            said = f"{option.where}: --credential_helper is not a startup option, and with it Bazel does not start"
+            yield topic.error(said, f"write common instead of startup: {_edit(option.where)}")
+    yield from bazel_remote.check(facts.lines.options, lambda host: _answering(host, lines) is not None, _edit)
 
 
 def _line(option: Option) -> _Line:

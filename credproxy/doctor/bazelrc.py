@@ -9,9 +9,11 @@
 Source: Bazel's manual, "Write bazelrc configuration files"; src/main/cpp/rc_file.cc.
 """
 
-import shlex
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from credproxy.core.bazel_words import split_words
 
 
 _FILES = 64
@@ -23,6 +25,16 @@ _VALUED = frozenset(
         "credential_helper_timeout",
         "experimental_credential_helper_timeout",
         "sandbox_block_path",
+        "remote_cache",
+        "remote_executor",
+        "remote_downloader",
+        "experimental_remote_downloader",
+        "bes_backend",
+        "remote_header",
+        "remote_cache_header",
+        "remote_exec_header",
+        "remote_downloader_header",
+        "bes_header",
     }
 )
 """The options that are looked for; each takes a value, which may be the next word."""
@@ -48,54 +60,71 @@ class Option:
 
 @dataclass(slots=True)
 class Lines:
-    """What was found: ``files`` that were read, options in order; ``unclosed`` quotations and ``missing`` imports.
+    """What was found: ``files`` that were read, options in order, those of ``startup`` apart; ``unclosed`` quotations and ``missing`` imports.
 
     The last two as ``FILE:LINE``, missing ones with the file that is not there.
     """
 
     files: list[str] = field(default_factory=list)
     options: list[Option] = field(default_factory=list)
+    startup: list[Option] = field(default_factory=list)
     unclosed: list[str] = field(default_factory=list)
     missing: list[tuple[str, str]] = field(default_factory=list)
 
 
-def collect(files: Sequence[str], read: Callable[[str], str | None], workspace: str | None) -> Lines:
+def collect(
+    files: Sequence[str],
+    read: Callable[[str], str | None],
+    workspace: str | None,
+    environ: Mapping[str, str] = MappingProxyType({}),
+) -> Lines:
     """Read files and what they import.
 
     Args:
         files: in the order in which Bazel reads them; those that are not there are skipped.
         read: gives a file's text, None where it cannot be read.
         workspace: its root; None outside of one.
+        environ: the variables that a file may name.
     """
-    lines = Lines()
+    reader = _Reader(read, workspace, environ)
     for path in files:
-        _file(path, read, workspace, lines, ())
-    return lines
+        reader.take(path, ())
+    return reader.lines
 
 
-def _file(
-    path: str, read: Callable[[str], str | None], workspace: str | None, lines: Lines, importers: tuple[str, ...]
-) -> bool:
-    if path in importers or len(importers) >= _DEPTH or len(lines.files) >= _FILES:
-        return True  # Bazel itself refuses a circle
-    text = read(path)
-    if text is None:
-        return False
-    lines.files.append(path)
-    for number, line in _joined(text):
-        where = f"{path}:{number}"
-        try:
-            words = shlex.split(line, comments=True)
-        except ValueError:
-            lines.unclosed.append(where)
-            continue
-        if len(words) > 1 and words[0] in {"import", "try-import"}:
-            wanted = _resolved(words[1], workspace)
-            if not _file(wanted, read, workspace, lines, (*importers, path)) and words[0] == "import":
-                lines.missing.append((where, wanted))
-        elif words and words[0] != "startup":
-            lines.options += _options(where, words)
-    return True
+@dataclass(frozen=True, slots=True)
+class _Reader:
+    read: Callable[[str], str | None]
+    workspace: str | None
+    environ: Mapping[str, str]
+    lines: Lines = field(default_factory=Lines)
+
+    def take(self, path: str, importers: tuple[str, ...]) -> bool:
+        """Read a file and what it imports; False where it is not there."""
+        if path in importers or len(importers) >= _DEPTH or len(self.lines.files) >= _FILES:
+            return True  # Bazel itself refuses a circle
+        text = self.read(path)
+        if text is None:
+            return False
+        self.lines.files.append(path)
+        for number, line in _joined(text):
+            words, closed = split_words(line, self.environ)
+            if not closed:
+                self.lines.unclosed.append(f"{path}:{number}")
+            elif words:
+                self._line(f"{path}:{number}", words, (*importers, path))
+        return True
+
+    def _line(self, where: str, words: Sequence[str], importers: tuple[str, ...]) -> None:
+        command = words[0]
+        if command in {"import", "try-import"} and len(words) > 1:
+            wanted = _resolved(words[1], self.workspace)
+            if not self.take(wanted, importers) and command == "import":
+                self.lines.missing.append((where, wanted))
+        elif command == "startup":
+            self.lines.startup += _options(where, words)
+        else:
+            self.lines.options += _options(where, words)
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:

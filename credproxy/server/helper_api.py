@@ -26,7 +26,8 @@ from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
 from credproxy.server.memo import Memo
-from credproxy.server.routes import Route, Routes, connection, healthz, parent, patience
+from credproxy.server.probes import Probes
+from credproxy.server.routes import Route, Routes, connection, parent, patience
 from credproxy.server.suspicion import Suspicion
 
 
@@ -107,6 +108,7 @@ class HelperApi:
         self._suspicion = Suspicion(clock)
         self._admins = admins
         self._changed_at: dict[str, float] = {}
+        probes = Probes()
         routes = (
             self._get,
             self._docker_get,
@@ -115,11 +117,10 @@ class HelperApi:
             self._for_admins(self._flush),
             self._for_admins(self._do_reload),
             self._for_admins(self._metrics),
-            healthz,
+            probes.healthz,
         )
-        self._routes = Routes(
-            "helper", {path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)}
-        )
+        by_path = {path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)}
+        self._routes = Routes("helper", by_path, probes=probes)
         self.handle = self._routes.handle
 
     async def _get(self, request: web.BaseRequest) -> web.Response:

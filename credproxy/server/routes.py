@@ -8,6 +8,7 @@ from aiohttp import web
 
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.server.answers import failure_response, text_response
+from credproxy.server.probes import Probes
 from credproxy.server.protocol import Connection
 
 
@@ -29,6 +30,7 @@ class Routes:
         routes: method and handler by path; all else is 404 (T2).
         refused: counts failures by code, for who wants to know.
         told: what callers are told of a failure; the log has all of it.
+        probes: refusals that were announced; None for none.
     """
 
     def __init__(
@@ -37,7 +39,9 @@ class Routes:
         routes: Mapping[str, tuple[str, Route]],
         refused: Counter[str] | None = None,
         told: Callable[[Failure], Failure] = lambda failure: failure,
+        probes: Probes | None = None,
     ) -> None:
+        self._probes = probes
         self._socket = socket
         self._refused = Counter() if refused is None else refused
         self._told = told
@@ -54,7 +58,18 @@ class Routes:
         return response
 
     def refuse(self, request: web.BaseRequest, failure: Failure) -> web.Response:
-        """Answer with a failure."""
+        """Answer with a failure, and log it; but not a refusal that the daemon's own user has announced."""
+        announced = self._probes is not None and failure.code is Code.PEER_REFUSED and self._probes.expected(request)
+        if announced:
+            log.debug("gate probed", socket=self._socket)
+        else:
+            self._log(request, failure)
+        response = failure_response(self._told(failure), plain=request.headers.get("Accept") == "text/plain")
+        if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
+            response.force_close()
+        return response
+
+    def _log(self, request: web.BaseRequest, failure: Failure) -> None:
         self._refused[failure.code.value] += 1
         log.info(
             "question failed",
@@ -63,10 +78,6 @@ class Routes:
             code=failure.code.value,
             reason=failure.message,
         )
-        response = failure_response(self._told(failure), plain=request.headers.get("Accept") == "text/plain")
-        if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
-            response.force_close()
-        return response
 
     def _route(self, request: web.BaseRequest) -> Route:
         refusal = connection(request).refusal()

@@ -4,10 +4,12 @@ import base64
 import itertools
 import json
 import shlex
+import sys
 from pathlib import Path
 
 import pytest
 
+from credproxy.core.bazel_words import split_words
 from tests.cli.test_commands import configure, home, run
 
 
@@ -157,3 +159,47 @@ def test_a_file_that_cannot_be_read_is_named_in_a_comment(home: Path) -> None:
     assert done.exit_code == 0
     assert done.stdout.startswith("common --credential_helper=other.test=")
     assert f"# not looked at: the docker configuration '{docker}/config.json' is not the JSON" in done.stderr
+
+
+def test_a_host_that_gets_nothing_has_no_line(home: Path) -> None:
+    """A line would only keep Bazel from netrc and auth= for it; also where docker has a login for that host."""
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    hosts = ["out.test", "out.test:5000", "a.below.test", "in.test", "half.test"]
+    entries = {host: {"auth": "YTpi"} for host in hosts}
+    (docker / "config.json").write_text(json.dumps({"auths": entries}))
+    none = '[[host]]\nmatch = "{}"\nprovider = "none"\n'
+    rules = "".join(map(none.format, ["out.test", "*.below.test", "half.test/private"]))
+    configure(home, f'{rules}[[host]]\nmatch = "other.test"\nprovider = "oci"\n')
+    done = run("bazelrc")
+    assert [line.split("=")[1] for line in done.stdout.splitlines()] == ["half.test", "in.test", "other.test"]
+    configure(home, none.format("out.test"))
+    (docker / "config.json").unlink()
+    done = run("bazelrc")
+    assert done.exit_code == 1
+    assert "no host is configured" in done.stderr
+
+
+def test_a_path_with_a_blank_stays_one_word(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And with a backslash, a quote, a hash and what looks like a variable: every line is read back as it was meant."""
+    odd = tmp_path / """it's \\ "#1" ${HOME}"""
+    for folder in ("run", "bin"):
+        (odd / folder).mkdir(mode=0o700, parents=True)
+    program = odd / "bin" / "credproxy-helper"
+    program.touch(0o755)
+    monkeypatch.setattr(sys, "argv", [str(odd / "bin" / "credproxy")])
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(odd / "run"))
+    configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\n')
+    (line,) = run("bazelrc").stdout.splitlines()
+    environ = {"HOME": "wrong"}
+    assert split_words(line, environ).words == ("common", f"--credential_helper=reg.test={program}")
+    lines = run("bazelrc", "--actions").stdout.splitlines()
+    words = [split_words(line, environ).words for line in lines]
+    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words
+    assert (
+        "build",
+        f"--@rules_img//img/settings:registry_pull_gateway=unix:{odd}/run/credproxy-actions/actions.sock",
+    ) in words
+    (odd / "run" / "credproxy").mkdir()
+    words = [split_words(line, environ).words for line in run("bazelrc", "--sandbox").stdout.splitlines()]
+    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words

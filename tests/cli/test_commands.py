@@ -90,8 +90,8 @@ def test_bazelrc_names_each_host_exactly(home: Path) -> None:
     """Rule 37: exact hosts, wildcards as they are, nothing unscoped; what Bazel cannot name is said."""
     configure(
         home,
-        '[[host]]\nmatch = "registry.example.com:5000"\nprovider = "oci"\n[[host]]\nmatch = "*.corp.example/x"\nprovider = "none"\n'
-        '[[host]]\nmatch = "localhost"\nprovider = "none"\n',
+        '[[host]]\nmatch = "registry.example.com:5000"\nprovider = "oci"\n[[host]]\nmatch = "*.corp.example/x"\nprovider = "oci"\n'
+        '[[host]]\nmatch = "localhost"\nprovider = "oci"\n',
     )
     docker = home / "h" / ".docker"
     docker.mkdir()

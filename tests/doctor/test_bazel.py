@@ -158,3 +158,81 @@ def test_r22_a_line_for_a_netrc_host_is_fine() -> None:
     """The daemon answers from the same file."""
     lines = collect((RC,), {RC: f"common --credential_helper=n.example={OURS}\n"}.get, "/w")
     assert told(check(MACHINE, Facts(lines, (), SETTINGS, "/w", {"n.example"}))) == []
+
+
+HELPER = f"common --credential_helper=*.example={OURS}\n"
+
+
+@pytest.mark.parametrize(
+    ("line", "severity", "words"),
+    [
+        ("build --remote_header=authorization=canary", "warning", "to 'cache.example', 'exec.example': a request"),
+        ("build --remote_header=Authorization=canary", "warning", "a request then carries two"),
+        ("test --remote_header 'AUTHORIZATION=Bearer canary'", "warning", "a request then carries two"),
+        ('common "--remote_cache_header=authorization=Bearer canary"', "warning", "a request then carries two"),
+        ("build:ci --remote_exec_header=authorization=canary", "warning", "to 'exec.example'"),
+        ("build --bes_header=authorization=canary", "warning", "to 'bes.example'"),
+    ],
+)
+def test_an_authorization_header_beside_a_helper_is_warned_of(line: str, severity: str, words: str) -> None:
+    """Bazel adds the helper's header to it, and the server meets two; the value is not repeated."""
+    servers = (
+        "common --remote_cache=https://cache.example:8443/x --remote_executor=grpcs://exec.example\n"
+        "common --bes_backend=grpcs://bes.example\n"
+    )
+    found = [finding for finding in look(f"{HELPER}{servers}{line}\n") if "sent beside" in finding[1]]
+    assert [finding[0] for finding in found] == [severity]
+    assert found[0][1].startswith(f"{RC}:4: --")
+    assert words in found[0][1]
+    assert "canary" not in str(found)
+    assert found[0][2].startswith("${EDITOR:-vi} +4")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "build --remote_cache=https://cache.other --remote_header=authorization=x\n",
+        "build --remote_cache=https://cache.example --remote_header=x-api-key=x\n",
+        "build --remote_cache=https://cache.example --bes_backend=grpcs://bes.other --bes_header=authorization=x\n",
+    ],
+)
+def test_a_header_that_no_helper_doubles_is_fine(text: str) -> None:
+    """Another header, or a server that no helper answers for."""
+    assert [finding for finding in look(HELPER + text) if "sent beside" in finding[1]] == []
+
+
+def test_a_header_for_a_server_that_no_file_names_is_noted() -> None:
+    """The server may stand on the command line."""
+    (finding,) = [found for found in look(f"{HELPER}build --remote_header=authorization=x\n") if "beside" in found[1]]
+    assert finding[0] == "note"
+
+
+@pytest.mark.parametrize(
+    "url", ["https://u:canary@cache.example/x", "https://canary@cache.example", "grpcs://u:canary@h.example"]
+)
+@pytest.mark.parametrize("option", ["remote_cache", "remote_executor", "bes_backend", "experimental_remote_downloader"])
+def test_a_login_in_the_url_of_a_server_is_warned_of(option: str, url: str) -> None:
+    """Bazel sends it itself and does not ask the helper; neither name nor password is repeated."""
+    (finding,) = look(f"build --{option}={url}\n")
+    assert finding[0] == "warning"
+    assert "holds a login, so for '" in finding[1]
+    assert "canary" not in str(finding)
+
+
+def test_a_helper_is_not_a_startup_option() -> None:
+    """With such a line Bazel does not start at all."""
+    (finding,) = look(f"startup --host_jvm_args=-Xmx1g --credential_helper=reg.example={OURS}\n")
+    assert finding[0] == "error"
+    assert finding[1] == f"{RC}:1: --credential_helper is not a startup option, and with it Bazel does not start"
+
+
+def test_a_file_that_is_imported_and_a_variable_are_looked_into() -> None:
+    """A team keeps its remote settings in a file of their own."""
+    files = {
+        RC: "try-import %workspace%/remote.rc\ncommon --credential_helper=*.example=${TOOLS}/credproxy-helper\n",
+        "/w/remote.rc": 'build --remote_cache="https://cache.example"\nbuild "--remote_header=authorization=Bearer x"\n',
+    }
+    lines = collect((RC,), files.get, "/w", {"TOOLS": "/opt/bin"})
+    messages = [message for _, message, _ in told(check(MACHINE, Facts(lines, (), SETTINGS, "/w")))]
+    assert any(message.startswith("/w/remote.rc:2: --remote_header=authorization=... is sent") for message in messages)
+    assert not any("cannot be run" in message for message in messages)

@@ -33,6 +33,7 @@ def test_r22_a_daemon_that_runs_is_seen_and_its_gate_is_tried(staged: Stage) -> 
     assert refused in found or any(message.startswith(untried) for message in found)
     if shutil.which("unshare") and os.geteuid() == 0:
         assert found[refused] == "ok"
+        assert "question failed" not in staged.log()
     told = json.loads(staged.credproxy("status", "--json").stdout)
     assert (told["version"], told["pid"]) == (__version__, process.pid)
 

@@ -1,12 +1,14 @@
 """The helper socket's API on a real connection, with a fake provider behind it."""
 
 import asyncio
+import os
 
 import pytest
 from structlog.testing import capture_logs
 
 from credproxy.core.credential import Secret, UserPassword
 from credproxy.server.listener import Bound
+from credproxy.server.peer import Gate
 from tests.broker.world import token, world
 from tests.fakes import settle
 from tests.server.front import daemon
@@ -76,3 +78,38 @@ async def test_a_user_name_in_a_server_url_is_as_if_it_were_not_there(bound: Bou
         w.provider.login = UserPassword("u", Secret("p"))
         answer = await _post(bound, "/v1/docker/get", b"https://someone:canary@reg.test")
         assert b'"Username":"u","Secret":"p"' in answer
+
+
+async def _probe(bound: Bound, mark: str) -> bytes:
+    reader, writer = await asyncio.open_unix_connection(str(bound.path))
+    writer.write(f"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Credproxy-Probe: {mark}\r\nConnection: close\r\n\r\n".encode())
+    answer = await reader.read()
+    writer.close()
+    return answer.split()[1]
+
+
+async def test_an_announced_probe_of_the_gate_is_refused_without_a_line_in_the_log(bound: Bound) -> None:
+    """The doctor's own; its mark is known to the daemon from an admitted connection, and stands for one refusal."""
+    mark, gate = "a" * 32, Gate(uid=os.getuid() + 1)
+    async with world() as w, daemon(w, bound) as server:
+        assert await _probe(bound, mark) == b"200"
+        server.gate = gate
+        with capture_logs() as logs:
+            assert await _probe(bound, mark) == b"403"
+            quiet = [entry for entry in logs if entry["log_level"] != "debug"]
+            assert await _probe(bound, mark) == b"403"
+        assert quiet == []
+        assert [entry["event"] for entry in logs if entry["log_level"] != "debug"] == ["question failed"]
+
+
+@pytest.mark.parametrize("mark", ["b" * 32, "", "short"])
+async def test_an_intruder_cannot_hide_behind_a_mark_of_its_own(bound: Bound, mark: str) -> None:
+    """A mark that no admitted caller has announced, however often it comes, is a refusal like any other."""
+    async with world() as w, daemon(w, bound) as server:
+        assert await _probe(bound, "a" * 32) == b"200"
+        assert await _probe(bound, "short") == b"200"
+        server.gate = Gate(uid=os.getuid() + 1)
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert await _probe(bound, mark) == b"403"
+        assert [entry["event"] for entry in logs] == ["question failed"] * 3
