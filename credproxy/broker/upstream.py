@@ -55,7 +55,9 @@ _MARGIN = 0.1
 _AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in anew"
 """Of a request that is sent once whatever becomes of it (U14)."""
 
-_TRANSIENT = frozenset({408, 500, 502, 503, 504})
+_FINAL = frozenset({501, 505})
+"""Of the 5xx those that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
+
 _TOO_MANY = 429
 _TIMED_OUT = 408
 _SERVER_ERRORS = 500
@@ -315,7 +317,7 @@ def _is_429(outcome: Outcome) -> bool:
 
 def _may_pass(outcome: Outcome) -> bool:
     if isinstance(outcome, Response):
-        return outcome.status in _TRANSIENT
+        return outcome.status == _TIMED_OUT or (outcome.status >= _SERVER_ERRORS and outcome.status not in _FINAL)
     return outcome.code is Code.UPSTREAM_UNAVAILABLE and not outcome.unanswered
 
 

@@ -58,7 +58,7 @@ _UNKNOWN = {
 }
 
 _PASSING = frozenset({502, 503, 504})
-_FINAL = frozenset({*range(400, 500), 501}) - {408}
+_FINAL = frozenset({*range(400, 500), 501, 505}) - {408}
 _DENIED = frozenset({401, 403, 407})
 _LONGEST_BODY = 64 * 1024
 
@@ -97,7 +97,8 @@ def _refusal(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
         return _reply(status, "TOOMANYREQUESTS", failure, answer.headers)
     if status in _FINAL:
         failure = Failure(Code.BAD_REQUEST, f"{speaker} refuses {what} with status {status}")
-        return _reply(status, _specified(body) or "UNSUPPORTED", failure, answer.headers)
+        told = "SIZE_INVALID" if status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE else "UNSUPPORTED"
+        return _reply(status, _specified(body) or told, failure, answer.headers)
     failure = Failure(Code.UPSTREAM_UNAVAILABLE, f"{speaker} answered {what} with status {status}", "try again")
     return _reply(status if status in _PASSING else HTTPStatus.BAD_GATEWAY, "UNAVAILABLE", failure, answer.headers)
 

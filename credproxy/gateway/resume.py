@@ -14,7 +14,7 @@ from credproxy.gateway.asked import Headers, values
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
 _OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
-_PASSING = frozenset({408, 429})
+_PASSING = frozenset({408, 425, 429})
 _SERVER_ERRORS = 500
 
 

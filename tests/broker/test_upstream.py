@@ -91,9 +91,9 @@ async def test_a_good_answer_is_passed_on() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0])
 
 
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 501])
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 501, 505])
 async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status: int) -> None:
-    """U4: 4xx, redirects and 501 are answers; whoever asked decides what they mean."""
+    """U4: 4xx, redirects, 501 and 505 are answers; whoever asked decides what they mean."""
     async with wire((0, _response(status))) as w:
         result = await w.send()
         assert isinstance(result, Response)
@@ -108,6 +108,7 @@ async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status:
         pytest.param(_response(502), id="U3-502"),
         pytest.param(_response(503), id="U3-503"),
         pytest.param(_response(504), id="U3-504"),
+        *[pytest.param(_response(status), id=f"U3-{status}") for status in (507, 520, 522, 525, 530)],
         pytest.param(REFUSED, id="U6"),
         pytest.param(failed(Code.UPSTREAM_UNAVAILABLE, "the name auth.test is not known"), id="U5"),
     ],

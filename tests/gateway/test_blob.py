@@ -256,7 +256,7 @@ async def test_u15_a_resume_that_is_refused_is_the_end(status: int) -> None:
         )
 
 
-PASSING = [408, 429, 500, 502, 503, 504, 599]
+PASSING = [408, 425, 429, 500, 502, 503, 504, 599]
 
 
 @pytest.mark.parametrize("status", PASSING)
