@@ -29,7 +29,6 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 
 _OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
 _FALLS_BACK = frozenset({400, 401, 404, 405, 501})
-_SCOPES_REFUSED = frozenset({400, 401, 403})
 _NO_SUCH_METHOD = frozenset({404, 405})
 _OK = 200
 
@@ -144,7 +143,7 @@ def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | No
 
 def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[Request, Response, Response]:
     response = yield _send(order, method, login)
-    if order.mounted and response.status in _SCOPES_REFUSED:
+    if order.mounted and not _serves(order, response):
         order = order.unmounted()
         response = yield _send(order, method, login)
     again = order.scopes
@@ -157,6 +156,17 @@ def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[
         narrower = replace(order, scopes=again)
         response = yield _send(narrower, method, login)
     return response
+
+
+def _serves(order: Order, response: Response) -> bool:
+    """False where the server refuses, in whatever way, and may not refuse the target alone; what may pass is waited for."""
+    if response.status != _OK:
+        return transient(response, order.subject) is not None
+    try:
+        _token(order, response)
+    except Failed:
+        return False
+    return True
 
 
 def _send(order: Order, method: Method, login: UserPassword | None) -> Request:

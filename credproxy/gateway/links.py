@@ -8,13 +8,13 @@ link has to lead to that same list, on the registry.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Reach
 from credproxy.gateway.asked import Headers, values
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.reference import Unfit, resolve, same_path
+from credproxy.gateway.reference import Place, Unfit, resolve, same_path
 from credproxy.gateway.wanted import Wanted
 
 
@@ -45,7 +45,10 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
         Failed(redirect_refused): there is a next page, at a place that the gateway cannot ask.
         Failed(answer_too_large): its query fits in no request.
     """
-    target = _next(headers, hop)
+    target = next(_targets(headers, hop, _names_next), None)
+    if target is None:
+        unnamed = _targets(headers, hop, _names_nothing)
+        target = next((one for one in unnamed if _is_page(resolve(hop.url, one), reach, wanted)), None)
     if target is None:
         return None
     place = resolve(hop.url, target)
@@ -53,7 +56,7 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
         raise _lost(wanted, f"at a place that {place.reason}")
     if place.origin != reach.origin:
         raise _lost(wanted, f"at another place than the registry, {place.scheme}://{place.host}")
-    if not any(same_path(place.path, path) for path in (wanted.path, f"{reach.prefix}{wanted.path}")):
+    if not _is_list(place, reach, wanted):
         raise _lost(wanted, "at another path than that of the list")
     query = place.query or ""
     if query == wanted.query:
@@ -64,13 +67,33 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
     return query
 
 
-def _next(headers: Headers, hop: Hop) -> str | None:
+def _targets(headers: Headers, hop: Hop, meant: Callable[[dict[str, str]], bool]) -> Iterator[str]:
     for value in values(headers, "Link"):
         for target, parameters in _links(value, hop):
             here = "anchor" not in parameters or _is_here(parameters["anchor"], hop)
-            if here and "next" in parameters.get("rel", "").lower().split():
-                return target
-    return None
+            if here and meant(parameters):
+                yield target
+
+
+def _names_next(parameters: dict[str, str]) -> bool:
+    # An apostrophe quotes nothing in a header, and no relation begins with one: whoever writes it means a quote.
+    return "next" in parameters.get("rel", "").strip("'").lower().split()
+
+
+def _names_nothing(parameters: dict[str, str]) -> bool:
+    """True for a link without a relation, which go-containerregistry takes for the next page, whatever it is."""
+    return not {"rel", "rev"} & parameters.keys()
+
+
+def _is_list(place: Place, reach: Reach, wanted: Wanted) -> bool:
+    return any(same_path(place.path, path) for path in (wanted.path, f"{reach.prefix}{wanted.path}"))
+
+
+def _is_page(place: Place | Unfit, reach: Reach, wanted: Wanted) -> bool:
+    """True for another page of the same list: all that a link without a relation may mean here."""
+    if isinstance(place, Unfit) or place.origin != reach.origin or not _is_list(place, reach, wanted):
+        return False
+    return (place.query or "") not in {"", wanted.query}
 
 
 def _links(value: str, hop: Hop) -> Iterator[_Link]:

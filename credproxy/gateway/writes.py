@@ -27,8 +27,8 @@ MANIFEST_LIMIT = 4 * 1024 * 1024
 _SMALL = 64 * 1024
 """Bytes of an upload that are read first, so that they can be sent again after a refused token."""
 
-_NOT_MOUNTED = frozenset({400, 401, 403, 404, 405})
-"""What a registry may say of a mount, for its source or for its token, that begins an upload as well."""
+_NOT_MOUNTED = frozenset({*range(400, 500), 501}) - {408, 429}
+"""What a registry may say of a mount, for its source or its token or because it has none; an upload may be taken still."""
 
 _Body = AsyncIterable[bytes] | bytes | None
 

@@ -170,7 +170,7 @@ def saying(*names: str) -> Response:
     return Response(200, (), json.dumps({"token": f"e30.{claims}.{'-'.join(names)}"}).encode(), 0.0, 0.0)
 
 
-@pytest.mark.parametrize("refused", [400, 401, 403])
+@pytest.mark.parametrize("refused", [201, 302, 400, 401, 403, 404, 405, 409, 422, 501])
 @pytest.mark.parametrize("credential", [LOGIN, IDENTITY, None], ids=["login", "identity token", "nobody"])
 def test_an_upload_does_without_the_source_that_a_token_server_refuses(
     credential: UserPassword | IdentityToken | None, refused: int
@@ -180,6 +180,21 @@ def test_an_upload_does_without_the_source_that_a_token_server_refuses(
     shown = [scopes_of(request) for request in requests]
     assert shown == [[TARGET, SOURCE], [TARGET]]
     assert obtained.token.value.reveal() == "t"
+
+
+@pytest.mark.parametrize("body", [b'{"token":""}', b"{}", b"<html>"])
+def test_an_upload_does_without_a_source_that_makes_an_answer_without_a_token(body: bytes) -> None:
+    """TX-22: some servers refuse with 200."""
+    requests, obtained = talk(mount(), Response(200, (), body, 0.0, 0.0), TOKEN)
+    assert [scopes_of(request) for request in requests] == [[TARGET, SOURCE], [TARGET]]
+    assert obtained.token.value.reveal() == "t"
+
+
+def test_an_outage_is_no_refusal_of_the_source() -> None:
+    """All attempts were made with both scopes; what may pass is told as that."""
+    with pytest.raises(Failed) as caught:
+        talk(mount(), status(503))
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
 def scopes_of(request: Request) -> list[str]:

@@ -183,7 +183,7 @@ async def test_a_mount() -> None:
         assert {request.url for request in w.carrier.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
 
 
-@pytest.mark.parametrize("status", [400, 401, 403, 404, 405])
+@pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 415, 422, 501])
 async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
     """TX-22: whatever a registry has against the source, or against a token without it; the specification says 202."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
