@@ -5,8 +5,8 @@ from typing import NamedTuple
 import click
 
 from credproxy.cli.allowing import allow
-from credproxy.cli.configuring import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.cli.errors import CommandError
+from credproxy.cli.reading import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.core.breadth import too_wide
 from credproxy.core.config import ConfigError, Mistake, load, shown
 from credproxy.core.errors import Failed

@@ -11,8 +11,8 @@ from typing import NamedTuple
 import click
 
 from credproxy.cli.client import NoDaemonError, call_in_turn
-from credproxy.cli.configuring import home, in_force, policy_in_force, read_policy
 from credproxy.cli.errors import CommandError
+from credproxy.cli.reading import home, in_force, policy_in_force, read_policy
 from credproxy.core.config import ConfigError, load
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.paths import config_files

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from credproxy.cli.configuring import in_force, policy_in_force
 from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
+from credproxy.cli.reading import in_force, policy_in_force
 from credproxy.core.bazel_words import quoted
 from credproxy.core.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket

@@ -1,25 +1,18 @@
-"""``credproxy config``, and what other commands read of the configuration. Works on files; no daemon is needed."""
+"""``credproxy config``. Works on files; no daemon is needed."""
 
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
 
 import click
 
 from credproxy.cli.asking import as_json
-from credproxy.cli.errors import CommandError, stop
-from credproxy.core.believed import believed_files
+from credproxy.cli.errors import stop
+from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
 from credproxy.core.config import ConfigError, load_files, schema
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
-from credproxy.core.settings import Settings
 from credproxy.core.shown_settings import shown_settings
-
-
-if TYPE_CHECKING:
-    from credproxy.core.policy_file import PolicyFile
+from credproxy.doctor.finding import Severity, by_severity
 
 
 @click.group()
@@ -29,19 +22,49 @@ def config() -> None:
 
 @config.command()
 @click.argument("file", required=False, type=click.Path(dir_okay=False))
-def check(file: str | None) -> None:
-    """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake."""
-    files = read_files(None if file is None else (file,))
+@click.option("--deep", is_flag=True, help="Look at the files, programs and variables that it names, too.")
+def check(file: str | None, *, deep: bool) -> None:
+    """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake.
+
+    With --deep it also looks at what the configuration names, as this user and in this environment: whether files are
+    there, can be read and used, programs can be run, variables are set. It runs nothing and asks nobody.
+    """
+    chosen = None if file is None else (file,)
+    files = read_files(chosen)
     try:
         settings = load_files(files, home())
         read_policy(settings)
     except ConfigError as error:
         tell(error)
-    distrust([("the configuration", name) for name, _ in files], settings)
+    if deep:
+        _look(chosen)
+    else:
+        distrust([("the configuration", name) for name, _ in files], settings)
     if not files:
         click.echo("no configuration file; what works without one is in force")
         return
     click.echo(f"{', '.join(name for name, _ in files)}: fine, {len(settings.host)} host rules")
+
+
+def _look(files: tuple[str, ...] | None) -> None:
+    """Print what is wrong with what the configuration names; leave with status 1 where something does not work."""
+    from credproxy.cli.gathering import gather  # noqa: PLC0415  ssl takes longer than --help
+    from credproxy.cli.looking import ThisMachine  # noqa: PLC0415  as above
+    from credproxy.cli.tables import show_findings  # noqa: PLC0415  rich takes longer than the check
+    from credproxy.doctor import configured, programs  # noqa: PLC0415  as above
+
+    machine = ThisMachine()
+    facts, logins = gather(files)
+    findings = by_severity(
+        [
+            *configured.check(machine, facts),
+            *programs.check_commands(machine, facts.settings),
+            *programs.check_docker(machine, logins.docker, facts.settings.helper_path),
+        ]
+    )
+    show_findings(findings, verbose=False)
+    if any(finding.severity is Severity.ERROR for finding in findings):
+        stop(1)
 
 
 @config.command()
@@ -70,84 +93,3 @@ def path() -> None:
     """Print where the daemon looks for its configuration, the most important first."""
     for place in config_files(os.environ):
         click.echo(f"{place}{'' if Path(place).exists() else '  (not there)'}")
-
-
-def in_force() -> Settings:
-    """The configuration that a daemon would load now. Raises CommandError with its first mistake."""
-    try:
-        return load_files(read_files(None), home())
-    except ConfigError as error:
-        raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
-
-
-def policy_in_force(settings: Settings) -> Policy:
-    """The rules for build actions of a configuration. Raises CommandError with the first mistake of a policy file."""
-    try:
-        found = read_policy(settings)
-    except ConfigError as error:
-        raise CommandError(str(error.mistakes[0]), f"credproxy actions check {error.mistakes[0].where}") from None
-    rules = settings.actions.rule if found is None else found.rules
-    return Policy(rules, Router(settings.host), found)
-
-
-def read_policy(settings: Settings) -> "PolicyFile | None":
-    """The policy file that a configuration names, if it does. Raises ConfigError, or CommandError without a file."""
-    path = settings.actions.policy_file
-    return None if path is None else load_policy_file(path)
-
-
-def load_policy_file(path: str) -> "PolicyFile":
-    """Read a policy file. Raises ConfigError with every mistake, or CommandError without a file."""
-    from credproxy.core.policy_file import LIMIT, load_policy  # noqa: PLC0415  YAML takes 15 ms to import
-
-    try:
-        with Path(path).open("rb") as file:
-            return load_policy(file.read(LIMIT + 1), path)
-    except OSError as error:
-        raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
-
-
-def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
-    """Say of each file that the daemon would believe who else could write it; leave with status 1 where it would not."""
-    from credproxy.adapters.exposed import exposures  # noqa: PLC0415
-
-    policy = settings.actions.policy_file
-    named = [*files, *([] if policy is None else [("the policy file", policy)]), *believed_files(settings)]
-    refused = False
-    for subject, name in named:
-        try:
-            found = exposures(name, home())
-        except OSError:
-            continue  # what is not there is told of by whoever needs it
-        for one in found:
-            refused = refused or one.grave
-            verdict = f"is not believed: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
-            click.echo(f"{subject} {name!r} {verdict}\n{one.remedy}", err=True)
-    if refused:
-        stop(1)
-
-
-def home() -> str:
-    """What ``~/`` stands for in a configuration; "" where there is none."""
-    return os.environ.get("HOME", "")
-
-
-def tell(error: ConfigError) -> NoReturn:
-    """Print every mistake, and leave with status 1."""
-    for mistake in error.mistakes:
-        click.echo(str(mistake), err=True)
-    stop(1)
-
-
-def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
-    """Give name and text of configuration files, or of those that are there. Raises CommandError."""
-    found = []
-    for place in files or config_files(os.environ):
-        try:
-            found.append((place, Path(place).read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            if files:
-                raise CommandError(f"{place!r} is not there", "credproxy config path") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{place!r} cannot be read: {type(error).__name__}", f"ls -l {place}") from None
-    return found

@@ -3,7 +3,7 @@
 import json
 import os
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import click
@@ -13,13 +13,12 @@ from credproxy import __version__
 from credproxy.cli import probing
 from credproxy.cli.asking import as_json
 from credproxy.cli.bazelrc import helper_program
-from credproxy.cli.configuring import home, read_files, read_policy
 from credproxy.cli.errors import CommandError, stop
-from credproxy.cli.logins import bazel_names, find_logins, homes, hosts
+from credproxy.cli.gathering import gather
+from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
-from credproxy.core.config import ConfigError, Mistake, load_files
 from credproxy.core.docker_config import Index
-from credproxy.core.paths import actions_socket, config_files, helper_socket
+from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import OciHost, Settings
 from credproxy.doctor import bazel, bazelrc, configured, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
@@ -65,9 +64,7 @@ class _Known:
 
 
 def _gather() -> _Known:
-    configuration = _configuration()
-    logins = find_logins(configuration.settings)
-    configuration = replace(configuration, logins=logins.files, broken=logins.broken)
+    configuration, logins = gather(None)
     return _Known(ThisMachine(), os.environ, configuration, logins.docker, logins.machines)
 
 
@@ -90,24 +87,6 @@ def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
     yield from sandbox.check(machine, facts, lines)
     if with_network:
         yield from _network(known)
-
-
-def _configuration() -> configured.Facts:
-    places = config_files(os.environ)
-    found: list[tuple[str, str]] = []
-    settings, rules, unreadable = Settings(), 0, ""
-    mistakes: tuple[Mistake, ...] = ()
-    try:
-        found = read_files(None)
-        settings = load_files(found, home())
-        policy = read_policy(settings)
-        rules = len(settings.actions.rule if policy is None else policy.rules)
-    except CommandError as error:
-        unreadable = error.message
-    except ConfigError as error:
-        mistakes = error.mistakes
-    files = [name for name, _ in found]
-    return configured.Facts(places, files, settings, mistakes=mistakes, unreadable=unreadable, actions=rules)
 
 
 def _socket(known: _Known) -> str:

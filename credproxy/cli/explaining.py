@@ -7,7 +7,7 @@ import click
 
 from credproxy.cli.asking import as_json
 from credproxy.cli.client import NoDaemonError, ask
-from credproxy.cli.configuring import in_force
+from credproxy.cli.reading import in_force
 
 
 @click.command()

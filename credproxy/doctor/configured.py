@@ -1,14 +1,15 @@
 """The configuration: whether it can be used, and which of its settings should be meant."""
 
 import re
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from shlex import quote
 
 from credproxy.core.believed import believed_files
 from credproxy.core.config import Mistake
-from credproxy.core.settings import FileSource, HostRule, OciHost, Settings
+from credproxy.core.settings import HostRule, OciHost, Settings
 from credproxy.core.uri import is_loopback
+from credproxy.doctor import named
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine, replaceable
 
@@ -30,6 +31,7 @@ class Facts:
         logins: docker's, podman's and netrc files that are there.
         broken: what cannot be used of those, and what to do.
         actions: how many rules there are for build actions.
+        variables, bundles: see ``named.check``.
     """
 
     places: Sequence[str]
@@ -40,6 +42,8 @@ class Facts:
     logins: Sequence[str] = ()
     broken: Sequence[tuple[str, str]] = ()
     actions: int = 0
+    variables: Mapping[str, bool] = field(default_factory=dict)
+    bundles: Mapping[str, str] = field(default_factory=dict)
 
 
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
@@ -87,13 +91,12 @@ def _in_force(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield topic.ok(f"no file at {facts.places[0]!r}: what works without one is in force")
     if settings.allow_root:
         yield topic.note("root is answered as you are: allow_root = true")
-    if isinstance(settings.actions.listen_token, FileSource):
-        yield from _secret_file(machine, "actions.listen", settings.actions.listen_token.path)
     for rule in settings.host:
-        yield from _rule(machine, rule)
+        yield from _rule(rule)
+    yield from named.check(machine, settings, variables=facts.variables, bundles=facts.bundles)
 
 
-def _rule(machine: Machine, rule: HostRule) -> Iterator[Finding]:
+def _rule(rule: HostRule) -> Iterator[Finding]:
     host = _PORT.sub("", rule.match.partition("/")[0])
     if rule.insecure and not is_loopback(host):
         remedy = "take insecure = true out, if the host has TLS"
@@ -102,21 +105,4 @@ def _rule(machine: Machine, rule: HostRule) -> Iterator[Finding]:
         yield topic.warning(
             f"anybody can pose as {rule.match!r}: tls_verify = false",
             'name its CA instead: ca_bundle = "/path/to/ca.pem"',
-        )
-    if isinstance(rule, OciHost) and rule.ca_bundle is not None and not machine.look(rule.ca_bundle).readable:
-        yield topic.error(
-            f"the ca_bundle of {rule.match!r}, {rule.ca_bundle!r}, cannot be read", f"ls -l {quote(rule.ca_bundle)}"
-        )
-    for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):
-        if isinstance(source, FileSource):
-            yield from _secret_file(machine, rule.match, source.path)
-
-
-def _secret_file(machine: Machine, match: str, path: str) -> Iterator[Finding]:
-    place = machine.look(path)
-    if not place.readable:
-        yield topic.error(f"the secret of {match!r}, {path!r}, cannot be read", f"ls -l {quote(path)}")
-    elif place.open_to_others:
-        yield topic.warning(
-            f"others may read the secret of {match!r}: {path!r} has mode {place.bits}", f"chmod 600 {quote(path)}"
         )

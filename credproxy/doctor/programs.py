@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shlex import quote
 
 from credproxy.core.docker_config import Index
-from credproxy.core.settings import CommandSource, ExecHost, HostRule, Settings
+from credproxy.core.settings import CommandSource, ExecHost, Settings
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine, Place, replaceable
 
@@ -36,7 +36,7 @@ class Helper:
 
 def check_commands(machine: Machine, settings: Settings) -> Iterator[Finding]:
     """The programs that the configuration names."""
-    for subject, program in _commands(settings.host):
+    for subject, program in _commands(settings):
         yield from _command(machine, subject, program)
 
 
@@ -104,8 +104,10 @@ def check_docker_name(machine: Machine, files: Mapping[str, Index], helper: Help
         yield topic.error(said, f"ln -s {quote(helper.twin)} ~/.local/bin/")
 
 
-def _commands(rules: tuple[HostRule, ...]) -> Iterator[tuple[str, str]]:
-    for rule in rules:
+def _commands(settings: Settings) -> Iterator[tuple[str, str]]:
+    if isinstance(settings.actions.listen_token, CommandSource):
+        yield "of 'actions.listen'", settings.actions.listen_token.argv[0]
+    for rule in settings.host:
         if isinstance(rule, ExecHost):
             yield f"of {rule.match!r}", rule.command[0]
         for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):

@@ -1,0 +1,100 @@
+"""The configuration and what it names, read for commands as the daemon would read it. No daemon is needed."""
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn
+
+import click
+
+from credproxy.cli.errors import CommandError, stop
+from credproxy.core.believed import believed_files
+from credproxy.core.config import ConfigError, load_files
+from credproxy.core.paths import config_files
+from credproxy.core.policy import Policy
+from credproxy.core.routing import Router
+from credproxy.core.settings import Settings
+
+
+if TYPE_CHECKING:
+    from credproxy.core.policy_file import PolicyFile
+
+
+def in_force() -> Settings:
+    """The configuration that a daemon would load now. Raises CommandError with its first mistake."""
+    try:
+        return load_files(read_files(None), home())
+    except ConfigError as error:
+        raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
+
+
+def policy_in_force(settings: Settings) -> Policy:
+    """The rules for build actions of a configuration. Raises CommandError with the first mistake of a policy file."""
+    try:
+        found = read_policy(settings)
+    except ConfigError as error:
+        raise CommandError(str(error.mistakes[0]), f"credproxy actions check {error.mistakes[0].where}") from None
+    rules = settings.actions.rule if found is None else found.rules
+    return Policy(rules, Router(settings.host), found)
+
+
+def read_policy(settings: Settings) -> "PolicyFile | None":
+    """The policy file that a configuration names, if it does. Raises ConfigError, or CommandError without a file."""
+    path = settings.actions.policy_file
+    return None if path is None else load_policy_file(path)
+
+
+def load_policy_file(path: str) -> "PolicyFile":
+    """Read a policy file. Raises ConfigError with every mistake, or CommandError without a file."""
+    from credproxy.core.policy_file import LIMIT, load_policy  # noqa: PLC0415  YAML takes 15 ms to import
+
+    try:
+        with Path(path).open("rb") as file:
+            return load_policy(file.read(LIMIT + 1), path)
+    except OSError as error:
+        raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+
+
+def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
+    """Say of each file that the daemon would believe who else could write it; leave with status 1 where it would not."""
+    from credproxy.adapters.exposed import exposures  # noqa: PLC0415
+
+    policy = settings.actions.policy_file
+    named = [*files, *([] if policy is None else [("the policy file", policy)]), *believed_files(settings)]
+    refused = False
+    for subject, name in named:
+        try:
+            found = exposures(name, home())
+        except OSError:
+            continue  # what is not there is told of by whoever needs it
+        for one in found:
+            refused = refused or one.grave
+            verdict = f"is not believed: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
+            click.echo(f"{subject} {name!r} {verdict}\n{one.remedy}", err=True)
+    if refused:
+        stop(1)
+
+
+def home() -> str:
+    """What ``~/`` stands for in a configuration; "" where there is none."""
+    return os.environ.get("HOME", "")
+
+
+def tell(error: ConfigError) -> NoReturn:
+    """Print every mistake, and leave with status 1."""
+    for mistake in error.mistakes:
+        click.echo(str(mistake), err=True)
+    stop(1)
+
+
+def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
+    """Give name and text of configuration files, or of those that are there. Raises CommandError."""
+    found = []
+    for place in files or config_files(os.environ):
+        try:
+            found.append((place, Path(place).read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            if files:
+                raise CommandError(f"{place!r} is not there", "credproxy config path") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise CommandError(f"{place!r} cannot be read: {type(error).__name__}", f"ls -l {place}") from None
+    return found

@@ -1,0 +1,93 @@
+"""``credproxy config check --deep`` on real files."""
+
+from pathlib import Path
+
+import pytest
+import trustme
+
+from tests.cli.test_commands import configure, home, run
+
+
+__all__ = ["home"]  # the fixture
+
+
+def test_deep_looks_at_files_programs_and_variables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Everything at once, the worst first; the plain check is about the text alone."""
+    monkeypatch.delenv("NOT_SET", raising=False)
+    junk, secret = home / "junk.pem", home / "secret"
+    junk.write_text("no certificate\n")
+    secret.write_text("canary\n")
+    secret.chmod(0o644)
+    configure(
+        home,
+        f"""
+[[host]]
+match = "a.test"
+provider = "oci"
+ca_bundle = "{junk}"
+credentials = {{ source = "file", path = "{home}/none", username = "u" }}
+[[host]]
+match = "b.test"
+provider = "header"
+secret = {{ source = "env", name = "NOT_SET" }}
+[[host]]
+match = "c.test"
+provider = "exec"
+command = ["{home}/none/helper"]
+[[host]]
+match = "d.test"
+provider = "header"
+secret = {{ source = "file", path = "{secret}" }}
+""",
+    )
+    assert run("config", "check").exit_code == 0
+    done = run("config", "check", "--deep")
+    assert done.exit_code == 1
+    said = " ".join(done.stdout.split())
+    for words in (
+        f"the ca_bundle of 'a.test', '{junk}', holds no certificate in PEM form",
+        f"the secret of 'a.test', '{home}/none', cannot be read: it is not there",
+        f"the program of 'c.test', '{home}/none/helper', is not there",
+        "the variable 'NOT_SET' for 'b.test' is not set here",
+        f"others may read the secret of 'd.test': '{secret}' has mode 0644",
+    ):
+        assert words.replace(" ", "") in said.replace(" ", ""), words
+    assert "canary" not in done.output
+    assert said.index("error") < said.index("warning")
+
+
+def test_deep_of_what_works_is_fine(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a file that is named, too; nothing is started."""
+    monkeypatch.setenv("IS_SET", "x")
+    bundle, program = home / "ca.pem", home / "helper"
+    trustme.CA().cert_pem.write_to_path(str(bundle))
+    program.write_text(f"#!/bin/sh\ntouch {home}/started\n")
+    program.chmod(0o700)
+    path = configure(
+        home,
+        f"""
+[[host]]
+match = "a.test"
+provider = "oci"
+ca_bundle = "{bundle}"
+credentials = {{ source = "env", name = "IS_SET", username = "u" }}
+[[host]]
+match = "c.test"
+provider = "exec"
+command = ["{program}"]
+""",
+    )
+    for args in ((), (str(path),)):
+        done = run("config", "check", "--deep", *args)
+        assert done.exit_code == 0, done.output
+        assert done.stdout.splitlines()[-1] == f"{path}: fine, 2 host rules"
+    assert not (home / "started").exists()
+
+
+def test_deep_tells_a_broken_file_of_logins(home: Path) -> None:
+    """Found automatically, as the daemon finds it."""
+    (home / "h" / ".docker").mkdir()
+    (home / "h" / ".docker" / "config.json").write_text("{")
+    done = run("config", "check", "--deep")
+    assert done.exit_code == 1
+    assert "is not the JSON of a docker configuration" in " ".join(done.stdout.split())

@@ -1,0 +1,67 @@
+"""What the configuration names, as ``doctor`` and ``config check --deep`` look at it."""
+
+import pytest
+
+from credproxy.core.config import load
+from credproxy.doctor.named import check
+from tests.doctor.machines import FakeMachine, told
+
+
+HOST = '[[host]]\nmatch = "a.b"\n'
+HEADER = HOST + 'provider = "header"\nsecret = { source = '
+TOKEN = '[actions]\nlisten = "127.0.0.1:1"\nlisten_token = { source = '
+FOLDER = 0o040755
+
+
+def machine() -> FakeMachine:
+    """Files of every sort."""
+    made = (
+        FakeMachine().put("/good", 0o600).put("/open", 0o644).put("/locked", 0o000).put("/void", 0o600, content=b" \n")
+    )
+    return made.place("/folder", FOLDER)
+
+
+def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) -> list[tuple[str, str, str]]:
+    """What is said."""
+    paths = {f"/{name}": problem for name, problem in bundles.items()}
+    return told(check(machine(), load(text, "f"), variables=variables or {}, bundles=paths))
+
+
+@pytest.mark.parametrize(
+    ("text", "severity", "words"),
+    [
+        (f'{HEADER}"file", path = "/none" }}\n', "error", "the secret of 'a.b', '/none', cannot be read: it is not there"),
+        (f'{HEADER}"file", path = "/locked" }}\n', "error", "the secret of 'a.b', '/locked', cannot be read"),
+        (f'{HEADER}"file", path = "/folder" }}\n', "error", "the secret of 'a.b', '/folder', is not a file"),
+        (f'{HEADER}"file", path = "/void" }}\n', "error", "the secret of 'a.b', '/void', is empty"),
+        (f'{HEADER}"file", path = "/open" }}\n', "warning", "others may read the secret of 'a.b': '/open' has mode 0644"),
+        (f'{TOKEN}"file", path = "/none" }}\n', "error", "the secret of 'actions.listen', '/none'"),
+        (f'{HEADER}"env", name = "UNSET" }}\n', "warning", "the variable 'UNSET' for 'a.b' is not set here; the daemon's"),
+        (f'{HEADER}"env", name = "EMPTY" }}\n', "warning", "the variable 'EMPTY' for 'a.b' is empty here; the daemon's"),
+        (f'{TOKEN}"env", name = "UNSET" }}\n', "warning", "the variable 'UNSET' for 'actions.listen'"),
+        (f'{HOST}provider = "oci"\nca_bundle = "/none"\n', "error", "the ca_bundle of 'a.b', '/none', cannot be read"),
+        (f'{HOST}provider = "oci"\nca_bundle = "/good"\n', "error", "the ca_bundle of 'a.b', '/good', holds no certificate"),
+        ('docker_config = "/none"\n', "warning", "docker_config names '/none', which is not there"),
+        ('netrc = "/locked"\n', "error", "netrc names '/locked', which cannot be read"),
+        (f'{HOST}provider = "basic"\ncredentials = {{ source = "netrc", path = "/none" }}\n', "warning", "the rule for 'a.b' names '/none'"),
+        (f'{HOST}provider = "oci"\ncredentials = {{ source = "docker-config", path = "/none" }}\n', "warning", "the rule for 'a.b' names '/none'"),
+        ('helper_path = "/folder:/none"\n', "warning", "helper_path names '/none', which is not a directory"),
+    ],
+)  # fmt: skip
+def test_what_does_not_work_is_told_with_a_command(text: str, severity: str, words: str) -> None:
+    """One finding, of the right weight, that names the rule and the place."""
+    ((found, message, remedy),) = look(text, {"EMPTY": False}, good="holds no certificate in PEM form")
+    assert found == severity
+    assert message.startswith(words)
+    assert remedy
+
+
+def test_what_works_is_not_mentioned() -> None:
+    """Files of the user's own, variables that are set, what is looked for automatically."""
+    text = (
+        f'helper_path = "/folder"\nnetrc = "/good"\ndocker_config = "none"\n{HEADER}"file", path = "/good" }}\n'
+        f'{HEADER.replace("a.b", "c.d")}"env", name = "SET" }}\n'
+        f'{HOST.replace("a.b", "e.f")}provider = "oci"\nca_bundle = "/good"\n'
+        f'{HEADER.replace("a.b", "g.h")}"command", argv = ["/good"] }}\n'
+    )
+    assert look(text, {"SET": True}, good="") == []
