@@ -117,6 +117,11 @@ def _reach(target: Target, rule: HostRule | None) -> Reach:
     return Reach(origin, Dial(own=rule is not None and is_exact(rule)))
 
 
+def can_cover(match: str) -> bool:
+    """Whether somebody could mean anything by it: ``host``, ``host:port``, ``*.suffix`` or ``*``."""
+    return match == "*" or canonical_authority(match.rpartition("@")[2].removeprefix("*.")) is not None
+
+
 def covers(match: str | None) -> Callable[[str], bool]:
     """Which authorities somebody means who says ``host`` (any port), ``host:port``, ``*.suffix``, or None for all."""
     if match is None or match == "*":

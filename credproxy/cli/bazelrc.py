@@ -40,15 +40,21 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
     With --actions: what routes lazy layers of rules_img through the daemon, and hides the helper socket from actions.
     With --sandbox: what hides this user's logins from sandboxed actions; for ~/.bazelrc, as the paths are yours.
     """
+    if for_actions and for_sandbox:
+        raise click.UsageError("--actions and --sandbox are for different files: leave one of them out")
     settings = in_force()
     logins = find_logins(settings)
-    docker, found = logins.docker, hosts(settings, logins.docker)
     for problem, hint in logins.broken:
         click.echo(f"# not looked at: {problem}{hint and f' ({hint})'}", err=True)
-    if for_actions or for_sandbox:
-        for line in _for_actions(settings, found) if for_actions else _for_sandbox(settings, docker):
-            click.echo(line)
-        return
+    if for_actions:
+        lines = _for_actions(settings, hosts(settings, logins.docker))
+    else:
+        lines = _for_sandbox(settings, logins.docker) if for_sandbox else _for_hosts(settings, logins.docker)
+    for line in lines:
+        click.echo(line)
+
+
+def _for_hosts(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:
     helper = helper_program()
     listed, silent = store_hosts(settings, docker)
     found = hosts(settings, docker, listed)
@@ -63,7 +69,7 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
         raise CommandError(said, _NAME_THEM if silent else "docker login HOST, or write a [[host]] rule")
     for host in bazel_names(found):
         if SCOPE.fullmatch(host):
-            click.echo(_flag("common", f"--credential_helper={host}={helper}"))
+            yield _flag("common", f"--credential_helper={host}={helper}")
         else:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
 

@@ -50,6 +50,8 @@ def load_policy_file(path: str) -> "PolicyFile":
     try:
         with Path(path).open("rb") as file:
             return load_policy(file.read(LIMIT + 1), path)
+    except FileNotFoundError:
+        raise CommandError(f"{path!r} is not there", f"ls -l {path}") from None
     except OSError as error:
         raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
 

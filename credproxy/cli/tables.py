@@ -6,12 +6,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Column, Table
+from rich.text import Text
 
 from credproxy.doctor.finding import Finding, Severity
 
 
 _STYLES = {Severity.ERROR: "bold red", Severity.WARNING: "yellow", Severity.NOTE: "cyan", Severity.OK: "green"}
-
 
 _SINGULAR = {"reasons": "because"}
 
@@ -20,9 +20,7 @@ def show_explanation(explanation: Mapping[str, object], console: Console | None 
     """Print every decision, one a line."""
     out = console or Console(highlight=False, emoji=False)
     for name, value in _flat(explanation):
-        row = Table.grid(Column(width=18), Column(overflow="fold"), padding=(0, 1, 0, 0))
-        row.add_row(f"[bold]{escape(name)}[/bold]", escape(value))
-        out.print(row)
+        _row(out, (18, f"[bold]{escape(name)}[/bold]"), text=value)
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Console | None = None) -> None:
@@ -31,13 +29,25 @@ def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Consol
     for finding in findings:
         if finding.severity is Severity.OK and not verbose:
             continue
-        row = Table.grid(Column(width=8), Column(width=14), Column(overflow="fold"))
-        row.add_row(f"[{_STYLES[finding.severity]}]{finding.severity}[/]", finding.topic, escape(finding.message))
-        out.print(row)
+        _row(out, (7, f"[{_STYLES[finding.severity]}]{finding.severity}[/]"), (13, finding.topic), text=finding.message)
         if finding.remedy:
             out.print(f"{'':<22}[dim]->[/] [bold]{escape(finding.remedy)}[/]", soft_wrap=True)
     counts = Counter(finding.severity for finding in findings)
     out.print(", ".join(_counted(counts[severity], severity) for severity in Severity))
+
+
+def _row(out: Console, *cells: tuple[int, str], text: str) -> None:
+    """Print short cells of given widths, and a text: folded beside them on a terminal, one line for other programs."""
+    if out.is_terminal:
+        row = Table.grid(*(Column(width=width) for width, _ in cells), Column(overflow="fold"), padding=(0, 1, 0, 0))
+        row.add_row(*(cell for _, cell in cells), escape(text))
+        out.print(row)
+        return
+    for width, cell in cells:
+        plain = Text.from_markup(cell)
+        plain.pad_right(max(0, width - len(plain)))
+        out.print(plain, end=" ")
+    out.print(Text(text), soft_wrap=True)
 
 
 def _counted(count: int, severity: Severity) -> str:

@@ -16,12 +16,13 @@ from aiohttp import web
 from credproxy import __version__
 from credproxy.broker.broker import Broker
 from credproxy.broker.explaining import explain_uri
+from credproxy.broker.table import can_cover
 from credproxy.core.audit import login
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, failed
 from credproxy.core.message import decode_request, encode_docker
 from credproxy.core.target import Question
-from credproxy.core.uri import parse_server_url, parse_uri, without_userinfo
+from credproxy.core.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
 from credproxy.ports import Audit, Clock
 from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import read_body
@@ -180,6 +181,12 @@ class HelperApi:
             raise failed(
                 Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', "credproxy flush [HOST]"
             ) from None
+        if wanted.match is not None and not can_cover(wanted.match):
+            raise failed(
+                Code.BAD_REQUEST,
+                f"{shown(wanted.match)} is not a host, host:port or *.suffix",
+                f"credproxy flush {_host_of(wanted.match)}",
+            )
         self._not_too_often("flush")
         count = self._broker.flush(wanted.match)
         self._memo.clear()
@@ -220,3 +227,9 @@ class HelperApi:
         if now - self._changed_at.get(verb, float("-inf")) < 1.0:
             raise failed(Code.OVERLOADED, f"{verb} is answered once a second", "wait a second", 1.0)
         self._changed_at[verb] = now
+
+
+def _host_of(text: str) -> str:
+    """The host that was probably meant by a URL or a repository; HOST where there is none."""
+    authority = text.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
+    return canonical_authority(authority) or "HOST"

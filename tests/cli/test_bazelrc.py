@@ -203,3 +203,11 @@ def test_a_path_with_a_blank_stays_one_word(home: Path, tmp_path: Path, monkeypa
     (odd / "run" / "credproxy").mkdir()
     words = [split_words(line, environ).words for line in run("bazelrc", "--sandbox").stdout.splitlines()]
     assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words
+
+
+def test_two_kinds_of_lines_at_once_are_a_mistake(home: Path) -> None:
+    """They belong into different files."""
+    done = run("bazelrc", "--actions", "--sandbox")
+    assert done.exit_code == 2
+    assert "leave one of them out" in done.stderr
+    del home

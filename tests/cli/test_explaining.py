@@ -74,17 +74,17 @@ def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
 
 
 def test_a_running_daemon_is_asked(home: Path) -> None:
-    """Its answer is printed, each reason on a line of its own, and no text is taken for a picture."""
+    """Its answer is printed, each reason on a line of its own however long it is, and no text is taken for a picture."""
     answer: dict[str, object] = {
         "target": URI,
         "answer": "{}",
-        "reasons": ["one", "two"],
+        "reasons": ["one" + " word" * 40, "two"],
         "detail": {"scopes": "repository:a:pull"},
     }
     with serving(home, (200, answer), (200, answer)) as daemon:
         assert told(URI) == answer
-        lines = [line.split() for line in run("explain", URI).stdout.splitlines()]
+        lines = [line.split(maxsplit=1) for line in run("explain", URI).stdout.splitlines()]
     assert daemon.asked == ["POST /v1/explain"] * 2
-    assert ["because", "one"] in lines
+    assert ["because", "one" + " word" * 40] in lines
     assert ["because", "two"] in lines
     assert ["detail.scopes", "repository:a:pull"] in lines

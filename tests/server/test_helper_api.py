@@ -113,3 +113,23 @@ async def test_an_intruder_cannot_hide_behind_a_mark_of_its_own(bound: Bound, ma
             for _ in range(3):
                 assert await _probe(bound, mark) == b"403"
         assert [entry["event"] for entry in logs] == ["question failed"] * 3
+
+
+@pytest.mark.parametrize(
+    ("match", "hint"),
+    [
+        ("https://reg.test/v2/", "credproxy flush reg.test"),
+        ("reg.test/team", "credproxy flush reg.test"),
+        ("a..b", "credproxy flush HOST"),
+        ("", "credproxy flush HOST"),
+        ("*", ""),
+        ("*.test", ""),
+        ("REG.test:443", ""),
+    ],
+)
+async def test_what_can_match_nothing_is_not_flushed_in_silence(bound: Bound, match: str, hint: str) -> None:
+    """Who pastes a URL reads what to write instead, and not that nothing was to be forgotten."""
+    async with world() as w, daemon(w, bound):
+        answer = await _post(bound, "/v1/flush", f'{{"match": "{match}"}}'.encode())
+    assert answer.startswith(b"HTTP/1.1 400 " if hint else b"HTTP/1.1 200 ")
+    assert f'"hint":"{hint}"'.encode() in answer or not hint
