@@ -14,6 +14,7 @@ import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from shlex import quote
 from typing import Self, TypeVar, TypeVarTuple
 
 from credproxy.adapters.owners import roots
@@ -342,7 +343,7 @@ def _find(command: Command, path: str) -> str:
     wanted = command.argv[0]
     found = shutil.which(wanted, path=path)
     if found is None:
-        raise _not_runnable(wanted, "is not there or not executable", f"look at it: ls -l {wanted}")
+        raise _not_runnable(wanted, "is not there or not executable", _how_to_find(wanted))
     program = Path(found).absolute()
     if command.secure:
         for place in (program.resolve(), *program.resolve().parents):
@@ -351,6 +352,13 @@ def _find(command: Command, path: str) -> str:
             if exposed is not None:
                 raise _not_runnable(wanted, exposed.problem, exposed.remedy)
     return str(program)
+
+
+def _how_to_find(program: str) -> str:
+    if "/" in program:
+        return f"look at it: ls -l {quote(program)}"
+    place = "its folder in helper_path" if program.startswith("docker-credential-") else "its full path in the rule"
+    return f"find it: command -v {quote(program)}; then name {place}, as the daemon's PATH may be another one; credproxy reload"
 
 
 def _not_runnable(program: str, problem: str, hint: str) -> Failed:

@@ -133,6 +133,11 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
     Never ``bad_credentials``: that is about the registry's login, of which a rotated refresh token would be dropped.
     """
     status = error.status
+    if not status and isinstance(error.cause, TimeoutError):
+        # Who was silent is not known: the proxy, or what it connected to, in the handshake of TLS.
+        hint = f"is the proxy running, and does it reach {call.host!r}?"
+        message = f"no connection to {call.name} through {proxy.name} came about in time"
+        return failed(Code.UPSTREAM_UNAVAILABLE, message, hint)
     if not status:
         reason = _network_reason(error.cause or error)
         hint = f"is it running? It is the proxy of the [[host]] for {call.name}"
@@ -179,7 +184,7 @@ _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
     (socket.gaierror, "has no address: the name was not found"),
     (UnicodeError, "has no address: that is no name of a host"),
-    (TimeoutError, "did not accept a connection in time"),
+    (TimeoutError, "did not complete a connection in time"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (ConnectionResetError, "closed the connection without an answer"),
     (ssl.SSLError, "closed the connection without an answer"),

@@ -197,7 +197,7 @@ def read_entry(content: bytes, key: str, where: str) -> Stored | None:
         return IdentityToken(Secret(auth.identitytoken), pair[0], Secret(pair[1]))
     if pair is None:
         raise unreadable(place, "has a password without a user name", _login_again(key))
-    return login(*pair, place)
+    return login(*pair, place, _login_again(key))
 
 
 def from_helper(output: bytes, program: str, key: str) -> Stored:
@@ -214,7 +214,7 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
         raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
     if not found.secret:
         raise unreadable(place, "holds an empty secret", _login_again(key))
-    return login(found.username, found.secret, place)
+    return login(found.username, found.secret, place, _login_again(key))
 
 
 class _HelperAnswer(msgspec.Struct, frozen=True):

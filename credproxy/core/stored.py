@@ -30,11 +30,11 @@ def from_text(text: str, username: str | None, where: str, hint: str = "") -> St
         raise unreadable(where, "is empty" if not value else "holds nothing but white space", hint)
     if _CONTROL.search(value):
         raise unreadable(where, "holds more than one line, or control characters", hint)
-    stored = PlainSecret(Secret(value)) if username is None else login(username, value, where)
+    stored = PlainSecret(Secret(value)) if username is None else login(username, value, where, hint)
     return usable(stored, where, hint)
 
 
-def login(username: str, password: str, where: str) -> UserPassword | IdentityToken:
+def login(username: str, password: str, where: str, hint: str = "") -> UserPassword | IdentityToken:
     """Give the login, or the identity token that docker stores under the user name ``<token>``.
 
     Raises:
@@ -43,7 +43,7 @@ def login(username: str, password: str, where: str) -> UserPassword | IdentityTo
     if username == TOKEN_USER:
         return IdentityToken(Secret(password))
     if blank(username) or ":" in username or _CONTROL.search(username):
-        raise unreadable(where, "has a user name that is empty or holds ':' or control characters")
+        raise unreadable(where, "has a user name that is empty or holds ':' or control characters", hint)
     return UserPassword(username, Secret(password))
 
 

@@ -39,7 +39,9 @@ class HeaderProvider:
                 raise unreadable(str(identity), "holds no credential", _HINT)
             secret = secret_of(login.stored)
             value = Secret(self._settings.prefix + secret.reveal())
-            problem = empty_login(PlainSecret(secret)) or empty_header(self._settings.name, [value.reveal()])
+            problem = empty_login(PlainSecret(secret))
+            if problem is None and (odd := empty_header(self._settings.name, [value.reveal()])) is not None:
+                problem = f"is none: {odd}"
             if problem is not None:
                 raise unreadable(f"the secret from {identity}", problem, "store one there")
             lifetime = dressed(login, str(identity), self._clock.boot())

@@ -6,6 +6,7 @@ import os
 import pytest
 
 from credproxy.adapters.reasons import Call, explain
+from credproxy.adapters.tunnel import ProxyError
 
 
 @pytest.mark.parametrize(
@@ -21,4 +22,20 @@ def test_u6_without_a_route_the_reason_is_the_systems(number: int, expected: str
     assert (failure.code.value, failure.message) == (
         "upstream_unavailable",
         f"registry 'ghcr.io' cannot be reached: {expected}",
+    )
+
+
+def test_a_handshake_without_an_answer_is_not_told_as_a_refused_connection() -> None:
+    """A registry that accepts a connection and is silent in TLS: all that is known is that it was not completed."""
+    failure = explain(TimeoutError(), Call("registry 'ghcr.io'", "ghcr.io")).failure
+    assert failure.message == "registry 'ghcr.io' did not complete a connection in time"
+
+
+def test_a_silence_behind_a_proxy_is_not_told_of_the_proxy_alone() -> None:
+    """It may have connected, to a registry that then says nothing; its login is not shown."""
+    call = Call("registry 'ghcr.io'", "ghcr.io", "http://u:canary@proxy.test:3128")
+    failure = explain(ProxyError(cause=TimeoutError()), call).failure
+    assert (failure.message, failure.hint) == (
+        "no connection to registry 'ghcr.io' through proxy 'proxy.test:3128' came about in time",
+        "is the proxy running, and does it reach 'ghcr.io'?",
     )

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from credproxy.core.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.credential import IdentityToken, Origin, PlainSecret, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
 from credproxy.core.settings import EnvSource, HeaderHost
 from credproxy.core.target import Question
@@ -67,6 +67,18 @@ async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource
         await plan.run(FixedTerms())
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
     assert "empty" in caught.value.failure.message
+
+
+async def test_a_scheme_with_nothing_behind_it_is_told_in_a_sentence() -> None:
+    """``echo "Bearer $UNSET"`` where the rule has no prefix of its own."""
+    source = FakeSource("reg.test", PlainSecret(Secret("Bearer ")))
+    made = HeaderProvider(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())
+    plan = await made.plan(Question(parse_uri(MANIFEST), Origin()))
+    assert plan is not None
+    with pytest.raises(Failed) as caught:
+        await plan.run(FixedTerms())
+    told = "is none: the header 'Authorization' holds 'Bearer' and nothing behind it"
+    assert caught.value.failure.message.endswith(told)
 
 
 async def test_whatever_gets_past_a_provider_is_neither_handed_out_nor_kept() -> None:
