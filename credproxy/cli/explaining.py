@@ -7,7 +7,7 @@ import click
 
 from credproxy.cli.asking import as_json
 from credproxy.cli.client import NoDaemonError, ask
-from credproxy.cli.reading import in_force
+from credproxy.cli.reading import believed
 
 
 @click.command()
@@ -24,7 +24,7 @@ def explain(uri: str, *, as_json: bool) -> None:
     if told is None:
         from credproxy.cli.without_daemon import explain_here  # noqa: PLC0415  the broker takes longer than the call
 
-        told = {"daemon": "none is running; this is what one would answer", **explain_here(uri, in_force())}
+        told = {"daemon": "none is running; this is what one would answer", **explain_here(uri, believed())}
     if as_json:
         click.echo(json.dumps(told))
         return

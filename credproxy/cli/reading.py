@@ -27,6 +27,13 @@ def in_force() -> Settings:
         raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
 
 
+def believed() -> Settings:
+    """The same, where the daemon would believe the files: it says who else could write them, and leaves where it would not."""
+    settings = in_force()
+    distrust([("the configuration", name) for name, _ in read_files(None)], settings)
+    return settings
+
+
 def policy_in_force(settings: Settings) -> Policy:
     """The rules for build actions of a configuration. Raises CommandError with the first mistake of a policy file."""
     try:

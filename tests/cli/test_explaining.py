@@ -73,6 +73,16 @@ def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
     assert done.stderr.endswith("hint: credproxy config check\n")
 
 
+def test_a_configuration_that_the_daemon_would_not_believe_is_not_explained(home: Path) -> None:
+    """S5: whoever may write it would decide where logins go; the command that ends that is named."""
+    path = configure(home, "")
+    path.chmod(0o666)
+    done = run("explain", URI)
+    assert done.exit_code == 1
+    assert "is not believed" in done.stderr
+    assert f"chmod go-w {path}" in done.stderr
+
+
 def test_a_running_daemon_is_asked(home: Path) -> None:
     """Its answer is printed, each reason on a line of its own however long it is, and no text is taken for a picture."""
     answer: dict[str, object] = {
