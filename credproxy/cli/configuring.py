@@ -33,7 +33,8 @@ def check(file: str | None, *, deep: bool) -> None:
     files = read_files(chosen)
     try:
         settings = load_files(files, home())
-        read_policy(settings)
+        if not deep:  # which tells the mistakes of a policy file beside all else
+            read_policy(settings)
     except ConfigError as error:
         tell(error)
     if deep:
@@ -54,11 +55,11 @@ def _look(files: tuple[str, ...] | None) -> None:
     from credproxy.doctor import configured, programs  # noqa: PLC0415  as above
 
     machine = ThisMachine()
-    facts, logins = gather(files)
+    facts, logins = gather(files, strict=True)
     findings = by_severity(
         [
             *configured.check(machine, facts),
-            *programs.check_commands(machine, facts.settings),
+            *programs.check_commands(machine, facts.settings, facts.place),
             *programs.check_docker(machine, logins.docker, facts.settings.helper_path),
         ]
     )

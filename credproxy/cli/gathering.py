@@ -2,23 +2,29 @@
 
 import os
 import ssl
-from collections.abc import Iterable
+import tomllib
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import replace
 
 from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.reading import home, read_files, read_policy
-from credproxy.core.config import ConfigError, Mistake, load_files
+from credproxy.core.config import ConfigError, Mistake, load, load_files, shown
 from credproxy.core.paths import config_files
+from credproxy.core.routing import match_key
 from credproxy.core.settings import OciHost, Settings
+from credproxy.core.toml_lines import Path, locate
 from credproxy.doctor import configured
+from credproxy.doctor.finding import Where, nowhere
 
 
-def gather(files: tuple[str, ...] | None) -> tuple[configured.Facts, Logins]:
+def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[configured.Facts, Logins]:
     """Read the configuration and the logins that it leads to; what is wrong with them is among the facts.
 
     Args:
         files: of the configuration; None for the usual places.
+        strict: tell of each key its line, and what is missing in this environment as an error.
     """
     found: list[tuple[str, str]] = []
     settings, rules, unreadable = Settings(), 0, ""
@@ -26,8 +32,9 @@ def gather(files: tuple[str, ...] | None) -> tuple[configured.Facts, Logins]:
     try:
         found = read_files(files)
         settings = load_files(found, home())
-        policy = read_policy(settings)
-        rules = len(settings.actions.rule if policy is None else policy.rules)
+        with suppress(CommandError):  # a policy file that cannot be read is told with what the configuration names
+            policy = read_policy(settings)
+            rules = len(settings.actions.rule if policy is None else policy.rules)
     except CommandError as error:
         unreadable = error.message
     except ConfigError as error:
@@ -42,8 +49,44 @@ def gather(files: tuple[str, ...] | None) -> tuple[configured.Facts, Logins]:
         actions=rules,
         variables={name: bool(value.strip()) for name, value in os.environ.items()},
         bundles=_bundles(settings),
+        place=_where(found) if strict and found and not unreadable and settings != Settings() else nowhere,
+        strict=strict,
     )
     return replace(facts, logins=logins.files, broken=logins.broken), logins
+
+
+def _where(files: list[tuple[str, str]]) -> Where:
+    """Give what stands before a message: ``FILE:LINE: KEY: ``, or "" where no file has the key."""
+    parts = dict(_parts(files))
+
+    def place(path: Path) -> str:
+        size = 2 if path[0] == "host" else 1
+        where = parts.get(path[:size])
+        if where is None:
+            return ""
+        name, text, begin = where
+        there = (*begin, *path[size:])
+        return str(Mistake(name, locate(text, there), shown(there), ""))
+
+    return place
+
+
+def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str, Path]]]:
+    """For each part of the settings the file that it comes from, its text, and where in it the part stands.
+
+    Follows how files are put together (``core.config.load_files``): of two rules for one host the first file's stays.
+    """
+    index, seen, keys = 0, set[object](), set[str]()
+    for name, text in files:
+        for key in tomllib.loads(text).keys() - keys:
+            keys.add(key)
+            yield (key,), (name, text, (key,))
+        mine = [match_key(rule.match) for rule in load(text, name, home()).host]
+        for at, host in enumerate(mine):
+            if host not in seen:
+                yield ("host", index), (name, text, ("host", at))
+                index += 1
+        seen.update(mine)
 
 
 def _bundles(settings: Settings) -> dict[str, str]:

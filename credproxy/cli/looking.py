@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from credproxy.adapters.owners import roots
 from credproxy.doctor.machine import Place
 
 
@@ -17,6 +18,11 @@ class ThisMachine:
     def uid(self) -> int:
         """The effective one: whose rights count."""
         return os.geteuid()
+
+    @property
+    def roots(self) -> frozenset[int]:
+        """By which uids root's files are shown."""
+        return roots()
 
     def look(self, path: str) -> Place:
         """What is at a path."""

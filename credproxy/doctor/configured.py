@@ -10,7 +10,7 @@ from credproxy.core.config import Mistake
 from credproxy.core.settings import HostRule, OciHost, Settings
 from credproxy.core.uri import is_loopback
 from credproxy.doctor import named
-from credproxy.doctor.finding import Finding, Topic
+from credproxy.doctor.finding import Finding, Topic, Where, nowhere
 from credproxy.doctor.machine import Machine, replaceable
 
 
@@ -44,6 +44,8 @@ class Facts:
     actions: int = 0
     variables: Mapping[str, bool] = field(default_factory=dict)
     bundles: Mapping[str, str] = field(default_factory=dict)
+    place: Where = nowhere
+    strict: bool = False
 
 
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
@@ -63,7 +65,15 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield from _believed(machine, subject, path)
     yield from _logins(machine, facts)
     if not facts.mistakes and not facts.unreadable:
-        yield from _in_force(machine, facts)
+        yield from _in_force(facts)
+    yield from named.check(
+        machine,
+        facts.settings,
+        variables=facts.variables,
+        bundles=facts.bundles,
+        place=facts.place,
+        strict=facts.strict,
+    )
 
 
 def _believed(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
@@ -82,7 +92,7 @@ def _logins(machine: Machine, facts: Facts) -> Iterator[Finding]:
             yield topic.warning(f"others may read your logins in {path!r}", f"chmod 600 {quote(path)}")
 
 
-def _in_force(machine: Machine, facts: Facts) -> Iterator[Finding]:
+def _in_force(facts: Facts) -> Iterator[Finding]:
     settings = facts.settings
     if facts.files:
         rules = f"{len(settings.host)} host rules, {facts.actions} for build actions"
@@ -93,7 +103,6 @@ def _in_force(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield topic.note("root is answered as you are: allow_root = true")
     for rule in settings.host:
         yield from _rule(rule)
-    yield from named.check(machine, settings, variables=facts.variables, bundles=facts.bundles)
 
 
 def _rule(rule: HostRule) -> Iterator[Finding]:

@@ -1,10 +1,23 @@
 """What a check says."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
 from typing import NamedTuple
 
 from msgspec import Struct
+from msgspec.structs import replace
+
+from credproxy.core.toml_lines import Path
+
+
+Where = Callable[[Path], str]
+"""Gives what stands before a message about a key of the configuration, such as ``FILE:LINE: KEY: ``."""
+
+
+def nowhere(path: Path) -> str:
+    """For who knows no files."""
+    del path
+    return ""
 
 
 class Severity(StrEnum):
@@ -51,6 +64,11 @@ class Topic(NamedTuple):
     def ok(self, message: str) -> Finding:
         """As it should be."""
         return Finding(Severity.OK, self.name, message)
+
+
+def placed(findings: Iterable[Finding], where: str) -> Iterator[Finding]:
+    """The same, each with the place that it is about before its message."""
+    return (replace(finding, message=f"{where}{finding.message}") for finding in findings)
 
 
 def by_severity(findings: Iterable[Finding]) -> list[Finding]:

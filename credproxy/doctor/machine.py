@@ -62,6 +62,11 @@ class Machine(Protocol):
         """Of this user."""
         ...
 
+    @property
+    def roots(self) -> frozenset[int]:
+        """By which uids root's files are shown (``core.ownership.shown_roots``)."""
+        ...
+
     def look(self, path: str) -> Place:
         """What is at a path."""
         ...
@@ -82,6 +87,7 @@ class Machine(Protocol):
 def replaceable(machine: Machine, path: str) -> Exposure | None:
     """How others could replace the file at a path, or a directory on the way to it (T29): the gravest way."""
     places = machine.lineage(path)
-    found = [exposure(place.path, owner=place.uid, mode=place.mode, me=machine.uid) for place in places]
+    me, roots = machine.uid, machine.roots
+    found = [exposure(place.path, owner=place.uid, mode=place.mode, me=me, roots=roots) for place in places]
     ways = sorted(filter(None, found), key=lambda way: not way.grave)
     return ways[0] if ways else None

@@ -3,9 +3,10 @@
 Nothing is run, and no secret leaves here: of a secret's file it counts whether it can be read and holds anything.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 
+from credproxy.core.errors import Failed
 from credproxy.core.settings import (
     CommandSource,
     DockerConfigSource,
@@ -16,17 +17,27 @@ from credproxy.core.settings import (
     Settings,
     SourceSettings,
 )
-from credproxy.doctor.finding import Finding, Topic
+from credproxy.core.stored import from_text
+from credproxy.core.toml_lines import Path
+from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine
 
 
 topic = Topic("configuration")
 
+Say = Callable[[str, str], Finding]
+
 _CHOSEN = frozenset({"auto", "none"})
 
 
 def check(
-    machine: Machine, settings: Settings, *, variables: Mapping[str, bool], bundles: Mapping[str, str]
+    machine: Machine,
+    settings: Settings,
+    *,
+    variables: Mapping[str, bool],
+    bundles: Mapping[str, str],
+    place: Where = nowhere,
+    strict: bool = False,
 ) -> Iterator[Finding]:
     """Look at everything that the settings name.
 
@@ -35,66 +46,106 @@ def check(
         settings: that are in force or would be.
         variables: of this process, and whether each holds anything.
         bundles: for each ``ca_bundle`` why it cannot be used; "" where it can.
+        place: what stands before a message about a key of the settings, such as ``FILE:LINE: KEY: ``.
+        strict: whether what is missing here is an error, although the daemon's environment may have it.
     """
-    for subject, source in _sources(settings):
-        yield from _source(machine, subject, source, variables)
-    for rule in settings.host:
+    missing = topic.error if strict else topic.warning
+    for key, subject, source in _sources(settings):
+        yield from placed(_source(machine, subject, source, variables, missing), place(key))
+    for index, rule in enumerate(settings.host):
         if isinstance(rule, OciHost) and rule.ca_bundle is not None:
-            yield from _bundle(machine, rule.match, rule.ca_bundle, bundles.get(rule.ca_bundle, ""))
-    for key, path in (("docker_config", settings.docker_config), ("netrc", settings.netrc)):
+            found = _bundle(machine, rule.match, rule.ca_bundle, bundles.get(rule.ca_bundle, ""))
+            yield from placed(found, place(("host", index, "ca_bundle")))
+    yield from _top(machine, settings, place, missing)
+    if settings.actions.policy_file is not None:
+        yield from placed(_policy(machine, settings.actions.policy_file), place(("actions", "policy_file")))
+
+
+def _top(machine: Machine, settings: Settings, place: Where, missing: Say) -> Iterator[Finding]:
+    """What stands before the first table."""
+    for name, path in (("docker_config", settings.docker_config), ("netrc", settings.netrc)):
         if path not in _CHOSEN:
-            yield from _logins(machine, key, path)
+            yield from placed(_logins(machine, name, path, missing), place((name,)))
     for folder in (settings.helper_path or "").split(":"):
         if folder and not machine.look(folder).is_directory:
-            yield topic.warning(f"helper_path names {folder!r}, which is not a directory", f"ls -ld {quote(folder)}")
+            said = f"{place(('helper_path',))}helper_path names {folder!r}, which is not a directory"
+            yield topic.warning(said, f"ls -ld {quote(folder)}")
 
 
-def _sources(settings: Settings) -> Iterator[tuple[str, SourceSettings]]:
-    for rule in settings.host:
-        for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):
+def _sources(settings: Settings) -> Iterator[tuple[Path, str, SourceSettings]]:
+    for index, rule in enumerate(settings.host):
+        for key in ("credentials", "secret"):
+            source = getattr(rule, key, None)
             if source is not None:
-                yield repr(rule.match), source
+                yield ("host", index, key), repr(rule.match), source
     if settings.actions.listen_token is not None:
-        yield "'actions.listen'", settings.actions.listen_token
+        yield ("actions", "listen_token"), "'actions.listen'", settings.actions.listen_token
 
 
-def _source(machine: Machine, subject: str, source: SourceSettings, variables: Mapping[str, bool]) -> Iterator[Finding]:
+def _source(
+    machine: Machine, subject: str, source: SourceSettings, variables: Mapping[str, bool], missing: Say
+) -> Iterator[Finding]:
     match source:
         case EnvSource(name):
-            yield from _variable(subject, name, variables)
-        case FileSource(path):
-            yield from _secret(machine, subject, path)
+            yield from _variable(subject, name, variables, missing)
+        case FileSource():
+            yield from _secret(machine, subject, source)
         case DockerConfigSource(path) | NetrcSource(path):
             if path is not None:
-                yield from _logins(machine, f"the rule for {subject}", path)
+                yield from _logins(machine, f"the rule for {subject}", path, missing)
         case CommandSource():
             return
 
 
-def _variable(subject: str, name: str, variables: Mapping[str, bool]) -> Iterator[Finding]:
+def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: Say) -> Iterator[Finding]:
     if variables.get(name):
         return
-    yield topic.warning(
+    yield missing(
         f"the variable {name!r} for {subject} is {'empty' if name in variables else 'not set'} here; "
         "the daemon's environment may be another one",
-        f"export {name}=...; credproxy restart",
+        f"export {name}=...; credproxy stop",
     )
 
 
-def _secret(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
+def _secret(machine: Machine, subject: str, source: FileSource) -> Iterator[Finding]:
+    path = source.path
     place = machine.look(path)
     if not place.there:
-        yield topic.error(f"the secret of {subject}, {path!r}, cannot be read: it is not there", f"ls -l {quote(path)}")
+        yield topic.error(f"the secret of {subject}, {path!r}, cannot be read: it is not there", _write(path))
     elif not place.readable:
         yield topic.error(f"the secret of {subject}, {path!r}, cannot be read", f"ls -l {quote(path)}")
     elif not place.is_file:
         yield topic.error(f"the secret of {subject}, {path!r}, is not a file", f"ls -ld {quote(path)}")
-    elif not (machine.read(path) or b"").strip():
-        yield topic.error(f"the secret of {subject}, {path!r}, is empty", f"${{EDITOR:-vi}} {quote(path)}")
+    elif problem := _unusable(machine.read(path) or b"", source, f"the secret of {subject}, {path!r},"):
+        yield topic.error(problem, f"${{EDITOR:-vi}} {quote(path)}")
     elif place.open_to_others:
         yield topic.warning(
             f"others may read the secret of {subject}: {path!r} has mode {place.bits}", f"chmod 600 {quote(path)}"
         )
+
+
+def _write(path: str) -> str:
+    return f"(umask 077; ${{EDITOR:-vi}} {quote(path)})"
+
+
+def _unusable(content: bytes, source: FileSource, where: str) -> str:
+    """Why the daemon would not use what a file holds; "" where it would."""
+    try:
+        from_text(content.decode(), source.username, where)
+    except UnicodeDecodeError:
+        return f"{where} is not UTF-8 text"
+    except Failed as error:
+        return error.failure.message
+    return ""
+
+
+def _policy(machine: Machine, path: str) -> Iterator[Finding]:
+    """Its mistakes are told by its own reader."""
+    place = machine.look(path)
+    if not place.is_file or not place.readable:
+        problem = "is not there" if not place.there else "cannot be read" if place.is_file else "is not a file"
+        remedy = f"write the rules to {path}, or take policy_file out" if not place.there else f"ls -ld {quote(path)}"
+        yield topic.error(f"the policy file {path!r} {problem}", remedy)
 
 
 def _bundle(machine: Machine, match: str, path: str, problem: str) -> Iterator[Finding]:
@@ -105,9 +156,9 @@ def _bundle(machine: Machine, match: str, path: str, problem: str) -> Iterator[F
         yield topic.error(f"the ca_bundle of {match!r}, {path!r}, {problem}", remedy)
 
 
-def _logins(machine: Machine, who: str, path: str) -> Iterator[Finding]:
+def _logins(machine: Machine, who: str, path: str, missing: Say) -> Iterator[Finding]:
     place = machine.look(path)
     if not place.there:
-        yield topic.warning(f"{who} names {path!r}, which is not there", f"ls -l {quote(path)}")
+        yield missing(f"{who} names {path!r}, which is not there", f"ls -l {quote(path)}")
     elif not place.readable:
         yield topic.error(f"{who} names {path!r}, which cannot be read", f"ls -l {quote(path)}")

@@ -7,7 +7,8 @@ from shlex import quote
 
 from credproxy.core.docker_config import Index
 from credproxy.core.settings import CommandSource, ExecHost, Settings
-from credproxy.doctor.finding import Finding, Topic
+from credproxy.core.toml_lines import Path
+from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine, Place, replaceable
 
 
@@ -34,10 +35,10 @@ class Helper:
     capabilities: bool = False
 
 
-def check_commands(machine: Machine, settings: Settings) -> Iterator[Finding]:
-    """The programs that the configuration names."""
-    for subject, program in _commands(settings):
-        yield from _command(machine, subject, program)
+def check_commands(machine: Machine, settings: Settings, place: Where = nowhere) -> Iterator[Finding]:
+    """The programs that the configuration names; ``place`` gives what stands before a message about a key."""
+    for key, subject, program in _commands(settings):
+        yield from placed(_command(machine, subject, program), place(key))
 
 
 def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None) -> Iterator[Finding]:
@@ -55,7 +56,8 @@ def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None)
             if name == _OURSELVES:
                 yield topic.ok(f"{where!r} names credproxy itself for {about}, which the daemon skips")
             elif found is None:
-                said = f"{where!r} names {program!r} for {about}, which is not on PATH"
+                searched = "PATH" if path is None else f"helper_path, {path!r}"
+                said = f"{where!r} names {program!r} for {about}, which is not on {searched}"
                 yield topic.error(said, f"install {program}, or take it out of {where}")
             else:
                 yield from _command(machine, f"of {about}", found)
@@ -104,15 +106,17 @@ def check_docker_name(machine: Machine, files: Mapping[str, Index], helper: Help
         yield topic.error(said, f"ln -s {quote(helper.twin)} ~/.local/bin/")
 
 
-def _commands(settings: Settings) -> Iterator[tuple[str, str]]:
-    if isinstance(settings.actions.listen_token, CommandSource):
-        yield "of 'actions.listen'", settings.actions.listen_token.argv[0]
-    for rule in settings.host:
+def _commands(settings: Settings) -> Iterator[tuple[Path, str, str]]:
+    token = settings.actions.listen_token
+    if isinstance(token, CommandSource):
+        yield ("actions", "listen_token"), "of 'actions.listen'", token.argv[0]
+    for index, rule in enumerate(settings.host):
         if isinstance(rule, ExecHost):
-            yield f"of {rule.match!r}", rule.command[0]
-        for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None)):
+            yield ("host", index, "command"), f"of {rule.match!r}", rule.command[0]
+        for key in ("credentials", "secret"):
+            source = getattr(rule, key, None)
             if isinstance(source, CommandSource):
-                yield f"of {rule.match!r}", source.argv[0]
+                yield ("host", index, key), f"of {rule.match!r}", source.argv[0]
 
 
 def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
@@ -121,6 +125,9 @@ def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
         yield topic.error(f"the program {subject}, {program!r}, is not there", f"ls -l {path}")
     elif not place.is_file or not place.runnable:
         yield topic.error(f"the program {subject}, {program!r}, cannot be run", f"chmod u+x {path}")
+    elif interpreter := _missing_interpreter(machine, program):
+        said = f"the program {subject}, {program!r}, is a script for {interpreter!r}, which cannot be run"
+        yield topic.error(said, f"ls -l {quote(interpreter)}")
     else:
         exposed = replaceable(machine, program)
         if exposed is not None:
@@ -129,6 +136,14 @@ def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
             )
         else:
             yield topic.ok(f"the program {subject}, {program!r}, can be run, and only you or root can replace it")
+
+
+def _missing_interpreter(machine: Machine, program: str) -> str:
+    """What a script's first line names, where that cannot be run: the system then says that the script is not there."""
+    first = (machine.read(program) or b"").partition(b"\n")[0]
+    words = first.removeprefix(_SCRIPT).split() if first.startswith(_SCRIPT) else []
+    name = words[0].decode(errors="replace") if words else ""
+    return name if name.startswith("/") and not machine.look(name).runnable else ""
 
 
 def _named(index: Index) -> dict[str, str]:

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 import trustme
 
+from credproxy.cli.gathering import gather
 from tests.cli.test_commands import configure, home, run
 
 
@@ -91,3 +92,34 @@ def test_deep_tells_a_broken_file_of_logins(home: Path) -> None:
     done = run("config", "check", "--deep")
     assert done.exit_code == 1
     assert "is not the JSON of a docker configuration" in " ".join(done.stdout.split())
+
+
+def test_deep_tells_the_file_and_the_line_of_each_key(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is missing makes the check fail, a variable and a policy file as well, and one does not hide another."""
+    monkeypatch.delenv("NOT_SET", raising=False)
+    path = configure(
+        home,
+        f"""netrc = "{home}/none"
+[[host]]
+match = "b.test"
+provider = "header"
+secret = {{ source = "env", name = "NOT_SET" }}
+[actions]
+policy_file = "{home}/none"
+""",
+    )
+    done = run("config", "check", "--deep")
+    assert done.exit_code == 1
+    said = done.stdout.replace(" ", "")
+    for where in (f"{path}:1:netrc:", f"{path}:5:host[0].secret:", f"{path}:7:actions.policy_file:"):
+        assert where in said
+
+
+def test_a_rule_of_the_second_file_has_its_place_there(home: Path) -> None:
+    """A rule that the user's file replaces is not told, and the numbers are those of each file."""
+    rule = '[[host]]\nmatch = "a.test"\nprovider = "exec"\ncommand = ["/none"]\n'
+    for name, text in (("mine", rule), ("theirs", rule + rule.replace("a.test", "b.test"))):
+        (home / name).write_text(text)
+    facts, _ = gather((str(home / "mine"), str(home / "theirs")), strict=True)
+    places = [facts.place(("host", index, "command")) for index in range(len(facts.settings.host))]
+    assert places == [f"{home}/mine:4: host[0].command: ", f"{home}/theirs:8: host[1].command: "]

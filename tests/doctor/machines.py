@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from credproxy.core.ownership import ROOT
 from credproxy.doctor.finding import Finding, Severity
 from credproxy.doctor.machine import Place
 
@@ -19,6 +20,7 @@ class FakeMachine:
     content: dict[str, bytes] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)
     uid: int = ME
+    roots: frozenset[int] = ROOT
 
     def put(self, path: str, mode: int = 0o644, uid: int = ME, content: bytes = b"x") -> "FakeMachine":
         """A regular file."""

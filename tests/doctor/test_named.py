@@ -33,7 +33,7 @@ def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) ->
         (f'{HEADER}"file", path = "/none" }}\n', "error", "the secret of 'a.b', '/none', cannot be read: it is not there"),
         (f'{HEADER}"file", path = "/locked" }}\n', "error", "the secret of 'a.b', '/locked', cannot be read"),
         (f'{HEADER}"file", path = "/folder" }}\n', "error", "the secret of 'a.b', '/folder', is not a file"),
-        (f'{HEADER}"file", path = "/void" }}\n', "error", "the secret of 'a.b', '/void', is empty"),
+        (f'{HEADER}"file", path = "/void" }}\n', "error", "the secret of 'a.b', '/void', holds nothing but white space"),
         (f'{HEADER}"file", path = "/open" }}\n', "warning", "others may read the secret of 'a.b': '/open' has mode 0644"),
         (f'{TOKEN}"file", path = "/none" }}\n', "error", "the secret of 'actions.listen', '/none'"),
         (f'{HEADER}"env", name = "UNSET" }}\n', "warning", "the variable 'UNSET' for 'a.b' is not set here; the daemon's"),
@@ -54,6 +54,52 @@ def test_what_does_not_work_is_told_with_a_command(text: str, severity: str, wor
     assert found == severity
     assert message.startswith(words)
     assert remedy
+
+
+def test_what_is_missing_here_is_an_error_where_that_was_asked_for() -> None:
+    """``config check --deep`` fails for it, and names the key; the doctor warns, as the daemon may have it."""
+    text = (
+        f'netrc = "/none"\n{HEADER}"env", name = "UNSET" }}\n{HOST.replace("a.b", "c.d")}provider = "basic"\n'
+        'credentials = { source = "netrc", path = "/none" }\n[actions]\npolicy_file = "/none"\n'
+    )
+    found = told(
+        check(
+            machine(),
+            load(text, "f"),
+            variables={},
+            bundles={},
+            place=lambda path: f"{'.'.join(map(str, path))}| ",
+            strict=True,
+        )
+    )
+    assert [(severity, message.partition("|")[0]) for severity, message, _ in found] == [
+        ("error", "host.0.secret"),
+        ("error", "host.1.credentials"),
+        ("error", "netrc"),
+        ("error", "actions.policy_file"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [
+        (b"canary\nsecond", "holds more than one line, or control characters"),
+        (b"canary\x00", "holds more than one line, or control characters"),
+        (b"canary\xff", "is not UTF-8 text"),
+    ],
+)
+def test_a_secret_that_the_daemon_would_not_use_is_told_and_not_shown(content: bytes, problem: str) -> None:
+    """By the same rules as the daemon's."""
+    found = told(
+        check(
+            FakeMachine().put("/s", 0o600, content=content),
+            load(f'{HEADER}"file", path = "/s" }}\n', "f"),
+            variables={},
+            bundles={},
+        )
+    )
+    assert [message for _, message, _ in found] == [f"the secret of 'a.b', '/s', {problem}"]
+    assert "canary" not in repr(found)
 
 
 def test_what_works_is_not_mentioned() -> None:

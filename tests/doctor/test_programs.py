@@ -131,3 +131,22 @@ def test_r22_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
 def test_r22_no_helper_at_all() -> None:
     """Bazel has nothing to start."""
     assert bad(check_helper(FakeMachine(), Helper(None), "1.0"))[0][0] == "error"
+
+
+def test_a_script_needs_its_interpreter() -> None:
+    """Otherwise the system says of the script that it is not there, which helps nobody."""
+    program = "/opt/corp/helper"
+    machine = FakeMachine().put(program, 0o755, content=b"#! /opt/python -I\nprint()\n")
+    ((severity, said, _),) = bad(check_commands(machine, EXEC))
+    assert severity == "error"
+    assert said.endswith("is a script for '/opt/python', which cannot be run")
+    assert bad(check_commands(machine.put("/opt/python", 0o755), EXEC)) == []
+
+
+def test_files_of_a_root_that_is_not_shown_are_trusted() -> None:
+    """In a user namespace root's files have the overflow uid, and the daemon starts them all the same."""
+    program = "/opt/corp/helper"
+    machine = FakeMachine().put(program, 0o755, uid=65534)
+    assert "uid 65534" in bad(check_commands(machine, EXEC))[0][1]
+    machine.roots = frozenset({0, 65534})
+    assert bad(check_commands(machine, EXEC)) == []
