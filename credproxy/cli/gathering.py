@@ -7,13 +7,15 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
 
+from msgspec import structs
+
 from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.reading import home, read_files, read_policy
 from credproxy.core.config import ConfigError, Mistake, load, load_files, shown
 from credproxy.core.paths import config_files
 from credproxy.core.routing import match_key
-from credproxy.core.settings import OciHost, Settings
+from credproxy.core.settings import DockerConfigSource, NetrcSource, OciHost, Settings
 from credproxy.core.toml_lines import Path, locate
 from credproxy.doctor import configured
 from credproxy.doctor.finding import Where, nowhere
@@ -24,7 +26,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
 
     Args:
         files: of the configuration; None for the usual places.
-        strict: tell of each key its line, and what is missing in this environment as an error.
+        strict: tell of each key its line, and what is missing in this environment as an error; read docker's and netrc files of rules, too.
     """
     found: list[tuple[str, str]] = []
     settings, rules, unreadable = Settings(), 0, ""
@@ -40,6 +42,8 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
     except ConfigError as error:
         mistakes = error.mistakes
     logins = find_logins(settings)
+    for more in _of_rules(settings) if strict else ():
+        logins = Logins({**logins.docker, **more.docker}, logins.netrc, logins.machines, [*logins.broken, *more.broken])
     facts = configured.Facts(
         files or config_files(os.environ),
         [name for name, _ in found],
@@ -87,6 +91,19 @@ def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str,
                 yield ("host", index), (name, text, ("host", at))
                 index += 1
         seen.update(mine)
+
+
+def _of_rules(settings: Settings) -> Iterator[Logins]:
+    """What lies in the files that rules name instead of the usual ones."""
+    sources = [getattr(rule, key, None) for rule in settings.host for key in ("credentials", "secret")]
+    for source in dict.fromkeys(sources):
+        match source:
+            case DockerConfigSource(path=str(path)):
+                yield find_logins(structs.replace(settings, docker_config=path, netrc="none"))
+            case NetrcSource(path=str(path)):
+                yield find_logins(structs.replace(settings, docker_config="none", netrc=path))
+            case _:
+                pass
 
 
 def _bundles(settings: Settings) -> dict[str, str]:

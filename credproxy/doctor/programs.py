@@ -123,7 +123,9 @@ def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
     place, path = machine.look(program), quote(program)
     if not place.there:
         yield topic.error(f"the program {subject}, {program!r}, is not there", f"ls -l {path}")
-    elif not place.is_file or not place.runnable:
+    elif not place.is_file:
+        yield topic.error(f"the program {subject}, {program!r}, is not a file", f"ls -ld {path}")
+    elif not place.runnable:
         yield topic.error(f"the program {subject}, {program!r}, cannot be run", f"chmod u+x {path}")
     elif interpreter := _missing_interpreter(machine, program):
         said = f"the program {subject}, {program!r}, is a script for {interpreter!r}, which cannot be run"

@@ -123,3 +123,33 @@ def test_a_rule_of_the_second_file_has_its_place_there(home: Path) -> None:
     facts, _ = gather((str(home / "mine"), str(home / "theirs")), strict=True)
     places = [facts.place(("host", index, "command")) for index in range(len(facts.settings.host))]
     assert places == [f"{home}/mine:4: host[0].command: ", f"{home}/theirs:8: host[1].command: "]
+
+
+def test_deep_reads_the_files_of_logins_that_rules_name(home: Path) -> None:
+    """As the usual ones: the programs that they name, and what cannot be read in them."""
+    (home / "d.json").write_text('{"credsStore":"of-a-rule"}')
+    (home / "n").write_text('machine a.test login u password "canary\n')
+    (home / "folder").mkdir()
+    configure(
+        home,
+        f"""
+[[host]]
+match = "a.test"
+provider = "oci"
+credentials = {{ source = "docker-config", path = "{home}/d.json" }}
+[[host]]
+match = "b.test"
+provider = "basic"
+credentials = {{ source = "netrc", path = "{home}/n" }}
+[[host]]
+match = "c.test"
+provider = "exec"
+command = ["{home}/folder"]
+""",
+    )
+    done = run("config", "check", "--deep")
+    assert done.exit_code == 1
+    assert "names 'docker-credential-of-a-rule' for every registry, which is not on PATH" in done.stdout
+    assert f"the netrc file '{home}/n'" in done.stdout
+    assert f"'{home}/folder', is not a file" in done.stdout
+    assert "canary" not in done.output
