@@ -56,6 +56,7 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
         place: where in the file a path of the settings stands, for a problem that names another place.
     """
     yield from _check_numbers(settings)
+    yield from _check_paths(settings)
     for index, rule in enumerate(settings.host):
         for path, problem in _check_rule(rule):
             yield ("host", index, *path), problem
@@ -107,10 +108,16 @@ def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
         size_in_bytes(settings.cache.bytes)
     except ValueError:
         yield ("cache", "bytes"), 'wanted bytes, such as 67108864 or "64MiB"'
+
+
+def _check_paths(settings: Settings) -> Iterator[tuple[Path, str]]:
     for key in ("docker_config", "netrc"):
         value = getattr(settings, key)
         if value not in {"auto", "none"} and not value.startswith("/"):
             yield (key,), 'wanted "auto", "none" or an absolute path, or one that begins with ~/'
+    if settings.helper_path and not all(part.startswith("/") for part in settings.helper_path.split(":")):
+        # Else programs would be searched for wherever the daemon happens to be started.
+        yield ("helper_path",), "wanted absolute paths, or ones that begin with ~/, with a colon between each two"
 
 
 def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:

@@ -255,6 +255,15 @@ def test_a_tilde_stands_for_the_home_in_each_part_of_a_search_path() -> None:
     assert rule.command == ("/h/a", "~/b")
 
 
+@pytest.mark.parametrize("path", ["bin", "/bin:tools", "/bin:", ":/bin", "/a::/b", "$HOME/bin"])
+def test_a_search_path_has_no_directory_that_depends_on_where_the_daemon_is_started(path: str) -> None:
+    """A relative or empty part is the working directory, as in ``PATH``, and whoever owns that would name programs."""
+    with pytest.raises(ConfigError) as caught:
+        load(f'helper_path = "{path}"\n', "f", "/h")
+    wanted = "wanted absolute paths, or ones that begin with ~/, with a colon between each two"
+    assert [str(mistake) for mistake in caught.value.mistakes] == [f"f:1: helper_path: {wanted}"]
+
+
 def test_a_default_that_the_user_writes_wins_over_the_machines_value() -> None:
     """Written is written: ``allow_root = false`` is not the same as nothing, and tables are put together key by key."""
     user = 'allow_root = false\n[log]\nlevel = "info"\n[[host]]\nmatch = "A.B"\nprovider = "oci"\n'
