@@ -5,6 +5,7 @@ Source: token-exchange.md section 4.2 (DC-2, DC-5 to DC-13); containers-auth.jso
 
 import base64
 import binascii
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -20,6 +21,7 @@ from credproxy.core.stored import login, unreadable
 from credproxy.core.uri import canonical_authority
 
 
+_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _BYTE = re.compile(r"\(byte ([0-9]+)\)")
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
 _HINT = "correct it with an editor, or move it away and log in again with docker login"
@@ -257,10 +259,23 @@ def _decode(content: bytes, where: str) -> _File:
     if not text.strip():
         return _File()
     try:
-        return msgspec.json.decode(text, type=_File | None) or _File()
+        return msgspec.json.decode(_paired(text), type=_File | None) or _File()
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         # msgspec's text may quote the content; where it broke is enough to find it.
         raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", _HINT) from None
+
+
+def _paired(text: bytes) -> bytes:
+    """The same JSON without unpaired surrogates: each is another character then, as for docker.
+
+    msgspec refuses the whole text for one of them, and so the logins of every other registry in the file.
+    """
+    if _SURROGATE.search(text) is None:
+        return text
+    try:
+        return json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace")
+    except (ValueError, RecursionError):
+        return text
 
 
 def _place(text: bytes, error: Exception) -> str:

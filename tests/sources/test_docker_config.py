@@ -401,6 +401,8 @@ ODD: dict[str, object] = {
     "a number": 5,
     "a list": [],
     "auth null": {"auth": None},
+    "unpaired surrogate": {"auth": "\ud800"},
+    "unpaired surrogate elsewhere": {"email": "\udfff", "password": "p"},
     "all null": dict.fromkeys(("auth", "username", "password", "identitytoken", "registrytoken")),
     "auth a number": {"auth": 5},
     "auth an object": {"auth": {"a": "canary"}},
