@@ -1,7 +1,6 @@
 """What ``doctor`` and ``config check --deep`` look at: the configuration, and the files that it names."""
 
 import os
-import ssl
 import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
@@ -113,6 +112,8 @@ def _bundles(settings: Settings) -> dict[str, str]:
 
 
 def _problem(path: str) -> str:
+    import ssl  # noqa: PLC0415  every command reads this module, and some must work where ssl cannot be loaded
+
     try:
         ssl.create_default_context().load_verify_locations(cafile=path)
     except ssl.SSLError:
