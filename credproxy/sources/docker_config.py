@@ -124,7 +124,7 @@ class DockerConfig:
         self._processes = processes
         self._clock = clock
         self._key = key()
-        self._inline = inline.encode()
+        self._inline = inline.encode(errors="surrogateescape")
         self._inline_index = self._read_inline() if inline else None
         self._known = {path: _Known() for path in paths}
         self._looked = float("-inf")

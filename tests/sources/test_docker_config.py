@@ -590,6 +590,12 @@ async def test_t97_any_other_form_is_ignored_with_a_warning(inline: str) -> None
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
 
 
+async def test_an_inline_configuration_that_is_not_utf8_is_ignored() -> None:
+    """A variable of the environment may hold any bytes; the daemon starts, and the files answer."""
+    setting = Setting(auths(reg__test=login("u:p")), inline='{"auths":{"h":{"auth":"\udcff"}}}')
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+
+
 async def test_dc1_the_first_file_with_an_entry_wins() -> None:
     """DC-1: per host."""
     setting = Setting(paths=("/a", "/b", "/c"))
