@@ -139,7 +139,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def _unopened(path: str, error: OSError) -> Failed:
-    said = os.strerror(error.errno or 0).lower()
+    said = f"cannot be opened: {os.strerror(error.errno or 0).lower()}"
     return _unreadable(path, said, f"see which part of the path is at fault: namei -l {quote(path)}")
 
 

@@ -21,8 +21,8 @@ def actions() -> None:
     """Say what build actions may have, on the actions socket."""
 
 
-@actions.command()
-@click.argument("file", type=click.Path(dir_okay=False))
+@actions.command(short_help="Say what is wrong with the rules in FILE.")
+@click.argument("file", type=click.Path(readable=False))
 def check(file: str) -> None:
     """Say what is wrong with the rules in FILE, and which of them reach far.
 
@@ -64,7 +64,7 @@ def _rules_of_policy(file: str) -> _Rules:
     return _Rules(file, found.rules, found.paths, found.lines)
 
 
-@actions.command()
+@actions.command(short_help="Say what the rules let a build action have.")
 @click.argument("uri")
 def test(uri: str) -> None:
     """Say what the rules let a build action have for URI, and which rule decides; asks nobody."""

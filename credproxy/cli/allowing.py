@@ -6,14 +6,15 @@ import re
 import sys
 import tempfile
 from pathlib import Path
+from shlex import quote
 from typing import NamedTuple
 
 import click
 
 from credproxy.cli.client import NoDaemonError, call_in_turn
-from credproxy.cli.errors import CommandError
+from credproxy.cli.errors import CommandError, unreadable
 from credproxy.cli.reading import home, in_force, policy_in_force, read_policy
-from credproxy.core.config import ConfigError, load
+from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Configuration, Policy
@@ -27,13 +28,13 @@ _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 """A digest or a tag behind a repository."""
 
 
-@click.command()
+@click.command(short_help="Add a rule for a registry and a repository.")
 @click.argument("pattern")
 @click.option("--write", is_flag=True, help="Allow writing, too.")
 @click.option("--no-reload", is_flag=True, help="Leave the running daemon as it is.")
 @click.option("--yes", is_flag=True, help="Do not ask whether a name without a dot is a registry.")
 def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
-    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/my-org/**', to the user's configuration.
+    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/org/**', to the user's configuration.
 
     The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
     The daemon reads it at once; nothing is added for what is allowed already.
@@ -42,10 +43,9 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
     place = Path(config_files(os.environ)[0])
     operations = EVERYTHING if write else READ
     added = _rule_text(registry, repository, operations)
-    rule = _checked(added, "the new rule").actions.rule[0]
+    rule = _new_rule(added, pattern)
     try:
-        text = place.read_text(encoding="utf-8") if place.exists() else ""
-        own = _checked(text, str(place))
+        text, own = _held(place)
         if not yes:
             _question(registry, repository, in_force())
         _refuse_policy_file(registry, repository, write=write)
@@ -57,8 +57,8 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
             # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
             _replace(place, _checked_text(f"{text.rstrip()}\n\n{added}" if text.strip() else added, place))
             click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
-    except (OSError, UnicodeDecodeError) as error:
-        raise CommandError(f"nothing was changed: {place}: {type(error).__name__}", f"ls -l {place}") from None
+    except OSError as error:
+        raise unreadable(str(place), error, "nothing was changed: ") from None
     if no_reload:
         click.echo("put it in force: credproxy reload")
     else:
@@ -142,21 +142,48 @@ def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
         policy = read_policy(in_force())
     except ConfigError as error:
         mistake = error.mistakes[0]
-        raise CommandError(f"nothing was changed: {mistake}", f"credproxy actions check {mistake.where}") from None
+        raise CommandError(
+            f"nothing was changed: {mistake}", f"credproxy actions check {quote(mistake.where)}"
+        ) from None
     if policy is not None:
         remedy = policy.remedy(registry, repository, write=write)
         raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
 
 
-def _checked(text: str, where: str) -> Settings:
+def _new_rule(text: str, pattern: str) -> ActionRule:
+    """The rule. Raises CommandError in the words of whoever typed the pattern: no file has a mistake."""
     try:
-        return load(text, where, home())
+        return load(text, "").actions.rule[0]
+    except ConfigError as error:
+        lower = pattern.lower()
+        hint = f"credproxy actions allow {quote(lower)}" if lower != pattern and _is_pattern(lower) else _EXAMPLE
+        raise CommandError(f"nothing was changed: {error.mistakes[0].problem}", hint) from None
+
+
+def _is_pattern(pattern: str) -> bool:
+    registry, _, repository = pattern.partition("/")
+    try:
+        load(_rule_text(registry, repository, READ), "")
+    except ConfigError:
+        return False
+    return True
+
+
+def _held(place: Path) -> tuple[str, Settings]:
+    """What the user's configuration says, as text and read; of no file, nothing."""
+    content = place.read_bytes() if place.exists() else b""
+    return content.decode("utf-8", "replace"), _checked(content, str(place))
+
+
+def _checked(content: bytes, where: str) -> Settings:
+    try:
+        return load(decode(content, where), where, home())
     except ConfigError as error:
         raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
 
 
 def _checked_text(text: str, place: Path) -> str:
-    _checked(text, str(place))
+    _checked(text.encode(), str(place))
     return text
 
 

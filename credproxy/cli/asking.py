@@ -32,7 +32,7 @@ def get(uri: str, *, show_secrets: bool, require: bool) -> None:
         stop(NO_CREDENTIAL)
 
 
-@click.command()
+@click.command(short_help="Show what the daemon has in memory.")
 @click.option("--watch", "watched", is_flag=True, help="Show it again each second, until Ctrl-C.")
 @as_json
 def status(*, watched: bool, as_json: bool) -> None:
@@ -60,7 +60,7 @@ def _status() -> dict[str, object]:
     return ask("GET", "/v1/status")
 
 
-@click.command()
+@click.command(short_help="Forget answers and failures.")
 @click.argument("match", required=False)
 def flush(match: str | None) -> None:
     """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
@@ -68,7 +68,7 @@ def flush(match: str | None) -> None:
     click.echo(f"{answer['flushed']} entries forgotten")
 
 
-@click.command()
+@click.command(short_help="Read the configuration again.")
 def reload() -> None:
     """Read the configuration again; a wrong one is refused, and what was in force stays."""
     answer = call_in_turn("POST", "/v1/reload")

@@ -5,13 +5,13 @@ import os
 import re
 import shutil
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 import click
 
 from credproxy.cli.errors import CommandError
-from credproxy.cli.logins import bazel_names, find_logins, homes, hosts, store_hosts
+from credproxy.cli.logins import Logins, bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.cli.reading import in_force, policy_in_force
 from credproxy.core.bazel_words import quoted
@@ -31,7 +31,7 @@ _DUMMY = {"auth": "bm9uZTpub25l"}
 """``none:none``: enough for ``img`` to look no further, and the gateway drops it."""
 
 
-@click.command()
+@click.command(short_help="Print the lines for .bazelrc.")
 @click.option("--actions", "for_actions", is_flag=True, help="Print the lines for build actions instead.")
 @click.option("--sandbox", "for_sandbox", is_flag=True, help="Print the lines that hide your logins instead.")
 def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
@@ -49,29 +49,33 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
     if for_actions:
         lines = _for_actions(settings, hosts(settings, logins.docker))
     else:
-        lines = _for_sandbox(settings, logins.docker) if for_sandbox else _for_hosts(settings, logins.docker)
+        lines = _for_sandbox(settings, logins.docker) if for_sandbox else _for_hosts(settings, logins)
     for line in lines:
         click.echo(line)
 
 
-def _for_hosts(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:
+def _for_hosts(settings: Settings, logins: Logins) -> Iterator[str]:
     helper = helper_program()
-    listed, silent = store_hosts(settings, docker)
-    found = hosts(settings, docker, listed)
+    listed, silent = store_hosts(settings, logins.docker)
+    found = hosts(settings, logins.docker, listed)
     for program in silent:
         click.echo(f"# {program} lists no registry: {_NAME_THEM}", err=True)
     if not found:
-        said = (
-            f"no host is named, and {silent[0]} lists none"
-            if silent
-            else "no host is configured and no login was found"
-        )
-        raise CommandError(said, _NAME_THEM if silent else "docker login HOST, or write a [[host]] rule")
+        raise _no_host(logins, silent)
     for host in bazel_names(found):
         if SCOPE.fullmatch(host):
             yield _flag("common", f"--credential_helper={host}={helper}")
         else:
             click.echo(f"# {host}: Bazel cannot name such a host in --credential_helper", err=True)
+
+
+def _no_host(logins: Logins, silent: Sequence[str]) -> CommandError:
+    if silent:
+        return CommandError(f"no host is named, and {silent[0]} lists none", _NAME_THEM)
+    if logins.machines:
+        said = f"no host needs a line: Bazel reads the netrc file {logins.netrc!r} itself, and there is no other login"
+        return CommandError(said, _NAME_THEM.replace("registries", "hosts").replace('"oci"', '"basic"'))
+    return CommandError("no host is configured and no login was found", "docker login HOST, or write a [[host]] rule")
 
 
 def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:

@@ -13,8 +13,8 @@ from credproxy.helper import credproxy_helper
 
 
 _TIMEOUT = 12.0
-_LONGEST_PAUSE = 5.0
-"""Seconds; a person would take a longer one for a program that hangs."""
+_LONGEST_WAIT = 10.0
+"""Seconds, all pauses together; a person would take a longer wait for a program that hangs."""
 
 _ATTEMPTS = 60
 _PAUSE = 0.05
@@ -85,14 +85,16 @@ def call(method: str, path: str, body: object = None) -> bytes:
 def call_in_turn(
     method: str, path: str, body: object = None, pause: Callable[[float], None] = time.sleep
 ) -> dict[str, object]:
-    """``ask`` for what the daemon does once a second: too early, it waits as long as the daemon says and asks once more.
+    """``ask`` for what the daemon does once a second: too early, it waits as long as the daemon says and asks again.
 
     Raises:
-        CommandError: as ``call``; or it was too early a second time, since others ask as well.
+        CommandError: as ``call``; or it was too early for ``_LONGEST_WAIT``, since others ask as well.
     """
+    left = _LONGEST_WAIT
     status, content = _exchanged(method, path, body)
-    if status != http.client.OK and 0 < (seconds := _retry_after(content)) <= _LONGEST_PAUSE:
+    while status != http.client.OK and 0 < (seconds := _retry_after(content)) <= left:
         pause(seconds)
+        left -= seconds
         status, content = _exchanged(method, path, body)
     if status != http.client.OK:
         raise CommandError(*told(status, content))

@@ -20,8 +20,8 @@ def config() -> None:
     """Check and show the configuration."""
 
 
-@config.command()
-@click.argument("file", required=False, type=click.Path(dir_okay=False))
+@config.command(short_help="Say what is wrong with a configuration.")
+@click.argument("file", required=False, type=click.Path(readable=False))
 @click.option("--deep", is_flag=True, help="Look at the files, programs and variables that it names, too.")
 def check(file: str | None, *, deep: bool) -> None:
     """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake.
@@ -30,8 +30,8 @@ def check(file: str | None, *, deep: bool) -> None:
     there, can be read and used, programs can be run, variables are set. It runs nothing and asks nobody.
     """
     chosen = None if file is None else (file,)
-    files = read_files(chosen)
     try:
+        files = read_files(chosen)
         settings = load_files(files, home())
         if not deep:  # which tells the mistakes of a policy file beside all else
             read_policy(settings)
@@ -68,7 +68,7 @@ def _look(files: tuple[str, ...] | None) -> None:
         stop(1)
 
 
-@config.command()
+@config.command(short_help="Show what is in force, defaults included.")
 @as_json
 def show(*, as_json: bool) -> None:
     """Show what is in force once these files are loaded, defaults included; what may be a secret is masked."""
@@ -89,7 +89,7 @@ def print_schema() -> None:
     click.echo(json.dumps(schema(), indent=2))
 
 
-@config.command()
+@config.command(short_help="Print where the configuration is looked for.")
 def path() -> None:
     """Print where the daemon looks for its configuration, the most important first."""
     for place in config_files(os.environ):

@@ -27,7 +27,7 @@ from credproxy.doctor.finding import Finding, Severity, by_severity
 _WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 
 
-@click.command()
+@click.command(short_help="Look for what is wrong, and say what mends it.")
 @click.option("--network", "with_network", is_flag=True, help="Ping every registry, too; without a credential.")
 @click.option("--verbose", "-v", is_flag=True, help="Show what is as it should be, too.")
 @as_json

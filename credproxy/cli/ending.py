@@ -145,7 +145,7 @@ def stop() -> None:
         click.echo(f"stopped the daemon (pid {found.pid}); the next credproxy-helper call starts it again")
 
 
-@click.command()
+@click.command(short_help="Restart the daemon, whoever started it.")
 def restart() -> None:
     """Restart the daemon, whoever started it, with the program that is installed now.
 

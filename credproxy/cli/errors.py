@@ -1,6 +1,8 @@
 """How the commands talk about what went wrong: message, then hint, on stderr; lower case, no final period."""
 
+import os
 import sys
+from shlex import quote
 from typing import NoReturn
 
 import click
@@ -23,6 +25,12 @@ class CommandError(click.ClickException):
         click.echo(f"credproxy: {self.message}", err=True)
         if self.hint:
             click.echo(f"hint: {self.hint}", err=True)
+
+
+def unreadable(path: str, error: OSError, before: str = "") -> CommandError:
+    """Say in the system's words, not in Python's, why a file cannot be used; ``before`` is said first."""
+    said = os.strerror(error.errno or 0).lower()
+    return CommandError(f"{before}{path!r} cannot be read: {said}", f"ls -ld {quote(path or '.')}")
 
 
 def stop(status: int) -> NoReturn:

@@ -10,7 +10,7 @@ from credproxy.cli.client import NoDaemonError, ask
 from credproxy.cli.reading import believed
 
 
-@click.command()
+@click.command(short_help="Say what would be answered for URI, and why.")
 @click.argument("uri")
 @as_json
 def explain(uri: str, *, as_json: bool) -> None:

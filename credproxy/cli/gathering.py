@@ -119,5 +119,5 @@ def _problem(path: str) -> str:
     except ssl.SSLError:
         return "holds no certificate in PEM form"
     except OSError as error:
-        return f"cannot be read: {type(error).__name__}"
+        return f"cannot be read: {os.strerror(error.errno or 0).lower()}"
     return ""

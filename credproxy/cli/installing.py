@@ -19,7 +19,7 @@ _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be 
 _force = click.option("--force", is_flag=True, help="Also files that somebody changed by hand.")
 
 
-@click.command()
+@click.command(short_help="Install the service.")
 @_scope
 @_dry_run
 @_force
@@ -40,11 +40,13 @@ def install(
         return
     if not user and (jit_helpers or gateway_only):
         raise click.UsageError("--jit-helpers and --gateway-only are for --user")
+    if not user:
+        need_root("install", os.geteuid())
     wanted = _wanted(user=user, gateway_only=gateway_only, jit_helpers=jit_helpers)
     _installer(dry_run=dry_run, force=force).install(wanted)
 
 
-@click.command()
+@click.command(short_help="Stop the service and remove its files.")
 @_scope
 @_dry_run
 @_force
@@ -53,6 +55,8 @@ def uninstall(*, user: bool, dry_run: bool, force: bool) -> None:
 
     Configuration, logs and logins stay.
     """
+    if not user:
+        need_root("uninstall", os.geteuid())
     _installer(dry_run=dry_run, force=force).uninstall(_wanted(user=user, gateway_only=False, jit_helpers=True))
     if user:
         end_self_started(click.echo, dry_run=dry_run)
@@ -71,9 +75,13 @@ def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installatio
         return for_user(
             program=program, config=config, runtime=_runtime(), gateway_only=gateway_only, jit_helpers=jit_helpers
         )
-    if os.geteuid() != 0:
-        raise CommandError("only root installs a service for all users", "sudo credproxy install --system")
     return for_system(program=str(Path(program).resolve()), prefixes=(sys.prefix, sys.base_prefix))
+
+
+def need_root(command: str, uid: int) -> None:
+    """Raise CommandError for anybody else than root, with the command that was meant."""
+    if uid != 0:
+        raise CommandError(f"only root can {command} a service for all users", f"sudo credproxy {command} --system")
 
 
 def _home() -> str:

@@ -2,13 +2,14 @@
 
 import os
 from pathlib import Path
+from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from credproxy.cli.errors import CommandError, stop
+from credproxy.cli.errors import CommandError, stop, unreadable
 from credproxy.core.believed import believed_files
-from credproxy.core.config import ConfigError, load_files
+from credproxy.core.config import ConfigError, decode, load_files
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
@@ -39,7 +40,9 @@ def policy_in_force(settings: Settings) -> Policy:
     try:
         found = read_policy(settings)
     except ConfigError as error:
-        raise CommandError(str(error.mistakes[0]), f"credproxy actions check {error.mistakes[0].where}") from None
+        raise CommandError(
+            str(error.mistakes[0]), f"credproxy actions check {quote(error.mistakes[0].where)}"
+        ) from None
     rules = settings.actions.rule if found is None else found.rules
     return Policy(rules, Router(settings.host), found)
 
@@ -58,9 +61,9 @@ def load_policy_file(path: str) -> "PolicyFile":
         with Path(path).open("rb") as file:
             return load_policy(file.read(LIMIT + 1), path)
     except FileNotFoundError:
-        raise CommandError(f"{path!r} is not there", f"ls -l {path}") from None
+        raise CommandError(f"{path!r} is not there", f"ls -l {quote(path)}") from None
     except OSError as error:
-        raise CommandError(f"{path!r} cannot be read: {type(error).__name__}", f"ls -l {path}") from None
+        raise unreadable(path, error) from None
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
@@ -96,14 +99,14 @@ def tell(error: ConfigError) -> NoReturn:
 
 
 def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
-    """Give name and text of configuration files, or of those that are there. Raises CommandError."""
+    """Give name and text of configuration files, or of those that are there. Raises CommandError, or ConfigError."""
     found = []
     for place in files or config_files(os.environ):
         try:
-            found.append((place, Path(place).read_text(encoding="utf-8")))
+            found.append((place, decode(Path(place).read_bytes(), place)))
         except FileNotFoundError:
             if files:
                 raise CommandError(f"{place!r} is not there", "credproxy config path") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise CommandError(f"{place!r} cannot be read: {type(error).__name__}", f"ls -l {place}") from None
+        except OSError as error:
+            raise unreadable(place, error) from None
     return found

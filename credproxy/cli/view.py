@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group, RenderableType
@@ -86,7 +87,11 @@ def _lines(status: Status) -> Iterator[Text]:
 
 
 def _number(name: str, value: object) -> str:
-    return span(value) if name == "uptime" and isinstance(value, (int, float)) else str(value)
+    if not isinstance(value, (int, float)):
+        return str(value)
+    if name == "started":
+        return datetime.fromtimestamp(value, UTC).astimezone().isoformat(" ", "seconds")
+    return span(value) if name == "uptime" else str(value)
 
 
 def _entries(rows: list[dict[str, object]]) -> Table:

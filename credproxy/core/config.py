@@ -88,6 +88,15 @@ class ConfigError(Exception):
         return failed(Code.CONFIG_INVALID, f"{self.mistakes[0]}{more}", "credproxy config check")
 
 
+def decode(content: bytes, where: str) -> str:
+    """Give the text of a file. Raises ConfigError with the line that is not UTF-8, as TOML has to be."""
+    try:
+        return content.decode()
+    except UnicodeDecodeError as error:
+        line = content.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Mistake(where, line, "", "not in UTF-8; save the file as UTF-8 text")]) from None
+
+
 def load(text: str, where: str, home: str = "") -> Settings:
     """Read one file.
 

@@ -1,6 +1,7 @@
 """Who may put another file in a file's place: whoever can does as he likes with what trusts it (T29)."""
 
 import stat
+from shlex import quote
 from typing import NamedTuple
 
 
@@ -46,11 +47,13 @@ def exposure(place: str, *, owner: int, mode: int, me: int, roots: frozenset[int
         roots: uids by which root's files are shown.
     """
     if owner != me and owner not in roots:
-        return Exposure(f"could be replaced by uid {owner}, the owner of {place!r}", f"chown root {place}")
+        return Exposure(f"could be replaced by uid {owner}, the owner of {place!r}", f"chown root {quote(place)}")
     if stat.S_ISLNK(mode) or (stat.S_ISDIR(mode) and mode & stat.S_ISVTX):
         return None  # a link has no mode; in a sticky folder others can add files but not replace ours
     if mode & stat.S_IWOTH:
-        return Exposure(f"could be replaced by others: {place!r} is writable", f"chmod go-w {place}")
+        return Exposure(f"could be replaced by others: {place!r} is writable", f"chmod go-w {quote(place)}")
     if mode & stat.S_IWGRP:
-        return Exposure(f"could be replaced by its group: {place!r} is writable", f"chmod go-w {place}", grave=False)
+        return Exposure(
+            f"could be replaced by its group: {place!r} is writable", f"chmod go-w {quote(place)}", grave=False
+        )
     return None

@@ -24,7 +24,7 @@ from typing import get_args
 
 import msgspec
 
-from credproxy.core.config import ConfigError, Mistake, shown
+from credproxy.core.config import ConfigError, Mistake, decode, shown
 from credproxy.core.config_checks import RULES, is_registry, is_repository_pattern
 from credproxy.core.documents import Document, UnreadableError, read_json, read_yaml
 from credproxy.core.operations import EVERYTHING, READ
@@ -127,11 +127,7 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
 def _text(content: bytes, path: str) -> str:
     if len(content) > LIMIT:
         raise ConfigError([Mistake(path, 0, "", f"larger than {LIMIT} bytes")])
-    try:
-        return content.decode()
-    except UnicodeDecodeError as error:
-        line = content.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Mistake(path, line, "", "not in UTF-8")]) from None
+    return decode(content, path)
 
 
 def _line(document: Document, at: Path) -> int:

@@ -27,12 +27,19 @@ _HIDDEN = "***"
 
 def shown_settings(settings: Settings) -> dict[str, object]:
     """Give every key, defaults included, as JSON has it, and no secret."""
-    return {name: _shown(name, getattr(settings, name)) for name in settings.__struct_fields__}
+    return {name: _whole(name, getattr(settings, name)) for name in settings.__struct_fields__}
 
 
 def known_keys() -> frozenset[str]:
     """The keys whose texts somebody has decided about."""
     return _PLAIN | _COMMANDS | _URLS | {"env", "prefix"}
+
+
+def _whole(name: str, value: object) -> object:
+    """A table of settings with its defaults; of a rule, which has many that mean nothing to it, what was written."""
+    if isinstance(value, Struct):
+        return {key: _shown(key, getattr(value, key)) for key in value.__struct_fields__}
+    return _shown(name, value)
 
 
 def _shown(name: str, value: object) -> object:

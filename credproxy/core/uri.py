@@ -249,7 +249,7 @@ def _host(text: str) -> str | None:
 def _bad_authority(raw: str, authority: str) -> Failed:
     if "@" in authority:
         return _refused(raw, "holds a user name or password", "leave it out: credentials come from the configuration")
-    return _refused(raw, "has no valid host and port")
+    return _refused(raw, "has no valid host and port", "ask for a URL or for a bare host[:port]")
 
 
 def _refused(raw: str, reason: str, hint: str = "") -> Failed:

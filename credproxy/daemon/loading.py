@@ -6,7 +6,7 @@ from pathlib import PurePath
 from typing import NamedTuple
 
 from credproxy.core.believed import believed_files
-from credproxy.core.config import ConfigError, load_files
+from credproxy.core.config import ConfigError, decode, load_files
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.policy import Policy
@@ -115,7 +115,7 @@ class Loader:
                 f"the configuration {path!r} is not there",
                 "write it, or name another one: credproxy serve --config FILE",
             )
-        return None if content is None else content.decode("utf-8", "replace")
+        return None if content is None else decode(content, path)
 
     async def _read(self, subject: str, path: str) -> bytes | None:
         # A look first: what is written between the two is then looked at again.

@@ -11,6 +11,7 @@ import stat
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 import structlog
 
@@ -164,7 +165,7 @@ def _private_directory(directory: Path, variable: str) -> None:
             Code.CONFIG_INVALID,
             f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
             f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
-            f"chmod 700 {directory}, or set {variable} to a path in a directory of your own",
+            f"chmod 700 {quote(str(directory))}, or set {variable} to a path in a directory of your own",
         )
 
 

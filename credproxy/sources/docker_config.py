@@ -6,6 +6,7 @@ The last good copy of each file is kept in memory, and of each program its last 
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from shlex import quote
 
 import structlog
 from cachetools import LRUCache
@@ -310,7 +311,7 @@ class DockerConfig:
         known.version, known.index, known.content = version, _without_ourselves(index, path), content
         known.failure = None
         if version.mode & _OTHERS_READ and any(key not in index.empty for key in index.auths.values()):
-            log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {path}")
+            log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {quote(path)}")
 
     def _spoiled(self, path: str, known: _Known, failure: Failure) -> None:
         if failure != known.failure:  # it is looked at each second, and said once

@@ -164,3 +164,13 @@ def test_this_machines_root_is_shown_as_itself_or_not() -> None:
     """Read once from the map of this very process."""
     overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
     assert roots() == shown_roots(Path("/proc/self/uid_map").read_text(), overflow)
+
+
+def test_the_command_that_mends_it_holds_the_path_as_one_word(tmp_path: Path) -> None:
+    """It is copied into a shell, and a home may have a space in its name."""
+    folder = tmp_path / "My Home"
+    folder.mkdir(mode=0o700)
+    file = folder / "config.toml"
+    file.write_text("")
+    file.chmod(0o666)
+    assert said(file) == [(f"chmod go-w '{file}'", True)]

@@ -100,8 +100,8 @@ def test_a_file_that_is_no_text_is_left_alone(home: Path) -> None:
     done = run("actions", "allow", "ghcr.io/a")
     assert done.exit_code == 1
     assert done.stderr.splitlines() == [
-        f"credproxy: nothing was changed: {path}: UnicodeDecodeError",
-        f"hint: ls -l {path}",
+        f"credproxy: nothing was changed: {path}:1: not in UTF-8; save the file as UTF-8 text",
+        "hint: credproxy config check",
     ]
     assert path.read_bytes() == b"\xff\xfe"
 

@@ -4,13 +4,15 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.cli.client import call_in_turn
+from credproxy.cli.errors import CommandError
 from tests.cli.daemon import serving, too_early
 from tests.cli.test_commands import configure, home, run
 
 
 __all__ = ["home"]  # the fixture
 
-RELOADED = {"generation": 2, "rules": 0}
+RELOADED: dict[str, object] = {"generation": 2, "rules": 0}
 DENY = '[[actions.rule]]\naction = "deny"\nregistry = "{}"\nrepository = "{}"\noperations = ["*"]\n'
 ALLOW = '[[actions.rule]]\naction = "allow"\nregistry = "{}"\nrepository = "{}"\noperations = {}\n'
 READ = '["blob:read", "manifest:read"]'
@@ -188,3 +190,44 @@ def test_a_command_waits_for_its_turn(home: Path, verb: str, answer: dict[str, o
         done = run(verb)
     assert done.exit_code == 0, done.stderr
     assert daemon.asked == [f"POST /v1/{verb}"] * 2
+
+
+def test_a_command_waits_until_it_is_its_turn(home: Path) -> None:
+    """Others reload as well: whoever is too early again waits again, for ten seconds in all."""
+    pauses: list[float] = []
+    with serving(home, *[too_early("reload")] * 3, (200, RELOADED)) as daemon:
+        assert call_in_turn("POST", "/v1/reload", pause=pauses.append) == RELOADED
+    assert (pauses, len(daemon.asked)) == ([0.75] * 3, 4)
+
+
+def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
+    """Then it says what the daemon says."""
+    pauses: list[float] = []
+    with (
+        serving(home, *[too_early("reload")] * 20),
+        pytest.raises(CommandError, match="reload is answered once a second"),
+    ):
+        call_in_turn("POST", "/v1/reload", pause=pauses.append)
+    assert 9 < sum(pauses) <= 10
+
+
+@pytest.mark.parametrize(
+    ("pattern", "message", "hint"),
+    [
+        ("ghcr.io/My/App", "'My/App' matches no repository", "ghcr.io/my/app"),
+        ("ghcr.io//a", "'/a' matches no repository", "'ghcr.io/my-org/**'"),
+        ("ghcr.io/My Org/**", "'My Org/**' matches no repository", "'ghcr.io/my-org/**'"),
+        ("*/**", "'*' is not a registry", "'ghcr.io/my-org/**'"),
+        ("/x", "'' is not a registry", "'ghcr.io/my-org/**'"),
+    ],
+)
+def test_a_pattern_that_can_be_no_rule_is_told_as_what_was_typed(
+    home: Path, pattern: str, message: str, hint: str
+) -> None:
+    """No file has a mistake, so none is named, and the hint is a command that adds a rule."""
+    done = run("actions", "allow", pattern)
+    assert done.exit_code == 1
+    assert done.stderr.splitlines()[0].startswith(f"credproxy: nothing was changed: {message}; wanted")
+    assert done.stderr.splitlines()[1] == f"hint: credproxy actions allow {hint}"
+    assert not place_of(home).exists()
+    assert run("actions", "allow", hint.strip("'")).exit_code == 0

@@ -133,3 +133,55 @@ def test_help_needs_no_aiohttp() -> None:
     program = sys.executable
     code = "import sys; import credproxy.cli; sys.exit('aiohttp' in sys.modules or 'rich' in sys.modules)"
     assert subprocess.run([program, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.parametrize("args", [("config", "check"), ("actions", "check")])
+def test_a_directory_in_the_place_of_a_file_is_told_in_plain_words(home: Path, args: tuple[str, ...]) -> None:
+    """With status 1, as any other file that cannot be read, and a hint that a shell takes as it stands."""
+    (place := home / "a b.toml").mkdir()
+    done = run(*args, str(place))
+    assert (done.exit_code, done.stderr) == (
+        1,
+        f"credproxy: '{place}' cannot be read: is a directory\nhint: ls -ld '{place}'\n",
+    )
+
+
+@pytest.mark.parametrize("args", [("config", "check"), ("config", "show"), ("bazelrc",), ("explain", "https://a.b")])
+def test_a_configuration_that_is_not_utf_8_is_told_with_its_line(home: Path, args: tuple[str, ...]) -> None:
+    """TOML is UTF-8; what somebody's editor saved in another way may mean something else."""
+    path = configure(home, "")
+    path.write_bytes(b"empty_ttl = 30\n# f\xfcr\n")
+    done = run(*args)
+    assert done.exit_code == 1
+    assert f"{path}:2: not in UTF-8; save the file as UTF-8 text\n" in done.stderr
+
+
+def test_the_list_of_commands_has_whole_sentences() -> None:
+    """What click cuts ends with three dots, on a terminal of 80 columns."""
+    for group in ((), ("actions",), ("config",)):
+        _, begun, commands = run(*group, "--help").output.partition("Commands:")
+        assert begun
+        assert "..." not in commands
+
+
+def test_show_has_the_defaults_of_every_table(home: Path) -> None:
+    """Also of those that the file does not have, or not whole."""
+    configure(home, '[log]\nlevel = "debug"\n')
+    shown = json.loads(run("config", "show", "--json").output)
+    assert shown["log"] == {"level": "debug", "format": "auto", "audit": False}
+    assert shown["cache"]["entries"] == 100000
+    assert shown["actions"]["policy_file"] is None
+
+
+def test_bazelrc_with_nothing_but_a_netrc_file_says_why_it_prints_no_line(home: Path) -> None:
+    """A login was found; Bazel reads that file itself. The hint gives a line all the same."""
+    (home / "h" / ".netrc").write_text("machine a.example login u password p\n")
+    done = run("bazelrc")
+    assert done.exit_code == 1
+    assert f"Bazel reads the netrc file '{home}/h/.netrc' itself" in done.stderr
+    assert "no login was found" not in done.stderr
+    rule = done.stderr.rpartition("[[host]] ")[2].strip().replace('" ', '"\n').replace("HOST", "a.example")
+    configure(home, f"[[host]]\n{rule}\n")
+    done = run("bazelrc")
+    assert done.exit_code == 0, done.stderr
+    assert done.stdout.startswith("common --credential_helper=a.example=")

@@ -10,6 +10,7 @@ from credproxy.cli import main
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
 from credproxy.cli.installer import Installer, runner
+from credproxy.cli.installing import need_root
 from credproxy.cli.units import untouched
 
 
@@ -198,3 +199,12 @@ def test_variants_of_the_users_service_are_not_for_the_system() -> None:
     done = CliRunner().invoke(main, ["install", "--system", "--gateway-only"])
     assert done.exit_code == 2
     assert "are for --user" in done.output
+
+
+@pytest.mark.parametrize("command", ["install", "uninstall"])
+def test_who_is_not_root_is_told_the_command_that_was_meant(command: str) -> None:
+    """Whoever wants to remove the service is not told to install it."""
+    with pytest.raises(CommandError, match=f"only root can {command}") as caught:
+        need_root(command, 1000)
+    assert caught.value.hint == f"sudo credproxy {command} --system"
+    need_root(command, 0)

@@ -1,6 +1,7 @@
 """``credproxy status`` for people: what it draws, and again each second."""
 
 import io
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -157,3 +158,9 @@ def test_watching_needs_a_terminal(home: Path) -> None:
     done = run("status", "--watch")
     assert (done.exit_code, done.stderr.splitlines()[1]) == (1, "hint: credproxy status --json")
     assert run("status", "--watch", "--json").exit_code == 2
+
+
+def test_when_it_started_is_drawn_as_a_date() -> None:
+    """Seconds since 1970 are for programs."""
+    text = drawn({**STATUS, "started": 1795712420.92})
+    assert re.search(r"started 2026-11-2\d \d\d:\d\d:20[+-]\d\d:\d\d", text), text

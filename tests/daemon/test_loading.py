@@ -206,3 +206,10 @@ async def test_loads_come_one_after_the_other() -> None:
         files.put(POLICY, ALLOWS)
         group.create_task(load())
     assert done == [2, 1]
+
+
+async def test_a_configuration_that_is_not_utf_8_is_refused_with_its_line() -> None:
+    """As `credproxy config check` does: a byte that is replaced in silence may be one of a prefix."""
+    files = FakeFiles()
+    files.put(USER, b"empty_ttl = 30\n# f\xfcr\n")
+    assert await problem(loader(files)) == f"{USER}:2: not in UTF-8; save the file as UTF-8 text"

@@ -305,3 +305,13 @@ def test_a_lock_that_a_sandbox_has_does_not_keep_the_user_out(place: Path, sandb
             assert made.standing() is Standing.OURS
             with pytest.raises(AlreadyRunning):
                 bind(str(place), backlog=8)
+
+
+def test_the_hint_for_a_directory_that_is_not_private_holds_it_as_one_word(tmp_path: Path) -> None:
+    """It is copied into a shell."""
+    folder = tmp_path / "My Home"
+    folder.mkdir()
+    folder.chmod(0o755)
+    with pytest.raises(Failed) as caught:
+        bind(str(folder / "helper.sock"), backlog=8)
+    assert caught.value.failure.hint.startswith(f"chmod 700 '{folder}', or set ")
