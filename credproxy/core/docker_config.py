@@ -5,7 +5,6 @@ Source: token-exchange.md section 4.2 (DC-2, DC-5 to DC-13); containers-auth.jso
 
 import base64
 import binascii
-import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -16,13 +15,12 @@ import msgspec
 
 from credproxy.core.credential import IdentityToken, RegistryToken, Secret, Stored
 from credproxy.core.errors import Failed
+from credproxy.core.go_json import REPLACEMENT, UNREADABLE, as_go_reads, broken_line
 from credproxy.core.hub import HUB_KEY, is_hub
 from credproxy.core.stored import login, unreadable
 from credproxy.core.uri import canonical_authority
 
 
-_SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
-_BYTE = re.compile(r"\(byte ([0-9]+)\)")
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
 _HINT = "correct it with an editor, or move it away and log in again with docker login"
 
@@ -38,7 +36,16 @@ class _Auth(msgspec.Struct, frozen=True):
 
     @property
     def empty(self) -> bool:
-        return not (self.auth or self.username or self.password or self.identitytoken or self.registrytoken)
+        return not any(self._texts)
+
+    @property
+    def legible(self) -> bool:
+        """Whether no part of it was lost: a server would refuse what docker makes of the rest."""
+        return not any(text and REPLACEMENT in text for text in self._texts)
+
+    @property
+    def _texts(self) -> tuple[str | None, ...]:
+        return self.auth, self.username, self.password, self.identitytoken, self.registrytoken
 
 
 class _File(msgspec.Struct, frozen=True):
@@ -168,8 +175,8 @@ def broken_helper(key: str, where: str) -> Failed:
 def parse_inline(content: bytes) -> Index | None:
     """Read ``DOCKER_AUTH_CONFIG``: ``auths`` with ``auth`` and nothing else; None for anything else (DC-2)."""
     try:
-        inline = msgspec.json.decode(content, type=_Inline)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        inline = msgspec.json.decode(as_go_reads(content), type=_Inline)
+    except UNREADABLE:
         return None
     names = ((_canonical(key), key) for key in inline.auths)
     return Index({name: key for name, key in names if name is not None})
@@ -212,7 +219,7 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
     by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
     try:
         found = msgspec.json.decode(output, type=_HelperAnswer)
-    except (msgspec.DecodeError, UnicodeDecodeError):
+    except UNREADABLE:
         raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
     if not found.secret:
         raise unreadable(place, "holds an empty secret", _login_again(key))
@@ -227,8 +234,8 @@ class _HelperAnswer(msgspec.Struct, frozen=True):
 def listed(output: bytes) -> frozenset[str] | None:
     """Give the canonical authorities that ``docker-credential-<program> list`` printed; None if it is no such list."""
     try:
-        found = msgspec.json.decode(output, type=dict[str, str])
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        found = msgspec.json.decode(as_go_reads(output), type=dict[str, str])
+    except UNREADABLE:
         return None
     return frozenset(name for name in map(_canonical, found) if name is not None)
 
@@ -255,54 +262,41 @@ def _login_again(key: str) -> str:
 
 
 def _decode(content: bytes, where: str) -> _File:
-    text = content.removeprefix(b"\xef\xbb\xbf")
+    text = as_go_reads(content.removeprefix(b"\xef\xbb\xbf"))
     if not text.strip():
         return _File()
     try:
-        return msgspec.json.decode(_paired(text), type=_File | None) or _File()
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return msgspec.json.decode(text, type=_File | None) or _File()
+    except UNREADABLE as error:
         # msgspec's text may quote the content; where it broke is enough to find it.
         raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", _HINT) from None
 
 
-def _paired(text: bytes) -> bytes:
-    """The same JSON without unpaired surrogates: each is another character then, as for docker.
-
-    msgspec refuses the whole text for one of them, and so the logins of every other registry in the file.
-    """
-    if _SURROGATE.search(text) is None:
-        return text
-    try:
-        return json.dumps(json.loads(text), ensure_ascii=False).encode(errors="replace")
-    except (ValueError, RecursionError):
-        return text
-
-
 def _place(text: bytes, error: Exception) -> str:
     """What is wrong, as ``: line 3`` or ``: 'auths' is not an object``."""
-    if found := _BYTE.search(str(error)):
-        line = text.count(b"\n", 0, int(found[1])) + 1
-        return f": line {line}"
     found = _MEMBER.search(str(error))
     if found:
         return f": {found[1]!r} is not a string" if found[1] == "credsStore" else f": {found[1]!r} is not an object"
-    return ": it ends too early" if "truncated" in str(error) else ""
+    where = broken_line(text, error)
+    return f": {where}" if where else ""
 
 
 def _entry(raw: msgspec.Raw) -> _Auth | None:
     """One entry of ``auths``; None for one that cannot be read."""
     try:
-        return msgspec.json.decode(raw, type=_Auth | None) or _Auth()
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        auth = msgspec.json.decode(raw, type=_Auth | None) or _Auth()
+    except UNREADABLE:
         return None
+    return auth if auth.legible else None
 
 
 def _text(raw: msgspec.Raw) -> str | None:
     """A value of ``credHelpers``: "" where it is not set, None where it is not a text."""
     try:
-        return msgspec.json.decode(raw, type=str | None) or ""
-    except (msgspec.DecodeError, UnicodeDecodeError):
+        text = msgspec.json.decode(raw, type=str | None) or ""
+    except UNREADABLE:
         return None
+    return None if REPLACEMENT in text else text
 
 
 def _canonical(key: str) -> str | None:

@@ -125,7 +125,7 @@ class DockerConfig:
         self._processes = processes
         self._clock = clock
         self._key = key()
-        self._inline = inline.encode(errors="surrogateescape")
+        self._inline = inline.encode("utf-8", "surrogateescape")  # a variable may hold bytes that are not UTF-8
         self._inline_index = self._read_inline() if inline else None
         self._known = {path: _Known() for path in paths}
         self._looked = float("-inf")

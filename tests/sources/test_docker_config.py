@@ -401,8 +401,6 @@ ODD: dict[str, object] = {
     "a number": 5,
     "a list": [],
     "auth null": {"auth": None},
-    "unpaired surrogate": {"auth": "\ud800"},
-    "unpaired surrogate elsewhere": {"email": "\udfff", "password": "p"},
     "all null": dict.fromkeys(("auth", "username", "password", "identitytoken", "registrytoken")),
     "auth a number": {"auth": 5},
     "auth an object": {"auth": {"a": "canary"}},
@@ -441,6 +439,82 @@ async def test_an_odd_credential_program_is_unset_or_an_error_for_its_registry_a
     assert "canary" not in str(caught.value)
 
 
+HALVES = (r"\ud800", r"\udc00", r"x\uD83Dx", r"\ud800\u0041", r"\udc00\ud800", "\udcff")
+"""Halves of surrogate pairs, and a byte that is not UTF-8 (written so by ``surrogateescape``)."""
+
+
+@pytest.mark.parametrize("half", HALVES, ids=ascii)
+@pytest.mark.parametrize(
+    "entry",
+    [
+        '{"auth": "HALF"}',
+        '{"auth": "dTpwHALF"}',
+        '{"username": "u", "password": "canaryHALF"}',
+        '{"username": "HALF", "password": "canary"}',
+        '{"identitytoken": "canaryHALF"}',
+        '{"registrytoken": "HALF"}',
+        '"HALF"',
+    ],
+)
+async def test_an_entry_whose_text_is_lost_is_an_error_for_its_registry_alone(entry: str, half: str) -> None:
+    """Docker reads U+FFFD there and the others as ever; a secret with it in is none (Go's encoding/json)."""
+    content = f'{{"auths": {{"odd.test": {entry.replace("HALF", half)}, "reg.test": {{"auth": "dTpw"}}}}}}'
+    setting = Setting(content.encode("utf-8", "surrogateescape"))
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    with pytest.raises(Failed) as caught:
+        await setting.read("odd.test")
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+    assert f"'odd.test' of the docker configuration {PATH!r}" in caught.value.failure.message
+    assert "canary" not in str(caught.value)
+
+
+@pytest.mark.parametrize("half", HALVES, ids=ascii)
+@pytest.mark.parametrize(
+    "beside",
+    [
+        '"auths": {"HALF.test": {"auth": "eDp5"}, "reg.test": {"auth": "dTpw"}}',
+        '"psFormat": "HALF", "auths": {"reg.test": {"auth": "dTpw"}}',
+        '"HttpHeaders": {"HALF": "HALF"}, "auths": {"reg.test": {"auth": "dTpw"}}',
+        '"credHelpers": {"odd.test": "HALF"}, "auths": {"reg.test": {"auth": "dTpw"}}',
+        '"credHelpers": {"HALF": "x"}, "auths": {"reg.test": {"auth": "dTpw", "email": "HALF"}}',
+    ],
+)
+async def test_text_that_is_lost_elsewhere_hides_no_login(beside: str, half: str) -> None:
+    """In a key, in a setting that is not read here, in the name of a program."""
+    content = f"{{{beside.replace('HALF', half)}}}"
+    setting = Setting(content.encode("utf-8", "surrogateescape"))
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    assert setting.source.trouble(parse_uri("other.test")) is None
+
+
+async def test_a_pair_and_a_backslash_before_a_u_are_text() -> None:
+    """Neither is half of anything."""
+    content = r'{"auths": {"reg.test": {"username": "\ud83d\ude00", "password": "\\ud800"}}}'
+    assert await Setting(content).read("reg.test") == UserPassword("\U0001f600", Secret("\\ud800"))
+
+
+async def test_an_environment_entry_whose_text_is_lost_is_an_error_for_its_registry_alone() -> None:
+    """A variable may hold any bytes; the daemon starts, and the other entries serve."""
+    inline = '{"auths":{"odd.test":{"auth":"\udcff"},"half.test":{"auth":"\\ud800"},"reg.test":{"auth":"dTpw"}}}'
+    setting = Setting(inline=inline)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+    for registry in ("odd.test", "half.test"):
+        with pytest.raises(Failed) as caught:
+            await setting.read(registry)
+        assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+
+
+@pytest.mark.parametrize(
+    "content", ['{"auths": {"reg.test": %s}}', '{"plugins": %s}', "%s"], ids=["an entry", "a setting", "the file"]
+)
+async def test_a_file_nested_without_end_is_an_error_and_no_fault_of_ours(content: str) -> None:
+    """Msgspec gives up with a RecursionError, which is not one of its own errors."""
+    deep = content % ("[" * 100_000 + "]" * 100_000)
+    with pytest.raises(Failed) as caught:
+        await Setting(deep).locate("reg.test")
+    assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+
+
 @pytest.mark.parametrize(
     "content",
     [
@@ -471,6 +545,11 @@ async def test_a_byte_order_mark_hides_no_login() -> None:
         ('{\n"auths": {\n"reg.test": {},\n}}', ": line 4"),
         ('{"auths": {"reg.test": nul}}', ": "),
         ('{"auths": {', ": it ends too early"),
+        ('{"auths": {"reg.test": {"auth": "dT', ": it ends too early"),
+        ('{"auths": {"reg.test": {"auth": "\\ud8', ": line 1"),
+        ('{"auths": {"reg.test": {"auth": "dTpw"}}', ": it ends too early"),
+        ('{"psFormat":\n"\\u"}', ": line 2"),
+        ('{"experimental":\ntr}', ": line 2"),
         ("{} {}", ": line 1"),
         ("[]", ""),
         ('{"auths": []}', ": 'auths' is not an object"),
@@ -587,12 +666,6 @@ async def test_t97_any_other_form_is_ignored_with_a_warning(inline: str) -> None
     with structlog.testing.capture_logs() as events:
         setting = Setting(auths(reg__test=login("u:p")), inline=inline)
     assert [event["event"] for event in events] == ["DOCKER_AUTH_CONFIG is ignored"]
-    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
-
-
-async def test_an_inline_configuration_that_is_not_utf8_is_ignored() -> None:
-    """A variable of the environment may hold any bytes; the daemon starts, and the files answer."""
-    setting = Setting(auths(reg__test=login("u:p")), inline='{"auths":{"h":{"auth":"\udcff"}}}')
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
 
 
