@@ -239,6 +239,8 @@ class Plan:
         min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
+        trouble: for ``explain``: why it goes without a login that there may be (``Source.trouble``); None where nothing
+            is broken, and where it has a login.
     """
 
     key: tuple[Hashable, ...]
@@ -250,6 +252,7 @@ class Plan:
     min_lifetime: float = 0.0
     timeout: float | None = None
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
+    trouble: Failure | None = field(default=None, compare=False)
 
 
 class Provider(Protocol):

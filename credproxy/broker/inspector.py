@@ -80,8 +80,8 @@ class Inspector:
         if isinstance(found, Failure):
             return Explanation(uri, form, generation, "", "error", problem=_problem(found))
         plan = found.plan
+        trouble = None if found.trouble is None else _problem(found.trouble)
         if plan is None:
-            trouble = None if found.trouble is None else _problem(found.trouble)
             return Explanation(uri, form, generation, found.rule, "{}", reasons=tuple(why), problem=trouble)
         boot = self._clock.boot()
         key = key_of(generation, question.origin, plan.key)
@@ -98,6 +98,7 @@ class Inspector:
             subject=plan.subject,
             upstream=plan.upstream,
             detail=dict(plan.detail),
+            problem=trouble,
             entry=None if entry is None else self._entry(entry),
             flight=None if flight is None else _flight(flight, boot),
             failure=None if failure is None else _problem(failure),

@@ -91,7 +91,8 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
         form: ``url``, ``host`` or ``literal``.
         rule: the ``match`` of the host rule; "" where none matched.
         answer: ``{}`` where the URI gets no credential, with a ``problem`` where a file or a store that may have one
-            cannot be read; ``error`` with a ``problem``; else ``credential``.
+            cannot be read; ``error`` with a ``problem``; else ``credential``, with a ``problem`` where it is exchanged
+            anonymously for such a reason.
         reasons: why there is no credential, a sentence each.
         entry: what is in memory for its key; ``flight``: what is under way; ``failure``: what is remembered;
             ``origin``: its upstream's breaker.

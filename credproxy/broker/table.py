@@ -18,7 +18,7 @@ from credproxy.ports import Plan, Provider
 class Routed(NamedTuple):
     """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none.
 
-    ``reach`` is where the gateway finds the registry; ``trouble`` what is broken, so that there may be no plan for it.
+    ``reach`` is where the gateway finds the registry; ``trouble`` what is broken, so that there may be no plan for it, or one without a login.
     """
 
     plan: Plan | None
@@ -58,7 +58,7 @@ class Table:
                 continue
             if question.grants is not None and not (plan.narrow or question.carried):
                 raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
-            return Routed(plan, match, plan.reach or reach)
+            return Routed(plan, match, plan.reach or reach, plan.trouble)
         troubles = (provider.trouble(question.target) for provider in providers)
         return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
 

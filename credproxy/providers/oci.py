@@ -253,6 +253,7 @@ class OciProvider:
             key=("oci", wanted.target.origin, wanted.identity, wanted.scopes, wanted.min_lifetime),
             subject=f"registry {authority!r}",
             upstream=wanted.target.origin,
+            trouble=self._source.trouble(wanted.target) if wanted.identity is _ANONYMOUS else None,
             run=run,
             narrow=narrow,
             reach=Reach(_contact(wanted.target).origin, dial, self._settings.path_prefix or ""),

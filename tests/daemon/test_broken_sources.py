@@ -118,6 +118,38 @@ async def test_a_store_that_fails_is_an_error_where_a_rule_names_the_registry(an
     async with daemon(rule, store=store, docker=docker) as running:
         explained = await running.broker.explain(question(URI))
         assert explained.answer == ("error" if anonymous is None else "credential")
+        assert explained.problem is not None
+        assert "the store is locked" in explained.problem.message
+
+
+@pytest.mark.parametrize("uri", [URI, "https://reg.test/v2/a/b/blobs/uploads/"])
+async def test_explain_says_why_an_exchange_is_anonymous_although_there_may_be_a_login(uri: str) -> None:
+    """A rule permits it, so a private repository is "denied" while the file that may have its login cannot be read."""
+    rule = OciHost("reg.test", credentials=NetrcSource(), anonymous="pull")
+    async with daemon(rule, netrc=DENIED) as running:
+        explained = await running.broker.explain(question(uri))
+        assert (explained.answer, explained.detail["credential"]) == ("credential", "anonymous:")
+        assert explained.problem is not None
+        assert explained.problem.message == DENIED.failure.message
+        assert explained.problem.hint == DENIED.failure.hint
+        running.files.broken.clear()
+        running.files.put(NETRC, "machine other.test login u password p\n")
+        running.clock.suspend(1.1)
+        explained = await running.broker.explain(question(uri))
+        assert (explained.answer, explained.problem) == ("credential", None)
+
+
+async def test_explain_tells_of_no_broken_file_beside_a_login_that_another_one_has() -> None:
+    """The exchange has its login, and lacks nothing."""
+    docker = '{"auths": {"reg.test": {"auth": "dTpw"}}}'
+    rule = OciHost("reg.test", anonymous="pull")
+    async with daemon(rule, docker=docker) as running:
+        await running.broker.explain(question(URI))
+        running.files.put(DOCKER, '{"auths": ')
+        running.clock.suspend(1.1)
+        explained = await running.broker.explain(question(URI))
+        assert explained.detail["credential"].startswith("docker-config:")
+        assert (explained.answer, explained.problem) == ("credential", None)
 
 
 async def test_a_store_without_the_registry_leaves_it_to_netrc() -> None:
