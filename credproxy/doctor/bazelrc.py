@@ -26,6 +26,7 @@ _VALUED = frozenset(
         "experimental_credential_helper_timeout",
         "sandbox_block_path",
         "remote_cache",
+        "remote_http_cache",
         "remote_executor",
         "remote_downloader",
         "experimental_remote_downloader",
@@ -39,6 +40,9 @@ _VALUED = frozenset(
 )
 """The options that are looked for; each takes a value, which may be the next word."""
 
+_OLD = {"remote_http_cache": "remote_cache"}
+"""Names that Bazel still takes for others (``oldName`` in its RemoteOptions.java)."""
+
 
 @dataclass(frozen=True, slots=True)
 class Option:
@@ -48,7 +52,7 @@ class Option:
         where: ``FILE:LINE``.
         command: ``common``, ``build``, ...
         config: it counts only with ``--config=`` this; "" where it always counts.
-        name: without dashes, and without the ``experimental_`` of earlier versions.
+        name: today's, without dashes, and without the ``experimental_`` of earlier versions.
     """
 
     where: str
@@ -153,6 +157,5 @@ def _options(where: str, words: Sequence[str]) -> Iterator[Option]:
     for word in rest:
         name, equals, value = word.removeprefix("--").partition("=")
         if word.startswith("--") and name in _VALUED:
-            yield Option(
-                where, command, config, name.removeprefix("experimental_"), value if equals else next(rest, "")
-            )
+            today = _OLD.get(name, name.removeprefix("experimental_"))
+            yield Option(where, command, config, today, value if equals else next(rest, ""))

@@ -210,7 +210,10 @@ def test_a_header_for_a_server_that_no_file_names_is_noted() -> None:
 @pytest.mark.parametrize(
     "url", ["https://u:canary@cache.example/x", "https://canary@cache.example", "grpcs://u:canary@h.example"]
 )
-@pytest.mark.parametrize("option", ["remote_cache", "remote_executor", "bes_backend", "experimental_remote_downloader"])
+@pytest.mark.parametrize(
+    "option",
+    ["remote_cache", "remote_http_cache", "remote_executor", "bes_backend", "experimental_remote_downloader"],
+)
 def test_a_login_in_the_url_of_a_server_is_warned_of(option: str, url: str) -> None:
     """Bazel sends it itself and does not ask the helper; neither name nor password is repeated."""
     (finding,) = look(f"build --{option}={url}\n")
