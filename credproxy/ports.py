@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 for_actions: ContextVar[bool] = ContextVar("for_actions", default=False)
 """Whether the exchange under way was caused by build actions: for what is reached without ``Terms``, as programs are,
-which a source starts that knows nothing of who asks (T16)."""
+which a source starts without knowing the caller (T16)."""
 
 
 class Clock(Protocol):
@@ -105,7 +105,7 @@ class FileVersion:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A file that is believed only if nobody else could have written it: what is in it, and who could have (S5)."""
+    """A file that is believed only if nobody else could have written it: what is in it, and who could have."""
 
     content: bytes = field(repr=False)
     exposures: tuple[Exposure, ...]

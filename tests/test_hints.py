@@ -97,6 +97,6 @@ def test_a_command_that_looks_at_a_file_names_it(hint: Hint) -> None:
 
 @pytest.mark.parametrize("hint", [hint for hint in HINTS if WAITING.match(hint.text)], ids=lambda hint: hint.place)
 def test_a_hint_to_wait_belongs_to_what_passes(hint: Hint) -> None:
-    """Where only an edit helps, waiting is no advice."""
+    """Where only an edit helps, no hint advises to wait."""
     assert hint.code is not None
     assert failed(hint.code, "").failure.may_pass

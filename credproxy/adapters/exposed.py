@@ -1,4 +1,4 @@
-"""Whether others could put another file in a file's place: the file, each link, and each directory on the way (S5).
+"""Whether others could put another file in a file's place: the file, each link, and each directory on the way.
 
 As sshd's ``StrictModes`` looks at a user's files, and further: what a link leads to is looked at as well. Above the home
 directory nothing is judged, as there: who could change that has the whole account.

@@ -20,7 +20,7 @@ _SWITCHING = 101
 
 
 class UnfitAnswerError(http.client.HTTPException):
-    """What came is no answer to what was asked; ``reason`` continues a sentence that begins with who sent it."""
+    """What came does not answer what was asked; ``reason`` continues a sentence that begins with who sent it."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -61,7 +61,7 @@ class SteadyResponse(http.client.HTTPResponse):
         # The library calls this until it gets something else than 100, and again nowhere: a seam for the other numbers.
         count = 0
         while True:
-            version, status, reason = super()._read_status()  # type: ignore[misc]
+            version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
             if not _passed_over(status, count):
                 return version, status, reason
             count += 1

@@ -1,4 +1,4 @@
-"""The log of a daemon that the helper started: a file of bounded size, with the three before it (S2).
+"""The log of a daemon that the helper started: a file of bounded size, with the three before it.
 
 Nobody else looks after that file: journald keeps a service's log, and whoever redirects stderr to a file of their own
 chose it, so that one is never touched.
@@ -74,7 +74,7 @@ class LogFile:
                 with contextlib.suppress(FileNotFoundError):
                     younger.rename(older)
             beside.rename(self._path)
-        except BaseException:
+        except BaseException:  # whatever it was, the descriptor would be lost
             os.close(fresh)
             raise
         self._turn_to(fresh)

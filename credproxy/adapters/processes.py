@@ -222,7 +222,7 @@ class _Pipes:
         if len(self._stderr) <= 2 * _COMPLAINT:
             return mask_complaint(text)[-_COMPLAINT:]
         # What announces a secret may have been cut away, and the secret left: so the rest of a line goes, and the word
-        # behind it is masked as if it had been announced (S7).
+        # behind it is masked as if it had been announced.
         rest = text[text.find("\n", 0, _COMPLAINT) + 1 or _COMPLAINT :]
         return mask_complaint(f"password {rest}").removeprefix("password ")[-_COMPLAINT:]
 

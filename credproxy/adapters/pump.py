@@ -109,7 +109,7 @@ class Pump:
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
-        # A registry that is slow to begin holds threads: never more than half of them, whoever asks how often.
+        # A registry that is slow to begin holds threads: it gets half of them at most, however many callers ask.
         origin = _origin(request.url)
         try:
             await self._silent.take(origin, self._behind)

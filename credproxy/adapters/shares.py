@@ -27,7 +27,7 @@ class Shares:
         share.users += 1
         try:
             await acquired(share.places, wait)
-        except BaseException:
+        except BaseException:  # cancelled as well: what was not taken must not be counted
             self._leave(name, share)
             raise
 

@@ -48,7 +48,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
 
 
 def _believe(bundle: str) -> None:
-    """The bundle is read again whenever it changes, so it is judged again, with its directory (S5).
+    """The bundle is read again whenever it changes, so it is judged again, with its directory.
 
     The whole way to it was judged when the configuration that names it was put in force.
     """

@@ -155,7 +155,7 @@ class Broker:
 
         Args:
             handout: what was sent.
-            forbidden: the registry knew it and said 403. A token that may not do a thing is no reason to obtain another
+            forbidden: the registry knew it and said 403. A token that lacks a right is not a reason to obtain another
                 one; a login that was sent as it is may have run out (ECR says 403 then), and another one be stored.
         """
         entry, now = handout.source, self._clock.boot()

@@ -84,7 +84,7 @@ class Origin:
 
         Args:
             now: boot-clock seconds.
-            end: those at which whoever asks gives up.
+            end: those at which the callers give up.
         """
         breakers = [side.breaker for side in (self, self.senior) if side is not None]
         resting = [breaker for breaker in breakers if breaker.phase is Phase.OPEN]

@@ -1,4 +1,4 @@
-"""Which files a configuration believes: whoever writes them decides where logins go, or what is run (S5)."""
+"""Which files a configuration believes: whoever writes them decides where logins go, or what is run."""
 
 from collections.abc import Iterator
 

@@ -33,7 +33,7 @@ class Secret:
         if not isinstance(other, Secret):
             return NotImplemented
         # Not every value is UTF-8: see core/netrc.py.
-        ours, theirs = (secret._value.encode(errors="surrogateescape") for secret in (self, other))  # noqa: SLF001
+        ours, theirs = (secret._value.encode(errors="surrogateescape") for secret in (self, other))  # noqa: SLF001  its own
         return hmac.compare_digest(ours, theirs)
 
     __hash__ = None  # type: ignore[assignment]  # a secret as a cache key would outlive its use (SEC-17)

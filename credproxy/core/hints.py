@@ -1,4 +1,4 @@
-"""Hints that name a setting: written so that whoever follows one knows where it goes, also where there is no rule yet."""
+"""Hints that name a setting: each says where the setting goes, also for a host without a rule."""
 
 
 def in_host(match: str, setting: str) -> str:

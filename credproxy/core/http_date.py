@@ -18,7 +18,7 @@ SKEWED = 60.0
 """Seconds by which two clocks differ before anybody is told."""
 
 _DIGITS = 10
-"""Of an Age that are read: more are no age of anything."""
+"""of an Age that are read: a longer number is not a plausible age."""
 
 
 def http_date(text: str) -> float | None:

@@ -9,7 +9,7 @@ class Exposure(NamedTuple):
     """How others could, and the command that ends it.
 
     ``grave`` unless it takes a member of a group that the owner chose: a program is refused for that as well (T29), a
-    file of settings is not, because a umask of 002 makes every file of some systems so (S5).
+    file of settings is not, because a umask of 002 makes every file of some systems so.
     """
 
     problem: str

@@ -1,4 +1,4 @@
-"""Settings as people may see them: in a terminal, in a bug report (S13). Who prints settings prints these.
+"""Settings as people may see them: in a terminal, in a bug report. Who prints settings prints these.
 
 A text is shown because its key is listed here, and masked otherwise: a new key is hidden until somebody decides.
 """
@@ -44,7 +44,7 @@ def _whole(name: str, value: object) -> object:
 
 def _shown(name: str, value: object) -> object:
     if isinstance(value, Struct):
-        # What msgspec leaves out are defaults; the tag is no field of the struct.
+        # What msgspec leaves out are defaults; the tag is not a field of the struct.
         return {key: _shown(key, getattr(value, key, plain)) for key, plain in to_builtins(value).items()}
     if isinstance(value, tuple) and all(isinstance(item, Struct) for item in value):
         return [_shown(name, item) for item in value]

@@ -1,4 +1,4 @@
-"""Reads TOML, and goes on behind a line that is none, so that one round of mending is enough.
+"""Reads TOML, and goes on after a line that is not TOML, so that one round of mending is enough.
 
 Messages of the standard library's parser that quote Python are said in the language of TOML.
 """

@@ -1,4 +1,4 @@
-"""What a URL in the configuration must be; a message never quotes it, because it may hold a login (S13)."""
+"""What a URL in the configuration must be; a message never quotes it, because it may hold a login."""
 
 import re
 from urllib.parse import SplitResult, unquote, urlsplit

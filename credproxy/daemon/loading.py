@@ -28,7 +28,7 @@ class Loaded(NamedTuple):
 
 
 class _Seen(NamedTuple):
-    """What is compared to tell whether reading again could give something else: a mode is no part of a version."""
+    """What is compared to tell whether reading again could give something else: a mode is not part of a version."""
 
     version: FileVersion | None
     exposures: tuple[Exposure, ...]
@@ -130,7 +130,7 @@ class Loader:
         return found.content
 
     def _believe(self, subject: str, path: str, exposures: tuple[Exposure, ...]) -> None:
-        """Keep what a group could change. Raises Failed(config_invalid) where anybody else could (S5)."""
+        """Keep what a group could change. Raises Failed(config_invalid) where anybody else could."""
         for one in exposures:
             if one.grave:
                 raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not believed: it {one.problem}", one.remedy)

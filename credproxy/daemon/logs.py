@@ -3,7 +3,7 @@
 Two backstops stand behind the rule that secrets are not logged (PY17): values that look like a credential are masked,
 and the loggers of libraries are cut down to where something happened, because their texts quote requests. Between the
 processors and the stream stand ``repeats`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
-line has a bound, a kind of lines has one for each second, and the file that the helper gave us has one as well (S2).
+line has a bound, a kind of lines has one for each second, and the file that the helper gave us has one as well.
 """
 
 import logging

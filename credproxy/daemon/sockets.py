@@ -79,7 +79,7 @@ def _bind(options: Options, *, actions: bool) -> Bound:
     path = _path(options, actions=actions)
     usual = path == _usual(options, variable, actions=actions)
     if usual and sys.platform == "linux" and sandboxed() and _is_outsiders(options, path):
-        # What is served there would be the sandbox's, and who looks for the user's daemon there is outside (S12).
+        # What is served there would be the sandbox's, and who looks for the user's daemon there is outside.
         message = f"this is a sandbox, and {path!r} is where the user's daemon is looked for"
         raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
     return bind(path, backlog=BACKLOG, variable=variable)

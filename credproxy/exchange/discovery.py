@@ -179,7 +179,7 @@ def _answered(registry: Registry, path: str) -> Generator[Request, Response, Res
     for _ in range(_REDIRECTS + 1):
         response = yield _ask(registry, url)
         if response.status not in _REDIRECTED:
-            if response.status == 200 and not _alike(urlsplit(url).path, asked):  # noqa: PLR2004
+            if response.status == 200 and not _alike(urlsplit(url).path, asked):  # noqa: PLR2004  as in RFC 9110
                 message = f"{registry.name} redirects its API to {shown(url)}, where a page without a challenge is"
                 raise failed(Code.NO_CHALLENGE, message, "check that the host is a registry, and its path_prefix")
             return response
@@ -200,7 +200,7 @@ def _place(registry: Registry, url: str, response: Response) -> str:
     except (ValueError, Failed):
         raise failed(
             Code.REDIRECT_REFUSED,
-            f"{registry.name} redirects its API to what is no place on the web",
+            f"{registry.name} redirects its API to something that is not a URL",
             "ask those who run it",
         ) from None
     if target.origin == registry.target.origin:

@@ -15,7 +15,7 @@ def transient(response: Response, subject: str) -> Failed | None:
             f"{subject} asks to come back later",
             "too many requests were made with this login",
         )
-    if response.status == 408 or (response.status >= 500 and response.status != 501):  # noqa: PLR2004
+    if response.status == 408 or (response.status >= 500 and response.status != 501):  # noqa: PLR2004  as in RFC 9110
         return failed(
             Code.UPSTREAM_UNAVAILABLE, f"{subject} answered {response.status}", "it is the server's fault and may pass"
         )

@@ -16,7 +16,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 class Caller(NamedTuple):
-    """Who asks. ``sandbox`` is its name for the budget of exchanges; None for who is in none."""
+    """The caller. ``sandbox`` names its sandbox in the budget of exchanges; None for a caller outside of any."""
 
     uid: int
     sandbox: str | None = None
@@ -43,7 +43,7 @@ class Asked:
 
     @property
     def caller(self) -> Caller:
-        """Who asks."""
+        """The caller."""
         return Caller(self.uid, self.sandbox)
 
     def all(self, name: str) -> tuple[str, ...]:

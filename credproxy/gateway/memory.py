@@ -48,7 +48,7 @@ class Memory:
         try:
             async with self._clock.timeout(WAIT):
                 await entry[1]
-        except BaseException as error:
+        except BaseException as error:  # cancelled as well: bytes that nobody waits for would be held for ever
             self._withdraw(entry)
             if not isinstance(error, TimeoutError):
                 raise

@@ -96,7 +96,7 @@ class Reads:
         try:
             headers = (*downward(transfer.headers), *self._next_page(want, asked, landed, carriage))
             body = await listed(transfer, self._clock, want.registry)
-        except BaseException:
+        except BaseException:  # cancelled as well: the transfer holds a place of the pump
             transfer.close()
             raise
         return Reply(transfer.status, headers, body, sent=sent)

@@ -80,7 +80,7 @@ class Road:
 
         Args:
             wanted: what is asked, allowed by policy.
-            caller: who asks.
+            caller: of the gateway.
             patience: seconds for a credential.
             send: sends the request; called once more after a refusal.
             repeatable: it may be; False for a body that was streamed.

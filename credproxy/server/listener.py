@@ -38,7 +38,7 @@ class Standing(enum.Enum):
     STALE = "stale"
     TAKEN = "taken"
     BELOW = "below"
-    """Somebody in a sandbox below: not who is looked for there, so it is not given way to (S12)."""
+    """Somebody in a sandbox below: not who is looked for there, so it is not given way to."""
 
 
 @dataclass(slots=True)
@@ -187,7 +187,7 @@ def _lock(place: Path) -> int:
 
 
 def _lock_or_take_back(place: Path) -> int:
-    """Lock the place, also where a daemon of a sandbox below has it: the user's daemon is the one outside (S12).
+    """Lock the place, also where a daemon of a sandbox below has it: the user's daemon is the one outside.
 
     That one notices within a minute that somebody else listens, and gives way.
     """

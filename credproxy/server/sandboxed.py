@@ -1,4 +1,4 @@
-"""Whether this process, or who listens at a socket, is in a sandbox that a user made: and whose daemon it is then (S12).
+"""Whether this process, or who listens at a socket, is in a sandbox that a user made: and whose daemon it is then.
 
 A container is a machine of its own: its daemon serves those in it. A sandbox shares the machine's files, and so the
 places where the user's programs look for the user's daemon.
@@ -25,7 +25,7 @@ def sandboxed() -> bool:
     """Whether this process is in a user namespace for a user or two, with a mount namespace that was made in it.
 
     As ``unshare -Urm``, bubblewrap and Bazel's sandbox make them. Without a mount namespace of its own it sees what its
-    user sees, and is no sandbox; a container, rootless or not, maps a range of users.
+    user sees, and is not a sandbox; a container, rootless or not, maps a range of users.
     """
     try:
         return _users("self") <= _RANGE and _owns_its_mounts()
@@ -49,7 +49,7 @@ def is_below(pid: int | None) -> bool:
 
 
 def sign(lock: int) -> None:
-    """Leave word in the lock of whose place this is; a sandbox does not, so that the user's word stays (S12)."""
+    """Leave word in the lock of whose place this is; a sandbox does not, so that the user's word stays."""
     if sys.platform == "linux" and not sandboxed():
         os.ftruncate(lock, 0)
         os.pwrite(lock, _signature(), 0)

@@ -292,7 +292,7 @@ class DockerConfig:
         for path, known in self._known.items():
             try:
                 version = await self._files.version(path)
-                # A mode that was mended is no other version, so what could not be read is tried again.
+                # A changed mode does not make another version, so what could not be read is tried again.
                 if version != known.seen:
                     await self._load(path, known, version)
             except Failed as error:

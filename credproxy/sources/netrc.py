@@ -85,7 +85,7 @@ class Netrc:
     async def _look(self, path: str) -> None:
         try:
             version = await self._files.version(path)
-            # A mode that was mended is no other version, so what could not be read is tried again.
+            # A changed mode does not make another version, so what could not be read is tried again.
             if version != self._version or self._failure is not None:
                 content = None if version is None else await self._files.read(path)
                 self._take(path, version, content)

@@ -10,7 +10,7 @@ class Nowhere:
     """Knows no host. Source: ports.Source.
 
     Args:
-        why: what to tell a person who asks; "" for nothing.
+        why: what a person is told; "" for nothing.
     """
 
     def __init__(self, why: str = "") -> None:

@@ -261,7 +261,7 @@ async def test_a_cancelled_upload_ends_its_connection() -> None:
         "",
     ],
 )
-async def test_what_is_no_answer_is_an_error_of_ours(answer: str) -> None:
+async def test_what_does_not_answer_is_an_error_of_ours(answer: str) -> None:
     """PY17: bounded, and named without a word of it, or of what was asked."""
     with Scripted(raw(answer)) as server:
         async with AiohttpClient(SystemClock()) as client:

@@ -1,4 +1,4 @@
-"""Who could put another file in a file's place: real files, links and directories (S5)."""
+"""Who could put another file in a file's place: real files, links and directories."""
 
 import asyncio
 import contextlib
@@ -131,7 +131,7 @@ def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> Non
 
 @pytest.mark.parametrize("spoiled", ["file", "directory"])
 def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoiled: str) -> None:
-    """S5: also where it changes long after the configuration that names it was put in force."""
+    """Also where it changes long after the configuration that names it was put in force."""
     (place if spoiled == "file" else place.parent).chmod(0o777)
     with pytest.raises(Failed) as caught:
         trust(Dial(ca_bundle=str(place)))
@@ -153,7 +153,7 @@ def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoil
     ],
 )
 def test_where_root_is_not_shown_whoever_is_not_shown_may_be_root(uid_map: str, shown: set[int]) -> None:
-    """S5: in a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
+    """In a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
     assert shown_roots(uid_map, 65534) == shown
     believed = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
     assert believed is (65534 in shown)

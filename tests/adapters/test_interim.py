@@ -108,7 +108,7 @@ async def test_interim_answers_without_end_are_an_error(send: Send) -> None:
 
 @every_client
 async def test_another_protocol_is_an_error_that_says_so(send: Send) -> None:
-    """Nobody asked for an upgrade, so 101 is no answer and what follows it is no HTTP (RFC 9110, section 15.2.2)."""
+    """Nobody asked for an upgrade, so 101 is not an answer, and what follows it is not HTTP (RFC 9110, section 15.2.2)."""
     with Scripted(raw(EARLY, SWITCHING)) as server, pytest.raises(Failed) as caught:
         await send(request(server.url, OWN))
     failure = caught.value.failure

@@ -39,7 +39,7 @@ def contents(path: Path) -> dict[str, str]:
 
 
 def test_a_full_file_makes_way_and_three_are_kept(path: Path, number: int) -> None:
-    """S2: whatever is written, four files of at most the limit are there, the youngest lines in the last ones."""
+    """Whatever is written, four files of at most the limit are there, the youngest lines in the last ones."""
     file = LogFile(Descriptor(number), path, limit=LIMIT)
     for count in range(100):
         file.write(f"{count:03d}{LINE[3:]}")
@@ -54,14 +54,14 @@ def test_a_full_file_makes_way_and_three_are_kept(path: Path, number: int) -> No
 
 
 def test_a_file_that_was_too_large_from_the_start_makes_way_at_once(path: Path, number: int) -> None:
-    """S2: what an earlier version left."""
+    """What an earlier version left."""
     os.write(number, b"y" * 5000)
     LogFile(Descriptor(number), path, limit=LIMIT).write(LINE)
     assert contents(path) == {"daemon.log": LINE, "daemon.log.1": "y" * 5000}
 
 
 def test_what_was_not_the_helpers_file_is_only_written(path: Path, tmp_path: Path) -> None:
-    """S2: a file that a user chose, a link to one, and what is not a file at all grow as they did."""
+    """A file that a user chose, a link to one, and what is not a file at all grow as they did."""
     chosen = tmp_path / "mine.log"
     path.symlink_to(chosen)
     number = opened(chosen)
@@ -81,7 +81,7 @@ def test_what_was_not_the_helpers_file_is_only_written(path: Path, tmp_path: Pat
 
 
 def test_two_daemons_with_one_file_rotate_it_once(path: Path, number: int) -> None:
-    """S2: daemons of two sockets share it; who finds it renamed goes on in the new one."""
+    """Daemons of two sockets share it; who finds it renamed goes on in the new one."""
     other = opened(path)
     try:
         first, second = (LogFile(Descriptor(each), path, limit=LIMIT) for each in (number, other))
@@ -96,7 +96,7 @@ def test_two_daemons_with_one_file_rotate_it_once(path: Path, number: int) -> No
 
 
 def test_a_file_that_cannot_make_way_stays_within_its_bound(path: Path, number: int) -> None:
-    """S2: the line is refused, which is counted; with room again the next one is written."""
+    """The line is refused, which is counted; with room again the next one is written."""
     file = LogFile(Descriptor(number), path, limit=LIMIT)
     while path.stat().st_size + len(LINE) < LIMIT:
         file.write(LINE)

@@ -94,7 +94,7 @@ async def test_h3_a_complaint_is_shown_without_tokens_and_control_characters(pro
 async def test_a_secret_that_a_program_announces_is_not_in_its_complaint(
     processes: SystemProcesses, before: str
 ) -> None:
-    """S7: also where a flood came before it."""
+    """Also where a flood came before it."""
     complaint = (await processes.run(sh(f"{before}echo password hunter2 >&2; exit 1"))).complaint
     assert complaint.endswith("***")
     assert "hunter2" not in complaint
@@ -105,7 +105,7 @@ async def test_a_secret_that_a_program_announces_is_not_in_its_complaint(
 async def test_a_secret_is_not_left_where_the_word_that_announces_it_was_cut_away(
     processes: SystemProcesses, cut: int, between: str
 ) -> None:
-    """S7: of a flood the last 4 KiB are looked at; here they begin at each character of the secret, and before it."""
+    """Of a flood the last 4 KiB are looked at; here they begin at each character of the secret, and before it."""
     padding = "x" * (4096 - len(" end") - cut - len(" "))
     script = f"printf 'password{between}hunter2 {padding} end' >&2; exit 1"
     complaint = (await processes.run(sh(script))).complaint
@@ -208,7 +208,7 @@ def _files(folder: Path) -> int:
     return len(list(folder.iterdir()))
 
 
-async def test_t16_build_actions_run_half_as_many_programs(processes: SystemProcesses, tmp_path: Path) -> None:
+async def test_build_actions_run_half_as_many_programs(processes: SystemProcesses, tmp_path: Path) -> None:
     """T16: helpers that hang for actions leave slots, of that program and of all, for the user's own calls."""
 
     async def hang() -> None:

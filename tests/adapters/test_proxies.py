@@ -187,7 +187,7 @@ async def test_a_certificate_behind_a_proxy_is_told_of_the_registry(send: Send, 
 
 @every_client
 async def test_a_proxy_at_an_address_that_is_never_contacted(send: Send) -> None:
-    """The operator names the proxy, but a metadata service is no proxy whoever says so (SEC-4)."""
+    """The operator names the proxy, but a metadata service is never used as a proxy (SEC-4)."""
     failure = (await refusal(send, TARGET["plain"], "http://169.254.169.254:80")).failure
     assert failure.code is Code.ADDRESS_REFUSED
     assert failure.message.startswith("proxy '169.254.169.254:80' leads to the address 169.254.169.254")

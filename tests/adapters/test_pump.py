@@ -472,7 +472,7 @@ async def test_a_length_that_is_none_is_none(length: str) -> None:
         pytest.param("HTTP/1.1 103 Hints\r\n\r\n", id="an interim answer and no other"),
     ],
 )
-async def test_what_is_no_answer_is_an_error_of_ours(answer: str) -> None:
+async def test_what_does_not_answer_is_an_error_of_ours(answer: str) -> None:
     """Bounded, closed, and named without a word of it (PY17)."""
     with Scripted(raw(answer)) as server:
         async with Pump() as pump:

@@ -18,8 +18,8 @@ def _phase(breaker: Breaker) -> Phase:
     return breaker.phase  # through a call: mypy would else believe that it cannot change
 
 
-def test_u13_five_failures_in_a_row_open_it_for_a_second() -> None:
-    """The fifth failure in a row opens it; nobody is admitted before a second is over."""
+def test_five_failures_in_a_row_open_it_for_a_second() -> None:
+    """The fifth failure in a row opens it; nobody is admitted before a second is over (U13)."""
     breaker = Breaker()
     _fail(breaker, 0.0, 4)
     assert _phase(breaker) is Phase.CLOSED

@@ -178,7 +178,7 @@ async def test_what_will_not_pass_is_not_repeated(code: Code) -> None:
         assert (result.code, w.sent) == (code, [0.0])
 
 
-async def test_u14_a_post_that_never_left_is_sent_again() -> None:
+async def test_a_post_that_never_left_is_sent_again() -> None:
     """U14: a connection that was refused has spent nothing, so a token server's restart costs no login."""
     away = Failed(replace(REFUSED.failure, unsent=True))
     async with wire((0, away), (0, away), (0, OK)) as w:
@@ -235,8 +235,8 @@ async def test_u1_a_second_attempt_that_fails_does_not_win() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 4.0])
 
 
-async def test_u1_a_second_attempt_costs_a_retry_and_is_none_of_the_six() -> None:
-    """A pair of silent requests that both fail is one attempt."""
+async def test_a_second_attempt_costs_a_retry_and_is_none_of_the_six() -> None:
+    """A pair of silent requests that both fail is one attempt (U1)."""
     async with wire((5, _response(503)), (5, _response(503)), (0, _response(503)), (0, OK)) as w:
         assert (await w.send(patience=30), w.sent) == (OK, [0.0, 4.0, 9.075, 9.3])
         assert w.upstream.origin(GET.url).budget == pytest.approx(10 - 1 + 0.1)
@@ -334,8 +334,8 @@ async def test_t92_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 5.25])
 
 
-async def test_u2_a_sixth_429_is_final() -> None:
-    """Six attempts in all, however long somebody would wait; where nobody says how long, each pause is twice as long."""
+async def test_a_sixth_429_is_final() -> None:
+    """Six attempts in all; where nobody says how long to wait, each pause is twice as long (U2)."""
     for pause, times in (("1", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), ("soon", [0.0, 1.0, 3.0, 7.0, 15.0, 31.0])):
         async with wire((0, _limited(pause)), sample=0.0) as w:
             result = await w.send(patience=300, limit=300)
@@ -343,7 +343,7 @@ async def test_u2_a_sixth_429_is_final() -> None:
             assert (result.code, w.sent) == (Code.RATE_LIMITED, times)
 
 
-async def test_u3_five_failed_attempts_open_the_breaker() -> None:
+async def test_five_failed_attempts_open_the_breaker() -> None:
     """U3, 5.5: whoever made them; who has no patience is told at once, and for how long it is left alone."""
     async with wire((0, _response(503))) as w:
         with capture_logs() as logs:
@@ -360,8 +360,8 @@ async def test_u3_five_failed_attempts_open_the_breaker() -> None:
         assert len(w.sent) == calls
 
 
-async def test_u13_a_probe_closes_the_breaker_and_all_who_waited_go_on() -> None:
-    """One request goes through while the others wait; a good answer lets them go on together, and it is logged."""
+async def test_a_probe_closes_the_breaker_and_all_who_waited_go_on() -> None:
+    """One request goes through; a good answer lets those who waited go on together, and is logged (U13)."""
     async with wire((0, _response(503))) as w:
         await w.fail()
         before = len(w.sent)
@@ -442,8 +442,8 @@ async def test_a_request_without_a_subject_is_called_by_its_origin() -> None:
         assert result.message == "server 'https://auth.test' has not answered within 2 s"
 
 
-async def test_t16_what_build_actions_are_throttled_for_does_not_stop_the_user() -> None:
-    """S6: a 429 that actions brought about pauses actions; the user's own pauses both."""
+async def test_what_build_actions_are_throttled_for_does_not_stop_the_user() -> None:
+    """A 429 that actions brought about pauses actions; the user's own pauses both (T16)."""
     async with wire((0, _limited("60"))) as w:
         first = await w.send(for_actions=True)
         w.http.steps = [(0, OK)]
@@ -460,8 +460,8 @@ async def test_t16_what_build_actions_are_throttled_for_does_not_stop_the_user()
         assert (paused.code, len(w.sent)) == (Code.RATE_LIMITED, 3)
 
 
-async def test_t16_the_breaker_that_build_actions_open_is_theirs() -> None:
-    """S6: twenty-six failures of actions' do not open the user's; an open one of the user's holds actions back as well."""
+async def test_the_breaker_that_build_actions_open_is_theirs() -> None:
+    """Failures of actions do not open the user's; an open one of the user's holds actions back as well (T16)."""
     async with wire((0, _response(503))) as w:
         for _ in range(26):
             await w.send(for_actions=True, patience=0.5)
@@ -479,16 +479,16 @@ async def test_t16_the_breaker_that_build_actions_open_is_theirs() -> None:
         assert await w.send(for_actions=True) == OK
 
 
-async def test_t16_retries_of_build_actions_are_paid_by_build_actions() -> None:
-    """S6: second attempts beside silent ones spend a budget of their own."""
+async def test_retries_of_build_actions_are_paid_by_build_actions() -> None:
+    """Second attempts beside silent ones spend a budget of their own (T16)."""
     async with wire((HOUR, OK)) as w:
         await w.send(for_actions=True, limit=6)
         assert w.upstream.origin(GET.url).budget == 10
         assert w.upstream.origin(GET.url, for_actions=True).budget == 9
 
 
-async def test_t16_build_actions_have_eight_places_at_an_origin() -> None:
-    """S6: sixty hanging requests of actions are eight on the wire; the user's goes past them."""
+async def test_build_actions_have_eight_places_at_an_origin() -> None:
+    """Sixty hanging requests of actions are eight on the wire; the user's goes past them (T16)."""
     async with wire((HOUR, OK)) as w, asyncio.TaskGroup() as group:
         terms = w.terms(for_actions=True)
         waiting = [group.create_task(w.ask(terms)) for _ in range(60)]

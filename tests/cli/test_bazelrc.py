@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import shlex
+import subprocess
 import sys
 from pathlib import Path
 
@@ -187,22 +188,22 @@ def test_a_path_with_a_blank_stays_one_word(home: Path, tmp_path: Path, monkeypa
         (odd / folder).mkdir(mode=0o700, parents=True)
     program = odd / "bin" / "credproxy-helper"
     program.touch(0o755)
-    monkeypatch.setattr(sys, "argv", [str(odd / "bin" / "credproxy")])
+    started = odd / "bin" / "credproxy"
+    started.symlink_to(Path(sys.executable).parent / "credproxy")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(odd / "run"))
     configure(home, '[[host]]\nmatch = "reg.test"\nprovider = "oci"\n')
-    (line,) = run("bazelrc").stdout.splitlines()
-    environ = {"HOME": "wrong"}
-    assert split_words(line, environ).words == ("common", f"--credential_helper=reg.test={program}")
-    lines = run("bazelrc", "--actions").stdout.splitlines()
-    words = [split_words(line, environ).words for line in lines]
-    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words
-    assert (
-        "build",
-        f"--@rules_img//img/settings:registry_pull_gateway=unix:{odd}/run/credproxy-actions/actions.sock",
-    ) in words
+
+    def words(*options: str) -> list[tuple[str, ...]]:
+        done = subprocess.run([started, "bazelrc", *options], capture_output=True, text=True, check=True)
+        return [split_words(line, {"HOME": "wrong"}).words for line in done.stdout.splitlines()]
+
+    assert words() == [("common", f"--credential_helper=reg.test={program}")]
+    actions = words("--actions")
+    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in actions
+    gateway = f"unix:{odd}/run/credproxy-actions/actions.sock"
+    assert ("build", f"--@rules_img//img/settings:registry_pull_gateway={gateway}") in actions
     (odd / "run" / "credproxy").mkdir()
-    words = [split_words(line, environ).words for line in run("bazelrc", "--sandbox").stdout.splitlines()]
-    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words
+    assert ("build", f"--sandbox_block_path={odd}/run/credproxy") in words("--sandbox")
 
 
 def test_two_kinds_of_lines_at_once_are_a_mistake(home: Path) -> None:

@@ -64,7 +64,7 @@ def test_nothing_is_made(home: Path) -> None:
 
 
 def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
-    """A URI that is none, and a configuration that cannot be used."""
+    """A text that is not a URI, and a configuration that cannot be used."""
     done = run("explain", "ftp://a.b/")
     assert (done.exit_code, len(done.stderr.splitlines())) == (1, 2)
     configure(home, "x = 1\n")
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
 
 
 def test_a_configuration_that_the_daemon_would_not_believe_is_not_explained(home: Path) -> None:
-    """S5: whoever may write it would decide where logins go; the command that ends that is named."""
+    """Whoever may write it would decide where logins go; the command that ends that is named."""
     path = configure(home, "")
     path.chmod(0o666)
     done = run("explain", URI)

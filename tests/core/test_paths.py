@@ -34,7 +34,7 @@ def test_home_is_the_variable_if_absolute_else_the_user_databases(
 
 
 def test_relative_xdg_directories_are_left_out_and_all_else_is_kept() -> None:
-    """As the specification demands; lists of directories are no business of ours."""
+    """As the specification demands; lists of directories are left as they are."""
     kept = {"HOME": "/h", "PATH": "bin", "XDG_CONFIG_HOME": "/c", "XDG_SESSION_ID": "3", "XDG_DATA_DIRS": "a:b"}
     relative = {"XDG_RUNTIME_DIR": "run", "XDG_STATE_HOME": "./state", "XDG_CACHE_HOME": "", "XDG_DATA_HOME": "~"}
     assert settle(kept | relative, None) == kept

@@ -38,7 +38,7 @@ secret = { source = "env", name = "D_TOKEN" }
 
 
 def test_no_setting_that_may_hold_a_secret_is_shown() -> None:
-    """S13: logins of proxies, queries, arguments, environments; what names something is left to be read."""
+    """Logins of proxies, queries, arguments, environments; what names something is left to be read."""
     shown = json.dumps(shown_settings(load(SECRETS, "f")))
     assert "canary" not in shown
     assert "***@proxy.example:3128" in shown
@@ -82,7 +82,7 @@ def texts(kind: inspect.Type, key: str = "") -> Iterator[str]:
 
 
 def test_of_every_key_somebody_has_decided_whether_it_is_shown() -> None:
-    """S13: a new key is hidden until it is listed, and this test says that it is not."""
+    """A new key is hidden until it is listed, and this test says that it is not."""
     found = set(texts(inspect.type_info(Settings)))
     assert {"proxy", "path", "command", "actions", "env"} <= found, "this test sees no keys"
     assert found <= known_keys()

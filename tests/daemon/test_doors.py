@@ -127,7 +127,7 @@ async def test_p1_who_finds_somebody_else_at_the_path_gives_way(bound: Bound) ->
 async def test_a_socket_in_a_sandbox_at_the_path_is_replaced_and_not_given_way_to(
     bound: Bound, sandbox: tuple[str, ...]
 ) -> None:
-    """S12: it may write the directory, but it is not who is looked for there."""
+    """It may write the directory, but it is not who is looked for there."""
     async with kept(bound) as world:
         world.path.unlink()
         process = await stranger(world.path, *sandbox)

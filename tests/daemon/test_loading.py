@@ -126,7 +126,7 @@ NAMES_MORE = (
     ],
 )
 async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: str) -> None:
-    """S5: neither the configuration nor what it names; the hint mends it, and then it counts as changed."""
+    """Neither the configuration nor what it names; the hint mends it, and then it counts as changed."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)
     files.put(MACHINE, "")
@@ -139,12 +139,12 @@ async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: 
     assert caught.value.failure.hint == "chmod go-w /etc/credproxy"
     assert not await made.changed()
     files.exposed.clear()
-    assert await made.changed(), "a mode is no part of a file's version"
+    assert await made.changed(), "a mode is not part of a file's version"
     assert (await made.load()).exposed == ()
 
 
 async def test_what_a_group_may_write_is_believed_and_told() -> None:
-    """S5: of each file, with its name."""
+    """Of each file, with its name."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)
     files.put(POLICY, ALLOWS)

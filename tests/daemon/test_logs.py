@@ -123,7 +123,7 @@ def test_t17_a_flood_of_identical_lines_is_counted() -> None:
 
 
 def test_a_flood_of_refusals_with_long_paths_has_a_bound_in_bytes() -> None:
-    """S2: 5,000 refusals of 8,000 characters in a second, on each of two sockets: 20 lines and 2 counts, 20 KiB."""
+    """5,000 refusals of 8,000 characters in a second, on each of two sockets: 20 lines and 2 counts, 20 KiB."""
     out, time = io.StringIO(), [5.0]
     logs = Logs(log_format="json", stream=out, now=lambda: time[0])
     for number in range(5000):

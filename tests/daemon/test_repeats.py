@@ -52,7 +52,7 @@ def test_a_flood_over_seconds_is_eleven_lines_a_second() -> None:
 
 
 def test_refusals_of_one_kind_are_counted_however_they_differ() -> None:
-    """S2: who varies the path floods nothing; what stands for the rest says what they have in common."""
+    """Who varies the path floods nothing; what stands for the rest says what they have in common."""
     place = Place()
     for number in range(500):
         place.log(
@@ -71,7 +71,7 @@ def test_refusals_of_one_kind_are_counted_however_they_differ() -> None:
 
 
 def test_another_socket_and_another_code_are_kinds_of_their_own() -> None:
-    """S2: a flood on one socket hides no line of the other."""
+    """A flood on one socket hides no line of the other."""
     place = Place()
     for number in range(100):
         for socket in ("helper", "actions"):
@@ -85,7 +85,7 @@ def test_another_socket_and_another_code_are_kinds_of_their_own() -> None:
     ["gateway refused", "client left", "blob broke off", "second attempt", "throttled", "rejected", "answer doubted"],
 )
 def test_whatever_a_caller_or_a_registry_brings_about_is_bounded(event: str) -> None:
-    """S2: refusals are one example of it."""
+    """Refusals are one example of it."""
     place = Place()
     for number in range(300):
         place.log(event=event, path=f"/{number}", origin=f"https://{number}.example")

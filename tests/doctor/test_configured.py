@@ -43,7 +43,7 @@ def test_r22_a_file_that_cannot_be_read_is_an_error() -> None:
 
 
 def test_t29_a_configuration_that_others_can_replace_is_an_error() -> None:
-    """S5: it names programs, so whoever writes it runs them; the daemon does not believe it."""
+    """It names programs, so whoever writes it runs them; the daemon does not believe it."""
     facts = Facts((CONFIG,), (CONFIG,), Settings())
     ((severity, message, remedy),) = bad(check(FakeMachine().put(CONFIG, 0o666), facts))
     assert (severity, remedy) == ("error", f"chmod go-w {CONFIG}")
@@ -65,7 +65,7 @@ def test_t29_a_configuration_that_others_can_replace_is_an_error() -> None:
 def test_a_file_that_the_configuration_names_is_judged_as_the_daemon_does(
     name: str, text: str, mode: int, severity: str
 ) -> None:
-    """S5: others are an error, a group is a warning."""
+    """Others are an error, a group is a warning."""
     found = [
         one
         for one in bad(check(FakeMachine().put("/named", mode), Facts((CONFIG,), (), load(text, "f"))))

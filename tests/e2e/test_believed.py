@@ -24,7 +24,7 @@ def await_true(condition: Callable[[], bool]) -> None:
 def test_a_configuration_that_everybody_may_write_is_not_believed_until_it_is_mended(
     staged: Stage, registry: TokenRegistry, spoiled: str
 ) -> None:
-    """S5: every question is answered with what is wrong; following the hint mends it without a restart."""
+    """Every question is answered with what is wrong; following the hint mends it without a restart."""
     staged.configure(registry.rule())
     place = staged.config if spoiled == "file" else staged.config.parent
     mode = place.stat().st_mode
@@ -44,7 +44,7 @@ def test_a_configuration_that_everybody_may_write_is_not_believed_until_it_is_me
 
 
 def test_a_reload_of_what_everybody_may_write_keeps_what_is_in_force(staged: Stage, registry: TokenRegistry) -> None:
-    """S5: the reload is refused with the reason, and the daemon answers as before."""
+    """The reload is refused with the reason, and the daemon answers as before."""
     staged.configure(registry.rule())
     staged.start(REGISTRY_PASSWORD=registry.password)
     staged.config.write_text('[[host]]\nmatch = "*"\nprovider = "none"\n')
@@ -58,7 +58,7 @@ def test_a_reload_of_what_everybody_may_write_keeps_what_is_in_force(staged: Sta
 def test_a_configuration_that_a_group_may_write_is_believed_with_a_warning(
     staged: Stage, registry: TokenRegistry
 ) -> None:
-    """S5: a umask of 002 makes every file so; it is told in the log, once, by `config check`, and by the doctor."""
+    """A umask of 002 makes every file so; it is told in the log, once, by `config check`, and by the doctor."""
     staged.configure(registry.rule())
     staged.config.chmod(0o660)
     staged.start(REGISTRY_PASSWORD=registry.password)

@@ -163,7 +163,7 @@ def test_t17_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> Non
 
 
 def test_refused_requests_with_long_paths_do_not_fill_the_disk(staged: Stage) -> None:
-    """S2: 2,000 on each socket, each path another of 8,000 characters: eleven lines a second, 200 characters of a path.
+    """2,000 on each socket, each path another of 8,000 characters: eleven lines a second, 200 characters of a path.
 
     And not one of them is uncounted.
     """
@@ -189,7 +189,7 @@ def test_refused_requests_with_long_paths_do_not_fill_the_disk(staged: Stage) ->
 
 
 def test_the_log_of_a_daemon_that_the_helper_started_is_rotated(staged: Stage) -> None:
-    """S2: at 16 MiB, by the daemon itself; the file that a user redirects to is left alone."""
+    """At 16 MiB, by the daemon itself; the file that a user redirects to is left alone."""
     state = staged.home / ".local" / "state" / "credproxy"
     state.mkdir(parents=True)
     log = state / "daemon.log"

@@ -85,7 +85,7 @@ def serve(staged: Stage, registry: TokenRegistry, container: tuple[str, ...], mo
 def test_who_is_outside_of_the_daemons_pid_namespace_is_refused(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...], where: str
 ) -> None:
-    """S0: SO_PEERCRED gives 0 for it, which once was read as "self", and opened the gate to the stored password."""
+    """SO_PEERCRED gives 0 for it, which once was read as "self", and opened the gate to the stored password."""
     serve(staged, registry, container)
     around = () if where == "outside" else container
     for path, body in QUESTIONS.items():
@@ -109,7 +109,7 @@ def test_who_is_inside_with_it_is_served(staged: Stage, registry: TokenRegistry,
 def test_the_audit_log_names_nobody_where_nobody_is_visible(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
-    """S0: with every namespace admitted an answer is given, and its line says that the process is unknown: not 0."""
+    """With every namespace admitted an answer is given, and its line says that the process is unknown: not 0."""
     serve(staged, registry, container, 'peer_namespaces = "any"\nlog.audit = true\n')
     status, _ = ask(staged, "/v1/docker/get", f"http://{registry.authority}")
     assert status == 200
@@ -120,7 +120,7 @@ def test_the_audit_log_names_nobody_where_nobody_is_visible(
 def test_a_daemon_that_sees_another_proc_admits_nobody_and_says_why(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
-    """S0: in the /proc of outside the number of a caller is somebody else, whose namespaces may be the daemon's."""
+    """In the /proc of outside the number of a caller is somebody else, whose namespaces may be the daemon's."""
     serve(staged, registry, tuple(word for word in container if word != "--mount-proc"))
     status, text = ask(staged, "/v1/docker/get", f"http://{registry.authority}", *beside(staged, container))
     assert (status, "belongs to another pid namespace" in text) == (403, True)

@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sandbox: tuple[str, ...]) -> None:
-    """S12: it ends and says what to do; with a path of its own it serves."""
+    """It ends and says what to do; with a path of its own it serves."""
     done = subprocess.run(
         [*sandbox, "--mount-proc", CREDPROXY, "serve"], env=staged.environ, capture_output=True, text=True, check=False, timeout=20
     )  # fmt: skip
@@ -45,7 +45,7 @@ def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sand
 
 
 def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sandbox: tuple[str, ...]) -> None:
-    """S12: nothing listens, it may start one, and what it starts ends; outside, the next call starts the user's own."""
+    """Nothing listens, it may start one, and what it starts ends; outside, the next call starts the user's own."""
     environ = staged.environ | {"CREDPROXY_AUTOSTART": "1"}
     done = subprocess.run(
         [*sandbox, HELPER, "get", "--uri", "https://nobody.example/x"],
@@ -61,7 +61,7 @@ def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sa
 def test_below_a_home_directory_a_sandbox_serves_until_a_daemon_outside_has(
     staged: Stage, sandbox: tuple[str, ...]
 ) -> None:
-    """S12: a sandbox may have a home of its own, as a container; where the user's daemon has served it is the user's."""
+    """A sandbox may have a home of its own, as a container; where the user's daemon has served it is the user's."""
     del staged.environ["XDG_RUNTIME_DIR"]
     place = staged.home / ".local" / "state" / "credproxy" / "run" / "helper.sock"
     if Path(f"/run/user/{os.getuid()}").is_dir():
@@ -98,7 +98,7 @@ def intruding(staged: Stage, sandbox: tuple[str, ...]) -> Iterator[None]:
 def test_the_users_daemon_takes_its_place_back_from_a_sandbox(
     staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
 ) -> None:
-    """S12: whatever a sandbox was told, the lock and the socket that it holds keep the user's daemon from nothing."""
+    """Whatever a sandbox was told, the lock and the socket that it holds keep the user's daemon from nothing."""
     staged.configure(registry.rule())
     with intruding(staged, sandbox):
         staged.start(REGISTRY_PASSWORD=registry.password)

@@ -190,8 +190,8 @@ def test_a_second_look_is_followed_as_well() -> None:
         ("", Code.REDIRECT_REFUSED, "no place"),
     ],
 )
-def test_t104_a_ping_is_followed_nowhere_else_and_the_error_names_where(location: str, code: Code, named: str) -> None:
-    """T-104, SEC-3: another host, port or scheme is another origin; the query may be a secret."""
+def test_a_ping_is_followed_nowhere_else_and_the_error_names_where(location: str, code: Code, named: str) -> None:
+    """Another host, port or scheme is another origin; the query may be a secret (T-104, SEC-3)."""
     with pytest.raises(Failed) as caught:
         talk(redirect(location))
     failure = caught.value.failure

@@ -102,8 +102,8 @@ RIGHT = f"/v2/a/blobs/sha256:{hashlib.sha256(BODY).hexdigest()}"
 
 @pytest.mark.parametrize("ranges", [True, False])
 @pytest.mark.parametrize("blob", [BLOB, RIGHT], ids=["another digest", "its digest"])
-async def test_u15_another_representation_is_never_appended(ranges: bool, blob: str) -> None:  # noqa: FBT001  parametrized
-    """Other bytes under another tag, whatever the registry answers: what came is what the client has, and the end of it."""
+async def test_another_representation_is_never_appended(ranges: bool, blob: str) -> None:  # noqa: FBT001  parametrized
+    """Other bytes under another tag, whatever the registry answers: the download ends with what came (U15)."""
     other = bytes(reversed(BODY))
     async with world(Registry(30, ranges=ranges, tags=('"x"', '"y"'), bodies=(BODY, other))) as w:
         reply = await w.get(blob)
@@ -129,8 +129,8 @@ async def test_u15_another_representation_is_never_appended(ranges: bool, blob: 
         pytest.param(('"x"', '"y"', '"z"', '"w"'), True, id="another tag each time"),
     ],
 )
-async def test_u15_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], ranges: bool) -> None:  # noqa: FBT001  parametrized
-    """A registry of several servers, or one that stored the blob anew, has another tag for the same bytes."""
+async def test_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], ranges: bool) -> None:  # noqa: FBT001  parametrized
+    """A registry of several servers, or one that stored the blob anew, has another tag for the same bytes (U15)."""
     async with world(Registry(30, ranges=ranges, tags=tags)) as w:
         reply = await w.get(RIGHT)
         assert await w.delivered(reply) == (BODY, None)
@@ -138,8 +138,8 @@ async def test_u15_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], 
 
 
 @pytest.mark.parametrize("start", [0, 40])
-async def test_u15_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: int) -> None:
-    """416, or another range than was asked for: a place that has moved; the registry is asked for everything."""
+async def test_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: int) -> None:
+    """416, or another range than was asked for: a place that has moved; the registry is asked for everything (U15)."""
 
     def whole(request: Request) -> FakeTransfer:
         assert sent(request, "Range") == []
@@ -153,8 +153,8 @@ async def test_u15_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: in
             assert len(w.downloads.requests) == 3
 
 
-async def test_u15_what_was_sent_before_has_to_be_of_the_same_blob() -> None:
-    """The first answer was something else: the right rest does not make it right."""
+async def test_what_was_sent_before_has_to_be_of_the_same_blob() -> None:
+    """The first answer was something else: the right rest does not make it right (U15)."""
     other = bytes(reversed(BODY))
     async with world(Registry(30, tags=('"x"', '"y"'), bodies=(other, BODY))) as w:
         body, error = await w.delivered(await w.get(RIGHT))
@@ -162,16 +162,16 @@ async def test_u15_what_was_sent_before_has_to_be_of_the_same_blob() -> None:
         assert isinstance(error, Failed)
 
 
-async def test_u15_a_digest_that_cannot_be_computed_proves_nothing() -> None:
-    """Then another tag is the end, as nobody could tell."""
+async def test_a_digest_that_cannot_be_computed_proves_nothing() -> None:
+    """Then another tag is the end, as nobody could tell (U15)."""
     async with world(Registry(30, ranges=False, tags=('"x"', '"y"'))) as w:
         body, error = await w.delivered(await w.get("/v2/a/blobs/blake3:" + "a" * 64))
         assert body == BODY[:30]
         assert isinstance(error, Failed)
 
 
-async def test_u15_a_coded_body_is_not_what_the_digest_is_about() -> None:
-    """Its coded bytes cannot be looked at, so another tag is the end."""
+async def test_a_coded_body_is_not_what_the_digest_is_about() -> None:
+    """Its coded bytes cannot be looked at, so another tag is the end (U15)."""
 
     def coded(tag: str, cut: int | None) -> FakeTransfer:
         return FakeTransfer(200, (("ETag", tag), ("Content-Encoding", "gzip")), BODY, cut=cut)
@@ -260,8 +260,8 @@ PASSING = [408, 425, 429, 500, 502, 503, 504, 599]
 
 
 @pytest.mark.parametrize("status", PASSING)
-async def test_u15_a_resume_that_meets_a_passing_fault_counts(status: int) -> None:
-    """A registry that restarts answers 503 for a moment: that is no more the end than a refused connection is."""
+async def test_a_resume_that_meets_a_passing_fault_counts(status: int) -> None:
+    """A registry that restarts answers 503 for a moment: that ends it no more than a refused connection does (U15)."""
     registry = Registry(30)
     async with world(registry, FakeTransfer(status, small=True), FakeTransfer(status, small=True), registry) as w:
         _, body, error = await fetched(w)
@@ -287,8 +287,8 @@ async def test_u15_a_resume_that_meets_a_passing_fault_counts(status: int) -> No
         pytest.param("Sun, 06 Nov 1994 08:00:00 GMT", 0.1, id="a time that is over"),
     ],
 )
-async def test_u15_a_resume_waits_as_long_as_the_registry_asks(value: str, seconds: float) -> None:
-    """In each form that RFC 9110 allows, counted from the answer's own ``Date``; five minutes at most."""
+async def test_a_resume_waits_as_long_as_the_registry_asks(value: str, seconds: float) -> None:
+    """In each form that RFC 9110 allows, counted from the answer's own ``Date``; five minutes at most (U15)."""
     registry, at = Registry(30), []
     fields = (("Retry-After", value), ("Date", "Sun, 06 Nov 1994 08:49:37 GMT"))
 
@@ -310,8 +310,8 @@ async def test_u15_a_resume_waits_as_long_as_the_registry_asks(value: str, secon
 
 
 @pytest.mark.parametrize("code", [Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING])
-async def test_u15_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) -> None:
-    """The token has expired by then and its server limits the rate, or all pumps are busy: with its own pause."""
+async def test_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) -> None:
+    """The token has expired by then and its server limits the rate, or all pumps are busy: with its own pause (U15)."""
     registry = Registry(30)
     async with world(registry, failed(code, "not now", "", 5.0), registry) as w:
         before = w.clock.boot()
@@ -320,7 +320,7 @@ async def test_u15_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) ->
         assert w.clock.boot() - before >= 5.0
 
 
-async def test_p8_a_client_that_leaves_while_a_blob_is_resumed_leaves_nothing_open() -> None:
+async def test_a_client_that_leaves_while_a_blob_is_resumed_leaves_nothing_open() -> None:
     """P8: the transfer that was opened meanwhile is closed as well, and with it its place among the downloads."""
     registry = Registry(30)
 
@@ -341,8 +341,8 @@ async def test_p8_a_client_that_leaves_while_a_blob_is_resumed_leaves_nothing_op
         assert all(transfer.closed for transfer in w.downloads.opened)
 
 
-async def test_u15_a_registry_that_does_not_begin_is_not_asked_again() -> None:
-    """It has had five minutes, and works on it perhaps."""
+async def test_a_registry_that_does_not_begin_is_not_asked_again() -> None:
+    """It has had five minutes, and works on it perhaps (U15)."""
     silent = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer within 300 s", unanswered=True))
     async with world(Registry(30), silent) as w:
         _, _, error = await fetched(w)

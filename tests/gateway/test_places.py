@@ -359,7 +359,7 @@ async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_read
 
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 async def test_a_head_that_is_refused_to_the_login_does_so_as_well(target: str) -> None:
-    """Whether the registry refuses it or there is none to be had."""
+    """Whether the registry refuses the login or no login is stored."""
     async with world(carried=(response(403),)) as w:
         reply = await w.head(target)
         assert (reply.status, reply.code) == (404, "denied")

@@ -196,7 +196,7 @@ async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
 
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
 async def test_a_mount_that_may_pass_later_is_no_upload_now(status: int, told: int) -> None:
-    """Who asks again may have it mounted."""
+    """The next request may have it mounted."""
     async with world(carried=(response(status),)) as w:
         reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, len(w.carrier.requests)) == (told, 1)

@@ -60,7 +60,7 @@ def netrc(source: FakeSource) -> Provider:
 
 @pytest.mark.parametrize("make", [header, netrc])
 async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource], Provider]) -> None:
-    """``Bearer `` and ``Basic Og==`` are no credentials."""
+    """``Bearer `` and ``Basic Og==`` are not credentials."""
     plan = await make(FakeSource("reg.test", NOBODY)).plan(Question(parse_uri(MANIFEST), Origin()))
     assert plan is not None
     with pytest.raises(Failed) as caught:

@@ -100,7 +100,7 @@ async def test_who_waits_longer_than_the_one_whose_ping_failed_tries_for_itself(
         assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
-async def test_t16_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> None:
+async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> None:
     """T16: the registry says the same to both, but each side asks for itself; what one has learned serves the other."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()

@@ -275,10 +275,10 @@ NO_SUCH_RANGE = b"HTTP/1.1 416 No\r\nContent-Range: bytes */10\r\nContent-Length
         pytest.param({}, True, id="another tag alone"),
     ],
 )
-def test_u15_a_blob_is_completed_by_its_digest_whatever_the_registry_says_meanwhile(
+def test_a_blob_is_completed_by_its_digest_whatever_the_registry_says_meanwhile(
     gateway: Gateway, pki: Pki, instead: dict[int, bytes], *, ranges: bool
 ) -> None:
-    """Its tag is another one each time, and hints come before each answer: curl has the blob that was named."""
+    """Its tag is another one each time, and hints come before each answer: curl has the blob that was named (U15)."""
     content = image(3_000_000).layer
     hints = b"HTTP/1.1 103 Early Hints\r\nLink: </a>; rel=preload\r\n\r\nHTTP/1.1 102 Processing\r\n\r\n"
     etag = (lambda number: f'"{number}"') if ranges else (lambda number: f'W/"{number}"')

@@ -145,7 +145,7 @@ print(Path(sys.argv[1]).exists())
 def test_a_socket_of_a_process_that_is_not_visible_is_somebody_elses(
     short_path: Path, sandbox: tuple[str, ...]
 ) -> None:
-    """S0: from inside of a pid namespace a listener outside has the number 0: it is not us, and its file stays."""
+    """From inside of a pid namespace a listener outside has the number 0: it is not us, and its file stays."""
     place = short_path / "run" / "helper.sock"
     argv = [*sandbox, "--mount-proc", sys.executable, "-c", WATCHER, str(place)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
@@ -233,7 +233,7 @@ SANDBOXES = {
 @linux
 @pytest.mark.parametrize("kind", SANDBOXES)
 def test_a_process_in_a_sandbox_knows_it(sandbox: tuple[str, ...], kind: str) -> None:
-    """S12: it has a user namespace for a user or two, and mounts of its own."""
+    """It has a user namespace for a user or two, and mounts of its own."""
     del sandbox  # skips where this user gets no namespaces
     script = "import sys; from credproxy.server.sandboxed import sandboxed; sys.exit(7 if sandboxed() else 0)"
     done = subprocess.run([*SANDBOXES[kind], sys.executable, "-c", script], capture_output=True, check=False)
@@ -254,7 +254,7 @@ def test_a_process_in_a_sandbox_knows_it(sandbox: tuple[str, ...], kind: str) ->
     ids=["nothing", "a user namespace alone", "a container"],
 )
 def test_a_process_elsewhere_is_in_no_sandbox(sandbox: tuple[str, ...], around: tuple[str, ...]) -> None:
-    """S12: a container is a machine of its own, and who shares its user's mounts sees what that user sees."""
+    """A container is a machine of its own, and who shares its user's mounts sees what that user sees."""
     del sandbox
     script = "import sys; from credproxy.server.sandboxed import sandboxed; sys.exit(7 if sandboxed() else 0)"
     done = subprocess.run([*around, sys.executable, "-c", script], capture_output=True, check=False)
@@ -264,7 +264,7 @@ def test_a_process_elsewhere_is_in_no_sandbox(sandbox: tuple[str, ...], around: 
 @linux
 @pytest.mark.parametrize("kind", SANDBOXES)
 def test_a_socket_of_a_sandbox_is_taken_back(bound: Bound, sandbox: tuple[str, ...], kind: str) -> None:
-    """S12: who listens in a sandbox below is not given way to, as another daemon of the user is; rebinding ends it."""
+    """Who listens in a sandbox below is not given way to, as another daemon of the user is; rebinding ends it."""
     del sandbox
     bound.path.unlink()
     with another_at(bound.path, *SANDBOXES[kind]):
@@ -277,7 +277,7 @@ def test_a_socket_of_a_sandbox_is_taken_back(bound: Bound, sandbox: tuple[str, .
 
 @linux
 def test_a_place_that_a_sandbox_has_is_bound_by_the_user(place: Path, sandbox: tuple[str, ...]) -> None:
-    """S12: also where the sandbox has no lock there."""
+    """Also where the sandbox has no lock there."""
     place.parent.mkdir(mode=0o700)
     with another_at(place, *sandbox), contextlib.closing(bind(str(place), backlog=8)) as made:
         assert made.standing() is Standing.OURS
@@ -295,7 +295,7 @@ bound.close()
 
 @linux
 def test_a_lock_that_a_sandbox_has_does_not_keep_the_user_out(place: Path, sandbox: tuple[str, ...]) -> None:
-    """S12: and when the sandbox's daemon ends, it removes nothing of the user's."""
+    """And when the sandbox's daemon ends, it removes nothing of the user's."""
     argv = [*sandbox, sys.executable, "-c", HOLDS, str(place)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inside:
         assert inside.stdout is not None

@@ -73,7 +73,7 @@ def test_t11_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: 
 
 
 def test_a_caller_that_is_not_visible_is_refused_and_told_why() -> None:
-    """S0: the kernel gives 0 for a process of an outer or sibling pid namespace; that is nobody, and never "self"."""
+    """The kernel gives 0 for a process of an outer or sibling pid namespace; that is nobody, and never "self"."""
     failure = Gate(1000, namespaces=HERE).refusal(Peer(None, 1000))
     assert failure is not None
     assert failure.code is Code.PEER_REFUSED
@@ -129,7 +129,7 @@ print(blind.message if blind else "sees", end="")
 def test_a_gate_in_a_pid_namespace_refuses_who_comes_from_outside(
     short_path: Path, sandbox: tuple[str, ...], proc: tuple[str, ...], sight: str
 ) -> None:
-    """S0: it sees neither number nor namespaces nor program; and it knows where /proc would show it somebody else's."""
+    """It sees neither number nor namespaces nor program; and it knows where /proc would show it somebody else's."""
     argv = [*sandbox, *proc, sys.executable, "-c", INSIDE, str(short_path / "s")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process, socket.socket(socket.AF_UNIX) as caller:
         assert process.stdout is not None
@@ -142,7 +142,7 @@ def test_a_gate_in_a_pid_namespace_refuses_who_comes_from_outside(
 
 @linux
 def test_a_gate_without_a_proc_knows_that_it_sees_nobody(sandbox: tuple[str, ...]) -> None:
-    """S0: nothing is mounted there; nobody is taken for a neighbour, and starting does not fail."""
+    """Nothing is mounted there; nobody is taken for a neighbour, and starting does not fail."""
     script = (
         "from credproxy.server.namespaces import UNREADABLE, obstacle, own_namespaces; "
         "assert own_namespaces() == UNREADABLE; print(obstacle(supervised=False).message)"

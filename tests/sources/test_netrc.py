@@ -96,7 +96,7 @@ async def test_a_file_that_can_no_longer_be_read_leaves_its_last_good_copy_in_fo
         for _ in range(3):
             assert await setting.later() == UserPassword("u", Secret("p"))
         assert setting.source.trouble(TARGET) == DENIED.failure
-        del setting.files.broken["/n"]  # the mode is mended: that is no other version
+        del setting.files.broken["/n"]  # the mode is mended: that is not another version
         assert await setting.later() == UserPassword("u", Secret("p"))
     assert setting.source.trouble(TARGET) is None
     assert [event["event"] for event in events] == ["netrc file cannot be read", "netrc file can be read again"]

@@ -210,7 +210,7 @@ def test_stop_and_restart_go_through_systemd(installed: Machine) -> None:
 
 
 def test_a_hand_over_of_the_service_leaves_its_restart_to_systemd(installed: Machine) -> None:
-    """The sockets are systemd's; who asks meanwhile waits in their queues."""
+    """The sockets are systemd's; callers wait in their queues meanwhile."""
     assert installed.helper(URI).returncode == 0
     first = installed.show("MainPID")
     installed.systemctl("kill", "--signal=USR2", SERVICE)
