@@ -27,6 +27,9 @@ TIMEOUT = 2.0
 
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
+_NOT_FILES = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}
+"""How the system refuses to open a socket, or a device that nothing serves."""
+
 T = TypeVar("T")
 
 
@@ -139,6 +142,8 @@ def read_file(path: str) -> bytes | None:
 
 
 def _unopened(path: str, error: OSError) -> Failed:
+    if error.errno in _NOT_FILES:
+        return _irregular(path)
     said = f"cannot be opened: {os.strerror(error.errno or 0).lower()}"
     return _unreadable(path, said, f"see which part of the path is at fault: namei -l {quote(path)}")
 
@@ -150,8 +155,12 @@ def _holds_text(path: str, found: os.stat_result) -> bool:
     if stat.S_ISDIR(found.st_mode):  # docker makes one where a container mounts a file that is not there
         raise _unreadable(path, "is a directory", f"move it away: mv {quote(path)} {quote(path)}.directory")
     if not stat.S_ISREG(found.st_mode):
-        raise _unreadable(path, "is not a regular file", f"put a file in its place: ls -l {quote(path)}")
+        raise _irregular(path)
     return True
+
+
+def _irregular(path: str) -> Failed:
+    return _unreadable(path, "is not a regular file", f"put a file in its place: ls -l {quote(path)}")
 
 
 def _unreadable(path: str, problem: str, hint: str) -> Failed:

@@ -1,6 +1,7 @@
 """Whose certificates are believed, by egress policy (SEC-R 9, T32)."""
 
 import contextlib
+import errno
 import os
 import ssl
 from pathlib import Path
@@ -33,7 +34,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
     if dial.ca_bundle is not None:
         _believe(dial.ca_bundle)
         try:
-            context.load_verify_locations(cafile=dial.ca_bundle)
+            _load(context, dial.ca_bundle)
         except (OSError, ssl.SSLError):
             raise failed(
                 Code.TLS_FAILED,
@@ -45,6 +46,12 @@ def trust(dial: Dial) -> ssl.SSLContext:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
     return context
+
+
+def _load(context: ssl.SSLContext, bundle: str) -> None:
+    if not Path(bundle).is_file():  # OpenSSL would wait for the writer of a FIFO, and hold the thread for ever
+        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), bundle)
+    context.load_verify_locations(cafile=bundle)
 
 
 def _believe(bundle: str) -> None:

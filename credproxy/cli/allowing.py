@@ -13,7 +13,7 @@ import click
 
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.errors import CommandError, unreadable
-from credproxy.cli.reading import home, in_force, policy_in_force, read_policy
+from credproxy.cli.reading import home, in_force, policy_in_force, read_content, read_policy
 from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.paths import config_files
@@ -171,7 +171,10 @@ def _is_pattern(pattern: str) -> bool:
 
 def _held(place: Path) -> tuple[str, Settings]:
     """What the user's configuration says, as text and read; of no file, nothing."""
-    content = place.read_bytes() if place.exists() else b""
+    content = read_content(str(place), "nothing was changed: ")
+    if content is None and place.exists():  # /dev/null, which is not to become a file
+        raise CommandError(f"nothing was changed: {str(place)!r} leads to {os.devnull}", f"rm {quote(str(place))}")
+    content = content or b""
     return content.decode("utf-8", "replace"), _checked(content, str(place))
 
 

@@ -5,6 +5,7 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path as Place
 
 from msgspec import structs
 
@@ -114,6 +115,8 @@ def _bundles(settings: Settings) -> dict[str, str]:
 def _problem(path: str) -> str:
     import ssl  # noqa: PLC0415  every command reads this module, and some must work where ssl cannot be loaded
 
+    if Place(path).exists() and not Place(path).is_file():  # OpenSSL would wait for the writer of a FIFO
+        return "is not a regular file"
     try:
         ssl.create_default_context().load_verify_locations(cafile=path)
     except ssl.SSLError:

@@ -10,6 +10,7 @@ from pathlib import Path
 from credproxy.cli import units
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import Installation, Step
+from credproxy.cli.reading import read_content
 
 
 Run = Callable[[tuple[str, ...]], tuple[int, str]]
@@ -160,7 +161,7 @@ def runner(environ: Mapping[str, str]) -> Run:
 
 
 def _read(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8", errors="replace")
-    except FileNotFoundError:
-        return None
+    content = read_content(str(path), "nothing was changed: ")
+    if content is None and path.exists():  # a link to /dev/null: the unit is masked
+        content = b""
+    return None if content is None else content.decode("utf-8", "replace")

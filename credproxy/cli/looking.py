@@ -5,10 +5,7 @@ import shutil
 from pathlib import Path
 
 from credproxy.adapters.owners import roots
-from credproxy.doctor.machine import Place
-
-
-_READ_LIMIT = 1024 * 1024
+from credproxy.doctor.machine import READ_LIMIT, Place
 
 
 class ThisMachine:
@@ -30,7 +27,9 @@ class ThisMachine:
             found = Path(path).stat()
         except (OSError, ValueError):
             return Place(path)
-        return Place(path, found.st_mode, found.st_uid, os.access(path, os.R_OK), os.access(path, os.X_OK))
+        return Place(
+            path, found.st_mode, found.st_uid, os.access(path, os.R_OK), os.access(path, os.X_OK), found.st_size
+        )
 
     def lineage(self, path: str) -> tuple[Place, ...]:
         """The file itself, behind links, then each directory up to the root."""
@@ -46,7 +45,7 @@ class ThisMachine:
             return None
         try:
             with Path(path).open("rb") as file:
-                return file.read(_READ_LIMIT)
+                return file.read(READ_LIMIT)
         except OSError:
             return None
 

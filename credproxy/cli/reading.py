@@ -1,15 +1,15 @@
 """The configuration and what it names, read for commands as the daemon would read it. No daemon is needed."""
 
 import os
-from pathlib import Path
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from credproxy.cli.errors import CommandError, stop, unreadable
+from credproxy.cli.errors import CommandError, stop
 from credproxy.core.believed import believed_files
 from credproxy.core.config import ConfigError, decode, load_files
+from credproxy.core.errors import Failed
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
@@ -55,15 +55,12 @@ def read_policy(settings: Settings) -> "PolicyFile | None":
 
 def load_policy_file(path: str) -> "PolicyFile":
     """Read a policy file. Raises ConfigError with every mistake, or CommandError without a file."""
-    from credproxy.core.policy_file import LIMIT, load_policy  # noqa: PLC0415  YAML takes 15 ms to import
+    from credproxy.core.policy_file import load_policy  # noqa: PLC0415  YAML takes 15 ms to import
 
-    try:
-        with Path(path).open("rb") as file:
-            return load_policy(file.read(LIMIT + 1), path)
-    except FileNotFoundError:
-        raise CommandError(f"{path!r} is not there", f"ls -l {quote(path)}") from None
-    except OSError as error:
-        raise unreadable(path, error) from None
+    content = read_content(path)
+    if content is None:
+        raise CommandError(f"{path!r} is not there", f"ls -l {quote(path)}")
+    return load_policy(content, path)
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
@@ -102,11 +99,30 @@ def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
     """Give name and text of configuration files, or of those that are there. Raises CommandError, or ConfigError."""
     found = []
     for place in files or config_files(os.environ):
-        try:
-            found.append((place, decode(Path(place).read_bytes(), place)))
-        except FileNotFoundError:
-            if files:
-                raise CommandError(f"{place!r} is not there", "credproxy config path") from None
-        except OSError as error:
-            raise unreadable(place, error) from None
+        content = read_content(place)
+        if content is not None:
+            found.append((place, decode(content, place)))
+        elif files:
+            raise CommandError(f"{place!r} is not there", "credproxy config path")
     return found
+
+
+def read_content(path: str, before: str = "") -> bytes | None:
+    """Read a file as the daemon reads it, so that nothing is waited for, and nothing is read without end.
+
+    Args:
+        path: of a file that a person wrote.
+        before: is said in front of a failure.
+
+    Returns:
+        The content; None where nothing, or /dev/null, is at the path.
+
+    Raises:
+        CommandError: not a regular file, larger than 1 MiB, or it cannot be opened.
+    """
+    from credproxy.adapters.files import read_file  # noqa: PLC0415  asyncio takes longer than --help
+
+    try:
+        return read_file(path)
+    except Failed as error:
+        raise CommandError(f"{before}{error.failure.message}", error.failure.hint) from None

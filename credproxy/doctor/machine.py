@@ -7,6 +7,10 @@ from typing import Protocol
 from credproxy.core.ownership import Exposure, exposure
 
 
+READ_LIMIT = 1024 * 1024
+"""Bytes: the daemon reads no larger file."""
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """What is at a path, behind links.
@@ -15,6 +19,7 @@ class Place:
         mode: ``st_mode``, whole; 0 where nothing is, or nothing may be seen.
         uid: its owner.
         readable, runnable: by this user.
+        size: in bytes.
     """
 
     path: str
@@ -22,6 +27,7 @@ class Place:
     uid: int = 0
     readable: bool = False
     runnable: bool = False
+    size: int = 0
 
     @property
     def there(self) -> bool:

@@ -20,7 +20,7 @@ from credproxy.core.settings import (
 from credproxy.core.stored import from_text
 from credproxy.core.toml_lines import Path
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
-from credproxy.doctor.machine import Machine
+from credproxy.doctor.machine import READ_LIMIT, Machine
 
 
 topic = Topic("configuration")
@@ -146,6 +146,8 @@ def _policy(machine: Machine, path: str) -> Iterator[Finding]:
         problem = "is not there" if not place.there else "cannot be read" if place.is_file else "is not a file"
         remedy = f"write the rules to {path}, or take policy_file out" if not place.there else f"ls -ld {quote(path)}"
         yield topic.error(f"the policy file {path!r} {problem}", remedy)
+    elif place.size > READ_LIMIT:
+        yield topic.error(f"the policy file {path!r} is larger than {READ_LIMIT} bytes", f"ls -l {quote(path)}")
 
 
 def _bundle(machine: Machine, match: str, path: str, problem: str) -> Iterator[Finding]:

@@ -67,7 +67,7 @@ async def test_what_is_not_text_is_refused_when_it_is_looked_at(files: SystemFil
 
 
 async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:
-    """C8: neither holds a thread."""
+    """C8: neither holds a thread; nor does a socket, which the system refuses to open with an error of its own."""
     fifo, large = tmp_path / "fifo", tmp_path / "large"
     os.mkfifo(fifo)
     large.write_bytes(b"x" * (LIMIT + 1))

@@ -441,6 +441,13 @@ async def test_a_ca_bundle_that_is_none_names_its_path(tmp_path: Path) -> None:
     assert str(bundle) in error.failure.hint
 
 
+async def test_a_fifo_in_the_place_of_a_ca_bundle_holds_no_thread(tmp_path: Path) -> None:
+    """OpenSSL would wait for a writer, and so would every other exchange behind it."""
+    os.mkfifo(tmp_path / "ca.pem")
+    error = await refusal("https://127.0.0.1:1/", dial=Dial(own=True, ca_bundle=str(tmp_path / "ca.pem")))
+    assert error.failure.code is Code.TLS_FAILED
+
+
 async def test_a_changed_ca_bundle_is_read_again(authority: trustme.CA, tmp_path: Path) -> None:
     """PY21: one context, made anew when its file changes."""
     bundle = tmp_path / "ca.pem"

@@ -142,7 +142,7 @@ def test_a_directory_in_the_place_of_a_file_is_told_in_plain_words(home: Path, a
     done = run(*args, str(place))
     assert (done.exit_code, done.stderr) == (
         1,
-        f"credproxy: '{place}' cannot be read: is a directory\nhint: ls -ld '{place}'\n",
+        f"credproxy: the file '{place}' is a directory\nhint: move it away: mv '{place}' '{place}'.directory\n",
     )
 
 
