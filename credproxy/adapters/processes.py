@@ -18,9 +18,9 @@ from shlex import quote
 from typing import Self, TypeVar, TypeVarTuple
 
 from credproxy.adapters.owners import roots
+from credproxy.core.complaints import mask_complaint
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import exposure
-from credproxy.core.redact import mask_complaint
 from credproxy.ports import Clock, Command, Completed, Metrics, for_actions
 
 

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 
 _CREDENTIAL = re.compile(r"\b(bearer|basic|token)[ =:]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?#]+)\?\S*", re.IGNORECASE)
-_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#@\"']*@", re.IGNORECASE)
-# The same without a scheme. Not in the log, where it may be the name of an image with its digest.
-_BARE_USER_INFO = re.compile(r"[^\s:/@'\"]+:[^\s/@'\"]*@")
+_USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"']*@", re.IGNORECASE)
+# The same without a scheme, and not the name of an image with its digest. What begins a word may have a slash in its
+# password; each begins where nothing of the kind stands before, or a long text would take the square of its length.
+_DIGEST = r"(?!sha(?:256|512):)"
+_WORD_USER_INFO = re.compile(rf"(?<![^\s'\"])[\w.+-]+:(?!//|\d+/)[^\s'\"]*@{_DIGEST}")
+_BARE_USER_INFO = re.compile(rf"(?<![^\s/'\"])([^\s/'\"]+)@{_DIGEST}")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
-_COLOR = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 # A long word of letters and digits mixed, JWTs with their dots included; paths and host names are not.
 _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)*={0,2}"
@@ -23,36 +25,6 @@ _MARKED = re.compile(
 
 _OPTION = re.compile(r"(-[A-Za-z]|--[A-Za-z][A-Za-z-]*)(=.*)?", re.DOTALL)
 
-# What announces a secret, as the beginning or the end of a longer name, too: GITHUB_TOKEN, client-secret, pwdFile.
-_KEY = re.compile(
-    r"(?:password|passwd|passphrase|pwd|secret|authorization|(?:api|access|private)[-_ .]?key|token|bearer|pass(?=[\"' ]*[:=]))"
-    r"[\w.-]*",
-    re.IGNORECASE,
-)
-# What may stand between: the quote that ends the name, white space, signs (a slash goes on with a path), and words that
-# hold no secret. Nothing where a quote begins at once.
-_GAP = re.compile(
-    r"\\?[\"'`]?(?:[^\w\"'`\\/]|(?<=\s)(?:is|are|was|were|be|to|of|for|the|a|an|value|given|used|supplied|provided|received)"
-    r"(?=[\s:=]))+|(?=[\"'`\\])",
-    re.IGNORECASE,
-)
-_WORD = re.compile(
-    r"\\\"(?:(?!\\\").)*(?:\\\")?"  # \"...\" within a string of JSON
-    r"|\"(?:\\.|[^\"\\])*\"?"
-    r"|'[^']*'?"
-    r"|`[^`]*`?"
-    r"|[^\s]+",
-    re.DOTALL,
-)
-# A word that announces one more: the scheme of a header, and whatever ends with a sign (password for bob: x).
-_ANNOUNCES = re.compile(r"(?:[\"'`]?(?:basic|bearer|digest|negotiate|ntlm|token)|.*[:=,])", re.IGNORECASE | re.DOTALL)
-_NEXT = re.compile(r"\s+")
-_CHAIN = 8
-# The value of a header may have many words (Digest has), and so may a passphrase.
-_WHOLE = re.compile(r"authorization|passphrase", re.IGNORECASE)
-_LINE = re.compile(r"[^\r\n]*")
-_UP_TO_QUOTE = {quote: re.compile(rf"[^{quote}]*") for quote in "\"'`"}
-
 
 def mask(text: str) -> str:
     """Take out what looks like a credential, a login in a URL or a presigned query, and escape control characters."""
@@ -62,25 +34,26 @@ def mask(text: str) -> str:
     return _CONTROL.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
 
 
-def mask_complaint(text: str) -> str:
-    """``mask`` for what a program printed as it failed (S7).
-
-    The word behind ``password``, ``token`` and the like goes, whatever stands between, and so do long random-looking
-    words; line ends become ``; ``. A word too many is masked rather than one too few.
-    """
-    text = _mask_announced(_COLOR.sub("", text))
-    lines = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    return _TOKEN.sub("***", mask(lines))
-
-
 def mask_text(text: str) -> str:
     """``mask`` for a setting, or a message that quotes one: a login before a host goes, with or without a scheme."""
-    return _BARE_USER_INFO.sub("***@", mask(text))
+    return mask_bare_login(mask(text))
+
+
+def mask_bare_login(text: str) -> str:
+    """Take out a login before a host, where no scheme stands before it."""
+    return _BARE_USER_INFO.sub(
+        lambda found: "***@" if ":" in found[1].lstrip(":") else found[0], _WORD_USER_INFO.sub("***@", text)
+    )
+
+
+def mask_random(text: str) -> str:
+    """Take out each long word that looks random."""
+    return _TOKEN.sub("***", text)
 
 
 def mask_name(text: str) -> str:
     """``mask_text`` for what should be a short name: whatever looks random goes as well."""
-    return _TOKEN.sub("***", mask_text(text))
+    return mask_random(mask_text(text))
 
 
 def mask_command(words: Sequence[str]) -> tuple[str, ...]:
@@ -103,34 +76,3 @@ def cut_words(text: str, word: int, most: int) -> str:
 def _option(word: str) -> str:
     option = _OPTION.fullmatch(word)
     return "***" if option is None else option[1] + ("" if option[2] is None else "=***")
-
-
-def _mask_announced(text: str) -> str:
-    kept: list[str] = []
-    at = 0
-    # Every name counts, also one within a secret of another: in "token: password x" that is where it goes on.
-    for begin, end in sorted(filter(None, (_announced(text, key) for key in _KEY.finditer(text)))):
-        if end <= at:
-            continue
-        kept += [text[at:begin], "***"] if begin > at or not kept else []
-        at = end
-    return "".join((*kept, text[at:]))
-
-
-def _announced(text: str, key: re.Match[str]) -> tuple[int, int] | None:
-    """Where the secret behind a name begins and ends; None where nothing stands there."""
-    gap = _GAP.match(text, key.end())
-    word = None if gap is None else _WORD.match(text, gap.end())
-    if gap is None or word is None:
-        return None
-    if _WHOLE.search(key[0]) and re.search(r"[:=]", gap[0]) and word[0][0] not in "\"'`\\":
-        around = _UP_TO_QUOTE.get(text[key.start() - 1 : key.start()], _LINE)
-        whole = around.match(text, gap.end())
-        return gap.end(), word.end() if whole is None else whole.end()
-    for _ in range(_CHAIN):
-        more = _NEXT.match(text, word.end()) if _ANNOUNCES.fullmatch(word[0]) else None
-        following = None if more is None else _WORD.match(text, more.end())
-        if following is None:
-            break
-        word = following
-    return gap.end(), word.end()

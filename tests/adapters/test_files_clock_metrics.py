@@ -3,6 +3,7 @@
 import asyncio
 import os
 import shlex
+import socket
 import subprocess
 import threading
 import time
@@ -67,7 +68,7 @@ async def test_what_is_not_text_is_refused_when_it_is_looked_at(files: SystemFil
 
 
 async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:
-    """C8: neither holds a thread; nor does a socket, which the system refuses to open with an error of its own."""
+    """C8: neither holds a thread."""
     fifo, large = tmp_path / "fifo", tmp_path / "large"
     os.mkfifo(fifo)
     large.write_bytes(b"x" * (LIMIT + 1))
@@ -76,6 +77,16 @@ async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles,
             await files.read(str(path))
         assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
         assert str(path) in caught.value.failure.message
+
+
+async def test_a_socket_is_told_as_what_it_is(files: SystemFiles, tmp_path: Path) -> None:
+    """The system refuses to open one with an error that speaks of devices."""
+    with socket.socket(socket.AF_UNIX) as made:
+        here = os.open(tmp_path, os.O_RDONLY)
+        made.bind(f"/proc/self/fd/{here}/socket")  # short, as the kernel demands
+        os.close(here)
+        with pytest.raises(Failed, match="is not a regular file"):
+            await files.read(str(tmp_path / "socket"))
 
 
 async def test_c8_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) -> None:
