@@ -69,7 +69,7 @@ _HARMLESS = re.compile(
 
 
 def mask_complaint(text: str) -> str:
-    """``mask`` for what a program printed as it failed (S7).
+    """``mask`` for what a program printed as it failed.
 
     The word behind ``password``, ``token`` and the like goes, whatever stands between. Of what follows in the same clause
     goes what is quoted, in brackets, or made of letters and digits. So do long random-looking words, and logins before a

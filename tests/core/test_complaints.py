@@ -66,7 +66,7 @@ FORMS = (
 
 @pytest.mark.parametrize("form", FORMS)
 def test_the_word_behind_what_announces_a_secret_is_masked(form: str) -> None:
-    """S7: whatever stands between, in any case; what comes before it and after it is left."""
+    """Whatever stands between, in any case; what comes before it and after it is left."""
     for name, case in product(NAMES, (str.lower, str.upper, str.title)):
         shown = mask_complaint(f"login failed: {form.format(name=case(name), secret=SECRET)}\ntry again later")
         assert SECRET not in shown
@@ -251,7 +251,7 @@ def test_a_sentence_that_holds_no_secret_stays_as_it_is(said: str) -> None:
     ],
 )
 def test_what_is_kept_of_a_complaint(said: str, shown: str) -> None:
-    """S7: it still helps whoever reads it; one word too many rather than one too few."""
+    """It still helps whoever reads it; one word too many rather than one too few."""
     assert mask_complaint(said) == shown
 
 

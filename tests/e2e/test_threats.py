@@ -299,7 +299,7 @@ secret = {{ source = "command", argv = ["{program}", "--token", "canary-argument
 
 
 def test_no_command_shows_a_secret_of_the_configuration(staged: Stage) -> None:
-    """S13, S7: settings that hold one, programs that print one as they fail, and everything that tells of either."""
+    """Settings that hold one, programs that print one as they fail, and everything that tells of either."""
     program = staged.home / "failing"
     program.write_text('#!/bin/sh\necho "login failed: password canary-said" >&2\nexit 3\n')
     program.chmod(0o755)
