@@ -19,6 +19,7 @@ from credproxy.cli.client import Connection, told
 from credproxy.doctor.daemon import Door, Outcome, Reply
 from credproxy.doctor.machine import Machine
 from credproxy.doctor.service import SERVICE, SOCKETS, Unit
+from credproxy.helper import credproxy_helper
 
 
 _PATIENCE = 3.0
@@ -40,7 +41,7 @@ _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"
 
 def door(machine: Machine, name: str, path: str) -> Door:
     """Look at a socket and ask whoever listens there."""
-    return Door(name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path))
+    return Door(name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper"))
 
 
 class Running(NamedTuple):
@@ -104,11 +105,12 @@ def docker_version(program: str) -> str:
     return said.split()[-1] if said and said.split() else ""
 
 
-def _reply(path: str) -> Reply:
+def _reply(path: str, *, believed: bool) -> Reply:
     connection = Connection(path, _PATIENCE)
     try:
         connection.connect()
         pid, uid = _listener(connection.sock)
+        doubt = _doubt(connection.sock, path) if believed else ("", "")
         connection.request("GET", "/healthz")
         response = connection.getresponse()
         content = response.read()
@@ -123,7 +125,16 @@ def _reply(path: str) -> Reply:
     finally:
         connection.close()
     message, hint = ("", "") if response.status == http.client.OK else told(response.status, content)
-    return Reply(Outcome.ANSWERED, response.status, message, hint, uid, pid)
+    return Reply(Outcome.ANSWERED, response.status, message, hint, uid, pid, *doubt)
+
+
+def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
+    """Why the helper would not believe who listens, and its hint."""
+    try:
+        credproxy_helper.believe(talk, os.fsencode(path))
+    except credproxy_helper.Stop as stop:
+        return os.fsdecode(stop.cause), os.fsdecode(stop.hint)
+    return "", ""
 
 
 def _announce(path: str, mark: str) -> None:

@@ -35,6 +35,7 @@ class Reply:
     Attributes:
         status, message, hint: of an answer; the texts of an error only.
         uid, pid: of the process that listens, by the kernel's word; 0 where it does not say.
+        doubt, remedy: why the helper does not believe who listens, and what it says to do; "" where it does.
     """
 
     outcome: Outcome
@@ -43,6 +44,8 @@ class Reply:
     hint: str = ""
     uid: int = 0
     pid: int = 0
+    doubt: str = ""
+    remedy: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,6 +183,9 @@ def _answer(door: Door, facts: Facts) -> Iterator[Finding]:
 
 def _who(door: Door, facts: Facts) -> Iterator[Finding]:
     reply = door.reply
+    if reply.doubt:
+        yield topic.error(f"credproxy-helper refuses to ask the daemon: {reply.doubt}", reply.remedy)
+        return
     if reply.uid not in {0, facts.me} and door.directory.uid == facts.me:
         yield topic.error(
             f"uid {reply.uid} answers on the {door.name} socket, not you", f"ss -xlp src {quote(door.socket.path)}"

@@ -102,6 +102,8 @@ static const char TOO_LONG[] = "no URI is that long: look at what the caller sen
 static const char ELSEWHERE[] =
     "in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
     "otherwise delete the directory of that socket, which is not your daemon's";
+static const char HIDDEN[] = "set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox, "
+                             "or have /proc mounted with gid= of a group of yours as well";
 static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
 
 /* What a service manager told our caller, and not the daemon. */
@@ -614,6 +616,22 @@ static enum likeness compare_users(const char *pid)
     return strcmp(theirs, ours) == 0 ? SAME : OTHER;
 }
 
+/* Whether /proc hides processes that may not be traced, as our daemon is one: hidepid, which is shown where it is set. */
+static bool proc_hides(void)
+{
+    bool hides = false;
+    read_proc("self", "mounts", received, sizeof received);
+    for (char *line = received; line != NULL && *line != '\0';) {
+        char *end = strchr(line, '\n');
+        if (end != NULL)
+            *end = '\0';
+        if (strstr(line, " /proc proc ") != NULL) /* the last one lies on top */
+            hides = strstr(line, "hidepid=") != NULL;
+        line = end != NULL ? end + 1 : NULL;
+    }
+    return hides;
+}
+
 /* Whether the very process that called listen() has ended; another one may have its pid by now. */
 static bool listener_ended(int fd, pid_t pid, int wait_ms)
 {
@@ -663,6 +681,9 @@ static bool check_namespaces(int fd, pid_t peer)
         if (found[i] == OTHER)
             fail(ELSEWHERE, "the program that listens on '%s' is in a sandbox or container, or its caller is: "
                             "they are in different namespaces (%s)", place.sun_path, names[i]);
+    if (peer != 0 && !known && proc_hides())
+        fail(HIDDEN, "/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on "
+                     "'%s'", place.sun_path);
     for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)
         if (found[i] == UNKNOWN)
             fail(ELSEWHERE, "/proc does not tell in which namespaces the program is that listens on '%s' (%s)",

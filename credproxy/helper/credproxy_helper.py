@@ -46,6 +46,10 @@ ELSEWHERE = (
     b"in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
     b"otherwise delete the directory of that socket, which is not your daemon's"
 )
+HIDDEN = (
+    b"set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox, "
+    b"or have /proc mounted with gid= of a group of yours as well"
+)
 BY_HAND = b"run `credproxy serve` by hand to see why"
 SO_PEERPIDFD = 77
 SAME, OTHER, UNKNOWN = range(3)
@@ -548,6 +552,12 @@ def compare_users(pid: bytes) -> int:
     return SAME if theirs == ours else OTHER
 
 
+def proc_hides() -> bool:
+    """Whether /proc hides processes that may not be traced, as our daemon is one."""
+    mounted = [line for line in read_proc(b"self", b"mounts", 16383).split(b"\n") if b" /proc proc " in line]
+    return bool(mounted) and b"hidepid=" in mounted[-1]
+
+
 def listener_ended(connection: _socket.socket, pid: int, wait_ms: int) -> bool:
     """Whether the very process that called listen() has ended."""
     try:
@@ -568,6 +578,20 @@ def any_namespaces() -> bool:
             b"set it to any or to same, or unset it",
         )
     return wanted == b"any"
+
+
+def untold(name: bytes, *, hidden: bool) -> Stop:
+    """Why a listener is not believed that cannot be looked at."""
+    if hidden:
+        return Stop(
+            b"/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on '%b'"
+            % Run.place,
+            HIDDEN,
+        )
+    return Stop(
+        b"/proc does not tell in which namespaces the program is that listens on '%b' (%b)" % (Run.place, name),
+        ELSEWHERE,
+    )
 
 
 def check_namespaces(connection: _socket.socket, peer: int) -> bool:
@@ -591,12 +615,9 @@ def check_namespaces(connection: _socket.socket, peer: int) -> bool:
                 b"they are in different namespaces (%b)" % (Run.place, name),
                 ELSEWHERE,
             )
-    for name, likeness in found.items():
-        if likeness == UNKNOWN:
-            raise Stop(
-                b"/proc does not tell in which namespaces the program is that listens on '%b' (%b)" % (Run.place, name),
-                ELSEWHERE,
-            )
+    unknown = [name for name, likeness in found.items() if likeness == UNKNOWN]
+    if unknown:
+        raise untold(unknown[0], hidden=peer != 0 and proc_hides())
     return True
 
 

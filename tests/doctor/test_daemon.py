@@ -42,6 +42,14 @@ def nothing(name: str = "helper") -> Door:
 FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", theirs="1.0", sandbox=403)
 
 
+def test_a_listener_that_the_helper_does_not_believe_is_an_error() -> None:
+    """Every call fails then, however well the socket answers: the helper's own reason and hint are told."""
+    doubted = replace(ANSWERS, doubt="/proc is mounted with hidepid", remedy="set it to any")
+    assert bad(check(replace(FINE, helper=door(reply=doubted)))) == [
+        ("error", "credproxy-helper refuses to ask the daemon: /proc is mounted with hidepid", "set it to any")
+    ]
+
+
 def test_r22_a_daemon_that_answers_and_refuses_a_sandbox_is_fine() -> None:
     """Both sockets, the process behind them, and the gate that was tried."""
     assert told(check(FINE)) == [

@@ -1,6 +1,8 @@
 """Whether the helper believes who listens: it compares the listener's namespaces with its own (T11)."""
 
+import json
 import os
+import subprocess
 import sys
 
 import pytest
@@ -130,3 +132,55 @@ def test_a_successor_that_takes_over_a_socket_is_believed(helper: Helper, place:
     with listening(place.socket, how="left succeed"):
         result = ask(helper, place)
     assert (result.code, result.out, result.err) == (0, b"{}", b"")
+
+
+HIDES = """
+import ctypes, json, os, socket, subprocess, sys
+program, path, user, options = sys.argv[1:]
+subprocess.run(["mount", "-t", "proc", "-o", options, "proc", "/proc"], check=True)
+reading, writing = os.pipe()
+if os.fork() == 0:
+    os.setgroups([])
+    os.setresgid(int(user), int(user), int(user))
+    os.setresuid(int(user), int(user), int(user))
+    ctypes.CDLL(None).prctl(4, 0, 0, 0, 0)
+    listener = socket.socket(socket.AF_UNIX)
+    listener.bind(path)
+    listener.listen(8)
+    os.write(writing, b".")
+    listener.accept()[0].recv(65536)
+    os._exit(0)
+os.read(reading, 1)
+done = subprocess.run(
+    [program, "get"], input="{}", user=int(user), group=int(user), extra_groups=[], capture_output=True, text=True,
+    env={"CREDPROXY_SOCKET": path},
+)
+print(json.dumps([done.returncode, done.stdout, done.stderr.splitlines()]))
+"""
+"""In a pid and mount namespace of its own: a /proc, a listener as our daemon is one, and a helper, of one user."""
+
+
+@pytest.mark.usefixtures("as_root")
+@pytest.mark.parametrize("options", ["hidepid=invisible", "hidepid=noaccess"])
+def test_where_proc_hides_the_daemon_the_reason_and_what_helps_are_told(
+    helper: Helper, place: Place, options: str
+) -> None:
+    """The daemon is not dumpable, so ``hidepid`` hides it from its own user: nobody can tell whether it is an impostor."""
+    user = "65533"
+    program = place.root / "credproxy-helper"
+    program.write_bytes(helper.bazel.read_bytes())
+    program.chmod(0o755)
+    place.root.chmod(0o755)
+    os.chown(place.directory, int(user), int(user))
+    place.directory.parent.chmod(0o755)
+    around = unshare("--mount", "--pid", "--fork", "--kill-child")
+    argv = [*around, sys.executable, "-IS", "-c", HIDES, str(program), str(place.socket), user, options]
+    done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
+    assert done.stderr == ""
+    cause = "/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on"
+    helps = "set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox,"
+    assert json.loads(done.stdout) == [
+        1,
+        "",
+        [f"{cause} '{place.socket}'", f"{helps} or have /proc mounted with gid= of a group of yours as well"],
+    ]
