@@ -183,11 +183,11 @@ def test_a_second_look_is_followed_as_well() -> None:
         ("https://reg.test:8443/v2/", Code.REDIRECT_REFUSED, "'https://reg.test:8443/v2/'"),
         ("http://reg.test/v2/", Code.DOWNGRADE, "'http://reg.test/v2/'"),
         ("//evil.test/v2/", Code.REDIRECT_REFUSED, "'https://evil.test/v2/'"),
-        ("https://user:SECRET@reg.test/v2/", Code.REDIRECT_REFUSED, "no place"),
-        ("https://reg.test/a b", Code.REDIRECT_REFUSED, "no place"),
-        ("ftp://reg.test/v2/", Code.REDIRECT_REFUSED, "no place"),
-        ("https://[", Code.REDIRECT_REFUSED, "no place"),
-        ("", Code.REDIRECT_REFUSED, "no place"),
+        ("https://user:SECRET@reg.test/v2/", Code.REDIRECT_REFUSED, "something that is not a URL"),
+        ("https://reg.test/a b", Code.REDIRECT_REFUSED, "something that is not a URL"),
+        ("ftp://reg.test/v2/", Code.REDIRECT_REFUSED, "something that is not a URL"),
+        ("https://[", Code.REDIRECT_REFUSED, "something that is not a URL"),
+        ("", Code.REDIRECT_REFUSED, "something that is not a URL"),
     ],
 )
 def test_a_ping_is_followed_nowhere_else_and_the_error_names_where(location: str, code: Code, named: str) -> None:
