@@ -4,7 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-PYTEST_ARGS ?=
+# One process more than processors: many tests wait for a clock. Files are not torn apart, see tests/conftest.py.
+PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadgroup
 
 # Whatever may look for cloud metadata finds none (and asks nobody outside).
 export AWS_EC2_METADATA_DISABLED := true

@@ -36,6 +36,7 @@ SMALL = b"small"
 @pytest.fixture(autouse=True)
 async def _nothing_left_over() -> AsyncIterator[None]:
     """No thread, no descriptor, no exception that nobody fetched (PY24): neither after success nor after any failure."""
+    gc.collect()  # what an earlier test let go is closed now and not in between
     before = _descriptors()
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))

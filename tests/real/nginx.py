@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from tests.real.pki import Pki
+from tests.real.ports import free_port
 
 
 _CONFIG = """
@@ -33,8 +34,7 @@ class Nginx:
     def __init__(self, program: Path, folder: Path, pki: Pki, body: str) -> None:
         folder.mkdir()
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:  # nginx cannot choose one itself
-            port = free.getsockname()[1]
+        port = free_port()
         self.authority = f"localhost:{port}"
         config = folder / "nginx.conf"
         pair = pki.loopback

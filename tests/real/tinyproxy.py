@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Self
 
+from tests.real.ports import free_port
+
 
 _CONFIG = """
 Port {port}
@@ -28,8 +30,7 @@ class Tinyproxy:
     def __init__(self, program: Path, folder: Path, user: str, password: str, *, allowed: tuple[int, ...] = ()) -> None:
         folder.mkdir()
         self._folder = folder
-        with socket.create_server(("127.0.0.1", 0)) as free:  # tinyproxy cannot choose one itself
-            self.port: int = free.getsockname()[1]
+        self.port = free_port()
         config = folder / "tinyproxy.conf"
         ports = "".join(f"ConnectPort {port}\n" for port in allowed)
         config.write_text(_CONFIG.format(port=self.port, folder=folder, user=user, password=password) + ports)
