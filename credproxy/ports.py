@@ -291,10 +291,10 @@ class Room(Protocol):
         ...
 
 
-class Carrier(Protocol):
+class Forwarder(Protocol):
     """Sends one request of the gateway's and reads its whole answer: everything but the bodies of blobs."""
 
-    async def carry(
+    async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
     ) -> Response:
         """Give the response, whatever its status; content codings are left alone, redirects not followed.

@@ -513,7 +513,7 @@ class FakeDownloads:
 
 
 @dataclass
-class FakeCarrier:
+class FakeForwarder:
     """Gives its steps in order, the last one again and again; remembers requests, and bodies as far as they were read."""
 
     clock: FakeClock
@@ -522,7 +522,7 @@ class FakeCarrier:
     bodies: list[bytes | None] = field(default_factory=list)
     limits: list[int] = field(default_factory=list)
 
-    async def carry(
+    async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
     ) -> Response:
         self.requests.append(request)

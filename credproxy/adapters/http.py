@@ -99,7 +99,7 @@ def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> sock
 
 
 class AiohttpClient:
-    """Sends requests through aiohttp. Source: ports.HttpClient, ports.Carrier.
+    """Sends requests through aiohttp. Source: ports.HttpClient, ports.Forwarder.
 
     Connections are pooled per egress policy, so that none is reused under another (SEC-13).
 
@@ -160,7 +160,7 @@ class AiohttpClient:
         body = None if request.body is None else request.body.reveal().encode()
         return await self._exchange(request, body, _Limits(BODY_LIMIT, _TIMEOUT))
 
-    async def carry(
+    async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
     ) -> Response:
         """Send a request of the gateway's; content codings pass in both directions as they are.

@@ -112,7 +112,7 @@ def _actions_api(options: Options, service: Service, memo: Memo, refused: Counte
         memo=memo,
         clock=clock,
         grants=service.grants,
-        gateway=GatewayApi(service.gateway, audit=service.audit, clock=clock, refused=refused, sandbox=sandboxes.name),
+        gateway=GatewayApi(service.gateway, clock=clock, refused=refused, sandbox=sandboxes.name),
         sandboxes=sandboxes,
         refused=refused,
     )

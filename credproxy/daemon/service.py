@@ -36,6 +36,7 @@ from credproxy.daemon.loading import Loaded, Loader
 from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Clock, Metrics, Plan, Processes, Sample, Source
 from credproxy.providers.learned import Learned
+from credproxy.server.authority import BrokerAuthority
 from credproxy.server.helper_api import Reloaded
 
 
@@ -139,10 +140,9 @@ class Service:
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
         self.pump = Pump()
         self.gateway = Gateway(
-            broker=self.broker,
-            carrier=self._http,
+            authority=BrokerAuthority(self.broker, self.permit, self.audit),
+            forwarder=self._http,
             downloads=self.pump,
-            permit=self.permit,
             clock=clock,
             token=secrets.token_urlsafe,
         )

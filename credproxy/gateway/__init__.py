@@ -7,9 +7,10 @@
     reference  URI references, in one spelling       redirect   where an answer may lead
     links      where a list goes on                  pages      queries of next pages that were handed out
     uploads    upload sessions                       existence  blobs that are known to be there
-    road       one request, authorised               resume     how a broken body goes on
-    reads      pulling                               blob       a body on its way to the client
-    writes     pushing                               listed     bodies of lists
+    authority  who decides, as a port                road       one request as a conversation
+    resume     how a broken body goes on             blob       a body on its way to the client
+    reads      pulling                               listed     bodies of lists
+    writes     pushing                               memory     what bodies that are held whole may take
     gateway    the use case: begin there
 
 Decides, and asks ports to move the bytes. Source: clients.md section 3.4, rules_img ``img_tool/pkg/serve/gateway``.

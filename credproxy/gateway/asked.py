@@ -2,10 +2,8 @@
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from credproxy.core.credential import Handout
-from credproxy.core.target import Target
 from credproxy.ports import Room, Sink
 
 
@@ -15,13 +13,6 @@ ORIGINAL_HOST = "X-Rules_img-Original-Host"
 Headers = tuple[tuple[str, str], ...]
 
 
-class Caller(NamedTuple):
-    """The caller. ``sandbox`` names its sandbox in the budget of exchanges; None for a caller outside of any."""
-
-    uid: int
-    sandbox: str | None = None
-
-
 @dataclass(frozen=True, slots=True)
 class Asked:
     """One request.
@@ -29,7 +20,9 @@ class Asked:
     Attributes:
         path, query: raw, still percent-encoded; the query without ``?``.
         headers: all field lines, in order.
-        uid, sandbox: of the caller.
+        uid: of the caller.
+        sandbox: names the caller's sandbox in the budget of exchanges; None for a caller outside of any.
+        pid, program: of the process that connected, for the audit log; None and "" where nobody knows.
         room: for bodies that are held whole; None where nothing is counted.
     """
 
@@ -39,6 +32,8 @@ class Asked:
     headers: Headers
     uid: int
     sandbox: str | None = None
+    pid: int | None = None
+    program: str = ""
     room: Room | None = field(default=None, repr=False, compare=False)
     _lines: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
@@ -49,11 +44,6 @@ class Asked:
             lower = name.lower()
             found[lower] = (*found.get(lower, ()), value)
         object.__setattr__(self, "_lines", found)
-
-    @property
-    def caller(self) -> Caller:
-        """The caller."""
-        return Caller(self.uid, self.sandbox)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every field line of that name, in order; the name in any case."""
@@ -132,7 +122,6 @@ class Reply:
         code, reason: our own code and message where it is a refusal, for the log.
         told: what the client reads of it, in one line.
         upstream: the refusal is a registry's, or that of a host that it led to.
-        sent: what was asked of the registry and the credential that it got, for the audit log.
     """
 
     status: int
@@ -143,4 +132,3 @@ class Reply:
     reason: str = ""
     told: str = ""
     upstream: bool = False
-    sent: tuple[Target, Handout] | None = field(default=None, repr=False)

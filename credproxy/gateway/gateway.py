@@ -6,10 +6,9 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
-from credproxy.broker.broker import Broker
-from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.asked import Asked, Reply, Upload
+from credproxy.gateway.authority import Authority
 from credproxy.gateway.errors import API_VERSION, failure_reply, unread
 from credproxy.gateway.pages import Listing, Pages
 from credproxy.gateway.reads import Reads, place_of
@@ -17,21 +16,16 @@ from credproxy.gateway.road import Road
 from credproxy.gateway.uploads import Uploads
 from credproxy.gateway.wanted import Wanted, What, wanted
 from credproxy.gateway.writes import Writes
-from credproxy.ports import Carrier, Clock, Downloads
-
-
-Permit = Callable[[str, str, str, Endpoint], None]
-"""Policy: registry, method, path and what it names; raises Failed(policy_denied)."""
+from credproxy.ports import Clock, Downloads, Forwarder
 
 
 class Gateway:
     """Answers ``/v2/`` requests.
 
     Args:
-        broker: gives credentials.
-        carrier: sends everything but downloads of blobs and lists.
+        authority: policy and credentials.
+        forwarder: sends everything but downloads of blobs and lists.
         downloads: opens those.
-        permit: the policy in force, asked before anything else.
         clock: for what is remembered, and for pauses.
         token: draws ids of upload sessions.
     """
@@ -39,18 +33,16 @@ class Gateway:
     def __init__(
         self,
         *,
-        broker: Broker,
-        carrier: Carrier,
+        authority: Authority,
+        forwarder: Forwarder,
         downloads: Downloads,
-        permit: Permit,
         clock: Clock,
         token: Callable[[], str],
     ) -> None:
-        self._permit = permit
         self._pages = Pages()
-        road = Road(broker)
-        self._reads = Reads(road, carrier, downloads, self._pages, clock)
-        self._writes = Writes(road, carrier, Uploads(token))
+        road = Road(authority)
+        self._reads = Reads(road, forwarder, downloads, self._pages, clock)
+        self._writes = Writes(road, forwarder, Uploads(token))
 
     def forget(self) -> None:
         """Drop what is known of blobs: a flush, or another configuration."""
@@ -71,7 +63,6 @@ class Gateway:
         except Failed as error:
             return failure_reply(error.failure)
         try:
-            self._permit(want.registry, want.method, asked.path, want.endpoint)
             reply = await self._answer(want, asked, upload, patience)
         except Failed as error:
             reply = failure_reply(error.failure)

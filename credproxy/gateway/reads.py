@@ -2,14 +2,11 @@
 
 import hashlib
 from collections.abc import Awaitable, Callable
-from dataclasses import replace
 from functools import partial
 from http import HTTPStatus
 
-from credproxy.broker.broker import Carriage
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Request, Response
-from credproxy.gateway import redirect
 from credproxy.gateway.asked import Asked, Headers, Reply
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.errors import refusal_reply
@@ -19,10 +16,10 @@ from credproxy.gateway.links import next_query
 from credproxy.gateway.listed import listed
 from credproxy.gateway.pages import Listing, Pages
 from credproxy.gateway.resume import promised
-from credproxy.gateway.road import H, Landed, Road, answered
+from credproxy.gateway.road import Conversation, H, Landed, Road, answered, pull
 from credproxy.gateway.wanted import LISTS, Wanted, What
 from credproxy.gateway.writes import MANIFEST_LIMIT
-from credproxy.ports import Carrier, Clock, Downloads, Room, Transfer
+from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer
 
 
 _RANGED = frozenset({"range", "if-range"})
@@ -39,7 +36,7 @@ class Reads:
 
     Args:
         road: authorises.
-        carrier: sends HEAD, and asks for manifests.
+        forwarder: sends HEAD, and asks for manifests.
         downloads: opens blobs and lists.
         pages: is told of the next pages that are handed out.
         clock: for what is remembered, and for pauses.
@@ -48,9 +45,9 @@ class Reads:
         existence: blobs that are known to be there.
     """
 
-    def __init__(self, road: Road, carrier: Carrier, downloads: Downloads, pages: Pages, clock: Clock) -> None:
+    def __init__(self, road: Road, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock) -> None:
         self._road = road
-        self._carrier = carrier
+        self._forwarder = forwarder
         self._downloads = downloads
         self._pages = pages
         self._clock = clock
@@ -68,73 +65,61 @@ class Reads:
             return await self._list(want, asked, patience)
         known = self.existence.get(place_of(want, asked)) if want.what is What.BLOB else None
         if known is not None:
+            await self._road.permit(want, asked)
             return Reply(HTTPStatus.OK, known.headers, length=known.length)
         return await self._whole(want, asked, patience)
 
     async def _whole(self, want: Wanted, asked: Asked, patience: float) -> Reply:
         fields = upward(asked, writing=False)
-
-        async def send(carriage: Carriage) -> Landed[Response]:
-            start = redirect.first(carriage.reach, want.path, want.query, want.registry)
-            return await self._road.follow(want, carriage, start, fields, partial(self._carry, asked.room))
-
-        landed, carriage = await self._road.travel(want, asked.caller, patience, send)
-        response, sent = landed.answer, (carriage.target, carriage.handout)
+        conversation: Conversation[Response] = pull(want, fields)
+        landed = await self._road.drive(conversation, asked, patience, partial(self._forward, asked.room))
+        response = landed.answer
         if not _good(response.status, fields):
-            return replace(refusal_reply(want, answered(landed, carriage), response.body), sent=sent)
-        headers = (*downward(response.headers), *self._next_page(want, asked, landed, carriage))
+            return refusal_reply(want, answered(landed), response.body)
+        headers = (*downward(response.headers), *self._next_page(want, asked, landed))
         length = announced(response.headers) if want.method == "HEAD" else None
-        return Reply(response.status, headers, response.body, length, sent=sent)
+        return Reply(response.status, headers, response.body, length)
 
     async def _list(self, want: Wanted, asked: Asked, patience: float) -> Reply:
         fields = upward(asked, writing=False)
-        landed, carriage = await self._persistently(lambda: self._opened(want, asked, patience, fields))
-        transfer, sent = landed.answer, (carriage.target, carriage.handout)
+        landed = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+        transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
-            return replace(refusal_reply(want, answered(landed, carriage), transfer.whole or b""), sent=sent)
+            return refusal_reply(want, answered(landed), transfer.whole or b"")
         try:
-            headers = (*downward(transfer.headers), *self._next_page(want, asked, landed, carriage))
+            headers = (*downward(transfer.headers), *self._next_page(want, asked, landed))
             body = await listed(transfer, self._clock, want.registry)
         except BaseException:  # cancelled as well: the transfer holds a place of the pump
             transfer.close()
             raise
-        return Reply(transfer.status, headers, body, sent=sent)
+        return Reply(transfer.status, headers, body)
 
     async def _blob(self, want: Wanted, asked: Asked, patience: float) -> Reply:
         fields = upward(asked, writing=False)
         unranged = tuple(field for field in fields if field[0].lower() not in _RANGED)
 
         async def reopen(rest: Headers) -> Transfer:
-            landed, _ = await self._opened(want, asked, patience, (*unranged, *rest))
-            return landed.answer
+            return (await self._opened(want, asked, patience, (*unranged, *rest))).answer
 
-        landed, carriage = await self._persistently(lambda: self._opened(want, asked, patience, fields))
-        transfer, sent = landed.answer, (carriage.target, carriage.handout)
+        landed = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+        transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
-            return replace(refusal_reply(want, answered(landed, carriage), transfer.whole or b""), sent=sent)
+            return refusal_reply(want, answered(landed), transfer.whole or b"")
         headers = downward(transfer.headers)
         if transfer.whole is not None:
             transfer.close()
             self._learn(place_of(want, asked), transfer.status, headers, transfer.whole)
-            return Reply(transfer.status, headers, transfer.whole, sent=sent)
+            return Reply(transfer.status, headers, transfer.whole)
         span = promised(transfer.status, transfer.headers, transfer.length)
         body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry, digest=want.reference)
-        return Reply(transfer.status, headers, body, sent=sent)
+        return Reply(transfer.status, headers, body)
 
-    async def _opened(
-        self, want: Wanted, asked: Asked, patience: float, headers: Headers
-    ) -> tuple[Landed[Transfer], Carriage]:
-        async def send(carriage: Carriage) -> Landed[Transfer]:
-            start = redirect.first(carriage.reach, want.path, want.query, want.registry)
-            return await self._road.follow(want, carriage, start, headers, self._open)
+    async def _opened(self, want: Wanted, asked: Asked, patience: float, headers: Headers) -> Landed[Transfer]:
+        return await self._road.drive(pull(want, headers), asked, patience, self._open)
 
-        return await self._road.travel(want, asked.caller, patience, send)
-
-    async def _persistently(
-        self, opened: Callable[[], Awaitable[tuple[Landed[Transfer], Carriage]]]
-    ) -> tuple[Landed[Transfer], Carriage]:
+    async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
         for pause in _PAUSES:
             try:
                 return await opened()
@@ -151,14 +136,14 @@ class Reads:
             transfer.close()  # its status and headers, and a small body, are there already
         return transfer
 
-    async def _carry(self, room: Room | None, request: Request) -> Response:
-        return await self._carrier.carry(request, None, MANIFEST_LIMIT, room)
+    async def _forward(self, room: Room | None, request: Request) -> Response:
+        return await self._forwarder.forward(request, None, MANIFEST_LIMIT, room)
 
-    def _next_page(self, want: Wanted, asked: Asked, landed: Landed[H], carriage: Carriage) -> Headers:
+    def _next_page(self, want: Wanted, asked: Asked, landed: Landed[H]) -> Headers:
         """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
         if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
             return ()
-        query = next_query(landed.answer.headers, landed.hop, carriage.reach, want)
+        query = next_query(landed.answer.headers, landed.hop, landed.passage.reach, want)
         if query is None:
             return ()
         self._pages.hand_out(Listing(asked.uid, want.registry, want.path), query)

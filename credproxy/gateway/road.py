@@ -1,21 +1,22 @@
 """One request on its way to a registry: with its credential, once more where that was refused, along redirects.
 
+A conversation, as exchanges are: a generator that yields what it needs and is sent what came of it. So who decides and who
+sends may be anywhere, and a test reads as a play. ``Road.drive`` is the one driver.
+
 Who refused decides what follows. A 401 of the registry drops the credential that it does not take. A refusal of a storage
 host says nothing about that credential: the place that the registry named has run out mostly, and a new one is asked for.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Generator
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
-from credproxy.broker.broker import Broker, Carriage
-from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Method, Request
-from credproxy.core.target import Form, Question, Target
 from credproxy.gateway import redirect
-from credproxy.gateway.asked import Answer, Caller, Headers, values
+from credproxy.gateway.asked import Answer, Asked, Headers, values
+from credproxy.gateway.authority import Authority, Passage
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
@@ -48,129 +49,192 @@ class Head(Protocol):
 H = TypeVar("H", bound=Head)
 
 
+class NeedCredential(NamedTuple):
+    """Ask for what the request is sent with; sent a Passage."""
+
+    wanted: Wanted
+
+
+class Refused(NamedTuple):
+    """Say that the registry did not take it; sent another Passage, or None where there is none to try."""
+
+    passage: Passage
+    forbidden: bool
+
+
+class Send(NamedTuple):
+    """Ask for one request to be sent; sent the answer."""
+
+    request: Request
+
+
 class Landed(NamedTuple, Generic[H]):
-    """An answer, and the request that it answers: the last one on the way."""
+    """An answer, the request that it answers, which is the last one on the way, and what that was sent with."""
 
     answer: H
     hop: Hop
+    passage: Passage
+
+
+Step = NeedCredential | Refused | Send
+Conversation = Generator[Step, Passage | H | None, Landed[H]]
+"""A Failed that befalls a step is thrown into it."""
 
 
 class Road:
-    """Sends what policy has allowed.
+    """Drives conversations.
 
     Args:
-        broker: gives credentials, and hears which of them were refused.
+        authority: gives credentials, and hears which of them were refused.
     """
 
-    def __init__(self, broker: Broker) -> None:
-        self._broker = broker
+    def __init__(self, authority: Authority) -> None:
+        self._authority = authority
 
-    async def travel(
-        self,
-        wanted: Wanted,
-        caller: Caller,
-        patience: float,
-        send: Callable[[Carriage], Awaitable[Landed[H]]],
-        *,
-        repeatable: bool = True,
-    ) -> tuple[Landed[H], Carriage]:
-        """Send with a credential; where the registry refuses it, drop it and try another one, once.
+    async def permit(self, want: Wanted, asked: Asked) -> None:
+        """Ask whether what is known here already may be told. Raises Failed."""
+        await self._authority.permit(want, asked)
 
-        Where no other one is to be had, the refusal stands: the same login is not sent twice.
+    async def drive(
+        self, conversation: Conversation[H], asked: Asked, patience: float, send: Callable[[Request], Awaitable[H]]
+    ) -> Landed[H]:
+        """Hold a conversation to its end.
 
         Args:
-            wanted: what is asked, allowed by policy.
-            caller: of the gateway.
+            conversation: not begun yet.
+            asked: the request that it is held for.
             patience: seconds for a credential.
-            send: sends the request; called once more after a refusal.
-            repeatable: it may be; False for a body that was streamed.
+            send: sends one request; what it gives needs no closing where its status is not 200 or 206.
 
         Raises:
-            Failed: no credential where there should be one; what ``send`` raises.
+            Failed: no credential where there should be one; what the conversation and ``send`` raise.
         """
-        question = self._question(wanted, caller)
-        carriage = await self._broker.carry(question, patience)
-        landed = await send(carriage)
-        status = landed.answer.status
-        refused = landed.hop.own and status in _REFUSED
-        if not refused or not self._broker.reject(carriage.handout, forbidden=status == _FORBIDDEN):
-            return landed, carriage
         try:
-            newer = await self._broker.carry(question, patience)
-        except Failed:
-            if status != _FORBIDDEN:
-                raise
-            return landed, carriage  # what the registry said of the login is the better answer
-        if newer.handout.headers == carriage.handout.headers:
-            return landed, carriage
-        if not repeatable:
-            message = f"registry {wanted.registry!r} no longer takes its token, and the upload cannot be sent twice"
-            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "try again: there will be a new one")
-        return await send(newer), newer
+            step = next(conversation)
+            while True:
+                try:
+                    answer = await self._answered(step, asked, patience, send)
+                except Failed as error:
+                    step = conversation.throw(error)
+                else:
+                    step = conversation.send(answer)
+        except StopIteration as stop:
+            landed: Landed[H] = stop.value
+            return landed
 
-    async def follow(
-        self,
-        wanted: Wanted,
-        carriage: Carriage,
-        start: Hop,
-        headers: Headers,
-        ask: Callable[[Request], Awaitable[H]],
-    ) -> Landed[H]:
-        """Send a GET or HEAD and follow where its answers lead; the credential goes to the registry alone.
+    async def _answered(
+        self, step: Step, asked: Asked, patience: float, send: Callable[[Request], Awaitable[H]]
+    ) -> Passage | H | None:
+        match step:
+            case NeedCredential(wanted):
+                return await self._authority.credential(wanted, asked, patience)
+            case Refused(passage, forbidden):
+                return await self._authority.refused(passage, patience, forbidden=forbidden)
+            case Send(request):
+                return await send(request)
 
-        Where the place has run out to which the registry led, the registry is asked for another one, once.
 
-        Args:
-            wanted: what is asked.
-            carriage: the credential.
-            start: the registry.
-            headers: the client's, as far as they pass.
-            ask: sends one request; what it gives needs no closing where its status is not 200 or 206.
+def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
+    """Ask a registry for something, and follow where it leads.
 
-        Raises:
-            Failed: redirect_refused, downgrade; what ``ask`` raises.
-        """
-        landed = await self._along(wanted, carriage, start, headers, ask)
-        if not landed.hop.own and landed.answer.status in _RUN_OUT:
-            log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
-            return await self._along(wanted, carriage, start, headers, ask)
+    Where the place has run out to which the registry led, the registry is asked for another one, once.
+
+    Args:
+        wanted: what is asked: a GET or HEAD.
+        headers: the client's, as far as they pass.
+
+    Raises:
+        Failed: redirect_refused, downgrade; what befell a step.
+    """
+
+    def attempt(passage: Passage) -> Conversation[H]:
+        landed: Landed[H] = yield from _along(wanted, headers, passage)
+        if landed.hop.own or landed.answer.status not in _RUN_OUT:
+            return landed
+        log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
+        return (yield from _along(wanted, headers, passage))
+
+    return _travel(wanted, attempt)
+
+
+def push(
+    wanted: Wanted, headers: Headers, start: Callable[[Passage], Hop], *, repeatable: bool = True
+) -> Conversation[H]:
+    """Send a registry something; no redirect is followed.
+
+    Args:
+        wanted: what is done.
+        headers: the client's, as far as they pass.
+        start: where it goes; raises Failed.
+        repeatable: it may be sent twice; False for a body that is streamed.
+
+    Raises:
+        Failed: what ``start`` raises; what befell a step.
+    """
+
+    def attempt(passage: Passage) -> Conversation[H]:
+        hop = start(passage)
+        answer = yield Send(_request(wanted.method, hop, headers, passage))
+        return Landed(_head(answer), hop, passage)
+
+    return _travel(wanted, attempt, repeatable=repeatable)
+
+
+def _travel(
+    wanted: Wanted, attempt: Callable[[Passage], Conversation[H]], *, repeatable: bool = True
+) -> Conversation[H]:
+    """Send with a credential; where the registry refuses it, try another one, once.
+
+    Where no other one is to be had, the refusal stands: the same login is not sent twice.
+    """
+    passage = yield NeedCredential(wanted)
+    assert isinstance(passage, Passage)
+    landed: Landed[H] = yield from attempt(passage)
+    status = landed.answer.status
+    if not landed.hop.own or status not in _REFUSED:
         return landed
-
-    async def _along(
-        self,
-        wanted: Wanted,
-        carriage: Carriage,
-        start: Hop,
-        headers: Headers,
-        ask: Callable[[Request], Awaitable[H]],
-    ) -> Landed[H]:
-        hop = start
-        for _ in range(redirect.MOST + 1):
-            answer = await ask(request(wanted.method, hop, headers, carriage))
-            place = values(answer.headers, "Location")
-            if answer.status not in redirect.STATUSES or not place:
-                return Landed(answer, hop)
-            hop = redirect.follow(hop, place[0], carriage.reach, wanted)
-        message = f"registry {wanted.registry!r} redirects more than {redirect.MOST} times"
-        raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
-
-    def _question(self, wanted: Wanted, caller: Caller) -> Question:
-        host, colon, port = wanted.registry.rpartition(":")
-        name, number = (host, int(port)) if colon and port.isdigit() else (wanted.registry, None)
-        target = Target("https", name, number, wanted.path, "", Form.URL)
-        origin = Origin("gateway", caller.uid)
-        return Question(target, origin, wanted.grants, carried=True, sandbox=caller.sandbox)
+    try:
+        newer = yield Refused(passage, forbidden=status == _FORBIDDEN)
+    except Failed:
+        if status != _FORBIDDEN:
+            raise
+        return landed  # what the registry said of the login is the better answer
+    if newer is None:
+        return landed
+    if not repeatable:
+        message = f"registry {wanted.registry!r} no longer takes its token, and the upload cannot be sent twice"
+        raise failed(Code.UPSTREAM_UNAVAILABLE, message, "try again: there will be a new one")
+    assert isinstance(newer, Passage)
+    return (yield from attempt(newer))
 
 
-def answered(landed: Landed[H], carriage: Carriage) -> Answer:
-    """The head of an answer, and who gave it."""
-    answer, hop = landed
-    anonymous = not (hop.own and carriage.handout.headers)
-    return Answer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)
+def _along(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
+    """The credential goes to the registry alone."""
+    hop = redirect.first(passage.reach, wanted.path, wanted.query, wanted.registry)
+    for _ in range(redirect.MOST + 1):
+        answer = _head((yield Send(_request(wanted.method, hop, headers, passage))))
+        place = values(answer.headers, "Location")
+        if answer.status not in redirect.STATUSES or not place:
+            return Landed(answer, hop, passage)
+        hop = redirect.follow(hop, place[0], passage.reach, wanted)
+    message = f"registry {wanted.registry!r} redirects more than {redirect.MOST} times"
+    raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
 
 
-def request(method: Method, hop: Hop, headers: Headers, carriage: Carriage) -> Request:
+def _head(sent: Passage | H | None) -> H:
+    assert sent is not None
+    assert not isinstance(sent, Passage)
+    return sent
+
+
+def _request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Request:
     """Build one request; a hop that is not the registry's own gets no credential."""
-    found = carriage.handout.headers if hop.own else ()
-    credential = tuple((name, value) for name, some in found for value in some)
+    credential = passage.headers if hop.own else ()
     return Request(method, hop.url, (*headers, *credential), dial=hop.dial, subject=hop.subject)
+
+
+def answered(landed: Landed[H]) -> Answer:
+    """The head of an answer, and who gave it."""
+    answer, hop, passage = landed
+    anonymous = not (hop.own and passage.headers)
+    return Answer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)

@@ -7,18 +7,18 @@ from urllib.parse import quote
 
 import structlog
 
-from credproxy.broker.broker import Carriage
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Response
+from credproxy.core.http import Request, Response
 from credproxy.gateway import redirect
 from credproxy.gateway.asked import Asked, Headers, Reply, Upload, values
+from credproxy.gateway.authority import Passage
 from credproxy.gateway.errors import refusal_reply
 from credproxy.gateway.headers import downward, upward
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.road import Landed, Road, answered, request
+from credproxy.gateway.road import Conversation, Road, answered, push
 from credproxy.gateway.uploads import Owner, Uploads
 from credproxy.gateway.wanted import Wanted, What
-from credproxy.ports import Carrier
+from credproxy.ports import Forwarder
 
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
@@ -41,13 +41,13 @@ class Writes:
 
     Args:
         road: authorises.
-        carrier: sends.
+        forwarder: sends.
         uploads: sessions under way.
     """
 
-    def __init__(self, road: Road, carrier: Carrier, uploads: Uploads) -> None:
+    def __init__(self, road: Road, forwarder: Forwarder, uploads: Uploads) -> None:
         self._road = road
-        self._carrier = carrier
+        self._forwarder = forwarder
         self._uploads = uploads
 
     async def answer(self, wanted: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
@@ -56,6 +56,7 @@ class Writes:
         Raises:
             Failed: too_large, bad_request (of the body), not_found (a session), and those of the road and the carrier.
         """
+        await self._road.permit(wanted, asked)  # nobody reads a body that may not be sent
         body = await _body(wanted, upload)
         repeatable = body is None or isinstance(body, bytes)
         reply = await self._sent(wanted, asked, upload, body, patience)
@@ -73,28 +74,27 @@ class Writes:
         if not repeatable and upload.length is not None:
             fields = (*fields, ("Content-Length", str(upload.length)))
 
-        async def send(carriage: Carriage) -> Landed[Response]:
+        def start(passage: Passage) -> Hop:
             if session is None:
-                hop = redirect.first(carriage.reach, wanted.path, wanted.query, wanted.registry)
-            else:
-                hop = _with_digest(redirect.renewed(session, carriage.reach), wanted.digest)
-            sent = request(wanted.method, hop, fields, carriage)
-            return Landed(await self._carrier.carry(sent, body, MANIFEST_LIMIT, asked.room), hop)
+                return redirect.first(passage.reach, wanted.path, wanted.query, wanted.registry)
+            return _with_digest(redirect.renewed(session, passage.reach), wanted.digest)
 
-        landed, carriage = await self._road.travel(wanted, asked.caller, patience, send, repeatable=repeatable)
+        async def send(request: Request) -> Response:
+            return await self._forwarder.forward(request, body, MANIFEST_LIMIT, asked.room)
+
+        conversation: Conversation[Response] = push(wanted, fields, start, repeatable=repeatable)
+        landed = await self._road.drive(conversation, asked, patience, send)
         response = landed.answer
         if response.status in redirect.STATUSES:
             message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
             raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            reply = refusal_reply(wanted, answered(landed, carriage), response.body)
-        else:
-            place = self._place(wanted, owner, session, response, carriage)
-            reply = Reply(response.status, (*downward(response.headers), *place))
-        return replace(reply, sent=(carriage.target, carriage.handout))
+            return refusal_reply(wanted, answered(landed), response.body)
+        place = self._place(wanted, owner, session, response, landed.passage)
+        return Reply(response.status, (*downward(response.headers), *place))
 
     def _place(
-        self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage
+        self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, passage: Passage
     ) -> Headers:
         """The ``Location`` of an answer, always a path of ours."""
         if wanted.what is What.MANIFEST:
@@ -104,15 +104,13 @@ class Writes:
         if response.status == HTTPStatus.CREATED or wanted.method == "DELETE":
             self._uploads.end(owner, wanted.reference)
             return (("Location", f"/v2/{wanted.repository}/blobs/{wanted.digest}"),) if wanted.digest else ()
-        return self._next(wanted, owner, session, response, carriage)
+        return self._next(wanted, owner, session, response, passage)
 
-    def _next(
-        self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, carriage: Carriage
-    ) -> Headers:
+    def _next(self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, passage: Passage) -> Headers:
         found = values(response.headers, "Location")
-        before = session or redirect.first(carriage.reach, wanted.path, "", wanted.registry)
+        before = session or redirect.first(passage.reach, wanted.path, "", wanted.registry)
         if found:
-            place = redirect.follow(before, found[0], carriage.reach, wanted)
+            place = redirect.follow(before, found[0], passage.reach, wanted)
         elif session is not None:
             place = session
         else:

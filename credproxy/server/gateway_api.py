@@ -5,20 +5,17 @@ import os
 import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import replace
 
 import structlog
 from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
-from credproxy.core.audit import record
-from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.asked import Asked, Reply, Stream
 from credproxy.gateway.errors import failure_reply
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import Memory
-from credproxy.ports import Audit, Clock, Room
+from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
 from credproxy.server.peer import Peer
 from credproxy.server.routes import connection, patience
@@ -40,7 +37,6 @@ class GatewayApi:
 
     Args:
         gateway: decides and moves.
-        audit: told of each request that was sent with a credential.
         clock: for limits.
         refused: counts refusals by code, together with the JSON API's.
         sandbox: names the sandbox that a peer is in; None for none.
@@ -51,14 +47,12 @@ class GatewayApi:
         self,
         gateway: Gateway,
         *,
-        audit: Audit,
         clock: Clock,
         refused: Counter[str],
         sandbox: Callable[[Peer], str | None] = lambda _: None,
         memory: Memory | None = None,
     ) -> None:
         self._gateway = gateway
-        self._audit = audit
         self._clock = clock
         self._refused = refused
         self._sandbox = sandbox
@@ -73,7 +67,8 @@ class GatewayApi:
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         peer = connection(request).peer
         room = self._memory.room()
-        asked = Asked(request.method, path, query, headers, peer.uid, self._sandbox(peer), room)
+        sandbox = self._sandbox(peer)
+        asked = Asked(request.method, path, query, headers, peer.uid, sandbox, peer.pid, peer.program, room)
         try:
             upload = _Body(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))
@@ -107,14 +102,11 @@ class GatewayApi:
         return response
 
     def _write_down(self, request: web.BaseRequest, reply: Reply) -> None:
-        peer = connection(request).peer
         if reply.code:
             self._refused[reply.code] += 1
             path = request.raw_path.partition("?")[0]
             event = "upstream refused" if reply.upstream else "gateway refused"
             log.info(event, path=path, method=request.method, code=reply.code, reason=reply.reason)
-        if self._audit.on and reply.sent is not None and (written := record(*reply.sent)) is not None:
-            self._audit.handed_out(written, Origin("gateway", peer.uid), pid=peer.pid, program=peer.program)
 
     async def _stream(self, request: web.BaseRequest, response: web.StreamResponse, stream: Stream, path: str) -> None:
         sink = _Sink(request, response, self._clock)
@@ -179,7 +171,7 @@ def _endless(request: web.BaseRequest, reply: Reply) -> Reply:
         return reply
     reply.body.close()
     message = "the length of this body is not known, and HTTP/1.0 could not tell its end from a broken connection"
-    return replace(failure_reply(Failure(Code.BAD_REQUEST, message, "ask with HTTP/1.1")), sent=reply.sent)
+    return failure_reply(Failure(Code.BAD_REQUEST, message, "ask with HTTP/1.1"))
 
 
 def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:

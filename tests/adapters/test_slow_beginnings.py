@@ -72,7 +72,7 @@ async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
     with Scripted(commits) as server:
         async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
             with pytest.raises(Failed) as caught:
-                await client.carry(request(server.url, OWN, "PUT"), pieces(), 100)
+                await client.forward(request(server.url, OWN, "PUT"), pieces(), 100)
         assert len(server.heads) == 1
     assert caught.value.failure.unanswered
     assert caught.value.failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
@@ -90,7 +90,7 @@ async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once
 
     with Scripted(waiting) as server:
         async with AiohttpClient(SystemClock()) as client:
-            task = asyncio.ensure_future(client.carry(request(server.url, OWN, method), None, 100))
+            task = asyncio.ensure_future(client.forward(request(server.url, OWN, method), None, 100))
             await until(lambda: len(server.heads) == 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -106,7 +106,7 @@ async def test_a_head_that_trickles_has_no_more_time() -> None:
                 await pump.open(get(server.url))
         async with AiohttpClient(SystemClock(), answer=ANSWER, connecting=0.1) as client:
             with pytest.raises(Failed) as carried:
-                await client.carry(request(server.url, OWN), None, 100)
+                await client.forward(request(server.url, OWN), None, 100)
     for failure in (caught.value.failure, carried.value.failure):
         assert failure.unanswered
         assert failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
@@ -123,7 +123,7 @@ async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
     with Scripted(half) as server:
         async with AiohttpClient(SystemClock(), stalled=0.1) as client:
             with pytest.raises(Failed) as caught:
-                await client.carry(request(server.url, OWN), None, 100)
+                await client.forward(request(server.url, OWN), None, 100)
     assert caught.value.failure.message == "registry 'reg.test' said nothing for 0.1 s in the middle of its answer"
     assert not caught.value.failure.unanswered
 

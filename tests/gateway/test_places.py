@@ -14,7 +14,8 @@ from credproxy.core.settings import NoneHost, OciHost
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.listed import WHOLE
-from tests.fakes import FakeCarrier, FakeDownloads, FakeSink, FakeTransfer, FakeUpload
+from credproxy.server.authority import BrokerAuthority
+from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeSink, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, world
 from tests.registry_world import basic, world as registry_world
 
@@ -193,14 +194,13 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
         r.http.script[f"https://reg.test{before}/v2/"] = [r.challenge('Basic realm="x"')]
         link = f"<https://reg.test:443{before}{TAGS}?last=b>; rel=next"
         downloads = FakeDownloads([page(link), page(f"<{TAGS}?last=c>; rel=next"), OK])
-        carrier = FakeCarrier(
+        forwarder = FakeForwarder(
             r.clock, [response(202, b"", ("Location", f"{before}{UPLOADS}uuid?_state=x")), response(201)]
         )
         gateway = Gateway(
-            broker=r.broker,
-            carrier=carrier,
+            authority=BrokerAuthority(r.broker, Policy().permit, FakeAudit()),
+            forwarder=forwarder,
             downloads=downloads,
-            permit=Policy().permit,
             clock=r.clock,
             token=lambda: "id",
         )
@@ -210,7 +210,7 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
         assert (await gateway.answer(asked(BLOB), FakeUpload(), 8.5)).status == 200
         assert (await gateway.answer(asked(UPLOADS, "POST"), FakeUpload(), 8.5)).status == 202
         assert (await gateway.answer(asked(f"{UPLOADS}id?digest={D}", "PUT"), FakeUpload(), 8.5)).status == 201
-        urls = [request.url for request in (*downloads.requests, *carrier.requests)]
+        urls = [request.url for request in (*downloads.requests, *forwarder.requests)]
         assert urls == [
             f"https://reg.test{before}{TAGS}",
             f"https://reg.test{before}{TAGS}?last=b",
@@ -218,7 +218,7 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
             f"https://reg.test{before}{UPLOADS}",
             f"https://reg.test{before}{UPLOADS}uuid?_state=x&digest={D}",
         ]
-        for request in (*downloads.requests, *carrier.requests):
+        for request in (*downloads.requests, *forwarder.requests):
             assert sent(request, "Authorization") == [basic("u:p")]
 
 
@@ -238,7 +238,7 @@ async def test_an_upload_goes_on_at_the_registry_with_its_login_however_the_plac
     async with world(carried=(response(202, b"", ("Location", location)), response(202))) as w:
         place = dict((await w.answer(asked(UPLOADS, "POST"))).headers)["Location"]
         assert (await w.answer(asked(place, "PATCH"), FakeUpload(b"x"))).status == 202
-        assert w.carrier.requests[1].url == "https://reg.test/v2/a/blobs/uploads/uuid"
+        assert w.forwarder.requests[1].url == "https://reg.test/v2/a/blobs/uploads/uuid"
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok1"]]
 
 
@@ -271,7 +271,7 @@ async def test_a_place_is_asked_for_anew_for_whatever_was_asked(method: str, tar
     steps = (AWAY, refusing(403), AWAY, OK)
     async with world(*steps, carried=(away, gone, away, response(200, b""))) as w:
         assert (await w.answer(asked(target, method))).status == 200
-        assert len(w.downloads.requests) + len(w.carrier.requests) == 4
+        assert len(w.downloads.requests) + len(w.forwarder.requests) == 4
 
 
 async def test_a_place_that_ran_out_while_a_body_is_resumed() -> None:
@@ -354,7 +354,7 @@ async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_read
         for method, place in (("POST", UPLOADS), ("PUT", "/v2/a/manifests/x"), ("GET", target)):
             refused = await w.answer(asked(place, method), FakeUpload(b"x"))
             assert (refused.status, reason(refused)) == (403, why)
-        assert w.carrier.requests == []
+        assert w.forwarder.requests == []
 
 
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])

@@ -60,7 +60,7 @@ async def test_an_upload_from_its_beginning_to_its_end() -> None:
             end = await write(w, "PUT", f"{place}?digest={D}")
             assert (end.status, field(end, "Location"), field(end, "Docker-Content-Digest")) == (201, BLOB, D)
             assert (await write(w, "PUT", f"{place}?digest={D}")).status == 404
-            requests, bodies = w.carrier.requests, w.carrier.bodies
+            requests, bodies = w.forwarder.requests, w.forwarder.bodies
     assert [(request.method, request.url) for request in requests] == [
         ("POST", "https://reg.test/v2/a/blobs/uploads/"),
         ("PATCH", SESSION),
@@ -80,7 +80,7 @@ async def test_sec7_an_upload_that_goes_on_elsewhere_has_no_credential() -> None
     async with world(carried=(there, response(201)), rules=rules) as w:
         place = await begin(w)
         assert (await write(w, "PUT", f"{place}?digest={D}", b"hello")).status == 201
-        first, second = w.carrier.requests
+        first, second = w.forwarder.requests
         assert second.url == f"{GONE[1]}&digest={D}"
         assert w.tokens() == [["Bearer tok1"], []]
         assert (first.dial, second.dial) == (Dial(own=True), Dial())
@@ -123,7 +123,7 @@ async def test_an_upload_without_a_place() -> None:
         place = await begin(w)
         assert field(await write(w, "PATCH", place, b"x"), "Location") == place
         assert (await write(w, "PUT", f"{place}?digest={D}")).status == 201
-        assert w.carrier.requests[2].url == f"{SESSION}&digest={D}"
+        assert w.forwarder.requests[2].url == f"{SESSION}&digest={D}"
 
 
 @pytest.mark.parametrize(
@@ -143,7 +143,7 @@ async def test_t10_an_upload_of_somebody_else(target: str, uid: int, host: str) 
         for method in ("GET", "PATCH", "PUT", "DELETE"):
             reply = await w.answer(asked(target, method, uid=uid, host=host), FakeUpload(b"x"))
             assert reply.status == 404
-        assert (len(w.carrier.requests), len(w.provider.runs)) == (1, 1)
+        assert (len(w.forwarder.requests), len(w.provider.runs)) == (1, 1)
 
 
 async def test_an_upload_that_is_given_up() -> None:
@@ -180,7 +180,7 @@ async def test_a_mount() -> None:
         assert (reply.status, field(reply, "Location")) == (201, BLOB)
         reply = await w.answer(asked(target, "POST"))
         assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
-        assert {request.url for request in w.carrier.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
+        assert {request.url for request in w.forwarder.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 415, 422, 501])
@@ -190,8 +190,8 @@ async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
     async with world(carried=(*[response(status)] * (1 + (status == 401)), BEGUN)) as w:
         reply = await w.answer(asked(target, "POST", ("Content-Length", "0")))
         assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
-        assert w.carrier.requests[0].url == f"https://reg.test{UPLOADS}?from=b/c&mount={D}"
-        assert w.carrier.requests[-1].url == f"https://reg.test{UPLOADS}"
+        assert w.forwarder.requests[0].url == f"https://reg.test{UPLOADS}?from=b/c&mount={D}"
+        assert w.forwarder.requests[-1].url == f"https://reg.test{UPLOADS}"
 
 
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
@@ -199,7 +199,7 @@ async def test_a_mount_that_may_pass_later_is_no_upload_now(status: int, told: i
     """The next request may have it mounted."""
     async with world(carried=(response(status),)) as w:
         reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
-        assert (reply.status, len(w.carrier.requests)) == (told, 1)
+        assert (reply.status, len(w.forwarder.requests)) == (told, 1)
 
 
 async def test_an_upload_that_is_refused_as_well_is_told() -> None:
@@ -207,7 +207,7 @@ async def test_an_upload_that_is_refused_as_well_is_told() -> None:
     async with world(carried=(response(403), response(403))) as w:
         reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, "refuses blob:write of 'a'" in reason(reply)) == (403, True)
-        assert len(w.carrier.requests) == 2
+        assert len(w.forwarder.requests) == 2
 
 
 async def test_a_blob_in_one_request() -> None:
@@ -215,7 +215,10 @@ async def test_a_blob_in_one_request() -> None:
     async with world(carried=(response(201, b"", ("Location", BLOB)),)) as w:
         reply = await write(w, "POST", f"{UPLOADS}?digest={D}", b"hello", ("Content-Type", "x/y"))
         assert (reply.status, field(reply, "Location")) == (201, BLOB)
-        assert (w.carrier.requests[0].url, w.carrier.bodies) == (f"https://reg.test{UPLOADS}?digest={D}", [b"hello"])
+        assert (w.forwarder.requests[0].url, w.forwarder.bodies) == (
+            f"https://reg.test{UPLOADS}?digest={D}",
+            [b"hello"],
+        )
 
 
 async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
@@ -223,8 +226,8 @@ async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
     async with world(carried=(response(401), response(202, b"", STATE))) as w:
         upload = FakeUpload(b"hello")
         assert (await w.answer(asked(UPLOADS, "POST", ("Content-Length", "5")), upload)).status == 202
-        assert (w.carrier.bodies, upload.reads) == ([b"hello", b"hello"], 1)
-        assert [sent(request, "Content-Length") for request in w.carrier.requests] == [[], []]
+        assert (w.forwarder.bodies, upload.reads) == ([b"hello", b"hello"], 1)
+        assert [sent(request, "Content-Length") for request in w.forwarder.requests] == [[], []]
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
 
 
@@ -249,8 +252,8 @@ async def test_a_streamed_body_is_sent_once(announced: bool) -> None:  # noqa: F
         reply = await w.answer(asked(place, "PATCH", ("Content-Length", "7")), upload)
         assert reply.status == 503
         assert "no longer takes its token, and the upload cannot be sent twice; try again" in reason(reply)
-        assert (w.carrier.bodies[1:], upload.reads) == ([body], 1)
-        assert sent(w.carrier.requests[1], "Content-Length") == (["100000"] if announced else [])
+        assert (w.forwarder.bodies[1:], upload.reads) == ([body], 1)
+        assert sent(w.forwarder.requests[1], "Content-Length") == (["100000"] if announced else [])
         assert (await w.answer(asked(place, "PATCH"), FakeUpload(body, announced))).status == 202
         assert w.tokens()[2] == ["Bearer tok2"]
 
@@ -268,7 +271,7 @@ async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
     async with world(carried=(BEGUN, unavailable())) as w:
         place = await begin(w)
         assert (await write(w, "PATCH", place, b"x")).status == 503
-        assert len(w.carrier.requests) == 2
+        assert len(w.forwarder.requests) == 2
 
 
 async def test_a_manifest_is_pushed() -> None:
@@ -279,7 +282,7 @@ async def test_a_manifest_is_pushed() -> None:
         assert reply.status == 201
         expected = (("Docker-Content-Digest", D), ("OCI-Subject", D), ("Location", "/v2/a/manifests/x"))
         assert reply.headers == expected
-        assert (w.carrier.bodies, sent(w.carrier.requests[0], "Content-Type")) == ([b"{}"], ["m"])
+        assert (w.forwarder.bodies, sent(w.forwarder.requests[0], "Content-Type")) == ([b"{}"], ["m"])
 
 
 async def test_a_manifest_is_4_mib_at_most() -> None:
@@ -288,7 +291,7 @@ async def test_a_manifest_is_4_mib_at_most() -> None:
         assert (await write(w, "PUT", "/v2/a/manifests/x", b"x" * MANIFEST_LIMIT)).status == 201
         reply = await write(w, "PUT", "/v2/a/manifests/x", b"x" * (MANIFEST_LIMIT + 1))
         assert (reply.status, reply.code) == (413, "too_large")
-        assert len(w.carrier.requests) == 1
+        assert len(w.forwarder.requests) == 1
 
 
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", BLOB, "/v2/a/blobs/uploads/id1"])
@@ -297,8 +300,8 @@ async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> 
     async with world(carried=(BEGUN, response(202))) as w:
         await begin(w)
         assert (await write(w, "DELETE", target, b"hello", ("Content-Length", "5"))).status == 202
-        assert sent(w.carrier.requests[1], "Content-Length") == []
-        assert (w.carrier.bodies[1] is None) is ("manifests" in target)
+        assert sent(w.forwarder.requests[1], "Content-Length") == []
+        assert (w.forwarder.bodies[1] is None) is ("manifests" in target)
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
@@ -310,7 +313,7 @@ async def test_t26_a_write_is_not_redirected(status: int) -> None:
             reply = await write(w, method, target, b"{}")
             assert (reply.status, reply.code) == (403, "redirect_refused")
             assert CANARY not in str(reply.body)
-        assert len(w.carrier.requests) == 3
+        assert len(w.forwarder.requests) == 3
 
 
 async def test_a_body_that_stalls_or_breaks_off() -> None:
@@ -323,7 +326,7 @@ async def test_a_body_that_stalls_or_breaks_off() -> None:
 
     async with world(carried=(response(201),)) as w:
         reply = await w.answer(asked("/v2/a/manifests/x", "PUT"), Broken(b"{}"))
-        assert (reply.status, w.carrier.requests) == (400, [])
+        assert (reply.status, w.forwarder.requests) == (400, [])
 
 
 async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_registry_was() -> None:
@@ -333,11 +336,11 @@ async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_re
         rules=(NoneHost(match="reg.test", insecure=True),),
     ) as w:
         place = await begin(w)
-        assert w.carrier.requests[0].url == f"http://reg.test{UPLOADS}"
+        assert w.forwarder.requests[0].url == f"http://reg.test{UPLOADS}"
         w.reload(NoneHost(match="reg.test"))
         await write(w, "PATCH", place, b"x")
-        assert w.carrier.requests[1].url == "http://reg.test/x"
-        assert w.carrier.requests[1].dial == Dial()
+        assert w.forwarder.requests[1].url == "http://reg.test/x"
+        assert w.forwarder.requests[1].dial == Dial()
         assert w.tokens()[1] == []
 
 
@@ -354,4 +357,4 @@ async def test_every_write_that_policy_denies_touches_nothing() -> None:
             upload = FakeUpload(b"x")
             assert (await w.answer(asked(target, method), upload)).status == 403
             assert upload.reads == 0
-        assert (w.carrier.requests, w.provider.runs) == ([], [])
+        assert (w.forwarder.requests, w.provider.runs) == ([], [])

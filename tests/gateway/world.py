@@ -19,10 +19,12 @@ from credproxy.core.routing import Router
 from credproxy.core.settings import HostRule
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload
 from credproxy.gateway.gateway import Gateway
+from credproxy.server.authority import BrokerAuthority
 from tests.fakes import (
-    FakeCarrier,
+    FakeAudit,
     FakeClock,
     FakeDownloads,
+    FakeForwarder,
     FakeHttp,
     FakeMetrics,
     FakeProvider,
@@ -98,7 +100,7 @@ class World:
     broker: Broker
     provider: FakeProvider
     downloads: FakeDownloads
-    carrier: FakeCarrier
+    forwarder: FakeForwarder
     policy: Policy
     clock: FakeClock
 
@@ -143,7 +145,7 @@ class World:
 
     def tokens(self) -> list[list[str]]:
         """The Authorization of every request to a registry, in order."""
-        return [sent(request, "Authorization") for request in (*self.downloads.requests, *self.carrier.requests)]
+        return [sent(request, "Authorization") for request in (*self.downloads.requests, *self.forwarder.requests)]
 
     async def through(self, work: Coroutine[object, object, T]) -> T:
         """Do some work; time passes as far as it has to."""
@@ -188,16 +190,15 @@ async def world(
     upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
     table = Table(Router(rules), {rule.match: provider for rule in rules}, [provider])
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
-    downloads, carrier, policy = FakeDownloads(list(steps)), FakeCarrier(clock, list(carried)), Policy()
+    downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(carried)), Policy()
     numbers = itertools.count(1)
     gateway = Gateway(
-        broker=broker,
-        carrier=carrier,
+        authority=BrokerAuthority(broker, policy.permit, FakeAudit()),
+        forwarder=forwarder,
         downloads=downloads,
-        permit=policy.permit,
         clock=clock,
         token=lambda: f"id{next(numbers)}",
     )
     async with broker:
-        yield World(gateway, broker, provider, downloads, carrier, policy, clock)
+        yield World(gateway, broker, provider, downloads, forwarder, policy, clock)
     assert [transfer for transfer in downloads.opened if not transfer.closed] == []

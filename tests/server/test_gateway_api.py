@@ -26,6 +26,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import MEMORY, WAIT, Memory
 from credproxy.ports import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
+from credproxy.server.authority import BrokerAuthority
 from credproxy.server.gateway_api import IDLE, GatewayApi
 from credproxy.server.memo import Memo
 from credproxy.server.peer import Gate
@@ -34,9 +35,9 @@ from credproxy.server.sandboxes import Sandboxes
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.fakes import (
     FakeAudit,
-    FakeCarrier,
     FakeClock,
     FakeDownloads,
+    FakeForwarder,
     FakeHttp,
     FakeMetrics,
     FakeProvider,
@@ -58,7 +59,7 @@ class Served:
     path: Path
     server: GatedServer
     clock: FakeClock
-    carrier: FakeCarrier
+    forwarder: FakeForwarder
     audit: FakeAudit
     memory: Memory
 
@@ -183,9 +184,13 @@ async def serving(
     table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
     upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
-    carrier, audit = FakeCarrier(clock, list(carried)), FakeAudit()
+    forwarder, audit = FakeForwarder(clock, list(carried)), FakeAudit()
     gateway = Gateway(
-        broker=broker, carrier=carrier, downloads=downloads, permit=deny, clock=clock, token=lambda: "id1"
+        authority=BrokerAuthority(broker, deny, audit),
+        forwarder=forwarder,
+        downloads=downloads,
+        clock=clock,
+        token=lambda: "id1",
     )
     refused: Counter[str] = Counter()
     api = ActionsApi(
@@ -193,7 +198,7 @@ async def serving(
         memo=Memo(broker, audit),
         clock=clock,
         grants=lambda _: (),
-        gateway=GatewayApi(gateway, audit=audit, clock=clock, refused=refused, memory=held),
+        gateway=GatewayApi(gateway, clock=clock, refused=refused, memory=held),
         sandboxes=Sandboxes(clock, None),
         refused=refused,
     )
@@ -202,7 +207,7 @@ async def serving(
     async with broker:
         listening = await asyncio.get_running_loop().create_unix_server(server, str(path))
         try:
-            yield Served(path, server, clock, carrier, audit, held)
+            yield Served(path, server, clock, forwarder, audit, held)
         finally:
             listening.close()
             server.pre_shutdown()
@@ -278,7 +283,7 @@ async def test_the_ping_needs_no_host_and_no_network(short_path: Path, path: str
         assert answer.header("WWW-Authenticate") is None
         await client.send("HEAD /v2/")
         assert (await client.answer(head=True)).status == 200
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 @pytest.mark.parametrize(
@@ -574,7 +579,7 @@ async def test_an_absolute_form_is_no_way_in(short_path: Path) -> None:
         assert answer.status == 404
         answer = await served.ask("GET http://evil.test/v2/")
         assert answer.status == 404
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 @pytest.mark.parametrize("path", ["/v2x", "//v2/", "/V2/", "/v1/../v2/a/manifests/x", "/%762/", "/v2%2Fa/manifests/x"])
@@ -583,7 +588,7 @@ async def test_what_looks_like_the_gateway_and_is_not(short_path: Path, path: st
     async with serving(short_path, fake(), response(200)) as served:
         answer = await served.ask(f"GET {path}")
         assert answer.status == 404
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 @pytest.mark.parametrize("more", [(), ("Connection: keep-alive",)])
@@ -706,7 +711,7 @@ async def test_an_upload_in_chunks(short_path: Path) -> None:
         assert (await client.answer()).status == 202
         await client.send(f"PATCH {place}", HOST, "Content-Length: 5", body=b"again")
         assert (await client.answer()).status == 202
-        assert served.carrier.bodies == [None, b"hello world", b"again"]
+        assert served.forwarder.bodies == [None, b"hello world", b"again"]
 
 
 async def test_expect_100_continue(short_path: Path) -> None:
@@ -720,7 +725,7 @@ async def test_expect_100_continue(short_path: Path) -> None:
         assert (answer.status, answer.header("Location")) == (201, "/v2/a/manifests/x")
         await client.send("PUT /v2/denied/manifests/x", HOST, *expects)
         assert (await client.answer()).status == 403
-        assert served.carrier.bodies == [b"{}"]
+        assert served.forwarder.bodies == [b"{}"]
 
 
 async def test_a_manifest_that_is_too_large_is_refused_before_it_is_read(short_path: Path) -> None:
@@ -734,7 +739,7 @@ async def test_a_manifest_that_is_too_large_is_refused_before_it_is_read(short_p
             with contextlib.suppress(ConnectionError):
                 await client.write(chunk)
             assert (await client.answer()).status == 413
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 async def test_an_upload_that_stalls(short_path: Path) -> None:
@@ -745,7 +750,7 @@ async def test_an_upload_that_stalls(short_path: Path) -> None:
         await served.clock.advance(IDLE)
         answer = await client.answer()
         assert (answer.status, answer.error()[1]) == (400, "the upload was silent for 60 s (bad_request)")
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:
@@ -756,7 +761,7 @@ async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path)
                 await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 2", body=b"{")
                 await settle(100)
             await until(lambda: served.server.open == 0)
-            assert served.carrier.requests == []
+            assert served.forwarder.requests == []
     assert not [event for event in events if event["log_level"] == "error"]
 
 
@@ -769,7 +774,7 @@ async def test_a_peer_that_is_refused(short_path: Path) -> None:
             answer = await client.answer()
             assert (answer.status, answer.error()[0]) == (403, "DENIED")
             assert await client.ended()
-        assert served.carrier.requests == []
+        assert served.forwarder.requests == []
 
 
 @pytest.mark.parametrize(
@@ -831,7 +836,7 @@ async def test_a_manifest_counts_until_its_client_has_it(short_path: Path) -> No
         await slow.send(f"GET {MANIFEST}", HOST)
         await until(lambda: served.memory.free < len(LARGE))
         waiting = asyncio.ensure_future(served.ask(f"GET {MANIFEST}"))
-        await until(lambda: len(served.carrier.requests) == 2)
+        await until(lambda: len(served.forwarder.requests) == 2)
         assert not waiting.done()
         assert (await slow.answer()).body == LARGE
         assert (await waiting).body == LARGE
@@ -844,7 +849,7 @@ async def test_who_waits_too_long_for_the_memory_of_others_is_told_so(short_path
         await slow.send(f"GET {MANIFEST}", HOST)
         await until(lambda: served.memory.free < len(LARGE))
         waiting = asyncio.ensure_future(served.ask(f"GET {MANIFEST}"))
-        await until(lambda: len(served.carrier.requests) == 2)
+        await until(lambda: len(served.forwarder.requests) == 2)
         await served.clock.advance(WAIT + 1)
         answer = await waiting
         assert answer.status == 503

@@ -1,0 +1,74 @@
+"""The gateway's authority inside the daemon: the policy and the broker that are in force. Source: gateway.authority."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from credproxy.broker.broker import Broker, Carriage
+from credproxy.core.audit import record
+from credproxy.core.credential import Origin
+from credproxy.core.endpoint import Endpoint
+from credproxy.core.target import Form, Question, Target
+from credproxy.gateway.asked import Asked
+from credproxy.gateway.authority import Passage
+from credproxy.gateway.wanted import Wanted
+from credproxy.ports import Audit
+
+
+Permit = Callable[[str, str, str, Endpoint], None]
+"""Policy: registry, method, path and what it names; raises Failed(policy_denied)."""
+
+
+class _Ticket(NamedTuple):
+    carriage: Carriage
+    question: Question
+    asked: Asked
+
+
+class BrokerAuthority:
+    """Asks policy first, and then the broker; each credential that it gives is written down.
+
+    Args:
+        broker: gives credentials, and hears which of them were refused.
+        permit: the policy in force.
+        audit: told of each credential that is given.
+    """
+
+    def __init__(self, broker: Broker, permit: Permit, audit: Audit) -> None:
+        self._broker = broker
+        self._permit = permit
+        self._audit = audit
+
+    async def permit(self, want: Wanted, asked: Asked) -> None:
+        """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
+        self._permit(want.registry, want.method, asked.path, want.endpoint)
+
+    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+        """Let a request pass, and give what it is sent with. Raises Failed."""
+        await self.permit(want, asked)
+        question = _question(want, asked)
+        return self._passage(await self._broker.carry(question, patience), question, asked)
+
+    async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
+        """Drop what a registry did not take, and look whether there is another credential by now. Raises Failed."""
+        ticket = passage.ticket
+        assert isinstance(ticket, _Ticket)
+        if not self._broker.reject(ticket.carriage.handout, forbidden=forbidden):
+            return None
+        newer = await self._broker.carry(ticket.question, patience)
+        if newer.handout.headers == ticket.carriage.handout.headers:
+            return None
+        return self._passage(newer, ticket.question, ticket.asked)
+
+    def _passage(self, carriage: Carriage, question: Question, asked: Asked) -> Passage:
+        handout = carriage.handout
+        if self._audit.on and (written := record(carriage.target, handout)) is not None:
+            self._audit.handed_out(written, question.origin, pid=asked.pid, program=asked.program)
+        headers = tuple((name, value) for name, values in handout.headers for value in values)
+        return Passage(carriage.reach, headers, _Ticket(carriage, question, asked))
+
+
+def _question(want: Wanted, asked: Asked) -> Question:
+    host, colon, port = want.registry.rpartition(":")
+    name, number = (host, int(port)) if colon and port.isdigit() else (want.registry, None)
+    target = Target("https", name, number, want.path, "", Form.URL)
+    return Question(target, Origin("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
