@@ -17,6 +17,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import Memory
 from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
+from credproxy.server.outgoing import write_pieces, write_whole
 from credproxy.server.peer import Peer
 from credproxy.server.routes import connection, patience
 
@@ -76,7 +77,7 @@ class GatewayApi:
             response = _response(request, reply)
             if not isinstance(reply.body, bytes):
                 await self._stream(request, response, reply.body, path)
-            elif room.held:
+            else:
                 await self._written(request, response)
             return response
         finally:
@@ -86,8 +87,7 @@ class GatewayApi:
         """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
         try:
             async with self._clock.timeout(IDLE):
-                await response.prepare(request)
-                await response.write_eof()
+                await write_whole(request, response)
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
@@ -244,7 +244,7 @@ class _Sink:
     async def write(self, data: bytes) -> None:
         try:
             async with self._clock.timeout(IDLE):
-                await self._response.write(data)
+                await write_pieces(self._request, self._response, data)
         except TimeoutError:
             raise ConnectionResetError from None
 

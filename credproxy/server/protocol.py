@@ -15,6 +15,7 @@ from aiohttp.web_protocol import RequestHandler
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
+from credproxy.server.outgoing import Outgoing, OutgoingHandler
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
 
 
@@ -45,7 +46,7 @@ def require_c_parser() -> None:
         raise Unfit(Failure(Code.INTERNAL, message, hint))
 
 
-class Connection(RequestHandler):
+class Connection(OutgoingHandler):
     """One accepted connection: its peer, the gate's verdict, and errors without other people's texts.
 
     ``once`` says that it must be closed after one answer.
@@ -186,6 +187,7 @@ class GatedServer(web.Server):
         self.limit = limit
         self.lifelines = lifelines
         self.pause = PAUSE
+        self.outgoing = Outgoing()
         self.open = 0
         self.held = 0
         self.dropped = 0
@@ -215,7 +217,7 @@ class GatedServer(web.Server):
             access_log=None,  # type: ignore[arg-type]  # None is how aiohttp's own AppRunner switches it off
             lingering_time=1.0,
             auto_decompress=False,
-        )
+        ).within(self.outgoing)
 
 
 def _place(error: BaseException | None) -> str:
