@@ -35,6 +35,10 @@ class Programs:
     def __init__(self) -> None:
         self._count = 0
 
+    async def find(self, command: Command) -> None:
+        """It is there."""
+        del command
+
     async def run(self, command: Command) -> Completed:
         """Answer."""
         del command

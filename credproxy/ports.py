@@ -177,6 +177,14 @@ class Processes(Protocol):
         """
         ...
 
+    async def find(self, command: Command) -> None:
+        """Look whether the program could be started, without starting it.
+
+        Raises:
+            Failed(helper_not_runnable): as ``run``.
+        """
+        ...
+
 
 class Source(Protocol):
     """A place where stored secrets lie."""
@@ -203,6 +211,16 @@ class Source(Protocol):
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable: fatal, nobody else is asked (DC-5).
+        """
+        ...
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give the login as far as it is known without starting a program; for ``explain``.
+
+        None where a program would have to be asked and could be started, and where ``read`` gives None.
+
+        Raises:
+            Failed: as ``read``, where that can be seen without starting a program.
         """
         ...
 
@@ -239,6 +257,7 @@ class Plan:
         min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
+        identity: of the stored login that it begins with; None where it begins with none.
         trouble: for ``explain``: why it goes without a login that there may be (``Source.trouble``); None where nothing
             is broken, and where it has a login.
     """
@@ -252,6 +271,7 @@ class Plan:
     min_lifetime: float = 0.0
     timeout: float | None = None
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)
+    identity: Identity | None = field(default=None, compare=False)
     trouble: Failure | None = field(default=None, compare=False)
 
 
@@ -263,6 +283,15 @@ class Provider(Protocol):
 
         Raises:
             Failed: the question should have an answer and cannot (an unreadable credential, a policy).
+        """
+        ...
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look whether the exchange of its plan could begin, for ``explain``; starts no program and sends nothing.
+
+        Raises:
+            Failed: as the plan's ``run`` would before it asks anybody: the stored login cannot be used, or there is no
+                such program.
         """
         ...
 

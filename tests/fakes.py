@@ -215,11 +215,16 @@ class FakeProcesses:
 
     async def run(self, command: Command) -> Completed:
         self.runs.append(command)
+        await self.find(command)
         program = self.programs[command.argv[0]]
         outcome = program(command)
         if isinstance(outcome, Failed):
             raise Failed(outcome.failure)
         return outcome
+
+    async def find(self, command: Command) -> None:
+        if command.argv[0] not in self.programs:
+            raise failed(Code.HELPER_NOT_RUNNABLE, f"helper {command.argv[0]!r} is not there or not executable")
 
 
 @dataclass
@@ -250,6 +255,10 @@ class FakeSource:
         if self.stored is None:
             return None
         return Login(self.stored, self.clock.boot(), self.until, self.keep)
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        del identity, target
+        return None if self.stored is None else Login(self.stored, self.clock.boot(), self.until, self.keep)
 
     def trouble(self, target: Target) -> Failure | None:
         del target
@@ -364,6 +373,9 @@ class FakeProvider:
     def trouble(self, target: Target) -> Failure | None:
         del target
         return self.problem
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        del plan, target
 
     def reasons(self, question: Question) -> tuple[str, ...]:
         return (f"the fake provider has no {question.target.authority!r}",)

@@ -82,7 +82,7 @@ class SystemProcesses:
             Failed(helper_failed): over its time, or more output than STDOUT_LIMIT.
             Failed(overloaded): the system has no process to give.
         """
-        program = await self._in_thread(_find, command, self._path)
+        program = await self._in_thread(find_program, command, self._path)
         name = Path(program).name
         async with contextlib.AsyncExitStack() as slots:
             if for_actions.get():  # first: who waits for a slot of actions' must hold none of the user's
@@ -99,6 +99,10 @@ class SystemProcesses:
             finally:
                 self._metrics.program(name, outcome, self._clock.boot() - begun)
         return completed
+
+    async def find(self, command: Command) -> None:
+        """Look whether it could be started. Raises Failed(helper_not_runnable) as ``run``."""
+        await self._in_thread(find_program, command, self._path)
 
     async def _run(self, program: str, command: Command) -> Completed:
         process = await self._spawn(program, command)
@@ -334,7 +338,7 @@ def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             os.killpg(process.pid, number)
 
 
-def _find(command: Command, path: str) -> str:
+def find_program(command: Command, path: str) -> str:
     """The program's absolute path, once it may be run.
 
     Raises:

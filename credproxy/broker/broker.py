@@ -295,7 +295,21 @@ class Broker:
             found = error.failure
         nothing = isinstance(found, Routed) and found.plan is None
         why = era.table.why_nothing(question) if nothing else ()
-        return self._inspector.explain(question, era.generation, found, why)
+        plan = found.plan if isinstance(found, Routed) else None
+        broken = None if plan is None else await self._checked(era, question, patience)
+        return self._inspector.explain(question, era.generation, found, why, broken)
+
+    async def _checked(self, era: _Era, question: Question, patience: float) -> Failure | None:
+        """Look whether an exchange could begin at all; give why not."""
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    await era.table.check(question)
+        except TimeoutError:
+            return _slow(question.target.authority, patience).failure
+        except Failed as error:
+            return error.failure
+        return None
 
     def status(self) -> Status:
         """Give the broker's state."""

@@ -72,9 +72,22 @@ class Inspector:
         )
 
     def explain(
-        self, question: Question, generation: int, found: Routed | Failure, why: Sequence[str] = ()
+        self,
+        question: Question,
+        generation: int,
+        found: Routed | Failure,
+        why: Sequence[str] = (),
+        broken: Failure | None = None,
     ) -> Explanation:
-        """Give what was decided for a question, why there is no credential, and what is known for its key."""
+        """Give what was decided for a question, why there is no credential, and what is known for its key.
+
+        Args:
+            question: what was asked about.
+            generation: of the configuration in force.
+            found: what was decided.
+            why: there is no plan, a sentence for each reason.
+            broken: why an exchange could not begin; it counts where nothing in memory answers instead.
+        """
         target = question.target
         uri, form = f"{target.origin}{target.path}", target.form.value
         if isinstance(found, Failure):
@@ -88,12 +101,18 @@ class Inspector:
         entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
+        if entry is None or remaining(entry.lifetime, boot, self._clock.wall()) <= 0:
+            # In this order ``ask`` meets them: what is remembered is told before anything is looked at.
+            trouble = next((_problem(each) for each in (failure, broken) if each is not None), trouble)
+            error = failure is not None or broken is not None
+        else:
+            error = False
         return Explanation(
             target=uri,
             form=form,
             generation=generation,
             rule=found.rule,
-            answer="{}" if empty else "credential",
+            answer="error" if error else "{}" if empty else "credential",
             reasons=(entry.note,) if empty and entry is not None else (),
             subject=plan.subject,
             upstream=plan.upstream,

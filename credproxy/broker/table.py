@@ -62,6 +62,14 @@ class Table:
         troubles = (provider.trouble(question.target) for provider in providers)
         return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
 
+    async def check(self, question: Question) -> None:
+        """Look whether the exchange that ``plan`` has decided on could begin. Raises Failed where it could not."""
+        for provider in self._responsible(question.target)[0]:
+            plan = await provider.plan(question)
+            if plan is not None:
+                await provider.check(plan, question.target)
+                return
+
     def why_nothing(self, question: Question) -> tuple[str, ...]:
         """Say why ``plan`` has just given no plan for a question of the helper socket: a sentence for each reason."""
         target = question.target

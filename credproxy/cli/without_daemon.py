@@ -13,6 +13,7 @@ import structlog
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.adapters.processes import find_program
 from credproxy.broker.broker import Broker
 from credproxy.broker.explaining import explain_uri
 from credproxy.broker.report import Explanation
@@ -37,7 +38,14 @@ class _NoNetwork:
 
 
 class _NoPrograms:
-    """Starts nothing. Source: ports.Processes."""
+    """Starts nothing. Source: ports.Processes.
+
+    Args:
+        path: where programs are looked for.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = path
 
     async def run(self, command: Command) -> Completed:
         """Refuse."""
@@ -46,6 +54,10 @@ class _NoPrograms:
             f"{command.argv[0]!r} may have a login, and without a daemon it is not asked",
             "start the daemon, then ask again: credproxy serve",
         )
+
+    async def find(self, command: Command) -> None:
+        """Look whether the daemon could start it. Raises Failed(helper_not_runnable)."""
+        find_program(command, self._path)
 
 
 def explain_here(uri: str, settings: Settings) -> dict[str, object]:
@@ -66,8 +78,9 @@ async def _explained(uri: str, settings: Settings) -> Explanation:
     clock, files = SystemClock(), SystemFiles()
     try:
         upstream = Upstream(_NoNetwork(), clock=clock, sample=random.random)
+        path = settings.helper_path or os.environ.get("PATH", os.defpath)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
-        world = World(os.environ, os.geteuid(), clock, upstream, _NoPrograms(), files, learned)
+        world = World(os.environ, os.geteuid(), clock, upstream, _NoPrograms(path), files, learned)
         table = build_table(settings, world)
         broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
         async with broker:

@@ -134,8 +134,9 @@ class Index:
         return said
 
     def authorities(self) -> Iterator[str]:
-        """Every registry that is named, canonical."""
-        yield from dict.fromkeys([*(name.partition("/")[0] for name in self.auths), *self.helpers])
+        """Every registry that has something, canonical: an empty entry says "look in the store", and there may be none."""
+        named = [name for name, key in self.auths.items() if self.store or key not in self.empty]
+        yield from dict.fromkeys([*(name.partition("/")[0] for name in named), *self.helpers])
 
 
 def parse_index(content: bytes, where: str) -> Index:

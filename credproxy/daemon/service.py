@@ -61,6 +61,10 @@ class _Unconfigured:
         del question
         raise Failed(self._failure)
 
+    async def check(self, plan: Plan, target: Target) -> None:
+        """It has no plan."""
+        del plan, target
+
     async def stored(self, target: Target) -> Stored | None:
         del target
         raise Failed(self._failure)

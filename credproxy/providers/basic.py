@@ -5,13 +5,14 @@ from collections.abc import Callable
 from credproxy.core.basic import basic
 from credproxy.core.credential import Grant, Identity, Stored, UserPassword
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.login import dressed
+from credproxy.core.login import Login, dressed
 from credproxy.core.stored import unreadable, usable
 from credproxy.core.target import Form, Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
 
 
 _HINT = "store user name and password there"
+_NO_PAIR = "holds no user name and password, which Basic needs"
 
 
 class BasicProvider:
@@ -43,19 +44,24 @@ class BasicProvider:
 
         async def run(terms: Terms) -> Grant:
             login = await self._source.read(identity, target, anew=terms.anew)
-            if login is None or not isinstance(login.stored, UserPassword):
-                raise unreadable(str(identity), "holds no user name and password, which Basic needs", _HINT)
-            usable(login.stored, str(identity), _HINT)
-            lifetime = dressed(login, str(identity), self._clock.boot())
-            return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
+            if login is None:
+                raise unreadable(str(identity), _NO_PAIR, _HINT)
+            return self._grant(login, identity)
 
         return Plan(
             key=("basic", self._match, target.authority, identity),
             subject=f"the login for {target.authority!r}",
             upstream=f"source:{identity.source}",
             run=run,
+            identity=identity,
             detail={"provider": "basic", "credential": str(identity)},
         )
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look at what is stored. Raises Failed as ``run``."""
+        login = None if plan.identity is None else await self._source.peek(plan.identity, target)
+        if plan.identity is not None and login is not None:
+            self._grant(login, plan.identity)
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself."""
@@ -75,6 +81,13 @@ class BasicProvider:
         """Let the source look again."""
         del wanted
         self._source.forget()
+
+    def _grant(self, login: Login, identity: Identity) -> Grant:
+        if not isinstance(login.stored, UserPassword):
+            raise unreadable(str(identity), _NO_PAIR, _HINT)
+        usable(login.stored, str(identity), _HINT)
+        lifetime = dressed(login, str(identity), self._clock.boot())
+        return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
 
     async def _locate(self, target: Target) -> Identity | None:
         identity = await self._source.locate(target, None)

@@ -57,6 +57,11 @@ class ExecProvider:
             detail=self._detail,
         )
 
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look whether the helper could be started. Raises Failed(helper_not_runnable)."""
+        del plan, target
+        await self._processes.find(self._command(b""))
+
     async def stored(self, target: Target) -> Stored | None:
         """A helper gives headers, not logins."""
         del target
@@ -79,16 +84,18 @@ class ExecProvider:
     async def exchange(self, uri: str) -> Grant:
         """Run the helper once. Raises Failed: what ``Processes.run`` raises, helper_failed, expired_on_arrival."""
         since = self._clock.boot()
-        done = await self._processes.run(
-            Command(
-                (*self._settings.command, "get"),
-                stdin=msgspec.json.encode({"uri": uri}),
-                timeout=self._settings.timeout,
-                env=self._settings.env,
-                concurrency=self._settings.concurrency,
-            )
-        )
+        done = await self._processes.run(self._command(msgspec.json.encode({"uri": uri})))
         return self._grant(self._answer(done, uri), since)
+
+    def _command(self, stdin: bytes) -> Command:
+        settings = self._settings
+        return Command(
+            (*settings.command, "get"),
+            stdin=stdin,
+            timeout=settings.timeout,
+            env=settings.env,
+            concurrency=settings.concurrency,
+        )
 
     def _answer(self, done: Completed, uri: str) -> HelperAnswer:
         origin = "/".join(uri.split("/")[:3])  # what follows may be presigned

@@ -2,10 +2,10 @@
 
 from collections.abc import Callable
 
-from credproxy.core.credential import Grant, PlainSecret, Secret, Stored, secret_of
+from credproxy.core.credential import Grant, Identity, PlainSecret, Secret, Stored, secret_of
 from credproxy.core.empty import empty_header, empty_login
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.login import dressed
+from credproxy.core.login import Login, dressed
 from credproxy.core.settings import HeaderHost
 from credproxy.core.stored import unreadable
 from credproxy.core.target import Question, Target
@@ -37,23 +37,33 @@ class HeaderProvider:
             login = await self._source.read(identity, target, anew=terms.anew)
             if login is None:
                 raise unreadable(str(identity), "holds no credential", _HINT)
-            secret = secret_of(login.stored)
-            value = Secret(self._settings.prefix + secret.reveal())
-            problem = empty_login(PlainSecret(secret))
-            if problem is None and (odd := empty_header(self._settings.name, [value.reveal()])) is not None:
-                problem = f"is none: {odd}"
-            if problem is not None:
-                raise unreadable(f"the secret from {identity}", problem, "store one there")
-            lifetime = dressed(login, str(identity), self._clock.boot())
-            return Grant(((self._settings.name, (value,)),), lifetime, direct=True)
+            return self._grant(login, identity)
 
         return Plan(
             key=("header", self._settings.match, identity),
             subject=f"the secret for {target.authority!r}",
             upstream=f"source:{identity.source}",
             run=run,
+            identity=identity,
             detail={"provider": "header", "header": self._settings.name, "credential": str(identity)},
         )
+
+    def _grant(self, login: Login, identity: Identity) -> Grant:
+        secret = secret_of(login.stored)
+        value = Secret(self._settings.prefix + secret.reveal())
+        problem = empty_login(PlainSecret(secret))
+        if problem is None and (odd := empty_header(self._settings.name, [value.reveal()])) is not None:
+            problem = f"is none: {odd}"
+        if problem is not None:
+            raise unreadable(f"the secret from {identity}", problem, "store one there")
+        lifetime = dressed(login, str(identity), self._clock.boot())
+        return Grant(((self._settings.name, (value,)),), lifetime, direct=True)
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look at what is stored. Raises Failed as ``run``."""
+        login = None if plan.identity is None else await self._source.peek(plan.identity, target)
+        if plan.identity is not None and login is not None:
+            self._grant(login, plan.identity)
 
     async def stored(self, target: Target) -> Stored | None:
         """An API key is no login for a docker client."""

@@ -16,6 +16,10 @@ class NoneProvider:
         del question
         return None
 
+    async def check(self, plan: Plan, target: Target) -> None:
+        """It has no plan."""
+        del plan, target
+
     async def stored(self, target: Target) -> Stored | None:
         """Nothing is stored."""
         del target

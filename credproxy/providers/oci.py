@@ -124,6 +124,12 @@ class OciProvider:
             return None
         return await self._plan_scopes(target, endpoint.repository, scopes, endpoint.kind.name.lower())
 
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look at the login. Raises Failed as ``run``."""
+        login = None if plan.identity is None else await self._source.peek(plan.identity, target)
+        if plan.identity is not None and login is not None:
+            _usable(login, plan.identity, target)
+
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself; a registry token is none."""
         identity = await self._locate(target, None)
@@ -163,14 +169,7 @@ class OciProvider:
 
     async def _read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         login = await self._source.read(identity, target, anew=anew)
-        if login is None:
-            return None
-        hint = f"log in again: docker login {target.authority}"
-        stored = usable(login.stored, str(identity), hint)
-        # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
-        if isinstance(stored, UserPassword) and not stored.password:
-            raise unreadable(str(identity), "has an empty password", hint)
-        return login
+        return None if login is None else _usable(login, identity, target)
 
     async def _locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the login. A rule that names its registry is not answered with nothing where its source is broken (P-12)."""
@@ -249,11 +248,13 @@ class OciProvider:
     def _plan(self, wanted: _Wanted, run: Callable[[Terms], Awaitable[Grant]], *, narrow: bool = False) -> Plan:
         authority = wanted.target.authority
         dial = dial_of(self._settings, wanted.target, exact=self._exact)
+        anonymous = wanted.identity is _ANONYMOUS
         return Plan(
             key=("oci", wanted.target.origin, wanted.identity, wanted.scopes, wanted.min_lifetime),
             subject=f"registry {authority!r}",
             upstream=wanted.target.origin,
-            trouble=self._source.trouble(wanted.target) if wanted.identity is _ANONYMOUS else None,
+            trouble=self._source.trouble(wanted.target) if anonymous else None,
+            identity=None if anonymous else wanted.identity,
             run=run,
             narrow=narrow,
             reach=Reach(_contact(wanted.target).origin, dial, self._settings.path_prefix or ""),
@@ -342,3 +343,12 @@ class OciProvider:
 def _contact(target: Target) -> Target:
     """The host that has the API: ``docker.io`` has none (TX-2)."""
     return replace(target, host="registry-1.docker.io") if target.authority == "docker.io" else target
+
+
+def _usable(login: Login, identity: Identity, target: Target) -> Login:
+    hint = f"log in again: docker login {target.authority}"
+    stored = usable(login.stored, str(identity), hint)
+    # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
+    if isinstance(stored, UserPassword) and not stored.password:
+        raise unreadable(str(identity), "has an empty password", hint)
+    return login

@@ -27,6 +27,7 @@ class CommandOutput:
         self, settings: CommandSource, *, processes: Processes, clock: Clock, key: Callable[[], bytes]
     ) -> None:
         self._settings = settings
+        self._command = Command(settings.argv, timeout=settings.timeout)
         self._processes = processes
         self._answer = Answer(keep=settings.keep, key=key(), clock=clock)
 
@@ -39,6 +40,13 @@ class CommandOutput:
         """Run it. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
         del identity, target
         return await self._answer.login(self._run, anew=anew)
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Look whether the program could be started. Raises Failed(helper_not_runnable)."""
+        del identity, target
+        if self._answer.known is None:
+            await self._processes.find(self._command)
+        return self._answer.known
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with the program is raised."""
@@ -57,7 +65,7 @@ class CommandOutput:
     async def _run(self) -> Printed:
         program, line = self._settings.argv[0], " ".join(mask_command(self._settings.argv))
         by_hand = f"run it by hand, with argv as the configuration has it: {line}"
-        done = await self._processes.run(Command(self._settings.argv, timeout=self._settings.timeout))
+        done = await self._processes.run(self._command)
         if done.status != 0:
             raise failed(
                 Code.HELPER_FAILED,

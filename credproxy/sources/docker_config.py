@@ -176,6 +176,23 @@ class DockerConfig:
             self._asked[program, key] = _Asked(self._clock.boot() + _ABSENT_KEEP)
         return login
 
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give the login of a file; of a program what is remembered, else look whether it could be started.
+
+        Raises:
+            Failed: credential_unreadable, helper_not_runnable.
+        """
+        del target
+        path, _, key = identity.entry.rpartition("#")
+        if identity.source == "docker-config":
+            return self._in_file(path, key)
+        program = identity.source.removeprefix("docker-credential-")
+        answer = self._answers.get((program, key))
+        if answer is None or answer.known is None:
+            await self._processes.find(_command(program, key))
+            return None
+        return answer.known
+
     def trouble(self, target: Target) -> Failure | None:
         """Why the registry's login may be unknown: a store that did not tell, or a file whose older copy is in force."""
         for known in self._known.values():
@@ -268,15 +285,7 @@ class DockerConfig:
         return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
 
     async def _ask(self, program: str, key: str, authority: str, seconds: float) -> Printed:
-        if not _PROGRAM.fullmatch(program):
-            raise unreadable(
-                f"the credential program name {program!r}",
-                "cannot be used",
-                "it may have letters, digits, '.', '_' and '-': correct it in the docker configuration",
-            )
-        # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
-        command = Command((f"docker-credential-{program}", "get"), stdin=key.encode(), timeout=seconds, concurrency=1)
-        done = await self._processes.run(command)
+        done = await self._processes.run(_command(program, key, seconds))
         if done.status == 0:
             return done.stdout, from_helper(done.stdout, program, key)
         if done.stdout.strip() == _NOT_FOUND:
@@ -323,6 +332,17 @@ class DockerConfig:
         if index is None:
             log.warning("DOCKER_AUTH_CONFIG is ignored", wanted='{"auths":{"HOST":{"auth":"..."}}} and nothing else')
         return index
+
+
+def _command(program: str, key: str, seconds: float = _TIMEOUT) -> Command:
+    if not _PROGRAM.fullmatch(program):
+        raise unreadable(
+            f"the credential program name {program!r}",
+            "cannot be used",
+            "it may have letters, digits, '.', '_' and '-': correct it in the docker configuration",
+        )
+    # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
+    return Command((f"docker-credential-{program}", "get"), stdin=key.encode(), timeout=seconds, concurrency=1)
 
 
 def _without_ourselves(index: Index, path: str) -> Index:

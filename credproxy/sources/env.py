@@ -36,6 +36,10 @@ class Env:
         stored = from_text(text, self._settings.username, where, hint)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give its value, as ``read``."""
+        return await self.read(identity, target)
+
     def trouble(self, target: Target) -> Failure | None:
         """Nothing else is looked at than what ``read`` complains of."""
         del target

@@ -40,6 +40,10 @@ class File:
         stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give its content, as ``read``."""
+        return await self.read(identity, target)
+
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with the file is raised."""
         del target

@@ -63,6 +63,10 @@ class Netrc:
         stored, now = self._content.logins.get(identity.entry), self._clock.boot()
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give the login, as ``read``."""
+        return await self.read(identity, target)
+
     def trouble(self, target: Target) -> Failure | None:
         """Why the file cannot be read, so that which machines it names is not known, or only of an older copy."""
         del target

@@ -26,6 +26,11 @@ class Nowhere:
         del identity, target, anew
         return None
 
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Nothing is stored."""
+        del identity, target
+        return None
+
     def trouble(self, target: Target) -> Failure | None:
         """Nothing is stored."""
         del target

@@ -50,6 +50,11 @@ class Answer:
         self._failure: Failure | None = None
         self.count = 0
 
+    @property
+    def known(self) -> Login | None:
+        """The login that the next question gets without a run; None where it would start the program."""
+        return self._login if self._clock.boot() < self._again else None
+
     async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool, stamp: Hashable = None) -> Login | None:
         """Give the login; None where the program has none.
 

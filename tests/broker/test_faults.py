@@ -57,6 +57,10 @@ class Tokens:
         del target
         return None
 
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Nothing is looked at."""
+        del plan, target
+
     def reasons(self, question: Question) -> tuple[str, ...]:
         """Nothing."""
         del question

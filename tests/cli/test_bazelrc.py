@@ -72,7 +72,7 @@ def test_google_hosts_get_an_entry_that_is_no_secret(home: Path) -> None:
     """3.3 to 5.3 s for each blob are saved: from rules, host rules and docker's logins, sorted, each once."""
     docker = home / "h" / ".docker"
     docker.mkdir()
-    (docker / "config.json").write_text('{"auths": {"us.gcr.io": {}, "ghcr.io": {}}}')
+    (docker / "config.json").write_text('{"auths": {"us.gcr.io": {"auth": "dTpw"}, "ghcr.io": {"auth": "dTpw"}}}')
     configure(
         home,
         rule("europe-docker.pkg.dev") + rule("gcr.io") + rule("eu.gcr.io", "deny")
@@ -212,3 +212,18 @@ def test_two_kinds_of_lines_at_once_are_a_mistake(home: Path) -> None:
     assert done.exit_code == 2
     assert "leave one of them out" in done.stderr
     del home
+
+
+def test_an_empty_entry_without_a_store_gets_no_line(home: Path) -> None:
+    """The daemon would answer ``{}``, and a line keeps Bazel from netrc; a store may have a login for it."""
+    docker = home / "h" / ".docker"
+    docker.mkdir()
+    entries = (
+        '"auths": {"empty.test": {}, "null.test": null, "blank.test": {"auth": ""}, "full.test": {"auth": "dTpw"}}'
+    )
+    (docker / "config.json").write_text(f"{{{entries}}}")
+    named = [line.split("=")[1] for line in run("bazelrc").stdout.splitlines()]
+    assert named == ["full.test"]
+    (docker / "config.json").write_text(f'{{{entries}, "credsStore": "nothere"}}')
+    named = [line.split("=")[1] for line in run("bazelrc").stdout.splitlines()]
+    assert named == ["blank.test", "empty.test", "full.test", "null.test"]

@@ -95,7 +95,9 @@ def test_bazelrc_names_each_host_exactly(home: Path) -> None:
     )
     docker = home / "h" / ".docker"
     docker.mkdir()
-    (docker / "config.json").write_text('{"auths": {"https://index.docker.io/v1/": {}, "ghcr.io": {}}}')
+    (docker / "config.json").write_text(
+        '{"auths": {"https://index.docker.io/v1/": {"auth": "dTpw"}, "ghcr.io": {"auth": "dTpw"}}}'
+    )
     done = run("bazelrc")
     assert done.exit_code == 0, done.output
     lines = [line.partition("=")[2].partition("=")[0] for line in done.stdout.splitlines()]

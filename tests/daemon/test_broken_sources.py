@@ -11,7 +11,17 @@ from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.message import encode_answer, encode_docker
-from credproxy.core.settings import BasicHost, HeaderHost, HostRule, NetrcSource, OciHost, Settings
+from credproxy.core.settings import (
+    BasicHost,
+    CommandSource,
+    EnvSource,
+    ExecHost,
+    HeaderHost,
+    HostRule,
+    NetrcSource,
+    OciHost,
+    Settings,
+)
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.daemon.build import World, build_table
@@ -182,3 +192,74 @@ async def test_a_login_that_is_not_utf_8_is_sent_as_it_is_and_told_to_docker_as_
         with pytest.raises(Failed) as caught:
             encode_docker("reg.test", stored)
         assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+
+
+def auth(text: str) -> str:
+    """Docker's file with that entry for the registry."""
+    return f'{{"auths": {{"reg.test": {text}}}}}'
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        auth('{"auth": "%%%"}'),
+        auth('{"auth": 1}'),
+        auth('{"auth": "bm9jb2xvbg=="}'),
+        auth('{"auth": "dTo="}'),
+        auth('{"password": "canary"}'),
+        '{"credHelpers": {"reg.test": "missing"}}',
+        '{"credHelpers": {"reg.test": "../x"}}',
+        '{"auths": {"reg.test": {}}, "credsStore": "missing"}',
+    ],
+)
+async def test_explain_finds_the_broken_docker_entry_that_get_would(content: str) -> None:
+    """An entry that cannot be used, and a program that is not there; explain comes first, so get has told it nothing."""
+    async with daemon(docker=content) as running:
+        explained = await running.broker.explain(question(URI))
+        assert (explained.answer, explained.entry, explained.failure) == ("error", None, None)
+        with pytest.raises(Failed) as caught:
+            await running.get()
+        again = await running.broker.explain(question(URI))
+    failure = caught.value.failure
+    for told in (explained, again):
+        assert told.answer == "error"
+        assert told.problem is not None
+        assert (told.problem.code, told.problem.message) == (failure.code, failure.message)
+        assert "canary" not in str(told)
+
+
+@pytest.mark.parametrize(
+    ("rule", "content"),
+    [
+        (HeaderHost("reg.test", EnvSource("MISSING")), ""),
+        (HeaderHost("reg.test", CommandSource(("/opt/missing",))), ""),
+        (BasicHost("reg.test"), "machine reg.test login u:v password p\n"),
+        (BasicHost("reg.test", credentials=CommandSource(("/opt/missing",))), ""),
+        (OciHost("reg.test", credentials=EnvSource("MISSING")), ""),
+        (ExecHost("reg.test", ("/opt/missing",)), ""),
+    ],
+    ids=["header, env", "header, command", "basic, netrc", "basic, command", "oci, env", "exec"],
+)
+async def test_explain_finds_what_every_kind_of_rule_would_fail_on(rule: HostRule, content: str) -> None:
+    """The variable that is not set and the program that is not there, without starting one."""
+    async with daemon(rule, netrc=content) as running:
+        explained = await running.broker.explain(question(URI))
+        problem = explained.problem
+        assert explained.answer == "error"
+        assert problem is not None
+        with pytest.raises(Failed) as caught:
+            await running.get()
+    assert (problem.code, problem.message) == (caught.value.failure.code, caught.value.failure.message)
+
+
+async def test_explain_starts_no_program_that_is_there() -> None:
+    """What the program would say is not known, so the answer may be a credential."""
+    runs: list[Command] = []
+
+    def store(command: Command) -> Completed:
+        runs.append(command)
+        return Completed(0, b'{"Username": "u", "Secret": "canary"}')
+
+    async with daemon(store=store, docker='{"credHelpers": {"reg.test": "x"}}') as running:
+        explained = await running.broker.explain(question(URI))
+    assert (explained.answer, explained.problem, runs) == ("credential", None, [])
