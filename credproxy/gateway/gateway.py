@@ -42,7 +42,7 @@ class Gateway:
         self._pages = Pages()
         road = Road(authority)
         self._reads = Reads(road, forwarder, downloads, self._pages, clock)
-        self._writes = Writes(road, forwarder, Uploads(token))
+        self._writes = Writes(road, forwarder, Uploads(token, clock))
 
     def forget(self) -> None:
         """Drop what is known of blobs: a flush, or another configuration."""

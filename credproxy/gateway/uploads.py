@@ -2,59 +2,120 @@
 
 A registry names the next request of an upload by any URL it likes, with its state in the query, on another host even. An
 id keeps all that from the client: nothing can be forged into it, and it needs no rule of its own about where an upload
-may go. A session belongs to the user, the registry and the repository that it was begun with.
+may go. A session belongs to the user, the sandbox, the registry and the repository that it was begun with: one push is the
+work of one process, and no sandbox can use or end another's.
 """
 
+from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
-from cachetools import LRUCache
-
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.redirect import Hop
+from credproxy.ports import Clock
 
 
 MOST = 1024
-"""Sessions that are remembered; the one that rested longest goes first."""
+"""Sessions that are remembered, of all callers together."""
+
+SHARE = 64
+"""Sessions of one sandbox, or of one user outside of any."""
+
+RESTED = 3600.0
+"""Seconds without a request after which a session gives way to others."""
+
+_RETRY_AFTER = 60.0
 
 
 class Owner(NamedTuple):
     """Who may go on with a session."""
 
     uid: int
+    sandbox: str | None
     registry: str
     repository: str
 
+    @property
+    def caller(self) -> tuple[int, str | None]:
+        """Whose share it counts for."""
+        return self.uid, self.sandbox
+
+
+class _Session(NamedTuple):
+    place: Hop
+    used: float
+
 
 class Uploads:
-    """Sessions by id.
+    """Sessions by id. A young one is never ended for another.
 
     Args:
         token: draws an id that nobody can guess, of characters that a path may hold.
+        clock: tells how long a session rested.
     """
 
-    def __init__(self, token: Callable[[], str]) -> None:
+    def __init__(self, token: Callable[[], str], clock: Clock) -> None:
         self._token = token
-        self._places: LRUCache[tuple[Owner, str], Hop] = LRUCache(MOST)
+        self._clock = clock
+        self._sessions: dict[tuple[Owner, str], _Session] = {}  # the one that rested longest comes first
+        self._shares: Counter[tuple[int, str | None]] = Counter()
+
+    def admit(self, owner: Owner) -> None:
+        """Say whether one more may be begun, before its registry is asked.
+
+        Raises:
+            Failed(overloaded): the caller, or all callers together, have as many as may be.
+        """
+        if self._full(owner):
+            self._sweep()
+        if self._shares[owner.caller] >= SHARE:
+            message = f"{SHARE} uploads of this caller have begun and not ended"
+            raise failed(Code.OVERLOADED, message, "end some of them, then ask again", _RETRY_AFTER)
+        if len(self._sessions) >= MOST:
+            message = f"{MOST} uploads of all callers have begun and not ended"
+            raise failed(Code.OVERLOADED, message, "ask again later", _RETRY_AFTER)
 
     def begin(self, owner: Owner, place: Hop) -> str:
-        """Remember where an upload goes on; give its id."""
+        """Remember where an upload goes on; give its id. Raises as ``admit``: others may have begun since."""
+        self.admit(owner)
         session = self._token()
-        self._places[owner, session] = place
+        self._put(owner, session, place)
         return session
 
     def place(self, owner: Owner, session: str) -> Hop:
         """Where it goes on. Raises Failed(not_found) for an id that is not known, or not for this owner."""
-        try:
-            return self._places[owner, session]
-        except KeyError:
+        found = self._sessions.get((owner, session))
+        if found is None:
             message = "this upload is not known: it has ended, or credproxy was restarted"
-            raise failed(Code.NOT_FOUND, message, "begin it anew") from None
+            raise failed(Code.NOT_FOUND, message, "begin it anew")
+        self._put(owner, session, found.place)
+        return found.place
 
     def move(self, owner: Owner, session: str, place: Hop) -> None:
-        """Note the next place."""
-        self._places[owner, session] = place
+        """Note the next place of one that has not ended meanwhile."""
+        if (owner, session) in self._sessions:
+            self._put(owner, session, place)
 
     def end(self, owner: Owner, session: str) -> None:
         """Forget it."""
-        self._places.pop((owner, session), None)
+        if self._sessions.pop((owner, session), None) is None:
+            return
+        self._shares[owner.caller] -= 1
+        if not self._shares[owner.caller]:
+            del self._shares[owner.caller]
+
+    def _put(self, owner: Owner, session: str, place: Hop) -> None:
+        self.end(owner, session)
+        self._sessions[owner, session] = _Session(place, self._clock.boot())
+        self._shares[owner.caller] += 1
+
+    def _full(self, owner: Owner) -> bool:
+        return self._shares[owner.caller] >= SHARE or len(self._sessions) >= MOST
+
+    def _sweep(self) -> None:
+        before = self._clock.boot() - RESTED
+        while self._sessions:
+            (owner, session), oldest = next(iter(self._sessions.items()))
+            if oldest.used > before:
+                return
+            self.end(owner, session)

@@ -67,7 +67,9 @@ class Writes:
         return await self._sent(plain, asked, upload, body, patience)
 
     async def _sent(self, wanted: Wanted, asked: Asked, upload: Upload, body: _Body, patience: float) -> Reply:
-        owner = Owner(asked.uid, wanted.registry, wanted.repository)
+        owner = Owner(asked.uid, asked.sandbox, wanted.registry, wanted.repository)
+        if wanted.what is What.UPLOADS:
+            self._uploads.admit(owner)
         session = self._uploads.place(owner, wanted.reference) if wanted.what is What.SESSION else None
         repeatable = body is None or isinstance(body, bytes)
         fields = upward(asked, writing=True)

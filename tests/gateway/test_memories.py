@@ -8,20 +8,20 @@ from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial
 from credproxy.gateway.existence import KEEP, MOST as MOST_BLOBS, Existence, Place
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.uploads import MOST, Owner, Uploads
+from credproxy.gateway.uploads import MOST, RESTED, SHARE, Owner, Uploads
 from tests.fakes import FakeClock
 from tests.gateway.world import D, code
 
 
-OWNER = Owner(1000, "reg.test", "a")
+OWNER = Owner(1000, None, "reg.test", "a")
 HOP = Hop("https://reg.test/v2/a/blobs/uploads/uuid?_state=canary", Dial(), own=True, subject="registry 'reg.test'")
 NEXT = Hop("https://storage.test/x", Dial(), own=False, subject="host 'storage.test'")
 
 
-def uploads() -> Uploads:
+def uploads(clock: FakeClock | None = None) -> Uploads:
     """Ids in order, ``id0``, ``id1``, ..."""
     numbers = itertools.count()
-    return Uploads(lambda: f"id{next(numbers)}")
+    return Uploads(lambda: f"id{next(numbers)}", clock or FakeClock())
 
 
 def test_an_upload_goes_on_where_its_registry_said() -> None:
@@ -40,7 +40,13 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
 
 
 @pytest.mark.parametrize(
-    "other", [OWNER._replace(uid=0), OWNER._replace(registry="reg.test:5000"), OWNER._replace(repository="a/b")]
+    "other",
+    [
+        OWNER._replace(uid=0),
+        OWNER._replace(sandbox="s"),
+        OWNER._replace(registry="reg.test:5000"),
+        OWNER._replace(repository="a/b"),
+    ],
 )
 def test_t10_an_upload_belongs_to_who_began_it(other: Owner) -> None:
     """T10: an id of another user, registry or repository is none, whoever learned it."""
@@ -52,16 +58,61 @@ def test_t10_an_upload_belongs_to_who_began_it(other: Owner) -> None:
     assert known.place(OWNER, session) == HOP
 
 
-def test_t16_uploads_are_bounded() -> None:
-    """T16: the one that rested longest goes first."""
+def boxed(number: int) -> Owner:
+    """The same user in one of many sandboxes."""
+    return OWNER._replace(sandbox=f"sandbox {number}")
+
+
+def test_a_sandbox_begins_no_more_uploads_than_its_share() -> None:
+    """T16: 64, whatever registries they are for; others begin theirs, and as soon as one has ended it begins another."""
     known = uploads()
-    first, second = known.begin(OWNER, HOP), known.begin(OWNER, HOP)
-    known.place(OWNER, first)
-    for _ in range(MOST - 1):
+    sessions = [known.begin(boxed(0)._replace(repository=f"r{number}"), HOP) for number in range(SHARE)]
+    for _ in range(1096 - SHARE):
+        with pytest.raises(Failed) as caught:
+            known.begin(boxed(0), HOP)
+        assert code(caught.value) is Code.OVERLOADED
+        assert caught.value.failure.retry_after == 60.0
+    for number, session in enumerate(sessions):
+        assert known.place(boxed(0)._replace(repository=f"r{number}"), session) == HOP
+    assert known.place(OWNER, known.begin(OWNER, HOP)) == HOP
+    known.end(boxed(0)._replace(repository="r7"), sessions[7])
+    known.begin(boxed(0), HOP)
+
+
+def test_a_young_upload_is_never_ended_for_a_newcomer() -> None:
+    """T16: 1,024 of all sandboxes together, and whoever comes then is told so."""
+    known = uploads()
+    sessions = [(boxed(number // SHARE), known.begin(boxed(number // SHARE), HOP)) for number in range(MOST)]
+    with pytest.raises(Failed) as caught:
         known.begin(OWNER, HOP)
-    assert known.place(OWNER, first) == HOP
+    assert code(caught.value) is Code.OVERLOADED
+    assert [known.place(owner, session) for owner, session in sessions] == [HOP] * MOST
+
+
+def test_an_upload_that_rested_for_an_hour_gives_way_where_there_is_no_room() -> None:
+    """And not before; one that was used meanwhile stays."""
+    clock = FakeClock()
+    known = uploads(clock)
+    sessions = [known.begin(OWNER, HOP) for _ in range(SHARE)]
+    clock.suspend(RESTED - 1)
+    known.place(OWNER, sessions[0])
     with pytest.raises(Failed):
-        known.place(OWNER, second)
+        known.begin(OWNER, HOP)
+    clock.suspend(1)
+    known.begin(OWNER, HOP)
+    assert known.place(OWNER, sessions[0]) == HOP
+    with pytest.raises(Failed):
+        known.place(OWNER, sessions[1])
+
+
+def test_an_upload_that_ended_is_not_begun_again_by_a_late_answer() -> None:
+    """A part that is answered after the upload was given up moves nothing."""
+    known = uploads()
+    session = known.begin(OWNER, HOP)
+    known.end(OWNER, session)
+    known.move(OWNER, session, NEXT)
+    with pytest.raises(Failed):
+        known.place(OWNER, session)
 
 
 PLACE = Place(1000, "reg.test", "a", D)

@@ -1,5 +1,7 @@
 """Pushing: sessions whose places stay here, bodies that are sent once, and nothing that is redirected."""
 
+from dataclasses import replace
+
 import pytest
 import structlog
 
@@ -7,6 +9,7 @@ from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial
 from credproxy.core.settings import NoneHost
 from credproxy.gateway.asked import Reply
+from credproxy.gateway.uploads import SHARE
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from tests.fakes import FakeUpload
 from tests.gateway.world import BLOB, CANARY, D, World, asked, reason, response, sent, unavailable, world
@@ -358,3 +361,24 @@ async def test_every_write_that_policy_denies_touches_nothing() -> None:
             assert (await w.answer(asked(target, method), upload)).status == 403
             assert upload.reads == 0
         assert (w.forwarder.requests, w.provider.runs) == ([], [])
+
+
+async def test_an_upload_above_the_share_is_refused_before_its_registry_is_asked() -> None:
+    """T16: 503 with the reason and when to ask again; the registry has no session that nobody ends."""
+    async with world(carried=(BEGUN,) * SHARE) as w:
+        for _ in range(SHARE):
+            await begin(w)
+        reply = await w.answer(asked(UPLOADS, "POST"))
+        assert (reply.status, field(reply, "Retry-After")) == (503, "60")
+        assert reason(reply).startswith("64 uploads of this caller have begun and not ended")
+        assert len(w.forwarder.requests) == SHARE
+
+
+async def test_another_sandbox_can_neither_use_nor_end_an_upload() -> None:
+    """T10: not found, and the registry does not hear of it."""
+    async with world(carried=(BEGUN,)) as w:
+        place = await begin(w)
+        for method in ("GET", "PATCH", "PUT", "DELETE"):
+            reply = await w.answer(replace(asked(place, method), sandbox="another"), FakeUpload(b"x"))
+            assert reply.status == 404
+        assert len(w.forwarder.requests) == 1
