@@ -61,8 +61,10 @@ def build_front(
         asked_by: is told of helpers of another version.
     """
     limits, memo = share(raise_descriptor_limit()), Memo(service.broker, service.audit)
+    # Of other users' processes a system service cannot tell the namespaces: there each user has a share.
+    own = own_namespaces() if sys.platform == "linux" and not options.system else None
     refused: Counter[str] = Counter()
-    actions = _actions_api(options, service, memo, refused, clock)
+    actions = _actions_api(service, memo, refused, clock)
     doors = []
     if sockets.helper is not None:
         api = HelperApi(
@@ -94,7 +96,8 @@ def build_front(
             limit=limits.actions,
             lifelines=0,
             audit=service.audit,
-            placed=True,
+            untrusted=True,
+            own=own,
             abandoned=True,
             short=service.broker.relieve,
         )
@@ -103,17 +106,14 @@ def build_front(
     return Front(doors, Port(service, actions.handle))
 
 
-def _actions_api(options: Options, service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
-    # Of other users' processes a system service cannot tell the namespaces; all of them would share one place.
-    compared = sys.platform == "linux" and not options.system
-    sandboxes = Sandboxes(clock, own_namespaces() if compared else None)
+def _actions_api(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
     return ActionsApi(
         broker=service.broker,
         memo=memo,
         clock=clock,
         grants=service.grants,
-        gateway=GatewayApi(service.gateway, clock=clock, refused=refused, sandbox=sandboxes.name),
-        sandboxes=sandboxes,
+        gateway=GatewayApi(service.gateway, clock=clock, refused=refused),
+        sandboxes=Sandboxes(clock),
         refused=refused,
     )
 
@@ -138,6 +138,7 @@ def _watch(metrics: PrometheusMetrics, servers: dict[str, GatedServer], service:
     if (actions := servers.get(ACTIONS)) is not None:
         metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
         metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
+        metrics.gauge("actions_connections_ended", "Silent ones that gave way to others", lambda: actions.ended)
     metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
     metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)

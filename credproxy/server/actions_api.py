@@ -19,8 +19,8 @@ from credproxy.core.message import decode_request
 from credproxy.core.target import Granted, Question, Target
 from credproxy.core.uri import check_canonical, parse_uri
 from credproxy.ports import Clock
-from credproxy.server.body import read_body
-from credproxy.server.gateway_api import PREFIX, GatewayApi
+from credproxy.server.body import READ_TIMEOUT, arrived, read_body
+from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
 from credproxy.server.memo import Memo
 from credproxy.server.routes import Routes, connection, healthz, patience
 from credproxy.server.sandboxes import Sandboxes
@@ -72,8 +72,12 @@ class ActionsApi:
         behind = request.raw_path.removeprefix(PREFIX)
         for_gateway = behind != request.raw_path and behind[:1] in {"", "/", "?"}
         api = self._gateway if for_gateway else self._routes
+        caller = connection(request)
         try:
-            async with self._sandboxes.admit(connection(request).peer):
+            seconds = IDLE if for_gateway else READ_TIMEOUT
+            whole = caller.refusal() is not None or await arrived(request, self._clock, seconds)
+            async with self._sandboxes.admit(caller.peer, whole=whole):
+                caller.begin()
                 return await api.handle(request)
         except Failed as error:
             return api.refuse(request, error.failure)
@@ -87,6 +91,6 @@ class ActionsApi:
             raw = decode_request(body)
             target = parse_uri(raw)
             check_canonical(raw, target)
-            question = Question(target, origin, self._grants(target), sandbox=self._sandboxes.name(peer))
+            question = Question(target, origin, self._grants(target), sandbox=peer.sandbox)
             answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience(request)))
         return self._memo.give(answer, origin, peer)

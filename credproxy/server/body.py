@@ -11,6 +11,36 @@ READ_TIMEOUT = 2.0
 """Seconds; aiohttp has no body timeout of its own, and a client that stalls would hold a task for ever."""
 
 
+async def arrived(request: web.BaseRequest, clock: Clock, seconds: float) -> bool:
+    """Wait for a small body, without reading it, so that who waits for one holds no place of anybody's (T16).
+
+    Args:
+        request: its head.
+        clock: for the limit.
+        seconds: that the body may take.
+
+    Returns:
+        False for a body that arrives while it is read: a large one, one of unknown length, and one that its client
+        sends only when it is told to.
+
+    Raises:
+        Failed(bad_request): it does not arrive in time, or breaks off.
+    """
+    if request.content.is_eof():
+        return True
+    length = request.content_length
+    if length is None or length > BODY_LIMIT or "Expect" in request.headers:
+        return False
+    try:
+        async with clock.timeout(seconds):
+            await request.content.wait_eof()
+    except TimeoutError:
+        raise failed(Code.BAD_REQUEST, f"the request's body did not arrive within {seconds:g} s") from None
+    except (OSError, web.RequestPayloadError):
+        raise failed(Code.BAD_REQUEST, "the request's body broke off") from None
+    return True
+
+
 async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
     """The whole body.
 

@@ -4,7 +4,7 @@ import asyncio
 import os
 import socket
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import HttpVersion11, web
@@ -18,7 +18,6 @@ from credproxy.gateway.memory import Memory
 from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
 from credproxy.server.outgoing import write_pieces, write_whole
-from credproxy.server.peer import Peer
 from credproxy.server.routes import connection, patience
 
 
@@ -40,7 +39,6 @@ class GatewayApi:
         gateway: decides and moves.
         clock: for limits.
         refused: counts refusals by code, together with the JSON API's.
-        sandbox: names the sandbox that a peer is in; None for none.
         memory: for manifests; None for as much as there is by default.
     """
 
@@ -50,13 +48,11 @@ class GatewayApi:
         *,
         clock: Clock,
         refused: Counter[str],
-        sandbox: Callable[[Peer], str | None] = lambda _: None,
         memory: Memory | None = None,
     ) -> None:
         self._gateway = gateway
         self._clock = clock
         self._refused = refused
-        self._sandbox = sandbox
         self._memory = memory or Memory(clock)
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -68,8 +64,7 @@ class GatewayApi:
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         peer = connection(request).peer
         room = self._memory.room()
-        sandbox = self._sandbox(peer)
-        asked = Asked(request.method, path, query, headers, peer.uid, sandbox, peer.pid, peer.program, room)
+        asked = Asked(request.method, path, query, headers, peer.uid, peer.sandbox, peer.pid, peer.program, room)
         try:
             upload = _Body(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))

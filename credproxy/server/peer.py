@@ -13,10 +13,11 @@ import struct
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from credproxy.core.errors import Code, Failure
 from credproxy.server.namespaces import KINDS, namespaces, program
+from credproxy.server.nesting import UNKNOWN, sandbox
 
 
 _LOCAL_PEERCRED = 0x001
@@ -70,6 +71,7 @@ class Peer:
         uid: as the daemon's own user namespace sees it.
         namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
         program: the path of its executable, for the audit log; "" where it was not or cannot be read.
+        sandbox: names the outermost sandbox that it is in; None for one in none, and where that was not looked at.
         lifeline: held where the namespaces were read; whoever takes the peer closes it.
     """
 
@@ -77,16 +79,28 @@ class Peer:
     uid: int
     namespaces: tuple[str, ...] | None = None
     program: str = ""
+    sandbox: str | None = None
     lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
 
 
-def identify(sock: socket.socket, *, where: bool = False, what: bool = False) -> Peer:
+class _Seen(NamedTuple):
+    """What is read of a peer; by default of one that cannot be looked at. See Peer."""
+
+    namespaces: tuple[str, ...] | None = None
+    program: str = ""
+    sandbox: str | None = None
+
+
+def identify(
+    sock: socket.socket, *, where: bool = False, what: bool = False, own: tuple[str, ...] | None = None
+) -> Peer:
     """Ask the kernel who connected.
 
     Args:
         sock: the accepted connection.
         where: read its namespaces, too, and hold its lifeline.
         what: read the path of its executable, too.
+        own: namespaces of this process, to name the peer's sandbox by; implies ``where``.
 
     Raises:
         OSError: the system cannot tell; the caller refuses.
@@ -97,19 +111,23 @@ def identify(sock: socket.socket, *, where: bool = False, what: bool = False) ->
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=None, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
+    unseen = _Seen(sandbox=None if own is None else UNKNOWN)
     if pid <= 0:
         # The kernel's word for a process of an outer or a sibling pid namespace: it has no number in this one.
-        return Peer(None, uid)
+        return Peer(None, uid, *unseen)
+    where = where or own is not None
     if not (where or what):
         return Peer(pid, uid)
 
-    def look(pid: int) -> tuple[tuple[str, ...] | None, str]:
-        return namespaces(pid) if where else None, program(pid) if what else ""
+    def look(pid: int) -> _Seen:
+        found = namespaces(pid) if where else None
+        named = None if found is None or own is None else sandbox(pid, found, own)
+        return _Seen(found, program(pid) if what else "", named)
 
     seen, lifeline = attest(sock, pid, look)
     if not where:
         lifeline.close()
-    return Peer(pid, uid, *(seen or (None, "")), lifeline)
+    return Peer(pid, uid, *(seen or unseen), lifeline)
 
 
 def look_again(peer: Peer) -> Peer:

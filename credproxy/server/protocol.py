@@ -1,7 +1,7 @@
 """aiohttp's low-level server with our gate and bounds in front of it.
 
 The gate stands in ``connection_made``: a refused peer has a verdict before its first byte is read (R2), and a
-connection above the cap is dropped before it costs a task (PY10).
+connection that there is no room for is dropped before it costs a task (PY10).
 """
 
 import asyncio
@@ -15,14 +15,19 @@ from aiohttp.web_protocol import RequestHandler
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
+from credproxy.server.attendance import Attendance
 from credproxy.server.outgoing import Outgoing, OutgoingHandler
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
+from credproxy.server.shares import OWN, Admission, Holder, Shares
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 KEEP_ALIVE = 10.0
-"""Seconds; it is also the only limit on how long a request's headers may take (F10)."""
+"""Seconds that a connection may be idle; among trusted callers it is the only limit on a request's head, too (F10)."""
+
+REFUSED = Holder("refused")
+"""All whom the gate refuses: their answers are short, and nobody waits for them."""
 
 PAUSE = 0.1
 """Seconds after which a peer's namespaces are read again before its next request is answered (T11): 4 us, ten times a
@@ -52,12 +57,16 @@ class Connection(OutgoingHandler):
     ``once`` says that it must be closed after one answer.
     """
 
-    __slots__ = ("_looked", "_refusal", "once", "peer")
+    __slots__ = ("_attendance", "_looked", "_refusal", "_wire", "once", "peer")
 
     peer: Peer
     once: bool
     _looked: float
     _refusal: Failure | None
+    _wire: (
+        asyncio.Transport | None
+    )  # aiohttp forgets its own once it closes it, which may take as long as the peer likes
+    _attendance: "Attendance[Connection] | None"  # None among trusted callers, whose requests nobody has to watch
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Judge the peer, then let aiohttp begin."""
@@ -67,9 +76,7 @@ class Connection(OutgoingHandler):
         self.once = False
         self._refusal = None
         self._looked = self._loop.time()
-        if server.open >= server.limit:
-            self._drop(server, transport)
-            return
+        self._attendance = self._wire = None
         try:
             self.peer = server.identify(transport.get_extra_info("socket"))
         except OSError as error:
@@ -79,14 +86,55 @@ class Connection(OutgoingHandler):
             self._refusal = Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
             self._refusal = server.gate.refusal(self.peer)
-        server.open += 1
+        if server.arrive(self, self._refusal):
+            self._enter(server, transport)
+        else:
+            self._drop(server, transport)
+
+    def _enter(self, server: "GatedServer", transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
         self.once = not server.hold(self.peer.lifeline)
+        self._wire = transport
         super().connection_made(transport)
+        if server.untrusted:
+            self._attendance = Attendance(server.shares, self, self.abort)
+
+    def abort(self) -> None:
+        """End it at once: nothing is said any more, and what was not written yet is dropped."""
+        if self._wire is not None:
+            self._wire.abort()
+
+    def data_received(self, data: bytes) -> None:
+        """Parse, and notice the beginnings of heads and the ends of requests."""
+        super().data_received(data)
+        if self._attendance is not None:
+            self._attendance.received(self._messages)
+
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Write an answer to its end; not before is the connection silent again."""
+        try:
+            return await super().finish_response(request, resp, start_time)
+        finally:
+            if self._attendance is not None:
+                self._attendance.end(self._messages)
+
+    def begin(self) -> None:
+        """A request is under way, from here on also one whose body still streams."""
+        if self._attendance is not None:
+            self._attendance.begin()
+
+    def move(self, holder: Holder) -> None:
+        """It has proven whose it is."""
+        if self._attendance is not None:
+            self._attendance.move(holder)
 
     def _drop(self, server: "GatedServer", transport: asyncio.BaseTransport) -> None:
         """Reset a connection that there is no room for: a caller's retry may find some."""
         assert isinstance(transport, asyncio.Transport)
         server.dropped += 1
+        self.peer.lifeline.close()
         transport.abort()
         self._manager = None  # as after connection_lost: nothing was begun that could be ended
 
@@ -112,8 +160,10 @@ class Connection(OutgoingHandler):
     def connection_lost(self, exc: BaseException | None) -> None:
         """Give the place back; a connection that was dropped at the door never had one."""
         if isinstance(self._manager, GatedServer):
-            self._manager.open -= 1
+            self._manager.shares.leave(self)
             self._manager.held -= self.peer.lifeline.held
+        if self._attendance is not None:
+            self._attendance.close()
         self.peer.lifeline.close()
         super().connection_lost(exc)
 
@@ -156,11 +206,14 @@ class GatedServer(web.Server):
     Args:
         handler: answers a request.
         gate: judges each peer.
-        limit: connections that may be open at once; ``dropped`` counts those that were too many.
+        limit: connections that may be open at once; ``dropped`` counts those that were too many, ``ended`` the silent
+            ones that gave way to others.
         lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
             once and closed: what they would need it for are later requests.
         audit: whether it writes says whether a peer's program is looked up.
-        placed: look up a peer's namespaces although the gate admits any.
+        untrusted: callers may mean harm: each has a share of the connections, a head has HEAD seconds, and who is
+            silent gives way.
+        own: namespaces of this process, for naming the sandboxes that peers are in; None where nobody asks.
         abandoned: end a handler when its client has left. Without it an exchange is waited for, which others may use;
             with it a download ends that nobody takes (P8, PY13).
         short: is called where there was no memory left for an answer (C6).
@@ -174,7 +227,8 @@ class GatedServer(web.Server):
         limit: int,
         lifelines: int,
         audit: Audit,
-        placed: bool = False,
+        untrusted: bool = False,
+        own: tuple[str, ...] | None = None,
         abandoned: bool = False,
         short: Callable[[], object] = lambda: None,
     ) -> None:
@@ -183,18 +237,51 @@ class GatedServer(web.Server):
         self.short = short
         self.gate = gate
         self._audit = audit
-        self._placed = placed
-        self.limit = limit
+        self.untrusted = untrusted
+        self._own = own
+        # Of many users each has a share, and nobody is left to keep the rest for.
+        self.shares: Shares[Connection] = Shares(limit, pool=limit if gate.uid is None else None)
         self.lifelines = lifelines
         self.pause = PAUSE
         self.outgoing = Outgoing()
-        self.open = 0
         self.held = 0
         self.dropped = 0
+        self.ended = 0
+
+    @property
+    def limit(self) -> int:
+        """Connections that may be open at once."""
+        return self.shares.limit
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        return self.shares.open
+
+    def arrive(self, connection: Connection, refusal: Failure | None) -> bool:
+        """Count a connection on its holder's account, if there is or can be made room; False where there is none."""
+        admission = self._admit(connection, refusal)
+        if admission.ended is not None:
+            self.ended += 1
+            admission.ended.abort()
+        return admission.admitted
+
+    def _admit(self, connection: Connection, refusal: Failure | None) -> Admission[Connection]:
+        if refusal is not None:
+            return self.shares.arrive(connection, REFUSED)
+        if not self.untrusted:
+            return self.shares.arrive(connection, OWN, silent=False)
+        return self.shares.arrive(connection, self.holder(connection.peer))
+
+    def holder(self, peer: Peer) -> Holder:
+        """Who a peer's connections are counted for: its user where there are many, its sandbox where there is one."""
+        if self.gate.uid is None:
+            return Holder(f"uid {peer.uid}")
+        return OWN if peer.sandbox is None else Holder(peer.sandbox)
 
     def identify(self, sock: socket.socket) -> Peer:
         """Ask who connected, and no more than the gate and the audit log want to know. Raises OSError."""
-        peer = identify(sock, where=self.gate.namespaces is not None or self._placed, what=self._audit.on)
+        peer = identify(sock, where=self.gate.namespaces is not None, what=self._audit.on, own=self._own)
         if self.gate.namespaces is None:
             peer.lifeline.close()  # it is admitted wherever it is, and so is the child that it leaves behind
         return peer

@@ -1,9 +1,12 @@
 """A share of the actions socket for each sandbox: none of them can keep it from the others (R24, T16).
 
-A sandbox is known by its mount namespace. A build action downloads a layer with two requests; who asks without end is
-slowed down first, and refused in the end. Callers in the daemon's own namespace are the user's, and have the socket's own
-bounds alone; those whose namespace cannot be read share one place. Whoever makes namespaces inside of a sandbox has a
-share for each of them: so all shares together leave some of the daemon's downloads to its user.
+A sandbox is named by its outermost namespace, see ``server.nesting``. A build action downloads a layer with two requests;
+who asks without end is slowed down first, and refused in the end. Callers outside of any sandbox are the user's, and have
+the socket's own bounds alone; those whose namespaces cannot be read share one place. All shares together leave some of the
+daemon's downloads to its user.
+
+A request takes its place when it is whole. One whose body streams takes a place of another kind: a body that never comes
+keeps no download from anybody.
 """
 
 import asyncio
@@ -26,10 +29,13 @@ AT_ONCE = 32
 ALL_AT_ONCE = 56
 """Of all sandboxes: the rest of the 64 downloads is the user's."""
 
-_PATIENCE = 8.5
-_MOUNT = 1
-"""Where a peer's mount namespace stands among its namespaces."""
+UPLOADS_AT_ONCE = 16
+"""Requests of one sandbox whose bodies stream at the same time."""
 
+ALL_UPLOADS_AT_ONCE = 28
+"""Of all sandboxes."""
+
+_PATIENCE = 8.5
 _MOST = 1024
 """Sandboxes that are remembered: a flood of new ones pushes out old ones, and grows nothing."""
 
@@ -38,6 +44,7 @@ class _Share:
     def __init__(self, now: float) -> None:
         self.bucket = Bucket(PER_SECOND, BURST, now)
         self.places = asyncio.Semaphore(AT_ONCE)
+        self.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
 
 class Sandboxes:
@@ -45,42 +52,41 @@ class Sandboxes:
 
     Args:
         clock: fills the buckets.
-        own: the daemon's namespaces; None where there are none to compare.
     """
 
-    def __init__(self, clock: Clock, own: tuple[str, ...] | None) -> None:
+    def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._own = own
         self._shares: LRUCache[str, _Share] = LRUCache(_MOST)
         self._places = asyncio.Semaphore(ALL_AT_ONCE)
-
-    def name(self, peer: Peer) -> str | None:
-        """What to call the sandbox of a peer; None for the user's own processes, and where none can be told apart."""
-        if self._own is None or (peer.namespaces is not None and peer.namespaces[_MOUNT] == self._own[_MOUNT]):
-            return None
-        return "" if peer.namespaces is None else peer.namespaces[_MOUNT]
+        self._uploads = asyncio.Semaphore(ALL_UPLOADS_AT_ONCE)
 
     @contextlib.asynccontextmanager
-    async def admit(self, peer: Peer) -> AsyncIterator[None]:
+    async def admit(self, peer: Peer, *, whole: bool = True) -> AsyncIterator[None]:
         """Let one request in, as soon as its sandbox has a place.
+
+        Args:
+            peer: who asks.
+            whole: the request's body is here, or it has none.
 
         Raises:
             Failed(overloaded): its sandbox asks too often, or has too much under way.
         """
-        sandbox = self.name(peer)
-        if sandbox is None:
+        if peer.sandbox is None:
             yield
             return
-        share = self._share(sandbox)
+        share = self._share(peer.sandbox)
         wait = share.bucket.wait(self._clock.boot())
         if wait > 0:
             message = f"this sandbox asks more than {PER_SECOND:g} times a second"
             raise failed(Code.OVERLOADED, message, "ask less often", max(1.0, wait))
         share.bucket.take()
-        async with (
-            self._place(share.places, f"{AT_ONCE} requests of this sandbox are under way"),
-            self._place(self._places, f"{ALL_AT_ONCE} requests of sandboxes are under way"),
-        ):
+        if whole:
+            mine, own = share.places, f"{AT_ONCE} requests of this sandbox are under way"
+            every, all_of_them = self._places, f"{ALL_AT_ONCE} requests of sandboxes are under way"
+        else:
+            mine, own = share.uploads, f"{UPLOADS_AT_ONCE} uploads of this sandbox are under way"
+            every, all_of_them = self._uploads, f"{ALL_UPLOADS_AT_ONCE} uploads of sandboxes are under way"
+        async with self._place(mine, own), self._place(every, all_of_them):
             yield
 
     @contextlib.asynccontextmanager

@@ -19,10 +19,15 @@ from credproxy.ports import Audit
 from credproxy.server.answers import failure_response
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer, Handler
+from credproxy.server.routes import connection
+from credproxy.server.shares import OWN, Holder
 
 
 REQUIRED: Final = "X-Credproxy-Request"
 """Its value is of no interest: a page of another origin cannot add it without asking first (as Vault's agent does)."""
+
+UNPROVEN: Final = Holder("without a token")
+"""All connections that have not shown the token: together they have one share, those that have are the user's."""
 
 log = structlog.get_logger("credproxy.server")
 
@@ -59,6 +64,7 @@ class Guarded:
             response = failure_response(failure, plain=False)
             response.force_close()
             return response
+        connection(request).move(OWN)
         return await self._handler(request)
 
     async def _judge(self, request: web.BaseRequest) -> None:
@@ -92,10 +98,15 @@ class TokenServer(GatedServer):
     def __init__(
         self, handler: Handler, *, uid: int, namespaces: tuple[str, ...] | None, limit: int, audit: Audit
     ) -> None:
-        super().__init__(handler, gate=Gate(uid), limit=limit, lifelines=0, audit=audit)
+        super().__init__(handler, gate=Gate(uid), limit=limit, lifelines=0, audit=audit, untrusted=True)
         self._peer = Peer(None, uid, namespaces)
 
     def identify(self, sock: socket.socket) -> Peer:
         """The daemon's own user, whoever it is: the kernel does not say."""
         del sock
         return self._peer
+
+    def holder(self, peer: Peer) -> Holder:
+        """Nobody's in particular, until the token is shown."""
+        del peer
+        return UNPROVEN

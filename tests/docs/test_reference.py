@@ -67,6 +67,7 @@ def test_every_metric_is_in_the_reference() -> None:
         "connections_dropped",
         "actions_connections",
         "actions_connections_dropped",
+        "actions_connections_ended",
         "cache_entries",
         "cache_bytes",
         "tasks",

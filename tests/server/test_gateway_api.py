@@ -4,9 +4,10 @@ import asyncio
 import contextlib
 import json
 import os
+import socket
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -29,9 +30,9 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.authority import BrokerAuthority
 from credproxy.server.gateway_api import IDLE, GatewayApi
 from credproxy.server.memo import Memo
-from credproxy.server.peer import Gate
+from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
-from credproxy.server.sandboxes import Sandboxes
+from credproxy.server.sandboxes import AT_ONCE, Sandboxes
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.fakes import (
     FakeAudit,
@@ -168,6 +169,16 @@ def deny(registry: str, method: str, path: str, endpoint: Endpoint) -> None:
         raise failed(Code.POLICY_DENIED, "no rule allows it", "allow it")
 
 
+class Sandboxed(GatedServer):
+    """Everybody is in that sandbox."""
+
+    sandbox: str | None = None
+
+    def identify(self, sock: socket.socket) -> Peer:
+        """As the kernel would tell it."""
+        return replace(super().identify(sock), sandbox=self.sandbox)
+
+
 @contextlib.asynccontextmanager
 async def serving(
     short_path: Path,
@@ -175,8 +186,9 @@ async def serving(
     *carried: Response | Failed | Callable[[Request], Response],
     rule: NoneHost | None = None,
     memory: int = MEMORY,
+    sandbox: str | None = None,
 ) -> AsyncIterator[Served]:
-    """Serve the actions socket."""
+    """Serve the actions socket, to callers in that sandbox."""
     clock = FakeClock()
     held = Memory(clock, memory)
     provider = FakeProvider(clock)
@@ -199,10 +211,11 @@ async def serving(
         clock=clock,
         grants=lambda _: (),
         gateway=GatewayApi(gateway, clock=clock, refused=refused, memory=held),
-        sandboxes=Sandboxes(clock, None),
+        sandboxes=Sandboxes(clock),
         refused=refused,
     )
-    server = GatedServer(api.handle, gate=Gate(uid=os.getuid()), limit=64, lifelines=0, audit=audit, abandoned=True)
+    server = Sandboxed(api.handle, gate=Gate(uid=os.getuid()), limit=64, lifelines=0, audit=audit, abandoned=True)
+    server.sandbox = sandbox
     path = short_path / "s"
     async with broker:
         listening = await asyncio.get_running_loop().create_unix_server(server, str(path))
@@ -749,8 +762,24 @@ async def test_an_upload_that_stalls(short_path: Path) -> None:
         await settle(100)
         await served.clock.advance(IDLE)
         answer = await client.answer()
-        assert (answer.status, answer.error()[1]) == (400, "the upload was silent for 60 s (bad_request)")
+        assert (answer.status, answer.error()[1]) == (
+            400,
+            "the request's body did not arrive within 60 s (bad_request)",
+        )
         assert served.forwarder.requests == []
+
+
+@pytest.mark.parametrize(
+    "length", [pytest.param("Content-Length: 2", id="small"), pytest.param("Content-Length: 9999999", id="streams")]
+)
+async def test_a_body_that_does_not_come_holds_no_place(short_path: Path, length: str) -> None:
+    """T16: as many as a sandbox may have under way, and its other requests are answered."""
+    async with serving(short_path, fake(), sandbox="user:[1]") as served, contextlib.AsyncExitStack() as held:
+        for _ in range(AT_ONCE):
+            client = await held.enter_async_context(served.connected())
+            await client.send("PATCH /v2/a/blobs/uploads/x", HOST, length, body=b"{")
+        await settle(100)
+        assert (await served.ask("GET /v2/")).status == 200
 
 
 async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:

@@ -6,17 +6,23 @@ from contextlib import AsyncExitStack
 import pytest
 
 from credproxy.core.errors import Code, Failed
+from credproxy.server.nesting import UNKNOWN
 from credproxy.server.peer import Peer
-from credproxy.server.sandboxes import ALL_AT_ONCE, AT_ONCE, BURST, PER_SECOND, Sandboxes
+from credproxy.server.sandboxes import (
+    ALL_AT_ONCE,
+    ALL_UPLOADS_AT_ONCE,
+    AT_ONCE,
+    BURST,
+    PER_SECOND,
+    UPLOADS_AT_ONCE,
+    Sandboxes,
+)
 from tests.fakes import FakeClock, settle
 
 
-OWN = ("user:[1]", "mnt:[1]", "pid:[1]")
-
-
-def peer(mount: str | None) -> Peer:
-    """A caller in that mount namespace; None where it cannot be read."""
-    return Peer(4711, 1000, None if mount is None else ("user:[1]", mount, "pid:[2]"))
+def peer(sandbox: str | None) -> Peer:
+    """A caller in that sandbox; None for one in none."""
+    return Peer(4711, 1000, sandbox=sandbox)
 
 
 async def ask(sandboxes: Sandboxes, caller: Peer, times: int = 1) -> None:
@@ -29,49 +35,70 @@ async def ask(sandboxes: Sandboxes, caller: Peer, times: int = 1) -> None:
 async def test_a_sandbox_that_asks_without_end_is_refused_and_others_are_not() -> None:
     """A burst is fine; then so many a second, and the refusal says when to come back."""
     clock = FakeClock()
-    sandboxes = Sandboxes(clock, OWN)
-    await ask(sandboxes, peer("mnt:[2]"), int(BURST))
+    sandboxes = Sandboxes(clock)
+    await ask(sandboxes, peer("user:[2]"), int(BURST))
     with pytest.raises(Failed) as caught:
-        await ask(sandboxes, peer("mnt:[2]"))
+        await ask(sandboxes, peer("user:[2]"))
     assert caught.value.failure.code is Code.OVERLOADED
     assert caught.value.failure.retry_after == 1.0
-    await ask(sandboxes, peer("mnt:[3]"))
+    await ask(sandboxes, peer("user:[3]"))
     await clock.advance(1.0)
-    await ask(sandboxes, peer("mnt:[2]"), int(PER_SECOND))
+    await ask(sandboxes, peer("user:[2]"), int(PER_SECOND))
     with pytest.raises(Failed):
-        await ask(sandboxes, peer("mnt:[2]"))
+        await ask(sandboxes, peer("user:[2]"))
 
 
-async def test_the_users_own_namespace_has_no_share_of_its_own() -> None:
-    """It is not a sandbox: the socket's bounds are enough for it; so is everybody where namespaces are unknown."""
-    await ask(Sandboxes(FakeClock(), OWN), peer("mnt:[1]"), int(BURST) + 10)
-    await ask(Sandboxes(FakeClock(), None), peer(None), int(BURST) + 10)
+async def test_the_user_outside_of_any_sandbox_has_no_share() -> None:
+    """The socket's bounds are enough for it; so is everybody where namespaces are unknown."""
+    await ask(Sandboxes(FakeClock()), peer(None), int(BURST) + 10)
 
 
 async def test_callers_that_cannot_be_told_apart_share_one_place() -> None:
     """Whoever hides its namespace gains nothing by it."""
-    sandboxes = Sandboxes(FakeClock(), OWN)
-    await ask(sandboxes, peer(None), int(BURST))
+    sandboxes = Sandboxes(FakeClock())
+    await ask(sandboxes, peer(UNKNOWN), int(BURST))
     with pytest.raises(Failed):
-        await ask(sandboxes, peer(None))
+        await ask(sandboxes, peer(UNKNOWN))
+
+
+async def test_uploads_that_stream_keep_no_place_from_downloads() -> None:
+    """A body that never comes has a place of another kind: for a sandbox, and for all of them."""
+    clock = FakeClock()
+    sandboxes = Sandboxes(clock)
+    async with AsyncExitStack() as held:
+        for number in range(ALL_UPLOADS_AT_ONCE):
+            caller = peer(f"user:[{number // UPLOADS_AT_ONCE}]")
+            await held.enter_async_context(sandboxes.admit(caller, whole=False))
+        for caller, told in ((peer("user:[0]"), "uploads of this sandbox"), (peer("user:[9]"), "uploads of sandboxes")):
+            refused = asyncio.ensure_future(upload(sandboxes, caller))
+            await clock.advance(9.0)
+            with pytest.raises(Failed, match=told):
+                await refused
+            await ask(sandboxes, caller, AT_ONCE)
+
+
+async def upload(sandboxes: Sandboxes, caller: Peer) -> None:
+    """Be let in with a body that is still to come."""
+    async with sandboxes.admit(caller, whole=False):
+        pass
 
 
 async def test_requests_above_the_share_wait_for_a_place_and_not_for_ever() -> None:
     """A stalled download holds its place; the next one waits a while, and gets in when another one ends."""
     clock = FakeClock()
-    sandboxes = Sandboxes(clock, OWN)
+    sandboxes = Sandboxes(clock)
     async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
         for _ in range(AT_ONCE - 1):
-            await held.enter_async_context(sandboxes.admit(peer("mnt:[2]")))
+            await held.enter_async_context(sandboxes.admit(peer("user:[2]")))
         async with AsyncExitStack() as last:
-            await last.enter_async_context(sandboxes.admit(peer("mnt:[2]")))
-            waiting = group.create_task(ask(sandboxes, peer("mnt:[2]")))
+            await last.enter_async_context(sandboxes.admit(peer("user:[2]")))
+            waiting = group.create_task(ask(sandboxes, peer("user:[2]")))
             await settle()
             assert not waiting.done()
-            await ask(sandboxes, peer("mnt:[3]"))
+            await ask(sandboxes, peer("user:[3]"))
         await waiting
-        await held.enter_async_context(sandboxes.admit(peer("mnt:[2]")))
-        refused = asyncio.ensure_future(ask(sandboxes, peer("mnt:[2]")))
+        await held.enter_async_context(sandboxes.admit(peer("user:[2]")))
+        refused = asyncio.ensure_future(ask(sandboxes, peer("user:[2]")))
         await clock.advance(9.0)
         with pytest.raises(Failed, match="requests of this sandbox are under way"):
             await refused
@@ -80,14 +107,14 @@ async def test_requests_above_the_share_wait_for_a_place_and_not_for_ever() -> N
 async def test_many_sandboxes_leave_room_for_the_user() -> None:
     """A process that makes a namespace for each request has a share for each, and not the whole daemon."""
     clock = FakeClock()
-    sandboxes = Sandboxes(clock, OWN)
+    sandboxes = Sandboxes(clock)
     async with AsyncExitStack() as held:
         for number in range(ALL_AT_ONCE):
-            await held.enter_async_context(sandboxes.admit(peer(f"mnt:[{number + 2}]")))
-        refused = asyncio.ensure_future(ask(sandboxes, peer("mnt:[1000]")))
+            await held.enter_async_context(sandboxes.admit(peer(f"user:[{number + 2}]")))
+        refused = asyncio.ensure_future(ask(sandboxes, peer("user:[1000]")))
         await settle()
-        await ask(sandboxes, peer("mnt:[1]"))
+        await ask(sandboxes, peer(None))
         await clock.advance(9.0)
         with pytest.raises(Failed, match="requests of sandboxes are under way"):
             await refused
-    await ask(sandboxes, peer("mnt:[1000]"))
+    await ask(sandboxes, peer("user:[1000]"))

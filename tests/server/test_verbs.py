@@ -48,7 +48,7 @@ class Desk:
             clock=self.world.clock,
             grants=self.grants,
             gateway=None,  # type: ignore[arg-type]  # nothing here begins with /v2
-            sandboxes=Sandboxes(self.world.clock, None),
+            sandboxes=Sandboxes(self.world.clock),
             refused=self.refused,
         )
 

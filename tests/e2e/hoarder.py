@@ -1,0 +1,99 @@
+"""A build action that takes all connections that it can get, and begins again with those that are closed.
+
+Usage: ``hoarder.py silent|dripping|bodies SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
+its own.
+"""
+
+import contextlib
+import ctypes
+import os
+import select
+import socket
+import sys
+import time
+
+
+NAMESPACES = 0x10020000  # CLONE_NEWUSER | CLONE_NEWNS of <linux/sched.h>
+BODY = b"PUT /v2/org/app/manifests/x HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n{"
+HEAD = b"GET /v2/"
+
+
+def connect(place: str, first: bytes) -> socket.socket | None:
+    """One connection more; None where it was refused."""
+    port = place.isdigit()
+    talk = socket.socket(socket.AF_INET if port else socket.AF_UNIX)
+    try:
+        talk.connect(("127.0.0.1", int(place)) if port else place)
+        talk.sendall(first)
+    except OSError:
+        talk.close()
+        return None
+    talk.setblocking(False)
+    return talk
+
+
+def is_open(talk: socket.socket) -> bool:
+    """Whether the daemon has not closed it."""
+    try:
+        if talk.recv(4096):
+            return True
+    except BlockingIOError:
+        return True
+    except OSError:
+        pass
+    talk.close()
+    return False
+
+
+def drip(talk: socket.socket) -> bool:
+    """Send one byte more of a head; False where it is closed."""
+    with contextlib.suppress(BlockingIOError):
+        try:
+            talk.send(b"x")
+        except OSError:
+            return False
+    return True
+
+
+def hoard(kind: str, place: str, count: int) -> None:
+    """Hold that many, for ever."""
+    first = {"silent": b"", "dripping": HEAD, "bodies": BODY}[kind]
+    held: list[socket.socket] = []
+    told = False
+    while not select.select([sys.stdin], [], [], 0.05)[0]:
+        held += [talk for talk in (connect(place, first) for _ in range(count - len(held))) if talk is not None]
+        if not told:
+            say(len(held))
+            told = True
+        held = [talk for talk in held if is_open(talk) and (kind != "dripping" or drip(talk))]
+
+
+def say(count: int) -> None:
+    """Tell the test that it may begin."""
+    sys.stdout.write(f"{count}\n")
+    sys.stdout.flush()
+
+
+def main() -> None:
+    """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
+    kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if kind != "bodies":
+        hoard(kind, place, count)
+        return
+    read, write = os.pipe()
+    for _ in range(20):
+        if os.fork() == 0:
+            assert ctypes.CDLL(None, use_errno=True).unshare(NAMESPACES) == 0, ctypes.get_errno()
+            held = [connect(place, BODY) for _ in range(count // 20)]
+            os.write(write, b".")
+            time.sleep(60)
+            os._exit(len(held) % 2)
+    for _ in range(20):
+        os.read(read, 1)
+    say(count)
+    sys.stdin.read()
+
+
+if __name__ == "__main__":
+    main()
