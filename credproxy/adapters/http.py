@@ -20,6 +20,7 @@ from typing import Self
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
+from cachetools import LRUCache
 from yarl import URL
 
 from credproxy.adapters.connections import ANSWER
@@ -57,6 +58,12 @@ _SMALL = 64 * 1024
 
 _REASON = 64 * 1024
 """Bytes that are read of a refusal, or of a redirect."""
+
+SESSIONS = 256
+"""Egress policies whose connections and certificates are kept; a configuration may be reloaded without end."""
+
+_PEERS = 4096
+"""Addresses that are remembered for connections that are used again."""
 
 _PROXY_LOGIN = "Proxy-Authorization"
 
@@ -110,6 +117,7 @@ class AiohttpClient:
         answer: seconds in which the answer to a request of the gateway's has to begin.
         stalled: seconds, see STALLED.
         connecting: seconds, see CONNECTING.
+        sessions: see SESSIONS.
     """
 
     def __init__(
@@ -121,6 +129,7 @@ class AiohttpClient:
         answer: float = ANSWER,
         stalled: float = STALLED,
         connecting: float = CONNECTING,
+        sessions: int = SESSIONS,
     ) -> None:
         self._clock = clock
         self._resolver = resolver
@@ -128,8 +137,9 @@ class AiohttpClient:
         self._answer = answer
         self._stalled = stalled
         self._connecting = connecting
-        self._sessions: dict[_Key, Session] = {}
-        self._peers: dict[tuple[Dial, str], str] = {}
+        self._most = sessions
+        self._sessions: dict[_Key, Session] = {}  # the one that was used last is the last
+        self._peers: LRUCache[tuple[Dial, str], str] = LRUCache(_PEERS)
         self._opening = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
@@ -248,13 +258,16 @@ class AiohttpClient:
             async with self._opening:  # who comes second would else retire the first one's session, as an old one
                 if key not in self._sessions:
                     await self._open(key)
-        async with self._sessions[key] as session:
+        lent = self._sessions[key] = self._sessions.pop(key)
+        async with lent as session:
             yield session
 
     async def _open(self, key: _Key) -> None:
         dial, verbatim, _ = key
         context = await asyncio.to_thread(trust, dial)
-        for old in [known for known in self._sessions if known[:2] == key[:2]]:
+        replaced = [known for known in self._sessions if known[:2] == key[:2]]
+        surplus = [] if replaced else list(self._sessions)[: max(0, len(self._sessions) - self._most + 1)]
+        for old in [*replaced, *surplus]:
             await self._sessions.pop(old).retire()
         connector = aiohttp.TCPConnector(
             ssl=context,

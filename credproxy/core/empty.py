@@ -1,4 +1,4 @@
-"""What looks like a credential and holds none: an unset variable, a file of spaces, an empty user and password.
+"""What looks like a credential and holds none: an unset variable, a file of spaces, ``null``, an empty user and password.
 
 An upstream would refuse it with a message about permissions, or, worse, take it for an anonymous request. So it is told
 as what it is, where it comes from.
@@ -34,6 +34,25 @@ _NAMES = ("authorization", "auth", "token", "key", "secret", "password", "cookie
 """Parts of the names of headers that hold a credential."""
 
 
+_NOTHINGS = frozenset(
+    {
+        "null",
+        "undefined",
+        "None",
+        "nil",
+        "<nil>",
+        "<null>",
+        "(null)",
+        "<none>",
+        "<no value>",
+        "%!s(<nil>)",
+        "[object Object]",
+    }
+)
+"""What programs print for a value that is not there: jq, JavaScript, Python, Ruby, Go and its templates, C and kubectl. As
+they spell it, because ``none`` in lower case is also a word that is meant."""
+
+
 def blank(text: str) -> bool:
     """Whether a text is empty, or holds nothing that can be seen: white space of any alphabet, controls, a BOM."""
     return not any(unicodedata.category(character)[0] not in "ZC" for character in text)
@@ -45,9 +64,9 @@ def empty_login(stored: Stored) -> str | None:
         case UserPassword(username, password):
             return _pair(username, password.reveal())
         case IdentityToken(token) | RegistryToken(token):
-            return "holds an empty token" if _hollow(token.reveal()) else None
+            return _bare(token.reveal(), "holds an empty token")
         case PlainSecret(value):
-            return "is empty" if _hollow(value.reveal()) else None
+            return _bare(value.reveal(), "is empty")
 
 
 def empty_header(name: str, values: Sequence[str]) -> str | None:
@@ -59,7 +78,7 @@ def empty_header(name: str, values: Sequence[str]) -> str | None:
     """
     # Only there do words such as ``Bearer`` stand in front of something; elsewhere one may be all that is meant.
     schemes = name.lower() in {"authorization", "proxy-authorization"}
-    problems = [_value(value) if schemes else "is empty" if _hollow(value) else None for value in values]
+    problems = [_value(value) if schemes else _bare(value, "is empty") for value in values]
     if not problems or None in problems:
         return None
     return f"the header {name!r} {problems[0]}"
@@ -80,7 +99,8 @@ def empty_answer(headers: Sequence[tuple[str, Sequence[Secret]]]) -> str | None:
 
 def _pair(username: str, password: str) -> str | None:
     if not blank(password):
-        return None
+        # Of a password that somebody chose nobody knows what it may be; with these names it is a token.
+        return _word(password) if username.lower() in _EVERYBODYS else None
     if blank(username):
         return "has an empty user name and an empty password"
     if password:
@@ -90,12 +110,13 @@ def _pair(username: str, password: str) -> str | None:
 
 def _value(value: str) -> str | None:
     scheme, _, rest = value.strip().partition(" ")
-    if _hollow(value):
-        return "is empty"
-    if scheme.lower() not in _SCHEMES:
-        return None
+    bare = _bare(value, "is empty")
+    if bare is not None or scheme.lower() not in _SCHEMES:
+        return bare
     if _hollow(rest):
         return f"holds {scheme!r} and nothing behind it"
+    if (word := _word(rest)) is not None:
+        return f"{word}, behind {scheme!r}"
     if scheme.lower() != "basic":
         return None
     pair = rest.strip().rstrip("=")  # padding is often left out
@@ -106,6 +127,16 @@ def _value(value: str) -> str | None:
     username, colon, password = decoded.partition(":")
     problem = _pair(username, password) if colon else None
     return None if problem is None else f"{problem}, in base64"
+
+
+def _bare(text: str, empty: str) -> str | None:
+    return empty if _hollow(text) else _word(text)
+
+
+def _word(text: str) -> str | None:
+    """Name the word for nothing that a text is, in quotation marks or without them; None for any other text."""
+    word = text.strip(" \t\r\n\"'")
+    return f"holds {word!r}, which programs print for a value that is missing" if word in _NOTHINGS else None
 
 
 def _hollow(text: str) -> bool:

@@ -83,7 +83,8 @@ class Failure:
         code: from the closed list.
         message: lower case, no final period, names from outside quoted; never a secret, never an upstream's body.
         hint: the next step for the person who reads it; may be empty.
-        retry_after: seconds after which asking again makes sense, where that is known.
+        retry_after: seconds until the next attempt, where that is known; of a failure that is remembered, until it is
+            forgotten. Clients are told ``pause``.
         unsent: the request never left, so that sending it once more cannot do anything twice.
         inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/disclosure.py``.
         unanswered: the other side has the request, and was waited for as long as it may be: nobody sends it again.
@@ -101,6 +102,11 @@ class Failure:
     def may_pass(self) -> bool:
         """True where waiting may help by itself. Any other failure is remembered, too, but only an edit mends it."""
         return self.code in _MAY_PASS
+
+    @property
+    def pause(self) -> float | None:
+        """``retry_after`` as a client may be told it: a final refusal, although it is remembered, invites no repeats."""
+        return self.retry_after if self.may_pass else None
 
     @property
     def status(self) -> int:

@@ -164,16 +164,16 @@ def encode_failure(failure: Failure) -> bytes:
         "message": _printable(failure.message),
         "hint": _printable(failure.hint),
     }
-    if failure.retry_after is not None:
-        error["retry_after"] = failure.retry_after
+    if failure.pause is not None:
+        error["retry_after"] = failure.pause
     return _encode({"error": error})
 
 
 def failure_text(failure: Failure) -> str:
     """What the helper prints: the cause in one line, then the next step in one line; at most 2 KiB in UTF-8."""
     hint = failure.hint
-    if not hint and failure.retry_after is not None and failure.may_pass:
-        hint = f"ask again in {failure.retry_after:.0f} s"
+    if not hint and failure.pause is not None:
+        hint = f"ask again in {failure.pause:.0f} s"
     lines = f"{_cut(failure.message, _CAUSE)} ({failure.code.value})\n"
     return f"{lines}{_cut(hint, _HINT)}\n" if hint else lines
 

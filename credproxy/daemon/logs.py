@@ -8,7 +8,7 @@ line has a bound, a kind of lines has one for each second, and the file that the
 
 import logging
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Literal, TextIO
 
@@ -42,8 +42,19 @@ def _bound_values(logger: object, method: str, event: Event) -> Event:
     del logger, method
     for key, value in event.items():
         if not isinstance(value, (int, float, bool, type(None))):
-            event[key] = _bound(key, value if isinstance(value, str) else str(value))
+            event[key] = _bound(key, _text(value))
     return event
+
+
+def _text(value: object) -> str:
+    """A value in words: of a table its names and values, of a list its items, as no language would write them."""
+    if isinstance(value, Mapping):
+        return ", ".join(
+            f"{_text(name)}: {_text(item)}" for name, item in value.items() if item is not None and item != ""
+        )
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return ", ".join(map(_text, value))
+    return str(value)
 
 
 def _bound(key: str, text: str) -> str:

@@ -136,8 +136,8 @@ def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> R
     told = f"{shown.message}{remedy} ({shown.code.value})"
     body = {"errors": [{"code": code, "message": told, "detail": {"code": failure.code.value}}]}
     kept = refused(headers)
-    if failure.retry_after is not None:
-        kept = (("Retry-After", str(max(1, round(failure.retry_after)))),)
+    if failure.pause is not None:
+        kept = (("Retry-After", str(max(1, round(failure.pause)))),)
     return Reply(
         status,
         (_JSON, API_VERSION, *kept),

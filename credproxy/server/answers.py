@@ -29,6 +29,6 @@ def failure_response(failure: Failure, *, plain: bool) -> web.Response:
         response = text_response(failure_text(failure), failure.status)
     else:
         response = json_response(encode_failure(failure), failure.status)
-    if failure.retry_after is not None:
-        response.headers["Retry-After"] = str(max(1, round(failure.retry_after)))
+    if failure.pause is not None:
+        response.headers["Retry-After"] = str(max(1, round(failure.pause)))
     return response

@@ -192,6 +192,30 @@ async def test_the_first_requests_may_come_at_once() -> None:
         assert len(client._sessions) == 1
 
 
+async def test_sessions_have_a_bound_and_a_session_that_is_given_up_ends_after_its_request() -> None:
+    """A configuration that is reloaded with other settings again and again fills no memory, and breaks no request off."""
+    asked, answered = asyncio.Event(), asyncio.Event()
+
+    async def handler(request: web.Request) -> web.Response:
+        if request.path == "/slow":
+            asked.set()
+            await answered.wait()
+        return web.Response(body=b"hello")
+
+    async with (
+        serving(handler) as port,
+        AiohttpClient(SystemClock(), sessions=1) as client,
+        asyncio.TaskGroup() as group,
+    ):
+        url, other = f"http://127.0.0.1:{port}", Dial(own=True, tls_verify=False)
+        slow = group.create_task(client.send(Request("GET", f"{url}/slow", dial=OWN), FixedTerms()))
+        await asked.wait()
+        await client.send(Request("GET", f"{url}/", dial=other), FixedTerms())
+        assert len(client._sessions) == 1
+        answered.set()
+        assert (await slow).body == b"hello"
+
+
 async def test_t48_u11_a_body_over_the_limit_is_an_error() -> None:
     """T-48, U11: 200 KiB; reading stops at 128."""
 

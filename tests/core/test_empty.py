@@ -141,3 +141,31 @@ def test_a_text_of_spaces_is_no_secret(text: str, username: str | None) -> None:
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
     assert caught.value.failure.message.startswith("the file '/s' ")
     assert caught.value.failure.hint == "write it"
+
+
+NOTHINGS = ["null", "undefined", "None", "nil", "<nil>", "(null)", "<no value>", "[object Object]", '"null"']
+
+
+@pytest.mark.parametrize("word", NOTHINGS)
+def test_the_word_for_a_value_that_is_missing_is_no_token(word: str) -> None:
+    """``jq -r .token`` prints ``null`` where there is none, and a script goes on with it."""
+    for problem in (
+        empty_login(PlainSecret(Secret(word))),
+        empty_login(IdentityToken(Secret(word))),
+        empty_login(UserPassword("oauth2accesstoken", Secret(word))),
+        empty_header("Authorization", [f"Bearer {word}"]),
+        empty_header("Authorization", [f"Basic {b64(f'oauth2accesstoken:{word}')}"]),
+        empty_header("x-api-key", [word]),
+    ):
+        assert problem is not None
+        assert "which programs print for a value that is missing" in problem
+    with pytest.raises(Failed):
+        from_text(f"{word}\n", None, "the file '/s'", "write it")
+
+
+@pytest.mark.parametrize("text", ["nullable", "none", "null.x", "Nonesuch"])
+def test_a_token_that_only_resembles_such_a_word_is_one(text: str) -> None:
+    """Nothing is guessed; and of a password that somebody chose nobody knows what it may be."""
+    assert empty_login(PlainSecret(Secret(text))) is None
+    assert empty_header("Authorization", [f"Bearer {text}"]) is None
+    assert empty_login(UserPassword("somebody", Secret("null"))) is None

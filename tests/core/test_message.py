@@ -264,6 +264,8 @@ def test_failure_becomes_json() -> None:
         "error": {"code": "rate_limited", "message": "too?many", "hint": "wait", "retry_after": 12.5}
     }
     assert "retry_after" not in json.loads(encode_failure(Failure(Code.DENIED, "no")))["error"]
+    remembered = Failure(Code.DENIED, "no", retry_after=10.0)
+    assert "retry_after" not in json.loads(encode_failure(remembered))["error"]
 
 
 @pytest.mark.parametrize(

@@ -200,3 +200,13 @@ def test_the_command_line_overrides_the_configuration() -> None:
     structlog.get_logger().info("shown")
     logs.close()
     assert json.loads(out.getvalue())["event"] == "shown"
+
+
+def test_a_table_or_a_list_is_written_in_words() -> None:
+    """``exchanged`` has a table: its reader need not know how Python writes one, and what is not set is left out."""
+    out = io.StringIO()
+    logs = Logs(log_format="json", stream=out)
+    structlog.get_logger().info("exchanged", detail={"kind": "bearer", "scopes": "", "tried": ["a", "b"]}, none={})
+    logs.close()
+    line = json.loads(out.getvalue())
+    assert (line["detail"], line["none"]) == ("kind: bearer, tried: a, b", "")

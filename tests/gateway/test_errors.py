@@ -82,6 +82,14 @@ def test_when_to_ask_again() -> None:
     assert json.loads(reply.body)["errors"][0]["message"] == "too much (overloaded)"
 
 
+@pytest.mark.parametrize("code", Code)
+def test_a_final_refusal_invites_no_repeats(code: Code) -> None:
+    """Of a failure that is remembered it is known when it is forgotten, and that is no reason to ask again then."""
+    failure = Failure(code, "it went wrong", "do this", 10.0)
+    told = dict(failure_reply(failure).headers).get("Retry-After")
+    assert told == ("10" if failure.may_pass else None)
+
+
 TARGETS = {
     What.BLOB: ("GET", f"/v2/a/blobs/{D}"),
     What.MANIFEST: ("GET", "/v2/a/manifests/x"),
