@@ -17,7 +17,7 @@ from credproxy.adapters.idle import Idle
 from credproxy.adapters.interim import SteadyResponse
 from credproxy.adapters.lively import lively
 from credproxy.adapters.reasons import SilentError
-from credproxy.adapters.trust import trust, version
+from credproxy.adapters.trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.credential import reveal
 from credproxy.core.http import Dial, Request
@@ -83,10 +83,14 @@ class Connections:
     Args:
         resolve: turns names into addresses.
         answer: seconds, see ANSWER.
+        trust: builds TLS contexts; None for those of this machine's files.
     """
 
-    def __init__(self, resolve: Resolve = system_resolve, *, answer: float = ANSWER) -> None:
+    def __init__(
+        self, resolve: Resolve = system_resolve, *, answer: float = ANSWER, trust: Trust | None = None
+    ) -> None:
         self._resolve = resolve
+        self._trust = trust or FileTrust()
         self.answer = answer
         self._lock = threading.Lock()
         self._idle = Idle()
@@ -102,7 +106,7 @@ class Connections:
             Failed(tls_failed): the CA bundle cannot be read.
         """
         url = urlsplit(request.url)
-        key = (url.scheme, url.netloc, request.dial, version(request.dial))
+        key = (url.scheme, url.netloc, request.dial, self._trust.version(request.dial))
         idle = self._idle.take(key)
         if idle is not None:
             try:
@@ -202,11 +206,11 @@ class Connections:
         return create
 
     def _context(self, dial: Dial) -> ssl.SSLContext:
-        key = (dial, version(dial))
+        key = (dial, self._trust.version(dial))
         with self._lock:
             known = self._contexts.get(key)
         if known is None:
-            known = trust(dial)
+            known = self._trust.context(dial)
             with self._lock:
                 if len(self._contexts) >= _CONTEXTS:
                     self._contexts.clear()

@@ -29,7 +29,7 @@ from credproxy.adapters.interim import SteadyHandler, UnfitAnswerError
 from credproxy.adapters.lively import lively
 from credproxy.adapters.reasons import Call, SilentError, explain
 from credproxy.adapters.session import Session
-from credproxy.adapters.trust import trust, version
+from credproxy.adapters.trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.adapters.upload import Upload
 from credproxy.core.credential import reveal
@@ -118,6 +118,7 @@ class AiohttpClient:
         stalled: seconds, see STALLED.
         connecting: seconds, see CONNECTING.
         sessions: see SESSIONS.
+        trust: builds TLS contexts; None for those of this machine's files.
     """
 
     def __init__(
@@ -125,6 +126,7 @@ class AiohttpClient:
         clock: Clock,
         resolver: AbstractResolver | None = None,
         *,
+        trust: Trust | None = None,
         taken: float = TAKEN,
         answer: float = ANSWER,
         stalled: float = STALLED,
@@ -133,6 +135,7 @@ class AiohttpClient:
     ) -> None:
         self._clock = clock
         self._resolver = resolver
+        self._trust = trust or FileTrust()
         self._taken = taken
         self._answer = answer
         self._stalled = stalled
@@ -252,7 +255,7 @@ class AiohttpClient:
 
     @contextlib.asynccontextmanager
     async def _session(self, dial: Dial, *, verbatim: bool) -> AsyncIterator[aiohttp.ClientSession]:
-        current = 0 if dial.ca_bundle is None else await asyncio.to_thread(version, dial)
+        current = 0 if dial.ca_bundle is None else await asyncio.to_thread(self._trust.version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:
             async with self._opening:  # who comes second would else retire the first one's session, as an old one
@@ -264,7 +267,7 @@ class AiohttpClient:
 
     async def _open(self, key: _Key) -> None:
         dial, verbatim, _ = key
-        context = await asyncio.to_thread(trust, dial)
+        context = await asyncio.to_thread(self._trust.context, dial)
         replaced = [known for known in self._sessions if known[:2] == key[:2]]
         surplus = [] if replaced else list(self._sessions)[: max(0, len(self._sessions) - self._most + 1)]
         for old in [*replaced, *surplus]:

@@ -51,6 +51,9 @@ class Pump:
         idle: seconds, see IDLE.
         connecting: seconds, see CONNECTING.
         behind: seconds that a download waits while its registry has half of the pumps and begins no answer.
+
+    Attributes:
+        moved: bytes that clients were given.
     """
 
     def __init__(
@@ -76,6 +79,7 @@ class Pump:
         self._closing = False
         self._silent = Shares(max(1, pumps // 2))
         self._running: set[Pumped] = set()
+        self.moved = 0
 
     async def __aenter__(self) -> Self:
         return self
@@ -218,7 +222,9 @@ class Pumped:
 
     async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
-        return await self.run(partial(self.download.pour, client, count, check))
+        poured = await self.run(partial(self.download.pour, client, count, check))
+        self._pump.moved += poured.moved
+        return poured
 
     async def skip(self, count: int, check: Checksum | None = None) -> Poured:
         """Read ``count`` bytes, for the checksum alone."""

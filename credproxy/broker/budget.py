@@ -7,7 +7,7 @@ together have a budget as well, which a build with many sandboxes does not notic
 
 from cachetools import LRUCache
 
-from credproxy.broker.bucket import Bucket
+from credproxy.core.bucket import Bucket
 from credproxy.core.errors import Code, failed
 from credproxy.ports import Clock
 

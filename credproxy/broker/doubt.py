@@ -8,8 +8,8 @@ is one exchange more, and of those at most one in 30 s for a key.
 
 import structlog
 
-from credproxy.broker.bucket import Bucket
 from credproxy.broker.entry import Entry
+from credproxy.core.bucket import Bucket
 from credproxy.core.lifetime import remaining
 from credproxy.ports import Clock
 

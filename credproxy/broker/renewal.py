@@ -14,9 +14,9 @@ from collections.abc import Callable
 
 import structlog
 
-from credproxy.broker.bucket import Bucket
 from credproxy.broker.entry import SHORTEST_GAP, Entry, Upkeep
 from credproxy.broker.flight import Flight
+from credproxy.core.bucket import Bucket
 from credproxy.core.lifetime import advisory, length, remaining
 from credproxy.ports import Clock, Plan, Sample
 

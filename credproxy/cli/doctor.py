@@ -20,7 +20,7 @@ from credproxy.cli.looking import ThisMachine
 from credproxy.core.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import OciHost, Settings
-from credproxy.doctor import bazel, bazelrc, configured, daemon, network, programs, sandbox, service
+from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
 
 
@@ -73,6 +73,7 @@ def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
     around = _service(known)
     yield from daemon.check(_daemon(known, around))
     yield from service.check(around)
+    yield from _carriers()
     yield from configured.check(machine, known.configuration)
     helper = _helper(machine)
     yield from programs.check_helper(machine, helper, __version__)
@@ -87,6 +88,13 @@ def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
     yield from sandbox.check(machine, facts, lines)
     if with_network:
         yield from _network(known)
+
+
+def _carriers() -> Iterator[Finding]:
+    from credproxy.adapters.confinement import landlock_version  # noqa: PLC0415  for the doctor alone, not for --help
+    from credproxy.adapters.syscalls import filtered  # noqa: PLC0415  as above
+
+    yield from confinement.check(landlock_version(), filtered=filtered())
 
 
 def _socket(known: _Known) -> str:

@@ -40,7 +40,7 @@ def view(status: Status, rows: int | None = None) -> RenderableType:
     parts += [_entries(entries[:rows])] if entries else []
     if rows is not None and len(entries) > rows:
         parts.append(Text(f"and {len(entries) - rows} more", style="dim"))
-    for name in ("flights", "failures", "origins"):
+    for name in ("flights", "failures", "origins", "carriers"):
         found = _rows(status, name)
         parts += [_table(name, found)] if found else []
     return Group(*parts)

@@ -120,6 +120,10 @@ def _check_paths(settings: Settings) -> Iterator[tuple[Path, str]]:
         yield ("helper_path",), "wanted absolute paths, or ones that begin with ~/, with a colon between each two"
 
 
+CARRIERS = 16
+"""Processes that serve build actions at most: more than this share a machine's processors without being any faster."""
+
+
 def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if actions.policy_file is not None:
         if not actions.policy_file.startswith("/"):
@@ -127,6 +131,8 @@ def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
         if actions.rule:
             yield ("policy_file",), "there are rules here as well; leave one of the two out"
     yield from _check_listen(actions)
+    if actions.carriers is not None and not 1 <= actions.carriers <= CARRIERS:
+        yield ("carriers",), f"wanted a number from 1 to {CARRIERS}"
     if len(actions.rule) > RULES:
         yield ("rule", RULES), f"more than {RULES} rules"
     for index, rule in enumerate(actions.rule[:RULES]):

@@ -154,12 +154,14 @@ class ActionsSettings(Base, frozen=True):
     """The actions socket: denies everything that no rule allows. ``policy_file`` is rules_img's, instead of rules.
 
     ``listen`` is a port of the loopback, such as ``127.0.0.1:5151``, where the same is served to who has ``listen_token``.
+    ``carriers`` is how many processes serve it at most: None for as many as there are processors, and four.
     """
 
     rule: tuple[ActionRule, ...] = ()
     policy_file: FilePath | None = None
     listen: str | None = None
     listen_token: EnvSource | FileSource | CommandSource | None = None
+    carriers: int | None = None
 
 
 class CacheSettings(Base, frozen=True):

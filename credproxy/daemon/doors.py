@@ -1,9 +1,9 @@
 """The sockets while they are served: opened, looked after, and closed in the order that costs no caller anything."""
 
-import asyncio
 import os
-import sys
+import socket
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import structlog
 
@@ -12,13 +12,51 @@ from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.succession import Kept
 from credproxy.ports import Clock
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, Standing
-from credproxy.server.protocol import GatedServer
+from credproxy.server.peer import Gate
 
 
 _LOOKS = 60.0
 """Seconds between two looks at the sockets' files (P1); without a watchdog the only thing that wakes an idle daemon."""
 
 log = structlog.get_logger("credproxy.daemon")
+
+
+class Closes(Protocol):
+    """Accepts until it is closed."""
+
+    def close(self) -> None:
+        """Accept no more."""
+        ...
+
+
+class Serves(Protocol):
+    """Takes the connections of a socket. ``dropped`` were more than ``limit``, ``ended`` gave way to others."""
+
+    gate: Gate
+    dropped: int
+    ended: int
+
+    @property
+    def limit(self) -> int:
+        """Connections that may be open at once."""
+        ...
+
+    @property
+    def open(self) -> int:
+        """Connections that are open."""
+        ...
+
+    async def accept(self, sock: socket.socket, backlog: int) -> Closes:
+        """Begin to accept from a listening socket."""
+        ...
+
+    def pre_shutdown(self) -> None:
+        """Begin no request any more."""
+        ...
+
+    async def shutdown(self, timeout: float) -> None:  # noqa: ASYNC109  as aiohttp's server has it
+        """Give requests under way that many seconds, and end them."""
+        ...
 
 
 class Door:
@@ -31,12 +69,12 @@ class Door:
         backlog: connections that may wait in the kernel.
     """
 
-    def __init__(self, name: str, listener: Listener, server: GatedServer, backlog: int) -> None:
+    def __init__(self, name: str, listener: Listener, server: Serves, backlog: int) -> None:
         self.name = name
         self._backlog = backlog
         self.server = server
         self._listener = listener
-        self._accepting: asyncio.Server | None = None
+        self._accepting: Closes | None = None
 
     @property
     def path(self) -> str:
@@ -51,7 +89,7 @@ class Door:
 
     async def open(self) -> None:
         """Begin to accept."""
-        self._accepting = await _accept(self._listener, self.server, self._backlog)
+        self._accepting = await self.server.accept(self._listener.sock, self._backlog)
 
     def close(self) -> None:
         """Accept no more: a self-made socket's file goes first, so that a successor can be found in its place."""
@@ -158,11 +196,3 @@ class Doorkeeper:
             self._lost.add(door.name)
             log.error("socket lost", socket=door.path, reason=reason, hint=hint)
             self._announcer.say(f"{door.name} socket", f"nobody finds {door.path} ({reason}): {hint}")
-
-
-async def _accept(listener: Listener, server: GatedServer, backlog: int) -> asyncio.Server:
-    loop = asyncio.get_running_loop()
-    if sys.version_info >= (3, 13):
-        # By default it would remove the file at the end, also of a socket that is the service manager's (F5).
-        return await loop.create_unix_server(server, sock=listener.sock, backlog=backlog, cleanup_socket=False)
-    return await loop.create_unix_server(server, sock=listener.sock, backlog=backlog)

@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import NamedTuple
 
@@ -12,29 +12,32 @@ from credproxy.adapters.hardening import raise_descriptor_limit
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.core.errors import Failure
 from credproxy.core.settings import Settings
-from credproxy.daemon.doors import Door
+from credproxy.daemon.carriers import Carriers, enough
+from credproxy.daemon.doors import Door, Serves
 from credproxy.daemon.limits import share
 from credproxy.daemon.logs import Logs
+from credproxy.daemon.office import SystemOffice
 from credproxy.daemon.options import Options
-from credproxy.daemon.port import Port
+from credproxy.daemon.passing import PassingServer
+from credproxy.daemon.port import CONNECTIONS, Port
 from credproxy.daemon.service import Service
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
 from credproxy.ports import Clock
-from credproxy.server.actions_api import ActionsApi
-from credproxy.server.gateway_api import GatewayApi
+from credproxy.server.authority import BrokerAuthority
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.memo import Memo
 from credproxy.server.namespaces import own_namespaces
-from credproxy.server.peer import Gate
+from credproxy.server.narrow import NarrowAnswers
+from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
-from credproxy.server.sandboxes import Sandboxes
 
 
 class Front(NamedTuple):
-    """What callers meet: a door for each socket, and perhaps a port."""
+    """What callers meet: a door for each socket, perhaps a port, and the carriers behind both."""
 
     doors: list[Door]
     port: Port
+    carriers: Carriers
 
 
 def build_front(
@@ -61,11 +64,12 @@ def build_front(
         asked_by: is told of helpers of another version.
     """
     limits, memo = share(raise_descriptor_limit()), Memo(service.broker, service.audit)
+    refused: Counter[str] = Counter()
     # Of other users' processes a system service cannot tell the namespaces: there each user has a share.
     own = own_namespaces() if sys.platform == "linux" and not options.system else None
-    refused: Counter[str] = Counter()
-    actions = _actions_api(service, memo, refused, clock)
-    doors = []
+    carriers = _carriers(service, memo, refused, clock)
+    service.changed = carriers.changed
+    doors: list[Door] = []
     if sockets.helper is not None:
         api = HelperApi(
             broker=service.broker,
@@ -74,12 +78,13 @@ def build_front(
             clock=clock,
             reload=service.reload,
             metrics_page=metrics.render,
-            flushed=service.gateway.forget,
+            flushed=carriers.changed,
+            carriers=carriers.report,
             asked_by=asked_by,
             refused=refused,
             admins=frozenset({0, os.getuid()}) if options.system else None,
         )
-        gate = _helper_gate(options, service.settings, blind=blind)
+        gate = replace(_helper_gate(options, service.settings, blind=blind), carriers=lambda: carriers.pids)
         server = GatedServer(
             api.handle,
             gate=gate,
@@ -90,32 +95,30 @@ def build_front(
         )
         doors.append(Door(HELPER, sockets.helper, server, limits.backlog))
     if sockets.actions is not None:
-        server = GatedServer(
-            actions.handle,
+        passing = PassingServer(
+            carriers,
             gate=_gate(options, service.settings),
             limit=limits.actions,
-            lifelines=0,
             audit=service.audit,
-            untrusted=True,
             own=own,
-            abandoned=True,
-            short=service.broker.relieve,
         )
-        doors.append(Door(ACTIONS, sockets.actions, server, limits.backlog))
-    _watch(metrics, {door.name: door.server for door in doors}, service, logs)
-    return Front(doors, Port(service, actions.handle))
+        doors.append(Door(ACTIONS, sockets.actions, passing, limits.backlog))
+
+    def of_port(port: int) -> PassingServer:
+        # A token stands for the user: nothing else is known of who connects to a port.
+        known = Peer(None, os.getuid())
+        gate = Gate(os.getuid())
+        return PassingServer(carriers, gate=gate, limit=CONNECTIONS, audit=service.audit, port=port, known=known)
+
+    _watch(metrics, {door.name: door.server for door in doors}, service, carriers, logs)
+    return Front(doors, Port(service, of_port), carriers)
 
 
-def _actions_api(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> ActionsApi:
-    return ActionsApi(
-        broker=service.broker,
-        memo=memo,
-        clock=clock,
-        grants=service.grants,
-        gateway=GatewayApi(service.gateway, clock=clock, refused=refused),
-        sandboxes=Sandboxes(clock),
-        refused=refused,
-    )
+def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:
+    authority = BrokerAuthority(service.broker, service.permit, service.audit)
+    narrow = NarrowAnswers(broker=service.broker, memo=memo, grants=service.grants)
+    office = SystemOffice(authority, narrow, service.listen_token, clock)
+    return Carriers(office, clock, most=enough(service.settings.actions.carriers), refused=refused)
 
 
 def _gate(options: Options, settings: Settings) -> Gate:
@@ -131,7 +134,9 @@ def _helper_gate(options: Options, settings: Settings, *, blind: Failure | None)
     return replace(gate, closed=blind, namespaces=own_namespaces())
 
 
-def _watch(metrics: PrometheusMetrics, servers: dict[str, GatedServer], service: Service, logs: Logs) -> None:
+def _watch(
+    metrics: PrometheusMetrics, servers: Mapping[str, Serves], service: Service, carriers: Carriers, logs: Logs
+) -> None:
     if (server := servers.get(HELPER)) is not None:
         metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
         metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
@@ -143,5 +148,7 @@ def _watch(metrics: PrometheusMetrics, servers: dict[str, GatedServer], service:
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
     metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
     metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
-    metrics.gauge("gateway_downloads", "Blobs under way", lambda: service.pump.running)
+    metrics.gauge("gateway_downloads", "Blobs under way", lambda: carriers.downloads)
+    metrics.gauge("carriers", "Processes that serve build actions", lambda: len(carriers.running))
+    metrics.gauge("carriers_lost", "Those that ended unexpectedly", lambda: carriers.lost)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))

@@ -1,16 +1,15 @@
 """The port of the loopback on which the actions socket is served once more, if the configuration names one (T34)."""
 
-import asyncio
 import os
-import sys
+import socket
+from collections.abc import Callable
 
 import structlog
 
 from credproxy.core.config_checks import loopback_port
+from credproxy.daemon.doors import Closes
+from credproxy.daemon.passing import PassingServer
 from credproxy.daemon.service import Service
-from credproxy.server.namespaces import own_namespaces
-from credproxy.server.protocol import Handler
-from credproxy.server.tcp import Guarded, TokenServer
 
 
 CONNECTIONS = 64
@@ -22,15 +21,15 @@ class Port:
     """One port, or none. What stands in its way is logged: the sockets are worth serving without it.
 
     Args:
-        service: knows the configuration and its token.
-        handler: the actions socket's.
+        service: knows the configuration.
+        server: makes what passes its connections on, of a port.
     """
 
-    def __init__(self, service: Service, handler: Handler) -> None:
+    def __init__(self, service: Service, server: Callable[[int], PassingServer]) -> None:
         self._service = service
-        self._handler = handler
-        self._door: asyncio.Server | None = None
-        self._server: TokenServer | None = None
+        self._make = server
+        self._accepting: Closes | None = None
+        self._server: PassingServer | None = None
 
     async def open(self) -> None:
         """Begin to accept."""
@@ -39,13 +38,9 @@ class Port:
         if place is None:
             return
         host, port = place
-        guarded = Guarded(self._handler, port=port, token=self._service.listen_token)
-        own = own_namespaces() if sys.platform == "linux" else None
-        server = TokenServer(
-            guarded.handle, uid=os.getuid(), namespaces=own, limit=CONNECTIONS, audit=self._service.audit
-        )
+        server = self._make(port)
         try:
-            self._door = await asyncio.get_running_loop().create_server(server, host, port)
+            self._accepting = await server.accept(_bound(host, port), CONNECTIONS)
         except OSError as error:
             reason, hint = os.strerror(error.errno or 0).lower(), "name another one in actions.listen, and restart"
             log.warning("no port", address=address, reason=reason, hint=hint)
@@ -55,11 +50,22 @@ class Port:
 
     def close(self) -> None:
         """Accept no more."""
-        if self._door is not None and self._server is not None:
-            self._door.close()
-            self._server.pre_shutdown()
+        if self._accepting is not None:
+            self._accepting.close()
 
     async def shutdown(self, grace: float) -> None:
-        """Give requests under way that many seconds, and end them."""
+        """Let those go that are on their way."""
         if self._server is not None:
             await self._server.shutdown(grace)
+
+
+def _bound(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    sock = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind((host.strip("[]"), port))
+    except BaseException:
+        sock.close()
+        raise
+    return sock

@@ -15,6 +15,7 @@ from credproxy.adapters import notify
 from credproxy.adapters.cgroup import CgroupMemory
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden
+from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.notify import Notifier
 from credproxy.core.errors import Failed, Failure, Unfit
@@ -23,7 +24,6 @@ from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.doors import Door, Doorkeeper
 from credproxy.daemon.front import Front, build_front
 from credproxy.daemon.logs import Logs
-from credproxy.daemon.loop_errors import LoopErrors
 from credproxy.daemon.options import Options
 from credproxy.daemon.service import Service
 from credproxy.daemon.shortage import relieve_in_time
@@ -56,10 +56,10 @@ def run(options: Options) -> NoReturn:
     logs = Logs(level=options.log_level, log_format=options.log_format, file=log_file(options.environ))
     try:
         status, kept = _run(options, logs)
-        if kept:
-            status = _succeed(options, kept)
     finally:
-        logs.close()
+        logs.close()  # before the next program takes this process over, or the last lines would be lost
+    if kept:
+        status = _succeed(options, kept)
     # Not by returning: Python would wait for its threads, and one that asks a dead name server has ten seconds to go,
     # in which the successor is not started and callers give up.
     sys.stderr.flush()
@@ -71,7 +71,7 @@ def _succeed(options: Options, kept: Sequence[Kept]) -> int:
     try:
         become(options.program, options.arguments, kept, options.environ)
     except OSError as error:
-        _complain(error)
+        sys.stderr.write(f"credproxy: the installed program does not start: {error.strerror}: {error.filename!r}\n")
         return 1
 
 
@@ -133,7 +133,7 @@ async def _serve(
     succession = Succession(
         options.program, processes=service.processes, clock=clock, begin=departure.hand_over, passed_on=passed_on
     )
-    async with service, asyncio.TaskGroup() as group:
+    async with service, contextlib.AsyncExitStack() as stack, asyncio.TaskGroup() as group:
         await service.load()
         front = build_front(
             options,
@@ -152,11 +152,14 @@ async def _serve(
         for door in doors:
             await door.open()
         await port.open()
+        await stack.enter_async_context(front.carriers)
         keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=departure.end)
         relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock)
         kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief, succession.watch())]
         _say_ready(doors, announcer)
-        await departure.wait(lambda: service.pump.running, clock.sleep)
+        if service.serves_actions:
+            kept.append(group.create_task(front.carriers.warm_up()))
+        await departure.wait(front.carriers.count_downloads, clock.sleep)
         announcer.stopping()
         leaving = group.create_task(_leave(front, service, departure))
         _on_signals(leaving.cancel)  # whoever asks twice does not want to wait (P5)
@@ -198,8 +201,8 @@ async def _leave(front: Front, service: Service, departure: Departure) -> None:
     front.port.close()
     await service.broker.drain(_GRACE)
     # What a build action downloads is no exchange that somebody else could go on with: it gets a time of its own.
-    grace = {ACTIONS: max(0.0, service.drain_timeout - _GRACE)}
     await asyncio.gather(
-        *(door.server.shutdown(max(_LAST_WORDS, grace.get(door.name, 0.0))) for door in front.doors),
-        front.port.shutdown(max(_LAST_WORDS, grace[ACTIONS])),
+        *(door.server.shutdown(_LAST_WORDS) for door in front.doors),
+        front.port.shutdown(_LAST_WORDS),
+        front.carriers.leave(max(_LAST_WORDS, service.drain_timeout - _GRACE)),
     )

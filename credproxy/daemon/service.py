@@ -13,7 +13,6 @@ import structlog
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
-from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
 from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
@@ -33,10 +32,8 @@ from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
-from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Clock, Metrics, Plan, Processes, Sample, Source
 from credproxy.providers.learned import Learned
-from credproxy.server.authority import BrokerAuthority
 from credproxy.server.helper_api import Reloaded
 
 
@@ -104,6 +101,9 @@ class Service:
         adopted: is told of each configuration that comes into force.
         announcer: is told what is in force, and of reloads.
         system: one service for all users: only the machine's configuration is read.
+
+    Attributes:
+        changed: is called when another configuration is in force; nobody's at first.
     """
 
     def __init__(
@@ -142,20 +142,12 @@ class Service:
         self._token: Source | None = None
         nothing = Table(Router(()), {}, ())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
-        self.pump = Pump()
-        self.gateway = Gateway(
-            authority=BrokerAuthority(self.broker, self.permit, self.audit),
-            forwarder=self._http,
-            downloads=self.pump,
-            clock=clock,
-            token=secrets.token_urlsafe,
-        )
+        self.changed: Callable[[], object] = lambda: None
 
     async def __aenter__(self) -> Self:
         self._stack.callback(self._files.close)
         self._stack.callback(self._processes.close)
         await self._stack.enter_async_context(self._http)
-        await self._stack.enter_async_context(self.pump)
         await self._stack.enter_async_context(self.broker)
         await self._stack.enter_async_context(self._group)
         return self
@@ -230,6 +222,11 @@ class Service:
         return login.stored.value
 
     @property
+    def serves_actions(self) -> bool:
+        """Whether the policy in force lets build actions have anything."""
+        return isinstance(self._policy, Policy) and bool(self._policy.registries())
+
+    @property
     def processes(self) -> Processes:
         """Runs programs, as credential programs are run."""
         return self._processes
@@ -284,6 +281,6 @@ class Service:
         self._exposed = loaded.exposed
         self._token = build_token(settings, self._world)
         self._adopted(settings)
-        self.gateway.forget()
+        self.changed()
         self._announcer.say(_TOPIC, f"generation {generation} of the configuration, {len(settings.host)} host rules")
         return generation

@@ -23,6 +23,7 @@ class Asked:
         uid: of the caller.
         sandbox: names the caller's sandbox in the budget of exchanges; None for a caller outside of any.
         pid, program: of the process that connected, for the audit log; None and "" where nobody knows.
+        connection: its number, for an authority that knows callers by it.
         room: for bodies that are held whole; None where nothing is counted.
     """
 
@@ -34,6 +35,7 @@ class Asked:
     sandbox: str | None = None
     pid: int | None = None
     program: str = ""
+    connection: int = 0
     room: Room | None = field(default=None, repr=False, compare=False)
     _lines: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 

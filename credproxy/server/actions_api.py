@@ -2,38 +2,48 @@
 
 The JSON API is here; what begins with ``/v2`` is the gateway's.
 
-Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
+It runs where connections are parsed, and asks for every answer: nothing is decided here.
 """
 
 from collections import Counter
-from collections.abc import Callable
-from typing import Final
+from typing import Final, Protocol
 
 from aiohttp import web
 
-from credproxy.broker.broker import Broker
-from credproxy.core.credential import Origin
 from credproxy.core.disclosure import outward
 from credproxy.core.errors import Failed
-from credproxy.core.message import decode_request
-from credproxy.core.target import Granted, Question, Target
-from credproxy.core.uri import check_canonical, parse_uri
 from credproxy.ports import Clock
+from credproxy.server.answers import json_response
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
-from credproxy.server.memo import Memo
+from credproxy.server.peer import Peer
 from credproxy.server.routes import Routes, connection, healthz, patience
 from credproxy.server.sandboxes import Sandboxes
+
+
+class Answers(Protocol):
+    """Answers questions of build actions."""
+
+    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+        """Give the encoded answer to an encoded question: what policy lets a build action have, and no more.
+
+        Args:
+            peer: who asks.
+            body: as it arrived, at most 64 KiB.
+            patience: seconds that the caller waits.
+
+        Raises:
+            Failed: policy_denied, use_gateway, and those of ``Broker.ask``.
+        """
+        ...
 
 
 class ActionsApi:
     """Answers the actions socket's requests.
 
     Args:
-        broker: the use case.
-        memo: shared with the helper socket.
+        answers: what is asked on the JSON API.
         clock: for limits.
-        grants: the policy in force; raises Failed(policy_denied).
         gateway: answers what begins with ``/v2``.
         sandboxes: lets each of them have its share.
         refused: counts what was refused, by code.
@@ -45,18 +55,14 @@ class ActionsApi:
     def __init__(
         self,
         *,
-        broker: Broker,
-        memo: Memo,
+        answers: Answers,
         clock: Clock,
-        grants: Callable[[Target], tuple[Granted, ...]],
         gateway: GatewayApi,
         sandboxes: Sandboxes,
         refused: Counter[str],
     ) -> None:
-        self._broker = broker
+        self._answers = answers
         self._clock = clock
-        self._grants = grants
-        self._memo = memo
         handlers = (self._get, healthz)
         self._routes = Routes(
             "actions",
@@ -84,13 +90,4 @@ class ActionsApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        peer = connection(request).peer
-        origin = Origin("actions", peer.uid)
-        answer = self._memo.get(origin, body)
-        if answer is None:
-            raw = decode_request(body)
-            target = parse_uri(raw)
-            check_canonical(raw, target)
-            question = Question(target, origin, self._grants(target), sandbox=peer.sandbox)
-            answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience(request)))
-        return self._memo.give(answer, origin, peer)
+        return json_response(await self._answers.narrow(connection(request).peer, body, patience(request)))

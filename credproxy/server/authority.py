@@ -59,6 +59,12 @@ class BrokerAuthority:
             return None
         return self._passage(newer, ticket.question, ticket.asked)
 
+    def good_until(self, passage: Passage) -> float:
+        """Boot-clock seconds until which a passage may be used again; 0 where each use is to be written down."""
+        ticket = passage.ticket
+        assert isinstance(ticket, _Ticket)
+        return 0.0 if self._audit.on else ticket.carriage.handout.good_until
+
     def _passage(self, carriage: Carriage, question: Question, asked: Asked) -> Passage:
         handout = carriage.handout
         if self._audit.on and (written := record(carriage.target, handout)) is not None:

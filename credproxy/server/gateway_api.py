@@ -64,7 +64,8 @@ class GatewayApi:
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         peer = connection(request).peer
         room = self._memory.room()
-        asked = Asked(request.method, path, query, headers, peer.uid, peer.sandbox, peer.pid, peer.program, room)
+        caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
+        asked = Asked(request.method, path, query, headers, *caller, room)
         try:
             upload = _Body(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))

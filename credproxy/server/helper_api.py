@@ -18,6 +18,7 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.explaining import explain_uri
 from credproxy.broker.table import can_cover
 from credproxy.core.audit import login
+from credproxy.core.carried import CarrierReport
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, failed
 from credproxy.core.message import decode_request, encode_docker
@@ -65,6 +66,7 @@ class HelperApi:
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for those who remember more than the broker knows.
+        carriers: what there is to say of each, for ``status``.
         refused: what the actions socket refused so far, by code.
         asked_by: told the version of a helper that is not of ours.
         admins: users who may see and change what concerns everybody; None where all callers are one user.
@@ -93,6 +95,7 @@ class HelperApi:
         metrics_page: Callable[[], tuple[bytes, str]],
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
+        carriers: Callable[[], list[CarrierReport]] = list,
         asked_by: Callable[[str], object] = lambda version: version,
         admins: frozenset[int] | None = None,
     ) -> None:
@@ -102,6 +105,7 @@ class HelperApi:
         self._metrics_page = metrics_page
         self._refused = refused
         self._flushed = flushed
+        self._carriers = carriers
         self._asked_by = asked_by
         self._started = clock.wall()
         self._memo = memo
@@ -166,7 +170,8 @@ class HelperApi:
             "started": self._started,
             **msgspec.to_builtins(self._broker.status()),
         }
-        return json_response(msgspec.json.encode({**told, "refused": self._refused}))
+        carriers = self._carriers()
+        return json_response(msgspec.json.encode({**told, "refused": self._refused, "carriers": carriers}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         uri = decode_request(await read_body(request, self._clock))

@@ -54,10 +54,14 @@ class Memo:
         return answer
 
     def give(self, answer: Answer, origin: Origin, peer: Peer) -> web.Response:
+        """Hand an answer out as a response."""
+        return json_response(self.given(answer, origin, peer))
+
+    def given(self, answer: Answer, origin: Origin, peer: Peer) -> bytes:
         """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
         if answer.record is not None:
             self._audit.handed_out(answer.record, origin, pid=peer.pid, program=peer.program)
-        return json_response(answer.body)
+        return answer.body
 
     def clear(self) -> None:
         """Forget them: what was flushed should not outlive it in here."""

@@ -11,7 +11,7 @@ import select
 import socket
 import struct
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple, TypeVar
 
@@ -72,6 +72,7 @@ class Peer:
         namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
         program: the path of its executable, for the audit log; "" where it was not or cannot be read.
         sandbox: names the outermost sandbox that it is in; None for one in none, and where that was not looked at.
+        connection: its number, where another process knows it by that.
         lifeline: held where the namespaces were read; whoever takes the peer closes it.
     """
 
@@ -80,6 +81,7 @@ class Peer:
     namespaces: tuple[str, ...] | None = None
     program: str = ""
     sandbox: str | None = None
+    connection: int = 0
     lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
 
 
@@ -127,7 +129,7 @@ def identify(
     seen, lifeline = attest(sock, pid, look)
     if not where:
         lifeline.close()
-    return Peer(pid, uid, *(seen or unseen), lifeline)
+    return Peer(pid, uid, *(seen or unseen), lifeline=lifeline)
 
 
 def look_again(peer: Peer) -> Peer:
@@ -180,17 +182,22 @@ class Gate:
         allow_root: whether root is admitted as well.
         namespaces: those that a peer must be in; None for any.
         closed: why nobody is admitted; None for a gate that looks at who comes.
+        carriers: process ids of the carriers: what they may ask, they ask by a channel of their own. The kernel lets
+            them make no socket for this; where it knows no such filter, here is a second door.
     """
 
     uid: int | None
     allow_root: bool = False
     namespaces: tuple[str, ...] | None = None
     closed: Failure | None = None
+    carriers: Callable[[], Collection[int | None]] = field(default=frozenset, compare=False)
 
     def refusal(self, peer: Peer) -> Failure | None:
         """None for a peer that may talk; otherwise why not, and what to do."""
         if self.closed is not None:
             return self.closed
+        if peer.pid is not None and peer.pid in self.carriers():
+            return Failure(Code.PEER_REFUSED, "the caller is a process that talks to build actions", "")
         if self.uid is None:
             return self._elsewhere(peer)
         if peer.uid == self.uid or (peer.uid == 0 and self.allow_root):

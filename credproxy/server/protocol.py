@@ -6,6 +6,7 @@ connection that there is no room for is dropped before it costs a task (PY10).
 
 import asyncio
 import socket
+import sys
 from collections.abc import Awaitable, Callable
 
 import structlog
@@ -201,7 +202,7 @@ class Connection(OutgoingHandler):
 
 
 class GatedServer(web.Server):
-    """Makes Connections.
+    """Makes connections, of the class ``protocol``.
 
     Args:
         handler: answers a request.
@@ -210,14 +211,15 @@ class GatedServer(web.Server):
             ones that gave way to others.
         lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
             once and closed: what they would need it for are later requests.
-        audit: whether it writes says whether a peer's program is looked up.
+        audit: whether it writes says whether a peer's program is looked up; None for never.
         untrusted: callers may mean harm: each has a share of the connections, a head has HEAD seconds, and who is
             silent gives way.
-        own: namespaces of this process, for naming the sandboxes that peers are in; None where nobody asks.
         abandoned: end a handler when its client has left. Without it an exchange is waited for, which others may use;
             with it a download ends that nobody takes (P8, PY13).
         short: is called where there was no memory left for an answer (C6).
     """
+
+    protocol: type[Connection] = Connection
 
     def __init__(
         self,
@@ -226,9 +228,8 @@ class GatedServer(web.Server):
         gate: Gate,
         limit: int,
         lifelines: int,
-        audit: Audit,
+        audit: Audit | None = None,
         untrusted: bool = False,
-        own: tuple[str, ...] | None = None,
         abandoned: bool = False,
         short: Callable[[], object] = lambda: None,
     ) -> None:
@@ -238,7 +239,6 @@ class GatedServer(web.Server):
         self.gate = gate
         self._audit = audit
         self.untrusted = untrusted
-        self._own = own
         # Of many users each has a share, and nobody is left to keep the rest for.
         self.shares: Shares[Connection] = Shares(limit, pool=limit if gate.uid is None else None)
         self.lifelines = lifelines
@@ -274,14 +274,20 @@ class GatedServer(web.Server):
         return self.shares.arrive(connection, self.holder(connection.peer))
 
     def holder(self, peer: Peer) -> Holder:
-        """Who a peer's connections are counted for: its user where there are many, its sandbox where there is one."""
-        if self.gate.uid is None:
-            return Holder(f"uid {peer.uid}")
+        """Who a peer's connections are counted for."""
         return OWN if peer.sandbox is None else Holder(peer.sandbox)
+
+    async def accept(self, sock: socket.socket, backlog: int) -> asyncio.Server:
+        """Begin to accept from a listening socket."""
+        loop = asyncio.get_running_loop()
+        if sys.version_info >= (3, 13):
+            # By default it would remove the file at the end, also of a socket that is the service manager's (F5).
+            return await loop.create_unix_server(self, sock=sock, backlog=backlog, cleanup_socket=False)
+        return await loop.create_unix_server(self, sock=sock, backlog=backlog)
 
     def identify(self, sock: socket.socket) -> Peer:
         """Ask who connected, and no more than the gate and the audit log want to know. Raises OSError."""
-        peer = identify(sock, where=self.gate.namespaces is not None, what=self._audit.on, own=self._own)
+        peer = identify(sock, where=self.gate.namespaces is not None, what=self._audit is not None and self._audit.on)
         if self.gate.namespaces is None:
             peer.lifeline.close()  # it is admitted wherever it is, and so is the child that it leaves behind
         return peer
@@ -296,7 +302,7 @@ class GatedServer(web.Server):
 
     def __call__(self) -> RequestHandler:
         """Build the protocol of one connection; asyncio calls it per accept."""
-        return Connection(
+        return self.protocol(
             self,
             loop=self._loop,
             keepalive_timeout=KEEP_ALIVE,

@@ -15,7 +15,7 @@ from collections.abc import AsyncIterator
 
 from cachetools import LRUCache
 
-from credproxy.broker.bucket import Bucket
+from credproxy.core.bucket import Bucket
 from credproxy.core.errors import Code, failed
 from credproxy.ports import Clock
 from credproxy.server.peer import Peer

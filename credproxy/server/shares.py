@@ -80,7 +80,7 @@ class Shares(Generic[Key]):
         """
         ended = None
         if (crowd := self._crowd(holder)) is not None:
-            ended = self._oldest(crowd)
+            ended = self.oldest(*crowd)
             if ended is None:
                 return Admission(admitted=False)
             self.leave(ended)
@@ -146,7 +146,8 @@ class Shares(Generic[Key]):
         )
         return [other for _, other in sorted(larger, key=lambda found: found[0], reverse=True)]
 
-    def _oldest(self, crowd: list[Holder]) -> Key | None:
+    def oldest(self, *crowd: Holder) -> Key | None:
+        """Which connection has been silent longest, of the first of these holders that has a silent one."""
         for holder in crowd:
             for key in self._silent.get(holder, ()):
                 return key

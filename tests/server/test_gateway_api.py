@@ -30,6 +30,7 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.authority import BrokerAuthority
 from credproxy.server.gateway_api import IDLE, GatewayApi
 from credproxy.server.memo import Memo
+from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
 from credproxy.server.sandboxes import AT_ONCE, Sandboxes
@@ -45,6 +46,7 @@ from tests.fakes import (
     FakeTransfer,
     settle,
 )
+from tests.server.answering import InProcess
 
 
 D = "sha256:" + "a" * 64
@@ -206,10 +208,8 @@ async def serving(
     )
     refused: Counter[str] = Counter()
     api = ActionsApi(
-        broker=broker,
-        memo=Memo(broker, audit),
+        answers=InProcess(NarrowAnswers(broker=broker, memo=Memo(broker, audit), grants=lambda _: ())),
         clock=clock,
-        grants=lambda _: (),
         gateway=GatewayApi(gateway, clock=clock, refused=refused, memory=held),
         sandboxes=Sandboxes(clock),
         refused=refused,

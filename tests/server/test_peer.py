@@ -254,3 +254,13 @@ def test_f2_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
     if b"unshare failed" in done.stderr:
         pytest.skip("allow unprivileged user namespaces: sysctl kernel.unprivileged_userns_clone=1")
     assert done.returncode == 7, done.stderr
+
+
+def test_a_carrier_is_not_admitted() -> None:
+    """It is the user's own process in the user's own namespaces, and may be in an attacker's hands by now."""
+    gate = Gate(uid=1000, carriers=lambda: frozenset({7}))
+    refused = gate.refusal(Peer(7, 1000))
+    assert refused is not None
+    assert refused.code is Code.PEER_REFUSED
+    assert gate.refusal(Peer(8, 1000)) is None
+    assert gate.refusal(Peer(None, 1000)) is None

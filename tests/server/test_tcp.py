@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import socket
 from collections.abc import AsyncIterator
 
 import pytest
@@ -11,8 +12,10 @@ from aiohttp import web
 from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.server.answers import text_response
-from credproxy.server.tcp import Guarded, TokenServer
-from tests.fakes import FakeAudit
+from credproxy.server.peer import Gate, Peer
+from credproxy.server.protocol import GatedServer
+from credproxy.server.routes import connection
+from credproxy.server.tcp import Guard, TokenOf, shows
 
 
 TOKEN = "canary-port-token"
@@ -31,16 +34,34 @@ async def token(*, anew: bool) -> Secret:
     return Secret(TOKEN)
 
 
+class Port(GatedServer):
+    """Listens on a port, where the kernel does not say who connects."""
+
+    def identify(self, sock: socket.socket) -> Peer:
+        """The daemon's own user."""
+        del sock
+        return Peer(None, os.getuid())
+
+
 @contextlib.asynccontextmanager
-async def listening(source: object = token) -> AsyncIterator[int]:
+async def listening(source: TokenOf = token) -> AsyncIterator[int]:
     """Listen on a free port; gives it."""
     loop = asyncio.get_running_loop()
     ports: list[int] = []
 
-    async def handle(request: web.BaseRequest) -> web.StreamResponse:
-        return await Guarded(fine, port=ports[0], token=source).handle(request)  # type: ignore[arg-type]  # a test's own
+    async def shown(peer: Peer, authorization: str) -> bool:
+        assert peer.uid == os.getuid()
+        return await shows(authorization, source)
 
-    server = TokenServer(handle, uid=os.getuid(), namespaces=None, limit=8, audit=FakeAudit())
+    async def handle(request: web.BaseRequest) -> web.StreamResponse:
+        guard = Guard(shown)
+        try:
+            await guard.judge(request, connection(request).peer, ports[0])
+        except Failed as error:
+            return guard.refuse(error.failure)
+        return await fine(request)
+
+    server = Port(handle, gate=Gate(os.getuid()), limit=8, lifelines=0)
     door = await loop.create_server(server, "127.0.0.1", 0)
     ports.append(door.sockets[0].getsockname()[1])
     try:

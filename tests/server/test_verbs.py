@@ -15,9 +15,11 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind
 from credproxy.server.memo import Memo
+from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.sandboxes import Sandboxes
 from tests.broker.world import World, world
 from tests.fakes import FakeAudit, settle
+from tests.server.answering import InProcess
 from tests.server.test_protocol import serving, talk
 
 
@@ -43,10 +45,8 @@ class Desk:
             refused=self.refused,
         )
         self.actions = ActionsApi(
-            broker=self.world.broker,
-            memo=memo,
+            answers=InProcess(NarrowAnswers(broker=self.world.broker, memo=memo, grants=self.grants)),
             clock=self.world.clock,
-            grants=self.grants,
             gateway=None,  # type: ignore[arg-type]  # nothing here begins with /v2
             sandboxes=Sandboxes(self.world.clock),
             refused=self.refused,

@@ -1,6 +1,6 @@
 """A token bucket."""
 
-from credproxy.broker.bucket import Bucket
+from credproxy.core.bucket import Bucket
 
 
 def test_a_few_at_once_and_then_so_many_a_second() -> None:

@@ -6,7 +6,7 @@ import os
 
 from structlog.testing import capture_logs
 
-from credproxy.daemon.loop_errors import LoopErrors
+from credproxy.adapters.loop_errors import LoopErrors
 
 
 class Now:

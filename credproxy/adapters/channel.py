@@ -1,0 +1,168 @@
+"""Frames between two processes on a pair of sockets; a frame may bring one descriptor with it.
+
+::
+
+    4 bytes  length of what follows, big-endian; its highest bit says that a descriptor comes with this frame
+    n bytes  the message
+
+A stream and not packets: a bundle of certificates is larger than what a packet may be, and macOS has no such packets. The
+kernel keeps a descriptor together with the byte that it was sent with, and never lets one read run past it (unix(7)).
+
+The other end may be hostile. Frames have a bound, what it does not read has one, and it is asked for no descriptors unless
+it is the one that is believed. Whatever does not fit ends the channel.
+"""
+
+import asyncio
+import os
+import socket
+import struct
+from collections import deque
+from collections.abc import Callable
+
+
+UNREAD = 16 * 1024 * 1024
+"""Bytes that the other end has not read yet; beyond them it counts as hung."""
+
+_HEAD = struct.Struct("!I")
+_DESCRIPTOR = 1 << 31
+_AT_ONCE = 64 * 1024
+_MOST_DESCRIPTORS = 32
+
+Receive = Callable[[bytes, int], None]
+"""Takes a message and its descriptor, -1 without one; it owns the descriptor."""
+
+
+class Channel:
+    """One end of a pair, driven by the event loop. ``close`` may be called again.
+
+    Args:
+        sock: this end; it becomes non-blocking and belongs to the channel.
+        receive: called for each message.
+        lost: called once, when the other end is gone or has broken the rules; says which.
+        limit: bytes of a message that is received.
+        trusted: the other end may send descriptors.
+        unread: see UNREAD.
+    """
+
+    def __init__(
+        self,
+        sock: socket.socket,
+        receive: Receive,
+        lost: Callable[[str], None],
+        *,
+        limit: int,
+        trusted: bool = False,
+        unread: int = UNREAD,
+    ) -> None:
+        sock.setblocking(False)
+        self._sock = sock
+        self._receive = receive
+        self._lost = lost
+        self._limit = limit
+        self._trusted = trusted
+        self._most = unread
+        self._loop = asyncio.get_running_loop()
+        self._read = bytearray()
+        self._descriptors: deque[int] = deque()
+        self._unsent: deque[tuple[memoryview, int]] = deque()
+        self.unread = 0
+        self.open = True
+        self._loop.add_reader(sock, self._readable)
+
+    def send(self, message: bytes, descriptor: int = -1) -> None:
+        """Send a message; with a descriptor, which is duplicated at once and stays the caller's.
+
+        Nothing is sent on a channel that has ended: whoever waits for an answer is told by ``lost``.
+        """
+        if not self.open:
+            return
+        head = _HEAD.pack(len(message) | (_DESCRIPTOR if descriptor >= 0 else 0))
+        kept = -1 if descriptor < 0 else os.dup(descriptor)
+        self._unsent.append((memoryview(head + message), kept))
+        self.unread += len(head) + len(message)
+        if len(self._unsent) == 1:
+            self._writable()
+        if self.unread > self._most:
+            self._end("does not read what it is told")
+        elif self._unsent:
+            self._loop.add_writer(self._sock, self._writable)
+
+    def close(self) -> None:
+        """End it; ``lost`` is not called."""
+        if not self.open:
+            return
+        self.open = False
+        self._loop.remove_reader(self._sock)
+        self._loop.remove_writer(self._sock)
+        self._sock.close()
+        for descriptor in (*self._descriptors, *(kept for _, kept in self._unsent if kept >= 0)):
+            os.close(descriptor)
+        self._descriptors.clear()
+        self._unsent.clear()
+        self.unread = 0
+
+    def _end(self, how: str) -> None:
+        if self.open:
+            self.close()
+            self._lost(how)
+
+    def _writable(self) -> None:
+        try:
+            while self._unsent:
+                data, descriptor = self._unsent[0]
+                if descriptor >= 0:
+                    sent = socket.send_fds(self._sock, [data], [descriptor])
+                    os.close(descriptor)  # it is on its way with the first byte
+                else:
+                    sent = self._sock.send(data)
+                self.unread -= sent
+                if sent < len(data):
+                    self._unsent[0] = (data[sent:], -1)
+                else:
+                    self._unsent.popleft()
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            self._end("is gone")
+            return
+        self._loop.remove_writer(self._sock)
+
+    def _readable(self) -> None:
+        try:
+            if self._trusted:
+                data, descriptors, flags, _ = socket.recv_fds(self._sock, _AT_ONCE, _MOST_DESCRIPTORS)
+                self._descriptors.extend(descriptors)
+                if flags & socket.MSG_CTRUNC:  # no descriptor was left for one of them
+                    self._end("lost a descriptor")
+                    return
+            else:
+                data = self._sock.recv(_AT_ONCE)
+        except (BlockingIOError, InterruptedError):
+            return
+        except OSError:
+            data = b""
+        if not data:
+            self._end("is gone")
+            return
+        self._read += data
+        self._frames()
+
+    def _frames(self) -> None:
+        place = 0
+        while self.open and len(self._read) - place >= _HEAD.size:
+            (head,) = _HEAD.unpack_from(self._read, place)
+            length, brings = head & ~_DESCRIPTOR, bool(head & _DESCRIPTOR)
+            if length > self._limit or (brings and not self._trusted):
+                self._end("broke the rules of the channel")
+                return
+            start = place + _HEAD.size
+            if len(self._read) - start < length:
+                break
+            if brings and not self._descriptors:
+                self._end("broke the rules of the channel")
+                return
+            message = bytes(memoryview(self._read)[start : start + length])
+            place = start + length
+            self._receive(message, self._descriptors.popleft() if brings else -1)
+        if self.open:
+            del self._read[:place]

@@ -1,0 +1,178 @@
+"""What a process that talks to build actions gives up before it reads its first byte.
+
+Own code for Landlock: of the libraries on PyPI, ``landlock`` is a pre-release, and the others are small and new.
+"""
+
+import ctypes
+import os
+import resource
+import signal
+import sys
+import threading
+from dataclasses import dataclass
+from typing import Final
+
+from credproxy.adapters.hardening import harden
+from credproxy.adapters.syscalls import restrict
+from credproxy.core.errors import Code, Failure, Unfit
+
+
+PRELOAD = (
+    "aiohttp.web",
+    "asyncio",
+    "concurrent.futures.thread",
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.punycode",
+    "encodings.utf_8",
+    "ssl",
+    "stringprep",
+    "structlog",
+    "traceback",
+    "unicodedata",
+    "credproxy.adapters.http",
+    "credproxy.adapters.pump",
+    "credproxy.gateway.gateway",
+)
+"""Modules to import before ``confine``: afterwards no file can be opened, so no import works."""
+
+MEMORY: Final = 512 * 1024 * 1024
+"""Bytes of a carrier's private memory, stacks of its threads included: several times what its bounds let it need."""
+
+DESCRIPTORS: Final = 2048
+"""Two for each connection that there may be, one for each registry, and some."""
+
+_SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVS = 1, 38  # <linux/prctl.h>
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # one number on all architectures, since Linux 5.13
+_VERSION = 1  # <linux/landlock.h> LANDLOCK_CREATE_RULESET_VERSION
+
+# <linux/landlock.h>: for each ABI that brought rights, how many bits of LANDLOCK_ACCESS_FS_* there are from it on.
+_FILE_RIGHTS = ((5, 16), (3, 15), (2, 14), (1, 13))
+_BIND_TCP = 1  # LANDLOCK_ACCESS_NET_BIND_TCP, ABI 4; connecting is what the process is there for
+_SCOPES = 1 | 2  # LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, ABI 6
+_ABI_NETWORK, _ABI_SCOPE = 4, 6
+
+
+@dataclass(frozen=True, slots=True)
+class Confinement:
+    """What is in force.
+
+    Attributes:
+        landlock: the ABI version of the kernel's Landlock; 0 where there is none.
+        privileges: whether no program can give this process privileges.
+        calls: whether system calls are filtered, so that no socket with a path can be reached: see syscalls.
+        memory: ``RLIMIT_DATA`` in bytes.
+    """
+
+    landlock: int
+    privileges: bool
+    calls: bool
+    memory: int
+
+    @property
+    def files(self) -> bool:
+        """Whether no file can be opened, executed, made or removed."""
+        return self.landlock > 0
+
+    @property
+    def listening(self) -> bool:
+        """Whether no TCP port can be bound."""
+        return self.landlock >= _ABI_NETWORK
+
+    @property
+    def scoped(self) -> bool:
+        """Whether abstract sockets and signals of other processes are out of reach."""
+        return self.landlock >= _ABI_SCOPE
+
+    def __str__(self) -> str:
+        files = f"no files (Landlock {self.landlock})" if self.files else "files: this kernel has no Landlock"
+        return f"{files}, {'no local sockets' if self.calls else 'local sockets: no filter for this machine'}"
+
+
+class _Attributes(ctypes.Structure):
+    """``struct landlock_ruleset_attr``; an older kernel takes zeros in what it does not know."""
+
+    _fields_ = [("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]  # type: ignore[mutable-override]  # ctypes takes a list
+
+
+def landlock_version() -> int:
+    """The ABI version of this kernel's Landlock; 0 where it has none, or where it is switched off."""
+    if sys.platform != "linux":
+        return 0
+    found: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
+    return max(0, found)
+
+
+def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
+    """Give up files, privileges and most of the machine, for good; open descriptors keep working.
+
+    Args:
+        parent: process id of whoever forked this process. It forks from its main thread, with which it ends; this
+            process ends with it even in an endless loop, where it would not see that its channel is closed.
+        descriptors: ``RLIMIT_NOFILE``.
+        memory: ``RLIMIT_DATA`` in bytes: beyond it there is a MemoryError. It counts stacks of threads, too.
+
+    Raises:
+        Unfit(internal): the environment is not empty, other threads run (Landlock would not bind them), the parent
+            has ended, or the kernel refused what every Linux has.
+    """
+    if os.environ:
+        raise _unfit("its environment is not empty")
+    if threading.active_count() > 1:
+        raise _unfit("it has more than one thread")
+    harden()
+    for limit, most in (
+        (resource.RLIMIT_NOFILE, descriptors),
+        (resource.RLIMIT_DATA, memory),
+        (resource.RLIMIT_FSIZE, 0),
+    ):
+        _, hard = resource.getrlimit(limit)
+        reachable = most if hard == resource.RLIM_INFINITY else min(most, hard)
+        resource.setrlimit(limit, (reachable, reachable))
+    if sys.platform != "linux":
+        return Confinement(0, privileges=False, calls=False, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+    _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    if os.getppid() != parent:  # it ended before the signal was asked for
+        raise _unfit("the process that started it has ended")
+    _control(_SET_NO_NEW_PRIVS, 1)
+    version = landlock_version()
+    if version:
+        _landlock(version)
+    try:
+        calls = restrict()
+    except OSError as error:
+        raise _unfit(f"{error.strerror}: errno {error.errno}") from None
+    return Confinement(version, privileges=True, calls=calls, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+
+
+def _landlock(version: int) -> None:
+    """Handle all rights that the kernel knows and we do, and allow none."""
+    bits = next(bits for since, bits in _FILE_RIGHTS if version >= since)
+    network = _BIND_TCP if version >= _ABI_NETWORK else 0
+    wanted = _Attributes((1 << bits) - 1, network, _SCOPES if version >= _ABI_SCOPE else 0)
+    libc = _libc()
+    rules = libc.syscall(
+        _CREATE_RULESET, ctypes.byref(wanted), ctypes.c_size_t(ctypes.sizeof(wanted)), ctypes.c_uint32(0)
+    )
+    if rules < 0:
+        raise _unfit(f"the kernel refused a Landlock ruleset: errno {ctypes.get_errno()}")
+    try:
+        if libc.syscall(_RESTRICT_SELF, ctypes.c_int(rules), ctypes.c_uint32(0)) != 0:
+            raise _unfit(f"the kernel refused to enforce Landlock: errno {ctypes.get_errno()}")
+    finally:
+        os.close(rules)
+
+
+def _control(option: int, value: int) -> None:
+    if _libc().prctl(option, ctypes.c_ulong(value), *[ctypes.c_ulong(0)] * 3) != 0:
+        raise _unfit(f"the kernel refused prctl {option}: errno {ctypes.get_errno()}")
+
+
+def _libc() -> ctypes.CDLL:
+    return ctypes.CDLL(None, use_errno=True)
+
+
+def _unfit(why: str) -> Unfit:
+    hint = "credproxy doctor; in a container, run it outside of whatever filters system calls"
+    return Unfit(Failure(Code.INTERNAL, f"this process cannot be confined: {why}", hint))

@@ -1,0 +1,197 @@
+"""A carrier's life: it gives up what it can, says so, and serves what it is sent."""
+
+import asyncio
+import gc
+import importlib
+import secrets
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections import Counter
+from collections.abc import Callable
+
+import msgspec
+import structlog
+from aiohttp import web
+
+from credproxy.adapters.channel import Channel
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.confinement import DESCRIPTORS, MEMORY, PRELOAD, confine
+from credproxy.adapters.connections import Connections
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.loop_errors import LoopErrors
+from credproxy.adapters.pump import Pump
+from credproxy.carrier.daemon import Daemon, Resolver, Threads
+from credproxy.carrier.front import PassedServer, proven
+from credproxy.carrier.lines import to_daemon
+from credproxy.carrier.passed import Passed
+from credproxy.core.carried import (
+    TOLD,
+    VERSION,
+    Alive,
+    Anchors,
+    Answered,
+    Caller,
+    Changed,
+    Closed,
+    Done,
+    Fault,
+    Figures,
+    Granted,
+    Leave,
+    Located,
+    Opened,
+    Ready,
+    Refusal,
+    Spare,
+    Spared,
+    ToCarrier,
+    failure,
+)
+from credproxy.core.errors import Failed, Unfit
+from credproxy.gateway.gateway import Gateway
+from credproxy.server.actions_api import ActionsApi
+from credproxy.server.gateway_api import GatewayApi
+from credproxy.server.routes import connection
+from credproxy.server.sandboxes import Sandboxes
+from credproxy.server.tcp import Guard
+
+
+CONNECTIONS = 1024
+"""More than the daemon passes on to all carriers together; its shares are what bounds them."""
+
+_STACK = 512 * 1024
+"""Bytes of a thread's stack: the usual eight megabytes for each of 64 threads would be all of a carrier's memory."""
+
+log = structlog.get_logger("credproxy.carrier")
+
+
+def prepare() -> None:
+    """What the nursery does once, for all who are forked from it: afterwards they can open no file."""
+    for name in PRELOAD:
+        importlib.import_module(name)
+    ssl.create_default_context()  # OpenSSL reads its own configuration with the first one
+    gc.collect()
+    gc.freeze()  # what is never collected is never written to, and stays shared between the processes
+
+
+def carry(descriptor: int, parent: int) -> None:
+    """Be a carrier, until either side ends it.
+
+    Args:
+        descriptor: this end of a channel to the daemon.
+        parent: process id of the nursery.
+    """
+    try:
+        confined = confine(parent=parent, descriptors=DESCRIPTORS, memory=MEMORY)
+    except Unfit as error:
+        sys.stderr.write(f"credproxy: {error.failure.message}; {error.failure.hint}\n")
+        raise
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service manager sends it to all: the daemon says when to leave
+    threading.stack_size(_STACK)
+    with asyncio.Runner() as runner:
+        runner.run(_Life(descriptor, str(confined)).lived())
+
+
+class _Life:
+    """One carrier."""
+
+    def __init__(self, descriptor: int, confined: str) -> None:
+        self._confined = confined
+        self._over = asyncio.Event()
+        self._read = msgspec.msgpack.Decoder(ToCarrier).decode
+        self._sock = socket.socket(fileno=descriptor)
+
+    async def lived(self) -> None:
+        """Serve until the daemon says that it is over, or is gone."""
+        loop = asyncio.get_running_loop()
+        self._channel = Channel(self._sock, self._told, lambda _: self._over.set(), limit=TOLD, trusted=True)
+        self._daemon = daemon = Daemon(self._channel.send)
+        to_daemon(daemon)
+        clock, threads = SystemClock(), Threads(daemon, loop)
+        loop.set_exception_handler(LoopErrors(clock.boot))
+        refused: Counter[str] = Counter()
+        connections = Connections(threads.resolve, trust=threads)
+        async with AiohttpClient(clock, Resolver(daemon), trust=threads) as client, Pump(connections) as pump:
+            self._pump = pump
+            self._gateway = Gateway(
+                authority=daemon, forwarder=client, downloads=pump, clock=clock, token=secrets.token_urlsafe
+            )
+            api = GatewayApi(self._gateway, clock=clock, refused=refused)
+            sandboxes = Sandboxes(clock)
+            actions = ActionsApi(answers=daemon, clock=clock, gateway=api, sandboxes=sandboxes, refused=refused)
+            self._server = PassedServer(
+                _Front(actions, daemon, refused, self._tell_figures).handle,
+                limit=CONNECTIONS,
+                left=lambda peer: daemon.tell(Closed(peer.connection)),
+            )
+            self._refused = refused
+            daemon.tell(Ready(VERSION, self._confined))
+            await self._over.wait()
+            self._server.pre_shutdown()
+            await self._server.shutdown(self._grace)
+        self._channel.close()
+
+    _grace = 0.0
+
+    def _told(self, frame: bytes, descriptor: int) -> None:
+        message: ToCarrier = self._read(frame)
+        match message:
+            case Opened(number, caller, refusal):
+                self._server.take(descriptor, _passed(number, caller, refusal))
+            case Spare(number, account, port):
+                self._daemon.tell(Spared(number, account, self._server.spare(account, port)))
+            case Changed():
+                self._daemon.forget()
+                self._gateway.forget()
+            case Leave(grace):
+                self._grace = grace
+                self._over.set()
+            case Alive():
+                self._tell_figures()
+            case Refusal() | Done() | Granted() | Answered() | Located() | Anchors():
+                self._daemon.answered(message)
+
+    def _tell_figures(self) -> None:
+        refused = dict(self._refused)
+        self._refused.clear()
+        self._daemon.tell(Figures(self._pump.moved, self._pump.running, refused))
+
+
+class _Front:
+    """What callers of the port have to show stands in front of everything else."""
+
+    def __init__(self, actions: ActionsApi, daemon: Daemon, refused: Counter[str], tell: Callable[[], None]) -> None:
+        self._actions = actions
+        self._guard = Guard(daemon.shows_token)
+        self._refused = refused
+        self._tell = tell
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        peer = connection(request).peer
+        assert isinstance(peer, Passed)
+        if peer.port:
+            try:
+                await self._guard.judge(request, peer, peer.port)
+            except Failed as error:
+                return self._guard.refuse(error.failure)
+            connection(request).move(proven(peer.port))
+        try:
+            return await self._actions.handle(request)
+        finally:
+            if self._refused:
+                self._tell()
+
+
+def _passed(number: int, caller: Caller, refusal: Fault | None) -> Passed:
+    return Passed(
+        None,
+        caller.uid,
+        sandbox=caller.sandbox,
+        connection=number,
+        port=caller.port,
+        account=caller.account,
+        refusal=None if refusal is None else failure(refusal),
+    )

@@ -1,0 +1,132 @@
+"""The process that carriers are forked from: it has imported what they need, and holds nothing.
+
+Python's own fork server is started with the environment of its parent, where secrets may be, and brings a second process
+that tracks semaphores. This one is started without any environment. It forks a carrier for each descriptor that it is
+sent, ends one when it is told to, and says how each of them ended: a pid is only safe with the parent. It ends with the
+daemon, and takes what is left along.
+
+Five bytes are an order: ``f`` and four zeros with a descriptor begin a carrier, ``k`` and a pid end one. Lines come back:
+``began PID`` and ``ended PID STATUS``.
+"""
+
+import contextlib
+import os
+import select
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from typing import Final
+
+
+ORDER: Final = struct.Struct("!cI")
+FORK: Final = b"f"
+KILL: Final = b"k"
+
+
+def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
+    """Fork on request until the daemon is gone.
+
+    Args:
+        control: to the daemon.
+        child: what a carrier does, with its descriptor and the pid of this process.
+    """
+    children: set[int] = set()
+    woken, wakes = os.pipe()
+    os.set_blocking(woken, False)
+    os.set_blocking(wakes, False)
+    signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the daemon says when carriers end
+    watched = select.poll()
+    watched.register(control, select.POLLIN)
+    watched.register(woken, select.POLLIN)
+    try:
+        while True:
+            ready = {descriptor for descriptor, _ in watched.poll()}
+            if woken in ready:
+                _drain(woken)
+                _bury(control, children)
+            if control.fileno() in ready and not _obeyed(control, child, children, (woken, wakes)):
+                return
+    finally:
+        # One that hangs would not notice that the daemon is gone.
+        for pid in children:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+
+def _obeyed(
+    control: socket.socket, child: Callable[[int, int], None], children: set[int], ours: tuple[int, int]
+) -> bool:
+    """Carry out one order; False where nobody gives any more."""
+    try:
+        order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
+    except OSError:
+        return False
+    if len(order) < ORDER.size:  # the daemon writes it at once, so it is there at once
+        return False
+    what, pid = ORDER.unpack(order)
+    if what == KILL:
+        if pid in children:
+            os.kill(pid, signal.SIGKILL)
+        return True
+    (descriptor,) = descriptors
+    parent, pid = os.getpid(), os.fork()
+    if pid == 0:
+        status = 1
+        try:
+            signal.set_wakeup_fd(-1)
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            for mine in ours:
+                os.close(mine)
+            control.close()
+            child(descriptor, parent)
+            status = 0
+        finally:
+            os._exit(status)
+    os.close(descriptor)
+    children.add(pid)
+    _say(control, f"began {pid}")
+    return True
+
+
+def _bury(control: socket.socket, children: set[int]) -> None:
+    while children:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if not pid:
+            return
+        children.discard(pid)
+        _say(control, f"ended {pid} {os.waitstatus_to_exitcode(status)}")
+
+
+def _say(control: socket.socket, line: str) -> None:
+    with contextlib.suppress(OSError):  # the daemon is gone: that is noticed where it is read
+        control.sendall(line.encode() + b"\n")
+
+
+def _drain(descriptor: int) -> None:
+    with contextlib.suppress(BlockingIOError):
+        while os.read(descriptor, 512):
+            pass
+
+
+def main() -> None:
+    """Begin. The descriptor of the control socket is the only argument."""
+    # Imported here and once, so that no carrier reads a file for it.
+    from credproxy.carrier.main import carry, prepare  # noqa: PLC0415  see above
+
+    os.environ.clear()  # where the loader finds libraries was of use, and is of none any more
+    prepare()
+    with socket.socket(fileno=int(sys.argv[1])) as control:
+        control.set_inheritable(False)
+        control.sendall(b"ready\n")
+        serve(control, carry)
+
+
+if __name__ == "__main__":
+    main()

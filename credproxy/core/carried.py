@@ -1,0 +1,288 @@
+"""What the daemon and a carrier tell each other: one message a frame, MessagePack, of these types and no others.
+
+A carrier is a process that parses what build actions send, so it may be in an attacker's hands by now. Whatever it says is
+judged as if the caller itself had said it: of a connection that it was given, about a passage that it was given. The daemon
+believes nothing else of it. Each direction has a union of its own, so neither can be made to read the other's messages.
+"""
+
+from typing import Final
+
+import msgspec
+
+from credproxy.core.credential import Secret
+from credproxy.core.errors import Code, Failure
+from credproxy.core.http import Dial, Reach
+
+
+VERSION: Final = 1
+"""Of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
+
+ASKED: Final = 128 * 1024
+"""Bytes of a carrier's frame: the largest is a question on the JSON API, 64 KiB with its head."""
+
+TOLD: Final = 8 * 1024 * 1024
+"""Bytes of the daemon's frame: the largest is a bundle of certificates."""
+
+
+class Caller(msgspec.Struct, frozen=True, array_like=True):
+    """Who connected, as the daemon saw it at accept.
+
+    Attributes:
+        uid: of the process.
+        sandbox: its name; None for a caller outside of any.
+        port: of the loopback that it came in at, where callers have to show a token; 0 for a Unix socket.
+        account: on whose account the connection goes; None for the user's own processes.
+    """
+
+    uid: int
+    sandbox: str | None = None
+    port: int = 0
+    account: str | None = None
+
+
+class Fault(msgspec.Struct, frozen=True, array_like=True):
+    """A Failure on its way."""
+
+    code: str
+    message: str
+    hint: str = ""
+    retry_after: float | None = None
+    unanswered: bool = False
+    unsent: bool = False
+
+
+class Way(msgspec.Struct, frozen=True, array_like=True):
+    """A Reach and its Dial on their way; ``bundle`` stands for the path of a CA bundle, which stays with the daemon."""
+
+    origin: str
+    prefix: str
+    networks: tuple[str, ...] = ()
+    own: bool = False
+    addresses: tuple[str, ...] = ()
+    bundle: str | None = None
+    tls_verify: bool = True
+    proxy: str | None = None
+    rule: str = ""
+
+
+class Opened(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """A connection, whose descriptor comes with the frame."""
+
+    number: int
+    caller: Caller
+    refusal: Fault | None = None
+
+
+class Spare(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """End the connection of an account that has been silent longest: its place is needed."""
+
+    number: int
+    account: str | None
+    port: int
+
+
+class Refusal(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A question's answer: no."""
+
+    question: int
+    fault: Fault
+
+
+class Done(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A question's answer: yes, or nothing more to be had."""
+
+    question: int
+
+
+class Granted(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """What a request is sent with, and where to. ``hold`` is for how many seconds it may be used again."""
+
+    question: int
+    passage: int
+    way: Way
+    headers: tuple[tuple[str, str], ...] = ()
+    hold: float = 0.0
+
+
+class Answered(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """An answer of the JSON API."""
+
+    question: int
+    body: bytes
+
+
+class Located(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none where the name was not found."""
+
+    question: int
+    addresses: tuple[tuple[int, str], ...] = ()
+
+
+class Anchors(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Certificates that are believed, as PEM."""
+
+    question: int
+    pem: bytes
+
+
+class Changed(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """Another configuration is in force, or everything was flushed: forget what you know."""
+
+
+class Leave(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """Finish what is under way within so many seconds, and end."""
+
+    grace: float
+
+
+class Alive(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """Say that you are alive."""
+
+
+ToCarrier = Opened | Spare | Refusal | Done | Granted | Answered | Located | Anchors | Changed | Leave | Alive
+
+
+class Ready(msgspec.Struct, frozen=True, array_like=True, tag=1):
+    """The first message. ``confined`` says what the process gave up."""
+
+    version: int
+    confined: str = ""
+
+
+class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=2):
+    """May this caller do this, and with what is it sent? ``only`` asks the first half alone."""
+
+    question: int
+    connection: int
+    method: str
+    registry: str
+    path: str
+    query: str
+    patience: float
+    only: bool = False
+
+
+class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """A registry did not take what was given; is there another?"""
+
+    question: int
+    passage: int
+    patience: float
+    forbidden: bool
+
+
+class Get(msgspec.Struct, frozen=True, array_like=True, tag=4):
+    """A question on the JSON API, as it arrived."""
+
+    question: int
+    connection: int
+    patience: float
+    body: bytes
+
+
+class Shown(msgspec.Struct, frozen=True, array_like=True, tag=5):
+    """A caller of the port shows this: is it the token?"""
+
+    question: int
+    connection: int
+    authorization: str
+
+
+class Locate(msgspec.Struct, frozen=True, array_like=True, tag=6):
+    """Where is this host? A carrier can open no file, and so not those of the system's resolver."""
+
+    question: int
+    host: str
+
+
+class Trusted(msgspec.Struct, frozen=True, array_like=True, tag=7):
+    """Which certificates are believed: the system's, and those of a bundle that a Way named."""
+
+    question: int
+    bundle: str | None = None
+
+
+class Closed(msgspec.Struct, frozen=True, array_like=True, tag=9):
+    """A connection is no more."""
+
+    connection: int
+
+
+class Spared(msgspec.Struct, frozen=True, array_like=True, tag=8):
+    """Whether there was a silent connection to end; the end itself is a Closed."""
+
+    number: int
+    account: str | None
+    found: bool
+
+
+class Said(msgspec.Struct, frozen=True, array_like=True, tag=10):
+    """A line for the log."""
+
+    level: str
+    event: str
+    fields: dict[str, str]
+
+
+class Figures(msgspec.Struct, frozen=True, array_like=True, tag=11):
+    """The answer to Alive."""
+
+    bytes: int
+    downloads: int
+    refused: dict[str, int]
+
+
+ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Closed | Spared | Said | Figures
+
+
+class CarrierReport(msgspec.Struct, frozen=True):
+    """One carrier, for ``status``: what it moved is by its own word, its memory by the kernel's."""
+
+    pid: int
+    sandboxes: int
+    connections: int
+    downloads: int
+    moved_bytes: int
+    memory_bytes: int
+    confined: str
+
+
+def fault(failure: Failure) -> Fault:
+    """Write a failure down for the other side."""
+    return Fault(
+        failure.code.value, failure.message, failure.hint, failure.retry_after, failure.unanswered, failure.unsent
+    )
+
+
+def failure(told: Fault) -> Failure:
+    """Read it again. Raises ValueError for a code that is not in the list."""
+    return Failure(
+        Code(told.code), told.message, told.hint, told.retry_after, unanswered=told.unanswered, unsent=told.unsent
+    )
+
+
+def way(reach: Reach) -> Way:
+    """Write a reach down; the name of its CA bundle is a mark, and no path for a carrier to read."""
+    dial = reach.dial
+    return Way(
+        reach.origin,
+        reach.prefix,
+        dial.networks,
+        dial.own,
+        dial.addresses,
+        dial.ca_bundle,
+        dial.tls_verify,
+        dial.proxy,
+        dial.rule,
+    )
+
+
+def reach(told: Way) -> Reach:
+    """Read it again."""
+    dial = Dial(told.networks, told.own, told.addresses, told.bundle, told.tls_verify, proxy=told.proxy, rule=told.rule)
+    return Reach(told.origin, dial, told.prefix)
+
+
+def revealed(headers: tuple[tuple[str, Secret], ...]) -> tuple[tuple[str, str], ...]:
+    """Headers as they leave the process: to a carrier, which sends them on."""
+    return tuple((name, value.reveal()) for name, value in headers)

@@ -1,0 +1,243 @@
+"""The carriers: as many as there is work for, each sandbox in one of them, and another one for one that is lost."""
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections import Counter
+from collections.abc import Callable
+from typing import Self
+
+import structlog
+
+from credproxy.adapters.nursery import Nursery, resident
+from credproxy.core.carried import CarrierReport
+from credproxy.core.errors import Code, Failure, failed
+from credproxy.daemon.carrier import Carrier, Office, Passed
+from credproxy.ports import Clock
+
+
+IDLE = 60.0
+"""Seconds without a connection after which a carrier ends."""
+
+LOOKS = 2.0
+"""Seconds between two signs of life of a carrier that has work."""
+
+SILENT = 10.0
+"""Seconds without one after which it counts as hung: then its callers are better off with an end."""
+
+_MOST = 4
+
+
+log = structlog.get_logger("credproxy.carriers")
+
+
+def enough(configured: int | None) -> int:
+    """How many carriers there are at most."""
+    return configured or min(_MOST, os.cpu_count() or 1)
+
+
+class Carriers:
+    """Passes connections on; an asynchronous context manager, at whose end no carrier is left.
+
+    Args:
+        office: answers their questions.
+        clock: for idleness and signs of life.
+        most: carriers at once.
+        refused: counts refusals by code, together with the daemon's own.
+    """
+
+    def __init__(self, office: Office, clock: Clock, *, most: int, refused: Counter[str]) -> None:
+        self._office = office
+        self._clock = clock
+        self._most = most
+        self._refused = refused
+        self._nursery = Nursery(self._ended)
+        self._carriers: list[Carrier] = []
+        self._homes: dict[tuple[str | None, int], Carrier] = {}
+        self._growing: asyncio.Lock = asyncio.Lock()
+        self._idle_since: dict[int, float] = {}
+        self._expected: set[int] = set()
+        self._watching: asyncio.Task[None] | None = None
+        self.lost = 0
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        if self._watching is not None:
+            self._watching.cancel()
+        for carrier in tuple(self._carriers):
+            self._forget(carrier)
+            carrier.close()
+        await self._nursery.close()
+        self._office.close()
+
+    @property
+    def running(self) -> tuple[Carrier, ...]:
+        """Those that there are."""
+        return tuple(self._carriers)
+
+    @property
+    def pids(self) -> frozenset[int]:
+        """Their process ids."""
+        return frozenset(carrier.pid for carrier in self._carriers)
+
+    def report(self) -> list[CarrierReport]:
+        """What each of them has, and what it takes."""
+        return [
+            CarrierReport(
+                carrier.pid,
+                len({passed.account for passed in carrier.connections.values() if passed.account is not None}),
+                len(carrier.connections),
+                carrier.downloads,
+                carrier.moved,
+                resident(carrier.pid),
+                carrier.confined,
+            )
+            for carrier in self._carriers
+        ]
+
+    @property
+    def downloads(self) -> int:
+        """Downloads under way, by their own word."""
+        return sum(carrier.downloads for carrier in self._carriers)
+
+    def count_downloads(self) -> int:
+        """Give that number, and ask for a newer one."""
+        for carrier in self._carriers:
+            carrier.ping()
+        return self.downloads
+
+    async def warm_up(self) -> None:
+        """Start what carriers are forked from, so that the first layer does not wait for it."""
+        try:
+            await self._nursery.warm_up()
+        except (OSError, TimeoutError) as error:
+            log.warning("carriers cannot be started", error=type(error).__name__, hint="credproxy doctor")
+
+    async def take(self, sock: socket.socket, passed: Passed, refusal: Failure | None = None) -> None:
+        """Pass a connection on, and close this process's own descriptor of it.
+
+        Raises:
+            Failed(overloaded): there is no carrier, and none can be started.
+        """
+        try:
+            carrier = await self._home(passed.account, passed.port)
+            carrier.give(sock, passed, refusal)
+        finally:
+            sock.close()
+
+    def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> bool:
+        """Let the connection of an account go that has been silent longest; False where nobody serves that account.
+
+        Args:
+            account: whose.
+            port: of the door that needs its place.
+            kept: is told where each of them has a request under way.
+        """
+        carrier = self._homes.get((account, port))
+        if carrier is None or not carrier.open:
+            return False
+        carrier.spare(account, port, kept)
+        return True
+
+    def changed(self) -> None:
+        """Another configuration is in force, or everything was flushed."""
+        for carrier in self._carriers:
+            carrier.changed()
+
+    async def leave(self, grace: float) -> None:
+        """Let them finish what is under way, for so many seconds."""
+        carriers = self.running
+        for carrier in carriers:
+            self._expected.add(carrier.pid)
+            carrier.leave(grace)
+        with contextlib.suppress(TimeoutError):
+            async with self._clock.timeout(grace + 1.0):
+                while any(carrier.open for carrier in carriers):
+                    await self._clock.sleep(0.02)
+
+    async def _home(self, account: str | None, port: int) -> Carrier:
+        whose = (account, port)
+        found = self._homes.get(whose)
+        if found is not None and found.open:
+            return found
+        async with self._growing:
+            found = self._homes.get(whose)
+            if found is None or not found.open:
+                found = await self._chosen()
+                self._homes[whose] = found
+            return found
+
+    async def _chosen(self) -> Carrier:
+        """An idle carrier; else another one, as long as there may be more; else the one with the fewest connections."""
+        least = min(self._carriers, key=lambda carrier: len(carrier.connections), default=None)
+        if least is not None and (not least.connections or len(self._carriers) >= self._most):
+            return least
+        try:
+            born = await self._nursery.carrier()
+        except (OSError, TimeoutError) as error:
+            log.warning("carrier not started", error=type(error).__name__, hint="credproxy doctor")
+            if least is not None:
+                return least
+            message = "the process that serves build actions cannot be started"
+            raise failed(Code.OVERLOADED, message, "credproxy doctor", 1.0) from None
+        carrier = Carrier(born, self._office, self._clock, lost=self._lost, refused=self._count)
+        self._carriers.append(carrier)
+        if self._watching is None:
+            self._watching = asyncio.ensure_future(self._watch())
+        return carrier
+
+    def _count(self, code: str, count: int) -> None:
+        self._refused[code] += count
+
+    def _lost(self, carrier: Carrier, how: str) -> None:
+        """One is gone: what it had is free, and its callers' connections have ended with it."""
+        if carrier.pid not in self._expected:
+            self.lost += 1
+            log.warning(
+                "carrier lost",
+                carrier=carrier.pid,
+                reason=f"it {how}",
+                connections=len(carrier.connections),
+                hint="its build actions ask again; another one is started for them",
+            )
+        self._forget(carrier)
+        self._nursery.kill(carrier.pid)
+
+    def _forget(self, carrier: Carrier) -> None:
+        if carrier in self._carriers:
+            self._carriers.remove(carrier)
+        for whose in [one for one, home in self._homes.items() if home is carrier]:
+            del self._homes[whose]
+        for passed in carrier.connections.values():
+            passed.freed()
+        carrier.connections.clear()
+        self._idle_since.pop(carrier.pid, None)
+
+    def _ended(self, pid: int, status: int) -> None:
+        if pid in self._expected:
+            self._expected.discard(pid)
+        elif status:
+            log.warning("carrier ended", carrier=pid, status=status)
+
+    async def _watch(self) -> None:
+        while self._carriers:
+            await self._clock.sleep(LOOKS)
+            now = self._clock.boot()
+            for carrier in self.running:
+                if carrier.connections:
+                    self._idle_since.pop(carrier.pid, None)
+                    if now - carrier.heard > SILENT:
+                        carrier.close()
+                        self._lost(carrier, f"gave no sign of life for {SILENT:g} s")
+                    else:
+                        carrier.ping()
+                elif now - self._idle_since.setdefault(carrier.pid, now) >= IDLE:
+                    self._expected.add(carrier.pid)
+                    carrier.leave(0.0)
+                    self._forget(carrier)
+                else:
+                    carrier.heard = now
+        self._watching = None

@@ -1,0 +1,56 @@
+"""What build actions may have, asked of policy and broker. Source: actions_api.Answers.
+
+Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
+"""
+
+from collections.abc import Callable
+
+from credproxy.broker.broker import Broker
+from credproxy.core.credential import Origin
+from credproxy.core.message import decode_request
+from credproxy.core.target import Granted, Question, Target
+from credproxy.core.uri import check_canonical, parse_uri
+from credproxy.server.memo import Memo
+from credproxy.server.peer import Peer
+
+
+class NarrowAnswers:
+    """Answers questions of build actions.
+
+    Args:
+        broker: the use case.
+        memo: shared with the helper socket.
+        grants: the policy in force; raises Failed(policy_denied).
+    """
+
+    def __init__(
+        self,
+        *,
+        broker: Broker,
+        memo: Memo,
+        grants: Callable[[Target], tuple[Granted, ...]],
+    ) -> None:
+        self._broker = broker
+        self._memo = memo
+        self._grants = grants
+
+    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+        """Give the encoded answer to an encoded question.
+
+        Args:
+            peer: who asks.
+            body: as it arrived.
+            patience: seconds that the caller waits.
+
+        Raises:
+            Failed: policy_denied, use_gateway, and those of ``Broker.ask``.
+        """
+        origin = Origin("actions", peer.uid)
+        answer = self._memo.get(origin, body)
+        if answer is None:
+            raw = decode_request(body)
+            target = parse_uri(raw)
+            check_canonical(raw, target)
+            question = Question(target, origin, self._grants(target), sandbox=peer.sandbox)
+            answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience))
+        return self._memo.given(answer, origin, peer)

@@ -1,0 +1,369 @@
+"""What a carrier may ask of the daemon: what its callers may have, and nothing else, whoever has taken it over."""
+
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import msgspec
+import pytest
+import structlog
+
+from credproxy.adapters.channel import Channel
+from credproxy.adapters.nursery import Newborn
+from credproxy.core.carried import (
+    TOLD,
+    VERSION,
+    Anchors,
+    Answered,
+    Closed,
+    Done,
+    Fetch,
+    Figures,
+    Get,
+    Granted,
+    Locate,
+    Located,
+    Opened,
+    Ready,
+    Refusal,
+    Rejected,
+    Said,
+    Shown,
+    ToCarrier,
+    ToDaemon,
+    Trusted,
+)
+from credproxy.core.credential import Secret
+from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.http import Dial, Reach
+from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, Passed
+from credproxy.gateway.asked import Asked
+from credproxy.gateway.authority import Passage
+from credproxy.gateway.wanted import Wanted
+from credproxy.server.peer import Peer
+from tests.fakes import FakeClock, settle
+from tests.gateway.world import BLOB, REGISTRY
+
+
+@dataclass
+class FakeOffice:
+    """Grants everything but what is in ``denied``; remembers who asked for what."""
+
+    denied: set[str] = field(default_factory=set)
+    asked: list[tuple[str, Asked]] = field(default_factory=list)
+    bundle: str | None = None
+    stuck: bool = False
+    unreadable: str = ""
+
+    async def permit(self, want: Wanted, asked: Asked) -> None:
+        """Note it."""
+        self.asked.append(("permit", asked))
+        if self.unreadable:
+            raise failed(Code.CREDENTIAL_UNREADABLE, f"the file {self.unreadable!r} is not JSON", inside=True)
+        if want.repository in self.denied:
+            raise failed(Code.POLICY_DENIED, "no rule allows it")
+
+    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+        """Give a token for the repository."""
+        await self.permit(want, asked)
+        assert 0 <= patience <= 8.5
+        if self.stuck:
+            await FakeClock().sleep(1.0)
+        reach = Reach(f"https://{want.registry}", Dial(own=True, ca_bundle=self.bundle))
+        return Passage(reach, (("Authorization", Secret(f"Bearer for-{want.repository}")),), want.repository)
+
+    async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
+        """Give another one to who was not forbidden."""
+        del patience
+        return None if forbidden else passage
+
+    def hold(self, passage: Passage) -> float:
+        """For half a second."""
+        del passage
+        return 0.5
+
+    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+        """Say who asked."""
+        del patience
+        return f"{peer.uid} {peer.sandbox} {body!r}".encode()
+
+    async def shows_token(self, authorization: str) -> bool:
+        """One is right."""
+        return authorization == "Bearer right"
+
+    async def locate(self, host: str) -> tuple[tuple[int, str], ...]:
+        """One is there."""
+        return ((socket.AF_INET, "192.0.2.1"),) if host == "reg.test" else ()
+
+    async def edition(self, bundle: str | None) -> str | None:
+        """The first."""
+        return None if bundle is None else f"1 {bundle}"
+
+    async def anchors(self, edition: str | None) -> bytes:
+        """Say which."""
+        return f"anchors of {edition}".encode()
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class Other:
+    """The carrier's end of the channel, in anybody's hands."""
+
+    def __init__(self, sock: socket.socket, carrier: Carrier, office: FakeOffice, clock: FakeClock) -> None:
+        self.carrier = carrier
+        self.office = office
+        self.clock = clock
+        self.heard: list[ToCarrier] = []
+        self.lost: list[str] = []
+        self.freed: list[int] = []
+        self.ends: list[str] = []
+        self.refused: dict[str, int] = {}
+        self._decode = msgspec.msgpack.Decoder(ToCarrier).decode
+        self.raw = sock
+        self.channel = Channel(sock, self._received, self.lost.append, limit=TOLD, trusted=True)
+
+    def _received(self, frame: bytes, descriptor: int) -> None:
+        if descriptor >= 0:
+            os.close(descriptor)
+        self.heard.append(self._decode(frame))
+
+    def open(self, sandbox: str | None = "s", port: int = 0, refusal: Failure | None = None) -> int:
+        """Be given a connection; its number."""
+        ours, theirs = socket.socketpair()
+        with ours, theirs:
+            number = self.carrier.give(
+                ours,
+                Passed(Peer(4711, 1000, sandbox=sandbox), sandbox, port, lambda: self.freed.append(number)),
+                refusal,
+            )
+        return number
+
+    def say(self, *messages: ToDaemon) -> None:
+        """Say something."""
+        for message in messages:
+            self.channel.send(msgspec.msgpack.encode(message))
+
+    async def told(self, *messages: ToDaemon) -> ToCarrier:
+        """Say something, and give the last of what comes back."""
+        count = len(self.heard)
+        self.say(*messages)
+        await self.until(lambda: len(self.heard) > count or not self.carrier.open)
+        return self.heard[-1]
+
+    async def until(self, happened: Callable[[], bool]) -> None:
+        """Let both ends of the channel do their work."""
+        for _ in range(2000):
+            if happened():
+                return
+            await settle()
+        raise AssertionError("it did not come to that")
+
+
+@contextlib.asynccontextmanager
+async def carrier() -> AsyncIterator[Other]:
+    """A carrier as the daemon sees it, and who speaks for it."""
+    ours, theirs = socket.socketpair()
+    theirs.setblocking(False)
+    clock, office = FakeClock(), FakeOffice()
+    ends: list[str] = []
+    refused: dict[str, int] = {}
+    made = Carrier(
+        Newborn(1, ours),
+        office,
+        clock,
+        lost=lambda _, how: ends.append(how),
+        refused=lambda code, count: refused.update({code: count}),
+    )
+    other = Other(theirs, made, office, clock)
+    other.ends, other.refused = ends, refused
+    try:
+        yield other
+    finally:
+        made.close()
+        other.channel.close()
+        await settle()
+
+
+def fetch(connection: int, path: str = BLOB, *, method: str = "GET", query: str = "", only: bool = False) -> Fetch:
+    """A question about a blob."""
+    return Fetch(1, connection, method, REGISTRY, path, query, 8.5, only)
+
+
+async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None:
+    """Uid, sandbox and process are the daemon's own knowledge; headers and place are all that leaves."""
+    async with carrier() as other:
+        number = other.open("sandbox-7")
+        granted = await other.told(fetch(number))
+        assert isinstance(granted, Granted)
+        assert granted.headers == (("Authorization", "Bearer for-a"),)
+        assert (granted.way.origin, granted.hold) == (f"https://{REGISTRY}", 0.5)
+        ((_, asked),) = other.office.asked
+        assert (asked.uid, asked.sandbox, asked.pid) == (1000, "sandbox-7", 4711)
+        assert isinstance(await other.told(fetch(number, only=True)), Done)
+
+
+@pytest.mark.parametrize(
+    ("question", "code"),
+    [
+        pytest.param(lambda number: fetch(number + 1), "peer_refused", id="fetch-of-another"),
+        pytest.param(lambda number: Get(1, number + 1, 8.5, b"{}"), "peer_refused", id="get-of-another"),
+        pytest.param(lambda number: Shown(1, number + 1, "Bearer right"), "peer_refused", id="token-of-another"),
+        pytest.param(lambda number: Shown(1, number, "Bearer wrong"), "peer_refused", id="wrong-token"),
+        pytest.param(
+            lambda number: fetch(number, "/v2/secret/blobs/" + BLOB.rpartition("/")[2]), "policy_denied", id="denied"
+        ),
+        pytest.param(lambda number: fetch(number, "/v2/a/../secret/manifests/x"), "not_found", id="dots"),
+        pytest.param(lambda number: fetch(number, "/v2/a%2Fb/manifests/x"), "bad_request", id="escape"),
+        pytest.param(lambda number: fetch(number, "/v2/"), "not_found", id="root"),
+        pytest.param(lambda number: fetch(number, method="PATCH"), "method_not_allowed", id="method"),
+        pytest.param(
+            lambda number: Fetch(1, number, "GET", "REG.test", BLOB, "", 8.5), "bad_request", id="host-in-capitals"
+        ),
+        pytest.param(
+            lambda number: Fetch(1, number, "GET", "https://reg.test/x", BLOB, "", 8.5),
+            "bad_request",
+            id="host-with-path",
+        ),
+        pytest.param(lambda _: Trusted(1, "1 /etc/shadow"), "tls_failed", id="any-file"),
+    ],
+)
+async def test_what_no_caller_may_have_no_carrier_has(question: Callable[[int], ToDaemon], code: str) -> None:
+    """Another's connection, a path that policy would read otherwise, a file that it names itself."""
+    async with carrier() as other:
+        other.office.denied = {"secret"}
+        answer = await other.told(question(other.open()))
+        assert isinstance(answer, Refusal)
+        assert answer.fault.code == code
+        assert other.carrier.open
+
+
+async def test_a_mount_asks_for_both_repositories() -> None:
+    """The source of a mount is part of what is judged; a carrier that leaves it out gets a token without it."""
+    async with carrier() as other:
+        number = other.open()
+        digest = BLOB.rpartition("/")[2]
+        await other.told(fetch(number, "/v2/a/blobs/uploads/", method="POST", query=f"mount={digest}&from=b"))
+        assert other.office.asked[-1][1].query == f"mount={digest}&from=b"
+
+
+async def test_a_connection_that_has_ended_is_nobodys() -> None:
+    """Its place is given back once, however often a carrier says so."""
+    async with carrier() as other:
+        number = other.open()
+        answer = await other.told(Closed(number), Closed(number), Closed(number + 9), fetch(number))
+        assert isinstance(answer, Refusal)
+        assert other.freed == [number]
+
+
+async def test_another_credential_is_given_for_a_passage_that_was_given() -> None:
+    """Of a passage that nobody knows there is none; a login that may not do it has no other."""
+    async with carrier() as other:
+        granted = await other.told(fetch(other.open()))
+        assert isinstance(granted, Granted)
+        assert isinstance(await other.told(Rejected(2, granted.passage, 8.5, forbidden=False)), Granted)
+        assert isinstance(await other.told(Rejected(2, granted.passage, 8.5, forbidden=True)), Done)
+        assert isinstance(await other.told(Rejected(2, granted.passage + 99, 8.5, forbidden=False)), Done)
+
+
+async def test_certificates_are_those_of_a_passage() -> None:
+    """A bundle has a name only for who was sent there."""
+    async with carrier() as other:
+        other.office.bundle = "/etc/ca.pem"
+        assert isinstance(await other.told(Trusted(1, "1 /etc/ca.pem")), Refusal)
+        granted = await other.told(fetch(other.open()))
+        assert isinstance(granted, Granted)
+        assert granted.way.bundle == "1 /etc/ca.pem"
+        assert await other.told(Trusted(1, granted.way.bundle)) == Anchors(1, b"anchors of 1 /etc/ca.pem")
+        assert await other.told(Trusted(1)) == Anchors(1, b"anchors of None")
+
+
+async def test_what_a_carrier_cannot_look_up_itself() -> None:
+    """Names, and questions of the JSON API for the caller of a connection."""
+    async with carrier() as other:
+        assert await other.told(Locate(1, "reg.test")) == Located(1, ((socket.AF_INET, "192.0.2.1"),))
+        assert await other.told(Locate(1, "\0")) == Located(1)
+        assert await other.told(Get(1, other.open("s"), 1.0, b"{}")) == Answered(1, b"1000 s b'{}'")
+        assert await other.told(Shown(1, other.open(None, 5151), "Bearer right")) == Done(1)
+
+
+async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
+    """The log has the file's name; the process that an action talks to has not."""
+    async with carrier() as other:
+        number = other.open(refusal=Failure(Code.PEER_REFUSED, "no"))
+        await other.until(lambda: bool(other.heard))
+        opened = other.heard[0]
+        assert isinstance(opened, Opened)
+        assert opened.refusal is not None
+
+        other.office.unreadable = "/home/u/canary"
+        with structlog.testing.capture_logs() as events:
+            answer = await other.told(fetch(number))
+        assert isinstance(answer, Refusal)
+        assert "canary" not in str(answer)
+        assert "canary" in events[0]["reason"]
+
+
+@pytest.mark.parametrize(
+    "frame",
+    [
+        pytest.param(b"", id="nothing"),
+        pytest.param(b"\xc1", id="no MessagePack"),
+        pytest.param(b"\x00" * 100, id="zeros"),
+        pytest.param(msgspec.msgpack.encode([99, 1]), id="unknown message"),
+        pytest.param(msgspec.msgpack.encode([2, "x"]), id="other types"),
+        pytest.param(b"\xff" * 60_000, id="long"),
+    ],
+)
+async def test_garbage_ends_the_carrier_that_says_it(frame: bytes) -> None:
+    """Nothing is guessed at."""
+    async with carrier() as other:
+        number = other.open()
+        other.channel.send(frame)
+        await other.until(lambda: not other.carrier.open)
+        assert other.ends == ["says what is no message"]
+        assert number in other.carrier.connections  # whoever is told frees them
+
+
+async def test_a_flood_ends_the_carrier_that_makes_it() -> None:
+    """Of messages, and of questions that are not answered yet."""
+    async with carrier() as other:
+        message = msgspec.msgpack.encode(Closed(1))
+        for _ in range(int(BURST) + 2):
+            other.channel.send(message)
+            if other.channel.unread > 1 << 20:
+                await other.until(lambda: other.channel.unread < 1 << 10 or not other.carrier.open)
+        await other.until(lambda: not other.carrier.open)
+        assert other.ends == ["says more than its callers can have caused"]
+    async with carrier() as other:
+        other.office.stuck = True
+        number = other.open()
+        other.say(*[fetch(number) for _ in range(QUESTIONS + 1)])
+        await other.until(lambda: not other.carrier.open)
+        assert other.ends == ["asks more than its callers can have asked"]
+
+
+async def test_a_carrier_of_another_version_is_not_used() -> None:
+    """What both say could mean something else to each."""
+    async with carrier() as other:
+        other.say(Ready(VERSION + 1))
+        await other.until(lambda: not other.carrier.open)
+        assert "upgraded" in other.ends[0]
+
+
+async def test_lines_and_figures_have_a_shape_that_a_carrier_cannot_choose() -> None:
+    """A level that is none, a field that would stand for another one, a code that is in no list."""
+    async with carrier() as other:
+        with structlog.testing.capture_logs() as events:
+            other.say(
+                Said("shout", "x" * 200, {"reason": "r", "event": "e", "carrier": "c", "a b": "d", "level": "l"}),
+                Figures(7, 3, {"not_found": 2, "made up": 9}),
+            )
+            await other.until(lambda: other.carrier.moved == 7)
+        (line,) = events
+        assert (line["log_level"], line["event"], line["carrier"]) == ("info", "x" * 80, 1)
+        assert set(line) == {"log_level", "event", "carrier", "reason"}
+        assert other.carrier.downloads == 3
+        assert other.refused == {"not_found": 2}

@@ -1,0 +1,28 @@
+"""What doctor says of the processes that talk to build actions."""
+
+import pytest
+
+from credproxy.doctor.confinement import check
+from credproxy.doctor.finding import Severity
+
+
+@pytest.mark.parametrize(
+    ("landlock", "filtered", "said"),
+    [
+        (7, True, ["Landlock 7"]),
+        (0, True, ["no Landlock"]),
+        (1, False, ["no filter of system calls"]),
+        (0, False, ["no Landlock", "no filter of system calls"]),
+    ],
+)
+def test_what_a_carrier_is_not_kept_from_is_a_warning_with_a_remedy(
+    landlock: int,
+    filtered: bool,  # noqa: FBT001  parametrized
+    said: list[str],
+) -> None:
+    """Where the kernel takes everything away, that is said, too."""
+    found = [*check(landlock, filtered=filtered)]
+    assert all(part in finding.message for part, finding in zip(said, found, strict=True))
+    whole = bool(landlock and filtered)
+    assert {finding.severity for finding in found} == {Severity.OK if whole else Severity.WARNING}
+    assert all(bool(finding.remedy) is not whole for finding in found)

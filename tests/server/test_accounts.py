@@ -1,0 +1,67 @@
+"""Who holds how many connections of a door that passes them on, whatever carriers say or leave unsaid."""
+
+from hypothesis import given, strategies as st
+
+from credproxy.server.accounts import PENDING, Accounts
+
+
+LIMIT = 16
+
+
+def test_an_account_has_a_quarter_and_lets_its_own_go_beyond_it() -> None:
+    """Until they are gone there are a few more; one that cannot let any go gets no more."""
+    accounts = Accounts(LIMIT)
+    for _ in range(4):
+        assert accounts.arrive("a") == (True, None)
+    verdict = accounts.arrive("a")
+    assert (verdict.admitted, verdict.spare) == (True, ("a",))
+    assert (accounts.open, accounts.held()) == (5, {"a": 4})
+    accounts.leave("a")
+    assert (accounts.open, accounts.held()) == (4, {"a": 4})
+    for _ in range(PENDING):
+        assert accounts.arrive("a").admitted
+    assert not accounts.arrive("a").admitted
+    assert bool(accounts.behind) is True
+    for _ in range(PENDING):
+        accounts.kept("a")
+    assert bool(accounts.behind) is False
+    assert accounts.held()["a"] == 4 + PENDING
+
+
+def test_all_accounts_leave_a_quarter_to_the_user() -> None:
+    """And the largest one gives way to a newcomer, never to one that has as many."""
+    accounts = Accounts(LIMIT)
+    for name in ("a", "a", "a", "a", "b", "b", "b", "b", "c", "c", "c", "c"):
+        assert accounts.arrive(name) == (True, None)
+    assert accounts.arrive("d") == (True, ("a",))
+    for _ in range(4):
+        assert accounts.arrive(None) == (True, None)
+    assert accounts.arrive(None).spare is not None  # the user has no more than the others have: one of them goes
+    assert not accounts.arrive(None).admitted or accounts.held()["a"] <= 4
+
+
+def test_who_has_proven_whose_it_is_is_counted_there() -> None:
+    """A connection of the port, once its token was shown."""
+    accounts = Accounts(LIMIT)
+    accounts.arrive("unproven")
+    accounts.move("unproven", None)
+    assert accounts.held() == {"": 1}
+    accounts.leave(None)
+    assert accounts.open == 0
+
+
+@given(st.lists(st.tuples(st.sampled_from(["arrive", "leave", "kept"]), st.sampled_from(["a", "b", "c", None]))))
+def test_the_counts_are_those_of_the_connections(steps: list[tuple[str, str | None]]) -> None:
+    """Whatever comes in whatever order: as many are open as arrived and did not leave, and never many too many."""
+    accounts = Accounts(LIMIT)
+    there: dict[str | None, int] = {}
+    for step, account in steps:
+        if step == "arrive" and accounts.arrive(account).admitted:
+            there[account] = there.get(account, 0) + 1
+        elif step == "leave" and there.get(account):
+            accounts.leave(account)
+            there[account] -= 1
+        elif step == "kept":
+            accounts.kept(account)
+        assert accounts.open == sum(there.values())
+        assert all(count >= 0 for count in accounts.held().values())
