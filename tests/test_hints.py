@@ -84,7 +84,9 @@ def test_every_command_of_ours_in_a_hint_exists(hint: Hint) -> None:
             if word.startswith("--"):
                 assert word in {name for option in command.params for name in (*option.opts, *option.secondary_opts)}
             elif isinstance(command, click.Group):
-                command = command.commands[word]
+                found = command.get_command(click.Context(command), word)
+                assert found is not None, word
+                command = found
 
 
 @pytest.mark.parametrize(

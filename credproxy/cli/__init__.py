@@ -1,22 +1,56 @@
 """The command line: click commands that print error and hint.
 
-What a command needs is imported when it runs: ``--help`` must not wait for aiohttp.
+A command is imported when it is named, or when all of them are listed; what it needs, when it runs. ``--help`` must not wait
+for aiohttp, and the daemon keeps in memory what it was started with: no other command.
 """
 
+import importlib
 import os
 import pwd
 
 import click
 
 from credproxy import __version__
-from credproxy.cli import actions, asking, bazelrc, configuring, doctor, ending, explaining, installing, running
 from credproxy.cli.errors import CommandError
 from credproxy.core.errors import Failed
 from credproxy.core.paths import settle
 
 
+_COMMANDS = {
+    "serve": "running",
+    "demo": "running",
+    "stop": "ending",
+    "restart": "ending",
+    "install": "installing",
+    "uninstall": "installing",
+    "get": "asking",
+    "status": "asking",
+    "explain": "explaining",
+    "flush": "asking",
+    "reload": "asking",
+    "actions": "actions",
+    "config": "configuring",
+    "bazelrc": "bazelrc",
+    "doctor": "doctor",
+}
+"""In which module each command is, by its name there."""
+
+
 class _Commands(click.Group):
     """Runs every command with an environment in which all parts, and the programs they start, find the same places."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Give their names."""
+        del ctx
+        return sorted(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
+        """Import one; None for a name that none has."""
+        del ctx
+        if name not in _COMMANDS:
+            return None
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{_COMMANDS[name]}"), name)
+        return command
 
     def invoke(self, ctx: click.Context) -> object:
         """Settle the environment, and print a failure that no command had words of its own for."""
@@ -47,23 +81,3 @@ def main() -> None:
     Bazel and other tools start `credproxy-helper`; it asks the daemon, which performs every token exchange once and
     answers from memory. Try it: `credproxy demo`. See what to add to .bazelrc: `credproxy bazelrc`.
     """
-
-
-for command in (
-    running.serve,
-    running.demo,
-    ending.stop,
-    ending.restart,
-    installing.install,
-    installing.uninstall,
-    asking.get,
-    asking.status,
-    explaining.explain,
-    asking.flush,
-    asking.reload,
-    actions.actions,
-    configuring.config,
-    bazelrc.bazelrc,
-    doctor.doctor,
-):
-    main.add_command(command)

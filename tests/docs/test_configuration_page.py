@@ -51,7 +51,10 @@ def test_the_committed_schema_is_current() -> None:
 def commands(group: click.Group, prefix: str = "credproxy") -> list[tuple[str, click.Command]]:
     """Give every command with its full name."""
     found = []
-    for name, command in group.commands.items():
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
         if isinstance(command, click.Group):
             found += commands(command, f"{prefix} {name}")
         else:

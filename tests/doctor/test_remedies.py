@@ -31,7 +31,9 @@ def test_every_command_that_is_a_remedy_exists(typed: str) -> None:
         if word.startswith("--"):
             assert word in {name for option in command.params for name in option.opts}
         elif isinstance(command, click.Group):
-            command = command.commands[word]
+            found = command.get_command(click.Context(command), word)
+            assert found is not None, word
+            command = found
 
 
 def test_there_are_remedies() -> None:

@@ -1,0 +1,31 @@
+"""A command is imported when it is named: the daemon holds for days what it was started with."""
+
+import subprocess
+import sys
+
+import click
+
+from credproxy.cli import main
+
+
+def test_each_name_is_that_of_a_command() -> None:
+    """None is listed that cannot be run, and one that nobody has is none."""
+    context = click.Context(main)
+    for name in main.list_commands(context):
+        command = main.get_command(context, name)
+        assert command is not None
+        assert command.name == name
+    assert main.get_command(context, "sevre") is None
+
+
+def test_serve_brings_no_other_command_along() -> None:
+    """Neither the doctor nor what looks for logins."""
+    code = (
+        "import sys, click\nfrom credproxy.cli import main\nmain.get_command(click.Context(main), 'serve')\n"
+        "print([name for name in sys.modules if name.startswith(('credproxy.doctor', 'credproxy.helper'))])\n"
+        "print(sorted(name for name in sys.modules if name.startswith('credproxy.cli.')))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    others, own = done.stdout.splitlines()
+    assert others == "[]"
+    assert not [name for name in ("doctor", "bazelrc", "asking", "installing") if name in own]
