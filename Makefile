@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# One process more than processors: many tests wait for a clock. Files are not torn apart, see tests/conftest.py.
-PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadgroup
+# One process more than processors, because many tests wait for a clock; a file stays in one process.
+PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile
 
 # Whatever may look for cloud metadata finds none (and asks nobody outside).
 export AWS_EC2_METADATA_DISABLED := true
@@ -27,7 +27,8 @@ demo: setup
 	@$(BIN)/credproxy demo
 
 test: setup counterparts
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore=tests/systemd
+	@$(BIN)/python -m pytest tests/systemd  # by itself: its machine is one user, and its watchdog has a real clock
 
 lint: setup
 	@$(BIN)/ruff check .

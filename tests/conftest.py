@@ -24,13 +24,6 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytes
 proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep the tests of a file in one process; those of systemd/ are all in one, as they share a user of this machine."""
-    for item in items:
-        group = item.path.parent if item.path.parent.name == "systemd" else item.path
-        item.add_marker(pytest.mark.xdist_group(str(group)))
-
-
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 
 

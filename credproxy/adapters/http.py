@@ -255,7 +255,8 @@ class AiohttpClient:
 
     @contextlib.asynccontextmanager
     async def _session(self, dial: Dial, *, verbatim: bool) -> AsyncIterator[aiohttp.ClientSession]:
-        current = 0 if dial.ca_bundle is None else await asyncio.to_thread(self._trust.version, dial)
+        fixed = dial.ca_bundle is None or not self._trust.changes
+        current = 0 if fixed else await asyncio.to_thread(self._trust.version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:
             async with self._opening:  # who comes second would else retire the first one's session, as an old one

@@ -27,7 +27,13 @@ def version(dial: Dial) -> int:
 
 
 class Trust(Protocol):
-    """Builds TLS contexts. Both methods may block: they are called off the loop."""
+    """Builds TLS contexts. Both methods may block: they are called off the loop.
+
+    Attributes:
+        changes: what a policy believes may change although it names the same bundle; else there is one version of it.
+    """
+
+    changes: bool
 
     def version(self, dial: Dial) -> int:
         """A number that changes with what the policy believes."""
@@ -40,6 +46,8 @@ class Trust(Protocol):
 
 class FileTrust:
     """Reads the system's anchors and those of ``ca_bundle``. Source: Trust."""
+
+    changes = True
 
     def version(self, dial: Dial) -> int:
         """When the bundle was changed."""

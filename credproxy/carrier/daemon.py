@@ -186,6 +186,8 @@ class Threads:
         loop: that it is asked in.
     """
 
+    changes = False
+
     def __init__(self, daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
         self._daemon = daemon
         self._loop = loop
