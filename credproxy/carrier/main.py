@@ -157,7 +157,7 @@ class _Life:
     def _tell_figures(self) -> None:
         refused = dict(self._refused)
         self._refused.clear()
-        self._daemon.tell(Figures(self._pump.moved, self._pump.running, refused))
+        self._daemon.tell(Figures(self._pump.moved, self._pump.running, self._gateway.uploads, refused))
 
 
 class _Front:

@@ -225,10 +225,11 @@ class Said(msgspec.Struct, frozen=True, array_like=True, tag=10):
 
 
 class Figures(msgspec.Struct, frozen=True, array_like=True, tag=11):
-    """The answer to Alive."""
+    """The answer to Alive. Uploads are those that were begun and have not ended."""
 
     bytes: int
     downloads: int
+    uploads: int
     refused: dict[str, int]
 
 

@@ -153,7 +153,7 @@ class Carrier:
         pid: of the process.
         connections: what it has, by number.
         moved: bytes that it has moved, by its own word.
-        downloads: under way, likewise.
+        downloads, uploads: under way, likewise.
         heard: boot-clock seconds of its last sign of life.
         confined: what it gave up, by its own word.
     """
@@ -181,7 +181,7 @@ class Carrier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._said = Bucket(PER_SECOND, BURST, clock.boot())
         self.connections: dict[int, Passed] = {}
-        self.moved = self.downloads = 0
+        self.moved = self.downloads = self.uploads = 0
         self.confined = ""
         self.heard = clock.boot()
         self._channel = Channel(born.sock, self._received, self._gone, limit=ASKED)
@@ -266,8 +266,8 @@ class Carrier:
                 self._spared(message)
             case Said(level, event, fields):
                 self._say(level, event, fields)
-            case Figures(moved, downloads, refused):
-                self.moved, self.downloads = moved, downloads
+            case Figures(moved, downloads, uploads, refused):
+                self.moved, self.downloads, self.uploads = moved, downloads, uploads
                 for code in _CODES.intersection(refused):
                     self._refused(code, refused[code])
 

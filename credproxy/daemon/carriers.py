@@ -6,11 +6,12 @@ import os
 import socket
 from collections import Counter
 from collections.abc import Callable
-from typing import Self
+from typing import Protocol, Self
 
 import structlog
+from cachetools import TTLCache
 
-from credproxy.adapters.nursery import Nursery, resident
+from credproxy.adapters.nursery import Newborn, Nursery, resident
 from credproxy.core.carried import CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier, Office, Passed
@@ -20,6 +21,11 @@ from credproxy.ports import Clock
 IDLE = 60.0
 """Seconds without a connection after which a carrier ends."""
 
+REMEMBERED = 3600.0
+"""Seconds for which a caller finds the same carrier again, and one with begun uploads is kept for them."""
+
+_HOMES = 4096
+
 LOOKS = 2.0
 """Seconds between two signs of life of a carrier that has work."""
 
@@ -28,13 +34,41 @@ SILENT = 10.0
 
 _MOST = 4
 
+_Home = tuple[str | None, int, int | None]
+"""Who shares a carrier: a sandbox, a user of a system service, a process of the daemon's own user; each on its port."""
+
 
 log = structlog.get_logger("credproxy.carriers")
+
+
+def _home(passed: Passed) -> _Home:
+    # Of a sandbox all is in one carrier, so what it breaks is its own. The user's own processes are spread.
+    return passed.account, passed.port, passed.peer.pid if passed.account is None else None
 
 
 def enough(configured: int | None) -> int:
     """How many carriers there are at most."""
     return configured or min(_MOST, os.cpu_count() or 1)
+
+
+class Starts(Protocol):
+    """Starts carriers. Source: adapters.nursery."""
+
+    async def warm_up(self) -> None:
+        """Be ready to. Raises OSError, TimeoutError."""
+        ...
+
+    async def carrier(self) -> Newborn:
+        """Start one. Raises OSError, TimeoutError."""
+        ...
+
+    def kill(self, pid: int) -> None:
+        """End one that does not end by itself."""
+        ...
+
+    async def close(self) -> None:
+        """End all of them."""
+        ...
 
 
 class Carriers:
@@ -45,16 +79,26 @@ class Carriers:
         clock: for idleness and signs of life.
         most: carriers at once.
         refused: counts refusals by code, together with the daemon's own.
+        nursery: starts carriers; told of each that ended.
     """
 
-    def __init__(self, office: Office, clock: Clock, *, most: int, refused: Counter[str]) -> None:
+    def __init__(
+        self,
+        office: Office,
+        clock: Clock,
+        *,
+        most: int,
+        refused: Counter[str],
+        nursery: Callable[[Callable[[int, int], None]], Starts] = Nursery,
+    ) -> None:
         self._office = office
         self._clock = clock
         self._most = most
         self._refused = refused
-        self._nursery = Nursery(self._ended)
+        self._nursery = nursery(self._ended)
         self._carriers: list[Carrier] = []
-        self._homes: dict[tuple[str | None, int], Carrier] = {}
+        # Whoever comes again finds its begun uploads where it left them.
+        self._homes: TTLCache[_Home, Carrier] = TTLCache(_HOMES, REMEMBERED, timer=clock.boot)
         self._growing: asyncio.Lock = asyncio.Lock()
         self._idle_since: dict[int, float] = {}
         self._expected: set[int] = set()
@@ -123,8 +167,9 @@ class Carriers:
             Failed(overloaded): there is no carrier, and none can be started.
         """
         try:
-            carrier = await self._home(passed.account, passed.port)
+            carrier = await self._home(_home(passed))
             carrier.give(sock, passed, refusal)
+            self._idle_since.pop(carrier.pid, None)
         finally:
             sock.close()
 
@@ -136,7 +181,7 @@ class Carriers:
             port: of the door that needs its place.
             kept: is told where each of them has a request under way.
         """
-        carrier = self._homes.get((account, port))
+        carrier = self._homes.get((account, port, None))
         if carrier is None or not carrier.open:
             return False
         carrier.spare(account, port, kept)
@@ -158,17 +203,15 @@ class Carriers:
                 while any(carrier.open for carrier in carriers):
                     await self._clock.sleep(0.02)
 
-    async def _home(self, account: str | None, port: int) -> Carrier:
-        whose = (account, port)
+    async def _home(self, whose: _Home) -> Carrier:
         found = self._homes.get(whose)
-        if found is not None and found.open:
-            return found
-        async with self._growing:
-            found = self._homes.get(whose)
-            if found is None or not found.open:
-                found = await self._chosen()
-                self._homes[whose] = found
-            return found
+        if found is None or not found.open:
+            async with self._growing:
+                found = self._homes.get(whose)
+                if found is None or not found.open:
+                    found = await self._chosen()
+        self._homes[whose] = found  # and the hour begins anew
+        return found
 
     async def _chosen(self) -> Carrier:
         """An idle carrier; else another one, as long as there may be more; else the one with the fewest connections."""
@@ -210,7 +253,7 @@ class Carriers:
         if carrier in self._carriers:
             self._carriers.remove(carrier)
         for whose in [one for one, home in self._homes.items() if home is carrier]:
-            del self._homes[whose]
+            self._homes.pop(whose, None)
         for passed in carrier.connections.values():
             passed.freed()
         carrier.connections.clear()
@@ -234,7 +277,10 @@ class Carriers:
                         self._lost(carrier, f"gave no sign of life for {SILENT:g} s")
                     else:
                         carrier.ping()
-                elif now - self._idle_since.setdefault(carrier.pid, now) >= IDLE:
+                elif carrier.pid not in self._idle_since:
+                    self._idle_since[carrier.pid] = carrier.heard = now
+                    carrier.ping()  # what it says of begun uploads may be older than its last connection
+                elif now - self._idle_since[carrier.pid] >= (REMEMBERED if carrier.uploads else IDLE):
                     self._expected.add(carrier.pid)
                     carrier.leave(0.0)
                     self._forget(carrier)

@@ -42,7 +42,13 @@ class Gateway:
         self._pages = Pages()
         road = Road(authority)
         self._reads = Reads(road, forwarder, downloads, self._pages, clock)
-        self._writes = Writes(road, forwarder, Uploads(token, clock))
+        self._uploads = Uploads(token, clock)
+        self._writes = Writes(road, forwarder, self._uploads)
+
+    @property
+    def uploads(self) -> int:
+        """How many uploads were begun and have not ended."""
+        return len(self._uploads)
 
     def forget(self) -> None:
         """Drop what is known of blobs: a flush, or another configuration."""

@@ -60,6 +60,10 @@ class Uploads:
         self._sessions: dict[tuple[Owner, str], _Session] = {}  # the one that rested longest comes first
         self._shares: Counter[tuple[int, str | None]] = Counter()
 
+    def __len__(self) -> int:
+        """How many there are."""
+        return len(self._sessions)
+
     def admit(self, owner: Owner) -> None:
         """Say whether one more may be begun, before its registry is asked.
 

@@ -359,11 +359,11 @@ async def test_lines_and_figures_have_a_shape_that_a_carrier_cannot_choose() -> 
         with structlog.testing.capture_logs() as events:
             other.say(
                 Said("shout", "x" * 200, {"reason": "r", "event": "e", "carrier": "c", "a b": "d", "level": "l"}),
-                Figures(7, 3, {"not_found": 2, "made up": 9}),
+                Figures(7, 3, 2, {"not_found": 2, "made up": 9}),
             )
             await other.until(lambda: other.carrier.moved == 7)
         (line,) = events
         assert (line["log_level"], line["event"], line["carrier"]) == ("info", "x" * 80, 1)
         assert set(line) == {"log_level", "event", "carrier", "reason"}
-        assert other.carrier.downloads == 3
+        assert (other.carrier.downloads, other.carrier.uploads) == (3, 2)
         assert other.refused == {"not_found": 2}
