@@ -1,8 +1,10 @@
 """The demo's second half: what a build action gets, which no credential helper reaches."""
 
 import asyncio
+import json
 import shlex
 import shutil
+from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
 
@@ -67,6 +69,17 @@ async def _gateway_mode(say: Say, stage: Stage, registry: Registry, layer: str) 
     if digest_of(content) != layer:
         raise DemoError("what the gateway gave has another digest")
     say(f"       {len(content)} bytes, the digest is right, and no credential was in reach")
+    say("8. What talked to the build action is a process of its own, which has no login to lose:")
+    for carrier in await _carriers(stage):
+        say(f"     carrier {carrier['pid']}: {carrier['confined']}")
+
+
+async def _carriers(stage: Stage) -> list[dict[str, object]]:
+    status, told, complaint = await _run([stage.daemon, "status", "--json"], env=stage.environ)
+    if status != 0:
+        raise DemoError(f"the daemon does not tell its status: {complaint.decode(errors='replace')}")
+    carriers: list[dict[str, object]] = json.loads(told)["carriers"]
+    return carriers
 
 
 async def _sandbox() -> tuple[str, ...] | None:
@@ -77,9 +90,13 @@ async def _sandbox() -> tuple[str, ...] | None:
     return _NAMESPACES if status == 0 else None
 
 
-async def _run(argv: list[str]) -> tuple[int, bytes, bytes]:
+async def _run(argv: list[str], env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
     process = await asyncio.create_subprocess_exec(
-        *argv, stdin=asyncio.subprocess.DEVNULL, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        *argv,
+        env=env,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
     )
     out, complaint = await process.communicate()
     assert process.returncode is not None

@@ -21,6 +21,7 @@ def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
     assert "a token to pull 'acme/app' and nothing else; 1048576 bytes, the digest is right" in done.stdout
     assert "Couldn't connect to server" in done.stdout or "without a sandbox, then" in done.stdout
     assert "1048576 bytes, the digest is right, and no credential was in reach" in done.stdout
+    assert re.search(r"^     carrier [0-9]+: ", done.stdout, re.MULTILINE)
     assert "Basic" not in done.stdout
 
 
