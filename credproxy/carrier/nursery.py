@@ -117,6 +117,9 @@ def _drain(descriptor: int) -> None:
 
 def main() -> None:
     """Begin. The descriptor of the control socket is the only argument."""
+    from credproxy.adapters.lean import import_structlog  # noqa: PLC0415  as below
+
+    import_structlog()
     # Imported here and once, so that no carrier reads a file for it.
     from credproxy.carrier.main import carry, prepare  # noqa: PLC0415  see above
 
