@@ -4,12 +4,13 @@ import asyncio
 import contextlib
 import os
 import socket
-import struct
 import sys
 from collections.abc import Callable
 from typing import NamedTuple
 
 import structlog
+
+from credproxy.core.carried import FORK, KILL, NURSERY
 
 
 _STARTING = 20.0
@@ -19,8 +20,6 @@ _ENDING = 1.0
 
 _LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
 """Without them an interpreter whose libraries lie in no usual place does not start."""
-
-_ORDER = struct.Struct("!cI")
 
 log = structlog.get_logger("credproxy.carriers")
 
@@ -70,8 +69,10 @@ class Nursery:
             ours, theirs = socket.socketpair()
             try:
                 with theirs:
-                    pid = await self._asked(lambda: socket.send_fds(control, [_ORDER.pack(b"f", 0)], [theirs.fileno()]))
-            except BaseException:
+                    pid = await self._asked(
+                        lambda: socket.send_fds(control, [NURSERY.pack(FORK, 0)], [theirs.fileno()])
+                    )
+            except BaseException:  # cancelled as well: nobody else has the socket yet
                 ours.close()
                 raise
         return Newborn(pid, ours)
@@ -80,7 +81,7 @@ class Nursery:
         """End a carrier that does not end by itself; one that has ended is left alone."""
         if self._control is not None:
             with contextlib.suppress(OSError):
-                self._control.send(_ORDER.pack(b"k", pid))
+                self._control.send(NURSERY.pack(KILL, pid))
 
     async def close(self) -> None:
         """End it, and with it every carrier that is left: it kills its own when its socket ends."""
@@ -119,7 +120,7 @@ class Nursery:
                     stdout=asyncio.subprocess.DEVNULL,
                     cwd="/",
                 )
-            except BaseException:
+            except BaseException:  # cancelled as well: nobody else has the socket yet
                 ours.close()
                 raise
         ours.setblocking(False)
@@ -176,7 +177,7 @@ def resident(pid: int) -> int:
     """Bytes of memory that a process has; 0 where that cannot be read. Source: proc_pid_statm(5)."""
     try:
         # No disk, and no wait: the kernel makes it up.
-        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  as above
+        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  read at once, without a path of its own
             return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (OSError, ValueError, IndexError):
         return 0

@@ -14,15 +14,10 @@ import os
 import select
 import signal
 import socket
-import struct
 import sys
 from collections.abc import Callable
-from typing import Final
 
-
-ORDER: Final = struct.Struct("!cI")
-FORK: Final = b"f"
-KILL: Final = b"k"
+from credproxy.core.carried import KILL, NURSERY
 
 
 def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
@@ -62,12 +57,12 @@ def _obeyed(
 ) -> bool:
     """Carry out one order; False where nobody gives any more."""
     try:
-        order, descriptors, _, _ = socket.recv_fds(control, ORDER.size, 1)
+        order, descriptors, _, _ = socket.recv_fds(control, NURSERY.size, 1)
     except OSError:
         return False
-    if len(order) < ORDER.size:  # the daemon writes it at once, so it is there at once
+    if len(order) < NURSERY.size:  # the daemon writes it at once, so it is there at once
         return False
-    what, pid = ORDER.unpack(order)
+    what, pid = NURSERY.unpack(order)
     if what == KILL:
         if pid in children:
             os.kill(pid, signal.SIGKILL)

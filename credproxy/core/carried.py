@@ -5,6 +5,7 @@ judged as if the caller itself had said it: of a connection that it was given, a
 believes nothing else of it. Each direction has a union of its own, so neither can be made to read the other's messages.
 """
 
+import struct
 from typing import Final
 
 import msgspec
@@ -24,7 +25,21 @@ TOLD: Final = 8 * 1024 * 1024
 """Bytes of the daemon's frame: the largest is a bundle of certificates."""
 
 
-class Caller(msgspec.Struct, frozen=True, array_like=True):
+NURSERY: Final = struct.Struct("!cI")
+"""An order to the process that carriers are forked from: what, and the pid that it is about."""
+
+FORK: Final = b"f"
+KILL: Final = b"k"
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    """Something that is said. Headers, a proxy's login and a caller's URL are in some: none of them shows itself."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+
+class Caller(_Message, frozen=True, array_like=True):
     """Who connected, as the daemon saw it at accept.
 
     Attributes:
@@ -40,7 +55,7 @@ class Caller(msgspec.Struct, frozen=True, array_like=True):
     account: str | None = None
 
 
-class Fault(msgspec.Struct, frozen=True, array_like=True):
+class Fault(_Message, frozen=True, array_like=True):
     """A Failure on its way."""
 
     code: str
@@ -51,7 +66,7 @@ class Fault(msgspec.Struct, frozen=True, array_like=True):
     unsent: bool = False
 
 
-class Way(msgspec.Struct, frozen=True, array_like=True):
+class Way(_Message, frozen=True, array_like=True):
     """A Reach and its Dial on their way; ``bundle`` stands for the path of a CA bundle, which stays with the daemon."""
 
     origin: str
@@ -65,7 +80,7 @@ class Way(msgspec.Struct, frozen=True, array_like=True):
     rule: str = ""
 
 
-class Opened(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Opened(_Message, frozen=True, array_like=True, tag=1):
     """A connection, whose descriptor comes with the frame."""
 
     number: int
@@ -73,7 +88,7 @@ class Opened(msgspec.Struct, frozen=True, array_like=True, tag=1):
     refusal: Fault | None = None
 
 
-class Spare(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Spare(_Message, frozen=True, array_like=True, tag=2):
     """End the connection of an account that has been silent longest: its place is needed."""
 
     number: int
@@ -81,20 +96,20 @@ class Spare(msgspec.Struct, frozen=True, array_like=True, tag=2):
     port: int
 
 
-class Refusal(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Refusal(_Message, frozen=True, array_like=True, tag=3):
     """A question's answer: no."""
 
     question: int
     fault: Fault
 
 
-class Done(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Done(_Message, frozen=True, array_like=True, tag=4):
     """A question's answer: yes, or nothing more to be had."""
 
     question: int
 
 
-class Granted(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Granted(_Message, frozen=True, array_like=True, tag=5):
     """What a request is sent with, and where to. ``hold`` is for how many seconds it may be used again."""
 
     question: int
@@ -104,52 +119,52 @@ class Granted(msgspec.Struct, frozen=True, array_like=True, tag=5):
     hold: float = 0.0
 
 
-class Answered(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class Answered(_Message, frozen=True, array_like=True, tag=6):
     """An answer of the JSON API."""
 
     question: int
     body: bytes
 
 
-class Located(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class Located(_Message, frozen=True, array_like=True, tag=7):
     """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none where the name was not found."""
 
     question: int
     addresses: tuple[tuple[int, str], ...] = ()
 
 
-class Anchors(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Anchors(_Message, frozen=True, array_like=True, tag=8):
     """Certificates that are believed, as PEM."""
 
     question: int
     pem: bytes
 
 
-class Changed(msgspec.Struct, frozen=True, array_like=True, tag=9):
+class Changed(_Message, frozen=True, array_like=True, tag=9):
     """Another configuration is in force, or everything was flushed: forget what you know."""
 
 
-class Leave(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class Leave(_Message, frozen=True, array_like=True, tag=10):
     """Finish what is under way within so many seconds, and end."""
 
     grace: float
 
 
-class Alive(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class Alive(_Message, frozen=True, array_like=True, tag=11):
     """Say that you are alive."""
 
 
 ToCarrier = Opened | Spare | Refusal | Done | Granted | Answered | Located | Anchors | Changed | Leave | Alive
 
 
-class Ready(msgspec.Struct, frozen=True, array_like=True, tag=1):
+class Ready(_Message, frozen=True, array_like=True, tag=1):
     """The first message. ``confined`` says what the process gave up."""
 
     version: int
     confined: str = ""
 
 
-class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=2):
+class Fetch(_Message, frozen=True, array_like=True, tag=2):
     """May this caller do this, and with what is it sent? ``only`` asks the first half alone."""
 
     question: int
@@ -162,7 +177,7 @@ class Fetch(msgspec.Struct, frozen=True, array_like=True, tag=2):
     only: bool = False
 
 
-class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=3):
+class Rejected(_Message, frozen=True, array_like=True, tag=3):
     """A registry did not take what was given; is there another?"""
 
     question: int
@@ -171,7 +186,7 @@ class Rejected(msgspec.Struct, frozen=True, array_like=True, tag=3):
     forbidden: bool
 
 
-class Get(msgspec.Struct, frozen=True, array_like=True, tag=4):
+class Get(_Message, frozen=True, array_like=True, tag=4):
     """A question on the JSON API, as it arrived."""
 
     question: int
@@ -180,7 +195,7 @@ class Get(msgspec.Struct, frozen=True, array_like=True, tag=4):
     body: bytes
 
 
-class Shown(msgspec.Struct, frozen=True, array_like=True, tag=5):
+class Shown(_Message, frozen=True, array_like=True, tag=5):
     """A caller of the port shows this: is it the token?"""
 
     question: int
@@ -188,27 +203,27 @@ class Shown(msgspec.Struct, frozen=True, array_like=True, tag=5):
     authorization: str
 
 
-class Locate(msgspec.Struct, frozen=True, array_like=True, tag=6):
+class Locate(_Message, frozen=True, array_like=True, tag=6):
     """Where is this host? A carrier can open no file, and so not those of the system's resolver."""
 
     question: int
     host: str
 
 
-class Trusted(msgspec.Struct, frozen=True, array_like=True, tag=7):
+class Trusted(_Message, frozen=True, array_like=True, tag=7):
     """Which certificates are believed: the system's, and those of a bundle that a Way named."""
 
     question: int
     bundle: str | None = None
 
 
-class Closed(msgspec.Struct, frozen=True, array_like=True, tag=9):
-    """A connection is no more."""
+class Closed(_Message, frozen=True, array_like=True, tag=9):
+    """A connection has ended."""
 
     connection: int
 
 
-class Spared(msgspec.Struct, frozen=True, array_like=True, tag=8):
+class Spared(_Message, frozen=True, array_like=True, tag=8):
     """Whether there was a silent connection to end; the end itself is a Closed."""
 
     number: int
@@ -216,7 +231,7 @@ class Spared(msgspec.Struct, frozen=True, array_like=True, tag=8):
     found: bool
 
 
-class Said(msgspec.Struct, frozen=True, array_like=True, tag=10):
+class Said(_Message, frozen=True, array_like=True, tag=10):
     """A line for the log."""
 
     level: str
@@ -224,7 +239,7 @@ class Said(msgspec.Struct, frozen=True, array_like=True, tag=10):
     fields: dict[str, str]
 
 
-class Figures(msgspec.Struct, frozen=True, array_like=True, tag=11):
+class Figures(_Message, frozen=True, array_like=True, tag=11):
     """The answer to Alive. Uploads are those that were begun and have not ended."""
 
     bytes: int

@@ -63,7 +63,7 @@ QUESTIONS = 1024
 """Questions of one carrier that are not answered yet; its callers cannot have as many requests under way."""
 
 PASSAGES = 4096
-"""Passages that are remembered of one carrier: what is refused later than that is tried again by whoever asks."""
+"""Passages that are remembered of one carrier: of one that was forgotten there is no other."""
 
 PER_SECOND = 20_000.0
 BURST = 40_000.0
@@ -192,12 +192,16 @@ class Carrier:
         return self._channel.open
 
     def give(self, sock: socket.socket, passed: Passed, refusal: Failure | None) -> int:
-        """Pass a connection on; the caller closes its own descriptor. Gives its number."""
+        """Pass a connection on; the caller closes its own descriptor. Gives its number. Raises OSError."""
         number = next(self._numbers)
         self.connections[number] = passed
         caller = Caller(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
         told = None if refusal is None else fault(outward(refusal))
-        self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
+        try:
+            self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
+        except OSError:  # no descriptor is left: it was not passed on
+            self.connections.pop(number, None)
+            raise
         return number
 
     def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> None:
@@ -241,7 +245,7 @@ class Carrier:
         try:
             message = self._decode(frame)
         except msgspec.MsgspecError:
-            self._break("says what is no message")
+            self._break("says something that is not a message")
             return
         self.heard = self._clock.boot()
         match message:
@@ -340,9 +344,8 @@ class Carrier:
             peer.pid,
             peer.program,
         )
-        want = wanted(
-            asked
-        )  # read here once more: what is judged is what was asked, and not what a carrier makes of it
+        # Read here once more: what is judged is what was asked, and not what a carrier makes of it.
+        want = wanted(asked)
         if message.only:
             await self._office.permit(want, asked)
             return Done(message.question)
@@ -396,5 +399,5 @@ class Carrier:
 
 
 def _bounded(patience: float) -> float:
-    # ``not >`` is for a number that is none.
+    # Written so that NaN becomes 0 as well.
     return min(patience, PATIENCE) if patience > 0 else 0.0

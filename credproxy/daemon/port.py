@@ -65,7 +65,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host.strip("[]"), port))
-    except BaseException:
+    except BaseException:  # whatever it was, the descriptor would be lost
         sock.close()
         raise
     return sock

@@ -60,7 +60,7 @@ class Accounts:
         if crowded is None:
             self._held[account] += 1
             return Verdict(admitted=True)
-        for largest in crowded:
+        for largest in crowded if self.open < self.limit + PENDING else ():
             if self._pending[largest] < PENDING:
                 self._held[account] += 1
                 self._held[largest] -= 1
@@ -87,7 +87,7 @@ class Accounts:
         self._held[now] += 1
 
     def _crowded(self, account: Account) -> list[Account] | None:
-        """Which accounts may have to let one go, the largest first; None where there is room."""
+        """Which accounts may have to let one go, the largest first, and never the user; None where there is room."""
         mine = self._held[account]
         if account is not None and mine >= self.share:
             return [account]
@@ -96,8 +96,6 @@ class Accounts:
         if not pooled and self._held.total() < self.limit:
             return None
         larger = [
-            (count, one)
-            for one, count in self._held.items()
-            if (one is not None or not pooled) and count and (count > mine or one == account)
+            (count, one) for one, count in self._held.items() if one is not None and (count > mine or one == account)
         ]
         return [one for _, one in sorted(larger, key=lambda found: found[0], reverse=True)]

@@ -28,7 +28,7 @@ class Answers(Protocol):
         """Give the encoded answer to an encoded question: what policy lets a build action have, and no more.
 
         Args:
-            peer: who asks.
+            peer: the caller.
             body: as it arrived, at most 64 KiB.
             patience: seconds that the caller waits.
 

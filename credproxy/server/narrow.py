@@ -38,7 +38,7 @@ class NarrowAnswers:
         """Give the encoded answer to an encoded question.
 
         Args:
-            peer: who asks.
+            peer: the caller.
             body: as it arrived.
             patience: seconds that the caller waits.
 

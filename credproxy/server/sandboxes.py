@@ -1,7 +1,7 @@
 """A share of the actions socket for each sandbox: none of them can keep it from the others (R24, T16).
 
 A sandbox is named by its outermost namespace, see ``server.nesting``. A build action downloads a layer with two requests;
-who asks without end is slowed down first, and refused in the end. Callers outside of any sandbox are the user's, and have
+a caller that asks without end is slowed down first, and refused in the end. Callers outside of any sandbox are the user's, and have
 the socket's own bounds alone; those whose namespaces cannot be read share one place. All shares together leave some of the
 daemon's downloads to its user.
 
@@ -65,7 +65,7 @@ class Sandboxes:
         """Let one request in, as soon as its sandbox has a place.
 
         Args:
-            peer: who asks.
+            peer: the caller.
             whole: the request's body is here, or it has none.
 
         Raises:

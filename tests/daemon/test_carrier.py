@@ -34,6 +34,7 @@ from credproxy.core.carried import (
     ToCarrier,
     ToDaemon,
     Trusted,
+    Way,
 )
 from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failure, failed
@@ -323,7 +324,7 @@ async def test_garbage_ends_the_carrier_that_says_it(frame: bytes) -> None:
         number = other.open()
         other.channel.send(frame)
         await other.until(lambda: not other.carrier.open)
-        assert other.ends == ["says what is no message"]
+        assert other.ends == ["says something that is not a message"]
         assert number in other.carrier.connections  # whoever is told frees them
 
 
@@ -367,3 +368,17 @@ async def test_lines_and_figures_have_a_shape_that_a_carrier_cannot_choose() -> 
         assert set(line) == {"log_level", "event", "carrier", "reason"}
         assert (other.carrier.downloads, other.carrier.uploads) == (3, 2)
         assert other.refused == {"not_found": 2}
+
+
+def test_no_message_shows_what_is_in_it() -> None:
+    """Headers, what a caller asked and showed, a proxy's login."""
+    way = Way("https://reg.test", "", proxy="http://u:canary@proxy")
+    for message in (
+        Granted(1, 2, way, (("Authorization", "Bearer canary"),)),
+        Get(1, 2, 3.0, b"canary"),
+        Shown(1, 2, "Bearer canary"),
+        Answered(1, b"canary"),
+        way,
+    ):
+        assert "canary" not in repr(message)
+        assert "canary" not in f"{message}"

@@ -100,7 +100,7 @@ def test_naming_leaves_no_descriptor_open(sandbox: tuple[str, ...]) -> None:
     with process(*sandbox, *USER, *USER) as pid:
         before = sorted(os.listdir("/proc/self/fd"))  # noqa: PTH208  names, not paths
         assert named(pid) is not None
-        assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+        assert sorted(os.listdir("/proc/self/fd")) == before  # noqa: PTH208  names, not paths
 
 
 def test_a_process_that_has_ended_cannot_be_named(sandbox: tuple[str, ...]) -> None:
