@@ -39,7 +39,7 @@ def exposures(path: str, home: str, end: os.stat_result | None = None) -> tuple[
     me, above = os.geteuid(), set(Path(os.path.realpath(home)).parents) if home else set()
     found = []
     last: os.stat_result | None = None
-    for place, about in _way(Path(path).absolute()):
+    for place, about in way(Path(path).absolute()):
         last = about
         if place not in above:
             found.append(exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=me, roots=roots()))
@@ -48,8 +48,12 @@ def exposures(path: str, home: str, end: os.stat_result | None = None) -> tuple[
     return tuple(one for one in found if one is not None)
 
 
-def _way(path: Path) -> Iterator[Stop]:
-    """From the root to the file, following links as the kernel does."""
+def way(path: Path) -> Iterator[Stop]:
+    """From the root to the file, following links as the kernel does.
+
+    Raises:
+        OSError: something on the way is not there, or cannot be looked at.
+    """
     here, links = Path("/"), 0
     left = list(reversed(path.parts[1:]))
     yield Stop(here, here.lstat())

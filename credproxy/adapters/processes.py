@@ -17,10 +17,9 @@ from pathlib import Path
 from shlex import quote
 from typing import Self, TypeVar, TypeVarTuple
 
-from credproxy.adapters.owners import roots
+from credproxy.adapters.exposed import exposures
 from credproxy.core.complaints import mask_complaint
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.ownership import exposure
 from credproxy.ports import Clock, Command, Completed, Metrics, for_actions
 
 
@@ -348,14 +347,17 @@ def find_program(command: Command, path: str) -> str:
     found = shutil.which(wanted, path=path)
     if found is None:
         raise _not_runnable(wanted, "is not there or not executable", _how_to_find(wanted))
-    program = Path(found).absolute()
+    program = str(Path(found).absolute())
     if command.secure:
-        for place in (program.resolve(), *program.resolve().parents):
-            about = place.stat()
-            exposed = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid(), roots=roots())
-            if exposed is not None:
-                raise _not_runnable(wanted, exposed.problem, exposed.remedy)
-    return str(program)
+        # Up to the root, and the links on the way as well: the system follows them anew when the program is started.
+        try:
+            exposed = exposures(program, "")
+        except OSError as error:
+            message = f"cannot be looked at: {os.strerror(error.errno or 0).lower()}"
+            raise _not_runnable(wanted, message, _how_to_find(wanted)) from None
+        if exposed:
+            raise _not_runnable(wanted, exposed[0].problem, exposed[0].remedy)
+    return program
 
 
 def _how_to_find(program: str) -> str:

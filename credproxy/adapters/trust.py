@@ -4,14 +4,14 @@ import contextlib
 import errno
 import os
 import ssl
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Protocol
 
-from credproxy.adapters.owners import roots
+from credproxy.adapters.exposed import exposures
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Dial
-from credproxy.core.ownership import exposure
 
 
 _BEGIN = "-----BEGIN CERTIFICATE"
@@ -22,7 +22,9 @@ def version(dial: Dial) -> int:
     if dial.ca_bundle is None:
         return 0
     with contextlib.suppress(OSError):
-        return Path(dial.ca_bundle).stat().st_mtime_ns
+        about = Path(dial.ca_bundle).stat()
+        # A copy may keep the time of what it was copied from, and a time may be set; when that was done cannot be.
+        return hash((about.st_mtime_ns, about.st_ctime_ns, about.st_dev, about.st_ino, about.st_size))
     return 0
 
 
@@ -68,11 +70,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if dial.ca_bundle is not None:
-        _believe(dial.ca_bundle)
-        try:
-            _load(context, dial.ca_bundle)
-        except (OSError, ssl.SSLError):
-            raise _unreadable(dial.ca_bundle) from None
+        _load(context, dial.ca_bundle, _believed(dial.ca_bundle))
     return _strict(context, verify=dial.tls_verify)
 
 
@@ -85,12 +83,9 @@ def anchors(bundle: str | None) -> bytes:
     found = b"".join(_system_anchors())
     if bundle is None:
         return found
-    _believe(bundle)
-    try:
-        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle)
-        return found + b"\n" + Path(bundle).read_bytes()
-    except (OSError, ssl.SSLError):
-        raise _unreadable(bundle) from None
+    content = _believed(bundle)
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
+    return found + b"\n" + content
 
 
 def trusting(pem: bytes, *, verify: bool) -> ssl.SSLContext:
@@ -100,8 +95,7 @@ def trusting(pem: bytes, *, verify: bool) -> ssl.SSLContext:
         pem: of ``anchors``.
         verify: False for a registry that was marked so.
     """
-    # Between certificates a bundle may say whose they are, in any encoding.
-    text = pem.decode("ascii", "replace")
+    text = _ascii(pem)
     context = ssl.create_default_context(cadata=text if _BEGIN in text else None)
     return _strict(context, verify=verify)
 
@@ -136,22 +130,40 @@ def _unreadable(bundle: str) -> Failed:
     )
 
 
-def _load(context: ssl.SSLContext, bundle: str) -> None:
-    if not Path(bundle).is_file():  # OpenSSL would wait for the writer of a FIFO, and hold the thread for ever
-        raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), bundle)
-    context.load_verify_locations(cafile=bundle)
+def _ascii(pem: bytes) -> str:
+    """PEM as ``ssl`` takes it: between certificates a bundle may say whose they are, in any encoding."""
+    return pem.decode("ascii", "backslashreplace")
 
 
-def _believe(bundle: str) -> None:
-    """The bundle is read again whenever it changes, so it is judged again, with its directory.
+def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=_ascii(content))
+    except (ValueError, ssl.SSLError):  # ValueError: it is empty
+        raise _unreadable(bundle) from None
 
-    The whole way to it was judged when the configuration that names it was put in force.
+
+def _believed(bundle: str) -> bytes:
+    """The content of a bundle that nobody else can have written.
+
+    It is read again whenever it changes, long after the configuration that names it was put in force: so it is judged
+    again, with the whole way to it, and what is judged is the very file that was read.
     """
-    path = Path(bundle)
-    with contextlib.suppress(OSError):  # what cannot be looked at cannot be read, either
-        for place in (path, path.parent):
-            about = place.stat()
-            found = exposure(str(place), owner=about.st_uid, mode=about.st_mode, me=os.geteuid(), roots=roots())
-            if found is not None and found.grave:
-                message = f"the CA bundle {bundle!r} is not believed: it {found.problem}"
-                raise failed(Code.CONFIG_INVALID, message, found.remedy, inside=True)
+    try:
+        content, about = _read(bundle)
+        found = exposures(bundle, os.environ.get("HOME", ""), about)
+    except OSError:
+        raise _unreadable(bundle) from None
+    for one in found:
+        if one.grave:
+            message = f"the CA bundle {bundle!r} is not believed: it {one.problem}"
+            raise failed(Code.CONFIG_INVALID, message, one.remedy, inside=True)
+    return content
+
+
+def _read(bundle: str) -> tuple[bytes, os.stat_result]:
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer, and hold the thread for ever.
+    with os.fdopen(os.open(bundle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), bundle)
+        return file.read(), about

@@ -4,6 +4,7 @@ import os
 import shutil
 from pathlib import Path
 
+from credproxy.adapters.exposed import way
 from credproxy.adapters.owners import roots
 from credproxy.doctor.machine import READ_LIMIT, Place
 
@@ -32,12 +33,15 @@ class ThisMachine:
         )
 
     def lineage(self, path: str) -> tuple[Place, ...]:
-        """The file itself, behind links, then each directory up to the root."""
+        """The file itself, behind links, then each link and directory on the way back to the root."""
         try:
-            real = Path(path).resolve()
-        except (OSError, RuntimeError):
+            *before, last = way(Path(path).absolute())
+        except (OSError, ValueError):
             return ()
-        return tuple(self.look(str(place)) for place in (real, *real.parents))
+        return (
+            self.look(str(last.path)),
+            *(Place(str(place), about.st_mode, about.st_uid) for place, about in reversed(before)),
+        )
 
     def read(self, path: str) -> bytes | None:
         """The content, at most 1 MiB."""

@@ -4,10 +4,10 @@ import asyncio
 import socket
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path
 from typing import TypeVar
 
-from credproxy.adapters.trust import anchors
+from credproxy.adapters.trust import anchors, version
+from credproxy.core.http import Dial
 from credproxy.gateway.authority import Passage
 from credproxy.ports import Clock
 from credproxy.server.authority import BrokerAuthority
@@ -54,8 +54,8 @@ class SystemOffice:
         return await self._thread(lambda: _addresses(host))
 
     async def edition(self, bundle: str | None) -> str | None:
-        """The path of a bundle and when it was changed."""
-        return None if bundle is None else await self._thread(lambda: _edition(bundle))
+        """A number that changes with a bundle, and its path."""
+        return None if bundle is None else await self._thread(lambda: f"{version(Dial(ca_bundle=bundle))} {bundle}")
 
     async def anchors(self, edition: str | None) -> bytes:
         """Read the system's certificates, and those of a bundle. Raises Failed."""
@@ -75,11 +75,3 @@ def _addresses(host: str) -> tuple[tuple[int, str], ...]:
     except (OSError, UnicodeError):
         return ()
     return tuple((int(family), str(address[0])) for family, _, _, _, address in found)
-
-
-def _edition(bundle: str) -> str:
-    try:
-        changed = Path(bundle).stat().st_mtime_ns
-    except OSError:
-        changed = 0
-    return f"{changed} {bundle}"

@@ -78,7 +78,7 @@ class Machine(Protocol):
         ...
 
     def lineage(self, path: str) -> tuple[Place, ...]:
-        """The file itself, behind links, then each directory up to the root."""
+        """The file itself, behind links, then each link and directory on the way back to the root."""
         ...
 
     def read(self, path: str) -> bytes | None:

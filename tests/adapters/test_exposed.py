@@ -7,11 +7,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import trustme
 
 from credproxy.adapters.exposed import exposures
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.owners import roots
-from credproxy.adapters.trust import trust
+from credproxy.adapters.trust import anchors, trust, trusting
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial
 from credproxy.core.ownership import exposure, shown_roots
@@ -137,6 +138,32 @@ def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoil
         trust(Dial(ca_bundle=str(place)))
     assert caught.value.failure.code is Code.CONFIG_INVALID
     assert caught.value.failure.hint == f"chmod go-w {place if spoiled == 'file' else place.parent}"
+
+
+def test_a_ca_bundle_is_not_believed_where_a_link_leads_to_what_everybody_may_write(place: Path) -> None:
+    """The directory of what a link leads to counts, and not only that of the link."""
+    bundle = place.with_name("ca.pem")
+    other = place.parents[1] / "other"
+    other.mkdir(mode=0o700)
+    trustme.CA().cert_pem.write_to_path(str(other / "ca.pem"))
+    bundle.symlink_to(other / "ca.pem")
+    trust(Dial(ca_bundle=str(bundle)))
+    other.chmod(0o777)
+    for read in (lambda: trust(Dial(ca_bundle=str(bundle))), lambda: anchors(str(bundle))):
+        with pytest.raises(Failed) as caught:
+            read()
+        assert caught.value.failure.hint == f"chmod go-w {other}"
+
+
+def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
+    """As in bundles of Linux distributions: a process that can read no file believes them as well."""
+    pem = trustme.CA().cert_pem.bytes()
+    place.write_bytes("# F\u0151tan\u00fas\u00edtv\u00e1ny\n".encode() + pem + "# f\u00fcr alle\n".encode("latin-1"))
+    subjects = [one["subject"] for one in trust(Dial(ca_bundle=str(place))).get_ca_certs()]
+    theirs = [one["subject"] for one in trusting(anchors(str(place)), verify=True).get_ca_certs()]
+    mine = [one["subject"] for one in trusting(pem, verify=True).get_ca_certs()]
+    assert mine[0] in subjects
+    assert mine[0] in theirs
 
 
 @pytest.mark.parametrize(

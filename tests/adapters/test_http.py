@@ -490,6 +490,29 @@ async def test_a_changed_ca_bundle_is_read_again(authority: trustme.CA, tmp_path
         assert (await client.send(request, FixedTerms())).body == b"hello"
 
 
+async def test_a_ca_bundle_that_changes_with_the_time_of_the_old_one_is_read_again(
+    authority: trustme.CA, tmp_path: Path
+) -> None:
+    """As ``cp -p`` writes it, or a clock with whole seconds: the same length would be the same file."""
+    bundle = tmp_path / "ca.pem"
+    old, new = trustme.CA().cert_pem.bytes(), authority.cert_pem.bytes()
+    length = max(len(old), len(new))
+    bundle.write_bytes(old.ljust(length))
+    os.utime(bundle, (1, 1))
+    dial = Dial(own=True, ca_bundle=str(bundle))
+    names = Names({"reg.test": ["127.0.0.1"]})
+    async with (
+        serving(hello, server_context(authority, "reg.test")) as port,
+        AiohttpClient(SystemClock(), names) as client,
+    ):
+        request = Request("GET", f"https://reg.test:{port}/", dial=dial)
+        with pytest.raises(Failed):
+            await client.send(request, FixedTerms())
+        bundle.write_bytes(new.ljust(length))
+        os.utime(bundle, (1, 1))
+        assert (await client.send(request, FixedTerms())).body == b"hello"
+
+
 async def test_no_error_shows_a_header_a_body_or_a_query() -> None:
     """PY17: nor does its traceback."""
 

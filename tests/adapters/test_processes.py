@@ -261,6 +261,23 @@ async def test_t29_a_program_that_others_could_replace_is_not_run(processes: Sys
     os.chmod(tmp_path, 0o700)  # noqa: PTH101  see above
 
 
+async def test_t29_a_link_that_others_could_replace_is_not_followed(processes: SystemProcesses, tmp_path: Path) -> None:
+    """T29: the program is anybody's if a link on the way to it, or the directory of one, is."""
+    (tmp_path / "bin").mkdir(mode=0o755)
+    (tmp_path / "bin" / "helper").symlink_to("../program")
+    (tmp_path / "link").symlink_to("bin")
+    program = tmp_path / "program"
+    program.write_text("#!/bin/sh\n")
+    program.chmod(0o755)
+    for named in (tmp_path / "bin" / "helper", tmp_path / "link" / "helper"):
+        assert (await processes.run(Command((str(named),)))).status == 0
+        (tmp_path / "bin").chmod(0o777)
+        error = await refusal(processes, Command((str(named),)))
+        assert error.failure.code is Code.HELPER_NOT_RUNNABLE
+        assert error.failure.hint == f"chmod go-w {tmp_path / 'bin'}"
+        (tmp_path / "bin").chmod(0o755)
+
+
 async def test_py5_a_cancelled_run_leaves_nothing(processes: SystemProcesses) -> None:
     """PY5: neither process nor zombie."""
     task = asyncio.ensure_future(processes.run(sh("sleep 4713; true")))

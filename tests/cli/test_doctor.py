@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.cli.looking import ThisMachine
+from credproxy.doctor.machine import replaceable
 from tests.cli.test_commands import configure, home, run
 
 
@@ -156,3 +157,16 @@ def test_the_machine_is_looked_at_without_raising(tmp_path: Path) -> None:
     assert not machine.look("\0").there
     behind, *above = machine.lineage(str(tmp_path / "link"))
     assert (behind.path, above[-1].path) == (str(tmp_path / "file"), "/")
+    linked = machine.lineage(str(tmp_path / "link"))
+    assert str(tmp_path / "link") in [place.path for place in linked]
+
+
+def test_a_link_in_a_directory_that_everybody_may_write_is_told(tmp_path: Path) -> None:
+    """Whoever may replace the link chooses the file, however well that is kept."""
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "open").mkdir()
+    (tmp_path / "open" / "link").symlink_to(tmp_path / "file")
+    (tmp_path / "open").chmod(0o777)
+    found = replaceable(ThisMachine(), str(tmp_path / "open" / "link"))
+    assert found is not None
+    assert found.remedy == f"chmod go-w {tmp_path / 'open'}"
