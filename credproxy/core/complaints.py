@@ -9,7 +9,7 @@ import unicodedata
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from credproxy.core.redact import mask, mask_bare_login, mask_random
+from credproxy.core.redact import mask, mask_bare_login, mask_encoded_login, mask_query, mask_random
 from credproxy.core.searched_text import ADVICE, CLOSING, SearchedText, Span, searched, shown
 
 
@@ -28,11 +28,39 @@ def _spelled(*words: str) -> str:
 _KINDS = ("api", "access", "private", "secret", "account", "shared", "signing", "encryption")
 _PLAIN = _spelled(
     *(f"{kind} key" for kind in _KINDS),
-    *("password", "passwd", "pass phrase", "pass code", "pwd", "secret", "authorization", "token", "bearer"),
+    *("pass word", "passwd", "pass phrase", "pass code", "pwd", "secret", "authorization", "token", "bearer"),
+    # As programs say it in other languages, accents left out as in all that is searched.
+    *(
+        "authorisation",
+        "passwort",
+        "kennwort",
+        "mot de passe",
+        "contrasena",
+        "senha",
+        "wachtwoord",
+        "\u043f\u0430\u0440\u043e\u043b\u044c",
+    ),
 )
 # What has other uses in a sentence, and announces a secret only with a sign behind it.
-_OTHER = (
-    rf"(?:{_spelled('pass', 'pw', 'cookie', 'session', 'credential', 'auth')}|(?<![a-z])(?:{_spelled('pin', 'otp')}))"
+_OTHER_KINDS = (
+    "license",
+    "unseal",
+    "master",
+    "recovery",
+    "root",
+    "deploy",
+    "service",
+    "subscription",
+    "storage",
+)
+_CODES = ("auth", "device", "user", "verification", "security", "recovery", "backup", "mfa", "2fa")
+_OTHER = "".join(
+    (
+        rf"(?:{_spelled('pass', 'pw', 'cookie', 'session', 'credential', 'auth', 'signature', 'assertion', 'seed phrase')}",
+        rf"|{_spelled(*(f'{kind} key' for kind in _OTHER_KINDS), *(f'{kind} code' for kind in _CODES), 'code verifier')}",
+        r"|saml\0*(?:request|response)",
+        rf"|(?<![a-z])(?:{_spelled('pin', 'otp', 'jwt', 'sid', 'sig', 'cred', 'tok', 'tkn', 'csrf', 'xsrf', 'p/w', 'hmac', 'mfa')}))",
+    )
 )
 # How the name may go on. Not beyond a dot: auth.docker.io is a host. And not without end, or each of many names would look
 # at all of them.
@@ -50,6 +78,13 @@ _GAP = re.compile(
     r"|(?<=\s)(?:is|are|was|were|be|to|of|for|the|a|an|value|given|used|supplied|provided|received)(?=\s|:\s))+"
     r"|(?=[\"'`\\(\[{])"
 )
+# Options whose value is a secret or a login, as curl and docker have them. A -p is a password of what logs in, elsewhere
+# a port, or the parents of a directory. What was masked already stays so.
+_OPTION = re.compile(
+    r"(?<!\S)(?P<kept>[\"'`]?(?:--pass[ =]|(?:-u[ =]?|--(?:proxy-)?user(?:name)?[ =])[\"']?[^\s:\"']+:)[\"']?)(?![\s*])[^\s\"']+"
+)
+_LOGIN = re.compile(r"\b(?:login|sshpass|mysql\w*|mariadb\w*)\b[^\r\n]*")
+_LOGIN_OPTION = re.compile(r"(?<!\S)(?P<kept>[\"'`]?-p[ =]?[\"']?)(?![\s*])[^\s\"']+")
 _SCHEME = re.compile(r"[\"'`]?(?:basic|bearer|digest|negotiate|ntlm|token)\Z")
 _ENDS_WORD = frozenset(" \t\r\n\f\v,;:)]}>&=<|")
 _CHAIN = 8
@@ -77,9 +112,14 @@ def mask_complaint(text: str) -> str:
     few.
     """
     text = _PEM.sub("***", unicodedata.normalize("NFKC", _OVERSTRUCK.sub(r"\1", _COLOR.sub("\0", text))))
-    text = shown(_without(text, _found(SearchedText(searched(text)))))
+    text = _without_options(shown(_without(text, _found(SearchedText(searched(text))))))
     lines = "; ".join(line.strip() for line in text.splitlines() if line.strip())
-    return mask_random(mask_bare_login(mask(lines)))
+    return mask_encoded_login(mask_random(mask_bare_login(mask_query(mask(lines)))))
+
+
+def _without_options(text: str) -> str:
+    text = _OPTION.sub(r"\g<kept>***", text)
+    return _LOGIN.sub(lambda found: _LOGIN_OPTION.sub(r"\g<kept>***", found[0]), text)
 
 
 class _Word(NamedTuple):

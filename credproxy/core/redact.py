@@ -1,5 +1,6 @@
 """Taking secrets and control characters out of texts that others wrote (T17, H3, SC-14)."""
 
+import base64
 import re
 from collections.abc import Sequence
 
@@ -22,6 +23,10 @@ _TOKEN = re.compile(
 _MARKED = re.compile(
     r"\b(?:gh[oprsu]_|github_pat_|glpat-|dckr_[a-z]{3}_|ya29\.|AKIA|ASIA|xox[a-z]-|eyJ)[A-Za-z0-9_.~+/=-]{8,}"
 )
+
+# What a form or a query says, wherever it stands: a path without its host has none of a URL's signs.
+_MEMBER = re.compile(r"([?&][\w.%\[\]-]{1,60}=)[^\s&;\"'`<>)]+")
+_ENCODED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{6,}={0,2}(?![\w+/=-])")
 
 _OPTION = re.compile(r"(-[A-Za-z]|--[A-Za-z][A-Za-z-]*)(=.*)?", re.DOTALL)
 
@@ -49,6 +54,26 @@ def mask_bare_login(text: str) -> str:
 def mask_random(text: str) -> str:
     """Take out each long word that looks random."""
     return _TOKEN.sub("***", text)
+
+
+def mask_query(text: str) -> str:
+    """Take out the values of a query or a form, of a URL or not."""
+    return _MEMBER.sub(r"\1***", text)
+
+
+def mask_encoded_login(text: str) -> str:
+    """Take out each word that is ``user:password`` in base64, as Basic has it."""
+    return _ENCODED.sub(lambda found: "***" if _is_login(found[0]) else found[0], text)
+
+
+def _is_login(word: str) -> bool:
+    try:
+        said = base64.b64decode(
+            word.rstrip("=") + "=" * (-len(word.rstrip("=")) % 4), b"-_" if set(word) & set("-_") else None
+        )
+        return ":" in said.decode() and said.decode().isprintable()
+    except ValueError:
+        return False
 
 
 def mask_name(text: str) -> str:

@@ -146,7 +146,17 @@ SIGNED = (
     *("auth", "_auth", "DOCKER_AUTH", "x-auth-key", "X-Auth-User", "auth key", "authn", "credential", "credentials"),
     *("credential for bob", "cookie", "Set-Cookie", "session", "JSESSIONID", "session_id", "session id", "pw", "DB_PW"),
     *("pass", "passcode", "pass-code", "pass phrase", "pin", "otp", "private_key", "private key", "secretKey"),
-    *("AccountKey", "SharedAccessKey"),
+    *("AccountKey", "SharedAccessKey", "license key", "unseal key", "jwt", "creds", "sig", "signature", "sid", "csrf"),
+    *(
+        "assertion",
+        "client_assertion",
+        "SAMLResponse",
+        "code_verifier",
+        "device code",
+        "2fa code",
+        "seed phrase",
+        "p/w",
+    ),
 )
 
 
@@ -160,6 +170,36 @@ def test_what_announces_a_secret_with_a_sign_behind_it(name: str, form: str) -> 
     assert SECRET not in shown
     assert shown.startswith("login failed: ")
     assert shown.endswith("; try again later")
+
+
+@pytest.mark.parametrize(
+    "form",
+    [
+        *("pass word: {}", "pass-word {}", "Passwort {}", "Kennwort: {}", "mot de passe : {}", "contrase\u00f1a: {}"),
+        *(
+            "\u043f\u0430\u0440\u043e\u043b\u044c {}",
+            "--pass {}",
+            "--pass={}",
+            "curl -u bob:{} https://x/",
+            "--user bob:{}",
+            "-ubob:{}",
+        ),
+        *("docker login -u bob -p {} x", "mysql -p{} x", "GET /x?key={}", "x?a=1&sig={}&b=2", "code=1&state={}"),
+    ],
+)
+def test_siblings_of_the_words_that_announce_a_secret(form: str) -> None:
+    """In other languages, as an option, in a query without a host."""
+    shown = mask_complaint(f"it failed: {form.format('swordfish')}\ntry again later")
+    assert "swordfish" not in shown
+    assert shown.startswith("it failed: ")
+    assert shown.endswith("; try again later")
+
+
+def test_a_login_in_base64_is_masked_whatever_announces_it() -> None:
+    """As Basic has it, too short to look random."""
+    for said in ("Ym9iOmh1bnRlcjI=", "Ym9iOmh1bnRlcjI", "bm9ib2R5OmFiYw=="):
+        assert mask_complaint(f"got '{said}', why") == "got '***', why"
+    assert mask_complaint("unauthorized: incorrect repository/name") == "unauthorized: incorrect repository/name"
 
 
 @pytest.mark.parametrize(
@@ -216,6 +256,10 @@ def test_a_header_of_many_words_is_masked_whole() -> None:
         '{"error":"invalid_token","hint":"run gcloud auth login"}',
         "could not read Username for 'https://github.com': terminal prompts disabled",
         "मान्य नहीं है",
+        "run: mkdir -p /run/user/1000/x",
+        "listening with -p 8080:80",
+        "unknown key: helpers",
+        "exit code: 1",
     ],
 )
 def test_a_sentence_that_holds_no_secret_stays_as_it_is(said: str) -> None:
@@ -288,6 +332,9 @@ def test_masking_takes_any_text(text: str) -> None:
             "auth\t\t",
             "a:",
             "x:x/",
+            "&a=",
+            "-u a:",
+            "login -p",
             "a@",
             "\0",
             "/token:",
