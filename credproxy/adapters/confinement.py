@@ -132,7 +132,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
         resource.setrlimit(limit, (reachable, reachable))
     if sys.platform != "linux":
         return Confinement(0, privileges=False, calls=False, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
-    _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
+    end_with_parent()
     if os.getppid() != parent:  # it ended before the signal was asked for
         raise _unfit("the process that started it has ended")
     _control(_SET_NO_NEW_PRIVS, 1)
@@ -144,6 +144,12 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     except OSError as error:
         raise _unfit(f"{error.strerror}: errno {error.errno}") from None
     return Confinement(version, privileges=True, calls=calls, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+
+
+def end_with_parent() -> None:
+    """Have the kernel end this process with the thread that started it, even stopped or in an endless loop; on Linux."""
+    if sys.platform == "linux":
+        _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _landlock(version: int) -> None:

@@ -20,10 +20,12 @@ class LoopErrors:
 
     Args:
         now: seconds of a clock that does not go back.
+        short: is called where there was no memory left.
     """
 
-    def __init__(self, now: Callable[[], float]) -> None:
+    def __init__(self, now: Callable[[], float], short: Callable[[], object] = lambda: None) -> None:
         self._now = now
+        self._short = short
         self._told = float("-inf")
         self._untold = 0
 
@@ -34,6 +36,8 @@ class LoopErrors:
         if isinstance(error, OSError) and error.errno in _SHORTAGES:
             self._shortage(errno.errorcode[error.errno])
             return
+        if isinstance(error, MemoryError):
+            self._short()
         log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))
 
     def _shortage(self, name: str) -> None:

@@ -152,7 +152,12 @@ class Pump:
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Do something that blocks, in a thread."""
-        return asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return asyncio.get_running_loop().run_in_executor(self._threads, work)
+        except RuntimeError:
+            if self._closing:
+                raise
+            raise MemoryError from None  # no thread can be started: there is no room for its stack
 
     def closed(self, pumped: "Pumped") -> None:
         """Give the place to the next one."""

@@ -47,12 +47,17 @@ class PassedServer(GatedServer):
         handler: answers a request.
         limit: connections at once: descriptors that this process has for them.
         left: is told of each connection that has ended.
+        short: is called where there was no memory left for an answer.
     """
 
     protocol: type[Connection] = _Passed
 
-    def __init__(self, handler: Handler, *, limit: int, left: Callable[[Passed], None]) -> None:
-        super().__init__(handler, gate=_Verdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True)
+    def __init__(
+        self, handler: Handler, *, limit: int, left: Callable[[Passed], None], short: Callable[[], object]
+    ) -> None:
+        super().__init__(
+            handler, gate=_Verdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
+        )
         self.left = left
         # The daemon bounds each account; here is known which of its connections are silent.
         self.shares = Shares(limit, share=limit, pool=limit)

@@ -3,6 +3,7 @@
 import asyncio
 import gc
 import importlib
+import os
 import secrets
 import signal
 import socket
@@ -28,6 +29,7 @@ from credproxy.carrier.front import PassedServer, proven
 from credproxy.carrier.lines import to_daemon
 from credproxy.carrier.passed import Passed
 from credproxy.core.carried import (
+    SHORT_OF_MEMORY,
     TOLD,
     VERSION,
     Alive,
@@ -111,7 +113,7 @@ class _Life:
         self._daemon = daemon = Daemon(self._channel.send)
         to_daemon(daemon)
         clock, threads = SystemClock(), Threads(daemon, loop)
-        loop.set_exception_handler(LoopErrors(clock.boot))
+        loop.set_exception_handler(LoopErrors(clock.boot, short=_short_of_memory))
         refused: Counter[str] = Counter()
         connections = Connections(threads.resolve, trust=threads)
         async with AiohttpClient(clock, Resolver(daemon), trust=threads) as client, Pump(connections) as pump:
@@ -126,6 +128,7 @@ class _Life:
                 _Front(actions, daemon, refused, self._tell_figures).handle,
                 limit=CONNECTIONS,
                 left=lambda peer: daemon.tell(Closed(peer.connection)),
+                short=_short_of_memory,
             )
             self._refused = refused
             daemon.tell(Ready(VERSION, self._confined))
@@ -183,6 +186,11 @@ class _Front:
         finally:
             if self._refused:
                 self._tell()
+
+
+def _short_of_memory() -> None:
+    """End at once: what is left would serve nobody, and the daemon has another carrier for who asks again."""
+    os._exit(SHORT_OF_MEMORY)
 
 
 def _passed(number: int, caller: Caller, refusal: Fault | None) -> Passed:

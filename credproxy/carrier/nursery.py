@@ -116,10 +116,12 @@ def main() -> None:
 
     import_structlog()
     # Imported here and once, so that no carrier reads a file for it.
+    from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
     from credproxy.carrier.main import carry, prepare  # noqa: PLC0415  see above
 
     os.environ.clear()  # where the loader finds libraries was of use, and is of none any more
     prepare()
+    end_with_parent()  # where it is stopped it does not see that its socket has ended, which it does otherwise
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
         control.sendall(b"ready\n")

@@ -31,6 +31,9 @@ NURSERY: Final = struct.Struct("!cI")
 FORK: Final = b"f"
 KILL: Final = b"k"
 
+SHORT_OF_MEMORY: Final = 71
+"""Exit status of a carrier that needs more memory than it may have. Source: EX_OSERR of sysexits.h."""
+
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
     """Something that is said. Headers, a proxy's login and a caller's URL are in some: none of them shows itself."""

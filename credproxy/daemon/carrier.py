@@ -154,7 +154,7 @@ class Carrier:
         connections: what it has, by number.
         moved: bytes that it has moved, by its own word.
         downloads, uploads: under way, likewise.
-        heard: boot-clock seconds of its last sign of life.
+        unheard: looks for a sign of life since the last one.
         confined: what it gave up, by its own word.
     """
 
@@ -183,7 +183,7 @@ class Carrier:
         self.connections: dict[int, Passed] = {}
         self.moved = self.downloads = self.uploads = 0
         self.confined = ""
-        self.heard = clock.boot()
+        self.unheard = 0
         self._channel = Channel(born.sock, self._received, self._gone, limit=ASKED)
 
     @property
@@ -219,8 +219,13 @@ class Carrier:
         self._tell(Leave(grace))
 
     def ping(self) -> None:
-        """Ask for a sign of life."""
+        """Ask for its figures."""
         self._tell(Alive())
+
+    def look(self) -> None:
+        """Ask for a sign of life."""
+        self.unheard += 1
+        self.ping()
 
     def close(self) -> None:
         """End the channel, and with it the carrier."""
@@ -247,7 +252,7 @@ class Carrier:
         except msgspec.MsgspecError:
             self._break("says something that is not a message")
             return
-        self.heard = self._clock.boot()
+        self.unheard = 0
         match message:
             case Ready() | Closed() | Spared() | Said() | Figures():
                 self._note(message)

@@ -12,7 +12,7 @@ import structlog
 from cachetools import TTLCache
 
 from credproxy.adapters.nursery import Newborn, Nursery, resident
-from credproxy.core.carried import CarrierReport
+from credproxy.core.carried import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier, Office, Passed
 from credproxy.ports import Clock
@@ -263,7 +263,8 @@ class Carriers:
         if pid in self._expected:
             self._expected.discard(pid)
         elif status:
-            log.warning("carrier ended", carrier=pid, status=status)
+            reason = "it ran out of memory" if status == SHORT_OF_MEMORY else None
+            log.warning("carrier ended", carrier=pid, status=status, reason=reason)
 
     async def _watch(self) -> None:
         while self._carriers:
@@ -272,18 +273,17 @@ class Carriers:
             for carrier in self.running:
                 if carrier.connections:
                     self._idle_since.pop(carrier.pid, None)
-                    if now - carrier.heard > SILENT:
+                    # Looks are counted, and not time: in a suspend all stand still, and it did not hang.
+                    if carrier.unheard * LOOKS >= SILENT:
                         carrier.close()
                         self._lost(carrier, f"gave no sign of life for {SILENT:g} s")
                     else:
-                        carrier.ping()
+                        carrier.look()
                 elif carrier.pid not in self._idle_since:
-                    self._idle_since[carrier.pid] = carrier.heard = now
+                    self._idle_since[carrier.pid] = now
                     carrier.ping()  # what it says of begun uploads may be older than its last connection
                 elif now - self._idle_since[carrier.pid] >= (REMEMBERED if carrier.uploads else IDLE):
                     self._expected.add(carrier.pid)
                     carrier.leave(0.0)
                     self._forget(carrier)
-                else:
-                    carrier.heard = now
         self._watching = None

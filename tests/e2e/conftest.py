@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.halves import Halves
 from tests.e2e.stage import Stage, TokenRegistry, stage
 
 
@@ -20,4 +21,13 @@ def registry() -> Iterator[TokenRegistry]:
     """A registry with a token server."""
     made = TokenRegistry()
     yield made
+    made.close()
+
+
+@pytest.fixture
+def halves() -> Iterator[Halves]:
+    """A registry whose downloads stand in the middle."""
+    made = Halves()
+    yield made
+    made.rest.set()
     made.close()

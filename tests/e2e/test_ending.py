@@ -1,5 +1,7 @@
 """``credproxy stop``, ``restart`` and ``uninstall`` with real daemons that no service manager looks after."""
 
+import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -7,7 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.halves import Halves, children, download, nurseries_of, until
 from tests.e2e.stage import CREDPROXY, Stage
+from tests.e2e.test_actions import rules
 
 
 pytestmark = [
@@ -105,6 +109,25 @@ def test_no_call_is_lost_over_five_restarts(staged: Stage) -> None:
             assert staged.credproxy("restart").returncode == 0
         out, err = asking.communicate()
     assert (asking.returncode, err, out.count('{"headers":{}')) == (0, "", 150)
+
+
+def test_uninstall_leaves_no_carrier(staged: Stage, halves: Halves) -> None:
+    """Not even one that hangs in the middle of a download, nor what it was forked from."""
+    staged.environ |= {"CREDPROXY_AUTOSTART": "1", "REGISTRY_PASSWORD": halves.password}
+    staged.configure(halves.rule() + "insecure = true\n" + rules(halves))
+    assert staged.helper(NOWHERE).returncode == 0
+    (nursery,) = nurseries_of(pid_of(staged))
+    with download(staged, halves) as one:
+        until(lambda: halves.begun == 1)
+        (carrier,) = children(nursery)
+        os.kill(carrier, signal.SIGSTOP)
+        done = staged.credproxy("uninstall")
+        assert (done.returncode, done.stderr) == (0, "")
+        assert not is_alive(carrier)
+        assert not is_alive(nursery)
+        halves.rest.set()
+        one.communicate(timeout=20)
+        assert one.returncode != 0
 
 
 def test_uninstall_ends_a_daemon_that_the_helper_started(self_started: Stage) -> None:
