@@ -15,7 +15,7 @@ import msgspec
 
 from credproxy.core.credential import IdentityToken, RegistryToken, Secret, Stored
 from credproxy.core.errors import Failed
-from credproxy.core.go_json import REPLACEMENT, UNREADABLE, as_go_reads, broken_line
+from credproxy.core.go_json import REPLACEMENT, UNREADABLE, as_go_reads, broken_line, with_names
 from credproxy.core.hub import HUB_KEY, is_hub
 from credproxy.core.stored import login, unreadable
 from credproxy.core.uri import canonical_authority
@@ -23,6 +23,9 @@ from credproxy.core.uri import canonical_authority
 
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
 _HINT = "correct it with an editor, or move it away and log in again with docker login"
+
+
+_NAMES = ("auths", "credHelpers", "credsStore", "auth", "username", "password", "identitytoken", "registrytoken")
 
 
 class _Auth(msgspec.Struct, frozen=True):
@@ -176,7 +179,7 @@ def broken_helper(key: str, where: str) -> Failed:
 def parse_inline(content: bytes) -> Index | None:
     """Read ``DOCKER_AUTH_CONFIG``: ``auths`` with ``auth`` and nothing else; None for anything else (DC-2)."""
     try:
-        inline = msgspec.json.decode(as_go_reads(content), type=_Inline)
+        inline = msgspec.json.decode(with_names(as_go_reads(content), _NAMES), type=_Inline)
     except UNREADABLE:
         return None
     names = ((_canonical(key), key) for key in inline.auths)
@@ -219,7 +222,7 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
     place = f"the answer of 'docker-credential-{program}'"
     by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
     try:
-        found = msgspec.json.decode(output, type=_HelperAnswer)
+        found = msgspec.json.decode(with_names(output, ("Username", "Secret")), type=_HelperAnswer)
     except UNREADABLE:
         raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
     if not found.secret:
@@ -263,7 +266,7 @@ def _login_again(key: str) -> str:
 
 
 def _decode(content: bytes, where: str) -> _File:
-    text = as_go_reads(content.removeprefix(b"\xef\xbb\xbf"))
+    text = with_names(as_go_reads(content.removeprefix(b"\xef\xbb\xbf")), _NAMES)
     if not text.strip():
         return _File()
     try:

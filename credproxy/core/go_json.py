@@ -1,11 +1,15 @@
 """JSON files that programs written in Go read: what these take for text, and where such a file is broken.
 
-Source: Go's encoding/json, unquoteBytes: "invalid UTF-8 or invalid UTF-16 surrogate pairs are not treated as an error.
+The names of members are taken in any case ("preferring exact matches but also accepting case-insensitive matches"), so a
+file with ``Auths`` holds logins for docker, and a helper that prints ``secret`` works there.
+
+Source: Go's encoding/json, Unmarshal, and unquoteBytes: "invalid UTF-8 or invalid UTF-16 surrogate pairs are not treated as an error.
 Instead, they are replaced by the Unicode replacement character U+FFFD."
 """
 
 import json
 import re
+from collections.abc import Iterable
 
 import msgspec
 
@@ -23,6 +27,8 @@ _ESCAPE = re.compile(
         |.)""",
     re.DOTALL | re.VERBOSE,
 )
+# Within a text a quote has a backslash before it, and behind one that ends no colon may stand.
+_NAME = re.compile(rb'(?<!\\)"([A-Za-z]{1,20})"(?=\s*:)')
 _BYTE = re.compile(r"\(byte ([0-9]+)\)")
 
 
@@ -30,6 +36,15 @@ def as_go_reads(content: bytes) -> bytes:
     """Write U+FFFD for each byte that is not UTF-8 and for each half of a surrogate pair; the lines stay the same."""
     text = content.decode("utf-8", "replace").encode()
     return _ESCAPE.sub(lambda found: rb"\ufffd" if found["unpaired"] else found[0], text)
+
+
+def with_names(content: bytes, names: Iterable[str]) -> bytes:
+    """Write these names of members as they are spelled here, wherever one stands in another case; the lines stay the same.
+
+    A key of a registry may be written anew as well, which means the same registry in any case.
+    """
+    spelled = {name.lower().encode(): name.encode() for name in names}
+    return _NAME.sub(lambda found: b'"' + spelled.get(found[1].lower(), found[1]) + b'"', content)
 
 
 def broken_line(text: bytes, error: Exception) -> str:

@@ -533,6 +533,29 @@ async def test_what_is_not_set_names_nobody(content: str) -> None:
     assert setting.source.trouble(parse_uri("reg.test")) is None
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        '{"Auths": {"reg.test": {"Auth": "%s"}}}',
+        '{"AUTHS" : {"Reg.Test": {"AUTH":\n"%s"}}}',
+        '{"x": "\\"auths\\": \\\\", "auths": {"reg.test": {"auth": "%s"}}}',
+        '{"credhelpers": {"reg.test": "x"}}',
+        '{"CredsStore": "x", "auths": {"reg.test": {}}}',
+        '{"auths": {"reg.test": {"Username": "u", "PASSWORD": "p"}}}',
+    ],
+)
+async def test_names_of_members_are_taken_in_any_case(config: str) -> None:
+    """As docker's reader takes them, in its file and in what a program prints."""
+    program = helper('{"serverurl":"reg.test","username":"u","SECRET":"p"}')
+    setting = Setting(config.replace("%s", b64("u:p")), x=program)
+    assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
+
+
+async def test_a_registry_named_like_a_member_is_that_registry() -> None:
+    """Its key is written anew wherever it is read."""
+    assert await Setting({"auths": {"Auth": login("u:p")}}).read("auth") == UserPassword("u", Secret("p"))
+
+
 async def test_a_byte_order_mark_hides_no_login() -> None:
     """It is skipped."""
     setting = Setting("\ufeff" + json.dumps(auths(reg__test=login("u:p"))))
