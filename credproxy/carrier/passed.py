@@ -19,3 +19,8 @@ class Passed(Peer):
     port: int = 0
     account: str | None = None
     refusal: Failure | None = None
+
+    @property
+    def charged(self) -> str | None:
+        """By the daemon's word: a sandbox, or one of many users. Whose requests are served on a port has shown the token."""
+        return None if self.port else self.account

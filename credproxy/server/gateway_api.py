@@ -63,7 +63,7 @@ class GatewayApi:
         path, _, query = request.raw_path.partition("?")
         headers = tuple((name.decode("latin-1"), value.decode("latin-1")) for name, value in request.raw_headers)
         peer = connection(request).peer
-        room = self._memory.room()
+        room = self._memory.room(peer.charged)
         caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
         asked = Asked(request.method, path, query, headers, *caller, room)
         try:

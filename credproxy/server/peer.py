@@ -84,6 +84,11 @@ class Peer:
     connection: int = 0
     lifeline: Lifeline = field(default_factory=Lifeline, compare=False, repr=False)
 
+    @property
+    def charged(self) -> str | None:
+        """On whose account its requests go; None for the user's own, who is bound to no share."""
+        return self.sandbox
+
 
 class _Seen(NamedTuple):
     """What is read of a peer; by default of one that cannot be looked at. See Peer."""

@@ -22,13 +22,14 @@ class Halves(TokenRegistry):
     def __init__(self) -> None:
         super().__init__()
         self.rest = threading.Event()
-        self.begun = 0
+        self.begun = self.manifests = 0
 
     def refuse(self, handler: BaseHTTPRequestHandler) -> None:
         """Send what was asked for, or the challenge."""
         if not str(handler.headers["Authorization"]).startswith("Bearer canary-token"):
             super().refuse(handler)
         elif "/manifests/" in handler.path:
+            self.manifests += 1
             handler.send_response(200)
             handler.send_header("Content-Type", "application/vnd.oci.image.manifest.v1+json")
             handler.send_header("Content-Length", str(MANIFEST))

@@ -1,8 +1,8 @@
 """A build action that takes all connections that it can get, and begins again with those that are closed.
 
-Usage: ``hoarder.py silent|dripping|bodies SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
+Usage: ``hoarder.py silent|dripping|bodies|unread SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
-its own.
+its own; with ``unread`` it asks for a manifest of the registry that its input names, and reads nothing.
 """
 
 import contextlib
@@ -58,7 +58,7 @@ def drip(talk: socket.socket) -> bool:
 
 def hoard(kind: str, place: str, count: int) -> None:
     """Hold that many, for ever."""
-    first = {"silent": b"", "dripping": HEAD, "bodies": BODY}[kind]
+    first = {"silent": b"", "dripping": HEAD}[kind]
     held: list[socket.socket] = []
     told = False
     while not select.select([sys.stdin], [], [], 0.05)[0]:
@@ -67,6 +67,14 @@ def hoard(kind: str, place: str, count: int) -> None:
             say(len(held))
             told = True
         held = [talk for talk in held if is_open(talk) and (kind != "dripping" or drip(talk))]
+
+
+def leave_unread(place: str, count: int) -> None:
+    """Ask for that many manifests, and hold their connections."""
+    request = f"GET /v2/org/app/manifests/x HTTP/1.1\r\nHost: x\r\nX-Rules_img-Original-Host: {input()}\r\n\r\n"
+    held = [connect(place, request.encode()) for _ in range(count)]
+    say(sum(talk is not None for talk in held))
+    sys.stdin.read()
 
 
 def say(count: int) -> None:
@@ -78,6 +86,9 @@ def say(count: int) -> None:
 def main() -> None:
     """Hoard, with ``bodies`` from twenty sandboxes inside of this one."""
     kind, place, count = sys.argv[1], sys.argv[2], int(sys.argv[3])
+    if kind == "unread":
+        leave_unread(place, count)
+        return
     if kind != "bodies":
         hoard(kind, place, count)
         return

@@ -10,7 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.gateway.memory import MEMORY
 from credproxy.server.accounts import PENDING
+from tests.e2e.halves import MANIFEST, Halves, carriers, curl, until
 from tests.e2e.stage import Stage, TokenRegistry
 
 
@@ -30,13 +32,15 @@ def actions_socket(staged: Stage) -> str:
 
 
 @contextlib.contextmanager
-def hoarding(kind: str, place: str, count: int, *around: str) -> Iterator[None]:
-    """Run a hoarder; see ``hoarder.py``."""
+def hoarding(kind: str, place: str, count: int, *around: str, said: str = "") -> Iterator[None]:
+    """Run a hoarder, and say something to it; see ``hoarder.py``."""
     argv = [*around, sys.executable, str(HOARDER), kind, place, str(count)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
         assert process.stdin is not None
         try:
+            process.stdin.write(said.encode())
+            process.stdin.flush()
             assert process.stdout.readline().strip().isdigit()
             yield
         finally:
@@ -84,6 +88,35 @@ def test_a_sandbox_cannot_take_the_connections_of_others(
         assert pings(staged) == ["200"] * 10
         assert 0 < gauge(staged, "actions_connections") <= LIMIT // 4 + PENDING
         assert gauge(staged, "actions_connections_ended") >= 600 - LIMIT // 4
+
+
+def test_a_hundred_readers_that_do_not_read_take_a_quarter_of_the_memory_and_nobodys_answer(
+    staged: Stage, halves: Halves, sandbox: tuple[str, ...]
+) -> None:
+    """S8: each asks for a manifest of four megabytes; another sandbox of the same carrier has its own, and the user a token."""
+    rule = f'[[actions.rule]]\naction = "allow"\nregistry = "{halves.authority}"\nrepository = "org/*"\n'
+    staged.configure(f'{halves.rule()}insecure = true\n[actions]\ncarriers = 1\n{rule}operations = ["manifest:read"]\n')
+    daemon = staged.start(REGISTRY_PASSWORD=halves.password).pid
+    want = [*sandbox, *curl(staged, halves, path="manifests/x")]
+    assert len(subprocess.run(want, capture_output=True, check=True, timeout=20).stdout) == MANIFEST
+    (carrier,) = carriers(staged)
+    before, idle = memory(daemon, "VmRSS"), memory(carrier, "VmRSS")
+    with hoarding("unread", actions_socket(staged), 100, *sandbox, said=f"{halves.authority}\n"):
+        until(lambda: halves.manifests > MEMORY // MANIFEST + 4)  # enough to fill what all have
+        for _ in range(3):
+            assert staged.helper(halves.uri("org/app/manifests/x")).returncode == 0
+            assert len(subprocess.run(want, capture_output=True, check=True, timeout=20).stdout) == MANIFEST
+        assert memory(carrier, "VmHWM") - idle < MEMORY * 3 // 4  # a quarter held, and as much on its way
+        assert memory(daemon, "VmHWM") - before < MANIFEST
+    assert carriers(staged) == [carrier]
+    assert staged.stop() == 0
+
+
+def memory(pid: int, what: str) -> int:
+    """Bytes of a process: ``VmRSS`` for now, ``VmHWM`` for the most that there were."""
+    found = re.search(rf"^{what}:\s+(\d+) kB$", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    assert found is not None
+    return int(found[1]) * 1024
 
 
 def test_five_sandboxes_at_once_leave_room_for_a_sixth_and_for_the_user(

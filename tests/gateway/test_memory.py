@@ -58,7 +58,7 @@ async def test_who_waits_too_long_is_told_so_and_holds_nothing() -> None:
         assert small.done()
     failure = large.result().failure
     assert (failure.code, failure.retry_after) == (Code.OVERLOADED, 1.0)
-    assert failure.message == "100 bytes are held for manifests, and none became free for 10 s"
+    assert failure.message == "100 bytes are held for manifests already, and none became free for 10 s"
     assert memory.free == 0
 
 
@@ -78,7 +78,41 @@ async def test_who_leaves_while_it_waits_takes_nothing_along() -> None:
     assert memory.free == 100
 
 
-async def _refused(memory: Memory, count: int) -> Failed:
+async def test_a_sandbox_has_a_quarter_and_keeps_nobody_else_waiting() -> None:
+    """S8: its own wait for one another; others and the user are served, also those that asked later."""
+    clock = FakeClock()
+    memory = Memory(clock, 400)
+    first = memory.room("a")
+    await first.hold(60)
+    await memory.room("a").hold(40)
+    async with asyncio.TaskGroup() as group:
+        served = group.create_task(memory.room("a").hold(60))
+        refused = group.create_task(_refused(memory, 10, "a"))
+        await settle()
+        await memory.room("b").hold(100)
+        await memory.room().hold(200)
+        assert (memory.free, served.done()) == (0, False)
+        first.close()
+        await settle()
+        assert (memory.free, served.done(), refused.done()) == (0, True, False)
+        await clock.advance(WAIT + 0.1)
+    failure = refused.result().failure
+    assert (
+        failure.message
+        == "100 bytes are held for manifests of this sandbox or user already, and none became free for 10 s"
+    )
+
+
+async def test_one_body_larger_than_a_share_is_held_where_there_is_no_other() -> None:
+    """A share keeps a sandbox from having many, and none from having one."""
+    memory = Memory(FakeClock(), 100)
+    room = memory.room("a")
+    await room.hold(90)
+    room.close()
+    assert memory.free == 100
+
+
+async def _refused(memory: Memory, count: int, account: str | None = None) -> Failed:
     with pytest.raises(Failed) as caught:
-        await memory.room().hold(count)
+        await memory.room(account).hold(count)
     return caught.value
