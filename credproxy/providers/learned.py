@@ -19,6 +19,7 @@ from credproxy.core.credential import Secret, Stored
 from credproxy.core.errors import Code, Failure
 from credproxy.exchange.discovery import Found, Registry
 from credproxy.exchange.registry_token import Method
+from credproxy.providers.refused_logins import RefusedLogins
 
 
 _REGISTRIES = 1024
@@ -109,10 +110,14 @@ class Learned:
 
     Args:
         key: random bytes of this process: a refresh token is known by its keyed digest.
+
+    Attributes:
+        refused: logins that token servers refuse.
     """
 
     def __init__(self, key: bytes) -> None:
         self._key = key
+        self.refused = RefusedLogins(key)
         self._registries: LRUCache[Registry, Known] = LRUCache(_REGISTRIES)
         self._rotations: LRUCache[tuple[str, str, bytes], Rotation] = LRUCache(_ROTATIONS)
 
@@ -142,8 +147,10 @@ class Learned:
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Drop what belongs to the authorities that are wanted.
 
-        A refresh token belongs to the registry that it was used for last, and to its token server.
+        A refresh token belongs to the registry that it was used for last, and to its token server. Refusals are all
+        forgotten: they cost one try each.
         """
+        self.refused.forget()
         for registry in [one for one in self._registries if wanted(one.target.authority)]:
             del self._registries[registry]
         for slot, rotation in list(self._rotations.items()):

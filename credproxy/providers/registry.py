@@ -173,6 +173,24 @@ class Talks:
         return await self._obtained(wish, asked, terms)
 
     async def _converse(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
+        """Ask the token server, unless it refuses this login whatever it is asked for."""
+        refused = self._learned.refused
+        tried = refused.tried(asked.found.authority, wish.login)
+        if tried is None:
+            return await self._sent(wish, asked, terms)
+        standing = refused.standing(tried, self._clock.boot(), for_actions=terms.for_actions)
+        if standing is not None:
+            raise Failed(standing)
+        try:
+            obtained = await self._sent(wish, asked, terms)
+        except Failed as error:
+            if error.failure.code is Code.BAD_CREDENTIALS:
+                refused.refused(tried, error.failure, self._clock.boot(), for_actions=terms.for_actions)
+            raise
+        refused.taken(tried, self._clock.boot())
+        return obtained
+
+    async def _sent(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
         known, found = asked
         kind = None if wish.login is None else type(wish.login)
         order = Order(
