@@ -140,7 +140,7 @@ class _Builder:
             case EnvSource():
                 return Env(settings, world.environ, clock=world.clock)
             case FileSource():
-                return File(settings, world.files, clock=world.clock)
+                return File(settings, world.files, clock=world.clock, home=world.environ.get("HOME", ""))
             case CommandSource():
                 return CommandOutput(settings, processes=world.processes, clock=world.clock, key=key)
 

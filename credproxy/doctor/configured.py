@@ -88,6 +88,9 @@ def _logins(machine: Machine, facts: Facts) -> Iterator[Finding]:
     for problem, remedy in facts.broken:
         yield topic.error(problem, remedy)
     for path in facts.logins:
+        exposed = replaceable(machine, path)
+        if exposed is not None and exposed.grave:
+            yield topic.warning(f"others may choose your logins: {path!r} {exposed.problem}", exposed.remedy)
         if machine.look(path).open_to_others:
             yield topic.warning(f"others may read your logins in {path!r}", f"chmod 600 {quote(path)}")
 

@@ -10,12 +10,23 @@ from credproxy.ports import Clock, Files
 
 
 class File:
-    """The content of one file, read for each exchange and not kept. Source: ports.Source."""
+    """The content of one file, read for each exchange and not kept. Source: ports.Source.
 
-    def __init__(self, settings: FileSource, files: Files, *, clock: Clock) -> None:
+    As it is read long after the configuration that names it was put in force, it is judged each time: whoever else could
+    have written it would choose the login.
+
+    Args:
+        settings: name it.
+        files: reads it.
+        clock: for its login.
+        home: the directories above it are not judged; "" for none.
+    """
+
+    def __init__(self, settings: FileSource, files: Files, *, clock: Clock, home: str = "") -> None:
         self._settings = settings
         self._files = files
         self._clock = clock
+        self._home = home
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the file and its version, so that a rewritten one is another credential."""
@@ -30,11 +41,14 @@ class File:
         """Give its content. Raises Failed(credential_unreadable)."""
         del identity, target, anew
         path, since = self._settings.path, self._clock.boot()
-        content = await self._files.read(path)
-        if content is None:
+        found = await self._files.judged(path, self._home)
+        if found is None:
             raise self._missing()
+        for one in found.exposures:
+            if one.grave:
+                raise unreadable(f"the file {path!r}", f"is not believed: it {one.problem}", one.remedy)
         try:
-            text = content.decode()
+            text = found.content.decode()
         except UnicodeDecodeError:
             raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
         stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)

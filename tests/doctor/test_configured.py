@@ -5,7 +5,7 @@ import pytest
 from credproxy.core.config import ConfigError, load
 from credproxy.core.settings import Settings
 from credproxy.doctor.configured import Facts, check
-from tests.doctor.machines import FakeMachine, bad, told
+from tests.doctor.machines import ME, FakeMachine, bad, told
 
 
 CONFIG = "/h/.config/credproxy/config.toml"
@@ -129,3 +129,12 @@ def test_r22_logins_that_others_may_read_or_nobody_can() -> None:
         ("error", *broken),
         ("warning", "others may read your logins in '/h/.netrc'", "chmod 600 /h/.netrc"),
     ]
+
+
+@pytest.mark.parametrize(("mode", "uid"), [(0o602, ME), (0o600, ME + 1)])
+def test_logins_that_others_may_write_are_told(mode: int, uid: int) -> None:
+    """Docker and curl use such files, and so does the daemon; whoever writes them chooses who you are to a registry."""
+    machine = FakeMachine().put("/h/.netrc", mode, uid)
+    found = bad(check(machine, Facts((CONFIG,), (), Settings(), logins=("/h/.netrc",))))
+    assert found[0][0] == "warning"
+    assert found[0][1].startswith("others may choose your logins: '/h/.netrc' could be replaced by ")

@@ -4,6 +4,7 @@ import pytest
 
 from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
+from credproxy.core.ownership import Exposure
 from credproxy.core.settings import CommandSource, EnvSource, FileSource
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed, Source
@@ -87,6 +88,26 @@ async def test_a_missing_file_says_where_to_write_it() -> None:
     with pytest.raises(Failed) as caught:
         await read(File(FileSource(path="/s"), FakeFiles(), clock=FakeClock()))
     assert caught.value.failure.message == "the file '/s' is not there"
+
+
+@pytest.mark.parametrize("grave", [True, False])
+async def test_a_secret_file_that_others_may_write_is_not_believed_whenever_it_is_read(*, grave: bool) -> None:
+    """It was judged when its rule was put in force, and may be anybody's by now; of a group's there is a warning then."""
+    files = FakeFiles()
+    files.put("/s", "one\n")
+    source = File(FileSource(path="/s"), files, clock=FakeClock())
+    assert await read(source) == PlainSecret(Secret("one"))
+    files.exposed["/s"] = (Exposure("could be replaced by others: '/s' is writable", "chmod go-w /s", grave),)
+    if not grave:
+        assert await read(source) == PlainSecret(Secret("one"))
+        return
+    with pytest.raises(Failed) as caught:
+        await read(source)
+    assert (
+        caught.value.failure.message
+        == "the file '/s' is not believed: it could be replaced by others: '/s' is writable"
+    )
+    assert caught.value.failure.hint == "chmod go-w /s"
 
 
 async def test_a_command_is_remembered_and_another_output_is_another_credential() -> None:
