@@ -36,6 +36,10 @@ def view(status: Status, rows: int | None = None) -> RenderableType:
     if isinstance(refused, dict) and refused:
         counts = ", ".join(f"{code} {count}" for code, count in sorted(refused.items()))
         parts.append(Text(f"refused on the actions socket: {counts}", style="yellow"))
+    connections = status.get("connections")
+    if isinstance(connections, dict) and connections:
+        counts = ", ".join(f"{who or 'your own processes'} {count}" for who, count in sorted(connections.items()))
+        parts.append(Text(f"connections of the actions socket: {counts}"))
     entries = _rows(status, "entries")
     parts += [_entries(entries[:rows])] if entries else []
     if rows is not None and len(entries) > rows:

@@ -70,6 +70,7 @@ def build_front(
     carriers = _carriers(service, memo, refused, clock)
     service.changed = carriers.changed
     doors: list[Door] = []
+    passing: PassingServer | None = None
     if sockets.helper is not None:
         api = HelperApi(
             broker=service.broker,
@@ -80,6 +81,7 @@ def build_front(
             metrics_page=metrics.render,
             flushed=carriers.changed,
             carriers=carriers.report,
+            connections=lambda: passing.accounts.held() if passing is not None else {},
             asked_by=asked_by,
             refused=refused,
             admins=frozenset({0, os.getuid()}) if options.system else None,

@@ -67,6 +67,7 @@ class HelperApi:
         metrics_page: gives the Prometheus text and its content type.
         flushed: told of a flush, for those who remember more than the broker knows.
         carriers: what there is to say of each, for ``status``.
+        connections: of the actions socket, by account, for ``status``.
         refused: what the actions socket refused so far, by code.
         asked_by: told the version of a helper that is not of ours.
         admins: users who may see and change what concerns everybody; None where all callers are one user.
@@ -96,6 +97,7 @@ class HelperApi:
         refused: Mapping[str, int],
         flushed: Callable[[], None] = lambda: None,
         carriers: Callable[[], list[CarrierReport]] = list,
+        connections: Callable[[], Mapping[str, int]] = dict,
         asked_by: Callable[[str], object] = lambda version: version,
         admins: frozenset[int] | None = None,
     ) -> None:
@@ -106,6 +108,7 @@ class HelperApi:
         self._refused = refused
         self._flushed = flushed
         self._carriers = carriers
+        self._connections = connections
         self._asked_by = asked_by
         self._started = clock.wall()
         self._memo = memo
@@ -170,8 +173,8 @@ class HelperApi:
             "started": self._started,
             **msgspec.to_builtins(self._broker.status()),
         }
-        carriers = self._carriers()
-        return json_response(msgspec.json.encode({**told, "refused": self._refused, "carriers": carriers}))
+        of_actions = {"refused": self._refused, "carriers": self._carriers(), "connections": self._connections()}
+        return json_response(msgspec.json.encode({**told, **of_actions}))
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         uri = decode_request(await read_body(request, self._clock))

@@ -5,6 +5,9 @@ a caller that asks without end is slowed down first, and refused in the end. Cal
 the socket's own bounds alone; those whose namespaces cannot be read share one place. All shares together leave some of the
 daemon's downloads to its user.
 
+Where there are many users, each has a share of the places, as a sandbox has. How often a user asks is not counted: behind
+one there are whole builds.
+
 A request takes its place when it is whole. One whose body streams takes a place of another kind: a body that never comes
 keeps no download from anybody.
 """
@@ -35,7 +38,11 @@ UPLOADS_AT_ONCE = 16
 ALL_UPLOADS_AT_ONCE = 28
 """Of all sandboxes."""
 
-_PATIENCE = 8.5
+# Who waits for a place, and for how many seconds: a user as long as for one of the downloads, since a build has more
+# requests than there are places.
+_OF_SANDBOXES = "sandbox", "sandboxes", 8.5
+_OF_USERS = "user", "users", 30.0
+
 _MOST = 1024
 """Sandboxes that are remembered: a flood of new ones pushes out old ones, and grows nothing."""
 
@@ -69,30 +76,35 @@ class Sandboxes:
             whole: the request's body is here, or it has none.
 
         Raises:
-            Failed(overloaded): its sandbox asks too often, or has too much under way.
+            Failed(overloaded): its sandbox asks too often, or it or its user has too much under way.
         """
-        if peer.sandbox is None:
+        if peer.charged is None:
             yield
             return
-        share = self._share(peer.sandbox)
+        share = self._share(peer.charged)
+        if peer.sandbox is not None:
+            self._count(share)
+        who, all_who, patience = _OF_SANDBOXES if peer.sandbox is not None else _OF_USERS
+        if whole:
+            mine, own = share.places, f"{AT_ONCE} requests of this {who} are under way"
+            every, all_of_them = self._places, f"{ALL_AT_ONCE} requests of {all_who} are under way"
+        else:
+            mine, own = share.uploads, f"{UPLOADS_AT_ONCE} uploads of this {who} are under way"
+            every, all_of_them = self._uploads, f"{ALL_UPLOADS_AT_ONCE} uploads of {all_who} are under way"
+        async with self._place(mine, own, patience), self._place(every, all_of_them, patience):
+            yield
+
+    def _count(self, share: _Share) -> None:
         wait = share.bucket.wait(self._clock.boot())
         if wait > 0:
             message = f"this sandbox asks more than {PER_SECOND:g} times a second"
             raise failed(Code.OVERLOADED, message, "ask less often", max(1.0, wait))
         share.bucket.take()
-        if whole:
-            mine, own = share.places, f"{AT_ONCE} requests of this sandbox are under way"
-            every, all_of_them = self._places, f"{ALL_AT_ONCE} requests of sandboxes are under way"
-        else:
-            mine, own = share.uploads, f"{UPLOADS_AT_ONCE} uploads of this sandbox are under way"
-            every, all_of_them = self._uploads, f"{ALL_UPLOADS_AT_ONCE} uploads of sandboxes are under way"
-        async with self._place(mine, own), self._place(every, all_of_them):
-            yield
 
     @contextlib.asynccontextmanager
-    async def _place(self, places: asyncio.Semaphore, taken: str) -> AsyncIterator[None]:
+    async def _place(self, places: asyncio.Semaphore, taken: str, patience: float) -> AsyncIterator[None]:
         try:
-            async with self._clock.timeout(_PATIENCE):
+            async with self._clock.timeout(patience):
                 await places.acquire()
         except TimeoutError:
             raise failed(Code.OVERLOADED, taken, "wait for their ends", 1.0) from None
@@ -101,8 +113,8 @@ class Sandboxes:
         finally:
             places.release()
 
-    def _share(self, sandbox: str) -> _Share:
-        known = self._shares.get(sandbox)
+    def _share(self, account: str) -> _Share:
+        known = self._shares.get(account)
         if known is None:
-            known = self._shares[sandbox] = _Share(self._clock.boot())
+            known = self._shares[account] = _Share(self._clock.boot())
         return known

@@ -40,6 +40,7 @@ STATUS = {
     "failures": [{"host": "[bold]", "code": "helper_failed", "message": "m", "left": 1.5}],
     "origins": [],
     "refused": {"policy_denied": 3, "not_found": 1},
+    "connections": {"user:[7]": 2, "": 1},
 }
 
 
@@ -82,6 +83,7 @@ def test_numbers_refusals_and_lists_that_have_rows() -> None:
     assert "[bold]" in text
     assert "flights" not in text
     assert "origins" not in text
+    assert "connections of the actions socket: your own processes 1, user:[7] 2" in text
     assert "refused" not in drawn({**STATUS, "refused": {}})
 
 

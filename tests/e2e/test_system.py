@@ -1,5 +1,6 @@
 """``serve --system``: one daemon for all users, who are told apart by the kernel (6.5, T10)."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.activation import activated
+from tests.e2e.halves import until
 from tests.e2e.stage import CREDPROXY, HELPER, Stage, TokenRegistry
 
 
@@ -52,6 +54,44 @@ def served(place: Path, staged: Stage) -> Iterator[Path]:
             out=out,
         )
         yield path
+
+
+def test_status_counts_connections_of_the_actions_socket_by_user(place: Path, staged: Stage) -> None:
+    """Who holds them is what an administrator wants to know."""
+    staged.configure(OPEN)
+    log = staged.home / "daemon.log"
+    staged.logs.append(log)
+    with contextlib.ExitStack() as stack:
+        out, listening = stack.enter_context(log.open("wb")), {}
+        for name in ("helper", "actions"):
+            listening[name] = stack.enter_context(socket.socket(socket.AF_UNIX))
+            listening[name].bind(str(place / f"{name}.sock"))
+            (place / f"{name}.sock").chmod(0o666)
+            listening[name].listen(64)
+        staged.process = activated(
+            [CREDPROXY, "serve", "--system", "--config", staged.config],
+            [sock.fileno() for sock in listening.values()],
+            environ=staged.environ, names="helper:actions", out=out,
+        )  # fmt: skip
+        for user, count in ((ALICE, 2), (BOB, 1)):
+            for _ in range(count):
+                argv = ["curl", "-s", "--unix-socket", place / "actions.sock", "telnet://x"]
+                stack.enter_context(_ended(argv, user=user))
+
+        def connections() -> object:
+            argv = ["curl", "-s", "--unix-socket", place / "helper.sock", "http://x/v1/status"]
+            return json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=20).stdout)["connections"]
+
+        until(lambda: connections() == {f"uid {ALICE}": 2, f"uid {BOB}": 1})
+
+
+@contextlib.contextmanager
+def _ended(argv: list[str | Path], *, user: int) -> Iterator[None]:
+    with subprocess.Popen(argv, user=user, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
+        try:
+            yield
+        finally:
+            process.kill()
 
 
 def ask(socket_path: Path, uri: str, *, user: int) -> subprocess.CompletedProcess[str]:

@@ -5,6 +5,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
+from credproxy.carrier.passed import Passed
 from credproxy.core.errors import Code, Failed
 from credproxy.server.nesting import UNKNOWN
 from credproxy.server.peer import Peer
@@ -102,6 +103,29 @@ async def test_requests_above_the_share_wait_for_a_place_and_not_for_ever() -> N
         await clock.advance(9.0)
         with pytest.raises(Failed, match="requests of this sandbox are under way"):
             await refused
+
+
+async def test_each_of_many_users_has_a_share_of_the_places_and_asks_as_often_as_it_likes() -> None:
+    """The system service: one user's stalled downloads keep no place from another's."""
+    clock = FakeClock()
+    sandboxes = Sandboxes(clock)
+    alice, bob = (Passed(4711, uid, account=f"uid {uid}") for uid in (1000, 1001))
+    await ask(sandboxes, alice, int(BURST) + 10)
+    async with AsyncExitStack() as held:
+        for _ in range(AT_ONCE):
+            await held.enter_async_context(sandboxes.admit(alice))
+        refused = asyncio.ensure_future(ask(sandboxes, alice))
+        await ask(sandboxes, bob)
+        await clock.advance(29.0)
+        assert not refused.done()
+        await clock.advance(2.0)
+        with pytest.raises(Failed, match="requests of this user are under way"):
+            await refused
+
+
+async def test_who_has_shown_the_token_of_a_port_is_the_user() -> None:
+    """Its connection was unproven when it came."""
+    await ask(Sandboxes(FakeClock()), Passed(None, 1000, account="unproven", port=5151), int(BURST) + 10)
 
 
 async def test_many_sandboxes_leave_room_for_the_user() -> None:
