@@ -3,6 +3,7 @@
 Own code for Landlock: of the libraries on PyPI, ``landlock`` is a pre-release, and the others are small and new.
 """
 
+import contextlib
 import ctypes
 import os
 import resource
@@ -10,6 +11,7 @@ import signal
 import sys
 import threading
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from credproxy.adapters.hardening import harden
@@ -42,6 +44,8 @@ MEMORY: Final = 512 * 1024 * 1024
 
 DESCRIPTORS: Final = 2048
 """Two for each connection that there may be, one for each registry, and some."""
+
+_OOM_AHEAD, _OOM_MOST = 300, 1000  # of 1000, which stand for all memory that there is
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVS = 1, 38  # <linux/prctl.h>
 _CREATE_RULESET, _RESTRICT_SELF = 444, 446  # one number on all architectures, since Linux 5.13
@@ -121,6 +125,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
         raise _unfit("its environment is not empty")
     if threading.active_count() > 1:
         raise _unfit("it has more than one thread")
+    _go_first()
     harden()
     for limit, most in (
         (resource.RLIMIT_NOFILE, descriptors),
@@ -144,6 +149,17 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     except OSError as error:
         raise _unfit(f"{error.strerror}: errno {error.errno}") from None
     return Confinement(version, privileges=True, calls=calls, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
+
+
+def _go_first() -> None:
+    """Where memory runs out, have the kernel end this process before the daemon, which holds what all callers need.
+
+    Once it cannot be read by others any more, a process that is not root's cannot do this. Source: proc_pid_oom_score_adj(5).
+    """
+    with contextlib.suppress(OSError), Path("/proc/self/oom_score_adj").open("r+", encoding="ascii") as score:
+        wanted = min(_OOM_MOST, int(score.read()) + _OOM_AHEAD)
+        score.seek(0)
+        score.write(str(wanted))
 
 
 def end_with_parent() -> None:

@@ -94,6 +94,18 @@ def test_a_policy_that_denies_ends_no_download_and_begins_none(served: Stage, ha
     assert served.stop() == 0
 
 
+def test_where_memory_runs_out_the_kernel_ends_a_carrier_and_not_the_daemon(served: Stage, halves: Halves) -> None:
+    """It ends whichever process has the highest score."""
+    halves.rest.set()
+    download(served, halves).communicate(timeout=20)
+    assert served.process is not None
+    daemon, carrier = (
+        int(Path(f"/proc/{pid}/oom_score_adj").read_text()) for pid in (served.process.pid, *carriers(served))
+    )
+    assert carrier == min(1000, daemon + 300)
+    assert served.stop() == 0
+
+
 def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halves) -> None:
     """Its memory is searched for what the daemon knows: there is the token of its request, and nothing else."""
     if os.geteuid() != 0:

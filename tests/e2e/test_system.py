@@ -75,18 +75,18 @@ def test_status_counts_connections_of_the_actions_socket_by_user(place: Path, st
         )  # fmt: skip
         for user, count in ((ALICE, 2), (BOB, 1)):
             for _ in range(count):
-                argv = ["curl", "-s", "--unix-socket", place / "actions.sock", "telnet://x"]
+                argv = ["curl", "-s", "--unix-socket", str(place / "actions.sock"), "telnet://x"]
                 stack.enter_context(_ended(argv, user=user))
 
         def connections() -> object:
-            argv = ["curl", "-s", "--unix-socket", place / "helper.sock", "http://x/v1/status"]
+            argv = ["curl", "-s", "--unix-socket", str(place / "helper.sock"), "http://x/v1/status"]
             return json.loads(subprocess.run(argv, capture_output=True, check=True, timeout=20).stdout)["connections"]
 
         until(lambda: connections() == {f"uid {ALICE}": 2, f"uid {BOB}": 1})
 
 
 @contextlib.contextmanager
-def _ended(argv: list[str | Path], *, user: int) -> Iterator[None]:
+def _ended(argv: list[str], *, user: int) -> Iterator[None]:
     with subprocess.Popen(argv, user=user, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL) as process:
         try:
             yield
