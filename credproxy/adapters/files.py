@@ -66,12 +66,7 @@ class SystemFiles:
 
     async def judged(self, path: str, home: str) -> Judged | None:
         """The content, and who else could have written it. Raises as ``read``."""
-
-        def work(path: str) -> Judged | None:
-            found = _open_and_read(path)
-            return None if found is None else Judged(found[0], exposures(path, home, found[1]))
-
-        return await self._off_loop(path, work)
+        return await self._off_loop(path, lambda path: _judged(path, home))
 
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
         """Who else could write a file that is there."""
@@ -110,6 +105,11 @@ def _read(path: str) -> bytes | None:
     return None if found is None else found[0]
 
 
+def _judged(path: str, home: str) -> Judged | None:
+    found = _open_and_read(path)
+    return None if found is None else Judged(found[0], exposures(path, home, found[1]))
+
+
 def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
     # Without O_NONBLOCK, opening a FIFO would wait for a writer and hold one of four threads for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
@@ -133,8 +133,17 @@ def read_file(path: str) -> bytes | None:
     Raises:
         Failed(credential_unreadable): not a regular file, over LIMIT, or unreadable.
     """
+    return _at_once(path, _read)
+
+
+def read_judged(path: str, home: str) -> Judged | None:
+    """The same, with who else could have written it; see ``SystemFiles.judged``."""
+    return _at_once(path, lambda path: _judged(path, home))
+
+
+def _at_once(path: str, work: Callable[[str], T | None]) -> T | None:
     try:
-        return _read(path)
+        return work(path)
     except OSError as error:
         if error.errno in _ABSENT:
             return None

@@ -5,17 +5,20 @@ import os
 import re
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
 from typing import NamedTuple
 
 import click
 
+from credproxy.adapters.folders import make_folders
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.errors import CommandError, unreadable
 from credproxy.cli.reading import home, in_force, policy_in_force, read_content, read_policy
 from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.operations import EVERYTHING, READ
+from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Configuration, Policy
 from credproxy.core.routing import Router
@@ -171,11 +174,18 @@ def _is_pattern(pattern: str) -> bool:
 
 def _held(place: Path) -> tuple[str, Settings]:
     """What the user's configuration says, as text and read; of no file, nothing."""
-    content = read_content(str(place), "nothing was changed: ")
+    content = read_content(str(place), "nothing was changed: ", _refuse_exposed)
     if content is None and place.exists():  # /dev/null, which is not to become a file
         raise CommandError(f"nothing was changed: {str(place)!r} leads to {os.devnull}", f"rm {quote(str(place))}")
     content = content or b""
     return content.decode("utf-8", "replace"), _checked(content, str(place))
+
+
+def _refuse_exposed(exposures: Iterable[Exposure], where: str) -> None:
+    """What is written is the user's own, so what others wrote would become believed by it. Raises CommandError."""
+    for one in exposures:
+        if one.grave:
+            raise CommandError(f"nothing was changed: {where!r} is not believed: it {one.problem}", one.remedy)
 
 
 def _checked(content: bytes, where: str) -> Settings:
@@ -220,7 +230,7 @@ def _replace(place: Path, text: str) -> None:
     """Write beside it and rename, so that a daemon that reloads meanwhile reads one of the two, whole."""
     target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
     mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    make_folders(target.parent, 0o700)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with os.fdopen(handle, "w", encoding="utf-8") as file:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from credproxy.adapters.folders import make_folders
 from credproxy.cli import units
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import Installation, Step
@@ -100,7 +101,7 @@ class Installer:
             return
         self.say(f"{self._verb('write', 'wrote')}  {path}")
         if not self.dry_run:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folders(path.parent, 0o755)
             beside = path.with_name(path.name + ".new")
             beside.write_text(text, encoding="utf-8")
             beside.chmod(0o644)

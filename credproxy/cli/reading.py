@@ -1,6 +1,7 @@
 """The configuration and what it names, read for commands as the daemon would read it. No daemon is needed."""
 
 import os
+from collections.abc import Callable, Iterable
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
@@ -10,6 +11,7 @@ from credproxy.cli.errors import CommandError, stop
 from credproxy.core.believed import believed_files
 from credproxy.core.config import ConfigError, decode, load_files
 from credproxy.core.errors import Failed
+from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
@@ -107,12 +109,15 @@ def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
     return found
 
 
-def read_content(path: str, before: str = "") -> bytes | None:
+def read_content(
+    path: str, before: str = "", judge: Callable[[Iterable[Exposure], str], None] | None = None
+) -> bytes | None:
     """Read a file as the daemon reads it, so that nothing is waited for, and nothing is read without end.
 
     Args:
         path: of a file that a person wrote.
         before: is said in front of a failure.
+        judge: is told who else could have written the very file that was read.
 
     Returns:
         The content; None where nothing, or /dev/null, is at the path.
@@ -120,9 +125,14 @@ def read_content(path: str, before: str = "") -> bytes | None:
     Raises:
         CommandError: not a regular file, larger than 1 MiB, or it cannot be opened.
     """
-    from credproxy.adapters.files import read_file  # noqa: PLC0415  asyncio takes longer than --help
+    from credproxy.adapters.files import read_judged  # noqa: PLC0415  asyncio takes longer than --help
 
     try:
-        return read_file(path)
+        found = read_judged(path, home())
     except Failed as error:
         raise CommandError(f"{before}{error.failure.message}", error.failure.hint) from None
+    if found is None:
+        return None
+    if judge is not None:
+        judge(found.exposures, path)
+    return found.content

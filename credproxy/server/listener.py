@@ -158,7 +158,9 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
 
 
 def _private_directory(directory: Path, variable: str) -> None:
-    directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+    for place in reversed([directory, *directory.parents]):
+        if not place.exists():  # each by itself: parents=True leaves the mode of those above to the umask
+            place.mkdir(mode=0o700, exist_ok=True)
     found = directory.stat()
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
         raise failed(

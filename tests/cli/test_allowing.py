@@ -1,5 +1,6 @@
 """``credproxy actions allow`` puts its rule in force, adds nothing twice, and doubts what is probably a mistake."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -231,3 +232,28 @@ def test_a_pattern_that_can_be_no_rule_is_told_as_what_was_typed(
     assert done.stderr.splitlines()[1] == f"hint: credproxy actions allow {hint}"
     assert not place_of(home).exists()
     assert run("actions", "allow", hint.strip("'")).exit_code == 0
+
+
+@pytest.mark.parametrize("spoiled", ["file", "directory"])
+def test_what_others_may_have_written_does_not_become_the_users_by_a_new_rule(home: Path, spoiled: str) -> None:
+    """The file that is written is the user's own, and would be believed with all that others had put into it."""
+    place = configure(home, ALLOW.format("evil.test", "x", READ))
+    (place if spoiled == "file" else place.parent).chmod(0o777)
+    before = place.read_bytes()
+    done = run("actions", "allow", "ghcr.io/my-org/**")
+    assert done.exit_code == 1
+    assert "nothing was changed" in done.stderr
+    assert "is not believed: it could be replaced by others" in done.stderr
+    assert place.read_bytes() == before
+
+
+def test_directories_that_are_made_for_a_rule_are_nobody_elses_whatever_the_umask(home: Path) -> None:
+    """Or the daemon would not believe the file in them, rightly."""
+    place_of(home).parent.parent.rmdir()
+    before = os.umask(0)
+    try:
+        assert run("actions", "allow", "ghcr.io/my-org/**").exit_code == 0
+    finally:
+        os.umask(before)
+    place = place_of(home)
+    assert [one.stat().st_mode & 0o777 for one in (place, place.parent, place.parent.parent)] == [0o600, 0o700, 0o700]

@@ -33,6 +33,17 @@ def test_the_directory_is_0700_and_the_socket_0600_whatever_the_umask(place: Pat
     bound.close()
 
 
+def test_the_directories_above_are_private_as_well_where_they_are_made(place: Path) -> None:
+    """Whoever may write one of them may put another socket in its place."""
+    deep = place.parent / "state" / "credproxy" / place.name
+    before = os.umask(0)
+    try:
+        bind(str(deep), backlog=8).close()
+    finally:
+        os.umask(before)
+    assert [stat.S_IMODE(one.stat().st_mode) for one in list(deep.parents)[:3]] == [0o700] * 3
+
+
 def test_a_second_daemon_finds_the_first(place: Path) -> None:
     """P2: the lock decides, and the first one's socket is left alone."""
     bound = bind(str(place), backlog=8)
