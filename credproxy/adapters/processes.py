@@ -18,7 +18,7 @@ from shlex import quote
 from typing import Self, TypeVar, TypeVarTuple
 
 from credproxy.adapters.exposed import exposures
-from credproxy.core.complaints import mask_complaint
+from credproxy.core.complaints import mask_complaint, mask_given
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.ports import Clock, Command, Completed, Metrics, for_actions
 
@@ -106,7 +106,7 @@ class SystemProcesses:
     async def _run(self, program: str, command: Command) -> Completed:
         process = await self._spawn(program, command)
         try:
-            with _Pipes(process, command.stdin) as pipes:
+            with _Pipes(process, command.stdin, (*command.env.values(), *command.argv[1:])) as pipes:
                 async with _watched(process, self._threads) as exited:
                     await self._until_exit(command, process, pipes, exited)
                 return Completed(process.returncode or 0, bytes(pipes.stdout), pipes.complaint())
@@ -189,9 +189,15 @@ class _Slots:
 
 
 class _Pipes:
-    """The three pipes of one run, read and written as the loop finds them ready; always closed at the end."""
+    """The three pipes of one run, read and written as the loop finds them ready; always closed at the end.
 
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes) -> None:
+    Args:
+        process: that runs.
+        stdin: what it reads.
+        given: what its complaint must not repeat.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, given: tuple[str, ...]) -> None:
         assert process.stdin is not None
         assert process.stdout is not None
         assert process.stderr is not None
@@ -200,6 +206,7 @@ class _Pipes:
         self.ended = asyncio.Event()
         self._stderr = bytearray()
         self._left = memoryview(stdin)
+        self._given = given
         self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
         self._open = {self._out.fileno(), self._err.fileno()}
 
@@ -221,7 +228,7 @@ class _Pipes:
 
     def complaint(self) -> str:
         """The end of stderr, sanitised, at most 2 KiB (H3)."""
-        text = self._stderr[-2 * _COMPLAINT :].decode("utf-8", "replace")
+        text = mask_given(self._stderr[-2 * _COMPLAINT :].decode("utf-8", "replace"), self._given)
         if len(self._stderr) <= 2 * _COMPLAINT:
             return mask_complaint(text)[-_COMPLAINT:]
         # What announces a secret may have been cut away, and the secret left: so the rest of a line goes, and the word

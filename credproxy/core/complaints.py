@@ -87,6 +87,9 @@ _LOGIN = re.compile(r"\b(?:login|sshpass|mysql\w*|mariadb\w*)\b[^\r\n]*")
 _LOGIN_OPTION = re.compile(r"(?<!\S)(?P<kept>[\"'`]?-p[ =]?[\"']?)(?![\s*])[^\s\"']+")
 _SCHEME = re.compile(r"[\"'`]?(?:basic|bearer|digest|negotiate|ntlm|token)\Z")
 _ENDS_WORD = frozenset(" \t\r\n\f\v,;:)]}>&=<|")
+_SECRET = 5
+"""Characters of a value that may be a secret: what is shorter is a part of many words."""
+
 _CHAIN = 8
 _PLAIN_WORDS = 3
 """So many words may stand between the first and a sign: "password is too short: x"."""
@@ -115,6 +118,20 @@ def mask_complaint(text: str) -> str:
     text = _without_options(shown(_without(text, _found(SearchedText(searched(text))))))
     lines = "; ".join(line.strip() for line in text.splitlines() if line.strip())
     return mask_encoded_login(mask_random(mask_bare_login(mask_query(mask(lines)))))
+
+
+def mask_given(text: str, given: Iterable[str]) -> str:
+    """Take out what a program was given by its rule, where it may be a secret.
+
+    Args:
+        text: what it printed.
+        given: values of its variables, and its arguments. What is shorter than a secret, or is a path, stays.
+    """
+    values = {value.partition("=")[2] if value.startswith("-") else value for value in given}
+    for value in sorted(values, key=len, reverse=True):  # the longest first: one may be a part of another
+        if len(value) >= _SECRET and not value.startswith(("/", "~", "./")):
+            text = text.replace(value, "***")
+    return text
 
 
 def _without_options(text: str) -> str:

@@ -246,6 +246,12 @@ async def test_t30_the_environment_is_minimal_and_nothing_is_inherited(processes
     assert lines[-4:] == ["0", "1", "2", "3"]  # 3 is ls's own
 
 
+async def test_what_a_rule_gives_a_program_is_not_in_its_complaint(processes: SystemProcesses) -> None:
+    """A program that prints its environment, or its arguments, as it fails."""
+    command = Command(("/bin/sh", "-c", 'echo "$KEY $1 failed" >&2; exit 1', "x", "trustno"), env={"KEY": "swordfish"})
+    assert (await processes.run(command)).complaint == "*** *** failed"
+
+
 async def test_t29_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
     """T29: file and folders; the hint is the command that mends it."""
     program = tmp_path / "helper"

@@ -5,7 +5,7 @@ from itertools import product
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.core.complaints import mask_complaint
+from credproxy.core.complaints import mask_complaint, mask_given
 
 
 SECRET = "hunter2"
@@ -346,3 +346,10 @@ def test_no_text_takes_long_to_mask(piece: str) -> None:
     text = f"password {piece * (40960 // len(piece))}"
     for _ in range(3):
         assert mask_complaint(text)
+
+
+def test_what_a_program_was_given_is_not_repeated() -> None:
+    """The values of its variables and its arguments, whatever stands before them; paths and short words stay."""
+    given = ("swordfish", "sword", "eu", "--key=trustno1", "--verbose", "get", "/etc/corp.json")
+    said = "sword swordfish trustno1 eu --verbose get /etc/corp.json"
+    assert mask_given(said, given) == "*** *** *** eu --verbose get /etc/corp.json"
