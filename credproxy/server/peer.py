@@ -227,7 +227,8 @@ class Gate:
             message = "the caller's namespaces cannot be read: it is not visible from the daemon's pid namespace"
             return Failure(Code.PEER_REFUSED, message, hint)
         if peer.namespaces is None:
-            return Failure(Code.PEER_REFUSED, "the caller's namespaces cannot be read, or it has ended", hint)
+            message = "the caller's namespaces cannot be read: it has more privileges than the daemon, or hides them"
+            return Failure(Code.PEER_REFUSED, message, f"start the daemon with the caller's capabilities; {hint}")
         names = zip(KINDS, peer.namespaces, self.namespaces, strict=True)
         differ = ", ".join(kind for kind, theirs, ours in names if theirs != ours)
         message = f"the caller is in a sandbox or container: other namespaces than the daemon's ({differ})"

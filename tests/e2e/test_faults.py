@@ -10,13 +10,14 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from credproxy.core.carried import SHORT_OF_MEMORY
 from tests.e2e.halves import HALF, Halves, carriers, curl, nurseries, until
 from tests.e2e.stage import Stage
 
@@ -125,37 +126,32 @@ def judge(building: Building, *victims: int) -> None:
     assert building.staged.stop() == 0
 
 
-def kill(building: Building, victim: int) -> None:
-    """As the kernel does it where the machine is short of memory."""
-    del building
-    os.kill(victim, signal.SIGKILL)
-
-
-def take_memory(building: Building, victim: int) -> None:
+def take_memory(victim: int) -> None:
     """What it has is all that it gets; the next manifest does not fit."""
     _, hard = resource.prlimit(victim, resource.RLIMIT_DATA)
     resource.prlimit(victim, resource.RLIMIT_DATA, (resource.getpagesize(), hard))  # the kernel takes 0 for no limit
-    building.ask(0)
 
 
-def take_descriptors(building: Building, victim: int) -> None:
+def take_descriptors(victim: int) -> None:
     """No descriptor is left for the next connection."""
     _, hard = resource.prlimit(victim, resource.RLIMIT_NOFILE)
     resource.prlimit(victim, resource.RLIMIT_NOFILE, (3, hard))
-    building.ask(0)
 
 
-@pytest.mark.parametrize("fault", [kill, take_memory, take_descriptors], ids=["killed", "memory", "descriptors"])
-def test_a_carrier_that_is_lost_takes_nobody_elses_layers_along(
-    building: Building, fault: Callable[[Building, int], None]
-) -> None:
+def test_a_carrier_that_is_lost_takes_nobody_elses_layers_along(building: Building) -> None:
     """Killed, out of memory, out of descriptors: another one is there for its sandboxes, as soon as they ask again."""
-    victim = carriers(building.staged)[0]
-    fault(building, victim)
-    until(lambda: victim not in carriers(building.staged))
-    judge(building, 0)
-    (lost,) = building.staged.events("carrier lost")
-    assert lost["carrier"] == victim
+    killed, hungry, full, other = carriers(building.staged)
+    os.kill(killed, signal.SIGKILL)
+    take_memory(hungry)
+    take_descriptors(full)
+    for number in (1, 2):
+        building.ask(number)
+    until(lambda: not {killed, hungry, full} & set(carriers(building.staged)))
+    assert other in carriers(building.staged)
+    judge(building, 0, 1, 2)
+    assert {lost["carrier"] for lost in building.staged.events("carrier lost")} == {killed, hungry, full}
+    statuses = {ended["carrier"]: ended["status"] for ended in building.staged.events("carrier ended")}
+    assert (statuses[killed], statuses[hungry]) == (-signal.SIGKILL, SHORT_OF_MEMORY)
 
 
 def test_carriers_that_hang_are_ended(building: Building) -> None:

@@ -13,7 +13,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.e2e.halves import HALF, Halves, download
 from tests.e2e.stage import CREDPROXY, HELPER, Stage, TokenRegistry
+from tests.e2e.test_actions import rules
 
 
 pytestmark = [
@@ -69,6 +71,32 @@ def test_nondumpable_peer_refused(staged: Stage, plain_user: tuple[str, ...]) ->
     assert plain.startswith("HTTP/1.1 200")
     assert hidden.startswith("HTTP/1.1 403")
     assert "the caller's namespaces cannot be read" in hidden
+
+
+WITHOUT_PTRACE = ("setpriv", "--bounding-set", "-sys_ptrace")
+"""Root as a container has it."""
+
+
+def test_in_a_container_without_cap_sys_ptrace_all_is_served_and_who_has_it_is_told(
+    staged: Stage, halves: Halves, sandbox: tuple[str, ...]
+) -> None:
+    """Processes of the same privileges may look at one another; one with more is refused where namespaces count."""
+    if os.geteuid() != 0:
+        pytest.skip("run as root: a user has no capability to lose")
+    halves.rest.set()
+    staged.configure(halves.rule() + "insecure = true\n" + rules(halves))
+    staged.start(*WITHOUT_PTRACE, REGISTRY_PASSWORD=halves.password)
+    for around in (WITHOUT_PTRACE, (*WITHOUT_PTRACE, *sandbox), sandbox):
+        with download(staged, halves, *around) as one:
+            assert (len(one.communicate(timeout=20)[0]), one.returncode) == (2 * HALF, 0), around
+    argv = [*WITHOUT_PTRACE, CREDPROXY, "status", "--json"]
+    status = subprocess.run(argv, env=staged.environ, capture_output=True, check=True, timeout=20).stdout
+    assert json.loads(status)["carriers"][0]["memory_bytes"] > 1 << 20
+    refused = staged.helper(halves.uri("org/app/manifests/x"))
+    assert refused.returncode == 1
+    assert "it has more privileges than the daemon" in refused.stderr
+    assert "start the daemon with the caller's capabilities" in staged.credproxy("doctor").stdout
+    assert staged.stop() == 0
 
 
 ENTERS = """
