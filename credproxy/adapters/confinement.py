@@ -16,6 +16,7 @@ from typing import Final
 
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.syscalls import restrict
+from credproxy.core.carried import UNBOUND
 from credproxy.core.errors import Code, Failure, Unfit
 
 
@@ -90,7 +91,7 @@ class Confinement:
         return self.landlock >= _ABI_SCOPE
 
     def __str__(self) -> str:
-        files = f"no files (Landlock {self.landlock})" if self.files else "files: this kernel has no Landlock"
+        files = f"no files (Landlock {self.landlock})" if self.files else UNBOUND
         return f"{files}, {'no local sockets' if self.calls else 'local sockets: no filter for this machine'}"
 
 

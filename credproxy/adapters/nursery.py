@@ -171,13 +171,3 @@ class Nursery:
     def _answer(self, value: int) -> None:
         if self._waiting is not None and not self._waiting.done():
             self._waiting.set_result(value)
-
-
-def resident(pid: int) -> int:
-    """Bytes of memory that a process has; 0 where that cannot be read. Source: proc_pid_statm(5)."""
-    try:
-        # No disk, and no wait: the kernel makes it up.
-        with open(f"/proc/{pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  read at once, without a path of its own
-            return int(statm.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
-    except (OSError, ValueError, IndexError):
-        return 0

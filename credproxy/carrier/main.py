@@ -24,6 +24,7 @@ from credproxy.adapters.connections import Connections
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.pump import Pump
+from credproxy.adapters.resident import own_memory
 from credproxy.carrier.daemon import Daemon, Resolver, Threads
 from credproxy.carrier.front import PassedServer, proven
 from credproxy.carrier.lines import to_daemon
@@ -86,6 +87,7 @@ def carry(descriptor: int, parent: int) -> None:
         descriptor: this end of a channel to the daemon.
         parent: process id of the nursery.
     """
+    memory = own_memory()
     try:
         confined = confine(parent=parent, descriptors=DESCRIPTORS, memory=MEMORY)
     except Unfit as error:
@@ -94,14 +96,15 @@ def carry(descriptor: int, parent: int) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service manager sends it to all: the daemon says when to leave
     threading.stack_size(_STACK)
     with asyncio.Runner() as runner:
-        runner.run(_Life(descriptor, str(confined)).lived())
+        runner.run(_Life(descriptor, str(confined), memory).lived())
 
 
 class _Life:
     """One carrier."""
 
-    def __init__(self, descriptor: int, confined: str) -> None:
+    def __init__(self, descriptor: int, confined: str, memory: Callable[[], int]) -> None:
         self._confined = confined
+        self._memory = memory
         self._over = asyncio.Event()
         self._read = msgspec.msgpack.Decoder(ToCarrier).decode
         self._sock = socket.socket(fileno=descriptor)
@@ -160,7 +163,7 @@ class _Life:
     def _tell_figures(self) -> None:
         refused = dict(self._refused)
         self._refused.clear()
-        self._daemon.tell(Figures(self._pump.moved, self._pump.running, self._gateway.uploads, refused))
+        self._daemon.tell(Figures(self._pump.moved, self._pump.running, self._gateway.uploads, refused, self._memory()))
 
 
 class _Front:

@@ -71,9 +71,10 @@ def _gather() -> _Known:
 def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
     machine, settings = known.machine, known.settings
     around = _service(known)
-    yield from daemon.check(_daemon(known, around))
+    running = _daemon(known, around)
+    yield from daemon.check(running)
     yield from service.check(around)
-    yield from _carriers()
+    yield from _carriers(running.unbound)
     yield from configured.check(machine, known.configuration)
     helper = _helper(machine)
     yield from programs.check_helper(machine, helper, __version__)
@@ -90,11 +91,11 @@ def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
         yield from _network(known)
 
 
-def _carriers() -> Iterator[Finding]:
+def _carriers(unbound: int) -> Iterator[Finding]:
     from credproxy.adapters.confinement import landlock_version  # noqa: PLC0415  for the doctor alone, not for --help
     from credproxy.adapters.syscalls import filtered  # noqa: PLC0415  as above
 
-    yield from confinement.check(landlock_version(), filtered=filtered())
+    yield from confinement.check(landlock_version(), filtered=filtered(), unbound=unbound)
 
 
 def _socket(known: _Known) -> str:
@@ -137,6 +138,7 @@ def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
         sandbox=probing.from_sandbox(path) if helper.served else None,
         any_namespace=not same,
         clocks=running.clocks,
+        unbound=running.unbound,
     )
 
 

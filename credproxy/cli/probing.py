@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from credproxy.cli.client import Connection, told
+from credproxy.core.carried import UNBOUND
 from credproxy.doctor.daemon import Door, Outcome, Reply
 from credproxy.doctor.machine import Machine
 from credproxy.doctor.service import SERVICE, SOCKETS, Unit
@@ -45,10 +46,17 @@ def door(machine: Machine, name: str, path: str) -> Door:
 
 
 class Running(NamedTuple):
-    """What a daemon says of itself: its version, "" for none, and by how much its clock is ahead of each server's."""
+    """What a daemon says of itself.
+
+    Attributes:
+        version: "" for none.
+        clocks: by how many seconds its clock is ahead of each server's.
+        unbound: carriers that can open files, by their own word.
+    """
 
     version: str = ""
     clocks: Mapping[str, int] = MappingProxyType({})
+    unbound: int = 0
 
 
 def running(path: str) -> Running:
@@ -59,7 +67,8 @@ def running(path: str) -> Running:
         status = json.loads(connection.getresponse().read())
         origins = [(str(one["origin"]), one.get("ahead")) for one in status.get("origins", ())]
         clocks = {origin: seconds for origin, seconds in origins if isinstance(seconds, int)}
-        return Running(str(status["version"]), clocks)
+        unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in status.get("carriers", ()))
+        return Running(str(status["version"]), clocks, unbound)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
         return Running()
     finally:

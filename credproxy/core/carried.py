@@ -31,6 +31,9 @@ NURSERY: Final = struct.Struct("!cI")
 FORK: Final = b"f"
 KILL: Final = b"k"
 
+UNBOUND: Final = "files: no Landlock in this kernel, or a filter of system calls forbids it"
+"""How a carrier that can open files begins what it says of itself in Ready."""
+
 SHORT_OF_MEMORY: Final = 71
 """Exit status of a carrier that needs more memory than it may have. Source: EX_OSERR of sysexits.h."""
 
@@ -243,19 +246,20 @@ class Said(_Message, frozen=True, array_like=True, tag=10):
 
 
 class Figures(_Message, frozen=True, array_like=True, tag=11):
-    """The answer to Alive. Uploads are those that were begun and have not ended."""
+    """The answer to Alive. Uploads are those that were begun and have not ended; memory is in bytes."""
 
     bytes: int
     downloads: int
     uploads: int
     refused: dict[str, int]
+    memory: int = 0
 
 
 ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Closed | Spared | Said | Figures
 
 
 class CarrierReport(msgspec.Struct, frozen=True):
-    """One carrier, for ``status``: what it moved is by its own word, its memory by the kernel's."""
+    """One carrier, for ``status``: what it moved is by its own word, its memory by the kernel's where ``/proc`` shows it."""
 
     pid: int
     sandboxes: int

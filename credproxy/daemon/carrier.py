@@ -154,6 +154,7 @@ class Carrier:
         connections: what it has, by number.
         moved: bytes that it has moved, by its own word.
         downloads, uploads: under way, likewise.
+        memory: bytes that it has, likewise.
         unheard: looks for a sign of life since the last one.
         confined: what it gave up, by its own word.
     """
@@ -181,7 +182,7 @@ class Carrier:
         self._tasks: set[asyncio.Task[None]] = set()
         self._said = Bucket(PER_SECOND, BURST, clock.boot())
         self.connections: dict[int, Passed] = {}
-        self.moved = self.downloads = self.uploads = 0
+        self.moved = self.downloads = self.uploads = self.memory = 0
         self.confined = ""
         self.unheard = 0
         self._channel = Channel(born.sock, self._received, self._gone, limit=ASKED)
@@ -275,8 +276,8 @@ class Carrier:
                 self._spared(message)
             case Said(level, event, fields):
                 self._say(level, event, fields)
-            case Figures(moved, downloads, uploads, refused):
-                self.moved, self.downloads, self.uploads = moved, downloads, uploads
+            case Figures(moved, downloads, uploads, refused, memory):
+                self.moved, self.downloads, self.uploads, self.memory = moved, downloads, uploads, memory
                 for code in _CODES.intersection(refused):
                     self._refused(code, refused[code])
 

@@ -11,7 +11,8 @@ from typing import Protocol, Self
 import structlog
 from cachetools import TTLCache
 
-from credproxy.adapters.nursery import Newborn, Nursery, resident
+from credproxy.adapters.nursery import Newborn, Nursery
+from credproxy.adapters.resident import resident
 from credproxy.core.carried import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier, Office, Passed
@@ -136,7 +137,8 @@ class Carriers:
                 len(carrier.connections),
                 carrier.downloads,
                 carrier.moved,
-                resident(carrier.pid),
+                # Where /proc hides processes of the same user it also hides those that nobody may read.
+                resident(carrier.pid) or carrier.memory,
                 carrier.confined,
             )
             for carrier in self._carriers

@@ -8,14 +8,21 @@ from credproxy.doctor.finding import Finding, Topic
 topic = Topic("carriers")
 
 
-def check(landlock: int, *, filtered: bool) -> Iterator[Finding]:
+def check(landlock: int, *, filtered: bool, unbound: int = 0) -> Iterator[Finding]:
     """Judge what carriers are kept from.
 
     Args:
         landlock: version of the kernel's Landlock; 0 where it has none, or where it is switched off.
         filtered: whether there is a filter of system calls for this machine.
+        unbound: carriers that run and say that they can open files.
     """
-    if landlock and filtered:
+    if landlock and unbound:
+        yield topic.warning(
+            f"{unbound} of them can open files, though this kernel has Landlock: something around the daemon forbids it, "
+            "and a build action that took one over could read this user's files",
+            "credproxy install renews the units; in a container, allow landlock_create_ruleset and landlock_restrict_self",
+        )
+    elif landlock and filtered:
         yield topic.ok(f"they open no file (Landlock {landlock}) and reach no local socket")
     if not landlock:
         yield topic.warning(

@@ -79,6 +79,7 @@ class Facts:
         autostart: whether the helper may start a daemon.
         sandbox: status that a caller in namespaces of its own got on the helper socket; None where that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
+        unbound: carriers of the daemon that say that they can open files.
         clocks: seconds by which the daemon's clock is ahead, by the origin of a server that told its own.
     """
 
@@ -92,6 +93,7 @@ class Facts:
     sandbox: int | None = None
     any_namespace: bool = False
     clocks: Mapping[str, int] = field(default_factory=dict)
+    unbound: int = 0
 
 
 def check(facts: Facts) -> Iterator[Finding]:

@@ -26,3 +26,10 @@ def test_what_a_carrier_is_not_kept_from_is_a_warning_with_a_remedy(
     whole = bool(landlock and filtered)
     assert {finding.severity for finding in found} == {Severity.OK if whole else Severity.WARNING}
     assert all(bool(finding.remedy) is not whole for finding in found)
+
+
+def test_a_carrier_that_says_it_can_open_files_is_a_warning_though_the_kernel_could_forbid_it() -> None:
+    """Doctor looks from outside of what filters the daemon's system calls; a carrier's own word counts."""
+    (found,) = check(7, filtered=True, unbound=2)
+    assert (found.severity, found.message[:26]) == (Severity.WARNING, "2 of them can open files, ")
+    assert found.remedy.startswith("credproxy install")

@@ -89,7 +89,7 @@ def test_in_a_container_without_cap_sys_ptrace_all_is_served_and_who_has_it_is_t
     for around in (WITHOUT_PTRACE, (*WITHOUT_PTRACE, *sandbox), sandbox):
         with download(staged, halves, *around) as one:
             assert (len(one.communicate(timeout=20)[0]), one.returncode) == (2 * HALF, 0), around
-    argv = [*WITHOUT_PTRACE, CREDPROXY, "status", "--json"]
+    argv = [*WITHOUT_PTRACE, str(CREDPROXY), "status", "--json"]
     status = subprocess.run(argv, env=staged.environ, capture_output=True, check=True, timeout=20).stdout
     assert json.loads(status)["carriers"][0]["memory_bytes"] > 1 << 20
     refused = staged.helper(halves.uri("org/app/manifests/x"))

@@ -5,6 +5,7 @@ import re
 import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 
@@ -216,3 +217,15 @@ def test_a_hand_over_of_the_service_leaves_its_restart_to_systemd(installed: Mac
     installed.systemctl("kill", "--signal=USR2", SERVICE)
     assert installed.helper(URI).returncode == 0
     assert until(lambda: installed.show("MainPID") not in {"0", first})
+
+
+def test_carriers_are_confined_under_the_hardened_unit_and_end_with_it(installed: Machine) -> None:
+    """What the unit forbids keeps none of them from giving up the rest."""
+    socket = f"{HELPER_SOCKET.parent}-actions/actions.sock"
+    asked = installed.run("curl", "--silent", "--unix-socket", socket, "http://localhost/healthz")
+    assert asked.stdout == "ok\n"
+    (carrier,) = json.loads(installed.credproxy("status", "--json").stdout)["carriers"]
+    assert re.fullmatch(r"no files \(Landlock \d+\), no local sockets", carrier["confined"])
+    assert carrier["memory_bytes"] > 1 << 20
+    installed.systemctl("stop", SERVICE)
+    assert not Path(f"/proc/{carrier['pid']}").exists()

@@ -1,6 +1,7 @@
 """The system service under a real system instance: its own user, two groups, and nothing run that is not in place."""
 
 import json
+import re
 import subprocess
 import sys
 import sysconfig
@@ -99,6 +100,20 @@ def test_the_groups_of_the_two_sockets_are_not_the_same(system: System) -> None:
     curl = ("curl", "--silent", "--show-error", "http://localhost/healthz", "--unix-socket")
     assert system.user(STRANGER, *curl, ACTIONS, groups=group).stdout == "ok\n"
     assert system.user(STRANGER, *curl, SOCKET, groups=group).returncode != 0
+
+
+def test_carriers_are_confined_under_the_hardened_unit(system: System) -> None:
+    """``ProcSubset=pid``, no capability, a filter of system calls: what a carrier gives up beyond that is given up."""
+    curl = ("curl", "--silent", "http://localhost/healthz", "--unix-socket", ACTIONS)
+    assert system.user(STRANGER, *curl, groups=system.group("credproxy-actions")).stdout == "ok\n"
+
+    def carrier() -> dict[str, object]:
+        status = system.user(0, "/opt/credproxy/bin/credproxy", "status", "--json")
+        found: list[dict[str, object]] = json.loads(status.stdout)["carriers"]
+        return found[0]
+
+    assert re.fullmatch(r"no files \(Landlock \d+\), no local sockets", str(carrier()["confined"]))
+    assert until(lambda: carrier()["memory_bytes"] != 0)  # by its own word, since /proc hides it
 
 
 def test_root_administers_it(system: System) -> None:
