@@ -19,7 +19,7 @@ from credproxy.cli.reading import home, in_force, policy_in_force, read_content,
 from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.ownership import Exposure
-from credproxy.core.paths import config_files
+from credproxy.core.paths import config_files, config_home
 from credproxy.core.policy import Configuration, Policy
 from credproxy.core.routing import Router
 from credproxy.core.settings import ActionRule, Operation, Settings
@@ -43,7 +43,7 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
     The daemon reads it at once; nothing is added for what is allowed already.
     """
     registry, repository = _split(pattern)
-    place = Path(config_files(os.environ)[0])
+    place = _own_place()
     operations = EVERYTHING if write else READ
     added = _rule_text(registry, repository, operations)
     rule = _new_rule(added, pattern)
@@ -66,6 +66,13 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
         click.echo("put it in force: credproxy reload")
     else:
         _put_in_force(place)
+
+
+def _own_place() -> Path:
+    """The user's configuration. Raises CommandError: without a home directory there is the machine's alone."""
+    if config_home(os.environ) is None:
+        raise CommandError("there is no place for a configuration of this user: HOME is not set", "set HOME")
+    return Path(config_files(os.environ)[0])
 
 
 class _Known(NamedTuple):

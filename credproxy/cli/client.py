@@ -6,9 +6,10 @@ import os
 import socket
 import time
 from collections.abc import Callable, Mapping
+from shlex import quote
 
 from credproxy.cli.errors import CommandError
-from credproxy.core.paths import helper_socket
+from credproxy.core.paths import helper_socket, log_file
 from credproxy.helper import credproxy_helper
 
 
@@ -111,10 +112,16 @@ def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
     except (FileNotFoundError, ConnectionRefusedError):
         raise NoDaemonError(place) from None
     except (OSError, http.client.HTTPException) as error:
-        raise CommandError(f"the daemon at {place} does not answer: {type(error).__name__}", "see its log") from None
+        raise CommandError(f"the daemon at {place} does not answer: {type(error).__name__}", its_log()) from None
     finally:
         connection.close()
     return response.status, content
+
+
+def its_log() -> str:
+    """The hint where only the daemon knows more."""
+    own = quote(log_file(os.environ))
+    return f"see its log: tail {own}; of a service: journalctl --user --unit=credproxy.service"
 
 
 def _retry_after(content: bytes) -> float:

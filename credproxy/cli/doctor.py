@@ -18,6 +18,7 @@ from credproxy.cli.gathering import gather
 from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.core.docker_config import Index
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import OciHost, Settings
 from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
@@ -129,7 +130,7 @@ def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
     running = probing.running(path) if helper.served else probing.Running()
     return daemon.Facts(
         helper=helper,
-        actions=probing.door(known.machine, "actions", actions_socket(known.environ, known.machine.uid, os.path.isdir)),
+        actions=_actions(known),
         me=known.machine.uid,
         version=__version__,
         theirs=running.version,
@@ -140,6 +141,14 @@ def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
         clocks=running.clocks,
         unbound=running.unbound,
     )
+
+
+def _actions(known: _Known) -> daemon.Door | Failure:
+    try:
+        path = actions_socket(known.environ, known.machine.uid, os.path.isdir)
+    except Failed as error:
+        return error.failure
+    return probing.door(known.machine, "actions", path)
 
 
 def _helper(machine: ThisMachine) -> programs.Helper:

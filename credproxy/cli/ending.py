@@ -16,10 +16,11 @@ from pathlib import Path
 
 import click
 
-from credproxy.cli.client import TrustingNoImpostor, ask, socket_path
+from credproxy.cli.client import TrustingNoImpostor, ask, its_log, socket_path
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import SERVICE, SOCKETS
 from credproxy.cli.installer import Run, runner
+from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket
 
 
@@ -60,7 +61,7 @@ def find(path: str, run: Run) -> Running | None:
     except (FileNotFoundError, ConnectionRefusedError, NotADirectoryError):
         return None
     except OSError as error:
-        raise CommandError(f"the daemon at {path} cannot be asked: {error.strerror}", "see its log") from None
+        raise CommandError(f"the daemon at {path} cannot be asked: {error.strerror}", its_log()) from None
     finally:
         connection.close()
     return Running(pid, waiting=_name(pid) == "systemd")
@@ -113,8 +114,9 @@ def end_self_started(say: Callable[[str], object], *, dry_run: bool) -> None:
         say(f"{'would stop' if dry_run else 'stopped'}  the daemon (pid {found.pid})")
         if not dry_run:
             end(found.pid)
-            for place in (path, actions_socket(os.environ, os.geteuid(), os.path.isdir)):
-                _clear(Path(place))
+            _clear(Path(path))
+            with contextlib.suppress(Failed):  # it had no place for one
+                _clear(Path(actions_socket(os.environ, os.geteuid(), os.path.isdir)))
 
 
 def _clear(socket_file: Path) -> None:

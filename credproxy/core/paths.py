@@ -45,7 +45,8 @@ def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[
         Failed(config_invalid): there is no such place, or ``CREDPROXY_SOCKET`` is not an absolute path.
     """
     found = _given(environ, "CREDPROXY_SOCKET")
-    return found or _below(environ, uid, is_directory, "credproxy/helper.sock", "credproxy/run/helper.sock")
+    places = ("credproxy/helper.sock", "credproxy/run/helper.sock")
+    return found or _below(environ, uid, is_directory, places, "CREDPROXY_SOCKET")
 
 
 def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
@@ -58,7 +59,7 @@ def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[
     """
     found = _given(environ, "CREDPROXY_ACTIONS_SOCKET")
     place = "credproxy-actions/actions.sock"
-    return found or _below(environ, uid, is_directory, place, place)
+    return found or _below(environ, uid, is_directory, (place, place), "CREDPROXY_ACTIONS_SOCKET")
 
 
 def config_files(environ: Mapping[str, str], *, system: bool = False) -> tuple[str, ...]:
@@ -93,8 +94,9 @@ def log_file(environ: Mapping[str, str]) -> str:
 
 
 def _below(
-    environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool], in_runtime: str, in_state: str
+    environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool], places: tuple[str, str], variable: str
 ) -> str:
+    in_runtime, in_state = places
     for runtime in (environ.get("XDG_RUNTIME_DIR") or "", f"/run/user/{uid}"):
         if runtime.startswith("/") and is_directory(runtime):
             return f"{runtime}/{in_runtime}"
@@ -103,6 +105,6 @@ def _below(
         raise failed(
             Code.CONFIG_INVALID,
             f"no place for the socket: HOME is not set, and /etc/passwd knows no uid {uid}",
-            "set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
+            f"set HOME, XDG_RUNTIME_DIR or {variable}",
         )
     return f"{home}/.local/state/{in_state}"

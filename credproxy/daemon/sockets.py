@@ -111,8 +111,10 @@ def _path(options: Options, *, actions: bool) -> str:
 
 
 def _bind_actions(options: Options) -> Bound | None:
-    """Bind the actions socket; without it the helper socket is still worth serving."""
+    """Bind the actions socket; without it, or a place for it, the helper socket is still worth serving."""
+    path = None
     try:
+        path = _path(options, actions=True)
         return _bind(options, actions=True)
     except AlreadyRunning:
         reason, hint = "another daemon serves it", "set CREDPROXY_ACTIONS_SOCKET to another path for one of them"
@@ -120,7 +122,7 @@ def _bind_actions(options: Options) -> Bound | None:
         reason, hint = error.failure.message, error.failure.hint
     except OSError as error:
         reason, hint = f"{error.strerror}: {error.filename!r}", "set CREDPROXY_ACTIONS_SOCKET to a path of your own"
-    log.warning("no actions socket", socket=_path(options, actions=True), reason=reason, hint=hint)
+    log.warning("no actions socket", socket=path, reason=reason, hint=hint)
     return None
 
 

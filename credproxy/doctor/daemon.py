@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 from shlex import quote
 
+from credproxy.core.errors import Failure
 from credproxy.core.http_date import SKEWED
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Place
@@ -73,6 +74,7 @@ class Facts:
     """What is known of the daemon.
 
     Attributes:
+        actions: the door of build actions, or why there is no place for it.
         me: this user.
         version: of this program; ``theirs`` of the daemon, "" if unknown.
         units: of the sockets, those that systemd says are listening.
@@ -84,7 +86,7 @@ class Facts:
     """
 
     helper: Door
-    actions: Door
+    actions: Door | Failure
     me: int
     version: str
     theirs: str = ""
@@ -103,6 +105,9 @@ def check(facts: Facts) -> Iterator[Finding]:
         yield from _place(facts.helper, facts.me)
         return
     for door in (facts.helper, facts.actions):
+        if isinstance(door, Failure):
+            yield topic.warning(f"there is no actions socket: {door.message}", door.hint)
+            continue
         yield from _place(door, facts.me)
         yield from _answer(door, facts)
     if facts.helper.served:

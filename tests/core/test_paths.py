@@ -60,7 +60,8 @@ def test_without_any_place_it_is_an_error_that_says_what_to_set(find: object) ->
     with pytest.raises(Failed) as caught:
         find({}, 4711, nowhere)
     assert caught.value.failure.message == "no place for the socket: HOME is not set, and /etc/passwd knows no uid 4711"
-    assert caught.value.failure.hint == "set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET"
+    variable = "CREDPROXY_SOCKET" if find is helper_socket else "CREDPROXY_ACTIONS_SOCKET"
+    assert caught.value.failure.hint == f"set HOME, XDG_RUNTIME_DIR or {variable}"
 
 
 @pytest.mark.parametrize("path", ["helper.sock", "./helper.sock", "@abstract", "/"])
