@@ -147,6 +147,7 @@ class Command:
         env: added to the minimal environment (T30).
         secure: check owner and mode of the file and its parents at spawn (T29).
         concurrency: how many of this program may run at once; a docker helper is run alone (DC-19).
+        missing: the hint where it is not found, from who knows what names it; "" for the usual one.
     """
 
     argv: tuple[str, ...]
@@ -155,6 +156,7 @@ class Command:
     env: Mapping[str, str] = field(default_factory=dict)
     secure: bool = True
     concurrency: int = 8
+    missing: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -154,7 +154,18 @@ def _unopened(path: str, error: OSError) -> Failed:
     if error.errno in _NOT_FILES:
         return _irregular(path)
     said = f"cannot be opened: {os.strerror(error.errno or 0).lower()}"
+    if _only_its_mode(path, error):
+        return _unreadable(path, said, f"chmod u+r {quote(path)}")
     return _unreadable(path, said, f"see which part of the path is at fault: namei -l {quote(path)}")
+
+
+def _only_its_mode(path: str, error: OSError) -> bool:
+    """Whether the file is the caller's own, and its mode alone keeps him from reading it."""
+    try:
+        about = Path(path).stat()
+    except OSError:
+        return False
+    return error.errno == errno.EACCES and about.st_uid == os.geteuid() and not about.st_mode & stat.S_IRUSR
 
 
 def _holds_text(path: str, found: os.stat_result) -> bool:

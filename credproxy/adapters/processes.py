@@ -353,7 +353,7 @@ def find_program(command: Command, path: str) -> str:
     wanted = command.argv[0]
     found = shutil.which(wanted, path=path)
     if found is None:
-        raise _not_runnable(wanted, "is not there or not executable", _how_to_find(wanted))
+        raise _not_runnable(wanted, "is not there or not executable", command.missing or _how_to_find(wanted))
     program = str(Path(found).absolute())
     if command.secure:
         # Up to the root, and the links on the way as well: the system follows them anew when the program is started.
@@ -361,17 +361,17 @@ def find_program(command: Command, path: str) -> str:
             exposed = exposures(program, "")
         except OSError as error:
             message = f"cannot be looked at: {os.strerror(error.errno or 0).lower()}"
-            raise _not_runnable(wanted, message, _how_to_find(wanted)) from None
+            hint = f"see which part of the path is at fault: namei -l {quote(program)}"
+            raise _not_runnable(wanted, message, hint) from None
         if exposed:
             raise _not_runnable(wanted, exposed[0].problem, exposed[0].remedy)
     return program
 
 
 def _how_to_find(program: str) -> str:
-    if "/" in program:
-        return f"look at it: ls -l {quote(program)}"
-    place = "its folder in helper_path" if program.startswith("docker-credential-") else "its full path in the rule"
-    return f"find it: command -v {quote(program)}; then name {place}, as the daemon's PATH may be another one; credproxy reload"
+    if Path(program).is_file():
+        return f"chmod u+x {quote(program)}"
+    return f"install it there, or name another program in the place of {program}, then: credproxy reload"
 
 
 def _not_runnable(program: str, problem: str, hint: str) -> Failed:

@@ -9,6 +9,7 @@ from credproxy.cli.errors import CommandError
 from credproxy.cli.reading import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.core.breadth import too_wide
 from credproxy.core.config import ConfigError, Mistake, load, shown
+from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
 from credproxy.core.operations import EVERYTHING, READ, read_operation
 from credproxy.core.settings import ActionRule, Operation
@@ -36,7 +37,7 @@ def check(file: str) -> None:
         path = found.paths[index]
         warning = Mistake(found.where, found.lines[index], shown(path), problem)
         click.echo(f"warning: {warning}", err=True)
-    click.echo(f"{found.where}: fine, {sum(isinstance(path[-1], int) for path in found.paths)} rules")
+    click.echo(f"{found.where}: fine, {counted(sum(isinstance(path[-1], int) for path in found.paths), 'rule')}")
 
 
 class _Rules(NamedTuple):

@@ -7,6 +7,7 @@ import click
 
 from credproxy.cli.client import ask, call, call_in_turn
 from credproxy.cli.errors import NO_CREDENTIAL, CommandError, stop
+from credproxy.core.counted import counted
 
 
 as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for scripts.")
@@ -65,14 +66,14 @@ def _status() -> dict[str, object]:
 def flush(match: str | None) -> None:
     """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
     answer = call_in_turn("POST", "/v1/flush", {} if match is None else {"match": match})
-    click.echo(f"{answer['flushed']} entries forgotten")
+    click.echo(f"{counted(answer['flushed'], 'entry', 'entries')} forgotten")
 
 
 @click.command(short_help="Read the configuration again.")
 def reload() -> None:
     """Read the configuration again; a wrong one is refused, and what was in force stays."""
     answer = call_in_turn("POST", "/v1/reload")
-    click.echo(f"generation {answer['generation']} is in force, with {answer['rules']} host rules")
+    click.echo(f"generation {answer['generation']} is in force, with {counted(answer['rules'], 'host rule')}")
 
 
 def _masked(value: str) -> str:

@@ -56,8 +56,10 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
 
 def _for_hosts(settings: Settings, logins: Logins) -> Iterator[str]:
     helper = helper_program()
-    listed, silent = store_hosts(settings, logins.docker)
+    listed, silent, missing = store_hosts(settings, logins.docker)
     found = hosts(settings, logins.docker, listed)
+    for failure in missing:
+        click.echo(f"# not looked at: {failure.message} ({failure.hint})", err=True)
     for program in silent:
         click.echo(f"# {program} lists no registry: {_NAME_THEM}", err=True)
     if not found:

@@ -10,6 +10,7 @@ from credproxy.cli.asking import as_json
 from credproxy.cli.errors import stop
 from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
 from credproxy.core.config import ConfigError, load_files, schema
+from credproxy.core.counted import counted
 from credproxy.core.paths import config_files
 from credproxy.core.shown_settings import shown_settings
 from credproxy.doctor.finding import Severity, by_severity
@@ -44,7 +45,7 @@ def check(file: str | None, *, deep: bool) -> None:
     if not files:
         click.echo("no configuration file; what works without one is in force")
         return
-    click.echo(f"{', '.join(name for name, _ in files)}: fine, {len(settings.host)} host rules")
+    click.echo(f"{', '.join(name for name, _ in files)}: fine, {counted(len(settings.host), 'host rule')}")
 
 
 def _look(files: tuple[str, ...] | None) -> None:

@@ -7,8 +7,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from credproxy.core.docker_config import Index, broken_helper, listed, parse_index
-from credproxy.core.errors import Failed
+from credproxy.core.docker_config import (
+    Index,
+    broken_helper,
+    install_program,
+    is_program,
+    listed,
+    parse_index,
+    unusable_program,
+)
+from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home
 from credproxy.core.routing import Router
@@ -94,25 +102,38 @@ def _read(path: str, broken: list[tuple[str, str]]) -> bytes | None:
         return None
 
 
-def store_hosts(settings: Settings, docker: Mapping[str, Index]) -> tuple[set[str], list[str]]:
+def store_hosts(settings: Settings, docker: Mapping[str, Index]) -> tuple[set[str], list[str], list[Failure]]:
     """Ask the common credential programs of docker's files what they have.
 
     Returns:
-        The registries that they list, and the programs that list none, by their full names. That a program lists none
-        says nothing: the daemon asks it about each registry (``get``).
+        The registries that they list; the programs that list none, by their full names; and those that cannot be asked.
+        That a program lists none says nothing: the daemon asks it about each registry (``get``).
     """
-    found, silent = set[str](), list[str]()
-    for store in dict.fromkeys(index.store for index in docker.values() if index.store not in {"", "credproxy"}):
+    found, silent, missing = set[str](), list[str](), list[Failure]()
+    for store, path in {index.store: path for path, index in reversed(list(docker.items()))}.items():
+        if store in {"", "credproxy"}:
+            continue
         program = f"docker-credential-{store}"
-        names = _list(program, settings.helper_path)
+        place = shutil.which(program, path=settings.helper_path) if is_program(store) else None
+        if place is None:
+            missing.append(_missing(store, path))
+            continue
+        names = _list(place)
         found |= names
         if not names:
             silent.append(program)
-    return found, silent
+    return found, silent, missing
 
 
-def _list(program: str, path: str | None) -> frozenset[str]:
-    argv = [shutil.which(program, path=path) or "", "list"]
+def _missing(store: str, path: str) -> Failure:
+    if not is_program(store):
+        return unusable_program(store, f"the docker configuration {path!r}").failure
+    message = f"helper 'docker-credential-{store}' is not there or not executable"
+    return Failure(Code.HELPER_NOT_RUNNABLE, message, install_program(store, path))
+
+
+def _list(place: str) -> frozenset[str]:
+    argv = [place, "list"]
     try:
         done = subprocess.run(argv, input=b"unused", capture_output=True, timeout=_LIST_TIMEOUT, check=True)  # noqa: S603  docker's own configuration names it, as a name without a path
     except (OSError, subprocess.SubprocessError):

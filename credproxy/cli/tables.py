@@ -8,6 +8,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
+from credproxy.core.counted import counted
 from credproxy.doctor.finding import Finding, Severity
 
 
@@ -51,8 +52,7 @@ def _row(out: Console, *cells: tuple[int, str], text: str) -> None:
 
 
 def _counted(count: int, severity: Severity) -> str:
-    plural = "" if count == 1 or severity is Severity.OK else "s"
-    return f"{count} {severity}{plural}"
+    return f"{count} ok" if severity is Severity.OK else counted(count, severity)
 
 
 def _flat(value: Mapping[str, object], prefix: str = "") -> Iterable[tuple[str, str]]:

@@ -22,6 +22,7 @@ from credproxy.core.uri import canonical_authority
 
 
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
+_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINT = "correct it with an editor, or move it away and log in again with docker login"
 
 
@@ -173,6 +174,29 @@ def broken_helper(key: str, where: str) -> Failed:
         f"the entry {key!r} in 'credHelpers' of {where}",
         "is not the name of a program",
         f'write "{key}": "NAME", for docker-credential-NAME, or remove it',
+    )
+
+
+def is_program(name: str) -> bool:
+    """Whether ``docker-credential-NAME`` may be started: a name, and never a path."""
+    return _PROGRAM.fullmatch(name) is not None
+
+
+def unusable_program(name: str, where: str) -> Failed:
+    """Say that what a file names is no name of a program."""
+    return unreadable(
+        f"the credential program name {name!r} in {where}",
+        "cannot be used",
+        f"write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {name!r}",
+    )
+
+
+def install_program(name: str, path: str) -> str:
+    """The hint where ``docker-credential-NAME``, which the file at ``path`` names, is not found."""
+    program = f"docker-credential-{name}"
+    return (
+        f"install {program}, or take {name!r} out of {path}; "
+        f"where it is installed, name its folder in helper_path, then: credproxy reload"
     )
 
 

@@ -54,8 +54,11 @@ they spell it, because ``none`` in lower case is also a word that is meant."""
 
 
 def blank(text: str) -> bool:
-    """Whether a text is empty, or holds nothing that can be seen: white space of any alphabet, controls, a BOM."""
-    return not any(unicodedata.category(character)[0] not in "ZC" for character in text)
+    """Whether a text is empty, or holds nothing that can be seen: white space of any alphabet, controls, a BOM.
+
+    A byte that is not UTF-8 (``surrogateescape``) is something: in another alphabet it is a letter.
+    """
+    return not any(category[0] not in "ZC" or category == "Cs" for category in map(unicodedata.category, text))
 
 
 def empty_login(stored: Stored) -> str | None:

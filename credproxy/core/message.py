@@ -108,7 +108,7 @@ def encode_answer(handout: Handout) -> bytes:
         raise failed(
             Code.ANSWER_TOO_LARGE,
             f"the answer has {len(encoded)} bytes, more than the {ANSWER_LIMIT} that fit through a helper's pipe",
-            "a token that grants less is shorter; build actions can use the gateway instead",
+            "store a shorter one; of a token, one that grants less is shorter; build actions can use the gateway instead",
         )
     return encoded
 

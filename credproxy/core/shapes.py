@@ -233,7 +233,9 @@ class _Fit:
         key = next((step for step in reversed(path) if isinstance(step, str)), "")
         inside = bool(path) and isinstance(path[-1], int)  # an item of a list is not written as the list is
         form = "" if inside else self._shape.forms.get(key, "")
-        wanted = described(kind, self._shape.table) if not form or is_scalar(kind) else form
+        # Of two plain values the sort is at fault; a list in the place of one shows that the way to write it is not known.
+        plain = is_scalar(kind) and not isinstance(value, (list, dict))
+        wanted = described(kind, self._shape.table) if not form or plain else form
         bare = isinstance(value, str) and not self._takes(kind, "") and _LITERAL_TEXT.fullmatch(value) is not None
         return self._wrong(
             path, f"wanted {wanted}, not {noun(value, self._shape.table)}{'; write it without quotes' if bare else ''}"

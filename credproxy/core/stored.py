@@ -1,6 +1,7 @@
 """From the text that a source holds to a stored credential."""
 
 import re
+from collections.abc import Sequence
 
 from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.empty import blank, empty_login
@@ -53,6 +54,19 @@ def usable(stored: Stored, where: str, hint: str = "") -> Stored:
     if problem is not None:
         raise unreadable(where, problem, hint)
     return stored
+
+
+def not_stored(what: str, key: str, looked: Sequence[str]) -> Failed:
+    """Say that a rule points where nothing is stored.
+
+    Args:
+        what: such as ``no login for 'files.example'``.
+        key: of the rule, which names the place.
+        looked: what was found at each place instead.
+    """
+    places = f": {'; '.join(looked)}" if looked else ""
+    hint = f"add it there, or name another place in its [[host]]: {key} = {{ source = ... }}"
+    return unreadable(what, f"is stored where its rule points{places}", hint)
 
 
 def unreadable(where: str, problem: str, hint: str = "") -> Failed:

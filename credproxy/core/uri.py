@@ -53,7 +53,7 @@ def parse_uri(raw: str) -> Target:
         return _bare(raw)
     parts = _URL.fullmatch(raw)
     if parts is None:
-        raise _refused(raw, "has no valid scheme")
+        raise _refused(raw, "has no valid scheme", "ask for a URL or for a bare host[:port]")
     scheme, authority, path, query = parts.groups(default="")
     scheme = scheme.lower()
     if scheme not in DEFAULT_PORTS:

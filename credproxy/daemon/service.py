@@ -18,6 +18,7 @@ from credproxy.broker.handouts import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config_checks import size_in_bytes
+from credproxy.core.counted import counted
 from credproxy.core.credential import PlainSecret, Secret, Stored
 from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -282,5 +283,7 @@ class Service:
         self._token = build_token(settings, self._world)
         self._adopted(settings)
         self.changed()
-        self._announcer.say(_TOPIC, f"generation {generation} of the configuration, {len(settings.host)} host rules")
+        self._announcer.say(
+            _TOPIC, f"generation {generation} of the configuration, {counted(len(settings.host), 'host rule')}"
+        )
         return generation

@@ -7,6 +7,7 @@ from shlex import quote
 
 from credproxy.core.believed import believed_files
 from credproxy.core.config import Mistake
+from credproxy.core.counted import counted
 from credproxy.core.settings import HostRule, OciHost, Settings
 from credproxy.core.uri import is_loopback
 from credproxy.doctor import named
@@ -54,9 +55,8 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield topic.error(facts.unreadable, "credproxy config path")
     for mistake in facts.mistakes:
         policy = mistake.where == facts.settings.actions.policy_file
-        yield topic.error(
-            str(mistake), f"credproxy actions check {mistake.where}" if policy else "credproxy config check"
-        )
+        again = f"credproxy actions check {quote(mistake.where)}" if policy else "credproxy config check"
+        yield topic.error(str(mistake), f"${{EDITOR:-vi}} {quote(mistake.where)}; {again}")
     for path in facts.files:
         yield from _believed(machine, "the configuration", path)
     if facts.settings.actions.policy_file is not None:
@@ -98,7 +98,7 @@ def _logins(machine: Machine, facts: Facts) -> Iterator[Finding]:
 def _in_force(facts: Facts) -> Iterator[Finding]:
     settings = facts.settings
     if facts.files:
-        rules = f"{len(settings.host)} host rules, {facts.actions} for build actions"
+        rules = f"{counted(len(settings.host), 'host rule')}, {facts.actions} for build actions"
         yield topic.ok(f"{', '.join(facts.files)}: {rules}")
     else:
         yield topic.ok(f"no file at {facts.places[0]!r}: what works without one is in force")

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 
-from credproxy.core.docker_config import Index
+from credproxy.core.docker_config import Index, install_program, is_program, unusable_program
 from credproxy.core.settings import CommandSource, ExecHost, Settings
 from credproxy.core.toml_lines import Path
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
@@ -55,10 +55,13 @@ def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None)
             found = machine.which(program, path)
             if name == _OURSELVES:
                 yield topic.ok(f"{where!r} names credproxy itself for {about}, which the daemon skips")
+            elif not is_program(name):
+                failure = unusable_program(name, f"the docker configuration {where!r}").failure
+                yield topic.error(failure.message, failure.hint)
             elif found is None:
                 searched = "PATH" if path is None else f"helper_path, {path!r}"
                 said = f"{where!r} names {program!r} for {about}, which is not on {searched}"
-                yield topic.error(said, f"install {program}, or take it out of {where}")
+                yield topic.error(said, install_program(name, where))
             else:
                 yield from _command(machine, f"of {about}", found)
 

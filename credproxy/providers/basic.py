@@ -3,15 +3,17 @@
 from collections.abc import Callable
 
 from credproxy.core.basic import basic
-from credproxy.core.credential import Grant, Identity, Stored, UserPassword
+from credproxy.core.credential import Grant, Identity, PlainSecret, Stored, UserPassword
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import Login, dressed
-from credproxy.core.stored import unreadable, usable
+from credproxy.core.stored import not_stored, unreadable, usable
 from credproxy.core.target import Form, Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
 
 
-_HINT = "store user name and password there"
+_HINT = "store a login there, with a user name and a password"
+_NAME_IT = 'name it in the credentials of its [[host]]: username = "NAME"; a token alone goes with provider = "header"'
+_REGISTRY = 'a token that docker stores is for a registry: provider = "oci" in its [[host]]'
 _NO_PAIR = "holds no user name and password, which Basic needs"
 
 
@@ -34,11 +36,7 @@ class BasicProvider:
         target = question.target
         identity = await self._locate(target)
         if identity is None and self._required:
-            raise unreadable(
-                f"no login for {target.authority!r}",
-                "is stored where its rule points",
-                f"add it there, or give the rule other credentials: credproxy explain {target.origin}",
-            )
+            raise not_stored(f"no login for {target.authority!r}", "credentials", self._source.looked(target))
         if identity is None:
             return None
 
@@ -84,7 +82,8 @@ class BasicProvider:
 
     def _grant(self, login: Login, identity: Identity) -> Grant:
         if not isinstance(login.stored, UserPassword):
-            raise unreadable(str(identity), _NO_PAIR, _HINT)
+            alone = isinstance(login.stored, PlainSecret)
+            raise unreadable(str(identity), _NO_PAIR, _NAME_IT if alone else _REGISTRY)
         usable(login.stored, str(identity), _HINT)
         lifetime = dressed(login, str(identity), self._clock.boot())
         return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)

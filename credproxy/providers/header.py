@@ -7,12 +7,12 @@ from credproxy.core.empty import empty_header, empty_login
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.login import Login, dressed
 from credproxy.core.settings import HeaderHost
-from credproxy.core.stored import unreadable
+from credproxy.core.stored import not_stored, unreadable
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms
 
 
-_HINT = "store it there, or name another place: secret = { source = ... } in its [[host]]"
+_HINT = "store the secret itself in its place"
 
 
 class HeaderProvider:
@@ -31,7 +31,7 @@ class HeaderProvider:
             trouble = self.trouble(target)
             if trouble is not None:
                 raise Failed(trouble)
-            raise unreadable(f"no credential for {target.authority!r}", "is stored where its rule points", _HINT)
+            raise not_stored(f"no credential for {target.authority!r}", "secret", self._source.looked(target))
 
         async def run(terms: Terms) -> Grant:
             login = await self._source.read(identity, target, anew=terms.anew)
@@ -55,7 +55,7 @@ class HeaderProvider:
         if problem is None and (odd := empty_header(self._settings.name, [value.reveal()])) is not None:
             problem = f"is none: {odd}"
         if problem is not None:
-            raise unreadable(f"the secret from {identity}", problem, "store one there")
+            raise unreadable(f"the secret from {identity}", problem, _HINT)
         lifetime = dressed(login, str(identity), self._clock.boot())
         return Grant(((self._settings.name, (value,)),), lifetime, direct=True)
 

@@ -3,7 +3,6 @@
 The last good copy of each file is kept in memory, and of each program its last answer.
 """
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from shlex import quote
@@ -17,14 +16,16 @@ from credproxy.core.docker_config import (
     Index,
     broken_helper,
     from_helper,
+    install_program,
+    is_program,
     parse_index,
     parse_inline,
     read_entry,
+    unusable_program,
 )
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.login import Login, login_of
 from credproxy.core.paths import config_home
-from credproxy.core.stored import unreadable
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Files, FileVersion, Processes
 from credproxy.sources.programs import Answer, Printed
@@ -58,7 +59,6 @@ _NO_FILE = ""
 
 _OURSELVES = "credproxy"
 _NOT_FOUND = b"credentials not found in native keychain"
-_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _OTHERS_READ = 0o077
 
 log = structlog.get_logger("credproxy.sources")
@@ -189,7 +189,7 @@ class DockerConfig:
         program = identity.source.removeprefix("docker-credential-")
         answer = self._answers.get((program, key))
         if answer is None or answer.known is None:
-            await self._processes.find(_command(program, key))
+            await self._processes.find(_command(path, program, key))
             return None
         return answer.known
 
@@ -279,13 +279,14 @@ class DockerConfig:
             answer = self._answers[program, key] = Answer(keep=_HELPER_KEEP, key=self._key, clock=self._clock)
 
         async def run() -> Printed:
-            return await self._ask(program, key, authority, seconds)
+            return await self._ask(path, Entry(entry.kind, key, program), authority, seconds)
 
         known = self._known[path].version if path in self._known else None
         return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
 
-    async def _ask(self, program: str, key: str, authority: str, seconds: float) -> Printed:
-        done = await self._processes.run(_command(program, key, seconds))
+    async def _ask(self, path: str, entry: Entry, authority: str, seconds: float) -> Printed:
+        program, key = entry.program, entry.key
+        done = await self._processes.run(_command(path, program, key, seconds))
         if done.status == 0:
             return done.stdout, from_helper(done.stdout, program, key)
         if done.stdout.strip() == _NOT_FOUND:
@@ -334,15 +335,17 @@ class DockerConfig:
         return index
 
 
-def _command(program: str, key: str, seconds: float = _TIMEOUT) -> Command:
-    if not _PROGRAM.fullmatch(program):
-        raise unreadable(
-            f"the credential program name {program!r}",
-            "cannot be used",
-            "it may have letters, digits, '.', '_' and '-': correct it in the docker configuration",
-        )
+def _command(path: str, program: str, key: str, seconds: float = _TIMEOUT) -> Command:
+    if not is_program(program):
+        raise unusable_program(program, _where(path))
     # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
-    return Command((f"docker-credential-{program}", "get"), stdin=key.encode(), timeout=seconds, concurrency=1)
+    return Command(
+        (f"docker-credential-{program}", "get"),
+        stdin=key.encode(),
+        timeout=seconds,
+        concurrency=1,
+        missing=install_program(program, path),
+    )
 
 
 def _without_ourselves(index: Index, path: str) -> Index:

@@ -50,7 +50,7 @@ class File:
         try:
             text = found.content.decode()
         except UnicodeDecodeError:
-            raise unreadable(f"the file {path!r}", "is not UTF-8 text") from None
+            raise unreadable(f"the file {path!r}", "is not UTF-8 text", self._hint) from None
         stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
@@ -77,4 +77,4 @@ class File:
 
     @property
     def _hint(self) -> str:
-        return f"write the secret to {self._settings.path}, mode 0600"
+        return f"write the secret, one line of UTF-8 text, to {self._settings.path}, mode 0600"

@@ -77,7 +77,7 @@ class Netrc:
         if self._path is None:
             return ("no netrc file is looked at",)
         if self._failure is not None:
-            return (f"the netrc file {self._path!r} cannot be read",)
+            return (f"the netrc file cannot be read: {self._failure.message}",)
         if self._version is None:
             return (f"the netrc file {self._path!r} is not there",)
         return (f"the netrc file {self._path!r} names no machine {target.host!r}",)

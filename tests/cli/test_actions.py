@@ -228,7 +228,7 @@ def test_check_counts_the_rules_of_a_policy_file(home: Path, name: str) -> None:
     path.write_text(f'{{"version": 1,\n"rules": [\n{rule}],\n"defaultAction": "allow"}}')
     done = run("actions", "check", str(path))
     assert done.exit_code == 0
-    assert done.stdout == f"{path}: fine, 1 rules\n"
+    assert done.stdout == f"{path}: fine, 1 rule\n"
     assert done.stderr.splitlines() == [
         f"warning: {path}:3: rules[0]: allows every registry",
         f"warning: {path}:3: rules[0]: allows writing to every repository",

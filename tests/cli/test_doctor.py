@@ -116,7 +116,7 @@ def test_r22_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(ho
     configure(home, f'[actions]\npolicy_file = "{policy}"\n')
     (error,) = [finding for finding in findings() if finding["severity"] == "error"]
     assert error["message"].startswith(f"{policy}:2: ruls: there is no such key")
-    assert error["remedy"] == f"credproxy actions check {policy}"
+    assert error["remedy"] == f"${{EDITOR:-vi}} {policy}; credproxy actions check {policy}"
     del workspace
 
 

@@ -26,6 +26,11 @@ def test_white_space_of_any_alphabet_is_blank(text: str) -> None:
     assert not blank(f"{text}x{text}")
 
 
+def test_bytes_of_another_encoding_are_something() -> None:
+    """A netrc file may hold them, and Basic carries them."""
+    assert not blank(b"\xe4\xf6".decode("utf-8", "surrogateescape"))
+
+
 @pytest.mark.parametrize(
     ("stored", "problem"),
     [

@@ -85,10 +85,10 @@ async def test_a_user_name_in_the_uri_is_told_and_not_repeated() -> None:
 
 
 async def test_an_unreadable_file_is_not_said_to_be_absent() -> None:
-    """The problem has the details; the place is named among the others."""
+    """Why is told where it is looked for: the problem may be that of another file."""
     async with daemon(netrc=DENIED) as running:
         told = await explain_uri(running.broker, "https://a.test/x", Origin())
-    assert "the netrc file '/home/u/.netrc' cannot be read" in told.reasons
+    assert "the netrc file cannot be read: the file '/home/u/.netrc' permission denied" in told.reasons
     assert told.problem is not None
 
 

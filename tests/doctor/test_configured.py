@@ -21,11 +21,14 @@ def look(text: str, machine: FakeMachine | None = None) -> list[tuple[str, str, 
     return told(check(found, facts))
 
 
+EDIT = f"${{EDITOR:-vi}} {CONFIG}; credproxy config check"
+
+
 def test_r22_every_mistake_is_an_error_with_its_line() -> None:
     """As ``config check`` says them."""
     assert look("empty_ttl = 0\nflight_timeout = 0\n") == [
-        ("error", f"{CONFIG}:1: empty_ttl: wanted seconds from 1 to 3600", "credproxy config check"),
-        ("error", f"{CONFIG}:2: flight_timeout: wanted seconds from 1 to 300", "credproxy config check"),
+        ("error", f"{CONFIG}:1: empty_ttl: wanted seconds from 1 to 3600", EDIT),
+        ("error", f"{CONFIG}:2: flight_timeout: wanted seconds from 1 to 300", EDIT),
     ]
 
 

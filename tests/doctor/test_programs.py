@@ -79,6 +79,17 @@ def test_r22_programs_that_docker_names_are_looked_for() -> None:
     ]
 
 
+def test_a_name_that_no_program_has_is_not_to_be_installed() -> None:
+    """The daemon would not start it; what stands there has to be corrected."""
+    files = {"/h/.docker/config.json": parse_index(b'{"credHelpers": {"reg.test": "../x"}}', "f")}
+    ((severity, message, remedy),) = told(check_docker(FakeMachine(), files, None))
+    assert severity == "error"
+    assert message == (
+        "the credential program name '../x' in the docker configuration '/h/.docker/config.json' cannot be used"
+    )
+    assert remedy.startswith("write the NAME of docker-credential-NAME")
+
+
 def test_r22_docker_must_find_us_where_it_names_us() -> None:
     """The remedy is a link to the program that came with us."""
     helper = Helper(FakeMachine().look(HELPER), twin="/opt/credproxy/bin/docker-credential-credproxy")
