@@ -1,65 +1,175 @@
-"""What can be told of every hint in the source: its commands exist and name what they look at; waiting helps."""
+"""What can be told of every hint in the source: its commands exist and name what they look at; waiting helps; who follows it."""
 
-import ast
 import re
-from collections.abc import Iterator
-from pathlib import Path
-from typing import NamedTuple
 
 import click
 import pytest
 
-import credproxy
 from credproxy.cli import main
-from credproxy.core.errors import Code, failed
+from credproxy.core.errors import failed
+from tests.hints import Hint, hints, read_by_tests
 
-
-FOLDER = Path(credproxy.__file__).parent
-MAKERS = {"failed": 2, "Failure": 2, "unreadable": 2, "CommandError": 1, "_unreadable": 2}
-"""Functions that take a hint, and which of their arguments it is."""
 
 WAITING = re.compile(r"(?:ask again|try again|run the build again|wait)\b(?! (?:for|to))")
 NEEDS_A_FILE = re.compile(r"\b(?:ls|namei|chmod|openssl|json\.tool|mv)\b")
 
+HINTS = hints()
 
-class Hint(NamedTuple):
-    """One hint: where it stands, its code if that is written out, and its text with ``{}`` for what is filled in."""
-
-    place: str
-    code: Code | None
-    text: str
-
-
-def _text(node: ast.expr) -> str:
-    match node:
-        case ast.Constant(value=str(text)):
-            return text
-        case ast.JoinedStr(values=parts):
-            return "".join(_text(part) for part in parts)
-        case ast.BinOp(left=left, op=ast.Add(), right=right):
-            return _text(left) + _text(right)
-        case ast.IfExp(body=body, orelse=orelse):
-            return f"{_text(body)} {_text(orelse)}"
-        case _:
-            return "{}"
-
-
-def _hints() -> Iterator[Hint]:
-    for path in sorted(FOLDER.rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text())):
-            if not isinstance(node, ast.Call) or not isinstance(node.func, ast.Name) or node.func.id not in MAKERS:
-                continue
-            at = MAKERS[node.func.id]
-            given = node.args[at] if len(node.args) > at else None
-            given = next((keyword.value for keyword in node.keywords if keyword.arg == "hint"), given)
-            if given is None:
-                continue
-            codes = [arg.attr for arg in node.args[:1] if isinstance(arg, ast.Attribute)]
-            code = Code[codes[0]] if codes and codes[0] in Code.__members__ else None
-            yield Hint(f"{path.relative_to(FOLDER)}:{node.lineno}", code, _text(given))
-
-
-HINTS = list(_hints())
+NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
+    "it passes by itself, which tests/daemon/test_hints.py holds of every such code": (
+        "check the network, then try again",
+        "check the network, then run the build again",
+        "close something, then try again",
+        "ask again, with fewer --jobs",
+        "run the build again, or with fewer --jobs",
+        "the answer is kept for the next call; credproxy status shows it",
+        "ask again later, for fewer repositories at once",
+        "ask again later, or run fewer actions at once",
+        "ask again: its successor answers",
+        "ask again in a second",
+        "ask again in a second; a drop-in with MemoryHigh= grants its service more",
+        "ask again when they have ended",
+        "try again then",
+        "try again then; credproxy status shows it",
+        "try again",
+        "try again later",
+        "try again: there will be a new one",
+        "run the build again",
+        "end some of them, then ask again",
+        "ask again later",
+        "wait a second",
+        "end those clients, or ask again in a minute",
+        "ask less often",
+        "wait for their ends",
+        "too many requests were made with this login",
+        "it is the server's fault and may pass",
+    ),
+    "somebody else has to act, on a machine that is not this one": (
+        "it is reached, but slow: ask those who run it",
+        "ask those who run it",
+        "no setting allows that address: whoever runs the name server of {} has to correct it",
+        "ask those who run the proxy to allow {}, or take the proxy out of the [[host]]",
+        "nothing was sent to it; somebody may stand between you and the registry",
+        "use another login method of this registry",
+        "ask those who run it to name an https address",
+        "a token comes with 200",
+        "tell the registry's administrator",
+        "ask those who run it, or for a shorter page: ?n=100",
+        "without that page the list would be shorter than it is: ask those who run the registry",
+    ),
+    "it asks about another machine, a clock, a disk or a person's other programs": (
+        "its file system hangs: df says which one, and another path may do",
+        "is the proxy running, and does it reach {}?",
+        "is it running? It is the proxy of the [[host]] for {}",
+        "is {} up, and does the proxy reach it? Then try again",
+        "is this machine very busy?",
+        "is a credential file on a slow disk, or its program stuck?",
+        "is it up, and is the network?",
+        "is this machine's clock right, and the server fast?",
+        "your login has no part in it: is this machine's clock right? else ask those who run the registry",
+        "check this machine's clock, and the server's",
+        "log in again where the helper gets it from, and check this machine's clock",
+        "store a new one, and check this machine's clock",
+        "check that the host is a registry, and its path_prefix",
+        "check that the host is a registry",
+        "check what this login may do; {}",
+        "are both of the same version?",
+    ),
+    "it shows where to look, and what is seen there decides": (
+        "see the daemon's log",
+        "see its log: tail {}; of a service: journalctl --user --unit=credproxy.service",
+        "credproxy doctor",
+        "credproxy status --json",
+        "ls -ld {}",
+        "ls -l {}",
+        "look at it: openssl x509 -noout -subject -in {}",
+        "journalctl --user --unit={}",
+        "journalctl --user --unit=credproxy.service",
+        "the paths are in docs/reference/api.md",
+        "see docs/lazy-layers.md",
+        "see the OCI distribution specification",
+        "check where it is stored",
+        "store it anew where it comes from",
+    ),
+    "it tells who writes a client how to ask; tests/server and tests/gateway ask so": (
+        "connect anew",
+        "begin it anew",
+        "names, tags and digests need none",
+        "name one repository, once",
+        "name the registry: curl -H '{}: ghcr.io' --unix-socket ...",
+        "send {}",
+        "send host or host:port",
+        "go on where its Location said",
+        "a URI has at most 8192",
+        "ask with HTTP/1.1",
+        "credproxy flush [HOST]",
+        "ask through credproxy-helper",
+        "use 127.0.0.1:PORT",
+        "add {}: true",
+        "Authorization: Bearer, with the token of actions.listen_token",
+        "name {} in your build instead",
+    ),
+    "it needs a service manager, root or another user": (
+        "sudo kill {}",
+        "kill -KILL {}",
+        "sudo kill -USR2 {}",
+        "sudo {}",
+        "credproxy stop",
+        "credproxy install",
+        "sudo credproxy {} --system",
+        "run it with sudo",
+        "install the units anew: credproxy install",
+        "put changes into a drop-in: systemctl edit; then --force, which drops what is in this file",
+        "nothing has to be installed: the first credproxy-helper call starts the daemon itself",
+        "install it for all: python3 -m venv /opt/credproxy && /opt/credproxy/bin/pip install credproxy",
+        "set HOME to the directory that the service's files belong to",
+        "run the command as that user, or set allow_root = true in the daemon's configuration",
+        "start a daemon of your own: credproxy serve",
+        "start the daemon with the caller's capabilities; {}",
+    ),
+    "it installs something, or needs a machine that filters system calls": (
+        "pipx install .",
+        "is everything installed? make setup",
+        "run outside of whatever filters prctl",
+        "credproxy doctor; in a container, run it outside of whatever filters system calls",
+        "unset AIOHTTP_NO_EXTENSIONS, or install aiohttp from a wheel: pip install --force-reinstall aiohttp",
+    ),
+    "it needs a server with a certificate or a proxy; tests/real/test_credproxy.py and tests/real/test_proxy.py have them": (
+        "if it speaks plain http, say so {}",
+        "if its certificate comes from a private CA, name that {}",
+        'it speaks https: take insecure = true out of the [[host]] with match = "{}"',
+        "name another proxy for {}",
+        'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{}"; credproxy reload',
+        'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken',
+        'put it into the [[host]] of {}: proxy = "http://USER:PASSWORD@HOST:PORT"',
+    ),
+    "a build action reads it, and its user logs in; tests/gateway/test_errors.py holds the words": (
+        "credproxy explain {} shows which login that is; another one: {}",
+        "docker login {}",
+        "the first rule that matches decides: one that allows it would stand before {}",
+        "allow it {}",
+    ),
+    "only callers of actions.listen get it; tests/server/test_tcp.py asks there": (
+        "set actions.listen, or restart",
+        "leave out its username",
+    ),
+    "nobody reads it: without a daemon nothing is sent": ("credproxy serve",),
+    "the check of the whole file comes before it, and says more": ("remove one of them",),
+    "tests of namespaces do what it says: tests/e2e/test_sandboxed_daemon.py, tests/e2e/test_pid_namespaces.py": (
+        'to accept that, write peer_namespaces = "any" into {}',
+        "for a daemon of this sandbox, set {} to a path of its own",
+        (
+            "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
+            'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers'
+        ),
+        (
+            "start the daemon where /proc is its own, such as with `unshare --pid --fork --mount-proc`; "
+            'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers'
+        ),
+        'a build action asks the actions socket; for a devcontainer set peer_namespaces = "any" and restart',
+    ),
+}
+"""Hints that no test follows, by the reason."""
 
 
 def test_there_are_hints() -> None:
@@ -75,7 +185,9 @@ def test_there_are_hints() -> None:
     }
 
 
-@pytest.mark.parametrize("hint", [hint for hint in HINTS if "credproxy " in hint.text], ids=lambda hint: hint.place)
+@pytest.mark.parametrize(
+    "hint", [hint for hint in HINTS if "credproxy " in hint.text], ids=lambda hint: f"{hint.place} {hint.text}"
+)
 def test_every_command_of_ours_in_a_hint_exists(hint: Hint) -> None:
     """With its options."""
     for typed in re.findall(r"credproxy ((?:[a-z]+|--[a-z-]+)(?: (?:[a-z]+|--[a-z-]+))*)", hint.text):
@@ -90,15 +202,35 @@ def test_every_command_of_ours_in_a_hint_exists(hint: Hint) -> None:
 
 
 @pytest.mark.parametrize(
-    "hint", [hint for hint in HINTS if NEEDS_A_FILE.search(hint.text)], ids=lambda hint: hint.place
+    "hint", [hint for hint in HINTS if NEEDS_A_FILE.search(hint.text)], ids=lambda hint: f"{hint.place} {hint.text}"
 )
 def test_a_command_that_looks_at_a_file_names_it(hint: Hint) -> None:
     """``python3 -m json.tool`` alone waits for ever."""
     assert "{}" in hint.text
 
 
-@pytest.mark.parametrize("hint", [hint for hint in HINTS if WAITING.match(hint.text)], ids=lambda hint: hint.place)
+@pytest.mark.parametrize(
+    "hint", [hint for hint in HINTS if WAITING.match(hint.text)], ids=lambda hint: f"{hint.place} {hint.text}"
+)
 def test_a_hint_to_wait_belongs_to_what_passes(hint: Hint) -> None:
     """Where only an edit helps, no hint advises to wait."""
     assert hint.code is not None
     assert failed(hint.code, "").failure.may_pass
+
+
+def test_every_hint_is_followed_by_a_test_or_has_a_reason_why_not() -> None:
+    """A new hint is followed, by a test that reads it with ``filled``; or stands in the list above."""
+    known = {hint.text for hint in HINTS}
+    excused = [text for texts in NOT_FOLLOWED.values() for text in texts]
+    followed = read_by_tests().keys()
+    places = {hint.text: hint.place for hint in HINTS}
+    assert {places[text]: text for text in known - followed - set(excused)} == {}
+    assert sorted(set(excused) - known) == []  # no hint says that any more
+    assert sorted(set(excused) & followed) == []
+    assert len(set(excused)) == len(excused)
+
+
+def test_no_test_reads_a_hint_that_is_gone() -> None:
+    """It would hold nothing."""
+    known = {hint.text for hint in HINTS}
+    assert {text: files for text, files in read_by_tests().items() if text not in known} == {}

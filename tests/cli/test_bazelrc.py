@@ -12,6 +12,7 @@ import pytest
 
 from credproxy.core.bazel_words import split_words
 from tests.cli.test_commands import configure, home, run
+from tests.hints import filled
 
 
 __all__ = ["home"]  # the fixture
@@ -141,6 +142,10 @@ def test_a_store_that_lists_nothing_is_told_with_the_rule_that_gives_a_line(home
     done = run("bazelrc")
     assert done.exit_code == 1
     assert "docker-credential-test lists none" in done.stderr
+    filled(
+        done.stderr.splitlines()[-1].removeprefix("hint: "),
+        'for a line, name its registries in the configuration: [[host]] match = "HOST" provider = "oci"',
+    )
     rule = done.stderr.rpartition("[[host]] ")[2].strip().replace('" ', '"\n').replace("HOST", "reg.test")
     config = home / "c" / "credproxy" / "config.toml"
     config.write_text(f"{config.read_text()}[[host]]\n{rule}\n")

@@ -12,7 +12,7 @@ from credproxy.adapters.reasons import Call, explain
 from credproxy.broker.broker import Broker
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config import load_files
-from credproxy.core.credential import Origin
+from credproxy.core.credential import Origin, Secret
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.target import Question
@@ -21,10 +21,20 @@ from credproxy.daemon.build import World, build_table
 from credproxy.ports import Terms
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses
+from tests.hints import filled, text_of
 
 
 DOCKER = "/home/u/.docker/config.json"
 LOGIN = json.dumps({"auths": {name: {"auth": "dTpw"} for name in ("reg.test", "127.0.0.1:5000")}})
+NAMING_A_SETTING = (
+    text_of("if that is right, say so {}"),
+    text_of('if you know its token server, name it in the [[host]] with match = "{}" and provider = "oci": {}'),
+    text_of(
+        'if that token server speaks https as well, name it so in the [[host]] with match = "{}" and provider = "oci": {}'
+    ),
+    text_of('name the right token server in the [[host]] with match = "{}" and provider = "oci": {}'),
+    text_of('name its token server in the [[host]] with match = "{}" and provider = "oci": {}'),
+)
 SETTING = re.compile(r'in the \[\[host\]\] with match = "([^"]+)" and provider = "oci": (.+)')
 CONFIGURATIONS = {
     "no rule": "",
@@ -49,10 +59,10 @@ class GuardedHttp(FakeHttp):
 
 
 @contextlib.asynccontextmanager
-async def broker(text: str, http: FakeHttp, clock: FakeClock) -> AsyncIterator[Broker]:
+async def broker(text: str, http: FakeHttp, clock: FakeClock, login: str = LOGIN) -> AsyncIterator[Broker]:
     """A daemon's inside with that configuration."""
     files = FakeFiles()
-    files.put(DOCKER, LOGIN)
+    files.put(DOCKER, login)
     world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
     table = build_table(load_files([("config.toml", text)]), world)
     upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
@@ -60,9 +70,9 @@ async def broker(text: str, http: FakeHttp, clock: FakeClock) -> AsyncIterator[B
         yield made
 
 
-async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str) -> Failure | None:
+async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str, login: str = LOGIN) -> Failure | None:
     """Ask once; give how it failed, None for a credential."""
-    async with broker(text, http, clock) as running:
+    async with broker(text, http, clock, login) as running:
         try:
             handout = await running.ask(Question(parse_uri(uri), Origin()))
         except Failed as error:
@@ -73,6 +83,7 @@ async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str) -> Failure 
 
 def followed(text: str, hint: str, **known: str) -> str:
     """The configuration after its user has done what the hint says; ``known`` is what a person fills in."""
+    assert any(hint.startswith(template.partition("{}")[0]) for template in NAMING_A_SETTING)
     found = SETTING.search(hint)
     assert found is not None, hint
     match, setting = found.groups()
@@ -140,7 +151,10 @@ async def test_where_no_setting_helps_the_hint_names_none(realm: str) -> None:
     http.script = {f"{HTTPS}/v2/": [answering(clock, 401, b"", f'Bearer realm="{realm}"')]}
     failure = await ask("", http, clock, f"{HTTPS}/v2/a/b/manifests/x")
     assert failure is not None
-    assert failure.hint.startswith("no setting allows that address")
+    filled(
+        failure.hint,
+        "no setting allows that address: the registry's administrator has to name another token server",
+    )
 
 
 async def test_the_hint_of_a_missing_realm_gives_one() -> None:
@@ -156,6 +170,58 @@ async def test_the_hint_of_a_missing_realm_gives_one() -> None:
     assert before.code is Code.NO_CHALLENGE
     text = followed("", before.hint, HOST="auth.test", PATH="token")
     assert await ask(text, http, clock, f"{HTTPS}/v2/a/b/manifests/x") is None
+
+
+async def test_the_hint_of_a_token_server_that_redirects_names_the_right_one() -> None:
+    """Logins do not follow redirects; the person sees where it leads."""
+    clock = FakeClock()
+    http = GuardedHttp(clock=clock)
+    http.script = {
+        f"{HTTPS}/v2/": [answering(clock, 401, b"", f'Bearer realm="{HTTPS}/old"')],
+        f"{HTTPS}/old": [answering(clock, 308)],
+        f"{HTTPS}/token": [answering(clock, 200, {"token": "t", "expires_in": 300})],
+    }
+    before = await ask("", http, clock, f"{HTTPS}/v2/a/b/manifests/x")
+    assert before is not None
+    assert before.code is Code.REDIRECT_REFUSED
+    text = followed("", before.hint, HOST="reg.test", PATH="token")
+    assert await ask(text, http, clock, f"{HTTPS}/v2/a/b/manifests/x") is None
+
+
+MENDED = json.dumps({"auths": {"reg.test": {"auth": "dTpy"}}})
+"""What ``docker login`` writes for the user ``u`` with the password ``r``."""
+
+
+@pytest.mark.parametrize(
+    ("stored", "status", "template"),
+    [
+        ({"auth": "dTpw"}, 401, text_of("docker login {}, or mend the stored credential; then run the build again")),
+        (
+            {"auth": "dTo=", "identitytoken": "i"},
+            404,
+            text_of("store a user name and password for it: docker login {}"),
+        ),
+    ],
+)
+async def test_a_login_that_is_refused_is_stored_anew(stored: dict[str, str], status: int, template: str) -> None:
+    """``docker login`` names the registry, and not its token server."""
+    clock = FakeClock()
+    http = GuardedHttp(clock=clock)
+
+    def token(request: Request) -> Response:
+        right = any(isinstance(value, Secret) and value.reveal() == "Basic dTpy" for _, value in request.headers)
+        answer = answering(clock, 200, {"token": "t", "expires_in": 300}) if right else answering(clock, status)
+        return answer(request)
+
+    http.script = {
+        f"{HTTPS}/v2/": [answering(clock, 401, b"", f'Bearer realm="{HTTPS}/token"')],
+        f"{HTTPS}/token": [token],
+    }
+    uri = f"{HTTPS}/v2/a/b/manifests/x"
+    before = await ask("", http, clock, uri, json.dumps({"auths": {"reg.test": stored}}))
+    assert before is not None
+    assert filled(before.hint, template) == ("reg.test",)
+    assert await ask("", http, clock, uri, MENDED) is None
 
 
 @pytest.mark.parametrize("configuration", CONFIGURATIONS)

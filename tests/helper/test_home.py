@@ -12,6 +12,7 @@ import pytest
 from tests.e2e.stage import CREDPROXY
 from tests.helper.harness import Helper, Place
 from tests.helper.impostor import unshare
+from tests.hints import filled
 
 
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="a user database of its own, by a mount namespace")
@@ -132,3 +133,35 @@ def test_the_first_call_of_a_bare_environment_is_answered(
     assert (home / ".local/state/credproxy/run/helper.sock").exists()
     assert (home / ".local/state/credproxy/daemon.log").exists()
     assert {".local", ".config", ".docker"} & set((place.root / "root-after").read_text().split()) == set()
+
+
+@pytest.mark.e2e
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("setting", ["HOME={}/mine", "CREDPROXY_SOCKET={}/mine/x.sock"])
+def test_a_user_that_nobody_knows_follows_the_hint(helper: Helper, place: Place, inside: Inside, setting: str) -> None:
+    """Each of these two variables is enough; a runtime directory would be the user's outside of this sandbox.
+
+    Only with a home directory is there a configuration to write to.
+    """
+    environ = setting.format(place.root)
+    (place.root / "mine").mkdir(mode=0o700)
+    shutil.copy2(helper.bazel, place.root / "credproxy-helper")
+    (place.root / "credproxy").symlink_to(CREDPROXY)
+    # Twice, since a machine that is busy with other tests may need more than the three seconds that the helper waits.
+    ask = f'env -i {environ} "$1" get --uri https://files.example/x'
+    done = inside(
+        f'env -i "$1" get --uri x; {ask} || {ask} || exit 9; '
+        f'env -i {environ} "$2" doctor; env -i {environ} "$2" actions allow "ghcr.io/my-org/**"; env -i {environ} "$2" stop',
+        place.root / "credproxy-helper",
+        CREDPROXY,
+        known=False,
+    )
+    assert filled(done.stderr.splitlines()[1], "set HOME, XDG_RUNTIME_DIR or {}") == ("CREDPROXY_SOCKET",)
+    assert done.returncode == 0, done.stderr
+    assert '{"headers":{}' in done.stdout
+    placeless = "there is no actions socket: no place for the socket" in done.stdout
+    assert placeless == setting.startswith("CREDPROXY_SOCKET")
+    refused = "credproxy: there is no place for a configuration of this user: HOME is not set\nhint: "
+    assert (refused in done.stderr) == (not setting.startswith("HOME"))
+    if refused in done.stderr:
+        filled(done.stderr.partition(refused)[2].splitlines()[0], "set HOME")
