@@ -26,7 +26,6 @@ from credproxy.core.carried import (
     ToCarrier,
     ToDaemon,
     Trusted,
-    failure,
     reach,
 )
 from credproxy.core.credential import Secret
@@ -149,7 +148,7 @@ class Daemon:
         finally:
             self._waiting.pop(question, None)
         if isinstance(answer, Refusal):
-            raise Failed(failure(answer.fault))
+            raise Failed(answer.failure)
         return answer
 
 

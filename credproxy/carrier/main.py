@@ -40,7 +40,6 @@ from credproxy.core.carried import (
     Changed,
     Closed,
     Done,
-    Fault,
     Figures,
     Granted,
     Leave,
@@ -51,9 +50,8 @@ from credproxy.core.carried import (
     Spare,
     Spared,
     ToCarrier,
-    failure,
 )
-from credproxy.core.errors import Failed, Unfit
+from credproxy.core.errors import Failed, Failure, Unfit
 from credproxy.gateway.gateway import Gateway
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import GatewayApi
@@ -196,7 +194,7 @@ def _short_of_memory() -> None:
     os._exit(SHORT_OF_MEMORY)
 
 
-def _passed(number: int, caller: Caller, refusal: Fault | None) -> Passed:
+def _passed(number: int, caller: Caller, refusal: Failure | None) -> Passed:
     return Passed(
         None,
         caller.uid,
@@ -204,5 +202,5 @@ def _passed(number: int, caller: Caller, refusal: Fault | None) -> Passed:
         connection=number,
         port=caller.port,
         account=caller.account,
-        refusal=None if refusal is None else failure(refusal),
+        refusal=refusal,
     )

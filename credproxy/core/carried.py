@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 
 from credproxy.core.credential import Secret
-from credproxy.core.errors import Code, Failure
+from credproxy.core.errors import Failure
 from credproxy.core.http import Dial, Reach
 
 
@@ -61,17 +61,6 @@ class Caller(_Message, frozen=True, array_like=True):
     account: str | None = None
 
 
-class Fault(_Message, frozen=True, array_like=True):
-    """A Failure on its way."""
-
-    code: str
-    message: str
-    hint: str = ""
-    retry_after: float | None = None
-    unanswered: bool = False
-    unsent: bool = False
-
-
 class Way(_Message, frozen=True, array_like=True):
     """A Reach and its Dial on their way; ``bundle`` stands for the path of a CA bundle, which stays with the daemon."""
 
@@ -91,7 +80,7 @@ class Opened(_Message, frozen=True, array_like=True, tag=1):
 
     number: int
     caller: Caller
-    refusal: Fault | None = None
+    refusal: Failure | None = None
 
 
 class Spare(_Message, frozen=True, array_like=True, tag=2):
@@ -106,7 +95,7 @@ class Refusal(_Message, frozen=True, array_like=True, tag=3):
     """A question's answer: no."""
 
     question: int
-    fault: Fault
+    failure: Failure
 
 
 class Done(_Message, frozen=True, array_like=True, tag=4):
@@ -268,20 +257,6 @@ class CarrierReport(msgspec.Struct, frozen=True):
     moved_bytes: int
     memory_bytes: int
     confined: str
-
-
-def fault(failure: Failure) -> Fault:
-    """Write a failure down for the other side."""
-    return Fault(
-        failure.code.value, failure.message, failure.hint, failure.retry_after, failure.unanswered, failure.unsent
-    )
-
-
-def failure(told: Fault) -> Failure:
-    """Read it again. Raises ValueError for a code that is not in the list."""
-    return Failure(
-        Code(told.code), told.message, told.hint, told.retry_after, unanswered=told.unanswered, unsent=told.unsent
-    )
 
 
 def way(reach: Reach) -> Way:

@@ -27,8 +27,8 @@ _OURS = frozenset({Code.CONFIG_INVALID, Code.CREDENTIAL_UNREADABLE, Code.HELPER_
 
 
 def outward(failure: Failure) -> Failure:
-    """Give the failure as a build action may see it."""
+    """Give the failure as a build action may see it; where something was left out it still says that it is ``inside``."""
     if failure.code not in _OURS and not failure.inside:
         return failure
     message, hint = _OUTWARD.get(failure.code, ("something on this machine is not as it should be", _LOG))
-    return replace(failure, message=message, hint=hint or failure.hint)
+    return replace(failure, message=message, hint=hint or failure.hint, inside=True)

@@ -45,7 +45,6 @@ from credproxy.core.carried import (
     ToCarrier,
     ToDaemon,
     Trusted,
-    fault,
     revealed,
     way,
 )
@@ -197,7 +196,7 @@ class Carrier:
         number = next(self._numbers)
         self.connections[number] = passed
         caller = Caller(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
-        told = None if refusal is None else fault(outward(refusal))
+        told = None if refusal is None else outward(refusal)
         try:
             self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
         except OSError:  # no descriptor is left: it was not passed on
@@ -333,9 +332,13 @@ class Carrier:
             shown = outward(error.failure)
             if shown is not error.failure:
                 # What lies on this machine is for its user, and not for a process that an action talks to.
-                log.info("question failed", socket="actions", code=shown.code.value, reason=error.failure.message)
-            told = Refusal(message.question, fault(shown))
+                self._log(message, error.failure)
+            told = Refusal(message.question, shown)
         self._tell(told)
+
+    def _log(self, message: Fetch | Rejected | Get | Shown | Locate | Trusted, failure: Failure) -> None:
+        path = message.path if isinstance(message, Fetch) else None
+        log.info("question failed", socket="actions", path=path, code=failure.code.value, reason=failure.message)
 
     async def _fetch(self, message: Fetch) -> ToCarrier:
         passed = self._passed(message.connection)

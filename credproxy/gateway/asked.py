@@ -123,6 +123,7 @@ class Reply:
         body: the bytes, or a stream that the server sends and closes.
         code, reason: our own code and message where it is a refusal, for the log.
         told: what the client reads of it, in one line.
+        inside: its cause lies on this machine, and the daemon that told it has logged it.
         upstream: the refusal is a registry's, or that of a host that it led to.
     """
 
@@ -133,4 +134,5 @@ class Reply:
     code: str = ""
     reason: str = ""
     told: str = ""
+    inside: bool = False
     upstream: bool = False

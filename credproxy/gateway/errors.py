@@ -145,6 +145,7 @@ def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> R
         code=failure.code.value,
         reason=failure.message,
         told=told,
+        inside=failure.inside,
     )
 
 

@@ -10,7 +10,6 @@ from typing import Final, Protocol
 
 from aiohttp import web
 
-from credproxy.core.disclosure import outward
 from credproxy.core.errors import Failed
 from credproxy.ports import Clock
 from credproxy.server.answers import json_response
@@ -68,7 +67,7 @@ class ActionsApi:
             "actions",
             {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
             refused,
-            outward,
+            carried=True,
         )
         self._gateway = gateway
         self._sandboxes = sandboxes

@@ -100,6 +100,8 @@ class GatewayApi:
     def _write_down(self, request: web.BaseRequest, reply: Reply) -> None:
         if reply.code:
             self._refused[reply.code] += 1
+            if reply.inside:
+                return
             path = request.raw_path.partition("?")[0]
             event = "upstream refused" if reply.upstream else "gateway refused"
             log.info(event, path=path, method=request.method, code=reply.code, reason=reply.reason)

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping
 import structlog
 from aiohttp import web
 
+from credproxy.core.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.server.answers import failure_response, text_response
 from credproxy.server.probes import Probes
@@ -29,7 +30,8 @@ class Routes:
         socket: its name, for the log.
         routes: method and handler by path; all else is 404 (T2).
         refused: counts failures by code, for who wants to know.
-        told: what callers are told of a failure; the log has all of it.
+        carried: it is served in a carrier: a failure whose cause lies on this machine was told by the daemon, which has
+            logged all of it, and no more than that is for callers.
         probes: refusals that were announced; None for none.
     """
 
@@ -38,13 +40,14 @@ class Routes:
         socket: str,
         routes: Mapping[str, tuple[str, Route]],
         refused: Counter[str] | None = None,
-        told: Callable[[Failure], Failure] = lambda failure: failure,
         probes: Probes | None = None,
+        *,
+        carried: bool = False,
     ) -> None:
         self._probes = probes
         self._socket = socket
         self._refused = Counter() if refused is None else refused
-        self._told = told
+        self._carried = carried
         self._routes = dict(routes)
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
@@ -64,13 +67,16 @@ class Routes:
             log.debug("gate probed", socket=self._socket)
         else:
             self._log(request, failure)
-        response = failure_response(self._told(failure), plain=request.headers.get("Accept") == "text/plain")
+        shown = outward(failure) if self._carried else failure
+        response = failure_response(shown, plain=request.headers.get("Accept") == "text/plain")
         if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
             response.force_close()
         return response
 
     def _log(self, request: web.BaseRequest, failure: Failure) -> None:
         self._refused[failure.code.value] += 1
+        if self._carried and failure.inside:
+            return
         log.info(
             "question failed",
             socket=self._socket,

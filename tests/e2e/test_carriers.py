@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.e2e.halves import HALF, Halves, carriers, children, curl, download, is_dead, nurseries, until
+from tests.e2e.halves import DIGEST, HALF, Halves, carriers, children, curl, download, is_dead, nurseries, until
 from tests.e2e.stage import Stage
 from tests.e2e.test_actions import rules
 
@@ -92,6 +92,26 @@ def test_a_policy_that_denies_ends_no_download_and_begins_none(served: Stage, ha
     assert len(one.communicate(timeout=20)[0]) == 2 * HALF
     assert (one.returncode, halves.begun) == (0, 1)
     assert served.stop() == 0
+
+
+def test_what_lies_on_this_machine_is_logged_once_and_told_to_no_action(staged: Stage, halves: Halves) -> None:
+    """By the daemon, with the request's path; on the gateway as on the JSON API."""
+    missing = staged.home / "canary-file"
+    rule = halves.rule().replace('source = "env", name = "REGISTRY_PASSWORD"', f'source = "file", path = "{missing}"')
+    staged.configure(rule.replace(', username = "canary-user"', "") + "insecure = true\n" + rules(halves))
+    staged.start()
+    *how, url = curl(staged, halves)
+    how.remove("--fail")
+    for asked in ([url], ["http://localhost/v1/get", "-d", json.dumps({"uri": halves.uri(f"org/app/blobs/{DIGEST}")})]):
+        told = subprocess.run([*how, *asked], capture_output=True, text=True, check=True, timeout=20).stdout
+        assert "credential_unreadable" in told
+        assert "canary" not in told
+    lines = [json.loads(line) for line in staged.log().splitlines() if "credential_unreadable" in line]
+    assert [(line["event"], line["path"] is None, str(missing) in line["reason"]) for line in lines] == [
+        ("question failed", False, True),
+        ("question failed", True, True),
+    ]
+    assert staged.stop() == 0
 
 
 def test_where_memory_runs_out_the_kernel_ends_a_carrier_and_not_the_daemon(served: Stage, halves: Halves) -> None:
