@@ -63,7 +63,7 @@ def pumped(url: str, bundle: str, *, spliced: bool) -> Move:
     async def move(ours: socket.socket) -> int:
         splice.AVAILABLE = spliced
         async with Pump() as pump:
-            transfer = await pump.open(Request("GET", url, dial=Dial(own=True, ca_bundle=bundle)))
+            transfer = await pump.open(Request("GET", url, dial=Dial(own=True, ca_bundle=bundle)), "reg.test")
             assert transfer.length is not None
             poured = await transfer.pour(os.dup(ours.fileno()), transfer.length)
             transfer.close()

@@ -414,8 +414,12 @@ class Transfer(Protocol):
 class Downloads(Protocol):
     """Opens blobs, whose bodies go past the event loop."""
 
-    async def open(self, request: Request) -> Transfer:
+    async def open(self, request: Request, registry: str) -> Transfer:
         """Send a GET; give the response, whatever its status, as soon as its head is there.
+
+        Args:
+            request: for the registry, or for a host that it led to.
+            registry: that has half of the places at most, wherever it leads to.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.

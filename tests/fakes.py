@@ -512,9 +512,11 @@ class FakeDownloads:
 
     steps: list[FakeTransfer | Failed | Callable[[Request], FakeTransfer]] = field(default_factory=list)
     requests: list[Request] = field(default_factory=list)
+    registries: list[str] = field(default_factory=list)
     opened: list[FakeTransfer] = field(default_factory=list)
 
-    async def open(self, request: Request) -> FakeTransfer:
+    async def open(self, request: Request, registry: str) -> FakeTransfer:
+        self.registries.append(registry)
         self.requests.append(request)
         step = self.steps.pop(0) if len(self.steps) > 1 else self.steps[0]
         if isinstance(step, Failed):

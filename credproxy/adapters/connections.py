@@ -1,34 +1,28 @@
 """Connections for the blob pump: the standard library's HTTP client behind the dial guard, kept for reuse.
 
-Everything here blocks and runs in the pump's threads.
+``connect`` blocks, and runs in a thread.
 """
 
+import asyncio
 import errno
 import http.client
 import socket
 import ssl
 import threading
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle import Idle
-from credproxy.adapters.interim import SteadyResponse
 from credproxy.adapters.lively import lively
-from credproxy.adapters.reasons import SilentError
 from credproxy.adapters.trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
-from credproxy.core.credential import reveal
 from credproxy.core.http import Dial, Request
-from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
+from credproxy.core.proxy import Proxy, proxy_of
 
 
 CONNECT = 2.5
 """Seconds for connecting, and again for TLS (TX-27)."""
-
-ANSWER = 300.0
-"""Seconds until the response's head is there: a pull-through cache fetches the whole blob before it begins."""
 
 _TRIED = 4
 """Addresses of a host that are connected to, CONNECT seconds each."""
@@ -40,7 +34,9 @@ Resolve = Callable[[str, int], Sequence[Address]]
 Hold = Callable[[socket.socket], None]
 """Is told of each socket before it is waited on; what it raises ends the request."""
 
-_Key = tuple[str, str, Dial, int]
+Key = tuple[str, str, Dial, int]
+"""Scheme, authority, egress policy, and the version of its CA bundle."""
+
 _Create = Callable[[tuple[str, int], float, object], socket.socket]
 
 
@@ -57,24 +53,6 @@ def system_resolve(host: str, port: int) -> Sequence[Address]:
     return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
 
 
-class Link(NamedTuple):
-    """A connection with a response on it.
-
-    ``sock`` is its socket: the library itself lets go of it as soon as it knows that the connection ends with the
-    response. ``key`` says who may use it next.
-    """
-
-    key: _Key
-    connection: http.client.HTTPConnection
-    sock: socket.socket
-    response: http.client.HTTPResponse
-
-    def close(self) -> None:
-        """Close it; only where no other thread waits on it, because a buffered reader is locked while it reads."""
-        self.response.close()
-        self.connection.close()
-
-
 class Connections:
     """Makes connections and keeps those that may be used again; safe to use from many threads.
 
@@ -82,54 +60,32 @@ class Connections:
 
     Args:
         resolve: turns names into addresses.
-        answer: seconds, see ANSWER.
         trust: builds TLS contexts; None for those of this machine's files.
     """
 
-    def __init__(
-        self, resolve: Resolve = system_resolve, *, answer: float = ANSWER, trust: Trust | None = None
-    ) -> None:
+    def __init__(self, resolve: Resolve = system_resolve, *, trust: Trust | None = None) -> None:
         self._resolve = resolve
         self._trust = trust or FileTrust()
-        self.answer = answer
         self._lock = threading.Lock()
         self._idle = Idle()
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
 
-    def ask(self, request: Request, hold: Hold) -> Link:
-        """Send a request without a body; give the connection with its response, whose body is still to come.
+    async def key(self, request: Request) -> Key:
+        """Who may use a connection for a request: its origin, under its egress policy."""
+        url, dial = urlsplit(request.url), request.dial
+        fixed = dial.ca_bundle is None or not self._trust.changes
+        return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
 
-        Raises:
-            OSError, http.client.HTTPException: it failed; RefusedError where the dial guard did not let it through,
-                ProxyError where a proxy is to blame, SilentError where no answer began.
-            ValueError: a host or a header that cannot be sent.
-            Failed(tls_failed): the CA bundle cannot be read.
-        """
-        url = urlsplit(request.url)
-        key = (url.scheme, url.netloc, request.dial, self._trust.version(request.dial))
-        idle = self._idle.take(key)
-        if idle is not None:
-            try:
-                return self._asked(key, idle, request, hold)
-            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
-                idle.close()  # it was closed while it idled, and a request without a body may be sent again
-            except BaseException:
-                idle.close()
-                raise
-        fresh = self._connect(url, request.dial, hold)
-        try:
-            return self._asked(key, fresh, request, hold)
-        except BaseException:
-            fresh.close()
-            raise
+    def take(self, key: Key) -> socket.socket | None:
+        """Give one that is kept; None where none is."""
+        return self._idle.take(key)
 
-    def give_back(self, link: Link) -> None:
-        """Keep a connection whose response was read to its end."""
-        link.response.close()
-        if link.response.will_close:
-            link.connection.close()
-            return
-        self._idle.keep(link.key, link.connection)
+    def give_back(self, key: Key, connection: socket.socket, *, good: bool) -> None:
+        """Keep one whose last response was read to its end; close it where that, or another one's, was the last."""
+        if good:
+            self._idle.keep(key, connection)
+        else:
+            connection.close()
 
     def sweep(self) -> bool:
         """Close what has not been used since the sweep before; tell whether any is kept."""
@@ -139,7 +95,16 @@ class Connections:
         """Close what is kept."""
         self._idle.close()
 
-    def _connect(self, url: SplitResult, dial: Dial, hold: Hold) -> http.client.HTTPConnection:
+    def connect(self, request: Request, hold: Hold) -> socket.socket:
+        """Make one to where a request goes; blocks.
+
+        Raises:
+            OSError: it failed; RefusedError where the dial guard did not let it through, ProxyError where a proxy is to
+                blame.
+            ValueError: a host that cannot be asked.
+            Failed(tls_failed): the CA bundle cannot be read.
+        """
+        url, dial = urlsplit(request.url), request.dial
         host, port = _place(url)
         encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
         made = (
@@ -147,7 +112,6 @@ class Connections:
             if encrypted
             else http.client.HTTPConnection(host, port, timeout=CONNECT)
         )
-        made.response_class = SteadyResponse
         # The library's own seam for how a socket is made: TLS and TCP options stay its business.
         made._create_connection = (  # type: ignore[attr-defined]  # noqa: SLF001  see above
             self._dialler(dial, hold)
@@ -159,7 +123,8 @@ class Connections:
         except BaseException:
             made.close()
             raise
-        return made
+        sock: socket.socket = made.sock
+        return sock
 
     def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
         """Dial a proxy, and tunnel to a place; what goes wrong until then is the proxy's doing and not the target's."""
@@ -216,35 +181,6 @@ class Connections:
                     self._contexts.clear()
                 self._contexts[key] = known
         return known
-
-    def _asked(self, key: _Key, connection: http.client.HTTPConnection, request: Request, hold: Hold) -> Link:
-        url, sock = urlsplit(request.url), connection.sock
-        sock.settimeout(self.answer)
-        hold(sock)
-        proxy = proxy_of(request.dial.proxy) if url.scheme == "http" else None
-        target = request.url if proxy is not None else (url.path or "/") + (f"?{url.query}" if url.query else "")
-        connection.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-        connection.putheader("Host", url.netloc)
-        for name, value in request.headers:
-            connection.putheader(name, reveal(value))
-        if proxy is not None and proxy.authorization is not None:
-            connection.putheader("Proxy-Authorization", reveal(proxy.authorization))
-        connection.endheaders()
-        link = Link(key, connection, sock, _begun(connection))
-        if proxy is not None and is_from_proxy(link.response.status, tuple(link.response.getheaders())):
-            link.close()
-            raise ProxyError(link.response.status)
-        return link
-
-
-def _begun(connection: http.client.HTTPConnection) -> http.client.HTTPResponse:
-    try:
-        return connection.getresponse()
-    except TimeoutError as error:
-        # The kernel's own time-out has a number: then the request has not even arrived.
-        if error.errno is None:
-            raise SilentError from None
-        raise
 
 
 def _place(url: SplitResult) -> tuple[str, int]:

@@ -23,7 +23,7 @@ from aiohttp.abc import AbstractResolver
 from cachetools import LRUCache
 from yarl import URL
 
-from credproxy.adapters.connections import ANSWER
+from credproxy.adapters.asking import ANSWER, HEADED
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.interim import SteadyHandler, UnfitAnswerError
 from credproxy.adapters.lively import lively
@@ -35,6 +35,7 @@ from credproxy.adapters.upload import Upload
 from credproxy.core.credential import reveal
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
+from credproxy.core.pace import LEAST, Pace
 from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.ports import Clock, Room, Terms
 
@@ -46,7 +47,7 @@ TAKEN = 30.0
 """Seconds in which the other side has to take a piece of an upload; aiohttp itself waits for ever."""
 
 STALLED = 60.0
-"""Seconds without a byte in the middle of an answer."""
+"""Seconds without a byte in the middle of an answer, and over which its pace is judged."""
 
 CONNECTING = 10.0
 """Seconds for all that comes before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
@@ -115,6 +116,7 @@ class AiohttpClient:
         resolver: turns names into addresses; None for the system's.
         taken: seconds, see TAKEN.
         answer: seconds in which the answer to a request of the gateway's has to begin.
+        headed: seconds in which a head that has begun has to end.
         stalled: seconds, see STALLED.
         connecting: seconds, see CONNECTING.
         sessions: see SESSIONS.
@@ -129,6 +131,7 @@ class AiohttpClient:
         trust: Trust | None = None,
         taken: float = TAKEN,
         answer: float = ANSWER,
+        headed: float = HEADED,
         stalled: float = STALLED,
         connecting: float = CONNECTING,
         sessions: int = SESSIONS,
@@ -138,6 +141,7 @@ class AiohttpClient:
         self._trust = trust or FileTrust()
         self._taken = taken
         self._answer = answer
+        self._headed = headed
         self._stalled = stalled
         self._connecting = connecting
         self._most = sessions
@@ -282,7 +286,7 @@ class AiohttpClient:
             limit=0 if verbatim else 64,
         )
         # The one seam that aiohttp has for how answers are read; both types make such a handler from a loop.
-        handler = functools.partial(SteadyHandler, asyncio.get_running_loop())
+        handler = functools.partial(SteadyHandler, asyncio.get_running_loop(), self._headed)
         connector._factory = handler  # type: ignore[assignment]  # noqa: SLF001  see above
         made = aiohttp.ClientSession(
             connector=connector,
@@ -362,7 +366,8 @@ def _name(request: Request, url: URL) -> str:
 async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _Limits) -> bytes:
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
     body, held = bytearray(), 0
-    while chunk := await _piece(answer, limits.stalled):
+    pace = None if limits.stalled is None else Pace(over=limits.stalled)
+    while chunk := await _piece(answer, pace, limits.stalled):
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES and len(body) + len(chunk) > _REASON:
             answer.close()  # its status says it all: a page that is too long makes no other failure of it
             return bytes(body)
@@ -384,12 +389,21 @@ def _next_share(held: int, announced: int | None, limit: int) -> int:
     return _SMALL if announced is None else min(max(announced, _CHUNK), limit)
 
 
-async def _piece(answer: aiohttp.ClientResponse, stalled: float | None) -> bytes:
+async def _piece(answer: aiohttp.ClientResponse, pace: Pace | None, stalled: float | None) -> bytes:
+    loop = asyncio.get_running_loop()
+    begun = loop.time()
     try:
         async with asyncio.timeout(stalled):
-            return await answer.content.read(_CHUNK)
+            piece = await answer.content.read(_CHUNK)
     except aiohttp.SocketTimeoutError:
         raise
     except TimeoutError:
         reason = f"said nothing for {stalled:g} s in the middle of its answer"
         raise UnfitAnswerError(reason) from None
+    try:
+        if pace is not None and piece:
+            pace.moved(len(piece), loop.time() - begun)
+    except TimeoutError:
+        reason = f"gave less than {LEAST:,} bytes a second of its answer over {stalled:g} s"
+        raise UnfitAnswerError(reason) from None
+    return piece

@@ -1,7 +1,7 @@
 """Connections that nobody uses at the moment, kept for the next request of the same key; safe to use from many threads."""
 
-import http.client
 import select
+import socket
 import threading
 from collections.abc import Hashable
 
@@ -18,10 +18,10 @@ class Idle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Hashable, list[http.client.HTTPConnection]] = {}
-        self._resting: set[http.client.HTTPConnection] = set()
+        self._kept: dict[Hashable, list[socket.socket]] = {}
+        self._resting: set[socket.socket] = set()
 
-    def take(self, key: Hashable) -> http.client.HTTPConnection | None:
+    def take(self, key: Hashable) -> socket.socket | None:
         """Give one that is still good, or None."""
         while True:
             with self._lock:
@@ -35,7 +35,7 @@ class Idle:
                 return connection
             connection.close()
 
-    def keep(self, key: Hashable, connection: http.client.HTTPConnection) -> None:
+    def keep(self, key: Hashable, connection: socket.socket) -> None:
         """Keep one whose last response was read to its end; close another one where that is one too many."""
         with self._lock:
             kept = self._kept.setdefault(key, [])
@@ -64,7 +64,7 @@ class Idle:
             for connection in kept:
                 connection.close()
 
-    def _oldest(self) -> http.client.HTTPConnection | None:
+    def _oldest(self) -> socket.socket | None:
         if sum(map(len, self._kept.values())) <= KEPT:
             return None
         key = next(iter(self._kept))
@@ -75,8 +75,8 @@ class Idle:
         return oldest
 
 
-def _quiet(connection: http.client.HTTPConnection) -> bool:
+def _quiet(connection: socket.socket) -> bool:
     """False for a connection with anything to read: its end, or bytes that nobody asked for."""
     waiting = select.poll()
-    waiting.register(connection.sock, select.POLLIN)
+    waiting.register(connection, select.POLLIN)
     return not waiting.poll(0)

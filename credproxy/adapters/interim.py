@@ -5,6 +5,7 @@ Hints``. The standard library passes over 100 alone, and neither library has a b
 would hold a request for ever.
 """
 
+import asyncio
 import http.client
 from typing import IO
 
@@ -62,25 +63,71 @@ class SteadyResponse(http.client.HTTPResponse):
         count = 0
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
-            if not _passed_over(status, count):
+            if not passed_over(status, count):
                 return version, status, reason
             count += 1
             http.client.parse_headers(self.fp)
 
 
 class SteadyHandler(ResponseHandler):
-    """A connection of aiohttp that gives no more interim answers than the bound; aiohttp passes over them itself."""
+    """A connection of aiohttp that gives no more interim answers than the bound; aiohttp passes over them itself.
+
+    A head that has begun must end, too: aiohttp's own limit begins anew with each byte of it.
+
+    Args:
+        loop: as aiohttp's own.
+        headed: seconds from a head's first byte to its last.
+    """
 
     _interim = 0
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, headed: float) -> None:
+        super().__init__(loop)
+        self._headed = headed
+        self._late: asyncio.TimerHandle | None = None
+        self._expected = False
+
+    def set_response_params(self, **params: object) -> None:
+        """Begin to expect a head."""
+        self._expected = True
+        super().set_response_params(**params)  # type: ignore[arg-type]  # as aiohttp gave them
+
+    def data_received(self, data: bytes) -> None:
+        """Take what came; with its first byte a head begins."""
+        if self._expected and self._late is None:
+            self._late = self._loop.call_later(self._headed, self._broken)
+        super().data_received(data)
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """It is gone, and with it what it was waited for."""
+        self._begin_anew(expected=False)
+        super().connection_lost(exc)
 
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
         """Give the next answer. Raises UnfitAnswerError."""
         message, payload = await super().read()
-        self._interim = self._interim + 1 if _passed_over(message.code, self._interim) else 0
+        interim = passed_over(message.code, self._interim)
+        self._begin_anew(expected=interim)
+        self._interim = self._interim + 1 if interim else 0
         return message, payload
 
+    def _begin_anew(self, *, expected: bool) -> None:
+        self._expected = expected
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
 
-def _passed_over(status: int, before: int) -> bool:
+    def _broken(self) -> None:
+        self.set_exception(UnfitAnswerError(unended(self._headed)))
+        self.close()
+
+
+def unended(seconds: float) -> str:
+    """Say that a head has begun and not come to its end."""
+    return f"has begun its answer, and not come to the end of its head for {seconds:g} s"
+
+
+def passed_over(status: int, before: int) -> bool:
     """Whether an answer is an interim one. Raises UnfitAnswerError: one too many, or of another protocol."""
     if status == _SWITCHING:
         reason = "switches to another protocol (status 101), which it was not asked to do"

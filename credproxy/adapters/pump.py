@@ -1,5 +1,7 @@
 """The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.Downloads.
 
+Whatever is small, and everybody who waits for an answer, stays in the loop: see ``asking``.
+
 Measured on two cores (bench/gateway.py): what counts is gathering, because a TLS record is 16 KiB at most and a write
 per record halves the throughput; and that the loop has no part in it, because the fastest pump inside the loop kept
 other callers waiting for 90 ms. Threads spend their time in ``recv`` and ``send``, which let go of the interpreter.
@@ -7,15 +9,20 @@ other callers waiting for 90 ms. Threads spend their time in ``recv`` and ``send
 
 import asyncio
 import http.client
+import socket
+import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from credproxy.adapters.connections import ANSWER, Connections
-from credproxy.adapters.download import Download
+from credproxy.adapters.asking import Waits, ask
+from credproxy.adapters.connections import Connections, Key, RefusedError
+from credproxy.adapters.download import Download, Link
+from credproxy.adapters.reasons import Call, explain
 from credproxy.adapters.shares import Shares, acquired
+from credproxy.adapters.waking import Waking
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Request
@@ -28,14 +35,17 @@ PUMPS = 64
 STALLED = 60.0
 """Seconds without a byte after which an upstream is asked again, and a client is left."""
 
-QUEUED = 30.0
-"""Seconds that a download waits for one of the pumps."""
+QUEUED = 300.0
+"""Seconds that a download waits for one of the pumps: as long as for a slow registry, because its client waits as well."""
 
 IDLE = 30.0
 """Seconds between two looks at the connections that are kept: one that nobody used from one to the next is closed."""
 
 CONNECTING = 30.0
 """Seconds for all that comes before a request is sent, the name look-up included."""
+
+DIALLING = 32
+"""Connections at once that are being made, in threads of their own."""
 
 T = TypeVar("T")
 
@@ -50,7 +60,7 @@ class Pump:
         queued: seconds, see QUEUED.
         idle: seconds, see IDLE.
         connecting: seconds, see CONNECTING.
-        behind: seconds that a download waits while its registry has half of the pumps and begins no answer.
+        waits: for answers.
 
     Attributes:
         moved: bytes that clients were given.
@@ -65,20 +75,25 @@ class Pump:
         queued: float = QUEUED,
         idle: float = IDLE,
         connecting: float = CONNECTING,
-        behind: float = ANSWER,
+        waits: Waits = Waits(),  # noqa: B008  a value
     ) -> None:
         self._connections = connections or Connections()
         self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
+        self._diallers = ThreadPoolExecutor(DIALLING, thread_name_prefix="pump-dialler")
         self._places = asyncio.Semaphore(pumps)
+        # One registry has half of either at most, whatever its redirects lead to: the others' downloads go on.
+        self._shares = Shares(max(1, pumps // 2))
+        self._dialling = Shares(DIALLING // 2)
         self._stalled = stalled
         self._queued = queued
         self._idle = idle
         self._connecting = connecting
-        self._behind = behind
+        self._waits = waits
         self._sweeping: asyncio.TimerHandle | None = None
         self._closing = False
-        self._silent = Shares(max(1, pumps // 2))
         self._running: set[Pumped] = set()
+        self._asking = Waking()
+        self._wakings = {self._asking}
         self.moved = 0
 
     async def __aenter__(self) -> Self:
@@ -100,55 +115,108 @@ class Pump:
     async def close(self) -> None:
         """End every download, and with it its thread."""
         self._closing = True
+        for waking in self._wakings:
+            waking.break_off()
         for pumped in tuple(self._running):
             pumped.close()
+        await asyncio.to_thread(self._diallers.shutdown)
         await asyncio.to_thread(self._threads.shutdown)
         if self._sweeping is not None:
             self._sweeping.cancel()
         self._connections.close()
 
-    async def open(self, request: Request) -> "Pumped":
-        """Send a GET; give its response as soon as the head, and a small body, are there.
+    async def open(self, request: Request, registry: str) -> "Pumped":
+        """Send a GET; give the response as soon as its head is there, and with it a body that is small.
+
+        Args:
+            request: without a body.
+            registry: for which it is, wherever its redirects lead to.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
-        # A registry that is slow to begin holds threads: it gets half of them at most, however many callers ask.
-        origin = _origin(request.url)
+        link = await self._linked(request, registry)
+        if link.answered.small:
+            return Pumped(self, link, None)
         try:
-            await self._silent.take(origin, self._behind)
-        except TimeoutError:
-            name = request.subject or f"host {urlsplit(request.url).hostname!r}"
-            message = (
-                f"{name} has {self._silent.most} requests to begin to answer, "
-                f"and has begun none of them for {self._behind:g} s"
-            )
-            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
-        try:
-            return await self._open(request)
-        finally:
-            self._silent.give_back(origin)
-
-    async def _open(self, request: Request) -> "Pumped":
-        try:
-            await acquired(self._places, self._queued)
-        except TimeoutError:
-            message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
-            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
-        pumped = Pumped(self, Download(request, self._connections, self._stalled))
-        self._running.add(pumped)
-        # The socket's own time-out begins anew with each byte of a head.
-        limit = asyncio.get_running_loop().call_later(
-            self._connections.answer + self._connecting, pumped.download.give_up
-        )
-        try:
-            await pumped.run(pumped.download.begin)
+            await self._place(registry)
         except BaseException:
-            pumped.close()
+            link.sock.close()
+            raise
+        pumped = Pumped(self, link, registry)
+        self._running.add(pumped)
+        return pumped
+
+    def download(self, link: Link) -> Download:
+        """Read a body from its connection."""
+        return Download(link, self._connections, self._stalled)
+
+    async def _linked(self, request: Request, registry: str) -> Link:
+        host = urlsplit(request.url).hostname or ""
+        dial, name = request.dial, request.subject or f"host {host!r}"
+        call = Call(name, host, dial.proxy, self._waits.answer, dial.rule)
+        try:
+            return await self._asked(request, registry)
+        except RefusedError as error:
+            raise explain(error, call, refused=error.addresses) from None
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise explain(error, call) from None
+
+    async def _asked(self, request: Request, registry: str) -> Link:
+        key = await self._connections.key(request)
+        kept = self._connections.take(key)
+        if kept is not None:
+            try:
+                return await self._begun(key, kept, request)
+            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
+                pass  # it was closed while it idled, and a request without a body may be sent again
+        return await self._begun(key, await self._connected(request, registry), request)
+
+    async def _begun(self, key: Key, sock: socket.socket, request: Request) -> Link:
+        try:
+            self._asking.hold(sock)
+            return Link(key, sock, await ask(sock, request, self._waits))
+        except BaseException:
+            sock.close()
             raise
         finally:
-            limit.cancel()
-        return pumped
+            self._asking.release(sock)
+
+    async def _connected(self, request: Request, registry: str) -> socket.socket:
+        await self._dialling.take(registry, self._connecting)
+        waking = Waking()
+        self._wakings.add(waking)
+        loop = asyncio.get_running_loop()
+        connecting = loop.run_in_executor(self._diallers, self._connections.connect, request, waking.hold)
+
+        def ended(done: "asyncio.Future[socket.socket]") -> None:
+            self._wakings.discard(waking)
+            self._dialling.give_back(registry)
+            if waking.over and done.exception() is None:
+                done.result().close()  # nobody waits for it any more
+
+        connecting.add_done_callback(ended)
+        try:
+            async with asyncio.timeout(self._connecting):
+                return await asyncio.shield(connecting)
+        except BaseException:
+            waking.break_off()
+            raise
+
+    async def _place(self, registry: str) -> None:
+        try:
+            await self._shares.take(registry, self._queued)
+        except TimeoutError:
+            message = f"{self._shares.most} downloads from {registry!r} are running, and none has ended for {self._queued:g} s"
+            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+        try:
+            await acquired(self._places, self._queued)
+        except BaseException as error:
+            self._shares.give_back(registry)
+            if not isinstance(error, TimeoutError):
+                raise
+            message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
+            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Do something that blocks, in a thread."""
@@ -159,12 +227,19 @@ class Pump:
                 raise
             raise MemoryError from None  # no thread can be started: there is no room for its stack
 
-    def closed(self, pumped: "Pumped") -> None:
-        """Give the place to the next one."""
+    def closed(self, pumped: "Pumped", registry: str | None, link: Link | None) -> None:
+        """Give the place to the next one, and with it a connection whose small body nobody else has read."""
+        if link is not None:
+            head, early, small = link.answered
+            self._connections.give_back(
+                link.key, link.sock, good=small and not head.closes and len(early) == head.length
+            )
         if pumped in self._running:
             self._running.remove(pumped)
             self._places.release()
-            self._sweep_later()
+            if registry is not None:
+                self._shares.give_back(registry)
+        self._sweep_later()
 
     def _sweep_later(self) -> None:
         if self._sweeping is None and not self._closing:
@@ -176,43 +251,31 @@ class Pump:
             self._sweep_later()
 
 
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}"
-
-
 class Pumped:
-    """One download, as the event loop sees it. Source: ports.Transfer; its methods are called one at a time."""
+    """One download, as the event loop sees it. Source: ports.Transfer; its methods are called one at a time.
 
-    def __init__(self, pump: Pump, download: Download) -> None:
+    Args:
+        pump: whose threads move it.
+        link: its connection, with the head.
+        registry: on whose share it has a place; None where it needs none, because its body is here.
+    """
+
+    def __init__(self, pump: Pump, link: Link, registry: str | None) -> None:
+        head, early, small = link.answered
+        self.status = head.status
+        self.headers = head.headers
+        self.length = head.length
+        self.whole = early if small else None
         self._pump = pump
-        self.download = download
+        self._registry = registry
+        self._link: Link | None = link
+        self._moving: Download | None = None
         self._working = self._over = False
-
-    @property
-    def status(self) -> int:
-        """Of the response."""
-        return self.download.status
-
-    @property
-    def headers(self) -> tuple[tuple[str, str], ...]:
-        """Of the response, in order."""
-        return self.download.headers
-
-    @property
-    def length(self) -> int | None:
-        """Bytes of body that were announced."""
-        return self.download.length
-
-    @property
-    def whole(self) -> bytes | None:
-        """The body, if it is small."""
-        return self.download.whole
 
     @property
     def tail(self) -> bytes:
         """The last bytes that were poured, as far as they were seen."""
-        return self.download.tail
+        return b"" if self._moving is None else self._moving.tail
 
     async def read(self) -> bytes:
         """Give the next piece of the body, empty at its end.
@@ -221,27 +284,19 @@ class Pumped:
             Failed(upstream_unavailable): it broke off.
         """
         try:
-            return await self.run(self.download.piece)
+            return await self._run(self._download().piece)
         except (OSError, http.client.HTTPException):
             raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
 
     async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
-        poured = await self.run(partial(self.download.pour, client, count, check))
+        poured = await self._run(partial(self._download().pour, client, count, check))
         self._pump.moved += poured.moved
         return poured
 
     async def skip(self, count: int, check: Checksum | None = None) -> Poured:
         """Read ``count`` bytes, for the checksum alone."""
-        return await self.run(partial(self.download.skip, count, check))
-
-    async def run(self, work: Callable[[], T]) -> T:
-        """Do some of it in a thread; who is cancelled meanwhile closes it."""
-        future = self._pump.submit(work)
-        self._working = True
-        future.add_done_callback(self._worked)
-        # What was begun must come to its end: it owns a descriptor, and a cancelled future might never be run.
-        return await asyncio.shield(future)
+        return await self._run(partial(self._download().skip, count, check))
 
     def close(self) -> None:
         """End it; close its connection unless the body was read to the end.
@@ -249,10 +304,25 @@ class Pumped:
         Never waits: a thread that works on it is woken, and the rest done when that has ended.
         """
         self._over = True
-        if self._working:
-            self.download.break_off()
+        if self._moving is not None and self._working:
+            self._moving.break_off()
         else:
             self._end()
+
+    def _download(self) -> Download:
+        if self._moving is None:
+            link, self._link = self._link, None
+            assert link is not None
+            self._moving = self._pump.download(link)
+        return self._moving
+
+    async def _run(self, work: Callable[[], T]) -> T:
+        """Do some of it in a thread; who is cancelled meanwhile closes it."""
+        future = self._pump.submit(work)
+        self._working = True
+        future.add_done_callback(self._worked)
+        # What was begun must come to its end: it owns a descriptor, and a cancelled future might never be run.
+        return await asyncio.shield(future)
 
     def _worked(self, future: "asyncio.Future[T]") -> None:
         future.exception()  # whoever was cancelled does not fetch it, and the loop would complain (PY2)
@@ -261,5 +331,7 @@ class Pumped:
             self._end()
 
     def _end(self) -> None:
-        self.download.close()
-        self._pump.closed(self)
+        link, self._link = self._link, None
+        if self._moving is not None:
+            self._moving.close()
+        self._pump.closed(self, self._registry, link)

@@ -8,8 +8,10 @@ import fcntl
 import os
 import select
 import socket
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Iterator
 
+from credproxy.core.pace import Pace
 from credproxy.ports import Poured, Stopped
 
 
@@ -27,13 +29,13 @@ def splice(source: socket.socket, sink: socket.socket, count: int, stalled: floa
         source: connected, with a time-out, so not blocking.
         sink: likewise.
         count: bytes.
-        stalled: seconds without a byte after which a side counts as gone.
+        stalled: seconds without a byte after which a side counts as gone, and over which its pace is judged.
 
     Raises:
         OSError: there is no descriptor for a pipe, and nothing was moved.
     """
     moved = 0
-    readable, writable = (_waiting(source, select.POLLIN, stalled), _waiting(sink, select.POLLOUT, stalled))
+    readable, writable = _Waiting(source, select.POLLIN, stalled), _Waiting(sink, select.POLLOUT, stalled)
     with _pipe() as (reading, writing):
         while moved < count:
             try:
@@ -51,24 +53,33 @@ def splice(source: socket.socket, sink: socket.socket, count: int, stalled: floa
     return Poured(moved, Stopped.DONE)
 
 
-def _spliced(source: int, sink: int, count: int, wait: Callable[[], None]) -> int:
+def _spliced(source: int, sink: int, count: int, side: "_Waiting") -> int:
+    waited = 0.0
     while True:
         try:
-            return os.splice(source, sink, count)
+            moved = os.splice(source, sink, count)
         except BlockingIOError:
-            wait()
+            waited += side.wait()
+        else:
+            side.pace.moved(moved, waited)
+            return moved
 
 
-def _waiting(sock: socket.socket, event: int, seconds: float) -> Callable[[], None]:
-    """Give a function that waits until a socket is ready. That raises TimeoutError."""
-    ready = select.poll()
-    ready.register(sock, event)
+class _Waiting:
+    """Waits until a socket is ready; its ``pace`` judges the other end."""
 
-    def wait() -> None:
-        if not ready.poll(seconds * 1000):
+    def __init__(self, sock: socket.socket, event: int, stalled: float) -> None:
+        self.pace = Pace(over=stalled)
+        self._ready = select.poll()
+        self._ready.register(sock, event)
+        self._stalled = stalled
+
+    def wait(self) -> float:
+        """Give the seconds that it took. Raises TimeoutError."""
+        begun = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
+        if not self._ready.poll(self._stalled * 1000):
             raise TimeoutError
-
-    return wait
+        return time.monotonic() - begun  # noqa: TID251  see above
 
 
 @contextlib.contextmanager

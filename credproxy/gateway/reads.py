@@ -117,7 +117,7 @@ class Reads:
         return Reply(transfer.status, headers, body)
 
     async def _opened(self, want: Wanted, asked: Asked, patience: float, headers: Headers) -> Landed[Transfer]:
-        return await self._road.drive(pull(want, headers), asked, patience, self._open)
+        return await self._road.drive(pull(want, headers), asked, patience, partial(self._open, want.registry))
 
     async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
         for pause in _PAUSES:
@@ -130,8 +130,8 @@ class Reads:
             await self._clock.sleep(pause)
         return await opened()
 
-    async def _open(self, request: Request) -> Transfer:
-        transfer = await self._downloads.open(request)
+    async def _open(self, registry: str, request: Request) -> Transfer:
+        transfer = await self._downloads.open(request, registry)
         if transfer.status not in _SENT:
             transfer.close()  # its status and headers, and a small body, are there already
         return transfer

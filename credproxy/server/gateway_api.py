@@ -11,20 +11,21 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.pace import LEAST, Pace
 from credproxy.gateway.asked import Asked, Reply, Stream
 from credproxy.gateway.errors import failure_reply
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import Memory
 from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
-from credproxy.server.outgoing import write_pieces, write_whole
+from credproxy.server.outgoing import PIECE, write_pieces, write_whole
 from credproxy.server.routes import connection, patience
 
 
 PREFIX = "/v2"
 
 IDLE = 60.0
-"""Seconds that a client's upload may be silent."""
+"""Seconds that a client's upload may be silent, over which its pace is judged, and that a small body may take."""
 
 _ENDING = 1.0
 """Seconds in which a thread that was woken says how much it has moved."""
@@ -80,7 +81,12 @@ class GatewayApi:
             room.close()
 
     async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
+        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts.
+
+        A small one is aiohttp's to write: it is bounded as a piece is.
+        """
+        if isinstance(response, web.Response) and len(response.body or b"") <= PIECE:  # type: ignore[arg-type]
+            return
         try:
             async with self._clock.timeout(IDLE):
                 await write_whole(request, response)
@@ -208,12 +214,15 @@ class _Body:
 
     async def pieces(self) -> AsyncIterator[bytes]:
         await self._go_on()
+        pace = Pace(over=IDLE)
         try:
             while True:
+                begun = self._clock.boot()
                 async with self._clock.timeout(IDLE):
                     piece = await self._request.content.readany()
                 if not piece:
                     return
+                _in_time(pace, len(piece), self._clock.boot() - begun)
                 yield piece
         except TimeoutError:
             raise failed(Code.BAD_REQUEST, f"the upload was silent for {IDLE:g} s") from None
@@ -225,6 +234,14 @@ class _Body:
         expected = self._request.headers.get("Expect", "").lower() == "100-continue"
         if expected and self._request.version >= HttpVersion11 and not self._request.content.is_eof():
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+
+
+def _in_time(pace: Pace, count: int, waited: float) -> None:
+    try:
+        pace.moved(count, waited)
+    except TimeoutError:
+        message = f"the upload brought less than {LEAST:,} bytes a second over {IDLE:g} s"
+        raise failed(Code.BAD_REQUEST, message) from None
 
 
 def _too_large(limit: int) -> Failed:

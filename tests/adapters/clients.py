@@ -3,8 +3,8 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from credproxy.adapters.asking import Waits
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.connections import Connections
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.pump import Pump
 from credproxy.core.http import Dial, Method, Request
@@ -31,8 +31,8 @@ def request(url: str, dial: Dial, method: Method = "GET") -> Request:
 
 async def download(request: Request) -> Got:
     """The blob pump."""
-    async with Pump(Connections(answer=ANSWER)) as pump:
-        transfer = await pump.open(request)
+    async with Pump(waits=Waits(answer=ANSWER)) as pump:
+        transfer = await pump.open(request, "reg.test")
         try:
             return Got(transfer.status, transfer.whole or b"")
         finally:

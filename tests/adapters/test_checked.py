@@ -26,7 +26,7 @@ async def test_what_is_right_arrives(body: bytes, start: int) -> None:
     with Scripted(answering(body)) as server:
         async with Pump() as pump:
             for _ in range(2):
-                transfer, check = await pump.open(get(server.url)), check_of(body)
+                transfer, check = await pump.open(get(server.url), "reg.test"), check_of(body)
                 assert await transfer.skip(start, check) == Poured(start, Stopped.DONE)
                 count = len(body) - start
                 assert await poured(transfer, count, check) == (Poured(count, Stopped.DONE), body[start:])
@@ -39,7 +39,7 @@ async def test_a_part_arrives_when_the_whole_is_right() -> None:
     for right in (True, False):
         with Scripted(answering(BODY)) as server:
             async with Pump() as pump:
-                transfer = await pump.open(get(server.url))
+                transfer = await pump.open(get(server.url), "reg.test")
                 check = check_of(BODY if right else BODY[::-1])
                 await transfer.skip(10, check)
                 outcome, body = await poured(transfer, 100, check)
@@ -53,7 +53,7 @@ async def test_what_is_wrong_is_never_completed(encrypted: bool, trusted: Truste
     """The last piece is held back, so that its client can see that something is wrong; also without TLS."""
     with Scripted(answering(BODY), context=trusted.context if encrypted else None) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url, trusted.dial))
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
             outcome, body = await poured(transfer, len(BODY), check_of(BODY + b"!"))
             transfer.close()
     assert outcome == Poured(len(BODY) - GATHER, Stopped.WRONG)
@@ -65,7 +65,7 @@ async def test_a_break_in_what_is_looked_at_says_how_much_was_given() -> None:
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n"
     with Scripted(raw(head, BODY[:-5])) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             outcome, body = await poured(transfer, len(BODY), check_of(BODY))
             assert transfer.tail == BODY[outcome.moved - TAIL : outcome.moved]
             transfer.close()
@@ -77,7 +77,7 @@ async def test_a_client_that_leaves_before_the_last_piece() -> None:
     """P8: no fault of the registry's."""
     with Scripted(answering(SMALL)) as server:
         async with Pump() as pump, client() as somebody:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             somebody.hang_up()
             outcome = await transfer.pour(somebody.descriptor(), len(SMALL), check_of(SMALL))
             transfer.close()
@@ -89,7 +89,7 @@ async def test_the_end_of_what_was_given_is_kept(trusted: Trusted) -> None:
     for context in (trusted.context, None):
         with Scripted(answering(BODY), context=context) as server:
             async with Pump() as pump:
-                transfer = await pump.open(get(server.url, trusted.dial))
+                transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
                 await poured(transfer, len(BODY) - 100)
                 assert transfer.tail == BODY[len(BODY) - 100 - TAIL : len(BODY) - 100]
                 transfer.close()

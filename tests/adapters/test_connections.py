@@ -1,5 +1,6 @@
 """Connections of the blob pump: what they may be used for again, how many are kept, and which addresses are tried."""
 
+import asyncio
 import errno
 import itertools
 import os
@@ -10,7 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.adapters.connections import Connections, Link, RefusedError
+from credproxy.adapters.asking import ask as ask_on
+from credproxy.adapters.connections import Connections, RefusedError
+from credproxy.adapters.download import Link
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Request
 from tests.adapters.scripted import Scripted, answering
@@ -34,16 +37,24 @@ def connections() -> Iterator[Connections]:
 
 def ask(connections: Connections, url: str, dial: Dial = OWN) -> Link:
     """Ask, and read the answer to its end."""
-    link = connections.ask(Request("GET", url, dial=dial), _hold)
-    assert link.response.read() == b"body"
+    request = Request("GET", url, dial=dial)
+    key = asyncio.run(connections.key(request))
+    sock = connections.take(key) or connections.connect(request, _hold)
+    link = Link(key, sock, asyncio.run(ask_on(sock, request)))
+    assert link.answered.early == b"body"
     return link
+
+
+def give_back(connections: Connections, link: Link) -> None:
+    """Let the next one have the connection."""
+    connections.give_back(link.key, link.sock, good=True)
 
 
 def test_one_is_used_again_under_the_policy_it_was_dialled_with(connections: Connections) -> None:
     """SEC-13: the same origin under another egress policy is another connection."""
     with Scripted(answering(b"body")) as server:
         for dial in (OWN, replace(OWN, networks=("10.0.0.0/8",)), OWN):
-            connections.give_back(ask(connections, server.url, dial))
+            give_back(connections, ask(connections, server.url, dial))
         assert server.connections == 2
 
 
@@ -51,13 +62,13 @@ def test_t32_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connect
     """T32: an authority that was taken away is believed for no request more."""
     first = Trusted(tmp_path / "ca.pem")
     with Scripted(answering(b"body"), context=first.context) as server:
-        connections.give_back(ask(connections, server.url, first.dial))
-        connections.give_back(ask(connections, server.url, first.dial))
+        give_back(connections, ask(connections, server.url, first.dial))
+        give_back(connections, ask(connections, server.url, first.dial))
         assert server.connections == 1
         Trusted(tmp_path / "ca.pem")
         os.utime(tmp_path / "ca.pem", ns=(1, 1))
         with pytest.raises(OSError, match="CERTIFICATE_VERIFY_FAILED"):
-            connections.ask(Request("GET", server.url, dial=first.dial), _hold)
+            ask(connections, server.url, first.dial)
 
 
 def test_some_are_kept_for_an_origin_and_not_more(connections: Connections) -> None:
@@ -65,8 +76,8 @@ def test_some_are_kept_for_an_origin_and_not_more(connections: Connections) -> N
     with Scripted(answering(b"body")) as server:
         links = [ask(connections, server.url) for _ in range(20)]
         for link in links:
-            connections.give_back(link)
-        assert [link.connection.sock is None for link in links] == [True] * 4 + [False] * 16
+            give_back(connections, link)
+        assert [link.sock.fileno() == -1 for link in links] == [True] * 4 + [False] * 16
 
 
 def test_the_origin_that_rested_longest_loses_its_connections() -> None:
@@ -76,8 +87,8 @@ def test_the_origin_that_rested_longest_loses_its_connections() -> None:
         connections = addresses(("127.0.0.1", server.port))
         links = {origin: [ask(connections, origin) for _ in range(16)] for origin in origins}
         for link in itertools.chain.from_iterable(links.values()):
-            connections.give_back(link)
-        kept = [sum(link.connection.sock is not None for link in links[origin]) for origin in origins]
+            give_back(connections, link)
+        kept = [sum(link.sock.fileno() != -1 for link in links[origin]) for origin in origins]
         connections.close()
     assert kept == [0, 16, 16, 16, 16]
 
@@ -91,7 +102,7 @@ def test_the_next_address_is_tried() -> None:
     """A host of which one machine is down."""
     with Scripted(answering(b"body")) as server:
         connections = addresses(("127.0.0.1", 1), ("127.0.0.1", server.port))
-        connections.give_back(ask(connections, "http://reg.test/"))
+        give_back(connections, ask(connections, "http://reg.test/"))
         connections.close()
 
 
@@ -113,7 +124,7 @@ def test_t15_a_refused_address_is_named_if_no_other_answers() -> None:
         assert (caught.value.errno, caught.value.addresses) == (errno.EACCES, ["10.0.0.1", "127.0.0.1"])
         assert server.connections == 0
         listed = Dial(networks=("127.0.0.0/8",))
-        connections.give_back(ask(connections, "http://reg.test/", listed))
+        give_back(connections, ask(connections, "http://reg.test/", listed))
         connections.close()
 
 
@@ -131,7 +142,7 @@ def test_whoever_has_broken_off_connects_to_nobody(connections: Connections) -> 
 
     with Scripted(answering(b"body")) as server:
         with pytest.raises(ConnectionAbortedError):
-            connections.ask(Request("GET", server.url, dial=OWN), hold)
+            connections.connect(Request("GET", server.url, dial=OWN), hold)
         assert server.heads == []
 
 
@@ -146,12 +157,12 @@ def test_what_nobody_used_between_two_sweeps_is_closed(connections: Connections)
     """A connection to a registry is a descriptor here and one there: it does not stay because no request comes."""
     with Scripted(answering(b"body")) as server:
         used, unused = ask(connections, server.url), ask(connections, server.url)
-        connections.give_back(unused)
-        connections.give_back(used)
+        give_back(connections, unused)
+        give_back(connections, used)
         assert connections.sweep()
-        connections.give_back(ask(connections, server.url))
+        give_back(connections, ask(connections, server.url))
         assert connections.sweep()
-        assert [link.connection.sock is None for link in (used, unused)] == [False, True]
+        assert [link.sock.fileno() == -1 for link in (used, unused)] == [False, True]
         assert not connections.sweep()
-        assert used.connection.sock is None
+        assert used.sock.fileno() == -1
         assert server.connections == 2

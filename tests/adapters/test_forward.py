@@ -376,7 +376,7 @@ async def test_a_head_beyond_its_bounds_is_a_final_answer(head: str) -> None:
         async with AiohttpClient(SystemClock()) as client, Pump() as pump:
             for asking in (
                 client.forward(request("GET", server.url), None, 100),
-                pump.open(request("GET", server.url)),
+                pump.open(request("GET", server.url), "reg.test"),
             ):
                 with pytest.raises(Failed, match="answered with more header fields, or longer ones") as caught:
                     await asking

@@ -16,8 +16,9 @@ from pathlib import Path
 import pytest
 import trustme
 
+from credproxy.adapters.asking import WHOLE
 from credproxy.adapters.connections import Connections
-from credproxy.adapters.download import GATHER, WHOLE
+from credproxy.adapters.download import GATHER
 from credproxy.adapters.pump import Pump, Pumped
 from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Secret
@@ -109,9 +110,9 @@ async def poured(transfer: Pumped, count: int, check: Checksum | None = None) ->
         return outcome, bytes(reader.got)
 
 
-async def fetch(pump: Pump, url: str) -> bytes:
+async def fetch(pump: Pump, url: str, registry: str = "reg.test") -> bytes:
     """Fetch a body of announced length."""
-    transfer = await pump.open(get(url))
+    transfer = await pump.open(get(url), registry)
     try:
         if transfer.whole is not None:
             return transfer.whole
@@ -151,7 +152,7 @@ def plainly(wire: Wire) -> None:
 async def refusal(pump: Pump, request: Request) -> Failed:
     """Open what cannot be opened; neither the error nor its traceback repeats what was asked."""
     with pytest.raises(Failed) as caught:
-        await pump.open(request)
+        await pump.open(request, "reg.test")
     shown = "".join(traceback.format_exception(caught.value, chain=True)) + repr(caught.value)
     assert CANARY not in shown
     assert pump.running == 0
@@ -162,7 +163,7 @@ async def test_a_small_body_comes_with_its_head() -> None:
     """One hop between loop and thread; status and header lines in order, names as sent."""
     with Scripted(answering(SMALL, "ETag: x", "etag: y", status="203 Strange")) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(f"{server.url}/v2/a?b=%2F"))
+            transfer = await pump.open(get(f"{server.url}/v2/a?b=%2F"), "reg.test")
             assert (transfer.status, transfer.length, transfer.whole) == (203, len(SMALL), SMALL)
             assert transfer.headers == (("Content-Length", "5"), ("ETag", "x"), ("etag", "y"))
             transfer.close()
@@ -174,7 +175,9 @@ async def test_only_our_headers_are_sent() -> None:
     """No default Accept-Encoding, so that nothing is compressed that the client did not ask for; secrets revealed."""
     with Scripted(answering(SMALL)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url, OWN, ("Range", "bytes=1-"), ("Authorization", Secret("x"))))
+            transfer = await pump.open(
+                get(server.url, OWN, ("Range", "bytes=1-"), ("Authorization", Secret("x"))), "reg.test"
+            )
             transfer.close()
     assert server.heads[0].split("\r\n")[1:] == [
         f"Host: 127.0.0.1:{server.port}",
@@ -208,7 +211,7 @@ async def test_a_small_body_can_be_poured_too() -> None:
     """What a resumed download is given may be small; it goes on like any other."""
     with Scripted(answering(SMALL)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert await transfer.skip(2) == Poured(2, Stopped.DONE)
             assert await poured(transfer, 3) == (Poured(3, Stopped.DONE), b"all")
             transfer.close()
@@ -229,7 +232,7 @@ async def test_a_body_until_the_connection_closes() -> None:
     """RFC 9112, section 6.3: without a length and without chunks it ends there."""
     with Scripted(raw("HTTP/1.1 200 OK\r\n\r\n", BODY)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert (transfer.length, transfer.whole) == (None, None)
             assert b"".join(await pieces(transfer)) == BODY
             transfer.close()
@@ -255,7 +258,7 @@ async def test_a_body_in_chunks() -> None:
     with Scripted(chunks) as server:
         async with Pump() as pump:
             for _ in range(2):
-                transfer = await pump.open(get(server.url))
+                transfer = await pump.open(get(server.url), "reg.test")
                 assert (transfer.length, transfer.whole) == (None, None)
                 found = await pieces(transfer)
                 assert b"".join(found) == b"one" + b"two" * 100_000 + b"3"
@@ -269,7 +272,7 @@ async def test_chunks_count_and_an_announced_length_does_not() -> None:
     head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"
     with Scripted(raw(head, chunked(SMALL))) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert transfer.length is None
             assert await pieces(transfer) == [SMALL]
             transfer.close()
@@ -288,7 +291,7 @@ async def test_chunks_that_break_off_are_an_error(rest: bytes) -> None:
     """U9: never a clean end."""
     with Scripted(raw(CHUNKED, rest)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             with pytest.raises(Failed) as caught:
                 await pieces(transfer)
             transfer.close()
@@ -309,7 +312,7 @@ async def test_a_chunk_of_negative_size_does_not_fill_the_memory() -> None:
 
     with Scripted(flood) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             with contextlib.suppress(Failed):
                 assert len(await transfer.read()) <= GATHER
             transfer.close()
@@ -341,7 +344,7 @@ async def test_u15_an_upstream_that_breaks_off(how: str) -> None:
     """What arrived whole is passed on, and how much that was is said exactly: the rest can be asked for."""
     with Scripted(breaking(how)) as server:
         async with Pump(stalled=0.2) as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             outcome, body = await poured(transfer, len(BODY))
             transfer.close()
     assert outcome == Poured(len(body), Stopped.UPSTREAM)
@@ -363,7 +366,7 @@ async def test_more_than_was_announced_is_never_completed(encrypted: bool, trust
     script = raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY, b"!")
     with Scripted(script, context=trusted.context if encrypted else None) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url, trusted.dial))
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
             outcome, body = await poured(transfer, len(BODY))
             transfer.close()
     assert outcome.stopped is Stopped.SURPLUS
@@ -422,7 +425,7 @@ async def test_a_redirect_is_an_answer_like_any_other() -> None:
     """Whether it is followed is decided elsewhere, with or without a body of its own."""
     with Scripted(answering(SMALL, "Location: https://elsewhere.test/", status="307 Go")) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert transfer.status == 307
             assert ("Location", "https://elsewhere.test/") in transfer.headers
             transfer.close()
@@ -443,7 +446,7 @@ async def test_statuses_without_a_body(head: str, status: int) -> None:
     """RFC 9110: whatever they announce, there is none; an interim answer is passed over."""
     with Scripted(raw(head)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert (transfer.status, transfer.whole) == (status, b"")
             transfer.close()
 
@@ -453,7 +456,7 @@ async def test_a_length_that_is_none_is_none(length: str) -> None:
     """Then the body ends with the connection."""
     with Scripted(raw(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode("latin-1"), SMALL)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             assert transfer.length is None
             assert await pieces(transfer) == [SMALL]
             transfer.close()
@@ -548,7 +551,7 @@ async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
     with Scripted(answering(BODY), context=trusted.context) as server:
         async with Pump() as pump:
             for _ in range(2):
-                transfer = await pump.open(get(server.url, trusted.dial))
+                transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
                 assert await poured(transfer, len(BODY)) == (Poured(len(BODY), Stopped.DONE), BODY)
                 transfer.close()
     assert server.connections == 1
@@ -588,7 +591,7 @@ async def test_a_plain_request_through_a_proxy() -> None:
     """In absolute form; the target's address is the proxy's to find, so the guard looks at the proxy's alone."""
     with Scripted(answering(SMALL)) as proxy:
         async with Pump() as pump:
-            transfer = await pump.open(get("http://10.0.0.1:81/v2/a?b", Dial(proxy=proxy.url)))
+            transfer = await pump.open(get("http://10.0.0.1:81/v2/a?b", Dial(proxy=proxy.url)), "reg.test")
             assert transfer.whole == SMALL
             transfer.close()
     assert proxy.heads[0].startswith("GET http://10.0.0.1:81/v2/a?b HTTP/1.1\r\nHost: 10.0.0.1:81")
@@ -608,7 +611,7 @@ async def test_tls_through_a_proxy(trusted: Trusted) -> None:
         async with Pump() as pump:
             for _ in range(2):
                 request = get("https://127.0.0.1:444/v2/", Dial(ca_bundle=dial.ca_bundle, proxy=proxy.url))
-                transfer = await pump.open(request)
+                transfer = await pump.open(request, "reg.test")
                 assert transfer.whole == SMALL
                 transfer.close()
     assert proxy.connections == 1
@@ -617,14 +620,15 @@ async def test_tls_through_a_proxy(trusted: Trusted) -> None:
 
 
 async def test_downloads_are_bounded() -> None:
-    """PY10, T16: the second waits for the first one's place and is not even sent before."""
-    with Scripted(answering(SMALL)) as server:
+    """PY10, T16: the body of the second waits for the first one's place; a small one needs none."""
+    with Scripted(answering(BODY)) as server, Scripted(answering(SMALL)) as other:
         async with Pump(pumps=1) as pump:
-            first = await pump.open(get(f"{server.url}/1"))
+            first = await pump.open(get(f"{server.url}/1"), "reg.test")
             async with asyncio.TaskGroup() as group:
-                second = group.create_task(pump.open(get(f"{server.url}/2")))
-                await asyncio.to_thread(time.sleep, 0.02)  # it would have been sent by now
-                assert (pump.running, len(server.heads)) == (1, 1)
+                second = group.create_task(pump.open(get(f"{server.url}/2"), "reg.test"))
+                await until(lambda: len(server.heads) == 2)
+                assert await fetch(pump, other.url) == SMALL
+                assert (pump.running, second.done()) == (1, False)
                 first.close()
             second.result().close()
             assert pump.running == 0
@@ -632,14 +636,14 @@ async def test_downloads_are_bounded() -> None:
 
 async def test_who_waits_too_long_for_a_place_is_told_so() -> None:
     """Overloaded, with when to ask again; and it takes no place away."""
-    with Scripted(answering(SMALL)) as server:
+    with Scripted(answering(BODY)) as server:
         async with Pump(pumps=1, queued=0.02) as pump:
-            first = await pump.open(get(server.url))
+            first = await pump.open(get(server.url), "reg.test")
             with pytest.raises(Failed) as caught:
-                await pump.open(get(server.url))
+                await pump.open(get(server.url), "other.test")
             first.close()
             first.close()
-            (await pump.open(get(server.url))).close()
+            (await pump.open(get(server.url), "reg.test")).close()
     assert (caught.value.failure.code, caught.value.failure.retry_after) == (Code.OVERLOADED, 1.0)
     assert caught.value.failure.message == "1 downloads are running, and none has ended for 0.02 s"
 
@@ -648,7 +652,7 @@ async def test_a_client_that_leaves() -> None:
     """P8: noticed with the next write; it is no error, and nobody is asked again."""
     with Scripted(answering(BODY)) as server:
         async with Pump() as pump, client() as somebody:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             somebody.hang_up()
             outcome = await transfer.pour(somebody.descriptor(), len(BODY))
             transfer.close()
@@ -659,7 +663,7 @@ async def test_a_client_that_takes_nothing() -> None:
     """It gets as long as an upstream does, and no longer."""
     with Scripted(answering(BODY * 20)) as server:
         async with Pump(stalled=0.2) as pump, client() as somebody:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             outcome = await transfer.pour(somebody.descriptor(), len(BODY) * 20)
             transfer.close()
     assert outcome.stopped is Stopped.CLIENT
@@ -669,7 +673,7 @@ async def test_the_clients_socket_stays_as_the_loop_needs_it() -> None:
     """O_NONBLOCK is shared by duplicates: a blocking descriptor would stop the event loop at the next write."""
     with Scripted(answering(BODY)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             with ours, theirs:
@@ -702,7 +706,7 @@ def working(pump: Pump, server: Scripted, when: str, somebody: Client) -> Awaita
     """Do what makes a thread wait."""
 
     async def work() -> object:
-        transfer = await pump.open(get(server.url))
+        transfer = await pump.open(get(server.url), "reg.test")
         try:
             if when == "in a chunk":
                 return [await transfer.read(), await transfer.read()]
@@ -718,7 +722,7 @@ async def test_c5_without_a_descriptor_for_a_pipe_a_body_goes_the_slower_way() -
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Scripted(answering(BODY)) as server:
         async with Pump() as pump:
-            transfer = await pump.open(get(server.url))
+            transfer = await pump.open(get(server.url), "reg.test")
             ours, theirs = socket.socketpair()
             ours.setblocking(False)
             with ours, theirs:
@@ -773,7 +777,7 @@ async def test_the_end_of_the_pump_while_a_client_takes_nothing() -> None:
             pump = Pump()
 
             async def work() -> None:
-                transfer = await pump.open(get(server.url))
+                transfer = await pump.open(get(server.url), "reg.test")
                 outcome = await transfer.pour(somebody.descriptor(), len(BODY) * 20)
                 assert outcome.stopped is Stopped.CLIENT
 

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from credproxy.adapters.asking import ANSWER as DEFAULT, Waits
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.connections import ANSWER as DEFAULT, Connections
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.lively import lively
 from credproxy.adapters.pump import Pump
@@ -18,8 +18,8 @@ from credproxy.adapters.shares import Shares
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Method
 from tests.adapters.clients import ANSWER, CLIENTS, Send, request
-from tests.adapters.scripted import Scripted, Wire, answering
-from tests.adapters.test_pump import OWN, get, until
+from tests.adapters.scripted import Script, Scripted, Wire, answering
+from tests.adapters.test_pump import BODY, OWN, fetch, get, until
 
 
 GATEWAYS = {name: send for name, send in CLIENTS.items() if name != "exchange"}
@@ -101,9 +101,9 @@ async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once
 async def test_a_head_that_trickles_has_no_more_time() -> None:
     """Each byte of it would begin the socket's own time-out anew."""
     with Scripted(trickling) as server:
-        async with Pump(Connections(answer=ANSWER), connecting=0.1) as pump:
+        async with Pump(waits=Waits(answer=ANSWER, headed=ANSWER)) as pump:
             with pytest.raises(Failed) as caught:
-                await pump.open(get(server.url))
+                await pump.open(get(server.url), "reg.test")
         async with AiohttpClient(SystemClock(), answer=ANSWER, connecting=0.1) as client:
             with pytest.raises(Failed) as carried:
                 await client.forward(request(server.url, OWN), None, 100)
@@ -128,37 +128,57 @@ async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
     assert not caught.value.failure.unanswered
 
 
-async def test_a_registry_that_is_silent_holds_half_of_the_pumps_and_no_more() -> None:
-    """Another registry's blobs are fetched meanwhile; who leaves gives its place to the next one."""
-    with Scripted(silent) as slow, Scripted(answering(b"x")) as quick:
-        async with Pump(pumps=4) as pump, asyncio.TaskGroup() as group:
-            asking = [group.create_task(pump.open(get(f"{slow.url}/{number}"))) for number in range(5)]
-            await until(lambda: len(slow.heads) == 2)
-            for _ in range(3):
-                (await pump.open(get(quick.url))).close()
-            assert (pump.running, len(slow.heads)) == (2, 2)
-            asking[0].cancel()
-            await until(lambda: len(slow.heads) == 3)
+def late(body: bytes) -> Script:
+    """Give a head and nothing of its body."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(body)}\r\n\r\n")
+        wire.stall()
+
+    return script
+
+
+async def test_who_waits_for_a_head_takes_no_place_and_no_thread() -> None:
+    """S11: sixty slow requests at one registry stop nobody, not even another request to that registry."""
+    with Scripted(silent) as slow, Scripted(answering(BODY)) as quick:
+        async with Pump(pumps=2) as pump, asyncio.TaskGroup() as group:
+            asking = [group.create_task(pump.open(get(f"{slow.url}/{number}"), "slow.test")) for number in range(60)]
+            await until(lambda: len(slow.heads) == 60)
+            assert pump.running == 0
+            assert not [thread for thread in threading.enumerate() if thread.name.startswith("pump_")]
+            for registry in ("quick.test", "slow.test"):
+                assert await fetch(pump, quick.url, registry) == BODY
             for task in asking:
                 task.cancel()
-    assert len(slow.heads) == 3
 
 
-async def test_who_waits_too_long_behind_a_silent_registry_is_told_so() -> None:
+async def test_one_registry_has_half_of_the_places_wherever_it_leads_to() -> None:
+    """S11: another registry's blobs are moved meanwhile; who leaves gives its place to the next one."""
+    with Scripted(late(BODY)) as slow, Scripted(late(BODY)) as elsewhere, Scripted(answering(BODY)) as quick:
+        async with Pump(pumps=4) as pump, asyncio.TaskGroup() as group:
+            running = [await pump.open(get(url), "slow.test") for url in (slow.url, elsewhere.url)]
+            third = group.create_task(pump.open(get(slow.url), "slow.test"))
+            await until(lambda: len(slow.heads) == 2)
+            assert await fetch(pump, quick.url, "quick.test") == BODY
+            assert (pump.running, third.done()) == (2, False)
+            running[0].close()
+            await until(third.done)
+            for transfer in (running[1], third.result()):
+                transfer.close()
+
+
+async def test_who_waits_too_long_behind_a_registrys_own_downloads_is_told_so() -> None:
     """Overloaded, with when to ask again, and with the name of who is slow."""
-    with Scripted(silent) as slow:
-        async with Pump(pumps=2, behind=0.05) as pump, asyncio.TaskGroup() as group:
-            first = group.create_task(pump.open(get(slow.url)))
-            await until(lambda: len(slow.heads) == 1)
+    with Scripted(late(BODY)) as slow:
+        async with Pump(pumps=2, queued=0.05) as pump:
+            first = await pump.open(get(slow.url), "slow.test")
             with pytest.raises(Failed) as caught:
-                await pump.open(get(slow.url))
-            first.cancel()
+                await pump.open(get(slow.url), "slow.test")
+            first.close()
     failure = caught.value.failure
     assert (failure.code, failure.retry_after) == (Code.OVERLOADED, 1.0)
-    assert (
-        failure.message
-        == "registry 'reg.test' has 1 requests to begin to answer, and has begun none of them for 0.05 s"
-    )
+    assert failure.message == "1 downloads from 'slow.test' are running, and none has ended for 0.05 s"
 
 
 async def test_a_share_is_forgotten_when_nobody_holds_it() -> None:

@@ -1,0 +1,153 @@
+"""One request of the pump's from its first byte to its answer's head, and a small body with it: inside the event loop.
+
+Whoever waits for a head has no thread: a pull-through cache takes minutes, and a hundred of them are a hundred sockets. A
+small answer crosses no thread at all, and a large one is on a connection that the pump takes over as it is: nothing is
+asked twice.
+"""
+
+import asyncio
+import http.client
+import socket
+import ssl
+from collections.abc import Callable
+from typing import NamedTuple
+
+from credproxy.adapters.arriving import Arriving, Head
+from credproxy.adapters.interim import UnfitAnswerError, unended
+from credproxy.adapters.reasons import SilentError
+from credproxy.adapters.tunnel import ProxyError
+from credproxy.adapters.written import written
+from credproxy.core.http import Request
+from credproxy.core.proxy import is_from_proxy
+
+
+ANSWER = 300.0
+"""Seconds until the response's head is there: a pull-through cache fetches the whole blob before it begins."""
+
+HEADED = 30.0
+"""Seconds in which a head that has begun must be complete."""
+
+SMALL = 60.0
+"""Seconds from its head in which a small body must be complete."""
+
+WHOLE = 64 * 1024
+"""Bytes up to which a body is read with its head."""
+
+_CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
+
+_AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
+
+
+class Waits(NamedTuple):
+    """Seconds, see ANSWER, HEADED and SMALL."""
+
+    answer: float = ANSWER
+    headed: float = HEADED
+    small: float = SMALL
+
+
+class Answered(NamedTuple):
+    """A head, and what came with it.
+
+    Attributes:
+        early: the beginning of the body.
+        small: that is all of it.
+    """
+
+    head: Head
+    early: bytes
+    small: bool
+
+
+async def ask(sock: socket.socket, request: Request, waits: Waits = Waits()) -> Answered:  # noqa: B008  a value
+    """Send a request without a body, and give its answer; the socket does not block afterwards.
+
+    Raises:
+        OSError, http.client.HTTPException: it failed; ProxyError where a proxy is to blame, SilentError where no
+            answer began.
+        ValueError: a header that cannot be sent.
+    """
+    sock.settimeout(0)
+    head, early = await _headed(sock, written(request), waits)
+    if request.dial.proxy is not None and request.url.startswith("http:") and is_from_proxy(head.status, head.headers):
+        raise ProxyError(head.status)
+    if head.length is None or head.length > WHOLE:
+        return Answered(head, early, small=False)
+    whole = early if len(early) == head.length else await _whole(sock, head.status, early, head.length, waits)
+    if len(whole) != head.length:  # and so nobody knows where the next answer would begin
+        head, whole = head._replace(closes=True), whole[: head.length]
+    return Answered(head, whole, small=True)
+
+
+async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head, bytes]:
+    arriving, loop = Arriving(), asyncio.get_running_loop()
+    latest, begun = loop.time() + waits.answer, False
+    try:
+        async with asyncio.timeout_at(latest) as limit:
+            await _sent(sock, data)
+            while not arriving.take(await _received(sock)):
+                if arriving.begun != begun:
+                    begun = arriving.begun
+                    limit.reschedule(min(latest, loop.time() + waits.headed) if begun else latest)
+    except TimeoutError as error:
+        if error.errno is not None:  # the kernel's own: the request has not even arrived
+            raise
+        if not arriving.begun:
+            raise SilentError from None
+        raise UnfitAnswerError(unended(waits.headed)) from None
+    assert arriving.head is not None
+    return arriving.head, arriving.early
+
+
+async def _whole(sock: socket.socket, status: int, early: bytes, length: int, waits: Waits) -> bytes:
+    found = bytearray(early)
+    try:
+        async with asyncio.timeout(waits.small):
+            while len(found) < length and (piece := await _received(sock)):
+                found += piece
+    except OSError:
+        if status in _CONTENT:
+            raise http.client.IncompleteRead(b"") from None
+    # Debian's registry announces the blob's length with a refused range, and then sends a sentence.
+    if len(found) != length and status in _CONTENT:
+        raise http.client.IncompleteRead(b"")
+    return bytes(found)
+
+
+async def _sent(sock: socket.socket, data: bytes) -> None:
+    loop, left = asyncio.get_running_loop(), memoryview(data)
+    while left:
+        try:
+            left = left[sock.send(left) :]
+        except ssl.SSLWantReadError:
+            await _ready(sock, loop.add_reader, loop.remove_reader)
+        except (BlockingIOError, ssl.SSLWantWriteError):
+            await _ready(sock, loop.add_writer, loop.remove_writer)
+
+
+async def _received(sock: socket.socket) -> bytes:
+    """Give what there is as soon as there is anything; empty at the end. A socket with TLS may be ready for nothing."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            return sock.recv(WHOLE)
+        except _AGAIN:
+            await _ready(sock, loop.add_reader, loop.remove_reader)
+
+
+async def _ready(
+    sock: socket.socket,
+    add: Callable[[int, Callable[[], None]], object],
+    remove: Callable[[int], object],
+) -> None:
+    number, ready = sock.fileno(), asyncio.get_running_loop().create_future()
+
+    def now() -> None:
+        if not ready.done():
+            ready.set_result(None)
+
+    add(number, now)
+    try:
+        await ready
+    finally:
+        remove(number)

@@ -1,0 +1,37 @@
+"""How slow the other side of a transfer may be. Pure: the time is passed in.
+
+A limit for each wait alone ends nobody who sends a byte within it; one for the whole ends honest ones who have much to send.
+"""
+
+LEAST = 4 * 1024
+"""Bytes a second: a tenth of what the slowest of lines gives."""
+
+OVER = 60.0
+"""Seconds of waiting over which that is judged."""
+
+
+class Pace:
+    """Judges one side by what it moves while it is waited for; what others take does not count against it.
+
+    Args:
+        least: bytes a second.
+        over: seconds of waiting in which the average has to be met.
+    """
+
+    __slots__ = ("_least", "_moved", "_over", "_waited")
+
+    def __init__(self, least: float = LEAST, over: float = OVER) -> None:
+        self._least = least
+        self._over = over
+        self._moved = 0
+        self._waited = 0.0
+
+    def moved(self, count: int, waited: float) -> None:
+        """Count bytes, and the seconds that they were waited for. Raises TimeoutError: it is too slow."""
+        self._moved += count
+        self._waited += waited
+        if self._waited < self._over:
+            return
+        if self._moved < self._least * self._waited:
+            raise TimeoutError
+        self._moved, self._waited = 0, 0.0
