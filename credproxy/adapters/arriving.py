@@ -74,7 +74,7 @@ class Arriving:
             http.client.HTTPException: what came is no head, or one beyond the bounds.
         """
         if not piece:
-            raise http.client.IncompleteRead(b"") if self._bytes or self._interim else _closed()
+            raise self._ended()
         self._taken += len(piece)
         searched = max(0, len(self._bytes) - 2)
         self._bytes += piece
@@ -88,6 +88,16 @@ class Arriving:
             message = f"got more than {_MOST} bytes of a head"
             raise http.client.HTTPException(message)
         return False
+
+    def _ended(self) -> Exception:
+        """Say what an end without a whole head is: it may be that nobody would have read it to its end."""
+        if not self._bytes and not self._interim:
+            return http.client.RemoteDisconnected("")
+        try:
+            response(self._bytes, None)
+        except http.client.HTTPException as error:
+            return error
+        return http.client.IncompleteRead(b"")
 
     def _is_interim(self, head: bytes) -> bool:
         status = _STATUS.match(head)
@@ -120,10 +130,6 @@ def _read_generously(head: bytes) -> Head:
     made = response(head, None)
     length = None if made.chunked else made.length
     return Head(made.status, tuple(made.getheaders()), length, made.will_close, head)
-
-
-def _closed() -> http.client.RemoteDisconnected:
-    return http.client.RemoteDisconnected("")
 
 
 class _Arrived:

@@ -11,6 +11,7 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from credproxy.core.errors import Failed
+from credproxy.gateway.asked import ORIGINAL_HOST
 from credproxy.ports import Clock
 from credproxy.server.answers import json_response
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
@@ -81,7 +82,8 @@ class ActionsApi:
         try:
             seconds = IDLE if for_gateway else READ_TIMEOUT
             whole = caller.refusal() is not None or await arrived(request, self._clock, seconds)
-            async with self._sandboxes.admit(caller.peer, whole=whole):
+            registry = request.headers.get(ORIGINAL_HOST, "")
+            async with self._sandboxes.admit(caller.peer, whole=whole, registry=registry):
                 caller.begin()
                 return await api.handle(request)
         except Failed as error:

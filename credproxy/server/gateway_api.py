@@ -18,7 +18,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import Memory
 from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
-from credproxy.server.outgoing import PIECE, write_pieces, write_whole
+from credproxy.server.outgoing import write_pieces, write_whole
 from credproxy.server.routes import connection, patience
 
 
@@ -81,12 +81,7 @@ class GatewayApi:
             room.close()
 
     async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts.
-
-        A small one is aiohttp's to write: it is bounded as a piece is.
-        """
-        if isinstance(response, web.Response) and len(response.body or b"") <= PIECE:  # type: ignore[arg-type]
-            return
+        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
         try:
             async with self._clock.timeout(IDLE):
                 await write_whole(request, response)

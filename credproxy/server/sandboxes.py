@@ -9,12 +9,14 @@ Where there are many users, each has a share of the places, as a sandbox has. Ho
 one there are whole builds.
 
 A request takes its place when it is whole. One whose body streams takes a place of another kind: a body that never comes
-keeps no download from anybody.
+keeps no download from anybody. A request waits for its registry without a thread, so that places are many; one registry has
+half of them at most, because one that never answers would else stop all others.
 """
 
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
+from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
@@ -26,16 +28,16 @@ from credproxy.server.peer import Peer
 
 PER_SECOND = 100.0
 BURST = 1000.0
-AT_ONCE = 32
-"""Requests of one sandbox at the same time: half of the downloads that the daemon has room for."""
+AT_ONCE = 64
+"""Requests of one sandbox at the same time."""
 
-ALL_AT_ONCE = 56
-"""Of all sandboxes: the rest of the 64 downloads is the user's."""
+ALL_AT_ONCE = 192
+"""Of all sandboxes: half of the connections of all callers."""
 
-UPLOADS_AT_ONCE = 16
+UPLOADS_AT_ONCE = 32
 """Requests of one sandbox whose bodies stream at the same time."""
 
-ALL_UPLOADS_AT_ONCE = 28
+ALL_UPLOADS_AT_ONCE = 96
 """Of all sandboxes."""
 
 # Who waits for a place, and for how many seconds: a user as long as for one of the downloads, since a build has more
@@ -66,14 +68,17 @@ class Sandboxes:
         self._shares: LRUCache[str, _Share] = LRUCache(_MOST)
         self._places = asyncio.Semaphore(ALL_AT_ONCE)
         self._uploads = asyncio.Semaphore(ALL_UPLOADS_AT_ONCE)
+        # Of whom and of which registry: each lives as long as anybody holds or awaits one of its places.
+        self._halves: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
-    async def admit(self, peer: Peer, *, whole: bool = True) -> AsyncIterator[None]:
+    async def admit(self, peer: Peer, *, whole: bool = True, registry: str = "") -> AsyncIterator[None]:
         """Let one request in, as soon as its sandbox has a place.
 
         Args:
             peer: the caller.
             whole: the request's body is here, or it has none.
+            registry: that it is for, by its own word; "" for none.
 
         Raises:
             Failed(overloaded): its sandbox asks too often, or it or its user has too much under way.
@@ -86,13 +91,34 @@ class Sandboxes:
             self._count(share)
         who, all_who, patience = _OF_SANDBOXES if peer.sandbox is not None else _OF_USERS
         if whole:
-            mine, own = share.places, f"{AT_ONCE} requests of this {who} are under way"
-            every, all_of_them = self._places, f"{ALL_AT_ONCE} requests of {all_who} are under way"
+            mine, every, of_each, of_all, what = share.places, self._places, AT_ONCE, ALL_AT_ONCE, "requests"
         else:
-            mine, own = share.uploads, f"{UPLOADS_AT_ONCE} uploads of this {who} are under way"
-            every, all_of_them = self._uploads, f"{ALL_UPLOADS_AT_ONCE} uploads of {all_who} are under way"
-        async with self._place(mine, own, patience), self._place(every, all_of_them, patience):
+            mine, every, of_each, of_all, what = (
+                share.uploads,
+                self._uploads,
+                UPLOADS_AT_ONCE,
+                ALL_UPLOADS_AT_ONCE,
+                "uploads",
+            )
+        places = (
+            (
+                self._half(f"{what} of {peer.charged}", registry, of_each),
+                f"{of_each // 2} {what} of this {who} for one registry",
+            ),
+            (mine, f"{of_each} {what} of this {who}"),
+            (self._half(what, registry, of_all), f"{of_all // 2} {what} of {all_who} for one registry"),
+            (every, f"{of_all} {what} of {all_who}"),
+        )
+        async with contextlib.AsyncExitStack() as held:
+            for place, taken in places:
+                await held.enter_async_context(self._place(place, f"{taken} are under way", patience))
             yield
+
+    def _half(self, whose: str, registry: str, most: int) -> asyncio.Semaphore:
+        known = self._halves.get((whose, registry))
+        if known is None:
+            known = self._halves[whose, registry] = asyncio.Semaphore(most // 2)
+        return known
 
     def _count(self, share: _Share) -> None:
         wait = share.bucket.wait(self._clock.boot())

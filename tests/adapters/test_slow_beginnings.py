@@ -98,18 +98,37 @@ async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once
             assert await asyncio.to_thread(ended.wait, 5)
 
 
-async def test_a_head_that_trickles_has_no_more_time() -> None:
-    """Each byte of it would begin the socket's own time-out anew."""
+async def test_a_head_that_has_begun_must_end() -> None:
+    """S11: each byte of it would begin a time-out anew; its five minutes are for who has not begun."""
     with Scripted(trickling) as server:
-        async with Pump(waits=Waits(answer=ANSWER, headed=ANSWER)) as pump:
+        async with Pump(waits=Waits(headed=ANSWER)) as pump:
             with pytest.raises(Failed) as caught:
                 await pump.open(get(server.url), "reg.test")
-        async with AiohttpClient(SystemClock(), answer=ANSWER, connecting=0.1) as client:
-            with pytest.raises(Failed) as carried:
+        async with AiohttpClient(SystemClock(), headed=ANSWER) as client:
+            with pytest.raises(Failed) as forwarded:
                 await client.forward(request(server.url, OWN), None, 100)
-    for failure in (caught.value.failure, carried.value.failure):
-        assert failure.unanswered
-        assert failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
+    for failure in (caught.value.failure, forwarded.value.failure):
+        assert not failure.unanswered
+        told = f"registry 'reg.test' has begun its answer, and not come to the end of its head for {ANSWER:g} s"
+        assert failure.message == told
+
+
+async def test_an_interim_answer_begins_no_head() -> None:
+    """A server may say now and then that it works: what it says in the end is a head of its own."""
+
+    def works(wire: Wire) -> None:
+        wire.head()
+        for _ in range(4):
+            wire.send("HTTP/1.1 102 Processing\r\n\r\n")
+            time.sleep(0.1)
+        wire.send("HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok")
+        wire.stall()
+
+    with Scripted(works) as server:
+        async with Pump(waits=Waits(headed=0.3)) as pump:
+            assert await fetch(pump, server.url) == b"ok"
+        async with AiohttpClient(SystemClock(), headed=0.3) as client:
+            assert (await client.forward(request(server.url, OWN), None, 100)).body == b"ok"
 
 
 async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:

@@ -33,7 +33,7 @@ from credproxy.server.memo import Memo
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
-from credproxy.server.sandboxes import AT_ONCE, Sandboxes
+from credproxy.server.sandboxes import UPLOADS_AT_ONCE, Sandboxes
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.fakes import (
     FakeAudit,
@@ -775,11 +775,24 @@ async def test_an_upload_that_stalls(short_path: Path) -> None:
 async def test_a_body_that_does_not_come_holds_no_place(short_path: Path, length: str) -> None:
     """T16: as many as a sandbox may have under way, and its other requests are answered."""
     async with serving(short_path, fake(), sandbox="user:[1]") as served, contextlib.AsyncExitStack() as held:
-        for _ in range(AT_ONCE):
+        for _ in range(UPLOADS_AT_ONCE):
             client = await held.enter_async_context(served.connected())
             await client.send("PATCH /v2/a/blobs/uploads/x", HOST, length, body=b"{")
         await settle(100)
         assert (await served.ask("GET /v2/")).status == 200
+
+
+async def test_an_upload_that_drips_ends(short_path: Path) -> None:
+    """S11: less than 4 KiB a second over a minute; each wait for a byte was short, and there was no end to them."""
+    async with serving(short_path, fake(), response(202)) as served, served.connected() as client:
+        await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 3000000", body=b"{")
+        for _ in range(7):
+            await settle(50)
+            await served.clock.advance(10.0)
+            await client.write(b"x")
+        answer = await client.answer()
+        assert answer.status == 400
+        assert answer.error()[1] == "the upload brought less than 4,096 bytes a second over 60 s (bad_request)"
 
 
 async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:

@@ -1,6 +1,7 @@
 """R24, T16: no sandbox keeps the actions socket from the others, nor from its user."""
 
 import asyncio
+import gc
 from contextlib import AsyncExitStack
 
 import pytest
@@ -26,10 +27,10 @@ def peer(sandbox: str | None) -> Peer:
     return Peer(4711, 1000, sandbox=sandbox)
 
 
-async def ask(sandboxes: Sandboxes, caller: Peer, times: int = 1) -> None:
+async def ask(sandboxes: Sandboxes, caller: Peer, times: int = 1, registry: str = "") -> None:
     """Be let in and leave, so many times."""
     for _ in range(times):
-        async with sandboxes.admit(caller):
+        async with sandboxes.admit(caller, registry=registry):
             pass
 
 
@@ -69,7 +70,7 @@ async def test_uploads_that_stream_keep_no_place_from_downloads() -> None:
     async with AsyncExitStack() as held:
         for number in range(ALL_UPLOADS_AT_ONCE):
             caller = peer(f"user:[{number // UPLOADS_AT_ONCE}]")
-            await held.enter_async_context(sandboxes.admit(caller, whole=False))
+            await held.enter_async_context(sandboxes.admit(caller, whole=False, registry=f"{number % 2}.test"))
         for caller, told in ((peer("user:[0]"), "uploads of this sandbox"), (peer("user:[9]"), "uploads of sandboxes")):
             refused = asyncio.ensure_future(upload(sandboxes, caller))
             await clock.advance(9.0)
@@ -89,8 +90,8 @@ async def test_requests_above_the_share_wait_for_a_place_and_not_for_ever() -> N
     clock = FakeClock()
     sandboxes = Sandboxes(clock)
     async with AsyncExitStack() as held, asyncio.TaskGroup() as group:
-        for _ in range(AT_ONCE - 1):
-            await held.enter_async_context(sandboxes.admit(peer("user:[2]")))
+        for number in range(AT_ONCE - 1):
+            await held.enter_async_context(sandboxes.admit(peer("user:[2]"), registry=f"{number % 2}.test"))
         async with AsyncExitStack() as last:
             await last.enter_async_context(sandboxes.admit(peer("user:[2]")))
             waiting = group.create_task(ask(sandboxes, peer("user:[2]")))
@@ -112,8 +113,8 @@ async def test_each_of_many_users_has_a_share_of_the_places_and_asks_as_often_as
     alice, bob = (Passed(4711, uid, account=f"uid {uid}") for uid in (1000, 1001))
     await ask(sandboxes, alice, int(BURST) + 10)
     async with AsyncExitStack() as held:
-        for _ in range(AT_ONCE):
-            await held.enter_async_context(sandboxes.admit(alice))
+        for number in range(AT_ONCE):
+            await held.enter_async_context(sandboxes.admit(alice, registry=f"{number % 2}.test"))
         refused = asyncio.ensure_future(ask(sandboxes, alice))
         await ask(sandboxes, bob)
         await clock.advance(29.0)
@@ -134,7 +135,7 @@ async def test_many_sandboxes_leave_room_for_the_user() -> None:
     sandboxes = Sandboxes(clock)
     async with AsyncExitStack() as held:
         for number in range(ALL_AT_ONCE):
-            await held.enter_async_context(sandboxes.admit(peer(f"user:[{number + 2}]")))
+            await held.enter_async_context(sandboxes.admit(peer(f"user:[{number + 2}]"), registry=f"{number % 2}.test"))
         refused = asyncio.ensure_future(ask(sandboxes, peer("user:[1000]")))
         await settle()
         await ask(sandboxes, peer(None))
@@ -142,3 +143,25 @@ async def test_many_sandboxes_leave_room_for_the_user() -> None:
         with pytest.raises(Failed, match="requests of sandboxes are under way"):
             await refused
     await ask(sandboxes, peer("user:[1000]"))
+
+
+async def test_a_registry_that_never_answers_leaves_half_of_the_places_to_others() -> None:
+    """S11: of a sandbox's and of all together, whoever asks for it; a registry that nobody asks any more is forgotten."""
+    clock = FakeClock()
+    sandboxes = Sandboxes(clock)
+    async with AsyncExitStack() as held:
+        for number in range(ALL_AT_ONCE // 2):
+            caller = peer(f"user:[{number // (AT_ONCE // 2)}]")
+            await held.enter_async_context(sandboxes.admit(caller, registry="slow.test"))
+        for caller, told in (
+            (peer("user:[0]"), "32 requests of this sandbox for one registry are under way"),
+            (peer("user:[9]"), "96 requests of sandboxes for one registry are under way"),
+        ):
+            refused = asyncio.ensure_future(ask(sandboxes, caller, registry="slow.test"))
+            await ask(sandboxes, caller, registry="quick.test")
+            await clock.advance(9.0)
+            with pytest.raises(Failed, match=told):
+                await refused
+            del refused
+    gc.collect()  # its traceback holds what it waited for
+    assert not sandboxes._halves
