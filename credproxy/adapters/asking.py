@@ -9,7 +9,6 @@ import asyncio
 import http.client
 import socket
 import ssl
-from collections.abc import Callable
 from typing import NamedTuple
 
 from credproxy.adapters.arriving import Arriving, Head
@@ -81,14 +80,14 @@ async def ask(sock: socket.socket, request: Request, waits: Waits = Waits()) -> 
 
 async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head, bytes]:
     arriving, loop = Arriving(), asyncio.get_running_loop()
-    latest, begun = loop.time() + waits.answer, False
+    latest = until = loop.time() + waits.answer
+    begun = False
     try:
-        async with asyncio.timeout_at(latest) as limit:
-            await _sent(sock, data)
-            while not arriving.take(await _received(sock)):
-                if arriving.begun != begun:
-                    begun = arriving.begun
-                    limit.reschedule(min(latest, loop.time() + waits.headed) if begun else latest)
+        await _sent(sock, data, until)
+        while not arriving.take(await _received(sock, until)):
+            if arriving.begun != begun:
+                begun = arriving.begun
+                until = min(latest, loop.time() + waits.headed) if begun else latest
     except TimeoutError as error:
         if error.errno is not None:  # the kernel's own: the request has not even arrived
             raise
@@ -100,11 +99,10 @@ async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head,
 
 
 async def _whole(sock: socket.socket, status: int, early: bytes, length: int, waits: Waits) -> bytes:
-    found = bytearray(early)
+    found, until = bytearray(early), asyncio.get_running_loop().time() + waits.small
     try:
-        async with asyncio.timeout(waits.small):
-            while len(found) < length and (piece := await _received(sock)):
-                found += piece
+        while len(found) < length and (piece := await _received(sock, until)):
+            found += piece
     except OSError:
         if status in _CONTENT:
             raise http.client.IncompleteRead(b"") from None
@@ -114,40 +112,46 @@ async def _whole(sock: socket.socket, status: int, early: bytes, length: int, wa
     return bytes(found)
 
 
-async def _sent(sock: socket.socket, data: bytes) -> None:
-    loop, left = asyncio.get_running_loop(), memoryview(data)
+async def _sent(sock: socket.socket, data: bytes, until: float) -> None:
+    left = memoryview(data)
     while left:
         try:
             left = left[sock.send(left) :]
         except ssl.SSLWantReadError:
-            await _ready(sock, loop.add_reader, loop.remove_reader)
+            await _ready(sock, until)
         except (BlockingIOError, ssl.SSLWantWriteError):
-            await _ready(sock, loop.add_writer, loop.remove_writer)
+            await _ready(sock, until, writing=True)
 
 
-async def _received(sock: socket.socket) -> bytes:
+async def _received(sock: socket.socket, until: float) -> bytes:
     """Give what there is as soon as there is anything; empty at the end. A socket with TLS may be ready for nothing."""
-    loop = asyncio.get_running_loop()
     while True:
         try:
             return sock.recv(WHOLE)
         except _AGAIN:
-            await _ready(sock, loop.add_reader, loop.remove_reader)
+            await _ready(sock, until)
 
 
-async def _ready(
-    sock: socket.socket,
-    add: Callable[[int, Callable[[], None]], object],
-    remove: Callable[[int], object],
-) -> None:
-    number, ready = sock.fileno(), asyncio.get_running_loop().create_future()
+async def _ready(sock: socket.socket, until: float, *, writing: bool = False) -> None:
+    """Wait for a socket. Raises TimeoutError.
 
-    def now() -> None:
-        if not ready.done():
-            ready.set_result(None)
-
-    add(number, now)
+    Not by asyncio.timeout, which costs more than all else here: most answers are there before anybody has to wait.
+    """
+    loop, number = asyncio.get_running_loop(), sock.fileno()
+    if loop.time() >= until:  # what is always ready again would never be waited for until then
+        raise TimeoutError
+    ready = loop.create_future()
+    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
+    add(number, _settle, ready, True)
+    timer = loop.call_at(until, _settle, ready, False)
     try:
-        await ready
+        if not await ready:
+            raise TimeoutError
     finally:
+        timer.cancel()
         remove(number)
+
+
+def _settle(ready: "asyncio.Future[bool]", found: bool) -> None:  # noqa: FBT001  a callback's argument
+    if not ready.done():
+        ready.set_result(found)

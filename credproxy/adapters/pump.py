@@ -152,15 +152,16 @@ class Pump:
         return Download(link, self._connections, self._stalled)
 
     async def _linked(self, request: Request, registry: str) -> Link:
-        host = urlsplit(request.url).hostname or ""
-        dial, name = request.dial, request.subject or f"host {host!r}"
-        call = Call(name, host, dial.proxy, self._waits.answer, dial.rule)
         try:
             return await self._asked(request, registry)
         except RefusedError as error:
-            raise explain(error, call, refused=error.addresses) from None
+            raise explain(error, self._call(request), refused=error.addresses) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise explain(error, call) from None
+            raise explain(error, self._call(request)) from None
+
+    def _call(self, request: Request) -> Call:
+        host, dial = urlsplit(request.url).hostname or "", request.dial
+        return Call(request.subject or f"host {host!r}", host, dial.proxy, self._waits.answer, dial.rule)
 
     async def _asked(self, request: Request, registry: str) -> Link:
         key = await self._connections.key(request)

@@ -1,6 +1,6 @@
-"""A request as the standard library's client writes it, kept until somebody sends it: who waits may be an event loop."""
+"""A request as it goes over the wire, kept until somebody sends it: who waits may be an event loop."""
 
-import http.client
+import re
 from urllib.parse import urlsplit
 
 from credproxy.core.credential import reveal
@@ -8,31 +8,33 @@ from credproxy.core.http import Request
 from credproxy.core.proxy import proxy_of
 
 
-class _Writer(http.client.HTTPConnection):
-    """Connects to nobody, and keeps what it is told to send."""
-
-    kept = b""
-
-    def send(self, data: object) -> None:
-        """Keep it."""
-        assert isinstance(data, bytes)  # as all that belongs to a request without a body
-        self.kept += data
+_TARGET = re.compile(r"[!-~]+")
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_VALUE = re.compile(r"[\t -~\x80-\xff]*")
+"""Nothing that would end a line, and so begin another field. Source: RFC 9110, section 5.5."""
 
 
 def written(request: Request) -> bytes:
     """Give the bytes of a request without a body: with its whole URL where a proxy is asked for it.
 
     Raises:
-        ValueError, http.client.HTTPException: a host or a header that cannot be sent.
+        ValueError: a place, a host or a header that cannot be sent; which one is not said, as it may be a secret.
     """
-    url, writer = urlsplit(request.url), _Writer("")
+    url = urlsplit(request.url)
     proxy = proxy_of(request.dial.proxy) if url.scheme == "http" else None
     target = request.url if proxy is not None else (url.path or "/") + (f"?{url.query}" if url.query else "")
-    writer.putrequest(request.method, target, skip_host=True, skip_accept_encoding=True)
-    writer.putheader("Host", url.netloc)
-    for name, value in request.headers:
-        writer.putheader(name, reveal(value))
+    if _TARGET.fullmatch(target) is None:
+        message = "got a place that cannot be asked for"
+        raise ValueError(message)
+    lines = [f"{request.method} {target} HTTP/1.1", _line("Host", url.netloc)]
+    lines += [_line(name, reveal(value)) for name, value in request.headers]
     if proxy is not None and proxy.authorization is not None:
-        writer.putheader("Proxy-Authorization", reveal(proxy.authorization))
-    writer.endheaders()
-    return writer.kept
+        lines.append(_line("Proxy-Authorization", reveal(proxy.authorization)))
+    return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def _line(name: str, value: str) -> str:
+    if _NAME.fullmatch(name) is None or _VALUE.fullmatch(value) is None:
+        message = "got a header that cannot be sent"
+        raise ValueError(message)
+    return f"{name}: {value}"

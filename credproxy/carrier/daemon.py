@@ -8,7 +8,6 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
-from cachetools import TTLCache
 
 from credproxy.adapters.trust import trusting
 from credproxy.core.carried import (
@@ -41,7 +40,14 @@ _MARGIN = 2.0
 """Seconds beyond a caller's patience in which the daemon has to say that it ran out."""
 
 _LOOKING_UP = 30.0
+
+_HOLDS = 1.0
+"""Seconds at most that what was granted is used again."""
+
 _HELD = 1024
+
+_DROPPED = 16
+"""Of the oldest passages, how many are looked at with each new one: more than come, so that what ran out is soon gone."""
 
 
 class Daemon:
@@ -56,8 +62,8 @@ class Daemon:
         self._encode = msgspec.msgpack.Encoder().encode
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ToCarrier]] = {}
-        # Of one second at most: another configuration ends it at once, and what has expired is not in it.
-        self._held: TTLCache[tuple[object, ...], tuple[Passage, float]] = TTLCache(_HELD, 1.0)
+        # In the order in which they were granted; another configuration ends them at once.
+        self._held: dict[tuple[object, ...], tuple[Passage, float]] = {}
 
     def tell(self, message: ToDaemon) -> None:
         """Say something that has no answer."""
@@ -80,7 +86,7 @@ class Daemon:
     async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
         loop = asyncio.get_running_loop()
-        key = (asked.uid, asked.sandbox, want.method, want.registry, asked.path, want.endpoint)
+        key = (asked.uid, asked.sandbox, want.method, want.registry, asked.path, _told_of(want))
         held = self._held.get(key)
         if held is not None and loop.time() < held[1]:
             return held[0]
@@ -88,8 +94,17 @@ class Daemon:
         assert isinstance(granted, Granted)
         passage = _passage(granted)
         if granted.hold > 0:
-            self._held[key] = (passage, loop.time() + granted.hold)
+            self._hold(key, passage, loop.time() + min(granted.hold, _HOLDS))
         return passage
+
+    def _hold(self, key: tuple[object, ...], passage: Passage, until: float) -> None:
+        self._held.pop(key, None)
+        self._held[key] = (passage, until)
+        now = asyncio.get_running_loop().time()
+        for old, (_, end) in tuple(itertools.islice(self._held.items(), _DROPPED)):
+            if len(self._held) <= _HELD and end > now:
+                return
+            del self._held[old]
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
         """Say that a registry did not take a passage; give another one to try. Raises Failed."""
@@ -125,12 +140,9 @@ class Daemon:
         return answer.pem
 
     async def _fetch(self, want: Wanted, asked: Asked, patience: float, *, only: bool = False) -> ToCarrier:
-        # Of a query the daemon needs what names another repository, and nothing that may be a secret.
-        source = want.endpoint.mount_from
-        query = "" if source is None else f"mount={want.digest}&from={source}"
         return await self._ask(
             lambda question: Fetch(
-                question, asked.connection, want.method, want.registry, asked.path, query, patience, only
+                question, asked.connection, want.method, want.registry, asked.path, _told_of(want), patience, only
             ),
             patience,
         )
@@ -150,6 +162,12 @@ class Daemon:
         if isinstance(answer, Refusal):
             raise Failed(answer.failure)
         return answer
+
+
+def _told_of(want: Wanted) -> str:
+    """Of a query the daemon needs what names another repository, and nothing that may be a secret."""
+    source = want.endpoint.mount_from
+    return "" if source is None else f"mount={want.digest}&from={source}"
 
 
 def _passage(granted: Granted) -> Passage:

@@ -27,6 +27,8 @@ _SENT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 _PAUSES = (0.1, 0.4)
 """Seconds before a download that could not be opened is tried again."""
 
+_DIGESTS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
+
 _LASTING = frozenset({"accept-ranges", "content-type", "docker-content-digest", "etag", "last-modified"})
 """Of an answer's fields those that are about the blob, and not about the answer."""
 
@@ -170,4 +172,5 @@ def _good(status: int, fields: Headers) -> bool:
 
 def _is(body: bytes, digest: str) -> bool:
     algorithm, _, encoded = digest.partition(":")
-    return algorithm in {"sha256", "sha512"} and hashlib.new(algorithm, body).hexdigest() == encoded
+    digest_of = _DIGESTS.get(algorithm)
+    return digest_of is not None and digest_of(body).hexdigest() == encoded

@@ -8,6 +8,7 @@ host says nothing about that credential: the place that the registry named has r
 """
 
 from collections.abc import Awaitable, Callable, Generator
+from functools import partial
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -146,15 +147,15 @@ def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
     Raises:
         Failed: redirect_refused, downgrade; what befell a step.
     """
+    return _travel(wanted, partial(_pulled, wanted, headers))
 
-    def attempt(passage: Passage) -> Conversation[H]:
-        landed: Landed[H] = yield from _along(wanted, headers, passage)
-        if landed.hop.own or landed.answer.status not in _RUN_OUT:
-            return landed
-        log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
-        return (yield from _along(wanted, headers, passage))
 
-    return _travel(wanted, attempt)
+def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
+    landed: Landed[H] = yield from _along(wanted, headers, passage)
+    if landed.hop.own or landed.answer.status not in _RUN_OUT:
+        return landed
+    log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
+    return (yield from _along(wanted, headers, passage))
 
 
 def push(

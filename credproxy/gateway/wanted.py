@@ -67,13 +67,7 @@ class Wanted:
     @property
     def path(self) -> str:
         """Where the registry has it; for an upload session, which only the registry names, where it was begun."""
-        place = {
-            What.BLOB: f"blobs/{self.reference}",
-            What.MANIFEST: f"manifests/{self.reference}",
-            What.TAGS: "tags/list",
-            What.REFERRERS: f"referrers/{self.reference}",
-        }.get(self.what, "blobs/uploads/")
-        return f"/v2/{self.repository}/{place}"
+        return f"/v2/{self.repository}/{_PLACES[self.what]}{'' if self.what is What.SESSION else self.reference}"
 
     def unmounted(self) -> "Wanted | None":
         """The upload that a mount becomes where the registry does not mount; None for everything else.
@@ -97,6 +91,15 @@ class Wanted:
         return self.method in {"GET", "HEAD"}
 
 
+_PLACES = {
+    What.BLOB: "blobs/",
+    What.MANIFEST: "manifests/",
+    What.TAGS: "tags/list",
+    What.REFERRERS: "referrers/",
+    What.UPLOADS: "blobs/uploads/",
+    What.SESSION: "blobs/uploads/",
+}
+
 _PLAIN = re.compile(r"[!-:<-~]*")  # printable and no semicolon, which some take for an ampersand (SC-9)
 
 _SENT = re.compile(r"[!$-;=?-\[\]_a-z~]+")  # what RFC 3986 lets a query hold, and brackets
@@ -107,7 +110,9 @@ _DELETE = ("pull", "delete")
 
 LISTS = frozenset({What.TAGS, What.REFERRERS})
 
-_METHODS: tuple[Method, ...] = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
+_METHODS: dict[str, Method] = {
+    "GET": "GET", "HEAD": "HEAD", "POST": "POST", "PUT": "PUT", "PATCH": "PATCH", "DELETE": "DELETE"
+}  # fmt: skip
 _Allowed = dict[Method, tuple[Operation, tuple[str, ...]]]
 _LISTING: _Allowed = {"GET": ("manifest:read", _PULL), "HEAD": ("manifest:read", _PULL)}
 
@@ -181,10 +186,10 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     if endpoint.repository is None:
         raise failed(Code.NOT_FOUND, "this is no endpoint of a repository", "see docs/lazy-layers.md")
     what, reference = _what(endpoint, asked.path)
-    method: Method | None = next((known for known in _METHODS if known == asked.method), None)
-    if method is None or method not in _OPERATIONS[what]:
+    method, allowed = _METHODS.get(asked.method), _OPERATIONS[what]
+    if method is None or method not in allowed:
         raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {asked.method[:20]!r}")
-    operation, actions = _OPERATIONS[what][method]
+    operation, actions = allowed[method]
     dropped = _DROPPED if endpoint.mount_from is not None else _DROPPED | _MOUNT
     next_page = what in LISTS and _SENT.fullmatch(asked.query) and handed_out(registry, asked.path, asked.query)
     taken = {} if next_page else _fields(asked.query, _QUERIES.get((what, method), frozenset()))

@@ -18,7 +18,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import Memory
 from credproxy.ports import Clock, Room
 from credproxy.server.answers import SERVER
-from credproxy.server.outgoing import write_pieces, write_whole
+from credproxy.server.outgoing import PIECE, write_pieces, write_whole
 from credproxy.server.routes import connection, patience
 
 
@@ -83,8 +83,11 @@ class GatewayApi:
     async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
         try:
-            async with self._clock.timeout(IDLE):
+            if _is_one_piece(response):  # which the connection itself waits for, and no longer than PIECE_SECONDS
                 await write_whole(request, response)
+            else:
+                async with self._clock.timeout(IDLE):
+                    await write_whole(request, response)
         except (TimeoutError, ConnectionError):
             if request.transport is not None:
                 request.transport.abort()
@@ -152,6 +155,10 @@ async def _sent(request: web.BaseRequest, stream: Stream, sink: "_Sink") -> None
         finally:
             sending.cancel()
         raise
+
+
+def _is_one_piece(response: web.StreamResponse) -> bool:
+    return isinstance(response, web.Response) and isinstance(response.body, bytes) and len(response.body) <= PIECE
 
 
 def _whole(sending: "asyncio.Future[None]") -> bool:

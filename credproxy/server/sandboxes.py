@@ -101,18 +101,20 @@ class Sandboxes:
                 "uploads",
             )
         places = (
-            (
-                self._half(f"{what} of {peer.charged}", registry, of_each),
-                f"{of_each // 2} {what} of this {who} for one registry",
-            ),
-            (mine, f"{of_each} {what} of this {who}"),
-            (self._half(what, registry, of_all), f"{of_all // 2} {what} of {all_who} for one registry"),
-            (every, f"{of_all} {what} of {all_who}"),
+            (self._half(f"{what} of {peer.charged}", registry, of_each), of_each // 2, f"this {who} for one registry"),
+            (mine, of_each, f"this {who}"),
+            (self._half(what, registry, of_all), of_all // 2, f"{all_who} for one registry"),
+            (every, of_all, all_who),
         )
-        async with contextlib.AsyncExitStack() as held:
-            for place, taken in places:
-                await held.enter_async_context(self._place(place, f"{taken} are under way", patience))
+        held: list[asyncio.Semaphore] = []
+        try:
+            for place, most, whose in places:
+                await self._take(place, patience, (most, what, whose))
+                held.append(place)
             yield
+        finally:
+            for place in held:
+                place.release()
 
     def _half(self, whose: str, registry: str, most: int) -> asyncio.Semaphore:
         known = self._halves.get((whose, registry))
@@ -127,17 +129,16 @@ class Sandboxes:
             raise failed(Code.OVERLOADED, message, "ask less often", max(1.0, wait))
         share.bucket.take()
 
-    @contextlib.asynccontextmanager
-    async def _place(self, places: asyncio.Semaphore, taken: str, patience: float) -> AsyncIterator[None]:
+    async def _take(self, place: asyncio.Semaphore, patience: float, under_way: tuple[int, str, str]) -> None:
+        if not place.locked():
+            await place.acquire()  # at once: a timer would cost more
+            return
         try:
             async with self._clock.timeout(patience):
-                await places.acquire()
+                await place.acquire()
         except TimeoutError:
-            raise failed(Code.OVERLOADED, taken, "wait for their ends", 1.0) from None
-        try:
-            yield
-        finally:
-            places.release()
+            message = "{} {} of {} are under way".format(*under_way)
+            raise failed(Code.OVERLOADED, message, "wait for their ends", 1.0) from None
 
     def _share(self, account: str) -> _Share:
         known = self._shares.get(account)
