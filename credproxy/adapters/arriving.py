@@ -5,6 +5,7 @@ import http.client
 import io
 import re
 import socket
+import ssl
 import time
 from typing import IO, NamedTuple
 
@@ -27,6 +28,9 @@ _FIELDS = 100
 
 _MOST = 256 * 1024
 """Bytes of a head, with the interim answers before it."""
+
+_JUDGED = 0.1
+"""Seconds after which a body's pace is judged, however little has come."""
 
 _EMPTY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED})
 
@@ -173,10 +177,7 @@ class Body(io.RawIOBase):
     def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]
         """Read some; 0 at its end, None where nothing is there and nobody waits. Raises OSError."""
         if self._early:
-            count = min(len(buffer), len(self._early))
-            buffer[:count] = self._early[:count]
-            self._early = self._early[count:]
-            return count
+            return self._take_early(buffer)
         begun = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
         try:
             got = self._sock.recv_into(buffer)
@@ -184,3 +185,40 @@ class Body(io.RawIOBase):
             return None
         self._pace.moved(got, time.monotonic() - begun)  # noqa: TID251  see above
         return got
+
+    def gather(self, buffer: memoryview) -> int:
+        """Fill a buffer; less only at the end. Raises OSError.
+
+        A record of TLS is 16 KiB at most, and each comes through here: its pace is judged once for all of them, and
+        before that where they take long.
+        """
+        filled = counted = self._take_early(buffer)
+        receive, pace, size = self._sock.recv_into, self._pace, len(buffer)
+        begun = now = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
+        while filled < size and (got := receive(buffer[filled:])):
+            filled += got
+            now = time.monotonic()  # noqa: TID251  see above
+            if now - begun > _JUDGED:
+                pace.moved(filled - counted, now - begun)
+                begun, counted = now, filled
+        pace.moved(filled - counted, now - begun)
+        return filled
+
+    def _take_early(self, buffer: "bytearray | memoryview") -> int:
+        count = min(len(buffer), len(self._early))
+        buffer[:count] = self._early[:count]
+        self._early = self._early[count:]
+        return count
+
+    def is_over(self) -> bool:
+        """Whether nothing more of it is here, now that its announced end was read."""
+        if self._early:
+            return False
+        waits = self._sock.gettimeout()
+        self._sock.settimeout(0)
+        try:
+            return not self._sock.recv(1)
+        except (BlockingIOError, ssl.SSLWantReadError):
+            return True
+        finally:
+            self._sock.settimeout(waits)

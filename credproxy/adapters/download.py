@@ -1,7 +1,7 @@
 """The body of one download, in plain blocking code: it runs in a thread of the pump.
 
-The body of an announced length is read from the library's buffered reader itself: reading into a large buffer goes past
-that buffer, piece by piece until ours is full. That is the gathering which makes the pump fast.
+The body of an announced length is read from its socket, piece by piece until a large buffer is full. That is the gathering
+which makes the pump fast. Any other one is read by the standard library.
 """
 
 import io
@@ -65,8 +65,7 @@ class Download:
         link.sock.settimeout(stalled)
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, Pace(over=stalled))
-        self._reader = io.BufferedReader(self._body)  # whose pieces come past its own buffer
-        self._response = response(head.bytes, self._reader) if head.length is None else None
+        self._response = response(head.bytes, io.BufferedReader(self._body)) if head.length is None else None
 
     def piece(self) -> bytes:
         """Give the next piece of the body, empty at its end.
@@ -155,15 +154,11 @@ class Download:
 
     def _poured(self, out: socket.socket, count: int) -> Poured:
         """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
-        link, reader, give = self._link, self._reader, self._giving(out)
+        link, give = self._link, self._giving(out)
         spliced = count - GATHER
         if not splicing.AVAILABLE or link is None or isinstance(link.sock, ssl.SSLSocket) or spliced < GATHER:
             return self._move(count, give)
-        try:
-            came_with_head = len(reader.peek(1)) + self._body.early
-        except OSError:
-            return Poured(0, Stopped.UPSTREAM)
-        first = self._move(came_with_head, give)
+        first = self._move(self._body.early, give)
         if first.stopped is not Stopped.DONE:
             return first
         try:
@@ -180,13 +175,14 @@ class Download:
         return Poured(moved + last.moved, last.stopped)
 
     def _move(self, count: int, write: Callable[[memoryview], None]) -> Poured:
-        reader = self._reader
+        body = self._body
         buffer = memoryview(bytearray(min(GATHER, count)))
         moved = 0
         while moved < count:
             try:
-                got = reader.readinto(buffer[: count - moved])
-                surplus = got == self._left and got and self._surplus()
+                got = body.gather(buffer[: count - moved])
+                # Asked before the last of the announced bytes is passed on.
+                surplus = got == self._left and got and not body.is_over()
             except OSError:
                 return Poured(moved, Stopped.UPSTREAM)
             if not got:
@@ -202,19 +198,6 @@ class Download:
         if not self._left:
             self._ended()
         return Poured(moved, Stopped.DONE)
-
-    def _surplus(self) -> bool:
-        """True where more bytes lie behind the announced ones: asked before the last of these is passed on."""
-        link = self._link
-        if link is None:
-            return False
-        link.sock.settimeout(0)
-        try:
-            return bool(self._reader.peek(1))
-        except (BlockingIOError, ssl.SSLWantReadError):
-            return False
-        finally:
-            link.sock.settimeout(self._stalled)
 
     def _ended(self) -> None:
         """Give the connection back: its response was read to the end."""
