@@ -5,12 +5,12 @@ from typing import NamedTuple
 
 from credproxy.core.credential import Stored
 from credproxy.core.endpoint_reasons import storage_reason
-from credproxy.core.errors import GATEWAY, Code, Failure, failed
+from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import HostRule
-from credproxy.core.target import Form, Question, Target
+from credproxy.core.target import Form, Object, Question, Target
 from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.ports import Plan, Provider
 
@@ -57,7 +57,9 @@ class Table:
             if plan is None:
                 continue
             if question.grants is not None and not (plan.narrow or question.carried):
-                raise failed(Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", GATEWAY)
+                raise failed(
+                    Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", _elsewhere(question)
+                )
             return Routed(plan, match, plan.reach or reach, plan.trouble)
         troubles = (provider.trouble(question.target) for provider in providers)
         return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
@@ -117,6 +119,11 @@ class Table:
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             return (), rule
         return (self._fallback if rule is None else (self._providers[rule.match],)), rule
+
+
+def _elsewhere(question: Question) -> str:
+    """How a build action has what it cannot be given a credential for."""
+    return FETCH if any(isinstance(granted, Object) for granted in question.grants or ()) else GATEWAY
 
 
 def _reach(target: Target, rule: HostRule | None) -> Reach:

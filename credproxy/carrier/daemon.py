@@ -5,6 +5,7 @@ import itertools
 import socket
 import ssl
 from collections.abc import Callable, Sequence
+from urllib.parse import quote
 
 import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
@@ -30,6 +31,7 @@ from credproxy.core.carried import (
 from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Dial
+from credproxy.core.uri import canonical_uri
 from credproxy.gateway.asked import Asked
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.wanted import Wanted
@@ -165,7 +167,9 @@ class Daemon:
 
 
 def _told_of(want: Wanted) -> str:
-    """Of a query the daemon needs what names another repository, and nothing that may be a secret."""
+    """Of a query the daemon needs what names another repository or an object, and nothing else that may be a secret."""
+    if want.object is not None:
+        return f"url={quote(canonical_uri(want.object), safe='')}"
     source = want.endpoint.mount_from
     return "" if source is None else f"mount={want.digest}&from={source}"
 

@@ -12,7 +12,9 @@ from credproxy.core.config import ConfigError, Mistake, load, shown
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
 from credproxy.core.operations import EVERYTHING, READ, read_operation
+from credproxy.core.policy import Policy
 from credproxy.core.settings import ActionRule, Operation
+from credproxy.core.target import Object, Target
 from credproxy.core.toml_lines import Path as TomlPath, locate
 from credproxy.core.uri import check_canonical, parse_uri
 
@@ -78,10 +80,22 @@ def test(uri: str) -> None:
         raise CommandError(error.failure.message, error.failure.hint) from None
     if not granted:
         click.echo("nothing: this kind of URI gets no credential on the actions socket")
-    for name, allowed in granted:
+    for one in granted:
+        if isinstance(one, Object):
+            _tell_object(policy, target, one)
+            continue
+        name, allowed = one
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
         for operation in _deciding(target.path, allowed):
             click.echo(f"  {policy.deciding(target.authority, name, operation)} allows {operation}")
+
+
+def _tell_object(policy: Policy, target: Target, granted: Object) -> None:
+    click.echo(f"{', '.join(granted.methods)} of {granted.url!r}:")
+    for method in granted.methods:
+        click.echo(f"  {policy.name(policy.decide_object(target, method))} allows {method}")
+    click.echo("  the gateway carries it: GET /v1/fetch?url=... on the actions socket")
+    click.echo("  a header is given only where the credential is for this URL alone")
 
 
 def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:

@@ -15,14 +15,19 @@ import click
 from credproxy.adapters.folders import make_folders
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.errors import CommandError, unreadable
+from credproxy.cli.logins import find_logins
 from credproxy.cli.reading import home, in_force, policy_in_force, read_content, read_policy
 from credproxy.core.config import ConfigError, decode, load
+from credproxy.core.errors import Failed
+from credproxy.core.hub import is_hub
+from credproxy.core.objects import object_pattern
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files, config_home
 from credproxy.core.policy import Configuration, Policy
 from credproxy.core.routing import Router
-from credproxy.core.settings import ActionRule, Operation, Settings
+from credproxy.core.settings import ActionRule, OciHost, Operation, Settings
+from credproxy.core.target import Target
 from credproxy.core.uri import canonical_authority, parse_uri
 
 
@@ -37,29 +42,30 @@ _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 @click.option("--no-reload", is_flag=True, help="Leave the running daemon as it is.")
 @click.option("--yes", is_flag=True, help="Do not ask whether a name without a dot is a registry.")
 def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
-    """Add a rule for PATTERN, a registry and a repository such as 'ghcr.io/org/**', to the user's configuration.
+    """Add a rule for PATTERN to the user's configuration.
 
-    The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
+    PATTERN is a registry and a repository, such as 'ghcr.io/org/**', or what a URL names elsewhere, such as
+    'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'. The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
     The daemon reads it at once; nothing is added for what is allowed already.
     """
-    registry, repository = _split(pattern)
     place = _own_place()
-    operations = EVERYTHING if write else READ
-    added = _rule_text(registry, repository, operations)
-    rule = _new_rule(added, pattern)
+    wish = _wish_for_objects(pattern, write=write) if "://" in pattern else _wish(*_split(pattern), write=write)
+    rule = _new_rule(wish.text, pattern)
     try:
         text, own = _held(place)
-        if not yes:
-            _question(registry, repository, in_force())
-        _refuse_policy_file(registry, repository, write=write)
-        known = _known(policy_in_force(in_force()), rule, operations)
+        if not yes and wish.registry:
+            _question(wish.registry, wish.repository, in_force())
+        _refuse_policy_file(wish, pattern, write=write)
+        known = _known(policy_in_force(in_force()), rule, wish.operations)
         if known.allowed:
             click.echo(f"{known.by} allows {pattern} already; nothing was added")
         else:
             _warn(known, own)
             # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
-            _replace(place, _checked_text(f"{text.rstrip()}\n\n{added}" if text.strip() else added, place))
+            _replace(place, _checked_text(f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text, place))
             click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
+            if not wish.registry and _is_pattern(pattern.partition("://")[2]):
+                click.echo("note: for the repositories of a registry leave https:// out", err=True)
     except OSError as error:
         raise unreadable(str(place), error, "nothing was changed: ") from None
     if no_reload:
@@ -83,11 +89,58 @@ class _Known(NamedTuple):
     denied: str
 
 
+class _Wish(NamedTuple):
+    """A rule that is wanted: its text, and what it says of repositories, nothing where it is for URLs."""
+
+    text: str
+    registry: str = ""
+    repository: str = ""
+    operations: tuple[Operation, ...] = ()
+
+
+def _wish(registry: str, repository: str, *, write: bool) -> _Wish:
+    operations = EVERYTHING if write else READ
+    return _Wish(_rule_text(registry, repository, operations), registry, repository, operations)
+
+
+def _wish_for_objects(url: str, *, write: bool) -> _Wish:
+    """A rule for URLs, unless a registry's repositories are meant."""
+    if write:
+        raise CommandError("build actions may read what a URL names, and never write it", "leave --write out")
+    target = _target(url)
+    if target is not None and _is_registry(target):
+        scheme, _, rest = url.partition("://")
+        raise CommandError(f"{url!r} is at a registry: leave {scheme}:// out", f"credproxy actions allow '{rest}'")
+    return _Wish(f'[[actions.rule]]\naction = "allow"\nurl = {json.dumps(url)}\n')
+
+
+def _target(url: str) -> Target | None:
+    try:
+        return parse_uri(url)
+    except Failed:
+        return None  # what is wrong with it is told where the rule is read
+
+
+def _is_registry(target: Target) -> bool:
+    """Whether its host is one: by its rule, by a login that docker stores, or because its path is of the protocol."""
+    rule = Router(in_force().host).match(target)
+    logins = (
+        set[str]()
+        if rule is not None
+        else {host for index in find_logins(in_force()).docker.values() for host in index.authorities()}
+    )
+    return (
+        isinstance(rule, OciHost)
+        or target.authority in logins
+        or is_hub(target.authority)
+        or target.path.startswith("/v2/")
+    )
+
+
 def _split(pattern: str) -> tuple[str, str]:
-    if "://" in pattern:
-        scheme, _, rest = pattern.partition("://")
-        raise CommandError(f"{pattern!r} has a scheme: leave {scheme}:// out", f"credproxy actions allow '{rest}'")
     registry, slash, repository = pattern.partition("/")
+    if not registry:
+        raise CommandError(f"{pattern!r} names no registry", _EXAMPLE)
     if not slash or not repository:
         raise CommandError(f"{pattern!r} names no repository", _suggested(pattern, "**") or _EXAMPLE)
     found = _REFERENCE.search(repository)
@@ -130,7 +183,10 @@ def _question(registry: str, repository: str, settings: Settings) -> None:
 
 
 def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) -> _Known:
+    objects = None if rule.url is None else object_pattern(rule.url)
     decisions = [policy.standing(rule, operation) for operation in operations]
+    if objects is not None:
+        decisions = [policy.standing_of_objects(objects)]
     name = Configuration().name
     allowing = dict.fromkeys(name(index) for allowed, index in decisions if allowed and index is not None)
     denying = dict.fromkeys(name(index) for allowed, index in decisions if not allowed and index is not None)
@@ -146,7 +202,7 @@ def _warn(known: _Known, own: Settings) -> None:
         click.echo(f"warning: your rules stand in place of those of {machine}, which no longer count for you", err=True)
 
 
-def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
+def _refuse_policy_file(wish: _Wish, pattern: str, *, write: bool) -> None:
     """Rules beside a policy file would be an error, or take its place."""
     try:
         policy = read_policy(in_force())
@@ -156,7 +212,9 @@ def _refuse_policy_file(registry: str, repository: str, *, write: bool) -> None:
             f"nothing was changed: {mistake}", f"credproxy actions check {quote(mistake.where)}"
         ) from None
     if policy is not None:
-        remedy = policy.remedy(registry, repository, write=write)
+        remedy = (
+            policy.remedy(wish.registry, wish.repository, write=write) if wish.registry else policy.remedy_for(pattern)
+        )
         raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
 
 

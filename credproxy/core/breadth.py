@@ -16,6 +16,10 @@ def too_wide(rules: Sequence[ActionRule]) -> Iterator[tuple[int, str]]:
     for index, rule in enumerate(rules):
         if rule.action == "deny":
             continue
+        if rule.url is not None:
+            if rule.url.split("/", 3)[3].partition("?")[0] in {"*", "**"}:
+                yield index, f"allows everything at {rule.url.split('/', 3)[2]!r}"
+            continue
         if rule.registry == "*":
             yield index, "allows every registry"
         if _WRITES.intersection(rule.operations) and all(matches(rule.repository, name) for name in _ANY):

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
-from credproxy.core.config_checks import check
+from credproxy.core.config_checks import RULE_FORMS, check
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.redact import mask_text
 from credproxy.core.routing import match_key
@@ -24,6 +24,7 @@ _SOURCE = '{ source = "env", name = "NAME" }'
 _SHAPE = Shape(
     Settings,
     forms={
+        **RULE_FORMS,
         "host": '[[host]] with a "match" and a "provider"',
         "rule": "[[actions.rule]]",
         "cache": "a table [cache]",
@@ -44,9 +45,6 @@ _SHAPE = Shape(
         "bare_host": '"basic", "none" or { scopes = ["repository:app:pull"] }',
         "scopes": '["repository:app:pull"]',
         "bare_host_scopes": '["repository:app:pull"]',
-        "operations": '["blob:read", "manifest:read"]',
-        "registry": '"ghcr.io"',
-        "repository": '"my-org/**"',
         "name": '"NAME"',
         "path": '"/path/to/file"',
     },

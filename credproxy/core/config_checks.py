@@ -6,6 +6,7 @@ from ipaddress import ip_network
 from math import isfinite
 
 from credproxy.core.errors import Failed
+from credproxy.core.objects import object_pattern
 from credproxy.core.policy import split_scope
 from credproxy.core.routing import match_key
 from credproxy.core.settings import (
@@ -149,18 +150,46 @@ def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
         yield (missing,), "listen and listen_token come together: on a port nothing else says who is asking"
 
 
+RULE_FORMS = {
+    "registry": '"ghcr.io"',
+    "repository": '"my-org/**"',
+    "operations": '["blob:read", "manifest:read"]',
+    "url": '"https://bucket.s3.eu-west-1.amazonaws.com/prefix/**"',
+    "methods": '["GET", "HEAD"]',
+}
+"""How the values of a rule for build actions are written, for messages."""
+
+
 def _check_action_rule(rule: ActionRule) -> Iterator[tuple[Path, str]]:
-    if not is_registry(rule.registry):
+    if rule.url is not None:
+        yield from _check_object_rule(rule, rule.url)
+        return
+    missing = [key for key in ("registry", "repository", "operations") if not getattr(rule, key)]
+    if len(missing) == 3:  # noqa: PLR2004  all of them
+        wanted = " and ".join(f"{key} = {RULE_FORMS[key]}" for key in missing)
+        yield (), f"a rule names repositories or URLs; wanted {wanted}, or url = {RULE_FORMS['url']}"
+        return
+    yield from (((key,), f'"{key}" is missing or empty; wanted {key} = {RULE_FORMS[key]}') for key in missing)
+    if rule.registry and not is_registry(rule.registry):
         yield ("registry",), f'{rule.registry!r} is not a registry; wanted one like "ghcr.io" or "*.corp.example"'
-    if not is_repository_pattern(rule.repository):
+    if rule.repository and not is_repository_pattern(rule.repository):
         yield ("repository",), f'{rule.repository!r} matches no repository; wanted a pattern like "my-org/**"'
-    if not rule.operations:
-        yield ("operations",), 'wanted at least one, such as "blob:read"'
     for scope in rule.bare_host_scopes:
         try:
             split_scope(scope)
         except ValueError:
             yield ("bare_host_scopes",), f'{scope!r} is not a scope; wanted one like "repository:my-org/app:pull"'
+
+
+def _check_object_rule(rule: ActionRule, url: str) -> Iterator[tuple[Path, str]]:
+    for key in ("registry", "repository", "operations", "bare_host_scopes"):
+        if getattr(rule, key):
+            yield (key,), "is for repositories, and url for everything else: a rule has one of the two"
+    if object_pattern(url) is None:
+        wanted = f"wanted one like {RULE_FORMS['url']}, where * and ** stand for parts of the path alone"
+        yield ("url",), f"{url!r} is not a pattern of URLs; {wanted}"
+    if not rule.methods:
+        yield ("methods",), f"wanted at least one, as in {RULE_FORMS['methods']}"
 
 
 def _check_rule(rule: HostRule) -> Iterator[tuple[Path, str]]:

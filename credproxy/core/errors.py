@@ -52,6 +52,9 @@ class Code(StrEnum):
     INTERNAL = "internal"
 
 
+FETCH = "have the gateway on the same socket fetch it: GET /v1/fetch?url=URL, percent-encoded"
+"""The remedy where a build action asks for the credential of an object that only the gateway can have."""
+
 GATEWAY = "use the gateway on the same socket, which fetches it for the action: see docs/lazy-layers.md"
 """The hint of ``use_gateway``."""
 

@@ -86,6 +86,11 @@ class PolicyFile:
         """The lines to put into the file, in its format."""
         return f"add to the rules of {self.path!r}: {self.rule_text(registry, repository, write=write)}"
 
+    def remedy_for(self, url: str) -> str:
+        """Its format has no rules for URLs."""
+        rule = f'[[actions.rule]] action = "allow", url = {json.dumps(url)}'
+        return f"rules for URLs stand in the configuration, in place of policy_file: {rule}"
+
     def rule_text(self, registry: str, repository: str, *, write: bool) -> str:
         """One rule as one line: a JSON object, which is YAML, too."""
         host = _PORT.sub("", registry)

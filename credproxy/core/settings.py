@@ -141,13 +141,18 @@ Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write"
 
 
 class ActionRule(Base, frozen=True):
-    """What build actions may do; of all rules the first that matches decides. Source: design.md section 5."""
+    """What build actions may do; of all rules the first that matches decides. Source: design.md section 5.
+
+    Either ``registry``, ``repository`` and ``operations``, or ``url`` and ``methods`` for objects elsewhere.
+    """
 
     action: Literal["allow", "deny"]
-    registry: str
-    repository: str
-    operations: tuple[Operation, ...]
+    registry: str = ""
+    repository: str = ""
+    operations: tuple[Operation, ...] = ()
     bare_host_scopes: tuple[str, ...] = ()
+    url: str | None = None
+    methods: tuple[Literal["GET", "HEAD"], ...] = ("GET", "HEAD")
 
 
 class ActionsSettings(Base, frozen=True):

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import Enum
+from typing import NamedTuple
 
 from credproxy.core.credential import Origin
 
@@ -52,8 +53,22 @@ class Target:
         return f"Target({self.origin}{self.path})"
 
 
-Granted = tuple[str, tuple[str, ...]]
-"""A repository and what may be done with it, such as ``("org/app", ("pull",))``."""
+class Repository(NamedTuple):
+    """A repository and what may be done with it, such as ``("org/app", ("pull",))``."""
+
+    name: str
+    actions: tuple[str, ...]
+
+
+class Object(NamedTuple):
+    """What a URL names outside of a registry's API, and the methods with which it may be asked for."""
+
+    url: str
+    methods: tuple[str, ...]
+
+
+Granted = Repository | Object
+"""What a build action may be given a credential for, or have carried."""
 
 
 @dataclass(frozen=True, slots=True)

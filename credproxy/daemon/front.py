@@ -117,7 +117,7 @@ def build_front(
 
 
 def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:
-    authority = BrokerAuthority(service.broker, service.permit, service.audit)
+    authority = BrokerAuthority(service.broker, service, service.audit)
     narrow = NarrowAnswers(broker=service.broker, memo=memo, grants=service.grants)
     office = SystemOffice(authority, narrow, service.listen_token, clock)
     return Carriers(office, clock, most=enough(service.settings.actions.carriers), refused=refused)

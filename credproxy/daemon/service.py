@@ -75,6 +75,10 @@ class _Unconfigured:
         del registry, method, path, endpoint
         raise Failed(self._failure)
 
+    def permit_object(self, target: Target, method: str) -> None:
+        del target, method
+        raise Failed(self._failure)
+
     def trouble(self, target: Target) -> Failure | None:
         """It is raised."""
         del target
@@ -204,6 +208,10 @@ class Service:
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
         """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
         self._policy.permit(registry, method, path, endpoint)
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """The same for an object. Raises Failed(policy_denied)."""
+        self._policy.permit_object(target, method)
 
     async def listen_token(self, *, anew: bool) -> Secret:
         """Give the token that callers of the port bring; ``anew`` as for ports.Source.

@@ -41,7 +41,7 @@ class Blob:
         span: what that promised; None where it cannot be resumed.
         reopen: asks once more with these fields added, from the registry on.
         clock: waits before each resume.
-        name: of the registry, for messages.
+        name: what to call who is asked, in messages.
         digest: of the blob.
     """
 
@@ -174,4 +174,4 @@ class Blob:
     def _broken(self, moved: int, stopped: Stopped = Stopped.UPSTREAM) -> Failed:
         how = f"{_HOW[stopped]}, after {moved} of {self.length} bytes and {self.resumes} resumes"
         last = f"; the last one {self._last}" if self._last else ""
-        return failed(Code.UPSTREAM_UNAVAILABLE, f"registry {self._name!r} {how}{last}", "run the build again")
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{self._name} {how}{last}", "run the build again")

@@ -12,6 +12,7 @@ An upstream's text is never passed on: of its body, a code of the specification'
 import json
 from dataclasses import replace
 from http import HTTPStatus
+from shlex import quote
 from typing import Final
 
 import msgspec
@@ -55,6 +56,7 @@ _UNKNOWN = {
     What.REFERRERS: "NAME_UNKNOWN",
     What.UPLOADS: "NAME_UNKNOWN",
     What.SESSION: "BLOB_UPLOAD_UNKNOWN",
+    What.OBJECT: "UNSUPPORTED",
 }
 
 _PASSING = frozenset({502, 503, 504})
@@ -83,12 +85,13 @@ def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
 
 
 def _refusal(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
-    status, speaker = answer.status, answer.subject or f"registry {wanted.registry!r}"
-    what = f"{wanted.operation} of {wanted.repository!r}"
+    status, speaker = answer.status, answer.subject or wanted.upstream
+    what = wanted.described
     if status in _DENIED:
         return _reply(HTTPStatus.FORBIDDEN, "DENIED", _denied(wanted, answer, speaker, what))
     if status == HTTPStatus.NOT_FOUND:
-        failure = Failure(Code.NOT_FOUND, f"{speaker} has no such {wanted.what.value} in {wanted.repository!r}")
+        where = f" in {wanted.repository!r}" if wanted.object is None else ""
+        failure = Failure(Code.NOT_FOUND, f"{speaker} has no such {wanted.what.value}{where}")
         reply = _reply(status, _UNKNOWN[wanted.what], failure, answer.headers)
         # Whether something is there is what a client asks with a read: the answer refuses it nothing.
         return replace(reply, code="") if wanted.reads and answer.own else reply
@@ -114,6 +117,17 @@ def unread(wanted: Wanted, reply: Reply) -> Reply:
     return replace(reply, status=HTTPStatus.NOT_FOUND if final else reply.status, headers=(*reply.headers, *told))
 
 
+def in_api_form(reply: Reply) -> Reply:
+    """A failure as the JSON API tells it: whoever asks for an object is no client of a registry."""
+    if not reply.told or not isinstance(reply.body, bytes):
+        return reply
+    found = json.loads(reply.body)["errors"][0]
+    body = {"error": {"code": found["detail"]["code"], "message": found["message"]}}
+    return replace(
+        reply, body=msgspec.json.encode(body), headers=tuple(field for field in reply.headers if field != API_VERSION)
+    )
+
+
 def _denied(wanted: Wanted, answer: Answer, speaker: str, what: str) -> Failure:
     if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         message = f"a proxy in front of {speaker} wants a login of its own (status 407)"
@@ -122,6 +136,14 @@ def _denied(wanted: Wanted, answer: Answer, speaker: str, what: str) -> Failure:
     if not answer.own:
         message = f"{speaker} refuses {what} with status {answer.status}, also at a new place that the registry named"
         return Failure(Code.DENIED, message if wanted.reads else message.partition(", also")[0], _HOSTS_HINT)
+    if wanted.object is not None:
+        hint = f"credproxy explain {quote(f'{wanted.object.origin}{wanted.object.path}')}"
+        without = "without a credential, and there is none for it"
+        return Failure(
+            Code.DENIED,
+            f"{speaker} refuses {what} {without if answer.anonymous else 'to the credential that it has'}",
+            hint,
+        )
     login = f"docker login {wanted.registry}"
     if answer.anonymous:
         return Failure(Code.DENIED, f"{speaker} refuses {what} without a login, and there is none for it", login)

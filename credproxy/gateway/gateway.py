@@ -9,18 +9,18 @@ from http import HTTPStatus
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.asked import Asked, Reply, Upload
 from credproxy.gateway.authority import Authority
-from credproxy.gateway.errors import API_VERSION, failure_reply, unread
+from credproxy.gateway.errors import API_VERSION, failure_reply, in_api_form, unread
 from credproxy.gateway.pages import Listing, Pages
 from credproxy.gateway.reads import Reads, place_of
 from credproxy.gateway.road import Road
 from credproxy.gateway.uploads import Uploads
-from credproxy.gateway.wanted import Wanted, What, wanted
+from credproxy.gateway.wanted import FETCH, Wanted, What, wanted
 from credproxy.gateway.writes import Writes
 from credproxy.ports import Clock, Downloads, Forwarder
 
 
 class Gateway:
-    """Answers ``/v2/`` requests.
+    """Answers requests below ``/v2/``, and those for objects.
 
     Args:
         authority: policy and credentials.
@@ -67,12 +67,14 @@ class Gateway:
                 return _ping(asked)
             want = wanted(asked, lambda *listing: self._handed_out(asked.uid, *listing))
         except Failed as error:
-            return failure_reply(error.failure)
+            reply = failure_reply(error.failure)
+            return in_api_form(reply) if asked.path == FETCH else reply
         try:
             reply = await self._answer(want, asked, upload, patience)
         except Failed as error:
             reply = failure_reply(error.failure)
-        return unread(want, reply) if want.method == "HEAD" and reply.told else reply
+        reply = unread(want, reply) if want.method == "HEAD" and reply.told else reply
+        return reply if want.object is None else in_api_form(reply)
 
     async def _answer(self, want: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
         if want.reads and want.what is not What.SESSION:

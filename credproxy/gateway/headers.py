@@ -21,6 +21,7 @@ _ANSWER = frozenset(
         "accept-ranges",
         "age",
         "cache-control",
+        "content-disposition",
         "content-encoding",
         "content-range",
         "content-type",

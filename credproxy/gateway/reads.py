@@ -61,7 +61,7 @@ class Reads:
         Raises:
             Failed: those of the road, the carrier and the downloads; redirect_refused for a list whose next page is lost.
         """
-        if want.method == "GET" and want.what is What.BLOB:
+        if want.method == "GET" and want.what in {What.BLOB, What.OBJECT}:
             return await self._blob(want, asked, patience)
         if want.method == "GET" and want.what in LISTS:
             return await self._list(want, asked, patience)
@@ -115,7 +115,7 @@ class Reads:
             self._learn(place_of(want, asked), transfer.status, headers, transfer.whole)
             return Reply(transfer.status, headers, transfer.whole)
         span = promised(transfer.status, transfer.headers, transfer.length)
-        body = Blob(transfer, span, reopen, clock=self._clock, name=want.registry, digest=want.reference)
+        body = Blob(transfer, span, reopen, clock=self._clock, name=want.upstream, digest=want.reference)
         return Reply(transfer.status, headers, body)
 
     async def _opened(self, want: Wanted, asked: Asked, patience: float, headers: Headers) -> Landed[Transfer]:

@@ -40,10 +40,10 @@ class Hop:
     subject: str
 
 
-def first(reach: Reach, path: str, query: str, registry: str) -> Hop:
+def first(reach: Reach, path: str, query: str, upstream: str) -> Hop:
     """The registry itself."""
     where = f"{reach.origin}{reach.prefix}{path}"
-    return Hop(f"{where}?{query}" if query else where, reach.dial, own=True, subject=f"registry {registry!r}")
+    return Hop(f"{where}?{query}" if query else where, reach.dial, own=True, subject=upstream)
 
 
 def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
@@ -66,8 +66,8 @@ def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
         message = f"{hop.subject} sends the request on from https to plain http, at {place.host!r}"
         raise failed(Code.DOWNGRADE, message, "ask those who run it")
     if place.origin == reach.origin and (hop.own or _same_repository(place, reach, wanted)):
-        return Hop(place.url, reach.dial, own=True, subject=f"registry {wanted.registry!r}")
-    subject = f"host {place.host!r}, where registry {wanted.registry!r} keeps it,"
+        return Hop(place.url, reach.dial, own=True, subject=wanted.upstream)
+    subject = f"host {place.host!r}, where {wanted.upstream} keeps it,"
     return Hop(place.url, reach.dial.elsewhere(), own=False, subject=subject)
 
 
@@ -79,4 +79,6 @@ def renewed(hop: Hop, reach: Reach) -> Hop:
 
 
 def _same_repository(place: Place, reach: Reach, wanted: Wanted) -> bool:
+    if wanted.object is not None:
+        return place.path == wanted.path
     return classify(place.path, place.query or "", reach.prefix or None).repository == wanted.repository

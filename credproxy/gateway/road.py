@@ -211,14 +211,14 @@ def _travel(
 
 def _along(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
     """The credential goes to the registry alone."""
-    hop = redirect.first(passage.reach, wanted.path, wanted.query, wanted.registry)
+    hop = redirect.first(passage.reach, wanted.path, wanted.query, wanted.upstream)
     for _ in range(redirect.MOST + 1):
         answer = _head((yield Send(_request(wanted.method, hop, headers, passage))))
         place = values(answer.headers, "Location")
         if answer.status not in redirect.STATUSES or not place:
             return Landed(answer, hop, passage)
         hop = redirect.follow(hop, place[0], passage.reach, wanted)
-    message = f"registry {wanted.registry!r} redirects more than {redirect.MOST} times"
+    message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
     raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
 
 
@@ -229,9 +229,11 @@ def _head(sent: Passage | H | None) -> H:
 
 
 def _request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Request:
-    """Build one request; a hop that is not the registry's own gets no credential."""
+    """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
     credential = passage.headers if hop.own else ()
-    return Request(method, hop.url, (*headers, *credential), dial=hop.dial, subject=hop.subject)
+    given = {name.lower() for name, _ in credential}
+    asked = [field for field in headers if field[0].lower() not in given]
+    return Request(method, hop.url, (*asked, *credential), dial=hop.dial, subject=hop.subject)
 
 
 def answered(landed: Landed[H]) -> Answer:

@@ -22,9 +22,10 @@ from urllib.parse import parse_qsl, urlencode
 from credproxy.core.endpoint import Endpoint, Kind, classify, is_digest
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Method
+from credproxy.core.objects import is_object
 from credproxy.core.settings import Operation
-from credproxy.core.target import Granted
-from credproxy.core.uri import canonical_authority
+from credproxy.core.target import Granted, Object, Repository, Target
+from credproxy.core.uri import canonical_authority, check_canonical, parse_uri
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 
 
@@ -37,6 +38,7 @@ class What(Enum):
     REFERRERS = "list of referrers"
     UPLOADS = "place for uploads"
     SESSION = "begun upload"
+    OBJECT = "object"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Wanted:
         grants: what the registry's token must grant.
         query: as it goes to the registry.
         digest: that an upload, or a mount, names in its query.
+        object: what is wanted where that is no part of a registry; then ``registry`` is its host, and all that is about
+            repositories is empty.
     """
 
     method: Method
@@ -59,14 +63,28 @@ class Wanted:
     what: What
     reference: str
     endpoint: Endpoint
-    operation: Operation
+    operation: Operation | Method
     grants: tuple[Granted, ...]
     query: str = ""
     digest: str = ""
+    object: Target | None = None
+
+    @property
+    def upstream(self) -> str:
+        """What to call who is asked, in messages."""
+        return f"{'registry' if self.object is None else 'host'} {self.registry!r}"
+
+    @property
+    def described(self) -> str:
+        """What is done, in messages: never with a query, which may be a secret."""
+        name = self.repository if self.object is None else f"{self.object.origin}{self.object.path}"
+        return f"{self.operation} of {name!r}"
 
     @property
     def path(self) -> str:
         """Where the registry has it; for an upload session, which only the registry names, where it was begun."""
+        if self.object is not None:
+            return self.object.path
         return f"/v2/{self.repository}/{_PLACES[self.what]}{'' if self.what is What.SESSION else self.reference}"
 
     def unmounted(self) -> "Wanted | None":
@@ -99,6 +117,11 @@ _PLACES = {
     What.UPLOADS: "blobs/uploads/",
     What.SESSION: "blobs/uploads/",
 }
+
+FETCH = "/v1/fetch"
+"""The path at which objects are asked for."""
+
+_NO_ENDPOINT = Endpoint(Kind.OTHER)
 
 _PLAIN = re.compile(r"[!-:<-~]*")  # printable and no semicolon, which some take for an ampersand (SC-9)
 
@@ -168,7 +191,7 @@ HandedOut = Callable[[str, str, str], bool]
 
 
 def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
-    """Read a request below ``/v2/``.
+    """Read a request below ``/v2/``, or one for an object.
 
     Args:
         asked: the request.
@@ -177,6 +200,8 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     Raises:
         Failed: bad_request, not_found (an endpoint that is not of the protocol), method_not_allowed.
     """
+    if asked.path == FETCH:
+        return _object(asked)
     registry = original_host(asked)
     if "%" in asked.path:
         raise failed(Code.BAD_REQUEST, "the path holds a percent-escape", "names, tags and digests need none")
@@ -195,9 +220,9 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     taken = {} if next_page else _fields(asked.query, _QUERIES.get((what, method), frozenset()))
     fields = {name: value for name, value in taken.items() if name not in dropped}
     name = endpoint.repository
-    grants: list[Granted] = [(name, actions)]
+    grants: list[Granted] = [Repository(name, actions)]
     if endpoint.mount_from is not None:
-        grants.append((endpoint.mount_from, _PULL))
+        grants.append(Repository(endpoint.mount_from, _PULL))
     return Wanted(
         method,
         registry,
@@ -210,6 +235,35 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
         asked.query if next_page else urlencode(fields, safe=":/"),
         fields.get("digest") or fields.get("mount", ""),
     )
+
+
+def _object(asked: Asked) -> Wanted:
+    """Read ``/v1/fetch?url=...``: any URL outside of a registry's API."""
+    method: Method | None = next((known for known in ("GET", "HEAD") if known == asked.method), None)
+    if method is None:
+        raise failed(Code.METHOD_NOT_ALLOWED, f"an object does not take {asked.method[:20]!r}")
+    raw = _url(asked.query)
+    target = parse_uri(raw)
+    check_canonical(raw, target)
+    if not is_object(target) or classify(target.path, target.query).kind is not Kind.OTHER:
+        hint = f"blobs and manifests are asked for below /v2/, with the header {ORIGINAL_HOST}"
+        raise failed(Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", hint)
+    url = f"{target.origin}{target.path}"
+    granted = Object(url, (method,))
+    return Wanted(
+        method, target.authority, "", What.OBJECT, "", _NO_ENDPOINT, method, (granted,), target.query, object=target
+    )
+
+
+def _url(query: str) -> str:
+    try:
+        fields = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=1)
+    except ValueError:
+        fields = []
+    if len(fields) != 1 or fields[0][0] != "url":
+        hint = "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch"
+        raise failed(Code.BAD_REQUEST, "the query is not one url=", hint)
+    return fields[0][1]
 
 
 def original_host(asked: Asked) -> str:

@@ -78,7 +78,7 @@ class Writes:
 
         def start(passage: Passage) -> Hop:
             if session is None:
-                return redirect.first(passage.reach, wanted.path, wanted.query, wanted.registry)
+                return redirect.first(passage.reach, wanted.path, wanted.query, wanted.upstream)
             return _with_digest(redirect.renewed(session, passage.reach), wanted.digest)
 
         async def send(request: Request) -> Response:
@@ -110,7 +110,7 @@ class Writes:
 
     def _next(self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, passage: Passage) -> Headers:
         found = values(response.headers, "Location")
-        before = session or redirect.first(passage.reach, wanted.path, "", wanted.registry)
+        before = session or redirect.first(passage.reach, wanted.path, "", wanted.upstream)
         if found:
             place = redirect.follow(before, found[0], passage.reach, wanted)
         elif session is not None:

@@ -30,7 +30,7 @@ from credproxy.core.lifetime import EMPTY_KEEP
 from credproxy.core.login import Login, bounded, dressed
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.stored import unreadable, usable
-from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.core.target import Form, Granted, Question, Repository, Target
 from credproxy.core.uri import plain
 from credproxy.exchange.discovery import Asks
 from credproxy.exchange.down_scope import refusal
@@ -203,14 +203,17 @@ class OciProvider:
 
     async def _plan_granted(self, target: Target, grants: tuple[Granted, ...], *, carried: bool) -> Plan | None:
         """For a build action: what policy granted and nothing else, whatever the rule's ``actions`` would add."""
-        scopes = canonical(repository_scope(name, actions) for name, actions in grants)
+        repositories = [one for one in grants if isinstance(one, Repository)]
+        if not repositories:
+            return None  # its tokens are for repositories, and an object is none
+        scopes = canonical(repository_scope(name, actions) for name, actions in repositories)
         place = plain(target) if self._settings.insecure and (carried or target.form is Form.HOST) else target
         if carried:
-            return await self._plan_scopes(place, grants[0][0], scopes, "gateway", carried=True)
+            return await self._plan_scopes(place, repositories[0].name, scopes, "gateway", carried=True)
         if target.form is Form.HOST:
             lifetime = BareHost(scopes).min_lifetime
             return await self._plan_scopes(place, None, scopes, "bare host, build action", lifetime, narrow=True)
-        return await self._plan_scopes(place, grants[0][0], scopes, "build action", narrow=True)
+        return await self._plan_scopes(place, repositories[0].name, scopes, "build action", narrow=True)
 
     async def _plan_scopes(
         self,

@@ -12,6 +12,7 @@ from aiohttp import web
 
 from credproxy.core.errors import Failed
 from credproxy.gateway.asked import ORIGINAL_HOST
+from credproxy.gateway.wanted import FETCH
 from credproxy.ports import Clock
 from credproxy.server.answers import json_response
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
@@ -76,7 +77,7 @@ class ActionsApi:
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         behind = request.raw_path.removeprefix(PREFIX)
-        for_gateway = behind != request.raw_path and behind[:1] in {"", "/", "?"}
+        for_gateway = (behind != request.raw_path and behind[:1] in {"", "/", "?"}) or _fetches(request)
         api = self._gateway if for_gateway else self._routes
         caller = connection(request)
         try:
@@ -92,3 +93,7 @@ class ActionsApi:
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
         return json_response(await self._answers.narrow(connection(request).peer, body, patience(request)))
+
+
+def _fetches(request: web.BaseRequest) -> bool:
+    return request.raw_path.partition("?")[0] == FETCH

@@ -1,7 +1,6 @@
 """The gateway's authority inside the daemon: the policy and the broker that are in force. Source: gateway.authority."""
 
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from credproxy.broker.broker import Broker, Carriage
 from credproxy.core.audit import record
@@ -14,8 +13,16 @@ from credproxy.gateway.wanted import Wanted
 from credproxy.ports import Audit
 
 
-Permit = Callable[[str, str, str, Endpoint], None]
-"""Policy: registry, method, path and what it names; raises Failed(policy_denied)."""
+class Judge(Protocol):
+    """The policy in force."""
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let one request to a registry pass. Raises Failed(policy_denied)."""
+        ...
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let one request for an object pass. Raises Failed(policy_denied)."""
+        ...
 
 
 class _Ticket(NamedTuple):
@@ -29,18 +36,21 @@ class BrokerAuthority:
 
     Args:
         broker: gives credentials, and hears which of them were refused.
-        permit: the policy in force.
+        judge: the policy in force.
         audit: told of each credential that is given.
     """
 
-    def __init__(self, broker: Broker, permit: Permit, audit: Audit) -> None:
+    def __init__(self, broker: Broker, judge: Judge, audit: Audit) -> None:
         self._broker = broker
-        self._permit = permit
+        self._judge = judge
         self._audit = audit
 
     async def permit(self, want: Wanted, asked: Asked) -> None:
         """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
-        self._permit(want.registry, want.method, asked.path, want.endpoint)
+        if want.object is not None:
+            self._judge.permit_object(want.object, want.method)
+        else:
+            self._judge.permit(want.registry, want.method, asked.path, want.endpoint)
 
     async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
@@ -74,7 +84,11 @@ class BrokerAuthority:
 
 
 def _question(want: Wanted, asked: Asked) -> Question:
+    target = want.object or _target(want)
+    return Question(target, Origin("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
+
+
+def _target(want: Wanted) -> Target:
     host, colon, port = want.registry.rpartition(":")
     name, number = (host, int(port)) if colon and port.isdigit() else (want.registry, None)
-    target = Target("https", name, number, want.path, "", Form.URL)
-    return Question(target, Origin("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
+    return Target("https", name, number, want.path, "", Form.URL)

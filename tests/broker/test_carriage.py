@@ -8,12 +8,12 @@ from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.routing import Router
 from credproxy.core.settings import HostRule, NoneHost
-from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.core.target import Form, Granted, Question, Repository, Target
 from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider
 
 
-PULL: tuple[Granted, ...] = (("a", ("pull",)),)
+PULL: tuple[Granted, ...] = (Repository("a", ("pull",)),)
 
 
 def carried(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:

@@ -164,7 +164,8 @@ def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
 @pytest.mark.parametrize(
     ("pattern", "message", "command"),
     [
-        ("https://ghcr.io/a/b", "has a scheme: leave https:// out", "'ghcr.io/a/b'"),
+        ("https://registry-1.docker.io/a/b", "is at a registry: leave https:// out", "'registry-1.docker.io/a/b'"),
+        ("https://ghcr.io/v2/a", "is at a registry: leave https:// out", "'ghcr.io/v2/a'"),
         ("ghcr.io/a/b:1.4", "ends with ':1.4', and rules are for whole repositories", "'ghcr.io/a/b'"),
         ("ghcr.io/a@sha256:00", "ends with '@sha256:00'", "'ghcr.io/a'"),
         ("ghcr.io", "'ghcr.io' names no repository", "'ghcr.io/**'"),
@@ -182,6 +183,24 @@ def test_what_people_paste_is_told_with_the_command_that_works(
     assert hint == f"hint: credproxy actions allow {command}"
     assert run("actions", "allow", command.strip("'")).exit_code == 0
     del home
+
+
+def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
+    """``credproxy actions allow URL``; twice adds nothing, and who meant a registry is told how to write that."""
+    url = "https://files.test/releases/**"
+    done = run("actions", "allow", url)
+    assert done.exit_code == 0, done.stderr
+    assert 'url = "https://files.test/releases/**"' in place_of(home).read_text()
+    again = run("actions", "allow", "https://files.test/releases/v1/*")
+    assert "actions.rule[0] allows https://files.test/releases/v1/* already" in again.stdout
+    tested = run("actions", "test", "https://files.test/releases/v1/a.tar")
+    assert "actions.rule[0] allows GET" in tested.stdout
+    assert "GET /v1/fetch" in tested.stdout
+    assert "leave https:// out" in run("actions", "allow", "https://ghcr.io/a/b").stderr
+    assert run("actions", "allow", "--write", url).exit_code == 1
+    odd = run("actions", "allow", "https://*.test/x")
+    assert odd.exit_code == 1
+    assert "is not a pattern of URLs" in odd.stderr
 
 
 @pytest.mark.parametrize(("verb", "answer"), [("reload", RELOADED), ("flush", {"flushed": 3})])
@@ -219,7 +238,6 @@ def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
         ("ghcr.io//a", "'/a' matches no repository", "'ghcr.io/my-org/**'"),
         ("ghcr.io/My Org/**", "'My Org/**' matches no repository", "'ghcr.io/my-org/**'"),
         ("*/**", "'*' is not a registry", "'ghcr.io/my-org/**'"),
-        ("/x", "'' is not a registry", "'ghcr.io/my-org/**'"),
     ],
 )
 def test_a_pattern_that_can_be_no_rule_is_told_as_what_was_typed(

@@ -269,10 +269,10 @@ def test_path_prefix_is_taken_off() -> None:
 @pytest.mark.parametrize(
     ("text", "problem"),
     [
-        (rule("org/*", "[]"), "actions.rule[0].operations: wanted at least one"),
+        (rule("org/*", "[]"), 'actions.rule[0].operations: "operations" is missing or empty'),
         (rule("org/*", '["read"]'), "'read' is not one of"),
         (rule("org/*", action="maybe"), "'maybe' is not one of"),
-        (rule("", READ), "actions.rule[0].repository: '' matches no repository"),
+        (rule("", READ), 'actions.rule[0].repository: "repository" is missing or empty'),
         (rule("Org/*", READ), "actions.rule[0].repository: 'Org/*' matches no repository"),
         (rule("../x/*", READ), "actions.rule[0].repository: '../x/*' matches no repository"),
         (rule("org//x", READ), "actions.rule[0].repository: 'org//x' matches no repository"),

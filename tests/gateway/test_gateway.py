@@ -227,7 +227,7 @@ async def test_t13_a_registry_of_basic_is_served() -> None:
         r.script(ping=r.challenge('Basic realm="x"'))
         downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
         gateway = Gateway(
-            authority=BrokerAuthority(r.broker, Policy().permit, FakeAudit()),
+            authority=BrokerAuthority(r.broker, Policy(), FakeAudit()),
             forwarder=FakeForwarder(r.clock),
             downloads=downloads,
             clock=r.clock,

@@ -198,7 +198,7 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
             r.clock, [response(202, b"", ("Location", f"{before}{UPLOADS}uuid?_state=x")), response(201)]
         )
         gateway = Gateway(
-            authority=BrokerAuthority(r.broker, Policy().permit, FakeAudit()),
+            authority=BrokerAuthority(r.broker, Policy(), FakeAudit()),
             forwarder=forwarder,
             downloads=downloads,
             clock=r.clock,

@@ -23,14 +23,14 @@ WANTED = wanted(asked(BLOB))
 
 def led(location: str, reach: Reach = TLS) -> Hop:
     """Follow a Location of the registry's own answer."""
-    return follow(first(reach, "/v2/a/blobs/x", "", "reg.test"), location, reach, WANTED)
+    return follow(first(reach, "/v2/a/blobs/x", "", "registry 'reg.test'"), location, reach, WANTED)
 
 
 def test_the_first_hop_is_the_registry() -> None:
     """With its credential, under its own egress policy."""
-    hop = first(TLS, "/v2/a/tags/list", "n=1", "reg.test")
+    hop = first(TLS, "/v2/a/tags/list", "n=1", "registry 'reg.test'")
     assert hop == Hop("https://reg.test/v2/a/tags/list?n=1", DIAL, own=True, subject="registry 'reg.test'")
-    assert first(TLS, "/v2/", "", "reg.test").url == "https://reg.test/v2/"
+    assert first(TLS, "/v2/", "", "registry 'reg.test'").url == "https://reg.test/v2/"
 
 
 @pytest.mark.parametrize(

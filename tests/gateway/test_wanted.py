@@ -8,7 +8,7 @@ from hypothesis import given, strategies as st
 from credproxy.core.endpoint import Kind
 from credproxy.core.errors import Code, Failed
 from credproxy.core.operations import needed
-from credproxy.core.target import Granted
+from credproxy.core.target import Granted, Repository
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 from credproxy.gateway.wanted import What, wanted
 from tests.gateway.world import D, asked, code
@@ -337,7 +337,7 @@ def test_sc9_a_query_that_others_may_read_otherwise(method: str, target: str) ->
 def test_tx22_a_mount_reads_its_source() -> None:
     """TX-22: policy is asked about it, and the token has to grant it."""
     found = wanted(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b/c", "POST"))
-    expected: tuple[Granted, ...] = (("a", PUSH), ("b/c", PULL))
+    expected: tuple[Granted, ...] = (Repository("a", PUSH), Repository("b/c", PULL))
     assert (found.endpoint.mount_from, found.grants, found.digest) == ("b/c", expected, D)
 
 

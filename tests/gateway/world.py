@@ -17,6 +17,8 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.routing import Router
 from credproxy.core.settings import HostRule
+from credproxy.core.target import Target
+from credproxy.core.uri import canonical_uri
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload
 from credproxy.gateway.gateway import Gateway
 from credproxy.server.authority import BrokerAuthority
@@ -84,11 +86,18 @@ class Policy:
 
     denied: set[str] = field(default_factory=set)
     asked: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
+    objects: list[tuple[str, str]] = field(default_factory=list)
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
         """Let it pass, or not."""
         self.asked.append((registry, method, path, endpoint))
         if endpoint.repository in self.denied or endpoint.mount_from in self.denied:
+            raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let an object pass, unless its host is named."""
+        self.objects.append((canonical_uri(target), method))
+        if target.host in self.denied:
             raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
 
 
@@ -193,7 +202,7 @@ async def world(
     downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(carried)), Policy()
     numbers = itertools.count(1)
     gateway = Gateway(
-        authority=BrokerAuthority(broker, policy.permit, FakeAudit()),
+        authority=BrokerAuthority(broker, policy, FakeAudit()),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

@@ -25,7 +25,7 @@ from credproxy.core.http import Response
 from credproxy.core.login import Login
 from credproxy.core.routing import Router
 from credproxy.core.settings import BasicHost, CommandSource, HeaderHost, OciHost
-from credproxy.core.target import Question
+from credproxy.core.target import Question, Repository
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Completed, Provider, Source
 from credproxy.providers.basic import BasicProvider
@@ -85,7 +85,7 @@ async def test_a_build_actions_exchange_does_the_same() -> None:
     async with world(stored=U_P) as w:
         w.sources["reg.test"].changed = NEW
         w.script(token=[w.respond(401), w.granted("tok2")])
-        assert await w.ask(MANIFEST, grants=(("a/b", ("pull",)),)) == ok("tok2", 270)
+        assert await w.ask(MANIFEST, grants=(Repository("a/b", ("pull",)),)) == ok("tok2", 270)
 
 
 async def test_the_same_login_stays_refused_and_is_sent_once() -> None:

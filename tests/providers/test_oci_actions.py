@@ -5,12 +5,12 @@ import pytest
 from credproxy.core.credential import RegistryToken, Secret, UserPassword
 from credproxy.core.errors import Code
 from credproxy.core.settings import BareHost, OciHost
-from credproxy.core.target import Granted
+from credproxy.core.target import Granted, Repository
 from tests.registry_world import Answer, ok, world
 
 
 BLOB = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
-PULL: tuple[Granted, ...] = (("app", ("pull",)),)
+PULL: tuple[Granted, ...] = (Repository("app", ("pull",)),)
 
 
 async def test_t103_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
@@ -33,7 +33,7 @@ async def test_the_same_scope_is_another_key_on_the_other_socket() -> None:
 
 async def test_t36_the_scopes_of_a_bare_host_come_from_policy() -> None:
     """One token for two scopes, the first one first, whatever the host's own rule says."""
-    grants: tuple[Granted, ...] = (("app", ("pull", "push")), ("base", ("pull",)))
+    grants: tuple[Granted, ...] = (Repository("app", ("pull", "push")), Repository("base", ("pull",)))
     async with world(OciHost(match="reg.test", bare_host=BareHost(("repository:other:pull",)))) as w:
         assert await w.ask("reg.test", grants=grants) == ok("tok1", 270)
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")

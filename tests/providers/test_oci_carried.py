@@ -7,15 +7,15 @@ from credproxy.core.credential import IdentityToken, Origin, RegistryToken, Secr
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.settings import BareHost, OciHost
-from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.core.target import Form, Granted, Question, Repository, Target
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests.fakes import FakeClock, FakeHttp, FakeSource
 from tests.registry_world import World, basic, world
 
 
-PULL: tuple[Granted, ...] = (("app", ("pull",)),)
-PUSH: tuple[Granted, ...] = (("app", ("pull", "push")),)
+PULL: tuple[Granted, ...] = (Repository("app", ("pull",)),)
+PUSH: tuple[Granted, ...] = (Repository("app", ("pull", "push")),)
 
 
 def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
@@ -41,9 +41,9 @@ async def test_a_token_for_what_policy_granted_and_no_more() -> None:
     async with world(rule) as w:
         assert authorization(await carry(w)) == "Bearer tok1"
         assert w.requests[-1].endswith("scope=repository:app:pull")
-        await carry(w, (*PUSH, ("base", ("pull",))))
+        await carry(w, (*PUSH, Repository("base", ("pull",))))
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
-        await carry(w, (("app", ("pull", "delete")),))
+        await carry(w, (Repository("app", ("pull", "delete")),))
         assert w.requests[-1].endswith(("scope=repository:app:delete,pull", "scope=repository:app:pull,delete"))
 
 

@@ -2,6 +2,7 @@
 
 from credproxy.core.credential import IdentityToken, RegistryToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failure
+from credproxy.core.target import Repository
 from credproxy.providers.refused_logins import HELD, PROVEN, REFUSALS, RefusedLogins
 from tests.registry_world import World, world
 
@@ -18,7 +19,7 @@ async def refused(w: World, name: str, count: int, *, actions: bool = False) -> 
     """Ask about so many repositories, each of which must be refused."""
     for number in range(count):
         repository = f"{name}{number}"
-        grants = ((repository, ("pull",)),) if actions else None
+        grants = (Repository(repository, ("pull",)),) if actions else None
         assert await w.refusal(f"https://reg.test/v2/{repository}/manifests/x", grants) is Code.BAD_CREDENTIALS
 
 

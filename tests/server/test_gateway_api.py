@@ -23,6 +23,7 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
 from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost
+from credproxy.core.target import Target
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import MEMORY, WAIT, Memory
 from credproxy.ports import Downloads, Poured
@@ -164,11 +165,18 @@ class Client:
         return body, await self.reader.readexactly(2) == b"\r\n"
 
 
-def deny(registry: str, method: str, path: str, endpoint: Endpoint) -> None:
-    """Policy: everything but the repository ``denied``."""
-    del registry, method, path
-    if endpoint.repository == "denied":
-        raise failed(Code.POLICY_DENIED, "no rule allows it", "allow it")
+class Deny:
+    """Denies what is called denied."""
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Policy: everything but the repository ``denied``."""
+        del registry, method, path
+        if endpoint.repository == "denied":
+            raise failed(Code.POLICY_DENIED, "no rule allows it", "allow it")
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let it pass."""
+        del target, method
 
 
 class Sandboxed(GatedServer):
@@ -200,7 +208,7 @@ async def serving(
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     forwarder, audit = FakeForwarder(clock, list(carried)), FakeAudit()
     gateway = Gateway(
-        authority=BrokerAuthority(broker, deny, audit),
+        authority=BrokerAuthority(broker, Deny(), audit),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

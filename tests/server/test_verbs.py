@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.core.errors import Code, failed
-from credproxy.core.target import Granted, Target
+from credproxy.core.target import Granted, Repository, Target
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind
@@ -61,7 +61,7 @@ class Desk:
         """Policy."""
         if self.denied:
             raise failed(Code.POLICY_DENIED, f"no rule allows {target.authority!r}")
-        return (("a/b", ("pull",)),)
+        return (Repository("a/b", ("pull",)),)
 
 
 @contextlib.asynccontextmanager
