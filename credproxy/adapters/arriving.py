@@ -5,7 +5,6 @@ import http.client
 import io
 import re
 import socket
-import ssl
 import time
 from typing import IO, NamedTuple
 
@@ -13,12 +12,15 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
-from credproxy.adapters.interim import SteadyResponse, passed_over
+from credproxy.adapters.interim import CODED, SteadyResponse, UnfitAnswerError, passed_over
 from credproxy.core.pace import Pace
 
 
 _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.\d +(\d{3})")
+
+_LENGTH = re.compile(r"[0-9]{1,18}")
+_CONTRADICTS = "gave a length that is no number, or more than one"
 
 _LINE = 64 * 1024
 """Bytes of a line of a head; the standard library's own bound."""
@@ -61,7 +63,7 @@ class Arriving:
     """
 
     def __init__(self) -> None:
-        self._bytes = b""
+        self._bytes = bytearray()  # in place: a head may come byte by byte
         self._interim = self._taken = 0
         self.head: Head | None = None
         self.early = b""
@@ -83,9 +85,10 @@ class Arriving:
         searched = max(0, len(self._bytes) - 2)
         self._bytes += piece
         while (end := _END.search(self._bytes, searched)) is not None:
-            head, self._bytes, searched = self._bytes[: end.end()], self._bytes[end.end() :], 0
+            head, searched = bytes(self._bytes[: end.end()]), 0
+            del self._bytes[: end.end()]
             if not self._is_interim(head):
-                self.head, self.early = _read(head), self._bytes
+                self.head, self.early = _read(head), bytes(self._bytes)
                 return True
             self._interim += 1
         if self._taken > _MOST:
@@ -98,7 +101,7 @@ class Arriving:
         if not self._bytes and not self._interim:
             return http.client.RemoteDisconnected("")
         try:
-            response(self._bytes, None)
+            response(bytes(self._bytes), None)
         except http.client.HTTPException as error:
             return error
         return http.client.IncompleteRead(b"")
@@ -122,6 +125,8 @@ def _read(head: bytes) -> Head:
         (message, _), *_ = parser.feed_data(head)[0]
     except (BadHttpMessage, ValueError):  # ValueError: it found no message at all
         return _read_generously(head)
+    if message.chunked and not response(head, None).chunked:
+        raise UnfitAnswerError(CODED)
     announced = message.headers.get("Content-Length")
     length = 0 if message.code in _EMPTY else None if announced is None or message.chunked else int(announced)
     headers = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers])
@@ -130,8 +135,14 @@ def _read(head: bytes) -> Head:
 
 
 def _read_generously(head: bytes) -> Head:
-    """Read one that says more of its length than it should, say; whatever is right in the other one's eyes is here, too."""
+    """Read one that says more of its length than it should, say; whatever is right in the other one's eyes is here, too.
+
+    What says two things of its length is not read: it would be a guess where its body ends.
+    """
     made = response(head, None)
+    announced = {one.strip() for one in made.headers.get_all("Content-Length", ())}
+    if made.length is not None and (len(announced) > 1 or not all(map(_LENGTH.fullmatch, announced))):
+        raise UnfitAnswerError(_CONTRADICTS)
     length = None if made.chunked else made.length
     return Head(made.status, tuple(made.getheaders()), length, made.will_close, head)
 
@@ -218,7 +229,7 @@ class Body(io.RawIOBase):
         self._sock.settimeout(0)
         try:
             return not self._sock.recv(1)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except OSError:  # nothing is there yet, or the connection broke off behind the end, which takes nothing away
             return True
         finally:
             self._sock.settimeout(waits)

@@ -37,6 +37,13 @@ class Link(NamedTuple):
     answered: Answered
 
 
+class _Reader(io.BufferedReader):
+    """Stays open where the library closes what it has read to its end: what lies behind that is looked at afterwards."""
+
+    def close(self) -> None:
+        """Do nothing: there is nothing to close but the connection, which is somebody else's."""
+
+
 class Download:
     """One response and what is left of its body.
 
@@ -63,9 +70,13 @@ class Download:
         self.tail = b""
         self._left = head.length or 0
         link.sock.settimeout(stalled)
+        if isinstance(link.sock, ssl.SSLSocket):
+            # Where its end is all that tells the end of a body, one that the other side has not announced cuts it.
+            link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, Pace(over=stalled))
-        self._response = response(head.bytes, io.BufferedReader(self._body)) if head.length is None else None
+        self._reader = _Reader(self._body) if head.length is None else None
+        self._response = None if self._reader is None else response(head.bytes, self._reader)
 
     def piece(self) -> bytes:
         """Give the next piece of the body, empty at its end.
@@ -199,9 +210,23 @@ class Download:
             self._ended()
         return Poured(moved, Stopped.DONE)
 
+    def _is_over(self) -> bool:
+        """Whether nothing lies behind the body; of an announced one that was asked already."""
+        link, reader = self._link, self._reader
+        if link is None or reader is None:
+            return not self._body.early
+        link.sock.settimeout(0)
+        try:
+            return not reader.peek(1)
+        except OSError:  # nothing is there yet, or the connection broke off behind the end
+            return True
+        finally:
+            link.sock.settimeout(self._stalled)
+
     def _ended(self) -> None:
         """Give the connection back: its response was read to the end."""
+        over = self._is_over()
         link = self._let_go()
         if link is None:
             return
-        self._connections.give_back(link.key, link.sock, good=not (link.answered.head.closes or self._body.early))
+        self._connections.give_back(link.key, link.sock, good=over and not link.answered.head.closes)

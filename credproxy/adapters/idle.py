@@ -2,6 +2,7 @@
 
 import select
 import socket
+import ssl
 import threading
 from collections.abc import Hashable
 
@@ -76,7 +77,9 @@ class Idle:
 
 
 def _quiet(connection: socket.socket) -> bool:
-    """False for a connection with anything to read: its end, or bytes that nobody asked for."""
+    """False for a connection with anything to read: its end, or bytes that nobody asked for, also such of a read record."""
+    if isinstance(connection, ssl.SSLSocket) and connection.pending():
+        return False
     waiting = select.poll()
     waiting.register(connection, select.POLLIN)
     return not waiting.poll(0)

@@ -7,6 +7,7 @@ would hold a request for ever.
 
 import asyncio
 import http.client
+import re
 from typing import IO
 
 from aiohttp.client_proto import ResponseHandler
@@ -18,6 +19,19 @@ INTERIM = 16
 """Interim answers before one answer. A server sends one or two, or a 102 from time to time while it works."""
 
 _SWITCHING = 101
+
+CODED = "has put its body into a transfer coding that it was not asked for"
+"""Said of an answer that is in chunks, and in something else besides."""
+
+_CHUNK_LINE = 8 * 1024
+"""Bytes of the line before a chunk, and of one behind the last; aiohttp's own bound."""
+
+_TRAILERS = 100
+"""Lines behind the last chunk."""
+
+_CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
+_CHUNK_END = b"\r\n"
+_EMPTY = frozenset({b"\r\n", b"\n"})
 
 
 class UnfitAnswerError(http.client.HTTPException):
@@ -68,6 +82,30 @@ class SteadyResponse(http.client.HTTPResponse):
             count += 1
             http.client.parse_headers(self.fp)
 
+    # Two more seams of the library: it takes whatever int() takes for a size, any two bytes for the end of a chunk, the
+    # end of a connection for the end of a body, and trailers without end.
+    def _read_next_chunk_size(self) -> int:
+        line = self.fp.readline(_CHUNK_LINE + 1)
+        size = _CHUNK_SIZE.fullmatch(line)
+        if size is None:
+            raise http.client.IncompleteRead(b"")
+        return int(size[1], 16)
+
+    def _safe_read(self, amt: int) -> bytes:
+        found: bytes = super()._safe_read(amt)  # type: ignore[misc]  # typeshed leaves it out
+        if amt == len(_CHUNK_END) and self.chunked and found != _CHUNK_END:
+            raise http.client.IncompleteRead(b"")
+        return found
+
+    def _read_and_discard_trailer(self) -> None:
+        for _ in range(_TRAILERS):
+            line = self.fp.readline(_CHUNK_LINE + 1)
+            if not line.endswith(b"\n"):
+                raise http.client.IncompleteRead(b"")
+            if line in _EMPTY:
+                return
+        raise http.client.IncompleteRead(b"")
+
 
 class SteadyHandler(ResponseHandler):
     """A connection of aiohttp that gives no more interim answers than the bound; aiohttp passes over them itself.
@@ -96,16 +134,26 @@ class SteadyHandler(ResponseHandler):
         """Take what came; with its first byte a head begins."""
         if self._expected and self._late is None:
             self._late = self._loop.call_later(self._headed, self._broken)
+        surplus = not self._expected and (self._payload is None or self._payload.is_eof())
         super().data_received(data)
+        if surplus or (not self._expected and self._buffer):
+            # It may be lent to the next request already, which must not get what was sent before it was asked.
+            self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
         """It is gone, and with it what it was waited for."""
         self._begin_anew(expected=False)
+        if exc is not None and self._payload is not None and not self._payload.is_eof():
+            self._payload.set_exception(http.client.IncompleteRead(b""))  # the parser would take it for the body's end
         super().connection_lost(exc)
 
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
         """Give the next answer. Raises UnfitAnswerError."""
         message, payload = await super().read()
+        if message.chunked and [one.strip().lower() for one in message.headers.getall("Transfer-Encoding")] != [
+            "chunked"
+        ]:
+            raise UnfitAnswerError(CODED)
         interim = passed_over(message.code, self._interim)
         self._begin_anew(expected=interim)
         self._interim = self._interim + 1 if interim else 0

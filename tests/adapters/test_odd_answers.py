@@ -1,0 +1,229 @@
+"""S11: answers that end oddly, or not at all: neither a cut body nor what lies behind one is taken for something else."""
+
+import asyncio
+import contextlib
+import http.client
+import socket
+import time
+
+import pytest
+
+from credproxy.adapters.asking import ask
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.pump import Pump
+from credproxy.core.errors import Code, Failed
+from tests.adapters.clients import CLIENTS, Send, request
+from tests.adapters.scripted import Script, Scripted, Wire
+from tests.adapters.test_pump import OWN, Trusted, fetch, get, pieces
+
+
+CHUNKED = "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
+NEXT = b"HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\nPOISON"
+
+every_client = pytest.mark.parametrize("send", CLIENTS.values(), ids=CLIENTS)
+
+
+class ByteByByte(socket.socket):
+    """Stands for a connection with TLS whose records hold next to nothing, all of which have arrived."""
+
+    def send(self, data: object, flags: int = 0) -> int:
+        """Take all."""
+        del flags
+        assert isinstance(data, memoryview)
+        return len(data)
+
+    def recv(self, size: int, flags: int = 0) -> bytes:
+        """Give a little at once, for ever."""
+        del size, flags
+        return b"y" * 64
+
+
+async def test_a_head_of_many_small_records_keeps_nobody_waiting() -> None:
+    """A hundred thousand records of a byte stopped the loop of a carrier for twenty seconds, and it was ended as one that hangs."""
+    turns, most = 0, 256 * 1024 // 64
+
+    async def others() -> None:
+        nonlocal turns
+        while True:
+            await asyncio.sleep(0)  # noqa: TID251  no time passes
+            turns += 1
+
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(others())
+        with ByteByByte() as sock, pytest.raises(http.client.HTTPException):
+            await ask(sock, request("http://reg.test/v2/", OWN))
+        running.cancel()
+    assert turns > most // 2
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        pytest.param("0x5\r\nhello\r\n0\r\n\r\n", id="prefix"),
+        pytest.param("+5\r\nhello\r\n0\r\n\r\n", id="sign"),
+        pytest.param("5\r\nhello\r\n0_0\r\n\r\n", id="underscore"),
+        pytest.param("5\r\nhelloXX0\r\n\r\n", id="no end of a chunk"),
+        pytest.param("5\r\nhello\r\n0", id="cut in the last size"),
+        pytest.param("5\r\nhello\r\n0\r\nX: y\r\n", id="cut in the trailers"),
+        pytest.param("5\r\nhello\r\n0\r\n" + "X: y\r\n" * 1000, id="a thousand trailers"),
+    ],
+)
+@every_client
+async def test_chunks_that_are_none(send: Send, body: str) -> None:
+    """What one client takes for the end of a body is none for the other one either."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(CHUNKED, body)
+
+    with Scripted(script) as server:
+        if send is CLIENTS["download"]:
+            with pytest.raises(Failed):
+                await read(server.url)
+        else:
+            with pytest.raises(Failed):
+                await send(request(server.url, OWN))
+
+
+async def read(url: str) -> bytes:
+    """Read a body of unknown length with the pump."""
+    async with Pump() as pump:
+        transfer = await pump.open(get(url), "reg.test")
+        try:
+            return b"".join(await pieces(transfer))
+        finally:
+            transfer.close()
+
+
+async def test_trailers_without_end() -> None:
+    """They come fast enough, and nobody sees any of them: a thread read them for ever."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(CHUNKED, "5\r\nhello\r\n0\r\n")
+        with contextlib.suppress(OSError):
+            while True:
+                wire.send("X: y\r\n" * 100)
+
+    with Scripted(script) as server, pytest.raises(Failed) as caught:
+        await asyncio.wait_for(read(server.url), 10)
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
+@pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
+async def test_what_lies_behind_chunks_is_nobodys_answer(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
+    """Not even where it is in a record that was read already, and no longer in the kernel."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(CHUNKED)
+        time.sleep(0.05)  # what comes with the head is seen anyhow
+        wire.send(b"5\r\nhello\r\n0\r\n\r\n" + NEXT * 300)
+        wire.stall()
+
+    context = trusted.context if encrypted else None
+    with Scripted(script, lambda wire: wire.answer(b"second"), context=context) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
+            assert b"".join(await pieces(transfer)) == b"hello"
+            transfer.close()
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
+            assert transfer.whole == b"second"
+            transfer.close()
+    assert server.connections == 2
+
+
+@pytest.mark.parametrize(
+    "body", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
+)
+async def test_what_lies_behind_a_manifest_is_nobodys_answer(body: str) -> None:
+    """The other client parsed it at once, and gave it to the next request."""
+    head, end, rest = body.partition("\r\n\r\n")
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 OK\r\n", head, end)
+        time.sleep(0.05)
+        wire.send(rest, NEXT)
+        wire.stall()
+
+    with Scripted(script, lambda wire: wire.answer(b"second")) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            bodies = [(await client.forward(request(server.url, OWN), None, 100)).body for _ in range(2)]
+    assert bodies == [b"hello", b"second"]
+
+
+def cut(wire: Wire) -> None:
+    """Break off in the middle of a body whose end nothing else tells."""
+    wire.head()
+    wire.send("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", "x" * 1000)
+    time.sleep(0.05)
+    wire.reset()
+
+
+async def test_a_manifest_without_a_length_that_breaks_off_is_not_whole() -> None:
+    """The other client took the reset of a connection for the end of its body."""
+    with Scripted(cut) as server:
+        async with AiohttpClient(SystemClock()) as client:
+            with pytest.raises(Failed) as caught:
+                await client.forward(request(server.url, OWN), None, 100_000)
+    assert caught.value.failure.message == "registry 'reg.test' broke off in the middle of its answer"
+
+
+def unannounced(wire: Wire) -> None:
+    """End a connection with TLS as anybody between the two could: without its own word for that."""
+    wire.head()
+    wire.send("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", "x" * 1000)
+
+
+@pytest.mark.parametrize("script", [cut, unannounced])
+async def test_a_blob_without_a_length_ends_by_the_word_of_its_server(script: Script, trusted: Trusted) -> None:
+    """With TLS a connection that only ends was cut."""
+    with Scripted(script, context=trusted.context) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
+            with pytest.raises(Failed):
+                await pieces(transfer)
+            transfer.close()
+
+
+@pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"])
+@every_client
+async def test_a_transfer_coding_that_nobody_asked_for_is_told(send: Send, coding: str) -> None:
+    """Its bytes are not those of the blob; one client passed them on with the sizes of their chunks."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nTransfer-Encoding: {coding}\r\n\r\n5\r\nhello\r\n0\r\n\r\n")
+
+    with Scripted(script) as server, pytest.raises(Failed) as caught:
+        await send(request(server.url, OWN))
+    assert caught.value.failure.message.startswith("registry 'reg.test' has put its body into a transfer coding")
+
+
+@pytest.mark.parametrize("lengths", [("5", "10"), ("10", "5"), ("1_0",), ("+5",)], ids=str)
+@every_client
+async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str, ...]) -> None:
+    """Nobody knows where such a body ends, and with it the next answer begins."""
+
+    def script(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 OK\r\n", *(f"Content-Length: {one}\r\n" for one in lengths), "\r\nhello12345")
+
+    with Scripted(script) as server, pytest.raises(Failed):
+        await send(request(server.url, OWN))
+
+
+async def test_a_reset_behind_the_last_byte_takes_nothing_away() -> None:
+    """The body is whole, and is not asked for again."""
+
+    def script(wire: Wire) -> None:
+        wire.answer(b"x" * 100_000)
+        time.sleep(0.1)
+        wire.reset()
+
+    with Scripted(script) as server:
+        async with Pump() as pump:
+            assert len(await fetch(pump, server.url)) == 100_000
+    assert len(server.heads) == 1
