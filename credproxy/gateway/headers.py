@@ -40,6 +40,8 @@ _ANSWER = frozenset(
     }
 )
 
+_WARNED = "warning"
+
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
 _ONE_WARNING = r'299 [!-~]+ "(?:[^"\\]|\\.)*"(?: "[^"]*")?'
 _WARNING = re.compile(rf"{_ONE_WARNING}(?:[\t ]*,[\t ]*{_ONE_WARNING})*")
@@ -64,8 +66,15 @@ def upward(asked: Asked, *, writing: bool) -> Headers:
 
 def downward(headers: Headers) -> Headers:
     """Fields of an answer that go to the client; its length is the server's business, its places are the gateway's."""
-    passed = tuple((name, value) for name, value in headers if name.lower() in _ANSWER and _VALUE.fullmatch(value))
-    return (*passed, *_warnings(headers))
+    passed, warned = [], False
+    for field in headers:
+        name = field[0].lower()
+        if name in _ANSWER:
+            if _VALUE.fullmatch(field[1]):
+                passed.append(field)
+        elif name == _WARNED:
+            warned = True
+    return (*passed, *_warnings(headers)) if warned else tuple(passed)
 
 
 def announced(headers: Headers) -> int | None:
