@@ -3,7 +3,7 @@
 The rooms, and the order to read them in. Imports only point down this list; the contract is in
 ``pyproject.toml`` (import-linter) and is a test.
 
-* ``broker/broker.py``: the whole use case on one screen. Then ``core/routing.py``, ``core/credential.py``,
+* ``broker/broker.py`` and ``broker/era.py``: the whole use case. Then ``core/routing.py``, ``core/credential.py``,
   ``core/errors.py``, ``ports.py``; the shortest provider with its exchange; ``gateway/gateway.py``; ``server/``;
   ``daemon/``, where all meet.
 

@@ -13,11 +13,12 @@ from typing import NamedTuple, Protocol, TypeVar
 from credproxy.core.audit import Record
 from credproxy.core.checksum import Checksum
 from credproxy.core.credential import Grant, Identity, Origin, Stored
+from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.http import Reach, Request, Response
 from credproxy.core.login import Login
 from credproxy.core.ownership import Exposure
-from credproxy.core.target import Question, Target
+from credproxy.core.target import Granted, Question, Target
 
 
 T = TypeVar("T")
@@ -311,6 +312,22 @@ class Provider(Protocol):
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Drop what was learned of the authorities that are wanted, and its source's memory: ``flush``, TX-1."""
+        ...
+
+
+class Permissions(Protocol):
+    """What build actions may have: the policy in force, or why there is none."""
+
+    def grants(self, target: Target) -> tuple[Granted, ...]:
+        """What a token may be given for. Raises Failed(policy_denied)."""
+        ...
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let a request pass the gateway. Raises Failed(policy_denied)."""
+        ...
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let one for an object pass. Raises Failed(policy_denied)."""
         ...
 
 

@@ -27,7 +27,6 @@ class Asked(NamedTuple):
 
     Attributes:
         key: see ``key_of``.
-        generation: of the configuration that planned it.
         origin: who asks.
         authority: the host that is asked about.
         rule: the ``match`` of its host rule; "" for none.
@@ -36,7 +35,6 @@ class Asked(NamedTuple):
     """
 
     key: Key
-    generation: int
     origin: Origin
     authority: str
     rule: str
@@ -47,18 +45,17 @@ class Asked(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def key_of(generation: int, origin: Origin, rest: tuple[Hashable, ...]) -> Key:
-    """Make a key.
+def key_of(origin: Origin, rest: tuple[Hashable, ...]) -> Key:
+    """Make a key. It is one within an era: what two configurations gave is not kept in one place.
 
     Args:
-        generation: of the configuration.
         origin: who asks (SEC-16).
         rest: the provider's part: texts, bytes, numbers, None, tuples and ``Identity``.
 
     Raises:
         TypeError: a part of another type, such as a Secret: what is kept must not hold one (SEC-17).
     """
-    parts = (generation, origin, rest)
+    parts = (origin, rest)
     try:
         encoded = _encode(parts)
     except UnicodeEncodeError:  # the path of a file need not be UTF-8

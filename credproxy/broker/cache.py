@@ -20,16 +20,22 @@ SHARE = 4
 
 
 class Cache:
-    """Entries by key. A bound that is met evicts the least recently used."""
+    """Entries by key. A bound that is met evicts the least recently used.
 
-    def __init__(self, entries: int, size: int) -> None:
+    Args:
+        entries: the bound of their number.
+        size: that of their bytes.
+        evicted: where counting begins.
+    """
+
+    def __init__(self, entries: int, size: int, evicted: int = 0) -> None:
         self._found: OrderedDict[Key, Entry] = OrderedDict()
         self._of_actions: OrderedDict[Key, Entry] = OrderedDict()
         self._entries = entries
         self._limit = size
         self._size_of_actions = 0
         self.size = 0
-        self.evicted = 0
+        self.evicted = evicted
 
     def __len__(self) -> int:
         return len(self._found)
@@ -79,13 +85,6 @@ class Cache:
         for _ in range(count):
             self._evict(self._found)
         return count
-
-    def rebound(self, entries: int, size: int) -> None:
-        """Begin anew, empty, with other bounds."""
-        self.drop_all(lambda _: True)
-        self._found = OrderedDict()  # the old one keeps its table, however large it was
-        self._of_actions = OrderedDict()
-        self._entries, self._limit = entries, size
 
     def entries(self) -> list[Entry]:
         """Every entry, in no order that matters, none of them marked as used."""

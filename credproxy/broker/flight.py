@@ -1,72 +1,52 @@
-r"""One exchange per key, owned by the daemon, shared by all who wait, survived by any of them leaving.
-
-::
-
-    new --a place is free--> flying --> landed           places: 32 flights with somebody who waits, 16 per upstream
-     |                        ^  \
-     +--> queued -------------+   all who waited have left: it flies on, outside those places. At most 16 do;
-          2,048, in order         one more, and the oldest is cancelled, so that they never hold up a queue
-
-What build actions cause has half of each of these places, and never cancels or holds up what the user caused (T16).
-
-Whoever is cancelled while waiting takes nobody with him (F11): the task is detached, waiters hold a shield. A failure
-is a value; each waiter raises an exception of its own from it (PY28).
-
-Source: reliability.md sections 1.4, 5.6 and 8.1.
-"""
+"""One exchange, as those who wait for it see it."""
 
 import asyncio
-import contextvars
-import itertools
-from collections import Counter
-from collections.abc import Callable, Coroutine
-from functools import partial
+from typing import Protocol
 
-from credproxy.broker.asked import Asked, Key
-from credproxy.broker.bugs import Bugs
+from credproxy.broker.asked import Asked
 from credproxy.broker.entry import Entry
 from credproxy.core.credential import Grant
-from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
-from credproxy.ports import Clock, for_actions
+from credproxy.core.errors import Failure
 
-
-MANNED = 32
-MANNED_PER_UPSTREAM = 16
-UNMANNED = 16
-QUEUED = 2048
-"""Flights of all; half as many of build actions'."""
-
-_WORTHWHILE = 0.5
-"""Seconds that somebody must still wait for a queued flight to start: one whose last waiter leaves in that very moment
-would only push out an older one that is nearly there."""
 
 Result = Grant | Failure
 Outcome = Entry | Failure
-Spawn = Callable[[Coroutine[object, object, Outcome], contextvars.Context], asyncio.Task[Outcome]]
 
-_STOPPING = Failure(Code.OVERLOADED, "credproxy is stopping", "ask again: its successor answers", 1.0)
-_BUG = Failure(Code.INTERNAL, "credproxy met a bug of its own", "see the daemon's log")
+
+class Home(Protocol):
+    """Where a flight was begun, and where it lands."""
+
+    def land(self, flight: "Flight", result: Result) -> Outcome:
+        """Take its result; give what those who wait get."""
+        ...
+
+    def forget(self, flight: "Flight") -> None:
+        """It is over: nobody joins it any more."""
+        ...
 
 
 class Flight:
     """One exchange; it is also the Terms of those who work inside it.
 
     Attributes:
+        home: where it lands.
         asked: what it is for; of those who wait, the first one's.
         limit: seconds that it may take, counted from ``started``.
         background: nobody asked for it, or somebody who was answered already.
         anew: what was given last for its key was refused upstream, or may have been.
-        forsaken: flushed while it flew: its result goes to those who wait, and is not kept (P12).
+        forsaken: flushed while it flew, or its era is over: its result goes to those who wait, and is not kept (P12).
         started: boot-clock seconds; None while it is queued.
         waiters: boot-clock seconds at which each of them stops waiting.
         outcome: set once, and never to an exception.
     """
 
     __slots__ = (
-        "anew", "asked", "background", "dismissed", "forsaken", "key", "limit", "outcome", "plan", "started", "task", "waiters",
+        "anew", "asked", "background", "dismissed", "forsaken", "home", "key", "limit", "outcome", "plan", "started", "task",
+        "waiters",
     )  # fmt: skip
 
-    def __init__(self, asked: Asked, *, limit: float, background: bool, anew: bool = False) -> None:
+    def __init__(self, home: Home, asked: Asked, *, limit: float, background: bool, anew: bool = False) -> None:
+        self.home = home
         self.asked = asked
         self.key = asked.key
         self.plan = asked.plan
@@ -100,221 +80,3 @@ class Flight:
     def for_actions(self) -> bool:
         """Whether build actions caused it."""
         return self.asked.origin.for_actions
-
-
-class Flights:
-    """All flights, and who may start.
-
-    Args:
-        clock: for limits.
-        spawn: starts a task that the daemon owns, in the context given: nothing of a request leaks into it (PY1).
-        bugs: contains what a provider throws.
-        land: keeps the result; gives what the waiters get.
-    """
-
-    def __init__(self, *, clock: Clock, spawn: Spawn, bugs: Bugs, land: Callable[[Flight, Result], Outcome]) -> None:
-        self._clock = clock
-        self._spawn = spawn
-        self._bugs = bugs
-        self._land = land
-        self._current: dict[Key, Flight] = {}
-        self._queued: dict[Flight, None] = {}
-        self._manned: dict[Flight, None] = {}
-        self._unmanned: dict[Flight, None] = {}
-        self._per_upstream: Counter[str] = Counter()
-        self._of_actions: Counter[str] = Counter()
-        self._seats = itertools.count()
-        self._closed = False
-        self._paused = float("-inf")
-
-    def find(self, key: Key) -> Flight | None:
-        """The flight for a key that a new question may join."""
-        return self._current.get(key)
-
-    def all(self) -> list[Flight]:
-        """Every flight, the queued ones last."""
-        return [*self._manned, *self._unmanned, *self._queued]
-
-    async def ride(self, flight: Flight, until: float) -> Outcome | None:
-        """Wait for a flight, which begins if it is new; None when ``until``, in boot-clock seconds, comes first.
-
-        Raises:
-            Failed(overloaded): the queue is full, or the daemon stops.
-        """
-        seat = self._board(flight, until)
-        try:
-            async with self._clock.timeout(until - self._clock.boot()):
-                return await asyncio.shield(flight.outcome)
-        except TimeoutError:
-            return None
-        finally:
-            self._leave(flight, seat)
-
-    def launch(self, flight: Flight) -> bool:
-        """Start a new flight for which nobody waits; False where too much is going on already."""
-        if self._closed or self._short() or _of(self._queued, flight) or _full(self._unmanned, flight, UNMANNED):
-            return False
-        self._current[flight.key] = flight
-        self._unmanned[flight] = None
-        self._start(flight)
-        return True
-
-    def forsake(self, wanted: Callable[[str], bool]) -> None:
-        """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
-        for flight in list(self._current.values()):
-            if not flight.asked.authority or wanted(flight.asked.authority):
-                flight.forsaken = True
-                del self._current[flight.key]
-
-    async def drain(self, seconds: float) -> None:
-        """Wait for the flights that somebody waits for, but no longer than that."""
-        try:
-            async with self._clock.timeout(seconds):
-                while waiting := [flight.outcome for flight in (*self._manned, *self._queued)]:
-                    await asyncio.wait(waiting)
-        except TimeoutError:
-            return
-
-    def pause(self, seconds: float) -> None:
-        """Begin nothing for as long as that: memory is short (C6)."""
-        self._paused = self._clock.boot() + seconds
-
-    def _short(self) -> bool:
-        return self._clock.boot() < self._paused
-
-    def close(self) -> None:
-        """Cancel everything, tell those who wait, and start nothing any more."""
-        self._closed = True
-        for flight in self.all():
-            self._dismiss(flight, _STOPPING)
-
-    def _board(self, flight: Flight, until: float) -> int:
-        if flight.started is None:
-            self._enter(flight)
-        seat = next(self._seats)
-        flight.waiters[seat] = until
-        if flight in self._unmanned:
-            del self._unmanned[flight]
-            self._man(flight)
-        return seat
-
-    def _enter(self, flight: Flight) -> None:
-        if self._closed:
-            raise Failed(_STOPPING)
-        if self._short():
-            raise Failed(SHORT_OF_MEMORY)
-        if self._room(flight):
-            self._start(flight)
-        elif len(self._queued) < QUEUED and not (flight.for_actions and _full(self._queued, flight, QUEUED)):
-            self._queued[flight] = None
-        elif flight not in self._queued:
-            message = f"{len(self._manned)} exchanges are running and {QUEUED} are waiting for their turn"
-            raise failed(Code.OVERLOADED, message, "ask again in a second", 1.0)
-        self._current[flight.key] = flight
-
-    def _leave(self, flight: Flight, seat: int) -> None:
-        del flight.waiters[seat]
-        if flight.waiters or flight.outcome.done():
-            return
-        if flight.started is None:
-            self._forget(flight)
-            return
-        self._unman(flight)
-        self._unmanned[flight] = None
-        beside = _of(self._unmanned, flight)
-        if len(beside) > _bound(flight, UNMANNED):
-            self._dismiss(beside[0], _BUG)
-        self._start_queued()
-
-    def _room(self, flight: Flight) -> bool:
-        upstream = flight.plan.upstream
-        if len(self._manned) >= MANNED or self._per_upstream[upstream] >= MANNED_PER_UPSTREAM:
-            return False
-        if not flight.for_actions:
-            return True
-        return self._of_actions.total() < MANNED // 2 and self._of_actions[upstream] < MANNED_PER_UPSTREAM // 2
-
-    def _man(self, flight: Flight) -> None:
-        self._manned[flight] = None
-        for counter in self._counters(flight):
-            counter[flight.plan.upstream] += 1
-
-    def _unman(self, flight: Flight) -> None:
-        if flight in self._manned:
-            del self._manned[flight]
-            for counter in self._counters(flight):
-                counter[flight.plan.upstream] -= 1
-                if not counter[flight.plan.upstream]:
-                    del counter[flight.plan.upstream]
-
-    def _counters(self, flight: Flight) -> tuple[Counter[str], ...]:
-        return (self._per_upstream, self._of_actions) if flight.for_actions else (self._per_upstream,)
-
-    def _start_queued(self) -> None:
-        if self._closed or not self._queued:
-            return
-        soon = self._clock.boot() + _WORTHWHILE
-        for flight in self._queued:
-            if self._room(flight) and max(flight.waiters.values()) > soon:
-                self._start(flight)
-                return  # one place became free, so one may start
-
-    def _start(self, flight: Flight) -> None:
-        self._queued.pop(flight, None)
-        if not flight.background:
-            self._man(flight)
-        flight.started = self._clock.boot()
-        flight.task = self._spawn(self._fly(flight), contextvars.Context())
-        flight.task.add_done_callback(partial(self._landed, flight))
-
-    async def _fly(self, flight: Flight) -> Outcome:
-        for_actions.set(flight.for_actions)  # in the flight's own context
-        return self._land(flight, await self._result(flight))
-
-    async def _result(self, flight: Flight) -> Result:
-        try:
-            async with self._clock.timeout(flight.limit):
-                with self._bugs:
-                    return await flight.plan.run(flight)
-        except TimeoutError:
-            message = f"{flight.plan.subject} has not answered within {flight.limit:g} s"
-            return Failure(Code.UPSTREAM_UNAVAILABLE, message, "is it up, and is the network?")
-        except Failed as error:
-            return error.failure
-
-    def _landed(self, flight: Flight, task: asyncio.Task[Outcome]) -> None:
-        self._forget(flight)
-        # Reading the exception also marks it as seen; what came this far ends the daemon through its TaskGroup.
-        lost = task.cancelled() or task.exception() is not None
-        flight.outcome.set_result((flight.dismissed or _BUG) if lost else task.result())
-        self._start_queued()
-
-    def _forget(self, flight: Flight) -> None:
-        self._unman(flight)
-        self._unmanned.pop(flight, None)
-        self._queued.pop(flight, None)
-        if self._current.get(flight.key) is flight:
-            del self._current[flight.key]
-
-    def _dismiss(self, flight: Flight, reason: Failure) -> None:
-        # Out of the register first: a question that came before the cancellation has run its course would join a
-        # flight that can only fail.
-        self._forget(flight)
-        flight.dismissed = reason
-        if flight.task is not None:
-            flight.task.cancel()
-        elif not flight.outcome.done():
-            flight.outcome.set_result(reason)
-
-
-def _of(flights: dict[Flight, None], like: Flight) -> list[Flight]:
-    """Those of the same side, in order."""
-    return [flight for flight in flights if flight.for_actions is like.for_actions]
-
-
-def _bound(flight: Flight, places: int) -> int:
-    return places // 2 if flight.for_actions else places
-
-
-def _full(flights: dict[Flight, None], flight: Flight, places: int) -> bool:
-    return len(_of(flights, flight)) >= _bound(flight, places)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 
 from credproxy.broker.asked import key_of
 from credproxy.broker.bugs import Bugs
-from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.broker.flight import Flight, Flights
-from credproxy.broker.negative import Negative, Remembered
+from credproxy.broker.era import Era
+from credproxy.broker.flight import Flight
+from credproxy.broker.negative import Remembered
 from credproxy.broker.origin import Origin
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import (
@@ -19,6 +19,7 @@ from credproxy.broker.report import (
     Problem,
     Status,
 )
+from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed
 from credproxy.broker.upstream import Upstream
 from credproxy.core.errors import Failure
@@ -38,43 +39,39 @@ class Inspector:
         self,
         *,
         clock: Clock,
-        cache: Cache,
-        negative: Negative,
-        flights: Flights,
+        runway: Runway,
         renewal: Renewal,
         upstream: Upstream,
         bugs: Bugs,
     ) -> None:
         self._clock = clock
-        self._cache = cache
-        self._negative = negative
-        self._flights = flights
+        self._runway = runway
         self._renewal = renewal
         self._upstream = upstream
         self._bugs = bugs
         self._began = clock.boot()
 
-    def status(self, generation: int) -> Status:
-        """Give everything at a glance."""
+    def status(self, era: Era) -> Status:
+        """Give everything at a glance, with the memory of an era."""
         boot = self._clock.boot()
         return Status(
-            generation=generation,
+            generation=era.number,
             uptime=_round(boot - self._began),
-            cached=len(self._cache),
-            bytes=self._cache.size,
-            evicted=self._cache.evicted,
+            cached=len(era.cache),
+            bytes=era.cache.size,
+            evicted=era.cache.evicted,
             renewing=self._renewal.running,
             bugs=self._bugs.count,
-            entries=[self._entry(entry) for entry in self._cache.latest(SHOWN)],
-            flights=[_flight(flight, boot) for flight in self._flights.all()],
-            failures=[_remembered(record, boot) for record in self._negative.current(boot)],
+            entries=[self._entry(entry) for entry in era.cache.latest(SHOWN)],
+            flights=[_flight(flight, boot) for flight in self._runway.all()],
+            failures=[_remembered(record, boot) for record in era.negative.current(boot)],
             origins=[_origin(origin, boot) for origin in self._upstream.origins()],
         )
 
     def explain(
         self,
+        era: Era,
         question: Question,
-        generation: int,
         found: Routed | Failure,
         why: Sequence[str] = (),
         broken: Failure | None = None,
@@ -82,8 +79,8 @@ class Inspector:
         """Give what was decided for a question, why there is no credential, and what is known for its key.
 
         Args:
+            era: whose decisions they are.
             question: what was asked about.
-            generation: of the configuration in force.
             found: what was decided.
             why: there is no plan, a sentence for each reason.
             broken: why an exchange could not begin; it counts where nothing in memory answers instead.
@@ -91,14 +88,14 @@ class Inspector:
         target = question.target
         uri, form = f"{target.origin}{target.path}", target.form.value
         if isinstance(found, Failure):
-            return Explanation(uri, form, generation, "", "error", problem=_problem(found))
+            return Explanation(uri, form, era.number, "", "error", problem=_problem(found))
         plan = found.plan
         trouble = None if found.trouble is None else _problem(found.trouble)
         if plan is None:
-            return Explanation(uri, form, generation, found.rule, "{}", reasons=tuple(why), problem=trouble)
+            return Explanation(uri, form, era.number, found.rule, "{}", reasons=tuple(why), problem=trouble)
         boot = self._clock.boot()
-        key = key_of(generation, question.origin, plan.key)
-        entry, flight, failure = self._cache.peek(key), self._flights.find(key), self._negative.get(key, boot)
+        key = key_of(question.origin, plan.key)
+        entry, flight, failure = era.cache.peek(key), era.flights.find(key), era.negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
         if entry is None or remaining(entry.lifetime, boot, self._clock.wall()) <= 0:
@@ -110,7 +107,7 @@ class Inspector:
         return Explanation(
             target=uri,
             form=form,
-            generation=generation,
+            generation=era.number,
             rule=found.rule,
             answer="error" if error else "{}" if empty else "credential",
             reasons=(entry.note,) if empty and entry is not None else (),

@@ -24,7 +24,7 @@ log = structlog.get_logger("credproxy.broker")
 
 
 class Landing:
-    """Keeps results, if their generation is still the one in force (P12).
+    """Keeps the results of one era.
 
     Args:
         clock: judges lifetimes.
@@ -52,7 +52,6 @@ class Landing:
         self._negative = negative
         self._take_up = take_up
         self._complained = float("-inf")
-        self.generation = 1
 
     def land(self, flight: Flight, result: Result) -> Outcome:
         """Take a flight's result; give what its waiters get."""
@@ -88,7 +87,7 @@ class Landing:
             note=grant.note,
             detail=dict(flight.plan.detail),
         )
-        if self._kept(flight) and self._left(grant) > 0:
+        if not flight.forsaken and self._left(grant) > 0:
             self._store(entry, older, now, asked=not flight.background)
         else:
             entry.dropped = True
@@ -118,7 +117,7 @@ class Landing:
             seconds=round(now - (flight.started or now), 3),
             background=flight.background,
         )
-        if not self._kept(flight):
+        if flight.forsaken:
             return failure
         failure = self._negative.add(flight.key, failure, now, flight.asked.authority, for_actions=flight.for_actions)
         entry = self._cache.peek(flight.key)
@@ -132,9 +131,6 @@ class Landing:
         pause = first * 2.0 ** min(upkeep.failures, 10) * (0.5 + self._sample())
         upkeep.failures += 1
         upkeep.retry_at = now + max(least, min(_LONGEST_BACKOFF, pause))
-
-    def _kept(self, flight: Flight) -> bool:
-        return flight.asked.generation == self.generation and not flight.forsaken
 
     def _left(self, grant: Grant) -> float:
         return remaining(grant.lifetime, self._clock.boot(), self._clock.wall())

@@ -23,11 +23,11 @@ class Sweep:
 
     Args:
         clock: judges lifetimes.
-        cache: what is swept.
+        cache: gives what is swept: that of the era in force.
         swept: called after a pass that dropped something.
     """
 
-    def __init__(self, *, clock: Clock, cache: Cache, swept: Callable[[], None]) -> None:
+    def __init__(self, *, clock: Clock, cache: Callable[[], Cache], swept: Callable[[], None]) -> None:
         self._clock = clock
         self._cache = cache
         self._swept = swept
@@ -42,9 +42,10 @@ class Sweep:
     async def _pass(self) -> bool:
         """Look at every entry once; tells whether one was dropped."""
         dropped = False
-        for number, entry in enumerate(self._cache.entries(), 1):
+        cache = self._cache()
+        for number, entry in enumerate(cache.entries(), 1):
             if not entry.dropped and self._over(entry):
-                self._cache.drop(entry.key)
+                cache.drop(entry.key)
                 dropped = True
             if not number % _AT_ONCE:
                 await self._clock.sleep(0)

@@ -178,17 +178,9 @@ class Handout:
     Attributes:
         headers: as in Grant.
         expires: POSIX seconds (whole, floored, margin already taken off) or None to leave it out.
-        good_until: boot-clock seconds until which the very same bytes may be sent again without asking the broker.
-        generation: of the broker that gave it; another generation makes ``good_until`` void.
-        skew: wall clock less boot clock when it was given: a clock that was set since makes ``expires`` wrong.
-        source: the broker's own note of where it came from; opaque to everybody else.
         detail: of its Plan: provider, scopes, credential; never a secret.
     """
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
     expires: int | None
-    good_until: float = field(default=0.0, compare=False)
-    generation: int = field(default=0, compare=False)
-    skew: float = field(default=0.0, compare=False)
-    source: object = field(default=None, compare=False, repr=False)
     detail: Mapping[str, str] = field(default_factory=dict, compare=False)

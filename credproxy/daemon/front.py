@@ -63,12 +63,17 @@ def build_front(
         logs: for its gauges.
         asked_by: is told of helpers of another version.
     """
-    limits, memo = share(raise_descriptor_limit()), Memo(service.broker, service.audit)
+    limits, memo = share(raise_descriptor_limit()), Memo(service.audit)
     refused: Counter[str] = Counter()
     # Of other users' processes a system service cannot tell the namespaces: there each user has a share.
     own = own_namespaces() if sys.platform == "linux" and not options.system else None
     carriers = _carriers(service, memo, refused, clock)
-    service.changed = carriers.changed
+
+    def forget() -> None:
+        memo.clear()
+        carriers.changed()
+
+    service.changed = forget
     doors: list[Door] = []
     passing: PassingServer | None = None
     if sockets.helper is not None:

@@ -14,7 +14,7 @@ from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.broker.broker import Broker
-from credproxy.broker.handouts import Options
+from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.config_checks import size_in_bytes
@@ -142,7 +142,6 @@ class Service:
         self._stack = AsyncExitStack()
         self.settings = Settings()
         self.audit = AuditLog(clock)
-        self._policy: Policy | _Unconfigured = Policy((), Router(()))
         self._exposed: tuple[Exposure, ...] = ()
         self._token: Source | None = None
         nothing = Table(Router(()), {}, ())
@@ -174,8 +173,8 @@ class Service:
             self._announcer.say(
                 _TOPIC, f"no valid configuration: {failure.message}; every question is answered with that"
             )
-            self._policy = _Unconfigured(failure)
-            self.broker.swap(Table(Router(()), {}, (self._policy,)), Options())
+            unconfigured = _Unconfigured(failure)
+            self.broker.swap(Table(Router(()), {}, (unconfigured,)), unconfigured, Options())
             self._healing = self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
@@ -193,25 +192,25 @@ class Service:
             self._metrics.reload("refused")
             raise
         else:
-            generation = self._put_in_force(loaded)
+            number = self._put_in_force(loaded)
             rules = len(loaded.settings.host)
-            log.info("reloaded", generation=generation, rules=rules)
+            log.info("reloaded", generation=number, rules=rules)
             self._metrics.reload("ok")
-            return Reloaded(generation, rules, loaded.files)
+            return Reloaded(number, rules, loaded.files)
         finally:
             self._announcer.ready()
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
         """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
-        return self._policy.grants(target)
+        return self.broker.policy.grants(target)
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
         """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
-        self._policy.permit(registry, method, path, endpoint)
+        self.broker.policy.permit(registry, method, path, endpoint)
 
     def permit_object(self, target: Target, method: str) -> None:
         """The same for an object. Raises Failed(policy_denied)."""
-        self._policy.permit_object(target, method)
+        self.broker.policy.permit_object(target, method)
 
     async def listen_token(self, *, anew: bool) -> Secret:
         """Give the token that callers of the port bring; ``anew`` as for ports.Source.
@@ -233,7 +232,8 @@ class Service:
     @property
     def serves_actions(self) -> bool:
         """Whether the policy in force lets build actions have anything."""
-        return isinstance(self._policy, Policy) and bool(self._policy.registries())
+        policy = self.broker.policy
+        return isinstance(policy, Policy) and bool(policy.registries())
 
     @property
     def processes(self) -> Processes:
@@ -277,11 +277,10 @@ class Service:
             bytes=size_in_bytes(settings.cache.bytes),
         )
         self._processes.search(settings.helper_path)
-        generation = self.broker.swap(build_table(settings, self._world), options)
+        # One era has both, so a question meets one configuration (SEC-16).
+        number = self.broker.swap(build_table(settings, self._world), loaded.policy, options)
         self.settings = settings
         self.audit.on = settings.log.audit
-        # Together with the table, without an await between: a question meets one configuration (SEC-16).
-        self._policy = loaded.policy
         if wide := loaded.policy.too_wide():
             log.warning("rules reach far", rules=len(wide), first=wide[0])
         for one in loaded.exposed:
@@ -292,6 +291,6 @@ class Service:
         self._adopted(settings)
         self.changed()
         self._announcer.say(
-            _TOPIC, f"generation {generation} of the configuration, {counted(len(settings.host), 'host rule')}"
+            _TOPIC, f"generation {number} of the configuration, {counted(len(settings.host), 'host rule')}"
         )
-        return generation
+        return number

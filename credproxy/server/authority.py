@@ -2,7 +2,8 @@
 
 from typing import NamedTuple, Protocol
 
-from credproxy.broker.broker import Broker, Carriage
+from credproxy.broker.broker import Broker
+from credproxy.broker.era import Carriage
 from credproxy.core.audit import record
 from credproxy.core.credential import Origin
 from credproxy.core.endpoint import Endpoint
@@ -62,10 +63,10 @@ class BrokerAuthority:
         """Drop what a registry did not take, and look whether there is another credential by now. Raises Failed."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
-        if not self._broker.reject(ticket.carriage.handout, forbidden=forbidden):
+        if not ticket.carriage.answer.refused(forbidden=forbidden):
             return None
         newer = await self._broker.carry(ticket.question, patience)
-        if newer.handout.headers == ticket.carriage.handout.headers:
+        if newer.answer.headers == ticket.carriage.answer.headers:
             return None
         return self._passage(newer, ticket.question, ticket.asked)
 
@@ -73,13 +74,13 @@ class BrokerAuthority:
         """Boot-clock seconds until which a passage may be used again; 0 where each use is to be written down."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
-        return 0.0 if self._audit.on else ticket.carriage.handout.good_until
+        return 0.0 if self._audit.on else ticket.carriage.answer.good_until
 
     def _passage(self, carriage: Carriage, question: Question, asked: Asked) -> Passage:
-        handout = carriage.handout
-        if self._audit.on and (written := record(carriage.target, handout)) is not None:
+        answer = carriage.answer
+        if self._audit.on and (written := record(carriage.target, answer)) is not None:
             self._audit.handed_out(written, question.origin, pid=asked.pid, program=asked.program)
-        headers = tuple((name, value) for name, values in handout.headers for value in values)
+        headers = tuple((name, value) for name, values in answer.headers for value in values)
         return Passage(carriage.reach, headers, _Ticket(carriage, question, asked))
 
 

@@ -1,8 +1,8 @@
 """The JSON API of the helper socket. Source: design.md section 4.
 
 The road of ``/v1/get``: bytes, URI, target, broker, bytes. In front of it stands a memo of the very bytes that were
-asked and answered, because Bazel's next question is mostly the last one again; a memo entry is sent only while the
-broker says that its answer is unchanged.
+asked and answered, because Bazel's next question is mostly the last one again; a memo entry is sent only while its
+answer says that it still holds.
 """
 
 import os
@@ -30,7 +30,6 @@ from credproxy.server.body import read_body
 from credproxy.server.memo import Memo
 from credproxy.server.probes import Probes
 from credproxy.server.routes import Route, Routes, connection, parent, patience
-from credproxy.server.suspicion import Suspicion
 
 
 NOT_FOUND = "credentials not found in native keychain"
@@ -113,7 +112,6 @@ class HelperApi:
         self._started = clock.wall()
         self._memo = memo
         self._audit = audit
-        self._suspicion = Suspicion(clock)
         self._admins = admins
         self._changed_at: dict[str, float] = {}
         probes = Probes()
@@ -137,15 +135,15 @@ class HelperApi:
         peer = connection(request).peer
         origin = Origin("helper", peer.uid)
         started_by = parent(request)
-        doubted = started_by is not None and self._suspicion.of(started_by, body)
-        answer = None if doubted else self._memo.get(origin, body)
-        if answer is None:
+        doubted = started_by is not None and self._broker.doubt.early(started_by, body)
+        encoded = None if doubted else self._memo.get(origin, body)
+        if encoded is None:
             target = parse_uri(without_userinfo(decode_request(body)))
-            handout = await self._broker.ask(Question(target, origin), patience(request), doubted=doubted)
-            answer = self._memo.put(origin, body, target, handout)
+            answer = await self._broker.ask(Question(target, origin), patience(request), doubted=doubted)
+            encoded = self._memo.put(origin, body, target, answer)
         if started_by is not None:
-            self._suspicion.note(started_by, body, answer.handout)
-        return self._memo.give(answer, origin, peer)
+            self._broker.doubt.given(started_by, body, encoded.answer)
+        return self._memo.give(encoded, origin, peer)
 
     def _note_version(self, request: web.BaseRequest) -> None:
         version = request.headers.get("X-Credproxy-Version")
@@ -205,9 +203,7 @@ class HelperApi:
     async def _do_reload(self, request: web.BaseRequest) -> web.Response:
         del request
         self._not_too_often("reload")
-        reloaded = await self._reload()
-        self._memo.clear()
-        return json_response(msgspec.json.encode(reloaded))
+        return json_response(msgspec.json.encode(await self._reload()))
 
     async def _metrics(self, request: web.BaseRequest) -> web.Response:
         del request

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from aiohttp import web
 from cachetools import LRUCache
 
-from credproxy.broker.broker import Broker
+from credproxy.broker.answers import Answer
 from credproxy.core.audit import Record, record
-from credproxy.core.credential import Handout, Origin
+from credproxy.core.credential import Origin
 from credproxy.core.message import encode_answer
 from credproxy.core.target import Target
 from credproxy.ports import Audit
@@ -21,10 +21,10 @@ _BYTES = 2048
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An encoded answer, where it came from, and what to write down each time that it is given."""
+class Encoded:
+    """An answer, its bytes, and what to write down each time that it is given."""
 
-    handout: Handout
+    answer: Answer
     body: bytes
     record: Record | None
 
@@ -33,35 +33,34 @@ class Memo:
     """The very bytes that were asked and answered: the next question is mostly the last one again.
 
     One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
-    only while the broker says that it is unchanged; a reload ends them all.
+    only while it says itself that it still holds; with its era it ends.
     """
 
-    def __init__(self, broker: Broker, audit: Audit) -> None:
-        self._broker = broker
+    def __init__(self, audit: Audit) -> None:
         self._audit = audit
-        self._found: LRUCache[tuple[str, int, bytes], Answer] = LRUCache(_ENTRIES)
+        self._found: LRUCache[tuple[str, int, bytes], Encoded] = LRUCache(_ENTRIES)
 
-    def get(self, origin: Origin, question: bytes) -> Answer | None:
+    def get(self, origin: Origin, question: bytes) -> Encoded | None:
         """Give the answer to that question, if it still holds."""
         known = self._found.get((origin.socket, origin.uid, question))
-        return known if known is not None and self._broker.fresh(known.handout) else None
+        return known if known is not None and known.answer.fresh() else None
 
-    def put(self, origin: Origin, question: bytes, target: Target, handout: Handout) -> Answer:
+    def put(self, origin: Origin, question: bytes, target: Target, answer: Answer) -> Encoded:
         """Encode an answer and remember it. Raises Failed as ``encode_answer``."""
-        answer = Answer(handout, encode_answer(handout), record(target, handout) if self._audit.on else None)
+        encoded = Encoded(answer, encode_answer(answer), record(target, answer) if self._audit.on else None)
         if len(question) <= _BYTES:
-            self._found[origin.socket, origin.uid, question] = answer
-        return answer
+            self._found[origin.socket, origin.uid, question] = encoded
+        return encoded
 
-    def give(self, answer: Answer, origin: Origin, peer: Peer) -> web.Response:
+    def give(self, encoded: Encoded, origin: Origin, peer: Peer) -> web.Response:
         """Hand an answer out as a response."""
-        return json_response(self.given(answer, origin, peer))
+        return json_response(self.given(encoded, origin, peer))
 
-    def given(self, answer: Answer, origin: Origin, peer: Peer) -> bytes:
+    def given(self, encoded: Encoded, origin: Origin, peer: Peer) -> bytes:
         """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
-        if answer.record is not None:
-            self._audit.handed_out(answer.record, origin, pid=peer.pid, program=peer.program)
-        return answer.body
+        if encoded.record is not None:
+            self._audit.handed_out(encoded.record, origin, pid=peer.pid, program=peer.program)
+        return encoded.body
 
     def clear(self) -> None:
         """Forget them: what was flushed should not outlive it in here."""

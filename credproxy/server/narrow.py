@@ -1,6 +1,6 @@
 """What build actions may have, asked of policy and broker. Source: actions_api.Answers.
 
-Policy stands in front of everything else, the memo included: that one ends with the configuration it was filled under.
+Policy stands in front of everything else, the memo included: what is in that ends with the era that gave it.
 """
 
 from collections.abc import Callable
@@ -46,11 +46,11 @@ class NarrowAnswers:
             Failed: policy_denied, use_gateway, and those of ``Broker.ask``.
         """
         origin = Origin("actions", peer.uid)
-        answer = self._memo.get(origin, body)
-        if answer is None:
+        encoded = self._memo.get(origin, body)
+        if encoded is None:
             raw = decode_request(body)
             target = parse_uri(raw)
             check_canonical(raw, target)
             question = Question(target, origin, self._grants(target), sandbox=peer.sandbox)
-            answer = self._memo.put(origin, body, target, await self._broker.ask(question, patience))
-        return self._memo.given(answer, origin, peer)
+            encoded = self._memo.put(origin, body, target, await self._broker.ask(question, patience))
+        return self._memo.given(encoded, origin, peer)

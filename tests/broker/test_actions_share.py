@@ -4,17 +4,18 @@ import asyncio
 
 import pytest
 
+from credproxy.broker.answers import Answer
 from credproxy.broker.asked import Asked, Key, key_of
 from credproxy.broker.budget import ALL_BURST, BURST, PER_SECOND, Budget
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.broker.flight import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
 from credproxy.broker.negative import Negative
-from credproxy.core.credential import Grant, Handout, Lifetime, Origin, Secret
+from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
+from credproxy.core.credential import Grant, Lifetime, Origin, Secret
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
-from tests.broker.world import Answer, World, never, world
+from tests.broker.world import Told, World, never, world
 from tests.fakes import FakeClock, settle
 
 
@@ -25,7 +26,7 @@ def _host(number: int) -> str:
     return f"https://r{number}.test/v2/a/b/blobs/x"
 
 
-async def _ask(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: float = 8.5) -> Answer:
+async def _ask(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: float = 8.5) -> Told:
     """Ask as a build action; a failure is given as a value."""
     try:
         return await w.broker.ask(Question(parse_uri(uri), ACTIONS, sandbox=sandbox), patience)
@@ -33,7 +34,7 @@ async def _ask(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: fl
         return error.failure
 
 
-def _asking(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: float = 8.5) -> asyncio.Task[Answer]:
+def _asking(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: float = 8.5) -> asyncio.Task[Told]:
     return w.group.create_task(_ask(w, uri, sandbox, patience))
 
 
@@ -55,12 +56,12 @@ async def test_what_is_in_memory_or_under_way_costs_a_sandbox_nothing() -> None:
     """Answers, waiting for somebody else's exchange, and failures that are remembered."""
     async with world() as w:
         for _ in range(200):
-            assert isinstance(await _ask(w, _host(1)), Handout)
+            assert isinstance(await _ask(w, _host(1)), Answer)
         w.provider.delay = 1
         waiting = [_asking(w, _host(2)) for _ in range(200)]
         await settle()
         await w.clock.advance(1)
-        assert all(isinstance(task.result(), Handout) for task in waiting)
+        assert all(isinstance(task.result(), Answer) for task in waiting)
         w.provider.delay, w.provider.error = 0, failed(Code.DENIED, "no")
         refused = [await _ask(w, _host(3)) for _ in range(200)]
         assert {failure.code for failure in refused if isinstance(failure, Failure)} == {Code.DENIED}
@@ -72,10 +73,10 @@ async def test_one_sandbox_does_not_spend_what_another_has_nor_the_users() -> No
     async with world() as w:
         for number in range(100):
             await _ask(w, _host(number))
-        assert isinstance(await _ask(w, _host(200), sandbox="mnt:[3]"), Handout)
+        assert isinstance(await _ask(w, _host(200), sandbox="mnt:[3]"), Answer)
         for number in range(300, 400):
-            assert isinstance(await _ask(w, _host(number), sandbox=None), Handout)
-            assert isinstance(await w.ask(_host(number)), Handout)
+            assert isinstance(await _ask(w, _host(number), sandbox=None), Answer)
+            assert isinstance(await w.ask(_host(number)), Answer)
 
 
 async def test_namespaces_made_inside_of_a_sandbox_gain_little() -> None:
@@ -102,7 +103,7 @@ async def test_a_sandbox_without_budget_is_served_what_is_valid_and_renews_nothi
         entry = w.broker.cache.entries()[0]
         entry.lifetime = Lifetime(w.clock.boot() - 250, w.clock.boot() + 50)
         entry.used = w.clock.boot()
-        assert isinstance(await _ask(w, _host(0)), Handout)
+        assert isinstance(await _ask(w, _host(0)), Answer)
         assert len(w.provider.runs) == count + 5
 
 
@@ -121,7 +122,7 @@ async def test_actions_have_half_of_the_places_for_exchanges() -> None:
         assert w.provider.active == MANNED // 2
         w.provider.delay, w.provider.upstream = 0, "https://slow.test"
         for number in range(100, 100 + MANNED_PER_UPSTREAM):
-            assert isinstance(await w.ask(_host(number)), Handout)
+            assert isinstance(await w.ask(_host(number)), Answer)
         for task in hanging:
             task.cancel()
 
@@ -142,7 +143,7 @@ async def test_actions_that_connect_and_leave_cancel_nothing_of_the_users() -> N
         assert len(flights) == UNMANNED + UNMANNED // 2
         await w.clock.advance(25)
         assert w.looks().count("miss") == UNMANNED + 30
-        assert isinstance(await w.ask(_host(0)), Handout)
+        assert isinstance(await w.ask(_host(0)), Answer)
         assert w.provider.runs.count("r0.test") == 1
 
 
@@ -168,9 +169,9 @@ async def test_a_queue_of_actions_neither_fills_the_users_nor_stops_renewals() -
 
 def _entry(name: str, origin: Origin, size: int = 100) -> Entry:
     plan = never(name)
-    key = key_of(1, origin, plan.key)
+    key = key_of(origin, plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Asked(key, 1, origin, "reg.test", "", plan), grant, 0.0)
+    return Entry.of(Asked(key, origin, "reg.test", "", plan), grant, 0.0)
 
 
 @pytest.mark.parametrize(("entries", "size"), [(40, 1_000_000), (100_000, 4000)], ids=["by number", "by bytes"])
@@ -213,7 +214,7 @@ async def test_renewals_of_actions_entries_leave_half_for_the_users() -> None:
     async with world() as w:
         for number in range(20):
             for _ in range(2):
-                assert isinstance(await _ask(w, _host(number), None), Handout)
+                assert isinstance(await _ask(w, _host(number), None), Answer)
         await w.clock.advance(200)
         for number in range(20):
             await _ask(w, _host(number), None)

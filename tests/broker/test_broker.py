@@ -5,8 +5,9 @@ from itertools import pairwise
 import pytest
 from structlog.testing import capture_logs
 
-from credproxy.broker.handouts import Options
-from credproxy.core.credential import Handout, Secret, UserPassword
+from credproxy.broker.answers import Answer
+from credproxy.broker.options import Options
+from credproxy.core.credential import Secret, UserPassword
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.uri import parse_server_url
 from tests.broker.world import BLOB, question, shown, token, world
@@ -363,7 +364,7 @@ async def test_c1_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_els
     async with world() as w:
         first = await w.answer()
         w.clock.step_wall(3600)
-        assert not w.broker.fresh(first)
+        assert not first.fresh()
         answer = await w.answer()
         assert (token(answer), shown(answer)) == ("tok1", 3600 + 270)
 
@@ -415,8 +416,8 @@ async def test_p12_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept()
         assert w.broker.swap(w.table) == 2
         await w.clock.advance(2)
         answer = task.result()
-        assert isinstance(answer, Handout)
-        assert (token(answer), w.broker.fresh(answer)) == ("tok1", False)
+        assert isinstance(answer, Answer)
+        assert (token(answer), answer.fresh()) == ("tok1", False)
         assert token(await w.answer()) == "tok2"
 
 
@@ -465,7 +466,7 @@ async def test_a_reload_forgets_failures_and_grants() -> None:
         await w.answer()
         w.provider.error = failed(Code.DENIED, "no")
         await w.failure("https://other.test/v2/a/b/blobs/x")
-        w.broker.swap(w.table, Options(empty_ttl=5))
+        w.broker.swap(w.table, options=Options(empty_ttl=5))
         w.provider.error = None
         assert token(await w.answer()) == "tok3"
         assert token(await w.answer("https://other.test/v2/a/b/blobs/x")) == "tok4"
@@ -526,10 +527,10 @@ async def test_the_front_may_repeat_an_answer_for_a_second() -> None:
         await w.answer()
         answer = await w.answer()  # only the second one may be repeated: it brought the plan that a renewal runs
         await w.clock.advance(0.9)
-        assert w.broker.fresh(answer)
+        assert answer.fresh()
         assert w.broker.status().entries[0].uses == 3
         await w.clock.advance(0.2)
-        assert not w.broker.fresh(answer)
+        assert not answer.fresh()
 
 
 async def test_the_front_may_not_repeat_what_ages_or_was_dropped() -> None:
@@ -537,12 +538,12 @@ async def test_the_front_may_not_repeat_what_ages_or_was_dropped() -> None:
     async with world() as w:
         answer = await w.answer()
         w.broker.flush()
-        assert not w.broker.fresh(answer)
+        assert not answer.fresh()
         await w.answer()
         await w.clock.advance(226)
         ageing = await w.ask()
-        assert isinstance(ageing, Handout)
-        assert not w.broker.fresh(ageing)
+        assert isinstance(ageing, Answer)
+        assert not ageing.fresh()
 
 
 async def test_the_front_may_repeat_an_empty_answer_for_a_second() -> None:
@@ -550,9 +551,9 @@ async def test_the_front_may_repeat_an_empty_answer_for_a_second() -> None:
     async with world() as w:
         w.provider.key = lambda _: None
         answer = await w.answer()
-        assert w.broker.fresh(answer)
+        assert answer.fresh()
         w.broker.swap(w.table)
-        assert not w.broker.fresh(answer)
+        assert not answer.fresh()
 
 
 async def test_stored_gives_the_login_and_contains_bugs() -> None:

@@ -9,9 +9,9 @@ from tests.broker.world import never
 
 def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
     plan = never(name)
-    key = key_of(1, Origin(), plan.key)
+    key = key_of(Origin(), plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Asked(key, 1, Origin(), authority, "", plan), grant, 0.0)
+    return Entry.of(Asked(key, Origin(), authority, "", plan), grant, 0.0)
 
 
 def _names(cache: Cache) -> set[object]:
@@ -97,15 +97,3 @@ def test_dropping_by_authority_includes_what_serves_several() -> None:
     for name, authority in (("a", "a.test"), ("b", "b.test"), ("c", "")):
         cache.put(_entry(name, authority=authority))
     assert (cache.drop_all(lambda host: host == "a.test"), _names(cache), cache.size) == (2, {"b"}, 100)
-
-
-def test_other_bounds_begin_with_an_empty_cache() -> None:
-    """A reload that changes the bounds drops everything."""
-    cache = Cache(10, 10_000)
-    entry = _entry("a")
-    cache.put(entry)
-    cache.rebound(1, 10_000)
-    assert (len(cache), cache.size, entry.dropped) == (0, 0, True)
-    cache.put(_entry("b"))
-    cache.put(_entry("c"))
-    assert _names(cache) == {"c"}

@@ -2,8 +2,9 @@
 
 import pytest
 
+from credproxy.broker.answers import Answer
 from credproxy.broker.table import Table
-from credproxy.core.credential import Handout, Origin
+from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.routing import Router
@@ -22,16 +23,16 @@ def carried(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Qu
     return Question(target, Origin("gateway", uid), PULL, carried=True)
 
 
-async def carry(w: World, uid: int = 0) -> Handout:
+async def carry(w: World, uid: int = 0) -> Answer:
     """Ask as the gateway does."""
-    return (await w.broker.carry(carried(uid=uid))).handout
+    return (await w.broker.carry(carried(uid=uid))).answer
 
 
 async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -> None:
     """T13: the same question in header mode is refused."""
     async with world() as w:
         carriage = await w.broker.carry(carried())
-        assert token(carriage.handout) == "tok1"
+        assert token(carriage.answer) == "tok1"
         assert carriage.target == carried().target
         question = Question(carried().target, Origin("actions", 0), PULL)
         with pytest.raises(Failed) as caught:
@@ -52,7 +53,7 @@ async def test_a_refused_credential_is_dropped() -> None:
     """And what is asked for next is a new one, for the one who was refused and for all others."""
     async with world() as w:
         refused = await carry(w)
-        assert w.broker.reject(refused)
+        assert refused.refused()
         assert token(await carry(w)) == "tok2"
 
 
@@ -61,9 +62,9 @@ async def test_only_what_was_refused_is_dropped() -> None:
     async with world() as w:
         other = await carry(w, uid=1)
         refused = await carry(w)
-        w.broker.reject(refused)
+        refused.refused()
         newer = await carry(w)
-        assert w.broker.reject(refused)
+        assert refused.refused()
         assert token(await carry(w)) == token(newer) == "tok3"
         assert token(await carry(w, uid=1)) == token(other)
 
@@ -71,13 +72,13 @@ async def test_only_what_was_refused_is_dropped() -> None:
 async def test_once_in_ten_seconds_for_a_key() -> None:
     """A login that may not do a thing is refused with every token: each refusal would be an exchange."""
     async with world() as w:
-        assert w.broker.reject(await carry(w))
+        assert (await carry(w)).refused()
         second = await carry(w)
-        assert not w.broker.reject(second)
+        assert not second.refused()
         assert token(await carry(w)) == "tok2"
-        assert w.broker.reject(await carry(w, uid=1)), "another user's key"
+        assert (await carry(w, uid=1)).refused(), "another user's key"
         await w.clock.advance(10)
-        assert w.broker.reject(await carry(w))
+        assert (await carry(w)).refused()
         assert token(await carry(w)) == "tok4"
 
 
@@ -85,7 +86,7 @@ async def test_who_is_refused_after_somebody_else_gets_the_new_one() -> None:
     """Forty downloads with one token that was revoked: one exchange, and nobody is told that the login may not."""
     async with world() as w:
         handouts = [await carry(w) for _ in range(40)]
-        assert [w.broker.reject(handout) for handout in handouts] == [True] * 40
+        assert [handout.refused() for handout in handouts] == [True] * 40
         assert {token(await carry(w)) for _ in handouts} == {"tok2"}
         assert len(w.provider.runs) == 2
 
@@ -94,15 +95,15 @@ async def test_nothing_was_refused_where_nothing_was_sent() -> None:
     """An anonymous request has no better one; neither has an empty answer."""
     async with world() as w:
         w.provider.empty = True
-        assert not w.broker.reject(await carry(w))
+        assert not (await carry(w)).refused()
         w.provider.key = lambda _: None
-        assert not w.broker.reject(await carry(w, uid=1))
+        assert not (await carry(w, uid=1)).refused()
 
 
 async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
     """It may have changed where no file changes; no other key is told so."""
     async with world() as w:
-        w.broker.reject(await carry(w))
+        (await carry(w)).refused()
         await carry(w)
         await carry(w, uid=1)
         assert w.provider.anew == [False, True, False]
@@ -114,10 +115,10 @@ async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
 async def test_a_403_is_a_reason_to_look_again_where_the_login_itself_was_sent() -> None:
     """ECR says it of a login that ran out; of a token it says that the login may not."""
     async with world() as w:
-        assert not w.broker.reject(await carry(w), forbidden=True)
+        assert not (await carry(w)).refused(forbidden=True)
         w.provider.direct = True
         direct = await carry(w, uid=1)
-        assert w.broker.reject(direct, forbidden=True)
+        assert direct.refused(forbidden=True)
         assert token(await carry(w, uid=1)) != token(direct)
 
 
@@ -127,7 +128,7 @@ async def test_a_reload_and_a_refusal() -> None:
         refused = await carry(w)
         w.broker.swap(w.table)
         newer = await carry(w)
-        assert w.broker.reject(refused)
+        assert refused.refused()
         assert token(await carry(w)) == token(newer)
 
 

@@ -3,9 +3,9 @@
 import pytest
 from structlog.testing import capture_logs
 
+from credproxy.broker.answers import Answer
 from credproxy.broker.doubt import BURST
-from credproxy.broker.handouts import Options
-from credproxy.core.credential import Handout
+from credproxy.broker.options import Options
 from credproxy.core.errors import Code, failed
 from tests.broker.world import World, question, shown, token, world
 from tests.fakes import settle
@@ -15,7 +15,7 @@ def _host(number: int) -> str:
     return f"https://r{number}.test/v2/a/b/blobs/x"
 
 
-async def _doubt(w: World, number: int = 0) -> Handout:
+async def _doubt(w: World, number: int = 0) -> Answer:
     """Ask with doubt; what that begins is over afterwards."""
     answer = await w.broker.ask(question(_host(number)), doubted=True)
     await settle()
@@ -69,8 +69,8 @@ async def test_who_asks_meanwhile_gets_it_for_seconds_too() -> None:
         await _doubt(w)
         await w.clock.advance(1)
         other = await w.ask(_host(0))
-        assert isinstance(other, Handout)
-        assert (token(other), shown(other), w.broker.fresh(other)) == ("tok1", 66, False)
+        assert isinstance(other, Answer)
+        assert (token(other), shown(other), other.fresh()) == ("tok1", 66, False)
 
 
 async def test_a_renewal_that_fails_is_tried_again_and_takes_nothing_away() -> None:

@@ -10,7 +10,7 @@ from tests.broker.world import never
 
 def _entry(grant: Grant, name: str = "k", authority: str = "reg.test") -> Entry:
     plan, origin = never(name), Origin("helper", 1000)
-    return Entry.of(Asked(key_of(1, origin, plan.key), 1, origin, authority, "*.test", plan), grant, 5.0)
+    return Entry.of(Asked(key_of(origin, plan.key), origin, authority, "*.test", plan), grant, 5.0)
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from credproxy.core.target import Question, Target
 from credproxy.exchange.token_answer import parse_token
 from credproxy.ports import HttpClient, Plan, Terms
 from tests.adapters.test_http import talking
-from tests.broker.world import Answer, question, token
+from tests.broker.world import Told, question, token
 from tests.fakes import FakeClock, FakeMetrics
 
 
@@ -79,7 +79,7 @@ class Road:
     clock: FakeClock
     tokens: Tokens
 
-    async def ask(self, host: str) -> Answer:
+    async def ask(self, host: str) -> Told:
         """Ask; a failure is given as a value."""
         try:
             return await self.broker.ask(question(f"https://{host}/v2/a/b/blobs/x"))

@@ -6,14 +6,14 @@ import gc
 
 import pytest
 
-from credproxy.broker.flight import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
-from credproxy.core.credential import Handout
+from credproxy.broker.answers import Answer
+from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
 from credproxy.core.errors import Code, Failed, Failure, failed
-from tests.broker.world import Answer, World, question, token, world
+from tests.broker.world import Told, World, question, token, world
 from tests.fakes import settle
 
 
-async def _waiting(w: World, count: int) -> list[asyncio.Task[Answer]]:
+async def _waiting(w: World, count: int) -> list[asyncio.Task[Told]]:
     tasks = [w.asking() for _ in range(count)]
     await settle()
     return tasks
@@ -111,7 +111,7 @@ async def test_f11_waiter_deadline() -> None:
         assert (token(patient.result()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_f11_generation_bump() -> None:
+async def test_f11_a_reload() -> None:
     """F11, case 8: a reload meanwhile does not disturb who waits."""
     async with world() as w:
         w.provider.delay = 1
@@ -128,7 +128,7 @@ class _Unheard(BaseException):
 
 async def test_p10_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> None:
     """P10; 1.3: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
-    told: list[Answer] = []
+    told: list[Told] = []
     with pytest.raises(BaseExceptionGroup) as caught:  # noqa: PT012  the broker's own end is what raises
         async with world() as w:
             w.provider.delay, w.provider.error = 1, _Unheard()
@@ -195,7 +195,7 @@ async def test_5_6_at_most_32_exchanges_fly_with_somebody_waiting() -> None:
         await settle()
         assert (w.provider.active, [f.phase for f in w.broker.status().flights].count("queued")) == (MANNED, 1)
         await w.clock.advance(2)
-        assert (w.provider.peak, all(isinstance(task.result(), Handout) for task in tasks)) == (MANNED, True)
+        assert (w.provider.peak, all(isinstance(task.result(), Answer) for task in tasks)) == (MANNED, True)
 
 
 async def test_5_6_at_most_16_exchanges_of_one_upstream() -> None:
@@ -206,9 +206,9 @@ async def test_5_6_at_most_16_exchanges_of_one_upstream() -> None:
         await settle()
         assert w.provider.active == MANNED_PER_UPSTREAM
         w.provider.delay, w.provider.upstream = 0, "https://other.test"
-        assert isinstance(await w.ask(_host(99)), Handout)
+        assert isinstance(await w.ask(_host(99)), Answer)
         await w.clock.advance(2)
-        assert all(isinstance(task.result(), Handout) for task in tasks)
+        assert all(isinstance(task.result(), Answer) for task in tasks)
 
 
 async def test_5_6_waiters_of_a_flight_are_free() -> None:
@@ -219,7 +219,7 @@ async def test_5_6_waiters_of_a_flight_are_free() -> None:
         await settle()
         tasks += [w.asking(_host(0)) for _ in range(50)]
         await w.clock.advance(1)
-        assert all(isinstance(task.result(), Handout) for task in tasks)
+        assert all(isinstance(task.result(), Answer) for task in tasks)
 
 
 async def test_5_6_a_flight_counts_its_time_from_its_start() -> None:
@@ -230,7 +230,7 @@ async def test_5_6_a_flight_counts_its_time_from_its_start() -> None:
         await w.clock.advance(6)
         assert w.provider.terms[-1].deadline == w.clock.boot() + 30
         await w.clock.advance(6)
-        assert all(isinstance(task.result(), Handout) for task in tasks)
+        assert all(isinstance(task.result(), Answer) for task in tasks)
 
 
 async def test_5_6_the_queue_is_served_in_order() -> None:
@@ -285,7 +285,7 @@ async def test_5_6_flights_without_waiters_hold_up_nobody_and_are_at_most_16() -
             f"registry 'r{number}.test'" for number in range(2, UNMANNED + 2)
         ]
         w.provider.delay = 0
-        assert isinstance(await w.ask(_host(99)), Handout)
+        assert isinstance(await w.ask(_host(99)), Answer)
         assert (w.provider.active, w.provider.ended) == (UNMANNED, 1)
 
 

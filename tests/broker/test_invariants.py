@@ -12,11 +12,12 @@ import structlog
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
 
+from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.handouts import Options
+from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Grant, Handout
+from credproxy.core.credential import Grant
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.lifetime import State, remaining, state
 from credproxy.core.routing import Router
@@ -116,7 +117,7 @@ class Invariants(RuleBasedStateMachine):
         self.asks.append(task)
         await settle()
 
-    async def _judged(self, work: Coroutine[object, object, Handout]) -> None:
+    async def _judged(self, work: Coroutine[object, object, Answer]) -> None:
         try:
             handout = await work
         except Failed:

@@ -2,7 +2,7 @@
 
 from structlog.testing import capture_logs
 
-from credproxy.core.credential import Handout
+from credproxy.broker.answers import Answer
 from credproxy.core.errors import Code, failed
 from tests.broker.world import World, token, world
 from tests.fakes import settle
@@ -10,7 +10,7 @@ from tests.fakes import settle
 
 async def _use(w: World, times: int, uri: str = "https://reg.test/v2/a/b/blobs/x") -> None:
     for _ in range(times):
-        assert isinstance(await w.ask(uri), Handout)
+        assert isinstance(await w.ask(uri), Answer)
 
 
 def _host(number: int) -> str:
@@ -52,11 +52,11 @@ async def test_repeats_from_the_front_count_as_use() -> None:
     async with world() as w:
         w.provider.life = 60
         first = await w.ask()
-        assert isinstance(first, Handout)
-        assert not w.broker.fresh(first), "the second question must bring the plan that a renewal runs"
+        assert isinstance(first, Answer)
+        assert not first.fresh(), "the second question must bring the plan that a renewal runs"
         again = await w.ask()
-        assert isinstance(again, Handout)
-        assert w.broker.fresh(again)
+        assert isinstance(again, Answer)
+        assert again.fresh()
         await w.clock.advance(46)
         assert len(w.provider.runs) == 2
 
@@ -78,7 +78,7 @@ async def test_what_is_asked_all_the_time_never_makes_anybody_wait() -> None:
         await w.answer()
         for _ in range(360):
             await w.clock.advance(10)
-            assert isinstance(await w.ask(), Handout)
+            assert isinstance(await w.ask(), Answer)
         assert set(w.looks()[1:]) == {"fresh"}
         assert len(w.provider.runs) <= 1 + 3600 / 225
 
@@ -174,7 +174,7 @@ async def test_c3_after_a_suspend_renewals_are_spread_over_half_a_minute() -> No
             other = await w.ask("https://other.test/v2/a/b/blobs/x")
             await w.ask("https://other.test/v2/a/b/blobs/x")
             await settle()
-        assert isinstance(other, Handout)
+        assert isinstance(other, Answer)
         assert [entry["event"] for entry in logs] == ["exchanged", "slept"]
         resumed = w.clock.boot()
         await w.clock.advance(35)

@@ -5,11 +5,12 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.handouts import Options
+from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Grant, Handout, Origin
+from credproxy.core.credential import Grant, Origin
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.routing import Router
 from credproxy.core.target import Question
@@ -20,7 +21,7 @@ from tests.fakes import T0, FakeClock, FakeHttp, FakeMetrics, FakeProvider, sett
 
 BLOB = "https://reg.test/v2/a/b/blobs/x"
 
-Answer = Handout | Failure
+Told = Answer | Failure
 
 
 def question(uri: str = BLOB, uid: int = 0) -> Question:
@@ -37,15 +38,15 @@ def never(name: str) -> Plan:
     return Plan((name,), name, "upstream", run)
 
 
-def token(answer: Answer) -> str:
+def token(answer: Told) -> str:
     """The token of an answer; "" for ``{}``."""
-    assert isinstance(answer, Handout), answer
+    assert isinstance(answer, Answer), answer
     return answer.headers[0][1][0].reveal().removeprefix("Bearer ") if answer.headers else ""
 
 
-def shown(answer: Answer) -> float | None:
+def shown(answer: Told) -> float | None:
     """The ``expires`` of an answer, in seconds from the beginning of the test."""
-    assert isinstance(answer, Handout), answer
+    assert isinstance(answer, Answer), answer
     return None if answer.expires is None else answer.expires - T0
 
 
@@ -60,21 +61,21 @@ class World:
     metrics: FakeMetrics
     group: asyncio.TaskGroup
 
-    async def ask(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Answer:
+    async def ask(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Told:
         """Ask; a failure is given as a value."""
         try:
             return await self.broker.ask(question(uri, uid), patience)
         except Failed as error:
             return error.failure
 
-    def asking(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> asyncio.Task[Answer]:
+    def asking(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> asyncio.Task[Told]:
         """Ask in a task of its own."""
         return self.group.create_task(self.ask(uri, patience, uid))
 
-    async def answer(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Handout:
+    async def answer(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Answer:
         """Ask, let pass what the exchange takes, and give what must be an answer."""
         result = await self._through(uri, patience, uid)
-        assert isinstance(result, Handout), result
+        assert isinstance(result, Answer), result
         return result
 
     async def failure(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Failure:
@@ -87,7 +88,7 @@ class World:
         """The outcomes of all look-ups so far."""
         return [event[1] for event in self.metrics.seen if event[0] == "cache"]
 
-    async def _through(self, uri: str, patience: float, uid: int) -> Answer:
+    async def _through(self, uri: str, patience: float, uid: int) -> Told:
         task = self.asking(uri, patience, uid)
         await settle()
         while not task.done():

@@ -148,9 +148,9 @@ def test_grant_without_headers_is_empty() -> None:
     assert not Grant((("Authorization", (SECRET,)),), Lifetime(0)).empty
 
 
-def test_handouts_are_equal_whatever_the_front_remembers() -> None:
-    """``good_until`` and ``generation`` are about memory, not about the answer."""
-    assert Handout((), 1, good_until=1.0, generation=1) == Handout((), 1, good_until=2.0, generation=2)
+def test_handouts_are_equal_whatever_they_are_explained_by() -> None:
+    """``detail`` is for people, and no part of the answer."""
+    assert Handout((), 1, {"scopes": "a"}) == Handout((), 1, {"scopes": "b"})
     assert Handout((), 1) != Handout((), 2)
 
 

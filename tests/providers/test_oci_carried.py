@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.broker.broker import Carriage
+from credproxy.broker.era import Carriage
 from credproxy.core.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
@@ -31,7 +31,7 @@ async def carry(w: World, grants: tuple[Granted, ...] = PULL) -> Carriage:
 
 def authorization(carriage: Carriage) -> str | None:
     """What it sends."""
-    found = carriage.handout.headers
+    found = carriage.answer.headers
     return found[0][1][0].reveal() if found else None
 
 

@@ -22,7 +22,7 @@ async def daemon(w: World, bound: Bound) -> AsyncIterator[GatedServer]:
     audit = FakeAudit()
     api = HelperApi(
         broker=w.broker,
-        memo=Memo(w.broker, audit),
+        memo=Memo(audit),
         audit=audit,
         clock=w.clock,
         reload=reload,

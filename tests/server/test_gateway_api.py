@@ -216,7 +216,7 @@ async def serving(
     )
     refused: Counter[str] = Counter()
     api = ActionsApi(
-        answers=InProcess(NarrowAnswers(broker=broker, memo=Memo(broker, audit), grants=lambda _: ())),
+        answers=InProcess(NarrowAnswers(broker=broker, memo=Memo(audit), grants=lambda _: ())),
         clock=clock,
         gateway=GatewayApi(gateway, clock=clock, refused=refused, memory=held),
         sandboxes=Sandboxes(clock),

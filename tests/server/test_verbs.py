@@ -34,7 +34,7 @@ class Desk:
 
     def __post_init__(self) -> None:
         audit = FakeAudit()
-        memo = Memo(self.world.broker, audit)
+        memo = Memo(audit)
         self.helper = HelperApi(
             broker=self.world.broker,
             memo=memo,

@@ -4,9 +4,9 @@ import json
 
 import pytest
 
+from credproxy.broker.doubt import Doubt
 from credproxy.core.credential import Handout, Secret
 from credproxy.server.listener import Bound
-from credproxy.server.suspicion import Suspicion
 from tests.broker.world import world
 from tests.fakes import T0, FakeClock, settle
 from tests.server.front import daemon
@@ -27,12 +27,12 @@ class Watch:
 
     def __init__(self) -> None:
         self.clock = FakeClock()
-        self.suspicion = Suspicion(self.clock)
+        self.doubt = Doubt(self.clock)
 
     def ask(self, parent: int = BAZEL, question: bytes = URI, seconds: int | None = 3600) -> bool:
         """Ask, and be given an answer."""
-        doubted = self.suspicion.of(parent, question)
-        self.suspicion.note(parent, question, given(seconds))
+        doubted = self.doubt.early(parent, question)
+        self.doubt.given(parent, question, given(seconds))
         return doubted
 
 
@@ -65,8 +65,8 @@ async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
 async def test_no_credential_is_refused_by_nobody() -> None:
     """``{}`` is asked about again for other reasons."""
     watch = Watch()
-    watch.suspicion.note(ANOTHER, URI, Handout((), int(T0) + 3600))
-    assert not watch.suspicion.of(ANOTHER, URI)
+    watch.doubt.given(ANOTHER, URI, Handout((), int(T0) + 3600))
+    assert not watch.doubt.early(ANOTHER, URI)
 
 
 @pytest.mark.parametrize(("later", "sign"), [(60, True), (289, True), (291, False), (1800, False)])

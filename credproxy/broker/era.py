@@ -1,0 +1,313 @@
+"""A configuration in force, with all that is remembered under it.
+
+An era answers: the question is routed, answered from memory where that is possible, and exchanged once where not. A
+reload begins another one. A question ends in the era that it began in, and what that one had in memory is gone with it;
+nobody has to compare anything, because nothing of one era is reachable from another.
+
+What it stands on: ``table`` (which provider), ``asked`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
+exchange per key), ``landing`` (what remains of it), ``negative`` (failures, briefly), ``answers`` (what leaves). What is
+bounded, counted or learned for the process is in ``Lasting``.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import structlog
+
+from credproxy.broker.answers import Answer, Answers
+from credproxy.broker.asked import Asked, key_of
+from credproxy.broker.budget import Budget
+from credproxy.broker.bugs import Bugs
+from credproxy.broker.cache import Cache
+from credproxy.broker.doubt import Doubt
+from credproxy.broker.entry import SHORTEST_GAP, Entry
+from credproxy.broker.flight import Flight
+from credproxy.broker.flights import Flights
+from credproxy.broker.landing import Landing
+from credproxy.broker.negative import Negative
+from credproxy.broker.options import Options
+from credproxy.broker.renewal import Renewal
+from credproxy.broker.runway import Runway
+from credproxy.broker.table import Routed, Table
+from credproxy.core.credential import Stored
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.http import Reach
+from credproxy.core.lifetime import State, remaining, state
+from credproxy.core.target import Question, Target
+from credproxy.ports import Clock, Metrics, Permissions, Plan, Sample
+
+
+PATIENCE = 8.5
+MANDATORY_WAIT = 3.0
+_ALMOST_GONE = 1.0
+"""Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
+
+log = structlog.get_logger("credproxy.broker")
+
+
+class Carriage(NamedTuple):
+    """What the gateway sends a request with, and where to; ``target`` is what was asked."""
+
+    target: Target
+    answer: Answer
+    reach: Reach
+
+
+@dataclass(frozen=True, slots=True)
+class Lasting:
+    """What belongs to the process, and one era leaves to the next.
+
+    Attributes:
+        clock: judges every lifetime.
+        sample: draws jitter.
+        metrics: is told of look-ups and exchanges.
+        bugs: contains what providers throw.
+        budget: what build actions may cause.
+        doubt: what may have been refused.
+        runway: who may start: what is under way at once is bounded for all eras together.
+        renewal: keeps entries fresh, so many a second.
+    """
+
+    clock: Clock
+    sample: Sample
+    metrics: Metrics
+    bugs: Bugs
+    budget: Budget
+    doubt: Doubt
+    runway: Runway
+    renewal: Renewal
+
+
+class Era:
+    """Answers by one configuration, until ``end``.
+
+    Args:
+        table: which provider answers.
+        policy: what build actions may have.
+        options: the broker's part of the configuration.
+        lasting: what it shares with the eras before and after it.
+        number: how many there were so far, for people.
+        evicted: grants that the eras before it evicted, likewise.
+    """
+
+    def __init__(
+        self, table: Table, policy: Permissions, options: Options, lasting: Lasting, *, number: int, evicted: int = 0
+    ) -> None:
+        self.table = table
+        self.policy = policy
+        self.options = options
+        self.number = number
+        self._lasting = lasting
+        self._clock = lasting.clock
+        self._bugs = lasting.bugs
+        self._renewal = lasting.renewal
+        self.cache = Cache(options.entries, options.bytes, evicted)
+        self.negative = Negative(lasting.sample)
+        landing = Landing(
+            clock=lasting.clock,
+            sample=lasting.sample,
+            metrics=lasting.metrics,
+            cache=self.cache,
+            negative=self.negative,
+            take_up=lasting.renewal.take_up,
+        )
+        self.flights = Flights(clock=lasting.clock, runway=lasting.runway, land=landing.land)
+        self._answers = Answers(
+            clock=lasting.clock,
+            metrics=lasting.metrics,
+            options=options,
+            cache=self.cache,
+            doubt=lasting.doubt,
+        )
+
+    async def ask(self, question: Question, patience: float, *, doubted: bool) -> Answer:
+        """As ``Broker.ask``."""
+        until = self._clock.boot() + patience
+        return await self._answer(await self.routed(question, patience), question, until, doubted=doubted)
+
+    async def carry(self, question: Question, patience: float) -> Carriage:
+        """As ``Broker.carry``."""
+        until = self._clock.boot() + patience
+        routed = await self.routed(question, patience)
+        return Carriage(question.target, await self._answer(routed, question, until), routed.reach)
+
+    async def routed(self, question: Question, patience: float) -> Routed:
+        """Decide how a question is answered. Raises Failed as ``Table.plan``, and where that takes too long."""
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    return await self.table.plan(question)
+        except TimeoutError:
+            raise _slow(question.target.authority, patience) from None
+
+    async def checked(self, question: Question, patience: float) -> Failure | None:
+        """Look whether an exchange could begin at all; give why not."""
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    await self.table.check(question)
+        except TimeoutError:
+            return _slow(question.target.authority, patience).failure
+        except Failed as error:
+            return error.failure
+        return None
+
+    async def stored(self, target: Target, patience: float) -> Stored | None:
+        """As ``Broker.stored``."""
+        try:
+            async with self._clock.timeout(patience):
+                with self._bugs:
+                    return await self.table.stored(target)
+        except TimeoutError:
+            raise _slow(target.authority, patience) from None
+
+    def renew(self, entry: Entry, sandbox: str | None = None) -> Flight | None:
+        """Begin an exchange behind everybody's back; None while backing off, or with too much under way.
+
+        Raises:
+            Failed(rate_limited): the sandbox that would cause it has no budget left.
+        """
+        flight, upkeep = self.flights.find(entry.key), entry.upkeep
+        if flight is None and upkeep is not None and self._clock.boot() >= upkeep.retry_at:
+            self._lasting.budget.charge(sandbox)
+            asked = Asked(entry.key, entry.origin, entry.authority, entry.rule, upkeep.plan)
+            flight = self._flight(asked, background=True)
+            if not self.flights.launch(flight):
+                return None
+        return flight
+
+    def flush(self, wanted: Callable[[str], bool]) -> int:
+        """Forget the grants and failures of the authorities that are wanted, and what was learned of them.
+
+        Gives how many grants. What flies ends for those who wait for it.
+        """
+        count = self.cache.drop_all(wanted)
+        self.negative.drop(wanted)
+        self.flights.forsake(wanted)
+        for provider in self.table.providers():
+            with self._bugs:
+                provider.forget(wanted)
+        return count
+
+    def end(self) -> None:
+        """Another one is in force: no secret stays in memory, no answer is repeated, and nothing that lands is kept.
+
+        Who asked before is still answered, out of what flies or an exchange of his own (P12).
+        """
+        self._answers.end()
+        self.flights.end()
+        self.cache.drop_all(lambda _: True)
+
+    async def _answer(self, routed: Routed, question: Question, until: float, *, doubted: bool = False) -> Answer:
+        plan = routed.plan
+        if plan is None:
+            return self._answers.nothing()
+        key = key_of(question.origin, plan.key)
+        asked = Asked(key, question.origin, question.target.authority, routed.rule, plan, question.sandbox)
+        entry = self.cache.get(key)
+        if entry is not None:
+            self._noted(entry, asked)
+            if doubted and not self.options.bazel_71_compat:
+                self._lasting.doubt.cast(entry)
+            self._renewal.nudge(self._clock.boot())
+            match self._state(entry, plan):
+                case State.FRESH:
+                    return self._answers.remembered(entry, "fresh")
+                case State.ADVISORY:
+                    with contextlib.suppress(Failed):  # who may cause nothing more is served what is in memory
+                        self.renew(entry, question.sandbox)
+                    return self._answers.remembered(entry, "advisory")
+                case State.MANDATORY:
+                    return self._answers.remembered(await self._renewed_or_valid(entry, asked, until), "mandatory")
+                case State.EXPIRED:
+                    pass
+        return self._answers.answer(await self._exchanged(asked, until))
+
+    async def _exchanged(self, asked: Asked, until: float) -> Entry:
+        """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
+        self._lasting.metrics.cache("miss" if self.negative.get(asked.key, self._clock.boot()) is None else "negative")
+        entry = await self._fetched(asked, until)
+        if entry.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
+            entry = await self._fetched(asked, until)
+            if self._left(entry) <= 0:
+                message = f"the credential of {asked.plan.subject} expires faster than it can be handed out"
+                raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
+        return entry
+
+    async def _renewed_or_valid(self, entry: Entry, asked: Asked, until: float) -> Entry:
+        """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
+        now = self._clock.boot()
+        if now < entry.lifetime.since + SHORTEST_GAP:
+            return entry
+        try:
+            newer = await self._fetched(asked, min(until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE)))
+        except Failed as error:
+            if self._left(entry) <= 0:
+                raise
+            self._complain(entry, error.failure)
+            return entry
+        return max(newer, entry, key=self._left)
+
+    def _complain(self, entry: Entry, failure: Failure) -> None:
+        """Say once that a grant is handed out although its renewal fails."""
+        if entry.upkeep is None or not entry.upkeep.warned:
+            left = round(self._left(entry), 1)
+            log.warning("served while failing", subject=entry.subject, code=failure.code.value, left=left)
+        if entry.upkeep is not None:
+            entry.upkeep.warned = True
+
+    async def _fetched(self, asked: Asked, until: float) -> Entry:
+        """Join the flight for a key, or begin it; wait for it until then."""
+        now = self._clock.boot()
+        remembered = self.negative.get(asked.key, now)
+        if remembered is not None:
+            raise Failed(remembered)
+        flight = self.flights.find(asked.key)
+        if flight is None:
+            self._lasting.budget.charge(asked.sandbox)
+            flight = self._flight(asked)
+        outcome = await self.flights.wait(flight, until)
+        self._lasting.metrics.waited(self._clock.boot() - now)
+        if outcome is None:
+            raise Failed(self._out_of_time(flight))
+        if isinstance(outcome, Failure):
+            raise Failed(outcome)
+        self._noted(outcome, asked)
+        return outcome
+
+    def _noted(self, entry: Entry, asked: Asked) -> None:
+        """Note the latest question. What is used once may never be wanted again, and is not kept fresh."""
+        if entry.uses:
+            self._renewal.take_up(entry, asked.plan)
+        if entry.authority != asked.authority:
+            entry.authority = ""
+
+    def _flight(self, asked: Asked, *, background: bool = False) -> Flight:
+        limit = self.options.flight_timeout if asked.plan.timeout is None else asked.plan.timeout
+        anew = self._lasting.doubt.of(asked.key, self.cache.peek(asked.key))
+        return self.flights.begin(asked, limit=limit, anew=anew, background=background)
+
+    def _out_of_time(self, flight: Flight) -> Failure:
+        if flight.started is None:
+            message = f"{flight.plan.subject} is waiting for its turn behind other exchanges"
+            return Failure(Code.OVERLOADED, message, "run the build again, or with fewer --jobs", 1.0)
+        seconds = self._clock.boot() - flight.started
+        message = f"{flight.plan.subject} has not answered for {seconds:.1f} s; still trying, run the build again"
+        return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
+
+    def _left(self, entry: Entry) -> float:
+        return remaining(entry.lifetime, self._clock.boot(), self._clock.wall())
+
+    def _state(self, entry: Entry, plan: Plan) -> State:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        lifetime = entry.lifetime
+        if remaining(lifetime, boot, wall) <= max(_ALMOST_GONE, plan.min_lifetime):
+            return State.EXPIRED
+        return state(lifetime, entry.window, boot, wall)
+
+
+def _slow(authority: str, patience: float) -> Failed:
+    message = f"looking up the credential of {authority!r} took longer than {patience:.1f} s"
+    return failed(Code.UPSTREAM_UNAVAILABLE, message, "is a credential file on a slow disk, or its program stuck?")

@@ -1,0 +1,85 @@
+"""One exchange per key, owned by the daemon, shared by all who wait, survived by any of them leaving.
+
+Whoever is cancelled while waiting takes nobody along (F11): the task is detached, waiters hold a shield. A failure is a
+value; each waiter raises an exception of its own from it (PY28).
+
+Source: reliability.md section 8.1.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+from credproxy.broker.asked import Asked, Key
+from credproxy.broker.flight import Flight, Outcome, Result
+from credproxy.broker.runway import Runway
+from credproxy.ports import Clock
+
+
+class Flights:
+    """The flights of one era, by key.
+
+    Args:
+        clock: for those who wait.
+        runway: lets them start.
+        land: keeps a result; gives what the waiters get.
+    """
+
+    def __init__(self, *, clock: Clock, runway: Runway, land: Callable[[Flight, Result], Outcome]) -> None:
+        self._clock = clock
+        self._runway = runway
+        self._over = False
+        self._current: dict[Key, Flight] = {}
+        self.land = land
+
+    def find(self, key: Key) -> Flight | None:
+        """The flight for a key that a new question may join."""
+        return self._current.get(key)
+
+    def begin(self, asked: Asked, *, limit: float, anew: bool, background: bool = False) -> Flight:
+        """Make a flight: to be waited for, or launched. ``limit``, ``anew`` as in Flight."""
+        flight = Flight(self, asked, limit=limit, background=background, anew=anew)
+        flight.forsaken = self._over
+        return flight
+
+    async def wait(self, flight: Flight, until: float) -> Outcome | None:
+        """Wait for a flight, which begins if it is new; None when ``until``, in boot-clock seconds, comes first.
+
+        Raises:
+            Failed(overloaded): the queue is full, or the daemon stops.
+        """
+        new = flight.started is None
+        seat = self._runway.board(flight, until)
+        if new:
+            self._current[flight.key] = flight
+        try:
+            async with self._clock.timeout(until - self._clock.boot()):
+                return await asyncio.shield(flight.outcome)
+        except TimeoutError:
+            return None
+        finally:
+            self._runway.leave(flight, seat)
+
+    def launch(self, flight: Flight) -> bool:
+        """Start a new flight for which nobody waits; False where too much is going on already."""
+        if not self._runway.launch(flight):
+            return False
+        self._current[flight.key] = flight
+        return True
+
+    def forsake(self, wanted: Callable[[str], bool]) -> None:
+        """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
+        for flight in list(self._current.values()):
+            if not flight.asked.authority or wanted(flight.asked.authority):
+                flight.forsaken = True
+                del self._current[flight.key]
+
+    def forget(self, flight: Flight) -> None:
+        """Source: flight.Home."""
+        if self._current.get(flight.key) is flight:
+            del self._current[flight.key]
+
+    def end(self) -> None:
+        """The era is over: those who wait still share what flies, and nothing that lands is kept (P12)."""
+        self._over = True
+        for flight in self._current.values():
+            flight.forsaken = True
