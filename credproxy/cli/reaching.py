@@ -11,8 +11,8 @@ from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import OciHost, Settings
 from credproxy.core.uri import is_loopback, parse_uri
 from credproxy.exchange.discovery import discover
+from credproxy.exchange.plan import RegistryRule
 from credproxy.ports import converse
-from credproxy.providers.registry import registry_of
 
 
 MOST = 32
@@ -51,7 +51,7 @@ async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: 
     oci = rule if isinstance(rule, OciHost) else OciHost(match="")
     if oci.insecure or is_loopback(target.host):
         target = parse_uri(f"http://{name}/")
-    registry = registry_of(oci, target, exact=rule is None or is_exact(rule))
+    registry = RegistryRule(oci, exact=rule is None or is_exact(rule)).registry(target)
     until = clock.boot() + _PATIENCE
     try:
         async with clock.timeout(_PATIENCE):

@@ -10,11 +10,9 @@ import structlog
 
 from credproxy.core.credential import IdentityToken, UserPassword
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial
-from credproxy.core.settings import OciHost
 from credproxy.core.target import Target
-from credproxy.core.uri import canonical_authority
-from credproxy.exchange.discovery import Asks, Found, Registry, discover
+from credproxy.exchange.discovery import Asks, Found, discover
+from credproxy.exchange.plan import RegistryRule
 from credproxy.exchange.registry_token import Obtained, Order, obtain
 from credproxy.exchange.token_answer import Token
 from credproxy.ports import Clock, HttpClient, Terms, converse
@@ -53,45 +51,18 @@ class Wish:
     mounted: tuple[str, ...] = ()
 
 
-def registry_of(settings: OciHost, target: Target, *, exact: bool) -> Registry:
-    """A registry of a host rule, as an exchange addresses it; ``exact`` as for OciProvider."""
-    return Registry(
-        target=Target(target.scheme, target.host, target.port, "", "", target.form),
-        prefix=settings.path_prefix or "",
-        dial=dial_of(settings, target, exact=exact),
-        realm=settings.realm,
-        service=settings.service,
-        # A host that cannot be read stays as written, and matches nothing.
-        realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
-    )
-
-
-def dial_of(settings: OciHost, target: Target, *, exact: bool) -> Dial:
-    """Where a registry of a host rule may be reached."""
-    return Dial(
-        networks=settings.allow_private,
-        own=exact,
-        ca_bundle=settings.ca_bundle,
-        tls_verify=settings.tls_verify,
-        proxy=settings.proxy,
-        rule=settings.match or target.authority,
-    )
-
-
 class Talks:
     """Asks the registries of one host rule, and their token servers.
 
     Args:
-        settings: the rule.
-        exact: as for OciProvider.
+        rule: which of them, and how.
         http: sends.
         clock: judges how long a challenge is believed.
         learned: what was asked before.
     """
 
-    def __init__(self, settings: OciHost, *, exact: bool, http: HttpClient, clock: Clock, learned: Learned) -> None:
-        self._settings = settings
-        self._exact = exact
+    def __init__(self, rule: RegistryRule, *, http: HttpClient, clock: Clock, learned: Learned) -> None:
+        self._rule = rule
         self._http = http
         self._clock = clock
         self._learned = learned
@@ -102,7 +73,7 @@ class Talks:
         Raises:
             Failed: as ``discover``; who waits for a ping that fails shares its failure.
         """
-        registry = registry_of(self._settings, target, exact=self._exact)
+        registry = self._rule.registry(target)
         known = self._learned.registry(registry)
         ping = known.pings[terms.for_actions]
         refusals = ping.refusals
@@ -191,7 +162,7 @@ class Talks:
         return obtained
 
     async def _sent(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
-        known, found = asked
+        (known, found), settings = asked, self._rule.settings
         kind = None if wish.login is None else type(wish.login)
         order = Order(
             found=found,
@@ -199,11 +170,11 @@ class Talks:
             credential=wish.login,
             credential_name=wish.login_name,
             registry=wish.registry,
-            fixed=self._settings.method,
+            fixed=settings.method,
             method=known.methods.get(kind),
-            password_grant=self._settings.allow_password_grant,
-            account=self._settings.account_param,
-            trust_jwt_exp=self._settings.trust_jwt_exp,
+            password_grant=settings.allow_password_grant,
+            account=settings.account_param,
+            trust_jwt_exp=settings.trust_jwt_exp,
             mounted=wish.mounted,
         )
         try:

@@ -1,0 +1,219 @@
+"""What a question means for one registry: whose login, which scopes, under which key. Decided without I/O.
+
+The answer is by kind of URI::
+
+    https://HOST/v2/...    the scopes of its endpoint: pull, push, the catalog      (TX-20, TX-22)
+    HOST alone             what ``bare_host`` says: the login itself, a token for a list of scopes, or nothing (SC-18)
+    a build action's       what policy granted and nothing else, whatever the rule's ``actions`` would add
+    any other form         nothing
+
+Source: token-exchange.md sections 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass, replace
+
+from credproxy.core.credential import Identity
+from credproxy.core.endpoint import Endpoint, classify
+from credproxy.core.endpoint_reasons import endpoint_reason
+from credproxy.core.http import Dial, Reach
+from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.target import Form, Granted, Question, Repository, Target
+from credproxy.core.uri import canonical_authority, plain
+from credproxy.exchange.discovery import Registry
+from credproxy.exchange.endpoint_scope import endpoint_scopes
+from credproxy.exchange.realm import PAIRS
+from credproxy.exchange.scope import canonical, repository_scope
+
+
+ANONYMOUS = Identity("anonymous", "")
+"""Stands for "without a login"."""
+
+
+@dataclass(frozen=True, slots=True)
+class Purpose:
+    """What one question is for.
+
+    Attributes:
+        target: as the registry is addressed: over plain http where its rule says so.
+        repository: picks a login that is stored for a path; None for a bare host.
+        scopes: canonical, the primary one first; of one repository and more the others are those that a blob is mounted
+            from.
+        kind: for people.
+        min_lifetime: seconds that a token must live to be worth anything (SC-18.2).
+        narrow: only what is no more than the scopes may be given.
+        carried: the gateway sends it, and nobody else sees it.
+        exchanged: what is wanted is a token; False where it is the login itself.
+    """
+
+    target: Target
+    repository: str | None
+    scopes: tuple[str, ...]
+    kind: str
+    min_lifetime: float = 0.0
+    narrow: bool = False
+    carried: bool = False
+    exchanged: bool = True
+
+    @property
+    def mounted(self) -> tuple[str, ...]:
+        """The scopes that the question can do without."""
+        return () if self.repository is None else self.scopes[1:]
+
+    @property
+    def subject(self) -> str:
+        """For messages."""
+        return f"registry {self.target.authority!r}"
+
+    @property
+    def contact(self) -> Target:
+        """The host that has the API: ``docker.io`` has none (TX-2)."""
+        if self.target.authority == "docker.io":
+            return replace(self.target, host="registry-1.docker.io")
+        return self.target
+
+    def key(self, identity: Identity) -> tuple[Hashable, ...]:
+        """Under which the answer is remembered: questions that share one are answered by one exchange."""
+        return ("oci", self.target.origin, identity, self.scopes, self.min_lifetime)
+
+    def detail(self, identity: Identity) -> dict[str, str]:
+        """For ``explain``."""
+        return {
+            "provider": "oci",
+            "registry": self.target.authority,
+            "credential": str(identity),
+            "kind": self.kind,
+            "scopes": " ".join(self.scopes),
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class RegistryRule:
+    """A host rule, as it is read for the registries that it matches.
+
+    Attributes:
+        settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
+        exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-R 8).
+        last: nobody is asked after it, so that what the gateway carries goes out anonymously where it has no login.
+    """
+
+    settings: OciHost
+    exact: bool
+    last: bool = True
+
+    def purpose(self, question: Question) -> Purpose | None:
+        """Decide what a question is for; None for kinds that get no credential.
+
+        Raises:
+            Failed(policy_denied): a mount from a repository that ``actions`` does not let be pulled (TX-22).
+        """
+        target = question.target
+        if question.grants is not None:
+            return self._granted(target, question.grants, carried=question.carried)
+        if target.form is Form.LITERAL:
+            return None
+        if target.form is Form.HOST:
+            return self._bare(self._spoken_to(target))
+        endpoint = self._endpoint(target)
+        scopes = endpoint_scopes(endpoint, self.settings)
+        if not scopes:
+            return None
+        return Purpose(target, endpoint.repository, self._sent(scopes), endpoint.kind.name.lower())
+
+    def whose(self, purpose: Purpose, found: Identity | None) -> Identity | None:
+        """Choose the login: the one that its source has, or ANONYMOUS; None: the answer is ``{}``."""
+        if found is not None or not purpose.exchanged:
+            return found
+        return ANONYMOUS if self.anonymous or (purpose.carried and self.last) else None
+
+    @property
+    def anonymous(self) -> bool:
+        """Whether it may do without a login."""
+        return self.settings.anonymous == "pull"
+
+    @property
+    def needs_login(self) -> bool:
+        """A rule that names its registry is not answered with nothing where its source is broken (P-12)."""
+        return self.settings.match != "" and not self.anonymous
+
+    def reason(self, target: Target) -> str | None:
+        """Say why a question of the helper socket is for nothing; None where it is only the login that is missing."""
+        settings = self.settings
+        if target.form is Form.LITERAL:
+            return 'a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it'
+        if target.form is Form.HOST:
+            if settings.bare_host == "none":
+                return 'its rule says bare_host = "none": a question without a repository gets nothing'
+            if isinstance(settings.bare_host, BareHost) and settings.single_scope:
+                return "its rule says single_scope = true, so there is no one token for the scopes of bare_host"
+            return None
+        endpoint = self._endpoint(target)
+        return None if endpoint_scopes(endpoint, settings) else self._no_scopes(target, endpoint)
+
+    def reach(self, purpose: Purpose) -> Reach:
+        """Where the gateway finds the registry's API."""
+        return Reach(purpose.contact.origin, self.dial(purpose.target), self.settings.path_prefix or "")
+
+    def dial(self, target: Target) -> Dial:
+        """Where the registry may be reached."""
+        settings = self.settings
+        return Dial(
+            networks=settings.allow_private,
+            own=self.exact,
+            ca_bundle=settings.ca_bundle,
+            tls_verify=settings.tls_verify,
+            proxy=settings.proxy,
+            rule=settings.match or target.authority,
+        )
+
+    def registry(self, target: Target) -> Registry:
+        """The registry, as an exchange addresses it."""
+        settings = self.settings
+        return Registry(
+            target=Target(target.scheme, target.host, target.port, "", "", target.form),
+            prefix=settings.path_prefix or "",
+            dial=self.dial(target),
+            realm=settings.realm,
+            service=settings.service,
+            # A host that cannot be read stays as written, and matches nothing.
+            realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
+        )
+
+    def _bare(self, target: Target) -> Purpose | None:
+        """Which of SC-18's answers a question without a repository gets; a scope-less token would be useless."""
+        bare = self.settings.bare_host
+        if isinstance(bare, BareHost):
+            if self.settings.single_scope:
+                return None
+            return Purpose(target, None, canonical(bare.scopes), "bare host", bare.min_lifetime)
+        if bare == "none":
+            return None
+        return Purpose(target, None, (), "bare host, a login for the client's own exchange", exchanged=False)
+
+    def _granted(self, target: Target, grants: tuple[Granted, ...], *, carried: bool) -> Purpose | None:
+        repositories = [one for one in grants if isinstance(one, Repository)]
+        if not repositories:
+            return None  # its tokens are for repositories, and an object is none
+        scopes = self._sent(canonical(repository_scope(name, actions) for name, actions in repositories))
+        if carried:
+            return Purpose(self._spoken_to(target), repositories[0].name, scopes, "gateway", carried=True)
+        if target.form is Form.HOST:
+            life = BareHost(scopes).min_lifetime
+            return Purpose(self._spoken_to(target), None, scopes, "bare host, build action", life, narrow=True)
+        return Purpose(target, repositories[0].name, scopes, "build action", narrow=True)
+
+    def _sent(self, scopes: tuple[str, ...]) -> tuple[str, ...]:
+        return scopes[:1] if self.settings.single_scope else scopes
+
+    def _spoken_to(self, target: Target) -> Target:
+        return plain(target) if self.settings.insecure else target
+
+    def _endpoint(self, target: Target) -> Endpoint:
+        return classify(target.path, target.query, self.settings.path_prefix)
+
+    def _no_scopes(self, target: Target, endpoint: Endpoint) -> str:
+        if endpoint.repository is not None:
+            return f"its rule's actions name nothing that may be done with {endpoint.repository!r}"
+        if any(target.authority == realm for _, realm in PAIRS) and not target.path.startswith("/v2/"):
+            return "this is a token server: the daemon asks it itself, so its URL gets no credential"
+        return endpoint_reason(target, self.settings.path_prefix)

@@ -1,0 +1,114 @@
+"""From what a login, a challenge and a token server gave to a grant of a registry's. Source: token-exchange.md section 2.1.
+
+``boot`` is boot-clock seconds, now, throughout.
+"""
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import (
+    Grant,
+    Identity,
+    IdentityToken,
+    Lifetime,
+    RegistryToken,
+    Secret,
+    UserPassword,
+)
+from credproxy.core.errors import GATEWAY, Code, failed
+from credproxy.core.lifetime import EMPTY_KEEP
+from credproxy.core.login import Login, bounded, dressed
+from credproxy.core.stored import unreadable, usable
+from credproxy.core.target import Target
+from credproxy.exchange.down_scope import refusal
+from credproxy.exchange.granted import lacking, note
+from credproxy.exchange.plan import ANONYMOUS, Purpose
+from credproxy.exchange.token_answer import Token
+
+
+def checked(login: Login, identity: Identity, target: Target) -> Login:
+    """Give the login back if a registry can do anything with it.
+
+    Raises:
+        Failed(credential_unreadable): it is empty, or not a text that can be sent.
+    """
+    hint = f"log in again: docker login {target.authority}"
+    stored = usable(login.stored, str(identity), hint)
+    # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
+    if isinstance(stored, UserPassword) and not stored.password:
+        raise unreadable(str(identity), "has an empty password", hint)
+    return login
+
+
+def at_once(login: Login | None, identity: Identity, boot: float, *, anonymous: bool) -> Grant | None:
+    """Give what needs no word with the registry: a finished token, or nothing for an empty entry; None: ask it.
+
+    Args:
+        login: as its source gave it.
+        identity: of the login.
+        boot: see above.
+        anonymous: whether the rule may do without a login.
+    """
+    if login is None:
+        return None if identity is ANONYMOUS or anonymous else empty("the stored entry is empty", boot)
+    if isinstance(login.stored, RegistryToken):
+        return _bearer(login.stored.token, dressed(login, str(identity), boot), direct=True)
+    return None
+
+
+def sendable(login: Login | None, identity: Identity) -> UserPassword | IdentityToken | None:
+    """Give what a token server takes; None to go without. Raises Failed(credential_unreadable): it is neither."""
+    stored = None if login is None else login.stored
+    if stored is None or isinstance(stored, (UserPassword, IdentityToken)):
+        return stored
+    raise unreadable(str(identity), "holds no user name", "name one: username = ... in the credentials of its [[host]]")
+
+
+def of_login(login: Login | None, identity: Identity, boot: float) -> Grant:
+    """The login itself, for a client that exchanges it."""
+    return _basic(login, identity, boot) or empty("the stored credential is no user name and password", boot)
+
+
+def of_basic(login: Login | None, identity: Identity, boot: float, *, allowed: bool) -> Grant:
+    """What a registry gets that takes only Basic; ``allowed`` by its rule."""
+    if not allowed:
+        return empty("the registry takes only Basic, and allow_basic = false", boot)
+    without = "the registry takes only Basic, and the stored credential is no user name and password"
+    return _basic(login, identity, boot) or empty(without, boot)
+
+
+def of_token(token: Token, purpose: Purpose, login: Login | None, boot: float) -> Grant:
+    """A token that was asked for with a login; None for an anonymous one."""
+    odd, less = note(purpose.scopes, token.granted), bool(lacking(purpose.scopes, token.granted))
+    return _bearer(token.value, bounded(token.lifetime, login, boot), odd, less=less)
+
+
+def check_narrow(grant: Grant, login: Login | None, purpose: Purpose) -> None:
+    """Refuse what no build action may have, where one asks. Raises Failed(use_gateway)."""
+    stored = None if login is None else login.stored
+    reason = refusal(grant, stored, purpose.scopes) if purpose.narrow else None
+    if reason is not None:
+        raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", GATEWAY)
+
+
+def too_short(grant: Grant, purpose: Purpose, boot: float) -> Grant | None:
+    """The empty grant in place of a token that lives shorter than it must; None: it lives long enough."""
+    least = purpose.min_lifetime
+    if grant.lifetime.until is None or grant.lifetime.until - boot >= least:
+        return None
+    # Below min_lifetime the broker asks anew, and would with every question (SC-18.2).
+    return empty(f"the token lives shorter than min_lifetime = {least:g}", boot, least + EMPTY_KEEP)
+
+
+def empty(why: str, boot: float, keep: float = EMPTY_KEEP) -> Grant:
+    """There is no credential; ``keep`` in seconds."""
+    return Grant((), Lifetime(since=boot, keep=keep), note=why)
+
+
+def _basic(login: Login | None, identity: Identity, boot: float) -> Grant | None:
+    if login is None or not isinstance(login.stored, UserPassword):
+        return None
+    lifetime = dressed(login, str(identity), boot)
+    return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
+
+
+def _bearer(token: Secret, lifetime: Lifetime, odd: str = "", *, less: bool = False, direct: bool = False) -> Grant:
+    return Grant((("Authorization", (Secret(f"Bearer {token.reveal()}"),)),), lifetime, odd, less, direct)
