@@ -157,7 +157,7 @@ def _descriptors(pid: int) -> int:
     return sum(1 for _ in Path(f"/proc/{pid}/fd").iterdir())
 
 
-def _spawn_time(program: str, body: Path, environ: dict[str, str]) -> float:
+def spawn_time(program: str, body: Path, environ: dict[str, str]) -> float:
     """Seconds from start to exit of one helper call, its pipes as files so that nothing else is measured."""
     actions = [
         (os.POSIX_SPAWN_OPEN, 0, str(body), os.O_RDONLY, 0),
@@ -183,7 +183,7 @@ def helper_calls(bench: Bench) -> None:
     times: dict[str, list[float]] = {name: [] for name in cases}
     for _ in range(ROUNDS):
         for name, (program, environ) in cases.items():
-            times[name] += [_spawn_time(program, bench.body, environ) for _ in range(CALLS_PER_ROUND)]
+            times[name] += [spawn_time(program, bench.body, environ) for _ in range(CALLS_PER_ROUND)]
     median = {name: statistics.median(values) * 1000 for name, values in times.items()}
     measured = f"{median['daemon']:.2f} ms"
     bench.add(
