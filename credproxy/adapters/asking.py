@@ -33,7 +33,8 @@ SMALL = 60.0
 WHOLE = 64 * 1024
 """Bytes up to which a body is read with its head."""
 
-_CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
+CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
+"""Statuses whose bodies are what was asked for."""
 
 _AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
@@ -105,10 +106,10 @@ async def _whole(sock: socket.socket, status: int, early: bytes, length: int, wa
         while len(found) < length and (piece := await _received(sock, until)):
             found += piece
     except OSError:
-        if status in _CONTENT:
+        if status in CONTENT:
             raise http.client.IncompleteRead(b"") from None
     # Debian's registry announces the blob's length with a refused range, and then sends a sentence.
-    if len(found) != length and status in _CONTENT:
+    if len(found) != length and status in CONTENT:
         raise http.client.IncompleteRead(b"")
     return bytes(found)
 

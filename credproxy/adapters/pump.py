@@ -17,7 +17,7 @@ from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from credproxy.adapters.asking import Waits, ask
+from credproxy.adapters.asking import CONTENT, Waits, ask
 from credproxy.adapters.connections import Connections, Key, RefusedError
 from credproxy.adapters.download import Download, Link
 from credproxy.adapters.reasons import Call, explain
@@ -136,7 +136,7 @@ class Pump:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
         link = await self._linked(request, registry)
-        if link.answered.small:
+        if link.answered.small or link.answered.head.status not in CONTENT:  # of a refusal no large body is read
             return Pumped(self, link, None)
         try:
             await self._place(registry)
@@ -258,7 +258,7 @@ class Pumped:
     Args:
         pump: whose threads move it.
         link: its connection, with the head.
-        registry: on whose share it has a place; None where it needs none, because its body is here.
+        registry: on whose share it has a place; None where it needs none, because its body is here or is not read.
     """
 
     def __init__(self, pump: Pump, link: Link, registry: str | None) -> None:

@@ -634,6 +634,18 @@ async def test_downloads_are_bounded() -> None:
             assert pump.running == 0
 
 
+async def test_a_refusal_waits_for_no_place() -> None:
+    """Its body is not read, however long it is or whether it says so: the answer must not wait for others' downloads."""
+    refusal = raw("HTTP/1.1 404 Not Found\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n")
+    with Scripted(answering(BODY)) as server, Scripted(refusal) as other:
+        async with Pump(pumps=1, queued=0.02) as pump:
+            first = await pump.open(get(server.url), "reg.test")
+            refused = await pump.open(get(other.url), "reg.test")
+            assert (refused.status, pump.running) == (404, 1)
+            refused.close()
+            first.close()
+
+
 async def test_who_waits_too_long_for_a_place_is_told_so() -> None:
     """Overloaded, with when to ask again; and it takes no place away."""
     with Scripted(answering(BODY)) as server:
