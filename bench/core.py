@@ -1,6 +1,6 @@
 """What the pure part of one question costs, and that hostile input costs no more than its length.
 
-Source: design.md section 9, token-exchange.md T-105. Run: ``python bench/core.py``.
+Source: T-105. Run: ``python bench/core.py``.
 """
 
 import timeit

@@ -2,7 +2,7 @@
 
     gateway.py [PART ...]
 
-Rows and targets: design.md section 9. Ratios count: both sides of one are measured in turns, on a machine that both share
+The rows' targets stand beside them. Ratios count: both sides of one are measured in turns, on a machine that both share
 with the server. Nothing here leaves the loopback.
 """
 

@@ -1,7 +1,7 @@
 """``make bench``, the third table: the installed service under a real ``systemd --user``, while callers ask and ask.
 
 Needs root and systemd (tools/user-manager); without them it says so and measures nothing. Rows and targets:
-reliability.md section 7. Bounded: about two minutes, eight callers at a time, once 10,000 connections.
+docs/design/faults.md#load. Bounded: about two minutes, eight callers at a time, once 10,000 connections.
 """
 
 import json

@@ -1,7 +1,7 @@
 """``make bench``: each figure beside its floor, measured in one run, printed as a table.
 
 Ratios count, not times: the machine is noisy, and both sides of a ratio are measured in turns. Nothing here is a test.
-Rows and targets: design.md section 9.
+The rows' targets stand beside them.
 """
 
 import json

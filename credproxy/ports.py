@@ -53,7 +53,7 @@ Sample = Callable[[], float]
 
 
 class Terms(Protocol):
-    """The limits of one flight, for whoever works inside it (TX-27, reliability.md 1.4)."""
+    """The limits of one flight, for whoever works inside it (TX-27, docs/design/faults.md#deadlines)."""
 
     @property
     def deadline(self) -> float:
@@ -257,7 +257,7 @@ class Plan:
         run: performs the exchange; called at most once at a time per key.
         narrow: whatever it gives is no more than the question's ``grants``; only such a plan may serve a build action.
         reach: where the registry's API is, for the gateway; None where the URI's own authority is the place.
-        min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18.2).
+        min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
         identity: of the stored login that it begins with; None where it begins with none.

@@ -4,7 +4,7 @@ A port of ``GetCredentialsResponse.java`` (its gson type adapter) over gson's le
 places behind it where a header may still end the request. The JSON grammar that gson accepts beyond RFC 8259 (comments,
 single quotes, bare words, ``;`` and ``=``) is ported as well: what it accepts must not look refused here.
 
-Source: clients.md 1.4 and 6.1.
+Source: docs/design/clients.md#what-bazel-accepts.
 """
 
 import re

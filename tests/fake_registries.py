@@ -1,6 +1,6 @@
 """Token servers as they are met: each a function from request to response, its source beside it.
 
-Source: token-exchange.md section 5. Every answer carries the clock's time, as the real client's does.
+Source: docs/design/exchanges.md#registries. Every answer carries the clock's time, as the real client's does.
 """
 
 import json

@@ -22,7 +22,7 @@ from credproxy.ports import Command, Completed, FileVersion, Judged, Plan, Poure
 
 
 T0 = 1_767_225_600.0
-"""2026-01-01T00:00:00Z, where token-exchange.md section 7 freezes its clock."""
+"""2026-01-01T00:00:00Z, where docs/design/cases.md freezes its clock."""
 
 
 class FakeClock:

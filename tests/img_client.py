@@ -6,7 +6,7 @@ through ``asyncio.to_thread``. One thing is left out: after a Bearer challenge a
 
 Versions: ``img`` v0.3.19 with go-containerregistry v0.21.7, whose client was given the same answers as the unit tests
 give: the same bytes on the same connections.
-Source: clients.md 3.4 and 3.5; rules_img ``pkg/gateway``, ``pkg/registryopts``; go-containerregistry ``pkg/v1/remote``.
+Source: docs/design/clients.md#the-gateway and #the-img-client; rules_img ``pkg/gateway``, ``pkg/registryopts``; go-containerregistry ``pkg/v1/remote``.
 """
 
 import hashlib

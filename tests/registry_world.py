@@ -1,4 +1,4 @@
-"""The fixture of token-exchange.md section 7: a daemon's inside with a fake registry, a frozen clock and real rooms.
+"""The fixture of docs/design/cases.md: a daemon's inside with a fake registry, a frozen clock and real rooms.
 
 Everything between the question's bytes and the answer's bytes is the product's own; the network, the stored login and
 the time are fakes.

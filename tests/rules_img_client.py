@@ -1,7 +1,7 @@
 """What rules_img's ``img`` makes of a helper's answer about a registry.
 
 Everything it does not understand makes it anonymous, in silence; it has no other way to fail.
-Source: clients.md 3.5 (last paragraphs), 4 and 6.5; token-exchange.md 3.6; rules_img ``credentialhelper.go``.
+Source: docs/design/clients.md#the-img-client; SC-18; rules_img ``credentialhelper.go``.
 """
 
 import base64

@@ -41,7 +41,7 @@ Start = Callable[[str, Command, Mapping[str, str]], "subprocess.Popen[bytes]"]
 
 
 class SystemProcesses:
-    """Programs of this machine. Source: ports.Processes; reliability.md H1 to H12, T29, T30.
+    """Programs of this machine. Source: ports.Processes; H1 to H12, T29, T30.
 
     Args:
         environ: the daemon's environment, of which programs get a few variables.

@@ -1,4 +1,4 @@
-"""Whose certificates are believed, by egress policy (SEC-R 9, T32)."""
+"""Whose certificates are believed, by egress policy (SEC-R, T32)."""
 
 import contextlib
 import errno

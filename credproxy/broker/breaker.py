@@ -12,7 +12,7 @@
 An outage is young for 10 s. Whoever has patience may wait for the next probe of a young one: because no pause in it is
 longer than 1.8 s, an outage of 5 s is noticed to be over before the 8.5 s of its first callers are.
 
-Source: reliability.md section 5.5.
+Source: docs/design/faults.md#circuit-breaker.
 """
 
 from collections import deque

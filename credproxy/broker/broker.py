@@ -105,12 +105,12 @@ class Broker:
         return self._era.policy
 
     async def ask(self, question: Question, patience: float = PATIENCE, *, doubted: bool = False) -> Answer:
-        """Answer a question within ``patience`` seconds. Source: reliability.md section 5.2.
+        """Answer a question within ``patience`` seconds. Source: docs/design/faults.md#renewal.
 
         Args:
             question: what is asked, and by whom.
             patience: seconds that the caller waits.
-            doubted: the caller may have seen the last answer refused (rule 31).
+            doubted: the caller may have seen the last answer refused (CL-31).
 
         Raises:
             Failed: it should have an answer and cannot; still_trying where the exchange goes on without the caller.
@@ -155,7 +155,7 @@ class Broker:
     def relieve(self) -> int:
         """Give memory back: the half of the grants that was used longest ago, and no exchange begins for a second.
 
-        What is still in memory is answered. Gives how many grants went. Source: reliability.md C6.
+        What is still in memory is answered. Gives how many grants went. Source: C6.
         """
         self._runway.pause(_RELIEF)
         count = self.cache.halve()

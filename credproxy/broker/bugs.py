@@ -1,4 +1,4 @@
-"""The one place where an unexpected exception is contained (reliability.md 1.3).
+"""The one place where an unexpected exception is contained (docs/design/faults.md#containment).
 
 Around provider code, and nowhere else: a bug there costs one answer. A bug of the broker's own ends the process.
 """

@@ -126,7 +126,7 @@ class Landing:
         return failure
 
     def _back_off(self, upkeep: Upkeep, life: float, now: float, least: float) -> None:
-        """Choose when a renewal is tried again in the background. Source: reliability.md section 5.1."""
+        """Choose when a renewal is tried again in the background. Source: docs/design/faults.md#windows."""
         first = clamp((upkeep.window - mandatory(life)) / 8, 1.0, _LONGEST_BACKOFF)
         pause = first * 2.0 ** min(upkeep.failures, 10) * (0.5 + self._sample())
         upkeep.failures += 1

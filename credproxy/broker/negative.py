@@ -1,7 +1,7 @@
 """Failures, remembered for a moment: so that a burst of questions is not a burst of failing exchanges.
 
 A failure is never an answer and never outlives five minutes (RFC 2308). The credential's version is part of every
-key, so that a new login is tried at once. Source: reliability.md section 5.3, token-exchange.md TX-11.
+key, so that a new login is tried at once. Source: docs/design/faults.md#memory-of-failures, TX-11.
 """
 
 from collections.abc import Callable, Iterator

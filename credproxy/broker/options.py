@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """Seconds, a count, bytes. Source: design.md section 5."""
+    """Seconds, a count, bytes. Source: docs/reference/configuration.md."""
 
     empty_ttl: float = 60.0
     flight_timeout: float = 30.0

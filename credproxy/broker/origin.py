@@ -13,7 +13,7 @@ BUDGET = 10.0
 """Retries of one outage beyond its first second."""
 
 PLACES = 8
-"""Requests of build actions that one origin is sent at a time: half of what all exchanges together may have (5.6)."""
+"""Requests of build actions that one origin is sent at a time: half of what all exchanges together may have (docs/design/faults.md#bounds)."""
 
 _EARNED = 0.1
 

@@ -4,7 +4,7 @@ An entry that was used twice is looked at when its advisory window opens, and re
 it; four at once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
 stand still in suspend, so they are hints: what is overdue by more than 5 s was slept through, and is spread over 30 s.
 Of both figures build actions' entries have half: what they keep alive does not keep the user's from being renewed (T16).
-Source: reliability.md section 5.2.
+Source: docs/design/faults.md#renewal.
 """
 
 import asyncio

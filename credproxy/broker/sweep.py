@@ -1,7 +1,7 @@
 """What nobody can use any more, or nobody wants, leaves the memory: once a minute, all that there is in one pass.
 
 An entry is dropped when it has expired, and when it was not used for min(L, 30 min): a secret is not kept for nobody
-(PY18). A timer for each would add a fifth to what it guards. Source: reliability.md section 5.2.
+(PY18). A timer for each would add a fifth to what it guards. Source: docs/design/faults.md#renewal.
 """
 
 from collections.abc import Callable

@@ -128,7 +128,7 @@ def _elsewhere(question: Question) -> str:
 
 def _reach(target: Target, rule: HostRule | None) -> Reach:
     origin = (plain(target) if rule is not None and rule.insecure else target).origin
-    # Named exactly is named on purpose: its own addresses may be private (SEC-R 8).
+    # Named exactly is named on purpose: its own addresses may be private (SEC-4).
     return Reach(origin, Dial(own=rule is not None and is_exact(rule)))
 
 

@@ -1,4 +1,4 @@
-"""The one layer that repeats requests: an HttpClient around another (reliability.md sections 1.4, 5.4, 5.5).
+"""The one layer that repeats requests: an HttpClient around another (docs/design/faults.md#repeating-requests and #circuit-breaker).
 
 Per origin it keeps a breaker, a budget of retries and the pause that a 429 asked for; for build actions all of that apart
 from the user's. One ``send`` is
@@ -322,7 +322,7 @@ def _may_pass(outcome: Outcome) -> bool:
 
 
 def _verdict(outcome: Outcome) -> bool | None:
-    """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (5.5)."""
+    """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
     if isinstance(outcome, Response):
         return outcome.status < _SERVER_ERRORS and outcome.status != _TIMED_OUT
     return {Code.ANSWER_TOO_LARGE: True, Code.UPSTREAM_UNAVAILABLE: False}.get(outcome.code)

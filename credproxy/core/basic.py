@@ -1,4 +1,4 @@
-"""The Basic scheme. Source: RFC 7617, token-exchange.md TX-4."""
+"""The Basic scheme. Source: RFC 7617, TX-4."""
 
 import base64
 

@@ -124,7 +124,7 @@ class Lifetime(Struct, frozen=True, gc=False):
         since: boot-clock seconds, the moment *before* the request was sent (TX-15).
         until: boot-clock seconds of the hard expiry; None where the issuer does not say.
         keep: seconds that an answer without ``until`` may be served from memory.
-        wall_until: POSIX seconds, for sources that state an absolute time: then both clocks must agree (5.2).
+        wall_until: POSIX seconds, for sources that state an absolute time: then both clocks must agree (docs/design/faults.md#renewal).
     """
 
     since: float

@@ -1,6 +1,6 @@
 """Docker's and podman's configuration files: which entry answers for a registry, and what it holds.
 
-Source: token-exchange.md section 4.2 (DC-2, DC-5 to DC-13); containers-auth.json(5); docker/cli cli/config.
+Source: DC-2, DC-5 to DC-13; containers-auth.json(5); docker/cli cli/config.
 """
 
 import base64

@@ -18,7 +18,7 @@
 The place of a begun upload is the registry's to choose. Where neither path nor state names a repository, none is guessed.
 
 A name has no percent-escape, so the bytes that were authorised and those that a registry sees cannot differ.
-Source: token-exchange.md section 3.2, SC-7 to SC-10; distribution registry/handlers/hmac.go (``_state``).
+Source: docs/design/exchanges.md#endpoints, SC-7 to SC-10; distribution registry/handlers/hmac.go (``_state``).
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Why a URI asks nothing of a registry that could have a credential: for ``explain``, in words.
 
-Source: core/endpoint.py, token-exchange.md section 3.2.
+Source: core/endpoint.py, docs/design/exchanges.md#endpoints.
 """
 
 from urllib.parse import unquote

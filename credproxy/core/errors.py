@@ -11,7 +11,7 @@
       may pass       upstream_unavailable rate_limited overloaded still_trying
       us             internal
 
-Clients and dashboards key on the code; a new one needs a line in design.md section 4.
+Clients and dashboards key on the code; a new one needs a line in docs/reference/api.md.
 """
 
 from dataclasses import dataclass
@@ -113,7 +113,7 @@ class Failure:
 
     @property
     def status(self) -> int:
-        """The HTTP status on the JSON API. Source: design.md section 4."""
+        """The HTTP status on the JSON API. Source: docs/reference/api.md."""
         return _STATUS.get(self.code, 502)
 
 

@@ -63,7 +63,7 @@ def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ..
         raise HelperAnswerError(f"its answer has more than {_VALUE} bytes in a header, or {_VALUES} in all")
     kept: dict[str, tuple[str, tuple[Secret, ...]]] = {}
     for name, values in printed.items():
-        # Several values of Authorization make clients fail; the first one is what they would have used (rule 20).
+        # Several values of Authorization make clients fail; the first one is what they would have used (CL-20).
         wanted = [value.strip() for value in (values[:1] if name.lower() == "authorization" else values)]
         problem = header_problem(name, wanted if any(wanted) else ())  # an empty one is told as such below
         if problem is None and name.lower() in kept:

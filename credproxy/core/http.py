@@ -12,7 +12,7 @@ BODY_LIMIT = 128 * 1024
 
 @dataclass(frozen=True, slots=True)
 class Dial:
-    """Where a request may connect to, and how TLS is judged there (SEC-4, SEC-R 8 and 9).
+    """Where a request may connect to, and how TLS is judged there (SEC-4, SEC-R).
 
     Attributes:
         networks: CIDR ranges that are allowed although they are not global (``allow_private``).

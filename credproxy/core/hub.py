@@ -3,7 +3,7 @@
 They share one login, but not a cache: the ping and the cache key keep the literal host, so that one alias never uses
 a challenge learned from another (SC-13). ``library/`` is never put into a scope (SC-12).
 
-Source: token-exchange.md section 3.4.
+Source: SC-11 to SC-13.
 """
 
 HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})

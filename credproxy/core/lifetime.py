@@ -1,7 +1,7 @@
 """The windows of a credential's life: fresh, advisory, mandatory, expired.
 
 ``L`` is the lifetime at receipt, ``r`` what remains, both in seconds of the clock that runs through suspend.
-Source: token-exchange.md TX-17, reliability.md section 5.1.
+Source: TX-17, docs/design/faults.md#windows.
 """
 
 from enum import Enum
@@ -49,7 +49,7 @@ def mandatory(lifetime: float) -> float:
 
 
 def remaining(lifetime: Lifetime, boot: float, wall: float) -> float:
-    """Seconds left; where an absolute time is known as well, the smaller of both (5.2: validity needs both clocks)."""
+    """Seconds left; where an absolute time is known as well, the smaller of both."""
     until = lifetime.until if lifetime.until is not None else lifetime.since + lifetime.keep
     left = until - boot
     return left if lifetime.wall_until is None else min(left, lifetime.wall_until - wall)

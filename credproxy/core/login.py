@@ -31,7 +31,7 @@ class Login:
         keep: seconds from ``since`` after which it must be looked up again, for what a program printed: nobody knows
             when that ends. None for a static login, which changes together with its file.
         wall_until: POSIX seconds, the same moment as ``until``: the wall clock may be set meanwhile, and then the
-            earlier one of both counts (5.2).
+            earlier one of both counts (docs/design/faults.md#renewal).
     """
 
     stored: Stored

@@ -3,7 +3,7 @@
 Bazel's parser refuses fractions of a second and ``null``, and crashes on a repeated header; img misses a lower-case
 ``authorization``; gRPC adapters refuse a second value. Tests hold every answer against a port of Bazel's parser.
 
-Source: clients.md 1.4 and 2.2 (rules 16 to 22), reliability.md T27.
+Source: docs/design/clients.md#what-bazel-accepts, CL-16 to CL-22, T27.
 """
 
 import json
@@ -20,12 +20,12 @@ from credproxy.core.uri import shown
 
 
 ANSWER_LIMIT = 8000
-"""Bytes of an answer: a pipe holds 8,192 once its user has many, and Bazel reads only after the exit (rule 4)."""
+"""Bytes of an answer: a pipe holds 8,192 once its user has many, and Bazel reads only after the exit (CL-4)."""
 
 _HEADERS = 32
 _LAST_SECOND = 253_402_300_799  # of year 9999: Bazel's pattern has four digits
 _CAUSE = 1400
-_HINT = 600  # with the cause at most 2 KiB: stderr has the same narrow pipe (rule 5)
+_HINT = 600  # with the cause at most 2 KiB: stderr has the same narrow pipe (CL-5)
 
 # One string member named uri and nothing else, as every known client but Bazel's own sample sends it.
 _PLAIN = re.compile(
@@ -80,7 +80,7 @@ def decode_request(body: bytes) -> str:
 def encode_answer(handout: Handout) -> bytes:
     """The credential-helper response, compact, without a newline.
 
-    ``{"headers":{}}`` stands for "no credential", with ``expires`` like any other, since clients cache it (rule 16).
+    ``{"headers":{}}`` stands for "no credential", with ``expires`` like any other, since clients cache it (CL-16).
 
     Raises:
         Failed(bad_token): a header that no client could send; the message never holds the value.
@@ -158,7 +158,7 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
 
 
 def encode_failure(failure: Failure) -> bytes:
-    """The JSON body of an error. Source: design.md section 4."""
+    """The JSON body of an error. Source: docs/reference/api.md."""
     error: dict[str, str | float] = {
         "code": failure.code.value,
         "message": _printable(failure.message),

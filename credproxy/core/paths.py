@@ -1,6 +1,6 @@
 """Where things are: home, sockets, configuration, state. Pure: environment and file system arrive as arguments.
 
-Source: clients.md rule 11, design.md section 5; XDG Base Directory Specification; the helper executable follows the same
+Source: CL-11, docs/reference/configuration.md; XDG Base Directory Specification; the helper executable follows the same
 rules in C.
 """
 

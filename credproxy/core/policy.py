@@ -1,6 +1,6 @@
 """What a build action may have: ordered rules, the first that matches decides, nothing without one.
 
-Decided on the canonical registry and repository before anything is looked up or asked (design.md rule 5, SEC-16). In
+Decided on the canonical registry and repository before anything is looked up or asked (SEC-16). In
 header mode the answer is what its token will grant, so that nobody behind this module has to know a rule; the gateway
 asks about each request, and its credential never leaves the daemon.
 """
@@ -255,7 +255,7 @@ class Policy:
         return (Repository(name, ("pull", "push")), Repository(mount_from, ("pull",)))
 
     def _bare(self, registry: str) -> tuple[Granted, ...]:
-        """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18.2)."""
+        """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18)."""
         found = next((found.rule for found in self._rules if _lists_scopes(found, registry)), None)
         granted = [] if found is None else [split_scope(scope) for scope in found.bare_host_scopes]
         for name, actions in granted:

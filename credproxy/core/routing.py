@@ -10,7 +10,7 @@
     ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
 
 A literal target (SC-6a) is matched by the very same text only, never through a wildcard.
-Source: design.md section 5, token-exchange.md SC-13.
+Source: docs/reference/configuration.md, SC-13.
 """
 
 import re
@@ -99,7 +99,7 @@ class Router:
 
 
 def is_exact(rule: HostRule) -> bool:
-    """True if the rule names a host itself: then its own private addresses may be dialled (SEC-R 8)."""
+    """True if the rule names a host itself: then its own private addresses may be dialled (SEC-4)."""
     return not rule.match.startswith("*")
 
 

@@ -1,7 +1,7 @@
 """The configuration as frozen types: what each key is, and its default.
 
 Only shapes live here; ``core/config.py`` turns TOML into them and checks what a type cannot say.
-Source: design.md section 5, token-exchange.md RQ-2.
+Source: docs/reference/configuration.md, RQ-2.
 """
 
 from typing import Annotated, Literal
@@ -64,14 +64,14 @@ SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | Com
 
 
 class BareHost(Base, frozen=True):
-    """``bare_host = { scopes, min_lifetime }``: one Bearer for an explicit list (SC-18.2)."""
+    """``bare_host = { scopes, min_lifetime }``: one Bearer for an explicit list."""
 
     scopes: tuple[str, ...]
     min_lifetime: float = 240.0
 
 
 class OciHost(Base, frozen=True, tag_field="provider", tag="oci"):
-    """A registry of the OCI distribution protocol. Source: token-exchange.md RQ-2."""
+    """A registry of the OCI distribution protocol."""
 
     match: str
     credentials: SourceSettings = field(default_factory=DockerConfigSource)
@@ -141,7 +141,7 @@ Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write"
 
 
 class ActionRule(Base, frozen=True):
-    """What build actions may do; of all rules the first that matches decides. Source: design.md section 5.
+    """What build actions may do; of all rules the first that matches decides.
 
     Either ``registry``, ``repository`` and ``operations``, or ``url`` and ``methods`` for objects elsewhere.
     """
@@ -177,7 +177,7 @@ class CacheSettings(Base, frozen=True):
 
 
 class LogSettings(Base, frozen=True):
-    """``auto`` is the console format on a terminal, JSON otherwise; ``audit`` writes a line for every hand-out (R28)."""
+    """``auto`` is the console format on a terminal, JSON otherwise; ``audit`` writes a line for every hand-out."""
 
     level: Literal["debug", "info", "warning", "error"] = "info"
     format: Literal["auto", "console", "json"] = "auto"
@@ -185,7 +185,7 @@ class LogSettings(Base, frozen=True):
 
 
 class Settings(Base, frozen=True):
-    """One configuration file. Source: design.md section 5."""
+    """One configuration file."""
 
     builtin: bool = True
     docker_config: FilePath = "auto"

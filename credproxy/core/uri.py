@@ -4,7 +4,7 @@ The raw string is checked here before any URL parser sees it: ``urlsplit`` and y
 and take ``https://h\@evil.com`` for the host ``evil.com``. Anchored regular expressions without nested repeats keep the
 cost linear.
 
-Source: token-exchange.md SC-1 to SC-6a and SC-16; reliability.md T14.
+Source: SC-1 to SC-6a and SC-16; T14.
 """
 
 import re
@@ -70,7 +70,7 @@ def without_userinfo(raw: str) -> str:
     """Give a URI without the user name and password that it may hold, which are never used.
 
     For the user's own callers, who cannot leave them out: Google's tools write ``https://oauth2accesstoken@HOST/...`` into
-    lock files (clients.md rule 23).
+    lock files (CL-23).
 
     Raises:
         Failed(bad_request): readers may differ about where its host begins: a second ``@``, a character that belongs into

@@ -90,7 +90,7 @@ class _Builder:
         if not self._settings.builtin:
             return (anyone,)
         docker = self.source(DockerConfigSource())
-        # Named in a docker configuration is named exactly: its own addresses may be private (SEC-R 8).
+        # Named in a docker configuration is named exactly: its own addresses may be private (SEC-4).
         registry = OciProvider(
             OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
         )

@@ -1,6 +1,6 @@
 """Which sockets are served: those that the service manager hands over, or else those that this process binds.
 
-One of the two makes them, never both: what a service manager does not hand over is not served (reliability.md 6.1).
+One of the two makes them, never both: what a service manager does not hand over is not served (docs/design/faults.md#sockets-and-units).
 """
 
 import os

@@ -1,4 +1,4 @@
-"""What Bazel is told about credential helpers (rules 37 to 40, clients.md 1.2)."""
+"""What Bazel is told about credential helpers (CL-37 to CL-40, docs/design/clients.md#how-bazel-picks-a-helper)."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence

@@ -1,4 +1,4 @@
-"""What Bazel's lines for remote caches, executors and build events do to a helper for the same host (clients.md 1.3, 1.6)."""
+"""What Bazel's lines for remote caches, executors and build events do to a helper for the same host (docs/design/clients.md#how-bazel-calls-it)."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence

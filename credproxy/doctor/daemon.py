@@ -13,7 +13,7 @@ from credproxy.doctor.machine import Place
 
 
 PATH_LIMIT = 103
-"""Bytes of a socket's path that every system takes (rule 36)."""
+"""Bytes of a socket's path that every system takes (CL-36)."""
 
 _SERVED = 200
 

@@ -11,7 +11,7 @@ value ends at a comma or white space, whatever it holds (CH-6); an empty value i
 Read more strictly where a lenient reader can be lied to: a parameter that occurs twice, or a control character in a
 value, poisons its challenge (CH-8, CH-9). Nothing here raises; what is wrong is a mark on the value.
 
-Source: token-exchange.md CH-1 to CH-14.
+Source: CH-1 to CH-14.
 """
 
 import re

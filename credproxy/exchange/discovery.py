@@ -1,6 +1,6 @@
 """What a registry asks for: one ping without credentials, and a choice among its challenges.
 
-Source: token-exchange.md TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs/content/spec/api.md.
+Source: TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs/content/spec/api.md.
 """
 
 from collections.abc import Collection, Generator, Sequence
@@ -162,7 +162,7 @@ def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configur
             dial,
             own=dial.own and found.host == registry.target.host,
             addresses=(peer,) if peer else (),
-            tls_verify=True,  # the mark is the registry's alone, and never a realm's (SEC-R 9)
+            tls_verify=True,  # the mark is the registry's alone, and never a realm's (SEC-R)
         )
     # The canonical spelling: with its dot, ``reg.test.`` would be another name to TLS.
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)

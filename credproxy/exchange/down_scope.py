@@ -1,6 +1,6 @@
 """Whether what an exchange gave may be handed to a build action: third-party code that must not hold a secret.
 
-Source: token-exchange.md SC-20, design.md sections 3 (header mode) and 11 (a token that grants more than was asked).
+Source: SC-20, T12.
 """
 
 import base64

@@ -1,6 +1,6 @@
 """Which scopes a question needs: from its endpoint and the configuration, never from a challenge (TX-24, F14).
 
-Source: token-exchange.md section 3.2, TX-22 and TX-26.
+Source: docs/design/exchanges.md#endpoints, TX-22 and TX-26.
 """
 
 from credproxy.core.endpoint import Endpoint, Kind

@@ -7,7 +7,7 @@ The answer is by kind of URI::
     a build action's       what policy granted and nothing else, whatever the rule's ``actions`` would add
     any other form         nothing
 
-Source: token-exchange.md sections 3.2, 3.6 (SC-18) and RQ-2; clients.md rules 26 to 28.
+Source: token-exchange.md sections 3.2, 3.6 (SC-18) and RQ-2; clients.md CL-26 to CL-28.
 """
 
 from collections.abc import Hashable
@@ -40,7 +40,7 @@ class Purpose:
         scopes: canonical, the primary one first; of one repository and more the others are those that a blob is mounted
             from.
         kind: for people.
-        min_lifetime: seconds that a token must live to be worth anything (SC-18.2).
+        min_lifetime: seconds that a token must live to be worth anything (SC-18).
         narrow: only what is no more than the scopes may be given.
         carried: the gateway sends it, and nobody else sees it.
         exchanged: what is wanted is a token; False where it is the login itself.
@@ -93,7 +93,7 @@ class RegistryRule:
 
     Attributes:
         settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
-        exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-R 8).
+        exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-4).
         last: nobody is asked after it, so that what the gateway carries goes out anonymously where it has no login.
     """
 

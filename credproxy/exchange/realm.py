@@ -4,7 +4,7 @@ A realm is a URL that the registry names in its challenge. It is trusted when it
 registry and realm are a listed pair; never because it is well known by itself, since any registry could then have its
 callers' logins sent there (SEC-8), and never by its registrable domain, which tenants share.
 
-Source: token-exchange.md sections 6.2 and 6.3.
+Source: SEC-R.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""From what a login, a challenge and a token server gave to a grant of a registry's. Source: token-exchange.md section 2.1.
+"""From what a login, a challenge and a token server gave to a grant of a registry's. Source: docs/design/exchanges.md#token-requests.
 
 ``boot`` is boot-clock seconds, now, throughout.
 """
@@ -94,7 +94,7 @@ def too_short(grant: Grant, purpose: Purpose, boot: float) -> Grant | None:
     least = purpose.min_lifetime
     if grant.lifetime.until is None or grant.lifetime.until - boot >= least:
         return None
-    # Below min_lifetime the broker asks anew, and would with every question (SC-18.2).
+    # Below min_lifetime the broker asks anew, and would with every question (SC-18).
     return empty(f"the token lives shorter than min_lifetime = {least:g}", boot, least + EMPTY_KEEP)
 
 

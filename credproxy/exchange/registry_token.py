@@ -4,7 +4,7 @@ Two forms. GET with Basic, which every token server has, and POST for identity t
 refuse; where the POST is refused for what it is, and a login is known as well, the GET follows (TX-9). Never an
 anonymous GET in its place: that turns a private pull into "not found".
 
-Source: token-exchange.md section 2.1; distribution docs/content/spec/auth/{token,oauth}.md.
+Source: docs/design/exchanges.md#token-requests; distribution docs/content/spec/auth/{token,oauth}.md.
 """
 
 from collections.abc import Generator
@@ -121,7 +121,7 @@ def _first(order: Order, login: UserPassword | None) -> Method:
 
 
 def _instead(order: Order, method: Method, login: UserPassword | None, status: int) -> Method | None:
-    """Which other method may do what this one was refused for; None: the refusal stands (section 2.1, TX-9)."""
+    """Which other method may do what this one was refused for; None: the refusal stands (TX-9)."""
     if order.fixed is not None or login is None:
         return None
     if isinstance(order.credential, IdentityToken):

@@ -6,7 +6,7 @@
 
 The type ends at the first colon and the actions begin behind the last, as a name may hold ``host:port``.
 
-Source: token-exchange.md TX-20 to TX-25; distribution docs/content/spec/auth/scope.md.
+Source: TX-20 to TX-25; distribution docs/content/spec/auth/scope.md.
 """
 
 from collections.abc import Callable, Iterable

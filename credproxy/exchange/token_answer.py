@@ -1,6 +1,6 @@
 """What a token endpoint answers: which field is the token, and how long it lives.
 
-Source: token-exchange.md TX-7, TX-8, TX-14 to TX-16; distribution docs/content/spec/auth/token.md.
+Source: TX-7, TX-8, TX-14 to TX-16; distribution docs/content/spec/auth/token.md.
 """
 
 import json

@@ -13,5 +13,5 @@
     writes     pushing                               memory     what bodies that are held whole may take
     gateway    the use case: begin there
 
-Decides, and asks ports to move the bytes. Source: clients.md section 3.4, rules_img ``img_tool/pkg/serve/gateway``.
+Decides, and asks ports to move the bytes. Source: docs/design/clients.md#the-gateway, rules_img ``img_tool/pkg/serve/gateway``.
 """

@@ -1,7 +1,7 @@
 """Failures and upstream's refusals in the error shape of the OCI distribution specification.
 
 ``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so what time does not mend is a 403
-with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (clients.md 3.4). What is
+with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (docs/design/clients.md#the-gateway). What is
 too large stays too large: that is a 413.
 
 A message names who spoke: the registry, the host that it keeps its blobs at, or a proxy.

@@ -1,4 +1,4 @@
-"""Where a registry's answer may lead. Only GET and HEAD are followed, inside the daemon (clients.md 3.4).
+"""Where a registry's answer may lead. Only GET and HEAD are followed, inside the daemon (docs/design/clients.md#the-gateway).
 
 A redirect passed on would make the client dial our socket again for the storage host. Followed here, it is a request of
 ours to an address that somebody else chose: no credential goes along, the address guard stays on, and https stays https

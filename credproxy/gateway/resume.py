@@ -1,7 +1,7 @@
 """How a body that broke off goes on: which bytes are asked for again, and whether the answer continues the first.
 
 Nobody else does this, and ``img`` does not repeat a truncated download: without it a cut connection is a failed build
-(clients.md 3.4, U15). What the bytes are is decided by the blob's digest. A second answer that is the same representation as
+(docs/design/clients.md#the-gateway, U15). What the bytes are is decided by the blob's digest. A second answer that is the same representation as
 the first, by its entity tag, goes on where that broke off. Any other one is taken whole, and is right if its digest is: so
 a registry may change tags, and servers, and no client assembles two halves of which the second is not the blob's.
 """

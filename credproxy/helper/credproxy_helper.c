@@ -10,7 +10,7 @@
  *   open_connection   find a listener; bring one up; is it ours?
  *   launch            the daemon, cut off from everything that this process inherited
  *
- * credproxy_helper.py behaves the same, and passes the same tests. Source of the rules: clients.md 2.2, rows 1-12, 41.
+ * credproxy_helper.py behaves the same, and passes the same tests. Source of the rules: CL-1 to CL-12 and CL-41.
  */
 #ifdef __APPLE__
 #define _DARWIN_C_SOURCE 1
@@ -58,13 +58,13 @@ enum {
     ANSWER_HEAD_MAX = 8192, /* the daemon sends about 200; any HTTP server's own limit is 8 KiB */
     ANSWER_MAX = 8192,      /* the smallest pipe that a busy Linux user gets: one byte more and our one write would
                                block for ever, as Bazel reads only after our exit. The daemon stops at 8,000 */
-    ERROR_MAX = 2048,       /* the error text shares that danger (rule 5) */
+    ERROR_MAX = 2048,       /* the error text shares that danger (CL-5) */
     PATH_ROOM = 4096,       /* PATH_MAX */
 
-    TIMEOUT_MS = 9000,      /* below Bazel's 10 s, after which it throws our error text away (rule 6) */
+    TIMEOUT_MS = 9000,      /* below Bazel's 10 s, after which it throws our error text away (CL-6) */
     TIMEOUT_LEAST_MS = 100,
     TIMEOUT_MOST_MS = 600000,
-    START_WAIT_MS = 3000,   /* a cold Python and aiohttp take 0.4 s, a busy machine several times that (rule 9) */
+    START_WAIT_MS = 3000,   /* a cold Python and aiohttp take 0.4 s, a busy machine several times that (CL-9) */
     RETURN_WAIT_MS = 1500,  /* not ours to start: a daemon that restarts is away for 0.25 to 1 s (F7) */
     ENDING_MS = 200,        /* a process of many pages needs some time to end */
     PASSED_ON_MS = 1000,    /* a daemon that ended at once may have met another that is about to listen */
@@ -137,7 +137,7 @@ static int left_ms(void)
     return left > 0 ? (int)left : 0;
 }
 
-/* Write all of it; whoever hung up does not want it any more (rule 8). Returns false on any other failure. */
+/* Write all of it; whoever hung up does not want it any more (CL-8). Returns false on any other failure. */
 static bool put(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -239,7 +239,7 @@ static bool read_timeout(void)
     return true;
 }
 
-/* Apart from reading it, because standard input must have been read before we end (rule 2). */
+/* Apart from reading it, because standard input must have been read before we end (CL-2). */
 static _Noreturn void refuse_timeout(void)
 {
     fail("give seconds, such as 9 or 2.5, or unset it", "CREDPROXY_TIMEOUT must be from 0.1 to 600, not '%s'",
@@ -310,7 +310,7 @@ static const char *home(void)
     return home_from_passwd(found, sizeof found) ? found : NULL;
 }
 
-/* Rule 11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead. */
+/* CL-11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead. */
 static void find_socket(void)
 {
     const char *path = setting("CREDPROXY_SOCKET"), *runtime = setting("XDG_RUNTIME_DIR");
@@ -405,7 +405,7 @@ static void close_from(int lowest)
         close(fd);
 }
 
-/* The caller reads our output to its end, without a timeout: one descriptor left open here hangs a build (rule 9). */
+/* The caller reads our output to its end, without a timeout: one descriptor left open here hangs a build (CL-9). */
 static _Noreturn void become_daemon(const char *program, const char *log, int tell)
 {
     struct report report = {.pid = getpid(), .error = 0};
@@ -889,7 +889,7 @@ static struct answer ask(const char *path, const char *type, size_t length)
 
 /* ---- the two protocols ----------------------------------------------------------------------------------------- */
 
-/* To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (rule 2). */
+/* To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (CL-2). */
 static size_t read_stdin(void)
 {
     size_t have = 0;
@@ -1054,7 +1054,7 @@ int main(int argc, char **argv)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGTERM, SIG_DFL); /* Bazel waits without limit for us to obey it, whatever we inherited (rule 7) */
+    signal(SIGTERM, SIG_DFL); /* Bazel waits without limit for us to obey it, whatever we inherited (CL-7) */
     signal(SIGPIPE, SIG_IGN);
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";

@@ -3,7 +3,7 @@
 
 Run as a script, since ``-m`` would load the package first; only ``believe`` is imported, by the command line. It is
 compiled at every start, and every import costs: so ``posix`` for ``os``, ``_socket`` for ``socket``, JSON and HTTP by
-hand, no ``typing``. Source of the rules: clients.md 2.2, rows 1-12 and 41. The names are those of the C source, which
+hand, no ``typing``. Source of the rules: CL-1 to CL-12 and CL-41. The names are those of the C source, which
 says why where this does not.
 """
 
@@ -132,7 +132,7 @@ def ready(fd: int, event: int) -> bool:
 
 
 def put(fd: int, data: bytes) -> None:
-    """Write all of it; whoever hung up does not want it any more (rule 8)."""
+    """Write all of it; whoever hung up does not want it any more (CL-8)."""
     while data:
         try:
             data = data[posix.write(fd, data) :]
@@ -192,7 +192,7 @@ def read_timeout() -> bool:
 
 
 def refuse_timeout() -> Stop:
-    """Apart from reading it, because standard input must have been read before we end (rule 2)."""
+    """Apart from reading it, because standard input must have been read before we end (CL-2)."""
     return Stop(
         b"CREDPROXY_TIMEOUT must be from 0.1 to 600, not '%b'" % setting(b"CREDPROXY_TIMEOUT"),
         b"give seconds, such as 9 or 2.5, or unset it",
@@ -241,7 +241,7 @@ def home() -> bytes:
 
 
 def find_socket() -> None:
-    """Rule 11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead."""
+    """CL-11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead."""
     path, runtime, own = setting(b"CREDPROXY_SOCKET"), setting(b"XDG_RUNTIME_DIR"), b"/run/user/%d" % posix.geteuid()
     if path:
         if not path.startswith(b"/") or path == b"/":
@@ -306,7 +306,7 @@ def find_program() -> bytes:
 
 
 def become_daemon(program: bytes, log: bytes, tell: int) -> None:
-    """Cut off from everything inherited: one descriptor left open here hangs a build (rule 9). Never returns."""
+    """Cut off from everything inherited: one descriptor left open here hangs a build (CL-9). Never returns."""
     pid, number = posix.getpid(), 0
     quiet = posix.open(b"/dev/null", posix.O_RDWR)
     for fd in range(3):
@@ -811,7 +811,7 @@ def ask(path: bytes, kind: bytes, body: bytes) -> tuple[int, bytes]:
 
 
 def read_stdin() -> bytes:
-    """To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (rule 2)."""
+    """To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (CL-2)."""
     data, overlong = b"", False
     while True:
         if not ready(0, select.POLLIN):

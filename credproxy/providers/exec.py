@@ -121,7 +121,7 @@ class ExecProvider:
                 f"helper {self._name!r} gave a credential that had expired already",
                 "log in again where the helper gets it from, and check this machine's clock",
             )
-        # An absolute time is only as good as this machine's wall clock, so both clocks must agree (5.2).
+        # An absolute time is only as good as this machine's wall clock, so both clocks must agree (docs/design/faults.md#renewal).
         until = self._clock.boot() + min(left, LONGEST)
         return Grant(
             answer.headers, Lifetime(since=since, until=until, wall_until=self._clock.wall() + left), direct=True

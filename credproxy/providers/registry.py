@@ -1,6 +1,6 @@
 """The conversation with one registry and its token server, as the provider of a host rule holds it.
 
-What it taught is looked up in, and told to, ``Learned``. Source: token-exchange.md section 2.1.
+What it taught is looked up in, and told to, ``Learned``. Source: docs/design/exchanges.md#token-requests.
 """
 
 from dataclasses import dataclass, replace

@@ -1,4 +1,4 @@
-"""The actions socket: what build actions, third-party code, may ask. Source: design.md section 4.
+"""The actions socket: what build actions, third-party code, may ask. Source: docs/reference/api.md.
 
 The JSON API is here; what begins with ``/v2`` is the gateway's.
 

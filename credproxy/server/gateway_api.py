@@ -1,4 +1,4 @@
-"""The gateway on the actions socket: from aiohttp's requests to the gateway's values and back. Source: clients.md 3.4."""
+"""The gateway on the actions socket: from aiohttp's requests to the gateway's values and back. Source: docs/design/clients.md#the-gateway."""
 
 import asyncio
 import os

@@ -1,4 +1,4 @@
-"""The JSON API of the helper socket. Source: design.md section 4.
+"""The JSON API of the helper socket. Source: docs/reference/api.md.
 
 The road of ``/v1/get``: bytes, URI, target, broker, bytes. In front of it stands a memo of the very bytes that were
 asked and answered, because Bazel's next question is mostly the last one again; a memo entry is sent only while its

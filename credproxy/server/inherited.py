@@ -1,7 +1,7 @@
 """Sockets that the service manager hands over: found by name, and refused if they are anything but what was meant.
 
 By name, because the order of two socket units is not stable: an index would hand build actions the helper socket (F4).
-Source: sd_listen_fds(3), reliability.md P13.
+Source: sd_listen_fds(3), P13.
 """
 
 import contextlib

@@ -23,7 +23,7 @@ from credproxy.server.sandboxed import is_below, sign
 log = structlog.get_logger("credproxy.server")
 
 _PATH_LIMIT = 103
-"""Bytes of ``sun_path`` that every system takes: macOS has 104 with the terminating zero (rule 36)."""
+"""Bytes of ``sun_path`` that every system takes: macOS has 104 with the terminating zero (CL-36)."""
 
 
 class AlreadyRunning(Exception):  # noqa: N818  it is a state of affairs, not an error: the second one leaves with 0

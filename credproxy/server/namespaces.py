@@ -20,7 +20,7 @@ BLIND = Failure(
     "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
     'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
-"""Why nobody is admitted where a service manager blinds the gate (8.2)."""
+"""Why nobody is admitted where a service manager blinds the gate (F2)."""
 
 FOREIGN_PROC = Failure(
     Code.PEER_REFUSED,

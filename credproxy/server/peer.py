@@ -1,4 +1,4 @@
-"""The peer gate: who may talk on a socket (T7, T11, rule 35).
+"""The peer gate: who may talk on a socket (T7, T11, CL-35).
 
 The kernel says who connected; what the peer says of itself is never asked. A uid cannot tell a sandboxed build action
 from its user, and neither a read-only mount nor a blocked network keeps it from a socket that is a file (F1): so the

@@ -35,7 +35,7 @@ PAUSE = 0.1
 second at most for each connection."""
 
 BODY_LIMIT = 64 * 1024
-"""Bytes of a request on the JSON API: a URI is at most 8 KiB, with every byte escaped 48 KiB (SC-1, 5.6)."""
+"""Bytes of a request on the JSON API: a URI is at most 8 KiB, with every byte escaped 48 KiB (SC-1)."""
 
 log = structlog.get_logger("credproxy.server")
 

@@ -14,7 +14,7 @@ from credproxy.server.protocol import Connection
 
 
 PATIENCE = 8.5
-"""Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (1.4)."""
+"""Seconds that one question waits, so that our named cause is printed before the helper's own 9.0 s (docs/design/faults.md#deadlines)."""
 
 _DEADLINE_MARGIN = 0.5
 

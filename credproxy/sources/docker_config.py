@@ -1,4 +1,4 @@
-"""Docker's and podman's configuration, with ``docker-credential-*`` programs (token-exchange.md section 4).
+"""Docker's and podman's configuration, with ``docker-credential-*`` programs (docs/design/sources.md).
 
 The last good copy of each file is kept in memory, and of each program its last answer.
 """

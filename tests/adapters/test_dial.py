@@ -1,4 +1,4 @@
-"""Which addresses may be connected to (SEC-4, T15): the vectors of token-exchange.md 6.2."""
+"""Which addresses may be connected to (SEC-4, T15): the vectors of SEC-R."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -36,7 +36,7 @@ def test_public_addresses(address: str) -> None:
 
 @pytest.mark.parametrize("address", PRIVATE)
 def test_an_exactly_named_host_may_use_its_own(address: str) -> None:
-    """SEC-R 8: a private registry after ``docker login`` must work."""
+    """SEC-4: a private registry after ``docker login`` must work."""
     assert allowed(address, Dial(own=True))
 
 

@@ -1,4 +1,4 @@
-"""Running other people's helpers: H1 to H12 of reliability.md, with real processes."""
+"""Running other people's helpers: H1 to H12, with real processes."""
 
 import asyncio
 import errno

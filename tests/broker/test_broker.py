@@ -160,7 +160,7 @@ async def test_serving_in_the_mandatory_window_is_logged_once_and_counted_each_t
 
 
 async def test_a_token_that_expires_while_its_caller_waits_is_not_handed_out() -> None:
-    """5.2: the three seconds inside M are cut short by a suspend: the old token is past its expiry, so an error."""
+    """The three seconds inside M are cut short by a suspend: the old token is past its expiry, so an error."""
     async with world() as w:
         await w.answer()
         await w.clock.advance(285)
@@ -184,7 +184,7 @@ async def test_a_token_that_is_always_within_its_margin_is_exchanged_once_a_seco
 
 
 async def test_a_success_ends_a_row_of_failures() -> None:
-    """5.3: 1 s, 2 s, then it works; the next failure is remembered for 1 s again."""
+    """1 s, 2 s, then it works; the next failure is remembered for 1 s again."""
     async with world() as w:
         w.provider.error, pauses = DOWN, []
         for _ in range(2):
@@ -199,7 +199,7 @@ async def test_a_success_ends_a_row_of_failures() -> None:
 
 
 async def test_advisory_reads_back_off_after_a_failed_renewal() -> None:
-    """5.1: after a failed renewal of a 300 s token the next one is tried (A-M)/8 = 5.6 s later, then 11.3 s."""
+    """After a failed renewal of a 300 s token the next one is tried (A-M)/8 = 5.6 s later, then 11.3 s."""
     async with world() as w:
         await w.answer()
         await w.clock.advance(226)
@@ -252,7 +252,7 @@ async def test_t19_a_refused_login_is_not_tried_again_within_ten_seconds() -> No
     ],
 )
 async def test_failures_are_remembered_by_class(code: Code, seconds: float) -> None:
-    """5.3: how long a failure is shared depends on what it is; its message passes unchanged."""
+    """How long a failure is shared depends on what it is; its message passes unchanged."""
     async with world() as w:
         w.provider.error = failed(code, "credential docker-config:reg.test was refused", "do this")
         failure = await w.failure()
@@ -303,7 +303,7 @@ async def test_p11_at_most_one_more_exchange() -> None:
 
 
 async def test_min_lifetime_exchanges_what_is_too_short_first() -> None:
-    """SC-18.2: a cached grant with less than min_lifetime left is exchanged anew before it is handed out."""
+    """SC-18: a cached grant with less than min_lifetime left is exchanged anew before it is handed out."""
     async with world() as w:
         w.provider.min_lifetime = 240
         await w.answer()
@@ -511,7 +511,7 @@ async def test_a_failed_plan_is_an_error_and_not_remembered() -> None:
 
 
 async def test_bazel_71_compat_leaves_expires_out_while_half_an_hour_remains() -> None:
-    """design.md section 11: those versions cache only answers without ``expires``."""
+    """CL-19: those versions cache only answers without ``expires``."""
     async with world(options=Options(bazel_71_compat=True)) as w:
         w.provider.life = 3600
         assert shown(await w.answer()) is None

@@ -41,7 +41,7 @@ async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -
 
 
 async def test_what_is_cached_for_the_gateway_is_for_nobody_else() -> None:
-    """Design rule 5: another socket, another key, and another key for each user (T10)."""
+    """SEC-16: another socket, another key, and another key for each user (T10)."""
     async with world() as w:
         assert token(await carry(w)) == "tok1"
         assert token(await w.answer("https://reg.test/v2/a/blobs/x")) == "tok2"
@@ -154,7 +154,7 @@ async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None 
     ],
 )
 async def test_where_the_registry_is(match: str | None, insecure: bool, port: int | None, expected: Reach) -> None:  # noqa: FBT001  parametrized
-    """T15, SEC-R 8: only what a rule names itself may be private; http only where it says so (SC-4)."""
+    """T15, SEC-4: only what a rule names itself may be private; http only where it says so (SC-4)."""
     rule = None if match is None else NoneHost(match=match, insecure=insecure)
     assert await reach(rule, port=port) == expected
 

@@ -1,4 +1,4 @@
-"""Rule 31: a grant that somebody may have seen refused is renewed early, and nobody waits for it."""
+"""CL-31: a grant that somebody may have seen refused is renewed early, and nobody waits for it."""
 
 import pytest
 from structlog.testing import capture_logs

@@ -82,7 +82,7 @@ async def test_questions_of_an_era_that_is_over_share_an_exchange() -> None:
 
 
 async def test_what_is_under_way_is_bounded_for_all_eras_together() -> None:
-    """5.6: a reload does not double what upstreams get at once."""
+    """A reload does not double what upstreams get at once."""
     async with world() as w:
         w.provider.delay = 2
         old = [w.asking(f"https://r{number}.test/v2/a/b/blobs/x") for number in range(MANNED)]

@@ -127,7 +127,7 @@ class _Unheard(BaseException):
 
 
 async def test_p10_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> None:
-    """P10; 1.3: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
+    """P10: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
     told: list[Told] = []
     with pytest.raises(BaseExceptionGroup) as caught:  # noqa: PT012  the broker's own end is what raises
         async with world() as w:
@@ -188,7 +188,7 @@ async def test_tx27_terms_tell_the_deadline_and_the_patience_of_the_first_who_le
 
 
 async def test_5_6_at_most_32_exchanges_fly_with_somebody_waiting() -> None:
-    """5.6: the 33rd waits for its turn, and has it as soon as one lands."""
+    """The 33rd waits for its turn, and has it as soon as one lands."""
     async with world() as w:
         w.provider.delay = 1
         tasks = [w.asking(_host(number)) for number in range(MANNED + 1)]
@@ -199,7 +199,7 @@ async def test_5_6_at_most_32_exchanges_fly_with_somebody_waiting() -> None:
 
 
 async def test_5_6_at_most_16_exchanges_of_one_upstream() -> None:
-    """5.6: a slow upstream cannot take every place; others go past its queue."""
+    """A slow upstream cannot take every place; others go past its queue."""
     async with world() as w:
         w.provider.delay, w.provider.upstream = 1, "https://slow.test"
         tasks = [w.asking(_host(number)) for number in range(MANNED_PER_UPSTREAM + 4)]
@@ -212,7 +212,7 @@ async def test_5_6_at_most_16_exchanges_of_one_upstream() -> None:
 
 
 async def test_5_6_waiters_of_a_flight_are_free() -> None:
-    """5.6: joining a flight needs no place, even when none is left."""
+    """Joining a flight needs no place, even when none is left."""
     async with world() as w:
         w.provider.delay = 1
         tasks = [w.asking(_host(number)) for number in range(MANNED)]
@@ -223,7 +223,7 @@ async def test_5_6_waiters_of_a_flight_are_free() -> None:
 
 
 async def test_5_6_a_flight_counts_its_time_from_its_start() -> None:
-    """5.6: a flight's 30 s start when it leaves the queue."""
+    """A flight's 30 s start when it leaves the queue."""
     async with world() as w:
         w.provider.delay = 6
         tasks = [w.asking(_host(number), patience=100) for number in range(MANNED + 1)]
@@ -244,7 +244,7 @@ async def test_5_6_the_queue_is_served_in_order() -> None:
 
 
 async def test_5_6_a_full_queue_sheds_load() -> None:
-    """5.6: above 2,048 in the queue the answer is ``overloaded`` with retry_after 1, at once."""
+    """Above 2,048 in the queue the answer is ``overloaded`` with retry_after 1, at once."""
     async with world() as w:
         w.provider.delay = 1
         tasks = [w.asking(_host(number), patience=200) for number in range(MANNED + QUEUED)]
@@ -275,7 +275,7 @@ async def test_5_6_who_waited_in_the_queue_in_vain_is_told_so() -> None:
 
 
 async def test_5_6_flights_without_waiters_hold_up_nobody_and_are_at_most_16() -> None:
-    """5.6: a flight that everybody left frees its place; above 16 of them the oldest is cancelled."""
+    """A flight that everybody left frees its place; above 16 of them the oldest is cancelled."""
     async with world() as w:
         w.provider.delay = 25
         tasks = [w.asking(_host(number), patience=number + 1) for number in range(UNMANNED + 2)]

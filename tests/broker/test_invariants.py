@@ -1,4 +1,4 @@
-"""What holds whatever happens in whatever order. Source: reliability.md section 5.7."""
+"""What holds whatever happens in whatever order. Source: docs/design/faults.md#invariants."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -229,5 +229,5 @@ def _silent(logger: object, method: str, event: structlog.typing.EventDict) -> s
 
 
 def test_5_7_invariants() -> None:
-    """5.7: one flight per key, nothing past its expiry, bounded calls, no wait for what is fresh, retries for ever."""
+    """One flight per key, nothing past its expiry, bounded calls, no wait for what is fresh, retries for ever."""
     run_state_machine_as_test(Invariants, settings=settings(stateful_step_count=40))

@@ -42,7 +42,7 @@ def _seconds(code: Code, *, sample: float = 0.5, times: int = 1, retry_after: fl
     ],
 )
 def test_5_3_classes(code: Code, expected: list[float]) -> None:
-    """The table of 5.3: the first time, and how it grows per failure in a row."""
+    """The table of docs/design/faults.md#memory-of-failures: the first time, and how it grows per failure in a row."""
     assert _seconds(code, times=len(expected)) == expected
 
 

@@ -93,7 +93,7 @@ async def test_empty_answers_are_not_renewed() -> None:
 
 
 async def test_a_failed_renewal_backs_off() -> None:
-    """5.1: 5.6, 11.3, 22.5 s between the tries; a success ends it."""
+    """5.6, 11.3, 22.5 s between the tries; a success ends it."""
     async with world() as w:
         await _use(w, 1)
         await w.clock.advance(120)

@@ -38,7 +38,7 @@ async def test_what_was_not_used_for_half_an_hour_is_dropped() -> None:
 
 
 async def test_a_wall_clock_that_ends_a_token_has_it_dropped() -> None:
-    """An absolute expiry is judged on both clocks (5.2)."""
+    """An absolute expiry is judged on both clocks."""
     async with world() as w:
         w.provider.wall_life = 300
         await _fill(w, 1)

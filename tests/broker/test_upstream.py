@@ -115,7 +115,7 @@ async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status:
     ids=str,
 )
 async def test_attempts_are_spread_over_what_the_caller_still_has(bad: Response | Failed) -> None:
-    """U3, U5, U6; 5.4: after 0.1, 0.3, 1 and 2 s, of which half is chance; here three quarters of each."""
+    """U3, U5, U6: after 0.1, 0.3, 1 and 2 s, of which half is chance; here three quarters of each."""
     async with wire(*[(0.0, bad)] * 4, (0, OK)) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 0.075, 0.3, 1.05, 2.55])
 
@@ -124,7 +124,7 @@ async def test_attempts_are_spread_over_what_the_caller_still_has(bad: Response 
 @pytest.mark.parametrize("outage", [1.0, 2.0, 3.5, 5.0])
 @pytest.mark.parametrize("bad", [_response(503), REFUSED], ids=["503", "refused"])
 async def test_a_short_outage_costs_no_call(bad: Response | Failed, outage: float, sample: float) -> None:
-    """5.5: attempts, and then the probes of the open breaker, reach beyond five seconds; there are few of them."""
+    """Attempts, and then the probes of the open breaker, reach beyond five seconds; there are few of them."""
     async with wire((0, bad), sample=sample) as w, asyncio.TaskGroup() as group:
 
         async def mend() -> None:
@@ -138,7 +138,7 @@ async def test_a_short_outage_costs_no_call(bad: Response | Failed, outage: floa
 
 
 async def test_what_stays_away_is_given_up_in_time_and_then_at_once() -> None:
-    """5.4, 5.5: the first caller is told within its 8.5 s; who comes when the outage is old is told at once, with a time."""
+    """The first caller is told within its 8.5 s; who comes when the outage is old is told at once, with a time."""
     async with wire((0, _response(503))) as w:
         first = await w.send()
         assert isinstance(first, Response)
@@ -153,7 +153,7 @@ async def test_what_stays_away_is_given_up_in_time_and_then_at_once() -> None:
 
 
 async def test_the_last_attempt_has_a_second_and_a_half_of_patience() -> None:
-    """5.4: a caller with two seconds is not kept waiting for a delay that is longer, and not for nothing at the end."""
+    """A caller with two seconds is not kept waiting for a delay that is longer, and not for nothing at the end."""
     async with wire((0, _response(503))) as w:
         await w.send(patience=2.0)
         assert w.sent == [0.0, 0.075, 0.3, 0.5]
@@ -273,7 +273,7 @@ async def test_no_retry_that_the_flight_would_not_live_to_see() -> None:
 
 
 async def test_the_budget_bounds_retries_beyond_the_first_second_of_an_outage() -> None:
-    """5.4: ten of them, then one per ten good answers: an outage is not multiplied by those who feel it."""
+    """Ten of them, then one per ten good answers: an outage is not multiplied by those who feel it."""
     async with wire((0, _response(503))) as w:
         w.upstream.origin(GET.url).budget = 0.0
         await w.send()
@@ -344,7 +344,7 @@ async def test_a_sixth_429_is_final() -> None:
 
 
 async def test_five_failed_attempts_open_the_breaker() -> None:
-    """U3, 5.5: whoever made them; who has no patience is told at once, and for how long it is left alone."""
+    """U3: whoever made them; who has no patience is told at once, and for how long it is left alone."""
     async with wire((0, _response(503))) as w:
         with capture_logs() as logs:
             await w.fail()
@@ -379,7 +379,7 @@ async def test_a_probe_closes_the_breaker_and_all_who_waited_go_on() -> None:
 
 
 async def test_an_outage_under_many_callers_is_asked_about_by_few() -> None:
-    """5.5: of two hundred callers the first ones open the breaker; then there is one probe at a time, for all of them."""
+    """Of two hundred callers the first ones open the breaker; then there is one probe at a time, for all of them."""
     async with wire((0, REFUSED)) as w, asyncio.TaskGroup() as group:
         waiting = [group.create_task(w.upstream.send(GET, w.terms())) for _ in range(200)]
         await w.clock.advance(0.01)
@@ -392,7 +392,7 @@ async def test_an_outage_under_many_callers_is_asked_about_by_few() -> None:
 
 
 async def test_u4_refusals_do_not_open_the_breaker() -> None:
-    """5.5: 4xx are good answers, and a bad certificate says nothing."""
+    """4xx are good answers, and a bad certificate says nothing."""
     async with wire((0, _response(401))) as w:
         for _ in range(20):
             assert await w.send() == _response(401)

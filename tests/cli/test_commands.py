@@ -87,7 +87,7 @@ def test_path_says_what_is_there(home: Path) -> None:
 
 
 def test_bazelrc_names_each_host_exactly(home: Path) -> None:
-    """Rule 37: exact hosts, wildcards as they are, nothing unscoped; what Bazel cannot name is said."""
+    """CL-37: exact hosts, wildcards as they are, nothing unscoped; what Bazel cannot name is said."""
     configure(
         home,
         '[[host]]\nmatch = "registry.example.com:5000"\nprovider = "oci"\n[[host]]\nmatch = "*.corp.example/x"\nprovider = "oci"\n'

@@ -1,4 +1,4 @@
-"""The port of Bazel's parser, held against clients.md 1.4 and 6.1 row by row; and our answers against it."""
+"""The port of Bazel's parser, held against docs/design/clients.md#what-bazel-accepts row by row; and our answers against it."""
 
 import json
 from collections.abc import Callable
@@ -104,7 +104,7 @@ def test_parser_crashes_on_a_repeated_header(stdout: str) -> None:
 
 @pytest.mark.parametrize("name", ["Host", "content-length", "Connection", "A B", "A:", ""])
 def test_parser_refuses_a_name_that_no_request_carries(name: str) -> None:
-    """Dropped by the JVM in silence, or refused: either way not what the helper meant (rule 21)."""
+    """Dropped by the JVM in silence, or refused: either way not what the helper meant (CL-21)."""
     stdout = json.dumps({"headers": {name: ["b"]}}).encode()
     assert read(stdout).headers == {name: ["b"]}
     with pytest.raises(Rejected):
@@ -211,7 +211,7 @@ VALUES = st.text(alphabet=st.characters(min_codepoint=9, max_codepoint=0x100), m
 def test_every_answer_of_ours_is_accepted_and_comes_back(
     headers: list[tuple[str, list[str]]], expires: int | None
 ) -> None:
-    """Whatever a provider gives: refused by us with a reason, or read by Bazel exactly as meant (rules 16 to 22)."""
+    """Whatever a provider gives: refused by us with a reason, or read by Bazel exactly as meant (CL-16 to CL-22)."""
     handout = Handout(tuple((name, tuple(map(Secret, values))) for name, values in headers), expires)
     try:
         encoded = encode_answer(handout)

@@ -156,7 +156,7 @@ def test_handouts_are_equal_whatever_they_are_explained_by() -> None:
 
 @pytest.mark.parametrize("code", list(Code), ids=lambda code: code.value)
 def test_every_code_has_a_status_of_an_error(code: Code) -> None:
-    """No failure looks like a success (design.md section 4)."""
+    """No failure looks like a success (docs/reference/api.md)."""
     assert Failure(code, "x").status in {400, 403, 404, 405, 413, 500, 502, 503, 504}
 
 
@@ -183,7 +183,7 @@ def test_every_code_has_a_status_of_an_error(code: Code) -> None:
     ],
 )
 def test_status_of_a_code(code: Code, status: int) -> None:
-    """The table of design.md section 4."""
+    """The table of docs/reference/api.md."""
     assert Failure(code, "x").status == status
 
 

@@ -1,4 +1,4 @@
-"""Which endpoint and repository a path names, row by row of token-exchange.md 3.2 and 3.3."""
+"""Which endpoint and repository a path names, row by row of docs/design/exchanges.md#endpoints."""
 
 import base64
 import json
@@ -78,7 +78,7 @@ def asked(uri: str) -> Endpoint:
         pytest.param("/v2/a_-b/manifests/x", OTHER, id="3.3-mixed-separators"),
         pytest.param("/v2" + "/a" * 198 + "/tags/list", OTHER, id="3.3-200-segments"),
         pytest.param("/v2/a/" + "blobs/uploads/" * 500, OTHER, id="3.3-500-uploads"),
-        # section 7
+        # docs/design/cases.md
         pytest.param("/v2/a%2Fb/manifests/x", OTHER, id="T-22-escaped-slash"),
         pytest.param("/v2/a/../b/manifests/x", OTHER, id="T-23-dots"),
         pytest.param("/v2/a/%2e%2e/b/manifests/x", OTHER, id="T-23-escaped-dots"),

@@ -1,4 +1,4 @@
-"""The conformance client does what ``img`` was measured to do: clients.md 3.5, row by row."""
+"""The conformance client does what ``img`` was measured to do: docs/design/clients.md#the-img-client, row by row."""
 
 import gzip
 import hashlib

@@ -1,4 +1,4 @@
-"""The windows of a credential's life: the table of TX-17 and reliability.md 5.1, and what clocks do to them."""
+"""The windows of a credential's life: the table of TX-17 and docs/design/faults.md#windows, and what clocks do to them."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -103,7 +103,7 @@ def test_life_within_the_margin_is_mandatory_at_once() -> None:
 
 
 def test_unknown_expiry_is_not_invented() -> None:
-    """It is kept for its time, and clients are told nothing (rule 17)."""
+    """It is kept for its time, and clients are told nothing (CL-17)."""
     credential = Lifetime(since=BOOT, keep=600)
     assert length(credential) == 600
     assert told_at(credential, 0) is None

@@ -42,7 +42,7 @@ def test_a_login_that_says_when_it_ends_is_believed() -> None:
 
 
 def test_a_login_that_is_over_by_its_own_words_is_an_error_that_says_since_when() -> None:
-    """Design rule 4: nothing is served past its expiry. The message names the login, and not its secret."""
+    """TX-17: nothing is served past its expiry. The message names the login, and not its secret."""
     with pytest.raises(Failed) as caught:
         dressed(Login(STORED, T, until=T), "file:/s", T + 90)
     assert caught.value.failure.code is Code.EXPIRED_ON_ARRIVAL
@@ -61,7 +61,7 @@ def test_a_token_ends_where_its_login_is_known_to_end() -> None:
 
 
 def test_both_clocks_must_agree_that_a_login_is_still_good() -> None:
-    """A JWT names a moment of the wall clock, which may be set while the token is in memory (5.2)."""
+    """A JWT names a moment of the wall clock, which may be set while the token is in memory."""
     token = Lifetime(since=T, until=T + 3600)
     for login in (Login(STORED, T, T + 600, None, 5600.0), Login(STORED, T, T + 600, 240.0, 5600.0)):
         for lifetime in (dressed(login, "n", T), bounded(token, login, T)):

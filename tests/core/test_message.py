@@ -59,7 +59,7 @@ def unsendable(*headers: tuple[str, tuple[str, ...]]) -> str:
     ],
 )
 def test_request_is_decoded(body: bytes, uri: str) -> None:
-    """Escapes are JSON's, unknown members are ignored (clients.md 1.1, 6.2)."""
+    """Escapes are JSON's, unknown members are ignored (docs/design/clients.md#how-bazel-calls-it)."""
     assert decode_request(body) == uri
 
 
@@ -113,19 +113,19 @@ def test_any_body_is_decoded_or_refused(body: bytes) -> None:
 
 
 def test_answer_is_compact_and_whole() -> None:
-    """One object, no white space, no newline, whole seconds (rule 17)."""
+    """One object, no white space, no newline, whole seconds (CL-17)."""
     assert answer(("Authorization", "Bearer t"), expires=T0 + 270) == (
         b'{"headers":{"Authorization":["Bearer t"]},"expires":"2026-01-01T00:04:30Z"}'
     )
 
 
 def test_unknown_expiry_is_left_out() -> None:
-    """Never null: Bazel refuses it (rule 17)."""
+    """Never null: Bazel refuses it (CL-17)."""
     assert answer(("Authorization", "Bearer t")) == b'{"headers":{"Authorization":["Bearer t"]}}'
 
 
 def test_empty_answer_carries_its_expiry() -> None:
-    """An empty answer is cached like any other, so it says until when (rule 16)."""
+    """An empty answer is cached like any other, so it says until when (CL-16)."""
     assert answer(expires=T0) == b'{"headers":{},"expires":"2026-01-01T00:00:00Z"}'
     assert answer() == b'{"headers":{}}'
 
@@ -153,7 +153,7 @@ def test_authorization_is_spelled_as_img_looks_for_it() -> None:
 
 
 def test_value_is_stripped() -> None:
-    """A file's last newline is nobody's secret (rule 21)."""
+    """A file's last newline is nobody's secret (CL-21)."""
     assert json.loads(answer(("X-Key", " k\r\n")))["headers"] == {"X-Key": ["k"]}
 
 
@@ -163,7 +163,7 @@ def test_header_without_values_is_left_out() -> None:
 
 
 def test_other_headers_may_have_several_values() -> None:
-    """A chained helper's answer keeps its meaning; Authorization alone has one value (rule 20)."""
+    """A chained helper's answer keeps its meaning; Authorization alone has one value (CL-20)."""
     handout = Handout((("header2", (Secret("value1"), Secret("value2"))),), None)
     assert encode_answer(handout) == b'{"headers":{"header2":["value1","value2"]}}'
 
@@ -201,7 +201,7 @@ def test_other_headers_may_have_several_values() -> None:
 def test_header_that_no_client_could_send_is_refused(
     headers: tuple[tuple[str, tuple[str, ...]], ...], message: str
 ) -> None:
-    """The client would crash, drop it, or print it with the secret (rules 20 to 22, T27)."""
+    """The client would crash, drop it, or print it with the secret (CL-20 to CL-22, T27)."""
     text = unsendable(*headers)
     assert message in text
     assert "SECRET" not in text
@@ -209,18 +209,18 @@ def test_header_that_no_client_could_send_is_refused(
 
 @pytest.mark.parametrize("value", ["", "QQ", "QQ==", "QUI", "QUI=", "QUJD", "QUJDRA=="])
 def test_bin_header_takes_base64(value: str) -> None:
-    """With or without padding, as grpc-java decodes it (rule 22)."""
+    """With or without padding, as grpc-java decodes it (CL-22)."""
     assert header_problem("Trace-Bin", [value]) is None
 
 
 @pytest.mark.parametrize("value", ["Q", "QUJDR", "Q===", "QQ=", "Q Q=", "QUJD====", "__--"])
 def test_bin_header_refuses_other_values(value: str) -> None:
-    """grpc-java would throw on them (rule 22)."""
+    """grpc-java would throw on them (CL-22)."""
     assert header_problem("trace-bin", [value]) is not None
 
 
 def test_answer_of_8000_bytes_is_sent_and_of_8001_is_not() -> None:
-    """A pipe may hold 8,192 bytes, and Bazel reads only after the exit (rule 4)."""
+    """A pipe may hold 8,192 bytes, and Bazel reads only after the exit (CL-4)."""
     room = 8000 - len(answer(("Authorization", "x"))) + 1
     assert len(answer(("Authorization", "x" * room))) == 8000
     with pytest.raises(Failed) as caught:
@@ -258,7 +258,7 @@ def test_docker_answer_has_no_place_for_a_token(stored: Stored) -> None:
 
 
 def test_failure_becomes_json() -> None:
-    """Clients key on the code (design.md section 4)."""
+    """Clients key on the code (docs/reference/api.md)."""
     failure = Failure(Code.RATE_LIMITED, "too\nmany", "wait", retry_after=12.5)
     assert json.loads(encode_failure(failure)) == {
         "error": {"code": "rate_limited", "message": "too?many", "hint": "wait", "retry_after": 12.5}
@@ -278,13 +278,13 @@ def test_failure_becomes_json() -> None:
     ],
 )
 def test_failure_becomes_two_lines(failure: Failure, text: str) -> None:
-    """The cause, then the next step; no text from outside forges a third line (rule 5)."""
+    """The cause, then the next step; no text from outside forges a third line (CL-5)."""
     assert failure_text(failure) == text
 
 
 @given(st.text(min_size=1), st.text(), st.integers(min_value=1, max_value=3000))
 def test_failure_text_fits_stderr(message: str, hint: str, times: int) -> None:
-    """At most 2 KiB: stderr has the same narrow pipe as stdout (rule 5)."""
+    """At most 2 KiB: stderr has the same narrow pipe as stdout (CL-5)."""
     failure = Failure(Code.UPSTREAM_UNAVAILABLE, message * times, hint * times)
     text = failure_text(failure)
     assert len(text.encode()) <= 2048

@@ -235,7 +235,7 @@ def test_a_path_that_is_no_single_repository_gets_nothing(path: str) -> None:
     ],
 )
 def test_what_is_not_canonical_is_refused(uri: str) -> None:
-    """Design section 11: the helper socket canonicalises, the actions socket refuses."""
+    """The helper socket canonicalises, the actions socket refuses."""
     assert granted(policy(rule("**")), uri) is Code.BAD_REQUEST
 
 

@@ -21,7 +21,7 @@ def winner(matches: Sequence[str], uri: str) -> str | None:
 @pytest.mark.parametrize(
     ("matches", "uri", "expected"),
     [
-        # clients.md 6.3, but a wildcard does not match the bare suffix
+        # docs/design/clients.md#how-bazel-picks-a-helper, but a wildcard does not match the bare suffix
         pytest.param(["*", "*.example.com", "example.com"], "https://example.com", "example.com", id="6.3-exact"),
         pytest.param(
             ["*", "*.example.com", "example.com"], "https://a.example.com", "*.example.com", id="6.3-wildcard"
@@ -190,7 +190,7 @@ def test_repeated_match_names_both_rules(first: str, second: str) -> None:
     [("reg.test", True), ("reg.test/v2", True), ("docker.io", True), ("*.test", False), ("*", False)],
 )
 def test_only_a_host_named_outright_is_exact(match: str, exact: bool) -> None:  # noqa: FBT001  a table
-    """Then its own private addresses may be dialled (SEC-R 8)."""
+    """Then its own private addresses may be dialled (SEC-4)."""
     assert is_exact(NoneHost(match=match)) is exact
 
 

@@ -67,7 +67,7 @@ def test_img_is_anonymous_after_any_failure(stdout: bytes, status: int) -> None:
     [("Bearer abc.def", RegistryToken("abc.def")), (LOGIN, Basic("alice", "s3cret:x"))],
 )
 def test_img_reads_our_answers(name: str, expires: int | None, value: str, expected: Credential) -> None:
-    """However a provider spells the header, img finds it (SC-17, rule 20)."""
+    """However a provider spells the header, img finds it (SC-17, CL-20)."""
     assert read(encode_answer(Handout(((name, (Secret(value),)),), expires))) == expected
 
 

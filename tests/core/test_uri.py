@@ -239,7 +239,7 @@ def test_t30_message_quotes_the_escaped_text(character: str) -> None:
     ],
 )
 def test_message_never_holds_query_or_userinfo(raw: str) -> None:
-    """A refused URI is quoted without what may be a secret, wherever a password ends (SC-14, rule 30)."""
+    """A refused URI is quoted without what may be a secret, wherever a password ends (SC-14, CL-30)."""
     assert "SECRET" not in refused(raw)
     assert "SECRET" not in shown(raw)
 
@@ -305,7 +305,7 @@ def test_t105_canonical_form_is_a_fixed_point(raw: str) -> None:
 
 @given(st.text(max_size=60))
 def test_canonical_authority_is_a_fixed_point(text: str) -> None:
-    """Keys of configurations and realm hosts come in one spelling, too (SEC-R 2)."""
+    """Keys of configurations and realm hosts come in one spelling, too (SEC-R)."""
     once = canonical_authority(text)
     assert once is None or canonical_authority(once) == once
 

@@ -1,4 +1,4 @@
-"""``doctor`` on Bazel's lines: who answers for which host, and which lines break a build (rules 37 to 40)."""
+"""``doctor`` on Bazel's lines: who answers for which host, and which lines break a build (CL-37 to CL-40)."""
 
 import pytest
 
@@ -133,7 +133,7 @@ def test_r22_outside_of_a_workspace_its_paths_are_unknown() -> None:
     ],
 )
 def test_r22_the_line_that_bazel_takes_for_a_host(text: str, host: str, severity: str, words: str) -> None:
-    """The name, then the nearest wildcard, then the line for all; the last of equals wins (clients.md 1.2)."""
+    """The name, then the nearest wildcard, then the line for all; the last of equals wins (docs/design/clients.md#how-bazel-picks-a-helper)."""
     (finding,) = [found for found in look(text, host) if repr(host) in found[1] and "configured" not in found[1]]
     assert finding[0] == severity
     assert words in finding[1]

@@ -200,7 +200,7 @@ def test_r22_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str,
 
 
 def test_r22_a_path_that_no_socket_address_holds() -> None:
-    """Rule 36: said before somebody starts a daemon that cannot bind."""
+    """CL-36: said before somebody starts a daemon that cannot bind."""
     long = replace(nothing(), socket=Place("/" + "x" * 110))
     (finding,) = bad(check(replace(FINE, helper=long)))
     assert "longer than 103 bytes" in finding[1]

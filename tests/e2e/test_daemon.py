@@ -52,7 +52,7 @@ def test_fifty_helpers_at_once_cost_one_ping_and_one_exchange(staged: Stage, reg
 def test_a_token_server_of_eleven_seconds_gives_a_clear_error_and_then_an_answer(
     staged: Stage, registry: TokenRegistry
 ) -> None:
-    """reliability.md 1.4: the flight outlives its waiters; the predecessor starts over each time."""
+    """docs/design/faults.md#deadlines: the flight outlives its waiters; the predecessor starts over each time."""
     registry.delay = 11
     serve(staged, registry)
     begun = time.perf_counter()
@@ -242,7 +242,7 @@ def test_p6_after_sigkill_the_next_daemon_takes_the_socket_over(staged: Stage) -
 
 
 def test_the_helper_starts_the_daemon_when_nothing_listens(staged: Stage, registry: TokenRegistry) -> None:
-    """Rule 9: the first call answers, and the second finds the daemon."""
+    """CL-9: the first call answers, and the second finds the daemon."""
     staged.configure(registry.rule())
     environ = {"CREDPROXY_AUTOSTART": "1", "REGISTRY_PASSWORD": registry.password}
     try:

@@ -1,4 +1,4 @@
-"""Attacks on a real daemon by real processes: of the same user, of another one, from sandboxes (reliability.md section 3)."""
+"""Attacks on a real daemon by real processes: of the same user, of another one, from sandboxes (docs/design/security.md)."""
 
 import base64
 import contextlib

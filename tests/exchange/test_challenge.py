@@ -1,4 +1,4 @@
-"""WWW-Authenticate, vector by vector (token-exchange.md section 1.2), and under fuzzing."""
+"""WWW-Authenticate, vector by vector (V01 to V35), and under fuzzing."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -124,7 +124,7 @@ VECTORS: dict[str, tuple[list[str], list[Challenge]]] = {
 
 @pytest.mark.parametrize(("lines", "wanted"), VECTORS.values(), ids=VECTORS)
 def test_vector(lines: list[str], wanted: list[Challenge]) -> None:
-    """The vectors of section 1.2."""
+    """The vectors V01 to V35."""
     assert list(parse_challenges(lines)) == wanted
 
 

@@ -133,7 +133,7 @@ def test_sec4_the_registrys_own_origin_is_reached_as_the_registry_is() -> None:
 
 
 def test_sec4_a_paired_realm_may_be_where_the_registry_is_and_is_always_verified() -> None:
-    """T-67, T-68, SEC-R 9: its CA may be the same, the mark ``tls_verify = false`` is not."""
+    """T-67, T-68, SEC-R: its CA may be the same, the mark ``tls_verify = false`` is not."""
     dial = chosen('Bearer realm="https://auth.test/t"', registry=PRIVATE).dial
     assert dial == Dial(("10.0.0.0/8",), own=False, addresses=("10.0.0.5",), ca_bundle="/ca.pem", proxy="http://p:1")
 

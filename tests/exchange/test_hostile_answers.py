@@ -85,13 +85,13 @@ def test_ch3_a_service_beyond_ascii_goes_back_as_it_came() -> None:
 
 
 def test_secr9_unverified_tls_is_the_registrys_alone() -> None:
-    """SEC-R 9: another port of the same host is another origin; its addresses are the host's own, still."""
+    """SEC-R: another port of the same host is another origin; its addresses are the host's own, still."""
     registry = Registry(parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",))
     dial = choose(registry, parse_challenges(['Bearer realm="https://reg.test:8443/t"']), "10.0.0.5").dial
     assert (dial.own, dial.tls_verify) == (True, True)
 
 
 def test_secr2_the_token_request_goes_to_the_canonical_host() -> None:
-    """SEC-R 2: with its dot the name would be another one to TLS."""
+    """SEC-R: with its dot the name would be another one to TLS."""
     found = choose(Registry(parse_uri("reg.test")), parse_challenges(['Bearer realm="https://REG.test.:443/t?x=1"']))
     assert found.realm == "https://reg.test/t?x=1"

@@ -147,7 +147,7 @@ def test_only_who_must_be_given_little_is_refused_what_is_much(value: str, refus
 
 @pytest.mark.parametrize(("life", "short"), [(240.0, False), (239.0, True)])
 def test_a_token_that_lives_too_short_is_nothing_for_a_bare_host(life: float, short: bool) -> None:  # noqa: FBT001  a table
-    """SC-18.2; and that is kept longer than its own bound, or each question would ask anew."""
+    """SC-18; and that is kept longer than its own bound, or each question would ask anew."""
     grant = registry_grant.of_token(token(life=life), purpose(), None, NOW)
     instead = registry_grant.too_short(grant, purpose(life=240.0), NOW)
     assert (instead is not None) is short

@@ -1,4 +1,4 @@
-"""The token request, branch by branch: what is sent, and what a status makes of it (section 2.1)."""
+"""The token request, branch by branch: what is sent, and what a status makes of it (docs/design/exchanges.md#token-requests)."""
 
 import base64
 import json

@@ -63,7 +63,7 @@ def test_t19_every_code_of_ours_golden(code: Code) -> None:
 
 
 def test_img_repeats_only_what_time_may_mend() -> None:
-    """clients.md 3.5: for six requests and 35 s; so a refusal by policy or by a login is none of these."""
+    """docs/design/clients.md#the-img-client: for six requests and 35 s; so a refusal by policy or by a login is none of these."""
     repeated = {code for code, (status, _) in STATUSES.items() if status in RETRIED}
     assert repeated == {
         Code.UPSTREAM_UNAVAILABLE,
@@ -119,7 +119,7 @@ def refusal(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_login_that_is_refused(status: int) -> None:
-    """403 at once, with cause and remedy (clients.md 3.4); whose login it is, an action does not learn (T19)."""
+    """403 at once, with cause and remedy (docs/design/clients.md#the-gateway); whose login it is, an action does not learn (T19)."""
     found, code, message, headers = refusal(status, b"", ("WWW-Authenticate", f'Bearer realm="{CANARY}"'))
     assert (found, code) == (403, "DENIED")
     assert message == (
@@ -177,7 +177,7 @@ def test_what_may_pass(status: int, shown: int) -> None:
 
 @pytest.mark.parametrize("status", [100, 101, 201, 202, 204, 206, 300, 301, 304, 307, 308, 399])
 def test_an_answer_that_fits_no_request(status: int) -> None:
-    """clients.md 3.5: a 206 that nobody asked for is an error to img, too; 502, so that a client may ask again."""
+    """docs/design/clients.md#the-img-client: a 206 that nobody asked for is an error to img, too; 502, so that a client may ask again."""
     assert refusal(status, b"", ("Location", f"https://{CANARY}"))[:2] == (502, "UNAVAILABLE")
 
 

@@ -35,7 +35,7 @@ def status(number: int, *headers: tuple[str, str]) -> FakeTransfer:
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
 async def test_the_ping_is_answered_here(path: str) -> None:
-    """clients.md 3.4: 200 without a challenge, a credential, a registry or its name; anything else began a dance."""
+    """docs/design/clients.md#the-gateway: 200 without a challenge, a credential, a registry or its name; anything else began a dance."""
     async with world() as w:
         for method in ("GET", "HEAD"):
             reply = await w.answer(asked(path, method, host=()))
@@ -133,7 +133,7 @@ async def test_a_refused_token_is_fetched_once_more() -> None:
 
 
 async def test_a_login_that_may_not_is_told_so_at_once() -> None:
-    """clients.md 3.4: 403 with cause and remedy, never 401; and an action in a loop is no exchange in a loop."""
+    """docs/design/clients.md#the-gateway: 403 with cause and remedy, never 401; and an action in a loop is no exchange in a loop."""
     async with world(status(401, ("WWW-Authenticate", "Bearer realm=x"))) as w:
         for _ in range(3):
             reply = await w.get()
@@ -342,7 +342,7 @@ async def test_other_answers(target: str, number: int) -> None:
 
 
 async def test_a_206_that_nobody_asked_for() -> None:
-    """clients.md 3.5: img takes none either; 502 for both."""
+    """docs/design/clients.md#the-img-client: img takes none either; 502 for both."""
     part = FakeTransfer(206, (("Content-Range", "bytes 0-4/100"),), BODY[:5])
     async with world(part, part) as w:
         assert (await w.get()).status == 502

@@ -344,7 +344,7 @@ async def test_a_proxy_that_wants_a_login_is_named() -> None:
 
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_reads_why(target: str) -> None:
-    """clients.md 3.5: of a 403 to HEAD img prints the bare status; after a 404 it pushes, and that refusal has a body."""
+    """docs/design/clients.md#the-img-client: of a 403 to HEAD img prints the bare status; after a 404 it pushes, and that refusal has a body."""
     async with world(carried=(response(200),)) as w:
         w.policy.denied = {"a"}
         reply = await w.head(target)

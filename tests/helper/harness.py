@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 EOF_WITHIN = 0.1
-"""Seconds after the exit in which both pipes must be at their end: nobody else may hold them (rule 9)."""
+"""Seconds after the exit in which both pipes must be at their end: nobody else may hold them (CL-9)."""
 
 SANITIZER_EXIT = 97
 """What the sanitized build exits with; set in conftest.py."""

@@ -144,7 +144,7 @@ def test_a_build_that_must_compile_fails_where_it_cannot(tmp_path: Path) -> None
 
 
 def test_the_fallback_has_its_full_path_and_flags() -> None:
-    """``env python3`` would find a shim (94 ms), and without -IS comes the whole of ``site`` (rule 10)."""
+    """``env python3`` would find a shim (94 ms), and without -IS comes the whole of ``site`` (CL-10)."""
     assert SCRIPT.read_text().partition("\n")[0] == "#!/usr/bin/python3 -IS"
     assert os.access(SCRIPT, os.X_OK)
 

@@ -124,7 +124,7 @@ def test_an_answer_may_come_before_the_request_was_read(helper: Helper, place: P
     ],
 )
 def test_a_daemon_that_is_too_slow_is_named_in_time(helper: Helper, place: Place, slow: Step) -> None:
-    """Our own deadline comes before Bazel's, which would throw the text away (rule 6)."""
+    """Our own deadline comes before Bazel's, which would throw the text away (CL-6)."""
     with ScriptedDaemon(place.socket, slow):
         result = call([helper.bazel, "get"], env=place.env(CREDPROXY_TIMEOUT="0.5"))
     assert (result.code, result.out) == (1, b"")
@@ -194,7 +194,7 @@ def test_a_queue_that_stays_full_is_an_error_in_time(helper: Helper, place: Plac
     [("2.5", 2300, 2500), ("600", 599_000, 600_000), ("0.9999", 800, 999), ("7.", 6800, 7000)],
 )
 def test_the_timeout_can_be_set(helper: Helper, place: Place, text: str, least: int, most: int) -> None:
-    """The daemon is told what is left of it, and answers before that (rule 6)."""
+    """The daemon is told what is left of it, and answers before that (CL-6)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get"], env=place.env(CREDPROXY_TIMEOUT=text))
     assert result.code == 0
@@ -224,7 +224,7 @@ def test_the_timeout_can_be_set(helper: Helper, place: Place, text: str, least: 
     ],
 )
 def test_a_timeout_that_is_no_sane_number_is_an_error(helper: Helper, place: Place, text: str) -> None:
-    """It is named, not guessed at; and standard input is read to its end before (rule 2)."""
+    """It is named, not guessed at; and standard input is read to its end before (CL-2)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get"], b"x" * 65_536, env=place.env(CREDPROXY_TIMEOUT=text))
     assert (result.code, result.stdin_broke, daemon.connections) == (1, False, 0)

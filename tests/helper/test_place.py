@@ -1,4 +1,4 @@
-"""Where the helper looks for the socket, and whom it does not trust there (rule 11, T4)."""
+"""Where the helper looks for the socket, and whom it does not trust there (CL-11, T4)."""
 
 import os
 import pwd

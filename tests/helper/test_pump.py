@@ -52,7 +52,7 @@ def test_the_answer_leaves_unchanged_and_nothing_else_does(helper: Helper, place
 
 @pytest.mark.usefixtures("on_linux")
 def test_the_answer_is_one_write(helper: Helper, place: Place) -> None:
-    """A packet pipe keeps writes apart: there is exactly one (rule 3)."""
+    """A packet pipe keeps writes apart: there is exactly one (CL-3)."""
     read_end, write_end = os.pipe2(os.O_DIRECT)
     with ScriptedDaemon(
         place.socket, raw(message(200, b"x" * 4000)[:2000], message(200, b"x" * 4000)[2000:], pause=0.05)
@@ -91,7 +91,7 @@ def test_the_end_of_the_answer_is_its_length_and_not_the_connections_end(helper:
 
 @pytest.mark.usefixtures("on_linux")
 def test_the_largest_answer_fits_the_smallest_pipe(helper: Helper, place: Place) -> None:
-    """8,192 bytes pass through a pipe of 8 KiB, although the reader waits for the exit (rule 4)."""
+    """8,192 bytes pass through a pipe of 8 KiB, although the reader waits for the exit (CL-4)."""
     with ScriptedDaemon(place.socket, answer(200, b"x" * 8192)):
         result = call([helper.bazel, "get"], env=place.env(), pipe_size=8192)
     assert (result.code, len(result.out)) == (0, 8192)
@@ -101,7 +101,7 @@ def test_the_largest_answer_fits_the_smallest_pipe(helper: Helper, place: Place)
 def test_a_request_is_at_most_64_kib_and_always_read_to_its_end(
     helper: Helper, place: Place, size: int, code: int
 ) -> None:
-    """One byte more is an error of ours; the writer never meets a broken pipe (rule 2)."""
+    """One byte more is an error of ours; the writer never meets a broken pipe (CL-2)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get"], b"x" * size, env=place.env())
     assert (result.code, result.stdin_broke) == (code, False)
@@ -127,7 +127,7 @@ def test_a_failure_is_the_daemons_two_lines_on_stderr(helper: Helper, place: Pla
     ],
 )
 def test_an_error_text_ends_its_line_within_2_kib(helper: Helper, place: Place, text: bytes, printed: bytes) -> None:
-    """Standard error shares the pipe's danger, so it is cut (rule 5); and it is never empty."""
+    """Standard error shares the pipe's danger, so it is cut (CL-5); and it is never empty."""
     with ScriptedDaemon(place.socket, answer(503, text)):
         result = call([helper.bazel, "get"], env=place.env())
     assert (result.code, result.err) == (1, printed)
@@ -151,7 +151,7 @@ def test_an_error_text_ends_its_line_within_2_kib(helper: Helper, place: Place, 
     ids=repr,
 )
 def test_anything_but_get_is_usage(helper: Helper, place: Place, arguments: tuple[str, ...]) -> None:
-    """Usage on standard error and exit 1; nobody is asked (rule 1)."""
+    """Usage on standard error and exit 1; nobody is asked (CL-1)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, *arguments], b"", env=place.env())
     assert (result.code, result.out, result.lines) == (1, b"", USAGE)
@@ -181,7 +181,7 @@ def test_the_help_names_every_command_and_variable(helper: Helper, place: Place,
 
 
 def test_empty_stdin_without_uri_is_an_exact_error(helper: Helper, place: Place) -> None:
-    """A caller that writes nothing is told what to do (rule 41)."""
+    """A caller that writes nothing is told what to do (CL-41)."""
     result = call([helper.bazel, "get"], b"", env=place.env())
     assert (result.code, result.out) == (1, b"")
     assert result.lines == [
@@ -191,7 +191,7 @@ def test_empty_stdin_without_uri_is_an_exact_error(helper: Helper, place: Place)
 
 
 def test_get_uri_needs_no_stdin(helper: Helper, place: Place) -> None:
-    """Standard input is not even looked at: this one never ends (rule 41, reclient)."""
+    """Standard input is not even looked at: this one never ends (CL-41, reclient)."""
     read_end, write_end = os.pipe()
     with ScriptedDaemon(place.socket) as daemon:
         argv = [str(helper.bazel), "get", "--uri", "https://ghcr.io/"]
@@ -245,7 +245,7 @@ def test_the_longest_uri_argument_is_asked(helper: Helper, place: Place) -> None
 
 @pytest.mark.parametrize("status", [200, 503])
 def test_a_caller_that_hung_up_is_left_in_peace(helper: Helper, place: Place, status: int) -> None:
-    """Bazel's Ctrl-C closes the pipes: no traceback, no death by SIGPIPE (rule 8)."""
+    """Bazel's Ctrl-C closes the pipes: no traceback, no death by SIGPIPE (CL-8)."""
     with (
         ScriptedDaemon(place.socket, answer(status, b"x")),
         subprocess.Popen(
@@ -285,7 +285,7 @@ def test_a_closed_stdin_counts_as_empty(helper: Helper, place: Place) -> None:
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["default", "inherited as ignored"])
 def test_sigterm_ends_it_within_100_ms(helper: Helper, place: Place, trap: str) -> None:
-    """Bazel waits for that without limit, so SIGTERM works even where the caller ignored it (rule 7)."""
+    """Bazel waits for that without limit, so SIGTERM works even where the caller ignored it (CL-7)."""
     with (
         ScriptedDaemon(place.socket, silence()) as daemon,
         subprocess.Popen(
@@ -311,7 +311,7 @@ def test_sigterm_ends_it_within_100_ms(helper: Helper, place: Place, trap: str) 
 
 @pytest.mark.parametrize("kind", ["root", "gone"])
 def test_the_working_directory_does_not_matter(helper: Helper, place: Place, kind: str) -> None:
-    """Outside a workspace it is the Bazel server's own, and may have been deleted (rule 12)."""
+    """Outside a workspace it is the Bazel server's own, and may have been deleted (CL-12)."""
     gone = place.root / "gone"
     gone.mkdir()
     script = 'rmdir "$1" && exec "$0" get' if kind == "gone" else 'exec "$0" get'

@@ -71,7 +71,7 @@ def test_a_missing_daemon_is_started_and_answers(beside: Helper, place: Place, s
 
 
 def test_the_daemon_has_nothing_of_the_callers(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """Own session, descriptors 0-2 to /dev/null and the log, no other, cwd /, no signal ignored or blocked (rule 9)."""
+    """Own session, descriptors 0-2 to /dev/null and the log, no other, cwd /, no signal ignored or blocked (CL-9)."""
     argv = ["/bin/sh", "-c", "trap '' HUP INT CHLD; exec \"$0\" get 9</dev/null 7>&1", str(beside.bazel)]
     assert started(call(argv, env=env(place), cwd=place.root))
     (note,) = starts.notes()
@@ -183,7 +183,7 @@ def test_the_program_is_found_beside_a_relative_name(beside: Helper, place: Plac
 
 
 def test_the_program_is_found_on_path(helper: Helper, place: Place, starts: stub.Starts) -> None:
-    """Beside the helper there is none; entries that depend on the working directory are passed over (rule 12)."""
+    """Beside the helper there is none; entries that depend on the working directory are passed over (CL-12)."""
     alone = copy_to(helper, place.root / "alone")
     stub.install(place.root / "relative")
     program = stub.install(place.root / "bin")

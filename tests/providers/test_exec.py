@@ -62,7 +62,7 @@ async def test_t31_an_expiry_counts_and_is_at_most_twelve_hours() -> None:
 
 
 async def test_t31_an_expiry_in_the_past_is_an_error() -> None:
-    """T31: never an expired credential (design rule 4)."""
+    """T31: never an expired credential (TX-17)."""
     with pytest.raises(Failed) as caught:
         await grant(printing('{"headers":{"A":["1"]},"expires":"2025-12-31T23:59:59Z"}'))
     assert caught.value.failure.code is Code.EXPIRED_ON_ARRIVAL

@@ -23,7 +23,7 @@ async def test_t103_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
 
 
 async def test_the_same_scope_is_another_key_on_the_other_socket() -> None:
-    """Design rule 5: the origin socket is part of every key."""
+    """SEC-16: the origin socket is part of every key."""
     async with world() as w:
         w.script(token=[w.granted("one"), w.granted("two")])
         assert await w.ask(BLOB) == ok("one", 270)

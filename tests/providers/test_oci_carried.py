@@ -56,7 +56,7 @@ async def test_a_wide_token_of_the_gateway_is_never_an_actions() -> None:
 
 
 async def test_a_narrow_token_is_not_shared_either() -> None:
-    """Design rule 5, in both orders."""
+    """SEC-16, in both orders."""
     async with world() as w:
         w.script(token=[w.granted("one"), w.granted("two")])
         assert authorization(await carry(w)) == "Bearer one"

@@ -1,4 +1,4 @@
-"""What is remembered of a registry, for how long and for whom; and the roads of section 2.1 that are rarely taken."""
+"""What is remembered of a registry, for how long and for whom; and the token requests that are rarely taken."""
 
 import asyncio
 
@@ -48,7 +48,7 @@ async def test_tx3_an_open_repository_says_nothing_of_the_next_one() -> None:
 
 
 async def test_tx3_a_login_after_an_open_ping_is_seen_at_once() -> None:
-    """5.3: who logs in must succeed within ten seconds, and not after the hour of a challenge."""
+    """Who logs in must succeed within ten seconds, and not after the hour of a challenge."""
     async with world(host(anonymous="pull"), stored=None) as w:
         w.script(ping=w.respond(200))
         assert (await w.ask(MANIFEST)).authorization is None
@@ -88,7 +88,7 @@ async def test_who_waits_for_a_ping_that_fails_shares_its_failure() -> None:
 
 
 async def test_who_waits_longer_than_the_one_whose_ping_failed_tries_for_itself() -> None:
-    """5.4: a caller in a hurry fails alone; the registry is back while the others still have patience."""
+    """A caller in a hurry fails alone; the registry is back while the others still have patience."""
     async with world() as w:
         w.script(ping=[*[w.respond(503)] * 2, w.challenge(BEARER)])
         hasty = asyncio.ensure_future(w.ask("https://reg.test/v2/hasty/manifests/x", patience=0.5))
@@ -117,7 +117,7 @@ async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> N
 
 
 async def test_tx9_what_worked_for_a_refresh_token_is_no_reason_to_post_a_password() -> None:
-    """TX-9, section 2.1: a user and password goes by GET first."""
+    """TX-9: a user and password goes by GET first."""
     async with world(host(allow_password_grant=True), stored=IDENTITY) as w:
         await w.ask(MANIFEST)
         w.sources["reg.test"].stored = UserPassword("u", Secret("p"))
@@ -195,7 +195,7 @@ async def test_ch17_a_configured_realm_needs_no_pair_however_it_is_spelled(realm
 
 @pytest.mark.parametrize("listed", ["AUTH.test", "auth.test:443", "auth.test."])
 async def test_realm_hosts_are_compared_in_canonical_form(listed: str) -> None:
-    """SEC-R 2: the list as much as the realm."""
+    """SEC-R: the list as much as the realm."""
     async with world(host(realm_hosts=(listed,))) as w:
         w.http.script["https://auth.test/"] = [w.granted()]
         w.script(ping=w.challenge('Bearer realm="https://auth.test/t"'))
@@ -211,7 +211,7 @@ async def test_sc4_a_bare_host_of_an_insecure_rule_means_plain_http() -> None:
 
 
 async def test_t37_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None:
-    """T-37, SC-18.2: below ``min_lifetime`` the broker asks anew, and would with every question."""
+    """T-37, SC-18: below ``min_lifetime`` the broker asks anew, and would with every question."""
     async with world(host(bare_host=BareHost(scopes=("repository:a:pull",)))) as w:
         w.script(token=w.granted(expires_in=120))
         with structlog.testing.capture_logs() as events:
@@ -226,7 +226,7 @@ async def test_t37_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> 
 
 
 async def test_secr7_a_realm_that_changes_is_told() -> None:
-    """SEC-R 7: it is judged anew, and a warning names both."""
+    """SEC-R: it is judged anew, and a warning names both."""
     async with world(host(realm_hosts=("auth.test",))) as w:
         await w.ask(MANIFEST)
         w.http.script["https://auth.test/"] = [w.granted()]

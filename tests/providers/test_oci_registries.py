@@ -1,4 +1,4 @@
-"""The registries of token-exchange.md section 5: what is odd about each, and that it does not matter."""
+"""The registries of docs/design/exchanges.md#registries: what is odd about each, and that it does not matter."""
 
 import base64
 import json

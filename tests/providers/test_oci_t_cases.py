@@ -1,4 +1,4 @@
-"""The conformance cases of token-exchange.md section 7, by id: from a question's URI to what Bazel reads."""
+"""The conformance cases of docs/design/cases.md, by id: from a question's URI to what Bazel reads."""
 
 import asyncio
 
@@ -285,7 +285,7 @@ async def test_t37_a_token_that_lives_too_short_for_a_bare_host_is_not_given() -
 
 
 async def test_t37_a_cached_token_with_too_little_left_is_exchanged_anew() -> None:
-    """SC-18.2: first a new exchange, then the empty answer."""
+    """SC-18: first a new exchange, then the empty answer."""
     async with world(host(bare_host=BARE)) as w:
         w.script(token=[w.granted("old"), w.granted("new")])
         assert await w.ask("reg.test") == ok("old", 270)
@@ -318,7 +318,7 @@ async def test_t38_bare_host_none_switches_that_off() -> None:
 
 
 async def test_t38_a_refresh_token_is_never_given_to_a_bare_host() -> None:
-    """SC-18.3: only a user and password is."""
+    """SC-18: only a user and password is."""
     async with world(stored=IDENTITY) as w:
         assert (await w.ask("reg.test")).authorization is None
 
@@ -467,7 +467,7 @@ async def test_t50_an_empty_scope_in_the_challenge_is_none() -> None:
 
 
 async def test_t22_reliability_the_challenges_scope_is_ignored() -> None:
-    """reliability.md T22: a registry cannot have a wider token made."""
+    """T22: a registry cannot have a wider token made."""
     async with world() as w:
         w.script(ping=w.challenge(BEARER + ',scope="repository:*:*"'))
         await w.ask(MANIFEST)
@@ -546,7 +546,7 @@ async def test_t67_and_t68_where_the_client_may_connect() -> None:
 
 
 async def test_a_wildcard_rule_may_not_use_private_addresses() -> None:
-    """SEC-R 8: whoever can add a name below the wildcard would choose the address."""
+    """SEC-4: whoever can add a name below the wildcard would choose the address."""
     async with world(OciHost(match="*.test")) as w:
         w.sources["*.test"].authority = "reg.test"
         await w.ask(MANIFEST)

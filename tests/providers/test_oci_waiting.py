@@ -1,4 +1,4 @@
-"""The cases of section 7 in which time passes: T-48 and the dates of T-92."""
+"""The cases of docs/design/cases.md in which time passes: T-48 and the dates of T-92."""
 
 import asyncio
 

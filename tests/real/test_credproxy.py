@@ -304,7 +304,7 @@ def _asked(staged: Stage, uri: str) -> int:
 def test_a_token_server_that_is_away_for_five_seconds_costs_no_call(
     serving: Stage, registry: Registry, token_server: TokenServer
 ) -> None:
-    """5.4, 5.5: two hundred cold questions while it is down; it is asked about each of them once when it is back."""
+    """Two hundred cold questions while it is down; it is asked about each of them once when it is back."""
     token_server.stop()
     with ThreadPoolExecutor(200) as pool:
         asking = [
@@ -319,7 +319,7 @@ def test_a_token_server_that_is_away_for_five_seconds_costs_no_call(
 def test_a_token_server_that_is_restarted_under_load_costs_one_question_two_seconds(
     serving: Stage, registry: Registry, token_server: TokenServer
 ) -> None:
-    """5.4: 503 from the proxy in front of it for two seconds, and one cold call of the helper: few requests, no failure."""
+    """503 from the proxy in front of it for two seconds, and one cold call of the helper: few requests, no failure."""
     token_server.failure = 503
     with ThreadPoolExecutor(1) as pool:
         asking = pool.submit(serving.headers, registry.manifest_url("team/app", "v1"))

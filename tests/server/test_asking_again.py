@@ -1,4 +1,4 @@
-"""Rule 31: who asks again for what he should still have may have seen it refused."""
+"""CL-31: who asks again for what he should still have may have seen it refused."""
 
 import json
 
@@ -108,7 +108,7 @@ async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
 
 
 async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
-    """Rule 31: the old token at once, for five seconds only; then the new one, with its whole life."""
+    """CL-31: the old token at once, for five seconds only; then the new one, with its whole life."""
     async with world() as w, daemon(w, bound):
         w.provider.life = 3600
         assert await call(bound) == ("tok1", "00:59:00")

@@ -295,7 +295,7 @@ async def test_t19_a_head_byte_by_byte(short_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/", "/v2/?x"])
 async def test_the_ping_needs_no_host_and_no_network(short_path: Path, path: str) -> None:
-    """clients.md 3.4."""
+    """docs/design/clients.md#the-gateway."""
     async with serving(short_path, fake()) as served, served.connected() as client:
         await client.send(f"GET {path}")
         answer = await client.answer()
@@ -316,7 +316,7 @@ async def test_the_ping_needs_no_host_and_no_network(short_path: Path, path: str
     ],
 )
 async def test_a_missing_host_is_told_before_anything_else(short_path: Path, line: str, status: int, code: str) -> None:
-    """clients.md 3.4: 400, with how to name it."""
+    """docs/design/clients.md#the-gateway: 400, with how to name it."""
     async with serving(short_path, fake()) as served, served.connected() as client:
         await client.send(line)
         answer = await client.answer()

@@ -58,7 +58,7 @@ async def _post(bound: Bound, path: str, body: bytes) -> bytes:
 
 
 async def test_a_user_name_in_the_url_is_as_if_it_were_not_there(bound: Bound) -> None:
-    """Rule 23: the host's credential, with one exchange for both spellings; the password in it is nowhere."""
+    """CL-23: the host's credential, with one exchange for both spellings; the password in it is nowhere."""
     async with world() as w, daemon(w, bound):
         plain = await _post(bound, "/v1/get", URI)
         with capture_logs() as logs:

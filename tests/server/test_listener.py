@@ -94,7 +94,7 @@ def test_a_directory_that_others_may_enter_is_refused(place: Path) -> None:
 
 
 def test_a_path_that_no_socket_address_holds_is_refused(tmp_path: Path) -> None:
-    """Rule 36: 103 bytes fit everywhere; the kernel's own error would not say which path."""
+    """CL-36: 103 bytes fit everywhere; the kernel's own error would not say which path."""
     with pytest.raises(Failed, match="longer than 103 bytes"):
         bind(str(tmp_path / ("x" * 120) / "helper.sock"), backlog=8)
 

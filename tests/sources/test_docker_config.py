@@ -1,4 +1,4 @@
-"""The docker and podman configuration as a source of logins (token-exchange.md section 4)."""
+"""The docker and podman configuration as a source of logins (docs/design/sources.md)."""
 
 import asyncio
 import base64

@@ -30,7 +30,7 @@ def found(installed: Machine) -> dict[str, object]:
 
 
 def test_the_kernel_enforces_what_the_unit_says(found: dict[str, object]) -> None:
-    """reliability.md 6.6, line by line."""
+    """What the user unit may not do, line by line (docs/design/faults.md#sockets-and-units)."""
     assert found == {
         "no new privileges": "1",
         "seccomp": "2",
