@@ -14,11 +14,11 @@ from credproxy.core.errors import Failed
 from credproxy.gateway.asked import ORIGINAL_HOST
 from credproxy.gateway.wanted import FETCH
 from credproxy.ports import Clock
-from credproxy.server.answers import json_response
+from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
 from credproxy.server.peer import Peer
-from credproxy.server.routes import Routes, connection, healthz, patience
+from credproxy.server.routes import Route, Routes, connection, patience
 from credproxy.server.sandboxes import Sandboxes
 
 
@@ -50,9 +50,6 @@ class ActionsApi:
         refused: counts what was refused, by code.
     """
 
-    PATHS: Final = {"/v1/get": "POST", "/healthz": "GET"}
-    """Every path that is served beside the gateway's, and its method; all else is 404 (T2)."""
-
     def __init__(
         self,
         *,
@@ -64,13 +61,7 @@ class ActionsApi:
     ) -> None:
         self._answers = answers
         self._clock = clock
-        handlers = (self._get, healthz)
-        self._routes = Routes(
-            "actions",
-            {path: (method, route) for (path, method), route in zip(self.PATHS.items(), handlers, strict=True)},
-            refused,
-            carried=True,
-        )
+        self._routes = Routes("actions", self, self.ROUTES, refused=refused, carried=True)
         self._gateway = gateway
         self._sandboxes = sandboxes
 
@@ -93,6 +84,13 @@ class ActionsApi:
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
         return json_response(await self._answers.narrow(connection(request).peer, body, patience(request)))
+
+    async def _healthz(self, request: web.BaseRequest) -> web.Response:
+        del request
+        return text_response("ok\n")
+
+    ROUTES: Final = (Route("POST", "/v1/get", _get), Route("GET", "/healthz", _healthz))
+    """Every path that is served beside the gateway's; all else is 404 (T2)."""
 
 
 def _fetches(request: web.BaseRequest) -> bool:

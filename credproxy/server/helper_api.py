@@ -72,18 +72,6 @@ class HelperApi:
         admins: users who may see and change what concerns everybody; None where all callers are one user.
     """
 
-    PATHS: Final = {
-        "/v1/get": "POST",
-        "/v1/docker/get": "POST",
-        "/v1/status": "GET",
-        "/v1/explain": "POST",
-        "/v1/flush": "POST",
-        "/v1/reload": "POST",
-        "/metrics": "GET",
-        "/healthz": "GET",
-    }
-    """Every path that is served, and its method; all else is 404 (T2)."""
-
     def __init__(
         self,
         *,
@@ -112,21 +100,9 @@ class HelperApi:
         self._started = clock.wall()
         self._memo = memo
         self._audit = audit
-        self._admins = admins
         self._changed_at: dict[str, float] = {}
-        probes = Probes()
-        routes = (
-            self._get,
-            self._docker_get,
-            self._for_admins(self._status),
-            self._explain,
-            self._for_admins(self._flush),
-            self._for_admins(self._do_reload),
-            self._for_admins(self._metrics),
-            probes.healthz,
-        )
-        by_path = {path: (method, route) for (path, method), route in zip(self.PATHS.items(), routes, strict=True)}
-        self._routes = Routes("helper", by_path, probes=probes)
+        self._probes = Probes()
+        self._routes = Routes("helper", self, self.ROUTES, probes=self._probes, admins=admins)
         self.handle = self._routes.handle
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
@@ -210,20 +186,8 @@ class HelperApi:
         page, content_type = self._metrics_page()
         return text_response(page, content_type=content_type)
 
-    def _for_admins(self, route: Route) -> Route:
-        """Other users' questions are shown to, and forgotten for, nobody but who runs the service (T3, T10)."""
-        admins = self._admins
-        if admins is None:
-            return route
-
-        async def checked(request: web.BaseRequest) -> web.Response:
-            if connection(request).peer.uid not in admins:
-                raise failed(
-                    Code.PEER_REFUSED, "this is for the administrator of the system service", "run it with sudo"
-                )
-            return await route(request)
-
-        return checked
+    async def _healthz(self, request: web.BaseRequest) -> web.Response:
+        return await self._probes.healthz(request)
 
     def _not_too_often(self, verb: str) -> None:
         # A loop of flushes would turn every question into an exchange (T3).
@@ -231,6 +195,18 @@ class HelperApi:
         if now - self._changed_at.get(verb, float("-inf")) < 1.0:
             raise failed(Code.OVERLOADED, f"{verb} is answered once a second", "wait a second", 1.0)
         self._changed_at[verb] = now
+
+    ROUTES: Final = (
+        Route("POST", "/v1/get", _get),
+        Route("POST", "/v1/docker/get", _docker_get),
+        Route("GET", "/v1/status", _status, admin=True),
+        Route("POST", "/v1/explain", _explain),
+        Route("POST", "/v1/flush", _flush, admin=True),
+        Route("POST", "/v1/reload", _do_reload, admin=True),
+        Route("GET", "/metrics", _metrics, admin=True),
+        Route("GET", "/healthz", _healthz),
+    )
+    """Every path that is served; all else is 404 (T2)."""
 
 
 def _host_of(text: str) -> str:

@@ -1,14 +1,16 @@
 """What both sockets' APIs share: the way from a path to its handler, and a failure's answer."""
 
+import functools
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Generic, NamedTuple, TypeVar
 
 import structlog
 from aiohttp import web
 
 from credproxy.core.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.server.answers import failure_response, text_response
+from credproxy.server.answers import failure_response
 from credproxy.server.probes import Probes
 from credproxy.server.protocol import Connection
 
@@ -20,7 +22,33 @@ _DEADLINE_MARGIN = 0.5
 
 log = structlog.get_logger("credproxy.server")
 
-Route = Callable[[web.BaseRequest], Awaitable[web.Response]]
+Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+
+Api = TypeVar("Api")
+
+
+class Route(NamedTuple, Generic[Api]):
+    """What is served at a path, by which of an API's methods, and whether it is for administrators alone.
+
+    Other users' questions are shown to, and forgotten for, nobody but who runs the service (T3, T10).
+    """
+
+    method: str
+    path: str
+    handler: Callable[[Api, web.BaseRequest], Awaitable[web.Response]]
+    admin: bool = False
+
+    def of(self, api: Api) -> "Served":
+        """Bind it to the API that answers."""
+        return Served(self.method, functools.partial(self.handler, api), admin=self.admin)
+
+
+class Served(NamedTuple):
+    """A path's method, who answers it, and whether it is for administrators alone."""
+
+    method: str
+    handler: Handler
+    admin: bool = False
 
 
 class Routes:
@@ -28,32 +56,37 @@ class Routes:
 
     Args:
         socket: its name, for the log.
-        routes: method and handler by path; all else is 404 (T2).
+        api: who answers.
+        table: every path that is served; all else is 404 (T2).
         refused: counts failures by code, for who wants to know.
         carried: it is served in a carrier: a failure whose cause lies on this machine was told by the daemon, which has
             logged all of it, and no more than that is for callers.
         probes: refusals that were announced; None for none.
+        admins: users who may see and change what concerns everybody; None where all callers are one user.
     """
 
     def __init__(
         self,
         socket: str,
-        routes: Mapping[str, tuple[str, Route]],
+        api: Api,
+        table: Iterable[Route[Api]],
+        *,
         refused: Counter[str] | None = None,
         probes: Probes | None = None,
-        *,
         carried: bool = False,
+        admins: frozenset[int] | None = None,
     ) -> None:
         self._probes = probes
         self._socket = socket
         self._refused = Counter() if refused is None else refused
         self._carried = carried
-        self._routes = dict(routes)
+        self._admins = admins
+        self._served = {route.path: route.of(api) for route in table}
 
     async def handle(self, request: web.BaseRequest) -> web.Response:
         """Answer one request; a failure becomes the status of its code."""
         try:
-            response = await self._route(request)(request)
+            response = await self._handler(request)(request)
         except Failed as error:
             response = self.refuse(request, error.failure)
         if connection(request).once:
@@ -85,17 +118,19 @@ class Routes:
             reason=failure.message,
         )
 
-    def _route(self, request: web.BaseRequest) -> Route:
-        refusal = connection(request).refusal()
+    def _handler(self, request: web.BaseRequest) -> Handler:
+        caller = connection(request)
+        refusal = caller.refusal()
         if refusal is not None:
             raise Failed(refusal)
-        found = self._routes.get(request.path)
+        found = self._served.get(request.path)
         if found is None:
             raise failed(Code.NOT_FOUND, "there is nothing at this path", "the paths are in docs/reference/api.md")
-        method, route = found
-        if request.method != method:
-            raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {method}, not {request.method!r}")
-        return route
+        if request.method != found.method:
+            raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {found.method}, not {request.method!r}")
+        if found.admin and self._admins is not None and caller.peer.uid not in self._admins:
+            raise failed(Code.PEER_REFUSED, "this is for the administrator of the system service", "run it with sudo")
+        return found.handler
 
 
 def connection(request: web.BaseRequest) -> Connection:
@@ -119,9 +154,3 @@ def parent(request: web.BaseRequest) -> int | None:
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):  # noqa: PLR2004  digits of a pid
         return None
     return int(text) if int(text) > 1 else None
-
-
-async def healthz(request: web.BaseRequest) -> web.Response:
-    """``ok``."""
-    del request
-    return text_response("ok\n")

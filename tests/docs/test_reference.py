@@ -29,10 +29,11 @@ def test_the_reference_names_no_code_that_is_none() -> None:
 
 
 def test_every_path_is_in_the_reference() -> None:
-    """And no other."""
+    """With its method, and no other."""
     helper, _, actions = API.partition("## The actions socket")
-    for text, paths in ((helper, HelperApi.PATHS), (actions, ActionsApi.PATHS)):
-        assert set(re.findall(r"`(?:GET|POST) (/\S+?)`", text)) == set(paths)
+    for text, table in ((helper, HelperApi.ROUTES), (actions, ActionsApi.ROUTES)):
+        told = re.findall(r"`(GET|POST) (/\S+?)`", text)
+        assert set(told) == {(route.method, route.path) for route in table}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=[str(page.relative_to(ROOT)) for page in PAGES])

@@ -143,6 +143,6 @@ async def test_only_documented_routes(bound: Bound) -> None:
     async with desk() as d, serving(bound, d.helper.handle, limit=64):
         for verb in ("store", "set", "put", "shutdown", "stop", "erase", "list", "config"):
             assert (await post(bound, f"/v1/{verb}"))[0] == 404, verb
-        for path, method in HelperApi.PATHS.items():
-            if method == "GET":
-                assert (await post(bound, path))[0] == 405, path
+        for route in HelperApi.ROUTES:
+            if route.method == "GET":
+                assert (await post(bound, route.path))[0] == 405, route.path
