@@ -10,6 +10,7 @@ from shlex import quote
 
 from credproxy.cli.errors import CommandError
 from credproxy.core.paths import helper_socket, log_file
+from credproxy.core.unit_names import SERVICE
 from credproxy.helper import credproxy_helper
 
 
@@ -121,7 +122,7 @@ def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
 def its_log() -> str:
     """The hint where only the daemon knows more."""
     own = quote(log_file(os.environ))
-    return f"see its log: tail {own}; of a service: journalctl --user --unit=credproxy.service"
+    return f"see its log: tail {own}; of a service: journalctl --user --unit={SERVICE}"
 
 
 def _retry_after(content: bytes) -> float:

@@ -18,10 +18,10 @@ import click
 
 from credproxy.cli.client import TrustingNoImpostor, ask, its_log, socket_path
 from credproxy.cli.errors import CommandError
-from credproxy.cli.installation import SERVICE, SOCKETS
 from credproxy.cli.installer import Run, runner
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket
+from credproxy.core.unit_names import SERVICE, SOCKETS
 
 
 PATIENCE = 60.0

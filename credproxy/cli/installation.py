@@ -6,11 +6,10 @@ from pathlib import Path
 
 from credproxy.cli import units
 from credproxy.cli.errors import CommandError
+from credproxy.core.unit_names import SERVICE, SOCKETS
 
 
-SOCKETS = ("credproxy.socket", "credproxy-actions.socket")
-SERVICE = "credproxy.service"
-_JIT = "credproxy.service.d/10-jit-helpers.conf"
+_JIT = f"{SERVICE}.d/10-jit-helpers.conf"
 _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  named because the service cannot see them
 
 

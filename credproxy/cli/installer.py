@@ -12,6 +12,7 @@ from credproxy.cli import units
 from credproxy.cli.errors import CommandError
 from credproxy.cli.installation import Installation, Step
 from credproxy.cli.reading import read_content
+from credproxy.core.unit_names import SERVICE
 
 
 Run = Callable[[tuple[str, ...]], tuple[int, str]]
@@ -130,7 +131,7 @@ class Installer:
             status, complaint = self.run(step.argv)
             if status != 0 and step.needed:
                 raise CommandError(
-                    f"{shlex.join(step.argv)} failed: {complaint}", "journalctl --user --unit=credproxy.service"
+                    f"{shlex.join(step.argv)} failed: {complaint}", f"journalctl --user --unit={SERVICE}"
                 )
 
     def _verb(self, would: str, did: str) -> str:

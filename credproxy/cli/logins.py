@@ -17,8 +17,9 @@ from credproxy.core.docker_config import (
     unusable_program,
 )
 from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.hub import HUB_API
 from credproxy.core.netrc import parse_netrc
-from credproxy.core.paths import config_home
+from credproxy.core.paths import config_home, netrc_file
 from credproxy.core.routing import Router
 from credproxy.core.settings import NoneHost, Settings
 from credproxy.core.uri import parse_uri
@@ -66,16 +67,10 @@ def find_logins(settings: Settings) -> Logins:
                 broken.extend((failure.message, failure.hint) for failure in odd)
         except Failed as error:
             broken.append((error.failure.message, error.failure.hint))
-    path = _netrc(settings)
+    path = netrc_file(os.environ, settings.netrc)
     content = _read(path, broken) if path else None
-    machines = frozenset[str]() if content is None else _machines(path, content, broken)
-    return Logins(docker, path if content is not None else "", machines, broken)
-
-
-def _netrc(settings: Settings) -> str:
-    home = os.environ.get("HOME")
-    usual = os.environ.get("NETRC") or (f"{home}/.netrc" if home else "")
-    return {"auto": usual, "none": ""}.get(settings.netrc, settings.netrc)
+    machines = frozenset[str]() if content is None else _machines(path or "", content, broken)
+    return Logins(docker, path if path and content is not None else "", machines, broken)
 
 
 def _machines(path: str, content: bytes, broken: list[tuple[str, str]]) -> frozenset[str]:
@@ -147,7 +142,7 @@ def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str]
     router = Router(settings.host)
     found = {host for host in found if not isinstance(router.match(parse_uri(f"https://{host}/")), NoneHost)}
     found |= {rule.match.partition("/")[0] for rule in settings.host if not isinstance(rule, NoneHost)}
-    return found - {"docker.io"} | {"index.docker.io", "registry-1.docker.io"} if "docker.io" in found else found
+    return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
 
 
 def bazel_names(found: Iterable[str]) -> list[str]:

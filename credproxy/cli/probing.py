@@ -17,9 +17,10 @@ from typing import NamedTuple
 
 from credproxy.cli.client import Connection, told
 from credproxy.core.carried import UNBOUND
+from credproxy.core.unit_names import SERVICE, SOCKETS
 from credproxy.doctor.daemon import Door, Outcome, Reply
 from credproxy.doctor.machine import Machine
-from credproxy.doctor.service import SERVICE, SOCKETS, Unit
+from credproxy.doctor.service import Unit
 from credproxy.helper import credproxy_helper
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
 from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.hub import api_host
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import OciHost, Settings
 from credproxy.core.uri import is_loopback, parse_uri
@@ -45,12 +46,11 @@ async def _ping_all(settings: Settings, authorities: list[str]) -> dict[str, str
 
 
 async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: SystemClock) -> str | Failure:
-    name = "registry-1.docker.io" if authority == "docker.io" else authority
-    target = parse_uri(f"https://{name}/")
+    target = parse_uri(f"https://{api_host(authority)}/")
     rule = Router(settings.host).match(target)
     oci = rule if isinstance(rule, OciHost) else OciHost(match="")
     if oci.insecure or is_loopback(target.host):
-        target = parse_uri(f"http://{name}/")
+        target = parse_uri(f"http://{api_host(authority)}/")
     registry = RegistryRule(oci, exact=rule is None or is_exact(rule)).registry(target)
     until = clock.boot() + _PATIENCE
     try:

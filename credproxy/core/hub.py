@@ -6,7 +6,10 @@ a challenge learned from another (SC-13). ``library/`` is never put into a scope
 Source: SC-11 to SC-13.
 """
 
-HUB = frozenset({"docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"})
+HUB_API = "registry-1.docker.io"
+"""The host of Docker Hub's API: ``docker.io`` has none (TX-2)."""
+
+HUB = frozenset({"docker.io", "index.docker.io", HUB_API, "registry.hub.docker.com"})
 """Canonical authorities of Docker Hub (SC-11)."""
 
 HUB_KEY = "https://index.docker.io/v1/"
@@ -18,9 +21,9 @@ def is_hub(authority: str) -> bool:
     return authority in HUB
 
 
-def hub_key(authority: str) -> str:
-    """The configuration key of a canonical authority: ``HUB_KEY`` for Docker Hub's names, else itself."""
-    return HUB_KEY if authority in HUB else authority
+def api_host(authority: str) -> str:
+    """The authority to contact for a registry's canonical one: ``HUB_API`` for ``docker.io``, else itself (TX-2)."""
+    return HUB_API if authority == "docker.io" else authority
 
 
 def in_library(name: str) -> str:

@@ -77,6 +77,17 @@ def config_home(environ: Mapping[str, str]) -> str | None:
     return environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
 
 
+def netrc_file(environ: Mapping[str, str], wanted: str) -> str | None:
+    """Give the netrc file that a configuration's ``netrc`` means: a path, ``"none"``, or ``"auto"`` for ``NETRC`` or the home's.
+
+    None for no file.
+    """
+    if wanted != "auto":
+        return None if wanted == "none" else wanted
+    home = environ.get("HOME")
+    return environ.get("NETRC") or (f"{home}/.netrc" if home else None)
+
+
 def _given(environ: Mapping[str, str], name: str) -> str | None:
     path = environ.get(name) or None
     if path is not None and (not path.startswith("/") or path == "/"):

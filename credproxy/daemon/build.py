@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from credproxy.broker.table import Table
+from credproxy.core.paths import netrc_file
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.settings import (
     BasicHost,
@@ -145,10 +146,4 @@ class _Builder:
                 return CommandOutput(settings, processes=world.processes, clock=world.clock, key=key)
 
     def _netrc(self, path: str | None) -> str | None:
-        wanted = path or self._settings.netrc
-        if wanted == "none":
-            return None
-        if wanted != "auto":
-            return wanted
-        home = self._world.environ.get("HOME")
-        return self._world.environ.get("NETRC") or (f"{home}/.netrc" if home else None)
+        return netrc_file(self._world.environ, path or self._settings.netrc)

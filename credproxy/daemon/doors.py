@@ -8,6 +8,7 @@ from typing import Protocol
 import structlog
 
 from credproxy.core.errors import Failed
+from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.succession import Kept
 from credproxy.ports import Clock
@@ -84,8 +85,7 @@ class Door:
     @property
     def unit(self) -> str:
         """The unit that made it, by the name that we ship it under; empty for one of our own making."""
-        made = "credproxy.socket" if self.name == "helper" else "credproxy-actions.socket"
-        return "" if isinstance(self._listener, Bound) else made
+        return "" if isinstance(self._listener, Bound) else socket_unit(self.name)
 
     async def open(self) -> None:
         """Begin to accept."""

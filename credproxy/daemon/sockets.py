@@ -12,6 +12,7 @@ import structlog
 
 from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
 from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.limits import BACKLOG
 from credproxy.daemon.options import Options
 from credproxy.server.inherited import handed_over
@@ -67,7 +68,9 @@ def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
     helper, actions = handed.get(HELPER), handed.get(ACTIONS)
     if helper is None and not options.gateway_only:
         # A second daemon would be started for it, and hold the same secrets once more.
-        raise _unfit("only the actions socket was handed over", "systemctl --user enable --now credproxy.socket")
+        raise _unfit(
+            "only the actions socket was handed over", f"systemctl --user enable --now {socket_unit('helper')}"
+        )
     if actions is None:
         hint = "systemctl --user enable --now credproxy-actions.socket"
         log.warning("no actions socket", socket=None, reason="it was not handed over", hint=hint)

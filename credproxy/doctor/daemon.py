@@ -8,6 +8,7 @@ from shlex import quote
 
 from credproxy.core.errors import Failure
 from credproxy.core.http_date import SKEWED
+from credproxy.core.unit_names import SERVICE, socket_unit
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Place
 
@@ -66,7 +67,7 @@ class Door:
     @property
     def unit(self) -> str:
         """The unit that makes it."""
-        return "credproxy.socket" if self.name == "helper" else "credproxy-actions.socket"
+        return socket_unit(self.name)
 
 
 @dataclass(frozen=True, slots=True)
@@ -205,7 +206,7 @@ def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
         pid = facts.helper.reply.pid  # 0 where it is not visible, and `kill 0` would end whoever follows the remedy
         by_hand = f"kill {pid}" if pid else "credproxy restart"
-        restart = "systemctl --user restart credproxy.service" if facts.units else by_hand
+        restart = f"systemctl --user restart {SERVICE}" if facts.units else by_hand
         yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)
 
 
@@ -235,5 +236,5 @@ def _gate(facts: Facts) -> Iterator[Finding]:
     else:
         yield topic.error(
             "the helper socket answers a caller in a sandbox: it cannot tell build actions from you",
-            "systemctl --user cat credproxy.service  # PrivateUsers= or an option that implies it?",
+            f"systemctl --user cat {SERVICE}  # PrivateUsers= or an option that implies it?",
         )

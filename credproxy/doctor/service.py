@@ -4,12 +4,10 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from shlex import quote
 
+from credproxy.core.unit_names import SERVICE, SOCKETS
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Place
 
-
-SOCKETS = ("credproxy.socket", "credproxy-actions.socket")
-SERVICE = "credproxy.service"
 
 _MANY = 1000
 """Helpers at once that a large build starts; each waits with an open connection."""

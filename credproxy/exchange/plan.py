@@ -17,6 +17,7 @@ from credproxy.core.credential import Identity
 from credproxy.core.endpoint import Endpoint, classify
 from credproxy.core.endpoint_reasons import endpoint_reason
 from credproxy.core.http import Dial, Reach
+from credproxy.core.hub import HUB_API
 from credproxy.core.settings import BareHost, OciHost
 from credproxy.core.target import Form, Granted, Question, Repository, Target
 from credproxy.core.uri import canonical_authority, plain
@@ -69,7 +70,7 @@ class Purpose:
     def contact(self) -> Target:
         """The host that has the API: ``docker.io`` has none (TX-2)."""
         if self.target.authority == "docker.io":
-            return replace(self.target, host="registry-1.docker.io")
+            return replace(self.target, host=HUB_API)
         return self.target
 
     def key(self, identity: Identity) -> tuple[Hashable, ...]:

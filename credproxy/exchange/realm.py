@@ -14,13 +14,14 @@ from ipaddress import IPv6Address, ip_address
 
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hints import in_host
+from credproxy.core.hub import HUB_API
 from credproxy.core.target import Form, Target
 from credproxy.core.uri import parse_uri
 
 
 PAIRS = frozenset(
     {
-        ("registry-1.docker.io", "auth.docker.io"),
+        (HUB_API, "auth.docker.io"),
         ("index.docker.io", "auth.docker.io"),
         ("registry.gitlab.com", "gitlab.com"),
         ("nvcr.io", "authn.nvidia.com"),

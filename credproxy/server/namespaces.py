@@ -10,6 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from credproxy.core.errors import Code, Failure
+from credproxy.core.unit_names import SERVICE
 
 
 KINDS = ("user", "mnt", "pid")
@@ -17,7 +18,7 @@ KINDS = ("user", "mnt", "pid")
 BLIND = Failure(
     Code.PEER_REFUSED,
     "the daemon runs in a user namespace of its own (PrivateUsers), so it cannot see in which namespaces callers are",
-    "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
+    f"take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat {SERVICE}`; "
     'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
 """Why nobody is admitted where a service manager blinds the gate (F2)."""

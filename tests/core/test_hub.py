@@ -2,16 +2,16 @@
 
 import pytest
 
-from credproxy.core.hub import HUB_KEY, hub_key, is_hub
+from credproxy.core.hub import api_host, is_hub
 
 
 @pytest.mark.parametrize(
     "authority", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]
 )
-def test_sc11_hub_names_share_one_key(authority: str) -> None:
-    """Every client's name for Docker Hub finds the login that docker stored."""
+def test_sc11_hub_names_are_one_registry(authority: str) -> None:
+    """SC-11: whichever of them a client says; all are contacted as themselves but the one without an API (TX-2)."""
+    assert api_host(authority) == ("registry-1.docker.io" if authority == "docker.io" else authority)
     assert is_hub(authority)
-    assert hub_key(authority) == HUB_KEY == "https://index.docker.io/v1/"
 
 
 @pytest.mark.parametrize(
@@ -20,4 +20,4 @@ def test_sc11_hub_names_share_one_key(authority: str) -> None:
 def test_other_hosts_keep_their_own_key(authority: str) -> None:
     """The token server, a port, or a name that only looks alike is not Docker Hub."""
     assert not is_hub(authority)
-    assert hub_key(authority) == authority
+    assert api_host(authority) == authority

@@ -3,7 +3,7 @@
 import pytest
 
 from credproxy.core.errors import Failed
-from credproxy.core.paths import actions_socket, config_files, config_home, helper_socket, settle
+from credproxy.core.paths import actions_socket, config_files, config_home, helper_socket, netrc_file, settle
 
 
 def nowhere(path: str) -> bool:
@@ -83,3 +83,21 @@ def test_without_a_home_only_the_machines_configuration_is_read() -> None:
     assert config_files({"HOME": "/h", "XDG_CONFIG_HOME": "/x"})[0] == "/x/credproxy/config.toml"
     assert config_files({"HOME": "/h"}, system=True) == ("/etc/credproxy/config.toml",)
     assert config_home({}) is None
+
+
+@pytest.mark.parametrize(
+    ("wanted", "environ", "found"),
+    [
+        ("auto", {"HOME": "/home/u"}, "/home/u/.netrc"),
+        ("auto", {"HOME": "/home/u", "NETRC": "/n"}, "/n"),
+        ("auto", {"HOME": "/home/u", "NETRC": ""}, "/home/u/.netrc"),
+        ("auto", {}, None),
+        ("none", {"HOME": "/home/u", "NETRC": "/n"}, None),
+        ("/etc/netrc", {"NETRC": "/n"}, "/etc/netrc"),
+    ],
+)
+def test_the_netrc_file_is_one_for_the_daemon_and_for_who_looks(
+    wanted: str, environ: dict[str, str], found: str | None
+) -> None:
+    """What ``doctor`` reads is what the daemon reads."""
+    assert netrc_file(environ, wanted) == found

@@ -1,0 +1,12 @@
+"""What our units are called, wherever one is named: systemd knows them by these."""
+
+SERVICE = "credproxy.service"
+
+_SOCKETS = {"helper": "credproxy.socket", "actions": "credproxy-actions.socket"}
+
+SOCKETS = tuple(_SOCKETS.values())
+
+
+def socket_unit(name: str) -> str:
+    """The unit that makes the socket of that name, ``helper`` or ``actions``."""
+    return _SOCKETS[name]
