@@ -8,6 +8,7 @@ would hold a request for ever.
 import asyncio
 import http.client
 import re
+from http import HTTPStatus
 from typing import IO
 
 from aiohttp.client_proto import ResponseHandler
@@ -18,7 +19,6 @@ from aiohttp.streams import StreamReader
 INTERIM = 16
 """Interim answers before one answer. A server sends one or two, or a 102 from time to time while it works."""
 
-_SWITCHING = 101
 
 CODED = "has put its body into a transfer coding that it was not asked for"
 """Said of an answer that is in chunks, and in something else besides."""
@@ -177,10 +177,10 @@ def unended(seconds: float) -> str:
 
 def passed_over(status: int, before: int) -> bool:
     """Whether an answer is an interim one. Raises UnfitAnswerError: one too many, or of another protocol."""
-    if status == _SWITCHING:
+    if status == HTTPStatus.SWITCHING_PROTOCOLS:
         reason = "switches to another protocol (status 101), which it was not asked to do"
         raise UnfitAnswerError(reason)
-    if not 100 <= status < 200:  # noqa: PLR2004  RFC 9110, section 15.2
+    if not HTTPStatus.CONTINUE <= status < HTTPStatus.OK:  # RFC 9110, section 15.2
         return False
     if before >= INTERIM:
         reason = f"sends interim answers without end (the last one had status {status})"

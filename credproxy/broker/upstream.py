@@ -16,6 +16,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from http import HTTPStatus
 from urllib.parse import urlsplit
 
 import structlog
@@ -58,9 +59,6 @@ _AMBIGUOUS = "run the build again; its refresh token may have been spent: if thi
 _FINAL = frozenset({501, 505})
 """Of the 5xx those that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
 
-_TOO_MANY = 429
-_TIMED_OUT = 408
-_SERVER_ERRORS = 500
 _ORIGINS = 1024
 
 log = structlog.get_logger("credproxy.broker")
@@ -236,9 +234,9 @@ class Upstream:
         except Failed as error:
             return error.failure
         self._compare_clocks(origin, response)
-        if response.status == _TOO_MANY:
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
             self._throttle(origin, response)
-        elif response.status < _SERVER_ERRORS:
+        elif response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
             origin.answered()
         return response
 
@@ -312,17 +310,19 @@ def _subject(request: Request, origin: Origin) -> str:
 
 
 def _is_429(outcome: Outcome) -> bool:
-    return isinstance(outcome, Response) and outcome.status == _TOO_MANY
+    return isinstance(outcome, Response) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
 def _may_pass(outcome: Outcome) -> bool:
     if isinstance(outcome, Response):
-        return outcome.status == _TIMED_OUT or (outcome.status >= _SERVER_ERRORS and outcome.status not in _FINAL)
+        return outcome.status == HTTPStatus.REQUEST_TIMEOUT or (
+            outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status not in _FINAL
+        )
     return outcome.code is Code.UPSTREAM_UNAVAILABLE and not outcome.unanswered
 
 
 def _verdict(outcome: Outcome) -> bool | None:
     """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
     if isinstance(outcome, Response):
-        return outcome.status < _SERVER_ERRORS and outcome.status != _TIMED_OUT
+        return outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status != HTTPStatus.REQUEST_TIMEOUT
     return {Code.ANSWER_TOO_LARGE: True, Code.UPSTREAM_UNAVAILABLE: False}.get(outcome.code)

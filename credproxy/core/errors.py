@@ -16,6 +16,7 @@ Clients and dashboards key on the code; a new one needs a line in docs/reference
 
 from dataclasses import dataclass
 from enum import StrEnum
+from http import HTTPStatus
 
 
 class Code(StrEnum):
@@ -59,19 +60,19 @@ GATEWAY = "use the gateway on the same socket, which fetches it for the action: 
 """The hint of ``use_gateway``."""
 
 _STATUS = {
-    Code.BAD_REQUEST: 400,
-    Code.NOT_FOUND: 404,
-    Code.METHOD_NOT_ALLOWED: 405,
-    Code.TOO_LARGE: 413,
-    Code.PEER_REFUSED: 403,
-    Code.POLICY_DENIED: 403,
-    Code.USE_GATEWAY: 403,
-    Code.CONFIG_INVALID: 503,
-    Code.UPSTREAM_UNAVAILABLE: 503,
-    Code.RATE_LIMITED: 503,
-    Code.OVERLOADED: 503,
-    Code.STILL_TRYING: 504,
-    Code.INTERNAL: 500,
+    Code.BAD_REQUEST: HTTPStatus.BAD_REQUEST,
+    Code.NOT_FOUND: HTTPStatus.NOT_FOUND,
+    Code.METHOD_NOT_ALLOWED: HTTPStatus.METHOD_NOT_ALLOWED,
+    Code.TOO_LARGE: HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
+    Code.PEER_REFUSED: HTTPStatus.FORBIDDEN,
+    Code.POLICY_DENIED: HTTPStatus.FORBIDDEN,
+    Code.USE_GATEWAY: HTTPStatus.FORBIDDEN,
+    Code.CONFIG_INVALID: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.UPSTREAM_UNAVAILABLE: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.RATE_LIMITED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.OVERLOADED: HTTPStatus.SERVICE_UNAVAILABLE,
+    Code.STILL_TRYING: HTTPStatus.GATEWAY_TIMEOUT,
+    Code.INTERNAL: HTTPStatus.INTERNAL_SERVER_ERROR,
 }
 
 
@@ -114,7 +115,7 @@ class Failure:
     @property
     def status(self) -> int:
         """The HTTP status on the JSON API. Source: docs/reference/api.md."""
-        return _STATUS.get(self.code, 502)
+        return _STATUS.get(self.code, HTTPStatus.BAD_GATEWAY)
 
 
 class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" would say less

@@ -1,6 +1,7 @@
 """HTTP proxies: what a ``proxy`` setting says, and which answers are the proxy's own."""
 
 from dataclasses import dataclass
+from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
 from credproxy.core.basic import basic
@@ -8,8 +9,6 @@ from credproxy.core.credential import Secret, UserPassword
 
 
 _PORT = 80
-_LOGIN_WANTED = 407
-_FIRST_REFUSAL = 400
 _PROGRAMS = ("squid", "tinyproxy", "privoxy", "mitmproxy", "bluecoat", "zscaler")
 """How such programs begin the ``Server`` line of an answer that they give themselves."""
 
@@ -66,8 +65,8 @@ def is_from_proxy(status: int, headers: tuple[tuple[str, str], ...]) -> bool:
     407 is nobody else's. Any other refusal counts as the proxy's where it says so itself, in ``Proxy-Status`` (RFC 9209)
     or in squid's own field, or where it names a program that is only ever a proxy.
     """
-    if status < _FIRST_REFUSAL:
+    if status < HTTPStatus.BAD_REQUEST:
         return False
     fields = {name.lower(): value.strip().lower() for name, value in headers}
     told = "x-squid-error" in fields or "error=" in fields.get("proxy-status", "")
-    return status == _LOGIN_WANTED or told or fields.get("server", "").startswith(_PROGRAMS)
+    return status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED or told or fields.get("server", "").startswith(_PROGRAMS)

@@ -10,6 +10,7 @@ import json
 import secrets
 from collections import Counter
 from dataclasses import dataclass, field
+from http import HTTPStatus
 
 from aiohttp import web
 
@@ -59,7 +60,7 @@ class Registry:
             parameters += f',scope="{scope}"'
         body = json.dumps({"errors": [{"code": "UNAUTHORIZED", "message": "authentication required"}]})
         return web.Response(
-            status=401,
+            status=HTTPStatus.UNAUTHORIZED,
             body=body,
             headers={"WWW-Authenticate": f"Bearer {parameters}", "Content-Type": "application/json"},
         )
@@ -72,7 +73,7 @@ class Registry:
         self.seen["exchange"] += 1
         expected = "Basic " + base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), expected.encode()):
-            return web.json_response({"errors": [{"code": "UNAUTHORIZED"}]}, status=401)
+            return web.json_response({"errors": [{"code": "UNAUTHORIZED"}]}, status=HTTPStatus.UNAUTHORIZED)
         token = secrets.token_urlsafe(24)
         self.tokens[token] = request.query.get("scope", "")
         return web.json_response({"token": token, "expires_in": self.token_life})
@@ -85,7 +86,7 @@ class Registry:
         self.seen["blob"] += 1
         content = self.blobs.get(request.match_info["digest"])
         if content is None:
-            return web.json_response({"errors": [{"code": "BLOB_UNKNOWN"}]}, status=404)
+            return web.json_response({"errors": [{"code": "BLOB_UNKNOWN"}]}, status=HTTPStatus.NOT_FOUND)
         return web.Response(body=content, content_type="application/octet-stream")
 
     def _scope_of(self, request: web.Request) -> str | None:

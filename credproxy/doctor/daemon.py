@@ -4,6 +4,7 @@ import stat
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import Enum
+from http import HTTPStatus
 from shlex import quote
 
 from credproxy.core.errors import Failure
@@ -16,7 +17,6 @@ from credproxy.doctor.machine import Place
 PATH_LIMIT = 103
 """Bytes of a socket's path that every system takes (CL-36)."""
 
-_SERVED = 200
 
 topic = Topic("daemon")
 
@@ -62,7 +62,7 @@ class Door:
     @property
     def served(self) -> bool:
         """Whether a daemon answers there."""
-        return self.reply.outcome is Outcome.ANSWERED and self.reply.status == _SERVED
+        return self.reply.outcome is Outcome.ANSWERED and self.reply.status == HTTPStatus.OK
 
     @property
     def unit(self) -> str:
@@ -170,7 +170,7 @@ def _answer(door: Door, facts: Facts) -> Iterator[Finding]:
     reply, path = door.reply, door.socket.path
     restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else "credproxy serve"
     match reply.outcome:
-        case Outcome.ANSWERED if reply.status == _SERVED:
+        case Outcome.ANSWERED if reply.status == HTTPStatus.OK:
             yield from _who(door, facts)
         case Outcome.ANSWERED:
             yield topic.error(
@@ -226,7 +226,7 @@ def _clocks(clocks: Mapping[str, int]) -> Iterator[Finding]:
 def _gate(facts: Facts) -> Iterator[Finding]:
     if facts.sandbox is None:
         yield topic.note("not tried whether the helper socket refuses a sandbox: this user can make none")
-    elif facts.sandbox != _SERVED:
+    elif facts.sandbox != HTTPStatus.OK:
         yield topic.ok("the helper socket refuses a caller in a sandbox")
     elif facts.any_namespace:
         yield topic.warning(

@@ -6,6 +6,7 @@ Source: TX-1 to TX-3, CH-13 to CH-17, SEC-R; distribution docs/content/spec/api.
 from collections.abc import Collection, Generator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from credproxy import __version__
@@ -99,13 +100,13 @@ def discover(registry: Registry, second_look: str | None) -> Generator[Request, 
             rate_limited, upstream_unavailable.
     """
     response = yield from _answered(registry, "/v2/")
-    if response.status == 200 and second_look is not None:  # noqa: PLR2004
+    if response.status == HTTPStatus.OK and second_look is not None:
         response = yield from _answered(registry, f"/v2/{second_look}/tags/list?n=1")
-        if response.status == 404:  # noqa: PLR2004  open, and this repository is yet to be pushed
+        if response.status == HTTPStatus.NOT_FOUND:  # open, and this repository is yet to be pushed
             return Found(Asks.NOTHING)
-    if response.status == 200:  # noqa: PLR2004
+    if response.status == HTTPStatus.OK:
         return Found(Asks.NOTHING)
-    if response.status == 401:  # noqa: PLR2004
+    if response.status == HTTPStatus.UNAUTHORIZED:
         return choose(registry, parse_challenges(response.all("WWW-Authenticate")), response.peer)
     raise _odd(registry, response)
 
@@ -179,7 +180,7 @@ def _answered(registry: Registry, path: str) -> Generator[Request, Response, Res
     for _ in range(_REDIRECTS + 1):
         response = yield _ask(registry, url)
         if response.status not in _REDIRECTED:
-            if response.status == 200 and not _alike(urlsplit(url).path, asked):  # noqa: PLR2004  as in RFC 9110
+            if response.status == HTTPStatus.OK and not _alike(urlsplit(url).path, asked):  # as in RFC 9110
                 message = f"{registry.name} redirects its API to {shown(url)}, where a page without a challenge is"
                 raise failed(Code.NO_CHALLENGE, message, "check that the host is a registry, and its path_prefix")
             return response

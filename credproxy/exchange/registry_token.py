@@ -9,6 +9,7 @@ Source: docs/design/exchanges.md#token-requests; distribution docs/content/spec/
 
 from collections.abc import Generator
 from dataclasses import dataclass, replace
+from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote, quote_plus, unquote_plus
 
@@ -30,7 +31,6 @@ NULL_GUID = "00000000-0000-0000-0000-000000000000"
 _OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
 _FALLS_BACK = frozenset({400, 401, 404, 405, 501})
 _NO_SUCH_METHOD = frozenset({404, 405})
-_OK = 200
 
 Method = Literal["GET", "POST"]
 Exchange = Generator[Request, Response, "Obtained"]
@@ -98,13 +98,13 @@ def obtain(order: Order) -> Exchange:
     if other is not None:
         method = other
         response = yield from _ask(order, method, login)
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         raise _refused(order, response)
     token = _token(order, response)
     if order.mounted and lacking(order.unmounted().scopes, token.granted):
         # A server that looks at one scope may have looked at the other one (TX-21).
         response = yield _send(order.unmounted(), method, login)
-        token = _token(order, response) if response.status == _OK else token
+        token = _token(order, response) if response.status == HTTPStatus.OK else token
     return Obtained(token, method)
 
 
@@ -148,9 +148,9 @@ def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[
         response = yield _send(order, method, login)
     again = order.scopes
     # Scopes that the server will not give to anybody must not cost the ones that it will (TX-10).
-    if response.status == 403:  # noqa: PLR2004
+    if response.status == HTTPStatus.FORBIDDEN:
         again = without_push(order.scopes)
-    elif response.status == 400:  # noqa: PLR2004
+    elif response.status == HTTPStatus.BAD_REQUEST:
         again = without_unknown(order.scopes)
     if again != order.scopes and again:
         narrower = replace(order, scopes=again)
@@ -160,7 +160,7 @@ def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[
 
 def _serves(order: Order, response: Response) -> bool:
     """False where the server refuses, in whatever way, and may not refuse the target alone; what may pass is waited for."""
-    if response.status != _OK:
+    if response.status != HTTPStatus.OK:
         return transient(response, order.subject) is not None
     try:
         _token(order, response)
@@ -237,21 +237,21 @@ def _refused(order: Order, response: Response) -> Failed:
         return passing
     status = response.status
     login_again = f"docker login {order.registry}, or mend the stored credential; then run the build again"
-    if status == 401 or (status == 400 and _invalid_grant(response)):  # noqa: PLR2004
+    if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.BAD_REQUEST and _invalid_grant(response)):
         return failed(
             Code.BAD_CREDENTIALS,
             f"{order.subject} refused the login from {order.credential_name}",
             login_again,
             inside=True,
         )
-    if 300 <= status < 400:  # noqa: PLR2004
+    if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return failed(
             Code.REDIRECT_REFUSED,
             f"{order.subject} redirects, and logins do not follow redirects",
             "name the right token server "
             + in_host(order.found.dial.rule or order.registry, 'realm = "https://HOST/PATH"'),
         )
-    if 200 < status < 300:  # noqa: PLR2004
+    if HTTPStatus.OK < status < HTTPStatus.MULTIPLE_CHOICES:
         return failed(Code.BAD_TOKEN, f"{order.subject} answered {status} without a token", "a token comes with 200")
     if status in {404, 405, 501}:
         return failed(

@@ -1,5 +1,7 @@
 """Statuses that may pass by themselves, whoever answered with them (TX-10)."""
 
+from http import HTTPStatus
+
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Response
 
@@ -9,13 +11,15 @@ def transient(response: Response, subject: str) -> Failed | None:
 
     501 is final: the server has no such method (TX-9).
     """
-    if response.status == 429:  # noqa: PLR2004
+    if response.status == HTTPStatus.TOO_MANY_REQUESTS:
         return failed(
             Code.RATE_LIMITED,
             f"{subject} asks to come back later",
             "too many requests were made with this login",
         )
-    if response.status == 408 or (response.status >= 500 and response.status != 501):  # noqa: PLR2004  as in RFC 9110
+    if response.status == HTTPStatus.REQUEST_TIMEOUT or (
+        response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and response.status != HTTPStatus.NOT_IMPLEMENTED
+    ):  # as in RFC 9110
         return failed(
             Code.UPSTREAM_UNAVAILABLE, f"{subject} answered {response.status}", "it is the server's fault and may pass"
         )

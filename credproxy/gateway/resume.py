@@ -8,14 +8,13 @@ a registry may change tags, and servers, and no client assembles two halves of w
 
 import re
 from dataclasses import dataclass
+from http import HTTPStatus
 
 from credproxy.gateway.asked import Headers, values
 
 
 _RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18}|\*)")
-_OK, _PARTIAL, _UNSATISFIABLE = 200, 206, 416
 _PASSING = frozenset({408, 425, 429})
-_SERVER_ERRORS = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +43,10 @@ def promised(status: int, headers: Headers, length: int | None) -> Span | None:
     """Read the first answer; None for one that cannot go on: without a length, or of several ranges."""
     if length is None or length == 0:
         return None
-    if status == _OK:
+    if status == HTTPStatus.OK:
         return Span(0, length - 1, length, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
     found = _content_range(headers)
-    if status != _PARTIAL or found is None or found[1] - found[0] + 1 != length:
+    if status != HTTPStatus.PARTIAL_CONTENT or found is None or found[1] - found[0] + 1 != length:
         return None
     return Span(*found, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
 
@@ -69,12 +68,12 @@ class Rest:
 
 def may_pass(status: int) -> bool:
     """Whether an answer is one that another try may not get."""
-    return status in _PASSING or status >= _SERVER_ERRORS
+    return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
 def misses(status: int) -> bool:
     """Whether an answer says nothing against the blob itself: another range of it, or none, or all of it."""
-    return status in {_OK, _PARTIAL, _UNSATISFIABLE}
+    return status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
 
 
 def again(span: Span, moved: int, *, whole: bool) -> Headers:
@@ -98,14 +97,14 @@ def continues(span: Span, moved: int, status: int, headers: Headers, length: int
     if _one(headers, "Content-Encoding") != span.coding:
         return None
     changed = _changed(span.etag, etag)
-    if status == _OK:
+    if status == HTTPStatus.OK:
         fits = length is not None and (length > span.end if span.total is None else length == span.total)
         known = span.total is not None and bool(etag or not span.etag)
         told = known and etag == span.etag and etag.startswith('"')
         return Rest(span.start + moved, same=known and not changed, told=told) if fits else None
     found = _content_range(headers)
     # The rest of another representation proves nothing: what lies before it is needed, too.
-    if status != _PARTIAL or found is None or length != span.length - moved or changed:
+    if status != HTTPStatus.PARTIAL_CONTENT or found is None or length != span.length - moved or changed:
         return None
     first, last, total = found
     same_total = total is None or span.total is None or total == span.total

@@ -9,6 +9,7 @@ host says nothing about that credential: the place that the registry named has r
 
 from collections.abc import Awaitable, Callable, Generator
 from functools import partial
+from http import HTTPStatus
 from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
@@ -22,8 +23,7 @@ from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
 
-_FORBIDDEN = 403
-_REFUSED = frozenset({401, _FORBIDDEN})
+_REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 _RUN_OUT = frozenset({400, 401, 403, 404, 410})
 """What storage hosts say of a signed URL whose time is over: 403 S3, Google and Azure, 400 and 401 some of their like, 404
@@ -195,9 +195,9 @@ def _travel(
     if not landed.hop.own or status not in _REFUSED:
         return landed
     try:
-        newer = yield Refused(passage, forbidden=status == _FORBIDDEN)
+        newer = yield Refused(passage, forbidden=status == HTTPStatus.FORBIDDEN)
     except Failed:
-        if status != _FORBIDDEN:
+        if status != HTTPStatus.FORBIDDEN:
             raise
         return landed  # what the registry said of the login is the better answer
     if newer is None:

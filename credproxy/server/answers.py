@@ -1,5 +1,7 @@
 """From values to HTTP responses."""
 
+from http import HTTPStatus
+
 from aiohttp import web
 
 from credproxy.core.errors import Failure
@@ -10,13 +12,13 @@ SERVER = "credproxy"
 """Named without versions: aiohttp would otherwise tell every peer its own and Python's (T19)."""
 
 
-def json_response(body: bytes, status: int = 200) -> web.Response:
+def json_response(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
     """An encoded JSON document."""
     return web.Response(body=body, status=status, headers={"Content-Type": "application/json", "Server": SERVER})
 
 
 def text_response(
-    body: str | bytes, status: int = 200, content_type: str = "text/plain; charset=utf-8"
+    body: str | bytes, status: int = HTTPStatus.OK, content_type: str = "text/plain; charset=utf-8"
 ) -> web.Response:
     """A text; what the helper prints."""
     data = body.encode() if isinstance(body, str) else body

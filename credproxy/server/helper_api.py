@@ -7,6 +7,7 @@ answer says that it still holds.
 
 import os
 from collections.abc import Awaitable, Callable, Mapping
+from http import HTTPStatus
 from typing import Final
 
 import msgspec
@@ -133,7 +134,7 @@ class HelperApi:
         stored = await self._broker.stored(target)
         encoded = encode_docker(text, stored) if stored is not None else None
         if encoded is None:
-            return text_response(NOT_FOUND, 404)
+            return text_response(NOT_FOUND, HTTPStatus.NOT_FOUND)
         if self._audit.on:
             peer = connection(request).peer
             self._audit.handed_out(login(target), Origin("helper", peer.uid), pid=peer.pid, program=peer.program)

@@ -8,6 +8,7 @@ import asyncio
 import socket
 import sys
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 
 import structlog
 from aiohttp import http_parser, web
@@ -171,7 +172,7 @@ class Connection(OutgoingHandler):
     def handle_error(
         self,
         request: web.BaseRequest,
-        status: int = 500,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
@@ -182,7 +183,7 @@ class Connection(OutgoingHandler):
             if isinstance(server, GatedServer):
                 server.short()
             failure = SHORT_OF_MEMORY
-        elif status >= 500:  # noqa: PLR2004  our fault from here on
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # our fault from here on
             log.error("request handler failed", error=type(exc).__name__, place=_place(exc))
             failure = Failure(Code.INTERNAL, "credproxy met a bug while answering", "see the daemon's log")
         else:
