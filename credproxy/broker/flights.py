@@ -3,7 +3,7 @@
 Whoever is cancelled while waiting takes nobody along (F11): the task is detached, waiters hold a shield. A failure is a
 value; each waiter raises an exception of its own from it (PY28).
 
-Source: reliability.md section 8.1.
+Source: F11.
 """
 
 import asyncio

@@ -9,7 +9,7 @@ r"""Which flights may begin, of all eras together: what is bounded is what the p
 
 What build actions cause has half of each of these places, and never cancels or holds up what the user caused (T16).
 
-Source: reliability.md sections 1.4 and 5.6.
+Source: docs/design/faults.md#deadlines and #bounds.
 """
 
 import asyncio

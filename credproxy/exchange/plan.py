@@ -7,7 +7,7 @@ The answer is by kind of URI::
     a build action's       what policy granted and nothing else, whatever the rule's ``actions`` would add
     any other form         nothing
 
-Source: token-exchange.md sections 3.2, 3.6 (SC-18) and RQ-2; clients.md CL-26 to CL-28.
+Source: docs/design/exchanges.md#endpoints, SC-18, RQ-2, CL-26 to CL-28.
 """
 
 from collections.abc import Hashable
