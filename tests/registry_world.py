@@ -18,9 +18,9 @@ from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Identity, Origin, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Request, Response
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.message import encode_answer
 from credproxy.core.routing import Router, is_exact
-from credproxy.core.settings import OciHost
 from credproxy.core.target import Granted, Question
 from credproxy.core.uri import parse_uri
 from credproxy.providers.learned import Learned

@@ -8,8 +8,8 @@ from credproxy.core.endpoint_reasons import storage_reason
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
 from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
+from credproxy.core.kinds import HostRule
 from credproxy.core.routing import Router, is_exact
-from credproxy.core.settings import HostRule
 from credproxy.core.target import Form, Object, Question, Target
 from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.ports import Plan, Provider

@@ -20,13 +20,14 @@ from credproxy.cli.reading import home, in_force, policy_in_force, read_content,
 from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.errors import Failed
 from credproxy.core.hub import is_hub
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.objects import object_pattern
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files, config_home
 from credproxy.core.policy import Configuration, Policy
 from credproxy.core.routing import Router
-from credproxy.core.settings import ActionRule, OciHost, Operation, Settings
+from credproxy.core.settings import ActionRule, Operation, Settings
 from credproxy.core.target import Target
 from credproxy.core.uri import canonical_authority, parse_uri
 

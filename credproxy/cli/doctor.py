@@ -19,8 +19,9 @@ from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.core.docker_config import Index
 from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.core.settings import OciHost, Settings
+from credproxy.core.settings import Settings
 from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
 

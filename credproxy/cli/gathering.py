@@ -2,7 +2,7 @@
 
 import os
 import tomllib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path as Place
@@ -13,9 +13,10 @@ from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.reading import home, read_files, read_policy
 from credproxy.core.config import ConfigError, Mistake, load, load_files, shown
+from credproxy.core.kinds.uses import Bundle, LoginFile
 from credproxy.core.paths import config_files
 from credproxy.core.routing import match_key
-from credproxy.core.settings import DockerConfigSource, NetrcSource, OciHost, Settings
+from credproxy.core.settings import Settings
 from credproxy.core.toml_lines import Path, locate
 from credproxy.doctor import configured
 from credproxy.doctor.finding import Where, nowhere
@@ -95,12 +96,11 @@ def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str,
 
 def _of_rules(settings: Settings) -> Iterator[Logins]:
     """What lies in the files that rules name instead of the usual ones."""
-    sources = [getattr(rule, key, None) for rule in settings.host for key in ("credentials", "secret")]
-    for source in dict.fromkeys(sources):
-        match source:
-            case DockerConfigSource(path=str(path)):
+    for use in dict.fromkeys(use for _, _, use in settings.uses()):
+        match use:
+            case LoginFile(path, "docker"):
                 yield find_logins(structs.replace(settings, docker_config=path, netrc="none"))
-            case NetrcSource(path=str(path)):
+            case LoginFile(path, "netrc"):
                 yield find_logins(structs.replace(settings, docker_config="none", netrc=path))
             case _:
                 pass
@@ -108,8 +108,7 @@ def _of_rules(settings: Settings) -> Iterator[Logins]:
 
 def _bundles(settings: Settings) -> dict[str, str]:
     """For each ``ca_bundle`` why TLS cannot use it, "" where it can."""
-    named: Iterable[str | None] = (rule.ca_bundle for rule in settings.host if isinstance(rule, OciHost))
-    return {path: _problem(path) for path in named if path is not None}
+    return {use.path: _problem(use.path) for _, _, use in settings.uses() if isinstance(use, Bundle)}
 
 
 def _problem(path: str) -> str:

@@ -21,7 +21,7 @@ from credproxy.core.hub import HUB_API
 from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home, netrc_file
 from credproxy.core.routing import Router
-from credproxy.core.settings import NoneHost, Settings
+from credproxy.core.settings import Settings
 from credproxy.core.uri import parse_uri
 
 
@@ -140,8 +140,9 @@ def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str]
     """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
     found = {*listed, *(host for index in docker.values() for host in index.authorities())}
     router = Router(settings.host)
-    found = {host for host in found if not isinstance(router.match(parse_uri(f"https://{host}/")), NoneHost)}
-    found |= {rule.match.partition("/")[0] for rule in settings.host if not isinstance(rule, NoneHost)}
+    rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
+    found = {host for host, rule in rules.items() if rule is None or rule.answers}
+    found |= {rule.match.partition("/")[0] for rule in settings.host if rule.answers}
     return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
 
 

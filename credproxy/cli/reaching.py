@@ -8,8 +8,9 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.hub import api_host
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.routing import Router, is_exact
-from credproxy.core.settings import OciHost, Settings
+from credproxy.core.settings import Settings
 from credproxy.core.uri import is_loopback, parse_uri
 from credproxy.exchange.discovery import discover
 from credproxy.exchange.plan import RegistryRule

@@ -2,40 +2,22 @@
 
 import re
 from collections.abc import Callable, Iterator
-from ipaddress import ip_network
-from math import isfinite
 
+from credproxy.core.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.errors import Failed
 from credproxy.core.objects import object_pattern
 from credproxy.core.policy import split_scope
 from credproxy.core.routing import match_key
-from credproxy.core.settings import (
-    ActionRule,
-    ActionsSettings,
-    BareHost,
-    BasicHost,
-    CommandSource,
-    ExecHost,
-    HeaderHost,
-    HostRule,
-    OciHost,
-    Settings,
-    SourceSettings,
-)
+from credproxy.core.settings import ActionRule, ActionsSettings, Settings
 from credproxy.core.toml_lines import Path
 from credproxy.core.uri import canonical_authority
-from credproxy.core.urls import proxy_problem, realm_problem
 
 
 _SIZE = re.compile(r"(\d{1,12}) ?(B|KiB|MiB|GiB)?")
 _UNITS = {None: 1, "B": 1, "KiB": 1024, "MiB": 1024**2, "GiB": 1024**3}
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
-_ENV = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _PATTERN = re.compile(r"(?!.*(?:^|/)\.{0,2}(?:/|$))[a-z0-9._/*?-]+")  # no empty segment, no dots alone
 _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LAST_PORT = 65535
-_LONGEST_TIMEOUT = 300.0
-_SECONDS = "wanted seconds, 0 or more"
 
 RULES = 4096
 """Rules for build actions, wherever they stand: each is looked at for every request (PY25)."""
@@ -59,9 +41,8 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
     yield from _check_numbers(settings)
     yield from _check_paths(settings)
     for index, rule in enumerate(settings.host):
-        for path, problem in _check_rule(rule):
-            yield ("host", index, *path), problem
-    yield from _within("actions", _check_actions(settings.actions))
+        yield from within(("host", index), rule.problems())
+    yield from within(("actions",), _check_actions(settings.actions))
     yield from _check_matches(settings, place)
 
 
@@ -99,10 +80,10 @@ def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterato
 def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:
     if not 1 <= settings.empty_ttl <= 3600:  # noqa: PLR2004
         yield ("empty_ttl",), "wanted seconds from 1 to 3600"
-    if not 1 <= settings.flight_timeout <= _LONGEST_TIMEOUT:
+    if not 1 <= settings.flight_timeout <= LONGEST_TIMEOUT:
         yield ("flight_timeout",), "wanted seconds from 1 to 300"
-    if settings.drain_timeout is not None and not _is_time(settings.drain_timeout):
-        yield ("drain_timeout",), _SECONDS
+    if settings.drain_timeout is not None:
+        yield from duration("drain_timeout", settings.drain_timeout)
     if settings.cache.entries < 1:
         yield ("cache", "entries"), "wanted a number from 1"
     try:
@@ -127,8 +108,7 @@ CARRIERS = 16
 
 def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if actions.policy_file is not None:
-        if not actions.policy_file.startswith("/"):
-            yield ("policy_file",), "wanted an absolute path, or one that begins with ~/"
+        yield from absolute("policy_file", actions.policy_file)
         if actions.rule:
             yield ("policy_file",), "there are rules here as well; leave one of the two out"
     yield from _check_listen(actions)
@@ -137,8 +117,7 @@ def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if len(actions.rule) > RULES:
         yield ("rule", RULES), f"more than {RULES} rules"
     for index, rule in enumerate(actions.rule[:RULES]):
-        for path, problem in _check_action_rule(rule):
-            yield ("rule", index, *path), problem
+        yield from within(("rule", index), _check_action_rule(rule))
 
 
 def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
@@ -148,6 +127,8 @@ def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if (actions.listen is None) != (actions.listen_token is None):
         missing = "listen" if actions.listen is None else "listen_token"
         yield (missing,), "listen and listen_token come together: on a port nothing else says who is asking"
+    if actions.listen_token is not None:
+        yield from within(("listen_token",), actions.listen_token.problems())
 
 
 RULE_FORMS = {
@@ -190,95 +171,3 @@ def _check_object_rule(rule: ActionRule, url: str) -> Iterator[tuple[Path, str]]
         yield ("url",), f"{url!r} is not a pattern of URLs; {wanted}"
     if not rule.methods:
         yield ("methods",), f"wanted at least one, as in {RULE_FORMS['methods']}"
-
-
-def _check_rule(rule: HostRule) -> Iterator[tuple[Path, str]]:
-    match rule:
-        case OciHost():
-            yield from _check_oci(rule)
-            yield from _within("credentials", _check_source(rule.credentials))
-        case ExecHost():
-            yield from _check_exec(rule)
-        case HeaderHost():
-            if not _HEADER.fullmatch(rule.name):
-                yield ("name",), "wanted the name of a header"
-            yield from _within("secret", _check_source(rule.secret))
-        case BasicHost():
-            yield from _within("credentials", _check_source(rule.credentials))
-        case _:
-            return
-
-
-def _check_oci(rule: OciHost) -> Iterator[tuple[Path, str]]:
-    yield from _check_addresses(rule)
-    if rule.path_prefix is not None and (not rule.path_prefix.startswith("/") or rule.path_prefix.endswith("/")):
-        yield ("path_prefix",), 'wanted a path like "/artifactory/api/docker/repo"'
-    if isinstance(rule.bare_host, BareHost) and not rule.bare_host.scopes:
-        yield ("bare_host", "scopes"), 'wanted at least one scope, such as "repository:app:pull"'
-    if isinstance(rule.bare_host, BareHost) and not _is_time(rule.bare_host.min_lifetime):
-        yield ("bare_host", "min_lifetime"), _SECONDS
-    for pattern, actions in rule.actions.items():
-        unknown = sorted(set(actions) - {"pull", "push", "delete", "*"})
-        if unknown:
-            yield ("actions",), f"{pattern!r} has the unknown action {unknown[0]!r}; known: pull, push, delete, *"
-    if rule.insecure and not rule.tls_verify:
-        yield ("tls_verify",), "means nothing beside insecure = true; leave one of them out"
-
-
-def _check_addresses(rule: OciHost) -> Iterator[tuple[Path, str]]:
-    for network in rule.allow_private:
-        try:
-            ip_network(network)
-        except ValueError:
-            yield ("allow_private",), f'{network!r} is not a network; wanted one like "10.0.0.0/8"'
-    for key, problem in (("realm", realm_problem(rule.realm)), ("proxy", proxy_problem(rule.proxy))):
-        if problem:
-            yield (key,), problem
-    for name in rule.realm_hosts:
-        if canonical_authority(name) is None:
-            yield (
-                ("realm_hosts",),
-                f'{name!r} is not a host; wanted one like "auth.example.com" or "auth.example.com:8443"',
-            )
-    if rule.ca_bundle is not None and not rule.ca_bundle.startswith("/"):
-        yield ("ca_bundle",), "wanted an absolute path, or one that begins with ~/"
-
-
-def _check_exec(rule: ExecHost) -> Iterator[tuple[Path, str]]:
-    if not rule.command or not rule.command[0].startswith("/"):
-        yield ("command",), "wanted the absolute path of a program, and its arguments"
-    if not 1 <= rule.timeout <= _LONGEST_TIMEOUT:
-        yield ("timeout",), "wanted seconds from 1 to 300"
-    if not 1 <= rule.concurrency <= 64:  # noqa: PLR2004
-        yield ("concurrency",), "wanted a number from 1 to 64"
-    if not _is_time(rule.keep):
-        yield ("keep",), _SECONDS
-
-
-def _check_source(source: SourceSettings) -> Iterator[tuple[Path, str]]:
-    path = getattr(source, "path", None)
-    if isinstance(path, str) and not path.startswith("/"):
-        yield ("path",), "wanted an absolute path, or one that begins with ~/"
-    if isinstance(source, CommandSource):
-        if not source.argv or not source.argv[0].startswith("/"):
-            yield ("argv",), "wanted the absolute path of a program, and its arguments"
-        if not 1 <= source.timeout <= _LONGEST_TIMEOUT:
-            yield ("timeout",), "wanted seconds from 1 to 300"
-        if not _is_time(source.keep):
-            yield ("keep",), _SECONDS
-    name = getattr(source, "name", None)
-    if isinstance(name, str) and not _ENV.fullmatch(name):
-        yield ("name",), "wanted the name of an environment variable"
-    username = getattr(source, "username", None)
-    if isinstance(username, str) and username != "<token>" and (not username or ":" in username):
-        yield ("username",), "wanted a user name without ':'"
-
-
-def _is_time(seconds: float) -> bool:
-    """Whether a clock could wait that long: TOML has ``nan`` and ``inf`` as well."""
-    return isfinite(seconds) and seconds >= 0
-
-
-def _within(key: str, found: Iterator[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
-    for path, problem in found:
-        yield (key, *path), problem

@@ -18,7 +18,7 @@ from credproxy.core.objects import ObjectPattern, is_object, object_pattern
 from credproxy.core.operations import EVERYTHING, READ, needed, read_operation
 from credproxy.core.registries import ANY_PORT, Registries
 from credproxy.core.routing import Router
-from credproxy.core.settings import ActionRule, OciHost, Operation
+from credproxy.core.settings import ActionRule, Operation
 from credproxy.core.target import Form, Granted, Object, Repository, Target
 from credproxy.core.uri import parse_uri
 
@@ -222,10 +222,10 @@ class Policy:
         if target.form is Form.HOST:
             return self._bare(target.authority)
         rule = self._router.match(target)
-        prefix = rule.path_prefix if isinstance(rule, OciHost) else None
+        prefix = None if rule is None else rule.api_prefix()
         endpoint = classify(target.path, target.query, prefix)
         if endpoint.repository is None:
-            return self._object(target, configured=rule is not None and not isinstance(rule, OciHost))
+            return self._object(target, configured=rule is not None and not rule.is_registry)
         if endpoint.kind is Kind.UPLOAD:
             return self._upload(target.authority, endpoint.repository, endpoint.mount_from)
         return (Repository(endpoint.repository, self._read(target, endpoint.repository, endpoint.kind)),)

@@ -21,7 +21,7 @@ from urllib.parse import unquote
 
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hub import is_hub
-from credproxy.core.settings import HostRule
+from credproxy.core.kinds import HostRule
 from credproxy.core.target import Form, Target
 from credproxy.core.uri import DEFAULT_PORTS, canonical_authority, is_socket
 

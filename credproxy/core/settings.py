@@ -4,137 +4,18 @@ Only shapes live here; ``core/config.py`` turns TOML into them and checks what a
 Source: docs/reference/configuration.md, RQ-2.
 """
 
-from typing import Annotated, Literal
+from collections.abc import Iterator
+from typing import Literal
 
-from msgspec import Meta, Struct, field
+from msgspec import field
 
-from credproxy.core.shapes import PATH
-
-
-FilePath = Annotated[str, Meta(extra={PATH: "whole"})]
-"""Where a file is; ``~/`` at its beginning stands for the user's home."""
-
-SearchPath = Annotated[str, Meta(extra={PATH: "list"})]
-"""Directories between colons, each of which may begin with ``~/``."""
-
-CommandLine = Annotated[tuple[str, ...], Meta(extra={PATH: "first"})]
-"""A program, whose path may begin with ``~/``, and its arguments, which are left as they are."""
-
-
-class Base(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Strict: a key that nobody reads is a typo that somebody relies on."""
-
-
-class DockerConfigSource(Base, frozen=True, tag_field="source", tag="docker-config"):
-    """Docker's and podman's configuration, with ``docker-credential-*`` programs; ``path`` overrides ``docker_config``."""
-
-    path: FilePath | None = None
-
-
-class NetrcSource(Base, frozen=True, tag_field="source", tag="netrc"):
-    """A netrc file; ``path`` overrides the top-level ``netrc``."""
-
-    path: FilePath | None = None
-
-
-class EnvSource(Base, frozen=True, tag_field="source", tag="env"):
-    """The daemon's own environment. With ``username`` it is a login, else a plain secret."""
-
-    name: str
-    username: str | None = None
-
-
-class FileSource(Base, frozen=True, tag_field="source", tag="file"):
-    """A file whose content, one trailing newline taken off, is the secret."""
-
-    path: FilePath
-    username: str | None = None
-
-
-class CommandSource(Base, frozen=True, tag_field="source", tag="command"):
-    """A program whose output, one trailing newline taken off, is the secret; ``keep`` is seconds it is remembered."""
-
-    argv: CommandLine
-    username: str | None = None
-    keep: float = 240.0
-    timeout: float = 30.0
-
-
-SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource
-
-
-class BareHost(Base, frozen=True):
-    """``bare_host = { scopes, min_lifetime }``: one Bearer for an explicit list."""
-
-    scopes: tuple[str, ...]
-    min_lifetime: float = 240.0
-
-
-class OciHost(Base, frozen=True, tag_field="provider", tag="oci"):
-    """A registry of the OCI distribution protocol."""
-
-    match: str
-    credentials: SourceSettings = field(default_factory=DockerConfigSource)
-    realm: str | None = None
-    service: str | None = None
-    realm_hosts: tuple[str, ...] = ()
-    method: Literal["GET", "POST"] | None = None
-    actions: dict[str, tuple[str, ...]] = field(default_factory=dict)
-    anonymous: Literal["pull"] | None = None
-    bare_host: Literal["basic", "none"] | BareHost = "basic"
-    allow_basic: bool = True
-    allow_password_grant: bool = False
-    allow_catalog: bool = False
-    tls_verify: bool = True
-    single_scope: bool = False
-    account_param: bool = False
-    trust_jwt_exp: bool = False
-    insecure: bool = False
-    allow_private: tuple[str, ...] = ()
-    path_prefix: str | None = None
-    ca_bundle: FilePath | None = None
-    proxy: str | None = None
-
-
-class ExecHost(Base, frozen=True, tag_field="provider", tag="exec"):
-    """Any Bazel credential helper behind the daemon. ``timeout`` in seconds, at most 300."""
-
-    match: str
-    command: CommandLine
-    cache_key: Literal["uri", "host"] = "uri"
-    timeout: float = 30.0
-    concurrency: int = 8
-    env: dict[str, str] = field(default_factory=dict)
-    keep: float = 600.0
-    insecure: bool = False
-
-
-class HeaderHost(Base, frozen=True, tag_field="provider", tag="header"):
-    """A static header of any name: remote caches, artifact hosts. ``prefix`` stands before the secret, as ``Bearer ``."""
-
-    match: str
-    secret: SourceSettings
-    name: str = "Authorization"
-    prefix: str = ""
-    insecure: bool = False
-
-
-class BasicHost(Base, frozen=True, tag_field="provider", tag="basic"):
-    """``Authorization: Basic`` from a stored login."""
-
-    match: str
-    credentials: SourceSettings = field(default_factory=NetrcSource)
-    insecure: bool = False
-
-
-class NoneHost(Base, frozen=True, tag_field="provider", tag="none"):
-    """Always ``{}``: carves a host out of a wider rule or out of what works without one."""
-
-    match: str
-    insecure: bool = False
-
-
-HostRule = OciHost | ExecHost | HeaderHost | BasicHost | NoneHost
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.uses import Use
+from credproxy.core.toml_lines import Path
+from credproxy.core.toml_types import Base, FilePath, SearchPath
 
 
 Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write", "*"]
@@ -201,3 +82,12 @@ class Settings(Base, frozen=True):
     actions: ActionsSettings = field(default_factory=ActionsSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+    def uses(self) -> Iterator[tuple[Path, str, Use]]:
+        """The files, programs and variables that its rules and its port name: the key, whose it is, and what."""
+        for index, rule in enumerate(self.host):
+            for key, use in rule.uses():
+                yield ("host", index, *key), repr(rule.match), use
+        if self.actions.listen_token is not None:
+            for use in self.actions.listen_token.uses():
+                yield ("actions", "listen_token"), "'actions.listen'", use

@@ -15,7 +15,7 @@ _PLAIN = frozenset({
     "action", "actions", "allow_private", "anonymous", "bare_host", "bare_host_scopes", "bytes", "ca_bundle", "cache_key",
     "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "path",
     "path_prefix", "peer_namespaces", "policy_file", "provider", "realm_hosts", "registry", "repository", "scopes",
-    "service", "source", "username",
+    "service", "source", "url", "username",
 })  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is masked all the same."""
 

@@ -7,7 +7,7 @@ from shlex import quote
 
 from credproxy.core.endpoint_reasons import is_storage
 from credproxy.core.routing import Router
-from credproxy.core.settings import NoneHost, Settings
+from credproxy.core.settings import Settings
 from credproxy.core.uri import parse_uri
 from credproxy.doctor import bazel_remote
 from credproxy.doctor.bazelrc import Lines, Option
@@ -122,7 +122,7 @@ def _check_scope(facts: Facts, line: _Line) -> Iterator[Finding]:
 def _configured(facts: Facts, host: str) -> bool:
     rule = Router(facts.settings.host).match(parse_uri(f"https://{host.lower()}/"))
     if rule is not None:
-        return not isinstance(rule, NoneHost)
+        return rule.answers
     return host in facts.hosts or host in facts.netrc
 
 

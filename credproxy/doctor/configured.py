@@ -1,6 +1,5 @@
 """The configuration: whether it can be used, and which of its settings should be meant."""
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
@@ -8,14 +7,11 @@ from shlex import quote
 from credproxy.core.believed import believed_files
 from credproxy.core.config import Mistake
 from credproxy.core.counted import counted
-from credproxy.core.settings import HostRule, OciHost, Settings
-from credproxy.core.uri import is_loopback
+from credproxy.core.settings import Settings
 from credproxy.doctor import named
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere
 from credproxy.doctor.machine import Machine, replaceable
 
-
-_PORT = re.compile(r":[0-9]+$")
 
 topic = Topic("configuration")
 
@@ -105,16 +101,5 @@ def _in_force(facts: Facts) -> Iterator[Finding]:
     if settings.allow_root:
         yield topic.note("root is answered as you are: allow_root = true")
     for rule in settings.host:
-        yield from _rule(rule)
-
-
-def _rule(rule: HostRule) -> Iterator[Finding]:
-    host = _PORT.sub("", rule.match.partition("/")[0])
-    if rule.insecure and not is_loopback(host):
-        remedy = "take insecure = true out, if the host has TLS"
-        yield topic.warning(f"secrets for {rule.match!r} travel in plain http", remedy)
-    if isinstance(rule, OciHost) and not rule.tls_verify:
-        yield topic.warning(
-            f"anybody can pose as {rule.match!r}: tls_verify = false",
-            'name its CA instead: ca_bundle = "/path/to/ca.pem"',
-        )
+        for problem, remedy in rule.risks():
+            yield topic.warning(problem, remedy)

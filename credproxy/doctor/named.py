@@ -7,18 +7,9 @@ from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 
 from credproxy.core.errors import Failed
-from credproxy.core.settings import (
-    CommandSource,
-    DockerConfigSource,
-    EnvSource,
-    FileSource,
-    NetrcSource,
-    OciHost,
-    Settings,
-    SourceSettings,
-)
+from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Variable
+from credproxy.core.settings import Settings
 from credproxy.core.stored import from_text
-from credproxy.core.toml_lines import Path
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import READ_LIMIT, Machine
 
@@ -50,12 +41,8 @@ def check(
         strict: whether what is missing here is an error, although the daemon's environment may have it.
     """
     missing = topic.error if strict else topic.warning
-    for key, subject, source in _sources(settings):
-        yield from placed(_source(machine, subject, source, variables, missing), place(key))
-    for index, rule in enumerate(settings.host):
-        if isinstance(rule, OciHost) and rule.ca_bundle is not None:
-            found = _bundle(machine, rule.match, rule.ca_bundle, bundles.get(rule.ca_bundle, ""))
-            yield from placed(found, place(("host", index, "ca_bundle")))
+    for key, subject, use in settings.uses():
+        yield from placed(_use(machine, subject, use, missing, variables=variables, bundles=bundles), place(key))
     yield from _top(machine, settings, place, missing)
     if settings.actions.policy_file is not None:
         yield from placed(_policy(machine, settings.actions.policy_file), place(("actions", "policy_file")))
@@ -72,28 +59,25 @@ def _top(machine: Machine, settings: Settings, place: Where, missing: Say) -> It
             yield topic.warning(said, f"ls -ld {quote(folder)}")
 
 
-def _sources(settings: Settings) -> Iterator[tuple[Path, str, SourceSettings]]:
-    for index, rule in enumerate(settings.host):
-        for key in ("credentials", "secret"):
-            source = getattr(rule, key, None)
-            if source is not None:
-                yield ("host", index, key), repr(rule.match), source
-    if settings.actions.listen_token is not None:
-        yield ("actions", "listen_token"), "'actions.listen'", settings.actions.listen_token
-
-
-def _source(
-    machine: Machine, subject: str, source: SourceSettings, variables: Mapping[str, bool], missing: Say
+def _use(
+    machine: Machine,
+    subject: str,
+    use: Use,
+    missing: Say,
+    *,
+    variables: Mapping[str, bool],
+    bundles: Mapping[str, str],
 ) -> Iterator[Finding]:
-    match source:
-        case EnvSource(name):
+    match use:
+        case Variable(name):
             yield from _variable(subject, name, variables, missing)
-        case FileSource():
-            yield from _secret(machine, subject, source)
-        case DockerConfigSource(path) | NetrcSource(path):
-            if path is not None:
-                yield from _logins(machine, f"the rule for {subject}", path, missing)
-        case CommandSource():
+        case SecretFile():
+            yield from _secret(machine, subject, use)
+        case LoginFile(path):
+            yield from _logins(machine, f"the rule for {subject}", path, missing)
+        case Bundle(path):
+            yield from _bundle(machine, subject, path, bundles.get(path, ""))
+        case Program():
             return
 
 
@@ -107,7 +91,7 @@ def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: S
     )
 
 
-def _secret(machine: Machine, subject: str, source: FileSource) -> Iterator[Finding]:
+def _secret(machine: Machine, subject: str, source: SecretFile) -> Iterator[Finding]:
     path = source.path
     place = machine.look(path)
     if not place.there:
@@ -128,7 +112,7 @@ def _write(path: str) -> str:
     return f"(umask 077; ${{EDITOR:-vi}} {quote(path)})"
 
 
-def _unusable(content: bytes, source: FileSource, where: str) -> str:
+def _unusable(content: bytes, source: SecretFile, where: str) -> str:
     """Why the daemon would not use what a file holds; "" where it would."""
     try:
         from_text(content.decode(), source.username, where)
@@ -150,12 +134,12 @@ def _policy(machine: Machine, path: str) -> Iterator[Finding]:
         yield topic.error(f"the policy file {path!r} is larger than {READ_LIMIT} bytes", f"ls -l {quote(path)}")
 
 
-def _bundle(machine: Machine, match: str, path: str, problem: str) -> Iterator[Finding]:
+def _bundle(machine: Machine, subject: str, path: str, problem: str) -> Iterator[Finding]:
     if not machine.look(path).readable:
-        yield topic.error(f"the ca_bundle of {match!r}, {path!r}, cannot be read", f"ls -l {quote(path)}")
+        yield topic.error(f"the ca_bundle of {subject}, {path!r}, cannot be read", f"ls -l {quote(path)}")
     elif problem:
         remedy = f"openssl x509 -noout -subject -in {quote(path)}"
-        yield topic.error(f"the ca_bundle of {match!r}, {path!r}, {problem}", remedy)
+        yield topic.error(f"the ca_bundle of {subject}, {path!r}, {problem}", remedy)
 
 
 def _logins(machine: Machine, who: str, path: str, missing: Say) -> Iterator[Finding]:

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from shlex import quote
 
 from credproxy.core.docker_config import Index, install_program, is_program, unusable_program
-from credproxy.core.settings import CommandSource, ExecHost, Settings
-from credproxy.core.toml_lines import Path
+from credproxy.core.kinds.uses import Program
+from credproxy.core.settings import Settings
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine, Place, replaceable
 
@@ -37,8 +37,9 @@ class Helper:
 
 def check_commands(machine: Machine, settings: Settings, place: Where = nowhere) -> Iterator[Finding]:
     """The programs that the configuration names; ``place`` gives what stands before a message about a key."""
-    for key, subject, program in _commands(settings):
-        yield from placed(_command(machine, subject, program), place(key))
+    for key, subject, use in settings.uses():
+        if isinstance(use, Program):
+            yield from placed(_command(machine, f"of {subject}", use.path), place(key))
 
 
 def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None) -> Iterator[Finding]:
@@ -107,19 +108,6 @@ def check_docker_name(machine: Machine, files: Mapping[str, Index], helper: Help
     if naming and machine.which("docker-credential-credproxy") is None:
         said = f"{naming[0]!r} names credproxy, but docker-credential-credproxy is not on PATH"
         yield topic.error(said, f"ln -s {quote(helper.twin)} ~/.local/bin/")
-
-
-def _commands(settings: Settings) -> Iterator[tuple[Path, str, str]]:
-    token = settings.actions.listen_token
-    if isinstance(token, CommandSource):
-        yield ("actions", "listen_token"), "of 'actions.listen'", token.argv[0]
-    for index, rule in enumerate(settings.host):
-        if isinstance(rule, ExecHost):
-            yield ("host", index, "command"), f"of {rule.match!r}", rule.command[0]
-        for key in ("credentials", "secret"):
-            source = getattr(rule, key, None)
-            if isinstance(source, CommandSource):
-                yield ("host", index, key), f"of {rule.match!r}", source.argv[0]
 
 
 def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:

@@ -4,7 +4,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from credproxy.core.docker_config import Index
-from credproxy.core.settings import FileSource, Settings
+from credproxy.core.kinds.uses import SecretFile
+from credproxy.core.settings import Settings
 from credproxy.doctor.bazelrc import Lines
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine
@@ -57,12 +58,7 @@ def to_hide(machine: Machine, facts: Facts) -> list[str]:
         f"{facts.config}/gcloud",
         f"{facts.config}/gh/hosts.yml",
     ]
-    sources = (
-        source
-        for rule in facts.settings.host
-        for source in (getattr(rule, "credentials", None), getattr(rule, "secret", None))
-    )
-    files = [source.path for source in sources if isinstance(source, FileSource)]
+    files = [use.path for _, _, use in facts.settings.uses() if isinstance(use, SecretFile)]
     wanted = dict.fromkeys([facts.socket, *docker, *usual, *files])
     return [path for path in wanted if machine.look(path).readable]
 

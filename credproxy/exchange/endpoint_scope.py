@@ -7,7 +7,7 @@ from credproxy.core.endpoint import Endpoint, Kind
 from credproxy.core.errors import Code, failed
 from credproxy.core.globs import most_specific
 from credproxy.core.hints import in_host
-from credproxy.core.settings import OciHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange.scope import canonical, repository_scope
 
 

@@ -18,7 +18,7 @@ from credproxy.core.endpoint import Endpoint, classify
 from credproxy.core.endpoint_reasons import endpoint_reason
 from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import HUB_API
-from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.target import Form, Granted, Question, Repository, Target
 from credproxy.core.uri import canonical_authority, plain
 from credproxy.exchange.discovery import Registry

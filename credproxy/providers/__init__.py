@@ -1,1 +1,65 @@
-"""One module per way to obtain a credential. Providers do not know one another."""
+"""One module per way to obtain a credential. Providers do not know one another; here is the one list of them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import assert_never
+
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.routing import is_exact
+from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
+from credproxy.providers.basic import BasicProvider
+from credproxy.providers.exec import ExecProvider
+from credproxy.providers.header import HeaderProvider
+from credproxy.providers.learned import Learned
+from credproxy.providers.none import NoneProvider
+from credproxy.providers.oci import OciProvider
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What providers reach the world through.
+
+    Attributes:
+        clock: judges lifetimes.
+        http: sends.
+        processes: runs programs.
+        source: gives the source that settings name, the same one for equal settings.
+        learned: what upstreams taught this process.
+    """
+
+    clock: Clock
+    http: HttpClient
+    processes: Processes
+    source: Callable[[SourceSettings], Source]
+    learned: Learned
+
+
+def make(rule: HostRule, tools: Tools) -> Provider:
+    """Make the provider of a rule. A kind without a line here is a mistake that mypy finds."""
+    match rule:
+        case OciHost():
+            return OciProvider(
+                rule,
+                exact=is_exact(rule),
+                source=tools.source(rule.credentials),
+                http=tools.http,
+                clock=tools.clock,
+                learned=tools.learned,
+            )
+        case ExecHost():
+            return ExecProvider(rule, processes=tools.processes, clock=tools.clock)
+        case HeaderHost():
+            return HeaderProvider(rule, source=tools.source(rule.secret), clock=tools.clock)
+        case BasicHost():
+            source = tools.source(rule.credentials)
+            return BasicProvider(rule.match, source=source, clock=tools.clock, required=True)
+        case NoneHost():
+            return NoneProvider()
+        case _:
+            assert_never(rule)

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from credproxy.core.credential import Grant, Identity, PlainSecret, Secret, Stored, secret_of
 from credproxy.core.empty import empty_header, empty_login
 from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.login import Login, dressed
-from credproxy.core.settings import HeaderHost
 from credproxy.core.stored import not_stored, unreadable
 from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Plan, Source, Terms

@@ -12,8 +12,8 @@ import structlog
 
 from credproxy.core.credential import Grant, Identity, RegistryToken, Stored
 from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.login import Login
-from credproxy.core.settings import OciHost
 from credproxy.core.target import Question, Target
 from credproxy.exchange import registry_grant
 from credproxy.exchange.discovery import Asks

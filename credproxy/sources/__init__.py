@@ -1,1 +1,72 @@
-"""Where stored secrets come from. Sources do not know one another; the table of them is in ``daemon/build.py``."""
+"""One module per place where logins lie. Sources do not know one another; here is the one list of them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import assert_never
+
+from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.paths import netrc_file
+from credproxy.ports import Clock, Files, Processes, Source
+from credproxy.sources.command import CommandOutput
+from credproxy.sources.docker_config import DockerConfig, places
+from credproxy.sources.env import Env
+from credproxy.sources.file import File
+from credproxy.sources.netrc import Netrc
+
+
+@dataclass(frozen=True, slots=True)
+class Tools:
+    """What sources reach the world through.
+
+    Attributes:
+        environ: the daemon's environment.
+        uid: whose docker and podman files are looked at.
+        clock: judges ages.
+        processes: runs programs.
+        files: reads.
+        key: gives random bytes of this process, for comparing secrets without keeping them.
+        docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
+    """
+
+    environ: Mapping[str, str]
+    uid: int
+    clock: Clock
+    processes: Processes
+    files: Files
+    key: Callable[[], bytes]
+    docker_config: str = "auto"
+    netrc: str = "auto"
+
+
+def make(settings: SourceSettings, tools: Tools) -> Source:
+    """Make a source. One without a line here is a mistake that mypy finds."""
+    match settings:
+        case DockerConfigSource(path):
+            return _docker(path or tools.docker_config, tools)
+        case NetrcSource(path):
+            return Netrc(netrc_file(tools.environ, path or tools.netrc), files=tools.files, clock=tools.clock)
+        case EnvSource():
+            return Env(settings, tools.environ, clock=tools.clock)
+        case FileSource():
+            return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""))
+        case CommandSource():
+            return CommandOutput(settings, processes=tools.processes, clock=tools.clock, key=tools.key)
+        case _:
+            assert_never(settings)
+
+
+def _docker(wanted: str, tools: Tools) -> Source:
+    automatic = wanted == "auto"
+    return DockerConfig(
+        places(tools.environ, tools.uid) if automatic else () if wanted == "none" else (wanted,),
+        files=tools.files,
+        processes=tools.processes,
+        clock=tools.clock,
+        key=tools.key,
+        inline=tools.environ.get("DOCKER_AUTH_CONFIG", "") if automatic else "",
+    )

@@ -4,9 +4,9 @@ from collections.abc import Callable
 
 from credproxy.core.credential import Identity
 from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.login import Login
 from credproxy.core.redact import mask_command
-from credproxy.core.settings import CommandSource
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Target
 from credproxy.ports import Clock, Command, Processes

@@ -2,8 +2,8 @@
 
 from credproxy.core.credential import Identity
 from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.login import Login, login_of
-from credproxy.core.settings import FileSource
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Target
 from credproxy.ports import Clock, Files

@@ -7,8 +7,9 @@ from credproxy.broker.table import Table
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.core.http import Dial, Reach
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.none import NoneHost
 from credproxy.core.routing import Router
-from credproxy.core.settings import HostRule, NoneHost
 from credproxy.core.target import Form, Granted, Question, Repository, Target
 from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider

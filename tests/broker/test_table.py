@@ -4,8 +4,9 @@ import pytest
 
 from credproxy.broker.table import Table, covers
 from credproxy.core.credential import PlainSecret, Secret
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.none import NoneHost
 from credproxy.core.routing import Router
-from credproxy.core.settings import HostRule, NoneHost
 from credproxy.core.uri import parse_server_url
 from tests.broker.world import question
 from tests.fakes import FakeClock, FakeProvider

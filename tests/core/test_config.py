@@ -10,7 +10,9 @@ from hypothesis import given, strategies as st
 from credproxy.core.config import ConfigError, load, load_files
 from credproxy.core.config_checks import size_in_bytes
 from credproxy.core.errors import Code
-from credproxy.core.settings import ExecHost, OciHost, Settings
+from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.settings import Settings
 from credproxy.core.shapes import Shape, fit
 from credproxy.core.toml_lines import locate
 
@@ -64,6 +66,7 @@ MISTAKES = [
     ("[log]\n[log]\n", "f:2: [log] is there twice, or has a value further up"),
     (HOST + 'provider = "none\nmatch = 3\n', "f:3: the string is not closed on its line"),
     ("host = 3\n", 'f:1: host: wanted [[host]] with a "match" and a "provider", not a number'),
+    ('[actions]\nlisten = "127.0.0.1:1"\nlisten_token = { source = "file", path = "x" }\n', "f:3: actions.listen_token.path: wanted an absolute path"),
     ("log = true\n", "f:1: log: wanted a table [log], not true"),
     ('empty_ttl = "30"\n', "f:1: empty_ttl: wanted a number, not a string; write it without quotes"),
     ('builtin = "true"\n', "f:1: builtin: wanted true or false, not a string; write it without quotes"),

@@ -4,10 +4,13 @@ import pytest
 
 from credproxy.core.config import ConfigError, load
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.objects import is_object, object_pattern
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
-from credproxy.core.settings import ActionRule, EnvSource, HeaderHost, OciHost
+from credproxy.core.settings import ActionRule
 from credproxy.core.target import Object, Repository
 from credproxy.core.uri import parse_uri
 

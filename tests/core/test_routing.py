@@ -7,8 +7,8 @@ from hypothesis import given, reject, strategies as st
 
 from credproxy.core.errors import Code, Failed
 from credproxy.core.hub import HUB
+from credproxy.core.kinds.none import NoneHost
 from credproxy.core.routing import Router, is_exact
-from credproxy.core.settings import NoneHost
 from credproxy.core.uri import parse_uri
 
 

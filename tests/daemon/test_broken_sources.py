@@ -10,18 +10,16 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Origin
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.message import encode_answer, encode_docker
-from credproxy.core.settings import (
-    BasicHost,
-    CommandSource,
-    EnvSource,
-    ExecHost,
-    HeaderHost,
-    HostRule,
-    NetrcSource,
-    OciHost,
-    Settings,
-)
+from credproxy.core.settings import Settings
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.daemon.build import World, build_table

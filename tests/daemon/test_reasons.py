@@ -4,7 +4,10 @@ import pytest
 
 from credproxy.broker.explaining import explain_uri
 from credproxy.core.credential import Origin
-from credproxy.core.settings import BareHost, BasicHost, HostRule, NoneHost, OciHost
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.ports import Command, Completed
 from tests.daemon.test_broken_sources import DENIED, daemon
 

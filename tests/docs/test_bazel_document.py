@@ -11,9 +11,11 @@ from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
 from credproxy.core.credential import Origin, PlainSecret, Secret, UserPassword
 from credproxy.core.http import Request, Response
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.message import decode_request, encode_answer
 from credproxy.core.routing import Router
-from credproxy.core.settings import EnvSource, HeaderHost, OciHost
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider

@@ -11,12 +11,20 @@ import pytest
 from credproxy.cli import main
 from credproxy.core import settings
 from credproxy.core.config import load, schema
+from credproxy.core.kinds import KINDS
+from credproxy.core.kinds.oci import BareHost
+from credproxy.core.kinds.sources import SOURCES
 
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "reference" / "configuration.md").read_text()
 CLI = (ROOT / "docs" / "reference" / "cli.md").read_text()
-STRUCTS = [kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)]
+STRUCTS: list[type[msgspec.Struct]] = [
+    *(kind for kind in vars(settings).values() if isinstance(kind, type) and issubclass(kind, msgspec.Struct)),
+    *KINDS,
+    *SOURCES,
+    BareHost,
+]
 KEYS = sorted({field for kind in STRUCTS for field in kind.__struct_encode_fields__})
 EXAMPLES = [
     (f"{page.relative_to(ROOT)}-{number}", text)
@@ -29,6 +37,25 @@ EXAMPLES = [
 def test_every_key_is_in_the_reference(key: str) -> None:
     """Untested documents drift."""
     assert f"`{key}`" in PAGE
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_every_kind_has_a_section_with_each_of_its_keys(kind: type[msgspec.Struct]) -> None:
+    """A key that is explained beside another kind is not found."""
+    tag = kind.__struct_config__.tag
+    section = PAGE.partition(f'### `provider = "{tag}"`')[2].partition("\n## ")[0].partition("\n### ")[0]
+    assert "```toml" in section
+    for key in set(kind.__struct_encode_fields__) - {"match"}:
+        assert f"`{key}`" in section
+
+
+@pytest.mark.parametrize("kind", SOURCES, ids=[kind.__name__ for kind in SOURCES])
+def test_every_source_has_a_row_with_each_of_its_keys(kind: type[msgspec.Struct]) -> None:
+    """As above."""
+    rows = PAGE.partition("\n## Sources")[2].splitlines()
+    row = next(line for line in rows if line.startswith(f"| `{kind.__struct_config__.tag}` |"))
+    for key in kind.__struct_encode_fields__:
+        assert f"`{key}`" in row
 
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES, ids=[name for name, _ in EXAMPLES])

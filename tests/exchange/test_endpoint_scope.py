@@ -4,7 +4,7 @@ import pytest
 
 from credproxy.core.endpoint import Endpoint, Kind
 from credproxy.core.errors import Code, Failed
-from credproxy.core.settings import OciHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange.endpoint_scope import endpoint_scopes
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from credproxy.core.credential import Identity, Origin
 from credproxy.core.errors import Code, Failed
-from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.target import Granted, Object, Question, Repository
 from credproxy.core.uri import parse_uri
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule

@@ -9,7 +9,7 @@ import structlog
 from credproxy.core.credential import Secret, UserPassword
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Dial, Request
-from credproxy.core.settings import NoneHost
+from credproxy.core.kinds.none import NoneHost
 from credproxy.gateway.existence import KEEP
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.writes import MANIFEST_LIMIT

@@ -10,7 +10,8 @@ import structlog
 from credproxy.core.credential import Secret, UserPassword
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Request
-from credproxy.core.settings import NoneHost, OciHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.listed import WHOLE

@@ -7,7 +7,7 @@ import structlog
 
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Dial
-from credproxy.core.settings import NoneHost
+from credproxy.core.kinds.none import NoneHost
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.uploads import SHARE
 from credproxy.gateway.writes import MANIFEST_LIMIT

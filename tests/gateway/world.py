@@ -15,8 +15,8 @@ from credproxy.core.credential import Secret
 from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
+from credproxy.core.kinds import HostRule
 from credproxy.core.routing import Router
-from credproxy.core.settings import HostRule
 from credproxy.core.target import Target
 from credproxy.core.uri import canonical_uri
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload

@@ -4,9 +4,9 @@ import pytest
 
 from credproxy.core.config import load
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy import Policy
 from credproxy.core.routing import Router
-from credproxy.core.settings import OciHost
 from credproxy.core.target import Granted
 from credproxy.core.uri import check_canonical, parse_uri
 from tests.registry_world import World, world

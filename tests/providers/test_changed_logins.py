@@ -22,9 +22,12 @@ from credproxy.core.credential import (
 )
 from credproxy.core.errors import Code, failed
 from credproxy.core.http import Response
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.login import Login
 from credproxy.core.routing import Router
-from credproxy.core.settings import BasicHost, CommandSource, HeaderHost, OciHost
 from credproxy.core.target import Question, Repository
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Completed, Provider, Source

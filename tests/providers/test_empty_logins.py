@@ -6,7 +6,8 @@ import pytest
 
 from credproxy.core.credential import IdentityToken, Origin, PlainSecret, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
-from credproxy.core.settings import EnvSource, HeaderHost
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider

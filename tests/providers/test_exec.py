@@ -6,7 +6,7 @@ import pytest
 
 from credproxy.core.credential import Grant, Origin
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.settings import ExecHost
+from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed

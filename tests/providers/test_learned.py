@@ -7,7 +7,7 @@ import pytest
 from credproxy.core.credential import Identity, IdentityToken, Secret
 from credproxy.core.errors import Code
 from credproxy.core.http import Request, Response
-from credproxy.core.settings import OciHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.uri import parse_uri
 from credproxy.exchange.discovery import Asks, Found, Registry
 from credproxy.providers.learned import Learned

@@ -4,7 +4,7 @@ import pytest
 
 from credproxy.core.credential import RegistryToken, Secret, UserPassword
 from credproxy.core.errors import Code
-from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.target import Granted, Repository
 from tests.registry_world import Answer, ok, world
 

@@ -11,7 +11,7 @@ import structlog
 from credproxy.core.credential import IdentityToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Failed
 from credproxy.core.http import Request, Response
-from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.uri import parse_uri
 from tests.registry_world import BEARER, D, World, world
 

@@ -8,7 +8,7 @@ from structlog.testing import capture_logs
 
 from credproxy.core.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failed
-from credproxy.core.settings import OciHost
+from credproxy.core.kinds.oci import OciHost
 from tests.fake_registries import Registries, authorization
 from tests.registry_world import U_P, Answer, World, basic, ok, world
 

@@ -15,7 +15,7 @@ from credproxy.core.credential import (
 )
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.http import Request, Response
-from credproxy.core.settings import BareHost, OciHost
+from credproxy.core.kinds.oci import BareHost, OciHost
 from credproxy.core.target import Question, Target
 from credproxy.core.uri import parse_uri
 from tests.fakes import FakeSource, settle

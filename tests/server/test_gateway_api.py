@@ -21,8 +21,8 @@ from credproxy.core.checksum import Checksum
 from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.http import Request, Response
+from credproxy.core.kinds.none import NoneHost
 from credproxy.core.routing import Router
-from credproxy.core.settings import NoneHost
 from credproxy.core.target import Target
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import MEMORY, WAIT, Memory

@@ -1,0 +1,17 @@
+"""What is known of each way to obtain a credential, without I/O: the one list of kinds.
+
+The other list, of who does it, is ``credproxy/providers/__init__.py``; nobody else names them all.
+"""
+
+from typing import Final
+
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
+
+
+HostRule = OciHost | ExecHost | HeaderHost | BasicHost | NoneHost
+
+KINDS: Final = (OciHost, ExecHost, HeaderHost, BasicHost, NoneHost)

@@ -1,0 +1,88 @@
+"""What is known of every host rule, whatever its kind, without I/O.
+
+A kind is one file beside this one: a struct with its options, and what is particular to it. Everybody else asks a rule,
+and nobody names a kind: what it needs, what is wrong with it, how a person logs in.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import ClassVar
+
+from credproxy.core.checks import Problem, within
+from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.uses import Used
+from credproxy.core.target import Target
+from credproxy.core.toml_lines import Path
+from credproxy.core.toml_types import Base
+from credproxy.core.uri import is_loopback
+
+
+_PORT = re.compile(r":[0-9]+$")
+
+
+class _Matching(Base, frozen=True):
+    """What comes first in every rule."""
+
+    match: str
+
+
+class HostBase(_Matching, frozen=True, kw_only=True):
+    """One ``[[host]]``: ``match`` says for which targets, ``insecure`` that they may be asked for over plain http.
+
+    Attributes:
+        answers: whether its hosts can get anything at all.
+        is_registry: whether it is for the API of registries alone, and not for objects beside it.
+    """
+
+    answers: ClassVar[bool] = True
+    is_registry: ClassVar[bool] = False
+
+    insecure: bool = False
+
+    def secrets(self) -> Iterator[tuple[Path, SourceSettings]]:
+        """The sources that it names, each with its key: no kind can forget one."""
+        for key in self.__struct_fields__:
+            value = getattr(self, key)
+            if isinstance(value, SourceBase):
+                yield (key,), value  # type: ignore[misc]  # every subclass is in the list
+
+    def problems(self) -> Iterator[Problem]:
+        """Everything that is wrong with its options and its sources, and that a type cannot say."""
+        yield from self.mistakes()
+        for key, source in self.secrets():
+            yield from within(key, source.problems())
+
+    def uses(self) -> Iterator[Used]:
+        """The files, programs and variables that it and its sources name."""
+        yield from self.own_uses()
+        for key, source in self.secrets():
+            for use in source.uses():
+                yield key, use
+
+    def risks(self) -> Iterator[tuple[str, str]]:
+        """What may be meant and is dangerous all the same, and what to do instead: ``doctor`` tells it."""
+        if self.insecure and not is_loopback(self.host):
+            yield f"secrets for {self.match!r} travel in plain http", "take insecure = true out, if the host has TLS"
+
+    def mistakes(self) -> Iterator[Problem]:
+        """What is wrong with its own options: for a kind to say."""
+        return iter(())
+
+    def own_uses(self) -> Iterator[Used]:
+        """What it names besides its sources: for a kind to say."""
+        return iter(())
+
+    def setup(self, target: Target) -> str:
+        """What a person does so that there is a login for a target; "" where there is nothing to do."""
+        del target
+        return ""
+
+    def api_prefix(self) -> str | None:
+        """The path before a registry's ``/v2``, where somebody has set one."""
+        return None
+
+    @property
+    def host(self) -> str:
+        """The host of its ``match``: no port, no path."""
+        return _PORT.sub("", self.match.partition("/")[0])

@@ -1,0 +1,112 @@
+"""``provider = "oci"``: a registry of the OCI distribution protocol."""
+
+from collections.abc import Iterator
+from ipaddress import ip_network
+from typing import ClassVar, Literal
+
+from msgspec import field
+
+from credproxy.core.checks import Problem, absolute, duration, within
+from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.uses import Bundle, Used
+from credproxy.core.target import Target
+from credproxy.core.toml_types import Base, FilePath
+from credproxy.core.uri import canonical_authority
+from credproxy.core.urls import proxy_problem, realm_problem
+
+
+_ACTIONS = ("pull", "push", "delete", "*")
+
+
+class BareHost(Base, frozen=True):
+    """``bare_host = { scopes, min_lifetime }``: one Bearer for an explicit list."""
+
+    scopes: tuple[str, ...]
+    min_lifetime: float = 240.0
+
+    def problems(self) -> Iterator[Problem]:
+        """No scope, no time."""
+        if not self.scopes:
+            yield ("scopes",), 'wanted at least one scope, such as "repository:app:pull"'
+        yield from duration("min_lifetime", self.min_lifetime)
+
+
+class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
+    """A registry of the OCI distribution protocol."""
+
+    is_registry: ClassVar[bool] = True
+
+    credentials: SourceSettings = field(default_factory=DockerConfigSource)
+    realm: str | None = None
+    service: str | None = None
+    realm_hosts: tuple[str, ...] = ()
+    method: Literal["GET", "POST"] | None = None
+    actions: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    anonymous: Literal["pull"] | None = None
+    bare_host: Literal["basic", "none"] | BareHost = "basic"
+    allow_basic: bool = True
+    allow_password_grant: bool = False
+    allow_catalog: bool = False
+    tls_verify: bool = True
+    single_scope: bool = False
+    account_param: bool = False
+    trust_jwt_exp: bool = False
+    allow_private: tuple[str, ...] = ()
+    path_prefix: str | None = None
+    ca_bundle: FilePath | None = None
+    proxy: str | None = None
+
+    def mistakes(self) -> Iterator[Problem]:
+        """Addresses, paths, scopes and actions."""
+        yield from self._addresses()
+        prefix = self.path_prefix
+        if prefix is not None and (not prefix.startswith("/") or prefix.endswith("/")):
+            yield ("path_prefix",), 'wanted a path like "/artifactory/api/docker/repo"'
+        if isinstance(self.bare_host, BareHost):
+            yield from within(("bare_host",), self.bare_host.problems())
+        for pattern, actions in self.actions.items():
+            unknown = sorted(set(actions) - {*_ACTIONS})
+            if unknown:
+                known = ", ".join(_ACTIONS)
+                yield ("actions",), f"{pattern!r} has the unknown action {unknown[0]!r}; known: {known}"
+        if self.insecure and not self.tls_verify:
+            yield ("tls_verify",), "means nothing beside insecure = true; leave one of them out"
+
+    def own_uses(self) -> Iterator[Used]:
+        """Its CA's certificates."""
+        if self.ca_bundle is not None:
+            yield ("ca_bundle",), Bundle(self.ca_bundle)
+
+    def risks(self) -> Iterator[tuple[str, str]]:
+        """Certificates that nobody looks at, too."""
+        yield from super().risks()
+        if not self.tls_verify:
+            yield (
+                f"anybody can pose as {self.match!r}: tls_verify = false",
+                'name its CA instead: ca_bundle = "/path/to/ca.pem"',
+            )
+
+    def setup(self, target: Target) -> str:
+        """Log in as docker does."""
+        return f"docker login {target.authority}"
+
+    def api_prefix(self) -> str | None:
+        """Its ``path_prefix``."""
+        return self.path_prefix
+
+    def _addresses(self) -> Iterator[Problem]:
+        for network in self.allow_private:
+            try:
+                ip_network(network)
+            except ValueError:
+                yield ("allow_private",), f'{network!r} is not a network; wanted one like "10.0.0.0/8"'
+        for key, problem in (("realm", realm_problem(self.realm)), ("proxy", proxy_problem(self.proxy))):
+            if problem:
+                yield (key,), problem
+        for name in self.realm_hosts:
+            if canonical_authority(name) is None:
+                wanted = 'wanted one like "auth.example.com" or "auth.example.com:8443"'
+                yield ("realm_hosts",), f"{name!r} is not a host; {wanted}"
+        yield from absolute("ca_bundle", self.ca_bundle)

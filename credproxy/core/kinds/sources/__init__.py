@@ -1,0 +1,14 @@
+"""What is known of each source without I/O: the one list of them. Who reads them is in ``credproxy/sources``."""
+
+from typing import Final
+
+from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources.netrc import NetrcSource
+
+
+SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource
+
+SOURCES: Final = (DockerConfigSource, NetrcSource, EnvSource, FileSource, CommandSource)

@@ -1,0 +1,19 @@
+"""What is known of every source without looking into it."""
+
+from collections.abc import Iterator
+
+from credproxy.core.checks import Problem
+from credproxy.core.kinds.uses import Use
+from credproxy.core.toml_types import Base
+
+
+class SourceBase(Base, frozen=True):
+    """Where a stored login lies, as a rule names it: ``{ source = "env", name = "X" }``."""
+
+    def problems(self) -> Iterator[Problem]:
+        """What a type cannot say of its options: the key, and what is wrong."""
+        return iter(())
+
+    def uses(self) -> Iterator[Use]:
+        """The files, programs and variables that it names."""
+        return iter(())

@@ -1,0 +1,28 @@
+"""``source = "command"``: a program that prints the secret."""
+
+from collections.abc import Iterator
+
+from credproxy.core.checks import Problem, duration, program, timeout, user
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.uses import Program, Use
+from credproxy.core.toml_types import CommandLine
+
+
+class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
+    """A program whose output, one trailing newline taken off, is the secret; ``keep`` is seconds it is remembered."""
+
+    argv: CommandLine
+    username: str | None = None
+    keep: float = 240.0
+    timeout: float = 30.0
+
+    def problems(self) -> Iterator[Problem]:
+        """The command line, times, and the name of the user."""
+        yield from program("argv", self.argv)
+        yield from timeout("timeout", self.timeout)
+        yield from duration("keep", self.keep)
+        yield from user("username", self.username)
+
+    def uses(self) -> Iterator[Use]:
+        """The program."""
+        yield Program(self.argv[0])

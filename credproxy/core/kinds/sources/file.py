@@ -1,0 +1,24 @@
+"""``source = "file"``: a file that holds the secret."""
+
+from collections.abc import Iterator
+
+from credproxy.core.checks import Problem, absolute, user
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.uses import SecretFile, Use
+from credproxy.core.toml_types import FilePath
+
+
+class FileSource(SourceBase, frozen=True, tag_field="source", tag="file"):
+    """A file whose content, one trailing newline taken off, is the secret."""
+
+    path: FilePath
+    username: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Its path, and the name of the user."""
+        yield from absolute("path", self.path)
+        yield from user("username", self.username)
+
+    def uses(self) -> Iterator[Use]:
+        """The file."""
+        yield SecretFile(self.path, self.username)

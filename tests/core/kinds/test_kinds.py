@@ -1,0 +1,188 @@
+"""What every kind and every source has to say of itself: who adds one and forgets a part learns it here, or from mypy."""
+
+import pkgutil
+from collections.abc import Iterator, Mapping
+from types import MappingProxyType
+from typing import Final, TypeVar, get_args
+
+import msgspec
+import pytest
+from msgspec import inspect
+
+from credproxy.core import kinds
+from credproxy.core.kinds import KINDS, HostRule, sources
+from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources import SOURCES, SourceSettings
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Variable
+from credproxy.core.shapes import PATH
+from credproxy.core.uri import parse_uri
+
+
+T = TypeVar("T", bound=msgspec.Struct)
+
+NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+EVERY = [*KINDS, *SOURCES]
+NAMES = [kind.__name__ for kind in EVERY]
+
+
+def tag(kind: type[msgspec.Struct]) -> str:
+    """The name by which a file asks for it."""
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return str(info.tag)
+
+
+def fields(kind: type[msgspec.Struct]) -> tuple[inspect.Field, ...]:
+    """Its options."""
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return info.fields
+
+
+def is_path(field: inspect.Field) -> bool:
+    """Whether it names a file or a program."""
+    kinds = field.type.types if isinstance(field.type, inspect.UnionType) else (field.type,)
+    return any(isinstance(kind, inspect.Metadata) and PATH in (kind.extra or {}) for kind in kinds)
+
+
+def is_list(field: inspect.Field) -> bool:
+    """Whether it is a command line."""
+    return isinstance(field.type, inspect.Metadata) and isinstance(field.type.type, inspect.VarTupleType)
+
+
+def takes_source(field: inspect.Field) -> bool:
+    """Whether a source is named there."""
+    return isinstance(field.type, inspect.UnionType) and any(
+        isinstance(kind, inspect.StructType) and kind.tag_field == "source" for kind in field.type.types
+    )
+
+
+def sample(kind: type[T], path: str = "/absolute", more: Mapping[str, object] = NOTHING) -> T:
+    """One of that kind with everything that it needs, and ``path`` wherever a file is named."""
+    document: dict[str, object] = {}
+    for field in fields(kind):
+        if is_path(field):
+            document[field.encode_name] = [path, "argument"] if is_list(field) else path
+        elif field.required and takes_source(field):
+            document[field.encode_name] = {"source": "env", "name": "NAME"}
+        elif field.required:
+            document[field.encode_name] = "name"
+    info = inspect.type_info(kind)
+    assert isinstance(info, inspect.StructType)
+    return msgspec.convert({str(info.tag_field): info.tag, **document, **more}, kind)
+
+
+def used(thing: HostBase | SourceBase) -> Iterator[Use]:
+    """What it names, without keys."""
+    return thing.uses() if isinstance(thing, SourceBase) else (use for _, use in thing.uses())
+
+
+def modules(package: str, path: list[str]) -> set[str]:
+    """The files of a room that are one kind or source each."""
+    return {f"{package}.{module.name}" for module in pkgutil.iter_modules(path) if not module.ispkg} - {
+        f"{package}.base",
+        f"{package}.uses",
+    }
+
+
+def test_the_lists_are_whole() -> None:
+    """A file that no list names is a provider that nobody can ask for."""
+    assert set(KINDS) == set(get_args(HostRule))
+    assert set(SOURCES) == set(get_args(SourceSettings))
+    assert {kind.__module__ for kind in KINDS} == modules(kinds.__name__, list(kinds.__path__))
+    assert {kind.__module__ for kind in SOURCES} == modules(sources.__name__, list(sources.__path__))
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=NAMES)
+def test_a_file_is_called_as_its_tag(kind: type[msgspec.Struct]) -> None:
+    """Who reads ``provider = "x"`` finds it."""
+    assert kind.__module__.rpartition(".")[2] == tag(kind).replace("-", "_")
+
+
+@pytest.mark.parametrize("kind", EVERY, ids=NAMES)
+def test_every_path_is_checked_and_looked_at(kind: type[HostBase | SourceBase]) -> None:
+    """A relative one is refused with its key; of an absolute one ``doctor`` and the daemon know that it is believed."""
+    for field in filter(is_path, fields(kind)):
+        found = {path[0] for path, _ in sample(kind, "relative").problems()}
+        assert field.encode_name in found
+        assert any(getattr(use, "path", "") == "/absolute" for use in used(sample(kind)))
+    assert not list(sample(kind).problems())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_every_source_of_a_rule_is_checked_and_looked_at(kind: type[HostBase]) -> None:
+    """Whatever the key is called: a secret's relative path would be read wherever the daemon was started."""
+    keys = [field.encode_name for field in fields(kind) if takes_source(field)]
+    for key in keys:
+        wrong = sample(kind, more={key: {"source": "file", "path": "relative"}})
+        assert (key, "path") in {path for path, _ in wrong.problems()}
+        right = sample(kind, more={key: {"source": "file", "path": "/secret"}})
+        assert ((key,), SecretFile("/secret")) in set(right.uses())
+    assert [path for path, _ in sample(kind).secrets()] == [(key,) for key in keys]
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_plain_http_is_a_risk_but_on_this_machine(kind: type[HostBase]) -> None:
+    """Of every kind: a secret on the wire is everybody's."""
+    for match, risky in (("a.test:80/path", True), ("127.0.0.1:80", False), ("localhost", False)):
+        found = [problem for problem, _ in sample(kind, more={"match": match, "insecure": True}).risks()]
+        assert any("plain http" in problem for problem in found) is risky
+    assert not list(sample(kind, more={"match": "a.test"}).risks())
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_a_kind_says_how_a_person_logs_in_where_it_has_sources(kind: type[HostBase]) -> None:
+    """A rule without a login is told together with what makes one."""
+    assert bool(sample(kind).setup(parse_uri("https://a.test/"))) is bool(list(sample(kind).secrets()))
+
+
+@pytest.mark.parametrize(
+    ("source", "wanted"),
+    [
+        ({"source": "env", "name": "X"}, Variable("X")),
+        ({"source": "file", "path": "/s", "username": "u"}, SecretFile("/s", "u")),
+        ({"source": "command", "argv": ["/p", "x"]}, Program("/p")),
+        ({"source": "netrc", "path": "/n"}, LoginFile("/n", "netrc")),
+        ({"source": "docker-config", "path": "/d"}, LoginFile("/d", "docker")),
+    ],
+    ids=lambda value: str(value["source"]) if isinstance(value, dict) else "",
+)
+def test_what_a_source_names(source: dict[str, object], wanted: Use) -> None:
+    """Who looks at it is told what sort of thing it is."""
+    assert list(msgspec.convert(source, SourceSettings).uses()) == [wanted]
+
+
+@pytest.mark.parametrize(
+    ("source", "key"),
+    [
+        ({"source": "env", "name": "1X"}, "name"),
+        ({"source": "env", "name": "X", "username": "a:b"}, "username"),
+        ({"source": "env", "name": "X", "username": ""}, "username"),
+        ({"source": "file", "path": "/s", "username": "a:b"}, "username"),
+        ({"source": "command", "argv": []}, "argv"),
+        ({"source": "command", "argv": ["/p"], "username": "a:b"}, "username"),
+        ({"source": "command", "argv": ["/p"], "timeout": 0}, "timeout"),
+        ({"source": "command", "argv": ["/p"], "timeout": 301}, "timeout"),
+        ({"source": "command", "argv": ["/p"], "keep": -1}, "keep"),
+        ({"source": "command", "argv": ["/p"], "keep": float("nan")}, "keep"),
+    ],
+    ids=str,
+)
+def test_what_a_source_refuses(source: dict[str, object], key: str) -> None:
+    """Each with the key that is wrong."""
+    assert [path for path, _ in msgspec.convert(source, SourceSettings).problems()] == [(key,)]
+
+
+def test_certificates_that_nobody_looks_at_are_a_risk() -> None:
+    """Whoever is on the way reads the login."""
+    assert [problem for problem, _ in OciHost("a.test", tls_verify=False).risks()] == [
+        "anybody can pose as 'a.test': tls_verify = false"
+    ]
+
+
+def test_a_bundle_is_named_with_its_key() -> None:
+    """``config check --deep`` gives the line of it."""
+    assert (("ca_bundle",), Bundle("/ca.pem")) in set(OciHost("a.test", ca_bundle="/ca.pem").uses())
