@@ -79,7 +79,8 @@ class Table:
         if rule is None or not providers:
             found = [self._without_rule(target, rule)]
         else:
-            found = [f"the rule {rule.match!r} answers for it"]
+            written = "built-in rule" if rule.match in self._router.builtin else "rule"
+            found = [f"the {written} {rule.match!r} answers for it"]
         storage = storage_reason(target)
         if storage and rule is None:
             return (*found, storage)
@@ -118,7 +119,11 @@ class Table:
         # A credential on a plain connection is everybody's; loopback apart, somebody must have said so (SC-4).
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             return (), rule
-        return (self._fallback if rule is None else (self._providers[rule.match],)), rule
+        if rule is None:
+            return self._fallback, None
+        # A built-in rule is nobody's decision: without a login for it, what works without rules is asked as ever.
+        after = self._fallback if rule.match in self._router.builtin else ()
+        return (self._providers[rule.match], *after), rule
 
 
 def _elsewhere(question: Question) -> str:

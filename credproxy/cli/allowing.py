@@ -20,13 +20,11 @@ from credproxy.cli.reading import home, in_force, policy_in_force, read_content,
 from credproxy.core.config import ConfigError, decode, load
 from credproxy.core.errors import Failed
 from credproxy.core.hub import is_hub
-from credproxy.core.kinds.oci import OciHost
 from credproxy.core.objects import object_pattern
 from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files, config_home
 from credproxy.core.policy import Configuration, Policy
-from credproxy.core.routing import Router
 from credproxy.core.settings import ActionRule, Operation, Settings
 from credproxy.core.target import Target
 from credproxy.core.uri import canonical_authority, parse_uri
@@ -124,14 +122,14 @@ def _target(url: str) -> Target | None:
 
 def _is_registry(target: Target) -> bool:
     """Whether its host is one: by its rule, by a login that docker stores, or because its path is of the protocol."""
-    rule = Router(in_force().host).match(target)
+    rule = in_force().router().match(target)
     logins = (
         set[str]()
         if rule is not None
         else {host for index in find_logins(in_force()).docker.values() for host in index.authorities()}
     )
     return (
-        isinstance(rule, OciHost)
+        (rule is not None and rule.is_registry)
         or target.authority in logins
         or is_hub(target.authority)
         or target.path.startswith("/v2/")
@@ -171,7 +169,7 @@ def _question(registry: str, repository: str, settings: Settings) -> None:
     """
     if _looks_like_registry(registry):
         return
-    if canonical_authority(registry) and Router(settings.host).match(parse_uri(registry)) is not None:
+    if canonical_authority(registry) and settings.router().match(parse_uri(registry)) is not None:
         return
     meant = f"{registry}/{repository}"
     problem = f"is {registry!r} a registry? did you mean 'docker.io/{meant}' or 'ghcr.io/{meant}'"

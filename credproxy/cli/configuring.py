@@ -11,6 +11,7 @@ from credproxy.cli.errors import stop
 from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
 from credproxy.core.config import ConfigError, load_files, schema
 from credproxy.core.counted import counted
+from credproxy.core.kinds import tag_of
 from credproxy.core.paths import config_files
 from credproxy.core.shown_settings import shown_settings
 from credproxy.doctor.finding import Severity, by_severity
@@ -75,7 +76,10 @@ def show(*, as_json: bool) -> None:
     """Show what is in force once these files are loaded, defaults included; what may be a secret is masked."""
     from credproxy.exchange.realm import PAIRS  # noqa: PLC0415
 
-    plain = shown_settings(in_force())
+    settings = in_force()
+    plain = shown_settings(settings)
+    builtin = settings.rules()[len(settings.host) :]
+    plain["builtin_hosts"] = [f"{rule.match} -> {tag_of(rule)}" for rule in builtin]
     plain["builtin_realms"] = [f"{registry} -> {realm}" for registry, realm in sorted(PAIRS)]
     if as_json:
         click.echo(json.dumps(plain, indent=2))

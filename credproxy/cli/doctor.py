@@ -19,7 +19,6 @@ from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.core.docker_config import Index
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.settings import Settings
 from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
@@ -186,7 +185,7 @@ def _bazelrc(machine: ThisMachine) -> tuple[bazelrc.Lines, str | None]:
 def _network(known: _Known) -> Iterator[Finding]:
     from credproxy.cli.reaching import MOST, ping  # noqa: PLC0415  aiohttp takes longer than all other checks
 
-    named = [rule.match.partition("/")[0] for rule in known.settings.host if isinstance(rule, OciHost)]
+    named = [rule.match.partition("/")[0] for rule in known.settings.host if rule.is_registry]
     wanted = dict.fromkeys(name for name in named if not name.startswith("*"))
     wanted |= dict.fromkeys(name for index in known.docker.values() for name in index.authorities())
     yield from network.check(ping(known.settings, wanted), max(0, len(wanted) - MOST))

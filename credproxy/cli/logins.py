@@ -5,6 +5,7 @@ import shutil
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from shlex import quote
 
 from credproxy.core.docker_config import (
@@ -18,9 +19,9 @@ from credproxy.core.docker_config import (
 )
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.hub import HUB_API
+from credproxy.core.kinds.uses import Use, Variable
 from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home, netrc_file
-from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.core.uri import parse_uri
 
@@ -139,11 +140,18 @@ def _list(place: str) -> frozenset[str]:
 def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str] = ()) -> set[str]:
     """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
     found = {*listed, *(host for index in docker.values() for host in index.authorities())}
-    router = Router(settings.host)
+    router = settings.router()
     rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
     found = {host for host, rule in rules.items() if rule is None or rule.answers}
     found |= {rule.match.partition("/")[0] for rule in settings.host if rule.answers}
+    # A built-in rule is there for everybody: it counts where something that it names is there as well.
+    builtin = settings.rules()[len(settings.host) :]
+    found |= {rule.match.partition("/")[0] for rule in builtin if any(_is_there(use) for _, use in rule.uses())}
     return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
+
+
+def _is_there(use: Use) -> bool:
+    return bool(os.environ.get(use.name)) if isinstance(use, Variable) else Path(use.path).exists()
 
 
 def bazel_names(found: Iterable[str]) -> list[str]:

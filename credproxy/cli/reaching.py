@@ -9,7 +9,7 @@ from credproxy.adapters.http import AiohttpClient
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.hub import api_host
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.routing import Router, is_exact
+from credproxy.core.routing import is_exact
 from credproxy.core.settings import Settings
 from credproxy.core.uri import is_loopback, parse_uri
 from credproxy.exchange.discovery import discover
@@ -48,7 +48,7 @@ async def _ping_all(settings: Settings, authorities: list[str]) -> dict[str, str
 
 async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: SystemClock) -> str | Failure:
     target = parse_uri(f"https://{api_host(authority)}/")
-    rule = Router(settings.host).match(target)
+    rule = settings.router().match(target)
     oci = rule if isinstance(rule, OciHost) else OciHost(match="")
     if oci.insecure or is_loopback(target.host):
         target = parse_uri(f"http://{api_host(authority)}/")

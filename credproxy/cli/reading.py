@@ -14,7 +14,6 @@ from credproxy.core.errors import Failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 
 
@@ -46,7 +45,7 @@ def policy_in_force(settings: Settings) -> Policy:
             str(error.mistakes[0]), f"credproxy actions check {quote(error.mistakes[0].where)}"
         ) from None
     rules = settings.actions.rule if found is None else found.rules
-    return Policy(rules, Router(settings.host), found)
+    return Policy(rules, settings.router(), found)
 
 
 def read_policy(settings: Settings) -> "PolicyFile | None":

@@ -27,6 +27,7 @@ _SHAPE = Shape(
         **RULE_FORMS,
         "host": '[[host]] with a "match" and a "provider"',
         "rule": "[[actions.rule]]",
+        "builtin": 'true, false or ["docker-config", "netrc"]',
         "cache": "a table [cache]",
         "log": "a table [log]",
         "helper_path": '"/one/folder:/another"',

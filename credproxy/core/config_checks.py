@@ -5,10 +5,11 @@ from collections.abc import Callable, Iterator
 
 from credproxy.core.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.errors import Failed
+from credproxy.core.kinds import BUILTIN, tag_of
 from credproxy.core.objects import object_pattern
 from credproxy.core.policy import split_scope
 from credproxy.core.routing import match_key
-from credproxy.core.settings import ActionRule, ActionsSettings, Settings
+from credproxy.core.settings import DOCKER, NETRC, ActionRule, ActionsSettings, Settings
 from credproxy.core.toml_lines import Path
 from credproxy.core.uri import canonical_authority
 
@@ -38,6 +39,7 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
         settings: what is looked at.
         place: where in the file a path of the settings stands, for a problem that names another place.
     """
+    yield from _check_builtin(settings)
     yield from _check_numbers(settings)
     yield from _check_paths(settings)
     for index, rule in enumerate(settings.host):
@@ -75,6 +77,13 @@ def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterato
         first = seen.setdefault(key, index)
         if first != index:
             yield ("host", index, "match"), f"{rule.match!r} has a rule already: host[{place(('host', first))[-1]}]"
+
+
+def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
+    known = sorted({DOCKER, NETRC, *map(tag_of, BUILTIN)})
+    for name in () if isinstance(settings.builtin, bool) else settings.builtin:
+        if name not in known:
+            yield ("builtin",), f"{name!r} is not built in; known: {', '.join(known)}"
 
 
 def _check_numbers(settings: Settings) -> Iterator[tuple[Path, str]]:

@@ -44,9 +44,38 @@ class _Place(NamedTuple):
 class Router:
     """Host rules, ready to be asked.
 
+    Args:
+        rules: that somebody wrote.
+        builtin: asked where none of those matches, however wide it is.
+
+    Attributes:
+        builtin: the ``match`` of each built-in one.
+
     Raises:
         Failed(config_invalid): a ``match`` that is none, or the same one twice; names the rule as ``host[2]``.
     """
+
+    def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
+        self._written = _Rules(rules)
+        self._builtin = _Rules(builtin)
+        self.builtin = frozenset(rule.match for rule in builtin)
+
+    def match(self, target: Target) -> HostRule | None:
+        """The most specific rule for a target, or None.
+
+        None, too, where the target's path can be read in two ways and a rule for a path is near: which of the rules
+        applies would then depend on who reads it (SC-7, T14).
+        """
+        rule, clear = self._written.match(target)
+        return self._builtin.match(target)[0] if rule is None and clear else rule
+
+    def near(self, target: Target) -> tuple[str, ...]:
+        """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
+        return (*self._written.near(target), *self._builtin.near(target))
+
+
+class _Rules:
+    """Rules of one precedence."""
 
     def __init__(self, rules: Sequence[HostRule]) -> None:
         self._places: dict[_Host, list[_Place]] = {}
@@ -69,12 +98,8 @@ class Router:
         for places in self._places.values():
             places.sort(key=lambda place: len(place.segments), reverse=True)
 
-    def match(self, target: Target) -> HostRule | None:
-        """The most specific rule for a target, or None.
-
-        None, too, where the target's path can be read in two ways and a rule for a path is near: which of the rules
-        applies would then depend on who reads it (SC-7, T14).
-        """
+    def match(self, target: Target) -> tuple[HostRule | None, bool]:
+        """The most specific rule, and False where the path can be read in two ways and a rule for a path is near."""
         for host in _candidates(target):
             places = self._places.get(host)
             if places is None:
@@ -82,14 +107,14 @@ class Router:
             if places[0].segments:
                 segments = _segments(target.path)
                 if segments is None:
-                    return None
+                    return None, False
                 places = [place for place in places if place.segments == segments[: len(place.segments)]]
             if places:
-                return places[0].rule
-        return None
+                return places[0].rule, True
+        return None, True
 
     def near(self, target: Target) -> tuple[str, ...]:
-        """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
+        """As ``Router.near``."""
         hosts = {host for host, _ in _candidates(target)}
         if target.form is Form.LITERAL:
             name = target.host.removeprefix("*.")

@@ -4,18 +4,24 @@ Only shapes live here; ``core/config.py`` turns TOML into them and checks what a
 Source: docs/reference/configuration.md, RQ-2.
 """
 
-from collections.abc import Iterator
-from typing import Literal
+from collections.abc import Iterator, Sequence
+from typing import Final, Literal
 
 from msgspec import field
 
-from credproxy.core.kinds import HostRule
+from credproxy.core.kinds import BUILTIN, HostRule, tag_of
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.uses import Use
+from credproxy.core.routing import Router, match_key
 from credproxy.core.toml_lines import Path
 from credproxy.core.toml_types import Base, FilePath, SearchPath
+
+
+DOCKER: Final = "docker-config"
+NETRC: Final = "netrc"
+"""What works without a rule and is no host rule, as ``builtin`` names it: what these files have a login for."""
 
 
 Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write", "*"]
@@ -68,7 +74,7 @@ class LogSettings(Base, frozen=True):
 class Settings(Base, frozen=True):
     """One configuration file."""
 
-    builtin: bool = True
+    builtin: bool | tuple[str, ...] = True
     docker_config: FilePath = "auto"
     netrc: FilePath = "auto"
     helper_path: SearchPath | None = None
@@ -82,6 +88,25 @@ class Settings(Base, frozen=True):
     actions: ActionsSettings = field(default_factory=ActionsSettings)
     cache: CacheSettings = field(default_factory=CacheSettings)
     log: LogSettings = field(default_factory=LogSettings)
+
+    def works(self, name: str) -> bool:
+        """Whether something works without a rule: a kind by its tag, DOCKER or NETRC."""
+        return self.builtin if isinstance(self.builtin, bool) else name in self.builtin
+
+    def rules(self, builtin: Sequence[HostRule] = BUILTIN) -> tuple[HostRule, ...]:
+        """Every host rule in force: those of the files, then the built-in ones that are neither switched off nor replaced.
+
+        Args:
+            builtin: those that there are.
+        """
+        written = {match_key(rule.match) for rule in self.host}
+        kept = (rule for rule in builtin if self.works(tag_of(rule)) and match_key(rule.match) not in written)
+        return (*self.host, *kept)
+
+    def router(self) -> Router:
+        """The same rules, ready to be asked: everybody who needs to know which one answers asks this."""
+        rules, written = self.rules(), len(self.host)
+        return Router(rules[:written], rules[written:])
 
     def uses(self) -> Iterator[tuple[Path, str, Use]]:
         """The files, programs and variables that its rules and its port name: the key, whose it is, and what."""

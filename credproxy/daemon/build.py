@@ -11,8 +11,7 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.routing import Router
-from credproxy.core.settings import Settings
+from credproxy.core.settings import DOCKER, NETRC, Settings
 from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Source
 from credproxy.providers.basic import BasicProvider
 from credproxy.providers.learned import Learned
@@ -50,9 +49,9 @@ def build_table(settings: Settings, world: World) -> Table:
         source=_Sources(settings, world),
         learned=world.learned,
     )
-    router = Router(settings.host)
-    made = {rule.match: providers.make(rule, tools) for rule in settings.host}
-    return Table(router, made, _fallback(tools, builtin=settings.builtin))
+    router = settings.router()
+    made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}
+    return Table(router, made, _fallback(tools, settings))
 
 
 def build_token(settings: Settings, world: World) -> Source | None:
@@ -61,22 +60,32 @@ def build_token(settings: Settings, world: World) -> Source | None:
     return None if wanted is None else _Sources(settings, world)(wanted)
 
 
-def _fallback(tools: providers.Tools, *, builtin: bool) -> tuple[Provider, ...]:
+def _fallback(tools: providers.Tools, settings: Settings) -> tuple[Provider, ...]:
     """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
     http, clock, learned = tools.http, tools.clock, tools.learned
+    found: list[Provider] = []
+    if settings.works(DOCKER):
+        docker = tools.source(DockerConfigSource())
+        # Named in a docker configuration is named exactly: its own addresses may be private (SEC-4).
+        found.append(
+            OciProvider(
+                OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
+            )
+        )
+    if settings.works(NETRC):
+        found.append(BasicProvider("", source=tools.source(NetrcSource()), clock=clock, required=False))
     # It answers for what the gateway carries alone, which a rule for build actions has allowed.
-    why = "" if builtin else "builtin = false: logins of docker and netrc count in rules alone"
-    nowhere = Nowhere(why)
+    nowhere = Nowhere(_why(settings))
     anyone = OciProvider(OciHost(match=""), exact=False, source=nowhere, http=http, clock=clock, learned=learned)
-    if not builtin:
-        return (anyone,)
-    docker = tools.source(DockerConfigSource())
-    # Named in a docker configuration is named exactly: its own addresses may be private (SEC-4).
-    registry = OciProvider(
-        OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
-    )
-    login = BasicProvider("", source=tools.source(NetrcSource()), clock=clock, required=False)
-    return (registry, login, anyone)
+    return (*found, anyone)
+
+
+def _why(settings: Settings) -> str:
+    """What a person is told who has a login that counts in rules alone."""
+    if settings.builtin is False:
+        return "builtin = false: logins of docker and netrc count in rules alone"
+    left = [name for name in (DOCKER, NETRC) if not settings.works(name)]
+    return f"builtin leaves them out: logins of {' and '.join(left)} count in rules alone" if left else ""
 
 
 class _Sources:

@@ -10,7 +10,6 @@ from credproxy.core.config import ConfigError, decode, load_files
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.ports import Files, FileVersion
 
@@ -93,7 +92,7 @@ class Loader:
         return Loaded(settings, policy, tuple(self._exposed), tuple(path for path, _ in found))
 
     async def _policy(self, settings: Settings) -> Policy:
-        router = Router(settings.host)
+        router = settings.router()
         path = settings.actions.policy_file
         if path is None:
             return Policy(settings.actions.rule, router)

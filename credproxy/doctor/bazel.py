@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from shlex import quote
 
 from credproxy.core.endpoint_reasons import is_storage
-from credproxy.core.routing import Router
 from credproxy.core.settings import Settings
 from credproxy.core.uri import parse_uri
 from credproxy.doctor import bazel_remote
@@ -120,8 +119,9 @@ def _check_scope(facts: Facts, line: _Line) -> Iterator[Finding]:
 
 
 def _configured(facts: Facts, host: str) -> bool:
-    rule = Router(facts.settings.host).match(parse_uri(f"https://{host.lower()}/"))
-    if rule is not None:
+    router = facts.settings.router()
+    rule = router.match(parse_uri(f"https://{host.lower()}/"))
+    if rule is not None and rule.match not in router.builtin:
         return rule.answers
     return host in facts.hosts or host in facts.netrc
 

@@ -40,8 +40,14 @@ class Tools:
     learned: Learned
 
 
-def make(rule: HostRule, tools: Tools) -> Provider:
-    """Make the provider of a rule. A kind without a line here is a mistake that mypy finds."""
+def make(rule: HostRule, tools: Tools, *, builtin: bool = False) -> Provider:
+    """Make the provider of a rule. A kind without a line here is a mistake that mypy finds.
+
+    Args:
+        rule: of a configuration, or a built-in one.
+        tools: it works with.
+        builtin: nobody wrote the rule, so that a missing login is not an error: others are asked after it.
+    """
     match rule:
         case OciHost():
             return OciProvider(
@@ -51,6 +57,7 @@ def make(rule: HostRule, tools: Tools) -> Provider:
                 http=tools.http,
                 clock=tools.clock,
                 learned=tools.learned,
+                last=not builtin,
             )
         case ExecHost():
             return ExecProvider(rule, processes=tools.processes, clock=tools.clock)
@@ -58,7 +65,7 @@ def make(rule: HostRule, tools: Tools) -> Provider:
             return HeaderProvider(rule, source=tools.source(rule.secret), clock=tools.clock)
         case BasicHost():
             source = tools.source(rule.credentials)
-            return BasicProvider(rule.match, source=source, clock=tools.clock, required=True)
+            return BasicProvider(rule.match, source=source, clock=tools.clock, required=not builtin)
         case NoneHost():
             return NoneProvider()
         case _:

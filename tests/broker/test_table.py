@@ -99,3 +99,13 @@ async def test_stored_follows_the_same_road() -> None:
 def test_what_a_flush_covers(match: str | None, authority: str, meant: bool) -> None:  # noqa: FBT001  parametrized
     """A host means any port, a suffix needs its dot, Docker Hub's names are one."""
     assert covers(match)(authority) is meant
+
+
+async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
+    """Nobody wrote it: where it has no login, that of a netrc file is sent, as it was before there was such a rule."""
+    router = Router([], [NoneHost("git.test")])
+    for own, expected in ((None, "fallback"), ("own", "own")):
+        table = Table(router, {"git.test": _provider(own)}, [_provider("fallback")])
+        assert await _key(table, "https://git.test/x") == expected
+    told = Table(router, {"git.test": _provider(None)}, []).why_nothing(question("https://git.test/x"))
+    assert told[0] == "the built-in rule 'git.test' answers for it"

@@ -6,11 +6,20 @@ import json
 import shlex
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
+from credproxy.cli.logins import hosts
 from credproxy.core.bazel_words import split_words
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.settings import Settings
 from tests.cli.test_commands import configure, home, run
 from tests.hints import filled
 
@@ -39,6 +48,29 @@ def entries() -> dict[str, object]:
     assert list(found) == ["auths"]
     assert isinstance(found["auths"], dict)
     return found["auths"]
+
+
+class Known(Settings, frozen=True):
+    """Settings beside built-in hosts of this test."""
+
+    def rules(self, builtin: Sequence[HostRule] = ()) -> tuple[HostRule, ...]:
+        """As ever, with these."""
+        present, absent = EnvSource("CREDPROXY_TEST_TOKEN"), FileSource("/nonexistent/token")
+        known: list[HostRule] = [
+            HeaderHost("here.test", present),
+            HeaderHost("away.test", absent),
+            NoneHost("cdn.test"),
+        ]
+        return super().rules([*builtin, *known])
+
+
+def test_a_built_in_host_has_a_line_where_its_login_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each line costs a call for every download: it is for who has something to send."""
+    settings = Known(host=(NoneHost("mine.test"), OciHost("ghcr.io")))
+    monkeypatch.delenv("CREDPROXY_TEST_TOKEN", raising=False)
+    assert hosts(settings, {}) == {"ghcr.io"}
+    monkeypatch.setenv("CREDPROXY_TEST_TOKEN", "x")
+    assert hosts(settings, {}) == {"ghcr.io", "here.test"}
 
 
 def test_the_flags(home: Path) -> None:

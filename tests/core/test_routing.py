@@ -246,3 +246,27 @@ def test_router_agrees_with_trying_every_rule(matches: list[str], host: str) -> 
     except Failed:
         reject()
     assert expected == _naive(matches, host)
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        pytest.param([], "b.test", id="nobody-wrote-one"),
+        pytest.param(["other.test"], "b.test", id="for-another-host"),
+        pytest.param(["*"], "*", id="the-widest-one-that-somebody-wrote"),
+        pytest.param(["*.test"], "*.test", id="a-wildcard"),
+        pytest.param(["b.test/path"], "b.test", id="for-another-path"),
+    ],
+)
+def test_a_built_in_rule_is_asked_after_every_written_one(written: Sequence[str], expected: str) -> None:
+    """What somebody wrote meant this host as well, when there was no built-in rule yet."""
+    router = Router([NoneHost(match) for match in written], [NoneHost("b.test")])
+    rule = router.match(parse_uri("https://b.test/x"))
+    assert rule is not None
+    assert rule.match == expected
+
+
+def test_a_path_that_can_be_read_in_two_ways_reaches_no_built_in_rule() -> None:
+    """The rule for a path may be the one that keeps its credential apart."""
+    router = Router([NoneHost("b.test/secret")], [NoneHost("b.test")])
+    assert router.match(parse_uri("https://b.test/x%2f..%2fsecret/y")) is None

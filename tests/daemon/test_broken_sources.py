@@ -51,7 +51,10 @@ def question(uri: str) -> Question:
 
 @contextlib.asynccontextmanager
 async def daemon(
-    *rules: HostRule, store: Callable[[Command], Completed | Failed] | None = None, **content: str | bytes | Failed
+    *rules: HostRule,
+    store: Callable[[Command], Completed | Failed] | None = None,
+    builtin: bool | tuple[str, ...] = True,
+    **content: str | bytes | Failed,
 ) -> AsyncIterator[Daemon]:
     """Run one; ``netrc`` and ``docker`` are the contents of those files, or why they cannot be read."""
     clock, files = FakeClock(), FakeFiles()
@@ -64,7 +67,7 @@ async def daemon(
     http = FakeHttp(clock=clock)
     programs = {} if store is None else {"docker-credential-x": store}
     world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(programs), files, Learned(b"k"))
-    table = build_table(Settings(host=rules), world)
+    table = build_table(Settings(host=rules, builtin=builtin), world)
     upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
         yield Daemon(broker, files, clock)

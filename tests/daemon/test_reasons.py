@@ -121,3 +121,14 @@ async def test_a_rule_with_a_login_has_no_reasons() -> None:
     async with daemon(docker=DOCKER) as running:
         told = await explain_uri(running.broker, "https://reg.test:5000/v2/a/manifests/x", Origin())
     assert (told.answer, told.reasons) == ("credential", ())
+
+
+async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
+    """``builtin = ["netrc"]``: docker's logins count where a rule names them."""
+    login = "machine reg.test login u password p\n"
+    async with daemon(builtin=("netrc",), docker=DOCKER, netrc=login) as running:
+        assert '"headers":{}' not in await running.get("https://reg.test/x")
+        told = await explain_uri(running.broker, "https://ghcr.io/v2/other/a/manifests/x", Origin())
+    assert "builtin leaves them out: logins of docker-config count in rules alone" in told.reasons
+    async with daemon(builtin=("docker-config",), netrc=login) as running:
+        assert '"headers":{}' in await running.get("https://reg.test/x")

@@ -6,7 +6,7 @@ and nobody names a kind: what it needs, what is wrong with it, how a person logs
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar
+from typing import ClassVar, Self
 
 from credproxy.core.checks import Problem, within
 from credproxy.core.kinds.sources import SourceSettings
@@ -39,6 +39,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     is_registry: ClassVar[bool] = False
 
     insecure: bool = False
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """Its rules that are there without anybody writing them; each answers where its sources have a login."""
+        return ()
 
     def secrets(self) -> Iterator[tuple[Path, SourceSettings]]:
         """The sources that it names, each with its key: no kind can forget one."""
