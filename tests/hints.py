@@ -97,6 +97,24 @@ def _of(path: Path) -> Iterator[Hint]:
         for text in dict.fromkeys(_texts(given, _Scope(functions, module))):
             if text not in {"", "{}"}:
                 yield Hint(f"{path.relative_to(FOLDER)}:{node.lineno}", code, text)
+    for given, scope in _of_kinds(module):
+        for text in dict.fromkeys(_texts(given, scope)):
+            if text not in {"", "{}"}:
+                yield Hint(f"{path.relative_to(FOLDER)}:{given.lineno}", Code.CREDENTIAL_UNREADABLE, text)
+
+
+def _of_kinds(module: ast.Module) -> Iterator[tuple[ast.expr, _Scope]]:
+    """What a kind says of itself: the answers of ``setup``, and ``remedy``."""
+    for kind in (node for node in module.body if isinstance(node, ast.ClassDef)):
+        for node in kind.body:
+            match node:
+                case ast.FunctionDef(name="setup"):
+                    returns = (each for each in ast.walk(node) if isinstance(each, ast.Return))
+                    yield from ((each.value, _Scope((node,), module)) for each in returns if each.value)
+                case ast.AnnAssign(target=ast.Name(id="remedy"), value=ast.expr() as value):
+                    yield value, _Scope((), module)
+                case _:
+                    pass
 
 
 def _calls(

@@ -86,6 +86,8 @@ class Table:
             return (*found, storage)
         for provider in providers:
             found += provider.reasons(question)
+        if rule is not None and rule.match in self._router.builtin and (setup := rule.setup(target)):
+            found.append(f"to have a login for it: {setup}")
         return tuple(dict.fromkeys(found))
 
     def _without_rule(self, target: Target, rule: HostRule | None) -> str:

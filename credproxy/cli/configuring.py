@@ -11,7 +11,6 @@ from credproxy.cli.errors import stop
 from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
 from credproxy.core.config import ConfigError, load_files, schema
 from credproxy.core.counted import counted
-from credproxy.core.kinds import tag_of
 from credproxy.core.paths import config_files
 from credproxy.core.shown_settings import shown_settings
 from credproxy.doctor.finding import Severity, by_severity
@@ -79,7 +78,7 @@ def show(*, as_json: bool) -> None:
     settings = in_force()
     plain = shown_settings(settings)
     builtin = settings.rules()[len(settings.host) :]
-    plain["builtin_hosts"] = [f"{rule.match} -> {tag_of(rule)}" for rule in builtin]
+    plain["builtin_hosts"] = [f"{rule.match} -> {rule.tag()}" for rule in builtin]
     plain["builtin_realms"] = [f"{registry} -> {realm}" for registry, realm in sorted(PAIRS)]
     if as_json:
         click.echo(json.dumps(plain, indent=2))

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 
 from credproxy.core.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.errors import Failed
-from credproxy.core.kinds import BUILTIN, tag_of
+from credproxy.core.kinds import BUILTIN
 from credproxy.core.objects import object_pattern
 from credproxy.core.policy import split_scope
 from credproxy.core.routing import match_key
@@ -80,7 +80,7 @@ def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterato
 
 
 def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
-    known = sorted({DOCKER, NETRC, *map(tag_of, BUILTIN)})
+    known = sorted({DOCKER, NETRC, *(rule.tag() for rule in BUILTIN)})
     for name in () if isinstance(settings.builtin, bool) else settings.builtin:
         if name not in known:
             yield ("builtin",), f"{name!r} is not built in; known: {', '.join(known)}"

@@ -9,7 +9,7 @@ from typing import Final, Literal
 
 from msgspec import field
 
-from credproxy.core.kinds import BUILTIN, HostRule, tag_of
+from credproxy.core.kinds import BUILTIN, HostRule
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
@@ -100,7 +100,7 @@ class Settings(Base, frozen=True):
             builtin: those that there are.
         """
         written = {match_key(rule.match) for rule in self.host}
-        kept = (rule for rule in builtin if self.works(tag_of(rule)) and match_key(rule.match) not in written)
+        kept = (rule for rule in builtin if self.works(rule.tag()) and match_key(rule.match) not in written)
         return (*self.host, *kept)
 
     def router(self) -> Router:

@@ -56,17 +56,21 @@ def usable(stored: Stored, where: str, hint: str = "") -> Stored:
     return stored
 
 
-def not_stored(what: str, key: str, looked: Sequence[str]) -> Failed:
+def not_stored(what: str, looked: Sequence[str], setup: str) -> Failed:
     """Say that a rule points where nothing is stored.
 
     Args:
         what: such as ``no login for 'files.example'``.
-        key: of the rule, which names the place.
         looked: what was found at each place instead.
+        setup: what a person does about it.
     """
     places = f": {'; '.join(looked)}" if looked else ""
-    hint = f"add it there, or name another place in its [[host]]: {key} = {{ source = ... }}"
-    return unreadable(what, f"is stored where its rule points{places}", hint)
+    return unreadable(what, f"is stored where its rule points{places}", setup)
+
+
+def another_place(key: str) -> str:
+    """How somebody stores a secret for a rule whose ``key`` names where."""
+    return f"add it there, or name another place in its [[host]]: {key} = {{ source = ... }}"
 
 
 def unreadable(where: str, problem: str, hint: str = "") -> Failed:

@@ -7,13 +7,14 @@ from functools import partial
 
 from credproxy import providers, sources
 from credproxy.broker.table import Table
+from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.settings import DOCKER, NETRC, Settings
 from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Source
-from credproxy.providers.basic import BasicProvider
+from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from credproxy.sources.nowhere import Nowhere
@@ -73,7 +74,7 @@ def _fallback(tools: providers.Tools, settings: Settings) -> tuple[Provider, ...
             )
         )
     if settings.works(NETRC):
-        found.append(BasicProvider("", source=tools.source(NetrcSource()), clock=clock, required=False))
+        found.append(DressedLogin(BasicHost(match=""), source=tools.source(NetrcSource()), clock=clock, required=False))
     # It answers for what the gateway carries alone, which a rule for build actions has allowed.
     nowhere = Nowhere(_why(settings))
     anyone = OciProvider(OciHost(match=""), exact=False, source=nowhere, http=http, clock=clock, learned=learned)

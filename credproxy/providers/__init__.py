@@ -13,9 +13,8 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.routing import is_exact
 from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
-from credproxy.providers.basic import BasicProvider
+from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.exec import ExecProvider
-from credproxy.providers.header import HeaderProvider
 from credproxy.providers.learned import Learned
 from credproxy.providers.none import NoneProvider
 from credproxy.providers.oci import OciProvider
@@ -62,10 +61,10 @@ def make(rule: HostRule, tools: Tools, *, builtin: bool = False) -> Provider:
         case ExecHost():
             return ExecProvider(rule, processes=tools.processes, clock=tools.clock)
         case HeaderHost():
-            return HeaderProvider(rule, source=tools.source(rule.secret), clock=tools.clock)
+            return Dressed(rule, source=tools.source(rule.secret), clock=tools.clock, required=not builtin)
         case BasicHost():
             source = tools.source(rule.credentials)
-            return BasicProvider(rule.match, source=source, clock=tools.clock, required=not builtin)
+            return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
         case NoneHost():
             return NoneProvider()
         case _:

@@ -6,6 +6,7 @@ from credproxy.broker.table import Table, covers
 from credproxy.core.credential import PlainSecret, Secret
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.routing import Router
 from credproxy.core.uri import parse_server_url
 from tests.broker.world import question
@@ -107,5 +108,15 @@ async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
     for own, expected in ((None, "fallback"), ("own", "own")):
         table = Table(router, {"git.test": _provider(own)}, [_provider("fallback")])
         assert await _key(table, "https://git.test/x") == expected
-    told = Table(router, {"git.test": _provider(None)}, []).why_nothing(question("https://git.test/x"))
-    assert told[0] == "the built-in rule 'git.test' answers for it"
+
+
+async def test_of_a_built_in_rule_is_told_how_to_log_in() -> None:
+    """Whoever never wrote it does not know what it would take."""
+    rules: list[HostRule] = [OciHost("reg.test"), NoneHost("cdn.test")]
+    table = Table(Router([], rules), {rule.match: _provider(None) for rule in rules})
+    assert table.why_nothing(question("https://reg.test/x")) == (
+        "the built-in rule 'reg.test' answers for it",
+        "the fake provider has no 'reg.test'",
+        "to have a login for it: docker login reg.test",
+    )
+    assert len(table.why_nothing(question("https://cdn.test/x"))) == 2

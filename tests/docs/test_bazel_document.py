@@ -19,7 +19,7 @@ from credproxy.core.routing import Router
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider
-from credproxy.providers.header import HeaderProvider
+from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests import bazel_parser
@@ -66,7 +66,7 @@ def table(clock: FakeClock, http: FakeHttp) -> Table:
         for name in REGISTRIES
     }
     source = FakeSource("cache.example.com", PlainSecret(Secret("real")))
-    providers["cache.example.com"] = HeaderProvider(cache, source=source, clock=clock)
+    providers["cache.example.com"] = Dressed(cache, source=source, clock=clock)
     return Table(Router([*(OciHost(match=name) for name in REGISTRIES), cache]), providers)
 
 

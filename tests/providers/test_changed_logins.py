@@ -31,8 +31,7 @@ from credproxy.core.routing import Router
 from credproxy.core.target import Question, Repository
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Completed, Provider, Source
-from credproxy.providers.basic import BasicProvider
-from credproxy.providers.header import HeaderProvider
+from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from credproxy.sources.command import CommandOutput
@@ -157,12 +156,12 @@ def oci(source: FakeSource, clock: FakeClock) -> Provider:
 def header(source: FakeSource, clock: FakeClock) -> Provider:
     """Make the provider of a header."""
     rule = HeaderHost(match="reg.test", secret=None)  # type: ignore[arg-type]  # its source is the fake one
-    return HeaderProvider(rule, source=source, clock=clock)
+    return Dressed(rule, source=source, clock=clock)
 
 
 def netrc(source: Source, clock: FakeClock) -> Provider:
     """Make the provider of Basic."""
-    return BasicProvider("reg.test", source=source, clock=clock, required=True)
+    return DressedLogin(BasicHost("reg.test"), source=source, clock=clock, required=True)
 
 
 @pytest.mark.parametrize(

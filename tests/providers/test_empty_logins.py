@@ -6,13 +6,13 @@ import pytest
 
 from credproxy.core.credential import IdentityToken, Origin, PlainSecret, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider
-from credproxy.providers.basic import BasicProvider
-from credproxy.providers.header import HeaderProvider
+from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import world as broker_world
 from tests.fakes import FakeClock, FakeSource, FixedTerms
 from tests.registry_world import world
@@ -51,12 +51,12 @@ async def test_a_registry_is_not_asked_with_an_empty_login(stored: Stored, uri: 
 def header(source: FakeSource) -> Provider:
     """Make the provider of a header."""
     rule = HeaderHost(match="reg.test", secret=EnvSource(name="X"), prefix="Bearer ")
-    return HeaderProvider(rule, source=source, clock=FakeClock())
+    return Dressed(rule, source=source, clock=FakeClock())
 
 
 def netrc(source: FakeSource) -> Provider:
     """Make the provider of Basic."""
-    return BasicProvider("reg.test", source=source, clock=FakeClock(), required=True)
+    return DressedLogin(BasicHost("reg.test"), source=source, clock=FakeClock(), required=True)
 
 
 @pytest.mark.parametrize("make", [header, netrc])
@@ -73,7 +73,7 @@ async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource
 async def test_a_scheme_with_nothing_behind_it_is_told_in_a_sentence() -> None:
     """``echo "Bearer $UNSET"`` where the rule has no prefix of its own."""
     source = FakeSource("reg.test", PlainSecret(Secret("Bearer ")))
-    made = HeaderProvider(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())
+    made = Dressed(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())
     plan = await made.plan(Question(parse_uri(MANIFEST), Origin()))
     assert plan is not None
     with pytest.raises(Failed) as caught:

@@ -17,10 +17,5 @@ HostRule = OciHost | ExecHost | HeaderHost | BasicHost | NoneHost
 KINDS: Final[tuple[type[HostRule], ...]] = (OciHost, ExecHost, HeaderHost, BasicHost, NoneHost)
 
 
-def tag_of(rule: HostRule) -> str:
-    """The name of its kind, as ``provider = "x"`` has it."""
-    return str(rule.__struct_config__.tag)
-
-
 BUILTIN: Final[tuple[HostRule, ...]] = tuple(rule for kind in KINDS for rule in kind.builtin())
 """The rules that nobody has to write, of lowest precedence (``Settings.rules``)."""

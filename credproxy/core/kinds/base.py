@@ -45,6 +45,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """Its rules that are there without anybody writing them; each answers where its sources have a login."""
         return ()
 
+    @classmethod
+    def tag(cls) -> str:
+        """The name of its kind, as ``provider = "x"`` has it."""
+        return str(cls.__struct_config__.tag)
+
     def secrets(self) -> Iterator[tuple[Path, SourceSettings]]:
         """The sources that it names, each with its key: no kind can forget one."""
         for key in self.__struct_fields__:

@@ -1,19 +1,44 @@
-"""``provider = "basic"``: ``Authorization: Basic`` from a stored login."""
+"""``provider = "basic"``: ``Authorization: Basic`` from a stored login, as netrc promises it. Source: RFC 7617."""
+
+from typing import ClassVar
 
 from msgspec import field
 
-from credproxy.core.kinds.base import HostBase
+from credproxy.core.basic import basic
+from credproxy.core.credential import PlainSecret, Stored, UserPassword
+from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.stored import another_place, unreadable, usable
 from credproxy.core.target import Target
 
 
-class BasicHost(HostBase, frozen=True, tag_field="provider", tag="basic"):
+_NAME_IT = 'name it in the credentials of its [[host]]: username = "NAME"; a token alone goes with provider = "header"'
+_REGISTRY = 'a token that docker stores is for a registry: provider = "oci" in its [[host]]'
+
+
+class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
     """``Authorization: Basic`` from a stored login."""
+
+    empty: ClassVar[str] = "holds no user name and password, which Basic needs"
+    remedy: ClassVar[str] = "store a login there, with a user name and a password"
+    note: ClassVar[str] = "basic handed out"
 
     credentials: SourceSettings = field(default_factory=NetrcSource)
 
     def setup(self, target: Target) -> str:
         """Store one."""
         del target
-        return "add it there, or name another place in its [[host]]: credentials = { source = ... }"
+        return another_place("credentials")
+
+    def width(self, target: Target) -> Width:
+        """One for each host: a source may have another login for each."""
+        return (target.authority,)
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """Only a user name with a password can be sent."""
+        del width
+        if not isinstance(stored, UserPassword):
+            raise unreadable(name, self.empty, _NAME_IT if isinstance(stored, PlainSecret) else _REGISTRY)
+        usable(stored, name, self.remedy)
+        return (("Authorization", (basic(stored),)),)

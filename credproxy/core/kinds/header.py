@@ -1,19 +1,26 @@
 """``provider = "header"``: a static header of any name, for remote caches and artifact hosts."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import ClassVar
 
 from credproxy.core.checks import Problem
-from credproxy.core.kinds.base import HostBase
+from credproxy.core.credential import PlainSecret, Secret, Stored, secret_of
+from credproxy.core.empty import empty_header, empty_login
+from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.stored import another_place, unreadable
 from credproxy.core.target import Target
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
 
-class HeaderHost(HostBase, frozen=True, tag_field="provider", tag="header"):
+class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
     """A static header of any name: remote caches, artifact hosts. ``prefix`` stands before the secret, as ``Bearer ``."""
+
+    calls: ClassVar[str] = "secret"
+    lacks: ClassVar[str] = "credential"
 
     secret: SourceSettings
     name: str = "Authorization"
@@ -27,4 +34,20 @@ class HeaderHost(HostBase, frozen=True, tag_field="provider", tag="header"):
     def setup(self, target: Target) -> str:
         """Store it."""
         del target
-        return "add it there, or name another place in its [[host]]: secret = { source = ... }"
+        return another_place("secret")
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """The secret as it is, whatever else is stored with it."""
+        del width
+        secret = secret_of(stored)
+        value = Secret(self.prefix + secret.reveal())
+        problem = empty_login(PlainSecret(secret))
+        if problem is None and (odd := empty_header(self.name, [value.reveal()])) is not None:
+            problem = f"is none: {odd}"
+        if problem is not None:
+            raise unreadable(f"the secret from {name}", problem, self.remedy)
+        return ((self.name, (value,)),)
+
+    def about(self) -> Mapping[str, str]:
+        """Which header."""
+        return {"header": self.name}

@@ -1,0 +1,105 @@
+"""Sends a stored secret in another dress: ``header``, ``basic``, and every kind that says how it dresses."""
+
+from collections.abc import Callable
+
+from credproxy.core.credential import Grant, Identity, Stored
+from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.dressed import DressedHost, Width
+from credproxy.core.login import Login, dressed
+from credproxy.core.stored import not_stored, unreadable, usable
+from credproxy.core.target import Form, Question, Target
+from credproxy.ports import Clock, Plan, Source, Terms
+
+
+class Dressed:
+    """Answers for one rule. Source: ports.Provider.
+
+    Args:
+        rule: knows how the secret is dressed, and how wide an answer is.
+        source: where the secret is.
+        clock: judges lifetimes.
+        required: somebody wrote the rule, so that a missing secret is an error and not "no credential" (P-12).
+    """
+
+    def __init__(self, rule: DressedHost, *, source: Source, clock: Clock, required: bool = True) -> None:
+        self._rule = rule
+        self._tag = rule.tag()
+        self._source = source
+        self._clock = clock
+        self._required = required
+
+    async def plan(self, question: Question) -> Plan | None:
+        """Every URI of the rule gets the secret; None where a rule that nobody wrote has none.
+
+        Raises:
+            Failed(credential_unreadable): somebody wrote the rule, and there is none.
+        """
+        target = question.target
+        identity = await self._locate(target)
+        if identity is None and self._required:
+            what = f"no {self._rule.lacks} for {target.authority!r}"
+            raise not_stored(what, self._source.looked(target), self._rule.setup(target))
+        if identity is None:
+            return None
+        width = self._rule.width(target)
+
+        async def run(terms: Terms) -> Grant:
+            return self._grant(await self._source.read(identity, target, anew=terms.anew), identity, width)
+
+        return Plan(
+            key=(self._tag, self._rule.match, width, identity),
+            subject=f"the {self._rule.calls} for {target.authority!r}",
+            upstream=f"source:{identity.source}",
+            run=run,
+            identity=identity,
+            detail={"provider": self._tag, **self._rule.about(), "credential": str(identity)},
+        )
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look at what is stored. Raises Failed as ``run``."""
+        login = None if plan.identity is None else await self._source.peek(plan.identity, target)
+        if plan.identity is not None and login is not None:
+            self._grant(login, plan.identity, self._rule.width(target))
+
+    async def stored(self, target: Target) -> Stored | None:
+        """An API key is no login for a docker client."""
+        del target
+        return None
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with its source."""
+        return self._source.trouble(target)
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """Where its source has looked."""
+        return () if question.target.form is Form.LITERAL else self._source.looked(question.target)
+
+    def forget(self, wanted: Callable[[str], bool]) -> None:
+        """Let the source look again."""
+        del wanted
+        self._source.forget()
+
+    def _grant(self, login: Login | None, identity: Identity, width: Width) -> Grant:
+        name = str(identity)
+        if login is None:
+            raise unreadable(name, self._rule.empty, self._rule.remedy)
+        headers = self._rule.dress(login.stored, name, width)
+        lifetime = dressed(login, name, self._clock.boot())
+        return Grant(headers, lifetime, note=self._rule.note, direct=True)
+
+    async def _locate(self, target: Target) -> Identity | None:
+        identity = await self._source.locate(target, None)
+        trouble = self.trouble(target) if identity is None and self._required else None
+        if trouble is not None:
+            raise Failed(trouble)
+        return identity
+
+
+class DressedLogin(Dressed):
+    """The same where what is stored is a login, which the docker helper protocol gives as it is."""
+
+    async def stored(self, target: Target) -> Stored | None:
+        """Give the login itself."""
+        identity = await self._locate(target)
+        login = None if identity is None else await self._source.read(identity, target)
+        return None if login is None else usable(login.stored, str(identity), self._rule.remedy)

@@ -1,0 +1,114 @@
+"""One provider for every kind that dresses a stored secret: what a dressing may depend on, and who is told what."""
+
+from typing import ClassVar
+
+import pytest
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
+from credproxy.core.errors import Failed
+from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.target import Target
+from credproxy.core.uri import parse_uri
+from credproxy.providers.dressed import Dressed, DressedLogin
+from tests.broker.world import question
+from tests.fakes import FakeClock, FakeSource, FixedTerms
+
+
+ASSET = "https://api.test/releases/assets/1"
+RAW = "https://raw.test/file"
+
+
+class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
+    """A made-up kind: one of its hosts wants Basic, and one path of the other one a header more."""
+
+    calls: ClassVar[str] = "token"
+
+    def width(self, target: Target) -> Width:
+        """The host, and whether it is an asset."""
+        return (target.host, "/assets/" in target.path)
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """As the host wants it."""
+        del name
+        host, asset = width
+        if host == "raw.test":
+            return (("Authorization", (basic(UserPassword("token", secret_of(stored))),)),)
+        more: Headers = (("Accept", (Secret("application/octet-stream"),)),) if asset is True else ()
+        return (("Authorization", (Secret(f"Bearer {secret_of(stored).reveal()}"),)), *more)
+
+
+def forge(*, required: bool = True, stored: Stored | None = PlainSecret(Secret("t0"))) -> Dressed:  # noqa: B008  frozen
+    """The provider of that kind; its source knows the API's host alone."""
+    return Dressed(Forge("*.test"), source=FakeSource("api.test", stored), clock=FakeClock(), required=required)
+
+
+async def headers(provider: Dressed, uri: str) -> dict[str, str]:
+    """What an action or Bazel gets."""
+    plan = await provider.plan(question(uri))
+    assert plan is not None
+    grant = await plan.run(FixedTerms())
+    return {name: values[0].reveal() for name, values in grant.headers}
+
+
+async def key(provider: Dressed, uri: str) -> object:
+    """Where the answer is kept."""
+    plan = await provider.plan(question(uri))
+    assert plan is not None
+    return plan.key
+
+
+async def test_a_dressing_may_give_several_headers_and_depend_on_the_target() -> None:
+    """An asset needs an ``Accept`` beside its token."""
+    assert await headers(forge(), "https://api.test/repos/1") == {"Authorization": "Bearer t0"}
+    wanted = {"Authorization": "Bearer t0", "Accept": "application/octet-stream"}
+    assert await headers(forge(), ASSET) == wanted
+
+
+async def test_what_a_dressing_depends_on_is_in_the_key() -> None:
+    """It sees nothing else of the target, so that no answer meets a question that it is not for."""
+    provider = forge()
+    assert await key(provider, "https://api.test/a") == await key(provider, "https://api.test/b?c")
+    assert await key(provider, "https://api.test/a") != await key(provider, ASSET)
+
+
+async def test_a_header_is_one_answer_for_the_rule_and_basic_one_for_each_host() -> None:
+    """A netrc file may have another login for each."""
+    source = FakeSource("a.test", UserPassword("u", Secret("p")))
+    wide = Dressed(HeaderHost("a.test", EnvSource("X")), source=source, clock=FakeClock())
+    assert await key(wide, "https://a.test/x") == ("header", "a.test", (), source.identity)
+    host = DressedLogin(BasicHost("a.test"), source=source, clock=FakeClock())
+    assert await key(host, "https://a.test/x") == ("basic", "a.test", ("a.test",), source.identity)
+
+
+async def test_without_a_secret_a_written_rule_fails_and_a_built_in_one_gives_nothing() -> None:
+    """A person who wrote a rule wants to know; of a built-in one nobody may have heard."""
+    with pytest.raises(Failed) as caught:
+        await forge().plan(question(RAW))
+    assert caught.value.failure.message == (
+        "no login for 'raw.test' is stored where its rule points: the fake source has no 'raw.test'"
+    )
+    builtin = forge(required=False)
+    assert await builtin.plan(question(RAW)) is None
+    assert builtin.reasons(question(RAW)) == ("the fake source has no 'raw.test'",)
+
+
+async def test_a_place_that_turns_out_to_hold_nothing_is_named() -> None:
+    """Fatal for a built-in rule as well: there was to be a secret."""
+    plan = await forge(required=False, stored=None).plan(question(ASSET))
+    assert plan is not None
+    with pytest.raises(Failed) as caught:
+        await plan.run(FixedTerms())
+    assert caught.value.failure.message.endswith("holds no credential")
+
+
+async def test_only_a_login_is_given_to_a_docker_client() -> None:
+    """An API key is none."""
+    login = UserPassword("u", Secret("p"))
+    source, target = FakeSource("a.test", login), parse_uri("https://a.test/")
+    wide = Dressed(HeaderHost("a.test", EnvSource("X")), source=source, clock=FakeClock())
+    assert await wide.stored(target) is None
+    assert await DressedLogin(BasicHost("a.test"), source=source, clock=FakeClock()).stored(target) == login
