@@ -86,7 +86,8 @@ class Table:
             return (*found, storage)
         for provider in providers:
             found += provider.reasons(question)
-        if rule is not None and rule.match in self._router.builtin and (setup := rule.setup(target)):
+        builtin = rule is not None and rule.match in self._router.builtin and not rule.withheld(target)
+        if rule is not None and builtin and (setup := rule.setup(target)):
             found.append(f"to have a login for it: {setup}")
         return tuple(dict.fromkeys(found))
 

@@ -19,7 +19,7 @@ from credproxy.core.docker_config import (
 )
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.hub import HUB_API
-from credproxy.core.kinds.uses import Use, Variable
+from credproxy.core.kinds.uses import Use, Usual, Variable
 from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home, netrc_file
 from credproxy.core.settings import Settings
@@ -143,7 +143,7 @@ def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str]
     router = settings.router()
     rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
     found = {host for host, rule in rules.items() if rule is None or rule.answers}
-    found |= {rule.match.partition("/")[0] for rule in settings.host if rule.answers}
+    found |= {match.partition("/")[0] for rule in settings.host if rule.answers for match in rule.matches()}
     # A built-in rule is there for everybody: it counts where something that it names is there as well.
     builtin = settings.rules()[len(settings.host) :]
     found |= {rule.match.partition("/")[0] for rule in builtin if any(_is_there(use) for _, use in rule.uses())}
@@ -151,7 +151,14 @@ def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str]
 
 
 def _is_there(use: Use) -> bool:
-    return bool(os.environ.get(use.name)) if isinstance(use, Variable) else Path(use.path).exists()
+    match use:
+        case Variable(name):
+            return bool(os.environ.get(name))
+        case Usual(variables):
+            path = use.path(os.environ)
+            return any(map(os.environ.get, variables)) or (path is not None and Path(path).exists())
+        case _:
+            return Path(use.path).exists()
 
 
 def bazel_names(found: Iterable[str]) -> list[str]:

@@ -73,15 +73,19 @@ def read_json(text: str) -> Document:
         return Document(value, {})
 
 
-def read_yaml(text: str) -> Document:
+def read_yaml(text: str, *, tags: bool = False) -> Document:
     """Read one YAML document.
+
+    Args:
+        text: of the document.
+        tags: another program wrote it: tags are passed over, and a scalar is its text, however others read it.
 
     Raises:
         UnreadableError: the grammar is broken, a key is there twice, a second document follows, a value has a tag or
             is ambiguous, an alias has no anchor, or it is too large or nested too deeply.
     """
     try:
-        return _Reader(yaml.parse(text, Loader=yaml.SafeLoader)).document()
+        return _Reader(yaml.parse(text, Loader=yaml.SafeLoader), tags=tags).document()
     except yaml.MarkedYAMLError as error:
         line = 1 if error.problem_mark is None else error.problem_mark.line + 1
         hint = f"; {_QUOTES}" if error.context and "alias" in error.context else ""
@@ -111,8 +115,9 @@ def _line_of_problem(text: str) -> int:
 class _Reader:
     """Builds values from the parser's events: they come one by one, so that a bound ends the parsing, too."""
 
-    def __init__(self, events: Iterator[yaml.Event]) -> None:
+    def __init__(self, events: Iterator[yaml.Event], *, tags: bool) -> None:
         self._events = events
+        self._tags = tags
         self._lines: dict[Path, int] = {}
         self._anchors: dict[str, tuple[object, int]] = {}
         self._nodes = 0
@@ -138,7 +143,7 @@ class _Reader:
         if len(path) > _DEPTH:
             raise UnreadableError(_line(event), "nested too deeply")
         assert isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent))
-        if event.tag is not None:
+        if event.tag is not None and not self._tags:
             raise UnreadableError(_line(event), f"the tag {event.tag!r} means nothing here")
         value = self._content(event, path)
         if event.anchor is not None:
@@ -147,7 +152,7 @@ class _Reader:
 
     def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> object:
         if isinstance(event, yaml.ScalarEvent):
-            if event.style is None and _REWRITTEN.fullmatch(event.value):
+            if event.style is None and not self._tags and _REWRITTEN.fullmatch(event.value):
                 raise UnreadableError(_line(event), f"{event.value} is read in more than one way; put it in quotes")
             return None if event.style is None and event.value in _NULLS else event.value
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._table(path)

@@ -6,6 +6,7 @@ Source: core/endpoint.py, docs/design/exchanges.md#endpoints.
 from urllib.parse import unquote
 
 from credproxy.core.endpoint import Endpoint, Kind, classify
+from credproxy.core.signed import REASON, is_signed
 from credproxy.core.target import Target
 
 
@@ -17,7 +18,6 @@ _STORAGE = (
     "googleapis.com",
     "r2.cloudflarestorage.com",
 )
-_SIGNATURES = ("x-amz-signature=", "x-goog-signature=", "sig=", "signature=")
 _WITH_REPOSITORY = frozenset({Kind.READ, Kind.MANIFEST, Kind.UPLOAD})
 
 
@@ -30,10 +30,8 @@ def is_storage(host: str) -> bool:
 
 def storage_reason(target: Target) -> str:
     """Why storage gets no credential; "" where the target is not known to be storage."""
-    query = f"&{target.query.lower()}"
-    signed = any(f"&{name}" in query for name in _SIGNATURES)
-    if signed:
-        return "the URL carries a signature of its own, and a credential beside that would spoil it"
+    if is_signed(target):
+        return REASON
     if is_storage(target.host):
         return f"{target.host!r} is a storage host: what leads there carries a signature of its own"
     return ""

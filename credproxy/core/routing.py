@@ -95,8 +95,18 @@ class _Rules:
                     "remove one of them",
                 )
             self._places.setdefault(host, []).append(_Place(segments, rule))
+        self._add_belonging(rules, set(first))
         for places in self._places.values():
             places.sort(key=lambda place: len(place.segments), reverse=True)
+
+    def _add_belonging(self, rules: Sequence[HostRule], taken: set[tuple[_Host, tuple[str, ...]]]) -> None:
+        """What belongs to a rule's place goes to that rule, unless another one names it."""
+        for rule in rules:
+            for match in rule.matches()[1:]:
+                host, segments = match_key(match)
+                if (host, segments) not in taken:
+                    taken.add((host, segments))
+                    self._places.setdefault(host, []).append(_Place(segments, rule))
 
     def match(self, target: Target) -> tuple[HostRule | None, bool]:
         """The most specific rule, and False where the path can be read in two ways and a rule for a path is near."""

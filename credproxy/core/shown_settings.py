@@ -20,7 +20,7 @@ _PLAIN = frozenset({
 """Keys whose texts name something: what looks like a credential in them is masked all the same."""
 
 _COMMANDS = frozenset({"argv", "command"})
-_URLS = frozenset({"proxy", "realm"})
+_URLS = frozenset({"proxy", "realm", "url"})
 _PREFIX = re.compile(r"[A-Za-z-]{0,16}[ :=]?")
 _HIDDEN = "***"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 
 from credproxy.core.errors import Failed
-from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Variable
+from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Usual, Variable
 from credproxy.core.settings import Settings
 from credproxy.core.stored import from_text
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
@@ -77,7 +77,7 @@ def _use(
             yield from _logins(machine, f"the rule for {subject}", path, missing)
         case Bundle(path):
             yield from _bundle(machine, subject, path, bundles.get(path, ""))
-        case Program():
+        case Program() | Usual():
             return
 
 

@@ -29,12 +29,14 @@ class Dressed:
         self._required = required
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URI of the rule gets the secret; None where a rule that nobody wrote has none.
+        """Every URI of the rule gets the secret; None where its kind withholds it, or a rule that nobody wrote has none.
 
         Raises:
             Failed(credential_unreadable): somebody wrote the rule, and there is none.
         """
         target = question.target
+        if self._rule.withheld(target):
+            return None
         identity = await self._locate(target)
         if identity is None and self._required:
             what = f"no {self._rule.lacks} for {target.authority!r}"
@@ -52,7 +54,7 @@ class Dressed:
             upstream=f"source:{identity.source}",
             run=run,
             identity=identity,
-            detail={"provider": self._tag, **self._rule.about(), "credential": str(identity)},
+            detail={"provider": self._tag, **self._rule.about(width), "credential": str(identity)},
         )
 
     async def check(self, plan: Plan, target: Target) -> None:
@@ -71,7 +73,10 @@ class Dressed:
         return self._source.trouble(target)
 
     def reasons(self, question: Question) -> tuple[str, ...]:
-        """Where its source has looked."""
+        """What its kind says, or where its source has looked."""
+        withheld = self._rule.withheld(question.target)
+        if withheld:
+            return (withheld,)
         return () if question.target.form is Form.LITERAL else self._source.looked(question.target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:

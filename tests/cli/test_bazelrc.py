@@ -6,7 +6,7 @@ import json
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,6 +19,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.uses import Used, Usual
 from credproxy.core.settings import Settings
 from tests.cli.test_commands import configure, home, run
 from tests.hints import filled
@@ -50,6 +51,14 @@ def entries() -> dict[str, object]:
     return found["auths"]
 
 
+class Tool(NoneHost, frozen=True):
+    """A kind whose login another program keeps."""
+
+    def own_uses(self) -> Iterator[Used]:
+        """A variable or a file, and neither has to be there."""
+        yield ("match",), Usual(("CREDPROXY_TEST_TOOL",), "CREDPROXY_TEST_FOLDER", "tool", "hosts.yml")
+
+
 class Known(Settings, frozen=True):
     """Settings beside built-in hosts of this test."""
 
@@ -59,6 +68,7 @@ class Known(Settings, frozen=True):
         known: list[HostRule] = [
             HeaderHost("here.test", present),
             HeaderHost("away.test", absent),
+            Tool("tool.test"),
             NoneHost("cdn.test"),
         ]
         return super().rules([*builtin, *known])
@@ -71,6 +81,24 @@ def test_a_built_in_host_has_a_line_where_its_login_may_be(monkeypatch: pytest.M
     assert hosts(settings, {}) == {"ghcr.io"}
     monkeypatch.setenv("CREDPROXY_TEST_TOKEN", "x")
     assert hosts(settings, {}) == {"ghcr.io", "here.test"}
+
+
+def test_a_login_that_another_program_keeps_counts_where_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In a variable or in its file."""
+    settings = Known()
+    assert "tool.test" not in hosts(settings, {})
+    for name, value, folder in (
+        ("XDG_CONFIG_HOME", home / "a", home / "a/tool"),
+        ("CREDPROXY_TEST_FOLDER", home / "b", home / "b"),
+    ):
+        monkeypatch.setenv(name, str(value))
+        assert "tool.test" not in hosts(settings, {})
+        folder.mkdir(parents=True)
+        (folder / "hosts.yml").touch()
+        assert "tool.test" in hosts(settings, {})
+        (folder / "hosts.yml").unlink()
+    monkeypatch.setenv("CREDPROXY_TEST_TOOL", "x")
+    assert "tool.test" in hosts(settings, {})
 
 
 def test_the_flags(home: Path) -> None:

@@ -151,3 +151,11 @@ def test_no_text_raises_anything_else(text: str) -> None:
     for read in (read_yaml, read_json):
         with contextlib.suppress(UnreadableError):
             read(text)
+
+
+def test_what_another_program_wrote_is_text_whatever_its_tag() -> None:
+    """``glab`` writes ``!!null TOKEN`` over an empty one, and nobody asks a person to quote what a program wrote."""
+    text = "token: !!null glpat-x\nuser: 010\n"
+    with pytest.raises(UnreadableError):
+        read_yaml(text)
+    assert read_yaml(text, tags=True).value == {"token": "glpat-x", "user": "010"}

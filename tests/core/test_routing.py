@@ -270,3 +270,31 @@ def test_a_path_that_can_be_read_in_two_ways_reaches_no_built_in_rule() -> None:
     """The rule for a path may be the one that keeps its credential apart."""
     router = Router([NoneHost("b.test/secret")], [NoneHost("b.test")])
     assert router.match(parse_uri("https://b.test/x%2f..%2fsecret/y")) is None
+
+
+class Forge(NoneHost, frozen=True):
+    """A kind with a second host."""
+
+    def matches(self) -> tuple[str, ...]:
+        """Its own, and the same path on the other."""
+        return (self.match, f"api.{self.host}/repos{self.match.removeprefix(self.host)}")
+
+
+def test_what_belongs_to_a_rule_is_answered_by_it() -> None:
+    """Whole segments there as well, and without a claim on the rest of that host."""
+    router = Router([Forge("f.test/org"), Forge("f.test")])
+    found = {
+        uri: router.match(parse_uri(f"https://{uri}"))
+        for uri in ("f.test/org/a", "api.f.test/repos/org/a", "api.f.test/repos/o")
+    }
+    assert [rule and rule.match for rule in found.values()] == ["f.test/org", "f.test/org", "f.test"]
+    assert router.match(parse_uri("https://api.f.test/user")) is None
+    assert Router([Forge("f.test/org")]).match(parse_uri("https://api.f.test/repos/organ")) is None
+
+
+def test_a_rule_that_names_a_place_goes_before_one_that_it_belongs_to() -> None:
+    """In whatever order they stand."""
+    rules = [Forge("f.test/org"), NoneHost("API.f.test/repos/org")]
+    for order in (rules, rules[::-1]):
+        rule = Router(order).match(parse_uri("https://api.f.test/repos/org/x"))
+        assert rule is rules[1]

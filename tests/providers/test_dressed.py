@@ -27,6 +27,10 @@ class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
 
     calls: ClassVar[str] = "token"
 
+    def withheld(self, target: Target) -> str:
+        """What says who asks by itself."""
+        return "the URL is signed" if "signed" in target.query else ""
+
     def width(self, target: Target) -> Width:
         """The host, and whether it is an asset."""
         return (target.host, "/assets/" in target.path)
@@ -94,6 +98,15 @@ async def test_without_a_secret_a_written_rule_fails_and_a_built_in_one_gives_no
     builtin = forge(required=False)
     assert await builtin.plan(question(RAW)) is None
     assert builtin.reasons(question(RAW)) == ("the fake source has no 'raw.test'",)
+
+
+@pytest.mark.parametrize("required", [True, False])
+async def test_what_a_kind_withheld_gets_nothing_and_the_reason_is_told(*, required: bool) -> None:
+    """Whether there is a login or not, and whoever wrote the rule: a credential would spoil it."""
+    for host in ("api", "raw"):
+        asked = question(f"https://{host}.test/a?signed=1")
+        assert await forge(required=required).plan(asked) is None
+        assert forge(required=required).reasons(asked) == ("the URL is signed",)
 
 
 async def test_a_place_that_turns_out_to_hold_nothing_is_named() -> None:

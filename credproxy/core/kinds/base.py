@@ -92,6 +92,18 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """The path before a registry's ``/v2``, where somebody has set one."""
         return None
 
+    def matches(self) -> tuple[str, ...]:
+        """Each place that it answers for: its ``match``, then what its kind knows to belong to that.
+
+        A rule that names one of the others itself goes before it.
+        """
+        return (self.match,)
+
+    def withheld(self, target: Target) -> str:
+        """Why one of its targets gets no credential all the same, for people; "" where it gets one."""
+        del target
+        return ""
+
     @property
     def host(self) -> str:
         """The host of its ``match``: no port, no path."""

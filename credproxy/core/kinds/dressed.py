@@ -50,6 +50,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         """
         raise NotImplementedError
 
-    def about(self) -> Mapping[str, str]:
+    def about(self, width: Width) -> Mapping[str, str]:
         """What ``explain`` tells of its dress."""
+        del width
         return {}

@@ -48,6 +48,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
             raise unreadable(f"the secret from {name}", problem, self.remedy)
         return ((self.name, (value,)),)
 
-    def about(self) -> Mapping[str, str]:
+    def about(self, width: Width) -> Mapping[str, str]:
         """Which header."""
+        del width
         return {"header": self.name}

@@ -1,8 +1,10 @@
 """What a rule or a source names outside of the configuration: whoever looks at such things asks for these, not for kinds."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from credproxy.core.paths import config_home
 from credproxy.core.toml_lines import Path
 
 
@@ -43,7 +45,30 @@ class Bundle:
     path: str
 
 
-Use = Variable | SecretFile | LoginFile | Program | Bundle
+@dataclass(frozen=True, slots=True)
+class Usual:
+    """Where a program of the user's has its login, if it has one: nothing that has to be there.
+
+    Attributes:
+        variables: of the environment; each may hold a token.
+        folder: the variable that names the folder of its configuration.
+        below: the same folder where that is not set, below where programs keep their configuration.
+        file: in that folder.
+    """
+
+    variables: tuple[str, ...]
+    folder: str
+    below: str
+    file: str
+
+    def path(self, environ: Mapping[str, str]) -> str | None:
+        """The file; None for a user without a home directory."""
+        home = config_home(environ)
+        folder = environ.get(self.folder) or (f"{home}/{self.below}" if home else None)
+        return f"{folder}/{self.file}" if folder else None
+
+
+Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual
 
 Used = tuple[Path, Use]
 """A thing that is named, and the key that names it."""
