@@ -406,6 +406,7 @@ class FakeProvider:
         lifetime = Lifetime(
             since=since,
             until=None if self.life is None else since + self.life,
+            keep=600.0,
             wall_until=None if self.wall_life is None else wall + self.wall_life,
         )
         return Grant(() if self.empty else (("Authorization", (token,)),), lifetime, self.note, self.less, self.direct)

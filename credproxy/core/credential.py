@@ -123,13 +123,13 @@ class Lifetime(Struct, frozen=True, gc=False):
     Attributes:
         since: boot-clock seconds, the moment *before* the request was sent (TX-15).
         until: boot-clock seconds of the hard expiry; None where the issuer does not say.
-        keep: seconds that an answer without ``until`` may be served from memory.
+        keep: seconds that an answer without ``until`` may be served from memory; whoever gives no end gives this.
         wall_until: POSIX seconds, for sources that state an absolute time: then both clocks must agree (docs/design/faults.md#renewal).
     """
 
     since: float
     until: float | None = None
-    keep: float = 600.0
+    keep: float = 0.0
     wall_until: float | None = None
 
 
