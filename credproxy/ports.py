@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import NamedTuple, Protocol, TypeVar
+from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from credproxy.core.audit import Record
 from credproxy.core.checksum import Checksum
@@ -242,6 +242,15 @@ class Source(Protocol):
 
     def forget(self) -> None:
         """Drop what is remembered of files and programs: the next question looks again (``flush``)."""
+        ...
+
+
+@runtime_checkable
+class Ordered(Protocol):
+    """A source that asks others one after the other: what ``explain`` tells of those that were passed."""
+
+    def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
+        """What was found at each place before the one that has the credential: a sentence each, for people."""
         ...
 
 

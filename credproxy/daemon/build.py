@@ -5,11 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from credproxy import providers, sources
 from credproxy.broker.table import Table
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.settings import DOCKER, NETRC, Settings
@@ -103,10 +105,11 @@ class _Sources:
             docker_config=settings.docker_config,
             netrc=settings.netrc,
         )
-        self._shared: dict[SourceSettings, Source] = {}
+        self._shared: dict[bytes, Source] = {}
 
-    def __call__(self, settings: SourceSettings) -> Source:
+    def __call__(self, settings: Sources) -> Source:
         """A source, the same for equal settings."""
-        if settings not in self._shared:
-            self._shared[settings] = sources.make(settings, self._tools)
-        return self._shared[settings]
+        key = msgspec.json.encode(settings, order="deterministic")
+        if key not in self._shared:
+            self._shared[key] = sources.make(settings, self._tools)
+        return self._shared[key]

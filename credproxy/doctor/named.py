@@ -42,6 +42,8 @@ def check(
     """
     missing = topic.error if strict else topic.warning
     for key, subject, use in settings.uses():
+        if isinstance(key[-1], int) and not _is_there(machine, use, variables):
+            continue  # one of several that are tried: which of them are there is another thing on each machine
         yield from placed(_use(machine, subject, use, missing, variables=variables, bundles=bundles), place(key))
     yield from _top(machine, settings, place, missing)
     if settings.actions.policy_file is not None:
@@ -57,6 +59,12 @@ def _top(machine: Machine, settings: Settings, place: Where, missing: Say) -> It
         if folder and not machine.look(folder).is_directory:
             said = f"{place(('helper_path',))}helper_path names {folder!r}, which is not a directory"
             yield topic.warning(said, f"ls -ld {quote(folder)}")
+
+
+def _is_there(machine: Machine, use: Use, variables: Mapping[str, bool]) -> bool:
+    if isinstance(use, Variable):
+        return variables.get(use.name, False)
+    return not isinstance(use, (SecretFile, LoginFile)) or machine.look(use.path).there
 
 
 def _use(

@@ -10,7 +10,7 @@ from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources
 from credproxy.core.routing import is_exact
 from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
 from credproxy.providers.dressed import Dressed, DressedLogin
@@ -35,7 +35,7 @@ class Tools:
     clock: Clock
     http: HttpClient
     processes: Processes
-    source: Callable[[SourceSettings], Source]
+    source: Callable[[Sources], Source]
     learned: Learned
 
 

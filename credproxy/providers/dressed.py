@@ -8,7 +8,7 @@ from credproxy.core.kinds.dressed import DressedHost, Width
 from credproxy.core.login import Login, dressed
 from credproxy.core.stored import not_stored, unreadable, usable
 from credproxy.core.target import Form, Question, Target
-from credproxy.ports import Clock, Plan, Source, Terms
+from credproxy.ports import Clock, Ordered, Plan, Source, Terms
 
 
 class Dressed:
@@ -25,6 +25,7 @@ class Dressed:
         self._rule = rule
         self._tag = rule.tag()
         self._source = source
+        self._ordered = source if isinstance(source, Ordered) else None
         self._clock = clock
         self._required = required
 
@@ -54,7 +55,12 @@ class Dressed:
             upstream=f"source:{identity.source}",
             run=run,
             identity=identity,
-            detail={"provider": self._tag, **self._rule.about(width), "credential": str(identity)},
+            detail={
+                "provider": self._tag,
+                **self._rule.about(width),
+                "credential": str(identity),
+                **self._passed(identity, target),
+            },
         )
 
     async def check(self, plan: Plan, target: Target) -> None:
@@ -91,6 +97,10 @@ class Dressed:
         headers = self._rule.dress(login.stored, name, width)
         lifetime = dressed(login, name, self._clock.boot())
         return Grant(headers, lifetime, note=self._rule.note, direct=True)
+
+    def _passed(self, identity: Identity, target: Target) -> dict[str, str]:
+        passed = () if self._ordered is None else self._ordered.passed(identity, target)
+        return {"looked": "; ".join(passed)} if passed else {}
 
     async def _locate(self, target: Target) -> Identity | None:
         identity = await self._source.locate(target, None)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import assert_never
 
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
@@ -16,6 +16,7 @@ from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
+from credproxy.sources.first import First
 from credproxy.sources.netrc import Netrc
 
 
@@ -43,17 +44,30 @@ class Tools:
     netrc: str = "auto"
 
 
-def make(settings: SourceSettings, tools: Tools) -> Source:
-    """Make a source. One without a line here is a mistake that mypy finds."""
+def make(settings: Sources, tools: Tools) -> Source:
+    """Make a source, or a list of them."""
+    if isinstance(settings, tuple):
+        return First([_make(one, tools, optional=len(settings) > 1) for one in settings])
+    return _make(settings, tools)
+
+
+def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> Source:
+    """Make one source. One without a line here is a mistake that mypy finds.
+
+    Args:
+        settings: of the source.
+        tools: it works with.
+        optional: others are asked after it, so that what is not there is no mistake.
+    """
     match settings:
         case DockerConfigSource(path):
             return _docker(path or tools.docker_config, tools)
         case NetrcSource(path):
             return Netrc(netrc_file(tools.environ, path or tools.netrc), files=tools.files, clock=tools.clock)
         case EnvSource():
-            return Env(settings, tools.environ, clock=tools.clock)
+            return Env(settings, tools.environ, clock=tools.clock, optional=optional)
         case FileSource():
-            return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""))
+            return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""), optional=optional)
         case CommandSource():
             return CommandOutput(settings, processes=tools.processes, clock=tools.clock, key=tools.key)
         case _:

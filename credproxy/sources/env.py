@@ -12,18 +12,28 @@ from credproxy.ports import Clock
 
 
 class Env:
-    """One variable, as it was when the daemon started. Source: ports.Source."""
+    """One variable, as it was when the daemon started. Source: ports.Source.
 
-    def __init__(self, settings: EnvSource, environ: Mapping[str, str], *, clock: Clock) -> None:
+    Args:
+        settings: name it.
+        environ: the daemon's environment.
+        clock: for its login.
+        optional: others are asked after it: not set, or set to nothing, is then "not mine".
+    """
+
+    def __init__(
+        self, settings: EnvSource, environ: Mapping[str, str], *, clock: Clock, optional: bool = False
+    ) -> None:
         self._settings = settings
         self._environ = environ
         self._clock = clock
+        self._optional = optional
         self._identity = Identity("env", settings.name)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Always this variable: a rule named it."""
+        """This variable: a rule named it."""
         del target, repository
-        return self._identity
+        return None if self._absent else self._identity
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its value. Raises Failed(credential_unreadable) where it is not set or cannot be used."""
@@ -46,9 +56,13 @@ class Env:
         return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """It always names something, or raises."""
+        """Where it is optional: that it is not set."""
         del target
-        return ()
+        return (f"the variable {self._settings.name!r} is not set",) if self._absent else ()
 
     def forget(self) -> None:
         """Nothing is remembered: an environment does not change."""
+
+    @property
+    def _absent(self) -> bool:
+        return self._optional and not self._environ.get(self._settings.name)

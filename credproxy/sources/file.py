@@ -20,19 +20,25 @@ class File:
         files: reads it.
         clock: for its login.
         home: the directories above it are not judged; "" for none.
+        optional: others are asked after it: a file that is not there is then "not mine".
     """
 
-    def __init__(self, settings: FileSource, files: Files, *, clock: Clock, home: str = "") -> None:
+    def __init__(
+        self, settings: FileSource, files: Files, *, clock: Clock, home: str = "", optional: bool = False
+    ) -> None:
         self._settings = settings
         self._files = files
         self._clock = clock
         self._home = home
+        self._optional = optional
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the file and its version, so that a rewritten one is another credential."""
         del target, repository
         path = self._settings.path
         version = await self._files.version(path)
+        if version is None and self._optional:
+            return None
         if version is None:
             raise self._missing()
         return Identity("file", path, version.stamp)
@@ -64,9 +70,9 @@ class File:
         return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """It always names something, or raises."""
+        """Where it is optional, ``locate`` gives None for one reason alone."""
         del target
-        return ()
+        return (f"the file {self._settings.path!r} is not there",) if self._optional else ()
 
     def forget(self) -> None:
         """Nothing is remembered."""

@@ -153,3 +153,23 @@ command = ["{home}/folder"]
     assert f"the netrc file '{home}/n'" in done.stdout
     assert f"'{home}/folder', is not a file" in done.stdout
     assert "canary" not in done.output
+
+
+def test_deep_takes_what_is_not_there_in_a_list_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Several places are named because no machine has them all; what is there is looked at all the same."""
+    monkeypatch.delenv("NOT_SET", raising=False)
+    secret = home / "secret"
+    configure(
+        home,
+        f"""
+[[host]]
+match = "a.test"
+provider = "header"
+secret = [{{ source = "env", name = "NOT_SET" }}, {{ source = "file", path = "{secret}" }}]
+""",
+    )
+    assert run("config", "check", "--deep").exit_code == 0
+    secret.write_text("a\nb\n")
+    done = run("config", "check", "--deep")
+    assert done.exit_code == 1
+    assert "holds more than one line" in " ".join(done.stdout.split())

@@ -8,6 +8,9 @@ from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import BareHost, OciHost
+from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.ports import Command, Completed
 from tests.daemon.test_broken_sources import DENIED, daemon
 
@@ -132,3 +135,16 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
     assert "builtin leaves them out: logins of docker-config count in rules alone" in told.reasons
     async with daemon(builtin=("docker-config",), netrc=login) as running:
         assert '"headers":{}' in await running.get("https://reg.test/x")
+
+
+async def test_of_several_sources_each_that_was_passed_is_told() -> None:
+    """``explain`` shows where the login is from, and why it is from nowhere else."""
+    rule = BasicHost("reg.test", credentials=(NetrcSource(), FileSource("/none"), DockerConfigSource()))
+    async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}') as running:
+        assert "Basic YTpi" in await running.get("https://reg.test/x")
+        told = await explain_uri(running.broker, "https://reg.test/x", Origin())
+    assert told.detail["looked"] == f"{NOT_THERE}; the file '/none' is not there"
+    async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}', netrc=DENIED) as running:
+        told = await explain_uri(running.broker, "https://reg.test/x", Origin())
+    assert told.problem is not None
+    assert told.problem.message.startswith("the file '/home/u/.netrc' permission denied")

@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from typing import ClassVar, Self
 
 from credproxy.core.checks import Problem, within
-from credproxy.core.kinds.sources import SourceSettings
-from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.uses import Used
 from credproxy.core.target import Target
 from credproxy.core.toml_lines import Path
@@ -31,10 +30,12 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     """One ``[[host]]``: ``match`` says for which targets, ``insecure`` that they may be asked for over plain http.
 
     Attributes:
+        source_keys: the options that name sources.
         answers: whether its hosts can get anything at all.
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
     """
 
+    source_keys: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[bool] = True
     is_registry: ClassVar[bool] = False
 
@@ -51,15 +52,17 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return str(cls.__struct_config__.tag)
 
     def secrets(self) -> Iterator[tuple[Path, SourceSettings]]:
-        """The sources that it names, each with its key: no kind can forget one."""
-        for key in self.__struct_fields__:
-            value = getattr(self, key)
-            if isinstance(value, SourceBase):
-                yield (key,), value  # type: ignore[misc]  # every subclass is in the list
+        """The sources that it names, each with its key: ``("credentials",)``, or ``("credentials", 1)`` in a list."""
+        for key, found in self._sources():
+            if isinstance(found, tuple):
+                yield from (((key, index), source) for index, source in enumerate(found))
+            else:
+                yield (key,), found
 
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong with its options and its sources, and that a type cannot say."""
         yield from self.mistakes()
+        yield from (((key,), "wanted at least one source") for key, found in self._sources() if not found)
         for key, source in self.secrets():
             yield from within(key, source.problems())
 
@@ -103,6 +106,9 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """Why one of its targets gets no credential all the same, for people; "" where it gets one."""
         del target
         return ""
+
+    def _sources(self) -> Iterator[tuple[str, Sources]]:
+        return ((key, getattr(self, key)) for key in self.source_keys)
 
     @property
     def host(self) -> str:

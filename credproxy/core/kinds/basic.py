@@ -7,7 +7,7 @@ from msgspec import field
 from credproxy.core.basic import basic
 from credproxy.core.credential import PlainSecret, Stored, UserPassword
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.stored import another_place, unreadable, usable
 from credproxy.core.target import Target
@@ -20,11 +20,12 @@ _REGISTRY = 'a token that docker stores is for a registry: provider = "oci" in i
 class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
     """``Authorization: Basic`` from a stored login."""
 
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     empty: ClassVar[str] = "holds no user name and password, which Basic needs"
     remedy: ClassVar[str] = "store a login there, with a user name and a password"
     note: ClassVar[str] = "basic handed out"
 
-    credentials: SourceSettings = field(default_factory=NetrcSource)
+    credentials: Sources = field(default_factory=NetrcSource)
 
     def setup(self, target: Target) -> str:
         """Store one."""

@@ -8,7 +8,7 @@ from credproxy.core.checks import Problem
 from credproxy.core.credential import PlainSecret, Secret, Stored, secret_of
 from credproxy.core.empty import empty_header, empty_login
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources
 from credproxy.core.stored import another_place, unreadable
 from credproxy.core.target import Target
 
@@ -19,10 +19,11 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
     """A static header of any name: remote caches, artifact hosts. ``prefix`` stands before the secret, as ``Bearer ``."""
 
+    source_keys: ClassVar[tuple[str, ...]] = ("secret",)
     calls: ClassVar[str] = "secret"
     lacks: ClassVar[str] = "credential"
 
-    secret: SourceSettings
+    secret: Sources
     name: str = "Authorization"
     prefix: str = ""
 

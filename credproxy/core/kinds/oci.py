@@ -8,7 +8,7 @@ from msgspec import field
 
 from credproxy.core.checks import Problem, absolute, duration, within
 from credproxy.core.kinds.base import HostBase
-from credproxy.core.kinds.sources import SourceSettings
+from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.uses import Bundle, Used
 from credproxy.core.target import Target
@@ -36,9 +36,10 @@ class BareHost(Base, frozen=True):
 class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     """A registry of the OCI distribution protocol."""
 
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     is_registry: ClassVar[bool] = True
 
-    credentials: SourceSettings = field(default_factory=DockerConfigSource)
+    credentials: Sources = field(default_factory=DockerConfigSource)
     realm: str | None = None
     service: str | None = None
     realm_hosts: tuple[str, ...] = ()

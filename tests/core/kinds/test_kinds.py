@@ -122,6 +122,9 @@ def test_every_source_of_a_rule_is_checked_and_looked_at(kind: type[HostBase]) -
         assert (key, "path") in {path for path, _ in wrong.problems()}
         right = sample(kind, more={key: {"source": "file", "path": "/secret"}})
         assert ((key,), SecretFile("/secret")) in set(right.uses())
+        several = sample(kind, more={key: [{"source": "file", "path": "relative"}]})
+        assert (key, 0, "path") in {path for path, _ in several.problems()}
+        assert ((key, 0), SecretFile("relative")) in set(several.uses())
     assert [path for path, _ in sample(kind).secrets()] == [(key,) for key in keys]
 
 

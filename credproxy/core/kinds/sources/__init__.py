@@ -11,4 +11,7 @@ from credproxy.core.kinds.sources.netrc import NetrcSource
 
 SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource
 
+Sources = SourceSettings | tuple[SourceSettings, ...]
+"""One, or several that are tried one after the other: the first that has a login gives it."""
+
 SOURCES: Final = (DockerConfigSource, NetrcSource, EnvSource, FileSource, CommandSource)

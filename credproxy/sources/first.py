@@ -1,0 +1,75 @@
+"""Several sources, one after the other: the first that has a login for the target gives it."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from credproxy.core.credential import Identity
+from credproxy.core.errors import Failure
+from credproxy.core.login import Login
+from credproxy.core.target import Target
+from credproxy.ports import Source
+
+
+class First:
+    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered.
+
+    "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
+    have the login that was meant, and the next one may be somebody else's.
+
+    Args:
+        sources: in order.
+    """
+
+    def __init__(self, sources: Sequence[Source]) -> None:
+        self._sources = tuple(sources)
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the first one's credential; its version tells which source it is of. Raises Failed as that source does."""
+        for index, source in enumerate(self._sources):
+            identity = await source.locate(target, repository)
+            if identity is not None:
+                return replace(identity, version=(index, identity.version))
+            if source.trouble(target) is not None:
+                return None
+        return None
+
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the login that was named; where its place turns out to hold nothing, that of the next that has one."""
+        index, own = _of(identity)
+        login = await self._sources[index].read(own, target, anew=anew)
+        for source in self._sources[index + 1 :]:
+            if login is not None:
+                break
+            found = await source.locate(target, None)
+            login = None if found is None else await source.read(found, target, anew=anew)
+        return login
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give the login that was named, as far as it is known."""
+        index, own = _of(identity)
+        return await self._sources[index].peek(own, target)
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with the one that could not be passed."""
+        troubles = (source.trouble(target) for source in self._sources)
+        return next((trouble for trouble in troubles if trouble is not None), None)
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """What each of them says."""
+        return tuple(said for source in self._sources for said in source.looked(target))
+
+    def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
+        """What those say that were asked before the one that has the credential."""
+        return tuple(said for source in self._sources[: _of(identity)[0]] for said in source.looked(target))
+
+    def forget(self) -> None:
+        """All of them look again."""
+        for source in self._sources:
+            source.forget()
+
+
+def _of(identity: Identity) -> tuple[int, Identity]:
+    """The place of the source in the list, and the identity as it gave it."""
+    assert isinstance(identity.version, tuple)
+    index, version = identity.version
+    return index, replace(identity, version=version)
