@@ -1,0 +1,106 @@
+"""Each module has tests: a file of its name, one that imports it, or one that goes through it and is named here."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+
+ROOT = Path(__file__).parents[1]
+
+THROUGH = {
+    "__main__": "e2e/test_exit_status.py",
+    "adapters.arriving": "adapters/test_odd_answers.py",
+    "adapters.folders": "cli/test_commands.py",
+    "adapters.hardening": "e2e/test_threats.py",
+    "adapters.idle": "adapters/test_connections.py",
+    "adapters.lean": "e2e/test_carriers.py",
+    "adapters.session": "adapters/test_http.py",
+    "adapters.upload": "adapters/test_forward.py",
+    "adapters.waking": "adapters/test_pump.py",
+    "broker.bugs": "broker/test_faults.py",
+    "broker.flights": "broker/test_flight.py",
+    "broker.inspector": "cli/test_explaining.py",
+    "broker.landing": "broker/test_broker.py",
+    "broker.origin": "broker/test_upstream.py",
+    "broker.report": "server/test_helper_api.py",
+    "carrier.front": "e2e/test_carriers.py",
+    "carrier.lines": "e2e/test_carriers.py",
+    "carrier.main": "e2e/test_carriers.py",
+    "carrier.nursery": "e2e/test_carriers.py",
+    "cli.asking": "cli/test_commands.py",
+    "cli.configuring": "cli/test_commands.py",
+    "cli.ending": "systemd/test_install.py",
+    "cli.probing": "cli/test_doctor.py",
+    "cli.programs": "cli/test_commands.py",
+    "cli.reaching": "e2e/test_doctor.py",
+    "cli.running": "e2e/test_demo.py",
+    "cli.tables": "cli/test_explaining.py",
+    "cli.without_daemon": "cli/test_explaining.py",
+    "core.believed": "e2e/test_believed.py",
+    "core.checks": "core/test_config.py",
+    "core.endpoint_reasons": "cli/test_explaining.py",
+    "core.go_json": "cli/test_bazelrc.py",
+    "core.hints": "exchange/test_registry_token.py",
+    "core.searched_text": "core/test_complaints.py",
+    "core.shape_words": "core/test_config.py",
+    "core.toml_text": "core/test_config.py",
+    "core.toml_types": "core/test_config.py",
+    "core.urls": "core/test_config.py",
+    "daemon.front": "e2e/test_daemon.py",
+    "daemon.office": "e2e/test_carriers.py",
+    "daemon.options": "e2e/test_daemon.py",
+    "daemon.passing": "e2e/test_carriers.py",
+    "daemon.port": "e2e/test_actions.py",
+    "daemon.run": "e2e/test_daemon.py",
+    "daemon.service": "e2e/test_daemon.py",
+    "demo.actions": "e2e/test_demo.py",
+    "demo.registry": "e2e/test_demo.py",
+    "demo.stage": "e2e/test_demo.py",
+    "demo.story": "e2e/test_demo.py",
+    "doctor.bazel_remote": "doctor/test_bazel.py",
+    "doctor.network": "e2e/test_doctor.py",
+    "exchange.statuses": "exchange/test_registry_token.py",
+    "gateway.pages": "gateway/test_gateway.py",
+    "gateway.reads": "gateway/test_gateway.py",
+    "helper.credproxy_helper": "helper/test_pump.py",
+    "providers.none": "e2e/test_believed.py",
+    "providers.registry": "providers/test_oci_learning.py",
+    "server.body": "server/test_helper_api.py",
+    "server.probes": "server/test_verbs.py",
+    "server.sandboxed": "server/test_verbs.py",
+    "sources.nowhere": "cli/test_explaining.py",
+}
+"""By module, the file whose tests go through it: it is one step of what that file is about."""
+
+MODULES = sorted(
+    ".".join(path.relative_to(ROOT / "credproxy").with_suffix("").parts)
+    for path in (ROOT / "credproxy").rglob("*.py")
+    if path.name != "__init__.py"
+)
+TESTS = {path.relative_to(ROOT / "tests"): path.read_text() for path in sorted((ROOT / "tests").rglob("test_*.py"))}
+IMPORTED = {
+    f"{room}.{name}" if name else room
+    for text in TESTS.values()
+    for room, names in re.findall(r"^from credproxy\.?([\w.]*) import (\([^)]*\)|[^\n]+)$", text, re.MULTILINE)
+    for name in ("", *re.findall(r"\w+", names))
+}
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_a_module_has_tests(module: str) -> None:
+    """Whoever changes it finds what holds it, and whoever adds one is asked for it."""
+    room, _, name = module.rpartition(".")
+    own = Path(*room.split("."), f"test_{name}.py") in TESTS or module in IMPORTED
+    assert own != (module in THROUGH), "a test of its own, or a line above: not both and not neither"
+
+
+@pytest.mark.parametrize("file", sorted(set(THROUGH.values())))
+def test_the_files_named_above_are_there(file: str) -> None:
+    """A renamed file would leave its modules alone."""
+    assert Path(file) in TESTS
+
+
+def test_the_modules_named_above_are_there() -> None:
+    """A module that is gone needs no line."""
+    assert set(THROUGH) <= set(MODULES)
