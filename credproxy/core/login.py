@@ -16,6 +16,10 @@ STATIC_KEEP = 300.0
 """Seconds that a static login may be served from memory: the one figure for all of them. A changed file is another
 identity and seen at once."""
 
+PROGRAM_KEEP = 240.0
+"""Seconds that what a program printed is used, unless its rule says otherwise; GAR's workload-identity tokens live 300
+(DC-19)."""
+
 _LEAST = 10.0
 """Seconds that a login of a program may be served at least, however long its program took."""
 

@@ -24,7 +24,7 @@ from credproxy.core.docker_config import (
     unusable_program,
 )
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.login import Login, login_of
+from credproxy.core.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.paths import config_home
 from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Files, FileVersion, Processes
@@ -33,9 +33,6 @@ from credproxy.sources.programs import Answer, Printed
 
 _LOOK = 1.0
 """Seconds between looks at the files (DC-3): a new login is seen within one."""
-
-_HELPER_KEEP = 240.0
-"""Seconds that a program's answer is used; GAR's workload-identity tokens live 300 (DC-19)."""
 
 _ANSWERS = 1024
 """Logins of programs that are remembered."""
@@ -276,7 +273,7 @@ class DockerConfig:
         program, key = entry.program, entry.key
         answer = self._answers.get((program, key))
         if answer is None:
-            answer = self._answers[program, key] = Answer(keep=_HELPER_KEEP, key=self._key, clock=self._clock)
+            answer = self._answers[program, key] = Answer(keep=PROGRAM_KEEP, key=self._key, clock=self._clock)
 
         async def run() -> Printed:
             return await self._ask(path, Entry(entry.kind, key, program), authority, seconds)

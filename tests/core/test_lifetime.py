@@ -171,3 +171,9 @@ def test_states_only_move_forward(life: float, sample: float, ages: list[float])
     order = list(State)
     seen = [order.index(state_at(lasting(life), age, sample=sample)) for age in sorted(ages)]
     assert seen == sorted(seen)
+
+
+def test_what_names_no_end_and_is_not_said_how_long_to_keep_is_over() -> None:
+    """A provider that forgets it is asked anew each time, and hands out nothing by a figure that it did not choose."""
+    assert state(Lifetime(since=BOOT), 0.0, BOOT, WALL) is State.EXPIRED
+    assert state(Lifetime(since=BOOT, keep=60.0), 0.0, BOOT, WALL) is State.FRESH

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from credproxy.core.checks import Problem, duration, program, timeout, user
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Program, Use
+from credproxy.core.login import PROGRAM_KEEP
 from credproxy.core.toml_types import CommandLine
 
 
@@ -13,7 +14,7 @@ class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
 
     argv: CommandLine
     username: str | None = None
-    keep: float = 240.0
+    keep: float = PROGRAM_KEEP
     timeout: float = 30.0
 
     def problems(self) -> Iterator[Problem]:
