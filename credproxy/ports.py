@@ -146,6 +146,7 @@ class Command:
         stdin: written and closed; a program that does not read it is fine (H8).
         timeout: seconds from start to SIGTERM.
         env: added to the minimal environment (T30).
+        pass_env: names of variables of the daemon that are added as well, where they are set.
         secure: check owner and mode of the file and its parents at spawn (T29).
         concurrency: how many of this program may run at once; a docker helper is run alone (DC-19).
         missing: the hint where it is not found, from who knows what names it; "" for the usual one.
@@ -155,6 +156,7 @@ class Command:
     stdin: bytes = b""
     timeout: float = 30.0
     env: Mapping[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
     secure: bool = True
     concurrency: int = 8
     missing: str = field(default="", compare=False)

@@ -57,6 +57,7 @@ class SystemProcesses:
         self._environ = {
             name: value for name, value in environ.items() if name in _INHERITED or name.startswith(("XDG_", "LC_"))
         } | {"GIT_TERMINAL_PROMPT": "0"}
+        self._whole = environ
         self._path = self._environ.get("PATH", os.defpath)
         self._clock = clock
         self._metrics = metrics
@@ -106,7 +107,7 @@ class SystemProcesses:
     async def _run(self, program: str, command: Command) -> Completed:
         process = await self._spawn(program, command)
         try:
-            with _Pipes(process, command.stdin, (*command.env.values(), *command.argv[1:])) as pipes:
+            with _Pipes(process, command.stdin, (*self._given(command).values(), *command.argv[1:])) as pipes:
                 async with _watched(process, self._threads) as exited:
                     await self._until_exit(command, process, pipes, exited)
                 return Completed(process.returncode or 0, bytes(pipes.stdout), pipes.complaint())
@@ -140,8 +141,13 @@ class SystemProcesses:
         _kill(process, signal.SIGKILL)
         process.wait()
 
+    def _given(self, command: Command) -> dict[str, str]:
+        """What this program gets and others do not."""
+        passed = {name: self._whole[name] for name in command.pass_env if name in self._whole}
+        return passed | dict(command.env)
+
     async def _spawn(self, program: str, command: Command) -> subprocess.Popen[bytes]:
-        environ = self._environ | {"PATH": self._path} | dict(command.env)
+        environ = self._environ | {"PATH": self._path} | self._given(command)
         started = self._in_thread(self._start, program, command, environ)
         try:
             return await asyncio.shield(started)

@@ -1,7 +1,7 @@
 """Checks of single values that several tables have: each gives the key and what was wanted, or nothing."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from math import isfinite
 
 from credproxy.core.toml_lines import Path
@@ -45,6 +45,14 @@ def variable(key: str, name: str) -> Iterator[Problem]:
     """The name of an environment variable."""
     if _VARIABLE.fullmatch(name) is None:
         yield (key,), "wanted the name of an environment variable"
+
+
+def environment(env: Mapping[str, str], pass_env: tuple[str, ...]) -> Iterator[Problem]:
+    """What a program gets beside the few variables of every program: ``env`` as it is, ``pass_env`` from the daemon."""
+    for key, names in (("env", env), ("pass_env", pass_env)):
+        for name in names:
+            if _VARIABLE.fullmatch(name) is None:
+                yield (key,), f"{name!r} is not the name of an environment variable"
 
 
 def user(key: str, name: str | None) -> Iterator[Problem]:

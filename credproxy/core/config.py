@@ -39,6 +39,7 @@ _SHAPE = Shape(
         "listen_token": _SOURCE,
         "command": '["/path/to/program", "argument"]',
         "argv": '["/path/to/program", "argument"]',
+        "pass_env": '["NAME"]',
         "env": '{ NAME = "value" }',
         "actions": '{ "team/**" = ["pull", "push"] }',
         "realm_hosts": '["auth.example.com"]',

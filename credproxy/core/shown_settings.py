@@ -13,7 +13,7 @@ from credproxy.core.settings import Settings
 
 _PLAIN = frozenset({
     "action", "actions", "allow_private", "anonymous", "bare_host", "bare_host_scopes", "builtin", "bytes", "ca_bundle", "cache_key",
-    "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "path",
+    "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "pass_env", "path",
     "path_prefix", "peer_namespaces", "policy_file", "provider", "realm_hosts", "registry", "repository", "scopes",
     "service", "source", "url", "username",
 })  # fmt: skip

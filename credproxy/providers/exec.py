@@ -94,6 +94,7 @@ class ExecProvider:
             stdin=stdin,
             timeout=settings.timeout,
             env=settings.env,
+            pass_env=settings.pass_env,
             concurrency=settings.concurrency,
         )
 

@@ -27,7 +27,7 @@ class CommandOutput:
         self, settings: CommandSource, *, processes: Processes, clock: Clock, key: Callable[[], bytes]
     ) -> None:
         self._settings = settings
-        self._command = Command(settings.argv, timeout=settings.timeout)
+        self._command = Command(settings.argv, timeout=settings.timeout, env=settings.env, pass_env=settings.pass_env)
         self._processes = processes
         self._answer = Answer(keep=settings.keep, key=key(), clock=clock)
 

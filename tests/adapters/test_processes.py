@@ -252,6 +252,18 @@ async def test_what_a_rule_gives_a_program_is_not_in_its_complaint(processes: Sy
     assert (await processes.run(command)).complaint == "*** *** failed"
 
 
+async def test_a_program_gets_the_daemons_variables_that_are_named(processes: SystemProcesses) -> None:
+    """Those that are set; its own value goes first, and what was passed is not in its complaint either."""
+    names = ("SECRET_OF_MINE", "NOT_SET_ANYWHERE", "XDG_DATA_HOME")
+    passing = sh("env", env={"XDG_DATA_HOME": "/mine"}, pass_env=names)
+    lines = (await processes.run(passing)).stdout.decode().splitlines()
+    assert "SECRET_OF_MINE=canary" in lines
+    assert "XDG_DATA_HOME=/mine" in lines
+    assert not [line for line in lines if line.startswith(("NOT_SET_ANYWHERE", "NOTIFY_SOCKET"))]
+    told = sh('echo "$SECRET_OF_MINE failed" >&2; exit 1', pass_env=names)
+    assert (await processes.run(told)).complaint == "*** failed"
+
+
 async def test_t29_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
     """T29: file and folders; the hint is the command that mends it."""
     program = tmp_path / "helper"

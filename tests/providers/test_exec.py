@@ -7,10 +7,12 @@ import pytest
 from credproxy.core.credential import Grant, Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.target import Question
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.providers.exec import ExecProvider
+from credproxy.sources.command import CommandOutput
 from tests.fakes import T0, FakeClock, FakeProcesses, FixedTerms
 
 
@@ -116,3 +118,23 @@ async def test_t31_routing_is_ours() -> None:
         assert plan is not None
         keys.append(plan.key)
     assert keys[0] == keys[1] != keys[2]
+
+
+async def test_its_program_gets_the_variables_that_the_rule_names() -> None:
+    """``env`` as it is written, ``pass_env`` from the daemon."""
+    rule = ExecHost("a.test", ("/opt/corp",), env={"A": "1"}, pass_env=("B",))
+    seen: list[Command] = []
+
+    def program(command: Command) -> Completed:
+        seen.append(command)
+        return Completed(0, b'{"headers": {}}')
+
+    made = ExecProvider(rule, processes=FakeProcesses({"/opt/corp": program}), clock=FakeClock())
+    await made.exchange("https://a.test/")
+    source = CommandSource(("/opt/corp",), env={"A": "1"}, pass_env=("B",))
+    output = CommandOutput(source, processes=FakeProcesses({"/opt/corp": program}), clock=FakeClock(), key=lambda: b"k")
+    target = parse_uri("https://a.test/")
+    identity = await output.locate(target, None)
+    assert identity is not None
+    await output.read(identity, target)
+    assert [(dict(command.env), command.pass_env) for command in seen] == [({"A": "1"}, ("B",))] * 2

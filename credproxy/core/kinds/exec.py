@@ -5,7 +5,7 @@ from typing import Literal
 
 from msgspec import field
 
-from credproxy.core.checks import Problem, duration, program, timeout
+from credproxy.core.checks import Problem, duration, environment, program, timeout
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.uses import Program, Used
 from credproxy.core.toml_types import CommandLine
@@ -22,6 +22,7 @@ class ExecHost(HostBase, frozen=True, tag_field="provider", tag="exec"):
     timeout: float = 30.0
     concurrency: int = 8
     env: dict[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
     keep: float = 600.0
 
     def mistakes(self) -> Iterator[Problem]:
@@ -31,6 +32,7 @@ class ExecHost(HostBase, frozen=True, tag_field="provider", tag="exec"):
         if not 1 <= self.concurrency <= _MOST:
             yield ("concurrency",), f"wanted a number from 1 to {_MOST}"
         yield from duration("keep", self.keep)
+        yield from environment(self.env, self.pass_env)
 
     def own_uses(self) -> Iterator[Used]:
         """The program."""

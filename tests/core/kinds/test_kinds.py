@@ -12,6 +12,7 @@ from msgspec import inspect
 from credproxy.core import kinds
 from credproxy.core.kinds import KINDS, HostRule, sources
 from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SOURCES, SourceSettings
 from credproxy.core.kinds.sources.base import SourceBase
@@ -170,6 +171,8 @@ def test_what_a_source_names(source: dict[str, object], wanted: Use) -> None:
         ({"source": "command", "argv": ["/p"], "username": "a:b"}, "username"),
         ({"source": "command", "argv": ["/p"], "timeout": 0}, "timeout"),
         ({"source": "command", "argv": ["/p"], "timeout": 301}, "timeout"),
+        ({"source": "command", "argv": ["/p"], "env": {"1A": "x"}}, "env"),
+        ({"source": "command", "argv": ["/p"], "pass_env": ["A=1"]}, "pass_env"),
         ({"source": "command", "argv": ["/p"], "keep": -1}, "keep"),
         ({"source": "command", "argv": ["/p"], "keep": float("nan")}, "keep"),
     ],
@@ -190,3 +193,9 @@ def test_certificates_that_nobody_looks_at_are_a_risk() -> None:
 def test_a_bundle_is_named_with_its_key() -> None:
     """``config check --deep`` gives the line of it."""
     assert (("ca_bundle",), Bundle("/ca.pem")) in set(OciHost("a.test", ca_bundle="/ca.pem").uses())
+
+
+@pytest.mark.parametrize(("key", "value"), [("env", {"1A": "x"}), ("pass_env", ["A B"])])
+def test_a_helper_gets_variables_by_names_that_variables_have(key: str, value: object) -> None:
+    """As a source's program does."""
+    assert [path for path, _ in sample(ExecHost, more={key: value}).problems()] == [(key,)]

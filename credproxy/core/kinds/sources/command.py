@@ -2,7 +2,9 @@
 
 from collections.abc import Iterator
 
-from credproxy.core.checks import Problem, duration, program, timeout, user
+from msgspec import field
+
+from credproxy.core.checks import Problem, duration, environment, program, timeout, user
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Program, Use
 from credproxy.core.login import PROGRAM_KEEP
@@ -16,6 +18,8 @@ class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
     username: str | None = None
     keep: float = PROGRAM_KEEP
     timeout: float = 30.0
+    env: dict[str, str] = field(default_factory=dict)
+    pass_env: tuple[str, ...] = ()
 
     def problems(self) -> Iterator[Problem]:
         """The command line, times, and the name of the user."""
@@ -23,6 +27,7 @@ class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
         yield from timeout("timeout", self.timeout)
         yield from duration("keep", self.keep)
         yield from user("username", self.username)
+        yield from environment(self.env, self.pass_env)
 
     def uses(self) -> Iterator[Use]:
         """The program."""
