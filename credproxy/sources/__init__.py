@@ -9,6 +9,7 @@ from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.paths import netrc_file
 from credproxy.ports import Clock, Files, Processes, Source
@@ -17,6 +18,7 @@ from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.first import First
+from credproxy.sources.gh import Gh
 from credproxy.sources.netrc import Netrc
 
 
@@ -70,6 +72,10 @@ def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> 
             return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""), optional=optional)
         case CommandSource():
             return CommandOutput(settings, processes=tools.processes, clock=tools.clock, key=tools.key)
+        case GhSource():
+            return Gh(
+                settings, tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key
+            )
         case _:
             assert_never(settings)
 

@@ -6,12 +6,13 @@ from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 
 
-SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource
+SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource | GhSource
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
 """One, or several that are tried one after the other: the first that has a login gives it."""
 
-SOURCES: Final = (DockerConfigSource, NetrcSource, EnvSource, FileSource, CommandSource)
+SOURCES: Final = (DockerConfigSource, NetrcSource, EnvSource, FileSource, CommandSource, GhSource)

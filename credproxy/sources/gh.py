@@ -1,0 +1,208 @@
+"""The login that ``gh``, GitHub's own program, would use: a variable, its file, its keyring, in that order."""
+
+from collections.abc import Callable, Mapping
+
+import structlog
+
+from credproxy.core.credential import Identity
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.gh_hosts import HINT, GhHost, parse_hosts
+from credproxy.core.kinds.sources.gh import (
+    CONFIG,
+    ENTERPRISE_TOKENS,
+    HOST,
+    PUBLIC,
+    TOKENS,
+    GhSource,
+    is_tenant,
+    login_host,
+)
+from credproxy.core.login import PROGRAM_KEEP, Login, login_of
+from credproxy.core.stored import from_text
+from credproxy.core.target import Form, Target
+from credproxy.ports import Clock, Command, Files, FileVersion, Processes
+from credproxy.sources.programs import Answer, Printed
+
+
+_LOOK = 1.0
+"""Seconds between looks at the file: a login is seen within one."""
+
+_TIMEOUT = 10.0
+"""Seconds for ``gh auth token``, which itself waits three for a keyring."""
+
+_PASSED = ("GH_CONFIG_DIR", "DBUS_SESSION_BUS_ADDRESS")
+"""Variables that gh needs beside those that every program gets: where its file and its keyring are, and never a token."""
+
+_NONE = "no oauth token"
+"""What gh says where neither its file nor its keyring has one. Source: cli/cli pkg/cmd/auth/token."""
+
+log = structlog.get_logger("credproxy.sources")
+
+
+class Gh:
+    """What gh knows. Source: ports.Source, core/gh_hosts.py.
+
+    The file says which hosts there is a login for, so gh itself is started only for one of those whose token it keeps in a
+    keyring. A file that can no longer be read leaves the last good copy in force.
+
+    Args:
+        settings: which user.
+        environ: of the daemon.
+        key: gives random bytes of this process, for comparing outputs without keeping them.
+    """
+
+    def __init__(
+        self,
+        settings: GhSource,
+        environ: Mapping[str, str],
+        *,
+        files: Files,
+        processes: Processes,
+        clock: Clock,
+        key: Callable[[], bytes],
+    ) -> None:
+        self._user = settings.username
+        self._environ = environ
+        self._path = CONFIG.path(environ)
+        self._files = files
+        self._processes = processes
+        self._clock = clock
+        self._key = key
+        self._answers: dict[str, Answer] = {}
+        self._looked = float("-inf")
+        self._version: FileVersion | None = None
+        self._hosts: Mapping[str, GhHost] = {}
+        self._failure: Failure | None = None
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the variable, or the entry of the file; None where neither is for the host."""
+        del repository
+        if target.form is Form.LITERAL:
+            return None
+        host = login_host(target.host)
+        if variable := self._variable(host):
+            return Identity("gh", variable)
+        if self._path is not None and self._clock.boot() - self._looked >= _LOOK:
+            await self._look(self._path)
+        found = self._hosts.get(host)
+        if found is None or not found.has(self._user):
+            return None
+        kept = found.token_of(self._user) is None
+        stamp = (self._version and self._version.stamp, self._answer(host).count if kept else 0)
+        return Identity("gh", host if self._user is None else f"{self._user}@{host}", stamp)
+
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give what ``locate`` named; None where it has gone meanwhile.
+
+        Raises:
+            Failed: credential_unreadable; helper_failed, helper_not_runnable for a token that gh has to be asked for.
+        """
+        if text := self._text(identity):
+            return self._login(text, identity)
+        host = login_host(target.host)
+        found = self._hosts.get(host)
+        if found is None:
+            return None
+        if token := found.token_of(self._user):
+            return self._login(token.reveal(), identity)
+        return await self._answer(host).login(lambda: self._run(found), anew=anew, stamp=self._version)
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give it as far as it is known; else look whether gh could be asked. Raises Failed as ``read``."""
+        host = login_host(target.host)
+        found = self._hosts.get(host)
+        if self._text(identity) or found is None or found.token_of(self._user):
+            return await self.read(identity, target)
+        if self._answer(host).known is None:
+            await self._processes.find(self._command(found))
+        return self._answer(host).known
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the file cannot be read, unless a variable goes before it."""
+        return None if self._variable(login_host(target.host)) else self._failure
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Name the variables, the file, and whether that is there."""
+        host = login_host(target.host)
+        names = " nor ".join(map(repr, self._variables(host)))
+        told = (f"neither {names} is set in the daemon's environment",) if names else ()
+        if self._path is None:
+            return (*told, "gh's file is not looked for: HOME is not set")
+        if self._failure is not None:
+            return (*told, f"gh's logins cannot be read: {self._failure.message}")
+        if self._version is None:
+            return (*told, f"gh's file {self._path!r} is not there")
+        whose = f" of {self._user!r}" if self._user is not None else ""
+        return (*told, f"gh's file {self._path!r} has no login{whose} for {host!r}")
+
+    def forget(self) -> None:
+        """The next question looks at the file, and asks gh."""
+        self._looked, self._version = float("-inf"), None
+        for answer in self._answers.values():
+            answer.forget()
+
+    def _variables(self, host: str) -> tuple[str, ...]:
+        """Those that may hold a token for a host; none where a user is named, of whom they say nothing."""
+        if self._user is not None:
+            return ()
+        if host == PUBLIC or (is_tenant(host) and self._environ.get(HOST, "").lower() == host):
+            return TOKENS
+        return () if is_tenant(host) else ENTERPRISE_TOKENS
+
+    def _variable(self, host: str) -> str | None:
+        return next((name for name in self._variables(host) if self._environ.get(name)), None)
+
+    def _text(self, identity: Identity) -> str | None:
+        known = (*TOKENS, *ENTERPRISE_TOKENS)
+        return self._environ.get(identity.entry) if identity.entry in known else None
+
+    def _login(self, text: str, identity: Identity) -> Login:
+        now = self._clock.boot()
+        stored = from_text(text, None, f"the token {str(identity)!r}", HINT)
+        return login_of(stored, since=now, boot=now, wall=self._clock.wall())
+
+    def _answer(self, host: str) -> Answer:
+        """What gh said of a host of its file."""
+        if host not in self._answers:
+            self._answers[host] = Answer(keep=PROGRAM_KEEP, key=self._key(), clock=self._clock)
+        return self._answers[host]
+
+    def _command(self, host: GhHost) -> Command:
+        user = () if self._user is None else ("--user", self._user)
+        env = {name: self._environ[name] for name in _PASSED if self._environ.get(name)}
+        missing = f"{self._path} names a login for {host.name!r} whose token gh keeps in a keyring: install gh, or set GH_TOKEN"
+        return Command(
+            ("gh", "auth", "token", "--hostname", host.name, *user), timeout=_TIMEOUT, env=env, missing=missing
+        )
+
+    async def _run(self, host: GhHost) -> Printed:
+        command = self._command(host)
+        done = await self._processes.run(command)
+        by_hand = " ".join(command.argv)
+        if done.status != 0:
+            if _NONE in done.complaint:
+                return b"", None
+            raise failed(
+                Code.HELPER_FAILED,
+                f"the program 'gh' ended with status {done.status}: {done.complaint[-300:]}",
+                by_hand,
+            )
+        text = done.stdout.decode(errors="replace")
+        return done.stdout, from_text(text, None, f"what gh gives for {host.name!r}", by_hand)
+
+    async def _look(self, path: str) -> None:
+        try:
+            version = await self._files.version(path)
+            # A changed mode does not make another version, so what could not be read is tried again.
+            if version != self._version or self._failure is not None:
+                content = None if version is None else await self._files.read(path)
+                self._hosts = {} if content is None else parse_hosts(content, f"gh's file {path!r}")
+                self._version, self._failure = version, None
+        except Failed as error:
+            self._spoiled(path, error.failure)
+        self._looked = self._clock.boot()
+
+    def _spoiled(self, path: str, failure: Failure) -> None:
+        if failure != self._failure:  # it is looked at each second, and said once
+            log.error("logins of gh cannot be read", path=path, reason=failure.message, hint=failure.hint)
+        self._failure = failure
