@@ -309,10 +309,6 @@ class Provider(Protocol):
         """
         ...
 
-    async def stored(self, target: Target) -> Stored | None:
-        """The stored login itself, for the docker helper protocol; None means not found."""
-        ...
-
     def trouble(self, target: Target) -> Failure | None:
         """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` tells it."""
         ...
@@ -320,6 +316,20 @@ class Provider(Protocol):
     def reasons(self, question: Question) -> tuple[str, ...]:
         """Say why ``plan`` has just given None for a question of the helper socket: for people, a sentence each."""
         ...
+
+
+@runtime_checkable
+class HasLogin(Protocol):
+    """A provider whose stored login is one that another client could use: for the docker helper protocol."""
+
+    async def stored(self, target: Target) -> Stored | None:
+        """The stored login itself, for the docker helper protocol; None means not found."""
+        ...
+
+
+@runtime_checkable
+class Remembers(Protocol):
+    """A provider that learns something, or whose source does."""
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Drop what was learned of the authorities that are wanted, and its source's memory: ``flush``, TX-1."""

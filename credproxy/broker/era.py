@@ -36,7 +36,7 @@ from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.http import Reach
 from credproxy.core.lifetime import State, remaining, state
 from credproxy.core.target import Question, Target
-from credproxy.ports import Clock, Metrics, Permissions, Plan, Sample
+from credproxy.ports import Clock, Metrics, Permissions, Plan, Remembers, Sample
 
 
 PATIENCE = 8.5
@@ -187,8 +187,9 @@ class Era:
         self.negative.drop(wanted)
         self.flights.forsake(wanted)
         for provider in self.table.providers():
-            with self._bugs:
-                provider.forget(wanted)
+            if isinstance(provider, Remembers):
+                with self._bugs:
+                    provider.forget(wanted)
         return count
 
     def end(self) -> None:

@@ -12,7 +12,7 @@ from credproxy.core.kinds import HostRule
 from credproxy.core.routing import Router, is_exact
 from credproxy.core.target import Form, Object, Question, Target
 from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
-from credproxy.ports import Plan, Provider
+from credproxy.ports import HasLogin, Plan, Provider
 
 
 class Routed(NamedTuple):
@@ -107,7 +107,7 @@ class Table:
         """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""
         providers, _ = self._responsible(target)
         for provider in providers:
-            stored = await provider.stored(target)
+            stored = await provider.stored(target) if isinstance(provider, HasLogin) else None
             if stored is not None:
                 return stored
         return None

@@ -69,11 +69,6 @@ class Dressed:
         if plan.identity is not None and login is not None:
             self._grant(login, plan.identity, self._rule.width(target))
 
-    async def stored(self, target: Target) -> Stored | None:
-        """An API key is no login for a docker client."""
-        del target
-        return None
-
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with its source."""
         return self._source.trouble(target)

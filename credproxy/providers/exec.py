@@ -1,13 +1,12 @@
 """``provider = "exec"``: any Bazel credential helper, started once per URI and lifetime instead of once per request."""
 
 import hashlib
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import PurePath
 
 import msgspec
 
-from credproxy.core.credential import Grant, Lifetime, Stored
+from credproxy.core.credential import Grant, Lifetime
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
 from credproxy.core.jwt import header_life
@@ -62,11 +61,6 @@ class ExecProvider:
         del plan, target
         await self._processes.find(self._command(b""))
 
-    async def stored(self, target: Target) -> Stored | None:
-        """A helper gives headers, not logins."""
-        del target
-        return None
-
     def trouble(self, target: Target) -> Failure | None:
         """What the program said is raised."""
         del target
@@ -76,10 +70,6 @@ class ExecProvider:
         """It always plans, or raises."""
         del question
         return ()
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Nothing is remembered here."""
-        del wanted
 
     async def exchange(self, uri: str) -> Grant:
         """Run the helper once. Raises Failed: what ``Processes.run`` raises, helper_failed, expired_on_arrival."""

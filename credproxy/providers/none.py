@@ -1,8 +1,5 @@
 """``provider = "none"``: always ``{}``, whatever a wider rule or a login says."""
 
-from collections.abc import Callable
-
-from credproxy.core.credential import Stored
 from credproxy.core.errors import Failure
 from credproxy.core.target import Question, Target
 from credproxy.ports import Plan
@@ -20,11 +17,6 @@ class NoneProvider:
         """It has no plan."""
         del plan, target
 
-    async def stored(self, target: Target) -> Stored | None:
-        """Nothing is stored."""
-        del target
-        return None
-
     def trouble(self, target: Target) -> Failure | None:
         """Nothing is looked for."""
         del target
@@ -34,7 +26,3 @@ class NoneProvider:
         """The rule says so."""
         del question
         return ('its rule says provider = "none": this host gets nothing, whatever login there is',)
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Nothing is remembered."""
-        del wanted
