@@ -224,7 +224,8 @@ class FakeProcesses:
 
     async def find(self, command: Command) -> None:
         if command.argv[0] not in self.programs:
-            raise failed(Code.HELPER_NOT_RUNNABLE, f"helper {command.argv[0]!r} is not there or not executable")
+            problem = f"helper {command.argv[0]!r} is not there or not executable"
+            raise failed(Code.HELPER_NOT_RUNNABLE, problem, command.missing or f"install {command.argv[0]}")
 
 
 @dataclass

@@ -64,7 +64,6 @@ THROUGH = {
     "gateway.pages": "gateway/test_gateway.py",
     "gateway.reads": "gateway/test_gateway.py",
     "helper.credproxy_helper": "helper/test_pump.py",
-    "providers.none": "e2e/test_believed.py",
     "providers.registry": "providers/test_oci_learning.py",
     "server.body": "server/test_helper_api.py",
     "server.probes": "server/test_verbs.py",

@@ -16,6 +16,7 @@ from credproxy.core.uri import parse_uri
 from credproxy.ports import HasLogin
 from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import question
+from tests.contract import HOST, ProviderContract
 from tests.fakes import FakeClock, FakeSource, FixedTerms
 
 
@@ -126,3 +127,9 @@ async def test_only_a_login_is_given_to_a_docker_client() -> None:
     wide = Dressed(HeaderHost("a.test", EnvSource("X")), source=source, clock=FakeClock())
     assert not isinstance(wide, HasLogin)
     assert await DressedLogin(BasicHost("a.test"), source=source, clock=FakeClock()).stored(target) == login
+
+
+CONTRACTS = {
+    "header": ProviderContract(HeaderHost(HOST, EnvSource("X")), alike=f"https://{HOST}/other"),
+    "basic": ProviderContract(BasicHost(HOST), alike=f"https://{HOST}/other"),
+}

@@ -13,6 +13,7 @@ from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.providers.exec import ExecProvider
 from credproxy.sources.command import CommandOutput
+from tests.contract import HOST, ISSUED, Ground, ProviderContract, Setting
 from tests.fakes import T0, FakeClock, FakeProcesses, FixedTerms
 
 
@@ -138,3 +139,32 @@ async def test_its_program_gets_the_variables_that_the_rule_names() -> None:
     assert identity is not None
     await output.read(identity, target)
     assert [(dict(command.env), command.pass_env) for command in seen] == [({"A": "1"}, ("B",))] * 2
+
+
+def says(text: str, status: int = 0) -> Setting:
+    """The helper prints that, for the checks of tests/contract.py."""
+
+    def setting(ground: Ground) -> None:
+        ground.processes.programs = {"/opt/corp": printing(text, status)}
+
+    return setting
+
+
+def gone(ground: Ground) -> None:
+    """There is no such program."""
+    ground.processes.programs = {}
+
+
+CONTRACTS = {
+    "exec": ProviderContract(
+        ExecHost(HOST, ("/opt/corp",), env={"X": "1"}),
+        granted=says(f'{{"headers":{{"Authorization":["Bearer {ISSUED}"]}}}}'),
+        faults=(
+            says(ISSUED),
+            says(ISSUED, 1),
+            says(f'{{"headers":{{"A":["{ISSUED}\\nX: y"]}}}}'),
+            says(f'{{"headers":{{"A":["{ISSUED}"]}},"expires":"2020-01-01T00:00:00Z"}}'),
+            gone,
+        ),
+    )
+}

@@ -1,6 +1,7 @@
 """The conformance cases of docs/design/cases.md, by id: from a question's URI to what Bazel reads."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -16,8 +17,9 @@ from credproxy.core.credential import (
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.http import Request, Response
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Question, Target
+from credproxy.core.target import Question, Repository, Target
 from credproxy.core.uri import parse_uri
+from tests.contract import CANARY, HOST, ISSUED, SIGNED, Ground, ProviderContract, Setting
 from tests.fakes import FakeSource, settle
 from tests.registry_world import BEARER, D, World, basic, ok, world
 
@@ -940,3 +942,35 @@ async def test_the_fake_source_is_read_only_inside_a_flight() -> None:
 def question() -> Question:
     """Give a question about the manifest."""
     return Question(parse_uri(MANIFEST), Origin("helper", 0))
+
+
+def registry(status: int = 200, body: object = None, *, asks: str = BEARER, ping: int = 401) -> Setting:
+    """A registry and its token server, for the checks of tests/contract.py."""
+    content = json.dumps({"token": ISSUED, "expires_in": 300} if body is None else body).encode()
+
+    def setting(ground: Ground) -> None:
+        now, wall = ground.clock.boot(), ground.clock.wall()
+        challenge = Response(ping, (("WWW-Authenticate", asks),), b"", now, wall, "127.0.0.2")
+        token = Response(status, (("Location", f"https://evil.test/?t={ISSUED}"),), content, now, wall, "127.0.0.2")
+        ground.http.script = {"https://reg.test/v2/": [challenge], "https://reg.test/token": [token]}
+
+    return setting
+
+
+LEAKY = {"errors": [{"code": "DENIED", "message": f"{CANARY} {ISSUED}"}]}
+CONTRACTS = {
+    "oci": ProviderContract(
+        host(),
+        f"{MANIFEST}?sig={SIGNED}",
+        f"https://{HOST}/v2/a/b/blobs/{D}",
+        granted=registry(),
+        faults=(
+            *(registry(status, LEAKY) for status in (307, 400, 401, 403, 404, 429, 500, 503)),
+            *(registry(200, body) for body in (LEAKY, [ISSUED], {"token": f"{ISSUED}\r\n"}, {"token": ""})),
+            registry(asks=f'Bearer realm="https://evil.test/{ISSUED}"'),
+            registry(asks="Negotiate"),
+            registry(ping=500),
+        ),
+        narrow=frozenset({Repository}),
+    )
+}

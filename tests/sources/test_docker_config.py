@@ -10,9 +10,11 @@ import structlog
 
 from credproxy.core.credential import Identity, IdentityToken, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.sources.docker_config import DockerConfig, places
+from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
 
 
@@ -728,3 +730,16 @@ async def test_t74_nothing_with_a_line_break_reaches_a_helper() -> None:
     """T-74, SEC-9: such a URI has no target."""
     with pytest.raises(Failed):
         parse_uri("https://reg.test%0a/v2/a/manifests/x")
+
+
+def into_config(ground: Ground, secret: str) -> None:
+    """For the checks of tests/contract.py."""
+    ground.files.put(PATH, json.dumps({"auths": {HOST: {"auth": b64(f"u:{secret}")}}}))
+
+
+def broken_entry(ground: Ground) -> None:
+    """No base64."""
+    ground.files.put(PATH, json.dumps({"auths": {HOST: {"auth": CANARY}}}))
+
+
+CONTRACTS = {"docker-config": SourceContract(DockerConfigSource(PATH), into_config, broken_entry)}

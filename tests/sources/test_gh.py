@@ -11,6 +11,7 @@ from credproxy.core.kinds.sources.gh import GhSource, login_host
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.sources.gh import Gh
+from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
 
 
@@ -298,3 +299,16 @@ async def test_where_it_has_looked(
 def test_no_token_shows_in_what_was_read() -> None:
     """A log line of the whole file is harmless."""
     assert "gho_" not in repr(parse_hosts(STORED.encode(), "f"))
+
+
+def into_hosts(ground: Ground, secret: str) -> None:
+    """For the checks of tests/contract.py."""
+    ground.files.put(FILE, f"github.com:\n    user: mona\n    oauth_token: {secret}\n")
+
+
+def garbage(ground: Ground) -> None:
+    """No YAML."""
+    ground.files.put(FILE, f"github.com: [{CANARY}")
+
+
+CONTRACTS = {"gh": SourceContract(GhSource(), into_hosts, garbage, target=parse_uri("https://github.com/a/b"))}

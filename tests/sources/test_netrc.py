@@ -5,8 +5,10 @@ import structlog
 
 from credproxy.core.credential import Secret, Stored, UserPassword
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.uri import parse_uri
 from credproxy.sources.netrc import Netrc
+from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles
 
 
@@ -122,3 +124,13 @@ async def test_a_file_of_another_kind_does_not_flood_the_log() -> None:
     with structlog.testing.capture_logs() as events:
         assert await setting.later() is None
     assert len(events) == 8
+
+
+def into_netrc(ground: Ground, secret: str) -> None:
+    """For the checks of tests/contract.py."""
+    ground.files.put("/n", f"machine {HOST} login u password {secret}\n")
+
+
+CONTRACTS = {
+    "netrc": SourceContract(NetrcSource("/n"), into_netrc, lambda ground: into_netrc(ground, f"{CANARY} {CANARY}"))
+}

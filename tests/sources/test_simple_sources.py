@@ -13,6 +13,7 @@ from credproxy.ports import Command, Completed, Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
+from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
 
 
@@ -155,3 +156,27 @@ async def test_a_command_that_fails_says_what_it_said() -> None:
         await read(source)
     assert caught.value.failure.message == "the program '/bin/pass' ended with status 2: no such entry"
     assert caught.value.failure.hint == "run it by hand, with argv as the configuration has it: /bin/pass ***"
+
+
+def into_variable(ground: Ground, secret: str) -> None:
+    """For the checks of tests/contract.py, as the two below."""
+    ground.environ["X"] = secret
+
+
+def into_file(ground: Ground, secret: str | bytes) -> None:
+    """One line."""
+    ground.files.put("/secret", secret)
+
+
+def from_program(ground: Ground, secret: str, status: int = 0) -> None:
+    """Printed."""
+    ground.processes.programs = {"/opt/secret": lambda _: Completed(status, secret.encode())}
+
+
+CONTRACTS = {
+    "env": SourceContract(EnvSource("X"), into_variable, lambda one: into_variable(one, f"{CANARY}\nx"), fixed=True),
+    "file": SourceContract(
+        FileSource("/secret"), into_file, lambda one: into_file(one, f"{CANARY}\xff".encode("latin-1"))
+    ),
+    "command": SourceContract(CommandSource(("/opt/secret",)), from_program, lambda one: from_program(one, CANARY, 1)),
+}

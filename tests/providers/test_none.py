@@ -1,0 +1,20 @@
+"""``provider = "none"``: nothing, and it says so."""
+
+from credproxy.core.credential import Origin
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri
+from credproxy.providers.none import NoneProvider
+from tests.contract import HOST, ProviderContract
+
+
+async def test_it_has_nothing_and_names_the_rule_that_says_so() -> None:
+    """Else a person looks for the login that is not used."""
+    question = Question(parse_uri(f"https://{HOST}/x"), Origin())
+    assert await NoneProvider().plan(question) is None
+    assert NoneProvider().reasons(question) == (
+        'its rule says provider = "none": this host gets nothing, whatever login there is',
+    )
+
+
+CONTRACTS = {"none": ProviderContract(NoneHost(HOST), answers=False)}
