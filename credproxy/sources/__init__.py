@@ -10,6 +10,7 @@ from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.paths import netrc_file
 from credproxy.ports import Clock, Files, Processes, Source
@@ -19,6 +20,7 @@ from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.first import First
 from credproxy.sources.gh import Gh
+from credproxy.sources.glab import Glab
 from credproxy.sources.netrc import Netrc
 
 
@@ -53,7 +55,7 @@ def make(settings: Sources, tools: Tools) -> Source:
     return _make(settings, tools)
 
 
-def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> Source:
+def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> Source:  # noqa: PLR0911  one for each source
     """Make one source. One without a line here is a mistake that mypy finds.
 
     Args:
@@ -76,6 +78,8 @@ def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> 
             return Gh(
                 settings, tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key
             )
+        case GlabSource():
+            return Glab(tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key)
         case _:
             assert_never(settings)
 

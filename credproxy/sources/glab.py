@@ -1,0 +1,243 @@
+"""The login that ``glab`` would use for a host: its variables, the token of a CI job, its configuration.
+
+What glab alone can do, it is asked to do: renew an OAuth token, whose refresh token is good once and stays its secret, and
+read its keyring. So there is one who spends and stores refresh tokens, and none is lost.
+"""
+
+from collections.abc import Callable, Mapping
+from shlex import quote
+
+import structlog
+from cachetools import LRUCache
+
+from credproxy.core.credential import Identity, Stored
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.glab_config import GlabHost, parse_glab
+from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
+from credproxy.core.login import Login, login_of
+from credproxy.core.stored import from_text, unreadable
+from credproxy.core.target import Form, Target
+from credproxy.core.uri import canonical_authority
+from credproxy.ports import Clock, Command, Files, FileVersion, Processes
+from credproxy.sources.programs import Answer, Printed
+
+
+_LOOK = 1.0
+"""Seconds between looks at the file: a new login is seen within one."""
+
+_KEEP = 240.0
+"""Seconds that an answer of glab's is used, as one of docker's programs is."""
+
+_SPARE = 30.0
+"""Seconds before its end from which a token is renewed instead of read: glab itself renews from ten on."""
+
+_HOSTS = 256
+"""Hosts whose answers are remembered."""
+
+_SERVICE = "gitlab.com"
+
+log = structlog.get_logger("credproxy.sources")
+
+
+class Glab:
+    """What glab knows. Source: ports.Source, core/glab_config.py.
+
+    A file that can no longer be read leaves the last good copy in force.
+
+    Args:
+        environ: the daemon's environment.
+        key: random bytes of this process, for comparing answers without keeping them.
+    """
+
+    def __init__(
+        self, environ: Mapping[str, str], *, files: Files, processes: Processes, clock: Clock, key: Callable[[], bytes]
+    ) -> None:
+        self._environ = environ
+        self._path = CONFIG.path(environ)
+        self._files = files
+        self._processes = processes
+        self._clock = clock
+        self._key = key()
+        self._looked = float("-inf")
+        self._version: FileVersion | None = None
+        self._hosts: Mapping[str, GlabHost] = {}
+        self._failure: Failure | None = None
+        self._answers: LRUCache[str, Answer] = LRUCache(_HOSTS)
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name a variable, or the host's entry in the file."""
+        del repository
+        if target.form is Form.LITERAL:
+            return None
+        name = self._variable(target)
+        if name is not None:
+            return Identity("env", name)
+        if self._path is not None and self._clock.boot() - self._looked >= _LOOK:
+            await self._look(self._path)
+        host = self._hosts.get(target.authority)
+        if host is None or not host.has_login:
+            return None
+        answer = self._answers.get(host.name)
+        stamp = self._version and self._version.stamp
+        return Identity("glab", host.name, (stamp, answer.count if answer else 0))
+
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the token that ``locate`` named; None where the file has changed since and has it no more.
+
+        Raises:
+            Failed: credential_unreadable, helper_failed, helper_not_runnable.
+        """
+        if identity.source == "env":
+            return self._login(self._of_variable(identity.entry))
+        host = self._hosts.get(target.authority)
+        if host is None:
+            return None
+        known = self._in_file(host)
+        return known or await self._answer(host.name).login(lambda: self._run(host), anew=anew, stamp=self._version)
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give what can be given without glab, else look whether it could be started."""
+        host = self._hosts.get(target.authority)
+        if identity.source == "env" or host is None:
+            return await self.read(identity, target)
+        known = self._in_file(host) or self._answer(host.name).known
+        if known is None:
+            await self._processes.find(self._command(host))
+        return known
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the file cannot be read, so that which hosts it names is not known."""
+        del target
+        return self._failure
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Name the variables and the file, and why none of them is for the host."""
+        return (self._about_variables(), self._about_job(), self._about_file(target))
+
+    def forget(self) -> None:
+        """The next question looks at the file, and asks glab."""
+        self._looked, self._version = float("-inf"), None
+        for answer in self._answers.values():
+            answer.forget()
+
+    def _variable(self, target: Target) -> str | None:
+        """A token is for one host: to send it to another one would give it away."""
+        if target.authority == self._meant:
+            for name in TOKENS:
+                if self._environ.get(name):
+                    return name
+        return JOB_TOKEN if self._environ.get(JOB_TOKEN) and target.authority == self._server else None
+
+    @property
+    def _meant(self) -> str | None:
+        """The host that ``GITLAB_TOKEN`` is for."""
+        named = next((value for name in HOSTS if (value := self._environ.get(name))), None)
+        if named is not None:
+            return canonical_authority(named.partition("://")[2] or named)
+        return self._server or _SERVICE
+
+    @property
+    def _server(self) -> str | None:
+        """The host of the CI job that the daemon runs in; None outside of one."""
+        host, port = self._environ.get("CI_SERVER_HOST", ""), self._environ.get("CI_SERVER_PORT", "")
+        return canonical_authority(f"{host}:{port}" if port else host) if host else None
+
+    def _of_variable(self, name: str) -> Stored:
+        where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
+        return from_text(self._environ.get(name, ""), JOB_USER if name == JOB_TOKEN else None, where, hint)
+
+    def _in_file(self, host: GlabHost) -> Login | None:
+        """Its token, as far as the file has one that is good."""
+        where = f"the token of {host.name!r} in {self._path!r}"
+        if host.token is None:
+            job = host.job_token
+            return None if job is None else self._login(from_text(job.reveal(), JOB_USER, where, _again(host)))
+        user = OAUTH_USER if host.oauth else None
+        stored = from_text(host.token.reveal(), user, where, _again(host))
+        if not host.oauth:
+            return self._login(stored)
+        left = 0.0 if host.until is None else host.until - self._clock.wall()
+        return self._login(stored, left) if left > _SPARE else None
+
+    def _login(self, stored: Stored, left: float | None = None) -> Login:
+        boot, wall = self._clock.boot(), self._clock.wall()
+        if left is None:
+            return login_of(stored, since=boot, boot=boot, wall=wall)
+        return Login(stored, since=boot, until=boot + left, wall_until=wall + left)
+
+    def _answer(self, name: str) -> Answer:
+        if name not in self._answers:
+            self._answers[name] = Answer(keep=_KEEP, key=self._key, clock=self._clock)
+        return self._answers[name]
+
+    def _command(self, host: GlabHost) -> Command:
+        folder = self._path.rpartition("/")[0] if self._path else ""
+        quiet = {"GLAB_CHECK_UPDATE": "false", "GLAB_SEND_TELEMETRY": "false", "NO_PROMPT": "true"}
+        return Command(
+            ("glab", "auth", "git-credential", "get"),
+            stdin=f"protocol=https\nhost={host.name}\n\n".encode(),
+            env={"GLAB_CONFIG_DIR": folder, **quiet},
+            concurrency=1,
+            missing="install glab where the daemon finds it (helper_path): it renews the token, or reads it in its keyring",
+        )
+
+    async def _run(self, host: GlabHost) -> Printed:
+        done = await self._processes.run(self._command(host))
+        if done.status != 0:
+            ended = f"it ended with status {done.status}: {done.complaint[-300:]}"
+            raise failed(Code.HELPER_FAILED, f"glab gave no token for {host.name!r}: {ended}", _again(host))
+        lines = done.stdout.decode("utf-8", "replace").splitlines()
+        told = {key: value for key, _, value in (line.partition("=") for line in lines)}
+        where = f"the answer of glab for {host.name!r}"
+        until = told.get("password_expiry_utc", "")
+        if until.isdecimal() and int(until) <= self._clock.wall():
+            raise unreadable(where, "is a token that has expired", _again(host))
+        if not told.get("password"):
+            return done.stdout, None
+        user = JOB_USER if told.get("username") == JOB_USER else OAUTH_USER if host.oauth else None
+        return done.stdout, from_text(told["password"], user, where, _again(host))
+
+    async def _look(self, path: str) -> None:
+        try:
+            version = await self._files.version(path)
+            if version is None or version != self._version or self._failure is not None:
+                content = None if version is None else await self._files.read(path)
+                self._hosts = {} if content is None else parse_glab(content, f"the configuration of glab, {path!r},")
+                self._version, self._failure = version, None
+        except Failed as error:
+            self._spoiled(path, error.failure)
+        self._looked = self._clock.boot()
+
+    def _spoiled(self, path: str, failure: Failure) -> None:
+        if failure != self._failure:  # it is looked at each second, and said once
+            log.error("glab file cannot be read", path=path, reason=failure.message, hint=failure.hint)
+        self._failure = failure
+
+    def _about_variables(self) -> str:
+        found = next((name for name in TOKENS if self._environ.get(name)), None)
+        if found is None:
+            return f"the variables {' and '.join(TOKENS)} are not set in the daemon's environment"
+        return f"the variable {found} is for {self._meant!r}"
+
+    def _about_job(self) -> str:
+        if not self._environ.get(JOB_TOKEN):
+            return f"the variable {JOB_TOKEN} is not set in the daemon's environment"
+        if self._server is None:
+            return f"the variable {JOB_TOKEN} is for the host that CI_SERVER_HOST names, which is not set"
+        return f"the variable {JOB_TOKEN} is for {self._server!r}"
+
+    def _about_file(self, target: Target) -> str:
+        if self._path is None:
+            return "no configuration of glab is looked at"
+        where = f"the configuration of glab, {self._path!r},"
+        if self._failure is not None:
+            return self._failure.message
+        if self._version is None:
+            return f"{where} is not there"
+        if target.authority in self._hosts:
+            return f"{where} has no token for {target.authority!r}"
+        return f"{where} names no host {target.authority!r}"
+
+
+def _again(host: GlabHost) -> str:
+    return f"glab auth login --hostname {quote(host.name)}"
