@@ -160,7 +160,7 @@ def _unopened(path: str, error: OSError) -> Failed:
 
 
 def _only_its_mode(path: str, error: OSError) -> bool:
-    """Whether the file is the caller's own, and its mode alone keeps him from reading it."""
+    """Whether the file is the caller's own, and its mode alone keeps the caller from reading it."""
     try:
         about = Path(path).stat()
     except OSError:

@@ -1,6 +1,6 @@
 """What may have been refused, or was: who says so, what counts of it, and what follows from it.
 
-**Who asks again** for what he should still have may have seen it refused (CL-31): the protocol has no way to
+**A caller that asks again** for what it should still have may have seen it refused (CL-31): the protocol has no way to
 say so. Bazel keeps an answer by its URI until the second that the answer names, and for a time of its own where it names
 none. If the same server asks about the same URI well before, it has thrown its answers away, as it does when one of them
 is refused. The helper is a process of its own each time, so it tells its parent's process id: known to it for free, where

@@ -195,7 +195,7 @@ class Era:
     def end(self) -> None:
         """Another one is in force: no secret stays in memory, no answer is repeated, and nothing that lands is kept.
 
-        Who asked before is still answered, out of what flies or an exchange of his own (P12).
+        A caller that asked before is still answered, by a flight that is under way or by an exchange of its own (P12).
         """
         self._answers.end()
         self.flights.end()

@@ -74,7 +74,7 @@ class Landing:
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         entry = Entry.of(flight.asked, grant, now)
         older = self._cache.peek(flight.key)
-        # Somebody may wonder why the registry refuses him; with each renewal it is no news any more.
+        # Somebody may wonder why the registry refuses a request; repeated at each renewal it would not be news.
         news = grant.less and (older is None or older.note != grant.note)
         log.log(
             WARNING if news else INFO,

@@ -183,7 +183,7 @@ def is_program(name: str) -> bool:
 
 
 def unusable_program(name: str, where: str) -> Failed:
-    """Say that what a file names is no name of a program."""
+    """Say that what a file names is not the name of a program."""
     return unreadable(
         f"the credential program name {name!r} in {where}",
         "cannot be used",

@@ -85,7 +85,7 @@ def _expires(text: str | None) -> float | None:
     try:
         when = datetime.fromisoformat(text)
     except ValueError:
-        raise HelperAnswerError("its 'expires' is no time of RFC 3339") from None
+        raise HelperAnswerError("its 'expires' is not a time of RFC 3339") from None
     if when.tzinfo is None:
         raise HelperAnswerError("its 'expires' has no time zone")
     return when.astimezone(UTC).timestamp()

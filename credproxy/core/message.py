@@ -74,7 +74,7 @@ def decode_request(body: bytes) -> str:
     try:
         return _decode_string(plain[1])
     except (msgspec.DecodeError, UnicodeDecodeError):
-        raise _bad_request("the request is no valid JSON") from None
+        raise _bad_request("the request is not valid JSON") from None
 
 
 def encode_answer(handout: Handout) -> bytes:
@@ -122,7 +122,7 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
     """
     lower = name.lower()
     if _NAME.fullmatch(name) is None:
-        return f"{name[:40]!r} is no header name"
+        return f"{name[:40]!r} is not a header name"
     if lower in _FORBIDDEN:
         return f"the header {name!r} belongs to the connection"
     if lower == "authorization" and (len(values) > 1 or not all(values)):
@@ -130,7 +130,7 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
     if not all(value.isascii() and value.isprintable() for value in values):
         return f"the value of the header {name!r} has characters other than printable ASCII"
     if lower.endswith("-bin") and not all(map(_BASE64.fullmatch, values)):
-        return f"the value of the header {name!r} is no base64, as gRPC wants it for names ending in -bin"
+        return f"the value of the header {name!r} is not base64, as gRPC wants it for names ending in -bin"
     return None
 
 
@@ -186,14 +186,14 @@ def _decode_other(body: bytes) -> str:
         # Which of two members counts differs between parsers, and so would who decides and who acts.
         request: object = json.loads(body, object_pairs_hook=_once, parse_int=float)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        raise _bad_request("the request is no valid JSON") from None
+        raise _bad_request("the request is not valid JSON") from None
     if not isinstance(request, dict):
         raise _bad_request("the request is no JSON object")
     if "uri" not in request:
         raise _bad_request("the request has no 'uri'")
     uri = request["uri"]
     if not isinstance(uri, str):
-        raise _bad_request("the 'uri' of the request is no string")
+        raise _bad_request("the 'uri' of the request is not a string")
     return uri
 
 

@@ -1,4 +1,4 @@
-"""Who may put another file in a file's place: whoever can does as he likes with what trusts it (T29)."""
+"""Who may put another file in a file's place: anyone who can controls whatever trusts it (T29)."""
 
 import stat
 from shlex import quote

@@ -143,7 +143,7 @@ def _check(policy: _Policy) -> Iterator[tuple[Path, str]]:
     if policy.version != 1:
         yield ("version",), f"wanted version: 1, the only one there is, not {policy.version}"
     if policy.default_action not in {None, "", "allow", "deny"}:
-        yield ("defaultAction",), f'{policy.default_action!r} is no action; wanted "allow" or "deny"'
+        yield ("defaultAction",), f'{policy.default_action!r} is not an action; wanted "allow" or "deny"'
     rules = policy.rules or ()
     if len(rules) > RULES:
         yield ("rules", RULES), f"more than {RULES} rules"
@@ -154,11 +154,11 @@ def _check(policy: _Policy) -> Iterator[tuple[Path, str]]:
 
 def _check_rule(rule: _Rule) -> Iterator[tuple[Path, str]]:
     if rule.action not in {"allow", "deny"}:
-        yield ("action",), f'{rule.action!r} is no action; wanted "allow" or "deny"'
+        yield ("action",), f'{rule.action!r} is not an action; wanted "allow" or "deny"'
     if _PORT.search(rule.registry):
         yield ("registry",), f"{rule.registry!r} has a port, and matches nothing: hosts are compared without it"
     elif rule.registry != "*" and not is_registry(rule.registry):
-        yield ("registry",), f'{rule.registry!r} is no registry; wanted a host, "*.suffix" or "*"'
+        yield ("registry",), f'{rule.registry!r} is not a registry; wanted a host, "*.suffix" or "*"'
     if not is_repository_pattern(rule.repository):
         yield ("repository",), f'{rule.repository!r} matches no repository; wanted a pattern like "my-org/**"'
     yield from _check_operations(rule.operations or ())
@@ -169,7 +169,7 @@ def _check_operations(operations: tuple[str, ...]) -> Iterator[tuple[Path, str]]
         yield ("operations",), 'wanted at least one, such as "blob:read"'
     for index, operation in enumerate(operations):
         if operation not in _OPERATIONS:
-            yield ("operations", index), f"{operation!r} is no operation; known: {', '.join(_OPERATIONS)}"
+            yield ("operations", index), f"{operation!r} is not an operation; known: {', '.join(_OPERATIONS)}"
 
 
 def _compiled(policy: _Policy, document: Document, path: str, *, is_json: bool) -> PolicyFile:

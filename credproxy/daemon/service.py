@@ -226,7 +226,7 @@ class Service:
         identity = await source.locate(_PORT, None)
         login = None if identity is None else await source.read(identity, _PORT, anew=anew)
         if login is None or not isinstance(login.stored, PlainSecret):
-            raise unreadable("the token of actions.listen_token", "is no plain secret", "leave out its username")
+            raise unreadable("the token of actions.listen_token", "is not a plain secret", "leave out its username")
         return login.stored.value
 
     @property

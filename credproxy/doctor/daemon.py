@@ -163,7 +163,7 @@ def _place(door: Door, me: int) -> Iterator[Finding]:
             f"chmod 600 {quote(found.path)}",
         )
     elif found.there and not found.is_socket:
-        yield topic.error(f"{found.path!r} is no socket", f"mv {quote(found.path)} {quote(found.path + '.old')}")
+        yield topic.error(f"{found.path!r} is not a socket", f"mv {quote(found.path)} {quote(found.path + '.old')}")
 
 
 def _answer(door: Door, facts: Facts) -> Iterator[Finding]:

@@ -65,7 +65,7 @@ def check(facts: Facts) -> Iterator[Finding]:
 def _runtime(facts: Facts) -> Iterator[Finding]:
     place = facts.runtime
     if place is not None and not place.is_directory:
-        yield topic.warning(f"XDG_RUNTIME_DIR is {place.path!r}, which is no directory", "loginctl enable-linger")
+        yield topic.warning(f"XDG_RUNTIME_DIR is {place.path!r}, which is not a directory", "loginctl enable-linger")
     elif place is not None and place.uid != facts.me:
         yield topic.error(
             f"XDG_RUNTIME_DIR is {place.path!r}, which belongs to uid {place.uid}: did su or sudo keep it?",

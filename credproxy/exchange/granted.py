@@ -113,7 +113,7 @@ def _actions(scopes: Iterable[str]) -> Actions:
 
 def _scope(entry: object) -> str:
     if not isinstance(entry, dict):
-        raise UnreadableError("an entry of access is no object")
+        raise UnreadableError("an entry of access is not an object")
     members = {str(key).lower(): value for key, value in entry.items()}
     actions = members.get("actions")
     if len(members) != len(entry) or not isinstance(actions, list):

@@ -64,14 +64,14 @@ def sendable(login: Login | None, identity: Identity) -> UserPassword | Identity
 
 def of_login(login: Login | None, identity: Identity, boot: float) -> Grant:
     """The login itself, for a client that exchanges it."""
-    return _basic(login, identity, boot) or empty("the stored credential is no user name and password", boot)
+    return _basic(login, identity, boot) or empty("the stored credential is not a user name and password", boot)
 
 
 def of_basic(login: Login | None, identity: Identity, boot: float, *, allowed: bool) -> Grant:
     """What a registry gets that takes only Basic; ``allowed`` by its rule."""
     if not allowed:
         return empty("the registry takes only Basic, and allow_basic = false", boot)
-    without = "the registry takes only Basic, and the stored credential is no user name and password"
+    without = "the registry takes only Basic, and the stored credential is not a user name and password"
     return _basic(login, identity, boot) or empty(without, boot)
 
 

@@ -118,7 +118,7 @@ def unread(wanted: Wanted, reply: Reply) -> Reply:
 
 
 def in_api_form(reply: Reply) -> Reply:
-    """A failure as the JSON API tells it: whoever asks for an object is no client of a registry."""
+    """A failure as the JSON API tells it: whoever asks for an object is not a client of a registry."""
     if not reply.told or not isinstance(reply.body, bytes):
         return reply
     found = json.loads(reply.body)["errors"][0]

@@ -209,7 +209,7 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     if endpoint.kind is Kind.AMBIGUOUS:
         raise failed(Code.BAD_REQUEST, "the path or its query can be read in two ways", "name one repository, once")
     if endpoint.repository is None:
-        raise failed(Code.NOT_FOUND, "this is no endpoint of a repository", "see docs/lazy-layers.md")
+        raise failed(Code.NOT_FOUND, "this is not an endpoint of a repository", "see docs/lazy-layers.md")
     what, reference = _what(endpoint, asked.path)
     method, allowed = _METHODS.get(asked.method), _OPERATIONS[what]
     if method is None or method not in allowed:
@@ -300,7 +300,7 @@ def _upload(place: str, path: str) -> tuple[What, str]:
     session = path.removeprefix(f"{place}/")
     if "/" not in session:
         return What.SESSION, session
-    raise failed(Code.NOT_FOUND, "this is no upload of the gateway's", "go on where its Location said")
+    raise failed(Code.NOT_FOUND, "this is not an upload of the gateway's", "go on where its Location said")
 
 
 def _fields(query: str, allowed: frozenset[str]) -> dict[str, str]:

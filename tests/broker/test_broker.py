@@ -422,7 +422,7 @@ async def test_p12_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept()
 
 
 async def test_p12_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
-    """P12: whoever asks after a flush gets an exchange of his own, even while the old one still flies."""
+    """P12: a question after a flush gets an exchange of its own, even while the old flight goes on."""
     async with world() as w:
         w.provider.delay = 2
         first = w.asking()

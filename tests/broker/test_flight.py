@@ -45,7 +45,7 @@ async def test_t94_f11_leader_cancelled() -> None:
 
 
 async def test_f11_follower_cancelled() -> None:
-    """F11, case 3: a follower who is cancelled takes nobody with him."""
+    """F11, case 3: a follower who is cancelled takes nobody with it."""
     async with world() as w:
         w.provider.delay = 1
         tasks = await _waiting(w, 3)
@@ -65,7 +65,7 @@ async def test_p8_f11_all_cancelled() -> None:
 
 
 async def test_f11_shared_failure() -> None:
-    """F11, case 5; PY28: all who wait get the same failure, each as an exception of his own."""
+    """F11, case 5; PY28: all who wait get the same failure, each as an exception of its own."""
     async with world() as w:
         w.provider.delay, w.provider.error = 1, failed(Code.DENIED, "no")
         errors: list[Failed] = []

@@ -172,7 +172,7 @@ def test_a_rule_comes_before_the_default() -> None:
         ('{"version": true}', [f"{PATH}:1: version: wanted a whole number, not true"]),
         (
             "version: 1\ndefaultAction: permit",
-            [f'{PATH}:2: defaultAction: \'permit\' is no action; wanted "allow" or "deny"'],
+            [f'{PATH}:2: defaultAction: \'permit\' is not an action; wanted "allow" or "deny"'],
         ),
         ("version: 1\nruls: []", [f"{PATH}:2: ruls: there is no such key; did you mean 'rules'?"]),
         (
@@ -192,7 +192,7 @@ def test_a_rule_comes_before_the_default() -> None:
                 f"{PATH}:1: version: wanted version: 1, the only one there is, not 2",
                 f"{PATH}:2: rulez: there is no such key; did you mean 'rules'?",
                 f"{PATH}:4: rules[0].acton: there is no such key; did you mean 'action'?",
-                f'{PATH}:4: rules[0].registry: \'\' is no registry; wanted a host, "*.suffix" or "*"',
+                f'{PATH}:4: rules[0].registry: \'\' is not a registry; wanted a host, "*.suffix" or "*"',
                 f"{PATH}:4: rules[0].repository: '' matches no repository; wanted a pattern like \"my-org/**\"",
                 f'{PATH}:4: rules[0].operations: wanted at least one, such as "blob:read"',
             ],
@@ -200,12 +200,12 @@ def test_a_rule_comes_before_the_default() -> None:
         (
             "version: 1\nrules:\n- action: permit\n  registry: gcr.io:443\n  repository: A\n  operations: [read]\n- {}",
             [
-                f'{PATH}:3: rules[0].action: \'permit\' is no action; wanted "allow" or "deny"',
+                f'{PATH}:3: rules[0].action: \'permit\' is not an action; wanted "allow" or "deny"',
                 f"{PATH}:4: rules[0].registry: {PORT}",
                 f"{PATH}:5: rules[0].repository: 'A' matches no repository; wanted a pattern like \"my-org/**\"",
-                f"{PATH}:6: rules[0].operations[0]: 'read' is no operation; known: {OPERATIONS}",
-                f'{PATH}:7: rules[1].action: \'\' is no action; wanted "allow" or "deny"',
-                f'{PATH}:7: rules[1].registry: \'\' is no registry; wanted a host, "*.suffix" or "*"',
+                f"{PATH}:6: rules[0].operations[0]: 'read' is not an operation; known: {OPERATIONS}",
+                f'{PATH}:7: rules[1].action: \'\' is not an action; wanted "allow" or "deny"',
+                f'{PATH}:7: rules[1].registry: \'\' is not a registry; wanted a host, "*.suffix" or "*"',
                 f"{PATH}:7: rules[1].repository: '' matches no repository; wanted a pattern like \"my-org/**\"",
                 f'{PATH}:7: rules[1].operations: wanted at least one, such as "blob:read"',
             ],
@@ -230,7 +230,7 @@ def test_operations(operations: object) -> None:
 def test_registries(registry: str) -> None:
     """TestCompileHostPatternErrors, and what is no host."""
     assert complaints(rule(registry=registry)) == [
-        f'{PATH}:1: rules[0].registry: {registry!r} is no registry; wanted a host, "*.suffix" or "*"'
+        f'{PATH}:1: rules[0].registry: {registry!r} is not a registry; wanted a host, "*.suffix" or "*"'
     ]
 
 

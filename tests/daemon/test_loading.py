@@ -80,7 +80,7 @@ async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> N
         ("version: 2\n", f"{POLICY}:1: version: wanted version: 1, the only one there is, not 2"),
         (
             f"{ALLOWS}- {{}}\n",
-            f'{POLICY}:4: rules[1].action: \'\' is no action; wanted "allow" or "deny" (and 3 more)',
+            f'{POLICY}:4: rules[1].action: \'\' is not an action; wanted "allow" or "deny" (and 3 more)',
         ),
     ],
 )

@@ -116,7 +116,7 @@ def test_r22_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_start
         pytest.param(
             replace(FINE, helper=replace(door(), socket=place(SOCKET, stat.S_IFREG, 0o600))),
             "error",
-            f"'{SOCKET}' is no socket",
+            f"'{SOCKET}' is not a socket",
             f"mv {SOCKET} {SOCKET}.old",
             id="no-socket",
         ),

@@ -97,7 +97,7 @@ def test_r22_a_service_that_listens_is_fine() -> None:
         pytest.param(
             replace(FINE, runtime=Place("/run/user/7")),
             "warning",
-            "XDG_RUNTIME_DIR is '/run/user/7', which is no directory",
+            "XDG_RUNTIME_DIR is '/run/user/7', which is not a directory",
             "loginctl enable-linger",
             id="no-runtime",
         ),

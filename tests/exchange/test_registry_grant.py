@@ -105,8 +105,8 @@ def test_a_key_without_a_user_name_is_no_login_of_a_registry() -> None:
     [
         (USER, True, "Basic dTpwYXNzd29yZA=="),
         (USER, False, "the registry takes only Basic, and allow_basic = false"),
-        (REFRESH, True, "the registry takes only Basic, and the stored credential is no user name and password"),
-        (None, True, "the registry takes only Basic, and the stored credential is no user name and password"),
+        (REFRESH, True, "the registry takes only Basic, and the stored credential is not a user name and password"),
+        (None, True, "the registry takes only Basic, and the stored credential is not a user name and password"),
     ],
 )
 def test_a_registry_that_takes_only_basic(stored: Stored | None, allowed: bool, told: str) -> None:  # noqa: FBT001  a table

@@ -448,7 +448,7 @@ async def test_insecure_says_where_the_registry_is() -> None:
 
 
 async def test_cancelled_while_it_is_opened() -> None:
-    """P8: whoever leaves ends what was begun for him; what was opened is closed (the world looks)."""
+    """P8: a caller that leaves ends what was begun for it; what was opened is closed (the world looks)."""
     async with world(status(302, ("Location", "/y")), OK) as w:
         task = asyncio.ensure_future(w.gateway.answer(asked(BLOB), FakeUpload(), 8.5))
         await asyncio.sleep(0)  # noqa: TID251  one turn of the loop

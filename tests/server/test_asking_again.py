@@ -1,4 +1,4 @@
-"""CL-31: who asks again for what he should still have may have seen it refused."""
+"""CL-31: a caller that asks again for what it should still have may have seen it refused."""
 
 import json
 

@@ -1,4 +1,4 @@
-"""A machine of one user with a systemd of his own, and credproxy installed from its wheel, as pipx would do it."""
+"""A machine of one user with a systemd of its own, and credproxy installed from its wheel, as pipx would do it."""
 
 import json
 import os
