@@ -77,14 +77,14 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
     ),
     "it shows where to look, and what is seen there decides": (
         "see the daemon's log",
-        "see its log: tail {}; of a service: journalctl --user --unit=credproxy.service",
+        "see its log: tail {}; of a service: journalctl --user --unit={}",
         "credproxy doctor",
         "credproxy status --json",
         "ls -ld {}",
         "ls -l {}",
         "look at it: openssl x509 -noout -subject -in {}",
         "journalctl --user --unit={}",
-        "journalctl --user --unit=credproxy.service",
+        "journalctl --user --unit={}",
         "the paths are in docs/reference/api.md",
         "see docs/lazy-layers.md",
         "see the OCI distribution specification",
@@ -159,7 +159,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         'to accept that, write peer_namespaces = "any" into {}',
         "for a daemon of this sandbox, set {} to a path of its own",
         (
-            "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat credproxy.service`; "
+            "take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat {}`; "
             'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers'
         ),
         (
