@@ -92,6 +92,9 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "store it anew where it comes from",
     ),
     "it tells who writes a client how to ask; tests/server and tests/gateway ask so": (
+        "ask for one path",
+        "blobs and manifests are asked for below /v2/, with the header {}",
+        "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch",
         "connect anew",
         "begin it anew",
         "names, tags and digests need none",
@@ -144,6 +147,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         'put it into the [[host]] of {}: proxy = "http://USER:PASSWORD@HOST:PORT"',
     ),
     "a build action reads it, and its user logs in; tests/gateway/test_errors.py holds the words": (
+        "credproxy explain {}",
         "credproxy explain {} shows which login that is; another one: {}",
         "docker login {}",
         "the first rule that matches decides: one that allows it would stand before {}",

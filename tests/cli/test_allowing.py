@@ -9,6 +9,7 @@ from credproxy.cli.client import call_in_turn
 from credproxy.cli.errors import CommandError
 from tests.cli.daemon import serving, too_early
 from tests.cli.test_commands import configure, home, run
+from tests.hints import filled
 
 
 __all__ = ["home"]  # the fixture
@@ -197,7 +198,10 @@ def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
     assert "actions.rule[0] allows GET" in tested.stdout
     assert "GET /v1/fetch" in tested.stdout
     assert "leave https:// out" in run("actions", "allow", "https://ghcr.io/a/b").stderr
-    assert run("actions", "allow", "--write", url).exit_code == 1
+    writing = run("actions", "allow", "--write", url)
+    assert writing.exit_code == 1
+    filled(writing.stderr.splitlines()[1].removeprefix("hint: "), "leave --write out")
+    assert run("actions", "allow", url).exit_code == 0
     odd = run("actions", "allow", "https://*.test/x")
     assert odd.exit_code == 1
     assert "is not a pattern of URLs" in odd.stderr
