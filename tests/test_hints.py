@@ -84,7 +84,6 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "ls -l {}",
         "look at it: openssl x509 -noout -subject -in {}",
         "journalctl --user --unit={}",
-        "journalctl --user --unit={}",
         "the paths are in docs/reference/api.md",
         "see docs/lazy-layers.md",
         "see the OCI distribution specification",

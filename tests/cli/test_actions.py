@@ -77,7 +77,7 @@ def test_allow_writes_behind_a_link(home: Path) -> None:
     [
         ("", "ghcr.io", "'ghcr.io' names no repository"),
         ("", "ghcr.io/Org/*", "'Org/*' matches no repository"),
-        ("", "https://ghcr.io/a", "has a scheme: leave https:// out"),
+        ("", "https://docker.io/a", "is at a registry: leave https:// out"),
         ("empty_ttl = 0\n", "ghcr.io/a", "nothing was changed: "),
         ("empty_ttl = \n", "ghcr.io/a", "nothing was changed: "),
         ("[actions]\nrule = []\n", "ghcr.io/a", "nothing was changed: "),
