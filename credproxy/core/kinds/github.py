@@ -1,0 +1,111 @@
+"""``provider = "github"``: releases, archives and files of GitHub, and its API.
+
+One token serves all hosts of a GitHub, in three dresses: Bearer, Basic at the host of raw files, and with an ``Accept`` of its
+own for the content of a release asset. Source: docs.github.com/rest, "Authenticating to the REST API" and "Get a release asset".
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import ClassVar, Self
+from urllib.parse import parse_qsl
+
+from msgspec import field
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.gh import HOSTS, PUBLIC, GhSource, is_tenant, login_host
+from credproxy.core.signed import REASON, is_signed
+from credproxy.core.stored import another_place, unreadable, usable
+from credproxy.core.target import Target
+
+
+_ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")
+_DOWNLOAD = re.compile(r"/[^/]+/[^/]+/releases/(?:download/[^/]+|latest/download)/[^/]+")
+_OWNER = 2
+"""Segments of a path that say whose something is: the owner, and the repository."""
+
+_RAW = "raw"
+_ASSET_DRESS = "asset"
+_DOWNLOAD_DRESS = "download"
+
+
+class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
+    """GitHub: releases, archives, files and its API. A rule for an owner answers wherever the owner's files are served."""
+
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    calls: ClassVar[str] = "token"
+    lacks: ClassVar[str] = "token"
+    empty: ClassVar[str] = "holds no token"
+    remedy: ClassVar[str] = "log in again with gh auth login, or store a token of GitHub's there"
+
+    credentials: Sources = field(default_factory=GhSource)
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """GitHub's own hosts, and tenants with a domain of their own: each for whom there is a login."""
+        return tuple(cls(host) for host in (*HOSTS, "*.ghe.com"))
+
+    def matches(self) -> tuple[str, ...]:
+        """Where the same owner's files are, too."""
+        return (self.match, *self._elsewhere())
+
+    def setup(self, target: Target) -> str:
+        """Log in with GitHub's own program, unless the rule names another place."""
+        if not isinstance(self.credentials, GhSource):
+            return another_place("credentials")
+        return f"gh auth login --hostname {login_host(target.host)}"
+
+    def withheld(self, target: Target) -> str:
+        """What carries its authorisation itself, and the registry of a tenant's."""
+        if is_signed(target):
+            return REASON
+        if any(name == "token" for name, _ in parse_qsl(target.query, keep_blank_values=True)):
+            return "the URL carries a token of its own"
+        if is_tenant(target.host) and target.host.startswith("containers."):
+            return 'the registry of containers gets its token by a rule of its own: provider = "oci"'
+        return ""
+
+    def width(self, target: Target) -> Width:
+        """Which dress."""
+        if target.host.startswith("raw."):
+            return (_RAW,)
+        asset = _ASSET.fullmatch(target.path)
+        if asset is not None and bool(asset[1]) is not target.host.startswith("api."):
+            return (_ASSET_DRESS,)
+        return (_DOWNLOAD_DRESS,) if _DOWNLOAD.fullmatch(target.path) else ("",)
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """A token, whatever name is stored with it."""
+        usable(stored, name, self.remedy)
+        if not isinstance(stored, PlainSecret | UserPassword):
+            raise unreadable(name, "is docker's token for a registry, and not one of GitHub's", self.remedy)
+        token = stored.value if isinstance(stored, PlainSecret) else stored.password
+        if width == (_RAW,):
+            return (("Authorization", (basic(UserPassword(token.reveal(), Secret(""))),)),)
+        bearer = ("Authorization", (Secret(f"Bearer {token.reveal()}"),))
+        return (bearer, ("Accept", (Secret("application/octet-stream"),))) if width == (_ASSET_DRESS,) else (bearer,)
+
+    def about(self, width: Width) -> Mapping[str, str]:
+        """What to write instead where a private repository's file cannot be had."""
+        if width != (_DOWNLOAD_DRESS,):
+            return {}
+        instead = "https://api.github.com/repos/OWNER/REPOSITORY/releases/assets/ID"
+        return {"private": f"GitHub takes no token at this URL; for a private repository write {instead}"}
+
+    def _elsewhere(self) -> Iterator[str]:
+        host, _, path = self.match.partition("/")
+        host, path = host.lower(), path.rstrip("/")
+        if host.startswith("*") or path.count("/") >= _OWNER or login_host(host) != host:
+            return
+        if host != PUBLIC and not is_tenant(host):
+            if path:  # an Enterprise server has all on one host, unless it isolates subdomains
+                yield from (f"{host}/{part}/{path}" for part in ("api/v3/repos", "raw", "codeload"))
+            return
+        api, raw, codeload, uploads = HOSTS[1:] if host == PUBLIC else (f"{part}.{host}" for part in _PARTS)
+        for other, below in ((api, "/repos"), (raw, ""), (codeload, ""), (uploads, "/repos")):
+            yield f"{other}{below}/{path}" if path else other
+
+
+_PARTS = ("api", "raw", "codeload", "uploads")

@@ -1,0 +1,143 @@
+"""Which kind answers for a URI where nobody has written a rule, and a login of each kind is there."""
+
+import json
+from pathlib import Path
+from typing import Final
+
+import pytest
+
+from credproxy.core.credential import Origin
+from credproxy.core.errors import Failed
+from credproxy.core.kinds import BUILTIN
+from credproxy.core.kinds.github import GithubHost
+from credproxy.core.kinds.none import NoneHost
+from credproxy.core.settings import Settings
+from credproxy.core.target import Question
+from credproxy.core.uri import parse_uri, without_userinfo
+from credproxy.daemon.build import World, build_table
+from credproxy.ports import Completed
+from credproxy.providers.learned import Learned
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FixedTerms
+from tests.hints import filled
+
+
+CASES: Final = json.loads((Path(__file__).parents[1] / "data" / "builtin-hosts.json").read_text())["cases"]
+KNOWN: Final = {rule.tag() for rule in BUILTIN}
+"""Kinds to come have their lines already: until then nothing answers for them."""
+
+GH: Final = "github.com:\n  user: u\n  oauth_token: gho_canary\n"
+
+
+def world(environ: dict[str, str] | None = None, gh: str = "") -> World:
+    """A machine with a login of each kind."""
+    files = FakeFiles()
+    if gh:
+        files.put("/home/u/.config/gh/hosts.yml", gh)
+    return World(
+        environ={"HOME": "/home/u", "XDG_CONFIG_HOME": "/home/u/.config", **(environ or {})},
+        uid=1000,
+        clock=FakeClock(),
+        http=FakeHttp(),
+        processes=FakeProcesses(),
+        files=files,
+        learned=Learned(b"k"),
+    )
+
+
+async def kind(settings: Settings, uri: str, machine: World) -> str:
+    """Which kind answers; ``none`` for nobody."""
+    routed = await build_table(settings, machine).plan(Question(parse_uri(without_userinfo(uri)), Origin()))
+    return "none" if routed.plan is None else routed.plan.detail["provider"]
+
+
+@pytest.mark.parametrize("case", CASES, ids=[case["uri"] for case in CASES])
+async def test_the_kind_that_answers(case: dict[str, str]) -> None:
+    """Look-alikes and signed URLs get nothing, whatever login there is."""
+    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN"), "canary")
+    wanted = case["kind"] if case["kind"] in KNOWN else "none"
+    assert await kind(Settings(), case["uri"], world(tokens)) == wanted
+
+
+@pytest.mark.parametrize(
+    ("settings", "wanted"),
+    [
+        (Settings(), "github"),
+        (Settings(builtin=("github",)), "github"),
+        (Settings(builtin=False), "none"),
+        (Settings(builtin=("docker-config", "netrc")), "none"),
+        (Settings(host=(NoneHost("api.github.com"),)), "none"),
+    ],
+    ids=str,
+)
+async def test_github_is_switched_off_by_name(settings: Settings, wanted: str) -> None:
+    """By ``builtin``, or for one host by a rule."""
+    assert await kind(settings, "https://api.github.com/repos/o/r", world({"GH_TOKEN": "canary"})) == wanted
+
+
+async def test_without_a_login_nothing_is_given_and_the_command_is_told() -> None:
+    """Nobody wrote the rule, so it is no error."""
+    table = build_table(Settings(), world())
+    asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Origin())
+    assert (await table.plan(asked)).plan is None
+    told = table.why_nothing(asked)
+    assert "the built-in rule 'raw.githubusercontent.com' answers for it" in told
+    assert "to have a login for it: gh auth login --hostname github.com" in told
+
+
+async def test_a_browsers_download_of_a_private_asset_is_told_its_other_url() -> None:
+    """The token is sent all the same: for a public repository it lifts the limit."""
+    asked = Question(parse_uri("https://github.com/o/r/releases/download/v1/a.zip"), Origin())
+    routed = await build_table(Settings(), world(gh=GH)).plan(asked)
+    assert routed.plan is not None
+    assert "https://api.github.com/repos/OWNER/REPOSITORY/releases/assets/ID" in routed.plan.detail["private"]
+    grant = await routed.plan.run(FixedTerms())
+    assert grant.headers[0][1][0].reveal() == "Bearer gho_canary"
+    assert "canary" not in f"{routed} {grant} {routed.plan.key}"
+
+
+async def test_a_token_of_github_is_not_narrow() -> None:
+    """A build action is given none: the gateway fetches for it."""
+    routed = await build_table(Settings(), world(gh=GH)).plan(
+        Question(parse_uri("https://api.github.com/repos/o/r/tarball"), Origin())
+    )
+    assert routed.plan is not None
+    assert not routed.plan.narrow
+
+
+async def test_a_login_that_the_keyring_has_lost_is_made_again_as_the_hint_says() -> None:
+    """The file still names it, so that it is an error, and the next login is seen."""
+    machine = world(gh="github.com:\n  user: u\n")
+    clock, files, processes = machine.clock, machine.files, machine.processes
+    assert isinstance(clock, FakeClock)
+    assert isinstance(files, FakeFiles)
+    assert isinstance(processes, FakeProcesses)
+    processes.programs["gh"] = lambda _: Completed(1, b"", "no oauth *** found for ***")
+    table, asked = build_table(Settings(), machine), Question(parse_uri("https://api.github.com/repos/o/r"), Origin())
+    plan = (await table.plan(asked)).plan
+    assert plan is not None
+    with pytest.raises(Failed) as caught:
+        await plan.run(FixedTerms())
+    assert (
+        filled(caught.value.failure.hint, "log in again with gh auth login, or store a token of GitHub's there") == ()
+    )
+    files.put("/home/u/.config/gh/hosts.yml", GH)
+    await clock.advance(1)
+    plan = (await table.plan(asked)).plan
+    assert plan is not None
+    assert (await plan.run(FixedTerms())).headers[0][1][0].reveal() == "Bearer gho_canary"
+
+
+async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
+    """Somebody wrote it, so that a missing login is an error."""
+    machine = world()
+    clock, files = machine.clock, machine.files
+    assert isinstance(clock, FakeClock)
+    assert isinstance(files, FakeFiles)
+    table = build_table(Settings(host=(GithubHost("ghe.corp.test"),)), machine)
+    asked = Question(parse_uri("https://ghe.corp.test/o/r/archive/v1.zip"), Origin())
+    with pytest.raises(Failed) as caught:
+        await table.plan(asked)
+    (host,) = filled(caught.value.failure.hint, "gh auth login --hostname {}")
+    files.put("/home/u/.config/gh/hosts.yml", GH.replace("github.com", host))
+    await clock.advance(1)
+    assert (await table.plan(asked)).plan is not None
