@@ -33,8 +33,9 @@ _TIMEOUT = 10.0
 _PASSED = ("GH_CONFIG_DIR", "DBUS_SESSION_BUS_ADDRESS")
 """Variables that gh needs beside those that every program gets: where its file and its keyring are, and never a token."""
 
-_NONE = "no oauth token"
-"""What gh says where neither its file nor its keyring has one. Source: cli/cli pkg/cmd/auth/token."""
+_NONE = "no oauth "
+"""What gh says where neither its file nor its keyring has one: ``no oauth token``, of which the last word is masked, as every
+argument of a program is. Source: cli/cli pkg/cmd/auth/token."""
 
 log = structlog.get_logger("credproxy.sources")
 
