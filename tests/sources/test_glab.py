@@ -16,6 +16,7 @@ from credproxy.core.login import Login
 from credproxy.core.uri import parse_uri
 from credproxy.ports import Completed
 from credproxy.sources.glab import Glab
+from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeMetrics, FakeProcesses
 from tests.hints import filled
 
@@ -367,3 +368,16 @@ async def test_a_rotating_refresh_token_is_never_spent_twice(tmp_path: Path) -> 
     assert len(first) == 1
     assert first.pop().startswith("token-")
     processes.close()
+
+
+def into_config(ground: Ground, secret: str) -> None:
+    """For the checks of tests/contract.py."""
+    ground.files.put(FILE, f"hosts:\n  {HOST}:\n    token: {secret}\n")
+
+
+def garbage(ground: Ground) -> None:
+    """No YAML."""
+    ground.files.put(FILE, f"hosts: [{CANARY}")
+
+
+CONTRACTS = {"glab": SourceContract(GlabSource(), into_config, garbage)}
