@@ -91,7 +91,8 @@ class Dressed:
             raise unreadable(name, self._rule.empty, self._rule.remedy)
         headers = self._rule.dress(login.stored, name, width)
         lifetime = dressed(login, name, self._clock.boot())
-        return Grant(headers, lifetime, note=self._rule.note, direct=True)
+        note = self._rule.note if headers else self._rule.unsent
+        return Grant(headers, lifetime, note=note, direct=True)
 
     def _passed(self, identity: Identity, target: Target) -> dict[str, str]:
         passed = () if self._ordered is None else self._ordered.passed(identity, target)

@@ -74,6 +74,28 @@ async def test_a_dressing_may_give_several_headers_and_depend_on_the_target() ->
     assert await headers(forge(), ASSET) == wanted
 
 
+class Picky(Forge, frozen=True, tag_field="provider", tag="picky"):
+    """Another one: it sends its secret to assets alone."""
+
+    note: ClassVar[str] = "token handed out"
+    unsent: ClassVar[str] = "only assets take it"
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """As the other one, or nothing."""
+        return super().dress(stored, name, width) if width[1] is True else ()
+
+
+async def test_a_secret_that_is_not_sent_is_an_empty_answer_that_says_why() -> None:
+    """What sort of secret it is, only a look at it tells: a plan has been made by then."""
+    source = FakeSource("api.test", PlainSecret(Secret("t0")))
+    provider = Dressed(Picky("*.test"), source=source, clock=FakeClock())
+    for uri, sent, note in ((ASSET, True, "token handed out"), ("https://api.test/x", False, "only assets take it")):
+        plan = await provider.plan(question(uri))
+        assert plan is not None
+        grant = await plan.run(FixedTerms())
+        assert (bool(grant.headers), grant.note) == (sent, note)
+
+
 async def test_what_a_dressing_depends_on_is_in_the_key() -> None:
     """It sees nothing else of the target, so that no answer meets a question that it is not for."""
     provider = forge()

@@ -24,6 +24,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         empty: what is wrong with a place that holds nothing of the sort, in messages.
         remedy: what a person does about that.
         note: what the log says of an answer.
+        unsent: the same where a secret of its sort is not sent to such a target.
     """
 
     calls: ClassVar[str] = "login"
@@ -31,6 +32,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
     empty: ClassVar[str] = "holds no credential"
     remedy: ClassVar[str] = "store the secret itself in its place"
     note: ClassVar[str] = ""
+    unsent: ClassVar[str] = ""
 
     def width(self, target: Target) -> Width:
         """Give what of a target the headers depend on: a part of the cache key, and all that ``dress`` gets to see."""
@@ -38,7 +40,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         return ()
 
     def dress(self, stored: Stored, name: str, width: Width) -> Headers:
-        """Make headers of a secret.
+        """Make headers of a secret; none where a secret of its sort is not sent to such a target.
 
         Args:
             stored: the secret.
