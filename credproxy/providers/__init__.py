@@ -8,6 +8,7 @@ from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
+from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
@@ -66,7 +67,7 @@ def make(rule: HostRule, tools: Tools, *, builtin: bool = False) -> Provider:
         case BasicHost():
             source = tools.source(rule.credentials)
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
-        case GithubHost():
+        case GithubHost() | GitlabHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
         case NoneHost():
             return NoneProvider()

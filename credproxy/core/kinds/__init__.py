@@ -8,14 +8,15 @@ from typing import Final
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
+from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
 
 
-HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | NoneHost
+HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | NoneHost
 
-KINDS: Final[tuple[type[HostRule], ...]] = (OciHost, ExecHost, HeaderHost, BasicHost, GithubHost, NoneHost)
+KINDS: Final[tuple[type[HostRule], ...]] = (OciHost, ExecHost, HeaderHost, BasicHost, GithubHost, GitlabHost, NoneHost)
 
 
 BUILTIN: Final[tuple[HostRule, ...]] = tuple(rule for kind in KINDS for rule in kind.builtin())

@@ -1,0 +1,162 @@
+"""``provider = "gitlab"``: packages, archives and files of GitLab, each token in the header that it belongs into.
+
+Which path takes which token is read from GitLab's own source, lib/gitlab/auth/auth_finders.rb: everything below ``/api/``
+takes all of them; ``/-/archive/`` and the downloads of a release take those of people, and no job's or deploy token;
+``/-/raw/`` takes none. The registry of containers is a registry: ``provider = "oci"``.
+"""
+
+import re
+from collections.abc import Mapping
+from shlex import quote as shell
+from typing import ClassVar, Final, Literal, Self
+from urllib.parse import quote
+
+from msgspec import field
+
+from credproxy.core.basic import basic
+from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
+from credproxy.core.signed import REASON, is_signed
+from credproxy.core.stored import another_place, unreadable, usable
+from credproxy.core.target import Form, Target
+
+
+Header = Literal["PRIVATE-TOKEN", "JOB-TOKEN", "DEPLOY-TOKEN", "Authorization"]
+
+_PREFIXES: Final[Mapping[str, Header]] = {
+    "glpat-": "PRIVATE-TOKEN",
+    "gldt-": "DEPLOY-TOKEN",
+    "glcbt-": "JOB-TOKEN",
+}
+_OTHERS: Final = {
+    "gloas-": "the secret of an OAuth application",
+    "glrt-": "a runner's token",
+    "glptt-": "a pipeline trigger's token",
+    "glft-": "a feed's token",
+    "glimt-": "the token of incoming mail",
+    "glagent-": "an agent's token",
+    "glsoat-": "a SCIM token",
+}
+_DEPLOY_USERS = ("gitlab+deploy-token-", "gitlab-deploy-token")
+_OAUTH_TOKEN = re.compile(r"[0-9a-f]{64}")
+_IN_QUERY = ("private_token=", "access_token=", "job_token=", "token=")
+_PYPI_USERS: Final[Mapping[Header, str]] = {
+    "PRIVATE-TOKEN": "__token__",
+    "DEPLOY-TOKEN": "gitlab-deploy-token",
+    "JOB-TOKEN": JOB_USER,
+}
+
+_API, _PYPI, _WEB = "api", "pypi", "web"
+
+
+class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
+    """GitLab: packages, archives, files. ``header`` is for a token that does not tell by its prefix what it is."""
+
+    calls: ClassVar[str] = "token"
+    lacks: ClassVar[str] = "token"
+    empty: ClassVar[str] = "holds no token"
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    remedy: ClassVar[str] = "store a token of GitLab's there that has the scope read_api"
+    unsent: ClassVar[str] = "GitLab takes no job's and no deploy token at this path: its API does"
+
+    credentials: Sources = field(default_factory=GlabSource)
+    header: Header | None = None
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """GitLab's own service; of other hosts nobody can tell that they are GitLab's."""
+        return (cls("gitlab.com"),)
+
+    def setup(self, target: Target) -> str:
+        """Log in with GitLab's own program, unless the rule names another place."""
+        if not any(isinstance(source, GlabSource) for _, source in self.secrets()):
+            return another_place("credentials")
+        return f"glab auth login --hostname {shell(target.authority)}"
+
+    def withheld(self, target: Target) -> str:
+        """Whatever carries a token of its own, and paths that take none."""
+        if target.form is not Form.URL:
+            return "GitLab takes a token with the URL of a file or a package, and a bare host is neither"
+        query = f"&{target.query.lower()}"
+        if any(f"&{name}" in query for name in _IN_QUERY):
+            return "the URL carries a token of its own"
+        if is_signed(target):
+            return REASON
+        return "" if self._area(target) else _instead(self._path(target))
+
+    def width(self, target: Target) -> Width:
+        """What sort of path it is."""
+        return (self._area(target) or "",)
+
+    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+        """In the header of its sort, where the path takes that sort."""
+        usable(stored, name, self.remedy)
+        user, token = _token(stored, name, self.remedy)
+        header = self.header or _header(user, token, name)
+        if width == (_WEB,) and header in {"JOB-TOKEN", "DEPLOY-TOKEN"}:
+            return ()
+        if header == "Authorization":
+            return ((header, (Secret(f"Bearer {token.reveal()}"),)),)
+        if width == (_PYPI,):
+            return (("Authorization", (basic(UserPassword(_PYPI_USERS[header], token)),)),)
+        return ((header, (token,)),)
+
+    def about(self, width: Width) -> Mapping[str, str]:
+        """Which tokens the path takes."""
+        return {"takes": "personal, project, group and OAuth tokens" if width == (_WEB,) else "every token"}
+
+    def _path(self, target: Target) -> str:
+        """Below where the rule is for: GitLab may live below a path of its host."""
+        return (
+            target.path.removeprefix("/" + self.match.partition("/")[2].rstrip("/"))
+            if "/" in self.match
+            else target.path
+        )
+
+    def _area(self, target: Target) -> str | None:
+        path = self._path(target)
+        if path.startswith("/api/"):
+            return _PYPI if "/packages/pypi/" in path else _API
+        released = "/-/releases/" in path and "/downloads/" in path
+        return _WEB if released or "/-/archive/" in path else None
+
+
+def _token(stored: Stored, name: str, remedy: str) -> tuple[str, Secret]:
+    match stored:
+        case UserPassword(user, token):
+            return user, token
+        case PlainSecret(token):
+            return "", token
+        case _:
+            raise unreadable(name, "is docker's token for a registry, and none of GitLab's", remedy)
+
+
+def _header(user: str, token: Secret, name: str) -> Header:
+    """Where a token belongs: its prefix knows best, then the user name that GitLab gives such tokens."""
+    value = token.reveal()
+    for prefix, what in _OTHERS.items():
+        if value.startswith(prefix):
+            raise unreadable(name, f"is {what}, which reads neither packages nor files", GitlabHost.remedy)
+    for prefix, header in _PREFIXES.items():
+        if value.startswith(prefix):
+            return header
+    if user == JOB_USER:
+        return "JOB-TOKEN"
+    if user.startswith(_DEPLOY_USERS):
+        return "DEPLOY-TOKEN"
+    return "Authorization" if user == OAUTH_USER or _OAUTH_TOKEN.fullmatch(value) else "PRIVATE-TOKEN"
+
+
+def _instead(path: str) -> str:
+    """Why a path gets nothing, and which one gets something."""
+    if path.startswith("/v2/"):
+        return 'the registry of containers gets its token by a rule of its own: provider = "oci"'
+    project, _, below = path.partition("/-/")
+    api = f"/api/v4/projects/{quote(project.strip('/'), safe='%')}"
+    if below.startswith("raw/"):
+        return f"GitLab takes no token at /-/raw/: ask for {api}/repository/files/FILE/raw?ref=REF"
+    if below.startswith("jobs/"):
+        return f"GitLab takes no token at /-/jobs/: ask for {api}/jobs/JOB/artifacts"
+    return "GitLab takes a token at /api/, at /-/archive/ and for the downloads of a release, and at no other path"
