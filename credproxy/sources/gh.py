@@ -195,7 +195,7 @@ class Gh:
         try:
             version = await self._files.version(path)
             # A changed mode does not make another version, so what could not be read is tried again.
-            if version != self._version or self._failure is not None:
+            if version is None or version != self._version or self._failure is not None:
                 content = None if version is None else await self._files.read(path)
                 self._hosts = {} if content is None else parse_hosts(content, f"gh's file {path!r}")
                 self._version, self._failure = version, None

@@ -90,7 +90,7 @@ class Netrc:
         try:
             version = await self._files.version(path)
             # A changed mode does not make another version, so what could not be read is tried again.
-            if version != self._version or self._failure is not None:
+            if version is None or version != self._version or self._failure is not None:
                 content = None if version is None else await self._files.read(path)
                 self._take(path, version, content)
         except Failed as error:

@@ -55,6 +55,15 @@ async def test_the_default_entry_configures_nobody() -> None:
     assert await Setting().read("unknown.example") is None
 
 
+async def test_a_file_that_is_gone_when_all_is_forgotten_is_gone() -> None:
+    """``flush`` after ``rm``: the last copy does not outlive it."""
+    setting = Setting()
+    assert await setting.read() is not None
+    setting.files.remove("/n")
+    setting.source.forget()
+    assert await setting.read() is None
+
+
 async def test_no_file_is_no_login() -> None:
     """Nor is an absent path."""
     assert await Setting(None).read() is None
