@@ -10,6 +10,7 @@ from credproxy.core.http import Dial, Reach
 from credproxy.core.hub import is_hub
 from credproxy.core.kinds import HostRule
 from credproxy.core.routing import Router, is_exact
+from credproxy.core.signed import is_signed
 from credproxy.core.target import Form, Object, Question, Target
 from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.ports import HasLogin, Plan, Provider
@@ -125,7 +126,8 @@ class Table:
         if rule is None:
             return self._fallback, None
         # A built-in rule is nobody's decision: without a login for it, what works without rules is asked as ever.
-        after = self._fallback if rule.match in self._router.builtin else ()
+        # What is signed takes no header, and so none of theirs either.
+        after = self._fallback if rule.match in self._router.builtin and not is_signed(target) else ()
         return (self._providers[rule.match], *after), rule
 
 

@@ -124,7 +124,7 @@ def main() -> None:
     end_with_parent()  # where it is stopped it does not see that its socket has ended, which it does otherwise
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
-        control.sendall(b"ready\n")
+        _say(control, "ready")
         serve(control, carry)
 
 

@@ -141,3 +141,12 @@ async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
     files.put("/home/u/.config/gh/hosts.yml", GH.replace("github.com", host))
     await clock.advance(1)
     assert (await table.plan(asked)).plan is not None
+
+
+@pytest.mark.parametrize(("query", "answered"), [("", "basic"), ("?X-Amz-Signature=x", "none")])
+async def test_a_signed_url_of_a_builtin_host_gets_nothing_of_netrc_either(query: str, answered: str) -> None:
+    """What works without rules is asked where a built-in rule has no login, and not where no header may go along."""
+    machine = world()
+    assert isinstance(machine.files, FakeFiles)
+    machine.files.put("/home/u/.netrc", "machine codeload.github.com login u password canary\n")
+    assert await kind(Settings(), f"https://codeload.github.com/o/r/zip/v1{query}", machine) == answered
