@@ -252,6 +252,7 @@ def test_nothing_is_dropped_in_silence(text: str, path: str) -> None:
     assert problem.startswith(f"{path}:")
 
 
+@pytest.mark.timeout(60)  # four thousand rules, twice, beside three other processes
 def test_a_file_has_bounds() -> None:
     """1 MiB and 4,096 rules (PY25), and it is text."""
     with pytest.raises(ConfigError, match=f"larger than {LIMIT} bytes"):

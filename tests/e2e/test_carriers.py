@@ -145,7 +145,7 @@ def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halv
     assert told["memory_bytes"] > 1 << 20
     memory = _memory(pid)
     assert b"canary-token-1" in memory  # so the search finds what is there
-    for secret in (b"canary-pass", b"Y2FuYXJ5LXVzZXI6", b"REGISTRY_PASSWORD", b"XDG_RUNTIME_DIR"):
+    for secret in (b"canary-pass", b"Y2FuYXJ5LXVzZXI6", b"REGISTRY_PASSWORD", b"XDG_RUNTIME_DIR="):
         assert secret not in memory
     assert b"HOME=" not in Path(f"/proc/{pid}/environ").read_bytes()
     halves.rest.set()

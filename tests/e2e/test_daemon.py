@@ -142,7 +142,7 @@ def http(staged: Stage, request: str, body: str = "") -> str:
     ("body", "code", "words"),
     [
         ("", "bad_request", "the request is empty"),
-        ("{", "bad_request", "no valid JSON"),
+        ("{", "bad_request", "not valid JSON"),
         ("[]", "bad_request", "no JSON object"),
         ('{"uri": 5}', "bad_request", "uri"),
         ('{"url": "x"}', "bad_request", "uri"),
@@ -180,7 +180,7 @@ def test_reload_puts_a_rule_in_force_and_a_broken_file_does_not(staged: Stage, r
     staged.start(REGISTRY_PASSWORD=registry.password)
     assert staged.headers(registry.uri("a/manifests/x")) == {}
     staged.configure(registry.rule())
-    assert staged.credproxy("reload").stdout.endswith("in force, with 1 host rules\n")
+    assert staged.credproxy("reload").stdout.endswith("in force, with 1 host rule\n")
     assert staged.headers(registry.uri("a/manifests/x")) != {}
     staged.configure(registry.rule() + "nonsense = true\n")
     time.sleep(1.1)
@@ -356,7 +356,7 @@ def test_flush_forgets_and_says_how_much(staged: Stage, registry: TokenRegistry)
     """The next question is exchanged anew."""
     serve(staged, registry)
     staged.headers(registry.uri("a/manifests/x"))
-    assert staged.credproxy("flush", registry.authority).stdout == "1 entries forgotten\n"
+    assert staged.credproxy("flush", registry.authority).stdout == "1 entry forgotten\n"
     assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-2"]}
 
 

@@ -35,7 +35,7 @@ def test_the_directory_is_0700_and_the_socket_0600_whatever_the_umask(place: Pat
 
 def test_the_directories_above_are_private_as_well_where_they_are_made(place: Path) -> None:
     """Whoever may write one of them may put another socket in its place."""
-    deep = place.parent / "state" / "credproxy" / place.name
+    deep = place.parent / "a" / "b" / place.name
     before = os.umask(0)
     try:
         bind(str(deep), backlog=8).close()
