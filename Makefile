@@ -4,8 +4,8 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
-# Two processes more than processors, because many tests wait for a clock; a file stays in one process.
-PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 2) --dist=loadfile
+# One process more than processors, because many tests wait for a clock; a file stays in one process.
+PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile
 
 # Whatever may look for cloud metadata finds none (and asks nobody outside).
 export AWS_EC2_METADATA_DISABLED := true
