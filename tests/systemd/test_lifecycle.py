@@ -61,7 +61,7 @@ def test_p4_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Mach
     assert "made-up" in installed.helper("https://b.corp.example/x").stdout
     good.write_text(text)
     installed.systemctl("reload", SERVICE)
-    assert until(lambda: installed.show("StatusText") == "generation 3 of the configuration, 1 host rules")
+    assert until(lambda: installed.show("StatusText") == "generation 3 of the configuration, 1 host rule")
 
 
 @pytest.mark.parametrize("end", ["restart", "kill"])
