@@ -18,8 +18,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from credproxy.core.credential import Secret
-from credproxy.core.documents import UnreadableError, read_yaml
-from credproxy.core.stored import unreadable
+from credproxy.core.tool_yaml import read_tool_yaml
 from credproxy.core.uri import canonical_authority
 
 
@@ -64,19 +63,13 @@ def parse_hosts(content: bytes, where: str) -> Mapping[str, GhHost]:
         By authority.
 
     Raises:
-        Failed(credential_unreadable): it is no such file; names the line.
+        Failed(credential_unreadable): it is not such a file; names the line.
     """
-    try:
-        document = read_yaml(content.decode(), tags=True).value
-    except UnicodeDecodeError:
-        raise unreadable(where, "is not UTF-8 text", HINT) from None
-    except UnreadableError as error:
-        raise unreadable(where, f"cannot be read: line {error.line}: {error.problem}", HINT) from None
     found = {}
-    for name, entry in document.items() if isinstance(document, dict) else ():
-        authority = canonical_authority(str(name))
+    for name, entry in read_tool_yaml(content, where, HINT).items():
+        authority = canonical_authority(name)
         if authority is not None and isinstance(entry, dict):
-            found[authority] = _host(str(name), entry)
+            found[authority] = _host(name, entry)
     return found
 
 

@@ -10,8 +10,7 @@ from datetime import datetime
 from email.utils import parsedate_to_datetime
 
 from credproxy.core.credential import Secret
-from credproxy.core.documents import UnreadableError, read_yaml
-from credproxy.core.stored import unreadable
+from credproxy.core.tool_yaml import read_tool_yaml
 from credproxy.core.uri import canonical_authority
 
 
@@ -52,15 +51,9 @@ def parse_glab(content: bytes, where: str) -> Mapping[str, GlabHost]:
         By authority; a host with an ``api_host`` of its own by that, too.
 
     Raises:
-        Failed(credential_unreadable): it is no such file; names the line.
+        Failed(credential_unreadable): it is not such a file; names the line.
     """
-    try:
-        document = read_yaml(content.decode(), tags=True).value
-    except UnicodeDecodeError:
-        raise unreadable(where, "is not UTF-8 text", _HINT) from None
-    except UnreadableError as error:
-        raise unreadable(where, f"cannot be read: line {error.line}: {error.problem}", _HINT) from None
-    hosts = document.get("hosts") if isinstance(document, dict) else None
+    hosts = read_tool_yaml(content, where, _HINT).get("hosts")
     found: dict[str, GlabHost] = {}
     for name, entry in hosts.items() if isinstance(hosts, dict) else ():
         if isinstance(entry, dict):

@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Mapping
 
-import structlog
-
 from credproxy.core.credential import Identity
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.gh_hosts import HINT, GhHost, parse_hosts
 from credproxy.core.kinds.sources.gh import (
     CONFIG,
@@ -20,12 +18,10 @@ from credproxy.core.kinds.sources.gh import (
 from credproxy.core.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.stored import from_text
 from credproxy.core.target import Form, Target
-from credproxy.ports import Clock, Command, Files, FileVersion, Processes
+from credproxy.ports import Clock, Command, Files, Processes
 from credproxy.sources.programs import Answer, Printed
+from credproxy.sources.watched import Watched
 
-
-_LOOK = 1.0
-"""Seconds between looks at the file: a login is seen within one."""
 
 _TIMEOUT = 10.0
 """Seconds for ``gh auth token``, which itself waits three for a keyring."""
@@ -36,8 +32,6 @@ _PASSED = ("GH_CONFIG_DIR", "DBUS_SESSION_BUS_ADDRESS")
 _NONE = "no oauth "
 """What gh says where neither its file nor its keyring has one: ``no oauth token``, of which the last word is masked, as every
 argument of a program is. Source: cli/cli pkg/cmd/auth/token."""
-
-log = structlog.get_logger("credproxy.sources")
 
 
 class Gh:
@@ -64,16 +58,19 @@ class Gh:
     ) -> None:
         self._user = settings.username
         self._environ = environ
-        self._path = CONFIG.path(environ)
-        self._files = files
+        path = CONFIG.path(environ)
+        self._file: Watched[Mapping[str, GhHost]] = Watched(
+            path,
+            {},
+            lambda content: parse_hosts(content, f"gh's file {path!r}"),
+            name="gh",
+            files=files,
+            clock=clock,
+        )
         self._processes = processes
         self._clock = clock
         self._key = key
         self._answers: dict[str, Answer] = {}
-        self._looked = float("-inf")
-        self._version: FileVersion | None = None
-        self._hosts: Mapping[str, GhHost] = {}
-        self._failure: Failure | None = None
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the variable, or the entry of the file; None where neither is for the host."""
@@ -83,13 +80,12 @@ class Gh:
         host = login_host(target.host)
         if variable := self._variable(host):
             return Identity("gh", variable)
-        if self._path is not None and self._clock.boot() - self._looked >= _LOOK:
-            await self._look(self._path)
-        found = self._hosts.get(host)
+        await self._file.look()
+        found = self._file.content.get(host)
         if found is None or not found.has(self._user):
             return None
         kept = found.token_of(self._user) is None
-        stamp = (self._version and self._version.stamp, self._answer(host).count if kept else 0)
+        stamp = (self._file.version and self._file.version.stamp, self._answer(host).count if kept else 0)
         return Identity("gh", host if self._user is None else f"{self._user}@{host}", stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
@@ -101,17 +97,17 @@ class Gh:
         if text := self._text(identity):
             return self._login(text, identity)
         host = login_host(target.host)
-        found = self._hosts.get(host)
+        found = self._file.content.get(host)
         if found is None:
             return None
         if token := found.token_of(self._user):
             return self._login(token.reveal(), identity)
-        return await self._answer(host).login(lambda: self._run(found), anew=anew, stamp=self._version)
+        return await self._answer(host).login(lambda: self._run(found), anew=anew, stamp=self._file.version)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give it as far as it is known; else look whether gh could be asked. Raises Failed as ``read``."""
         host = login_host(target.host)
-        found = self._hosts.get(host)
+        found = self._file.content.get(host)
         if self._text(identity) or found is None or found.token_of(self._user):
             return await self.read(identity, target)
         if self._answer(host).known is None:
@@ -120,25 +116,25 @@ class Gh:
 
     def trouble(self, target: Target) -> Failure | None:
         """Why the file cannot be read, unless a variable goes before it."""
-        return None if self._variable(login_host(target.host)) else self._failure
+        return None if self._variable(login_host(target.host)) else self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """Name the variables, the file, and whether that is there."""
         host = login_host(target.host)
         names = " nor ".join(map(repr, self._variables(host)))
         told = (f"neither {names} is set in the daemon's environment",) if names else ()
-        if self._path is None:
+        if self._file.path is None:
             return (*told, "gh's file is not looked for: HOME is not set")
-        if self._failure is not None:
-            return (*told, f"gh's logins cannot be read: {self._failure.message}")
-        if self._version is None:
-            return (*told, f"gh's file {self._path!r} is not there")
+        if self._file.failure is not None:
+            return (*told, f"gh's logins cannot be read: {self._file.failure.message}")
+        if self._file.version is None:
+            return (*told, f"gh's file {self._file.path!r} is not there")
         whose = f" of {self._user!r}" if self._user is not None else ""
-        return (*told, f"gh's file {self._path!r} has no login{whose} for {host!r}")
+        return (*told, f"gh's file {self._file.path!r} has no login{whose} for {host!r}")
 
     def forget(self) -> None:
         """The next question looks at the file, and asks gh."""
-        self._looked, self._version = float("-inf"), None
+        self._file.forget()
         for answer in self._answers.values():
             answer.forget()
 
@@ -171,7 +167,7 @@ class Gh:
     def _command(self, host: GhHost) -> Command:
         user = () if self._user is None else ("--user", self._user)
         env = {name: self._environ[name] for name in _PASSED if self._environ.get(name)}
-        missing = f"{self._path} names a login for {host.name!r} whose token gh keeps in a keyring: install gh, or set GH_TOKEN"
+        missing = f"{self._file.path} names a login for {host.name!r} whose token gh keeps in a keyring: install gh, or set GH_TOKEN"
         return Command(
             ("gh", "auth", "token", "--hostname", host.name, *user), timeout=_TIMEOUT, env=env, missing=missing
         )
@@ -190,20 +186,3 @@ class Gh:
             )
         text = done.stdout.decode(errors="replace")
         return done.stdout, from_text(text, None, f"what gh gives for {host.name!r}", by_hand)
-
-    async def _look(self, path: str) -> None:
-        try:
-            version = await self._files.version(path)
-            # A changed mode does not make another version, so what could not be read is tried again.
-            if version is None or version != self._version or self._failure is not None:
-                content = None if version is None else await self._files.read(path)
-                self._hosts = {} if content is None else parse_hosts(content, f"gh's file {path!r}")
-                self._version, self._failure = version, None
-        except Failed as error:
-            self._spoiled(path, error.failure)
-        self._looked = self._clock.boot()
-
-    def _spoiled(self, path: str, failure: Failure) -> None:
-        if failure != self._failure:  # it is looked at each second, and said once
-            log.error("logins of gh cannot be read", path=path, reason=failure.message, hint=failure.hint)
-        self._failure = failure

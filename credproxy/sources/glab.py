@@ -7,23 +7,20 @@ read its keyring. So there is one who spends and stores refresh tokens, and none
 from collections.abc import Callable, Mapping
 from shlex import quote
 
-import structlog
 from cachetools import LRUCache
 
 from credproxy.core.credential import Identity, Stored
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.glab_config import GlabHost, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
 from credproxy.core.login import Login, login_of
 from credproxy.core.stored import from_text, unreadable
 from credproxy.core.target import Form, Target
 from credproxy.core.uri import canonical_authority
-from credproxy.ports import Clock, Command, Files, FileVersion, Processes
+from credproxy.ports import Clock, Command, Files, Processes
 from credproxy.sources.programs import Answer, Printed
+from credproxy.sources.watched import Watched
 
-
-_LOOK = 1.0
-"""Seconds between looks at the file: a new login is seen within one."""
 
 _KEEP = 240.0
 """Seconds that an answer of glab's is used, as one of docker's programs is."""
@@ -35,8 +32,6 @@ _HOSTS = 256
 """Hosts whose answers are remembered."""
 
 _SERVICE = "gitlab.com"
-
-log = structlog.get_logger("credproxy.sources")
 
 
 class Glab:
@@ -53,15 +48,18 @@ class Glab:
         self, environ: Mapping[str, str], *, files: Files, processes: Processes, clock: Clock, key: Callable[[], bytes]
     ) -> None:
         self._environ = environ
-        self._path = CONFIG.path(environ)
-        self._files = files
+        path = CONFIG.path(environ)
+        self._file: Watched[Mapping[str, GlabHost]] = Watched(
+            path,
+            {},
+            lambda content: parse_glab(content, f"the configuration of glab, {path!r},"),
+            name="glab",
+            files=files,
+            clock=clock,
+        )
         self._processes = processes
         self._clock = clock
         self._key = key()
-        self._looked = float("-inf")
-        self._version: FileVersion | None = None
-        self._hosts: Mapping[str, GlabHost] = {}
-        self._failure: Failure | None = None
         self._answers: LRUCache[str, Answer] = LRUCache(_HOSTS)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
@@ -72,13 +70,12 @@ class Glab:
         name = self._variable(target)
         if name is not None:
             return Identity("env", name)
-        if self._path is not None and self._clock.boot() - self._looked >= _LOOK:
-            await self._look(self._path)
-        host = self._hosts.get(target.authority)
+        await self._file.look()
+        host = self._file.content.get(target.authority)
         if host is None or not host.has_login:
             return None
         answer = self._answers.get(host.name)
-        stamp = self._version and self._version.stamp
+        stamp = self._file.version and self._file.version.stamp
         return Identity("glab", host.name, (stamp, answer.count if answer else 0))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
@@ -89,15 +86,17 @@ class Glab:
         """
         if identity.source == "env":
             return self._login(self._of_variable(identity.entry))
-        host = self._hosts.get(target.authority)
+        host = self._file.content.get(target.authority)
         if host is None:
             return None
         known = self._in_file(host)
-        return known or await self._answer(host.name).login(lambda: self._run(host), anew=anew, stamp=self._version)
+        return known or await self._answer(host.name).login(
+            lambda: self._run(host), anew=anew, stamp=self._file.version
+        )
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give what can be given without glab, else look whether it could be started."""
-        host = self._hosts.get(target.authority)
+        host = self._file.content.get(target.authority)
         if identity.source == "env" or host is None:
             return await self.read(identity, target)
         known = self._in_file(host) or self._answer(host.name).known
@@ -108,7 +107,7 @@ class Glab:
     def trouble(self, target: Target) -> Failure | None:
         """Why the file cannot be read, so that which hosts it names is not known."""
         del target
-        return self._failure
+        return self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """Name the variables and the file, and why none of them is for the host."""
@@ -116,7 +115,7 @@ class Glab:
 
     def forget(self) -> None:
         """The next question looks at the file, and asks glab."""
-        self._looked, self._version = float("-inf"), None
+        self._file.forget()
         for answer in self._answers.values():
             answer.forget()
 
@@ -148,7 +147,7 @@ class Glab:
 
     def _in_file(self, host: GlabHost) -> Login | None:
         """Its token, as far as the file has one that is good."""
-        where = f"the token of {host.name!r} in {self._path!r}"
+        where = f"the token of {host.name!r} in {self._file.path!r}"
         if host.token is None:
             job = host.job_token
             return None if job is None else self._login(from_text(job.reveal(), JOB_USER, where, _again(host)))
@@ -171,7 +170,7 @@ class Glab:
         return self._answers[name]
 
     def _command(self, host: GlabHost) -> Command:
-        folder = self._path.rpartition("/")[0] if self._path else ""
+        folder = self._file.path.rpartition("/")[0] if self._file.path else ""
         quiet = {"GLAB_CHECK_UPDATE": "false", "GLAB_SEND_TELEMETRY": "false", "NO_PROMPT": "true"}
         return Command(
             ("glab", "auth", "git-credential", "get"),
@@ -197,22 +196,6 @@ class Glab:
         user = JOB_USER if told.get("username") == JOB_USER else OAUTH_USER if host.oauth else None
         return done.stdout, from_text(told["password"], user, where, _again(host))
 
-    async def _look(self, path: str) -> None:
-        try:
-            version = await self._files.version(path)
-            if version is None or version != self._version or self._failure is not None:
-                content = None if version is None else await self._files.read(path)
-                self._hosts = {} if content is None else parse_glab(content, f"the configuration of glab, {path!r},")
-                self._version, self._failure = version, None
-        except Failed as error:
-            self._spoiled(path, error.failure)
-        self._looked = self._clock.boot()
-
-    def _spoiled(self, path: str, failure: Failure) -> None:
-        if failure != self._failure:  # it is looked at each second, and said once
-            log.error("glab file cannot be read", path=path, reason=failure.message, hint=failure.hint)
-        self._failure = failure
-
     def _about_variables(self) -> str:
         found = next((name for name in TOKENS if self._environ.get(name)), None)
         if found is None:
@@ -227,14 +210,14 @@ class Glab:
         return f"the variable {JOB_TOKEN} is for {self._server!r}"
 
     def _about_file(self, target: Target) -> str:
-        if self._path is None:
+        if self._file.path is None:
             return "no configuration of glab is looked at"
-        where = f"the configuration of glab, {self._path!r},"
-        if self._failure is not None:
-            return self._failure.message
-        if self._version is None:
+        where = f"the configuration of glab, {self._file.path!r},"
+        if self._file.failure is not None:
+            return self._file.failure.message
+        if self._file.version is None:
             return f"{where} is not there"
-        if target.authority in self._hosts:
+        if target.authority in self._file.content:
             return f"{where} has no token for {target.authority!r}"
         return f"{where} names no host {target.authority!r}"
 

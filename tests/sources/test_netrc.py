@@ -92,7 +92,7 @@ async def test_an_entry_that_is_broken_when_the_daemon_starts_is_an_error_until_
         == "the entry of 'reg.test' in the netrc file '/n' cannot be read: line 1 has a word that is not a keyword"
     )
     assert [(event["event"], event["line"]) for event in events] == [("netrc file has a mistake", 1)]
-    assert "canary" not in f"{broken}{events}{setting.source._content}"
+    assert "canary" not in f"{broken}{events}{setting.source._file.content}"
     assert await setting.read("other.test") == UserPassword("o", Secret("q"))
     setting.files.put("/n", 'machine reg.test login u password "my canary"\n')
     assert await setting.later() == UserPassword("u", Secret("my canary"))
@@ -110,7 +110,7 @@ async def test_a_file_that_can_no_longer_be_read_leaves_its_last_good_copy_in_fo
         del setting.files.broken["/n"]  # the mode is mended: that is not another version
         assert await setting.later() == UserPassword("u", Secret("p"))
     assert setting.source.trouble(TARGET) is None
-    assert [event["event"] for event in events] == ["netrc file cannot be read", "netrc file can be read again"]
+    assert [event["event"] for event in events] == ["logins cannot be read", "logins can be read again"]
 
 
 @pytest.mark.parametrize("content", [NETRC, "\ufeffmachine reg.test login u password p".encode("utf-16")])

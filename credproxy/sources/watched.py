@@ -1,0 +1,80 @@
+"""One file with logins that another program writes, looked at once a second."""
+
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+import structlog
+
+from credproxy.core.errors import Failed, Failure
+from credproxy.ports import Clock, Files, FileVersion
+
+
+LOOK = 1.0
+"""Seconds between looks: a login is seen within one."""
+
+T = TypeVar("T")
+
+log = structlog.get_logger("credproxy.sources")
+
+
+class Watched(Generic[T]):
+    """What a file said when it could be read last; one that can no longer be read leaves that in force (DC-3).
+
+    Args:
+        path: of the file; None for none.
+        nothing: what a file says that is not there.
+        parse: reads its content; may raise Failed.
+        name: whose file it is, for the log, such as ``netrc``.
+
+    Attributes:
+        path: likewise.
+        content: what it said.
+        version: of the file that was read last; None while there is none.
+        failure: why it cannot be read now.
+    """
+
+    def __init__(
+        self, path: str | None, nothing: T, parse: Callable[[bytes], T], *, name: str, files: Files, clock: Clock
+    ) -> None:
+        self.path = path
+        self.content = self._nothing = nothing
+        self.version: FileVersion | None = None
+        self.failure: Failure | None = None
+        self._parse = parse
+        self._name = name
+        self._files = files
+        self._clock = clock
+        self._looked = float("-inf")
+
+    async def look(self) -> bool:
+        """Look, unless that was done within the second; tell whether something was read."""
+        if self.path is None or self._clock.boot() - self._looked < LOOK:
+            return False
+        try:
+            return await self._read(self.path)
+        except Failed as error:
+            self._spoiled(self.path, error.failure)
+            return False
+        finally:
+            self._looked = self._clock.boot()
+
+    def forget(self) -> None:
+        """The next question looks at the file."""
+        self._looked, self.version = float("-inf"), None
+
+    async def _read(self, path: str) -> bool:
+        version = await self._files.version(path)
+        # A changed mode does not make another version, so what could not be read is tried again.
+        if version is not None and version == self.version and self.failure is None:
+            return False
+        content = None if version is None else await self._files.read(path)
+        self.content = self._nothing if content is None else self._parse(content)
+        if self.failure is not None:
+            log.info("logins can be read again", of=self._name, path=path)
+        self.version, self.failure = version, None
+        return content is not None
+
+    def _spoiled(self, path: str, failure: Failure) -> None:
+        if failure != self.failure:  # it is looked at each second, and said once
+            log.error("logins cannot be read", of=self._name, path=path, reason=failure.message, hint=failure.hint)
+        self.failure = failure
