@@ -9,7 +9,7 @@ from credproxy.adapters.clock import monotonic_usec
 
 
 _PING = 1.0
-"""Seconds between two signs of life, well within the unit's seven."""
+"""Seconds between two signs of life, well within the unit's six."""
 
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 

@@ -101,7 +101,7 @@ def test_who_asks_while_it_is_away_is_answered_by_the_successor(installed: Machi
 
 
 def test_p7_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: Machine) -> None:
-    """P7: the watchdog ends it after 7 s, where it hung is in the log, and the waiting caller gets an answer."""
+    """P7: the watchdog ends it after 6 s, where it hung is in the log, and the waiting caller gets an answer."""
     installed.keep_log()
     installed.helper(URI)
     stuck = installed.signal(signal.SIGSTOP)

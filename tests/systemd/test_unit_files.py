@@ -72,7 +72,7 @@ def test_a_service_comes_back_whatever_happens_and_within_a_callers_patience(nam
     assert one(name, "RestartPreventExitStatus") == "64"
     assert one(name, "StartLimitIntervalSec") == "0"
     assert one(name, "Type") == "notify"
-    assert int(one(name, "WatchdogSec")) <= 7
+    assert int(one(name, "WatchdogSec")) <= 6
     assert "RuntimeDirectory" not in {key for key, _ in settings(name)}  # F5: it would take the sockets along
 
 
