@@ -7,13 +7,13 @@ import timeit
 from collections.abc import Callable
 from functools import partial
 
-from credproxy.core.credential import Handout, Secret
-from credproxy.core.endpoint import classify
+from credproxy.core.ask.credential import Handout, Secret
+from credproxy.core.ask.endpoint import classify
+from credproxy.core.ask.message import decode_request, encode_answer
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import NoneHost
 from credproxy.core.errors import Failed
-from credproxy.core.message import decode_request, encode_answer
-from credproxy.core.routing import Router
-from credproxy.core.settings import NoneHost
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router
 
 
 URI = "https://index.docker.io/v2/library/ubuntu/blobs/sha256:" + "a" * 64

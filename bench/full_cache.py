@@ -16,11 +16,11 @@ from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Origin
-from credproxy.core.routing import Router
-from credproxy.core.settings import ExecHost
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import ExecHost
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Command, Completed
 from credproxy.providers.exec import ExecProvider
 

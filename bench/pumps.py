@@ -20,7 +20,7 @@ import aiohttp
 
 from credproxy.adapters import splice
 from credproxy.adapters.pump import Pump
-from credproxy.core.http import Dial, Request
+from credproxy.core.ask.http import Dial, Request
 
 
 Move = Callable[[socket.socket], Awaitable[int]]

@@ -3,7 +3,7 @@
 The rooms, and the order to read them in. Imports only point down this list; the contract is in
 ``pyproject.toml`` (import-linter) and is a test.
 
-* ``broker/broker.py`` and ``broker/era.py``: the whole use case. Then ``core/routing.py``, ``core/credential.py``,
+* ``broker/broker.py`` and ``broker/era.py``: the whole use case. Then ``core/policy/routing.py``, ``core/ask/credential.py``,
   ``core/errors.py``, ``ports.py``; the shortest provider with its exchange; ``gateway/gateway.py``; ``server/``;
   ``daemon/``, where all meet.
 
@@ -20,7 +20,7 @@ ports         Protocols: what rooms ask of one another and of the world
 exchange      pure conversations as generators: challenge, scope, realm, registry token
 doctor        what is wrong with an installation, decided on facts that ``cli`` gathers
 demo          embedded registry for the demo; shares no code with the rooms above
-core          pure: uri, credential, message, routing, config, errors
+core          pure: config, policy, kinds, formats, ask (targets, credentials, messages), errors
 helper        C source of credproxy-helper, and the Python fallback
 ============  =================================================================================
 """

@@ -10,15 +10,15 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
-from credproxy.core.audit import Record
+from credproxy.core.ask.audit import Record
+from credproxy.core.ask.credential import Grant, Identity, Origin, Stored
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.http import Reach, Request, Response
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.checksum import Checksum
-from credproxy.core.credential import Grant, Identity, Origin, Stored
-from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.http import Reach, Request, Response
-from credproxy.core.login import Login
 from credproxy.core.ownership import Exposure
-from credproxy.core.target import Granted, Question, Target
 
 
 T = TypeVar("T")

@@ -19,7 +19,7 @@ import pytest
 import structlog
 
 from credproxy import providers, sources
-from credproxy.core.credential import (
+from credproxy.core.ask.credential import (
     Grant,
     Identity,
     IdentityToken,
@@ -30,13 +30,13 @@ from credproxy.core.credential import (
     Stored,
     UserPassword,
 )
+from credproxy.core.ask.lifetime import remaining
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Granted, Object, Question, Repository, Target
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources import SourceSettings
-from credproxy.core.lifetime import remaining
-from credproxy.core.login import Login
-from credproxy.core.target import Granted, Object, Question, Repository, Target
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Plan, Provider, Source
 from credproxy.providers.learned import Learned
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSource, FixedTerms

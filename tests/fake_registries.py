@@ -8,8 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import parse_qsl, urlsplit
 
-from credproxy.core.credential import Secret
-from credproxy.core.http import Request, Response
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Request, Response
 from tests.fakes import FakeClock
 
 

@@ -10,14 +10,14 @@ from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
-from credproxy.core.audit import Record
+from credproxy.core.ask.audit import Record
+from credproxy.core.ask.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.checksum import Checksum
-from credproxy.core.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Request, Response
-from credproxy.core.login import Login
 from credproxy.core.ownership import Exposure
-from credproxy.core.target import Question, Target
 from credproxy.ports import Command, Completed, FileVersion, Judged, Plan, Poured, Room, Stopped, Terms
 
 

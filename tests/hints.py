@@ -26,6 +26,7 @@ MAKERS = {
     "_invalid": 2,
     "_refused": 2,
     "from_text": 3,
+    "read_tool_yaml": 2,
     "login": 3,
     "usable": 2,
 }

@@ -15,14 +15,14 @@ from urllib.parse import parse_qs, unquote_plus, urlsplit
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Identity, Origin, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Identity, Origin, Secret, Stored, UserPassword
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.message import encode_answer
+from credproxy.core.ask.target import Granted, Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.message import encode_answer
-from credproxy.core.routing import Router, is_exact
-from credproxy.core.target import Granted, Question
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router, is_exact
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests.bazel_parser import parse

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.core.credential import Identity, PlainSecret, Secret
+from credproxy.core.ask.credential import Identity, PlainSecret, Secret
+from credproxy.core.ask.login import login_of
 from credproxy.core.kinds import KINDS
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.sources import SOURCES
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.login import login_of
 from credproxy.ports import Provider, Source
 from tests import contract
 from tests.contract import HOST, Ground, ProviderContract, SourceContract, nothing

@@ -17,8 +17,8 @@ from credproxy.adapters.interim import UnfitAnswerError, unended
 from credproxy.adapters.reasons import SilentError
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.adapters.written import written
-from credproxy.core.http import Request
-from credproxy.core.proxy import is_from_proxy
+from credproxy.core.ask.http import Request
+from credproxy.core.ask.proxy import is_from_proxy
 
 
 ANSWER = 300.0

@@ -16,7 +16,7 @@ from typing import Final
 
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.syscalls import restrict
-from credproxy.core.carried import UNBOUND
+from credproxy.core.ask.carried import UNBOUND
 from credproxy.core.errors import Code, Failure, Unfit
 
 

@@ -17,8 +17,8 @@ from credproxy.adapters.idle import Idle
 from credproxy.adapters.lively import lively
 from credproxy.adapters.trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
-from credproxy.core.http import Dial, Request
-from credproxy.core.proxy import Proxy, proxy_of
+from credproxy.core.ask.http import Dial, Request
+from credproxy.core.ask.proxy import Proxy, proxy_of
 
 
 CONNECT = 2.5

@@ -6,7 +6,7 @@ not look inside IPv4-mapped addresses.
 
 from ipaddress import IPv4Address, IPv6Address, IPv6Network, ip_address, ip_network
 
-from credproxy.core.http import Dial
+from credproxy.core.ask.http import Dial
 
 
 _NAT64 = IPv6Network("64:ff9b::/96")

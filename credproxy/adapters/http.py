@@ -32,11 +32,11 @@ from credproxy.adapters.session import Session
 from credproxy.adapters.trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.adapters.upload import Upload
-from credproxy.core.credential import reveal
+from credproxy.core.ask.credential import reveal
+from credproxy.core.ask.http import BODY_LIMIT, Dial, Request, Response
+from credproxy.core.ask.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.core.pace import LEAST, Pace
-from credproxy.core.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.ports import Clock, Room, Terms
 
 

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import structlog
 
-from credproxy.core.carried import FORK, KILL, NURSERY
+from credproxy.core.ask.carried import FORK, KILL, NURSERY
 
 
 _STARTING = 20.0

@@ -23,9 +23,9 @@ from credproxy.adapters.download import Download, Link
 from credproxy.adapters.reasons import Call, explain
 from credproxy.adapters.shares import Shares, acquired
 from credproxy.adapters.waking import Waking
+from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Request
 from credproxy.ports import Poured
 
 

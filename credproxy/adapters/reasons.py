@@ -15,9 +15,9 @@ import aiohttp
 from credproxy.adapters.dial import network_of
 from credproxy.adapters.interim import UnfitAnswerError
 from credproxy.adapters.tunnel import ProxyError
+from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.hints import in_host
-from credproxy.core.proxy import Proxy, proxy_of
 
 
 class SilentError(TimeoutError):

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Protocol
 
 from credproxy.adapters.exposed import exposures
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial
 
 
 _BEGIN = "-----BEGIN CERTIFICATE"

@@ -4,8 +4,8 @@ import http.client
 import socket
 
 from credproxy.adapters.interim import SteadyResponse
-from credproxy.core.credential import reveal
-from credproxy.core.proxy import Proxy
+from credproxy.core.ask.credential import reveal
+from credproxy.core.ask.proxy import Proxy
 
 
 TUNNEL = 5.0

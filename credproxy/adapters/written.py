@@ -3,9 +3,9 @@
 import re
 from urllib.parse import urlsplit
 
-from credproxy.core.credential import reveal
-from credproxy.core.http import Request
-from credproxy.core.proxy import proxy_of
+from credproxy.core.ask.credential import reveal
+from credproxy.core.ask.http import Request
+from credproxy.core.ask.proxy import proxy_of
 
 
 _TARGET = re.compile(r"[!-~]+")

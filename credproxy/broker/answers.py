@@ -7,8 +7,8 @@ from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
 from credproxy.broker.options import Options
-from credproxy.core.credential import Handout
-from credproxy.core.lifetime import expires, remaining
+from credproxy.core.ask.credential import Handout
+from credproxy.core.ask.lifetime import expires, remaining
 from credproxy.ports import Clock, Metrics
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
 from credproxy.ports import Plan
 
 

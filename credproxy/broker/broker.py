@@ -29,11 +29,11 @@ from credproxy.broker.runway import Runway
 from credproxy.broker.sweep import Sweep
 from credproxy.broker.table import Routed, Table, covers
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Stored
+from credproxy.core.ask.credential import Stored
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
-from credproxy.core.target import Question, Target
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Clock, Metrics, Permissions, Sample
 
 

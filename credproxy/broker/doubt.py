@@ -23,9 +23,9 @@ from cachetools import LRUCache
 
 from credproxy.broker.asked import Key
 from credproxy.broker.entry import Entry
+from credproxy.core.ask.credential import Handout
+from credproxy.core.ask.lifetime import remaining
 from credproxy.core.bucket import Bucket
-from credproxy.core.credential import Handout
-from credproxy.core.lifetime import remaining
 from credproxy.ports import Clock
 
 

@@ -13,8 +13,8 @@ from typing import Self
 from msgspec import Struct
 
 from credproxy.broker.asked import Asked, Key
-from credproxy.core.credential import Grant, Lifetime, Origin, Secret
-from credproxy.core.lifetime import advisory, length
+from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.lifetime import advisory, length
 from credproxy.ports import Plan
 
 

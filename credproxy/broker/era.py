@@ -31,11 +31,11 @@ from credproxy.broker.options import Options
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed, Table
-from credproxy.core.credential import Stored
+from credproxy.core.ask.credential import Stored
+from credproxy.core.ask.http import Reach
+from credproxy.core.ask.lifetime import State, remaining, state
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Reach
-from credproxy.core.lifetime import State, remaining, state
-from credproxy.core.target import Question, Target
 from credproxy.ports import Clock, Metrics, Permissions, Plan, Remembers, Sample
 
 

@@ -4,9 +4,9 @@ from msgspec.structs import replace
 
 from credproxy.broker.broker import Broker
 from credproxy.broker.report import Explanation
-from credproxy.core.credential import Origin
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri, without_userinfo
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri, without_userinfo
 
 
 _DROPPED = "the user name in the URI is as if it were not there: credentials come from the configuration"

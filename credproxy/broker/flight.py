@@ -5,7 +5,7 @@ from typing import Protocol
 
 from credproxy.broker.asked import Asked
 from credproxy.broker.entry import Entry
-from credproxy.core.credential import Grant
+from credproxy.core.ask.credential import Grant
 from credproxy.core.errors import Failure
 
 

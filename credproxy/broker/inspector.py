@@ -22,9 +22,9 @@ from credproxy.broker.report import (
 from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed
 from credproxy.broker.upstream import Upstream
+from credproxy.core.ask.lifetime import remaining, state
+from credproxy.core.ask.target import Question
 from credproxy.core.errors import Failure
-from credproxy.core.lifetime import remaining, state
-from credproxy.core.target import Question
 from credproxy.ports import Clock
 
 

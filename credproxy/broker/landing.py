@@ -9,10 +9,10 @@ from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry, Upkeep
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.broker.negative import Negative
-from credproxy.core.credential import Grant
-from credproxy.core.empty import empty_answer
+from credproxy.core.ask.credential import Grant
+from credproxy.core.ask.empty import empty_answer
+from credproxy.core.ask.lifetime import clamp, length, mandatory, remaining
 from credproxy.core.errors import Code, Failure
-from credproxy.core.lifetime import clamp, length, mandatory, remaining
 from credproxy.ports import Clock, Metrics, Plan, Sample
 
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from cachetools import LRUCache
 
 from credproxy.broker.asked import Key
+from credproxy.core.ask.lifetime import clamp
 from credproxy.core.errors import Code, Failure
-from credproxy.core.lifetime import clamp
 from credproxy.ports import Sample
 
 

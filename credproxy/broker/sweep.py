@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.core.lifetime import length, remaining
+from credproxy.core.ask.lifetime import length, remaining
 from credproxy.ports import Clock
 
 

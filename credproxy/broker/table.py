@@ -3,16 +3,16 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from credproxy.core.credential import Stored
-from credproxy.core.endpoint_reasons import storage_reason
+from credproxy.core.ask.credential import Stored
+from credproxy.core.ask.endpoint_reasons import storage_reason
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.hub import is_hub
+from credproxy.core.ask.signed import is_signed
+from credproxy.core.ask.target import Form, Object, Question, Target
+from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
-from credproxy.core.http import Dial, Reach
-from credproxy.core.hub import is_hub
 from credproxy.core.kinds import HostRule
-from credproxy.core.routing import Router, is_exact
-from credproxy.core.signed import is_signed
-from credproxy.core.target import Form, Object, Question, Target
-from credproxy.core.uri import canonical_authority, plain, plaintext_allowed
+from credproxy.core.policy.routing import Router, is_exact
 from credproxy.ports import HasLogin, Plan, Provider
 
 

@@ -24,11 +24,11 @@ from cachetools import LRUCache
 
 from credproxy.broker.breaker import Phase
 from credproxy.broker.origin import PLACES, Origin
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http_date import SKEWED, clock_ahead
+from credproxy.core.ask.lifetime import clamp
+from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Request, Response
-from credproxy.core.http_date import SKEWED, clock_ahead
-from credproxy.core.lifetime import clamp
-from credproxy.core.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.ports import Clock, HttpClient, Sample, Terms
 
 

@@ -11,7 +11,7 @@ import msgspec
 from aiohttp.abc import AbstractResolver, ResolveResult
 
 from credproxy.adapters.trust import trusting
-from credproxy.core.carried import (
+from credproxy.core.ask.carried import (
     Anchors,
     Answered,
     Done,
@@ -28,10 +28,10 @@ from credproxy.core.carried import (
     Trusted,
     reach,
 )
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial
+from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial
-from credproxy.core.uri import canonical_uri
 from credproxy.gateway.asked import Asked
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.wanted import Wanted

@@ -5,7 +5,7 @@ import logging
 import structlog
 
 from credproxy.carrier.daemon import Daemon
-from credproxy.core.carried import Said
+from credproxy.core.ask.carried import Said
 from credproxy.core.redact import cut
 
 

@@ -29,7 +29,7 @@ from credproxy.carrier.daemon import Daemon, Resolver, Threads
 from credproxy.carrier.front import PassedServer, proven
 from credproxy.carrier.lines import to_daemon
 from credproxy.carrier.passed import Passed
-from credproxy.core.carried import (
+from credproxy.core.ask.carried import (
     SHORT_OF_MEMORY,
     TOLD,
     VERSION,

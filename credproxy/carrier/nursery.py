@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from credproxy.core.carried import KILL, NURSERY
+from credproxy.core.ask.carried import KILL, NURSERY
 
 
 def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:

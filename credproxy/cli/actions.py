@@ -7,16 +7,16 @@ import click
 from credproxy.cli.allowing import allow
 from credproxy.cli.errors import CommandError
 from credproxy.cli.reading import home, in_force, load_policy_file, policy_in_force, read_files, tell
-from credproxy.core.breadth import too_wide
-from credproxy.core.config import ConfigError, Mistake, load, shown
+from credproxy.core.ask.target import Object, Target
+from credproxy.core.ask.uri import check_canonical, parse_uri
+from credproxy.core.config.parse import ConfigError, Mistake, load, shown
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
-from credproxy.core.operations import EVERYTHING, READ, read_operation
-from credproxy.core.policy import Policy
-from credproxy.core.settings import ActionRule, Operation
-from credproxy.core.target import Object, Target
-from credproxy.core.toml_lines import Path as TomlPath, locate
-from credproxy.core.uri import check_canonical, parse_uri
+from credproxy.core.formats.toml_lines import Path as TomlPath, locate
+from credproxy.core.policy.breadth import too_wide
+from credproxy.core.policy.operations import EVERYTHING, READ, read_operation
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.rules import ActionRule, Operation
 
 
 @click.group()

@@ -17,17 +17,18 @@ from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.errors import CommandError, unreadable
 from credproxy.cli.logins import find_logins
 from credproxy.cli.reading import home, in_force, policy_in_force, read_content, read_policy
-from credproxy.core.config import ConfigError, decode, load
+from credproxy.core.ask.hub import is_hub
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import canonical_authority, parse_uri
+from credproxy.core.config.parse import ConfigError, decode, load
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
-from credproxy.core.hub import is_hub
-from credproxy.core.objects import object_pattern
-from credproxy.core.operations import EVERYTHING, READ
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files, config_home
-from credproxy.core.policy import Configuration, Policy
-from credproxy.core.settings import ActionRule, Operation, Settings
-from credproxy.core.target import Target
-from credproxy.core.uri import canonical_authority, parse_uri
+from credproxy.core.policy.objects import object_pattern
+from credproxy.core.policy.operations import EVERYTHING, READ
+from credproxy.core.policy.policy import Configuration, Policy
+from credproxy.core.policy.rules import ActionRule, Operation
 
 
 _EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"

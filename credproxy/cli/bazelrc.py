@@ -14,10 +14,10 @@ from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import Logins, bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
 from credproxy.cli.reading import in_force, policy_in_force
-from credproxy.core.bazel_words import quoted
-from credproxy.core.docker_config import Index
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.bazel_words import quoted
+from credproxy.core.formats.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.core.settings import Settings
 from credproxy.doctor import sandbox
 from credproxy.doctor.bazel import SCOPE
 

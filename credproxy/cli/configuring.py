@@ -9,10 +9,10 @@ import click
 from credproxy.cli.asking import as_json
 from credproxy.cli.errors import stop
 from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
-from credproxy.core.config import ConfigError, load_files, schema
+from credproxy.core.config.parse import ConfigError, load_files, schema
+from credproxy.core.config.shown_settings import shown_settings
 from credproxy.core.counted import counted
 from credproxy.core.paths import config_files
-from credproxy.core.shown_settings import shown_settings
 from credproxy.doctor.finding import Severity, by_severity
 
 

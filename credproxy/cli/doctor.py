@@ -17,10 +17,10 @@ from credproxy.cli.errors import CommandError, stop
 from credproxy.cli.gathering import gather
 from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
-from credproxy.core.docker_config import Index
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed, Failure
+from credproxy.core.formats.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.core.settings import Settings
 from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
 

@@ -12,12 +12,12 @@ from msgspec import structs
 from credproxy.cli.errors import CommandError
 from credproxy.cli.logins import Logins, find_logins
 from credproxy.cli.reading import home, read_files, read_policy
-from credproxy.core.config import ConfigError, Mistake, load, load_files, shown
+from credproxy.core.config.parse import ConfigError, Mistake, load, load_files, shown
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.toml_lines import Path, locate
 from credproxy.core.kinds.uses import Bundle, LoginFile
 from credproxy.core.paths import config_files
-from credproxy.core.routing import match_key
-from credproxy.core.settings import Settings
-from credproxy.core.toml_lines import Path, locate
+from credproxy.core.policy.routing import match_key
 from credproxy.doctor import configured
 from credproxy.doctor.finding import Where, nowhere
 
@@ -79,7 +79,7 @@ def _where(files: list[tuple[str, str]]) -> Where:
 def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str, Path]]]:
     """For each part of the settings the file that it comes from, its text, and where in it the part stands.
 
-    Follows how files are put together (``core.config.load_files``): of two rules for one host the first file's stays.
+    Follows how files are put together (``core.config.parse.load_files``): of two rules for one host the first file's stays.
     """
     index, seen, keys = 0, set[object](), set[str]()
     for name, text in files:

@@ -8,7 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from credproxy.core.docker_config import (
+from credproxy.core.ask.hub import HUB_API
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import Settings
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.formats.docker_config import (
     Index,
     broken_helper,
     install_program,
@@ -17,13 +21,9 @@ from credproxy.core.docker_config import (
     parse_index,
     unusable_program,
 )
-from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.hub import HUB_API
+from credproxy.core.formats.netrc import parse_netrc
 from credproxy.core.kinds.uses import Use, Usual, Variable
-from credproxy.core.netrc import parse_netrc
 from credproxy.core.paths import config_home, netrc_file
-from credproxy.core.settings import Settings
-from credproxy.core.uri import parse_uri
 
 
 _LIST_TIMEOUT = 5.0

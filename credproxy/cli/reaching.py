@@ -6,12 +6,12 @@ from dataclasses import dataclass
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
+from credproxy.core.ask.hub import api_host
+from credproxy.core.ask.uri import is_loopback, parse_uri
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.hub import api_host
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.routing import is_exact
-from credproxy.core.settings import Settings
-from credproxy.core.uri import is_loopback, parse_uri
+from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.discovery import discover
 from credproxy.exchange.plan import RegistryRule
 from credproxy.ports import converse

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from credproxy.cli.errors import CommandError, stop
-from credproxy.core.believed import believed_files
-from credproxy.core.config import ConfigError, decode, load_files
+from credproxy.core.config.believed import believed_files
+from credproxy.core.config.parse import ConfigError, decode, load_files
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy
-from credproxy.core.settings import Settings
+from credproxy.core.policy.policy import Policy
 
 
 if TYPE_CHECKING:
-    from credproxy.core.policy_file import PolicyFile
+    from credproxy.core.config.policy_file import PolicyFile
 
 
 def in_force() -> Settings:
@@ -56,7 +56,7 @@ def read_policy(settings: Settings) -> "PolicyFile | None":
 
 def load_policy_file(path: str) -> "PolicyFile":
     """Read a policy file. Raises ConfigError with every mistake, or CommandError without a file."""
-    from credproxy.core.policy_file import load_policy  # noqa: PLC0415  YAML takes 15 ms to import
+    from credproxy.core.config.policy_file import load_policy  # noqa: PLC0415  YAML takes 15 ms to import
 
     content = read_content(path)
     if content is None:

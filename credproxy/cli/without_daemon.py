@@ -19,10 +19,10 @@ from credproxy.broker.explaining import explain_uri
 from credproxy.broker.report import Explanation
 from credproxy.broker.upstream import Upstream
 from credproxy.cli.errors import CommandError
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Request, Response
-from credproxy.core.settings import Settings
 from credproxy.daemon.build import KEY_BYTES, World, build_table
 from credproxy.ports import Command, Completed, Terms
 from credproxy.providers.learned import Learned

@@ -90,7 +90,7 @@ class Failure:
         retry_after: seconds until the next attempt, where that is known; of a failure that is remembered, until it is
             forgotten. Clients are told ``pause``.
         unsent: the request never left, so that sending it once more cannot do anything twice.
-        inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/disclosure.py``.
+        inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/ask/disclosure.py``.
         unanswered: the other side has the request, and was waited for as long as it may be: nobody sends it again.
     """
 

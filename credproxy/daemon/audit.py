@@ -4,8 +4,8 @@ import logging
 
 import structlog
 
-from credproxy.core.audit import Record
-from credproxy.core.credential import Origin
+from credproxy.core.ask.audit import Record
+from credproxy.core.ask.credential import Origin
 from credproxy.ports import Clock
 
 

@@ -9,12 +9,12 @@ import msgspec
 
 from credproxy import providers, sources
 from credproxy.broker.table import Table
+from credproxy.core.config.settings import DOCKER, NETRC, Settings
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.settings import DOCKER, NETRC, Settings
 from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
@@ -43,7 +43,7 @@ def build_table(settings: Settings, world: World) -> Table:
     """Make the providers of every rule, and those of what works without one.
 
     Raises:
-        Failed(config_invalid): a ``match`` that is none; ``core.config`` refuses it earlier, with its line.
+        Failed(config_invalid): a ``match`` that is none; ``core.config.parse`` refuses it earlier, with its line.
     """
     tools = providers.Tools(
         clock=world.clock,

@@ -16,8 +16,7 @@ from cachetools import LRUCache
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery import Newborn
-from credproxy.core.bucket import Bucket
-from credproxy.core.carried import (
+from credproxy.core.ask.carried import (
     ASKED,
     VERSION,
     Alive,
@@ -48,7 +47,8 @@ from credproxy.core.carried import (
     revealed,
     way,
 )
-from credproxy.core.disclosure import outward
+from credproxy.core.ask.disclosure import outward
+from credproxy.core.bucket import Bucket
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 from credproxy.gateway.authority import Passage

@@ -13,7 +13,7 @@ from cachetools import TTLCache
 
 from credproxy.adapters.nursery import Newborn, Nursery
 from credproxy.adapters.resident import resident
-from credproxy.core.carried import SHORT_OF_MEMORY, CarrierReport
+from credproxy.core.ask.carried import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier, Office, Passed
 from credproxy.ports import Clock

@@ -10,8 +10,8 @@ from typing import NamedTuple
 
 from credproxy.adapters.hardening import raise_descriptor_limit
 from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failure
-from credproxy.core.settings import Settings
 from credproxy.daemon.carriers import Carriers, enough
 from credproxy.daemon.doors import Door, Serves
 from credproxy.daemon.limits import share

@@ -5,12 +5,12 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import NamedTuple
 
-from credproxy.core.believed import believed_files
-from credproxy.core.config import ConfigError, decode, load_files
+from credproxy.core.config.believed import believed_files
+from credproxy.core.config.parse import ConfigError, decode, load_files
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
-from credproxy.core.policy import Policy
-from credproxy.core.settings import Settings
+from credproxy.core.policy.policy import Policy
 from credproxy.ports import Files, FileVersion
 
 
@@ -96,7 +96,7 @@ class Loader:
         path = settings.actions.policy_file
         if path is None:
             return Policy(settings.actions.rule, router)
-        from credproxy.core.policy_file import load_policy  # noqa: PLC0415  few have one, and YAML takes 15 ms to import
+        from credproxy.core.config.policy_file import load_policy  # noqa: PLC0415  few have one, and YAML takes 15 ms to import
 
         content = await self._read("the policy file", path)
         if content is None:

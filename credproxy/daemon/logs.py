@@ -17,8 +17,8 @@ import structlog
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.log_file import LogFile
 from credproxy.adapters.log_queue import Descriptor, LogQueue
+from credproxy.core.config.settings import LogSettings
 from credproxy.core.redact import cut, cut_words, mask
-from credproxy.core.settings import LogSettings
 from credproxy.daemon.repeats import Event, Repeats
 
 

@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from credproxy.adapters.trust import anchors, version
-from credproxy.core.http import Dial
+from credproxy.core.ask.http import Dial
 from credproxy.gateway.authority import Passage
 from credproxy.ports import Clock
 from credproxy.server.authority import BrokerAuthority

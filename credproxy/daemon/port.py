@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import structlog
 
-from credproxy.core.config_checks import loopback_port
+from credproxy.core.config.config_checks import loopback_port
 from credproxy.daemon.doors import Closes
 from credproxy.daemon.passing import PassingServer
 from credproxy.daemon.service import Service

@@ -17,18 +17,18 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.config_checks import size_in_bytes
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.stored import unreadable
+from credproxy.core.ask.target import Form, Granted, Question, Target
+from credproxy.core.config.config_checks import size_in_bytes
+from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
-from credproxy.core.credential import PlainSecret, Secret, Stored
-from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
-from credproxy.core.settings import Settings
-from credproxy.core.stored import unreadable
-from credproxy.core.target import Form, Granted, Question, Target
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.routing import Router
 from credproxy.daemon.announcer import Announcer
 from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token

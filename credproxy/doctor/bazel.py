@@ -5,9 +5,9 @@ from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from shlex import quote
 
-from credproxy.core.endpoint_reasons import is_storage
-from credproxy.core.settings import Settings
-from credproxy.core.uri import parse_uri
+from credproxy.core.ask.endpoint_reasons import is_storage
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import Settings
 from credproxy.doctor import bazel_remote
 from credproxy.doctor.bazelrc import Lines, Option
 from credproxy.doctor.finding import Finding, Topic

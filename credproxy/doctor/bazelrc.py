@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
-from credproxy.core.bazel_words import split_words
+from credproxy.core.formats.bazel_words import split_words
 
 
 _FILES = 64

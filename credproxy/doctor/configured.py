@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from credproxy.core.believed import believed_files
-from credproxy.core.config import Mistake
+from credproxy.core.config.believed import believed_files
+from credproxy.core.config.parse import Mistake
+from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
-from credproxy.core.settings import Settings
 from credproxy.doctor import named
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere
 from credproxy.doctor.machine import Machine, replaceable

@@ -7,8 +7,8 @@ from enum import Enum
 from http import HTTPStatus
 from shlex import quote
 
+from credproxy.core.ask.http_date import SKEWED
 from credproxy.core.errors import Failure
-from credproxy.core.http_date import SKEWED
 from credproxy.core.unit_names import SERVICE, socket_unit
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Place

@@ -7,7 +7,7 @@ from typing import NamedTuple
 from msgspec import Struct
 from msgspec.structs import replace
 
-from credproxy.core.toml_lines import Path
+from credproxy.core.formats.toml_lines import Path
 
 
 Where = Callable[[Path], str]

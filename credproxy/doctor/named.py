@@ -6,10 +6,10 @@ Nothing is run, and no secret leaves here: of a secret's file it counts whether 
 from collections.abc import Callable, Iterator, Mapping
 from shlex import quote
 
+from credproxy.core.ask.stored import from_text
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Usual, Variable
-from credproxy.core.settings import Settings
-from credproxy.core.stored import from_text
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import READ_LIMIT, Machine
 

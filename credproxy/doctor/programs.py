@@ -5,9 +5,9 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from shlex import quote
 
-from credproxy.core.docker_config import Index, install_program, is_program, unusable_program
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.docker_config import Index, install_program, is_program, unusable_program
 from credproxy.core.kinds.uses import Program
-from credproxy.core.settings import Settings
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine, Place, replaceable
 

@@ -3,9 +3,9 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from credproxy.core.docker_config import Index
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.docker_config import Index
 from credproxy.core.kinds.uses import SecretFile
-from credproxy.core.settings import Settings
 from credproxy.doctor.bazelrc import Lines
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine

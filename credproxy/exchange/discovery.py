@@ -10,11 +10,11 @@ from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
 from credproxy import __version__
+from credproxy.core.ask.http import Dial, Request, Response
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import canonical_uri, parse_uri, shown
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.hints import in_host
-from credproxy.core.http import Dial, Request, Response
-from credproxy.core.target import Target
-from credproxy.core.uri import canonical_uri, parse_uri, shown
 from credproxy.exchange.challenge import Challenge, parse_challenges
 from credproxy.exchange.realm import check_realm
 from credproxy.exchange.statuses import transient

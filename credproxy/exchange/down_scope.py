@@ -7,7 +7,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from credproxy.core.credential import Grant, IdentityToken, PlainSecret, RegistryToken, Stored, UserPassword
+from credproxy.core.ask.credential import Grant, IdentityToken, PlainSecret, RegistryToken, Stored, UserPassword
 from credproxy.exchange.granted import UnreadableError, access, beyond
 
 

@@ -3,11 +3,11 @@
 Source: docs/design/exchanges.md#endpoints, TX-22 and TX-26.
 """
 
-from credproxy.core.endpoint import Endpoint, Kind
+from credproxy.core.ask.endpoint import Endpoint, Kind
 from credproxy.core.errors import Code, failed
-from credproxy.core.globs import most_specific
 from credproxy.core.hints import in_host
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.policy.globs import most_specific
 from credproxy.exchange.scope import canonical, repository_scope
 
 

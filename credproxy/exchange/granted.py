@@ -10,7 +10,7 @@ Source: distribution docs/content/spec/auth/jwt.md (``access``), RFC 6749, secti
 import json
 from collections.abc import Iterable, Sequence
 
-from credproxy.core.jwt import claims
+from credproxy.core.ask.jwt import claims
 from credproxy.exchange.scope import canonical, split
 
 

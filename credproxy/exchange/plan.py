@@ -13,14 +13,14 @@ Source: docs/design/exchanges.md#endpoints, SC-18, RQ-2, CL-26 to CL-28.
 from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
-from credproxy.core.credential import Identity
-from credproxy.core.endpoint import Endpoint, classify
-from credproxy.core.endpoint_reasons import endpoint_reason
-from credproxy.core.http import Dial, Reach
-from credproxy.core.hub import HUB_API
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.endpoint import Endpoint, classify
+from credproxy.core.ask.endpoint_reasons import endpoint_reason
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.hub import HUB_API
+from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
+from credproxy.core.ask.uri import canonical_authority, plain
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Form, Granted, Question, Repository, Target
-from credproxy.core.uri import canonical_authority, plain
 from credproxy.exchange.discovery import Registry
 from credproxy.exchange.endpoint_scope import endpoint_scopes
 from credproxy.exchange.realm import PAIRS

@@ -12,11 +12,11 @@ from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
+from credproxy.core.ask.hub import HUB_API
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hints import in_host
-from credproxy.core.hub import HUB_API
-from credproxy.core.target import Form, Target
-from credproxy.core.uri import parse_uri
 
 
 PAIRS = frozenset(

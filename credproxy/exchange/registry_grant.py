@@ -3,8 +3,8 @@
 ``boot`` is boot-clock seconds, now, throughout.
 """
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import (
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import (
     Grant,
     Identity,
     IdentityToken,
@@ -13,11 +13,11 @@ from credproxy.core.credential import (
     Secret,
     UserPassword,
 )
+from credproxy.core.ask.lifetime import EMPTY_KEEP
+from credproxy.core.ask.login import Login, bounded, dressed
+from credproxy.core.ask.stored import unreadable, usable
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import GATEWAY, Code, failed
-from credproxy.core.lifetime import EMPTY_KEEP
-from credproxy.core.login import Login, bounded, dressed
-from credproxy.core.stored import unreadable, usable
-from credproxy.core.target import Target
 from credproxy.exchange.down_scope import refusal
 from credproxy.exchange.granted import lacking, note
 from credproxy.exchange.plan import ANONYMOUS, Purpose

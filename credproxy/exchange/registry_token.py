@@ -13,11 +13,11 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hints import in_host
-from credproxy.core.http import Request, Response
 from credproxy.exchange.discovery import USER_AGENT, Found
 from credproxy.exchange.granted import lacking
 from credproxy.exchange.scope import without_push, without_unknown

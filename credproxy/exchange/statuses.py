@@ -2,8 +2,8 @@
 
 from http import HTTPStatus
 
+from credproxy.core.ask.http import Response
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Response
 
 
 def transient(response: Response, subject: str) -> Failed | None:

@@ -8,12 +8,12 @@ import re
 from dataclasses import dataclass
 from datetime import datetime
 
-from credproxy.core.credential import Lifetime, Secret
+from credproxy.core.ask.credential import Lifetime, Secret
+from credproxy.core.ask.http import Response
+from credproxy.core.ask.http_date import server_time
+from credproxy.core.ask.jwt import life, whole_life
+from credproxy.core.ask.lifetime import LONGEST
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Response
-from credproxy.core.http_date import server_time
-from credproxy.core.jwt import life, whole_life
-from credproxy.core.lifetime import LONGEST
 from credproxy.exchange.granted import stated
 
 

@@ -6,8 +6,8 @@ The gateway asks, and does not care who answers: the daemon's own broker and pol
 from dataclasses import dataclass, field
 from typing import Protocol
 
-from credproxy.core.credential import Secret
-from credproxy.core.http import Reach
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Reach
 from credproxy.gateway.asked import Asked
 from credproxy.gateway.wanted import Wanted
 

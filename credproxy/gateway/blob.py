@@ -8,9 +8,9 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
+from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.core.checksum import Checksum, checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.gateway.asked import Headers
 from credproxy.gateway.resume import Span, again, continues, may_pass, misses
 from credproxy.ports import Clock, Sink, Stopped, Transfer

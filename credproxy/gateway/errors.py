@@ -17,7 +17,7 @@ from typing import Final
 
 import msgspec
 
-from credproxy.core.disclosure import outward
+from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer, Headers, Reply
 from credproxy.gateway.headers import refused, warning

@@ -8,8 +8,8 @@ import contextlib
 import math
 import re
 
+from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, failed
-from credproxy.core.retry_after import retry_after
 from credproxy.gateway.asked import Asked, Headers, values
 
 

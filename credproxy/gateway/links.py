@@ -10,8 +10,8 @@ link has to lead to that same list, on the registry.
 import re
 from collections.abc import Callable, Iterator
 
+from credproxy.core.ask.http import Reach
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Reach
 from credproxy.gateway.asked import Headers, values
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.reference import Place, Unfit, resolve, same_path

@@ -5,8 +5,8 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Request, Response
 from credproxy.gateway.asked import Asked, Headers, Reply
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.errors import refusal_reply

@@ -11,9 +11,9 @@ Then the credential goes along to the repository that policy allowed, and to no 
 
 from dataclasses import dataclass, replace
 
-from credproxy.core.endpoint import classify
+from credproxy.core.ask.endpoint import classify
+from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Dial, Reach
 from credproxy.gateway.reference import Place, Unfit, resolve
 from credproxy.gateway.wanted import Wanted
 

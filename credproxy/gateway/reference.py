@@ -13,7 +13,7 @@ from urllib.parse import unquote, unquote_to_bytes
 
 import idna
 
-from credproxy.core.uri import canonical_authority
+from credproxy.core.ask.uri import canonical_authority
 
 
 _PARTS = re.compile(r"(?:([^:/?#]+):)?(?://([^/?#]*))?([^?#]*)(?:\?([^#]*))?(?:#.*)?", re.DOTALL)

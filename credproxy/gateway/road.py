@@ -14,8 +14,8 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from credproxy.core.ask.http import Method, Request
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Method, Request
 from credproxy.gateway import redirect
 from credproxy.gateway.asked import Answer, Asked, Headers, values
 from credproxy.gateway.authority import Authority, Passage

@@ -19,13 +19,13 @@ from dataclasses import dataclass, replace
 from enum import Enum
 from urllib.parse import parse_qsl, urlencode
 
-from credproxy.core.endpoint import Endpoint, Kind, classify, is_digest
+from credproxy.core.ask.endpoint import Endpoint, Kind, classify, is_digest
+from credproxy.core.ask.http import Method
+from credproxy.core.ask.target import Granted, Object, Repository, Target
+from credproxy.core.ask.uri import canonical_authority, check_canonical, parse_uri
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Method
-from credproxy.core.objects import is_object
-from credproxy.core.settings import Operation
-from credproxy.core.target import Granted, Object, Repository, Target
-from credproxy.core.uri import canonical_authority, check_canonical, parse_uri
+from credproxy.core.policy.objects import is_object
+from credproxy.core.policy.rules import Operation
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 
 

@@ -7,8 +7,8 @@ from urllib.parse import quote
 
 import structlog
 
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Request, Response
 from credproxy.gateway import redirect
 from credproxy.gateway.asked import Asked, Headers, Reply, Upload, values
 from credproxy.gateway.authority import Passage

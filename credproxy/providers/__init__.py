@@ -13,7 +13,7 @@ from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import Sources
-from credproxy.core.routing import is_exact
+from credproxy.core.policy.routing import is_exact
 from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
 from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.exec import ExecProvider

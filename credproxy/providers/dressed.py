@@ -2,12 +2,12 @@
 
 from collections.abc import Callable
 
-from credproxy.core.credential import Grant, Identity, Stored
+from credproxy.core.ask.credential import Grant, Identity, Stored
+from credproxy.core.ask.login import Login, dressed
+from credproxy.core.ask.stored import not_stored, unreadable, usable
+from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
-from credproxy.core.login import Login, dressed
-from credproxy.core.stored import not_stored, unreadable, usable
-from credproxy.core.target import Form, Question, Target
 from credproxy.ports import Clock, Ordered, Plan, Source, Terms
 
 

@@ -6,15 +6,15 @@ from pathlib import PurePath
 
 import msgspec
 
-from credproxy.core.credential import Grant, Lifetime
+from credproxy.core.ask.credential import Grant, Lifetime
+from credproxy.core.ask.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
+from credproxy.core.ask.jwt import header_life
+from credproxy.core.ask.lifetime import EMPTY_KEEP, LONGEST
+from credproxy.core.ask.target import Form, Question, Target
+from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.helper_answer import HelperAnswer, HelperAnswerError, parse_helper_answer
-from credproxy.core.jwt import header_life
 from credproxy.core.kinds.exec import ExecHost
-from credproxy.core.lifetime import EMPTY_KEEP, LONGEST
 from credproxy.core.redact import mask_command
-from credproxy.core.target import Form, Question, Target
-from credproxy.core.uri import canonical_uri
 from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
 
 

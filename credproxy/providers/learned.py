@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 
 from cachetools import LRUCache
 
-from credproxy.core.credential import Secret, Stored
+from credproxy.core.ask.credential import Secret, Stored
 from credproxy.core.errors import Code, Failure
 from credproxy.exchange.discovery import Found, Registry
 from credproxy.exchange.registry_token import Method

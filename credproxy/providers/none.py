@@ -1,7 +1,7 @@
 """``provider = "none"``: always ``{}``, whatever a wider rule or a login says."""
 
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Failure
-from credproxy.core.target import Question, Target
 from credproxy.ports import Plan
 
 

@@ -10,11 +10,11 @@ from functools import partial
 
 import structlog
 
-from credproxy.core.credential import Grant, Identity, RegistryToken, Stored
+from credproxy.core.ask.credential import Grant, Identity, RegistryToken, Stored
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.login import Login
-from credproxy.core.target import Question, Target
 from credproxy.exchange import registry_grant
 from credproxy.exchange.discovery import Asks
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule

@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
-from credproxy.core.credential import IdentityToken, Stored, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Stored, UserPassword
 from credproxy.core.errors import Failure
 
 

@@ -8,9 +8,9 @@ from typing import NamedTuple
 
 import structlog
 
-from credproxy.core.credential import IdentityToken, UserPassword
+from credproxy.core.ask.credential import IdentityToken, UserPassword
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.target import Target
 from credproxy.exchange.discovery import Asks, Found, discover
 from credproxy.exchange.plan import RegistryRule
 from credproxy.exchange.registry_token import Obtained, Order, obtain

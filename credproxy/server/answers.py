@@ -4,8 +4,8 @@ from http import HTTPStatus
 
 from aiohttp import web
 
+from credproxy.core.ask.message import encode_failure, failure_text
 from credproxy.core.errors import Failure
-from credproxy.core.message import encode_failure, failure_text
 
 
 SERVER = "credproxy"

@@ -4,10 +4,10 @@ from typing import NamedTuple, Protocol
 
 from credproxy.broker.broker import Broker
 from credproxy.broker.era import Carriage
-from credproxy.core.audit import record
-from credproxy.core.credential import Origin
-from credproxy.core.endpoint import Endpoint
-from credproxy.core.target import Form, Question, Target
+from credproxy.core.ask.audit import record
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.target import Form, Question, Target
 from credproxy.gateway.asked import Asked
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.wanted import Wanted

@@ -6,10 +6,10 @@ from aiohttp import web
 from cachetools import LRUCache
 
 from credproxy.broker.answers import Answer
-from credproxy.core.audit import Record, record
-from credproxy.core.credential import Origin
-from credproxy.core.message import encode_answer
-from credproxy.core.target import Target
+from credproxy.core.ask.audit import Record, record
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.message import encode_answer
+from credproxy.core.ask.target import Target
 from credproxy.ports import Audit
 from credproxy.server.answers import json_response
 from credproxy.server.peer import Peer

@@ -6,10 +6,10 @@ Policy stands in front of everything else, the memo included: what is in that en
 from collections.abc import Callable
 
 from credproxy.broker.broker import Broker
-from credproxy.core.credential import Origin
-from credproxy.core.message import decode_request
-from credproxy.core.target import Granted, Question, Target
-from credproxy.core.uri import check_canonical, parse_uri
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.message import decode_request
+from credproxy.core.ask.target import Granted, Question, Target
+from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.server.memo import Memo
 from credproxy.server.peer import Peer
 

@@ -8,7 +8,7 @@ from typing import Generic, NamedTuple, TypeVar
 import structlog
 from aiohttp import web
 
-from credproxy.core.disclosure import outward
+from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.server.answers import failure_response
 from credproxy.server.probes import Probes

@@ -12,7 +12,7 @@ from typing import Final, Protocol
 import structlog
 from aiohttp import web
 
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.server.answers import failure_response
 from credproxy.server.peer import Peer

@@ -2,13 +2,13 @@
 
 from collections.abc import Callable
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.kinds.sources.command import CommandSource
-from credproxy.core.login import Login
 from credproxy.core.redact import mask_command
-from credproxy.core.stored import from_text, unreadable
-from credproxy.core.target import Target
 from credproxy.ports import Clock, Command, Processes
 from credproxy.sources.programs import Answer, Printed
 

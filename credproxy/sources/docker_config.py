@@ -10,8 +10,11 @@ from shlex import quote
 import structlog
 from cachetools import LRUCache
 
-from credproxy.core.credential import Identity
-from credproxy.core.docker_config import (
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.formats.docker_config import (
     Entry,
     Index,
     broken_helper,
@@ -23,10 +26,7 @@ from credproxy.core.docker_config import (
     read_entry,
     unusable_program,
 )
-from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.paths import config_home
-from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Files, FileVersion, Processes
 from credproxy.sources.programs import Answer, Printed
 

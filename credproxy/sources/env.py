@@ -2,12 +2,12 @@
 
 from collections.abc import Mapping
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.login import Login, login_of
-from credproxy.core.stored import from_text, unreadable
-from credproxy.core.target import Target
 from credproxy.ports import Clock
 
 

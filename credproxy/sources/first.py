@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.core.login import Login
-from credproxy.core.target import Target
 from credproxy.ports import Source
 
 

@@ -2,9 +2,12 @@
 
 from collections.abc import Callable, Mapping
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
+from credproxy.core.ask.stored import from_text
+from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.gh_hosts import HINT, GhHost, parse_hosts
+from credproxy.core.formats.gh_hosts import HINT, GhHost, parse_hosts
 from credproxy.core.kinds.sources.gh import (
     CONFIG,
     ENTERPRISE_TOKENS,
@@ -15,9 +18,6 @@ from credproxy.core.kinds.sources.gh import (
     is_tenant,
     login_host,
 )
-from credproxy.core.login import PROGRAM_KEEP, Login, login_of
-from credproxy.core.stored import from_text
-from credproxy.core.target import Form, Target
 from credproxy.ports import Clock, Command, Files, Processes
 from credproxy.sources.programs import Answer, Printed
 from credproxy.sources.watched import Watched
@@ -35,7 +35,7 @@ argument of a program is. Source: cli/cli pkg/cmd/auth/token."""
 
 
 class Gh:
-    """What gh knows. Source: ports.Source, core/gh_hosts.py.
+    """What gh knows. Source: ports.Source, core/formats/gh_hosts.py.
 
     The file says which hosts there is a login for, so gh itself is started only for one of those whose token it keeps in a
     keyring. A file that can no longer be read leaves the last good copy in force.

@@ -9,14 +9,14 @@ from shlex import quote
 
 from cachetools import LRUCache
 
-from credproxy.core.credential import Identity, Stored
+from credproxy.core.ask.credential import Identity, Stored
+from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.glab_config import GlabHost, parse_glab
+from credproxy.core.formats.glab_config import GlabHost, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
-from credproxy.core.login import Login, login_of
-from credproxy.core.stored import from_text, unreadable
-from credproxy.core.target import Form, Target
-from credproxy.core.uri import canonical_authority
 from credproxy.ports import Clock, Command, Files, Processes
 from credproxy.sources.programs import Answer, Printed
 from credproxy.sources.watched import Watched
@@ -35,7 +35,7 @@ _SERVICE = "gitlab.com"
 
 
 class Glab:
-    """What glab knows. Source: ports.Source, core/glab_config.py.
+    """What glab knows. Source: ports.Source, core/formats/glab_config.py.
 
     A file that can no longer be read leaves the last good copy in force.
 

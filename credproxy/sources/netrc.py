@@ -2,11 +2,11 @@
 
 import structlog
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.login import Login, login_of
-from credproxy.core.netrc import Netrc as Content, parse_netrc
-from credproxy.core.target import Form, Target
+from credproxy.core.formats.netrc import Netrc as Content, parse_netrc
 from credproxy.ports import Clock, Files
 from credproxy.sources.watched import Watched
 
@@ -20,7 +20,7 @@ log = structlog.get_logger("credproxy.sources")
 
 
 class Netrc:
-    """One netrc file. Source: ports.Source, core/netrc.py.
+    """One netrc file. Source: ports.Source, core/formats/netrc.py.
 
     A file that can no longer be read leaves the last good copy in force (DC-3). A file that can be read is believed: an
     entry with a mistake in it is an error for its machine alone.

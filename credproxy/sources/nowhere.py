@@ -1,9 +1,9 @@
 """No stored secret at all: what is asked with it is asked anonymously."""
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.core.login import Login
-from credproxy.core.target import Target
 
 
 class Nowhere:

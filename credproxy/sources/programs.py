@@ -9,9 +9,9 @@ import hashlib
 import hmac
 from collections.abc import Awaitable, Callable, Hashable
 
-from credproxy.core.credential import Stored
+from credproxy.core.ask.credential import Stored
+from credproxy.core.ask.login import Login, again_at, login_of
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.login import Login, again_at, login_of
 from credproxy.ports import Clock
 
 

@@ -7,7 +7,7 @@ from credproxy.adapters.asking import Waits
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.pump import Pump
-from credproxy.core.http import Dial, Method, Request
+from credproxy.core.ask.http import Dial, Method, Request
 from tests.fakes import FixedTerms
 
 

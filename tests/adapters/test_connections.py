@@ -14,8 +14,8 @@ import pytest
 from credproxy.adapters.asking import ask as ask_on
 from credproxy.adapters.connections import Connections, RefusedError
 from credproxy.adapters.download import Link
+from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Request
 from tests.adapters.scripted import Scripted, answering
 from tests.adapters.test_pump import Trusted
 

@@ -17,8 +17,8 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
+from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial, Request, Response
 from credproxy.ports import Clock, Command, Completed, Files, HttpClient, Processes
 from tests.adapters.test_http import serving
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FixedTerms, Step

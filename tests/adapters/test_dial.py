@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.adapters.dial import allowed
-from credproxy.core.http import Dial
+from credproxy.core.ask.http import Dial
 
 
 METADATA = ["169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200"]

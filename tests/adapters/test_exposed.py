@@ -13,8 +13,8 @@ from credproxy.adapters.exposed import exposures
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.owners import roots
 from credproxy.adapters.trust import anchors, trust, trusting
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial
 from credproxy.core.ownership import exposure, shown_roots
 
 

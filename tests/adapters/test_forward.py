@@ -13,9 +13,9 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.pump import Pump
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Method, Request
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial, Method, Request
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.adapters.test_pump import Trusted, until
 

@@ -20,9 +20,9 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import BODY_LIMIT, Dial, Request, Response
 from tests.fakes import FixedTerms
 
 

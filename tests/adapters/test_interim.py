@@ -7,8 +7,8 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.interim import INTERIM
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial
 from tests.adapters.clients import CLIENTS, Got, Send, request
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.adapters.test_pump import OWN, Trusted

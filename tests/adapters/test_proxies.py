@@ -6,8 +6,8 @@ import traceback
 
 import pytest
 
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial
 from tests.adapters.clients import CLIENTS, Got, Send, request
 from tests.adapters.scripted import Scripted, Wire, answering, raw
 from tests.adapters.test_pump import Trusted

@@ -20,10 +20,10 @@ from credproxy.adapters.asking import WHOLE
 from credproxy.adapters.connections import Connections
 from credproxy.adapters.download import GATHER
 from credproxy.adapters.pump import Pump, Pumped
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Request
 from credproxy.core.checksum import Checksum
-from credproxy.core.credential import Secret
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Request
 from credproxy.ports import Poured, Stopped
 from tests.adapters.scripted import Script, Scripted, Wire, answering, raw, serial
 

@@ -15,8 +15,8 @@ from credproxy.adapters.http import AiohttpClient
 from credproxy.adapters.lively import lively
 from credproxy.adapters.pump import Pump
 from credproxy.adapters.shares import Shares
+from credproxy.core.ask.http import Method
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Method
 from tests.adapters.clients import ANSWER, CLIENTS, Send, request
 from tests.adapters.scripted import Script, Scripted, Wire, answering
 from tests.adapters.test_pump import BODY, OWN, fetch, get, until

@@ -3,8 +3,8 @@
 import pytest
 
 from credproxy.adapters.written import written
-from credproxy.core.credential import Secret
-from credproxy.core.http import Dial, Request
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Request
 
 
 def test_a_request_is_written_as_it_goes_over_the_wire() -> None:

@@ -11,10 +11,10 @@ from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
 from credproxy.broker.negative import Negative
 from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
-from credproxy.core.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from tests.broker.world import Told, World, never, world
 from tests.fakes import FakeClock, settle
 

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.broker.asked import key_of
-from credproxy.core.credential import Identity, Origin, Secret
+from credproxy.core.ask.credential import Identity, Origin, Secret
 
 
 PARTS = st.recursive(

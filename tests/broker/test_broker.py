@@ -7,9 +7,9 @@ from structlog.testing import capture_logs
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.options import Options
-from credproxy.core.credential import Secret, UserPassword
+from credproxy.core.ask.credential import Secret, UserPassword
+from credproxy.core.ask.uri import parse_server_url
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.uri import parse_server_url
 from tests.broker.world import BLOB, question, shown, token, world
 from tests.fakes import settle
 

@@ -3,7 +3,7 @@
 from credproxy.broker.asked import Asked, key_of
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.core.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from tests.broker.world import never
 
 

@@ -4,13 +4,13 @@ import pytest
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.table import Table
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Reach
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.none import NoneHost
-from credproxy.core.routing import Router
-from credproxy.core.target import Form, Granted, Question, Repository, Target
+from credproxy.core.policy.routing import Router
 from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider
 

@@ -4,7 +4,7 @@ import pytest
 
 from credproxy.broker.asked import Asked, key_of
 from credproxy.broker.entry import Entry
-from credproxy.core.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from tests.broker.world import never
 
 

@@ -8,8 +8,8 @@ from credproxy.broker.answers import Answer
 from credproxy.broker.era import Era
 from credproxy.broker.options import Options
 from credproxy.broker.runway import MANNED
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.routing import Router
 from tests.broker.world import World, token, world
 from tests.fakes import settle
 

@@ -11,11 +11,11 @@ from credproxy.adapters.http import AiohttpClient
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Grant, Secret, Stored
+from credproxy.core.ask.credential import Grant, Secret, Stored
+from credproxy.core.ask.http import Dial, Request
+from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.http import Dial, Request
-from credproxy.core.routing import Router
-from credproxy.core.target import Question, Target
+from credproxy.core.policy.routing import Router
 from credproxy.exchange.token_answer import parse_token
 from credproxy.ports import HttpClient, Plan, Terms
 from tests.adapters.test_http import talking

@@ -17,11 +17,11 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Grant
+from credproxy.core.ask.credential import Grant
+from credproxy.core.ask.lifetime import State, remaining, state
+from credproxy.core.ask.target import Question
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.lifetime import State, remaining, state
-from credproxy.core.routing import Router
-from credproxy.core.target import Question
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Plan, Terms
 from tests.broker.world import question, token
 from tests.fakes import FakeClock, FakeHttp, FakeMetrics, FakeProvider, settle

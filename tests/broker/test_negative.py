@@ -4,7 +4,7 @@ import pytest
 
 from credproxy.broker.asked import key_of
 from credproxy.broker.negative import Negative
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
 from credproxy.core.errors import Code, Failure
 
 

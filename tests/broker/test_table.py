@@ -3,12 +3,12 @@
 import pytest
 
 from credproxy.broker.table import Table, covers
-from credproxy.core.credential import PlainSecret, Secret
+from credproxy.core.ask.credential import PlainSecret, Secret
+from credproxy.core.ask.uri import parse_server_url
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.routing import Router
-from credproxy.core.uri import parse_server_url
+from credproxy.core.policy.routing import Router
 from tests.broker.world import question
 from tests.fakes import FakeClock, FakeProvider
 

@@ -10,8 +10,8 @@ from structlog.testing import capture_logs
 
 from credproxy.broker.breaker import Phase
 from credproxy.broker.upstream import Upstream
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Request, Response
 from tests.fakes import T0, FakeClock, FixedTerms, TimedHttp, settle
 
 

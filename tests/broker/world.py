@@ -10,11 +10,11 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.options import Options
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Grant, Origin
+from credproxy.core.ask.credential import Grant, Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.routing import Router
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Plan, Terms
 from tests.fakes import T0, FakeClock, FakeHttp, FakeMetrics, FakeProvider, settle
 

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from credproxy.carrier.daemon import Daemon
-from credproxy.core.carried import Fetch, Granted, ToDaemon, Way
+from credproxy.core.ask.carried import Fetch, Granted, ToDaemon, Way
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.wanted import wanted

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 from credproxy.cli.logins import hosts
-from credproxy.core.bazel_words import split_words
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.bazel_words import split_words
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
@@ -20,7 +21,6 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.uses import Used, Usual
-from credproxy.core.settings import Settings
 from tests.cli.test_commands import configure, home, run
 from tests.hints import filled
 

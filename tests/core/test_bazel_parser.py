@@ -6,9 +6,9 @@ from collections.abc import Callable
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.core.credential import Handout, Secret
+from credproxy.core.ask.credential import Handout, Secret
+from credproxy.core.ask.message import encode_answer
 from credproxy.core.errors import Failed
-from credproxy.core.message import encode_answer
 from tests.bazel_parser import Crashed, NoOutput, ParsedAnswer, Rejected, parse, parse_expires, read
 
 

@@ -4,12 +4,12 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from credproxy.core.config import ConfigError, load
+from credproxy.core.ask.message import decode_request, encode_docker
+from credproxy.core.ask.uri import check_canonical, parse_server_url, parse_uri
+from credproxy.core.config.parse import ConfigError, load
 from credproxy.core.errors import Failed
-from credproxy.core.message import decode_request, encode_docker
-from credproxy.core.netrc import parse_netrc
+from credproxy.core.formats.netrc import parse_netrc
 from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.core.uri import check_canonical, parse_server_url, parse_uri
 from tests.hints import filled, text_of
 
 

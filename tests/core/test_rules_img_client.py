@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from credproxy.core.credential import Handout, Secret
-from credproxy.core.message import encode_answer
+from credproxy.core.ask.credential import Handout, Secret
+from credproxy.core.ask.message import encode_answer
 from tests.rules_img_client import Anonymous, Basic, Credential, RegistryToken, read
 
 

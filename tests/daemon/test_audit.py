@@ -3,8 +3,8 @@
 import io
 import json
 
-from credproxy.core.audit import Record
-from credproxy.core.credential import Origin
+from credproxy.core.ask.audit import Record
+from credproxy.core.ask.credential import Origin
 from credproxy.daemon.audit import AuditLog
 from credproxy.daemon.logs import Logs
 from tests.fakes import T0, FakeClock

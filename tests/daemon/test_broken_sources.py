@@ -8,7 +8,11 @@ import pytest
 
 from credproxy.broker.broker import Broker
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.message import encode_answer, encode_docker
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.basic import BasicHost
@@ -18,10 +22,6 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.message import encode_answer, encode_docker
-from credproxy.core.settings import Settings
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Command, Completed
 from credproxy.providers.learned import Learned

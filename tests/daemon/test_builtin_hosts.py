@@ -6,14 +6,14 @@ from typing import Final
 
 import pytest
 
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri, without_userinfo
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
 from credproxy.core.kinds import BUILTIN
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.none import NoneHost
-from credproxy.core.settings import Settings
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri, without_userinfo
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Completed
 from credproxy.providers.learned import Learned

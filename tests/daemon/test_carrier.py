@@ -12,7 +12,7 @@ import structlog
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery import Newborn
-from credproxy.core.carried import (
+from credproxy.core.ask.carried import (
     TOLD,
     VERSION,
     Anchors,
@@ -36,9 +36,9 @@ from credproxy.core.carried import (
     Trusted,
     Way,
 )
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.http import Dial, Reach
 from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, Passed
 from credproxy.gateway.asked import Asked
 from credproxy.gateway.authority import Passage

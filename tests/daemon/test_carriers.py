@@ -10,7 +10,7 @@ import msgspec
 
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery import Newborn
-from credproxy.core.carried import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
+from credproxy.core.ask.carried import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
 from credproxy.daemon.carrier import Passed
 from credproxy.daemon.carriers import IDLE, REMEMBERED, SILENT, Carriers
 from credproxy.server.peer import Peer

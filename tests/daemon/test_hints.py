@@ -11,12 +11,12 @@ from credproxy.adapters.dial import allowed
 from credproxy.adapters.reasons import Call, explain
 from credproxy.broker.broker import Broker
 from credproxy.broker.upstream import Upstream
-from credproxy.core.config import load_files
-from credproxy.core.credential import Origin, Secret
+from credproxy.core.ask.credential import Origin, Secret
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.parse import load_files
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Request, Response
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Terms
 from credproxy.providers.learned import Learned
@@ -252,7 +252,7 @@ async def test_the_hint_of_a_refused_address_goes_into_the_rule_of_the_registry(
 @pytest.mark.parametrize("code", list(Code))
 def test_waiting_is_advised_where_it_helps(code: Code) -> None:
     """A login that is refused is remembered for seconds, too; but only an edit mends it."""
-    from credproxy.core.message import failure_text  # noqa: PLC0415  beside what it is about
+    from credproxy.core.ask.message import failure_text  # noqa: PLC0415  beside what it is about
 
     said = failure_text(failed(code, "something", retry_after=2.0).failure)
     helps = {Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING}

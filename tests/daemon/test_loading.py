@@ -4,9 +4,9 @@ import asyncio
 
 import pytest
 
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
-from credproxy.core.settings import Settings
 from credproxy.daemon.loading import Loader
 from tests.fakes import FakeFiles, settle
 

@@ -8,8 +8,8 @@ import threading
 import pytest
 import structlog
 
+from credproxy.core.config.settings import LogSettings
 from credproxy.core.redact import mask
-from credproxy.core.settings import LogSettings
 from credproxy.daemon.logs import Logs
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from credproxy.broker.explaining import explain_uri
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.none import NoneHost

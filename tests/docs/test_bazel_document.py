@@ -9,15 +9,15 @@ import pytest
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Origin, PlainSecret, Secret, UserPassword
-from credproxy.core.http import Request, Response
+from credproxy.core.ask.credential import Origin, PlainSecret, Secret, UserPassword
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.message import decode_request, encode_answer
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.message import decode_request, encode_answer
-from credproxy.core.routing import Router
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Provider
 from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned

@@ -12,8 +12,8 @@ import msgspec
 import pytest
 
 from credproxy.cli import main
-from credproxy.core import settings
-from credproxy.core.config import load, schema
+from credproxy.core.config import settings
+from credproxy.core.config.parse import load, schema
 
 
 ROOT = Path(__file__).parents[2]

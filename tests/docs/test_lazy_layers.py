@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.core.policy_file import load_policy
+from credproxy.core.config.policy_file import load_policy
 from tests.cli.test_commands import configure, home, run
 from tests.scripted_gateway import ScriptedGateway, response
 

@@ -9,12 +9,12 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from credproxy.core.config import load
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.parse import load
 from credproxy.core.kinds import KINDS, HostRule
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import SOURCES
 from credproxy.core.kinds.sources.base import SourceBase
-from credproxy.core.uri import parse_uri
 
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"

@@ -2,8 +2,8 @@
 
 import pytest
 
-from credproxy.core.config import load
-from credproxy.core.settings import Settings
+from credproxy.core.config.parse import load
+from credproxy.core.config.settings import Settings
 from credproxy.doctor.bazel import Facts, check
 from credproxy.doctor.bazelrc import collect
 from credproxy.doctor.finding import Severity

@@ -2,8 +2,8 @@
 
 import pytest
 
-from credproxy.core.config import ConfigError, load
-from credproxy.core.settings import Settings
+from credproxy.core.config.parse import ConfigError, load
+from credproxy.core.config.settings import Settings
 from credproxy.doctor.configured import Facts, check
 from tests.doctor.machines import ME, FakeMachine, bad, told
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.core.config import load
+from credproxy.core.config.parse import load
 from credproxy.doctor.named import check
 from tests.doctor.machines import FakeMachine, told
 

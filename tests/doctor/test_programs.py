@@ -4,11 +4,11 @@ import stat
 
 import pytest
 
-from credproxy.core.docker_config import Index, parse_index
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.docker_config import Index, parse_index
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.command import CommandSource
-from credproxy.core.settings import Settings
 from credproxy.doctor.programs import Helper, check_commands, check_docker, check_docker_name, check_helper
 from tests.doctor.machines import FakeMachine, bad, told
 

@@ -2,9 +2,9 @@
 
 import pytest
 
+from credproxy.core.ask.http import Dial, Request, Response
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Request, Response
-from credproxy.core.uri import parse_uri
 from credproxy.exchange.challenge import parse_challenges
 from credproxy.exchange.discovery import Asks, Found, Registry, choose, discover
 

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from credproxy.core.credential import Grant, IdentityToken, Lifetime, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Grant, IdentityToken, Lifetime, RegistryToken, Secret, Stored, UserPassword
 from credproxy.exchange.down_scope import refusal
 
 

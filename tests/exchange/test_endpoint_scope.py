@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.core.endpoint import Endpoint, Kind
+from credproxy.core.ask.endpoint import Endpoint, Kind
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange.endpoint_scope import endpoint_scopes

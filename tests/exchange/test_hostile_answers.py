@@ -4,10 +4,10 @@ import base64
 
 import pytest
 
-from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.http import Dial, Response
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Response
-from credproxy.core.uri import parse_uri
 from credproxy.exchange.challenge import parse_challenges
 from credproxy.exchange.discovery import Asks, Found, Registry, choose
 from credproxy.exchange.registry_token import Order, obtain

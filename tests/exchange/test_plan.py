@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import pytest
 
-from credproxy.core.credential import Identity, Origin
+from credproxy.core.ask.credential import Identity, Origin
+from credproxy.core.ask.target import Granted, Object, Question, Repository
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Granted, Object, Question, Repository
-from credproxy.core.uri import parse_uri
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule
 
 

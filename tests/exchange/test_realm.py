@@ -2,8 +2,8 @@
 
 import pytest
 
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.uri import parse_uri
 from credproxy.exchange.realm import PAIRS, check_realm
 
 

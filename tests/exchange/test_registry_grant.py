@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.core.credential import (
+from credproxy.core.ask.credential import (
     Grant,
     Identity,
     IdentityToken,
@@ -13,10 +13,10 @@ from credproxy.core.credential import (
     Stored,
     UserPassword,
 )
+from credproxy.core.ask.lifetime import EMPTY_KEEP
+from credproxy.core.ask.login import STATIC_KEEP, Login
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.lifetime import EMPTY_KEEP
-from credproxy.core.login import STATIC_KEEP, Login
-from credproxy.core.uri import parse_uri
 from credproxy.exchange import registry_grant
 from credproxy.exchange.plan import ANONYMOUS, Purpose
 from credproxy.exchange.token_answer import Token

@@ -7,9 +7,9 @@ from urllib.parse import parse_qs
 
 import pytest
 
-from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Request, Response
 from credproxy.exchange.discovery import Asks, Found
 from credproxy.exchange.registry_token import Obtained, Order, obtain
 

@@ -7,8 +7,8 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
+from credproxy.core.ask.http import Response
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Response
 from credproxy.exchange.token_answer import Token, lifetime_of, parse_token
 from tests.fakes import T0
 

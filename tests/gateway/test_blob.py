@@ -6,8 +6,8 @@ import pytest
 import structlog
 from hypothesis import given, strategies as st
 
+from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Request
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.blob import RESUMES, Blob
 from credproxy.ports import Stopped

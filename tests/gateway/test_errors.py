@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from credproxy.core.disclosure import outward
+from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.asked import Answer
 from credproxy.gateway.errors import failure_reply, refusal_reply

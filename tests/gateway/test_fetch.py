@@ -5,8 +5,8 @@ from urllib.parse import quote
 
 import pytest
 
-from credproxy.core.credential import Secret
-from credproxy.core.http import Dial, Reach, Request
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Reach, Request
 from credproxy.gateway.asked import Asked, Reply
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.road import Conversation, NeedCredential, Send, pull

@@ -6,9 +6,9 @@ import hashlib
 import pytest
 import structlog
 
-from credproxy.core.credential import Secret, UserPassword
+from credproxy.core.ask.credential import Secret, UserPassword
+from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.http import Dial, Request
 from credproxy.core.kinds.none import NoneHost
 from credproxy.gateway.existence import KEEP
 from credproxy.gateway.gateway import Gateway

@@ -3,8 +3,8 @@
 import pytest
 from hypothesis import given, strategies as st
 
+from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Reach
 from credproxy.gateway.links import LONGEST, next_query
 from credproxy.gateway.redirect import first
 from credproxy.gateway.wanted import wanted

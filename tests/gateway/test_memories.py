@@ -4,8 +4,8 @@ import itertools
 
 import pytest
 
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial
 from credproxy.gateway.existence import KEEP, MOST as MOST_BLOBS, Existence, Place
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import MOST, RESTED, SHARE, Owner, Uploads

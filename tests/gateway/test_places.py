@@ -7,9 +7,9 @@ import threading
 import pytest
 import structlog
 
-from credproxy.core.credential import Secret, UserPassword
+from credproxy.core.ask.credential import Secret, UserPassword
+from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Request
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.gateway.asked import Reply

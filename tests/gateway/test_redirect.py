@@ -5,8 +5,8 @@ import traceback
 import pytest
 from hypothesis import given, strategies as st
 
+from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Reach
 from credproxy.gateway.redirect import Hop, first, follow, renewed
 from credproxy.gateway.wanted import wanted
 from tests.gateway.world import BLOB, asked, code

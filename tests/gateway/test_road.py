@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import pytest
 
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Reach, Response
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Dial, Reach, Response
 from credproxy.gateway.authority import Passage
 from credproxy.gateway.redirect import first
 from credproxy.gateway.road import Conversation, Landed, NeedCredential, Refused, Send, pull, push

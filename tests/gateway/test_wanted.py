@@ -5,10 +5,10 @@ from urllib.parse import quote
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.core.endpoint import Kind
+from credproxy.core.ask.endpoint import Kind
+from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code, Failed
-from credproxy.core.operations import needed
-from credproxy.core.target import Granted, Repository
+from credproxy.core.policy.operations import needed
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked
 from credproxy.gateway.wanted import What, wanted
 from tests.gateway.world import D, asked, code

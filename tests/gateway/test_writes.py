@@ -5,8 +5,8 @@ from dataclasses import replace
 import pytest
 import structlog
 
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Dial
 from credproxy.core.kinds.none import NoneHost
 from credproxy.gateway.asked import Reply
 from credproxy.gateway.uploads import SHARE

@@ -11,14 +11,14 @@ from typing import TypeVar
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import Secret
-from credproxy.core.endpoint import Endpoint
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds import HostRule
-from credproxy.core.routing import Router
-from credproxy.core.target import Target
-from credproxy.core.uri import canonical_uri
+from credproxy.core.policy.routing import Router
 from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload
 from credproxy.gateway.gateway import Gateway
 from credproxy.server.authority import BrokerAuthority

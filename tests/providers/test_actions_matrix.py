@@ -2,13 +2,13 @@
 
 import pytest
 
-from credproxy.core.config import load
+from credproxy.core.ask.target import Granted
+from credproxy.core.ask.uri import check_canonical, parse_uri
+from credproxy.core.config.parse import load
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.policy import Policy
-from credproxy.core.routing import Router
-from credproxy.core.target import Granted
-from credproxy.core.uri import check_canonical, parse_uri
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.routing import Router
 from tests.registry_world import World, world
 
 

@@ -10,7 +10,7 @@ import structlog
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
-from credproxy.core.credential import (
+from credproxy.core.ask.credential import (
     Grant,
     IdentityToken,
     Origin,
@@ -20,16 +20,16 @@ from credproxy.core.credential import (
     Stored,
     UserPassword,
 )
+from credproxy.core.ask.http import Response
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.target import Question, Repository
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, failed
-from credproxy.core.http import Response
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.command import CommandSource
-from credproxy.core.login import Login
-from credproxy.core.routing import Router
-from credproxy.core.target import Question, Repository
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router
 from credproxy.ports import Completed, Provider, Source
 from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.learned import Learned

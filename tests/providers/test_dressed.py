@@ -4,15 +4,15 @@ from typing import ClassVar
 
 import pytest
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.target import Target
-from credproxy.core.uri import parse_uri
 from credproxy.ports import HasLogin
 from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import question

@@ -4,13 +4,21 @@ from collections.abc import Callable
 
 import pytest
 
-from credproxy.core.credential import IdentityToken, Origin, PlainSecret, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import (
+    IdentityToken,
+    Origin,
+    PlainSecret,
+    RegistryToken,
+    Secret,
+    Stored,
+    UserPassword,
+)
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Provider
 from credproxy.providers.dressed import Dressed, DressedLogin
 from tests.broker.world import world as broker_world

@@ -4,12 +4,12 @@ from collections.abc import Callable
 
 import pytest
 
-from credproxy.core.credential import Grant, Origin
+from credproxy.core.ask.credential import Grant, Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.sources.command import CommandSource
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.providers.exec import ExecProvider
 from credproxy.sources.command import CommandOutput

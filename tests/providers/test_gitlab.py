@@ -7,18 +7,18 @@ import pytest
 
 from credproxy.broker.broker import Broker
 from credproxy.broker.upstream import Upstream
-from credproxy.core.basic import basic
-from credproxy.core.config import load
-from credproxy.core.credential import IdentityToken, Origin, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import IdentityToken, Origin, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.message import encode_answer
+from credproxy.core.ask.target import Object, Question
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.parse import load
+from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds import BUILTIN, HostRule
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.gitlab import GitlabHost, Header
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.message import encode_answer
-from credproxy.core.settings import Settings
-from credproxy.core.target import Object, Question
-from credproxy.core.uri import parse_uri
 from credproxy.daemon.build import World, build_table
 from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned

@@ -4,11 +4,11 @@ import asyncio
 
 import pytest
 
-from credproxy.core.credential import Identity, IdentityToken, Secret
+from credproxy.core.ask.credential import Identity, IdentityToken, Secret
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.uri import parse_uri
 from credproxy.exchange.discovery import Asks, Found, Registry
 from credproxy.providers.learned import Learned
 from tests.fakes import settle

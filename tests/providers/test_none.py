@@ -1,9 +1,9 @@
 """``provider = "none"``: nothing, and it says so."""
 
-from credproxy.core.credential import Origin
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.target import Question
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.kinds.none import NoneHost
-from credproxy.core.target import Question
-from credproxy.core.uri import parse_uri
 from credproxy.providers.none import NoneProvider
 from tests.contract import HOST, ProviderContract
 

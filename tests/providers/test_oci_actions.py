@@ -2,10 +2,10 @@
 
 import pytest
 
-from credproxy.core.credential import RegistryToken, Secret, UserPassword
+from credproxy.core.ask.credential import RegistryToken, Secret, UserPassword
+from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Granted, Repository
 from tests.registry_world import Answer, ok, world
 
 

@@ -8,11 +8,11 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from credproxy.core.credential import IdentityToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Secret, Stored, UserPassword
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.uri import parse_uri
 from tests.registry_world import BEARER, D, World, world
 
 

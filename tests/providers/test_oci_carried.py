@@ -3,11 +3,11 @@
 import pytest
 
 from credproxy.broker.era import Carriage
-from credproxy.core.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
-from credproxy.core.http import Dial, Reach
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Form, Granted, Question, Repository, Target
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
 from tests.fakes import FakeClock, FakeHttp, FakeSource

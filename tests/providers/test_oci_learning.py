@@ -5,10 +5,10 @@ import asyncio
 import pytest
 import structlog
 
-from credproxy.core.credential import Identity, IdentityToken, Secret, UserPassword
+from credproxy.core.ask.credential import Identity, IdentityToken, Secret, UserPassword
+from credproxy.core.ask.target import Repository
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Repository
 from tests.fakes import settle
 from tests.registry_world import BEARER, World, ok, world
 

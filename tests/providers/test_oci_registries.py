@@ -6,7 +6,7 @@ import json
 import pytest
 from structlog.testing import capture_logs
 
-from credproxy.core.credential import IdentityToken, Secret, UserPassword
+from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import OciHost
 from tests.fake_registries import Registries, authorization

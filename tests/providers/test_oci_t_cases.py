@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from credproxy.core.credential import (
+from credproxy.core.ask.credential import (
     Identity,
     IdentityToken,
     Origin,
@@ -14,11 +14,11 @@ from credproxy.core.credential import (
     Secret,
     UserPassword,
 )
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.target import Question, Repository, Target
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.core.target import Question, Repository, Target
-from credproxy.core.uri import parse_uri
 from tests.contract import CANARY, HOST, ISSUED, SIGNED, Ground, ProviderContract, Setting
 from tests.fakes import FakeSource, settle
 from tests.registry_world import BEARER, D, World, basic, ok, world

@@ -1,8 +1,8 @@
 """A login that a token server refuses is not sent for each of many repositories: servers lock accounts after a few."""
 
-from credproxy.core.credential import IdentityToken, RegistryToken, Secret, UserPassword
+from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, UserPassword
+from credproxy.core.ask.target import Repository
 from credproxy.core.errors import Code, Failure
-from credproxy.core.target import Repository
 from credproxy.providers.refused_logins import HELD, PROVEN, REFUSALS, RefusedLogins
 from tests.registry_world import World, world
 

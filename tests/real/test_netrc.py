@@ -8,8 +8,8 @@ from threading import Thread
 
 import pytest
 
-from credproxy.core.basic import basic
-from credproxy.core.netrc import parse_netrc
+from credproxy.core.ask.basic import basic
+from credproxy.core.formats.netrc import parse_netrc
 from tests.real.clients import find, run
 
 
@@ -111,7 +111,7 @@ def test_the_same_bytes_are_sent_as_by_curl(server: str, tmp_path: Path, content
     ],
 )
 def test_where_we_differ_from_curl_we_do_so_on_purpose(server: str, tmp_path: Path, content: str, wanted: str) -> None:
-    """These are the lines of the table in core/netrc.py; where curl comes to agree, the line can go."""
+    """These are the lines of the table in core/formats/netrc.py; where curl comes to agree, the line can go."""
     path, data = tmp_path / "netrc", content.encode()
     path.write_bytes(data)
     assert ours(data) == (f"Basic {base64.b64encode(wanted.encode()).decode()}" if wanted else "")

@@ -5,7 +5,7 @@ import json
 import pytest
 
 from credproxy.broker.doubt import Doubt
-from credproxy.core.credential import Handout, Secret
+from credproxy.core.ask.credential import Handout, Secret
 from credproxy.server.listener import Bound
 from tests.broker.world import world
 from tests.fakes import T0, FakeClock, settle

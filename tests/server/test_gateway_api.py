@@ -17,13 +17,13 @@ from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
 from credproxy.broker.table import Table
 from credproxy.broker.upstream import Upstream
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.target import Target
 from credproxy.core.checksum import Checksum
-from credproxy.core.endpoint import Endpoint
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.http import Request, Response
 from credproxy.core.kinds.none import NoneHost
-from credproxy.core.routing import Router
-from credproxy.core.target import Target
+from credproxy.core.policy.routing import Router
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.memory import MEMORY, WAIT, Memory
 from credproxy.ports import Downloads, Poured

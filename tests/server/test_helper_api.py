@@ -6,7 +6,7 @@ import os
 import pytest
 from structlog.testing import capture_logs
 
-from credproxy.core.credential import Secret, UserPassword
+from credproxy.core.ask.credential import Secret, UserPassword
 from credproxy.server.listener import Bound
 from credproxy.server.peer import Gate
 from tests.broker.world import token, world

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from credproxy.core.credential import Secret
+from credproxy.core.ask.credential import Secret
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.server.answers import text_response
 from credproxy.server.peer import Gate, Peer

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.core.ask.target import Granted, Repository, Target
 from credproxy.core.errors import Code, failed
-from credproxy.core.target import Granted, Repository, Target
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind

@@ -8,10 +8,10 @@ from collections.abc import Callable
 import pytest
 import structlog
 
-from credproxy.core.credential import Identity, IdentityToken, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Identity, IdentityToken, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.sources.docker_config import DockerConfig, places
 from tests.contract import CANARY, HOST, Ground, SourceContract

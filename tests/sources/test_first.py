@@ -2,12 +2,12 @@
 
 import pytest
 
-from credproxy.core.credential import Identity, PlainSecret, Secret, UserPassword
+from credproxy.core.ask.credential import Identity, PlainSecret, Secret, UserPassword
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Source
 from credproxy.sources import Tools, make
 from credproxy.sources.first import First

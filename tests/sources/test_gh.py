@@ -4,11 +4,11 @@ from collections.abc import Mapping
 
 import pytest
 
-from credproxy.core.credential import Identity
+from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
-from credproxy.core.gh_hosts import parse_hosts
+from credproxy.core.formats.gh_hosts import parse_hosts
 from credproxy.core.kinds.sources.gh import GhSource, login_host
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed
 from credproxy.sources.gh import Gh
 from tests.contract import CANARY, Ground, SourceContract

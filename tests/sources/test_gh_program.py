@@ -10,9 +10,9 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.processes import SystemProcesses
-from credproxy.core.credential import PlainSecret, Secret, Stored
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.kinds.sources.gh import GhSource
-from credproxy.core.uri import parse_uri
 from credproxy.sources.gh import Gh
 from tests.fakes import FakeMetrics
 

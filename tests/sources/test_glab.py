@@ -9,11 +9,11 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.processes import SystemProcesses
-from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.login import Login
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.sources.glab import CONFIG, GlabSource
-from credproxy.core.login import Login
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Completed
 from credproxy.sources.glab import Glab
 from tests.contract import CANARY, HOST, Ground, SourceContract

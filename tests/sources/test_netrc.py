@@ -1,12 +1,12 @@
-"""A netrc file as a source of logins; what the file says is tested in tests/core/test_netrc.py."""
+"""A netrc file as a source of logins; what the file says is tested in tests/core/formats/test_netrc.py."""
 
 import pytest
 import structlog
 
-from credproxy.core.credential import Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Secret, Stored, UserPassword
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.uri import parse_uri
 from credproxy.sources.netrc import Netrc
 from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from credproxy.core.credential import PlainSecret, Secret, secret_of
+from credproxy.core.ask.credential import PlainSecret, Secret, secret_of
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.sources.programs import Answer, Printed
 from tests.fakes import FakeClock, settle

@@ -2,13 +2,13 @@
 
 import pytest
 
-from credproxy.core.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.ownership import Exposure
-from credproxy.core.uri import parse_uri
 from credproxy.ports import Command, Completed, Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.env import Env

@@ -8,13 +8,13 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Self
 
-from credproxy.core.checks import Problem, within
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import is_loopback
+from credproxy.core.formats.checks import Problem, within
+from credproxy.core.formats.toml_lines import Path
+from credproxy.core.formats.toml_types import Base
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.uses import Used
-from credproxy.core.target import Target
-from credproxy.core.toml_lines import Path
-from credproxy.core.toml_types import Base
-from credproxy.core.uri import is_loopback
 
 
 _PORT = re.compile(r":[0-9]+$")

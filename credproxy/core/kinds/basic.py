@@ -4,13 +4,13 @@ from typing import ClassVar
 
 from msgspec import field
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import PlainSecret, Stored, UserPassword
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import PlainSecret, Stored, UserPassword
+from credproxy.core.ask.stored import another_place, unreadable, usable
+from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.stored import another_place, unreadable, usable
-from credproxy.core.target import Target
 
 
 _NAME_IT = 'name it in the credentials of its [[host]]: username = "NAME"; a token alone goes with provider = "header"'

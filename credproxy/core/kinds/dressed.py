@@ -3,9 +3,9 @@
 from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
-from credproxy.core.credential import Secret, Stored
+from credproxy.core.ask.credential import Secret, Stored
+from credproxy.core.ask.target import Target
 from credproxy.core.kinds.base import HostBase
-from credproxy.core.target import Target
 
 
 Headers = tuple[tuple[str, tuple[Secret, ...]], ...]

@@ -5,10 +5,10 @@ from typing import Literal
 
 from msgspec import field
 
-from credproxy.core.checks import Problem, duration, environment, program, timeout
+from credproxy.core.formats.checks import Problem, duration, environment, program, timeout
+from credproxy.core.formats.toml_types import CommandLine
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.uses import Program, Used
-from credproxy.core.toml_types import CommandLine
 
 
 _MOST = 64

@@ -11,14 +11,14 @@ from urllib.parse import parse_qsl
 
 from msgspec import field
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.signed import REASON, is_signed
+from credproxy.core.ask.stored import another_place, unreadable, usable
+from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.gh import HOSTS, PUBLIC, GhSource, is_tenant, login_host
-from credproxy.core.signed import REASON, is_signed
-from credproxy.core.stored import another_place, unreadable, usable
-from credproxy.core.target import Target
 
 
 _ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")

@@ -13,14 +13,14 @@ from urllib.parse import quote
 
 from msgspec import field
 
-from credproxy.core.basic import basic
-from credproxy.core.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.basic import basic
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.signed import REASON, is_signed
+from credproxy.core.ask.stored import another_place, unreadable, usable
+from credproxy.core.ask.target import Form, Target
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
-from credproxy.core.signed import REASON, is_signed
-from credproxy.core.stored import another_place, unreadable, usable
-from credproxy.core.target import Form, Target
 
 
 Header = Literal["PRIVATE-TOKEN", "JOB-TOKEN", "DEPLOY-TOKEN", "Authorization"]

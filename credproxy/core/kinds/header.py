@@ -4,13 +4,13 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from credproxy.core.checks import Problem
-from credproxy.core.credential import PlainSecret, Secret, Stored, secret_of
-from credproxy.core.empty import empty_header, empty_login
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored, secret_of
+from credproxy.core.ask.empty import empty_header, empty_login
+from credproxy.core.ask.stored import another_place, unreadable
+from credproxy.core.ask.target import Target
+from credproxy.core.formats.checks import Problem
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width
 from credproxy.core.kinds.sources import Sources
-from credproxy.core.stored import another_place, unreadable
-from credproxy.core.target import Target
 
 
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")

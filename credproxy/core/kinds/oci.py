@@ -6,15 +6,15 @@ from typing import ClassVar, Literal
 
 from msgspec import field
 
-from credproxy.core.checks import Problem, absolute, duration, within
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.ask.urls import proxy_problem, realm_problem
+from credproxy.core.formats.checks import Problem, absolute, duration, within
+from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.uses import Bundle, Used
-from credproxy.core.target import Target
-from credproxy.core.toml_types import Base, FilePath
-from credproxy.core.uri import canonical_authority
-from credproxy.core.urls import proxy_problem, realm_problem
 
 
 _ACTIONS = ("pull", "push", "delete", "*")

@@ -4,8 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from credproxy.core.formats.toml_lines import Path
 from credproxy.core.paths import config_home
-from credproxy.core.toml_lines import Path
 
 
 @dataclass(frozen=True, slots=True)

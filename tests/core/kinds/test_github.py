@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.core.credential import PlainSecret, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import PlainSecret, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.sources.env import EnvSource
-from credproxy.core.routing import Router
-from credproxy.core.uri import parse_uri
+from credproxy.core.policy.routing import Router
 from tests.contract import HOST, ProviderContract
 
 

@@ -10,6 +10,8 @@ import pytest
 from msgspec import inspect
 
 from credproxy.core import kinds
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.formats.shapes import PATH
 from credproxy.core.kinds import KINDS, HostRule, sources
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.exec import ExecHost
@@ -17,8 +19,6 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SOURCES, SourceSettings
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Use, Variable
-from credproxy.core.shapes import PATH
-from credproxy.core.uri import parse_uri
 
 
 T = TypeVar("T", bound=msgspec.Struct)

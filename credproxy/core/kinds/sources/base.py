@@ -2,9 +2,9 @@
 
 from collections.abc import Iterator
 
-from credproxy.core.checks import Problem
+from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.toml_types import Base
 from credproxy.core.kinds.uses import Use
-from credproxy.core.toml_types import Base
 
 
 class SourceBase(Base, frozen=True):

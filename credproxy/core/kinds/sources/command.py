@@ -4,11 +4,11 @@ from collections.abc import Iterator
 
 from msgspec import field
 
-from credproxy.core.checks import Problem, duration, environment, program, timeout, user
+from credproxy.core.ask.login import PROGRAM_KEEP
+from credproxy.core.formats.checks import Problem, duration, environment, program, timeout, user
+from credproxy.core.formats.toml_types import CommandLine
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Program, Use
-from credproxy.core.login import PROGRAM_KEEP
-from credproxy.core.toml_types import CommandLine
 
 
 class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 
-from credproxy.core.checks import Problem, user, variable
+from credproxy.core.formats.checks import Problem, user, variable
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use, Variable
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 
-from credproxy.core.checks import Problem, absolute, user
+from credproxy.core.formats.checks import Problem, absolute, user
+from credproxy.core.formats.toml_types import FilePath
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import SecretFile, Use
-from credproxy.core.toml_types import FilePath
 
 
 class FileSource(SourceBase, frozen=True, tag_field="source", tag="file"):

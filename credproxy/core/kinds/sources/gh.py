@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Final
 
-from credproxy.core.checks import Problem
+from credproxy.core.formats.checks import Problem
 from credproxy.core.kinds.sources.base import SourceBase
 from credproxy.core.kinds.uses import Use, Usual
 

@@ -1,0 +1,286 @@
+"""What the daemon and a carrier tell each other: one message a frame, MessagePack, of these types and no others.
+
+A carrier is a process that parses what build actions send, so it may be in an attacker's hands by now. Whatever it says is
+judged as if the caller itself had said it: of a connection that it was given, about a passage that it was given. The daemon
+believes nothing else of it. Each direction has a union of its own, so neither can be made to read the other's messages.
+"""
+
+import struct
+from typing import Final
+
+import msgspec
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.errors import Failure
+
+
+VERSION: Final = 1
+"""Of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
+
+ASKED: Final = 128 * 1024
+"""Bytes of a carrier's frame: the largest is a question on the JSON API, 64 KiB with its head."""
+
+TOLD: Final = 8 * 1024 * 1024
+"""Bytes of the daemon's frame: the largest is a bundle of certificates."""
+
+
+NURSERY: Final = struct.Struct("!cI")
+"""An order to the process that carriers are forked from: what, and the pid that it is about."""
+
+FORK: Final = b"f"
+KILL: Final = b"k"
+
+UNBOUND: Final = "files: no Landlock in this kernel, or a filter of system calls forbids it"
+"""How a carrier that can open files begins what it says of itself in Ready."""
+
+SHORT_OF_MEMORY: Final = 71
+"""Exit status of a carrier that needs more memory than it may have. Source: EX_OSERR of sysexits.h."""
+
+
+class _Message(msgspec.Struct, frozen=True, array_like=True):
+    """Something that is said. Headers, a proxy's login and a caller's URL are in some: none of them shows itself."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+
+class Caller(_Message, frozen=True, array_like=True):
+    """Who connected, as the daemon saw it at accept.
+
+    Attributes:
+        uid: of the process.
+        sandbox: its name; None for a caller outside of any.
+        port: of the loopback that it came in at, where callers have to show a token; 0 for a Unix socket.
+        account: on whose account the connection goes; None for the user's own processes.
+    """
+
+    uid: int
+    sandbox: str | None = None
+    port: int = 0
+    account: str | None = None
+
+
+class Way(_Message, frozen=True, array_like=True):
+    """A Reach and its Dial on their way; ``bundle`` stands for the path of a CA bundle, which stays with the daemon."""
+
+    origin: str
+    prefix: str
+    networks: tuple[str, ...] = ()
+    own: bool = False
+    addresses: tuple[str, ...] = ()
+    bundle: str | None = None
+    tls_verify: bool = True
+    proxy: str | None = None
+    rule: str = ""
+
+
+class Opened(_Message, frozen=True, array_like=True, tag=1):
+    """A connection, whose descriptor comes with the frame."""
+
+    number: int
+    caller: Caller
+    refusal: Failure | None = None
+
+
+class Spare(_Message, frozen=True, array_like=True, tag=2):
+    """End the connection of an account that has been silent longest: its place is needed."""
+
+    number: int
+    account: str | None
+    port: int
+
+
+class Refusal(_Message, frozen=True, array_like=True, tag=3):
+    """A question's answer: no."""
+
+    question: int
+    failure: Failure
+
+
+class Done(_Message, frozen=True, array_like=True, tag=4):
+    """A question's answer: yes, or nothing more to be had."""
+
+    question: int
+
+
+class Granted(_Message, frozen=True, array_like=True, tag=5):
+    """What a request is sent with, and where to. ``hold`` is for how many seconds it may be used again."""
+
+    question: int
+    passage: int
+    way: Way
+    headers: tuple[tuple[str, str], ...] = ()
+    hold: float = 0.0
+
+
+class Answered(_Message, frozen=True, array_like=True, tag=6):
+    """An answer of the JSON API."""
+
+    question: int
+    body: bytes
+
+
+class Located(_Message, frozen=True, array_like=True, tag=7):
+    """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none where the name was not found."""
+
+    question: int
+    addresses: tuple[tuple[int, str], ...] = ()
+
+
+class Anchors(_Message, frozen=True, array_like=True, tag=8):
+    """Certificates that are believed, as PEM."""
+
+    question: int
+    pem: bytes
+
+
+class Changed(_Message, frozen=True, array_like=True, tag=9):
+    """Another configuration is in force, or everything was flushed: forget what you know."""
+
+
+class Leave(_Message, frozen=True, array_like=True, tag=10):
+    """Finish what is under way within so many seconds, and end."""
+
+    grace: float
+
+
+class Alive(_Message, frozen=True, array_like=True, tag=11):
+    """Say that you are alive."""
+
+
+ToCarrier = Opened | Spare | Refusal | Done | Granted | Answered | Located | Anchors | Changed | Leave | Alive
+
+
+class Ready(_Message, frozen=True, array_like=True, tag=1):
+    """The first message. ``confined`` says what the process gave up."""
+
+    version: int
+    confined: str = ""
+
+
+class Fetch(_Message, frozen=True, array_like=True, tag=2):
+    """May this caller do this, and with what is it sent? ``only`` asks the first half alone."""
+
+    question: int
+    connection: int
+    method: str
+    registry: str
+    path: str
+    query: str
+    patience: float
+    only: bool = False
+
+
+class Rejected(_Message, frozen=True, array_like=True, tag=3):
+    """A registry did not take what was given; is there another?"""
+
+    question: int
+    passage: int
+    patience: float
+    forbidden: bool
+
+
+class Get(_Message, frozen=True, array_like=True, tag=4):
+    """A question on the JSON API, as it arrived."""
+
+    question: int
+    connection: int
+    patience: float
+    body: bytes
+
+
+class Shown(_Message, frozen=True, array_like=True, tag=5):
+    """A caller of the port shows this: is it the token?"""
+
+    question: int
+    connection: int
+    authorization: str
+
+
+class Locate(_Message, frozen=True, array_like=True, tag=6):
+    """Where is this host? A carrier can open no file, and so not those of the system's resolver."""
+
+    question: int
+    host: str
+
+
+class Trusted(_Message, frozen=True, array_like=True, tag=7):
+    """Which certificates are believed: the system's, and those of a bundle that a Way named."""
+
+    question: int
+    bundle: str | None = None
+
+
+class Closed(_Message, frozen=True, array_like=True, tag=9):
+    """A connection has ended."""
+
+    connection: int
+
+
+class Spared(_Message, frozen=True, array_like=True, tag=8):
+    """Whether there was a silent connection to end; the end itself is a Closed."""
+
+    number: int
+    account: str | None
+    found: bool
+
+
+class Said(_Message, frozen=True, array_like=True, tag=10):
+    """A line for the log."""
+
+    level: str
+    event: str
+    fields: dict[str, str]
+
+
+class Figures(_Message, frozen=True, array_like=True, tag=11):
+    """The answer to Alive. Uploads are those that were begun and have not ended; memory is in bytes."""
+
+    bytes: int
+    downloads: int
+    uploads: int
+    refused: dict[str, int]
+    memory: int = 0
+
+
+ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Closed | Spared | Said | Figures
+
+
+class CarrierReport(msgspec.Struct, frozen=True):
+    """One carrier, for ``status``: what it moved is by its own word, its memory by the kernel's where ``/proc`` shows it."""
+
+    pid: int
+    sandboxes: int
+    connections: int
+    downloads: int
+    moved_bytes: int
+    memory_bytes: int
+    confined: str
+
+
+def way(reach: Reach) -> Way:
+    """Write a reach down; the name of its CA bundle is a mark, and no path for a carrier to read."""
+    dial = reach.dial
+    return Way(
+        reach.origin,
+        reach.prefix,
+        dial.networks,
+        dial.own,
+        dial.addresses,
+        dial.ca_bundle,
+        dial.tls_verify,
+        dial.proxy,
+        dial.rule,
+    )
+
+
+def reach(told: Way) -> Reach:
+    """Read it again."""
+    dial = Dial(told.networks, told.own, told.addresses, told.bundle, told.tls_verify, proxy=told.proxy, rule=told.rule)
+    return Reach(told.origin, dial, told.prefix)
+
+
+def revealed(headers: tuple[tuple[str, Secret], ...]) -> tuple[tuple[str, str], ...]:
+    """Headers as they leave the process: to a carrier, which sends them on."""
+    return tuple((name, value.reveal()) for name, value in headers)

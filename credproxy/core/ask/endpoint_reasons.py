@@ -1,0 +1,80 @@
+"""Why a URI asks nothing of a registry that could have a credential: for ``explain``, in words.
+
+Source: core/ask/endpoint.py, docs/design/exchanges.md#endpoints.
+"""
+
+from urllib.parse import unquote
+
+from credproxy.core.ask.endpoint import Endpoint, Kind, classify
+from credproxy.core.ask.signed import REASON, is_signed
+from credproxy.core.ask.target import Target
+
+
+_API = "/v2/NAME/manifests/…, /v2/NAME/blobs/…, /v2/NAME/tags/list or /v2/NAME/referrers/…"
+_STORAGE = (
+    "amazonaws.com",
+    "blob.core.windows.net",
+    "cloudfront.net",
+    "googleapis.com",
+    "r2.cloudflarestorage.com",
+)
+_WITH_REPOSITORY = frozenset({Kind.READ, Kind.MANIFEST, Kind.UPLOAD})
+
+
+def is_storage(host: str) -> bool:
+    """Whether redirects with presigned URLs lead to a host, or to one of those that ``*.suffix`` covers."""
+    if host.startswith("*.") and any(f".{name}".endswith(host[1:]) for name in _STORAGE):
+        return True
+    return any(f".{host.removeprefix('*.')}".endswith(f".{name}") for name in _STORAGE)
+
+
+def storage_reason(target: Target) -> str:
+    """Why storage gets no credential; "" where the target is not known to be storage."""
+    if is_signed(target):
+        return REASON
+    if is_storage(target.host):
+        return f"{target.host!r} is a storage host: what leads there carries a signature of its own"
+    return ""
+
+
+def endpoint_reason(target: Target, prefix: str | None) -> str:
+    """Why the path of a target gets no credential from a registry.
+
+    Args:
+        target: a full URL, for which ``classify`` finds nothing that needs a token.
+        prefix: what stands before ``/v2`` by the rule; None for nothing.
+    """
+    path = target.path
+    if prefix and not path.startswith(prefix):
+        return f'the path does not begin with the rule\'s path_prefix = "{prefix}"'
+    found = classify(path, target.query, prefix)
+    if found.kind is Kind.CATALOG:
+        return "the list of all repositories gets a token only with allow_catalog = true in the registry's [[host]]"
+    if found.kind is Kind.ROOT:
+        return "the registry's root belongs to no repository; what is asked about its bare host gets the login"
+    if found.kind is Kind.AMBIGUOUS:
+        return "the path can be read as one of several repositories, so whose token is meant is not known"
+    return _mistaken(target, prefix) or f"the path is not of a registry's API: {_API}"
+
+
+def _mistaken(target: Target, prefix: str | None) -> str:
+    """What was probably meant by a path that is not of the API."""
+    path = target.path
+    if "scope=" in target.query or "service=" in target.query:
+        return "this is how a token server is asked: the daemon does that itself, so its URL gets no credential"
+    lower = classify(path.lower(), target.query, prefix)
+    if _names(lower):
+        name = path[len(prefix or "") + len("/v2/") :][: len(lower.repository or "")]
+        return f"the repository {name!r} has upper-case letters, which no registry takes in a name"
+    before, api, rest = path.partition("/v2/")
+    if prefix is None and before and api and _names(classify(f"/v2/{rest}", target.query)):
+        return f'{before!r} stands before /v2/: a [[host]] for the registry needs path_prefix = "{before}"'
+    if path.startswith("/v1/"):
+        return "this is the registry API of version 1, which is out of use"
+    if "%" in path and _names(classify(unquote(path), target.query, prefix)):
+        return "the repository's name is percent-encoded: what is authorised would not be what the registry reads"
+    return ""
+
+
+def _names(endpoint: Endpoint) -> bool:
+    return endpoint.kind in _WITH_REPOSITORY

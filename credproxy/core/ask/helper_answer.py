@@ -1,0 +1,91 @@
+"""What other people's credential helpers print: read as real ones write it, and no further (T27, T31).
+
+EngFlow's own library emits ``null`` for what it does not know, others write fractions of a second; a value that no
+header may carry is refused, whoever wrote it.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import msgspec
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.empty import empty_answer
+from credproxy.core.ask.message import header_problem
+
+
+_HEADERS = 32
+_VALUE = 16 * 1024
+_VALUES = 64 * 1024
+"""Bytes of one value and of all: above what any server takes, so it is no credential (T27)."""
+
+
+class HelperAnswerError(Exception):
+    """What is wrong with an answer; never quotes it."""
+
+
+@dataclass(frozen=True, slots=True)
+class HelperAnswer:
+    """Headers as in a Grant, and the POSIX second of expiry where one was given."""
+
+    headers: tuple[tuple[str, tuple[Secret, ...]], ...]
+    expires: float | None
+
+
+class _Printed(msgspec.Struct, frozen=True):
+    headers: dict[str, list[str]] | None = None
+    expires: str | None = None
+
+
+def parse_helper_answer(output: bytes) -> HelperAnswer:
+    """Read one answer.
+
+    Raises:
+        HelperAnswerError: no JSON object of the protocol, a header that may not be sent, an unreadable ``expires``.
+    """
+    if not output.strip():
+        raise HelperAnswerError("it printed nothing")
+    try:
+        printed = msgspec.json.decode(output, type=_Printed)
+    except msgspec.ValidationError as error:
+        path = str(error).rpartition(" - at ")[2] if " - at " in str(error) else ""
+        raise HelperAnswerError(f"its answer has the wrong shape {path}".rstrip()) from None
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise HelperAnswerError("its answer is not one JSON object") from None
+    return HelperAnswer(_headers(printed.headers or {}), _expires(printed.expires))
+
+
+def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ...]], ...]:
+    if len(printed) > _HEADERS:
+        raise HelperAnswerError(f"its answer has more than {_HEADERS} headers")
+    sizes = [len(value) for values in printed.values() for value in values]
+    if max(sizes, default=0) > _VALUE or sum(sizes) > _VALUES:
+        raise HelperAnswerError(f"its answer has more than {_VALUE} bytes in a header, or {_VALUES} in all")
+    kept: dict[str, tuple[str, tuple[Secret, ...]]] = {}
+    for name, values in printed.items():
+        # Several values of Authorization make clients fail; the first one is what they would have used (CL-20).
+        wanted = [value.strip() for value in (values[:1] if name.lower() == "authorization" else values)]
+        problem = header_problem(name, wanted if any(wanted) else ())  # an empty one is told as such below
+        if problem is None and name.lower() in kept:
+            problem = f"the header {name!r} occurs twice"
+        if problem is not None:
+            raise HelperAnswerError(f"its answer cannot be used: {problem}")
+        if wanted:
+            kept[name.lower()] = (name, tuple(Secret(value) for value in wanted))
+    headers = tuple(kept.values())
+    empty = empty_answer(headers)
+    if empty is not None:
+        raise HelperAnswerError(f"its answer holds no credential: {empty}")
+    return headers
+
+
+def _expires(text: str | None) -> float | None:
+    if text is None:
+        return None
+    try:
+        when = datetime.fromisoformat(text)
+    except ValueError:
+        raise HelperAnswerError("its 'expires' is not a time of RFC 3339") from None
+    if when.tzinfo is None:
+        raise HelperAnswerError("its 'expires' has no time zone")
+    return when.astimezone(UTC).timestamp()

@@ -1,0 +1,106 @@
+"""HTTP requests and responses as values, so that exchanges stay pure."""
+
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from credproxy.core.ask.credential import Secret
+
+
+BODY_LIMIT = 128 * 1024
+"""Bytes of a token response that are read: distribution's tokens stay below 64 KiB, oras-go allows 128 (TX-7)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Dial:
+    """Where a request may connect to, and how TLS is judged there (SEC-4, SEC-R).
+
+    Attributes:
+        networks: CIDR ranges that are allowed although they are not global (``allow_private``).
+        own: the host was named exactly, so its own non-global addresses are fine; never link-local or metadata.
+        addresses: single addresses that are fine because the registry itself was reached there.
+        ca_bundle: path of extra trust anchors, or None for the system's.
+        tls_verify: False only for a registry that was marked so, never for a realm.
+        rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" where the host that
+            is asked is the one to name.
+        proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
+    """
+
+    networks: tuple[str, ...] = ()
+    own: bool = False
+    addresses: tuple[str, ...] = ()
+    ca_bundle: str | None = None
+    tls_verify: bool = True
+    proxy: str | None = field(default=None, repr=False)
+    rule: str = field(default="", compare=False)
+
+    def elsewhere(self) -> "Dial":
+        """For a host that a registry's answer names: it is nobody's own, and its certificate is always checked."""
+        return replace(self, own=False, addresses=(), tls_verify=True)
+
+
+@dataclass(frozen=True, slots=True)
+class Reach:
+    """Where a registry's API is, and how to get there: for the gateway, which goes there itself.
+
+    Attributes:
+        origin: ``scheme://authority``.
+        dial: for connections to that origin; ``Dial.elsewhere`` of it for where a redirect leads.
+        prefix: what stands before ``/v2/`` there, or "" (``path_prefix``).
+    """
+
+    origin: str
+    dial: Dial
+    prefix: str = ""
+
+
+Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One request of a conversation, or of the gateway's.
+
+    Attributes:
+        url: absolute, already encoded; never holds a secret.
+        headers: name and value; a Secret is revealed by the adapter only.
+        body: an ``application/x-www-form-urlencoded`` text, or None.
+        repeatable: False for a POST that spends a refresh token: never sent twice (U14).
+        subject: what to call it in a message, such as ``token server 'auth.example.com'``.
+    """
+
+    method: Method
+    url: str
+    headers: tuple[tuple[str, str | Secret], ...] = ()
+    body: Secret | None = None
+    repeatable: bool = True
+    dial: Dial = Dial()
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """What came back. A redirect is a response like any other: nobody follows it (P-6).
+
+    Attributes:
+        headers: all field lines in order; names as sent.
+        body: at most BODY_LIMIT bytes; a longer one is a Failed(answer_too_large).
+        sent: boot-clock seconds before the request was sent (t0 of TX-15).
+        wall: POSIX seconds at the same moment, to compare with ``issued_at`` and a JWT's ``exp``.
+        peer: the address that was connected to, "" if unknown.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes
+    sent: float
+    wall: float
+    peer: str = ""
+
+    def all(self, name: str) -> tuple[str, ...]:
+        """Every field line of that name, in order; the name in any case."""
+        wanted = name.lower()
+        return tuple(value for key, value in self.headers if key.lower() == wanted)
+
+    def __repr__(self) -> str:
+        # The body of a token response is a secret, and so may headers be (SEC-6).
+        return f"Response(status={self.status}, {len(self.body)} bytes)"

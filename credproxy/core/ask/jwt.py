@@ -1,0 +1,77 @@
+"""The claims of a JWT, unverified: the server that made the token is the one that will judge it. Source: RFC 7519."""
+
+import base64
+import binascii
+
+import msgspec
+
+from credproxy.core.ask.credential import Stored, secret_of
+
+
+_YEAR_10000 = 253_402_300_800
+
+
+class _Times(msgspec.Struct, frozen=True):
+    exp: float | None = None
+    iat: float | None = None
+
+
+def claims(token: str) -> bytes:
+    """The JSON text of a token's claims; empty for a token that is no JWT."""
+    parts = token.split(".")
+    if len(parts) != 3:  # noqa: PLR2004  header, payload, signature
+        return b""
+    try:
+        return base64.urlsafe_b64decode(parts[1] + "==")
+    except (binascii.Error, ValueError):  # characters beyond ASCII are a ValueError
+        return b""
+
+
+def life(token: str, wall: float) -> float | None:
+    """Seconds that a token says it has left, negative once it is over; None where it does not say.
+
+    The number may only shorten a lifetime, so nothing has to be verified. Where the token also says when it was
+    issued, it has no more left than its whole life, however slow this machine's clock is.
+
+    Args:
+        token: any text.
+        wall: POSIX seconds, now.
+    """
+    times = _times(token)
+    if times is None or times.exp is None:
+        return None
+    whole = whole_life(token)
+    return times.exp - wall if whole is None else min(times.exp - wall, whole)
+
+
+def whole_life(token: str) -> float | None:
+    """Seconds from a token's issue to its end, on its issuer's clock alone; None where it does not say both."""
+    times = _times(token)
+    if times is None or times.exp is None or times.iat is None or not 0 < times.iat < times.exp:
+        return None
+    return times.exp - times.iat
+
+
+def _times(token: str) -> _Times | None:
+    """The times of a token that says when it ends; None for every other text."""
+    try:
+        times = msgspec.json.decode(claims(token), type=_Times)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+    return None if times.exp is None or not 0 < times.exp < _YEAR_10000 else times
+
+
+def stored_life(stored: Stored, wall: float) -> float | None:
+    """Seconds that a stored credential has left, where its secret is a JWT that tells; see ``life``."""
+    return life(secret_of(stored).reveal().strip().rpartition(" ")[2], wall)
+
+
+def header_life(value: str, wall: float) -> float | None:
+    """Seconds that a header's value has left: of a token behind its scheme, or of the password in a Basic value."""
+    scheme, _, rest = value.strip().rpartition(" ")
+    if scheme.lower() != "basic":
+        return life(rest, wall)
+    try:
+        return life(base64.b64decode(rest + "==").decode().partition(":")[2], wall)
+    except ValueError:  # neither base64 nor UTF-8: then it is no JWT either
+        return None

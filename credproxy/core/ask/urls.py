@@ -1,0 +1,73 @@
+"""What a URL in the configuration must be; a message never quotes it, because it may hold a login."""
+
+import re
+from urllib.parse import SplitResult, unquote, urlsplit
+
+from credproxy.core.ask.uri import canonical_authority
+
+
+_PRINTABLE = re.compile(r"[!-~]+")
+_ESCAPES = re.compile(r"(?:[^%]|%[0-9A-Fa-f]{2})*")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+_PROXY = "wanted http://HOST:PORT, or http://USER:PASSWORD@HOST:PORT"
+
+_ENCODED = "in a login write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F and # as %23"
+
+
+def proxy_problem(url: str | None) -> str:
+    """Say why a proxy cannot be used; "" for one that can, and for none."""
+    if url is None:
+        return ""
+    parts = _split(url)
+    if parts is None:
+        return _PROXY
+    if parts.scheme != "http":
+        return f"a proxy of {parts.scheme}:// is not supported; {_PROXY}"
+    if not _has_host(parts):
+        return (
+            f"the proxy has no host, or a port that is not a number; {_PROXY}; {_ENCODED if '@' in url else ''}".rstrip(
+                "; "
+            )
+        )
+    if parts.path not in {"", "/"} or "?" in url or "#" in url:
+        return f"nothing may stand behind the proxy's host and port; {_PROXY}"
+    return _login_problem(parts)
+
+
+def realm_problem(url: str | None) -> str:
+    """Say why a token server cannot be used; "" for one that can, and for none."""
+    if url is None:
+        return ""
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not _has_host(parts):
+        return "wanted an absolute URL, such as https://auth.example.com/token"
+    if "@" in parts.netloc:
+        return "a login in the URL of a token server is not used: leave it out, and name a source in credentials"
+    return "nothing behind a # is sent to a token server: leave it out" if "#" in url else ""
+
+
+def _split(url: str) -> SplitResult | None:
+    if _PRINTABLE.fullmatch(url) is None or "://" not in url:
+        return None
+    try:
+        return urlsplit(url)
+    except ValueError:
+        return None
+
+
+def _has_host(parts: SplitResult) -> bool:
+    return canonical_authority(parts.netloc.rpartition("@")[2]) is not None
+
+
+def _login_problem(parts: SplitResult) -> str:
+    userinfo, at, _ = parts.netloc.rpartition("@")
+    user, _, password = userinfo.partition(":")
+    if not at:
+        return ""
+    if _ESCAPES.fullmatch(userinfo) is None or "@" in userinfo:
+        return f"the login of the proxy is not percent-encoded: {_ENCODED}"
+    if not user or ":" in unquote(user):
+        return "the login of the proxy needs a user without ':'"
+    if _CONTROL.search(unquote(user) + unquote(password)):
+        return "the login of the proxy has a control character"
+    return ""

@@ -1,0 +1,1 @@
+"""The configuration: TOML to frozen types, and what is wrong with them."""

@@ -1,0 +1,67 @@
+"""Checks of single values that several tables have: each gives the key and what was wanted, or nothing."""
+
+import re
+from collections.abc import Iterator, Mapping
+from math import isfinite
+
+from credproxy.core.formats.toml_lines import Path
+
+
+Problem = tuple[Path, str]
+"""Where in a table, and what is wrong there and what was wanted."""
+
+SECONDS = "wanted seconds, 0 or more"
+LONGEST_TIMEOUT = 300.0
+
+_ABSOLUTE = "wanted an absolute path, or one that begins with ~/"
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+def absolute(key: str, path: str | None) -> Iterator[Problem]:
+    """A file's path: anything else would depend on where the daemon happens to be started."""
+    if path is not None and not path.startswith("/"):
+        yield (key,), _ABSOLUTE
+
+
+def program(key: str, argv: tuple[str, ...]) -> Iterator[Problem]:
+    """A command line."""
+    if not argv or not argv[0].startswith("/"):
+        yield (key,), "wanted the absolute path of a program, and its arguments"
+
+
+def timeout(key: str, seconds: float) -> Iterator[Problem]:
+    """Seconds after which something is given up."""
+    if not 1 <= seconds <= LONGEST_TIMEOUT:
+        yield (key,), "wanted seconds from 1 to 300"
+
+
+def duration(key: str, seconds: float) -> Iterator[Problem]:
+    """Seconds that a clock could wait: TOML has ``nan`` and ``inf`` as well."""
+    if not (isfinite(seconds) and seconds >= 0):
+        yield (key,), SECONDS
+
+
+def variable(key: str, name: str) -> Iterator[Problem]:
+    """The name of an environment variable."""
+    if _VARIABLE.fullmatch(name) is None:
+        yield (key,), "wanted the name of an environment variable"
+
+
+def environment(env: Mapping[str, str], pass_env: tuple[str, ...]) -> Iterator[Problem]:
+    """What a program gets beside the few variables of every program: ``env`` as it is, ``pass_env`` from the daemon."""
+    for key, names in (("env", env), ("pass_env", pass_env)):
+        for name in names:
+            if _VARIABLE.fullmatch(name) is None:
+                yield (key,), f"{name!r} is not the name of an environment variable"
+
+
+def user(key: str, name: str | None) -> Iterator[Problem]:
+    """A user name that Basic can carry (RFC 7617), or docker's ``<token>``."""
+    if name is not None and name != "<token>" and (not name or ":" in name):
+        yield (key,), "wanted a user name without ':'"
+
+
+def within(key: Path, found: Iterator[Problem]) -> Iterator[Problem]:
+    """The problems of a table that stands in another one."""
+    for path, problem in found:
+        yield (*key, *path), problem

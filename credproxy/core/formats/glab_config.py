@@ -1,0 +1,96 @@
+"""The configuration of ``glab``, GitLab's own program: its hosts with their tokens.
+
+Source: gitlab-org/cli, internal/config and internal/oauth2. A token stands as ``token: !!null glpat-…`` where glab wrote it
+over an empty one, so tags are not believed.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.formats.tool_yaml import read_tool_yaml
+
+
+@dataclass(frozen=True, slots=True)
+class GlabHost:
+    """One host that glab knows.
+
+    Attributes:
+        name: as the file has it, and glab takes it.
+        token: of a person, or of OAuth; None where a keyring has it, or nobody.
+        job_token: of a CI job.
+        oauth: the token ends, and glab renews it.
+        until: POSIX seconds at which it ends; None where that is not known.
+        keyring: its token is in the keyring, which glab reads.
+    """
+
+    name: str
+    token: Secret | None = None
+    job_token: Secret | None = None
+    oauth: bool = False
+    until: float | None = None
+    keyring: bool = False
+
+    @property
+    def has_login(self) -> bool:
+        """Whether there is anything to be had for it."""
+        return self.token is not None or self.job_token is not None or self.keyring
+
+
+def parse_glab(content: bytes, where: str) -> Mapping[str, GlabHost]:
+    """Read the file.
+
+    Args:
+        content: of the file.
+        where: names it, for messages.
+
+    Returns:
+        By authority; a host with an ``api_host`` of its own by that, too.
+
+    Raises:
+        Failed(credential_unreadable): it is not such a file; names the line.
+    """
+    hosts = read_tool_yaml(content, where, _HINT).get("hosts")
+    found: dict[str, GlabHost] = {}
+    for name, entry in hosts.items() if isinstance(hosts, dict) else ():
+        if isinstance(entry, dict):
+            host = _host(str(name), entry)
+            for other in (entry.get("api_host"), name):
+                authority = canonical_authority(other) if isinstance(other, str) else None
+                if authority is not None:
+                    found[authority] = host
+    return found
+
+
+_HINT = "glab config edit --global"
+
+
+def _host(name: str, entry: Mapping[str, object]) -> GlabHost:
+    return GlabHost(
+        name,
+        _secret(entry.get("token")),
+        _secret(entry.get("job_token")),
+        oauth=entry.get("is_oauth2") == "true",
+        until=_until(entry.get("oauth2_expiry_date")),
+        keyring=entry.get("use_keyring") == "true",
+    )
+
+
+def _secret(value: object) -> Secret | None:
+    return Secret(value) if isinstance(value, str) and value else None
+
+
+def _until(value: object) -> float | None:
+    """RFC 3339, or RFC 822 as older ones wrote it; None for a zone that only the writer's machine knew."""
+    if not isinstance(value, str):
+        return None
+    for read in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = read(value)
+        except ValueError:
+            continue
+        return None if moment.tzinfo is None else moment.timestamp()
+    return None

@@ -1,0 +1,1 @@
+"""What is decided: which host rule answers, and what a build action may do."""

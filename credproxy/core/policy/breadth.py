@@ -1,0 +1,26 @@
+"""Rules for build actions that reach further than people usually mean."""
+
+from collections.abc import Iterator, Sequence
+
+from credproxy.core.policy.globs import matches
+from credproxy.core.policy.rules import ActionRule
+
+
+_WRITES = frozenset({"blob:write", "manifest:write", "*"})
+_ANY = ("a-b", "a-b/c-d", "a-b/c-d/e-f/g-h")
+"""Names that share nothing: what matches them all matches every repository."""
+
+
+def too_wide(rules: Sequence[ActionRule]) -> Iterator[tuple[int, str]]:
+    """Give the index of each such rule, and what it lets build actions do."""
+    for index, rule in enumerate(rules):
+        if rule.action == "deny":
+            continue
+        if rule.url is not None:
+            if rule.url.split("/", 3)[3].partition("?")[0] in {"*", "**"}:
+                yield index, f"allows everything at {rule.url.split('/', 3)[2]!r}"
+            continue
+        if rule.registry == "*":
+            yield index, "allows every registry"
+        if _WRITES.intersection(rule.operations) and all(matches(rule.repository, name) for name in _ANY):
+            yield index, "allows writing to every repository"

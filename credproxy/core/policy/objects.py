@@ -1,0 +1,83 @@
+"""Objects: what a URL names outside of a registry's API, such as an S3 object or a release asset, and patterns for them.
+
+::
+
+    https://bucket.s3.eu-west-1.amazonaws.com/prefix/**     everything below, and the prefix itself
+    https://api.example.com/repos/*/assets/[0-9]            no: only * and ** and ? are patterns
+    https://gitlab.example.com/api/v4/projects/1/**?*       with any query as well
+
+A pattern without a query stands for URLs without one: a query chooses another thing at many servers (``?acl``,
+``?versionId=``, ``?list-type=2``). A path that can be read in two ways is matched by no pattern.
+"""
+
+import re
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.policy.globs import includes, matches
+
+
+_PATTERN = re.compile(r"(https?)://([^/?#]+)/([A-Za-z0-9._~!$&'()+,;=:@%*?-][A-Za-z0-9._~!$&'()+,;=:@%*/-]*)(\?\*)?")
+_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
+
+
+class ObjectPattern(NamedTuple):
+    """URLs that a rule is about.
+
+    Attributes:
+        origin: ``scheme://authority``, canonical: never a pattern.
+        path: a pattern for what stands behind the first slash.
+        queries: whether URLs with a query are meant, too.
+    """
+
+    origin: str
+    path: str
+    queries: bool
+
+    def covers(self, target: Target) -> bool:
+        """Whether a URL is one of them."""
+        name = _name(target)
+        return (
+            name is not None
+            and target.origin == self.origin
+            and (self.queries or not target.query)
+            and matches(self.path, name)
+        )
+
+    def include(self, other: "ObjectPattern") -> bool:
+        """Whether every URL of another pattern is one of these; False where that is hard to tell."""
+        wider = self.queries or not other.queries
+        return self.origin == other.origin and wider and includes(self.path, other.path)
+
+
+def object_pattern(text: str) -> ObjectPattern | None:
+    """Read a pattern; None where it names no origin, or a path that no URL has."""
+    parts = _PATTERN.fullmatch(text)
+    if parts is None:
+        return None
+    scheme, authority, path, queries = parts.groups()
+    if canonical_authority(authority, scheme) != authority or _segments(path) is None:
+        return None
+    return ObjectPattern(f"{scheme}://{authority}", path, bool(queries))
+
+
+def is_object(target: Target) -> bool:
+    """Whether a URL names one thing, in one way."""
+    return _name(target) is not None
+
+
+def _name(target: Target) -> str | None:
+    if target.form is not Form.URL or target.scheme not in {"http", "https"} or _segments(target.path[1:]) is None:
+        return None
+    return target.path[1:]
+
+
+def _segments(path: str) -> tuple[str, ...] | None:
+    """The decoded segments; None for a dot segment, an empty one, a slash or another hidden byte in one (SC-7)."""
+    segments = tuple(map(unquote, path.split("/")))
+    for segment in segments:
+        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
+            return None
+    return segments

@@ -1,0 +1,305 @@
+"""What a build action may have: ordered rules, the first that matches decides, nothing without one.
+
+Decided on the canonical registry and repository before anything is looked up or asked (SEC-16). In
+header mode the answer is what its token will grant, so that nobody behind this module has to know a rule; the gateway
+asks about each request, and its credential never leaves the daemon.
+"""
+
+from collections.abc import Sequence
+from shlex import quote
+from typing import NamedTuple, Protocol
+
+from credproxy.core.ask.endpoint import Endpoint, Kind, classify
+from credproxy.core.ask.hub import in_library, is_hub
+from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.policy.breadth import too_wide
+from credproxy.core.policy.globs import includes, matches
+from credproxy.core.policy.objects import ObjectPattern, is_object, object_pattern
+from credproxy.core.policy.operations import EVERYTHING, READ, needed, read_operation
+from credproxy.core.policy.registries import ANY_PORT, Registries
+from credproxy.core.policy.routing import Router
+from credproxy.core.policy.rules import ActionRule, Operation
+
+
+_METHODS = ("GET", "HEAD")
+
+
+class Place(Protocol):
+    """Where rules stand: what a refusal calls one of them, and how its reader adds one."""
+
+    def name(self, index: int) -> str:
+        """Name a rule so that people find it."""
+        ...
+
+    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+        """Say what allows this: a command, or the text to put into a file. Made of the question alone (T19)."""
+        ...
+
+    def remedy_for(self, url: str) -> str:
+        """Say what allows an object. Made of the question alone, too."""
+        ...
+
+
+class Configuration:
+    """Rules of the configuration itself, ``[[actions.rule]]``."""
+
+    def name(self, index: int) -> str:
+        """Such as ``actions.rule[0]``."""
+        return f"actions.rule[{index}]"
+
+    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+        """A command."""
+        return f"credproxy actions allow {'--write ' if write else ''}'{registry}/{repository}'"
+
+    def remedy_for(self, url: str) -> str:
+        """A command."""
+        return f"credproxy actions allow {quote(url)}"
+
+
+class Decision(NamedTuple):
+    """Whether it is allowed, and the index of the rule that says so; None where no rule matches."""
+
+    allowed: bool
+    rule: int | None
+
+
+class _Compiled(NamedTuple):
+    rule: ActionRule
+    registries: Registries
+    repository: str
+    objects: ObjectPattern | None  # then the rule is about these alone
+
+    def forbids(self, method: str, target: Target) -> bool:
+        """Whether it denies a URL, whatever that names; what a registry's API names is allowed by repository alone."""
+        return self.rule.action == "deny" and self.decides(method, target)
+
+    def decides(self, method: str, target: Target) -> bool:
+        """Whether it is about a URL."""
+        return self.objects is not None and method in self.rule.methods and self.objects.covers(target)
+
+    def names(self, registry: str, repository: str, operation: Operation) -> bool:
+        """Whether it is about an operation on a repository."""
+        wanted = operation in self.rule.operations or "*" in self.rule.operations
+        return (
+            self.objects is None and wanted and self.registries.cover(registry) and matches(self.repository, repository)
+        )
+
+
+class Policy:
+    """The rules in force.
+
+    Args:
+        rules: in their order.
+        router: knows what stands before ``/v2`` on a host (``path_prefix``).
+        place: where the rules stand.
+    """
+
+    def __init__(self, rules: Sequence[ActionRule], router: Router, place: Place | None = None) -> None:
+        self._rules = tuple(map(_compiled, rules))
+        self._names_urls = any(one.objects is not None for one in self._rules)
+        self._router = router
+        self._place = place or Configuration()
+
+    def decide(self, registry: str, repository: str, operation: Operation, target: Target | None = None) -> Decision:
+        """Find the first rule that matches.
+
+        Args:
+            registry: canonical, such as ``ghcr.io`` or ``reg.test:5000``.
+            repository: its name.
+            operation: that is wanted.
+            target: the URL, where one names all this: a rule for URLs may deny it, but never allow it.
+        """
+        name = in_library(repository) if is_hub(registry) else repository
+        for index, rule in enumerate(self._rules):
+            if rule.names(registry, name, operation):
+                return Decision(rule.rule.action == "allow", index)
+            if target is not None and operation in READ and rule.forbids("GET", target):
+                return Decision(allowed=False, rule=index)
+        return Decision(allowed=False, rule=None)
+
+    def decide_object(self, target: Target, method: str) -> Decision:
+        """Find the first rule that matches a URL outside of a registry's API."""
+        for index, rule in enumerate(self._rules):
+            if rule.decides(method, target):
+                return Decision(rule.rule.action == "allow", index)
+        return Decision(allowed=False, rule=None)
+
+    def name(self, decision: Decision) -> str | None:
+        """Name the rule that decides; None where none matches."""
+        return None if decision.rule is None else self._place.name(decision.rule)
+
+    def deciding(self, registry: str, repository: str, operation: Operation) -> str | None:
+        """The same for an operation on a repository."""
+        return self.name(self.decide(registry, repository, operation))
+
+    def standing(self, rule: ActionRule, operation: Operation) -> Decision:
+        """Tell what the rules say already of everything that a further rule would match: it stands behind them all."""
+        asked = _compiled(rule)
+        for index, (known, registries, pattern, objects) in enumerate(self._rules):
+            wanted = objects is None and (operation in known.operations or "*" in known.operations)
+            if wanted and registries.include(rule.registry) and includes(pattern, asked.repository):
+                return Decision(known.action == "allow", index)
+        return Decision(allowed=False, rule=None)
+
+    def standing_of_objects(self, pattern: ObjectPattern) -> Decision:
+        """The same of a rule for URLs, with each of its methods."""
+        for index, (known, _, _, objects) in enumerate(self._rules):
+            if objects is not None and len(known.methods) > 1 and objects.include(pattern):
+                return Decision(known.action == "allow", index)
+        return Decision(allowed=False, rule=None)
+
+    def registries(self) -> frozenset[str]:
+        """Give the registries that rules allow, as they are written; without the ports that a policy file means."""
+        allowing = (one.rule.registry for one in self._rules if one.objects is None and one.rule.action == "allow")
+        return frozenset(registry.removesuffix(ANY_PORT) for registry in allowing)
+
+    def too_wide(self) -> tuple[str, ...]:
+        """Name what reaches further than people usually mean, such as ``actions.rule[0] allows every registry``."""
+        found = too_wide([one.rule for one in self._rules])
+        return tuple(f"{self._place.name(index)} {problem}" for index, problem in found)
+
+    def require(self, registry: str, repository: str, *operations: Operation, target: Target | None = None) -> None:
+        """Let it pass where one of these operations is allowed; ``target`` as for ``decide``.
+
+        Raises:
+            Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
+        """
+        decisions = [self.decide(registry, repository, operation, target) for operation in operations]
+        if not any(decision.allowed for decision in decisions):
+            remedy = self._place.remedy(registry, repository, write=operations[0] not in READ)
+            raise self._denied(f"{operations[0]} of {repository!r} at {registry!r}", decisions[0], remedy)
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let one request for an object pass, or not.
+
+        Raises:
+            Failed(policy_denied): as ``require``.
+            Failed(bad_request): its URL can be read in two ways.
+        """
+        if not is_object(target):
+            raise failed(Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", "ask for one path")
+        decision = self.decide_object(target, method)
+        if not decision.allowed:
+            url = f"{target.origin}{target.path}"
+            raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let one request to a registry pass, or not; a mount reads its source, too (TX-22).
+
+        Args:
+            registry: canonical.
+            method: in upper case.
+            path: what ``endpoint`` was read from.
+            endpoint: names a repository; what does not is never let through.
+
+        Raises:
+            Failed(policy_denied): as ``require``.
+            Failed(not_found): no endpoint of a repository.
+            Failed(method_not_allowed): none of this endpoint's methods.
+        """
+        if endpoint.repository is None:
+            raise failed(Code.NOT_FOUND, "the path names no repository's blob, manifest, tags or referrers")
+        operations = needed(method, path, endpoint.kind)
+        if not operations:
+            raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
+        # Read again only where rules for URLs may deny it: this is asked for each request of the gateway's.
+        target = parse_uri(f"https://{registry}{path}") if self._names_urls else None
+        self.require(registry, endpoint.repository, *operations, target=target)
+        if endpoint.mount_from is not None:
+            self.require(registry, endpoint.mount_from, "blob:read")
+
+    def grants(self, target: Target) -> tuple[Granted, ...]:
+        """Give what a token for this URI may grant; nothing for a kind of URI that gets no credential.
+
+        Raises:
+            Failed(policy_denied): no rule allows it, or one denies it: the message names it, the hint is the remedy.
+            Failed(use_gateway): it is allowed, but no token is as narrow.
+        """
+        if target.form is Form.LITERAL:
+            return ()
+        if target.form is Form.HOST:
+            return self._bare(target.authority)
+        rule = self._router.match(target)
+        prefix = None if rule is None else rule.api_prefix()
+        endpoint = classify(target.path, target.query, prefix)
+        if endpoint.repository is None:
+            return self._object(target, configured=rule is not None and not rule.is_registry)
+        if endpoint.kind is Kind.UPLOAD:
+            return self._upload(target.authority, endpoint.repository, endpoint.mount_from)
+        return (Repository(endpoint.repository, self._read(target, endpoint.repository, endpoint.kind)),)
+
+    def _object(self, target: Target, *, configured: bool) -> tuple[Granted, ...]:
+        """An object that rules allow; nothing for a URL that neither rules nor the hosts' configuration know."""
+        methods = tuple(method for method in _METHODS if self.decide_object(target, method).allowed)
+        if methods:
+            return (Object(f"{target.origin}{target.path}", methods),)
+        if is_object(target) and (configured or self.decide_object(target, "GET").rule is not None):
+            self.permit_object(target, "GET")
+        return ()
+
+    def _read(self, target: Target, name: str, kind: Kind) -> tuple[str, ...]:
+        registry = target.authority
+        self.require(registry, name, read_operation(target.path), target=target)
+        # A manifest's URI is asked about before a push as well (TX-26).
+        pushed = kind is Kind.MANIFEST and self._may_push(registry, name)
+        return ("pull", "push") if pushed else ("pull",)
+
+    def _upload(self, registry: str, name: str, mount_from: str | None) -> tuple[Granted, ...]:
+        self.require(registry, name, "blob:write")
+        self._require_push(registry, name)
+        if mount_from is None:
+            return (Repository(name, ("pull", "push")),)
+        self.require(registry, mount_from, "blob:read")
+        return (Repository(name, ("pull", "push")), Repository(mount_from, ("pull",)))
+
+    def _bare(self, registry: str) -> tuple[Granted, ...]:
+        """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18)."""
+        found = next((found.rule for found in self._rules if _lists_scopes(found, registry)), None)
+        granted = [] if found is None else [split_scope(scope) for scope in found.bare_host_scopes]
+        for name, actions in granted:
+            for operation in READ:
+                self.require(registry, name, operation)
+            if "push" in actions:
+                self.require(registry, name, "blob:write")
+                self._require_push(registry, name)
+        return tuple(granted)
+
+    def _may_push(self, registry: str, repository: str) -> bool:
+        return all(self.decide(registry, repository, operation).allowed for operation in EVERYTHING)
+
+    def _require_push(self, registry: str, repository: str) -> None:
+        if not self._may_push(registry, repository):
+            raise failed(
+                Code.USE_GATEWAY,
+                f"a token that may write blobs of {repository!r} may write its manifests and read it, "
+                "and the rules do not allow all of that",
+                self._place.remedy(registry, repository, write=True),
+            )
+
+    def _denied(self, what: str, decision: Decision, remedy: str) -> Failed:
+        rule = self.name(decision)
+        if rule is not None:
+            hint = f"the first rule that matches decides: one that allows it would stand before {rule}"
+            return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint)
+        return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", remedy)
+
+
+def split_scope(scope: str) -> Repository:
+    """Read ``repository:<name>:<actions>``. Raises ValueError where it is none."""
+    kind, name, actions = scope.split(":")
+    wanted = tuple(actions.split(","))
+    if kind != "repository" or not name or not set(wanted) <= {"pull", "push"} or "pull" not in wanted:
+        raise ValueError(scope)
+    return Repository(name, wanted)
+
+
+def _compiled(rule: ActionRule) -> _Compiled:
+    registries = Registries(rule.registry)
+    name = in_library(rule.repository) if registries.is_hub else rule.repository
+    return _Compiled(rule, registries, name, None if rule.url is None else object_pattern(rule.url))
+
+
+def _lists_scopes(found: _Compiled, registry: str) -> bool:
+    return bool(found.rule.bare_host_scopes) and found.rule.action == "allow" and found.registries.cover(registry)

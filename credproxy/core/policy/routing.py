@@ -1,0 +1,211 @@
+"""Which host rule answers for a target: the most specific one, wherever it stands in the file.
+
+::
+
+    ghcr.io:8443            exact host with port
+    ghcr.io                 exact host, on any port
+    docker.io               also Docker Hub's other names, after rules for exactly those
+    *.corp.example          any subdomain, never corp.example itself; the longest suffix wins
+    *                       every other host
+    ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
+
+A literal target (SC-6a) is matched by the very same text only, never through a wildcard.
+Source: docs/reference/configuration.md, SC-13.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from typing import NamedTuple
+from urllib.parse import unquote
+
+from credproxy.core.ask.hub import is_hub
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.uri import DEFAULT_PORTS, canonical_authority, is_socket
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds import HostRule
+
+
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern and be none
+_PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
+_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
+_HINT = "write host, host:port, *.suffix or *, each with an optional /path"
+
+_Host = tuple[str, int | None]
+
+
+class _Place(NamedTuple):
+    """Where a rule applies on its host: decoded path segments, none for everywhere."""
+
+    segments: tuple[str, ...]
+    rule: HostRule
+
+
+class Router:
+    """Host rules, ready to be asked.
+
+    Args:
+        rules: that somebody wrote.
+        builtin: asked where none of those matches, however wide it is.
+
+    Attributes:
+        builtin: the ``match`` of each built-in one.
+
+    Raises:
+        Failed(config_invalid): a ``match`` that is none, or the same one twice; names the rule as ``host[2]``.
+    """
+
+    def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
+        self._written = _Rules(rules)
+        self._builtin = _Rules(builtin)
+        self.builtin = frozenset(rule.match for rule in builtin)
+
+    def match(self, target: Target) -> HostRule | None:
+        """The most specific rule for a target, or None.
+
+        None, too, where the target's path can be read in two ways and a rule for a path is near: which of the rules
+        applies would then depend on who reads it (SC-7, T14).
+        """
+        rule, clear = self._written.match(target)
+        return self._builtin.match(target)[0] if rule is None and clear else rule
+
+    def near(self, target: Target) -> tuple[str, ...]:
+        """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""
+        return (*self._written.near(target), *self._builtin.near(target))
+
+
+class _Rules:
+    """Rules of one precedence."""
+
+    def __init__(self, rules: Sequence[HostRule]) -> None:
+        self._places: dict[_Host, list[_Place]] = {}
+        first: dict[tuple[_Host, tuple[str, ...]], int] = {}
+        for index, rule in enumerate(rules):
+            try:
+                host, segments = match_key(rule.match)
+            except Failed as error:
+                raise failed(
+                    Code.CONFIG_INVALID, f"host[{index}]: {error.failure.message}", error.failure.hint
+                ) from None
+            earlier = first.setdefault((host, segments), index)
+            if earlier != index:
+                raise failed(
+                    Code.CONFIG_INVALID,
+                    f"host[{index}]: the match {rule.match!r} repeats that of host[{earlier}]",
+                    "remove one of them",
+                )
+            self._places.setdefault(host, []).append(_Place(segments, rule))
+        self._add_belonging(rules, set(first))
+        for places in self._places.values():
+            places.sort(key=lambda place: len(place.segments), reverse=True)
+
+    def _add_belonging(self, rules: Sequence[HostRule], taken: set[tuple[_Host, tuple[str, ...]]]) -> None:
+        """What belongs to a rule's place goes to that rule, unless another one names it."""
+        for rule in rules:
+            for match in rule.matches()[1:]:
+                host, segments = match_key(match)
+                if (host, segments) not in taken:
+                    taken.add((host, segments))
+                    self._places.setdefault(host, []).append(_Place(segments, rule))
+
+    def match(self, target: Target) -> tuple[HostRule | None, bool]:
+        """The most specific rule, and False where the path can be read in two ways and a rule for a path is near."""
+        for host in _candidates(target):
+            places = self._places.get(host)
+            if places is None:
+                continue
+            if places[0].segments:
+                segments = _segments(target.path)
+                if segments is None:
+                    return None, False
+                places = [place for place in places if place.segments == segments[: len(place.segments)]]
+            if places:
+                return places[0].rule, True
+        return None, True
+
+    def near(self, target: Target) -> tuple[str, ...]:
+        """As ``Router.near``."""
+        hosts = {host for host, _ in _candidates(target)}
+        if target.form is Form.LITERAL:
+            name = target.host.removeprefix("*.")
+            hosts |= {host for host, _ in _candidates(replace(target, host=name, form=Form.URL))} - {"*"}
+        places = (place for (host, _), found in self._places.items() if host in hosts for place in found)
+        return tuple(place.rule.match for place in places)
+
+
+def is_exact(rule: HostRule) -> bool:
+    """True if the rule names a host itself: then its own private addresses may be dialled (SEC-4)."""
+    return not rule.match.startswith("*")
+
+
+def _candidates(target: Target) -> Iterator[_Host]:
+    """The hosts under which a rule for the target may stand, most specific first."""
+    host = target.host
+    yield host, target.port or DEFAULT_PORTS[target.scheme]
+    yield host, None
+    if target.form is Form.LITERAL:
+        return
+    if is_hub(target.authority):
+        yield "docker.io", None
+    dot = host.find(".")
+    while dot >= 0:
+        yield f"*{host[dot:]}", None
+        dot = host.find(".", dot + 1)
+    yield "*", None
+
+
+def match_key(text: str) -> tuple[_Host, tuple[str, ...]]:
+    """Read a ``match``: equal for two that mean the same, however they are written.
+
+    Raises:
+        Failed(config_invalid): it names no host, or a path that could be read in two ways.
+    """
+    if "://" in text:
+        raise _invalid(text, "has a scheme", "leave it out: plain http is allowed with insecure = true")
+    authority, slash, path = text.partition("/")
+    path = f"{slash}{path}".rstrip("/")
+    if _PATH.fullmatch(path) is None:
+        raise _invalid(
+            text,
+            "has a path with characters that are not allowed in it",
+            "write whole segments: everything below them is included",
+        )
+    segments = _segments(path)
+    if segments is None:
+        raise _invalid(text, "has a path with '.' or '..' in it", "write it out")
+    host = _host(authority)
+    if host is None:
+        raise _invalid(text, "names no host", _HINT)
+    return host, segments
+
+
+def _host(authority: str) -> _Host | None:
+    if authority == "*" or is_socket(authority):
+        return authority, None
+    if authority.startswith("*."):
+        # A suffix with a numeric end would be a way to write a part of an IP address.
+        suffix = canonical_authority(f"x.{authority[2:]}", "")
+        return None if suffix is None or suffix == "x" or ":" in suffix else (f"*{suffix[1:]}", None)
+    # Without a scheme there is no default port, and the port stays as written.
+    canonical = canonical_authority(authority, "")
+    if canonical is None:
+        return None
+    with_port = _PORT.fullmatch(canonical)
+    return (canonical, None) if with_port is None else (with_port[1], int(with_port[2]))
+
+
+def _segments(path: str) -> tuple[str, ...] | None:
+    """The decoded segments of a path; None if it does not name one place: dots, empty segments, hidden bytes."""
+    if path in {"", "/"}:
+        return ()
+    segments = tuple(map(unquote, path[1:].split("/")))
+    if segments[-1] == "":
+        segments = segments[:-1]
+    for segment in segments:
+        if segment.partition(";")[0] in {"", ".", ".."} or _UNCLEAR.search(segment):
+            return None
+    return segments
+
+
+def _invalid(match: str, problem: str, hint: str) -> Failed:
+    return failed(Code.CONFIG_INVALID, f"the match {match!r} {problem}", hint)

@@ -1,0 +1,23 @@
+"""The rules of the actions policy as frozen types. Source: docs/reference/configuration.md."""
+
+from typing import Literal
+
+from credproxy.core.formats.toml_types import Base
+
+
+Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write", "*"]
+
+
+class ActionRule(Base, frozen=True):
+    """What build actions may do; of all rules the first that matches decides.
+
+    Either ``registry``, ``repository`` and ``operations``, or ``url`` and ``methods`` for objects elsewhere.
+    """
+
+    action: Literal["allow", "deny"]
+    registry: str = ""
+    repository: str = ""
+    operations: tuple[Operation, ...] = ()
+    bare_host_scopes: tuple[str, ...] = ()
+    url: str | None = None
+    methods: tuple[Literal["GET", "HEAD"], ...] = ("GET", "HEAD")

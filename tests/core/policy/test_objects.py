@@ -1,0 +1,155 @@
+"""Patterns for URLs outside of a registry's API."""
+
+import pytest
+
+from credproxy.core.ask.target import Object, Repository
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.parse import ConfigError, load
+from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.policy.objects import is_object, object_pattern
+from credproxy.core.policy.policy import Policy
+from credproxy.core.policy.routing import Router
+from credproxy.core.policy.rules import ActionRule
+
+
+BUCKET = "https://bucket.s3.eu-west-1.amazonaws.com"
+
+
+@pytest.mark.parametrize(
+    ("pattern", "url", "covered"),
+    [
+        ("/p/**", "/p/a/b", True),
+        ("/p/**", "/p", True),
+        ("/p/**", "/pq", False),
+        ("/p/*", "/p/a", True),
+        ("/p/*", "/p/a/b", False),
+        ("/p/*.tar", "/p/a.tar", True),
+        ("/p/a%20b", "/p/a%20b", True),
+        ("/p/**", "/p/a?acl", False),
+        ("/p/**?*", "/p/a?versionId=1", True),
+        ("/p/**?*", "/p/a", True),
+        ("/p/**", "/p/../q", False),
+        ("/p/**", "/p/%2e%2e/q", False),
+        ("/p/**", "/p/a%2Fb", False),
+        ("/p/**", "/p//a", False),
+        ("/p/**", "/p/a;x/../../q", False),
+        ("/**", "/", False),
+    ],
+)
+def test_what_a_pattern_covers(pattern: str, url: str, covered: bool) -> None:  # noqa: FBT001  parametrized
+    """Whole segments; a query only where the rule says so; what can be read in two ways never."""
+    found = object_pattern(BUCKET + pattern)
+    assert found is not None
+    assert found.covers(parse_uri(BUCKET + url)) is covered
+
+
+@pytest.mark.parametrize(
+    "url", ["http://bucket.s3.eu-west-1.amazonaws.com/p/a", f"{BUCKET}:444/p/a", "https://x.test/p/a"]
+)
+def test_another_origin_is_another_place(url: str) -> None:
+    """Scheme, host and port: a pattern of one is none of the others'."""
+    found = object_pattern(f"{BUCKET}/p/**")
+    assert found is not None
+    assert not found.covers(parse_uri(url))
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    [
+        "bucket/p", "https://*.amazonaws.com/p", "https://B.test/p", "https://b.test:443/p", "https://b.test",
+        "https://b.test/", "https://b.test/a//b", "https://b.test/../b", "https://b.test/a?x=1", "https://b.test/a#b",
+        "ftp://b.test/a", "https://u:p@b.test/a",
+    ],
+)  # fmt: skip
+def test_what_is_no_pattern(pattern: str) -> None:
+    """It names one origin, in canonical form, and a path."""
+    assert object_pattern(pattern) is None
+    with pytest.raises(ConfigError, match="is not a pattern of URLs"):
+        load(f'[[actions.rule]]\naction = "allow"\nurl = "{pattern}"\n', "t.toml")
+
+
+@pytest.mark.parametrize(
+    ("rule", "problem"),
+    [
+        ('action = "allow"', "a rule names repositories or URLs"),
+        ('action = "allow"\nregistry = "ghcr.io"', '"repository" is missing'),
+        (f'action = "allow"\nurl = "{BUCKET}/p"\nregistry = "ghcr.io"', "a rule has one of the two"),
+        (f'action = "allow"\nurl = "{BUCKET}/p"\nmethods = []', "wanted at least one"),
+        (f'action = "allow"\nurl = "{BUCKET}/p"\nmethods = ["PUT"]', "methods"),
+    ],
+)
+def test_a_rule_is_for_one_of_the_two(rule: str, problem: str) -> None:
+    """Nothing is guessed."""
+    with pytest.raises(ConfigError, match=r"t\.toml") as caught:
+        load(f"[[actions.rule]]\n{rule}\n", "t.toml")
+    assert any(problem in str(mistake) for mistake in caught.value.mistakes)
+
+
+def test_the_first_rule_decides() -> None:
+    """As for repositories, and the refusal says which one it was or what would allow it."""
+    policy = Policy(
+        (
+            ActionRule("deny", url=f"{BUCKET}/p/secret/**"),
+            ActionRule("allow", url=f"{BUCKET}/p/**", methods=("GET",)),
+        ),
+        Router(()),
+    )
+    assert policy.grants(parse_uri(f"{BUCKET}/p/a")) == (Object(f"{BUCKET}/p/a", ("GET",)),)
+    policy.permit_object(parse_uri(f"{BUCKET}/p/a"), "GET")
+    for url, method, message, hint in (
+        ("/p/secret/a", "GET", "actions.rule[0] denies build actions GET of", "would stand before actions.rule[0]"),
+        ("/q", "GET", "no rule allows build actions GET of", f"credproxy actions allow {BUCKET}/q"),
+        ("/p/a", "HEAD", "no rule allows build actions HEAD of", f"credproxy actions allow {BUCKET}/p/a"),
+        ("/q?canary", "GET", "no rule allows build actions GET of", f"credproxy actions allow {BUCKET}/q"),
+    ):
+        with pytest.raises(Failed) as caught:
+            policy.permit_object(parse_uri(BUCKET + url), method)
+        failure = caught.value.failure
+        assert failure.code is Code.POLICY_DENIED
+        assert failure.message.startswith(message)
+        assert failure.hint.endswith(hint)
+        assert "canary" not in str(failure)
+
+
+def test_what_nobody_configured_gets_nothing_and_is_no_error() -> None:
+    """An action asks about public places, too; where a login is configured it is told what would allow it."""
+    host = HeaderHost("files.test", EnvSource("X"))
+    policy = Policy((), Router((host,)))
+    assert policy.grants(parse_uri("https://public.test/a")) == ()
+    with pytest.raises(Failed) as caught:
+        policy.grants(parse_uri("https://files.test/a"))
+    assert caught.value.failure.hint == "credproxy actions allow https://files.test/a"
+
+
+def test_a_rule_for_urls_never_allows_a_repository_and_may_deny_it() -> None:
+    """A token for a repository is more than one URL of it."""
+    blob = f"https://reg.test/v2/app/blobs/sha256:{'a' * 64}"
+    router = Router((OciHost("reg.test"),))
+    with pytest.raises(Failed):
+        Policy((ActionRule("allow", url="https://reg.test/v2/**"),), router).grants(parse_uri(blob))
+    repository = ActionRule("allow", "reg.test", "app", ("blob:read",))
+    assert Policy((repository,), router).grants(parse_uri(blob)) == (Repository("app", ("pull",)),)
+    denied = Policy((ActionRule("deny", url="https://reg.test/**"), repository), router)
+    with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
+        denied.grants(parse_uri(blob))
+
+
+def test_a_wider_pattern_includes_a_narrower_one() -> None:
+    """Where that is hard to tell it does not: a rule more does no harm."""
+    wide, narrow, queries = (object_pattern(f"{BUCKET}/{path}") for path in ("p/**", "p/a/*", "p/a/*?*"))
+    assert wide is not None
+    assert narrow is not None
+    assert queries is not None
+    assert wide.include(narrow)
+    assert not narrow.include(wide)
+    assert not wide.include(queries)
+
+
+def test_an_object_has_a_path() -> None:
+    """A host alone is none, nor is what is matched literally."""
+    assert is_object(parse_uri(f"{BUCKET}/a"))
+    for raw in (BUCKET, "grpcs://cache.test/x", f"{BUCKET}/a//b"):
+        assert not is_object(parse_uri(raw))
