@@ -58,7 +58,7 @@ def test_one_is_used_again_under_the_policy_it_was_dialled_with(connections: Con
         assert server.connections == 2
 
 
-def test_t32_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
+def test_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
     """T32: an authority that was taken away is believed for no request more."""
     first = Trusted(tmp_path / "ca.pem")
     with Scripted(answering(b"body"), context=first.context) as server:
@@ -115,8 +115,8 @@ def test_a_host_of_a_hundred_addresses_is_given_up() -> None:
         assert server.connections == 0
 
 
-def test_t15_a_refused_address_is_named_if_no_other_answers() -> None:
-    """What was not tried is what the reader can do something about."""
+def test_a_refused_address_is_named_if_no_other_answers() -> None:
+    """T15: What was not tried is what the reader can do something about."""
     with Scripted(answering(b"body")) as server:
         connections = addresses(("10.0.0.1", 1), ("127.0.0.1", server.port))
         with pytest.raises(RefusedError) as caught:

@@ -17,8 +17,8 @@ EVERYTHING = ("0.0.0.0/0", "::/0")
 
 
 @pytest.mark.parametrize("address", [*NEVER, *PRIVATE, "not an address", ""])
-def test_t15_refused_where_nothing_is_listed(address: str) -> None:
-    """Only public addresses, unless somebody said otherwise."""
+def test_refused_where_nothing_is_listed(address: str) -> None:
+    """T15: Only public addresses, unless somebody said otherwise."""
     assert not allowed(address, Dial())
 
 

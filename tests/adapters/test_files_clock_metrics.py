@@ -67,7 +67,7 @@ async def test_what_is_not_text_is_refused_when_it_is_looked_at(files: SystemFil
         await files.version(str(tmp_path / "fifo"))
 
 
-async def test_c8_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:
+async def test_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tmp_path: Path) -> None:
     """C8: neither holds a thread."""
     fifo, large = tmp_path / "fifo", tmp_path / "large"
     os.mkfifo(fifo)
@@ -89,7 +89,7 @@ async def test_a_socket_is_told_as_what_it_is(files: SystemFiles, tmp_path: Path
             await files.read(str(tmp_path / "socket"))
 
 
-async def test_c8_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) -> None:
+async def test_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) -> None:
     """C8: in a burst the loop comes back after the limit, and finds the content beside the alarm."""
     place = tmp_path / "file"
     place.write_bytes(b"content")
@@ -101,7 +101,7 @@ async def test_c8_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) ->
     files.close()
 
 
-async def test_c8_a_file_that_hangs_is_given_up_in_time() -> None:
+async def test_a_file_that_hangs_is_given_up_in_time() -> None:
     """C8: with the path and the limit."""
     files = SystemFiles(timeout=0.05)
     held = threading.Event()

@@ -55,7 +55,7 @@ def test_lines_are_written_in_order_and_the_end_waits_for_them(stream: Stream) -
     assert logs.dropped == 0
 
 
-def test_p14_a_stuck_stream_costs_lines_and_no_time(stream: Stream) -> None:
+def test_a_stuck_stream_costs_lines_and_no_time(stream: Stream) -> None:
     """P14: a thousand lines wait, more are dropped and counted; when it moves again, one line says how many."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.open.clear()
@@ -69,8 +69,8 @@ def test_p14_a_stuck_stream_costs_lines_and_no_time(stream: Stream) -> None:
     assert stream.lines == ["first\n", *(f"{number}\n" for number in range(LINES)), "7 missing\n"]
 
 
-def test_p14_the_end_does_not_wait_for_a_stuck_stream(stream: Stream) -> None:
-    """A second at most, and then without it."""
+def test_the_end_does_not_wait_for_a_stuck_stream(stream: Stream) -> None:
+    """P14: A second at most, and then without it."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.open.clear()
     for number in range(2 * LINES):
@@ -81,7 +81,7 @@ def test_p14_the_end_does_not_wait_for_a_stuck_stream(stream: Stream) -> None:
 
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EBADF])
-def test_c7_a_broken_stream_costs_lines_and_nothing_else(stream: Stream, number: int) -> None:
+def test_a_broken_stream_costs_lines_and_nothing_else(stream: Stream, number: int) -> None:
     """C7: a full disk raises nowhere; once it has room, one line says how many are missing."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.error = OSError(number, os.strerror(number))
@@ -95,8 +95,8 @@ def test_c7_a_broken_stream_costs_lines_and_nothing_else(stream: Stream, number:
     assert (stream.lines, logs.dropped) == (["kept\n", "3 missing\n"], 3)
 
 
-def test_c7_a_stream_that_stays_broken_ends_quietly(stream: Stream) -> None:
-    """There is nowhere to say so."""
+def test_a_stream_that_stays_broken_ends_quietly(stream: Stream) -> None:
+    """C7: There is nowhere to say so."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.error = OSError(errno.ENOSPC, "full")
     logs.put("lost\n")

@@ -20,8 +20,8 @@ class Now:
         return self.seconds
 
 
-def test_c5_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> None:
-    """F9: asyncio reports each connection of its backlog, 143,192 times in the prototype."""
+def test_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> None:
+    """C5: F9: asyncio reports each connection of its backlog, 143,192 times in the prototype."""
     now, loop = Now(), asyncio.new_event_loop()
     errors = LoopErrors(now)
     context: dict[str, object] = {"message": "socket.accept() out of system resource"}
@@ -37,8 +37,8 @@ def test_c5_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> Non
     assert events[0]["error"] == "EMFILE"
 
 
-def test_py24_everything_else_is_told_without_its_text() -> None:
-    """PY17: the text of an exception may quote a request."""
+def test_everything_else_is_told_without_its_text() -> None:
+    """PY24: PY17: the text of an exception may quote a request."""
     loop = asyncio.new_event_loop()
     with capture_logs() as events:
         LoopErrors(Now())(loop, {"message": "Exception in callback", "exception": ValueError("canary")})

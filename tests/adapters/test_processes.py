@@ -68,7 +68,7 @@ async def test_input_output_and_status(processes: SystemProcesses) -> None:
     assert (await processes.run(sh("kill -9 $$"))).status == -9
 
 
-async def test_h1_h2_a_program_that_hangs_and_ignores_sigterm_is_killed(processes: SystemProcesses) -> None:
+async def test_a_program_that_hangs_and_ignores_sigterm_is_killed(processes: SystemProcesses) -> None:
     """H1, H2: SIGTERM, a second, SIGKILL; the message names it, with its last words."""
     begun = time.perf_counter()
     error = await refusal(processes, sh("trap '' TERM; echo waiting for a touch >&2; sleep 4711; true", timeout=0.2))
@@ -78,7 +78,7 @@ async def test_h1_h2_a_program_that_hangs_and_ignores_sigterm_is_killed(processe
     await gone("4711")
 
 
-async def test_h3_a_complaint_is_shown_without_tokens_and_control_characters(processes: SystemProcesses) -> None:
+async def test_a_complaint_is_shown_without_tokens_and_control_characters(processes: SystemProcesses) -> None:
     """H3: the last 2 KiB, sanitised."""
     script = "printf 'no login\\033[31m for Bearer abcdefgh12345678 eyJhbGciOiJFUzI1NiJ9.e30abc12.c2ln\\n' >&2; exit 1"
     complaint = (await processes.run(sh(script))).complaint
@@ -114,7 +114,7 @@ async def test_a_secret_is_not_left_where_the_word_that_announces_it_was_cut_awa
     assert complaint.endswith("end")
 
 
-async def test_h5_a_flood_on_stdout_is_an_error_and_on_stderr_is_drained(processes: SystemProcesses) -> None:
+async def test_a_flood_on_stdout_is_an_error_and_on_stderr_is_drained(processes: SystemProcesses) -> None:
     """H5: stops at 256 KiB; a chatty stderr does not block."""
     error = await refusal(processes, sh("head -c 100000000 /dev/zero"))
     assert str(STDOUT_LIMIT) in error.failure.message
@@ -124,7 +124,7 @@ async def test_h5_a_flood_on_stdout_is_an_error_and_on_stderr_is_drained(process
 @pytest.mark.parametrize(
     "script", ["sleep 4712 & echo hi", "setsid sleep 2.5 & echo hi"], ids=["same group", "escapee"]
 )
-async def test_h6_h7_children_that_hold_the_pipe_do_not_hold_us(processes: SystemProcesses, script: str) -> None:
+async def test_children_that_hold_the_pipe_do_not_hold_us(processes: SystemProcesses, script: str) -> None:
     """H6, H7: the exit decides, not the end of output; the group does not survive."""
     begun = time.perf_counter()
     assert (await processes.run(sh(script))).stdout == b"hi\n"
@@ -132,12 +132,12 @@ async def test_h6_h7_children_that_hold_the_pipe_do_not_hold_us(processes: Syste
     assert "setsid" in script or alive("sleep\0004712") == []
 
 
-async def test_h8_a_program_that_does_not_read_its_input(processes: SystemProcesses) -> None:
+async def test_a_program_that_does_not_read_its_input(processes: SystemProcesses) -> None:
     """H8: no deadlock, no broken pipe."""
     assert (await processes.run(Command(("/bin/true",), stdin=b"x" * 64 * 1024))).status == 0
 
 
-async def test_h9_missing_and_not_executable(processes: SystemProcesses, tmp_path: Path) -> None:
+async def test_missing_and_not_executable(processes: SystemProcesses, tmp_path: Path) -> None:
     """H9: distinct errors."""
     missing = await refusal(processes, Command((str(tmp_path / "nope"),)))
     assert missing.failure.code is Code.HELPER_NOT_RUNNABLE
@@ -166,7 +166,7 @@ def refusing(*numbers: int) -> tuple[Start, list[str]]:
 
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
-async def test_h10_c9_a_system_without_a_process_to_give(number: int) -> None:
+async def test_a_system_without_a_process_to_give(number: int) -> None:
     """H10, C9: fork fails at TasksMax: told as something that passes, and the next run is like any other."""
     start, tried = refusing(number)
     made = SystemProcesses(os.environ, clock=SystemClock(), metrics=FakeMetrics(), start=start)
@@ -178,7 +178,7 @@ async def test_h10_c9_a_system_without_a_process_to_give(number: int) -> None:
 
 
 @pytest.mark.parametrize(("refusals", "answered"), [(1, True), (2, False)])
-async def test_h9_a_program_that_is_being_written_is_tried_once_more(refusals: int, *, answered: bool) -> None:
+async def test_a_program_that_is_being_written_is_tried_once_more(refusals: int, *, answered: bool) -> None:
     """H9: an upgrade takes a moment; ETXTBSY is one retry, after 50 ms of the clock."""
     clock = FakeClock()
     start, tried = refusing(*[errno.ETXTBSY] * refusals)
@@ -197,7 +197,7 @@ async def test_h9_a_program_that_is_being_written_is_tried_once_more(refusals: i
     made.close()
 
 
-async def test_h11_no_more_than_its_concurrency_run_at_once(processes: SystemProcesses, tmp_path: Path) -> None:
+async def test_no_more_than_its_concurrency_run_at_once(processes: SystemProcesses, tmp_path: Path) -> None:
     """H11, DC-19: the others wait their turn."""
     script = f"mkdir {tmp_path}/busy || echo two >&2; sleep 0.05; rmdir {tmp_path}/busy"
     done = await asyncio.gather(*(processes.run(sh(script, concurrency=1)) for _ in range(5)))
@@ -226,14 +226,14 @@ async def test_build_actions_run_half_as_many_programs(processes: SystemProcesse
             task.cancel()
 
 
-async def test_h12_there_is_no_terminal_to_prompt_on(processes: SystemProcesses) -> None:
+async def test_there_is_no_terminal_to_prompt_on(processes: SystemProcesses) -> None:
     """H12."""
     done = await processes.run(sh("echo x >/dev/tty; echo $GIT_TERMINAL_PROMPT"))
     assert done.stdout == b"0\n"
     assert "/dev/tty" in done.complaint
 
 
-async def test_t30_the_environment_is_minimal_and_nothing_is_inherited(processes: SystemProcesses) -> None:
+async def test_the_environment_is_minimal_and_nothing_is_inherited(processes: SystemProcesses) -> None:
     """T30, T6: no variable, descriptor or folder of the daemon's."""
     with open(os.devnull) as held:  # noqa: ASYNC230, PTH123  a descriptor that must not be inherited
         os.set_inheritable(held.fileno(), True)
@@ -264,7 +264,7 @@ async def test_a_program_gets_the_daemons_variables_that_are_named(processes: Sy
     assert (await processes.run(told)).complaint == "*** failed"
 
 
-async def test_t29_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
+async def test_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
     """T29: file and folders; the hint is the command that mends it."""
     program = tmp_path / "helper"
     program.write_text("#!/bin/sh\n")
@@ -279,7 +279,7 @@ async def test_t29_a_program_that_others_could_replace_is_not_run(processes: Sys
     os.chmod(tmp_path, 0o700)  # noqa: PTH101  see above
 
 
-async def test_t29_a_link_that_others_could_replace_is_not_followed(processes: SystemProcesses, tmp_path: Path) -> None:
+async def test_a_link_that_others_could_replace_is_not_followed(processes: SystemProcesses, tmp_path: Path) -> None:
     """T29: the program is anybody's if a link on the way to it, or the directory of one, is."""
     (tmp_path / "bin").mkdir(mode=0o755)
     (tmp_path / "bin" / "helper").symlink_to("../program")
@@ -296,7 +296,7 @@ async def test_t29_a_link_that_others_could_replace_is_not_followed(processes: S
         (tmp_path / "bin").chmod(0o755)
 
 
-async def test_py5_a_cancelled_run_leaves_nothing(processes: SystemProcesses) -> None:
+async def test_a_cancelled_run_leaves_nothing(processes: SystemProcesses) -> None:
     """PY5: neither process nor zombie."""
     task = asyncio.ensure_future(processes.run(sh("sleep 4713; true")))
     while not alive("4713"):  # noqa: ASYNC110  a real process has no event to wait for

@@ -340,8 +340,8 @@ def breaking(how: str) -> Script:
 
 
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
-async def test_u15_an_upstream_that_breaks_off(how: str) -> None:
-    """What arrived whole is passed on, and how much that was is said exactly: the rest can be asked for."""
+async def test_an_upstream_that_breaks_off(how: str) -> None:
+    """U15: What arrived whole is passed on, and how much that was is said exactly: the rest can be asked for."""
     with Scripted(breaking(how)) as server:
         async with Pump(stalled=0.2) as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -513,7 +513,7 @@ async def test_a_header_that_cannot_be_sent() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433", "0x7f.1"])
-async def test_t15_an_address_that_is_nobodys_own_is_not_contacted(address: str) -> None:
+async def test_an_address_that_is_nobodys_own_is_not_contacted(address: str) -> None:
     """T15, PY16: judged is the address that is dialled, however it is written."""
     with Scripted(answering()) as server:
         async with Pump() as pump:
@@ -524,8 +524,8 @@ async def test_t15_an_address_that_is_nobodys_own_is_not_contacted(address: str)
         assert failure.hint.endswith('with match = "127.0.0.1" and provider = "oci": allow_private = ["127.0.0.1/32"]')
 
 
-async def test_t15_a_name_that_leads_to_such_an_address() -> None:
-    """Rebinding: the first look-up was a public address, this one is not; what was looked up is what is dialled."""
+async def test_a_name_that_leads_to_such_an_address() -> None:
+    """T15: Rebinding: the first look-up was a public address, this one is not; what was looked up is what is dialled."""
     with Scripted(answering()) as server:
         place = ("127.0.0.1", server.port)
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place)]
@@ -558,7 +558,7 @@ async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
 
 
 @pytest.mark.parametrize("case", ["another ca", "another name", "no tls"])
-async def test_t32_tls_that_cannot_be_believed(case: str, trusted: Trusted, tmp_path: Path) -> None:
+async def test_tls_that_cannot_be_believed(case: str, trusted: Trusted, tmp_path: Path) -> None:
     """T32: no request is sent, nothing falls back."""
     context = Trusted(tmp_path / "other.pem").context if case == "another ca" else trusted.context
     host = "localhost" if case == "another name" else "127.0.0.1"
@@ -729,7 +729,7 @@ def working(pump: Pump, server: Scripted, when: str, somebody: Client) -> Awaita
     return work()
 
 
-async def test_c5_without_a_descriptor_for_a_pipe_a_body_goes_the_slower_way() -> None:
+async def test_without_a_descriptor_for_a_pipe_a_body_goes_the_slower_way() -> None:
     """C5: what splices needs two more; at the limit a download that has begun is not lost."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Scripted(answering(BODY)) as server:
@@ -757,7 +757,7 @@ STALLS = ["in a head", "in a body", "in a chunk"]
 
 
 @pytest.mark.parametrize("when", STALLS)
-async def test_p8_whoever_leaves_ends_the_download(when: str) -> None:
+async def test_whoever_leaves_ends_the_download(when: str) -> None:
     """P8: cancelled while a thread waits for the upstream, it ends at once; the loop itself never waits."""
     with Scripted(stalling(when)) as server:
         async with Pump() as pump, client() as somebody, asyncio.TaskGroup() as group:

@@ -16,8 +16,8 @@ from credproxy.adapters.tunnel import ProxyError
         pytest.param(errno.EHOSTUNREACH, "no route to host", id="route"),
     ],
 )
-def test_u6_without_a_route_the_reason_is_the_systems(number: int, expected: str) -> None:
-    """A machine that is not connected: the breaker and the retries treat it as any other refusal (U3)."""
+def test_without_a_route_the_reason_is_the_systems(number: int, expected: str) -> None:
+    """U6: A machine that is not connected: the breaker and the retries treat it as any other refusal (U3)."""
     failure = explain(OSError(number, os.strerror(number)), Call("registry 'ghcr.io'", "ghcr.io")).failure
     assert (failure.code.value, failure.message) == (
         "upstream_unavailable",

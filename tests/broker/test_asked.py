@@ -28,7 +28,7 @@ def test_keys_differ_in_every_part() -> None:
 
 
 @given(KEYS, KEYS)
-def test_t25_keys_are_equal_if_and_only_if_their_parts_are(one: tuple[object, ...], other: tuple[object, ...]) -> None:
+def test_keys_are_equal_if_and_only_if_their_parts_are(one: tuple[object, ...], other: tuple[object, ...]) -> None:
     """T25: no two lists of parts share a key, however they are nested, and whatever their texts hold."""
     assert (key_of(Origin(), one) == key_of(Origin(), other)) == (one == other)
 
@@ -53,7 +53,7 @@ def test_parts_do_not_run_into_one_another(one: tuple[object, ...], other: tuple
     assert key_of(Origin(), one) == key_of(Origin(), one)
 
 
-def test_sec17_a_secret_is_no_part_of_a_key() -> None:
+def test_a_secret_is_no_part_of_a_key() -> None:
     """SEC-17: a provider that puts one in fails at its first question."""
     with pytest.raises(TypeError):
         key_of(Origin(), ("oci", Secret("canary")))  # type: ignore[arg-type]  # mypy sees it as well

@@ -28,8 +28,8 @@ def test_five_failures_in_a_row_open_it_for_a_second() -> None:
     assert breaker.admit(1.0) is not None
 
 
-def test_u13_a_good_answer_ends_the_row() -> None:
-    """Four failures, some good answers, four failures: still closed."""
+def test_a_good_answer_ends_the_row() -> None:
+    """U13: Four failures, some good answers, four failures: still closed."""
     breaker = Breaker()
     for _ in range(2):
         _fail(breaker, 0.0, 4)
@@ -40,8 +40,8 @@ def test_u13_a_good_answer_ends_the_row() -> None:
     assert breaker.phase is Phase.CLOSED
 
 
-def test_u13_more_than_half_of_ten_calls_in_thirty_seconds_open_it() -> None:
-    """Failures that are never five in a row open it by their share."""
+def test_more_than_half_of_ten_calls_in_thirty_seconds_open_it() -> None:
+    """U13: Failures that are never five in a row open it by their share."""
     breaker = Breaker()
     for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
         ticket = breaker.admit(float(number))
@@ -52,8 +52,8 @@ def test_u13_more_than_half_of_ten_calls_in_thirty_seconds_open_it() -> None:
     assert breaker.phase is Phase.OPEN
 
 
-def test_u13_failures_older_than_thirty_seconds_do_not_count() -> None:
-    """The share is taken over the last 30 s."""
+def test_failures_older_than_thirty_seconds_do_not_count() -> None:
+    """U13: The share is taken over the last 30 s."""
     breaker = Breaker()
     for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
         ticket = breaker.admit(float(number))
@@ -63,8 +63,8 @@ def test_u13_failures_older_than_thirty_seconds_do_not_count() -> None:
     assert breaker.phase is Phase.CLOSED
 
 
-def test_u13_one_probe_at_a_time_and_each_failed_one_doubles_the_pause() -> None:
-    """1 s, then 1.5 s in the first ten, then twice as long to 60 s; while the probe is out, everybody else is refused."""
+def test_one_probe_at_a_time_and_each_failed_one_doubles_the_pause() -> None:
+    """U13: 1 s, then 1.5 s in the first ten, then twice as long to 60 s; while the probe is out, everybody else is refused."""
     breaker, now, pauses = Breaker(), 0.0, []
     _fail(breaker, now, 5)
     for _ in range(14):
@@ -114,8 +114,8 @@ def test_an_old_failure_is_no_part_of_a_new_outage() -> None:
     assert breaker.outage(3601.0) == 1.0
 
 
-def test_u13_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
-    """After a success everything begins anew."""
+def test_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
+    """U13: After a success everything begins anew."""
     breaker = Breaker()
     _fail(breaker, 0.0, 5)
     _fail(breaker, 5.0)
@@ -126,8 +126,8 @@ def test_u13_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
     assert breaker.until == 16.0
 
 
-def test_u13_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
-    """A probe that was cancelled neither closes nor prolongs."""
+def test_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
+    """U13: A probe that was cancelled neither closes nor prolongs."""
     breaker = Breaker()
     _fail(breaker, 0.0, 5)
     ticket = breaker.admit(5.0)
@@ -136,8 +136,8 @@ def test_u13_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
     assert breaker.admit(6.0) is not None
 
 
-def test_u13_a_late_report_says_nothing() -> None:
-    """A call admitted before it opened cannot close it, nor count against the probe."""
+def test_a_late_report_says_nothing() -> None:
+    """U13: A call admitted before it opened cannot close it, nor count against the probe."""
     breaker = Breaker()
     early = breaker.admit(0.0)
     assert early is not None
@@ -149,8 +149,8 @@ def test_u13_a_late_report_says_nothing() -> None:
     assert breaker.phase is Phase.HALF_OPEN
 
 
-def test_u13_the_pause_varies_by_a_fifth() -> None:
-    """+-20 %, so that the clients of a registry that comes back do not come all at once."""
+def test_the_pause_varies_by_a_fifth() -> None:
+    """U13: +-20 %, so that the clients of a registry that comes back do not come all at once."""
     untils = []
     for sample in (0.0, 1.0):
         breaker = Breaker()
@@ -252,6 +252,6 @@ class BreakerModel(RuleBasedStateMachine):
         assert self.breaker.phase is expected
 
 
-def test_u13_the_breaker_is_the_model() -> None:
+def test_the_breaker_is_the_model() -> None:
     """U13: whatever happens in whatever order, breaker and model agree."""
     run_state_machine_as_test(BreakerModel)

@@ -17,15 +17,15 @@ from tests.fakes import settle
 DOWN = failed(Code.UPSTREAM_UNAVAILABLE, "token server 'auth.test' refused the connection")
 
 
-async def test_t01_first_question_is_exchanged_and_expires_the_margin_early() -> None:
-    """A token of 300 s is handed out with ``expires`` 30 s before its end."""
+async def test_first_question_is_exchanged_and_expires_the_margin_early() -> None:
+    """T-01: A token of 300 s is handed out with ``expires`` 30 s before its end."""
     async with world() as w:
         answer = await w.answer()
         assert (token(answer), shown(answer), w.looks()) == ("tok1", 270, ["miss"])
 
 
-async def test_t02_the_next_uri_of_the_same_key_is_answered_from_memory() -> None:
-    """A second URI that needs the same token costs no exchange."""
+async def test_the_next_uri_of_the_same_key_is_answered_from_memory() -> None:
+    """T-02: A second URI that needs the same token costs no exchange."""
     async with world() as w:
         await w.answer()
         answer = await w.answer("https://reg.test/v2/a/b/tags/list")
@@ -37,7 +37,7 @@ async def test_t02_the_next_uri_of_the_same_key_is_answered_from_memory() -> Non
     [(30, 27), (60, 54), (300, 270), (900, 840), (3600, 3540), (43_200, 43_140)],
     ids=["L30", "L60", "L300", "L900", "L3600", "L43200"],
 )
-async def test_tx17_expires_by_lifetime(life: float, expires: float) -> None:
+async def test_expires_by_lifetime(life: float, expires: float) -> None:
     """The ``expires`` row of TX-17's table."""
     async with world() as w:
         w.provider.life = life
@@ -71,7 +71,7 @@ async def test_a_grant_without_expiry_is_kept_ten_minutes_and_names_none() -> No
         assert token(await w.answer()) == "tok2"
 
 
-async def test_t45a_inside_the_advisory_window_the_cached_token_at_once() -> None:
+async def test_inside_the_advisory_window_the_cached_token_at_once() -> None:
     """T-45 (a): jitter +10 %, asked at +220: the old token at once, one exchange in the background."""
     async with world(sample=1.0) as w:
         await w.answer()
@@ -84,7 +84,7 @@ async def test_t45a_inside_the_advisory_window_the_cached_token_at_once() -> Non
         assert token(await w.ask()) == "tok2"
 
 
-async def test_t45b_inside_the_mandatory_window_the_new_token_after_a_short_wait() -> None:
+async def test_inside_the_mandatory_window_the_new_token_after_a_short_wait() -> None:
     """T-45 (b): asked at +275: waits, and gets the new token with ``expires`` +545."""
     async with world(sample=1.0) as w:
         await w.answer()
@@ -93,7 +93,7 @@ async def test_t45b_inside_the_mandatory_window_the_new_token_after_a_short_wait
         assert (token(answer), shown(answer), len(w.provider.runs)) == ("tok2", 545, 2)
 
 
-async def test_t45c_a_silent_token_server_costs_three_seconds_and_no_error() -> None:
+async def test_a_silent_token_server_costs_three_seconds_and_no_error() -> None:
     """T-45 (c): asked at +275 with nobody answering: after 3 s the old token with its true expiry."""
     async with world(sample=1.0) as w:
         await w.answer()
@@ -106,7 +106,7 @@ async def test_t45c_a_silent_token_server_costs_three_seconds_and_no_error() -> 
         assert (token(task.result()), shown(task.result())) == ("tok1", 300)
 
 
-async def test_t93_a_token_server_that_is_down_is_felt_only_at_expiry() -> None:
+async def test_a_token_server_that_is_down_is_felt_only_at_expiry() -> None:
     """T-93: at +235 the cached token at once, at +285 within 3 s with its true expiry, at +301 an error."""
     async with world() as w:
         await w.answer()
@@ -216,7 +216,7 @@ async def test_advisory_reads_back_off_after_a_failed_renewal() -> None:
         assert gaps[:2] == pytest.approx([5.6, 11.3], abs=0.25)
 
 
-async def test_t95_a_failure_is_not_cached_as_a_token() -> None:
+async def test_a_failure_is_not_cached_as_a_token() -> None:
     """T-95: once the short memory of a failure is over, the next question is a new exchange that succeeds."""
     async with world() as w:
         w.provider.error = DOWN
@@ -226,8 +226,8 @@ async def test_t95_a_failure_is_not_cached_as_a_token() -> None:
         assert token(await w.answer()) == "tok2"
 
 
-async def test_t19_a_refused_login_is_not_tried_again_within_ten_seconds() -> None:
-    """A 401 is shared for 10 s and says when it will be tried again; then the registry is asked anew."""
+async def test_a_refused_login_is_not_tried_again_within_ten_seconds() -> None:
+    """T-19: A 401 is shared for 10 s and says when it will be tried again; then the registry is asked anew."""
     async with world() as w:
         w.provider.error = failed(Code.BAD_CREDENTIALS, "refused for docker-config:reg.test", "log in again")
         first = await w.failure()
@@ -265,7 +265,7 @@ async def test_failures_are_remembered_by_class(code: Code, seconds: float) -> N
         assert len(w.provider.runs) == 2
 
 
-async def test_u12_an_answer_that_had_expired_on_arrival_is_an_error_for_five_seconds() -> None:
+async def test_an_answer_that_had_expired_on_arrival_is_an_error_for_five_seconds() -> None:
     """U12: a lifetime shorter than the exchange is measured from its start, and not handed out."""
     async with world() as w:
         w.provider.life, w.provider.delay = 2, 3
@@ -281,7 +281,7 @@ async def test_a_token_that_lives_within_its_margin_is_handed_out_when_it_comes(
         assert (token(answer), shown(answer)) == ("tok1", 3)
 
 
-async def test_p11_what_aged_away_before_it_could_be_handed_out_is_fetched_once_more() -> None:
+async def test_what_aged_away_before_it_could_be_handed_out_is_fetched_once_more() -> None:
     """P11: a waiter that finds less than a second left gets one more exchange."""
     async with world() as w:
         w.provider.life, w.provider.delay = 10, 9.5
@@ -294,7 +294,7 @@ async def test_p11_what_aged_away_before_it_could_be_handed_out_is_fetched_once_
         assert (token(task.result()), len(w.provider.runs)) == ("tok2", 2)
 
 
-async def test_p11_at_most_one_more_exchange() -> None:
+async def test_at_most_one_more_exchange() -> None:
     """P11: a token whose life is over almost at once is tried twice, and then handed out while it lives."""
     async with world() as w:
         w.provider.life, w.provider.delay = 1.0, 0.5
@@ -313,7 +313,7 @@ async def test_min_lifetime_exchanges_what_is_too_short_first() -> None:
         assert token(await w.answer()) == "tok2"
 
 
-async def test_u1_a_silent_exchange_is_still_tried_when_its_caller_is_told() -> None:
+async def test_a_silent_exchange_is_still_tried_when_its_caller_is_told() -> None:
     """U1: after 8.5 s a clear error that names who is slow; the exchange goes on and serves the next question."""
     async with world() as w:
         w.provider.delay = 11
@@ -326,7 +326,7 @@ async def test_u1_a_silent_exchange_is_still_tried_when_its_caller_is_told() -> 
         assert (token(await w.ask()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_u1_a_flight_ends_at_its_own_limit() -> None:
+async def test_a_flight_ends_at_its_own_limit() -> None:
     """U1: 30 s after its start a flight is given up, whoever still waits; that failure is remembered."""
     async with world() as w:
         w.provider.delay = 1000
@@ -340,7 +340,7 @@ async def test_u1_a_flight_ends_at_its_own_limit() -> None:
         assert w.provider.active == 0
 
 
-async def test_u1_other_hosts_are_not_affected() -> None:
+async def test_other_hosts_are_not_affected() -> None:
     """U1: a host that hangs costs the others nothing."""
     async with world() as w:
         w.provider.delay = 1000
@@ -359,7 +359,7 @@ async def test_a_plan_may_bound_its_flight() -> None:
         assert token(await w.ask()) == "tok1"
 
 
-async def test_c1_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_else() -> None:
+async def test_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_else() -> None:
     """C1: the token stays valid on the boot clock; ``expires`` is worked out anew."""
     async with world() as w:
         first = await w.answer()
@@ -369,7 +369,7 @@ async def test_c1_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_els
         assert (token(answer), shown(answer)) == ("tok1", 3600 + 270)
 
 
-async def test_c1_an_absolute_expiry_is_believed_on_the_wall_clock_too() -> None:
+async def test_an_absolute_expiry_is_believed_on_the_wall_clock_too() -> None:
     """C1: a source that states an absolute time is exchanged anew when the wall clock says that it is over."""
     async with world() as w:
         w.provider.wall_life = 300
@@ -378,7 +378,7 @@ async def test_c1_an_absolute_expiry_is_believed_on_the_wall_clock_too() -> None
         assert token(await w.answer()) == "tok2"
 
 
-async def test_c2_a_wall_clock_set_back_prolongs_nothing() -> None:
+async def test_a_wall_clock_set_back_prolongs_nothing() -> None:
     """C2: nothing lives longer than on the boot clock."""
     async with world() as w:
         w.provider.wall_life = 300
@@ -388,7 +388,7 @@ async def test_c2_a_wall_clock_set_back_prolongs_nothing() -> None:
         assert token(await w.answer()) == "tok2"
 
 
-async def test_c3_what_expired_in_a_suspend_misses_on_the_first_read() -> None:
+async def test_what_expired_in_a_suspend_misses_on_the_first_read() -> None:
     """C3: after eight hours of sleep the first question is exchanged, with no timer involved."""
     async with world() as w:
         w.provider.life = 3600
@@ -398,7 +398,7 @@ async def test_c3_what_expired_in_a_suspend_misses_on_the_first_read() -> None:
 
 
 @pytest.mark.parametrize("step", [4, -4])
-async def test_c4_small_steps_of_the_wall_clock_are_ignored(step: float) -> None:
+async def test_small_steps_of_the_wall_clock_are_ignored(step: float) -> None:
     """C4: a slewed clock neither drops nor renews anything."""
     async with world() as w:
         w.provider.wall_life = 300
@@ -407,7 +407,7 @@ async def test_c4_small_steps_of_the_wall_clock_are_ignored(step: float) -> None
         assert (token(await w.answer()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_p12_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
+async def test_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
     """P12: the old generation's result goes to who waited; the next question is exchanged by the new one."""
     async with world() as w:
         w.provider.delay = 2
@@ -421,7 +421,7 @@ async def test_p12_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept()
         assert token(await w.answer()) == "tok2"
 
 
-async def test_p12_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
+async def test_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
     """P12: a question after a flush gets an exchange of its own, even while the old flight goes on."""
     async with world() as w:
         w.provider.delay = 2
@@ -436,7 +436,7 @@ async def test_p12_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() 
         assert (token(await w.ask()), len(w.provider.runs)) == ("tok2", 2)
 
 
-async def test_p12_what_was_flushed_while_it_flew_is_not_kept() -> None:
+async def test_what_was_flushed_while_it_flew_is_not_kept() -> None:
     """P12: the result of a flight that began before the flush serves nobody after it."""
     async with world() as w:
         w.provider.delay = 2
@@ -447,7 +447,7 @@ async def test_p12_what_was_flushed_while_it_flew_is_not_kept() -> None:
         assert (token(first.result()), w.broker.status().cached) == ("tok1", 0)
 
 
-async def test_p12_a_failure_of_the_old_generation_is_not_remembered() -> None:
+async def test_a_failure_of_the_old_generation_is_not_remembered() -> None:
     """P12: what failed under the old configuration is tried at once under the new one."""
     async with world() as w:
         w.provider.delay, w.provider.error = 2, failed(Code.DENIED, "no")
@@ -600,7 +600,7 @@ async def test_every_exchange_is_one_line_of_log_without_the_token() -> None:
         ]
 
 
-async def test_tx12_a_token_for_less_is_a_warning_once() -> None:
+async def test_a_token_for_less_is_a_warning_once() -> None:
     """TX-12: a 200 does not mean access. Who asks is told by the log, and not again with each renewal."""
     async with world() as w:
         w.provider.note, w.provider.less = "grants nothing of what was asked for", True

@@ -29,8 +29,8 @@ def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> 
     assert (_names(cache), second.dropped, cache.evicted, cache.size) == ({"a", "c"}, True, 1, 200)
 
 
-def test_c6_the_half_that_was_used_longest_ago_goes_and_in_the_end_all() -> None:
-    """However often memory is short, and even where one large answer is the cause."""
+def test_the_half_that_was_used_longest_ago_goes_and_in_the_end_all() -> None:
+    """C6: However often memory is short, and even where one large answer is the cause."""
     cache = Cache(100, 10_000)
     for name in "abcde":
         cache.put(_entry(name))

@@ -23,7 +23,7 @@ def _host(number: int) -> str:
     return f"https://r{number}.test/v2/a/b/blobs/x"
 
 
-async def test_f11_normal() -> None:
+async def test_normal() -> None:
     """F11, case 1: all who wait share one exchange."""
     async with world() as w:
         w.provider.delay = 1
@@ -33,7 +33,7 @@ async def test_f11_normal() -> None:
         assert w.broker.status().flights == []
 
 
-async def test_t94_f11_leader_cancelled() -> None:
+async def test_leader_cancelled() -> None:
     """T-94; F11, case 2: the first waiter is cancelled, and the nine others are served by the same exchange."""
     async with world() as w:
         w.provider.delay = 1
@@ -44,7 +44,7 @@ async def test_t94_f11_leader_cancelled() -> None:
         assert ({token(task.result()) for task in tasks[1:]}, len(w.provider.runs)) == ({"tok1"}, 1)
 
 
-async def test_f11_follower_cancelled() -> None:
+async def test_follower_cancelled() -> None:
     """F11, case 3: a follower who is cancelled takes nobody with it."""
     async with world() as w:
         w.provider.delay = 1
@@ -54,7 +54,7 @@ async def test_f11_follower_cancelled() -> None:
         assert [task.cancelled() for task in tasks] == [False, True, False]
 
 
-async def test_p8_f11_all_cancelled() -> None:
+async def test_all_cancelled() -> None:
     """P8; F11, case 4: with everybody gone the exchange goes on, and its result serves the next question."""
     async with world() as w:
         w.provider.delay = 1
@@ -64,7 +64,7 @@ async def test_p8_f11_all_cancelled() -> None:
         assert (token(await w.ask()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_f11_shared_failure() -> None:
+async def test_shared_failure() -> None:
     """F11, case 5; PY28: all who wait get the same failure, each as an exception of its own."""
     async with world() as w:
         w.provider.delay, w.provider.error = 1, failed(Code.DENIED, "no")
@@ -83,7 +83,7 @@ async def test_f11_shared_failure() -> None:
         assert ([error.__cause__ for error in errors], len(w.provider.runs)) == ([None] * 5, 1)
 
 
-async def test_f11_failure_with_all_cancelled() -> None:
+async def test_failure_with_all_cancelled() -> None:
     """F11, case 6: a failure that nobody waits for any more is remembered, and no warning is printed."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
@@ -98,7 +98,7 @@ async def test_f11_failure_with_all_cancelled() -> None:
     assert complaints == []
 
 
-async def test_f11_waiter_deadline() -> None:
+async def test_waiter_deadline() -> None:
     """F11, case 7: one waiter's time is over; the other, with more patience, gets the result."""
     async with world() as w:
         w.provider.delay = 5
@@ -111,7 +111,7 @@ async def test_f11_waiter_deadline() -> None:
         assert (token(patient.result()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_f11_a_reload() -> None:
+async def test_a_reload() -> None:
     """F11, case 8: a reload meanwhile does not disturb who waits."""
     async with world() as w:
         w.provider.delay = 1
@@ -126,7 +126,7 @@ class _Unheard(BaseException):
     """What no provider should raise."""
 
 
-async def test_p10_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> None:
+async def test_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> None:
     """P10: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
     told: list[Told] = []
     with pytest.raises(BaseExceptionGroup) as caught:  # noqa: PT012  the broker's own end is what raises
@@ -142,7 +142,7 @@ async def test_p10_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() 
     assert told[0].code is Code.INTERNAL
 
 
-async def test_p10_a_cancellation_that_nobody_asked_for_is_a_bug_like_any_other() -> None:
+async def test_a_cancellation_that_nobody_asked_for_is_a_bug_like_any_other() -> None:
     """P10: a provider that lets some inner task's CancelledError through harms only its own answer."""
     async with world() as w:
         w.provider.error = asyncio.CancelledError()
@@ -151,7 +151,7 @@ async def test_p10_a_cancellation_that_nobody_asked_for_is_a_bug_like_any_other(
         assert (status.flights, status.bugs, len(status.failures)) == ([], 1, 1)
 
 
-async def test_p9_ten_thousand_callers_of_one_key_are_one_exchange() -> None:
+async def test_ten_thousand_callers_of_one_key_are_one_exchange() -> None:
     """P9: 10,000 callers at once, exactly one exchange, no error."""
     async with world() as w:
         w.provider.delay = 0.2
@@ -161,7 +161,7 @@ async def test_p9_ten_thousand_callers_of_one_key_are_one_exchange() -> None:
         assert ({token(task.result()) for task in tasks}, len(w.provider.runs)) == ({"tok1"}, 1)
 
 
-async def test_py1_nothing_of_a_request_leaks_into_its_flight() -> None:
+async def test_nothing_of_a_request_leaks_into_its_flight() -> None:
     """PY1: the flight runs in a context of its own, since it outlives the request that began it."""
     variable: contextvars.ContextVar[str] = contextvars.ContextVar("variable", default="unset")
     seen: list[str] = []
@@ -172,7 +172,7 @@ async def test_py1_nothing_of_a_request_leaks_into_its_flight() -> None:
         assert seen == ["unset"]
 
 
-async def test_tx27_terms_tell_the_deadline_and_the_patience_of_the_first_who_leaves() -> None:
+async def test_terms_tell_the_deadline_and_the_patience_of_the_first_who_leaves() -> None:
     """TX-27: deadline = start + 30 s; patience = the earliest deadline among those who still wait."""
     async with world() as w:
         w.provider.delay = 10
@@ -313,7 +313,7 @@ async def test_a_flight_that_was_left_may_be_joined_again() -> None:
         assert (token(again.result()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_p5_drain_waits_for_who_waits_but_not_for_ever() -> None:
+async def test_drain_waits_for_who_waits_but_not_for_ever() -> None:
     """P5: exchanges with waiters get their second; then whoever still waits is told that the daemon stops."""
     async with world() as w:
         w.provider.delay = 0.5
@@ -331,7 +331,7 @@ async def test_p5_drain_waits_for_who_waits_but_not_for_ever() -> None:
     assert (result.code, result.message) == (Code.OVERLOADED, "credproxy is stopping")
 
 
-async def test_p5_a_stopped_broker_starts_nothing() -> None:
+async def test_a_stopped_broker_starts_nothing() -> None:
     """P5: a question after the end is told so; a queued one as well."""
     async with world() as w:
         w.provider.delay = 100

@@ -57,7 +57,7 @@ def test_5_3_jitter(sample: float, seconds: float) -> None:
     [(None, 0.0, 1.0), (0.0, 0.0, 1.0), (30.0, 0.0, 30.0), (30.0, 1.0, 36.0), (1e9, 1.0, 300.0)],
     ids=["none", "zero", "exact", "upwards", "clamped"],
 )
-def test_u2_a_429_is_remembered_as_long_as_it_asked_for(retry_after: float, sample: float, seconds: float) -> None:
+def test_a_429_is_remembered_as_long_as_it_asked_for(retry_after: float, sample: float, seconds: float) -> None:
     """U2: clamp 1-300 s, jitter upwards only."""
     assert _seconds(Code.RATE_LIMITED, sample=sample, retry_after=retry_after) == [seconds]
 

@@ -155,7 +155,7 @@ async def test_four_at_once_and_two_a_second() -> None:
         assert w.provider.peak == 4
 
 
-async def test_c3_after_a_suspend_renewals_are_spread_over_half_a_minute() -> None:
+async def test_after_a_suspend_renewals_are_spread_over_half_a_minute() -> None:
     """C3: timers stood still; the first question notices, and what is overdue is not renewed in one burst."""
     draws = iter(range(10_000))
     async with world() as w:
@@ -184,7 +184,7 @@ async def test_c3_after_a_suspend_renewals_are_spread_over_half_a_minute() -> No
         assert max(renewed) >= 20
 
 
-async def test_c3_what_expired_in_the_suspend_is_dropped_and_not_renewed() -> None:
+async def test_what_expired_in_the_suspend_is_dropped_and_not_renewed() -> None:
     """C3: eight hours later nobody wants the old tokens; they go without an exchange."""
     async with world() as w:
         for number in range(40):

@@ -10,8 +10,8 @@ def _host(number: int) -> str:
     return f"https://r{number}.test/v2/a/b/blobs/x"
 
 
-async def test_c6_half_of_the_grants_go_and_no_exchange_begins_for_a_second() -> None:
-    """The other half is answered as ever; a second later all is as it was."""
+async def test_half_of_the_grants_go_and_no_exchange_begins_for_a_second() -> None:
+    """C6: The other half is answered as ever; a second later all is as it was."""
     async with world() as w:
         for number in range(4):
             await w.ask(_host(number))
@@ -25,8 +25,8 @@ async def test_c6_half_of_the_grants_go_and_no_exchange_begins_for_a_second() ->
         assert token(await w.answer(_host(0))) == "tok5"
 
 
-async def test_c6_nothing_is_renewed_meanwhile() -> None:
-    """A renewal can wait: its grant is still good."""
+async def test_nothing_is_renewed_meanwhile() -> None:
+    """C6: A renewal can wait: its grant is still good."""
     async with world() as w:
         await w.ask(_host(0))
         await w.ask(_host(1))
@@ -37,8 +37,8 @@ async def test_c6_nothing_is_renewed_meanwhile() -> None:
         assert (token(await w.answer(_host(1))), len(w.provider.runs)) == ("tok2", 3)
 
 
-async def test_c6_an_allocation_that_fails_in_an_exchange_is_no_bug() -> None:
-    """It is said what was short, and what can be forgotten is."""
+async def test_an_allocation_that_fails_in_an_exchange_is_no_bug() -> None:
+    """C6: It is said what was short, and what can be forgotten is."""
     async with world() as w:
         await w.ask(_host(0))
         w.provider.error = MemoryError()

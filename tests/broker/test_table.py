@@ -57,13 +57,13 @@ async def test_without_anybody_there_is_no_plan() -> None:
         pytest.param("https://reg.test/x", False, True, id="tls"),
     ],
 )
-async def test_sc4_no_credential_on_a_plain_connection(uri: str, insecure: bool, answered: bool) -> None:  # noqa: FBT001  parametrized
+async def test_no_credential_on_a_plain_connection(uri: str, insecure: bool, answered: bool) -> None:  # noqa: FBT001  parametrized
     """SC-4: plain http gets nothing, except on loopback and where a rule says ``insecure``."""
     table = _table(NoneHost(match="*", insecure=insecure))
     assert (await _key(table, uri) is not None) is answered
 
 
-async def test_sc4_holds_without_a_rule() -> None:
+async def test_holds_without_a_rule() -> None:
     """SC-4: what works without configuration is never given to a plain connection."""
     assert await _key(_table(fallback=(_provider("f"),)), "http://reg.test/x") is None
 

@@ -92,7 +92,7 @@ async def test_a_good_answer_is_passed_on() -> None:
 
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 501, 505])
-async def test_u4_an_answer_that_would_not_change_is_not_asked_for_again(status: int) -> None:
+async def test_an_answer_that_would_not_change_is_not_asked_for_again(status: int) -> None:
     """U4: 4xx, redirects, 501 and 505 are answers; whoever asked decides what they mean."""
     async with wire((0, _response(status))) as w:
         result = await w.send()
@@ -186,7 +186,7 @@ async def test_a_post_that_never_left_is_sent_again() -> None:
 
 
 @pytest.mark.parametrize("bad", [_response(503), REFUSED, _limited("1")], ids=["503", "reset", "429"])
-async def test_u14_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response | Failed) -> None:
+async def test_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response | Failed) -> None:
     """U14: whether it was spent is not known, so it is neither retried nor doubled."""
     async with wire((0, bad)) as w:
         await w.send(POST)
@@ -196,7 +196,7 @@ async def test_u14_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response
         assert (w.sent, w.http.cancelled) == ([0.0], 1)
 
 
-async def test_u14_a_refresh_token_whose_answer_was_lost_is_told_to_be_in_doubt() -> None:
+async def test_a_refresh_token_whose_answer_was_lost_is_told_to_be_in_doubt() -> None:
     """U14: who sees that again and again is told what may be the cause; of a GET there is no such doubt."""
     async with wire((0, REFUSED)) as w:
         result = await w.send(POST)
@@ -214,7 +214,7 @@ async def test_a_repeatable_post_is_retried_but_never_doubled() -> None:
         assert (await w.send(AGAIN), w.sent) == (OK, [0.0, 0.075])
 
 
-async def test_u1_a_second_attempt_beside_a_silent_one_after_four_seconds() -> None:
+async def test_a_second_attempt_beside_a_silent_one_after_four_seconds() -> None:
     """U1, 1.4: the first good answer wins, and the other attempt is cancelled."""
     async with wire((HOUR, OK), (0.5, _response(401))) as w:
         result = await w.send()
@@ -223,14 +223,14 @@ async def test_u1_a_second_attempt_beside_a_silent_one_after_four_seconds() -> N
         assert w.clock.boot() - w.start < 5
 
 
-async def test_u1_the_first_attempt_may_still_win() -> None:
-    """The slow one answers before the second: the second is cancelled."""
+async def test_the_first_attempt_may_still_win() -> None:
+    """U1: The slow one answers before the second: the second is cancelled."""
     async with wire((5, OK), (HOUR, _response(401))) as w:
         assert (await w.send(), w.http.cancelled) == (OK, 1)
 
 
-async def test_u1_a_second_attempt_that_fails_does_not_win() -> None:
-    """A bad answer of one attempt waits for the other."""
+async def test_a_second_attempt_that_fails_does_not_win() -> None:
+    """U1: A bad answer of one attempt waits for the other."""
     async with wire((6, OK), (0, _response(503))) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 4.0])
 
@@ -242,8 +242,8 @@ async def test_a_second_attempt_costs_a_retry_and_is_none_of_the_six() -> None:
         assert w.upstream.origin(GET.url).budget == pytest.approx(10 - 1 + 0.1)
 
 
-async def test_u1_one_attempt_ends_after_twenty_seconds() -> None:
-    """Both silent: the error names the server and the time; a flight has no room for more."""
+async def test_one_attempt_ends_after_twenty_seconds() -> None:
+    """U1: Both silent: the error names the server and the time; a flight has no room for more."""
     async with wire((HOUR, OK)) as w:
         result = await w.send(patience=30)
         assert isinstance(result, Failure)
@@ -286,13 +286,13 @@ async def test_the_budget_bounds_retries_beyond_the_first_second_of_an_outage() 
         assert w.upstream.origin(GET.url).budget == pytest.approx(1.1)
 
 
-async def test_t92_a_short_pause_is_waited_for() -> None:
+async def test_a_short_pause_is_waited_for() -> None:
     """T-92: 429 with Retry-After: 2, then 200: waits 2 s."""
     async with wire((0, _limited("2")), (0, OK), sample=0.0) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 2.0])
 
 
-async def test_t92_a_date_in_the_past_is_the_default_back_off() -> None:
+async def test_a_date_in_the_past_is_the_default_back_off() -> None:
     """T-92: 1-2 s, doubled per 429 in a row; jitter upwards only."""
     async with wire((0, _limited("Thu, 01 Jan 2015 00:00:00 GMT")), (0, OK), sample=0.0) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 1.0])
@@ -301,7 +301,7 @@ async def test_t92_a_date_in_the_past_is_the_default_back_off() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 1.0, 3.0])
 
 
-async def test_t92_a_long_pause_is_an_error_at_once_and_nobody_asks_until_then() -> None:
+async def test_a_long_pause_is_an_error_at_once_and_nobody_asks_until_then() -> None:
     """T-92, U2: 429 with Retry-After: 30: no wait, ``rate_limited``, and no request to that origin for 30 s."""
     async with wire((0, _limited("30")), (0, OK), sample=0.0) as w:
         first = await w.send()
@@ -320,16 +320,16 @@ async def test_t92_a_long_pause_is_an_error_at_once_and_nobody_asks_until_then()
         assert (await w.send(), w.sent) == (OK, [0.0, 30.0])
 
 
-async def test_t92_a_pause_holds_for_the_origin_and_for_no_other() -> None:
-    """U2: other origins are asked as always."""
+async def test_a_pause_holds_for_the_origin_and_for_no_other() -> None:
+    """T-92: U2: other origins are asked as always."""
     other = Request("GET", "https://other.test/token")
     async with wire((0, _limited("30")), (0, OK)) as w:
         await w.send()
         assert await w.send(other) == OK
 
 
-async def test_t92_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
-    """TX-10: jitter only upwards, each for itself."""
+async def test_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
+    """T-92: TX-10: jitter only upwards, each for itself."""
     async with wire((0, _limited("5")), (0, OK), sample=0.5) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 5.25])
 
@@ -391,8 +391,8 @@ async def test_an_outage_under_many_callers_is_asked_about_by_few() -> None:
         assert [task.result() for task in waiting] == [OK] * 200
 
 
-async def test_u4_refusals_do_not_open_the_breaker() -> None:
-    """4xx are good answers, and a bad certificate says nothing."""
+async def test_refusals_do_not_open_the_breaker() -> None:
+    """U4: 4xx are good answers, and a bad certificate says nothing."""
     async with wire((0, _response(401))) as w:
         for _ in range(20):
             assert await w.send() == _response(401)

@@ -32,7 +32,7 @@ def findings(*args: str) -> list[dict[str, str]]:
     return found
 
 
-def test_r22_a_clean_home_has_no_errors(workspace: Path) -> None:
+def test_a_clean_home_has_no_errors(workspace: Path) -> None:
     """Nothing is configured, nothing runs, nothing is wrong: exit status 0."""
     assert not [finding for finding in findings() if finding["severity"] in {"error", "warning"}]
     done = run("doctor")
@@ -42,7 +42,7 @@ def test_r22_a_clean_home_has_no_errors(workspace: Path) -> None:
     del workspace
 
 
-def test_r22_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: Path) -> None:
+def test_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: Path) -> None:
     """Configuration, programs and lines at once; exit status 1, and each with what to do."""
     program = home / "corp-helper"
     program.write_text("#!/bin/sh\n")
@@ -100,7 +100,7 @@ def test_a_file_of_logins_that_cannot_be_used_is_an_error_with_its_place(
     del workspace
 
 
-def test_r22_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: Path, workspace: Path) -> None:
+def test_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: Path, workspace: Path) -> None:
     """With its line; what works without a file is judged instead."""
     path = configure(home, "empty_ttl = 0\n")
     found = findings()
@@ -109,7 +109,7 @@ def test_r22_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: 
     del workspace
 
 
-def test_r22_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(home: Path, workspace: Path) -> None:
+def test_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(home: Path, workspace: Path) -> None:
     """It is part of the configuration: with it broken the daemon answers nothing."""
     policy = home / "policy.yaml"
     policy.write_text("version: 1\nruls: []\n")
@@ -120,8 +120,8 @@ def test_r22_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(ho
     del workspace
 
 
-def test_f15_the_command_that_hides_logins_hides_them(home: Path, workspace: Path) -> None:
-    """What the finding says is run, and then the finding is gone."""
+def test_the_command_that_hides_logins_hides_them(home: Path, workspace: Path) -> None:
+    """F15: What the finding says is run, and then the finding is gone."""
     (home / "h" / ".netrc").write_text("machine a.b login u password canary-pass")
     (home / "h" / ".netrc").chmod(0o600)
 

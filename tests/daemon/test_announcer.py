@@ -34,7 +34,7 @@ def test_the_status_has_a_sentence_for_each_topic() -> None:
     assert told.said == ["STATUS=2 rules", "STATUS=2 rules; lost", "STATUS=3 rules; lost", "STATUS=3 rules"]
 
 
-async def test_p7_the_watchdog_is_fed_for_as_long_as_the_loop_turns() -> None:
+async def test_the_watchdog_is_fed_for_as_long_as_the_loop_turns() -> None:
     """P7: at once, and then in its interval."""
     told, clock = Told(every=1.0), FakeClock()
     task = asyncio.ensure_future(Announcer(told).beat(clock))

@@ -22,8 +22,8 @@ def lines(record: Record, program: str = "/usr/bin/x", level: str = "error") -> 
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_r28_a_line_says_who_was_handed_what_and_for_how_long() -> None:
-    """Also at level error: who wants less of the rest did not ask for less of this."""
+def test_a_line_says_who_was_handed_what_and_for_how_long() -> None:
+    """R28: Also at level error: who wants less of the rest did not ask for less of this."""
     (line,) = lines(RECORD)
     assert line.pop("timestamp")
     assert line == {
@@ -41,13 +41,13 @@ def test_r28_a_line_says_who_was_handed_what_and_for_how_long() -> None:
     }
 
 
-def test_r28_without_an_expiry_nothing_is_left_to_tell() -> None:
-    """None is not zero."""
+def test_without_an_expiry_nothing_is_left_to_tell() -> None:
+    """R28: None is not zero."""
     assert lines(Record("https://a.b/"))[0]["left"] is None
 
 
-def test_t17_a_programs_name_cannot_forge_a_line() -> None:
-    """Whoever may run a program may also name it."""
+def test_a_programs_name_cannot_forge_a_line() -> None:
+    """T17: Whoever may run a program may also name it."""
     (line,) = lines(RECORD, program='/tmp/x\n{"event":"handed out"}\x1b[2K\u2028')
     assert str(line["program"]).startswith("/tmp/x\\u000a")
     assert "\x1b" not in str(line["program"])

@@ -99,7 +99,7 @@ async def test_a_socket_in_its_place_is_left_alone(bound: Bound) -> None:
         assert world.path.stat().st_ino == inode
 
 
-async def test_p1_a_self_made_socket_that_was_deleted_is_back_within_a_minute(bound: Bound) -> None:
+async def test_a_self_made_socket_that_was_deleted_is_back_within_a_minute(bound: Bound) -> None:
     """P1: callers reach the same daemon, with all that it has in memory."""
     async with kept(bound) as world:
         world.path.unlink()
@@ -109,7 +109,7 @@ async def test_p1_a_self_made_socket_that_was_deleted_is_back_within_a_minute(bo
         assert await world.asks() == b"ok\n"
 
 
-async def test_p1_who_finds_somebody_else_at_the_path_gives_way(bound: Bound) -> None:
+async def test_who_finds_somebody_else_at_the_path_gives_way(bound: Bound) -> None:
     """P1: systemd after an installation; nobody reaches this daemon any more, so it stops, and removes nothing."""
     async with kept(bound) as world:
         world.path.unlink()
@@ -154,7 +154,7 @@ async def stranger(path: Path, *around: str) -> asyncio.subprocess.Process:
     return process
 
 
-async def test_p1_a_socket_of_the_service_manager_is_reported_with_what_to_do(bound: Bound) -> None:
+async def test_a_socket_of_the_service_manager_is_reported_with_what_to_do(bound: Bound) -> None:
     """P1: we cannot make it; it is said once, in log and status, and taken back when it is there again."""
     handed = Listener(bound.path, bound.sock.dup())
     async with kept(handed) as world:
@@ -174,7 +174,7 @@ async def test_p1_a_socket_of_the_service_manager_is_reported_with_what_to_do(bo
         assert world.stopped == []
 
 
-async def test_p1_what_cannot_be_restored_is_said_once_and_tried_again(bound: Bound) -> None:
+async def test_what_cannot_be_restored_is_said_once_and_tried_again(bound: Bound) -> None:
     """P1: the directory is not private any more: the reason and its mending are in the log."""
     async with kept(bound) as world:
         world.path.unlink()

@@ -162,8 +162,8 @@ async def test_a_file_that_was_asked_for_has_to_be_there() -> None:
 
 
 @pytest.mark.parametrize("path", [USER, MACHINE, POLICY])
-async def test_p3_each_file_that_was_looked_at_counts_as_changed(path: str) -> None:
-    """Healing waits for a new version of the configuration or of the policy, also of one that was not there."""
+async def test_each_file_that_was_looked_at_counts_as_changed(path: str) -> None:
+    """P3: Healing waits for a new version of the configuration or of the policy, also of one that was not there."""
     files = FakeFiles()
     files.put(USER, NAMES_IT)
     made = loader(files)

@@ -82,7 +82,7 @@ def test_a_library_may_say_that_but_not_what() -> None:
 FORGERY = 'x\n{"event": "ready"}\r\x1b[2Jy\u2028z\x85\x00'
 
 
-def test_t17_a_json_line_cannot_be_forged() -> None:
+def test_a_json_line_cannot_be_forged() -> None:
     """T17: whatever a value holds, an event is one line, without anything that drives a terminal."""
     out = io.StringIO()
     logs = Logs(log_format="json", stream=out)
@@ -93,7 +93,7 @@ def test_t17_a_json_line_cannot_be_forged() -> None:
     assert json.loads(line)["event"] == "question failed"
 
 
-def test_t17_a_console_line_cannot_be_forged() -> None:
+def test_a_console_line_cannot_be_forged() -> None:
     """T17: the same for the format that a terminal shows."""
     out = io.StringIO()
     logs = Logs(log_format="console", stream=out)
@@ -103,7 +103,7 @@ def test_t17_a_console_line_cannot_be_forged() -> None:
     assert line.isprintable()
 
 
-def test_t17_a_flood_of_identical_lines_is_counted() -> None:
+def test_a_flood_of_identical_lines_is_counted() -> None:
     """T17: ten lines, and one with their number; the time of a line does not make it another."""
     out, time = io.StringIO(), [5.0]
     logs = Logs(log_format="json", stream=out, now=lambda: time[0])
@@ -150,7 +150,7 @@ def test_a_secret_is_masked_before_its_line_is_cut() -> None:
     assert "canary" not in out.getvalue()
 
 
-def test_p14_what_was_dropped_is_told_in_the_format_in_force() -> None:
+def test_what_was_dropped_is_told_in_the_format_in_force() -> None:
     """P14: the line about missing lines is a line like any other."""
 
     class Full(io.StringIO):

@@ -23,7 +23,7 @@ class Place:
                 continue
 
 
-def test_t17_ten_a_second_and_then_a_counter() -> None:
+def test_ten_a_second_and_then_a_counter() -> None:
     """T17: the eleventh identical line of a second is counted; the next second tells how many there were."""
     place = Place()
     place.log(500, event="question failed", code="denied")

@@ -6,8 +6,8 @@ from credproxy.daemon.shortage import EVERY, relieve_in_time
 from tests.fakes import FakeClock, settle
 
 
-async def test_c6_near_the_bound_memory_is_given_back_and_below_it_nothing_is() -> None:
-    """One relief for each look that finds it short."""
+async def test_near_the_bound_memory_is_given_back_and_below_it_nothing_is() -> None:
+    """C6: One relief for each look that finds it short."""
     clock, fractions, relieved = FakeClock(), iter([0.5, 0.9, 1.4, 0.89, None]), []
     watch = asyncio.ensure_future(
         relieve_in_time(lambda: next(fractions), lambda: relieved.append(clock.boot()), clock)

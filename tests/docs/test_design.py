@@ -86,6 +86,14 @@ def test_the_schema_has_no_id() -> None:
     assert ".md" not in schema
 
 
+def test_no_name_of_a_test_has_an_id() -> None:
+    """A sentence says what holds; the rule's number stands in the docstring, where a search finds it."""
+    numbers = {rule.replace("-", "").lower() for rule in rules()}
+    for path in (ROOT / "tests").rglob("test_*.py"):
+        for words in re.findall(r"def test_(\w+)", path.read_text()):
+            assert not numbers.intersection(words.split("_")), f"{path}: {words}"
+
+
 @functools.cache
 def rules() -> frozenset[str]:
     """The ids that have a text: in docs/design, and the vectors in their own table."""

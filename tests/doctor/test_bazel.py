@@ -32,7 +32,7 @@ def look(
     return told(check(MACHINE, Facts(lines, hosts, settings, workspace)))
 
 
-def test_r22_a_line_for_a_host_of_ours_is_fine() -> None:
+def test_a_line_for_a_host_of_ours_is_fine() -> None:
     """An exact host, an absolute path, for every command."""
     assert look(f"common --credential_helper=reg.example={OURS}\n", "reg.example") == [
         ("ok", f"{RC}:1: 'reg.example' goes to credproxy", "")
@@ -65,7 +65,7 @@ def test_r22_a_line_for_a_host_of_ours_is_fine() -> None:
         ("common --x='", "warning", "a quotation is not closed"),
     ],
 )
-def test_r22_a_line_that_breaks_or_shadows(line: str, severity: str, words: str) -> None:
+def test_a_line_that_breaks_or_shadows(line: str, severity: str, words: str) -> None:
     """The file and the line, and a way to mend it."""
     (finding,) = look(f"{line}\n")
     assert finding[0] == severity
@@ -87,12 +87,12 @@ def test_r22_a_line_that_breaks_or_shadows(line: str, severity: str, words: str)
         "common --credential_helper=*.corp.example=/opt/bin/credproxy-helper",
     ],
 )
-def test_r22_a_line_that_is_fine(line: str) -> None:
+def test_a_line_that_is_fine(line: str) -> None:
     """Other people's helpers are theirs to choose, and a wildcard for one's own hosts is what bazelrc prints."""
     assert look(f"{line}\n") == []
 
 
-def test_r22_outside_of_a_workspace_its_paths_are_unknown() -> None:
+def test_outside_of_a_workspace_its_paths_are_unknown() -> None:
     """A line of ~/.bazelrc may be right in every workspace."""
     assert look("common --credential_helper=reg.example=%workspace%/tools/x\n", workspace=None) == []
 
@@ -132,21 +132,21 @@ def test_r22_outside_of_a_workspace_its_paths_are_unknown() -> None:
         ("", "localhost", "note", "Bazel cannot name 'localhost'"),
     ],
 )
-def test_r22_the_line_that_bazel_takes_for_a_host(text: str, host: str, severity: str, words: str) -> None:
+def test_the_line_that_bazel_takes_for_a_host(text: str, host: str, severity: str, words: str) -> None:
     """The name, then the nearest wildcard, then the line for all; the last of equals wins (docs/design/clients.md#how-bazel-picks-a-helper)."""
     (finding,) = [found for found in look(text, host) if repr(host) in found[1] and "configured" not in found[1]]
     assert finding[0] == severity
     assert words in finding[1]
 
 
-def test_r22_hosts_without_a_line_are_one_finding() -> None:
+def test_hosts_without_a_line_are_one_finding() -> None:
     """One command adds them all."""
     assert look("", "a.example", "b.example") == [
         ("note", "no line of a .bazelrc gives 'a.example', 'b.example' to credproxy", ADD)
     ]
 
 
-def test_r22_a_line_of_ours_under_another_path_is_ours() -> None:
+def test_a_line_of_ours_under_another_path_is_ours() -> None:
     """Also a copy in the workspace's tools."""
     text = "common --credential_helper=reg.example=%workspace%/tools/credproxy-helper\n"
     lines = collect((RC,), {RC: text}.get, "/w")
@@ -154,7 +154,7 @@ def test_r22_a_line_of_ours_under_another_path_is_ours() -> None:
     assert [found[0] for found in look(text, "reg.example")] == [Severity.OK.value]
 
 
-def test_r22_a_line_for_a_netrc_host_is_fine() -> None:
+def test_a_line_for_a_netrc_host_is_fine() -> None:
     """The daemon answers from the same file."""
     lines = collect((RC,), {RC: f"common --credential_helper=n.example={OURS}\n"}.get, "/w")
     assert told(check(MACHINE, Facts(lines, (), SETTINGS, "/w", {"n.example"}))) == []

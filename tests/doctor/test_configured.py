@@ -24,7 +24,7 @@ def look(text: str, machine: FakeMachine | None = None) -> list[tuple[str, str, 
 EDIT = f"${{EDITOR:-vi}} {CONFIG}; credproxy config check"
 
 
-def test_r22_every_mistake_is_an_error_with_its_line() -> None:
+def test_every_mistake_is_an_error_with_its_line() -> None:
     """As ``config check`` says them."""
     assert look("empty_ttl = 0\nflight_timeout = 0\n") == [
         ("error", f"{CONFIG}:1: empty_ttl: wanted seconds from 1 to 3600", EDIT),
@@ -32,21 +32,21 @@ def test_r22_every_mistake_is_an_error_with_its_line() -> None:
     ]
 
 
-def test_r22_without_a_file_everything_is_fine() -> None:
+def test_without_a_file_everything_is_fine() -> None:
     """It works without one."""
     assert told(check(FakeMachine(), Facts((CONFIG,), (), Settings()))) == [
         ("ok", f"no file at '{CONFIG}': what works without one is in force", "")
     ]
 
 
-def test_r22_a_file_that_cannot_be_read_is_an_error() -> None:
+def test_a_file_that_cannot_be_read_is_an_error() -> None:
     """The daemon would serve its mistake."""
     facts = Facts((CONFIG,), (), Settings(), unreadable=f"'{CONFIG}' cannot be read: PermissionError")
     assert told(check(FakeMachine(), facts))[0][0] == "error"
 
 
-def test_t29_a_configuration_that_others_can_replace_is_an_error() -> None:
-    """It names programs, so whoever writes it runs them; the daemon does not believe it."""
+def test_a_configuration_that_others_can_replace_is_an_error() -> None:
+    """T29: It names programs, so whoever writes it runs them; the daemon does not believe it."""
     facts = Facts((CONFIG,), (CONFIG,), Settings())
     ((severity, message, remedy),) = bad(check(FakeMachine().put(CONFIG, 0o666), facts))
     assert (severity, remedy) == ("error", f"chmod go-w {CONFIG}")
@@ -104,7 +104,7 @@ HOST = '[[host]]\nmatch = "{}"\nprovider = "{}"\n'
     ],
     ids=["listen_token", "insecure", "tls_verify", "ca_bundle", "no secret", "open secret"],
 )
-def test_r22_settings_that_should_be_meant(text: str, severity: str, words: str) -> None:
+def test_settings_that_should_be_meant(text: str, severity: str, words: str) -> None:
     """Each has a remedy."""
     (finding,) = [found for found in look(text, FakeMachine().put("/open", 0o644)) if found[0] not in {"ok", "note"}]
     assert finding[0] == severity
@@ -113,17 +113,17 @@ def test_r22_settings_that_should_be_meant(text: str, severity: str, words: str)
 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "localhost"])
-def test_r22_plain_http_to_this_machine_is_fine(host: str) -> None:
+def test_plain_http_to_this_machine_is_fine(host: str) -> None:
     """It leaves no wire."""
     assert [found[0] for found in look(HOST.format(host, "basic") + "insecure = true\n")] == ["ok"]
 
 
-def test_r22_root_is_noted() -> None:
+def test_root_is_noted() -> None:
     """Somebody decided it."""
     assert look("allow_root = true\n")[1][0] == "note"
 
 
-def test_r22_logins_that_others_may_read_or_nobody_can() -> None:
+def test_logins_that_others_may_read_or_nobody_can() -> None:
     """Docker's own files as well: the daemon reads them."""
     machine = FakeMachine().put("/h/.netrc", 0o644).put("/h/.docker/config.json", 0o600)
     broken = ("the netrc file '/n' cannot be parsed at line 3", "vi /n")

@@ -50,7 +50,7 @@ def test_a_listener_that_the_helper_does_not_believe_is_an_error() -> None:
     ]
 
 
-def test_r22_a_daemon_that_answers_and_refuses_a_sandbox_is_fine() -> None:
+def test_a_daemon_that_answers_and_refuses_a_sandbox_is_fine() -> None:
     """Both sockets, the process behind them, and the gate that was tried."""
     assert told(check(FINE)) == [
         ("ok", f"the helper socket '{SOCKET}' answers, pid 42", ""),
@@ -59,7 +59,7 @@ def test_r22_a_daemon_that_answers_and_refuses_a_sandbox_is_fine() -> None:
     ]
 
 
-def test_r22_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_one() -> None:
+def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_one() -> None:
     """A fresh installation has no errors."""
     absent = replace(FINE, helper=nothing(), actions=nothing("actions"))
     assert [(severity, remedy) for severity, _, remedy in told(check(absent))] == [("note", "credproxy serve")]
@@ -194,32 +194,32 @@ def test_r22_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_start
         ),
     ],
 )
-def test_r22_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
+def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
     """One finding each; what else is fine stays fine."""
     assert bad(check(facts)) == [(severity, message, remedy)]
 
 
-def test_r22_a_path_that_no_socket_address_holds() -> None:
+def test_a_path_that_no_socket_address_holds() -> None:
     """CL-36: said before somebody starts a daemon that cannot bind."""
     long = replace(nothing(), socket=Place("/" + "x" * 110))
     (finding,) = bad(check(replace(FINE, helper=long)))
     assert "longer than 103 bytes" in finding[1]
 
 
-def test_r22_a_gate_that_could_not_be_tried_is_said() -> None:
+def test_a_gate_that_could_not_be_tried_is_said() -> None:
     """A check that was skipped is no check that passed."""
     (finding,) = told(check(replace(FINE, sandbox=None)), Severity.NOTE)
     assert "not tried" in finding[1]
 
 
-def test_r22_a_service_for_build_actions_alone_is_no_mistake() -> None:
+def test_a_service_for_build_actions_alone_is_no_mistake() -> None:
     """``install --gateway-only`` makes no helper socket."""
     units = frozenset({"credproxy-actions.socket"})
     found = told(check(replace(FINE, helper=nothing(), units=units)))
     assert [severity for severity, _, _ in found] == ["note", "ok"]
 
 
-def test_r22_a_system_service_has_a_group_on_its_socket() -> None:
+def test_a_system_service_has_a_group_on_its_socket() -> None:
     """Root's directory, root's choice: the mode is not ours to judge."""
     assert bad(check(replace(FINE, helper=door(uid=0, folder=0o755, mode=0o660)))) == []
 

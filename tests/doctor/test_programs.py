@@ -17,8 +17,8 @@ HELPER = "/opt/credproxy/bin/credproxy-helper"
 EXEC = Settings(host=(ExecHost(match="*.corp.example", command=("/opt/corp/helper",)),))
 
 
-def test_t29_a_program_that_only_its_user_can_replace_is_fine() -> None:
-    """The file, and every directory above it."""
+def test_a_program_that_only_its_user_can_replace_is_fine() -> None:
+    """T29: The file, and every directory above it."""
     machine = FakeMachine().put("/opt/corp/helper", 0o755)
     assert [severity for severity, _, _ in told(check_commands(machine, EXEC))] == ["ok"]
 
@@ -42,8 +42,8 @@ def test_t29_a_program_that_only_its_user_can_replace_is_fine() -> None:
     ],
     ids=["missing", "not executable", "writable", "foreign", "writable directory"],
 )
-def test_t29_a_program_that_the_daemon_would_not_start(machine: FakeMachine, message: str, remedy: str) -> None:
-    """The same rule as at spawn, and the command that mends it."""
+def test_a_program_that_the_daemon_would_not_start(machine: FakeMachine, message: str, remedy: str) -> None:
+    """T29: The same rule as at spawn, and the command that mends it."""
     ((severity, said, mended),) = bad(check_commands(machine, EXEC))
     assert severity == "error"
     assert "of '*.corp.example', '/opt/corp/helper'" in said
@@ -51,14 +51,14 @@ def test_t29_a_program_that_the_daemon_would_not_start(machine: FakeMachine, mes
     assert mended == remedy
 
 
-def test_t29_a_sticky_directory_is_fine() -> None:
-    """Others can add files there, but not replace ours."""
+def test_a_sticky_directory_is_fine() -> None:
+    """T29: Others can add files there, but not replace ours."""
     machine = FakeMachine().put("/opt/corp/helper", 0o755).place("/opt/corp", stat.S_IFDIR | 0o1777, 0)
     assert bad(check_commands(machine, EXEC)) == []
 
 
-def test_t29_programs_of_sources_are_looked_at_as_well() -> None:
-    """They print secrets."""
+def test_programs_of_sources_are_looked_at_as_well() -> None:
+    """T29: They print secrets."""
     rule = HeaderHost(match="a.b", secret=CommandSource(argv=("/usr/bin/pass", "show")))
     assert "'/usr/bin/pass'" in bad(check_commands(FakeMachine(), Settings(host=(rule,))))[0][1]
 
@@ -71,7 +71,7 @@ DOCKER = {
 }
 
 
-def test_r22_programs_that_docker_names_are_looked_for() -> None:
+def test_programs_that_docker_names_are_looked_for() -> None:
     """Each once, with what it is for; our own name is no program to start."""
     machine = FakeMachine(programs={"docker-credential-gcloud": "/usr/bin/gc"}).put("/usr/bin/gc", 0o755, 0)
     findings = told(check_docker(machine, DOCKER, None))
@@ -93,7 +93,7 @@ def test_a_name_that_no_program_has_is_not_to_be_installed() -> None:
     assert remedy.startswith("write the NAME of docker-credential-NAME")
 
 
-def test_r22_docker_must_find_us_where_it_names_us() -> None:
+def test_docker_must_find_us_where_it_names_us() -> None:
     """The remedy is a link to the program that came with us."""
     helper = Helper(FakeMachine().look(HELPER), twin="/opt/credproxy/bin/docker-credential-credproxy")
     ((severity, _, remedy),) = bad(check_docker_name(FakeMachine(), DOCKER, helper))
@@ -112,7 +112,7 @@ def helper(
     return told(check_helper(machine, found, "1.0"))
 
 
-def test_r22_a_native_helper_is_fine() -> None:
+def test_a_native_helper_is_fine() -> None:
     """0755, and nothing special about it."""
     assert helper() == [("ok", f"'{HELPER}' is the native helper", "")]
 
@@ -134,15 +134,15 @@ def test_r22_a_native_helper_is_fine() -> None:
     ],
     ids=["setuid", "capabilities", "execute-only", "writable", "old", "script"],
 )
-def test_r22_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
+def test_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
     findings: list[tuple[str, str, str]], severity: str, words: str, remedy: str
 ) -> None:
-    """Reliability.md 8.2: a peer that is not dumpable cannot be attested."""
+    """A peer that is not dumpable cannot be attested."""
     assert (findings[0][0], findings[0][2]) == (severity, remedy)
     assert words in findings[0][1]
 
 
-def test_r22_no_helper_at_all() -> None:
+def test_no_helper_at_all() -> None:
     """Bazel has nothing to start."""
     assert bad(check_helper(FakeMachine(), Helper(None), "1.0"))[0][0] == "error"
 

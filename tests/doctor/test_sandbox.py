@@ -30,8 +30,8 @@ def home() -> FakeMachine:
     return machine.place("/h/.aws", stat.S_IFDIR | 0o700)
 
 
-def test_f15_logins_that_lie_open_are_named_with_the_command_that_hides_them() -> None:
-    """A note, as long as no build action is allowed anything."""
+def test_logins_that_lie_open_are_named_with_the_command_that_hides_them() -> None:
+    """F15: A note, as long as no build action is allowed anything."""
     severity, message, remedy = look(home(), docker=b'{"auths":{"ghcr.io":{"auth":"YTpi"}}}')
     assert severity == "note"
     for path in (DOCKER, "/h/.netrc", "/h/.aws", "/h/.config/gh/hosts.yml"):
@@ -39,13 +39,13 @@ def test_f15_logins_that_lie_open_are_named_with_the_command_that_hides_them() -
     assert remedy == "credproxy bazelrc --sandbox >> ~/.bazelrc"
 
 
-def test_f15_with_rules_for_build_actions_it_is_a_warning() -> None:
-    """Whoever narrows tokens down wants no login beside them."""
+def test_with_rules_for_build_actions_it_is_a_warning() -> None:
+    """F15: Whoever narrows tokens down wants no login beside them."""
     assert look(home(), settings=load(RULE, ""))[0] == "warning"
 
 
-def test_f15_what_a_line_hides_is_not_named() -> None:
-    """Itself, or a directory above it; a neighbour with the same beginning hides nothing."""
+def test_what_a_line_hides_is_not_named() -> None:
+    """F15: Itself, or a directory above it; a neighbour with the same beginning hides nothing."""
     rc = "build --sandbox_block_path=/h/.netrc\nbuild --sandbox_block_path=/h/.config/\nbuild --sandbox_block_path=/h/.aw\n"
     assert look(home(), rc)[1] == "a sandboxed build action can see '/h/.aws'"
     assert (
@@ -54,14 +54,14 @@ def test_f15_what_a_line_hides_is_not_named() -> None:
     assert look(home(), f"{rc}build --sandbox_block_path=/h/.aws\n")[0] == "ok"
 
 
-def test_f15_a_docker_file_without_secrets_is_not_named() -> None:
-    """With programs alone there is nothing in it."""
+def test_a_docker_file_without_secrets_is_not_named() -> None:
+    """F15: With programs alone there is nothing in it."""
     assert look(FakeMachine().put(DOCKER), docker=b'{"credHelpers":{"gcr.io":"gcloud"}}')[0] == "ok"
     assert look(FakeMachine().put(DOCKER), docker=b'{"auths":{"gcr.io":{}},"credsStore":"pass"}')[0] == "ok"
 
 
-def test_f15_secrets_in_files_of_ones_own_are_named() -> None:
-    """The configuration says where they are."""
+def test_secrets_in_files_of_ones_own_are_named() -> None:
+    """F15: The configuration says where they are."""
     settings = load(
         '[[host]]\nmatch = "a.b"\nprovider = "basic"\ncredentials = {source = "file", path = "/s", username = "u"}\n',
         "",
@@ -69,7 +69,7 @@ def test_f15_secrets_in_files_of_ones_own_are_named() -> None:
     assert look(FakeMachine().put("/s"), settings=settings)[1] == "a sandboxed build action can see '/s'"
 
 
-def test_t11_the_helper_sockets_directory_is_named() -> None:
-    """The gate refuses a sandbox; hidden, it is not even found."""
+def test_the_helper_sockets_directory_is_named() -> None:
+    """T11: The gate refuses a sandbox; hidden, it is not even found."""
     machine = FakeMachine().place("/run/credproxy", stat.S_IFDIR | 0o700)
     assert look(machine)[1] == "a sandboxed build action can see '/run/credproxy'"

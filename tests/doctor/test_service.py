@@ -29,7 +29,7 @@ def unit(**changes: str) -> Facts:
     return replace(FINE, units={**(FINE.units or {}), "credproxy.socket": replace(GOOD, **changes)})
 
 
-def test_r22_a_service_that_listens_is_fine() -> None:
+def test_a_service_that_listens_is_fine() -> None:
     """And is what the socket check goes by."""
     assert [severity for severity, _, _ in told(check(FINE))] == ["ok"] * 3
     assert FINE.listening == {"credproxy.socket", "credproxy-actions.socket"}
@@ -125,7 +125,7 @@ def test_r22_a_service_that_listens_is_fine() -> None:
         ),
     ],
 )
-def test_r22_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
+def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
     """One finding each; only what is in the way is an error."""
     findings = [finding for finding in told(check(facts)) if finding[0] != "ok"]
     assert findings == [(severity, message, remedy)]

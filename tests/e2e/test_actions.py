@@ -88,10 +88,8 @@ def test_an_action_gets_a_token_for_its_repository(served: Stage, registry: Toke
     assert asked[1].endswith("scope=repository:org/app:pull")
 
 
-def test_t11_the_helper_socket_refuses_a_sandbox(
-    served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
-) -> None:
-    """The uid is the user's, the socket's path is visible: only the namespaces tell it from the user's own Bazel."""
+def test_the_helper_socket_refuses_a_sandbox(served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]) -> None:
+    """T11: The uid is the user's, the socket's path is visible: only the namespaces tell it from the user's own Bazel."""
 
     def helper(**environ: str) -> subprocess.CompletedProcess[str]:
         command = [*sandbox, str(HELPER), "get", "--uri", blob(registry)]
@@ -131,10 +129,10 @@ def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegist
     assert error["hint"] == f"credproxy actions allow '{registry.authority}/other/app'"
 
 
-def test_r28_what_a_build_action_was_given_is_in_the_audit_log(
+def test_what_a_build_action_was_given_is_in_the_audit_log(
     served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
 ) -> None:
-    """Who, what and for how long, from memory as well; a refusal hands out nothing."""
+    """R28: Who, what and for how long, from memory as well; a refusal hands out nothing."""
     served.configure(registry.rule() + rules(registry) + "[log]\naudit = true\n")
     assert served.credproxy("reload").returncode == 0
     for _ in range(3):
@@ -214,8 +212,8 @@ def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage
     assert event["first"] == "defaultAction of 'policy.yaml' allows every registry"
 
 
-def test_p3_a_broken_policy_file_at_start_is_told_and_heals(staged: Stage, registry: TokenRegistry) -> None:
-    """The daemon looks at the policy's own version, not at the configuration's alone."""
+def test_a_broken_policy_file_at_start_is_told_and_heals(staged: Stage, registry: TokenRegistry) -> None:
+    """P3: The daemon looks at the policy's own version, not at the configuration's alone."""
     path = policy_file(staged, registry, "org/app", version=2)
     staged.configure(f'{registry.rule()}[actions]\npolicy_file = "{path}"\n')
     staged.start(REGISTRY_PASSWORD=registry.password)
@@ -332,8 +330,8 @@ def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -
     assert (tmp_path / "layer").read_bytes() == Serving.BLOB
 
 
-def test_t34_the_port_of_the_loopback_serves_who_has_the_token(staged: Stage, registry: TokenRegistry) -> None:
-    """The same answers as on the socket; without the token nothing, and a port that is taken is told."""
+def test_the_port_of_the_loopback_serves_who_has_the_token(staged: Stage, registry: TokenRegistry) -> None:
+    """T34: The same answers as on the socket; without the token nothing, and a port that is taken is told."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         listen = f'[actions]\nlisten = "127.0.0.1:{port}"\nlisten_token = {{ source = "env", name = "PORT_TOKEN" }}\n'

@@ -199,7 +199,7 @@ def test_reload_puts_a_rule_in_force_and_a_broken_file_does_not(staged: Stage, r
         pytest.fail("SIGHUP did not reload")
 
 
-def test_p3_a_broken_configuration_at_start_is_served_as_an_error_and_heals(
+def test_a_broken_configuration_at_start_is_served_as_an_error_and_heals(
     staged: Stage, registry: TokenRegistry
 ) -> None:
     """P3: leaving instead would be a crash loop; mended within two seconds, without a restart."""
@@ -216,7 +216,7 @@ def test_p3_a_broken_configuration_at_start_is_served_as_an_error_and_heals(
         time.sleep(0.1)
 
 
-def test_p2_a_second_daemon_says_so_and_leaves_with_0(staged: Stage) -> None:
+def test_a_second_daemon_says_so_and_leaves_with_0(staged: Stage) -> None:
     """P2."""
     staged.start()
     second = staged.credproxy("serve")
@@ -232,7 +232,7 @@ def test_sigterm_ends_it_cleanly_and_leaves_no_socket(staged: Stage) -> None:
     assert not staged.socket.exists()
 
 
-def test_p6_after_sigkill_the_next_daemon_takes_the_socket_over(staged: Stage) -> None:
+def test_after_sigkill_the_next_daemon_takes_the_socket_over(staged: Stage) -> None:
     """P6: a stale file and no lock."""
     staged.start()
     staged.stop(signal.SIGKILL)
@@ -328,8 +328,8 @@ def test_the_docker_protocol_hands_out_the_stored_login(staged: Stage, registry:
     assert run("store", "{}").returncode == 1
 
 
-def test_r28_every_hand_out_is_in_the_audit_log(staged: Stage, registry: TokenRegistry) -> None:
-    """Exchanged, from memory, and the login itself; not ``{}``, and no secret. A reload switches it off."""
+def test_every_hand_out_is_in_the_audit_log(staged: Stage, registry: TokenRegistry) -> None:
+    """R28: Exchanged, from memory, and the login itself; not ``{}``, and no secret. A reload switches it off."""
     staged.configure(registry.rule() + "[log]\naudit = true\n")
     staged.start(REGISTRY_PASSWORD=registry.password)
     uri = registry.uri("a/b/manifests/x")

@@ -27,7 +27,7 @@ def crowd(stack: ExitStack, staged: Stage, count: int = 300) -> None:
         idle.connect_ex(str(staged.socket))
 
 
-def test_c5_with_128_descriptors_300_connections_do_no_harm(staged: Stage, registry: TokenRegistry) -> None:
+def test_with_128_descriptors_300_connections_do_no_harm(staged: Stage, registry: TokenRegistry) -> None:
     """The cap keeps the daemon below its limit: the helper is answered while the crowd is there."""
     staged.configure(registry.rule())
     log = staged.home / "daemon.log"
@@ -47,8 +47,8 @@ def test_c5_with_128_descriptors_300_connections_do_no_harm(staged: Stage, regis
     assert staged.headers(registry.uri("a/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
 
 
-def test_c5_without_any_descriptor_left_it_says_so_once_and_recovers(staged: Stage, registry: TokenRegistry) -> None:
-    """The limit is taken away under a daemon that counted on it, and accept fails for real."""
+def test_without_any_descriptor_left_it_says_so_once_and_recovers(staged: Stage, registry: TokenRegistry) -> None:
+    """C5: The limit is taken away under a daemon that counted on it, and accept fails for real."""
     staged.configure(registry.rule())
     process = staged.start(REGISTRY_PASSWORD=registry.password)
     before = len(staged.log().splitlines())

@@ -22,7 +22,7 @@ def findings(staged: Stage, *args: str) -> dict[str, str]:
     return {finding["message"]: finding["severity"] for finding in found}
 
 
-def test_r22_a_daemon_that_runs_is_seen_and_its_gate_is_tried(staged: Stage) -> None:
+def test_a_daemon_that_runs_is_seen_and_its_gate_is_tried(staged: Stage) -> None:
     """The process that listens, both sockets, and a caller in namespaces of its own who is refused."""
     process = staged.start()
     found = findings(staged)
@@ -38,8 +38,8 @@ def test_r22_a_daemon_that_runs_is_seen_and_its_gate_is_tried(staged: Stage) -> 
     assert (told["version"], told["pid"]) == (__version__, process.pid)
 
 
-def test_t11_a_gate_that_was_opened_is_a_warning(staged: Stage) -> None:
-    """Tried, not read from the configuration."""
+def test_a_gate_that_was_opened_is_a_warning(staged: Stage) -> None:
+    """T11: Tried, not read from the configuration."""
     if os.geteuid() != 0:
         pytest.skip("this user may have no namespaces; run as root")
     staged.configure('peer_namespaces = "any"\n')
@@ -70,15 +70,15 @@ def test_a_clock_six_minutes_off_costs_no_token_and_is_a_finding(
     assert f"that of 'http://{registry.authority}'" in told[0]
 
 
-def test_p6_a_socket_that_a_killed_daemon_left_is_a_warning(staged: Stage) -> None:
-    """The next daemon takes it over."""
+def test_a_socket_that_a_killed_daemon_left_is_a_warning(staged: Stage) -> None:
+    """P6: The next daemon takes it over."""
     process = staged.start()
     process.kill()
     process.wait()
     assert findings(staged)[f"nobody listens at '{staged.socket}': it is what a killed daemon left"] == "warning"
 
 
-def test_r22_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
+def test_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
     """Within seconds."""
     staged.socket.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as silent:
@@ -87,7 +87,7 @@ def test_r22_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
         assert findings(staged)[f"whoever listens at '{staged.socket}' does not answer"] == "error"
 
 
-def test_r22_network_pings_registries_without_a_credential(staged: Stage, registry: TokenRegistry) -> None:
+def test_network_pings_registries_without_a_credential(staged: Stage, registry: TokenRegistry) -> None:
     """What each asks for, and what is wrong with it; nobody is asked without the option."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
@@ -101,7 +101,7 @@ def test_r22_network_pings_registries_without_a_credential(staged: Stage, regist
     assert registry.requests == ["/v2/"]
 
 
-def test_r22_network_names_a_token_server_that_is_not_paired(staged: Stage, registry: TokenRegistry) -> None:
+def test_network_names_a_token_server_that_is_not_paired(staged: Stage, registry: TokenRegistry) -> None:
     """Before the first login would be sent there."""
     registry.realm = "https://auth.example.net/token"
     staged.configure(registry.rule())

@@ -94,9 +94,7 @@ def _read_until(reading: int, wanted: str) -> str:
     return found.decode()
 
 
-def test_p14_a_log_that_nobody_reads_stops_nothing(
-    staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]
-) -> None:
+def test_a_log_that_nobody_reads_stops_nothing(staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]) -> None:
     """P14: with stderr a full pipe it answers on, and says how much is missing once somebody reads again."""
     reading, writing = pipe
     staged.configure(registry.rule() + AUDITED)
@@ -113,7 +111,7 @@ def test_p14_a_log_that_nobody_reads_stops_nothing(
     assert staged.stop() == 0
 
 
-def test_p14_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, int]) -> None:
+def test_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, int]) -> None:
     """P14: SIGTERM ends it within its seconds, whatever is still unwritten."""
     _, writing = pipe
     staged.configure(AUDITED)
@@ -124,7 +122,7 @@ def test_p14_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, 
     assert staged.stop(signal.SIGTERM) == 0
 
 
-def test_c7_a_full_disk_under_the_log_stops_nothing(staged: Stage, registry: TokenRegistry) -> None:
+def test_a_full_disk_under_the_log_stops_nothing(staged: Stage, registry: TokenRegistry) -> None:
     """C7: every write fails with ENOSPC, every question is answered, and the metrics tell."""
     staged.configure(registry.rule())
     staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
@@ -135,7 +133,7 @@ def test_c7_a_full_disk_under_the_log_stops_nothing(staged: Stage, registry: Tok
     assert staged.stop() == 0
 
 
-def test_t17_a_caller_cannot_write_in_the_log(staged: Stage) -> None:
+def test_a_caller_cannot_write_in_the_log(staged: Stage) -> None:
     """T17: a path with line ends, escape sequences and JSON is a value of one line, and nothing else."""
     staged.start()
     with contextlib.closing(Unix(staged.socket)) as connection:
@@ -148,7 +146,7 @@ def test_t17_a_caller_cannot_write_in_the_log(staged: Stage) -> None:
     assert all(line.isprintable() for line in staged.log().splitlines())
 
 
-def test_t17_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> None:
+def test_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> None:
     """T17: thousands of identical refusals are counted, and the log says so."""
     staged.start()
     with contextlib.closing(Unix(staged.socket)) as connection:

@@ -115,7 +115,7 @@ def test_it_says_when_it_is_ready_and_when_it_stops(staged: Stage, manager: Mana
 
 
 @pytest.mark.parametrize("number", range(12))
-def test_p4_a_broken_file_at_sighup_keeps_what_was_in_force(staged: Stage, manager: Manager, number: int) -> None:
+def test_a_broken_file_at_sighup_keeps_what_was_in_force(staged: Stage, manager: Manager, number: int) -> None:
     """P4: whatever is wrong with it; RELOADING=1, the reason, READY=1."""
     broken = [
         "[[host]\n", "nonsense = true\n", "host = 5\n", '[[host]]\nmatch = "a"\n', '[[host]]\nmatch = "a"\nprovider = "x"\n',
@@ -135,9 +135,7 @@ def test_p4_a_broken_file_at_sighup_keeps_what_was_in_force(staged: Stage, manag
     assert "slow-helper" in staged.credproxy("explain", URI).stdout
 
 
-def test_p7_the_watchdog_hears_from_the_event_loop_and_nothing_from_a_blocked_one(
-    staged: Stage, manager: Manager
-) -> None:
+def test_the_watchdog_hears_from_the_event_loop_and_nothing_from_a_blocked_one(staged: Stage, manager: Manager) -> None:
     """P7: a process that is stopped stands for one whose loop is blocked."""
     staged.configure("")
     process = staged.start(NOTIFY_SOCKET=manager.path, WATCHDOG_USEC="200000")
@@ -197,7 +195,7 @@ def test_without_the_actions_socket_the_other_is_served(staged: Stage, handed: l
         ("helper:actions", ("--gateway-only",), "a socket named 'helper' was handed over; wanted actions"),
     ],
 )
-def test_p13_it_refuses_to_start_with_the_wrong_sockets(
+def test_it_refuses_to_start_with_the_wrong_sockets(
     staged: Stage, handed: list[socket.socket], names: str, options: tuple[str, ...], said: str
 ) -> None:
     """P13: status 64, after which the units do not restart, and the reason for who waits."""
@@ -219,7 +217,7 @@ def test_gateway_only_has_no_helper_socket(staged: Stage) -> None:
     assert not staged.socket.exists()
 
 
-def test_py14_it_does_not_serve_with_the_lenient_parser(staged: Stage) -> None:
+def test_it_does_not_serve_with_the_lenient_parser(staged: Stage) -> None:
     """PY14: a restart would not bring the other one: 64."""
     environ = staged.environ | {"AIOHTTP_NO_EXTENSIONS": "1"}
     done = subprocess.run([CREDPROXY, "serve"], env=environ, capture_output=True, text=True, check=False, timeout=10)
@@ -229,7 +227,7 @@ def test_py14_it_does_not_serve_with_the_lenient_parser(staged: Stage) -> None:
     assert not staged.socket.exists()
 
 
-def test_py8_inherited_signal_settings_do_it_no_harm(staged: Stage) -> None:
+def test_inherited_signal_settings_do_it_no_harm(staged: Stage) -> None:
     """PY8: with SIGCHLD ignored it could not tell how a helper ended; with SIGTERM blocked it would not stop."""
     script = staged.home / "corp-helper"
     script.write_text("#!/bin/sh\necho no such user >&2; exit 3\n")
@@ -251,7 +249,7 @@ def test_py8_inherited_signal_settings_do_it_no_harm(staged: Stage) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-def test_p5_work_in_flight_ends_with_it_and_nobody_survives(staged: Stage, times: int) -> None:
+def test_work_in_flight_ends_with_it_and_nobody_survives(staged: Stage, times: int) -> None:
     """P5: one second for what somebody waits for, none when asked twice; then the helpers' groups are killed."""
     notes = slow_helper(staged)
     process = staged.start()
@@ -271,7 +269,7 @@ def test_p5_work_in_flight_ends_with_it_and_nobody_survives(staged: Stage, times
         assert waiting.result().returncode == 1
 
 
-def test_p5_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -> None:
+def test_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -> None:
     """P5 without a service manager: the socket's place is free at once."""
     notes = slow_helper(staged)
     old = staged.start()
@@ -289,14 +287,14 @@ def test_p5_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -
         waiting.result()
 
 
-def test_p3_it_stops_while_its_configuration_is_broken(staged: Stage) -> None:
+def test_it_stops_while_its_configuration_is_broken(staged: Stage) -> None:
     """P3: looking for the mended file does not hold it up."""
     staged.configure("[[host]\n")
     staged.start()
     assert staged.stop() == 0
 
 
-def test_p1_a_daemon_that_lost_its_socket_to_another_removes_nothing(staged: Stage) -> None:
+def test_a_daemon_that_lost_its_socket_to_another_removes_nothing(staged: Stage) -> None:
     """P1: as after an installation of the service."""
     staged.start()
     staged.socket.unlink()

@@ -110,7 +110,7 @@ def request(socket_path: Path, line: str, *, user: int) -> str:
     return done.stdout
 
 
-def test_t10_users_share_the_daemon_and_no_answer(staged: Stage, registry: TokenRegistry, served: Path) -> None:
+def test_users_share_the_daemon_and_no_answer(staged: Stage, registry: TokenRegistry, served: Path) -> None:
     """T10: each user's question is exchanged for that user; who asks again is answered from memory."""
     staged.configure(OPEN + registry.rule())
     answers = [ask(served, registry.uri("a/manifests/x"), user=user) for user in (ALICE, BOB, ALICE, BOB)]
@@ -123,7 +123,7 @@ def test_t10_users_share_the_daemon_and_no_answer(staged: Stage, registry: Token
 @pytest.mark.parametrize(
     "verb", ["GET http://x/v1/status", "GET http://x/metrics", "POST http://x/v1/flush", "POST http://x/v1/reload"]
 )
-def test_t3_what_concerns_all_users_is_for_root(staged: Stage, served: Path, verb: str) -> None:
+def test_what_concerns_all_users_is_for_root(staged: Stage, served: Path, verb: str) -> None:
     """T3: a user sees nobody else's questions, and flushes nobody else's answers."""
     staged.configure(OPEN)
     line = f"--request {verb}"
@@ -163,7 +163,7 @@ def test_a_reload_does_not_take_that_acceptance_back_unseen(staged: Stage, serve
     assert ask(served, "https://unknown.example/x", user=ALICE).returncode == 0
 
 
-def test_p13_a_system_daemon_makes_no_sockets_of_its_own(staged: Stage) -> None:
+def test_a_system_daemon_makes_no_sockets_of_its_own(staged: Stage) -> None:
     """P13: their groups are the service manager's to set."""
     done = staged.credproxy("serve", "--system")
     assert done.returncode == 64

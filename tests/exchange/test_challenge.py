@@ -147,7 +147,7 @@ def test_more_than_a_registry_sends_is_not_read() -> None:
 
 
 @given(st.lists(st.text(max_size=300), max_size=20))
-def test_t105_no_line_raises(lines: list[str]) -> None:
+def test_no_line_raises(lines: list[str]) -> None:
     """T-105: whatever a registry sends, the parser gives a value."""
     for challenge in parse_challenges(lines):
         assert challenge.scheme == challenge.scheme.lower()
@@ -159,7 +159,7 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=60).map("".join))
-def test_t105_no_sequence_of_pieces_raises_or_loses_a_duplicate(line: str) -> None:
+def test_no_sequence_of_pieces_raises_or_loses_a_duplicate(line: str) -> None:
     """T-105 with a grammar's own pieces: a parameter that was named twice is never used."""
     for challenge in parse_challenges([line]):
         assert all(value for value in challenge.parameters.values())

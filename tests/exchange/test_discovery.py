@@ -55,7 +55,7 @@ def response(status: int, *lines: str) -> Response:
         pytest.param(['Bearer realm="https://reg.test/t",realm="x"', GOOD], Asks.BEARER, id="V25 beside a good one"),
     ],
 )
-def test_ch16_bearer_before_basic_and_basic_only_alone(lines: list[str], asks: Asks) -> None:
+def test_bearer_before_basic_and_basic_only_alone(lines: list[str], asks: Asks) -> None:
     """CH-16, P-4."""
     assert chosen(*lines).asks is asks
 
@@ -73,23 +73,23 @@ def test_ch16_bearer_before_basic_and_basic_only_alone(lines: list[str], asks: A
         pytest.param(["Negotiate, NTLM"], Code.UNSUPPORTED_SCHEME, id="T-77"),
     ],
 )
-def test_ch16_nothing_usable_is_an_error_and_no_downgrade(lines: list[str], code: Code) -> None:
+def test_nothing_usable_is_an_error_and_no_downgrade(lines: list[str], code: Code) -> None:
     """CH-8, CH-9, CH-13, CH-16, CH-17."""
     assert refusal(*lines) is code
 
 
-def test_ch10_a_well_formed_challenge_is_preferred() -> None:
+def test_a_well_formed_challenge_is_preferred() -> None:
     """CH-10: the malformed one may have lost its service."""
     found = chosen('Bearer realm="https://reg.test/broken" service="x"', GOOD)
     assert found.realm == "https://reg.test/t"
 
 
-def test_ch10_a_malformed_one_alone_is_used() -> None:
-    """V22: what was read of it is good."""
+def test_a_malformed_one_alone_is_used() -> None:
+    """CH-10: V22: what was read of it is good."""
     assert chosen('Bearer realm="https://reg.test/t" service="x"').realm == "https://reg.test/t"
 
 
-def test_tx1_the_ping_is_bare() -> None:
+def test_the_ping_is_bare() -> None:
     """TX-1, P-2: one GET with a trailing slash, and nothing in it that a registry could answer otherwise to."""
     requests, found = talk(response(401, GOOD))
     assert [(one.method, one.url) for one in requests] == [("GET", "https://reg.test/v2/")]
@@ -97,7 +97,7 @@ def test_tx1_the_ping_is_bare() -> None:
     assert found.asks is Asks.BEARER
 
 
-def test_tx3_two_open_answers_mean_no_login() -> None:
+def test_two_open_answers_mean_no_login() -> None:
     """TX-3: nothing is asked for where nothing is wanted."""
     requests, found = talk(response(200), response(200), second_look="a/b")
     assert [one.url for one in requests] == ["https://reg.test/v2/", "https://reg.test/v2/a/b/tags/list?n=1"]
@@ -127,13 +127,13 @@ PRIVATE = Registry(
 )
 
 
-def test_sec4_the_registrys_own_origin_is_reached_as_the_registry_is() -> None:
-    """T-68: a registry with a certificate of its own has its token endpoint behind the same one."""
+def test_the_registrys_own_origin_is_reached_as_the_registry_is() -> None:
+    """SEC-4: T-68: a registry with a certificate of its own has its token endpoint behind the same one."""
     assert chosen(GOOD, registry=PRIVATE).dial == PRIVATE.dial
 
 
-def test_sec4_a_paired_realm_may_be_where_the_registry_is_and_is_always_verified() -> None:
-    """T-67, T-68, SEC-R: its CA may be the same, the mark ``tls_verify = false`` is not."""
+def test_a_paired_realm_may_be_where_the_registry_is_and_is_always_verified() -> None:
+    """SEC-4: T-67, T-68, SEC-R: its CA may be the same, the mark ``tls_verify = false`` is not."""
     dial = chosen('Bearer realm="https://auth.test/t"', registry=PRIVATE).dial
     assert dial == Dial(("10.0.0.0/8",), own=False, addresses=("10.0.0.5",), ca_bundle="/ca.pem", proxy="http://p:1")
 

@@ -26,8 +26,8 @@ RULE = OciHost(match="reg.test", actions={"org/**": ("push", "pull"), "org/write
         (Endpoint(Kind.AMBIGUOUS), ()),
     ],
 )
-def test_tx24_scopes_come_from_the_endpoint_and_the_rule(endpoint: Endpoint, wanted: tuple[str, ...]) -> None:
-    """``pull`` unless the rule's ``actions`` say more; an upload always pushes, and pulls what it mounts."""
+def test_scopes_come_from_the_endpoint_and_the_rule(endpoint: Endpoint, wanted: tuple[str, ...]) -> None:
+    """TX-24: ``pull`` unless the rule's ``actions`` say more; an upload always pushes, and pulls what it mounts."""
     assert endpoint_scopes(endpoint, RULE) == wanted
 
 
@@ -37,8 +37,8 @@ def test_the_catalog_needs_leave() -> None:
     assert endpoint_scopes(Endpoint(Kind.CATALOG), rule) == ("registry:catalog:*",)
 
 
-def test_tx22_no_mount_from_what_may_not_be_pulled() -> None:
-    """A client could otherwise read by mounting; the refusal names the line that allows it."""
+def test_no_mount_from_what_may_not_be_pulled() -> None:
+    """TX-22: A client could otherwise read by mounting; the refusal names the line that allows it."""
     with pytest.raises(Failed) as refused:
         endpoint_scopes(Endpoint(Kind.UPLOAD, "z", "org/write-only"), RULE)
     assert refused.value.failure.code is Code.POLICY_DENIED

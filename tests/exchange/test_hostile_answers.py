@@ -28,7 +28,7 @@ def jwt(payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**400)])
-def test_tx14_numbers_without_end_are_sixty_seconds(value: float) -> None:
+def test_numbers_without_end_are_sixty_seconds(value: float) -> None:
     """TX-14: judged before they are converted, which they would not survive."""
     assert lifetime_of(value) == 60
 
@@ -38,13 +38,13 @@ def test_tx14_numbers_without_end_are_sixty_seconds(value: float) -> None:
     [b'{"token":"t","expires_in":' + NINES + b"}", jwt(b'{"exp":' + NINES + b"}"), jwt(b"[" * 6000)],
     ids=["expires_in", "exp", "nested payload"],
 )
-def test_tx16_numbers_without_end_in_an_answer_are_no_bug_of_ours(body: bytes) -> None:
-    """T-105: the token is good, its life the default."""
+def test_numbers_without_end_in_an_answer_are_no_bug_of_ours(body: bytes) -> None:
+    """TX-16: T-105: the token is good, its life the default."""
     assert parse_token(answer(body), "s").lifetime.until == 60
 
 
 @pytest.mark.parametrize("body", [b'{"token":"a","token":"b"}', b'{"token":"a","x":{"y":1,"y":2}}'])
-def test_u10_json_that_says_two_things_is_refused(body: bytes) -> None:
+def test_json_that_says_two_things_is_refused(body: bytes) -> None:
     """U10: which of the two a reader takes is chance."""
     with pytest.raises(Failed) as caught:
         parse_token(answer(body), "s")
@@ -52,30 +52,30 @@ def test_u10_json_that_says_two_things_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("access_token", [b"1", b"{}", b"null", b'""', b"true"])
-def test_tx8_an_access_token_that_is_no_text_leaves_the_other_field(access_token: bytes) -> None:
+def test_an_access_token_that_is_no_text_leaves_the_other_field(access_token: bytes) -> None:
     """TX-8: ``access_token`` if a non-empty string, else ``token``."""
     assert parse_token(answer(b'{"access_token":' + access_token + b',"token":"B"}'), "s").value.reveal() == "B"
 
 
-def test_ch12_parameters_of_nobody_take_their_line_with_them() -> None:
+def test_parameters_of_nobody_take_their_line_with_them() -> None:
     """CH-12: a line that begins with name=value is dropped."""
     assert parse_challenges(['scope=foo, Bearer realm="https://a/t"']) == ()
 
 
-def test_ch8_an_unquoted_empty_realm_counts_as_named() -> None:
+def test_an_unquoted_empty_realm_counts_as_named() -> None:
     """CH-8: ``realm=`` looks like a token68, and a second realm behind it has to poison all the same."""
     assert parse_challenges(['Bearer realm=,realm="https://evil/t"'])[0].poisoned
 
 
-def test_ch14_a_posts_url_loses_our_parameters_too() -> None:
+def test_a_posts_url_loses_our_parameters_too() -> None:
     """CH-14: a realm cannot add a scope of its own to the form's."""
     found = Found(Asks.BEARER, "https://a/t?tenant=1&scope=evil", "a", "s")
     request = next(obtain(Order(found, (), IdentityToken(Secret("i")), "c", "r")))
     assert request.url == "https://a/t?tenant=1"
 
 
-def test_ch3_a_service_beyond_ascii_goes_back_as_it_came() -> None:
-    """The client decodes such octets to surrogates, which a plain ``quote`` raises on."""
+def test_a_service_beyond_ascii_goes_back_as_it_came() -> None:
+    """CH-3: The client decodes such octets to surrogates, which a plain ``quote`` raises on."""
     found = Found(Asks.BEARER, "https://a/t", "a", "caf\udce9")
     get = next(obtain(Order(found, (), UserPassword("u", Secret("p")), "c", "r")))
     assert get.url == "https://a/t?service=caf%E9"
@@ -84,14 +84,14 @@ def test_ch3_a_service_beyond_ascii_goes_back_as_it_came() -> None:
     assert "service=caf%E9" in post.body.reveal()
 
 
-def test_secr9_unverified_tls_is_the_registrys_alone() -> None:
+def test_unverified_tls_is_the_registrys_alone() -> None:
     """SEC-R: another port of the same host is another origin; its addresses are the host's own, still."""
     registry = Registry(parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",))
     dial = choose(registry, parse_challenges(['Bearer realm="https://reg.test:8443/t"']), "10.0.0.5").dial
     assert (dial.own, dial.tls_verify) == (True, True)
 
 
-def test_secr2_the_token_request_goes_to_the_canonical_host() -> None:
+def test_the_token_request_goes_to_the_canonical_host() -> None:
     """SEC-R: with its dot the name would be another one to TLS."""
     found = choose(Registry(parse_uri("reg.test")), parse_challenges(['Bearer realm="https://REG.test.:443/t?x=1"']))
     assert found.realm == "https://reg.test/t?x=1"

@@ -69,22 +69,22 @@ def test_trusted(registry: str, realm: str, why: str) -> None:
     assert check_realm(realm, parse_uri(registry), ()).host, why
 
 
-def test_t65_an_https_registry_cannot_send_logins_to_plain_http() -> None:
+def test_an_https_registry_cannot_send_logins_to_plain_http() -> None:
     """T-65, SEC-7: also where the host is its own."""
     with pytest.raises(Failed) as caught:
         check_realm("http://reg.test/token", parse_uri("https://reg.test/v2/"), ())
     assert caught.value.failure.code is Code.DOWNGRADE
 
 
-def test_t70_an_operator_lists_another_authority_with_its_port() -> None:
-    """A non-default port has to be spelled out."""
+def test_an_operator_lists_another_authority_with_its_port() -> None:
+    """T-70: A non-default port has to be spelled out."""
     registry = parse_uri("https://reg.test/v2/")
     assert check_realm("https://reg.test:8443/token", registry, ("reg.test:8443",)).authority == "reg.test:8443"
     with pytest.raises(Failed):
         check_realm("https://auth.test:8443/token", registry, ("auth.test",))
 
 
-def test_t61_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None:
+def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None:
     """T-61: whoever runs the registry can decide at once."""
     with pytest.raises(Failed) as caught:
         check_realm("https://evil.test/token?x=secret", parse_uri("https://reg.test/v2/"), ())

@@ -49,7 +49,7 @@ def status(code: int) -> Response:
     return Response(code, (), b"SECRET", 0.0, 0.0)
 
 
-def test_t50_without_scopes_there_is_no_scope_parameter() -> None:
+def test_without_scopes_there_is_no_scope_parameter() -> None:
     """T-50 (b), TX-4: ``scope=`` breaks some servers."""
     requests, _ = talk(order(), TOKEN)
     assert requests[0].url == "https://auth.test/t?service=s"
@@ -74,19 +74,19 @@ def test_without_service_and_scopes_the_realm_stays_bare() -> None:
         ("&&", ""),
     ],
 )
-def test_ch14_our_parameters_replace_the_realms(query: str, kept: str) -> None:
+def test_our_parameters_replace_the_realms(query: str, kept: str) -> None:
     """CH-14: also where the realm hides them behind escapes."""
     requests, _ = talk(order(LOGIN, "repository:a:pull", realm=f"https://auth.test/t?{query}"), TOKEN)
     assert requests[0].url == f"https://auth.test/t?{kept}service=s&scope=repository:a:pull"
 
 
-def test_tx4_a_service_is_opaque_and_escaped() -> None:
-    """Cloudsmith's is a URL, olareg's has a space; neither may add a parameter."""
+def test_a_service_is_opaque_and_escaped() -> None:
+    """TX-4: Cloudsmith's is a URL, olareg's has a space; neither may add a parameter."""
     requests, _ = talk(order(service="https://x/?a=1&scope=evil #"), TOKEN)
     assert requests[0].url == "https://auth.test/t?service=https://x/%3Fa%3D1%26scope%3Devil%20%23"
 
 
-def test_tx6_no_second_long_lived_secret_is_asked_for() -> None:
+def test_no_second_long_lived_secret_is_asked_for() -> None:
     """TX-5, TX-6: neither offline_token nor access_type."""
     for credential in (LOGIN, IDENTITY):
         requests, _ = talk(order(credential), TOKEN)
@@ -108,7 +108,7 @@ def test_tx6_no_second_long_lived_secret_is_asked_for() -> None:
     ],
 )
 @pytest.mark.parametrize("credential", [LOGIN, IDENTITY], ids=["login", "identity token"])
-def test_tx10_each_status_has_its_code_and_no_message_a_body(
+def test_each_status_has_its_code_and_no_message_a_body(
     credential: UserPassword | IdentityToken, code: int, kind: Code
 ) -> None:
     """TX-10, SEC-6, U4: one request each, since nothing else could help."""
@@ -122,7 +122,7 @@ def test_tx10_each_status_has_its_code_and_no_message_a_body(
 
 
 @pytest.mark.parametrize("code", [403, 429, 500, 503, 302])
-def test_tx9_other_statuses_are_no_reason_to_send_the_password_too(code: int) -> None:
+def test_other_statuses_are_no_reason_to_send_the_password_too(code: int) -> None:
     """TX-9: a second secret is spent only where the first was refused for its form."""
     conversation = obtain(order(BOTH, "repository:a:pull"))
     next(conversation)
@@ -130,8 +130,8 @@ def test_tx9_other_statuses_are_no_reason_to_send_the_password_too(code: int) ->
         conversation.send(status(code))
 
 
-def test_tx9_a_get_that_follows_a_post_is_final() -> None:
-    """T-11: one fallback, then the login is bad."""
+def test_a_get_that_follows_a_post_is_final() -> None:
+    """TX-9: T-11: one fallback, then the login is bad."""
     conversation = obtain(order(BOTH, "repository:a:pull"))
     assert next(conversation).method == "POST"
     assert conversation.send(status(401)).method == "GET"
@@ -140,7 +140,7 @@ def test_tx9_a_get_that_follows_a_post_is_final() -> None:
     assert caught.value.failure.code is Code.BAD_CREDENTIALS
 
 
-def test_u14_a_refresh_token_is_sent_once() -> None:
+def test_a_refresh_token_is_sent_once() -> None:
     """U14: the client that repeats requests must not repeat this one; a GET it may."""
     assert not talk(order(IDENTITY), TOKEN)[0][0].repeatable
     assert talk(order(LOGIN), TOKEN)[0][0].repeatable

@@ -24,8 +24,8 @@ from credproxy.exchange.scope import canonical, repository_scope, without_push, 
          ("repository:z:pull", "repository:a:pull", "repository:b:pull")),
     ],
 )  # fmt: skip
-def test_tx20_canonical(scopes: list[str], wanted: tuple[str, ...]) -> None:
-    """Split, merge, order; the first name stays first (TX-21)."""
+def test_canonical(scopes: list[str], wanted: tuple[str, ...]) -> None:
+    """TX-20: Split, merge, order; the first name stays first (TX-21)."""
     assert canonical(scopes) == wanted
 
 
@@ -35,14 +35,14 @@ def test_canonical_is_idempotent(scopes: list[str]) -> None:
     assert canonical(canonical(scopes)) == canonical(scopes)
 
 
-def test_tx10_narrowing_to_pull_keeps_the_repositories() -> None:
-    """GCR refuses push to who may only pull; the pull must not be lost with it."""
+def test_narrowing_to_pull_keeps_the_repositories() -> None:
+    """TX-10: GCR refuses push to who may only pull; the pull must not be lost with it."""
     scopes = ("repository:a:pull,push", "repository:b:*", "registry:catalog:*")
     assert without_push(scopes) == ("repository:a:pull", "registry:catalog:*", "repository:b:pull")
 
 
-def test_tx25_unknown_actions_go_and_known_ones_stay() -> None:
-    """Quay answers 400 to delete."""
+def test_unknown_actions_go_and_known_ones_stay() -> None:
+    """TX-25: Quay answers 400 to delete."""
     assert without_unknown(("repository:a:pull,push,delete",)) == ("repository:a:pull,push",)
 
 

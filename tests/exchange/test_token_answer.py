@@ -34,7 +34,7 @@ def parse(body: object) -> Token:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b'"t"', b"1", b"\xff", b'{"token":NaN}', b"[" * 100_000])
-def test_u10_what_is_no_json_object_is_no_token(body: bytes) -> None:
+def test_what_is_no_json_object_is_no_token(body: bytes) -> None:
     """U10: our own error, whatever the bytes."""
     with pytest.raises(Failed) as caught:
         parse(body)
@@ -46,7 +46,7 @@ def test_u10_what_is_no_json_object_is_no_token(body: bytes) -> None:
     [("!~", True), ("x" * 16_384, True), ("x" * 16_385, False), ("a b", False), ("a\x7f", False), ("a\n", False)],
     ids=["printable", "longest", "too long", "space", "DEL", "line end"],
 )
-def test_tx8_the_characters_of_a_token(token: str, good: bool) -> None:  # noqa: FBT001  a table
+def test_the_characters_of_a_token(token: str, good: bool) -> None:  # noqa: FBT001  a table
     """TX-8: what a header can carry, and no longer than that is sane."""
     if good:
         assert parse({"token": token}).value.reveal() == token
@@ -56,7 +56,7 @@ def test_tx8_the_characters_of_a_token(token: str, good: bool) -> None:  # noqa:
 
 
 @pytest.mark.parametrize("refresh", ["", 1, None, "a b", "new\r\n"])
-def test_tx13_an_unusable_refresh_token_is_ignored(refresh: object) -> None:
+def test_an_unusable_refresh_token_is_ignored(refresh: object) -> None:
     """TX-13: the token itself is good all the same."""
     assert parse({"token": "t", "refresh_token": refresh}).refresh_token is None
 
@@ -74,12 +74,12 @@ def test_tx13_an_unusable_refresh_token_is_ignored(refresh: object) -> None:
     ],
     ids=["past", "nanoseconds", "offset", "future", "no zone", "dead", "number"],
 )
-def test_tx15_issued_at(issued_at: object, seconds: float) -> None:
+def test_issued_at(issued_at: object, seconds: float) -> None:
     """TX-15: it may only move the beginning backwards, and a dead token means that a clock is off."""
     assert left({"expires_in": 300, "issued_at": issued_at}) == pytest.approx(seconds)
 
 
-def test_tx15_a_dead_token_with_a_short_life_is_not_made_longer() -> None:
+def test_a_dead_token_with_a_short_life_is_not_made_longer() -> None:
     """TX-15: at most sixty seconds, and no more than the server said."""
     assert left({"expires_in": 20, "issued_at": "2025-12-31T23:00:00Z"}) == 20
 
@@ -87,25 +87,25 @@ def test_tx15_a_dead_token_with_a_short_life_is_not_made_longer() -> None:
 @pytest.mark.parametrize(
     "payload", ["", "e30", "!!!", "W10", "bm8", "eyJleHAiOnRydWV9", "eyJleHAiOiJ4In0", "eyJleHAiOjB9e"]
 )
-def test_tx16_a_payload_without_a_usable_exp_changes_nothing(payload: str) -> None:
+def test_a_payload_without_a_usable_exp_changes_nothing(payload: str) -> None:
     """TX-16: opaque tokens with two dots, other JSON, ``true``, text."""
     assert left({"token": f"e30.{payload}.c2ln", "expires_in": 300}) == 300
 
 
 @pytest.mark.parametrize("value", ["³", "٣٠", "", " 300", "+300", "3e2", [], {}, 0.9, -0.0])
-def test_tx14_unusable_lifetimes_are_sixty_seconds(value: object) -> None:
+def test_unusable_lifetimes_are_sixty_seconds(value: object) -> None:
     """TX-14: digits beyond ASCII, signs, white space, fractions of a second."""
     assert lifetime_of(value) == 60
 
 
 @given(st.integers(-(10**6), 10**8) | st.floats(-1e6, 1e8) | st.text(max_size=30) | st.none() | st.booleans())
-def test_tx14_no_lifetime_is_above_twelve_hours_or_below_a_second(value: object) -> None:
+def test_no_lifetime_is_above_twelve_hours_or_below_a_second(value: object) -> None:
     """TX-14: whatever is sent."""
     assert 1 <= lifetime_of(value) <= 43_200
 
 
 @given(st.binary(max_size=200))
-def test_t105_no_body_raises_anything_but_our_own_error(body: bytes) -> None:
+def test_no_body_raises_anything_but_our_own_error(body: bytes) -> None:
     """T-105, T23: a hostile token server gets no further than an error."""
     with contextlib.suppress(Failed):
         parse(body)

@@ -59,8 +59,8 @@ async def fetched(w: World, *headers: tuple[str, str]) -> tuple[Reply, bytes, Fa
     return reply, *await w.delivered(reply)
 
 
-async def test_u15_the_rest_is_asked_for_where_it_broke_off() -> None:
-    """Three times, with the entity tag, with pauses between; the client notices nothing."""
+async def test_the_rest_is_asked_for_where_it_broke_off() -> None:
+    """U15: Three times, with the entity tag, with pauses between; the client notices nothing."""
     with structlog.testing.capture_logs() as events:
         async with world(Registry(30, 20, 10)) as w:
             before = w.clock.boot()
@@ -77,8 +77,8 @@ async def test_u15_the_rest_is_asked_for_where_it_broke_off() -> None:
     assert [event["moved"] for event in events if event["event"] == "blob resumed"] == [30, 50, 60]
 
 
-async def test_u15_three_times_and_no_more() -> None:
-    """Then the failure says how far it came; who serves it must abort the connection."""
+async def test_three_times_and_no_more() -> None:
+    """U15: Then the failure says how far it came; who serves it must abort the connection."""
     async with world(Registry(10, 10, 10, 10)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:40]
@@ -88,8 +88,8 @@ async def test_u15_three_times_and_no_more() -> None:
         assert len(w.downloads.requests) == 1 + RESUMES
 
 
-async def test_u15_a_registry_without_ranges_sends_all_of_it_once_more() -> None:
-    """What the client has is skipped, also where that breaks off again."""
+async def test_a_registry_without_ranges_sends_all_of_it_once_more() -> None:
+    """U15: What the client has is skipped, also where that breaks off again."""
     async with world(Registry(30, 20, 60, ranges=False)) as w:
         _, body, error = await fetched(w)
         assert (body, error) == (BODY, None)
@@ -182,8 +182,8 @@ async def test_a_coded_body_is_not_what_the_digest_is_about() -> None:
         assert isinstance(error, Failed)
 
 
-async def test_u15_more_than_announced_is_aborted() -> None:
-    """Nobody can say which of the bytes are right; it is not asked for again."""
+async def test_more_than_announced_is_aborted() -> None:
+    """U15: Nobody can say which of the bytes are right; it is not asked for again."""
     async with world(Registry(90, how=Stopped.SURPLUS)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:90]
@@ -194,8 +194,8 @@ async def test_u15_more_than_announced_is_aborted() -> None:
         assert len(w.downloads.requests) == 1
 
 
-async def test_u15_the_clients_own_range_goes_on_within_itself() -> None:
-    """Offsets are those of the whole, the end is the client's; its other fields go along, its If-Range does not."""
+async def test_the_clients_own_range_goes_on_within_itself() -> None:
+    """U15: Offsets are those of the whole, the end is the client's; its other fields go along, its If-Range does not."""
     async with world(Registry(20)) as w:
         headers = (("Range", "bytes=40-89"), ("If-Range", '"x"'), ("Accept-Encoding", "gzip"))
         reply, body, error = await fetched(w, *headers)
@@ -206,8 +206,8 @@ async def test_u15_the_clients_own_range_goes_on_within_itself() -> None:
         assert sent(again, "Accept-Encoding") == ["gzip"]
 
 
-async def test_u15_it_begins_at_the_registry_again() -> None:
-    """A presigned place has expired by now; the login goes to the registry and to nobody else."""
+async def test_it_begins_at_the_registry_again() -> None:
+    """U15: A presigned place has expired by now; the login goes to the registry and to nobody else."""
     registry = Registry(30)
     away = FakeTransfer(307, (("Location", f"https://cdn.test/1?{CANARY}"),), small=True)
     with structlog.testing.capture_logs() as events:
@@ -220,8 +220,8 @@ async def test_u15_it_begins_at_the_registry_again() -> None:
     assert CANARY not in str(events)
 
 
-async def test_u15_a_token_that_is_refused_by_then_is_replaced() -> None:
-    """A blob may take longer than its token lives."""
+async def test_a_token_that_is_refused_by_then_is_replaced() -> None:
+    """U15: A blob may take longer than its token lives."""
     registry = Registry(30)
     async with world(registry, FakeTransfer(401, small=True), registry) as w:
         _, body, error = await fetched(w)
@@ -229,8 +229,8 @@ async def test_u15_a_token_that_is_refused_by_then_is_replaced() -> None:
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok1"], ["Bearer tok2"]]
 
 
-async def test_u15_a_resume_that_cannot_be_opened_counts() -> None:
-    """A registry that restarts is back after one or two of them."""
+async def test_a_resume_that_cannot_be_opened_counts() -> None:
+    """U15: A registry that restarts is back after one or two of them."""
     registry = Registry(30)
     async with world(registry, unavailable(), unavailable(), registry) as w:
         _, body, error = await fetched(w)
@@ -244,8 +244,8 @@ async def test_u15_a_resume_that_cannot_be_opened_counts() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-async def test_u15_a_resume_that_is_refused_is_the_end(status: int) -> None:
-    """What the registry says is final; the failure names its status."""
+async def test_a_resume_that_is_refused_is_the_end(status: int) -> None:
+    """U15: What the registry says is final; the failure names its status."""
     async with world(Registry(30), FakeTransfer(status, small=True)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:30]
@@ -350,16 +350,16 @@ async def test_a_registry_that_does_not_begin_is_not_asked_again() -> None:
         assert len(w.downloads.requests) == 2
 
 
-async def test_u15_what_no_time_mends_is_the_end() -> None:
-    """Its own failure, for the log."""
+async def test_what_no_time_mends_is_the_end() -> None:
+    """U15: Its own failure, for the log."""
     async with world(Registry(30), failed(Code.TLS_FAILED, "x")) as w:
         _, _, error = await fetched(w)
         assert isinstance(error, Failed)
         assert error.failure.code is Code.TLS_FAILED
 
 
-async def test_u15_a_small_rest_comes_with_its_head() -> None:
-    """And is poured like any other."""
+async def test_a_small_rest_comes_with_its_head() -> None:
+    """U15: And is poured like any other."""
     rest = FakeTransfer(206, (("Content-Range", "bytes 30-99/100"), ("ETag", '"x"')), BODY[30:], small=True)
     async with world(Registry(30), rest) as w:
         _, body, error = await fetched(w)
@@ -389,7 +389,7 @@ async def test_a_body_of_unknown_length_goes_through_piece_by_piece() -> None:
         assert len(w.downloads.requests) == 1
 
 
-async def test_p8_a_client_that_leaves_is_the_end() -> None:
+async def test_a_client_that_leaves_is_the_end() -> None:
     """P8: no error of a registry, and nothing is resumed."""
     async with world(Registry(30, how=Stopped.CLIENT)) as w:
         _, body, error = await fetched(w)
@@ -405,7 +405,7 @@ async def test_p8_a_client_that_leaves_is_the_end() -> None:
     st.integers(0, 99),
     st.booleans(),
 )
-async def test_u15_a_client_has_all_of_it_or_knows_that_it_has_not(
+async def test_a_client_has_all_of_it_or_knows_that_it_has_not(
     cuts: list[int],
     ranges: bool,  # noqa: FBT001  drawn
     tags: list[str],

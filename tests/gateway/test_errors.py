@@ -49,7 +49,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("code", Code)
-def test_t19_every_code_of_ours_golden(code: Code) -> None:
+def test_every_code_of_ours_golden(code: Code) -> None:
     """T19: cause, remedy and our code, and nothing else; never a 401, which would begin a token dance on our socket."""
     status, oci = STATUSES[code]
     failure = Failure(code, "it went wrong", "do this")
@@ -229,7 +229,7 @@ def errors(**fields: object) -> bytes:
         (f"<html>{CANARY}</html>".encode(), "UNSUPPORTED"),
     ],
 )
-def test_sec6_of_an_upstreams_body_a_known_code_passes_and_nothing_else(body: bytes, code: str) -> None:
+def test_of_an_upstreams_body_a_known_code_passes_and_nothing_else(body: bytes, code: str) -> None:
     """SEC-6, T19: it may echo the request, and with it a credential."""
     assert refusal(400, body)[:2] == (400, code)
     assert refusal(503, body)[1] == "UNAVAILABLE"

@@ -46,7 +46,7 @@ async def test_the_ping_is_answered_here(path: str) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
-async def test_t18_a_denied_request_touches_nothing(method: str) -> None:
+async def test_a_denied_request_touches_nothing(method: str) -> None:
     """T18: neither the broker, nor the network, nor what is remembered; what is denied is told as in header mode."""
     async with world(OK) as w:
         w.policy.denied = {"a"}
@@ -57,7 +57,7 @@ async def test_t18_a_denied_request_touches_nothing(method: str) -> None:
         assert (w.provider.runs, w.downloads.requests, w.forwarder.requests, upload.reads) == ([], [], [], 0)
 
 
-async def test_t18_what_is_remembered_is_no_way_round_policy() -> None:
+async def test_what_is_remembered_is_no_way_round_policy() -> None:
     """T18: a rule that was taken away ends what a HEAD was answered from."""
     async with world(GENUINE) as w:
         await w.get(GENUINE_BLOB)
@@ -221,7 +221,7 @@ async def test_without_a_login_the_request_goes_out_without_one() -> None:
         assert w.tokens() == [[], []]
 
 
-async def test_t13_a_registry_of_basic_is_served() -> None:
+async def test_a_registry_of_basic_is_served() -> None:
     """T13: the whole road of the OCI provider; header mode refuses the same question with ``use_gateway``."""
     async with registry_world(stored=UserPassword("u", Secret("p"))) as r:
         r.script(ping=r.challenge('Basic realm="x"'))
@@ -238,7 +238,7 @@ async def test_t13_a_registry_of_basic_is_served() -> None:
         assert sent(downloads.requests[0], "Authorization") == [basic("u:p")]
 
 
-async def test_t26_no_credential_behind_a_redirect() -> None:
+async def test_no_credential_behind_a_redirect() -> None:
     """T26: the storage host gets the client's range and nothing of ours, and is dialled as nobody's own."""
     away = status(307, ("Location", f"https://cdn.test/x?sig={CANARY}"))
     with structlog.testing.capture_logs() as events:
@@ -252,7 +252,7 @@ async def test_t26_no_credential_behind_a_redirect() -> None:
     assert CANARY not in f"{events}{second.subject}"
 
 
-async def test_t26_egress_of_a_redirect_is_nobodys_own() -> None:
+async def test_egress_of_a_redirect_is_nobodys_own() -> None:
     """T26: an exact rule lets its own host be private, and no other."""
     rules = (NoneHost(match="reg.test"),)
     async with world(status(302, ("Location", "https://10.0.0.1/x")), SMALL, rules=rules) as w:
@@ -261,8 +261,8 @@ async def test_t26_egress_of_a_redirect_is_nobodys_own() -> None:
         assert (first.dial.own, second.dial.own) == (True, False)
 
 
-async def test_t26_back_at_the_registry_there_is_no_credential_any_more() -> None:
-    """A storage host that sends us back chooses the path."""
+async def test_back_at_the_registry_there_is_no_credential_any_more() -> None:
+    """T26: A storage host that sends us back chooses the path."""
     steps = (
         status(302, ("Location", "/here")),
         status(302, ("Location", "https://cdn.test/x")),
@@ -278,7 +278,7 @@ async def test_t26_back_at_the_registry_there_is_no_credential_any_more() -> Non
     ("location", "expected"),
     [("http://cdn.test/x", "downgrade"), ("ftp://cdn.test/x", "redirect_refused"), ("/again", "redirect_refused")],
 )
-async def test_t26_redirects_that_are_not_followed(location: str, expected: str) -> None:
+async def test_redirects_that_are_not_followed(location: str, expected: str) -> None:
     """T26: nor does a loop go on for ever; 403, because asking again leads to the same place."""
     async with world(status(302, ("Location", location))) as w:
         reply = await w.get()

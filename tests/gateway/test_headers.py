@@ -88,7 +88,7 @@ def test_what_a_write_takes_along() -> None:
 
 
 @pytest.mark.parametrize("value", ["a\r\nAuthorization: x", "a\rb", "a\nb", "a\x00b", "a\x7fb", "a\x0bb", "\u0100"])
-def test_t14_a_control_character_is_refused(value: str) -> None:
+def test_a_control_character_is_refused(value: str) -> None:
     """T14: aiohttp's parser refuses most of them, and is not the only one that this relies on."""
     with pytest.raises(Failed, match="control character") as caught:
         upward(asked("/v2/", "GET", ("Range", value)), writing=False)
@@ -188,7 +188,7 @@ def test_a_length_is_a_number_or_unknown(values: tuple[str, ...], length: int | 
         ("soon", None),
     ],
 )
-def test_u2_a_registry_makes_nobody_wait_for_ever(sent: str, passed: str | None) -> None:
+def test_a_registry_makes_nobody_wait_for_ever(sent: str, passed: str | None) -> None:
     """U2: seconds, five minutes at most; img does as it is told."""
     assert refused((("Retry-After", sent),)) == ((("Retry-After", passed),) if passed else ())
 

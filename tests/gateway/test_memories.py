@@ -48,7 +48,7 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
         OWNER._replace(repository="a/b"),
     ],
 )
-def test_t10_an_upload_belongs_to_who_began_it(other: Owner) -> None:
+def test_an_upload_belongs_to_who_began_it(other: Owner) -> None:
     """T10: an id of another user, registry or repository is none, whoever learned it."""
     known = uploads()
     session = known.begin(OWNER, HOP)
@@ -141,7 +141,7 @@ def test_a_blob_is_known_for_five_minutes() -> None:
         PLACE._replace(digest="sha256:" + "b" * 64),
     ],
 )
-def test_t18_what_one_knows_is_no_answer_to_another(other: Place) -> None:
+def test_what_one_knows_is_no_answer_to_another(other: Place) -> None:
     """T18: else a cache would tell which repositories have it, and to users who may not know."""
     known = Existence(FakeClock())
     known.put(PLACE, (), 7)

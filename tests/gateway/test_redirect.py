@@ -78,7 +78,7 @@ def test_another_place_of_the_registrys_own_origin_keeps_the_credential(location
         ("https://evil.test/https://reg.test/", TLS),
     ],
 )
-def test_sec7_any_other_origin_loses_it(location: str, reach: Reach) -> None:
+def test_any_other_origin_loses_it(location: str, reach: Reach) -> None:
     """SEC-7, T26: also another port, a longer name; the dial guard is on, and certificates are always checked."""
     hop = led(location, reach)
     assert not hop.own
@@ -144,7 +144,7 @@ def test_back_at_the_repository_that_was_allowed_the_credential_is_there_again(p
         (f"ht\ntps://cdn.test/{CANARY}", Code.REDIRECT_REFUSED),
     ],
 )
-def test_t26_what_is_not_followed(location: str, expected: Code) -> None:
+def test_what_is_not_followed(location: str, expected: Code) -> None:
     """T26: no downgrade, no userinfo, no other scheme; a presigned URL is a secret, and in no message (SC-14)."""
     with pytest.raises(Failed) as caught:
         led(location)
@@ -164,7 +164,7 @@ def test_plain_http_stays_possible_where_the_registry_is_plain() -> None:
 
 
 @given(st.text(alphabet="htps:/\\@.[]#?%ab1\x00\r\n \u2100reg.test", max_size=40))
-def test_sec7_only_the_origin_itself_is_given_the_credential(location: str) -> None:
+def test_only_the_origin_itself_is_given_the_credential(location: str) -> None:
     """SEC-7: whatever a Location holds, what is the registry's own begins with its origin, and nothing else is raised."""
     try:
         hop = led(location)

@@ -102,7 +102,7 @@ DOUBTFUL = Rest(3, same=False, told=False)
         pytest.param(Span(5, 9, None, "", ""), 200, {}, 9, None, id="less than a range of unknown total"),
     ],
 )
-def test_u15_whether_the_second_answer_continues_the_first(
+def test_whether_the_second_answer_continues_the_first(
     span: Span, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
 ) -> None:
     """U15: how many bytes to skip, and whether that is sure; None where it cannot go on."""
@@ -139,7 +139,7 @@ def registries(body: bytes, tag: str) -> st.SearchStrategy[Registry]:
 
 
 @given(st.data(), st.binary(min_size=1, max_size=30), st.booleans())
-def test_u15_what_a_client_assembles_is_one_representation(data: st.DataObject, body: bytes, same_size: bool) -> None:  # noqa: FBT001  drawn
+def test_what_a_client_assembles_is_one_representation(data: st.DataObject, body: bytes, same_size: bool) -> None:  # noqa: FBT001  drawn
     """U15: wherever it is cut, however often, and whoever answers next: it is whole and of one, or it is not whole.
 
     The other representation has its own tag; a server that sends no tags at all keeps its body, as a blob's does.

@@ -76,7 +76,7 @@ async def test_an_upload_from_its_beginning_to_its_end() -> None:
     assert CANARY not in str(events)
 
 
-async def test_sec7_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
+async def test_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
     """SEC-7: a registry names the next place, on a storage host mostly, and it is dialled as nobody's own."""
     rules = (NoneHost(match="reg.test"),)
     there = response(202, b"", GONE)
@@ -89,8 +89,8 @@ async def test_sec7_an_upload_that_goes_on_elsewhere_has_no_credential() -> None
         assert (first.dial, second.dial) == (Dial(own=True), Dial())
 
 
-async def test_sec7_back_at_the_registry_it_has_none_either() -> None:
-    """As behind a redirect."""
+async def test_back_at_the_registry_it_has_none_either() -> None:
+    """SEC-7: As behind a redirect."""
     steps = (response(202, b"", GONE), response(202, b"", ("Location", "https://reg.test/v2/secret/x")), response(201))
     async with world(carried=steps) as w:
         place = await begin(w)
@@ -139,7 +139,7 @@ async def test_an_upload_without_a_place() -> None:
         ("/v2/a/blobs/uploads/uuid", 1000, "reg.test"),
     ],
 )
-async def test_t10_an_upload_of_somebody_else(target: str, uid: int, host: str) -> None:
+async def test_an_upload_of_somebody_else(target: str, uid: int, host: str) -> None:
     """T10: not found, and neither the registry nor the broker hears of it."""
     async with world(carried=(BEGUN,)) as w:
         await begin(w)
@@ -308,7 +308,7 @@ async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> 
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
-async def test_t26_a_write_is_not_redirected(status: int) -> None:
+async def test_a_write_is_not_redirected(status: int) -> None:
     """T26: only GET and HEAD are; the body, and with 307 its bytes, would go where the registry likes."""
     away = response(status, b"", ("Location", f"https://evil.test/{CANARY}"))
     async with world(carried=(away,)) as w:

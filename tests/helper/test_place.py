@@ -140,8 +140,8 @@ def test_a_socket_of_another_type_is_an_error(helper: Helper, place: Place) -> N
 
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
-def test_t4_a_directory_that_others_can_write_to_is_refused(helper: Helper, place: Place, mode: int) -> None:
-    """Anybody may have put that socket there; nothing is sent."""
+def test_a_directory_that_others_can_write_to_is_refused(helper: Helper, place: Place, mode: int) -> None:
+    """T4: Anybody may have put that socket there; nothing is sent."""
     place.directory.chmod(mode)
     with ScriptedDaemon(place.socket) as daemon:
         result = ask(helper, place.env())
@@ -153,16 +153,16 @@ def test_t4_a_directory_that_others_can_write_to_is_refused(helper: Helper, plac
 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])
-def test_t4_a_directory_that_others_can_read_is_fine(helper: Helper, place: Place, mode: int) -> None:
-    """As a system-wide daemon's is: who may connect, the socket's own mode says."""
+def test_a_directory_that_others_can_read_is_fine(helper: Helper, place: Place, mode: int) -> None:
+    """T4: As a system-wide daemon's is: who may connect, the socket's own mode says."""
     place.directory.chmod(mode)
     with ScriptedDaemon(place.socket):
         assert ask(helper, place.env()).out == b"{}"
 
 
 @pytest.mark.usefixtures("as_root")
-def test_t4_a_directory_of_somebody_else_is_refused(helper: Helper, place: Place) -> None:
-    """Its owner could exchange the socket at any time."""
+def test_a_directory_of_somebody_else_is_refused(helper: Helper, place: Place) -> None:
+    """T4: Its owner could exchange the socket at any time."""
     os.chown(place.directory, STRANGER, -1)
     with ScriptedDaemon(place.socket) as daemon:
         result = ask(helper, place.env())
@@ -196,8 +196,8 @@ def ask_stranger(helper: Helper, place: Place, listener: socket.socket) -> tuple
 
 
 @pytest.mark.usefixtures("as_root")
-def test_t4_a_listener_of_another_user_is_refused_before_a_byte_is_sent(helper: Helper, place: Place) -> None:
-    """The kernel says who listens, whatever the directory looks like."""
+def test_a_listener_of_another_user_is_refused_before_a_byte_is_sent(helper: Helper, place: Place) -> None:
+    """T4: The kernel says who listens, whatever the directory looks like."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place.socket))
         result, received = ask_stranger(helper, place, listener)
@@ -209,8 +209,8 @@ def test_t4_a_listener_of_another_user_is_refused_before_a_byte_is_sent(helper: 
 
 
 @pytest.mark.usefixtures("as_root")
-def test_t4_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper: Helper, place: Place) -> None:
-    """In a directory that is root's, the owner of the socket's file is root's choice."""
+def test_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper: Helper, place: Place) -> None:
+    """T4: In a directory that is root's, the owner of the socket's file is root's choice."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(place.socket))
         os.chown(place.socket, STRANGER, -1)
@@ -220,8 +220,8 @@ def test_t4_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper:
 
 
 @pytest.mark.usefixtures("as_root")
-def test_t4_a_link_to_somebody_elses_socket_is_nobodys_choice(helper: Helper, place: Place) -> None:
-    """The link's owner says nothing of who made the socket behind it."""
+def test_a_link_to_somebody_elses_socket_is_nobodys_choice(helper: Helper, place: Place) -> None:
+    """T4: The link's owner says nothing of who made the socket behind it."""
     behind = place.directory / "behind.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(behind))

@@ -55,7 +55,7 @@ async def test_the_helper_is_asked_as_bazel_would() -> None:
     assert "canary" not in f"{run.argv}{run.env}{plan.key}{plan.subject}{plan.detail}{plan.upstream}"
 
 
-async def test_t31_an_expiry_counts_and_is_at_most_twelve_hours() -> None:
+async def test_an_expiry_counts_and_is_at_most_twelve_hours() -> None:
     """T31: on both clocks; a year is a mistake."""
     clock = FakeClock()
     short = await grant(printing('{"headers":{"A":["1"]},"expires":"2026-01-01T01:00:00Z"}'), clock)
@@ -64,15 +64,15 @@ async def test_t31_an_expiry_counts_and_is_at_most_twelve_hours() -> None:
     assert long.lifetime.until == clock.boot() + 12 * HOUR
 
 
-async def test_t31_an_expiry_in_the_past_is_an_error() -> None:
+async def test_an_expiry_in_the_past_is_an_error() -> None:
     """T31: never an expired credential (TX-17)."""
     with pytest.raises(Failed) as caught:
         await grant(printing('{"headers":{"A":["1"]},"expires":"2025-12-31T23:59:59Z"}'))
     assert caught.value.failure.code is Code.EXPIRED_ON_ARRIVAL
 
 
-async def test_t31_no_expiry_is_kept_as_long_as_the_rule_says() -> None:
-    """Ten minutes unless told; nothing is said to callers."""
+async def test_no_expiry_is_kept_as_long_as_the_rule_says() -> None:
+    """T31: Ten minutes unless told; nothing is said to callers."""
     found = await grant(printing('{"headers":{"A":["1"]}}'))
     assert (found.lifetime.until, found.lifetime.keep) == (None, 600.0)
 
@@ -93,7 +93,7 @@ async def test_no_credential_is_no_error() -> None:
         (printing('{"headers":{"Host":["x"]}}'), "helper 'corp' failed: its answer cannot be used"),
     ],
 )
-async def test_h3_h4_a_failure_names_the_helper_and_how_to_try_it(program: Program, words: str) -> None:
+async def test_a_failure_names_the_helper_and_how_to_try_it(program: Program, words: str) -> None:
     """H3, H4: cause and command; the URI's path may be presigned, so only its origin is in the command."""
     with pytest.raises(Failed) as caught:
         await grant(program)
@@ -110,7 +110,7 @@ async def test_what_the_system_refuses_is_passed_on() -> None:
     assert caught.value.failure.code is Code.OVERLOADED
 
 
-async def test_t31_routing_is_ours() -> None:
+async def test_routing_is_ours() -> None:
     """T31: with ``cache_key = "host"`` one answer serves that host, and no other; a helper cannot widen it."""
     made, _ = provider(printing("{}"), FakeClock(), cache_key="host")
     keys = []

@@ -13,7 +13,7 @@ BLOB = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
 PULL: tuple[Granted, ...] = (Repository("app", ("pull",)),)
 
 
-async def test_t103_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
+async def test_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
     """SEC-16: another key, another request, another token."""
     async with world(OciHost(match="reg.test", actions={"app": ("pull", "push")})) as w:
         w.script(token=[w.granted("push-token"), w.granted("pull-token")])
@@ -31,24 +31,24 @@ async def test_the_same_scope_is_another_key_on_the_other_socket() -> None:
         assert await w.ask(BLOB) == ok("one", 270)
 
 
-async def test_t36_the_scopes_of_a_bare_host_come_from_policy() -> None:
-    """One token for two scopes, the first one first, whatever the host's own rule says."""
+async def test_the_scopes_of_a_bare_host_come_from_policy() -> None:
+    """T-36: One token for two scopes, the first one first, whatever the host's own rule says."""
     grants: tuple[Granted, ...] = (Repository("app", ("pull", "push")), Repository("base", ("pull",)))
     async with world(OciHost(match="reg.test", bare_host=BareHost(("repository:other:pull",)))) as w:
         assert await w.ask("reg.test", grants=grants) == ok("tok1", 270)
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
 
 
-async def test_t38_a_bare_host_gets_no_basic() -> None:
-    """Not even a request."""
+async def test_a_bare_host_gets_no_basic() -> None:
+    """T-38: Not even a request."""
     async with world() as w:
         assert await w.ask("reg.test", grants=()) == Answer(None, 60)
         assert w.requests == []
 
 
 @pytest.mark.parametrize("stored", [None, UserPassword("u", Secret("p"))])
-async def test_t80_a_registry_of_basic_gives_actions_nothing(stored: UserPassword | None) -> None:
-    """Never the login; without one there is nothing to refuse."""
+async def test_a_registry_of_basic_gives_actions_nothing(stored: UserPassword | None) -> None:
+    """T-80: Never the login; without one there is nothing to refuse."""
     async with world(OciHost(match="reg.test", anonymous="pull"), stored=stored) as w:
         w.script(ping=w.challenge('Basic realm="x"'))
         if stored is None:

@@ -49,7 +49,7 @@ def written() -> Iterator[list[structlog.types.EventDict]]:
     "stored", [LOGIN, ID_TOKEN, BOTH], ids=["T-75 login", "T-75 identity token", "T-75 identity token and login"]
 )
 @pytest.mark.parametrize("road", ["granted", 400, 401, 403, 404, 500, "redirect", "garbage", "unusable", "basic"])
-async def test_t75_no_secret_is_seen_anywhere(
+async def test_no_secret_is_seen_anywhere(
     stored: Stored, road: object, written: list[structlog.types.EventDict]
 ) -> None:
     """T-75, SEC-11: whatever the token server does, with the credentials canary-user and canary-pass."""
@@ -67,7 +67,7 @@ async def test_t75_no_secret_is_seen_anywhere(
         assert not [text for text in seen if secret in text], secret
 
 
-async def test_t75_nor_where_a_bare_host_is_asked_about(written: list[structlog.types.EventDict]) -> None:
+async def test_nor_where_a_bare_host_is_asked_about(written: list[structlog.types.EventDict]) -> None:
     """T-75: a Bearer for configured scopes, too short to be given."""
     settings = OciHost(match="reg.test", bare_host=BareHost(scopes=("repository:a:pull",)))
     async with world(settings, stored=LOGIN) as w:
@@ -103,7 +103,7 @@ async def _everything(w: World, uri: str) -> list[str]:
     return seen
 
 
-def test_t75_a_response_and_a_request_do_not_show_what_they_carry() -> None:
+def test_a_response_and_a_request_do_not_show_what_they_carry() -> None:
     """T-75: both may stand in a traceback."""
     response = Response(200, (("Set-Cookie", TOKEN),), LEAKY, 0.0, 0.0)
     request = Request("POST", "https://reg.test/", (("Authorization", Secret(PAIR)),), Secret(REFRESH))

@@ -73,7 +73,7 @@ async def test_a_narrow_token_is_not_shared_either() -> None:
         pytest.param(IdentityToken(Secret("t")), 'Basic realm="x"', None, id="basic, and only a refresh token"),
     ],
 )
-async def test_t13_whatever_login_there_is(stored: Stored, ping: str, expected: str | None) -> None:
+async def test_whatever_login_there_is(stored: Stored, ping: str, expected: str | None) -> None:
     """T13: it stays inside."""
     async with world(stored=stored) as w:
         w.script(ping=w.challenge(ping))

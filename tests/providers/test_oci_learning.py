@@ -28,7 +28,7 @@ def methods(made: World) -> list[str]:
     return [one.method for one in made.http.requests]
 
 
-async def test_tx2_docker_io_is_asked_where_its_api_is() -> None:
+async def test_docker_io_is_asked_where_its_api_is() -> None:
     """TX-2: ``docker.io`` itself has none."""
     async with world(OciHost(match="docker.io")) as w:
         line = 'Bearer realm="https://auth.docker.io/token",service="registry.docker.io"'
@@ -37,7 +37,7 @@ async def test_tx2_docker_io_is_asked_where_its_api_is() -> None:
         assert await w.ask("https://docker.io/v2/library/a/manifests/x") == ok("tok1", 270)
 
 
-async def test_tx3_an_open_repository_says_nothing_of_the_next_one() -> None:
+async def test_an_open_repository_says_nothing_of_the_next_one() -> None:
     """TX-3: behind an open ping one repository may be public and another private."""
     async with world() as w:
         w.script(ping=w.respond(200))
@@ -47,8 +47,8 @@ async def test_tx3_an_open_repository_says_nothing_of_the_next_one() -> None:
         assert await w.ask("https://reg.test/v2/private/manifests/x") == ok("tok1", 270)
 
 
-async def test_tx3_a_login_after_an_open_ping_is_seen_at_once() -> None:
-    """Who logs in must succeed within ten seconds, and not after the hour of a challenge."""
+async def test_a_login_after_an_open_ping_is_seen_at_once() -> None:
+    """TX-3: Who logs in must succeed within ten seconds, and not after the hour of a challenge."""
     async with world(host(anonymous="pull"), stored=None) as w:
         w.script(ping=w.respond(200))
         assert (await w.ask(MANIFEST)).authorization is None
@@ -57,7 +57,7 @@ async def test_tx3_a_login_after_an_open_ping_is_seen_at_once() -> None:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_tx3_a_repository_that_is_yet_to_be_pushed_needs_no_login_either() -> None:
+async def test_a_repository_that_is_yet_to_be_pushed_needs_no_login_either() -> None:
     """TX-3: an open registry answers 404 to the second look."""
     async with world() as w:
         w.script(ping=w.respond(200))
@@ -116,7 +116,7 @@ async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> N
         assert w.requests.count("GET /v2/") == 2
 
 
-async def test_tx9_what_worked_for_a_refresh_token_is_no_reason_to_post_a_password() -> None:
+async def test_what_worked_for_a_refresh_token_is_no_reason_to_post_a_password() -> None:
     """TX-9: a user and password goes by GET first."""
     async with world(host(allow_password_grant=True), stored=IDENTITY) as w:
         await w.ask(MANIFEST)
@@ -144,7 +144,7 @@ async def test_a_password_is_not_posted_where_that_is_not_allowed() -> None:
         assert methods(w) == ["GET", "GET"]
 
 
-async def test_rq2_a_fixed_method_is_not_replaced() -> None:
+async def test_a_fixed_method_is_not_replaced() -> None:
     """RQ-2: an operator who fixes POST may not want the password in a GET."""
     async with world(host(method="POST"), stored=BOTH) as w:
         w.script(token=w.respond(405))
@@ -152,7 +152,7 @@ async def test_rq2_a_fixed_method_is_not_replaced() -> None:
         assert methods(w) == ["GET", "POST"]
 
 
-async def test_tx10_a_refused_push_falls_back_to_pull_by_post_as_well() -> None:
+async def test_a_refused_push_falls_back_to_pull_by_post_as_well() -> None:
     """TX-10: the status is the token endpoint's, whichever the method."""
     async with world(host(actions={"**": ("pull", "push")}), stored=IDENTITY) as w:
         w.script(token=[w.respond(403), w.granted()])
@@ -160,21 +160,21 @@ async def test_tx10_a_refused_push_falls_back_to_pull_by_post_as_well() -> None:
         assert w.form(2)["scope"] == ["repository:a/b:pull"]
 
 
-async def test_tx7_another_success_than_200_is_no_token() -> None:
+async def test_another_success_than_200_is_no_token() -> None:
     """TX-7: 200 only."""
     async with world() as w:
         w.script(token=w.respond(204))
         assert await w.refusal(MANIFEST) is Code.BAD_TOKEN
 
 
-async def test_u4_a_refresh_token_that_is_over_is_a_bad_login() -> None:
+async def test_a_refresh_token_that_is_over_is_a_bad_login() -> None:
     """U4, RFC 6749 section 5.2: 400 invalid_grant."""
     async with world(stored=IDENTITY) as w:
         w.script(token=w.respond(400, {"error": "invalid_grant"}))
         assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
 
 
-async def test_tx13_a_refused_rotated_token_gives_way_to_the_stored_one() -> None:
+async def test_a_refused_rotated_token_gives_way_to_the_stored_one() -> None:
     """TX-13: else a login would stay broken until its file changes."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[w.granted("a", refresh_token="new"), w.respond(401), w.granted("c")])
@@ -185,7 +185,7 @@ async def test_tx13_a_refused_rotated_token_gives_way_to_the_stored_one() -> Non
 
 
 @pytest.mark.parametrize("realm", ["https://AUTH.test/token", "https://auth.test:443/token", "https://10.0.0.6/token"])
-async def test_ch17_a_configured_realm_needs_no_pair_however_it_is_spelled(realm: str) -> None:
+async def test_a_configured_realm_needs_no_pair_however_it_is_spelled(realm: str) -> None:
     """CH-17: it is the operator's own word."""
     async with world(host(realm=realm, service="s")) as w:
         w.http.script |= {"https://auth.test/": [w.granted()], "https://10.0.0.6/": [w.granted()]}
@@ -202,7 +202,7 @@ async def test_realm_hosts_are_compared_in_canonical_form(listed: str) -> None:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_sc4_a_bare_host_of_an_insecure_rule_means_plain_http() -> None:
+async def test_a_bare_host_of_an_insecure_rule_means_plain_http() -> None:
     """SC-4."""
     async with world(host(insecure=True, bare_host=BareHost(scopes=("repository:a:pull",)))) as w:
         w.http.script["http://reg.test/v2/"] = [w.challenge('Bearer realm="http://reg.test/token"')]
@@ -210,7 +210,7 @@ async def test_sc4_a_bare_host_of_an_insecure_rule_means_plain_http() -> None:
         assert await w.ask("reg.test") == ok("tok1", 270)
 
 
-async def test_t37_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None:
+async def test_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None:
     """T-37, SC-18: below ``min_lifetime`` the broker asks anew, and would with every question."""
     async with world(host(bare_host=BareHost(scopes=("repository:a:pull",)))) as w:
         w.script(token=w.granted(expires_in=120))
@@ -225,7 +225,7 @@ async def test_t37_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> 
         assert len(w.requests) == 3
 
 
-async def test_secr7_a_realm_that_changes_is_told() -> None:
+async def test_a_realm_that_changes_is_told() -> None:
     """SEC-R: it is judged anew, and a warning names both."""
     async with world(host(realm_hosts=("auth.test",))) as w:
         await w.ask(MANIFEST)
@@ -246,7 +246,7 @@ async def test_unchecked_certificates_are_told() -> None:
     assert [one["log_level"] for one in events if one["event"] == "certificates are not checked"] == ["warning"]
 
 
-async def test_u14_after_a_lost_answer_the_store_is_read_again_and_nothing_is_sent_twice() -> None:
+async def test_after_a_lost_answer_the_store_is_read_again_and_nothing_is_sent_twice() -> None:
     """U14: whether the refresh token was spent is not known: it goes out once, and the next try takes what is stored then."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[failed(Code.UPSTREAM_UNAVAILABLE, "closed the connection without an answer"), w.granted()])

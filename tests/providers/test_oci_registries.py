@@ -25,7 +25,7 @@ def serve(made: World, *names: str, registry: str) -> None:
         made.http.script.pop(url, None)
 
 
-async def test_t82_nvcr_is_pinged_cold_again_and_keeps_its_first_realm() -> None:
+async def test_nvcr_is_pinged_cold_again_and_keeps_its_first_realm() -> None:
     """T-82: token and challenge expire; presenting the expired token would lead to a realm that refuses."""
     async with world(OciHost(match="nvcr.io", anonymous="pull"), stored=None) as w:
         serve(w, "nvcr.io", registry="nvcr")
@@ -57,7 +57,7 @@ async def test_docker_auth_names_no_lifetime() -> None:
     ],
     ids=["docker hub", "as asked", "harbor"],
 )
-async def test_tx12_the_log_says_what_was_granted(claims: dict[str, object], level: str, note: str) -> None:
+async def test_the_log_says_what_was_granted(claims: dict[str, object], level: str, note: str) -> None:
     """TX-12: docker hub always issues a token, harbor all that the login may do; the answer is given all the same."""
     token = ".".join(["e30", base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="), "c2ln"])
     async with world() as w:

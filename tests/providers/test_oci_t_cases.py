@@ -44,7 +44,7 @@ async def nothing(made: World, uri: str) -> None:
     assert len(made.http.requests) == before
 
 
-async def test_t01_ping_then_token_by_get_with_basic() -> None:
+async def test_ping_then_token_by_get_with_basic() -> None:
     """T-01: the ping carries no Authorization; the token request carries Basic, service and scope."""
     async with world() as w:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
@@ -54,7 +54,7 @@ async def test_t01_ping_then_token_by_get_with_basic() -> None:
         assert w.header(1, "Accept") == "application/json"
 
 
-async def test_t02_other_reads_of_the_repository_are_answered_from_memory() -> None:
+async def test_other_reads_of_the_repository_are_answered_from_memory() -> None:
     """T-02: blobs, tags and referrers share the manifest's token."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -63,7 +63,7 @@ async def test_t02_other_reads_of_the_repository_are_answered_from_memory() -> N
         assert len(w.requests) == 2
 
 
-async def test_t03_fifty_at_once_cost_one_ping_and_one_exchange() -> None:
+async def test_fifty_at_once_cost_one_ping_and_one_exchange() -> None:
     """T-03: fifty different blobs, nothing cached."""
     async with world() as w:
         uris = [f"https://reg.test/v2/a/b/blobs/sha256:{n:064x}" for n in range(50)]
@@ -71,14 +71,14 @@ async def test_t03_fifty_at_once_cost_one_ping_and_one_exchange() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t04_an_upload_gets_pull_and_push() -> None:
+async def test_an_upload_gets_pull_and_push() -> None:
     """T-04: the protocol never tells the method, the path does."""
     async with world() as w:
         assert await w.ask("https://reg.test/v2/a/b/blobs/uploads/") == ok("tok1", 270)
         assert w.requests[1] == "GET /token?service=reg.test&scope=repository:a/b:pull,push"
 
 
-async def test_t05_a_mount_asks_for_both_repositories_in_order() -> None:
+async def test_a_mount_asks_for_both_repositories_in_order() -> None:
     """T-05: two parameters, the upload's repository first."""
     async with world() as w:
         assert await w.ask(f"https://reg.test/v2/dst/blobs/uploads/?mount={D}&from=src/x") == ok("tok1", 270)
@@ -86,14 +86,14 @@ async def test_t05_a_mount_asks_for_both_repositories_in_order() -> None:
         assert w.requests[1] == wanted
 
 
-async def test_t06_a_mount_from_what_may_not_be_pulled_is_refused() -> None:
+async def test_a_mount_from_what_may_not_be_pulled_is_refused() -> None:
     """T-06: otherwise a client could read by mounting."""
     async with world(host(actions={"src/**": ()})) as w:
         assert await w.refusal(f"https://reg.test/v2/dst/blobs/uploads/?mount={D}&from=src/x") is Code.POLICY_DENIED
         assert w.requests == []
 
 
-async def test_t07_an_identity_token_is_exchanged_by_post() -> None:
+async def test_an_identity_token_is_exchanged_by_post() -> None:
     """T-07: every field of the OAuth form, and no Authorization."""
     async with world(stored=IDENTITY) as w:
         w.script(token=w.respond(200, {"access_token": "acc", "expires_in": 900}))
@@ -110,7 +110,7 @@ async def test_t07_an_identity_token_is_exchanged_by_post() -> None:
         assert not w.http.requests[1].repeatable
 
 
-async def test_t08_two_scopes_share_one_field_of_a_post() -> None:
+async def test_two_scopes_share_one_field_of_a_post() -> None:
     """T-08: separated by a space, once."""
     async with world(stored=IDENTITY) as w:
         await w.ask(f"https://reg.test/v2/a/blobs/uploads/?mount={D}&from=b")
@@ -120,7 +120,7 @@ async def test_t08_two_scopes_share_one_field_of_a_post() -> None:
 @pytest.mark.parametrize(
     ("status", "case"), [(404, "T-09"), (405, "T-10"), (401, "T-11"), (400, "T-12"), (501, "TX-9")]
 )
-async def test_t09_to_t12_a_refused_post_is_followed_by_a_get_with_the_login(status: int, case: str) -> None:
+async def test_a_refused_post_is_followed_by_a_get_with_the_login(status: int, case: str) -> None:
     """T-09 to T-12: Quay, Artifactory, ACR and the specification each refuse the POST with another status."""
     async with world(stored=IDENTITY_AND_LOGIN) as w:
         w.script(token=[w.respond(status), w.granted()])
@@ -129,7 +129,7 @@ async def test_t09_to_t12_a_refused_post_is_followed_by_a_get_with_the_login(sta
         assert w.header(2, "Authorization") == basic("u:p")
 
 
-async def test_t13_a_403_is_an_answer_and_no_reason_to_try_otherwise() -> None:
+async def test_a_403_is_an_answer_and_no_reason_to_try_otherwise() -> None:
     """T-13."""
     async with world(stored=IDENTITY_AND_LOGIN) as w:
         w.script(token=w.respond(403))
@@ -137,7 +137,7 @@ async def test_t13_a_403_is_an_answer_and_no_reason_to_try_otherwise() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t14_without_a_password_no_anonymous_get_follows() -> None:
+async def test_without_a_password_no_anonymous_get_follows() -> None:
     """T-14: it would turn a private pull into "not found"."""
     async with world(stored=IDENTITY) as w:
         w.script(token=w.respond(404))
@@ -145,7 +145,7 @@ async def test_t14_without_a_password_no_anonymous_get_follows() -> None:
         assert [one.split(" ")[0] for one in w.requests] == ["GET", "POST"]
 
 
-async def test_t15_the_method_that_worked_is_remembered() -> None:
+async def test_the_method_that_worked_is_remembered() -> None:
     """T-15: the second exchange asks by GET at once."""
     async with world(stored=IDENTITY_AND_LOGIN) as w:
         w.script(token=[w.respond(405), w.granted()])
@@ -154,7 +154,7 @@ async def test_t15_the_method_that_worked_is_remembered() -> None:
         assert w.requests[3:] == ["GET /token?service=reg.test&scope=repository:c:pull"]
 
 
-async def test_t16_a_rotated_refresh_token_is_used_from_then_on() -> None:
+async def test_a_rotated_refresh_token_is_used_from_then_on() -> None:
     """T-16: the newest is kept in memory and sent to the same realm."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[w.granted("a", refresh_token="new"), w.granted("b")])
@@ -163,20 +163,20 @@ async def test_t16_a_rotated_refresh_token_is_used_from_then_on() -> None:
         assert w.form(2)["refresh_token"] == ["new"]
 
 
-async def test_t17_an_anonymous_pull_where_it_is_allowed() -> None:
+async def test_an_anonymous_pull_where_it_is_allowed() -> None:
     """T-17: GHCR wants an exchange even for public images."""
     async with world(host(anonymous="pull"), stored=None) as w:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
         assert w.header(1, "Authorization") is None
 
 
-async def test_t18_no_credential_and_no_permission_to_go_anonymously() -> None:
+async def test_no_credential_and_no_permission_to_go_anonymously() -> None:
     """T-18: nobody is asked."""
     async with world(stored=None) as w:
         await nothing(w, MANIFEST)
 
 
-async def test_t19_a_refused_login_is_an_error_and_remembered_for_ten_seconds() -> None:
+async def test_a_refused_login_is_an_error_and_remembered_for_ten_seconds() -> None:
     """T-19: no anonymous retry, and no second request for a moment: GitLab bans who fails too often."""
     async with world() as w:
         w.script(token=w.respond(401))
@@ -189,7 +189,7 @@ async def test_t19_a_refused_login_is_an_error_and_remembered_for_ten_seconds() 
         assert len(w.requests) == 3
 
 
-async def test_t20_refused_push_falls_back_to_pull() -> None:
+async def test_refused_push_falls_back_to_pull() -> None:
     """T-20: GCR answers 403 to who may not push."""
     async with world(host(actions={"a/**": ("pull", "push")})) as w:
         w.script(token=[w.respond(403), w.granted()])
@@ -200,7 +200,7 @@ async def test_t20_refused_push_falls_back_to_pull() -> None:
         ]
 
 
-async def test_t21_an_open_registry_needs_no_credential() -> None:
+async def test_an_open_registry_needs_no_credential() -> None:
     """T-21: the ping says 200, so the answer is empty."""
     async with world(host(anonymous="pull"), stored=None) as w:
         w.script(ping=w.respond(200))
@@ -208,7 +208,7 @@ async def test_t21_an_open_registry_needs_no_credential() -> None:
         assert w.requests == ["GET /v2/"]
 
 
-async def test_tx3_a_credential_earns_a_second_look_behind_an_open_ping() -> None:
+async def test_a_credential_earns_a_second_look_behind_an_open_ping() -> None:
     """TX-3: Artifactory's anonymous ping hides that it wants a login."""
     async with world() as w:
         w.http.script["https://reg.test/v2/a/b/tags/list"] = [w.challenge(BEARER)]
@@ -233,27 +233,27 @@ async def test_tx3_a_credential_earns_a_second_look_behind_an_open_ping() -> Non
         pytest.param("/token?service=reg.test", id="SC-15"),
     ],
 )
-async def test_t22_to_t29_what_is_no_read_or_write_of_one_repository_gets_nothing(path: str) -> None:
+async def test_what_is_no_read_or_write_of_one_repository_gets_nothing(path: str) -> None:
     """T-22 to T-29: the empty answer, and nobody is asked."""
     async with world() as w:
         await nothing(w, "https://reg.test" + path)
 
 
-async def test_t26_a_name_may_contain_the_words_of_the_grammar() -> None:
+async def test_a_name_may_contain_the_words_of_the_grammar() -> None:
     """T-26: ``foo/manifests`` is a repository."""
     async with world() as w:
         await w.ask(f"https://reg.test/v2/foo/manifests/blobs/{D}")
         assert w.requests[1].endswith("scope=repository:foo/manifests:pull")
 
 
-async def test_t28_the_catalog_where_it_is_allowed() -> None:
+async def test_the_catalog_where_it_is_allowed() -> None:
     """T-28."""
     async with world(host(allow_catalog=True)) as w:
         await w.ask("https://reg.test/v2/_catalog")
         assert w.requests[1].endswith("scope=registry:catalog:*")
 
 
-async def test_t34_host_case_and_default_port_are_the_same_registry() -> None:
+async def test_host_case_and_default_port_are_the_same_registry() -> None:
     """T-34: answered from memory."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -261,7 +261,7 @@ async def test_t34_host_case_and_default_port_are_the_same_registry() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t35_a_bare_host_that_nobody_configured() -> None:
+async def test_a_bare_host_that_nobody_configured() -> None:
     """T-35."""
     async with world() as w:
         await nothing(w, "registry.example.com")
@@ -270,7 +270,7 @@ async def test_t35_a_bare_host_that_nobody_configured() -> None:
 BARE = BareHost(scopes=("repository:app:pull,push", "repository:base:pull"), min_lifetime=240)
 
 
-async def test_t36_a_bare_host_with_configured_scopes_gets_one_bearer_for_them() -> None:
+async def test_a_bare_host_with_configured_scopes_gets_one_bearer_for_them() -> None:
     """T-36: the primary scope first (helper socket)."""
     async with world(host(bare_host=BARE)) as w:
         assert await w.ask("reg.test") == ok("tok1", 270)
@@ -278,7 +278,7 @@ async def test_t36_a_bare_host_with_configured_scopes_gets_one_bearer_for_them()
         assert w.requests[1] == wanted
 
 
-async def test_t37_a_token_that_lives_too_short_for_a_bare_host_is_not_given() -> None:
+async def test_a_token_that_lives_too_short_for_a_bare_host_is_not_given() -> None:
     """T-37: img keeps it for the whole process and cannot renew it."""
     async with world(host(bare_host=BARE)) as w:
         w.script(token=w.granted(expires_in=120))
@@ -286,8 +286,8 @@ async def test_t37_a_token_that_lives_too_short_for_a_bare_host_is_not_given() -
         assert len(w.requests) == 2
 
 
-async def test_t37_a_cached_token_with_too_little_left_is_exchanged_anew() -> None:
-    """SC-18: first a new exchange, then the empty answer."""
+async def test_a_cached_token_with_too_little_left_is_exchanged_anew() -> None:
+    """T-37: SC-18: first a new exchange, then the empty answer."""
     async with world(host(bare_host=BARE)) as w:
         w.script(token=[w.granted("old"), w.granted("new")])
         assert await w.ask("reg.test") == ok("old", 270)
@@ -295,8 +295,8 @@ async def test_t37_a_cached_token_with_too_little_left_is_exchanged_anew() -> No
         assert await w.ask("reg.test") == ok("new", 370)
 
 
-async def test_t37_the_bare_hosts_empty_answer_is_not_a_repositorys() -> None:
-    """A too short token for ``img`` is a good one for Bazel."""
+async def test_the_bare_hosts_empty_answer_is_not_a_repositorys() -> None:
+    """T-37: A too short token for ``img`` is a good one for Bazel."""
     settings = host(bare_host=BareHost(scopes=("repository:a/b:pull",), min_lifetime=240))
     async with world(settings) as w:
         w.script(token=w.granted(expires_in=120))
@@ -304,7 +304,7 @@ async def test_t37_the_bare_hosts_empty_answer_is_not_a_repositorys() -> None:
         assert await w.ask(MANIFEST) == ok("tok1", 108)
 
 
-async def test_t38_a_bare_host_gets_the_stored_login() -> None:
+async def test_a_bare_host_gets_the_stored_login() -> None:
     """T-38: Basic without ``expires``, and nobody is asked (helper socket)."""
     async with world() as w:
         answer = await w.ask("reg.test")
@@ -313,20 +313,20 @@ async def test_t38_a_bare_host_gets_the_stored_login() -> None:
         assert w.requests == []
 
 
-async def test_t38_bare_host_none_switches_that_off() -> None:
+async def test_bare_host_none_switches_that_off() -> None:
     """T-38."""
     async with world(host(bare_host="none")) as w:
         await nothing(w, "reg.test")
 
 
-async def test_t38_a_refresh_token_is_never_given_to_a_bare_host() -> None:
-    """SC-18: only a user and password is."""
+async def test_a_refresh_token_is_never_given_to_a_bare_host() -> None:
+    """T-38: SC-18: only a user and password is."""
     async with world(stored=IDENTITY) as w:
         assert (await w.ask("reg.test")).authorization is None
 
 
 @pytest.mark.parametrize("uri", ["reg.test:5000", "https://reg.test:5000", "https://reg.test:5000/"])
-async def test_t39_and_t40_a_bare_host_keeps_its_port_and_may_be_written_as_a_url(uri: str) -> None:
+async def test_a_bare_host_keeps_its_port_and_may_be_written_as_a_url(uri: str) -> None:
     """T-39, T-40."""
     async with world(OciHost(match="reg.test:5000")) as w:
         assert (await w.ask(uri)).authorization == basic("u:p")
@@ -353,7 +353,7 @@ async def test_t39_and_t40_a_bare_host_keeps_its_port_and_may_be_written_as_a_ur
         pytest.param({"expires_in": 300, "issued_at": "yesterday"}, 270, id="T-44 unreadable"),
     ],
 )
-async def test_t41_to_t44_lifetimes(answer: dict[str, object], expires: int) -> None:
+async def test_lifetimes(answer: dict[str, object], expires: int) -> None:
     """T-41 to T-44: 60 s where nothing usable is said, and no floor."""
     async with world() as w:
         w.script(token=w.respond(200, {"token": "tok1"} | answer))
@@ -374,14 +374,14 @@ JWT_8000 = "e30.eyJleHAiOjE3NjcyMzM2MDB9.c2ln"
         pytest.param({"token": JWT_8000, "expires_in": 300}, True, 270, id="never beyond what the server says"),
     ],
 )
-async def test_tx16_a_jwts_exp(answer: dict[str, object], trust: bool, expires: int) -> None:  # noqa: FBT001
+async def test_a_jwts_exp(answer: dict[str, object], trust: bool, expires: int) -> None:  # noqa: FBT001
     """TX-16: it may shorten a lifetime; lengthen only where the operator says so."""
     async with world(host(trust_jwt_exp=trust)) as w:
         w.script(token=w.respond(200, answer))
         assert (await w.ask(MANIFEST)).expires == expires
 
 
-async def test_t45a_inside_the_advisory_window_the_answer_is_immediate_and_one_renewal_runs() -> None:
+async def test_inside_the_advisory_window_the_answer_is_immediate_and_one_renewal_runs() -> None:
     """T-45 (a)."""
     async with world() as w:
         w.script(token=[w.granted("old"), w.granted("new")])
@@ -393,7 +393,7 @@ async def test_t45a_inside_the_advisory_window_the_answer_is_immediate_and_one_r
         assert await w.ask(MANIFEST) == ok("new", 490)
 
 
-async def test_t45b_inside_the_mandatory_window_it_waits_for_the_new_token() -> None:
+async def test_inside_the_mandatory_window_it_waits_for_the_new_token() -> None:
     """T-45 (b)."""
     async with world() as w:
         w.script(token=[w.granted("old"), w.granted("new")])
@@ -402,7 +402,7 @@ async def test_t45b_inside_the_mandatory_window_it_waits_for_the_new_token() -> 
         assert await w.ask(MANIFEST) == ok("new", 545)
 
 
-async def test_t45c_with_a_silent_token_server_the_old_token_comes_after_three_seconds() -> None:
+async def test_with_a_silent_token_server_the_old_token_comes_after_three_seconds() -> None:
     """T-45 (c): with its true expiry."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -435,7 +435,7 @@ async def test_t45c_with_a_silent_token_server_the_old_token_comes_after_three_s
         pytest.param({"token": "é"}, None, id="not ascii"),
     ],
 )
-async def test_t46_which_field_is_the_token(body: object, token: str | None) -> None:
+async def test_which_field_is_the_token(body: object, token: str | None) -> None:
     """T-46 and U10: ``access_token`` before ``token``; nothing unusable is cached or shown."""
     async with world() as w:
         w.script(token=w.respond(200, body))
@@ -445,14 +445,14 @@ async def test_t46_which_field_is_the_token(body: object, token: str | None) -> 
             assert (await w.ask(MANIFEST)).authorization == f"Bearer {token}"
 
 
-async def test_t47_the_content_type_of_a_token_answer_does_not_matter() -> None:
+async def test_the_content_type_of_a_token_answer_does_not_matter() -> None:
     """T-47: nvcr.io has sent text."""
     async with world() as w:
         w.script(token=w.respond(200, {"token": "t", "expires_in": 300}, Content_Type="text/plain"))
         assert await w.ask(MANIFEST) == ok("t", 270)
 
 
-async def test_t49_no_service_in_the_challenge_none_in_the_request() -> None:
+async def test_no_service_in_the_challenge_none_in_the_request() -> None:
     """T-49: nvcr.io sends none, and works without."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://reg.test/token",scope="repository:nvidia/cuda:pull"'))
@@ -460,7 +460,7 @@ async def test_t49_no_service_in_the_challenge_none_in_the_request() -> None:
         assert w.requests[1] == "GET /token?scope=repository:a/b:pull"
 
 
-async def test_t50_an_empty_scope_in_the_challenge_is_none() -> None:
+async def test_an_empty_scope_in_the_challenge_is_none() -> None:
     """T-50: exactly one ``scope``, the derived one."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://reg.test/token",service="reg.test",scope=""'))
@@ -468,7 +468,7 @@ async def test_t50_an_empty_scope_in_the_challenge_is_none() -> None:
         assert w.requests[1] == "GET /token?service=reg.test&scope=repository:a/b:pull"
 
 
-async def test_t22_reliability_the_challenges_scope_is_ignored() -> None:
+async def test_reliability_the_challenges_scope_is_ignored() -> None:
     """T22: a registry cannot have a wider token made."""
     async with world() as w:
         w.script(ping=w.challenge(BEARER + ',scope="repository:*:*"'))
@@ -476,7 +476,7 @@ async def test_t22_reliability_the_challenges_scope_is_ignored() -> None:
         assert w.requests[1] == "GET /token?service=reg.test&scope=repository:a/b:pull"
 
 
-async def test_t51_a_realms_own_query_stays_but_for_our_parameters() -> None:
+async def test_a_realms_own_query_stays_but_for_our_parameters() -> None:
     """T-51: ``tenant`` is kept, ``scope`` replaced."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://reg.test/token?tenant=1&scope=evil",service="reg.test"'))
@@ -484,7 +484,7 @@ async def test_t51_a_realms_own_query_stays_but_for_our_parameters() -> None:
         assert w.requests[1] == "GET /token?tenant=1&service=reg.test&scope=repository:a/b:pull"
 
 
-async def test_t60_a_host_cannot_harvest_another_ones_login() -> None:
+async def test_a_host_cannot_harvest_another_ones_login() -> None:
     """T-60, SEC-1: nobody gets an Authorization, and the realm is refused."""
     async with world(extra=(EVIL,)) as w:
         w.http.script["https://evil.test/v2/"] = [w.challenge(BEARER)]
@@ -502,7 +502,7 @@ async def test_t60_a_host_cannot_harvest_another_ones_login() -> None:
         pytest.param("https://reg.test:8443/token", Code.REALM_REFUSED, id="T-70"),
     ],
 )
-async def test_t61_to_t70_an_untrusted_realm_sees_nothing(realm: str, code: Code) -> None:
+async def test_an_untrusted_realm_sees_nothing(realm: str, code: Code) -> None:
     """T-61, T-64, T-65, T-70: the ping is all that was sent."""
     async with world() as w:
         w.script(ping=w.challenge(f'Bearer realm="{realm}",service="reg.test"'))
@@ -510,14 +510,14 @@ async def test_t61_to_t70_an_untrusted_realm_sees_nothing(realm: str, code: Code
         assert w.requests == ["GET /v2/"]
 
 
-async def test_t62_a_single_label_registry_shares_no_domain_with_its_realm() -> None:
+async def test_a_single_label_registry_shares_no_domain_with_its_realm() -> None:
     """T-62: distribution's own check would allow it."""
     async with world(OciHost(match="registry")) as w:
         w.http.script["https://registry/v2/"] = [w.challenge('Bearer realm="https://evilhost/t"')]
         assert await w.refusal("https://registry/v2/a/manifests/x") is Code.REALM_REFUSED
 
 
-async def test_t63_a_host_that_nobody_configured_costs_nothing() -> None:
+async def test_a_host_that_nobody_configured_costs_nothing() -> None:
     """T-63, SEC-2: no request, not even a name look-up."""
     async with world() as w:
         await nothing(w, "https://unknown.example/v2/a/manifests/x")
@@ -525,9 +525,7 @@ async def test_t63_a_host_that_nobody_configured_costs_nothing() -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 @pytest.mark.parametrize("stored", [UserPassword("u", Secret("p")), IDENTITY], ids=["get", "post"])
-async def test_t66_a_redirected_token_request_is_not_followed(
-    status: int, stored: UserPassword | IdentityToken
-) -> None:
+async def test_a_redirected_token_request_is_not_followed(status: int, stored: UserPassword | IdentityToken) -> None:
     """T-66, T21: the second host sees nothing."""
     async with world(stored=stored) as w:
         w.script(token=w.respond(status, Location="https://evil.test/"))
@@ -535,7 +533,7 @@ async def test_t66_a_redirected_token_request_is_not_followed(
         assert len(w.requests) == 2
 
 
-async def test_t67_and_t68_where_the_client_may_connect() -> None:
+async def test_where_the_client_may_connect() -> None:
     """T-67, T-68: the registry's own addresses for what has its host; a pair's realm only where the registry is."""
     settings = host(realm_hosts=("auth.test",), allow_private=("10.0.0.0/24",), tls_verify=False)
     async with world(settings) as w:
@@ -555,7 +553,7 @@ async def test_a_wildcard_rule_may_not_use_private_addresses() -> None:
         assert not w.http.requests[0].dial.own
 
 
-async def test_t69_a_server_errors_body_is_in_no_error() -> None:
+async def test_a_server_errors_body_is_in_no_error() -> None:
     """T-69, SEC-6."""
     async with world() as w:
         w.script(token=w.respond(500, b"SECRET"))
@@ -568,14 +566,14 @@ async def test_t69_a_server_errors_body_is_in_no_error() -> None:
         assert len(w.requests) <= 10
 
 
-async def test_t71_a_well_known_realm_is_nobody_elses() -> None:
+async def test_a_well_known_realm_is_nobody_elses() -> None:
     """T-71, SEC-8: pairs, not a set."""
     async with world(OciHost(match="evil.test")) as w:
         w.http.script["https://evil.test/v2/"] = [w.challenge('Bearer realm="https://auth.docker.io/token"')]
         assert await w.refusal("https://evil.test/v2/a/manifests/x") is Code.REALM_REFUSED
 
 
-async def test_t76_two_logins_get_their_own_tokens() -> None:
+async def test_two_logins_get_their_own_tokens() -> None:
     """T-76, SEC-12: the credential's identity is part of the key."""
     async with world() as w:
         w.script(token=[w.granted("first"), w.granted("second")])
@@ -585,7 +583,7 @@ async def test_t76_two_logins_get_their_own_tokens() -> None:
 
 
 @pytest.mark.parametrize("line", ["Negotiate", 'Digest realm="d", nonce="n"'])
-async def test_t77_other_schemes_are_refused(line: str) -> None:
+async def test_other_schemes_are_refused(line: str) -> None:
     """T-77, SEC-13."""
     async with world() as w:
         w.script(ping=w.challenge(line))
@@ -599,21 +597,21 @@ async def test_t77_other_schemes_are_refused(line: str) -> None:
         pytest.param(['Basic realm="r"', BEARER], id="V08"),
     ],
 )
-async def test_t78_bearer_beats_basic(lines: list[str]) -> None:
+async def test_bearer_beats_basic(lines: list[str]) -> None:
     """T-78, P-4: the login goes to the token server, not to the registry."""
     async with world() as w:
         w.script(ping=w.challenge(*lines))
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_t79_a_refused_realm_is_no_reason_for_basic() -> None:
+async def test_a_refused_realm_is_no_reason_for_basic() -> None:
     """T-79, V34: no downgrade."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://evil/t"', 'Basic realm="r"'))
         assert await w.refusal(MANIFEST) is Code.REALM_REFUSED
 
 
-async def test_t80_a_basic_only_registry_gets_basic() -> None:
+async def test_a_basic_only_registry_gets_basic() -> None:
     """T-80: Nexus, htpasswd; as docker pull would send (helper socket)."""
     async with world() as w:
         w.script(ping=w.challenge('BASIC realm="Sonatype Nexus Repository Manager"'))
@@ -621,7 +619,7 @@ async def test_t80_a_basic_only_registry_gets_basic() -> None:
         assert (answer.authorization, answer.expires) == (basic("u:p"), None)
 
 
-async def test_t80_allow_basic_false_switches_that_off() -> None:
+async def test_allow_basic_false_switches_that_off() -> None:
     """T-80."""
     async with world(host(allow_basic=False)) as w:
         w.script(ping=w.challenge('Basic realm="r"'))
@@ -634,14 +632,14 @@ def harbor(w: World, request: Request) -> Response:
     return w.challenge('Basic realm="harbor"' if carries else BEARER)(request)
 
 
-async def test_t81_harbor_is_pinged_without_authorization() -> None:
+async def test_harbor_is_pinged_without_authorization() -> None:
     """T-81, P-2."""
     async with world() as w:
         w.script(ping=lambda request: harbor(w, request))
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_t82_an_expired_challenge_is_learned_anew_with_a_cold_ping() -> None:
+async def test_an_expired_challenge_is_learned_anew_with_a_cold_ping() -> None:
     """T-82: nvcr.io names another realm to whoever presents an expired token."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -662,21 +660,21 @@ def quay(w: World, request: Request) -> Response:
     return (w.granted() if good and scopes else w.respond(400))(request)
 
 
-async def test_t83_quays_grammar_is_kept() -> None:
+async def test_quays_grammar_is_kept() -> None:
     """T-83: two parameters, never a space, never delete, no POST."""
     async with world(stored=IDENTITY_AND_LOGIN) as w:
         w.script(token=lambda request: quay(w, request))
         assert await w.ask(f"https://reg.test/v2/a/blobs/uploads/?mount={D}&from=b") == ok("tok1", 270)
 
 
-async def test_t83_unknown_actions_are_left_out_after_a_400() -> None:
-    """TX-10, TX-25: an operator's ``delete`` does not cost the pull."""
+async def test_unknown_actions_are_left_out_after_a_400() -> None:
+    """T-83: TX-10, TX-25: an operator's ``delete`` does not cost the pull."""
     async with world(host(actions={"**": ("pull", "delete")})) as w:
         w.script(token=lambda request: quay(w, request))
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_t84_library_is_never_put_into_a_scope() -> None:
+async def test_library_is_never_put_into_a_scope() -> None:
     """T-84, SC-12: the scope is the path's name."""
     hub = OciHost(match="registry-1.docker.io")
     async with world(hub) as w:
@@ -688,7 +686,7 @@ async def test_t84_library_is_never_put_into_a_scope() -> None:
         assert w.requests[1] == "GET /token?service=registry.docker.io&scope=repository:ubuntu:pull"
 
 
-async def test_t59_docker_hubs_names_share_a_login_but_not_a_challenge() -> None:
+async def test_docker_hubs_names_share_a_login_but_not_a_challenge() -> None:
     """T-59, SC-13: each name is pinged itself."""
     async with world(OciHost(match="docker.io")) as w:
         challenge = w.challenge('Bearer realm="https://auth.docker.io/token",service="registry.docker.io"')
@@ -700,26 +698,26 @@ async def test_t59_docker_hubs_names_share_a_login_but_not_a_challenge() -> None
         assert w.requests[0] == w.requests[2] == "GET /v2/"
 
 
-async def test_t85_a_token_endpoints_own_url_gets_nothing() -> None:
+async def test_a_token_endpoints_own_url_gets_nothing() -> None:
     """T-85, SC-15: never Basic for a realm."""
     async with world(OciHost(match="auth.docker.io")) as w:
         await nothing(w, "https://auth.docker.io/token?scope=repository:x:pull&service=registry.docker.io")
 
 
-async def test_t86_a_presigned_url_gets_nothing() -> None:
+async def test_a_presigned_url_gets_nothing() -> None:
     """T-86, SC-14."""
     async with world() as w:
         await nothing(w, "https://bucket.s3.amazonaws.com/x?X-Amz-Signature=SECRET")
 
 
-async def test_t87_one_header_one_value() -> None:
+async def test_one_header_one_value() -> None:
     """T-87: ``World.ask`` asserts it for every answer of this file; here for the first."""
     async with world() as w:
         assert (await w.ask(MANIFEST)).authorization == "Bearer tok1"
 
 
 @pytest.mark.parametrize("pair", ["u:pä€:x", "$oauthtoken:p", "ns/u@d:p", "12345|n:p"])
-async def test_t88_basic_is_utf8_and_takes_odd_user_names(pair: str) -> None:
+async def test_basic_is_utf8_and_takes_odd_user_names(pair: str) -> None:
     """T-88: NVIDIA's, Oracle's, Red Hat's."""
     username, _, password = pair.partition(":")
     async with world(stored=UserPassword(username, Secret(password))) as w:
@@ -728,7 +726,7 @@ async def test_t88_basic_is_utf8_and_takes_odd_user_names(pair: str) -> None:
 
 
 @pytest.mark.parametrize("patience", [8.5])
-async def test_t92_a_short_retry_after_is_waited_for(patience: float) -> None:
+async def test_a_short_retry_after_is_waited_for(patience: float) -> None:
     """T-92: 429 with 2 s, then 200."""
     async with world() as w:
         w.script(token=[w.respond(429, Retry_After="2"), w.granted()])
@@ -739,7 +737,7 @@ async def test_t92_a_short_retry_after_is_waited_for(patience: float) -> None:
         assert (await task).authorization == "Bearer tok1"
 
 
-async def test_t92_a_long_retry_after_is_an_error_at_once_and_kept() -> None:
+async def test_a_long_retry_after_is_an_error_at_once_and_kept() -> None:
     """T-92: 30 s; no request before they are over."""
     async with world() as w:
         w.script(token=w.respond(429, Retry_After="30"))
@@ -749,7 +747,7 @@ async def test_t92_a_long_retry_after_is_an_error_at_once_and_kept() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t93_a_dead_token_server_does_not_break_valid_answers() -> None:
+async def test_a_dead_token_server_does_not_break_valid_answers() -> None:
     """T-93: inside A at once, inside M within three seconds and with the true expiry, after the end an error."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -772,7 +770,7 @@ def w_unavailable() -> Failure:
     return Failure(Code.UPSTREAM_UNAVAILABLE, "token server 'reg.test' refused the connection")
 
 
-async def test_t94_the_first_waiter_leaves_and_the_others_are_served() -> None:
+async def test_the_first_waiter_leaves_and_the_others_are_served() -> None:
     """T-94: one request."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
@@ -785,7 +783,7 @@ async def test_t94_the_first_waiter_leaves_and_the_others_are_served() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t95_a_failure_is_not_kept_as_a_token() -> None:
+async def test_a_failure_is_not_kept_as_a_token() -> None:
     """T-95: the next call after the short memory asks again."""
     async with world() as w:
         w.script(token=w.respond(500))
@@ -797,7 +795,7 @@ async def test_t95_a_failure_is_not_kept_as_a_token() -> None:
 
 
 @pytest.mark.parametrize("port", [":443", ""])
-async def test_t99_an_explicit_default_port_is_the_same_origin(port: str) -> None:
+async def test_an_explicit_default_port_is_the_same_origin(port: str) -> None:
     """T-99: Artifactory writes it."""
     async with world() as w:
         w.http.script["https://reg.test:443/token"] = [w.granted()]
@@ -805,7 +803,7 @@ async def test_t99_an_explicit_default_port_is_the_same_origin(port: str) -> Non
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_t100_a_realm_named_twice_is_never_used() -> None:
+async def test_a_realm_named_twice_is_never_used() -> None:
     """T-100, CH-8: five clients would send the login to the second."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://reg.test/token",realm="https://evil/t"'))
@@ -813,14 +811,14 @@ async def test_t100_a_realm_named_twice_is_never_used() -> None:
         assert w.requests == ["GET /v2/"]
 
 
-async def test_t101_a_digest_may_have_its_colon_escaped() -> None:
+async def test_a_digest_may_have_its_colon_escaped() -> None:
     """T-101."""
     async with world() as w:
         await w.ask("https://reg.test/v2/a/blobs/" + D.replace(":", "%3A"))
         assert w.requests[1].endswith("scope=repository:a:pull")
 
 
-async def test_t102_a_static_realm_stands_in_for_a_missing_challenge() -> None:
+async def test_a_static_realm_stands_in_for_a_missing_challenge() -> None:
     """T-102, CH-17."""
     async with world(host(realm="https://reg.test/token", service="reg.test")) as w:
         w.script(ping=w.respond(401))
@@ -830,7 +828,7 @@ async def test_t102_a_static_realm_stands_in_for_a_missing_challenge() -> None:
         assert await w.refusal(MANIFEST) is Code.NO_CHALLENGE
 
 
-async def test_t104_a_redirected_ping_is_refused() -> None:
+async def test_a_redirected_ping_is_refused() -> None:
     """T-104, SEC-3."""
     async with world() as w:
         w.script(ping=w.respond(301, Location="https://evil.test/v2/"))
@@ -907,7 +905,7 @@ async def test_a_token_that_expired_on_its_way_is_an_error() -> None:
         assert await w.refusal(MANIFEST) is Code.EXPIRED_ON_ARRIVAL
 
 
-async def test_u4_the_error_says_which_login_was_refused_and_never_its_value() -> None:
+async def test_the_error_says_which_login_was_refused_and_never_its_value() -> None:
     """U4: source and entry."""
     async with world() as w:
         w.script(token=w.respond(401, b"wrong password p"))

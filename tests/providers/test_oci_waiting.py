@@ -12,7 +12,7 @@ from tests.registry_world import ok, world
 MANIFEST = "https://reg.test/v2/a/b/manifests/latest"
 
 
-async def test_t48_a_body_beyond_the_limit_is_an_error() -> None:
+async def test_a_body_beyond_the_limit_is_an_error() -> None:
     """T-48: the client stops at 128 KiB, and nobody asks again at once."""
     async with world() as w:
         w.script(token=failed(Code.ANSWER_TOO_LARGE, "token server 'reg.test' answered with more than 131072 bytes"))
@@ -21,7 +21,7 @@ async def test_t48_a_body_beyond_the_limit_is_an_error() -> None:
         assert len(w.requests) == 2
 
 
-async def test_t48_who_waits_for_a_trickle_is_told_in_time_and_the_next_one_is_served() -> None:
+async def test_who_waits_for_a_trickle_is_told_in_time_and_the_next_one_is_served() -> None:
     """T-48: an error within 8.5 s; the exchange goes on without its caller."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
@@ -36,7 +36,7 @@ async def test_t48_who_waits_for_a_trickle_is_told_in_time_and_the_next_one_is_s
 
 
 @pytest.mark.parametrize("value", ["Wed, 31 Dec 2025 23:59:00 GMT", "soon", "-1", ""])
-async def test_t92_a_retry_after_that_helps_nobody_means_the_usual_pause(value: str) -> None:
+async def test_a_retry_after_that_helps_nobody_means_the_usual_pause(value: str) -> None:
     """T-92: a date in the past, and garbage: a moment's pause, then the token."""
     async with world() as w:
         w.script(token=[w.respond(429, Retry_After=value), w.granted()])
@@ -47,7 +47,7 @@ async def test_t92_a_retry_after_that_helps_nobody_means_the_usual_pause(value: 
         assert (await task).authorization == "Bearer tok1"
 
 
-async def test_t92_a_date_is_as_good_as_seconds() -> None:
+async def test_a_date_is_as_good_as_seconds() -> None:
     """T-92: HTTP-date, two seconds ahead."""
     async with world() as w:
         w.script(token=[w.respond(429, Retry_After="Thu, 01 Jan 2026 00:00:02 GMT"), w.granted()])

@@ -249,8 +249,8 @@ def test_redirects_are_followed_inside_and_the_credential_stays_behind(
 
 
 @pytest.mark.parametrize("ranges", [True, False], ids=["with ranges", "without ranges"])
-def test_u15_three_breaks_within_one_blob_cost_the_client_nothing(gateway: Gateway, pki: Pki, *, ranges: bool) -> None:
-    """The digest is right; with ranges nothing is fetched twice."""
+def test_three_breaks_within_one_blob_cost_the_client_nothing(gateway: Gateway, pki: Pki, *, ranges: bool) -> None:
+    """U15: The digest is right; with ranges nothing is fetched twice."""
     content = image(3_000_000).layer
     with BreakingRegistry(pki, content, breaks=3, ranges=ranges) as registry:
         start(gateway, host(registry.authority, pki) + allow(registry.authority))
@@ -289,8 +289,8 @@ def test_a_blob_is_completed_by_its_digest_whatever_the_registry_says_meanwhile(
         assert len(registry.downloads) <= 4
 
 
-def test_u15_a_blob_that_cannot_be_completed_is_never_a_clean_answer(gateway: Gateway, pki: Pki) -> None:
-    """A fourth break, another blob's bytes, more than was announced: curl fails, whatever it has got."""
+def test_a_blob_that_cannot_be_completed_is_never_a_clean_answer(gateway: Gateway, pki: Pki) -> None:
+    """U15: A fourth break, another blob's bytes, more than was announced: curl fails, whatever it has got."""
     content = image(3_000_000).layer
     other = dict.fromkeys(range(2, 9), bytes(reversed(content)))
     for registry in (

@@ -107,7 +107,7 @@ async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
     return token, expires[11:19]
 
 
-async def test_rule_31_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
+async def test_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
     """CL-31: the old token at once, for five seconds only; then the new one, with its whole life."""
     async with world() as w, daemon(w, bound):
         w.provider.life = 3600

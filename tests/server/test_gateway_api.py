@@ -276,7 +276,7 @@ async def until(reached: Callable[[], bool]) -> None:
     raise AssertionError(message)
 
 
-async def test_t19_a_head_byte_by_byte(short_path: Path) -> None:
+async def test_a_head_byte_by_byte(short_path: Path) -> None:
     """T19: what may pass, what the gateway says itself, the date, and nobody's version."""
     headers = (("Content-Type", "a/b"), ("ETag", '"x"'), ("Server", "nginx/1.2.3"), ("Set-Cookie", "x"))
     async with serving(short_path, fake(FakeTransfer(headers=headers, body=b"hello", small=True))) as served:
@@ -470,7 +470,7 @@ async def _transport(served: Served) -> asyncio.Transport:
 
 
 @pytest.mark.parametrize("how", ["close", "reset"])
-async def test_u15_a_short_body_is_seen_to_be_short(short_path: Path, how: str) -> None:
+async def test_a_short_body_is_seen_to_be_short(short_path: Path, how: str) -> None:
     """U15, T16: the length is not met, the connection ends, and no 500 of aiohttp's fills it up."""
 
     def part(wire: Wire) -> None:
@@ -496,8 +496,8 @@ async def test_u15_a_short_body_is_seen_to_be_short(short_path: Path, how: str) 
     assert not [event for event in events if event["log_level"] == "error"]
 
 
-async def test_u15_a_body_without_a_length_that_breaks_off_has_no_last_chunk(short_path: Path) -> None:
-    """So that a client knows."""
+async def test_a_body_without_a_length_that_breaks_off_has_no_last_chunk(short_path: Path) -> None:
+    """U15: So that a client knows."""
     downloads = fake(FakeTransfer(body=b"hello world", announced=False, cut=8))
     async with serving(short_path, downloads) as served, served.connected() as client:
         await client.send(f"GET {BLOB}", HOST)
@@ -553,7 +553,7 @@ async def test_a_bug_in_the_middle_of_a_body_aborts_it(short_path: Path) -> None
 
 
 @pytest.mark.parametrize("when", ["in a head", "in a body"])
-async def test_p8_a_client_that_leaves_ends_its_download(short_path: Path, when: str) -> None:
+async def test_a_client_that_leaves_ends_its_download(short_path: Path, when: str) -> None:
     """P8, PY13: at once, also while the registry says nothing; it is no error of anybody's."""
 
     def silent(wire: Wire) -> None:
@@ -576,7 +576,7 @@ async def test_p8_a_client_that_leaves_ends_its_download(short_path: Path, when:
     )
 
 
-async def test_p5_the_end_of_the_server_ends_what_streams(short_path: Path) -> None:
+async def test_the_end_of_the_server_ends_what_streams(short_path: Path) -> None:
     """P5: within its grace, while a registry stalls; the client sees that its body is short."""
 
     def silent(wire: Wire) -> None:
@@ -803,7 +803,7 @@ async def test_an_upload_that_drips_ends(short_path: Path) -> None:
         assert answer.error()[1] == "the upload brought less than 4,096 bytes a second over 60 s (bad_request)"
 
 
-async def test_py12_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:
+async def test_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:
     """PY12: no traceback, nothing sent."""
     with structlog.testing.capture_logs() as events:
         async with serving(short_path, fake(), response(201)) as served:
@@ -842,7 +842,7 @@ async def test_a_peer_that_is_refused(short_path: Path) -> None:
         f"GET {BLOB} HTTP/1.1\nHost: x\n{HOST}\n\n",
     ],
 )
-async def test_py14_requests_that_two_parsers_read_otherwise(short_path: Path, request_bytes: str) -> None:
+async def test_requests_that_two_parsers_read_otherwise(short_path: Path, request_bytes: str) -> None:
     """PY14: refused by the parser in front, or answered as one request that is none; the registry hears of none."""
     downloads = fake(FakeTransfer(body=b"hello", small=True))
     async with serving(short_path, downloads) as served, served.connected() as client:
@@ -866,8 +866,8 @@ async def test_a_registry_cannot_split_our_answer(short_path: Path) -> None:
             assert answer.header("ETag") is None
 
 
-async def test_t2_the_rest_of_the_socket_is_as_before(short_path: Path) -> None:
-    """Header mode and health stand beside it."""
+async def test_the_rest_of_the_socket_is_as_before(short_path: Path) -> None:
+    """T2: Header mode and health stand beside it."""
     async with serving(short_path, fake()) as served:
         assert (await served.ask("GET /healthz")).body == b"ok\n"
         body = json.dumps({"uri": "https://reg.test/v2/"}).encode()

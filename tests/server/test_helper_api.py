@@ -19,7 +19,7 @@ ASK = b"POST /v1/get HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n%b" % (len
 
 
 @pytest.mark.parametrize("sent", [ASK, ASK[:-5], ASK[:20]], ids=["asked", "within the body", "within the head"])
-async def test_p8_a_client_that_breaks_off_costs_nothing_but_its_own_answer(bound: Bound, sent: bytes) -> None:
+async def test_a_client_that_breaks_off_costs_nothing_but_its_own_answer(bound: Bound, sent: bytes) -> None:
     """P8: no traceback, and the connection's place is given back; a flight goes on, and its result is kept."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))

@@ -65,7 +65,7 @@ def take(*sockets: socket.socket, names: str | None = None, **environ: str) -> o
 
 
 @pytest.mark.parametrize("order", ["helper:actions", "actions:helper"])
-def test_f4_the_name_decides_and_not_the_order(
+def test_the_name_decides_and_not_the_order(
     listening: Callable[[str], socket.socket], folder: Path, order: str
 ) -> None:
     """F4: systemd hands them over in either order; none is inherited by a child."""
@@ -82,7 +82,7 @@ def test_one_socket_is_enough(listening: Callable[[str], socket.socket], folder:
 @pytest.mark.parametrize(
     "environ", [{"LISTEN_PID": "1"}, {"LISTEN_PID": ""}, {"LISTEN_FDS": "0"}], ids=["another", "empty", "none"]
 )
-def test_p13_what_is_meant_for_another_process_is_not_ours(
+def test_what_is_meant_for_another_process_is_not_ours(
     listening: Callable[[str], socket.socket], environ: dict[str, str]
 ) -> None:
     """P13: a daemon that a service's child starts by hand makes its own sockets."""
@@ -101,7 +101,7 @@ def test_p13_what_is_meant_for_another_process_is_not_ours(
         (None, "2 sockets were handed over, with 1 names: ''"),
     ],
 )
-def test_p13_wrong_names_are_refused(listening: Callable[[str], socket.socket], names: str | None, said: str) -> None:
+def test_wrong_names_are_refused(listening: Callable[[str], socket.socket], names: str | None, said: str) -> None:
     """P13: unknown, without a FileDescriptorName=, twice, too few, too many, none."""
     found = take(listening("helper"), listening("actions"), names=names)
     assert isinstance(found, list)
@@ -110,7 +110,7 @@ def test_p13_wrong_names_are_refused(listening: Callable[[str], socket.socket], 
 
 
 @pytest.mark.parametrize("count", ["two", "-1", "1.0", "²"])
-def test_p13_a_count_that_is_none_is_refused(listening: Callable[[str], socket.socket], count: str) -> None:
+def test_a_count_that_is_none_is_refused(listening: Callable[[str], socket.socket], count: str) -> None:
     """P13."""
     found = take(listening("helper"), names="helper", LISTEN_FDS=count)
     assert isinstance(found, list)
@@ -155,7 +155,7 @@ def tcp(folder: Path) -> socket.socket:
         (abstract, "the socket 'actions' is abstract: no sandbox would keep build actions from it"),
     ],
 )
-def test_p13_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
+def test_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
     listening: Callable[[str], socket.socket], folder: Path, make: Callable[[Path], socket.socket], said: str
 ) -> None:
     """P13: or the connection in the queue would have the service manager start it again, for ever."""
@@ -168,7 +168,7 @@ def test_p13_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
     assert answer.endswith(f"\r\n\r\n{said}\ninstall the units anew: credproxy install\n")
 
 
-def test_p13_a_file_is_no_socket(listening: Callable[[str], socket.socket]) -> None:
+def test_a_file_is_no_socket(listening: Callable[[str], socket.socket]) -> None:
     """P13: nor is a descriptor that is closed."""
     with (
         Path(os.devnull).open("rb") as file,

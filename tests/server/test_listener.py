@@ -127,7 +127,7 @@ def another_at(place: Path, *around: str) -> Iterator[None]:
         process.communicate()
 
 
-def test_p1_what_callers_find_at_the_path(bound: Bound) -> None:
+def test_what_callers_find_at_the_path(bound: Bound) -> None:
     """P1: us, nothing, a file that nobody listens on, or somebody else."""
     assert bound.standing() is Standing.OURS
     bound.path.unlink()
@@ -168,7 +168,7 @@ def test_a_socket_of_a_process_that_is_not_visible_is_somebody_elses(
     assert told == "taken\nTrue\n"
 
 
-def test_p1_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) -> None:
+def test_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) -> None:
     """P1: a burst fills the queue; that is no reason to bind a second socket."""
     with contextlib.closing(bind(str(place), backlog=0)) as bound, contextlib.ExitStack() as stack:
         for _ in range(4):
@@ -179,7 +179,7 @@ def test_p1_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) ->
         assert bound.standing() is Standing.OURS
 
 
-def test_p1_closing_leaves_another_ones_socket_alone(bound: Bound) -> None:
+def test_closing_leaves_another_ones_socket_alone(bound: Bound) -> None:
     """P1: systemd's, after an installation: it would be gone for good, and the unit would still say active."""
     bound.path.unlink()
     with another_at(bound.path):
@@ -187,7 +187,7 @@ def test_p1_closing_leaves_another_ones_socket_alone(bound: Bound) -> None:
         assert bound.path.exists()
 
 
-def test_p1_a_socket_that_was_handed_over_is_never_removed(bound: Bound) -> None:
+def test_a_socket_that_was_handed_over_is_never_removed(bound: Bound) -> None:
     """P1, F5: who made it removes it."""
     Listener(bound.path, bound.sock.dup()).close()
     assert bound.standing() is Standing.OURS
@@ -203,7 +203,7 @@ def test_closing_twice_is_closing_once(place: Path) -> None:
 
 
 @pytest.mark.parametrize("left", ["nothing", "file", "no directory"])
-def test_p1_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, left: str) -> None:
+def test_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, left: str) -> None:
     """P1: what a cleaner of temporary files took away; a second daemon is still refused."""
     before = bound.sock
     bound.path.unlink()
@@ -221,7 +221,7 @@ def test_p1_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, le
         bind(str(bound.path), backlog=8)
 
 
-def test_p1_who_lost_lock_and_socket_to_another_daemon_stays_away(bound: Bound) -> None:
+def test_who_lost_lock_and_socket_to_another_daemon_stays_away(bound: Bound) -> None:
     """P1: the whole directory was deleted, and somebody was faster."""
     bound.path.unlink()
     bound.path.with_suffix(".lock").unlink()

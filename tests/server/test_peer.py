@@ -27,7 +27,7 @@ def test_the_own_user_is_admitted() -> None:
     assert Gate(uid=1000).refusal(Peer(pid=1, uid=1000)) is None
 
 
-def test_t7_another_user_is_refused_and_told_what_to_do() -> None:
+def test_another_user_is_refused_and_told_what_to_do() -> None:
     """T7: whatever the file mode, another uid gets nothing."""
     failure = Gate(uid=1000).refusal(Peer(pid=1, uid=1001))
     assert failure is not None
@@ -48,8 +48,8 @@ linux = pytest.mark.skipif(sys.platform != "linux", reason="namespaces and pidfd
 HERE = ("user:[1]", "mnt:[2]", "pid:[3]")
 
 
-def test_t11_the_same_namespaces_are_admitted() -> None:
-    """And without a reference nothing is compared."""
+def test_the_same_namespaces_are_admitted() -> None:
+    """T11: And without a reference nothing is compared."""
     assert Gate(1000, namespaces=HERE).refusal(Peer(1, 1000, HERE)) is None
     assert Gate(1000).refusal(Peer(1, 1000, None)) is None
 
@@ -62,8 +62,8 @@ def test_t11_the_same_namespaces_are_admitted() -> None:
         (None, "cannot be read"),
     ],
 )
-def test_t11_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: str) -> None:
-    """Fail closed; the refusal says which one, and names both ways out."""
+def test_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: str) -> None:
+    """T11: Fail closed; the refusal says which one, and names both ways out."""
     failure = Gate(1000, namespaces=HERE).refusal(Peer(1, 1000, theirs))
     assert failure is not None
     assert failure.code is Code.PEER_REFUSED
@@ -160,8 +160,8 @@ def test_root_is_no_way_around_them() -> None:
 
 
 @linux
-def test_t11_a_living_peer_is_read() -> None:
-    """And held: what was read is true as long as it lives."""
+def test_a_living_peer_is_read() -> None:
+    """T11: And held: what was read is true as long as it lives."""
     left, right = socket.socketpair(socket.AF_UNIX)
     with left, right:
         peer = identify(left, where=True)
@@ -187,8 +187,8 @@ def visitor() -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
 
 
 @linux
-def test_t9_a_peer_that_has_ended_is_not_read(visitor: tuple[socket.socket, subprocess.Popen[bytes]]) -> None:
-    """The pid alone could by then be somebody else's (PY26)."""
+def test_a_peer_that_has_ended_is_not_read(visitor: tuple[socket.socket, subprocess.Popen[bytes]]) -> None:
+    """T9: The pid alone could by then be somebody else's (PY26)."""
     accepted, process = visitor
     process.kill()
     process.wait()
@@ -214,10 +214,10 @@ def test_peer_exits_during_attestation(visitor: tuple[socket.socket, subprocess.
 
 
 @linux
-def test_t9_a_peer_that_ends_later_is_known_to_have_ended(
+def test_a_peer_that_ends_later_is_known_to_have_ended(
     visitor: tuple[socket.socket, subprocess.Popen[bytes]],
 ) -> None:
-    """Also while nobody has reaped it yet."""
+    """T9: Also while nobody has reaped it yet."""
     accepted, process = visitor
     peer = identify(accepted, where=True)
     assert not peer.lifeline.ended()
@@ -240,14 +240,14 @@ def test_the_gate_of_a_system_service_leaves_it_to_the_sockets_group(uid: int) -
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
-def test_f2_a_process_in_its_parents_user_namespace_is_not_confined() -> None:
-    """Also where the parent's namespace cannot be read: it is somebody else's process."""
+def test_a_process_in_its_parents_user_namespace_is_not_confined() -> None:
+    """F2: Also where the parent's namespace cannot be read: it is somebody else's process."""
     assert not confined()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
 @pytest.mark.parametrize("root", ["--map-root-user", "--map-current-user"])
-def test_f2_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
+def test_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
     """F2: what PrivateUsers= does; from in there the parent's namespace cannot be read, but its map of ids can."""
     script = "import sys; from credproxy.server.namespaces import confined; sys.exit(7 if confined() else 0)"
     done = subprocess.run(["unshare", "--user", root, sys.executable, "-c", script], capture_output=True, check=False)

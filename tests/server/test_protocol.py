@@ -94,8 +94,8 @@ async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(boun
     assert str(events[0]["place"]).startswith("broken:")
 
 
-async def test_c6_an_answer_that_there_is_no_memory_for_is_503(bound: Bound) -> None:
-    """It is no bug, whoever holds memory that can be given back is told, and asking again makes sense."""
+async def test_an_answer_that_there_is_no_memory_for_is_503(bound: Bound) -> None:
+    """C6: It is no bug, whoever holds memory that can be given back is told, and asking again makes sense."""
 
     async def starved(request: web.BaseRequest) -> web.StreamResponse:
         raise MemoryError(CANARY + request.path)
@@ -244,8 +244,8 @@ TWICE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + GET
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a pidfd is Linux's")
-async def test_t9_connections_above_the_share_of_lifelines_are_answered_once(bound: Bound) -> None:
-    """PY10: a lifeline is a second descriptor; without one there must be no later request to judge."""
+async def test_connections_above_the_share_of_lifelines_are_answered_once(bound: Bound) -> None:
+    """T9: PY10: a lifeline is a second descriptor; without one there must be no later request to judge."""
     handle = Routes("helper", None, FINE).handle
     before = descriptors()
     async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces()), lifelines=1) as server:
@@ -265,8 +265,8 @@ async def test_t9_connections_above_the_share_of_lifelines_are_answered_once(bou
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 @pytest.mark.parametrize("where", [True, False], ids=["helper socket", "actions socket"])
-async def test_r28_a_peers_program_is_looked_up_only_for_the_audit_log(bound: Bound, *, where: bool) -> None:
-    """It costs a system call, and nobody else asks; no lifeline is kept for it, and no connection cut short."""
+async def test_a_peers_program_is_looked_up_only_for_the_audit_log(bound: Bound, *, where: bool) -> None:
+    """R28: It costs a system call, and nobody else asks; no lifeline is kept for it, and no connection cut short."""
     seen: list[str] = []
 
     async def look(request: web.BaseRequest) -> web.Response:

@@ -84,8 +84,8 @@ async def ask(port: int, headers: list[tuple[str, str]]) -> str:
     return answer
 
 
-async def test_t34_who_has_all_three_is_answered() -> None:
-    """The port's own address as Host, by number or by name; the header; the token."""
+async def test_who_has_all_three_is_answered() -> None:
+    """T34: The port's own address as Host, by number or by name; the header; the token."""
     async with listening() as port:
         for host in ("127.0.0.1:{port}", "localhost:{port}"):
             assert (await ask(port, [*(GOOD | {"Host": host}).items()])).endswith("through")
@@ -102,8 +102,8 @@ async def test_t34_who_has_all_three_is_answered() -> None:
         pytest.param({"Authorization": f"Basic {TOKEN}"}, "the token is missing", id="another-scheme"),
     ],
 )
-async def test_t34_what_is_missing_is_told_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
-    """403, and never the token that was wanted."""
+async def test_what_is_missing_is_told_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
+    """T34: 403, and never the token that was wanted."""
     headers = [(name, value) for name, value in (GOOD | change).items() if value is not None]
     async with listening() as port:
         answer = await ask(port, headers)
@@ -111,8 +111,8 @@ async def test_t34_what_is_missing_is_told_and_nothing_else(change: dict[str, st
     assert problem in answer
 
 
-async def test_t34_two_tokens_are_none() -> None:
-    """Of two Authorization lines nobody knows which one others would read."""
+async def test_two_tokens_are_none() -> None:
+    """T34: Of two Authorization lines nobody knows which one others would read."""
     async with listening() as port:
         answer = await ask(port, [*GOOD.items(), ("Authorization", "Bearer other")])
     assert answer.startswith("HTTP/1.1 403")
@@ -131,8 +131,8 @@ async def test_a_token_that_its_program_has_replaced_is_looked_up_before_a_calle
         assert (await ask(port, [*wrong.items()])).startswith("HTTP/1.1 403")
 
 
-async def test_t34_a_token_that_cannot_be_read_lets_nobody_in() -> None:
-    """Fail closed, and say why."""
+async def test_a_token_that_cannot_be_read_lets_nobody_in() -> None:
+    """T34: Fail closed, and say why."""
 
     async def unreadable(*, anew: bool) -> Secret:
         del anew

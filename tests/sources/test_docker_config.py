@@ -92,7 +92,7 @@ async def test_a_host_that_is_not_named_is_not_configured() -> None:
     assert await Setting(auths(reg__test=login("u:p"))).locate("https://other.test/v2/a/manifests/x") is None
 
 
-async def test_t56_a_path_scoped_entry_answers_for_its_path_alone() -> None:
+async def test_a_path_scoped_entry_answers_for_its_path_alone() -> None:
     """T-56: docker itself would give team-a's login to team-b."""
     setting = Setting(auths(reg__test___team_a=login("u:p")))
     setting.write({"auths": {"reg.test/team-a": login("u:p")}})
@@ -101,14 +101,14 @@ async def test_t56_a_path_scoped_entry_answers_for_its_path_alone() -> None:
     assert await setting.locate("https://reg.test/v2/", "team-a/x") is not None
 
 
-async def test_t57_segments_are_whole() -> None:
+async def test_segments_are_whole() -> None:
     """T-57: the Kubernetes keyring matches by prefix of the string."""
     setting = Setting({"auths": {"reg.test/foo": login("u:p")}})
     assert await setting.locate("https://reg.test/v2/", "foobar") is None
 
 
 @pytest.mark.parametrize(("repository", "user"), [("a/b/c", "first"), ("a/z", "second"), ("q", "third")])
-async def test_t58_the_longest_path_wins(repository: str, user: str) -> None:
+async def test_the_longest_path_wins(repository: str, user: str) -> None:
     """T-58: containers-auth.json(5)."""
     setting = Setting(
         {"auths": {"reg.test/a/b": login("first:p"), "reg.test/a": login("second:p"), "reg.test": login("third:p")}}
@@ -119,7 +119,7 @@ async def test_t58_the_longest_path_wins(repository: str, user: str) -> None:
 
 
 @pytest.mark.parametrize("host", ["docker.io", "index.docker.io", "registry-1.docker.io"])
-async def test_t59_docker_hubs_names_share_its_entry(host: str) -> None:
+async def test_docker_hubs_names_share_its_entry(host: str) -> None:
     """T-59, SC-11: one key for all of them."""
     setting = Setting({"auths": {"https://index.docker.io/v1/": login("u:p")}})
     assert await setting.read(host) == UserPassword("u", Secret("p"))
@@ -128,12 +128,12 @@ async def test_t59_docker_hubs_names_share_its_entry(host: str) -> None:
 @pytest.mark.parametrize(
     "key", ["https://reg.test", "https://reg.test/v1/", "https://reg.test/v2/", "http://reg.test/", "REG.test"]
 )
-async def test_dc8_url_forms_of_a_key(key: str) -> None:
+async def test_url_forms_of_a_key(key: str) -> None:
     """DC-8: normalised to the host."""
     assert await Setting({"auths": {key: login("u:p")}}).read("reg.test") == UserPassword("u", Secret("p"))
 
 
-async def test_dc10_ports_are_part_of_the_key() -> None:
+async def test_ports_are_part_of_the_key() -> None:
     """DC-10."""
     setting = Setting({"auths": {"localhost:5000": login("u:p")}})
     assert await setting.locate("localhost") is None
@@ -162,7 +162,7 @@ async def test_dc10_ports_are_part_of_the_key() -> None:
         pytest.param({"auth": b64("u:p"), "email": "x@y"}, UserPassword("u", Secret("p")), id="DC-13 unknown field"),
     ],
 )  # fmt: skip
-async def test_t98_what_an_entry_holds(entry: dict[str, str], wanted: Stored | None) -> None:
+async def test_what_an_entry_holds(entry: dict[str, str], wanted: Stored | None) -> None:
     """T-98, DC-11 to DC-13."""
     assert await Setting({"auths": {"reg.test": entry}}).read("reg.test") == wanted
 
@@ -178,8 +178,8 @@ async def test_t98_what_an_entry_holds(entry: dict[str, str], wanted: Stored | N
     ],
     ids=["T-98 no colon", "no base64", "no user", "password alone", "line break"],
 )
-async def test_t98_a_broken_entry_is_an_error_that_quotes_nothing(entry: dict[str, str]) -> None:
-    """DC-11: an error for this host, not anonymity."""
+async def test_a_broken_entry_is_an_error_that_quotes_nothing(entry: dict[str, str]) -> None:
+    """T-98: DC-11: an error for this host, not anonymity."""
     with pytest.raises(Failed) as caught:
         await Setting({"auths": {"reg.test": entry}}).read("reg.test")
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
@@ -187,7 +187,7 @@ async def test_t98_a_broken_entry_is_an_error_that_quotes_nothing(entry: dict[st
     assert "canary" not in caught.value.failure.message
 
 
-async def test_t52_a_missing_helper_is_an_error_for_its_host_alone() -> None:
+async def test_a_missing_helper_is_an_error_for_its_host_alone() -> None:
     """T-52, DC-5, SEC-10: the plain entry beside it is not used."""
     missing = failed(Code.HELPER_NOT_RUNNABLE, "helper 'docker-credential-broken' is not there")
     setting = Setting(
@@ -200,7 +200,7 @@ async def test_t52_a_missing_helper_is_an_error_for_its_host_alone() -> None:
     assert await setting.read("other.test") == UserPassword("u", Secret("p"))
 
 
-async def test_t53_not_found_is_no_error() -> None:
+async def test_not_found_is_no_error() -> None:
     """T-53: the protocol's own words."""
     assert await Setting({"credHelpers": {"reg.test": "x"}}, x=NOT_FOUND).read("reg.test") is None
 
@@ -214,27 +214,27 @@ async def test_t53_not_found_is_no_error() -> None:
         pytest.param(helper('{"Username":"u","Secret":""}'), Code.CREDENTIAL_UNREADABLE, id="empty secret"),
     ],
 )
-async def test_t54_a_helper_that_fails_is_an_error(program: Program, code: Code) -> None:
+async def test_a_helper_that_fails_is_an_error(program: Program, code: Code) -> None:
     """T-54: each an error that names the helper."""
     with pytest.raises(Failed) as caught:
         await Setting({"credHelpers": {"reg.test": "x"}}, x=program).read("reg.test")
     assert caught.value.failure.code is code
 
 
-async def test_t55_the_token_user_means_an_identity_token() -> None:
+async def test_the_token_user_means_an_identity_token() -> None:
     """T-55, DC-15."""
     program = helper('{"ServerURL":"reg.test","Username":"<token>","Secret":"idt"}')
     assert await Setting({"credHelpers": {"reg.test": "x"}}, x=program).read("reg.test") == IdentityToken(Secret("idt"))
 
 
-async def test_dc7_a_helper_is_asked_about_the_registry() -> None:
+async def test_a_helper_is_asked_about_the_registry() -> None:
     """DC-7, DC-17: never a namespaced key; stdin without a newline; one at a time."""
     setting = Setting({"credHelpers": {"reg.test": "x"}}, x=FOUND)
     await setting.read("https://reg.test/v2/", "team/app")
     assert setting.processes.runs == [Command(("docker-credential-x", "get"), stdin=b"reg.test", concurrency=1)]
 
 
-async def test_dc19_a_helpers_answer_is_kept_for_four_minutes() -> None:
+async def test_a_helpers_answer_is_kept_for_four_minutes() -> None:
     """DC-19: then it is asked again, and another answer is another credential."""
     answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
 
@@ -287,7 +287,7 @@ async def test_a_refused_login_has_its_program_asked_again() -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "a b", "-x", "a/b", "x;y"])
-async def test_dc17_a_program_name_is_a_name(name: str) -> None:
+async def test_a_program_name_is_a_name(name: str) -> None:
     """DC-17: nothing that leads elsewhere is run."""
     setting = Setting({"credHelpers": {"reg.test": name}})
     with pytest.raises(Failed, match="cannot be used"):
@@ -295,7 +295,7 @@ async def test_dc17_a_program_name_is_a_name(name: str) -> None:
     assert setting.processes.runs == []
 
 
-async def test_dc5_the_common_store_serves_what_auths_names() -> None:
+async def test_the_common_store_serves_what_auths_names() -> None:
     """DC-5, DC-12: an empty entry means "look in the store"."""
     setting = Setting({"credsStore": "x", "auths": {"reg.test": {}}}, x=FOUND)
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
@@ -640,7 +640,7 @@ async def test_an_entry_that_names_credproxy_is_skipped() -> None:
     assert setting.processes.runs == []
 
 
-async def test_t96_a_rewritten_file_is_seen_and_a_broken_one_is_not_used() -> None:
+async def test_a_rewritten_file_is_seen_and_a_broken_one_is_not_used() -> None:
     """T-96, DC-3: the last good copy goes on naming what it named, and the log says why."""
     setting = Setting(auths(reg__test=login("u:old")))
     first = await setting.locate("reg.test")
@@ -657,7 +657,7 @@ async def test_t96_a_rewritten_file_is_seen_and_a_broken_one_is_not_used() -> No
     assert "canary" not in str(events)
 
 
-async def test_dc4_a_file_that_never_parsed_is_an_error() -> None:
+async def test_a_file_that_never_parsed_is_an_error() -> None:
     """DC-4: not silent anonymity; an empty file is an empty configuration."""
     with pytest.raises(Failed) as caught:
         await Setting("{").locate("reg.test")
@@ -675,7 +675,7 @@ async def test_the_file_is_looked_at_once_a_second() -> None:
     assert await setting.locate("reg.test") != first
 
 
-async def test_t97_docker_auth_config_wins_where_it_has_its_one_form() -> None:
+async def test_docker_auth_config_wins_where_it_has_its_one_form() -> None:
     """T-97, DC-2."""
     inline = json.dumps({"auths": {"reg.test": {"auth": b64("env:p")}}})
     assert await Setting(auths(reg__test=login("u:p")), inline=inline).read("reg.test") == UserPassword(
@@ -686,7 +686,7 @@ async def test_t97_docker_auth_config_wins_where_it_has_its_one_form() -> None:
 @pytest.mark.parametrize(
     "inline", ['{"auths":{"reg.test":{"auth":"eDp5","email":"x"}}}', '{"auths":{"r":{}}}', "{} {}", "x"]
 )
-async def test_t97_any_other_form_is_ignored_with_a_warning(inline: str) -> None:
+async def test_any_other_form_is_ignored_with_a_warning(inline: str) -> None:
     """T-97: docker itself rejects it."""
     with structlog.testing.capture_logs() as events:
         setting = Setting(auths(reg__test=login("u:p")), inline=inline)
@@ -694,7 +694,7 @@ async def test_t97_any_other_form_is_ignored_with_a_warning(inline: str) -> None
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
 
 
-async def test_dc1_the_first_file_with_an_entry_wins() -> None:
+async def test_the_first_file_with_an_entry_wins() -> None:
     """DC-1: per host."""
     setting = Setting(paths=("/a", "/b", "/c"))
     setting.write(auths(one__test=login("b:p")), "/b")
@@ -703,7 +703,7 @@ async def test_dc1_the_first_file_with_an_entry_wins() -> None:
     assert await setting.read("two.test") == UserPassword("c", Secret("p"))
 
 
-def test_dc1_where_automatic_looks() -> None:
+def test_where_automatic_looks() -> None:
     """DC-1: in order, each place once."""
     environ = {"HOME": "/h", "DOCKER_CONFIG": "/d", "REGISTRY_AUTH_FILE": "/r", "XDG_RUNTIME_DIR": "/run/user/7"}
     assert places(environ, 7) == (
@@ -726,7 +726,7 @@ async def test_a_file_that_others_may_read_is_said_once() -> None:
     assert [event["hint"] for event in events] == [f"chmod 600 {PATH}"]
 
 
-async def test_t74_nothing_with_a_line_break_reaches_a_helper() -> None:
+async def test_nothing_with_a_line_break_reaches_a_helper() -> None:
     """T-74, SEC-9: such a URI has no target."""
     with pytest.raises(Failed):
         parse_uri("https://reg.test%0a/v2/a/manifests/x")

@@ -67,7 +67,7 @@ async def test_a_variable_that_is_not_set_says_how_to_set_it() -> None:
     assert "export X" in caught.value.failure.hint
 
 
-async def test_t89_a_user_name_that_basic_cannot_carry() -> None:
+async def test_a_user_name_that_basic_cannot_carry() -> None:
     """T-89, RFC 7617."""
     for username in ("a:b", "a\nb", ""):
         with pytest.raises(Failed, match="user name"):

@@ -17,13 +17,13 @@ def findings(machine: Machine, topic: str) -> dict[str, tuple[str, str]]:
     return {one["message"]: (one["severity"], one["remedy"]) for one in found if one["topic"] == topic}
 
 
-def test_r22_before_the_installation_it_names_the_command(machine: Machine) -> None:
+def test_before_the_installation_it_names_the_command(machine: Machine) -> None:
     """A note: the helper starts the daemon without a service as well."""
     (message,) = [text for text in findings(machine, "service") if "not installed" in text]
     assert findings(machine, "service")[message] == ("note", "credproxy install")
 
 
-def test_r22_an_installed_service_is_fine(installed: Machine) -> None:
+def test_an_installed_service_is_fine(installed: Machine) -> None:
     """Both sockets listen, the daemon answers, and its gate refuses a sandbox where one can be made."""
     service = findings(installed, "service")
     assert service["credproxy.socket is listening"] == ("ok", "")

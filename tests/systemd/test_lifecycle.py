@@ -35,7 +35,7 @@ def test_it_is_active_once_it_serves(installed: Machine) -> None:
     assert installed.show("StatusText") == "generation 2 of the configuration, 0 host rules"
 
 
-def test_p3_a_broken_configuration_does_not_keep_it_from_starting(installed: Machine) -> None:
+def test_a_broken_configuration_does_not_keep_it_from_starting(installed: Machine) -> None:
     """P3: degraded, with the reason in the status and in every answer; mended within two seconds."""
     installed.configure("[[host]]\nmatch = 5\n")
     asked = installed.helper(URI)
@@ -48,7 +48,7 @@ def test_p3_a_broken_configuration_does_not_keep_it_from_starting(installed: Mac
     assert installed.helper(URI).returncode == 0
 
 
-def test_p4_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Machine) -> None:
+def test_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Machine) -> None:
     """P4: ``systemctl reload`` ends, the service stays active, the status says which of the two it was."""
     corp_helper(installed, ANSWER)
     assert "made-up" in installed.helper(URI).stdout
@@ -65,7 +65,7 @@ def test_p4_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Mach
 
 
 @pytest.mark.parametrize("end", ["restart", "kill"])
-def test_p5_p6_restarts_and_crashes_cost_no_caller_anything(installed: Machine, end: str) -> None:
+def test_restarts_and_crashes_cost_no_caller_anything(installed: Machine, end: str) -> None:
     """P5, P6: eight callers at a time, none sees a failure; the queue is kept while nobody is there."""
     installed.helper(URI)
     ends = time.perf_counter() + 6
@@ -100,7 +100,7 @@ def test_who_asks_while_it_is_away_is_answered_by_the_successor(installed: Machi
     assert installed.run("stat", "--format=%i", HELPER_SOCKET).stdout == inode
 
 
-def test_p7_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: Machine) -> None:
+def test_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: Machine) -> None:
     """P7: the watchdog ends it after 6 s, where it hung is in the log, and the waiting caller gets an answer."""
     installed.keep_log()
     installed.helper(URI)
@@ -111,7 +111,7 @@ def test_p7_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: M
     assert "Fatal Python error: Aborted" in installed.log()
 
 
-def test_p13_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: Machine) -> None:
+def test_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: Machine) -> None:
     """P13: status 64 is not restarted, and the callers' connections do not start it over and over."""
     installed.keep_log()
     folder = installed.units / "credproxy.socket.d"
@@ -132,8 +132,8 @@ def test_p13_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: 
     assert installed.log().count('"cannot start"') == 1
 
 
-def test_f2_a_unit_with_private_users_refuses_instead_of_guessing(installed: Machine) -> None:
-    """8.2: it could not tell a sandboxed action from its user; status, log and each refusal say why."""
+def test_a_unit_with_private_users_refuses_instead_of_guessing(installed: Machine) -> None:
+    """F2: 8.2: it could not tell a sandboxed action from its user; status, log and each refusal say why."""
     installed.keep_log()
     installed.drop_in("private", "[Service]\nPrivateUsers=yes\n")
     asked = installed.helper(URI, CREDPROXY_PEER_NAMESPACES="any")
@@ -150,7 +150,7 @@ def test_f2_a_unit_with_private_users_refuses_instead_of_guessing(installed: Mac
     assert final.returncode == 0, installed.log()
 
 
-def test_t30_credential_programs_know_nothing_of_the_service(installed: Machine) -> None:
+def test_credential_programs_know_nothing_of_the_service(installed: Machine) -> None:
     """T30: no variable and no descriptor of the daemon's gets through; the unit's limits do."""
     note = installed.home / "note"
     corp_helper(
@@ -163,7 +163,7 @@ def test_t30_credential_programs_know_nothing_of_the_service(installed: Machine)
     assert "Seccomp:\t2" in text
 
 
-def test_p6_credential_programs_die_with_a_killed_daemon(installed: Machine) -> None:
+def test_credential_programs_die_with_a_killed_daemon(installed: Machine) -> None:
     """P6: the service's cgroup is emptied, and the next question starts the program anew."""
     note = installed.home / "pids"
     corp_helper(installed, f"echo $$ >>{note}; sleep 30")
@@ -179,7 +179,7 @@ def test_p6_credential_programs_die_with_a_killed_daemon(installed: Machine) -> 
     assert installed.run("kill", "-0", second).returncode != 0
 
 
-def test_t11_a_sandbox_is_refused_by_the_installed_service(installed: Machine) -> None:
+def test_a_sandbox_is_refused_by_the_installed_service(installed: Machine) -> None:
     """T11 under the shipped unit: same uid, other namespaces."""
     unshared = ("unshare", "--user", "--map-current-user", "--mount", "--pid", "--fork")
     asked = installed.run(*unshared, installed.programs / "credproxy-helper", "get", stdin=json.dumps({"uri": URI}))

@@ -18,8 +18,8 @@ def handout(*headers: tuple[str, str], **detail: str) -> Handout:
     return Handout(tuple((name, (Secret(value),)) for name, value in headers), 1_767_225_600, detail=detail)
 
 
-def test_r28_a_token_is_told_by_the_beginning_of_its_digest() -> None:
-    """``printf %s TOKEN | sha256sum | cut -c-8`` finds the line; the query is not in it."""
+def test_a_token_is_told_by_the_beginning_of_its_digest() -> None:
+    """R28: ``printf %s TOKEN | sha256sum | cut -c-8`` finds the line; the query is not in it."""
     given = handout(("Authorization", f"Bearer {TOKEN}"), scopes="repository:org/app:pull", credential="env:X")
     assert record(TARGET, given) == Record(
         "https://ghcr.io/v2/org/app/blobs/sha256:00",
@@ -33,23 +33,23 @@ def test_r28_a_token_is_told_by_the_beginning_of_its_digest() -> None:
 @pytest.mark.parametrize(
     "header", [("Authorization", "Basic dXNlcjpwYXNz"), ("x-api-key", TOKEN), ("X-Auth", f"Bearer {TOKEN}")]
 )
-def test_r28_what_people_choose_has_no_digest(header: tuple[str, str]) -> None:
-    """Eight digits are enough to try a dictionary of passwords against."""
+def test_what_people_choose_has_no_digest(header: tuple[str, str]) -> None:
+    """R28: Eight digits are enough to try a dictionary of passwords against."""
     written = record(TARGET, handout(header))
     assert written is not None
     assert written.token == ""
 
 
-def test_r28_nothing_handed_out_is_nothing_to_write() -> None:
-    """``{}`` is most of what Bazel is told."""
+def test_nothing_handed_out_is_nothing_to_write() -> None:
+    """R28: ``{}`` is most of what Bazel is told."""
     assert record(TARGET, Handout((), 1)) is None
 
 
-def test_r28_a_login_is_written_without_its_parts() -> None:
-    """Not even the user's name."""
+def test_a_login_is_written_without_its_parts() -> None:
+    """R28: Not even the user's name."""
     assert login(TARGET) == Record("https://ghcr.io", credential="stored login")
 
 
-def test_r28_a_record_holds_no_secret() -> None:
-    """Whatever is done with it."""
+def test_a_record_holds_no_secret() -> None:
+    """R28: Whatever is done with it."""
     assert "canary" not in repr(record(TARGET, handout(("Authorization", f"Bearer {TOKEN}"))))

@@ -10,8 +10,8 @@ INSIDE = "the file '/home/canary/secret' of env:CANARY"
 
 
 @pytest.mark.parametrize("code", list(Code))
-def test_t19_what_is_marked_as_inside_never_leaves(code: Code) -> None:
-    """Whatever the code, the message is another one; code, status and time to wait stay."""
+def test_what_is_marked_as_inside_never_leaves(code: Code) -> None:
+    """T19: Whatever the code, the message is another one; code, status and time to wait stay."""
     failure = Failure(code, INSIDE, "docker login ghcr.io", 3.0, inside=True)
     shown = outward(failure)
     assert "canary" not in shown.message.lower()
@@ -23,13 +23,13 @@ def test_t19_what_is_marked_as_inside_never_leaves(code: Code) -> None:
 @pytest.mark.parametrize(
     "code", [Code.CONFIG_INVALID, Code.CREDENTIAL_UNREADABLE, Code.HELPER_FAILED, Code.HELPER_NOT_RUNNABLE]
 )
-def test_t19_files_and_programs_are_named_to_their_user_alone(code: Code) -> None:
-    """Nobody has to remember to mark these; their hints are commands with paths, and go as well."""
+def test_files_and_programs_are_named_to_their_user_alone(code: Code) -> None:
+    """T19: Nobody has to remember to mark these; their hints are commands with paths, and go as well."""
     shown = outward(Failure(code, INSIDE, "ls -l /home/canary"))
     assert "canary" not in f"{shown.message} {shown.hint}".lower()
 
 
-def test_t19_everything_else_is_told_as_it_is() -> None:
-    """A refusal is its own remedy."""
+def test_everything_else_is_told_as_it_is() -> None:
+    """T19: A refusal is its own remedy."""
     failure = Failure(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow 'ghcr.io/a'")
     assert outward(failure) is failure

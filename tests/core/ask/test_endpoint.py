@@ -179,7 +179,7 @@ def test_query_of_a_read_is_not_looked_at() -> None:
         ("", "/v2/a/tags/list", read("a")),
     ],
 )
-def test_sc10_prefix_stands_before_v2(prefix: str, path: str, expected: Endpoint) -> None:
+def test_prefix_stands_before_v2(prefix: str, path: str, expected: Endpoint) -> None:
     """With a configured prefix the registry is there and nowhere else on the host (SC-10)."""
     assert classify(path, prefix=prefix) == expected
 
@@ -227,15 +227,15 @@ def _naive(path: str) -> Endpoint:
 
 
 @given(st.lists(SEGMENTS, max_size=9))
-def test_sc8_every_reading_counts(segments: list[str]) -> None:
+def test_every_reading_counts(segments: list[str]) -> None:
     """One walk finds what trying every split would find: one reading, or ambiguity (SC-8)."""
     path = "/v2/" + "/".join(segments)
     assert classify(path) == _naive(path)
 
 
 @given(st.text(alphabet="ab/._-%2eF:;\\ABv", max_size=60), st.text(alphabet="mountfrom=&;%ab/D.", max_size=40))
-def test_t105_any_path_is_classified_and_authorises_only_what_it_shows(path: str, query: str) -> None:
-    """No path raises, and a repository stands in the path byte by byte: authorised equals forwarded (T14)."""
+def test_any_path_is_classified_and_authorises_only_what_it_shows(path: str, query: str) -> None:
+    """T-105: No path raises, and a repository stands in the path byte by byte: authorised equals forwarded (T14)."""
     full = f"/v2/{path}"
     endpoint = classify(full, query)
     if endpoint.repository is not None:
@@ -247,8 +247,8 @@ def test_t105_any_path_is_classified_and_authorises_only_what_it_shows(path: str
 
 
 @given(st.text(max_size=100))
-def test_t105_any_text_is_classified(text: str) -> None:
-    """Not even what parse_uri would refuse makes it fail."""
+def test_any_text_is_classified(text: str) -> None:
+    """T-105: Not even what parse_uri would refuse makes it fail."""
     classify(text, text, text)
 
 

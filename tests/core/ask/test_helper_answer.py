@@ -50,7 +50,7 @@ def test_what_real_helpers_print(printed: str, expected: dict[str, list[str]]) -
     ],
     ids=["empty", "blank", "garbage", "partial", "two documents", "not UTF-8", "a list", "a text", "a number", "epoch"],
 )
-def test_h4_what_is_no_answer_is_an_error(printed: bytes, problem: str) -> None:
+def test_what_is_no_answer_is_an_error(printed: bytes, problem: str) -> None:
     """H4: never a guess, never cached; what was printed is not in the error, as it may hold a secret."""
     with pytest.raises(HelperAnswerError) as caught:
         parse_helper_answer(printed)
@@ -79,7 +79,7 @@ def test_helper_headers(name: str, value: str) -> None:
     assert value not in str(caught.value) or len(value) < 10
 
 
-def test_t27_more_headers_than_anybody_needs() -> None:
+def test_more_headers_than_anybody_needs() -> None:
     """T27: 32 at most, 64 KiB in all, and none twice, in whatever case."""
     many = {f"X-{number}": ["1"] for number in range(33)}
     large = {f"X-{number}": ["1" * 16_000] for number in range(5)}
@@ -102,7 +102,7 @@ def test_helper_expires(text: str, second: float) -> None:
 
 
 @pytest.mark.parametrize("text", ["", "tomorrow", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "1767225600"])
-def test_t31_an_expiry_that_cannot_be_read_is_an_error(text: str) -> None:
+def test_an_expiry_that_cannot_be_read_is_an_error(text: str) -> None:
     """T31: a token of unknown life is not one of long life."""
     with pytest.raises(HelperAnswerError, match="'expires'"):
         parse_helper_answer(json.dumps({"expires": text}).encode())

@@ -39,16 +39,16 @@ def told_at(lifetime: Lifetime, age: float, *, step: float = 0.0) -> int | None:
         pytest.param(43_200, 3600, 60, 43_140, id="TX-17-43200"),
     ],
 )
-def test_tx17_windows(life: float, window: float, margin: float, told: int) -> None:
-    """A, M and the expiry given to clients, for every column of the table."""
+def test_windows(life: float, window: float, margin: float, told: int) -> None:
+    """TX-17: A, M and the expiry given to clients, for every column of the table."""
     assert advisory(life, NO_JITTER) == pytest.approx(window)
     assert mandatory(life) == margin
     assert told_at(lasting(life), 0) == told
 
 
 @pytest.mark.parametrize("life", [30, 60, 300, 900, 3600, 43_200])
-def test_tx17_states_change_at_their_edges(life: float) -> None:
-    """Fresh above A, advisory down to above M, mandatory down to above zero, then expired."""
+def test_states_change_at_their_edges(life: float) -> None:
+    """TX-17: Fresh above A, advisory down to above M, mandatory down to above zero, then expired."""
     window, margin = advisory(life, NO_JITTER), mandatory(life)
     credential = lasting(life)
     assert state_at(credential, 0) is State.FRESH
@@ -61,12 +61,12 @@ def test_tx17_states_change_at_their_edges(life: float) -> None:
 
 
 @pytest.mark.parametrize(("sample", "window"), [(0.0, 67.5), (0.5, 75.0), (1.0, 82.5)])
-def test_t45_advisory_window_varies_by_a_tenth(sample: float, window: float) -> None:
+def test_advisory_window_varies_by_a_tenth(sample: float, window: float) -> None:
     """So that credentials that came together are not renewed together (T-45: A = 82.5 s at +10 %)."""
     assert advisory(300, sample) == pytest.approx(window)
 
 
-def test_t45_states_at_the_upper_jitter() -> None:
+def test_states_at_the_upper_jitter() -> None:
     """The window opens at +217.5, the mandatory one at +270 (T-45)."""
     credential = lasting(300)
     assert state_at(credential, 217.25, sample=1.0) is State.FRESH
@@ -91,7 +91,7 @@ def test_expiry_told_does_not_wander(age: float, told: int) -> None:
 
 
 @pytest.mark.parametrize(("life", "told"), [(30.9, 27), (299.99, 269), (2.9, 2), (0.5, 0)])
-def test_tx18_expiry_is_floored(life: float, told: int) -> None:
+def test_expiry_is_floored(life: float, told: int) -> None:
     """A second that is not whole is not given away; within M the true expiry is told, floored too (TX-18)."""
     assert told_at(lasting(life), 0) == told
 
@@ -112,7 +112,7 @@ def test_unknown_expiry_is_not_invented() -> None:
 
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
-def test_c1_c2_relative_life_does_not_feel_the_wall_clock(step: float) -> None:
+def test_relative_life_does_not_feel_the_wall_clock(step: float) -> None:
     """Somebody set the clock: validity stays, and the expiry told moves along (C1, C2)."""
     credential = lasting(300)
     for age in [0, 230, 280, 300]:
@@ -120,7 +120,7 @@ def test_c1_c2_relative_life_does_not_feel_the_wall_clock(step: float) -> None:
     assert told_at(credential, 10, step=step) == 270 + step
 
 
-def test_c1_absolute_life_ends_when_the_wall_clock_says_so() -> None:
+def test_absolute_life_ends_when_the_wall_clock_says_so() -> None:
     """An hour forward is past a stated time: renewed rather than trusted (C1, the safe side)."""
     credential = lasting(300, absolute=True)
     assert state_at(credential, 10) is State.FRESH
@@ -128,7 +128,7 @@ def test_c1_absolute_life_ends_when_the_wall_clock_says_so() -> None:
     assert state_at(credential, 10, step=220) is State.ADVISORY
 
 
-def test_c2_absolute_life_never_outlives_its_boot_clock() -> None:
+def test_absolute_life_never_outlives_its_boot_clock() -> None:
     """An hour back does not make it live longer than it was when it arrived (C2)."""
     credential = lasting(300, absolute=True)
     assert state_at(credential, 299, step=-3600) is State.MANDATORY
@@ -136,12 +136,12 @@ def test_c2_absolute_life_never_outlives_its_boot_clock() -> None:
     assert told_at(credential, 10, step=-3600) == 270 - 3600
 
 
-def test_c3_suspend_is_time() -> None:
+def test_suspend_is_time() -> None:
     """The boot clock runs through suspend: the first read after it misses (C3)."""
     assert state_at(lasting(3600), 8 * 3600) is State.EXPIRED
 
 
-def test_tx15_life_counts_from_before_the_request() -> None:
+def test_life_counts_from_before_the_request() -> None:
     """What the exchange took is taken off the credential, not added to it (TX-15)."""
     assert remaining(lasting(60), BOOT + 8, WALL + 8) == 52
 

@@ -237,7 +237,7 @@ def test_answer_of_8000_bytes_is_sent_and_of_8001_is_not() -> None:
     assert "8001" in caught.value.failure.message
 
 
-def test_t27_too_many_headers_are_too_large() -> None:
+def test_too_many_headers_are_too_large() -> None:
     """32 headers are enough for anybody (T27)."""
     answer(*((f"X-{n}", "v") for n in range(32)))
     with pytest.raises(Failed) as caught:

@@ -213,8 +213,8 @@ def test_malformed_uri_is_a_bad_request(raw: str) -> None:
 
 
 @pytest.mark.parametrize("character", ["\n", "\r", "\t", "\0", " ", "\x1b", "\ud800"])
-def test_t30_message_quotes_the_escaped_text(character: str) -> None:
-    """A control character never reaches a log or a terminal (SEC-9)."""
+def test_message_quotes_the_escaped_text(character: str) -> None:
+    """T-30: A control character never reaches a log or a terminal (SEC-9)."""
     message = refused(f"https://r.test/a{character}b")
     assert message.isprintable()
     assert message.isascii()
@@ -249,15 +249,15 @@ def test_shown_is_short() -> None:
     assert len(shown("https://r.test/" + "\n" * 8000)) < 700
 
 
-def test_t86_target_shows_no_query() -> None:
-    """A presigned URL is a bearer secret: its query is in no repr (SC-14)."""
+def test_target_shows_no_query() -> None:
+    """T-86: A presigned URL is a bearer secret: its query is in no repr (SC-14)."""
     target = parse_uri("https://bucket.s3.amazonaws.com/x?X-Amz-Signature=SECRET")
     assert "SECRET" not in repr(target)
     assert "SECRET" not in f"{target}"
 
 
 @given(st.text(max_size=200))
-def test_t105_any_text_ends_in_a_target_or_a_bad_request(raw: str) -> None:
+def test_any_text_ends_in_a_target_or_a_bad_request(raw: str) -> None:
     """Input from a peer is never "unexpected" (T-105)."""
     failure = failure_of(parse_uri, raw)
     assert failure is None or (failure.code is Code.BAD_REQUEST and failure.message.isprintable())
@@ -290,8 +290,8 @@ PIECES = st.sampled_from(
 
 
 @given(st.lists(PIECES, max_size=12).map("".join) | st.from_regex(r"https?://[A-Za-z0-9.:\[\]_-]{1,20}/[!-~]*"))
-def test_t105_canonical_form_is_a_fixed_point(raw: str) -> None:
-    """canon(canon(x)) == canon(x): one spelling for policy, cache key and request (T14)."""
+def test_canonical_form_is_a_fixed_point(raw: str) -> None:
+    """T-105: canon(canon(x)) == canon(x): one spelling for policy, cache key and request (T14)."""
     try:
         target = parse_uri(raw)
     except Failed:

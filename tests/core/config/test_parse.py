@@ -119,8 +119,8 @@ def test_a_mistake_has_its_line_its_path_and_what_was_wanted(text: str, wanted: 
 @pytest.mark.parametrize(
     "address", ["0.0.0.0:5151", "localhost:5151", "10.0.0.1:1", "127.0.0.1", "127.0.0.1:0", "[::]:1"]
 )
-def test_t34_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
-    """Without TLS and client authentication nobody else may reach it; and never without a token."""
+def test_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
+    """T34: Without TLS and client authentication nobody else may reach it; and never without a token."""
     with pytest.raises(ConfigError) as caught:
         load(f'[actions]\nlisten = "{address}"\nlisten_token = {{ source = "env", name = "T" }}\n', "f")
     assert caught.value.mistakes[0].path == "actions.listen"

@@ -171,8 +171,8 @@ def test_what_names_no_repository_is_never_let_through() -> None:
     assert permitted(made, "DELETE", "/v2/org/app/tags/list") is Code.METHOD_NOT_ALLOWED
 
 
-def test_tx22_the_gateway_mounts_only_what_may_be_read() -> None:
-    """rules_img ``policy_test.go``, TestServeHTTPCrossRepoMount; an ambiguous query is no endpoint at all."""
+def test_the_gateway_mounts_only_what_may_be_read() -> None:
+    """TX-22: rules_img ``policy_test.go``, TestServeHTTPCrossRepoMount; an ambiguous query is no endpoint at all."""
     made = policy(rule("dest/**", EVERYTHING), rule("readable/**", '["blob:read"]'))
     upload = "/v2/dest/app/blobs/uploads/"
     for query, refused in (
@@ -189,8 +189,8 @@ def test_tx22_the_gateway_mounts_only_what_may_be_read() -> None:
 
 @pytest.mark.parametrize("registry", ["docker.io", "index.docker.io", "registry-1.docker.io"])
 @pytest.mark.parametrize("pattern", ["library/*", "ubuntu", "*", "**"])
-def test_sc12_docker_hubs_short_names(registry: str, pattern: str) -> None:
-    """``ubuntu`` is ``library/ubuntu`` in rules and in what they decide about; a scope has the path's own name."""
+def test_docker_hubs_short_names(registry: str, pattern: str) -> None:
+    """SC-12: ``ubuntu`` is ``library/ubuntu`` in rules and in what they decide about; a scope has the path's own name."""
     made = policy(rule(pattern, registry="docker.io"))
     assert made.decide(registry, "ubuntu", "blob:read").allowed
     assert made.decide(registry, "library/ubuntu", "blob:read").allowed
@@ -240,7 +240,7 @@ def test_what_is_not_canonical_is_refused(uri: str) -> None:
 
 
 @pytest.mark.parametrize("uri", ["ghcr.io", "https://ghcr.io", "https://ghcr.io/"])
-def test_sc18_2_a_bare_host_gets_the_scopes_that_a_rule_lists(uri: str) -> None:
+def test_a_bare_host_gets_the_scopes_that_a_rule_lists(uri: str) -> None:
     """And nothing where none does."""
     scopes = 'bare_host_scopes = ["repository:org/app:pull", "repository:org/base:pull"]'
     assert granted(policy(rule("org/*", more=scopes)), uri) == (("org/app", ("pull",)), ("org/base", ("pull",)))

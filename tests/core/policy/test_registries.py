@@ -55,8 +55,8 @@ def test_ports(pattern: str, registry: str, *, wanted: bool) -> None:
 @pytest.mark.parametrize(
     "registry", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]
 )
-def test_sc13_docker_hub_is_one_registry(pattern: str, registry: str) -> None:
-    """A rule that denies one name must not be passed by under another."""
+def test_docker_hub_is_one_registry(pattern: str, registry: str) -> None:
+    """SC-13: A rule that denies one name must not be passed by under another."""
     assert Registries(pattern).cover(registry)
     assert Registries(pattern + ANY_PORT).cover(registry)
     assert not Registries(pattern).cover("docker.io.evil.test")

@@ -110,8 +110,8 @@ def test_most_specific_rule_answers(matches: list[str], uri: str, expected: str 
         "/v2/;a/private",
     ],
 )
-def test_t14_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None:
-    """Which rule applies must not depend on who reads the path; without path rules it is the provider's matter."""
+def test_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None:
+    """T14: Which rule applies must not depend on who reads the path; without path rules it is the provider's matter."""
     assert winner(["r.test", "r.test/v2/private", "*"], f"https://r.test{path}") is None
     assert winner(["r.test"], f"https://r.test{path}") == "r.test"
 
