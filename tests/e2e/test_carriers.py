@@ -106,12 +106,12 @@ def test_what_lies_on_this_machine_is_logged_once_and_told_to_no_action(staged: 
         told = subprocess.run([*how, *asked], capture_output=True, text=True, check=True, timeout=20).stdout
         assert "credential_unreadable" in told
         assert "canary" not in told
+    assert staged.stop() == 0  # what is logged is written behind the answer
     lines = [json.loads(line) for line in staged.log().splitlines() if "credential_unreadable" in line]
     assert [(line["event"], line["path"] is None, str(missing) in line["reason"]) for line in lines] == [
         ("question failed", False, True),
         ("question failed", True, True),
     ]
-    assert staged.stop() == 0
 
 
 def test_where_memory_runs_out_the_kernel_ends_a_carrier_and_not_the_daemon(served: Stage, halves: Halves) -> None:
