@@ -95,7 +95,7 @@ class World:
         """Say what answers under ``ping`` (GET /v2/) and ``token``: a Response, a list of them, or a function."""
         for name, answer in answers.items():
             url = {"ping": "https://reg.test/v2/", "token": "https://reg.test/token"}[name]
-            self.http.script[url] = list(answer) if isinstance(answer, list) else [answer]  # type: ignore[list-item]
+            self.http.script[url] = list(answer) if isinstance(answer, list) else [answer]  # type: ignore[list-item]  # answers of three sorts
 
     def respond(self, status: int, body: object = b"", **headers: str) -> Callable[[Request], Response]:
         """Make an answer that carries the moment at which it was asked for, as the real client's does."""

@@ -185,7 +185,7 @@ class Body(io.RawIOBase):
         """True."""
         return True
 
-    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]
+    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]  # typeshed wants every buffer; callers give these
         """Read some; 0 at its end, None where nothing is there and nobody waits. Raises OSError."""
         if self._early:
             return self._take_early(buffer)

@@ -43,7 +43,7 @@ class Flight:
     __slots__ = (
         "anew", "asked", "background", "dismissed", "forsaken", "home", "key", "limit", "outcome", "plan", "started", "task",
         "waiters",
-    )  # fmt: skip
+    )  # a table  # fmt: skip
 
     def __init__(self, home: Home, asked: Asked, *, limit: float, background: bool, anew: bool = False) -> None:
         self.home = home

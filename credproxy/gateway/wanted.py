@@ -135,7 +135,7 @@ LISTS = frozenset({What.TAGS, What.REFERRERS})
 
 _METHODS: dict[str, Method] = {
     "GET": "GET", "HEAD": "HEAD", "POST": "POST", "PUT": "PUT", "PATCH": "PATCH", "DELETE": "DELETE"
-}  # fmt: skip
+}  # a table  # fmt: skip
 _Allowed = dict[Method, tuple[Operation, tuple[str, ...]]]
 _LISTING: _Allowed = {"GET": ("manifest:read", _PULL), "HEAD": ("manifest:read", _PULL)}
 
@@ -171,7 +171,7 @@ _PAGED = frozenset(
         "orderby", "next_page", "page", "page_size", "pageSize", "pageToken", "page_token", "per_page", "limit", "offset",
         "marker", "next", "nextToken", "next_token", "continuationToken", "cursor", "before", "after",
     }
-)  # fmt: skip
+)  # a table  # fmt: skip
 """Parameters with which registries page their lists: Azure (``orderby``), Quay (``next_page``), Harbor (``page``), GitLab
 (``per_page``, ``before``), ECR (``nextToken``), Nexus (``continuationToken``), Google (``pageToken``), and their like. What
 a list's own path names is decided by policy, so none of them reaches another repository."""

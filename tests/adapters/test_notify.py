@@ -40,8 +40,11 @@ def test_each_state_is_one_datagram(notifier: Notifier, manager: socket.socket) 
     notifier.alive()
     notifier.stopping()
     assert [manager.recv(999) for _ in range(4)] == [
-        b"READY=1", b"STATUS=generation 2 of it", b"WATCHDOG=1", b"STOPPING=1",
-    ]  # fmt: skip
+        b"READY=1",
+        b"STATUS=generation 2 of it",
+        b"WATCHDOG=1",
+        b"STOPPING=1",
+    ]
 
 
 def test_a_reload_carries_the_monotonic_time(notifier: Notifier, manager: socket.socket) -> None:

@@ -98,7 +98,7 @@ async def an_instance(owner: type) -> object:
         return server()
     if owner is ResponseHandler:
         return ResponseHandler(loop)
-    return server if owner is web.Server else http.client.HTTPResponse(Arrived())  # type: ignore[arg-type]
+    return server if owner is web.Server else http.client.HTTPResponse(Arrived())  # type: ignore[arg-type]  # all that it needs of a socket
 
 
 class Arrived:

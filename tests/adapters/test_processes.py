@@ -160,7 +160,7 @@ def refusing(*numbers: int) -> tuple[Start, list[str]]:
         return subprocess.Popen(
             [program, *command.argv[1:]], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=environ,
             start_new_session=True, bufsize=0,
-        )  # fmt: skip
+        )  # a table  # fmt: skip
 
     return start, tried
 

@@ -136,10 +136,12 @@ def test_google_hosts_get_an_entry_that_is_no_secret(home: Path) -> None:
     (docker / "config.json").write_text('{"auths": {"us.gcr.io": {"auth": "dTpw"}, "ghcr.io": {"auth": "dTpw"}}}')
     configure(
         home,
-        rule("europe-docker.pkg.dev") + rule("gcr.io") + rule("eu.gcr.io", "deny")
+        rule("europe-docker.pkg.dev")
+        + rule("gcr.io")
+        + rule("eu.gcr.io", "deny")
         + '[[host]]\nmatch = "marketplace.gcr.io/google"\nprovider = "oci"\n'
         + '[[host]]\nmatch = "notgcr.io"\nprovider = "oci"\n[[host]]\nmatch = "gcr.io.evil.test"\nprovider = "oci"\n',
-    )  # fmt: skip
+    )
     found = entries()
     assert list(found) == ["europe-docker.pkg.dev", "gcr.io", "marketplace.gcr.io", "us.gcr.io"]
     for entry in found.values():

@@ -115,9 +115,9 @@ def test_3_5_retried_statuses(gateway: ScriptedGateway, status: int) -> None:
 
 def test_3_5_a_retry_may_succeed(gateway: ScriptedGateway) -> None:
     """Two faults that passed cost two pauses."""
-    gateway.answer = lambda target, before: response(200, LAYER) if before >= 2 else (
-        response(503, DENIED) if "/blobs/" in target else response(200)
-    )  # fmt: skip
+    gateway.answer = lambda target, before: (
+        response(200, LAYER) if before >= 2 else (response(503, DENIED) if "/blobs/" in target else response(200))
+    )
     done = blob(gateway)
     assert (done.error, done.content, done.pauses, len(done.requests)) == ("", LAYER, (1, 2), 4)
 

@@ -62,7 +62,7 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     ([OciHost("a.test")], "https://a.test/token?scope=repository:x:pull", ["this is how a token server is asked: the daemon does that itself, so its URL gets no credential"]),
     ([], "https://b.s3.eu-west-1.amazonaws.com/x", ["'b.s3.eu-west-1.amazonaws.com' is a storage host: what leads there carries a signature of its own"]),
     ([], "https://cdn.test/x?a=1&X-Amz-Signature=canary", ["the URL carries a signature of its own, and a credential beside that would spoil it"]),
-]  # fmt: skip
+]  # a table  # fmt: skip
 
 
 @pytest.mark.parametrize(

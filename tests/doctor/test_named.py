@@ -47,7 +47,7 @@ def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) ->
         (f'{HOST}provider = "oci"\ncredentials = {{ source = "docker-config", path = "/none" }}\n', "warning", "the rule for 'a.b' names '/none'"),
         ('helper_path = "/folder:/none"\n', "warning", "helper_path names '/none', which is not a directory"),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_what_does_not_work_is_told_with_a_command(text: str, severity: str, words: str) -> None:
     """One finding, of the right weight, that names the rule and the place."""
     ((found, message, remedy),) = look(text, {"EMPTY": False}, good="holds no certificate in PEM form")

@@ -48,17 +48,26 @@ class Halves(TokenRegistry):
 def curl(staged: Stage, registry: TokenRegistry, *options: str, path: str = f"blobs/{DIGEST}") -> list[str]:
     """A command that asks the gateway."""
     return [
-        "curl", "-sS", "--fail", *options, "--unix-socket", str(actions_socket(staged)),
-        "-H", f"X-Rules_img-Original-Host: {registry.authority}", f"http://localhost/v2/org/app/{path}",
-    ]  # fmt: skip
+        "curl",
+        "-sS",
+        "--fail",
+        *options,
+        "--unix-socket",
+        str(actions_socket(staged)),
+        "-H",
+        f"X-Rules_img-Original-Host: {registry.authority}",
+        f"http://localhost/v2/org/app/{path}",
+    ]
 
 
 def download(staged: Stage, registry: TokenRegistry, *around: str) -> subprocess.Popen[bytes]:
     """Begin a download, in a sandbox perhaps."""
     return subprocess.Popen(
         [*around, *curl(staged, registry)],
-        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, env={"PATH": staged.environ["PATH"]},
-    )  # fmt: skip
+        stdout=subprocess.PIPE,
+        stderr=subprocess.DEVNULL,
+        env={"PATH": staged.environ["PATH"]},
+    )
 
 
 def children(pid: int) -> list[int]:

@@ -52,9 +52,12 @@ class Stage:
         self.logs.append(log)
         with log.open("wb") as out:
             self.process = subprocess.Popen(
-                [*around, CREDPROXY, "serve", "--log-level", "debug"], env=self.environ | environ, stdin=subprocess.DEVNULL, stdout=out,
+                [*around, CREDPROXY, "serve", "--log-level", "debug"],
+                env=self.environ | environ,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
                 stderr=out,
-            )  # fmt: skip
+            )
         self.await_ready()
         return self.process
 
@@ -86,9 +89,14 @@ class Stage:
     def helper(self, uri: str, **environ: str) -> subprocess.CompletedProcess[str]:
         """Run the helper as Bazel does."""
         return subprocess.run(
-            [HELPER, "get"], input=json.dumps({"uri": uri}), env=self.environ | environ, capture_output=True, text=True,
-            check=False, timeout=20,
-        )  # fmt: skip
+            [HELPER, "get"],
+            input=json.dumps({"uri": uri}),
+            env=self.environ | environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
 
     def headers(self, uri: str) -> dict[str, list[str]]:
         """Run the helper, which must answer; give the headers."""

@@ -322,8 +322,12 @@ def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -
         }
         done = subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
-            env=environ, capture_output=True, text=True, check=False, timeout=20,
-        )  # fmt: skip
+            env=environ,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
     finally:
         registry.close()
     assert done.returncode == 0, done.stderr

@@ -169,9 +169,14 @@ def test_only_the_documented_paths_exist(staged: Stage) -> None:
     """T2: no store, no shutdown."""
     staged.start()
     for request, status in [
-        ("GET /", 404), ("POST /v1/store", 404), ("POST /v1/shutdown", 404), ("GET /v1/get", 405), ("POST /v1/status", 405),
-        ("DELETE /v1/flush", 405), ("GET /healthz", 200),
-    ]:  # fmt: skip
+        ("GET /", 404),
+        ("POST /v1/store", 404),
+        ("POST /v1/shutdown", 404),
+        ("GET /v1/get", 405),
+        ("POST /v1/status", 405),
+        ("DELETE /v1/flush", 405),
+        ("GET /healthz", 200),
+    ]:
         assert http(staged, request).startswith(f"HTTP/1.1 {status} "), request
 
 

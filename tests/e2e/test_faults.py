@@ -50,9 +50,12 @@ class Building:
         command = ["sh", str(HERE.with_name("builder.sh")), url, *how]
         for number in range(1, SANDBOXES + 1):
             action = subprocess.Popen(
-                [*sandbox, *command], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
+                [*sandbox, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                text=True,
                 env={"PATH": self.staged.environ["PATH"]},
-            )  # fmt: skip
+            )
             self.actions.append(stack.enter_context(action))
             stack.callback(action.kill)
             until(lambda count=number: self.halves.begun == count)  # type: ignore[misc]  # mypy infers no lambda with a default

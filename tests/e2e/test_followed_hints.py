@@ -167,7 +167,7 @@ def test_a_broken_docker_configuration_is_moved_away_or_corrected(staged: Stage,
 @pytest.mark.parametrize(("written", "template"), [
     (5, text_of('write "{}": "NAME", for docker-credential-NAME, or remove it')),
     ("../x", text_of("write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {}")),
-])  # fmt: skip
+])  # a table  # fmt: skip
 def test_a_credential_program_is_named_as_the_hint_says(staged: Stage, written: object, template: str) -> None:
     """Whether what stands there is no text or no name."""
     docker(staged, {"credHelpers": {"reg.test": written}})

@@ -51,9 +51,23 @@ def ask(staged: Stage, path: str, body: str | None, *around: str) -> tuple[int, 
     """Ask with curl; give the status and the body."""
     data = () if body is None else ("--data", body)
     done = subprocess.run(
-        [*around, "curl", "-sS", "--unix-socket", str(staged.socket), *data, "-w", "\n%{http_code}", f"http://localhost{path}"],
-        env=staged.environ, capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        [
+            *around,
+            "curl",
+            "-sS",
+            "--unix-socket",
+            str(staged.socket),
+            *data,
+            "-w",
+            "\n%{http_code}",
+            f"http://localhost{path}",
+        ],
+        env=staged.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 0, done.stderr
     text, _, status = done.stdout.rpartition("\n")
     return int(status), text

@@ -24,8 +24,13 @@ pytestmark = [
 def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sandbox: tuple[str, ...]) -> None:
     """It ends and says what to do; with a path of its own it serves."""
     done = subprocess.run(
-        [*sandbox, "--mount-proc", CREDPROXY, "serve"], env=staged.environ, capture_output=True, text=True, check=False, timeout=20
-    )  # fmt: skip
+        [*sandbox, "--mount-proc", CREDPROXY, "serve"],
+        env=staged.environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert done.returncode == 1
     line = json.loads(done.stderr.splitlines()[-1])
     assert line["event"] == "cannot start"
@@ -49,8 +54,12 @@ def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sa
     environ = staged.environ | {"CREDPROXY_AUTOSTART": "1"}
     done = subprocess.run(
         [*sandbox, HELPER, "get", "--uri", "https://nobody.example/x"],
-        env=environ, capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        env=environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
     assert (done.returncode, done.stdout) == (1, "")
     assert not staged.socket.exists()
     assert staged.helper("https://nobody.example/x", CREDPROXY_AUTOSTART="1").returncode == 0

@@ -118,10 +118,19 @@ def test_it_says_when_it_is_ready_and_when_it_stops(staged: Stage, manager: Mana
 def test_a_broken_file_at_sighup_keeps_what_was_in_force(staged: Stage, manager: Manager, number: int) -> None:
     """P4: whatever is wrong with it; RELOADING=1, the reason, READY=1."""
     broken = [
-        "[[host]\n", "nonsense = true\n", "host = 5\n", '[[host]]\nmatch = "a"\n', '[[host]]\nmatch = "a"\nprovider = "x"\n',
-        "empty_ttl = -1\n", 'cache = { bytes = "much" }\n', "\x00", 'netrc = "relative', "[log]\nlevel = 'loud'\n",
-        '[[actions.rule]]\naction = "allow"\n', "a = 1\na = 2\n",
-    ][number]  # fmt: skip
+        "[[host]\n",
+        "nonsense = true\n",
+        "host = 5\n",
+        '[[host]]\nmatch = "a"\n',
+        '[[host]]\nmatch = "a"\nprovider = "x"\n',
+        "empty_ttl = -1\n",
+        'cache = { bytes = "much" }\n',
+        "\x00",
+        'netrc = "relative',
+        "[log]\nlevel = 'loud'\n",
+        '[[actions.rule]]\naction = "allow"\n',
+        "a = 1\na = 2\n",
+    ][number]
     slow_helper(staged)
     staged.start(NOTIFY_SOCKET=manager.path)
     manager.told("READY=1")

@@ -71,8 +71,10 @@ def test_status_counts_connections_of_the_actions_socket_by_user(place: Path, st
         staged.process = activated(
             [CREDPROXY, "serve", "--system", "--config", staged.config],
             [sock.fileno() for sock in listening.values()],
-            environ=staged.environ, names="helper:actions", out=out,
-        )  # fmt: skip
+            environ=staged.environ,
+            names="helper:actions",
+            out=out,
+        )
         for user, count in ((ALICE, 2), (BOB, 1)):
             for _ in range(count):
                 argv = ["curl", "-s", "--unix-socket", str(place / "actions.sock"), "telnet://x"]
@@ -98,9 +100,15 @@ def ask(socket_path: Path, uri: str, *, user: int) -> subprocess.CompletedProces
     """Run the helper as somebody."""
     return subprocess.run(
         [socket_path.with_name(HELPER.name), "get"],
-        input=json.dumps({"uri": uri}), env={"CREDPROXY_SOCKET": str(socket_path)}, user=user, cwd="/",
-        capture_output=True, text=True, check=False, timeout=20,
-    )  # fmt: skip
+        input=json.dumps({"uri": uri}),
+        env={"CREDPROXY_SOCKET": str(socket_path)},
+        user=user,
+        cwd="/",
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=20,
+    )
 
 
 def request(socket_path: Path, line: str, *, user: int) -> str:

@@ -235,10 +235,24 @@ def test_other_uid_refused_even_if_mode_0777(staged: Stage, registry: TokenRegis
         for place in (path, path.parent, Path(folder)):
             place.chmod(0o777)
         done = subprocess.run(
-            ["setpriv", f"--reuid={STRANGER}", f"--regid={STRANGER}", "--clear-groups", "curl", "-s", "--unix-socket", path,
-             "http://localhost/v1/get", "--data", json.dumps({"uri": registry.uri("a/manifests/x")})],
-            capture_output=True, text=True, check=False, timeout=20,
-        )  # fmt: skip
+            [
+                "setpriv",
+                f"--reuid={STRANGER}",
+                f"--regid={STRANGER}",
+                "--clear-groups",
+                "curl",
+                "-s",
+                "--unix-socket",
+                path,
+                "http://localhost/v1/get",
+                "--data",
+                json.dumps({"uri": registry.uri("a/manifests/x")}),
+            ],
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=20,
+        )
     assert done.returncode == 0, done.stderr
     error = json.loads(done.stdout)["error"]
     assert (error["code"], error["message"]) == (

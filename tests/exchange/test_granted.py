@@ -47,7 +47,7 @@ def entry(*actions: str, name: str = "org/app") -> dict[str, object]:
         pytest.param("a.b.c", None, None, id="three parts of nothing"),
         pytest.param("a.b!.c", None, None, id="no base64"),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_what_is_stated(token: str, scope: object, wanted: tuple[str, ...] | None) -> None:
     """TX-12: the claim, else the answer's scope, else nobody knows."""
     assert stated(token, scope) == wanted
@@ -95,7 +95,7 @@ def test_claims_without_access_state_nothing(text: str) -> None:
         (("aws",), (), (), (), ""),
     ],
     ids=["as asked", "unknown", "less", "nothing", "more", "all", "asked all", "asked all, got nothing", "both", "other form"],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_less_and_more(
     asked: tuple[str, ...],
     granted: tuple[str, ...] | None,

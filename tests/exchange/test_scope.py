@@ -23,7 +23,7 @@ from credproxy.exchange.scope import canonical, repository_scope, without_push, 
         (["repository:z:pull", "repository:b:pull", "repository:a:pull"],
          ("repository:z:pull", "repository:a:pull", "repository:b:pull")),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_canonical(scopes: list[str], wanted: tuple[str, ...]) -> None:
     """TX-20: Split, merge, order; the first name stays first (TX-21)."""
     assert canonical(scopes) == wanted

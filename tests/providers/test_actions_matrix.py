@@ -91,7 +91,7 @@ DENIED, BAD, NOTHING = Code.POLICY_DENIED, Code.BAD_REQUEST, ""
         (f"https://reg.test/v2/team//secret/blobs/{D}", NOTHING),
         (f"https://reg.test/v2/team/app/manifests/../../secret/blobs/{D}", NOTHING),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 async def test_actions_matrix(uri: str, expected: str | Code) -> None:
     """T12, T14, F14: the scope is computed from rule and URI alone; a refusal sends nothing to anybody."""
     async with world() as w:

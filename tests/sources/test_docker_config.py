@@ -161,7 +161,7 @@ async def test_ports_are_part_of_the_key() -> None:
         pytest.param({}, None, id="empty"),
         pytest.param({"auth": b64("u:p"), "email": "x@y"}, UserPassword("u", Secret("p")), id="DC-13 unknown field"),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 async def test_what_an_entry_holds(entry: dict[str, str], wanted: Stored | None) -> None:
     """T-98, DC-11 to DC-13."""
     assert await Setting({"auths": {"reg.test": entry}}).read("reg.test") == wanted

@@ -286,7 +286,7 @@ async def test_what_is_no_token_is_refused_and_not_quoted() -> None:
         ({}, STORED, "acme.ghe.com", (f"gh's file {FILE!r} has no login for 'acme.ghe.com'",)),
         ({"HOME": ""}, None, "acme.ghe.com", ("gh's file is not looked for: HOME is not set",)),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 async def test_where_it_has_looked(
     environ: dict[str, str], stored: str | None, uri: str, wanted: tuple[str, ...]
 ) -> None:

@@ -39,8 +39,12 @@ class Machine:
         settings = [f"{name}={value}" for name, value in environ.items()]
         return subprocess.run(
             [MANAGER, "run", self.home, "env", *settings, *argv],
-            input=stdin, capture_output=True, text=True, check=False, timeout=60,
-        )  # fmt: skip
+            input=stdin,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
 
     def root(self, *argv: str) -> subprocess.CompletedProcess[str]:
         """Run a command as root inside its mount namespace."""

@@ -21,7 +21,7 @@ IGNORED = {
     "ProtectSystem", "ProtectHome", "PrivateTmp", "PrivateNetwork", "PrivateIPC", "ProtectProc", "ProcSubset", "ProtectControlGroups",
     "ReadOnlyPaths", "ReadWritePaths", "InaccessiblePaths", "ExecPaths", "NoExecPaths", "TemporaryFileSystem", "BindPaths",
     "BindReadOnlyPaths", "IPAddressDeny", "IPAddressAllow", "SocketBindDeny", "RestrictFileSystems", "DevicePolicy", "RemoveIPC",
-}  # fmt: skip
+}  # a table  # fmt: skip
 FAILING = {
     "PrivateDevices",
     "ProtectKernelModules",
@@ -35,7 +35,7 @@ FAILING = {
 IMPLYING = {
     "PrivateUsers", "PrivateMounts", "PrivatePIDs", "NetworkNamespacePath", "IPCNamespacePath", "MountAPIVFS", "BindLogSockets",
     "RootDirectory", "RootImage", "ExtensionDirectories", "ProtectKernelTunables", "ProtectHostname",
-}  # fmt: skip
+}  # a table  # fmt: skip
 
 
 def settings(name: str) -> list[tuple[str, str]]:

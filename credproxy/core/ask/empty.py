@@ -16,7 +16,7 @@ _SCHEMES = frozenset(
         "api-key", "apikey", "aws4-hmac-sha256", "basic", "bearer", "digest", "dpop", "gnap", "hoba", "jwt", "key",
         "negotiate", "ntlm", "oauth", "pat", "private-token", "privatetoken", "token",
     }
-)  # fmt: skip
+)  # a table  # fmt: skip
 """Words that stand in front of a credential, in lower case. Source: IANA's registry of authentication schemes, and what
 servers invent beside it."""
 
@@ -26,7 +26,7 @@ _EVERYBODYS = frozenset(
         "gitlab-ci-token", "iamapikey", "oauth2", "oauth2accesstoken", "token", "x-access-token", "x-token-auth",
         "00000000-0000-0000-0000-000000000000",
     }
-)  # fmt: skip
+)  # a table  # fmt: skip
 """User names, in lower case, that are everybody's: with them the password is all that there is. With a name of its own
 an empty password may be meant: some services take an API key as the user name."""
 

@@ -16,7 +16,7 @@ _PLAIN = frozenset({
     "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "pass_env", "path",
     "path_prefix", "peer_namespaces", "policy_file", "provider", "realm_hosts", "registry", "repository", "scopes",
     "service", "source", "url", "username",
-})  # fmt: skip
+})  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is masked all the same."""
 
 _COMMANDS = frozenset({"argv", "command"})

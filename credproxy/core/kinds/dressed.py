@@ -50,7 +50,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         Raises:
             Failed(credential_unreadable): it is not of the sort that this kind needs.
         """
-        raise NotImplementedError
+        raise NotImplementedError  # a struct cannot be abstract; tests/core/kinds/test_kinds.py asks for it
 
     def about(self, width: Width) -> Mapping[str, str]:
         """What ``explain`` tells of its dress."""

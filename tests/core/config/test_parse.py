@@ -105,7 +105,7 @@ MISTAKES = [
     (HOST + 'provider = "none"\n' + HOST.replace("a.b", "A.B.") + 'provider = "none"\n', "f:5: host[1].match: 'A.B.' has a rule already: host[0]"),
     (HOST + 'provider = "basic"\ncredentials = { source = "command", argv = ["/x"], keep = nan }\n', "f:4: host[0].credentials.keep: wanted seconds, 0 or more"),
     (HOST + 'provider = "basic"\ncredentials = { source = "env", name = "X", username = "a:b" }\n', "f:4: host[0].credentials.username: wanted a user name without ':'"),
-]  # fmt: skip
+]  # a table  # fmt: skip
 
 
 @pytest.mark.parametrize(("text", "wanted"), MISTAKES, ids=[str(number) for number in range(len(MISTAKES))])
@@ -245,7 +245,7 @@ PATHS = [
     (HOST + 'provider = "exec"\ncommand = ["{}", "~/b"]\n', lambda settings: settings.host[0].command[0]),
     ('[actions]\nlisten = "127.0.0.1:1"\nlisten_token = {{ source = "file", path = "{}" }}\n', lambda settings: settings.actions.listen_token.path),
     ('helper_path = "{}"\n', lambda settings: settings.helper_path),
-]  # fmt: skip
+]  # a table  # fmt: skip
 
 
 @pytest.mark.parametrize(

@@ -107,7 +107,7 @@ OWNER = ["github.com/my-org"]
         (["api.github.com/repos/o"], "https://raw.githubusercontent.com/repos/o", "raw.githubusercontent.com"),
         (["*.corp.test"], "https://corp.test/o", None),
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_a_rule_for_an_owner_answers_wherever_the_owners_files_are(
     matches: list[str], uri: str, winner: str | None
 ) -> None:

@@ -14,6 +14,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.formats.shapes import PATH
 from credproxy.core.kinds import KINDS, HostRule, sources
 from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.dressed import DressedHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SOURCES, SourceSettings
@@ -199,3 +200,9 @@ def test_a_bundle_is_named_with_its_key() -> None:
 def test_a_helper_gets_variables_by_names_that_variables_have(key: str, value: object) -> None:
     """As a source's program does."""
     assert [path for path, _ in sample(ExecHost, more={key: value}).problems()] == [(key,)]
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, DressedHost)])
+def test_a_dressed_kind_knows_how_to_dress(kind: type[DressedHost]) -> None:
+    """A struct cannot be abstract, so that nothing else would tell."""
+    assert kind.dress is not DressedHost.dress

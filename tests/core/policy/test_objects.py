@@ -63,7 +63,7 @@ def test_another_origin_is_another_place(url: str) -> None:
         "https://b.test/", "https://b.test/a//b", "https://b.test/../b", "https://b.test/a?x=1", "https://b.test/a#b",
         "ftp://b.test/a", "https://u:p@b.test/a",
     ],
-)  # fmt: skip
+)  # a table  # fmt: skip
 def test_what_is_no_pattern(pattern: str) -> None:
     """It names one origin, in canonical form, and a path."""
     assert object_pattern(pattern) is None
