@@ -12,7 +12,7 @@ import sys
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from credproxy.demo.registry import Registry
+from credproxy.demo.demo_registry import Registry
 
 
 async def main() -> None:

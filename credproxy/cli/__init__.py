@@ -11,25 +11,25 @@ import pwd
 import click
 
 from credproxy import __version__
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.core.errors import Failed
 from credproxy.core.paths import settle
 
 
 _COMMANDS = {
-    "serve": "running",
-    "demo": "running",
-    "stop": "ending",
-    "restart": "ending",
-    "install": "installing",
-    "uninstall": "installing",
-    "get": "asking",
-    "status": "asking",
-    "explain": "explaining",
-    "flush": "asking",
-    "reload": "asking",
+    "serve": "serve",
+    "demo": "serve",
+    "stop": "stop",
+    "restart": "stop",
+    "install": "install",
+    "uninstall": "install",
+    "get": "daemon_commands",
+    "status": "daemon_commands",
+    "explain": "explain",
+    "flush": "daemon_commands",
+    "reload": "daemon_commands",
     "actions": "actions",
-    "config": "configuring",
+    "config": "config",
     "bazelrc": "bazelrc",
     "doctor": "doctor",
 }

@@ -4,9 +4,9 @@ from typing import NamedTuple
 
 import click
 
-from credproxy.cli.allowing import allow
-from credproxy.cli.errors import CommandError
-from credproxy.cli.reading import home, in_force, load_policy_file, policy_in_force, read_files, tell
+from credproxy.cli.actions_allow import allow
+from credproxy.cli.command_error import CommandError
+from credproxy.cli.read_config import home, in_force, load_policy_file, policy_in_force, read_files, tell
 from credproxy.core.ask.target import Object, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.core.config.parse import ConfigError, Mistake, load, shown

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import click
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.logins import Logins, bazel_names, find_logins, homes, hosts, store_hosts
 from credproxy.cli.looking import ThisMachine
-from credproxy.cli.reading import in_force, policy_in_force
+from credproxy.cli.read_config import in_force, policy_in_force
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.bazel_words import quoted
 from credproxy.core.formats.docker_config import Index

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Mapping
 from shlex import quote
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.core.paths import helper_socket, log_file
 from credproxy.core.unit_names import SERVICE
 from credproxy.helper import credproxy_helper

@@ -11,9 +11,9 @@ import msgspec
 
 from credproxy import __version__
 from credproxy.cli import probing
-from credproxy.cli.asking import as_json
 from credproxy.cli.bazelrc import helper_program
-from credproxy.cli.errors import CommandError, stop
+from credproxy.cli.command_error import CommandError, stop
+from credproxy.cli.daemon_commands import as_json
 from credproxy.cli.gathering import gather
 from credproxy.cli.logins import bazel_names, homes, hosts
 from credproxy.cli.looking import ThisMachine
@@ -21,7 +21,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index
 from credproxy.core.paths import actions_socket, helper_socket
-from credproxy.doctor import bazel, bazelrc, configured, confinement, daemon, network, programs, sandbox, service
+from credproxy.doctor import bazel, bazelrc_reader, configured, confinement, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
 
 
@@ -164,7 +164,7 @@ def _helper(machine: ThisMachine) -> programs.Helper:
     return programs.Helper(machine.look(path), twin, probing.docker_version(twin), capabilities)
 
 
-def _bazelrc(machine: ThisMachine) -> tuple[bazelrc.Lines, str | None]:
+def _bazelrc(machine: ThisMachine) -> tuple[bazelrc_reader.Lines, str | None]:
     here = Path.cwd()
     workspace = next(
         (str(place) for place in (here, *here.parents) if any((place / name).is_file() for name in _WORKSPACE)), None
@@ -179,11 +179,11 @@ def _bazelrc(machine: ThisMachine) -> tuple[bazelrc.Lines, str | None]:
         content = machine.read(path)
         return None if content is None else content.decode("utf-8", "replace")
 
-    return bazelrc.collect(files, read, workspace, os.environ), workspace
+    return bazelrc_reader.collect(files, read, workspace, os.environ), workspace
 
 
 def _network(known: _Known) -> Iterator[Finding]:
-    from credproxy.cli.reaching import MOST, ping  # noqa: PLC0415  aiohttp takes longer than all other checks
+    from credproxy.cli.registry_ping import MOST, ping  # noqa: PLC0415  aiohttp takes longer than all other checks
 
     named = [rule.match.partition("/")[0] for rule in known.settings.host if rule.is_registry]
     wanted = dict.fromkeys(name for name in named if not name.startswith("*"))

@@ -9,9 +9,9 @@ from pathlib import Path as Place
 
 from msgspec import structs
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.logins import Logins, find_logins
-from credproxy.cli.reading import home, read_files, read_policy
+from credproxy.cli.read_config import home, read_files, read_policy
 from credproxy.core.config.parse import ConfigError, Mistake, load, load_files, shown
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.toml_lines import Path, locate

@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from credproxy.cli import units
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.core.unit_names import SERVICE, SOCKETS
 
 

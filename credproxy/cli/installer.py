@@ -9,9 +9,9 @@ from pathlib import Path
 
 from credproxy.adapters.folders import make_folders
 from credproxy.cli import units
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.installation import Installation, Step
-from credproxy.cli.reading import read_content
+from credproxy.cli.read_config import read_content
 from credproxy.core.unit_names import SERVICE
 
 

@@ -18,7 +18,7 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.explaining import explain_uri
 from credproxy.broker.report import Explanation
 from credproxy.broker.upstream import Upstream
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.config.settings import Settings

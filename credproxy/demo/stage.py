@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from credproxy.demo.registry import Registry
+from credproxy.demo.demo_registry import Registry
 
 
 Say = Callable[[str], None]

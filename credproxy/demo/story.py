@@ -19,8 +19,8 @@ from pathlib import Path
 import aiohttp
 from aiohttp import web
 
-from credproxy.demo import actions
-from credproxy.demo.registry import Registry
+from credproxy.demo import build_action
+from credproxy.demo.demo_registry import Registry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 
@@ -80,7 +80,7 @@ async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
     )
     if (registry.seen["ping"], registry.seen["exchange"]) != (1, 1):
         raise DemoError("one ping and one exchange should have been enough")
-    await actions.play(say, stage, registry, layer)
+    await build_action.play(say, stage, registry, layer)
 
 
 async def _stay(say: Say, stage: Stage, registry: Registry, layer: str) -> None:

@@ -9,7 +9,7 @@ from credproxy.core.ask.endpoint_reasons import is_storage
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import Settings
 from credproxy.doctor import bazel_remote
-from credproxy.doctor.bazelrc import Lines, Option
+from credproxy.doctor.bazelrc_reader import Lines, Option
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterator, Sequence
 
-from credproxy.doctor.bazelrc import Option
+from credproxy.doctor.bazelrc_reader import Option
 from credproxy.doctor.finding import Finding, Topic
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config import Index
 from credproxy.core.kinds.uses import SecretFile
-from credproxy.doctor.bazelrc import Lines
+from credproxy.doctor.bazelrc_reader import Lines
 from credproxy.doctor.finding import Finding, Topic
 from credproxy.doctor.machine import Machine
 

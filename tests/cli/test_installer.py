@@ -7,10 +7,10 @@ import pytest
 from click.testing import CliRunner
 
 from credproxy.cli import main
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
+from credproxy.cli.install import need_root
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
 from credproxy.cli.installer import Installer, runner
-from credproxy.cli.installing import need_root
 from credproxy.cli.units import untouched
 
 

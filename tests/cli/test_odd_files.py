@@ -10,9 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.installer import Installer, runner
-from credproxy.cli.reading import read_content
+from credproxy.cli.read_config import read_content
 from tests.cli.test_commands import configure, home, run
 from tests.cli.test_installer import user_service
 

@@ -5,7 +5,7 @@ import pytest
 from credproxy.core.config.parse import load
 from credproxy.core.config.settings import Settings
 from credproxy.doctor.bazel import Facts, check
-from credproxy.doctor.bazelrc import collect
+from credproxy.doctor.bazelrc_reader import collect
 from credproxy.doctor.finding import Severity
 from tests.doctor.machines import FakeMachine, bad, told
 

@@ -5,7 +5,7 @@ import stat
 from credproxy.core.config.parse import load
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config import parse_index
-from credproxy.doctor.bazelrc import collect
+from credproxy.doctor.bazelrc_reader import collect
 from credproxy.doctor.sandbox import Facts, check
 from tests.doctor.machines import FakeMachine, told
 

@@ -8,8 +8,8 @@ from typing import Literal
 
 import click
 
-from credproxy.cli.errors import CommandError
-from credproxy.cli.programs import program
+from credproxy.cli.command_error import CommandError
+from credproxy.cli.own_programs import program
 
 
 @click.command()

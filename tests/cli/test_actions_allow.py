@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.cli.client import call_in_turn
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from tests.cli.daemon import serving, too_early
 from tests.cli.test_commands import configure, home, run
 from tests.hints import filled

@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.table import Column, Table
 from rich.text import Text
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 
 
 Status = Mapping[str, object]

@@ -6,7 +6,7 @@ import json
 import click
 
 from credproxy.cli.client import ask, call, call_in_turn
-from credproxy.cli.errors import NO_CREDENTIAL, CommandError, stop
+from credproxy.cli.command_error import NO_CREDENTIAL, CommandError, stop
 from credproxy.core.counted import counted
 
 
@@ -45,7 +45,7 @@ def status(*, watched: bool, as_json: bool) -> None:
         return
     from rich.console import Console  # noqa: PLC0415  rich takes longer than the call
 
-    from credproxy.cli.view import view, watch  # noqa: PLC0415  it imports rich
+    from credproxy.cli.status_view import view, watch  # noqa: PLC0415  it imports rich
 
     console = Console(highlight=False, emoji=False)
     if not watched:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NoReturn
 
 import click
 
-from credproxy.cli.errors import CommandError, stop
+from credproxy.cli.command_error import CommandError, stop
 from credproxy.core.config.believed import believed_files
 from credproxy.core.config.parse import ConfigError, decode, load_files
 from credproxy.core.config.settings import Settings

@@ -7,11 +7,11 @@ from pathlib import Path
 import click
 
 from credproxy.cli import units
-from credproxy.cli.ending import end_self_started
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.installation import Installation, for_launchd, for_system, for_user
 from credproxy.cli.installer import Installer, runner
-from credproxy.cli.programs import beside
+from credproxy.cli.own_programs import beside
+from credproxy.cli.stop import end_self_started
 
 
 _scope = click.option("--user/--system", "user", default=True, help="For yourself (the default), or for all users.")

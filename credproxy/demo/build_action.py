@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from credproxy.demo.registry import Registry
+from credproxy.demo.demo_registry import Registry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 

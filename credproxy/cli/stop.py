@@ -17,7 +17,7 @@ from pathlib import Path
 import click
 
 from credproxy.cli.client import TrustingNoImpostor, ask, its_log, socket_path
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 from credproxy.cli.installer import Run, runner
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket

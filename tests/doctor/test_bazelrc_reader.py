@@ -1,6 +1,6 @@
 """Reading ``.bazelrc``: what Bazel would take from it, and where it stands."""
 
-from credproxy.doctor.bazelrc import Lines, Option, collect
+from credproxy.doctor.bazelrc_reader import Lines, Option, collect
 
 
 def read(files: dict[str, str], *paths: str, workspace: str | None = "/w") -> Lines:

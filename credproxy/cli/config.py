@@ -6,9 +6,9 @@ from pathlib import Path
 
 import click
 
-from credproxy.cli.asking import as_json
-from credproxy.cli.errors import stop
-from credproxy.cli.reading import distrust, home, in_force, read_files, read_policy, tell
+from credproxy.cli.command_error import stop
+from credproxy.cli.daemon_commands import as_json
+from credproxy.cli.read_config import distrust, home, in_force, read_files, read_policy, tell
 from credproxy.core.config.parse import ConfigError, load_files, schema
 from credproxy.core.config.shown_settings import shown_settings
 from credproxy.core.counted import counted

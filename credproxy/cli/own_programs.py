@@ -5,7 +5,7 @@ import shutil
 import sys
 from pathlib import Path
 
-from credproxy.cli.errors import CommandError
+from credproxy.cli.command_error import CommandError
 
 
 def program() -> tuple[str, ...]:

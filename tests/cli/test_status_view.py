@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from credproxy.cli.errors import CommandError
-from credproxy.cli.view import Status, span, view, watch
+from credproxy.cli.command_error import CommandError
+from credproxy.cli.status_view import Status, span, view, watch
 from tests.cli.test_commands import home, run
 
 

@@ -5,9 +5,9 @@ import json
 
 import click
 
-from credproxy.cli.asking import as_json
 from credproxy.cli.client import NoDaemonError, ask
-from credproxy.cli.reading import believed
+from credproxy.cli.daemon_commands import as_json
+from credproxy.cli.read_config import believed
 
 
 @click.command(short_help="Say what would be answered for URI, and why.")
