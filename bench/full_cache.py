@@ -11,11 +11,11 @@ from pathlib import Path
 import structlog
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri

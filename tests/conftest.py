@@ -51,7 +51,7 @@ def _no_blocking_calls() -> Iterator[None]:
     # What is done to a socket's own file, hardly ever, is not worth a thread.
     with blockbuster_ctx(
         "credproxy",
-        excluded_modules=["credproxy.server.listener", "credproxy.server.sandboxed", "credproxy.daemon.doors"],
+        excluded_modules=["credproxy.server.listener", "credproxy.server.sandboxed", "credproxy.daemon.listeners"],
     ) as guard:
         guard.functions["os.readlink"].can_block_in(
             "credproxy/server/namespaces.py", {"namespaces", "program"}

@@ -13,8 +13,8 @@ from typing import Protocol
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Identity, Origin, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.message import encode_answer

@@ -145,14 +145,14 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken',
         'put it into the [[host]] of {}: proxy = "http://USER:PASSWORD@HOST:PORT"',
     ),
-    "a build action reads it, and its user logs in; tests/gateway/test_errors.py holds the words": (
+    "a build action reads it, and its user logs in; tests/gateway/test_oci_errors.py holds the words": (
         "credproxy explain {}",
         "credproxy explain {} shows which login that is; another one: {}",
         "docker login {}",
         "the first rule that matches decides: one that allows it would stand before {}",
         "allow it {}",
     ),
-    "only callers of actions.listen get it; tests/server/test_tcp.py asks there": (
+    "only callers of actions.listen get it; tests/server/test_tcp_guard.py asks there": (
         "set actions.listen, or restart",
         "leave out its username",
     ),

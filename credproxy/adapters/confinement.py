@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Final
 
 from credproxy.adapters.hardening import harden
-from credproxy.adapters.syscalls import restrict
-from credproxy.core.ask.carried import UNBOUND
+from credproxy.adapters.seccomp import restrict
+from credproxy.core.ask.carrier_messages import UNBOUND
 from credproxy.core.errors import Code, Failure, Unfit
 
 
@@ -34,7 +34,7 @@ PRELOAD = (
     "structlog",
     "traceback",
     "unicodedata",
-    "credproxy.adapters.http",
+    "credproxy.adapters.http_client",
     "credproxy.adapters.pump",
     "credproxy.gateway.gateway",
 )

@@ -13,9 +13,9 @@ from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
 from credproxy.adapters.dial import allowed
-from credproxy.adapters.idle import Idle
-from credproxy.adapters.lively import lively
-from credproxy.adapters.trust import FileTrust, Trust
+from credproxy.adapters.idle_connections import Idle
+from credproxy.adapters.tcp_keepalive import lively
+from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.ask.proxy import Proxy, proxy_of

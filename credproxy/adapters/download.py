@@ -11,12 +11,12 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from credproxy.adapters import splice as splicing
-from credproxy.adapters.arriving import Body, response
-from credproxy.adapters.asking import Answered
 from credproxy.adapters.connections import Connections, Key
-from credproxy.adapters.waking import Waking
+from credproxy.adapters.pump_request import Answered
+from credproxy.adapters.pump_response import Body, response
+from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
-from credproxy.core.pace import Pace
+from credproxy.core.minimum_speed import Pace
 from credproxy.ports import Poured, Stopped
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from shlex import quote
 from typing import TypeVar
 
-from credproxy.adapters.exposed import exposures
+from credproxy.adapters.file_exposure import exposures
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.ports import FileVersion, Judged

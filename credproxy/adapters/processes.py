@@ -17,7 +17,7 @@ from pathlib import Path
 from shlex import quote
 from typing import Self, TypeVar, TypeVarTuple
 
-from credproxy.adapters.exposed import exposures
+from credproxy.adapters.file_exposure import exposures
 from credproxy.core.complaints import mask_complaint, mask_given
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.ports import Clock, Command, Completed, Metrics, for_actions

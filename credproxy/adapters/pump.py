@@ -1,6 +1,6 @@
 """The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.Downloads.
 
-Whatever is small, and everybody who waits for an answer, stays in the loop: see ``asking``.
+Whatever is small, and everybody who waits for an answer, stays in the loop: see ``pump_request``.
 
 Measured on two cores (bench/gateway.py): what counts is gathering, because a TLS record is 16 KiB at most and a write
 per record halves the throughput; and that the loop has no part in it, because the fastest pump inside the loop kept
@@ -17,12 +17,12 @@ from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from credproxy.adapters.asking import CONTENT, Waits, ask
 from credproxy.adapters.connections import Connections, Key, RefusedError
 from credproxy.adapters.download import Download, Link
-from credproxy.adapters.reasons import Call, explain
-from credproxy.adapters.shares import Shares, acquired
-from credproxy.adapters.waking import Waking
+from credproxy.adapters.named_semaphores import Shares, acquired
+from credproxy.adapters.network_errors import Call, explain
+from credproxy.adapters.pump_request import CONTENT, Waits, ask
+from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, failed

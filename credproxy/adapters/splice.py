@@ -11,7 +11,7 @@ import socket
 import time
 from collections.abc import Iterator
 
-from credproxy.core.pace import Pace
+from credproxy.core.minimum_speed import Pace
 from credproxy.ports import Poured, Stopped
 
 

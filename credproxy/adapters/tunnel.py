@@ -3,7 +3,7 @@
 import http.client
 import socket
 
-from credproxy.adapters.interim import SteadyResponse
+from credproxy.adapters.interim_responses import SteadyResponse
 from credproxy.core.ask.credential import reveal
 from credproxy.core.ask.proxy import Proxy
 

@@ -3,10 +3,10 @@
 from dataclasses import dataclass, field
 from math import floor
 
+from credproxy.broker.broker_settings import Options
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
-from credproxy.broker.options import Options
 from credproxy.core.ask.credential import Handout
 from credproxy.core.ask.lifetime import expires, remaining
 from credproxy.ports import Clock, Metrics

@@ -1,7 +1,7 @@
 """The use case: questions are answered by the era that is in force, and what outlives an era is kept between them.
 
 Begin reading at ``Broker.ask``, which leads to ``era``. What belongs to the process: ``runway`` (which exchanges may
-begin), ``renewal`` (ahead of expiry), ``doubt`` (what may have been refused), ``budget`` (what build actions may cause),
+begin), ``renewal`` (ahead of expiry), ``doubt`` (what may have been refused), ``rate_limit`` (what build actions may cause),
 ``sweep`` (what is over).
 """
 
@@ -14,7 +14,7 @@ from typing import Self
 import structlog
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.budget import Budget
+from credproxy.broker.broker_settings import Options
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
@@ -22,13 +22,13 @@ from credproxy.broker.entry import Entry
 from credproxy.broker.era import PATIENCE, Carriage, Era, Lasting
 from credproxy.broker.flight import Flight, Outcome
 from credproxy.broker.inspector import Inspector
-from credproxy.broker.options import Options
+from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import Explanation, Status
+from credproxy.broker.retry import Upstream
 from credproxy.broker.runway import Runway
 from credproxy.broker.sweep import Sweep
 from credproxy.broker.table import Routed, Table, covers
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Stored
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Failed, Failure

@@ -11,8 +11,8 @@ from collections import OrderedDict
 from collections.abc import Callable
 from itertools import islice
 
-from credproxy.broker.asked import Key
 from credproxy.broker.entry import Entry
+from credproxy.broker.lookup import Key
 
 
 SHARE = 4

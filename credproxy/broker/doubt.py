@@ -21,11 +21,11 @@ from typing import NamedTuple
 import structlog
 from cachetools import LRUCache
 
-from credproxy.broker.asked import Key
 from credproxy.broker.entry import Entry
+from credproxy.broker.lookup import Key
 from credproxy.core.ask.credential import Handout
 from credproxy.core.ask.lifetime import remaining
-from credproxy.core.bucket import Bucket
+from credproxy.core.token_bucket import Bucket
 from credproxy.ports import Clock
 
 

@@ -12,7 +12,7 @@ from typing import Self
 
 from msgspec import Struct
 
-from credproxy.broker.asked import Asked, Key
+from credproxy.broker.lookup import Asked, Key
 from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from credproxy.core.ask.lifetime import advisory, length
 from credproxy.ports import Plan

@@ -4,8 +4,8 @@ An era answers: the question is routed, answered from memory where that is possi
 reload begins another one. A question ends in the era that it began in, and what that one had in memory is gone with it;
 nobody has to compare anything, because nothing of one era is reachable from another.
 
-What it stands on: ``table`` (which provider), ``asked`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
-exchange per key), ``landing`` (what remains of it), ``negative`` (failures, briefly), ``answers`` (what leaves). What is
+What it stands on: ``table`` (which provider), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
+exchange per key), ``landing`` (what remains of it), ``negative_cache`` (failures, briefly), ``answers`` (what leaves). What is
 bounded, counted or learned for the process is in ``Lasting``.
 """
 
@@ -17,8 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from credproxy.broker.answers import Answer, Answers
-from credproxy.broker.asked import Asked, key_of
-from credproxy.broker.budget import Budget
+from credproxy.broker.broker_settings import Options
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
@@ -26,8 +25,9 @@ from credproxy.broker.entry import SHORTEST_GAP, Entry
 from credproxy.broker.flight import Flight
 from credproxy.broker.flights import Flights
 from credproxy.broker.landing import Landing
-from credproxy.broker.negative import Negative
-from credproxy.broker.options import Options
+from credproxy.broker.lookup import Asked, key_of
+from credproxy.broker.negative_cache import Negative
+from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed, Table

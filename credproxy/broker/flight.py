@@ -3,8 +3,8 @@
 import asyncio
 from typing import Protocol
 
-from credproxy.broker.asked import Asked
 from credproxy.broker.entry import Entry
+from credproxy.broker.lookup import Asked
 from credproxy.core.ask.credential import Grant
 from credproxy.core.errors import Failure
 

@@ -9,8 +9,8 @@ Source: F11.
 import asyncio
 from collections.abc import Callable
 
-from credproxy.broker.asked import Asked, Key
 from credproxy.broker.flight import Flight, Outcome, Result
+from credproxy.broker.lookup import Asked, Key
 from credproxy.broker.runway import Runway
 from credproxy.ports import Clock
 

@@ -2,13 +2,13 @@
 
 from collections.abc import Sequence
 
-from credproxy.broker.asked import key_of
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.entry import Entry
 from credproxy.broker.era import Era
 from credproxy.broker.flight import Flight
-from credproxy.broker.negative import Remembered
-from credproxy.broker.origin import Origin
+from credproxy.broker.lookup import key_of
+from credproxy.broker.negative_cache import Remembered
+from credproxy.broker.origin_state import Origin
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import (
     EntryReport,
@@ -19,9 +19,9 @@ from credproxy.broker.report import (
     Problem,
     Status,
 )
+from credproxy.broker.retry import Upstream
 from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.lifetime import remaining, state
 from credproxy.core.ask.target import Question
 from credproxy.core.errors import Failure

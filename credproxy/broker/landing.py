@@ -8,7 +8,7 @@ import structlog
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry, Upkeep
 from credproxy.broker.flight import Flight, Outcome, Result
-from credproxy.broker.negative import Negative
+from credproxy.broker.negative_cache import Negative
 from credproxy.core.ask.credential import Grant
 from credproxy.core.ask.empty import empty_answer
 from credproxy.core.ask.lifetime import clamp, length, mandatory, remaining

@@ -17,7 +17,7 @@ import structlog
 from credproxy.broker.entry import SHORTEST_GAP, Entry, Upkeep
 from credproxy.broker.flight import Flight
 from credproxy.core.ask.lifetime import advisory, length, remaining
-from credproxy.core.bucket import Bucket
+from credproxy.core.token_bucket import Bucket
 from credproxy.ports import Clock, Plan, Sample
 
 

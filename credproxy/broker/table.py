@@ -4,10 +4,10 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from credproxy.core.ask.credential import Stored
+from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.endpoint_reasons import storage_reason
 from credproxy.core.ask.http import Dial, Reach
-from credproxy.core.ask.hub import is_hub
-from credproxy.core.ask.signed import is_signed
+from credproxy.core.ask.signed_url import is_signed
 from credproxy.core.ask.target import Form, Object, Question, Target
 from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed

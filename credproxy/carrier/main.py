@@ -21,15 +21,15 @@ from credproxy.adapters.channel import Channel
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.confinement import DESCRIPTORS, MEMORY, PRELOAD, confine
 from credproxy.adapters.connections import Connections
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.pump import Pump
-from credproxy.adapters.resident import own_memory
-from credproxy.carrier.daemon import Daemon, Resolver, Threads
-from credproxy.carrier.front import PassedServer, proven
-from credproxy.carrier.lines import to_daemon
-from credproxy.carrier.passed import Passed
-from credproxy.core.ask.carried import (
+from credproxy.adapters.resident_memory import own_memory
+from credproxy.carrier.daemon_client import Daemon, Resolver, Threads
+from credproxy.carrier.log_lines import to_daemon
+from credproxy.carrier.passed_connections import PassedServer, proven
+from credproxy.carrier.passed_peer import Passed
+from credproxy.core.ask.carrier_messages import (
     SHORT_OF_MEMORY,
     TOLD,
     VERSION,
@@ -57,7 +57,7 @@ from credproxy.server.actions_api import ActionsApi
 from credproxy.server.gateway_api import GatewayApi
 from credproxy.server.routes import connection
 from credproxy.server.sandboxes import Sandboxes
-from credproxy.server.tcp import Guard
+from credproxy.server.tcp_guard import Guard
 
 
 CONNECTIONS = 1024

@@ -17,7 +17,7 @@ import socket
 import sys
 from collections.abc import Callable
 
-from credproxy.core.ask.carried import KILL, NURSERY
+from credproxy.core.ask.carrier_messages import KILL, NURSERY
 
 
 def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
@@ -112,7 +112,7 @@ def _drain(descriptor: int) -> None:
 
 def main() -> None:
     """Begin. The descriptor of the control socket is the only argument."""
-    from credproxy.adapters.lean import import_structlog  # noqa: PLC0415  as below
+    from credproxy.adapters.lean_imports import import_structlog  # noqa: PLC0415  as below
 
     import_structlog()
     # Imported here and once, so that no carrier reads a file for it.

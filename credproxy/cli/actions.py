@@ -13,10 +13,10 @@ from credproxy.core.config.parse import ConfigError, Mistake, load, shown
 from credproxy.core.counted import counted
 from credproxy.core.errors import Failed
 from credproxy.core.formats.toml_lines import Path as TomlPath, locate
-from credproxy.core.policy.breadth import too_wide
 from credproxy.core.policy.operations import EVERYTHING, READ, read_operation
 from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.rules import ActionRule, Operation
+from credproxy.core.policy.wide_rules import too_wide
 
 
 @click.group()

@@ -12,12 +12,12 @@ from typing import NamedTuple
 
 import click
 
-from credproxy.adapters.folders import make_folders
+from credproxy.adapters.directories import make_folders
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.command_error import CommandError, unreadable
 from credproxy.cli.logins import find_logins
 from credproxy.cli.read_config import home, in_force, policy_in_force, read_content, read_policy
-from credproxy.core.ask.hub import is_hub
+from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority, parse_uri
 from credproxy.core.config.parse import ConfigError, decode, load

@@ -94,7 +94,7 @@ def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
 
 def _carriers(unbound: int) -> Iterator[Finding]:
     from credproxy.adapters.confinement import landlock_version  # noqa: PLC0415  for the doctor alone, not for --help
-    from credproxy.adapters.syscalls import filtered  # noqa: PLC0415  as above
+    from credproxy.adapters.seccomp import filtered  # noqa: PLC0415  as above
 
     yield from confinement.check(landlock_version(), filtered=filtered(), unbound=unbound)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from credproxy.adapters.folders import make_folders
+from credproxy.adapters.directories import make_folders
 from credproxy.cli import units
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.installation import Installation, Step

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
 
-from credproxy.core.ask.hub import HUB_API
+from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, Failure

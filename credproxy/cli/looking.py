@@ -4,8 +4,8 @@ import os
 import shutil
 from pathlib import Path
 
-from credproxy.adapters.exposed import way
-from credproxy.adapters.owners import roots
+from credproxy.adapters.file_exposure import way
+from credproxy.adapters.root_uids import roots
 from credproxy.doctor.machine import READ_LIMIT, Place
 
 

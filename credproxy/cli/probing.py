@@ -16,7 +16,7 @@ from types import MappingProxyType
 from typing import NamedTuple
 
 from credproxy.cli.client import Connection, told
-from credproxy.core.ask.carried import UNBOUND
+from credproxy.core.ask.carrier_messages import UNBOUND
 from credproxy.core.unit_names import SERVICE, SOCKETS
 from credproxy.doctor.daemon import Door, Outcome, Reply
 from credproxy.doctor.machine import Machine

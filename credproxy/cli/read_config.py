@@ -66,7 +66,7 @@ def load_policy_file(path: str) -> "PolicyFile":
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
     """Say of each file that the daemon would believe who else could write it; leave with status 1 where it would not."""
-    from credproxy.adapters.exposed import exposures  # noqa: PLC0415  the adapters are not for --help
+    from credproxy.adapters.file_exposure import exposures  # noqa: PLC0415  the adapters are not for --help
 
     policy = settings.actions.policy_file
     named = [*files, *([] if policy is None else [("the policy file", policy)]), *believed_files(settings)]

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
-from credproxy.core.ask.hub import api_host
+from credproxy.adapters.http_client import AiohttpClient
+from credproxy.core.ask.docker_hub import api_host
 from credproxy.core.ask.uri import is_loopback, parse_uri
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, Failure

@@ -15,9 +15,9 @@ from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.processes import find_program
 from credproxy.broker.broker import Broker
-from credproxy.broker.explaining import explain_uri
+from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.report import Explanation
-from credproxy.broker.upstream import Upstream
+from credproxy.broker.retry import Upstream
 from credproxy.cli.command_error import CommandError
 from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.http import Request, Response

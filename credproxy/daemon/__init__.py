@@ -3,13 +3,13 @@
 ``run`` is the whole life of the daemon: harden, log, listen, read the configuration, serve, drain, leave.
 """
 
-from credproxy.adapters.lean import import_structlog
+from credproxy.adapters.lean_imports import import_structlog
 
 
 import_structlog()  # before anything else does
 
-from credproxy.daemon.options import Options  # noqa: E402  see above
 from credproxy.daemon.run import run  # noqa: E402  see above
+from credproxy.daemon.serve_options import Options  # noqa: E402  see above
 
 
 __all__ = ["Options", "run"]

@@ -15,8 +15,8 @@ import structlog
 from cachetools import LRUCache
 
 from credproxy.adapters.channel import Channel
-from credproxy.adapters.nursery import Newborn
-from credproxy.core.ask.carried import (
+from credproxy.adapters.nursery_client import Newborn
+from credproxy.core.ask.carrier_messages import (
     ASKED,
     VERSION,
     Alive,
@@ -48,10 +48,10 @@ from credproxy.core.ask.carried import (
     way,
 )
 from credproxy.core.ask.disclosure import outward
-from credproxy.core.bucket import Bucket
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.gateway.asked import ORIGINAL_HOST, Asked
-from credproxy.gateway.authority import Passage
+from credproxy.core.token_bucket import Bucket
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
 from credproxy.gateway.wanted import Wanted, wanted
 from credproxy.ports import Clock
 from credproxy.server.peer import Peer
@@ -98,15 +98,15 @@ class Office(Protocol):
     """What carriers ask of the daemon."""
 
     async def permit(self, want: Wanted, asked: Asked) -> None:
-        """As gateway.authority."""
+        """As gateway.authorizer."""
         ...
 
     async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
-        """As gateway.authority."""
+        """As gateway.authorizer."""
         ...
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
-        """As gateway.authority."""
+        """As gateway.authorizer."""
         ...
 
     def hold(self, passage: Passage) -> float:

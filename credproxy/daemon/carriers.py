@@ -11,9 +11,9 @@ from typing import Protocol, Self
 import structlog
 from cachetools import TTLCache
 
-from credproxy.adapters.nursery import Newborn, Nursery
-from credproxy.adapters.resident import resident
-from credproxy.core.ask.carried import SHORT_OF_MEMORY, CarrierReport
+from credproxy.adapters.nursery_client import Newborn, Nursery
+from credproxy.adapters.resident_memory import resident
+from credproxy.core.ask.carrier_messages import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import Carrier, Office, Passed
 from credproxy.ports import Clock
@@ -53,7 +53,7 @@ def enough(configured: int | None) -> int:
 
 
 class Starts(Protocol):
-    """Starts carriers. Source: adapters.nursery."""
+    """Starts carriers. Source: adapters.nursery_client."""
 
     async def warm_up(self) -> None:
         """Be ready to. Raises OSError, TimeoutError."""

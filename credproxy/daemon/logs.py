@@ -2,7 +2,7 @@
 
 Two backstops stand behind the rule that secrets are not logged (PY17): values that look like a credential are masked,
 and the loggers of libraries are cut down to where something happened, because their texts quote requests. Between the
-processors and the stream stand ``repeats`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
+processors and the stream stand ``log_rate_limit`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
 line has a bound, a kind of lines has one for each second, and the file that the helper gave us has one as well.
 """
 
@@ -19,7 +19,7 @@ from credproxy.adapters.log_file import LogFile
 from credproxy.adapters.log_queue import Descriptor, LogQueue
 from credproxy.core.config.settings import LogSettings
 from credproxy.core.redact import cut, cut_words, mask
-from credproxy.daemon.repeats import Event, Repeats
+from credproxy.daemon.log_rate_limit import Event, Repeats
 
 
 _STDERR = 2

@@ -11,24 +11,24 @@ from typing import NoReturn
 
 import structlog
 
-from credproxy.adapters import notify
+from credproxy.adapters import sd_notify
 from credproxy.adapters.cgroup import CgroupMemory
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.hardening import harden
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.metrics import PrometheusMetrics
-from credproxy.adapters.notify import Notifier
+from credproxy.adapters.sd_notify import Notifier
 from credproxy.core.errors import Failed, Failure, Unfit
 from credproxy.core.paths import log_file
-from credproxy.daemon.announcer import Announcer
-from credproxy.daemon.doors import Door, Doorkeeper
-from credproxy.daemon.front import Front, build_front
+from credproxy.daemon.in_place_restart import Departure, Kept, Succession, become
+from credproxy.daemon.listeners import Door, Doorkeeper
 from credproxy.daemon.logs import Logs
-from credproxy.daemon.options import Options
-from credproxy.daemon.service import Service
-from credproxy.daemon.shortage import relieve_in_time
+from credproxy.daemon.memory_shortage import relieve_in_time
+from credproxy.daemon.reload import Service
+from credproxy.daemon.serve_options import Options
+from credproxy.daemon.service_manager import Announcer
+from credproxy.daemon.socket_servers import Front, build_front
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
-from credproxy.daemon.succession import Departure, Kept, Succession, become
 from credproxy.server import inherited
 from credproxy.server.listener import AlreadyRunning
 from credproxy.server.namespaces import obstacle
@@ -101,7 +101,7 @@ def _prepare(options: Options) -> Sockets:
     harden()
     require_c_parser()
     sockets = open_sockets(options)
-    for name in (*inherited.VARIABLES, *notify.VARIABLES):
+    for name in (*inherited.VARIABLES, *sd_notify.VARIABLES):
         os.environ.pop(name, None)  # meant for this process: a child would take them for its own (T30)
     return sockets
 

@@ -14,7 +14,7 @@ from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.limits import BACKLOG
-from credproxy.daemon.options import Options
+from credproxy.daemon.serve_options import Options
 from credproxy.server.inherited import handed_over
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind, lock_path
 from credproxy.server.sandboxed import sandboxed, serves_elsewhere

@@ -14,10 +14,10 @@ from collections.abc import Hashable
 from dataclasses import dataclass, replace
 
 from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.endpoint import Endpoint, classify
 from credproxy.core.ask.endpoint_reasons import endpoint_reason
 from credproxy.core.ask.http import Dial, Reach
-from credproxy.core.ask.hub import HUB_API
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.ask.uri import canonical_authority, plain
 from credproxy.core.kinds.oci import BareHost, OciHost

@@ -12,7 +12,7 @@ from collections.abc import Collection
 from dataclasses import replace
 from ipaddress import IPv6Address, ip_address
 
-from credproxy.core.ask.hub import HUB_API
+from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed

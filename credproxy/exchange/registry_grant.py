@@ -3,7 +3,7 @@
 ``boot`` is boot-clock seconds, now, throughout.
 """
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import (
     Grant,
     Identity,

@@ -13,7 +13,7 @@ from http import HTTPStatus
 from typing import Literal
 from urllib.parse import quote, quote_plus, unquote_plus
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, failed

@@ -11,7 +11,7 @@ import structlog
 from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.core.checksum import Checksum, checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.gateway.asked import Headers
+from credproxy.gateway.incoming import Headers
 from credproxy.gateway.resume import Span, again, continues, may_pass, misses
 from credproxy.ports import Clock, Sink, Stopped, Transfer
 

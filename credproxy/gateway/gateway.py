@@ -7,13 +7,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.gateway.asked import Asked, Reply, Upload
-from credproxy.gateway.authority import Authority
-from credproxy.gateway.errors import API_VERSION, failure_reply, in_api_form, unread
-from credproxy.gateway.pages import Listing, Pages
+from credproxy.gateway.authorizer import Authority
+from credproxy.gateway.incoming import Asked, Reply, Upload
+from credproxy.gateway.oci_errors import API_VERSION, failure_reply, in_api_form, unread
+from credproxy.gateway.pagination import Listing, Pages
 from credproxy.gateway.reads import Reads, place_of
-from credproxy.gateway.road import Road
 from credproxy.gateway.uploads import Uploads
+from credproxy.gateway.upstream_request import Road
 from credproxy.gateway.wanted import FETCH, Wanted, What, wanted
 from credproxy.gateway.writes import Writes
 from credproxy.ports import Clock, Downloads, Forwarder

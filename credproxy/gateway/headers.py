@@ -10,7 +10,7 @@ import re
 
 from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, failed
-from credproxy.gateway.asked import Asked, Headers, values
+from credproxy.gateway.incoming import Asked, Headers, values
 
 
 _READ = ("Accept", "Accept-Encoding", "If-Match", "If-None-Match", "If-Range", "Range", "User-Agent")

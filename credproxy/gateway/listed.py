@@ -1,8 +1,8 @@
 """Bodies of lists, which the specification limits nowhere: streamed, save those that are small."""
 
 from credproxy.core.errors import Code, failed
-from credproxy.gateway.asked import Headers, Stream
 from credproxy.gateway.blob import Blob
+from credproxy.gateway.incoming import Headers, Stream
 from credproxy.ports import Clock, Sink, Transfer
 
 

@@ -7,16 +7,16 @@ from http import HTTPStatus
 
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed
-from credproxy.gateway.asked import Asked, Headers, Reply
 from credproxy.gateway.blob import Blob
-from credproxy.gateway.errors import refusal_reply
-from credproxy.gateway.existence import Existence, Place
 from credproxy.gateway.headers import announced, downward, upward
-from credproxy.gateway.links import next_query
+from credproxy.gateway.incoming import Asked, Headers, Reply
+from credproxy.gateway.known_blobs import Existence, Place
+from credproxy.gateway.link_header import next_query
 from credproxy.gateway.listed import listed
-from credproxy.gateway.pages import Listing, Pages
+from credproxy.gateway.oci_errors import refusal_reply
+from credproxy.gateway.pagination import Listing, Pages
 from credproxy.gateway.resume import promised
-from credproxy.gateway.road import Conversation, H, Landed, Road, answered, pull
+from credproxy.gateway.upstream_request import Conversation, H, Landed, Road, answered, pull
 from credproxy.gateway.wanted import LISTS, Wanted, What
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from credproxy.core.ask.endpoint import classify
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, failed
-from credproxy.gateway.reference import Place, Unfit, resolve
+from credproxy.gateway.uri_reference import Place, Unfit, resolve
 from credproxy.gateway.wanted import Wanted
 
 

@@ -26,7 +26,7 @@ from credproxy.core.ask.uri import canonical_authority, check_canonical, parse_u
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.policy.objects import is_object
 from credproxy.core.policy.rules import Operation
-from credproxy.gateway.asked import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
 
 
 class What(Enum):

@@ -10,13 +10,13 @@ import structlog
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
 from credproxy.gateway import redirect
-from credproxy.gateway.asked import Asked, Headers, Reply, Upload, values
-from credproxy.gateway.authority import Passage
-from credproxy.gateway.errors import refusal_reply
+from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.headers import downward, upward
+from credproxy.gateway.incoming import Asked, Headers, Reply, Upload, values
+from credproxy.gateway.oci_errors import refusal_reply
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.road import Conversation, Road, answered, push
 from credproxy.gateway.uploads import Owner, Uploads
+from credproxy.gateway.upstream_request import Conversation, Road, answered, push
 from credproxy.gateway.wanted import Wanted, What
 from credproxy.ports import Forwarder
 

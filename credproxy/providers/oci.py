@@ -20,7 +20,7 @@ from credproxy.exchange.discovery import Asks
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule
 from credproxy.ports import Clock, HttpClient, Plan, Source, Terms
 from credproxy.providers.learned import Learned
-from credproxy.providers.registry import Talks, Wish
+from credproxy.providers.registry_exchange import Talks, Wish
 
 
 _LOGIN_REFUSED = frozenset({Code.BAD_CREDENTIALS, Code.DENIED})

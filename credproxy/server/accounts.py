@@ -1,6 +1,6 @@
 """Who holds how many connections that others serve, and who has to let one go for a newcomer (T3, T16).
 
-As ``server.shares``, for a door that passes its connections on: it counts, and does not know which of them are silent. So
+As ``server.connection_limit``, for a door that passes its connections on: it counts, and does not know which of them are silent. So
 it names the account that has to let one go, and counts that one as gone, until it hears that it is.
 """
 

@@ -11,13 +11,13 @@ from typing import Final, Protocol
 from aiohttp import web
 
 from credproxy.core.errors import Failed
-from credproxy.gateway.asked import ORIGINAL_HOST
+from credproxy.gateway.incoming import ORIGINAL_HOST
 from credproxy.gateway.wanted import FETCH
 from credproxy.ports import Clock
-from credproxy.server.answers import json_response, text_response
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi
 from credproxy.server.peer import Peer
+from credproxy.server.responses import json_response, text_response
 from credproxy.server.routes import Route, Routes, connection, patience
 from credproxy.server.sandboxes import Sandboxes
 

@@ -10,7 +10,7 @@ from typing import Generic
 
 from aiohttp import StreamReader
 
-from credproxy.server.shares import Holder, Key, Shares
+from credproxy.server.connection_limit import Holder, Key, Shares
 
 
 HEAD = 2.0

@@ -11,14 +11,14 @@ from aiohttp import HttpVersion11, web
 from multidict import CIMultiDict
 
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.pace import LEAST, Pace
-from credproxy.gateway.asked import Asked, Reply, Stream
-from credproxy.gateway.errors import failure_reply
+from credproxy.core.minimum_speed import LEAST, Pace
+from credproxy.gateway.body_memory import Memory
 from credproxy.gateway.gateway import Gateway
-from credproxy.gateway.memory import Memory
+from credproxy.gateway.incoming import Asked, Reply, Stream
+from credproxy.gateway.oci_errors import failure_reply
 from credproxy.ports import Clock, Room
-from credproxy.server.answers import SERVER
-from credproxy.server.outgoing import PIECE, write_pieces, write_whole
+from credproxy.server.response_writer import PIECE, write_pieces, write_whole
+from credproxy.server.responses import SERVER
 from credproxy.server.routes import connection, patience
 
 

@@ -16,20 +16,20 @@ from aiohttp import web
 
 from credproxy import __version__
 from credproxy.broker.broker import Broker
-from credproxy.broker.explaining import explain_uri
+from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.table import can_cover
 from credproxy.core.ask.audit import login
-from credproxy.core.ask.carried import CarrierReport
+from credproxy.core.ask.carrier_messages import CarrierReport
 from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.message import decode_request, encode_docker
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
 from credproxy.core.errors import Code, failed
 from credproxy.ports import Audit, Clock
-from credproxy.server.answers import json_response, text_response
+from credproxy.server.answer_memo import Memo
 from credproxy.server.body import read_body
-from credproxy.server.memo import Memo
 from credproxy.server.probes import Probes
+from credproxy.server.responses import json_response, text_response
 from credproxy.server.routes import Route, Routes, connection, parent, patience
 
 

@@ -10,7 +10,7 @@ from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.message import decode_request
 from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
-from credproxy.server.memo import Memo
+from credproxy.server.answer_memo import Memo
 from credproxy.server.peer import Peer
 
 

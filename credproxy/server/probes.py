@@ -8,7 +8,7 @@ from collections import deque
 
 from aiohttp import web
 
-from credproxy.server.answers import text_response
+from credproxy.server.responses import text_response
 
 
 HEADER = "X-Credproxy-Probe"

@@ -16,11 +16,11 @@ from aiohttp.web_protocol import RequestHandler
 
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
-from credproxy.server.answers import failure_response
 from credproxy.server.attendance import Attendance
-from credproxy.server.outgoing import Outgoing, OutgoingHandler
+from credproxy.server.connection_limit import OWN, Admission, Holder, Shares
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
-from credproxy.server.shares import OWN, Admission, Holder, Shares
+from credproxy.server.response_writer import Outgoing, OutgoingHandler
+from credproxy.server.responses import failure_response
 
 
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]

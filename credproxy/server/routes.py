@@ -10,9 +10,9 @@ from aiohttp import web
 
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.server.answers import failure_response
 from credproxy.server.probes import Probes
 from credproxy.server.protocol import Connection
+from credproxy.server.responses import failure_response
 
 
 PATIENCE = 8.5

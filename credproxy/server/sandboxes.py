@@ -20,8 +20,8 @@ from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
 
-from credproxy.core.bucket import Bucket
 from credproxy.core.errors import Code, failed
+from credproxy.core.token_bucket import Bucket
 from credproxy.ports import Clock
 from credproxy.server.peer import Peer
 

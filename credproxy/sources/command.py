@@ -10,7 +10,7 @@ from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.redact import mask_command
 from credproxy.ports import Clock, Command, Processes
-from credproxy.sources.programs import Answer, Printed
+from credproxy.sources.program_answers import Answer, Printed
 
 
 class CommandOutput:

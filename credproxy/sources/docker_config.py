@@ -28,7 +28,7 @@ from credproxy.core.formats.docker_config import (
 )
 from credproxy.core.paths import config_home
 from credproxy.ports import Clock, Command, Files, FileVersion, Processes
-from credproxy.sources.programs import Answer, Printed
+from credproxy.sources.program_answers import Answer, Printed
 
 
 _LOOK = 1.0

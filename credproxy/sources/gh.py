@@ -19,8 +19,8 @@ from credproxy.core.kinds.sources.gh import (
     login_host,
 )
 from credproxy.ports import Clock, Command, Files, Processes
-from credproxy.sources.programs import Answer, Printed
-from credproxy.sources.watched import Watched
+from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.watched_file import Watched
 
 
 _TIMEOUT = 10.0

@@ -18,8 +18,8 @@ from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.formats.glab_config import GlabHost, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
 from credproxy.ports import Clock, Command, Files, Processes
-from credproxy.sources.programs import Answer, Printed
-from credproxy.sources.watched import Watched
+from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.watched_file import Watched
 
 
 _KEEP = 240.0

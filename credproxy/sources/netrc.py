@@ -8,7 +8,7 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.netrc import Netrc as Content, parse_netrc
 from credproxy.ports import Clock, Files
-from credproxy.sources.watched import Watched
+from credproxy.sources.watched_file import Watched
 
 
 _LOGGED = 8

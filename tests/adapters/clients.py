@@ -3,10 +3,10 @@
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
-from credproxy.adapters.asking import Waits
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
+from credproxy.adapters.pump_request import Waits
 from credproxy.core.ask.http import Dial, Method, Request
 from tests.fakes import FixedTerms
 

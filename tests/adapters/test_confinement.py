@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.confinement import PRELOAD, landlock_version
-from credproxy.adapters.syscalls import filtered
+from credproxy.adapters.seccomp import filtered
 
 
 BEGIN = """

@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.adapters.asking import ask as ask_on
 from credproxy.adapters.connections import Connections, RefusedError
 from credproxy.adapters.download import Link
+from credproxy.adapters.pump_request import ask as ask_on
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed
 from tests.adapters.scripted import Scripted, answering

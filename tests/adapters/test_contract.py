@@ -15,12 +15,12 @@ from aiohttp import web
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.ports import Clock, Command, Completed, Files, HttpClient, Processes
-from tests.adapters.test_http import serving
+from tests.adapters.test_http_client import serving
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FixedTerms, Step
 
 

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Method, Request

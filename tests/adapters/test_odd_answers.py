@@ -8,10 +8,10 @@ import time
 
 import pytest
 
-from credproxy.adapters.asking import ask
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
+from credproxy.adapters.pump_request import ask
 from credproxy.core.errors import Code, Failed
 from tests.adapters.clients import CLIENTS, Send, request
 from tests.adapters.scripted import Script, Scripted, Wire

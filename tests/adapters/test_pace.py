@@ -7,11 +7,11 @@ import time
 
 import pytest
 
-from credproxy.adapters.asking import Waits
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.download import GATHER
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
+from credproxy.adapters.pump_request import Waits
 from credproxy.adapters.splice import AVAILABLE, splice
 from credproxy.core.errors import Code, Failed
 from credproxy.ports import Poured, Stopped

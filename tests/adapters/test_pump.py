@@ -16,10 +16,10 @@ from pathlib import Path
 import pytest
 import trustme
 
-from credproxy.adapters.asking import WHOLE
 from credproxy.adapters.connections import Connections
 from credproxy.adapters.download import GATHER
 from credproxy.adapters.pump import Pump, Pumped
+from credproxy.adapters.pump_request import WHOLE
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.checksum import Checksum

@@ -9,12 +9,12 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from credproxy.adapters.asking import ANSWER as DEFAULT, Waits
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.http import AiohttpClient
-from credproxy.adapters.lively import lively
+from credproxy.adapters.http_client import AiohttpClient
+from credproxy.adapters.named_semaphores import Shares
 from credproxy.adapters.pump import Pump
-from credproxy.adapters.shares import Shares
+from credproxy.adapters.pump_request import ANSWER as DEFAULT, Waits
+from credproxy.adapters.tcp_keepalive import lively
 from credproxy.core.ask.http import Method
 from credproxy.core.errors import Code, Failed
 from tests.adapters.clients import ANSWER, CLIENTS, Send, request

@@ -5,11 +5,11 @@ import asyncio
 import pytest
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.asked import Asked, Key, key_of
-from credproxy.broker.budget import ALL_BURST, BURST, PER_SECOND, Budget
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.broker.negative import Negative
+from credproxy.broker.lookup import Asked, Key, key_of
+from credproxy.broker.negative_cache import Negative
+from credproxy.broker.rate_limit import ALL_BURST, BURST, PER_SECOND, Budget
 from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
 from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from credproxy.core.ask.target import Question

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.options import Options
+from credproxy.broker.broker_settings import Options
 from credproxy.core.ask.credential import Secret, UserPassword
 from credproxy.core.ask.uri import parse_server_url
 from credproxy.core.errors import Code, Failure, failed

@@ -1,8 +1,8 @@
 """Grants in memory, within bounds."""
 
-from credproxy.broker.asked import Asked, key_of
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
+from credproxy.broker.lookup import Asked, key_of
 from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from tests.broker.world import never
 

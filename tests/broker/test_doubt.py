@@ -4,8 +4,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from credproxy.broker.answers import Answer
+from credproxy.broker.broker_settings import Options
 from credproxy.broker.doubt import BURST
-from credproxy.broker.options import Options
 from credproxy.core.errors import Code, failed
 from tests.broker.world import World, question, shown, token, world
 from tests.fakes import settle

@@ -2,8 +2,8 @@
 
 import pytest
 
-from credproxy.broker.asked import Asked, key_of
 from credproxy.broker.entry import Entry
+from credproxy.broker.lookup import Asked, key_of
 from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
 from tests.broker.world import never
 

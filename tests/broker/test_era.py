@@ -5,8 +5,8 @@ import gc
 import weakref
 
 from credproxy.broker.answers import Answer
+from credproxy.broker.broker_settings import Options
 from credproxy.broker.era import Era
-from credproxy.broker.options import Options
 from credproxy.broker.runway import MANNED
 from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.routing import Router

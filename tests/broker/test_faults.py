@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import pytest
 
-from credproxy.adapters.http import AiohttpClient
+from credproxy.adapters.http_client import AiohttpClient
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Grant, Secret, Stored
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.ask.target import Question, Target
@@ -18,7 +18,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.policy.routing import Router
 from credproxy.exchange.token_answer import parse_token
 from credproxy.ports import HttpClient, Plan, Terms
-from tests.adapters.test_http import talking
+from tests.adapters.test_http_client import talking
 from tests.broker.world import Told, question, token
 from tests.fakes import FakeClock, FakeMetrics
 

@@ -14,9 +14,9 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.options import Options
+from credproxy.broker.broker_settings import Options
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Grant
 from credproxy.core.ask.lifetime import State, remaining, state
 from credproxy.core.ask.target import Question

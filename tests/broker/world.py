@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.options import Options
+from credproxy.broker.broker_settings import Options
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Grant, Origin
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri

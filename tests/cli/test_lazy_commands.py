@@ -33,9 +33,9 @@ def test_serve_brings_no_other_command_along() -> None:
 
 def test_the_daemon_and_the_nursery_do_without_rich() -> None:
     """Structlog would bring it along, and nobody would notice but the machine."""
-    for first in ("credproxy.daemon", "credproxy.adapters.lean"):
+    for first in ("credproxy.daemon", "credproxy.adapters.lean_imports"):
         code = (
-            f"import sys, {first}\nfrom credproxy.adapters.lean import import_structlog\nimport_structlog()\n"
+            f"import sys, {first}\nfrom credproxy.adapters.lean_imports import import_structlog\nimport_structlog()\n"
             "import structlog.dev\nprint('rich' in sys.modules, 'pygments' in sys.modules)\nimport rich"
         )
         done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

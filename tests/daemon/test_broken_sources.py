@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.upstream import Upstream
+from credproxy.broker.retry import Upstream
 from credproxy.core.ask.credential import Origin
 from credproxy.core.ask.message import encode_answer, encode_docker
 from credproxy.core.ask.target import Question

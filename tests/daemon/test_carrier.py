@@ -11,8 +11,8 @@ import pytest
 import structlog
 
 from credproxy.adapters.channel import Channel
-from credproxy.adapters.nursery import Newborn
-from credproxy.core.ask.carried import (
+from credproxy.adapters.nursery_client import Newborn
+from credproxy.core.ask.carrier_messages import (
     TOLD,
     VERSION,
     Anchors,
@@ -40,8 +40,8 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, Passed
-from credproxy.gateway.asked import Asked
-from credproxy.gateway.authority import Passage
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import Asked
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
 from tests.fakes import FakeClock, settle

@@ -9,8 +9,8 @@ from collections.abc import AsyncIterator, Callable
 import msgspec
 
 from credproxy.adapters.channel import Channel
-from credproxy.adapters.nursery import Newborn
-from credproxy.core.ask.carried import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
+from credproxy.adapters.nursery_client import Newborn
+from credproxy.core.ask.carrier_messages import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
 from credproxy.daemon.carrier import Passed
 from credproxy.daemon.carriers import IDLE, REMEMBERED, SILENT, Carriers
 from credproxy.server.peer import Peer

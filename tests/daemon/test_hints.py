@@ -8,9 +8,9 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from credproxy.adapters.dial import allowed
-from credproxy.adapters.reasons import Call, explain
+from credproxy.adapters.network_errors import Call, explain
 from credproxy.broker.broker import Broker
-from credproxy.broker.upstream import Upstream
+from credproxy.broker.retry import Upstream
 from credproxy.core.ask.credential import Origin, Secret
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.target import Question

@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.broker.explaining import explain_uri
+from credproxy.broker.explain_uri import explain_uri
 from credproxy.core.ask.credential import Origin
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.basic import BasicHost

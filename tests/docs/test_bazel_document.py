@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Origin, PlainSecret, Secret, UserPassword
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.message import decode_request, encode_answer

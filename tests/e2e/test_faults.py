@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.core.ask.carried import SHORT_OF_MEMORY
+from credproxy.core.ask.carrier_messages import SHORT_OF_MEMORY
 from tests.e2e.halves import HALF, Halves, carriers, curl, nurseries, until
 from tests.e2e.stage import Stage
 

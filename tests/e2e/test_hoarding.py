@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from credproxy.gateway.memory import MEMORY
+from credproxy.gateway.body_memory import MEMORY
 from credproxy.server.accounts import PENDING
 from tests.e2e.halves import MANIFEST, Halves, carriers, curl, until
 from tests.e2e.stage import Stage, TokenRegistry

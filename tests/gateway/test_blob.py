@@ -8,8 +8,8 @@ from hypothesis import given, strategies as st
 
 from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.gateway.asked import Reply
 from credproxy.gateway.blob import RESUMES, Blob
+from credproxy.gateway.incoming import Reply
 from credproxy.ports import Stopped
 from tests.fakes import FakeSink, FakeTransfer
 from tests.gateway.world import BLOB, BODY, CANARY, World, asked, sent, unavailable, world

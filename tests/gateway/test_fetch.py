@@ -7,9 +7,9 @@ import pytest
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach, Request
-from credproxy.gateway.asked import Asked, Reply
-from credproxy.gateway.authority import Passage
-from credproxy.gateway.road import Conversation, NeedCredential, Send, pull
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import Asked, Reply
+from credproxy.gateway.upstream_request import Conversation, NeedCredential, Send, pull
 from credproxy.gateway.wanted import wanted
 from tests.fakes import FakeTransfer
 from tests.gateway.world import response, sent, world

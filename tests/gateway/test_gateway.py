@@ -10,11 +10,11 @@ from credproxy.core.ask.credential import Secret, UserPassword
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.kinds.none import NoneHost
-from credproxy.gateway.existence import KEEP
 from credproxy.gateway.gateway import Gateway
+from credproxy.gateway.known_blobs import KEEP
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Stopped
-from credproxy.server.authority import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthority
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, unavailable, world
 from tests.registry_world import basic, world as registry_world

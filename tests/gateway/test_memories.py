@@ -6,7 +6,7 @@ import pytest
 
 from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.gateway.existence import KEEP, MOST as MOST_BLOBS, Existence, Place
+from credproxy.gateway.known_blobs import KEEP, MOST as MOST_BLOBS, Existence, Place
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import MOST, RESTED, SHARE, Owner, Uploads
 from tests.fakes import FakeClock

@@ -12,10 +12,10 @@ from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, failed
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.gateway.asked import Reply
 from credproxy.gateway.gateway import Gateway
+from credproxy.gateway.incoming import Reply
 from credproxy.gateway.listed import WHOLE
-from credproxy.server.authority import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthority
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeSink, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, world
 from tests.registry_world import basic, world as registry_world

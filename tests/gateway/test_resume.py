@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.gateway.asked import Headers
+from credproxy.gateway.incoming import Headers
 from credproxy.gateway.resume import Rest, Span, again, continues, promised
 
 

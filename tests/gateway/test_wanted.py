@@ -9,7 +9,7 @@ from credproxy.core.ask.endpoint import Kind
 from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code, Failed
 from credproxy.core.policy.operations import needed
-from credproxy.gateway.asked import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
 from credproxy.gateway.wanted import What, wanted
 from tests.gateway.world import D, asked, code
 

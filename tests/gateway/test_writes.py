@@ -8,7 +8,7 @@ import structlog
 from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, failed
 from credproxy.core.kinds.none import NoneHost
-from credproxy.gateway.asked import Reply
+from credproxy.gateway.incoming import Reply
 from credproxy.gateway.uploads import SHARE
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from tests.fakes import FakeUpload

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Request, Response
@@ -19,9 +19,9 @@ from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.routing import Router
-from credproxy.gateway.asked import ORIGINAL_HOST, Asked, Reply, Upload
 from credproxy.gateway.gateway import Gateway
-from credproxy.server.authority import BrokerAuthority
+from credproxy.gateway.incoming import ORIGINAL_HOST, Asked, Reply, Upload
+from credproxy.server.broker_authorizer import BrokerAuthority
 from tests.fakes import (
     FakeAudit,
     FakeClock,

@@ -8,8 +8,8 @@ import pytest
 import structlog
 
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.credential import (
     Grant,
     IdentityToken,

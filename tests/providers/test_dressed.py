@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import pytest
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import parse_uri

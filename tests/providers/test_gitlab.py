@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.upstream import Upstream
-from credproxy.core.ask.basic import basic
+from credproxy.broker.retry import Upstream
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import IdentityToken, Origin, PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.message import encode_answer
 from credproxy.core.ask.target import Object, Question

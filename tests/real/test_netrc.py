@@ -8,7 +8,7 @@ from threading import Thread
 
 import pytest
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.formats.netrc import parse_netrc
 from tests.real.clients import find, run
 

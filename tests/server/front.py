@@ -3,9 +3,9 @@
 import contextlib
 from collections.abc import AsyncIterator
 
+from credproxy.server.answer_memo import Memo
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound
-from credproxy.server.memo import Memo
 from credproxy.server.protocol import GatedServer
 from tests.broker.world import World
 from tests.fakes import FakeAudit

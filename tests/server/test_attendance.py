@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from credproxy.server.answers import text_response
+from credproxy.server.connection_limit import OWN, Holder
 from credproxy.server.listener import Bound
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer
+from credproxy.server.responses import text_response
 from credproxy.server.routes import connection
-from credproxy.server.shares import OWN, Holder
 from tests.fakes import FakeAudit, settle
 
 

@@ -15,8 +15,8 @@ import structlog
 
 from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
+from credproxy.broker.retry import Upstream
 from credproxy.broker.table import Table
-from credproxy.broker.upstream import Upstream
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.target import Target
@@ -24,13 +24,13 @@ from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.policy.routing import Router
+from credproxy.gateway.body_memory import MEMORY, WAIT, Memory
 from credproxy.gateway.gateway import Gateway
-from credproxy.gateway.memory import MEMORY, WAIT, Memory
 from credproxy.ports import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
-from credproxy.server.authority import BrokerAuthority
+from credproxy.server.answer_memo import Memo
+from credproxy.server.broker_authorizer import BrokerAuthority
 from credproxy.server.gateway_api import IDLE, GatewayApi
-from credproxy.server.memo import Memo
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import GatedServer

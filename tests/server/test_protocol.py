@@ -12,11 +12,11 @@ import pytest
 import structlog
 from aiohttp import web
 
-from credproxy.server.answers import text_response
 from credproxy.server.listener import Bound
 from credproxy.server.namespaces import namespaces, program
 from credproxy.server.peer import Gate
 from credproxy.server.protocol import GatedServer, Handler
+from credproxy.server.responses import text_response
 from credproxy.server.routes import Route, Routes, connection
 from tests.fakes import FakeAudit, settle
 

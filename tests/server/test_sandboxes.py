@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from credproxy.carrier.passed import Passed
+from credproxy.carrier.passed_peer import Passed
 from credproxy.core.errors import Code, Failed
 from credproxy.server.nesting import UNKNOWN
 from credproxy.server.peer import Peer

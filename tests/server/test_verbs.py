@@ -12,9 +12,9 @@ import pytest
 from credproxy.core.ask.target import Granted, Repository, Target
 from credproxy.core.errors import Code, failed
 from credproxy.server.actions_api import ActionsApi
+from credproxy.server.answer_memo import Memo
 from credproxy.server.helper_api import HelperApi, Reloaded
 from credproxy.server.listener import Bound, bind
-from credproxy.server.memo import Memo
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.sandboxes import Sandboxes
 from tests.broker.world import World, world

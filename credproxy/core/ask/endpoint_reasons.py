@@ -6,7 +6,7 @@ Source: core/ask/endpoint.py, docs/design/exchanges.md#endpoints.
 from urllib.parse import unquote
 
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
-from credproxy.core.ask.signed import REASON, is_signed
+from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.target import Target
 
 

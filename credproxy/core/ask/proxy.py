@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from http import HTTPStatus
 from urllib.parse import unquote, urlsplit
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import Secret, UserPassword
 
 

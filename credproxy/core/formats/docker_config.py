@@ -14,7 +14,7 @@ from typing import Literal
 import msgspec
 
 from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, Stored
-from credproxy.core.ask.hub import HUB_KEY, is_hub
+from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
 from credproxy.core.ask.stored import login, unreadable
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.errors import Failed

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from msgspec import field
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Stored, UserPassword
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target

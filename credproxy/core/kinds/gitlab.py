@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from msgspec import field
 
-from credproxy.core.ask.basic import basic
+from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
-from credproxy.core.ask.signed import REASON, is_signed
+from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.kinds.dressed import DressedHost, Headers, Width

@@ -9,18 +9,18 @@ from collections.abc import Sequence
 from shlex import quote
 from typing import NamedTuple, Protocol
 
+from credproxy.core.ask.docker_hub import in_library, is_hub
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
-from credproxy.core.ask.hub import in_library, is_hub
 from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.policy.breadth import too_wide
 from credproxy.core.policy.globs import includes, matches
 from credproxy.core.policy.objects import ObjectPattern, is_object, object_pattern
 from credproxy.core.policy.operations import EVERYTHING, READ, needed, read_operation
 from credproxy.core.policy.registries import ANY_PORT, Registries
 from credproxy.core.policy.routing import Router
 from credproxy.core.policy.rules import ActionRule, Operation
+from credproxy.core.policy.wide_rules import too_wide
 
 
 _METHODS = ("GET", "HEAD")

@@ -13,7 +13,7 @@ Docker Hub's names are one registry (SC-13), so a rule for one of them cannot be
 
 import re
 
-from credproxy.core.ask.hub import HUB
+from credproxy.core.ask.docker_hub import HUB
 from credproxy.core.ask.uri import canonical_authority
 
 

@@ -19,7 +19,7 @@ from dataclasses import replace
 from typing import NamedTuple
 from urllib.parse import unquote
 
-from credproxy.core.ask.hub import is_hub
+from credproxy.core.ask.docker_hub import is_hub
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import DEFAULT_PORTS, canonical_authority, is_socket
 from credproxy.core.errors import Code, Failed, failed

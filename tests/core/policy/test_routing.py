@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import pytest
 from hypothesis import given, reject, strategies as st
 
-from credproxy.core.ask.hub import HUB
+from credproxy.core.ask.docker_hub import HUB
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.none import NoneHost

@@ -1,0 +1,210 @@
+"""What went wrong on the network, in our words: a library's texts hold headers and URLs (PY17)."""
+
+import errno
+import http.client
+import os
+import socket
+import ssl
+from collections.abc import Sequence
+from dataclasses import replace
+from http import HTTPStatus
+from typing import NamedTuple
+
+import aiohttp
+
+from credproxy.adapters.dial import network_of
+from credproxy.adapters.interim_responses import UnfitAnswerError
+from credproxy.adapters.tunnel import ProxyError
+from credproxy.core.ask.proxy import Proxy, proxy_of
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.hints import in_host
+
+
+class SilentError(TimeoutError):
+    """The request was sent, and no answer began in time. It is not to be sent again: who works on it would begin anew."""
+
+
+class Call(NamedTuple):
+    """One request, for messages about it.
+
+    Attributes:
+        name: what to call the other side, such as ``registry 'ghcr.io'``.
+        host: who is asked.
+        rule: the ``match`` of the ``[[host]]`` that a remedy goes into: a token server has none of its own.
+        proxy: the setting, with its login.
+        answer: seconds that were waited for the beginning of an answer.
+    """
+
+    name: str
+    host: str
+    proxy: str | None = None
+    answer: float = 0.0
+    rule: str = ""
+
+    def setting(self, text: str) -> str:
+        """Where a setting goes that helps."""
+        return in_host(self.rule or self.host, text)
+
+
+def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Failed:
+    """Say what happened to a request.
+
+    Args:
+        error: of aiohttp, of ``http.client`` or of the system.
+        call: what was asked.
+        refused: addresses that the dial guard did not let through.
+    """
+    try:
+        proxy = proxy_of(call.proxy)
+    except ValueError:
+        return failed(Code.CONFIG_INVALID, f"the proxy for {call.name} has no host", "credproxy config check")
+    if refused and not isinstance(error, aiohttp.ClientPayloadError):
+        return _refused(refused[0], call, proxy)
+    if proxy is not None:
+        if isinstance(error, ProxyError):
+            return _by_proxy(error, call, proxy)
+        call = call._replace(name=f"{call.name}, asked through {proxy.name},")
+    if isinstance(error, SilentError | aiohttp.SocketTimeoutError):
+        message = f"{call.name} has not begun to answer within {call.answer:g} s"
+        failure = failed(Code.UPSTREAM_UNAVAILABLE, message, "it is reached, but slow: ask those who run it").failure
+        return Failed(replace(failure, unanswered=True))
+    if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
+        reason = _tls_reason(error)
+        plain = any(part in reason for part in _PLAIN)
+        return failed(
+            Code.TLS_FAILED,
+            f"the TLS connection to {call.name} failed: {reason}",
+            "if it speaks plain http, say so " + call.setting("insecure = true")
+            if plain
+            else "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"'),
+        )
+    return _of_the_network(error, call)
+
+
+def _of_the_network(error: Exception, call: Call) -> Failed:
+    if _is_overlong(error):
+        # As final as any limit: the next answer has as many, and a client would ask for it for 35 s.
+        message = f"{call.name} answered with more header fields, or longer ones, than are read"
+        return failed(Code.ANSWER_TOO_LARGE, message, "ask those who run it")
+    return Failed(
+        Failure(
+            Code.UPSTREAM_UNAVAILABLE,
+            f"{call.name} {_network_reason(error)}",
+            "check the network, then run the build again",
+            unsent=isinstance(error, _UNCONNECTED),
+        )
+    )
+
+
+def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
+    if proxy is not None:
+        message = f"{proxy.name} leads to the address {address}, which is not to be contacted"
+        return failed(Code.ADDRESS_REFUSED, message, f"name another proxy for {call.name}")
+    return failed(
+        Code.ADDRESS_REFUSED,
+        f"{call.name} leads to the address {address}, which is not to be contacted",
+        _allowing(address, call),
+    )
+
+
+def _allowing(address: str, call: Call) -> str:
+    network = network_of(address)
+    if network is None:
+        return f"no setting allows that address: whoever runs the name server of {call.host!r} has to correct it"
+    return "if that is right, say so " + call.setting(f'allow_private = ["{network}"]')
+
+
+def _is_overlong(error: Exception) -> bool:
+    """True for a head beyond a parser's bounds; neither library has a type of its own for all of them."""
+    if isinstance(error, http.client.HTTPException):
+        return str(error).startswith("got more than")
+    return isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(("Got more than", "Too many"))
+
+
+_LOGIN_WANTED = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})
+"""tinyproxy answers 407 to a request without a login, and 401 to one with another login than its own."""
+
+_MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
+
+
+def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
+    """Say what a proxy did: a refusal is final like that of a registry, and its being down may pass like any outage.
+
+    Never ``bad_credentials``: that is about the registry's login, of which a rotated refresh token would be dropped.
+    """
+    status = error.status
+    if not status and isinstance(error.cause, TimeoutError):
+        # Who was silent is not known: the proxy, or what it connected to, in the handshake of TLS.
+        hint = f"is the proxy running, and does it reach {call.host!r}?"
+        message = f"no connection to {call.name} through {proxy.name} came about in time"
+        return failed(Code.UPSTREAM_UNAVAILABLE, message, hint)
+    if not status:
+        reason = _network_reason(error.cause or error)
+        hint = f"is it running? It is the proxy of the [[host]] for {call.name}"
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{proxy.name} {reason}", hint)
+    if status in _LOGIN_WANTED and proxy.authorization is None:
+        hint = f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
+        message = f"{proxy.name} wants a login (status {status}), and none is configured"
+        return failed(Code.DENIED, message, hint)
+    if status in _LOGIN_WANTED:
+        hint = (
+            'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken'
+        )
+        return failed(Code.DENIED, f"{proxy.name} refuses the login of its URL (status {status})", hint)
+    if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
+        hint = f"ask those who run the proxy to allow {call.host!r}, or take the proxy out of the [[host]]"
+        return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)
+    message = f"{proxy.name} could not connect to {call.name} (status {status})"
+    return failed(
+        Code.UPSTREAM_UNAVAILABLE, message, f"is {call.host!r} up, and does the proxy reach it? Then try again"
+    )
+
+
+_UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
+"""There was no connection, so nothing of the request has left: not even a refresh token was spent."""
+
+_PLAIN = ("wrong version number", "http request", "record layer failure")
+"""What OpenSSL says of a server that answers TLS with a sentence."""
+
+
+def _tls_reason(error: BaseException) -> str:
+    cause: BaseException | None = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    if isinstance(cause, ssl.SSLCertVerificationError):
+        return cause.verify_message.lower().rstrip(".")
+    if isinstance(cause, ssl.SSLError) and cause.reason:
+        return cause.reason.lower().replace("_", " ")
+    return "the handshake was broken off"
+
+
+_TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)
+_CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
+"""TLS errors that say no more than that the other side has left: of those, unlike of certificates, the next try is free."""
+
+_REASONS: tuple[tuple[type[Exception], str], ...] = (
+    (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
+    (socket.gaierror, "has no address: the name was not found"),
+    (UnicodeError, "has no address: that is no name of a host"),
+    (TimeoutError, "did not complete a connection in time"),
+    (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
+    (ConnectionResetError, "closed the connection without an answer"),
+    (ssl.SSLError, "closed the connection without an answer"),
+    (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
+    (http.client.IncompleteRead, "broke off in the middle of its answer"),
+    (aiohttp.ClientResponseError, "gave an answer that is no HTTP"),
+    (http.client.HTTPException, "gave an answer that is no HTTP"),
+)
+
+
+_BROKEN_OFF = frozenset({errno.ECONNRESET, errno.EPIPE})
+
+
+def _network_reason(error: Exception) -> str:
+    if isinstance(error, UnfitAnswerError):
+        return error.reason
+    for kind, reason in _REASONS:
+        if isinstance(error, kind):
+            return reason
+    number = getattr(error, "errno", None) or getattr(getattr(error, "os_error", None), "errno", None)
+    if number in _BROKEN_OFF and not isinstance(error, aiohttp.ClientConnectorError):
+        return "closed the connection without an answer"
+    return f"cannot be reached: {os.strerror(number).lower()}" if number else "cannot be reached"

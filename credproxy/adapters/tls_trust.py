@@ -1,0 +1,169 @@
+"""Whose certificates are believed, by egress policy (SEC-R, T32)."""
+
+import contextlib
+import errno
+import os
+import ssl
+import stat
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Protocol
+
+from credproxy.adapters.file_exposure import exposures
+from credproxy.core.ask.http import Dial
+from credproxy.core.errors import Code, Failed, failed
+
+
+_BEGIN = "-----BEGIN CERTIFICATE"
+
+
+def version(dial: Dial) -> int:
+    """A number that changes with the policy's CA bundle; 0 without one. Reads the file system: keep it off the loop."""
+    if dial.ca_bundle is None:
+        return 0
+    with contextlib.suppress(OSError):
+        about = Path(dial.ca_bundle).stat()
+        # A copy may keep the time of what it was copied from, and a time may be set; when that was done cannot be.
+        return hash((about.st_mtime_ns, about.st_ctime_ns, about.st_dev, about.st_ino, about.st_size))
+    return 0
+
+
+class Trust(Protocol):
+    """Builds TLS contexts. Both methods may block: they are called off the loop.
+
+    Attributes:
+        changes: what a policy believes may change although it names the same bundle; else there is one version of it.
+    """
+
+    changes: bool
+
+    def version(self, dial: Dial) -> int:
+        """A number that changes with what the policy believes."""
+        ...
+
+    def context(self, dial: Dial) -> ssl.SSLContext:
+        """Build the policy's context. Raises Failed: tls_failed, config_invalid."""
+        ...
+
+
+class FileTrust:
+    """Reads the system's anchors and those of ``ca_bundle``. Source: Trust."""
+
+    changes = True
+
+    def version(self, dial: Dial) -> int:
+        """When the bundle was changed."""
+        return version(dial)
+
+    def context(self, dial: Dial) -> ssl.SSLContext:
+        """Build the policy's context."""
+        return trust(dial)
+
+
+def trust(dial: Dial) -> ssl.SSLContext:
+    """Build the policy's TLS context: system anchors, those of ``ca_bundle``, TLS 1.2 at least.
+
+    Takes milliseconds and reads files: keep it off the loop, and keep the context (PY21).
+
+    Raises:
+        Failed: tls_failed, the bundle cannot be read; config_invalid, others could write it.
+    """
+    context = ssl.create_default_context()
+    if dial.ca_bundle is not None:
+        _load(context, dial.ca_bundle, _believed(dial.ca_bundle))
+    return _strict(context, verify=dial.tls_verify)
+
+
+def anchors(bundle: str | None) -> bytes:
+    """Give what ``trust`` believes as PEM, for a process that can read no file: the system's, and those of a bundle.
+
+    Raises:
+        Failed: as ``trust``.
+    """
+    found = b"".join(_system_anchors())
+    if bundle is None:
+        return found
+    content = _believed(bundle)
+    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
+    return found + b"\n" + content
+
+
+def trusting(pem: bytes, *, verify: bool) -> ssl.SSLContext:
+    """Build a context that believes these certificates and no others.
+
+    Args:
+        pem: of ``anchors``.
+        verify: False for a registry that was marked so.
+    """
+    text = _ascii(pem)
+    context = ssl.create_default_context(cadata=text if _BEGIN in text else None)
+    return _strict(context, verify=verify)
+
+
+def _strict(context: ssl.SSLContext, *, verify: bool) -> ssl.SSLContext:
+    context.minimum_version = ssl.TLSVersion.TLSv1_2
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
+
+
+def _system_anchors() -> Iterator[bytes]:
+    """The files that OpenSSL would look into: one with all of them, or one for each by the hash of its name."""
+    paths = ssl.get_default_verify_paths()
+    if paths.cafile is not None:
+        with contextlib.suppress(OSError):
+            yield Path(paths.cafile).read_bytes()
+            return
+    if paths.capath is not None:
+        for path in sorted(Path(paths.capath).glob("*.[0-9]")):
+            with contextlib.suppress(OSError):
+                yield path.read_bytes() + b"\n"
+
+
+def _unreadable(bundle: str) -> Failed:
+    return failed(
+        Code.TLS_FAILED,
+        f"the CA bundle {bundle!r} cannot be read as PEM certificates",
+        f"look at it: openssl x509 -noout -subject -in {bundle}",
+        inside=True,
+    )
+
+
+def _ascii(pem: bytes) -> str:
+    """PEM as ``ssl`` takes it: between certificates a bundle may say whose they are, in any encoding."""
+    return pem.decode("ascii", "backslashreplace")
+
+
+def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
+    try:
+        context.load_verify_locations(cadata=_ascii(content))
+    except (ValueError, ssl.SSLError):  # ValueError: it is empty
+        raise _unreadable(bundle) from None
+
+
+def _believed(bundle: str) -> bytes:
+    """The content of a bundle that nobody else can have written.
+
+    It is read again whenever it changes, long after the configuration that names it was put in force: so it is judged
+    again, with the whole way to it, and what is judged is the very file that was read.
+    """
+    try:
+        content, about = _read(bundle)
+        found = exposures(bundle, os.environ.get("HOME", ""), about)
+    except OSError:
+        raise _unreadable(bundle) from None
+    for one in found:
+        if one.grave:
+            message = f"the CA bundle {bundle!r} is not believed: it {one.problem}"
+            raise failed(Code.CONFIG_INVALID, message, one.remedy, inside=True)
+    return content
+
+
+def _read(bundle: str) -> tuple[bytes, os.stat_result]:
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer, and hold the thread for ever.
+    with os.fdopen(os.open(bundle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+        about = os.fstat(file.fileno())
+        if not stat.S_ISREG(about.st_mode):
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), bundle)
+        return file.read(), about

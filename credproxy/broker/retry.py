@@ -1,0 +1,328 @@
+"""The one layer that repeats requests: an HttpClient around another (docs/design/faults.md#repeating-requests and #circuit-breaker).
+
+Per origin it keeps a breaker, a budget of retries and the pause that a 429 asked for; for build actions all of that apart
+from the user's. One ``send`` is
+
+- at most six attempts of at most 20 s, where a repeat is safe and the failure may pass, spread over the patience of those
+  who wait: so that a server which is being restarted costs nobody a call;
+- held back while the breaker is open: for as long as patience lasts in the first 10 s of an outage, refused later;
+- refused at once while a pause does not fit that patience;
+- for a GET that is silent for 4.0 s a second attempt beside it: the first good answer wins.
+
+The port gives whole responses, so "silent" here is "not answered", where 1.4 says "no response header".
+"""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from http import HTTPStatus
+from urllib.parse import urlsplit
+
+import structlog
+from cachetools import LRUCache
+
+from credproxy.broker.breaker import Phase
+from credproxy.broker.origin_state import PLACES, Origin
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http_date import SKEWED, clock_ahead
+from credproxy.core.ask.lifetime import clamp
+from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.ports import Clock, HttpClient, Sample, Terms
+
+
+ATTEMPT_LIMIT = 20.0
+SECOND_AFTER = 4.0
+
+_DELAYS = (0.1, 0.3, 1.0, 2.0, 2.0)
+"""Seconds before each further attempt, half of it by chance."""
+
+_LAST = 1.5
+"""Seconds of patience that the last attempt is given."""
+
+_GOING_ON = 0.5
+"""Seconds of patience that must be left when the breaker closes, for the requests that then go on."""
+
+_FREE = 1.0
+"""Seconds of an outage in which retries cost nothing."""
+
+_TICK = 0.01
+"""Seconds; the shortest wait, because a moment missed by a rounding error would be waited for without end."""
+
+_MARGIN = 0.1
+"""Seconds by which an attempt ends before its flight, so that the message names the server and the breaker hears."""
+
+_AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in anew"
+"""Of a request that is sent once whatever becomes of it (U14)."""
+
+_FINAL = frozenset({501, 505})
+"""Of the 5xx those that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
+
+_ORIGINS = 1024
+
+log = structlog.get_logger("credproxy.broker")
+
+Outcome = Response | Failure
+
+
+class Upstream:
+    """Sends through another client, carefully.
+
+    Args:
+        client: sends one request once.
+        clock: for limits, delays and pauses.
+        sample: draws jitter.
+    """
+
+    def __init__(self, client: HttpClient, *, clock: Clock, sample: Sample) -> None:
+        self._client = client
+        self._clock = clock
+        self._sample = sample
+        self._users: LRUCache[str, Origin] = LRUCache(_ORIGINS)
+        self._actions: LRUCache[str, Origin] = LRUCache(_ORIGINS)
+
+    async def send(self, request: Request, terms: Terms) -> Response:
+        """Give the response, a 5xx that stayed included; never a 429.
+
+        Raises:
+            Failed: what the client raised last; rate_limited with ``retry_after``; upstream_unavailable, with
+                ``retry_after`` where the breaker is open; overloaded where build actions ask an origin too much at once.
+        """
+        origin = self.origin(request.url, for_actions=terms.for_actions)
+        async with self._place(origin, request, terms):
+            outcome = await self._attempts(origin, request, terms)
+        if isinstance(outcome, Failure):
+            raise Failed(outcome)
+        return outcome
+
+    def origin(self, url: str, *, for_actions: bool = False) -> Origin:
+        """The origin of a URL, new if it was not known, as the user or as build actions know it."""
+        parts = urlsplit(url)
+        name = f"{parts.scheme}://{parts.netloc}"
+        known = self._actions if for_actions else self._users
+        found = known.get(name)
+        if found is None:
+            found = known[name] = Origin(name, self.origin(url) if for_actions else None)
+        return found
+
+    def find(self, name: str) -> Origin | None:
+        """The user's origin of that name, if it was ever asked."""
+        return self._users.get(name)
+
+    def origins(self) -> list[Origin]:
+        """Every origin that was asked, the user's first."""
+        return [*self._users.values(), *self._actions.values()]
+
+    @contextlib.asynccontextmanager
+    async def _place(self, origin: Origin, request: Request, terms: Terms) -> AsyncIterator[None]:
+        """Hold one of the places that build actions have at an origin; the user's flights are counted elsewhere."""
+        if not origin.for_actions:
+            yield
+            return
+        try:
+            async with self._clock.timeout(_end(terms) - self._clock.boot()):
+                await origin.places.acquire()
+        except TimeoutError:
+            message = f"{PLACES} requests of build actions to {_subject(request, origin)} are under way"
+            raise failed(Code.OVERLOADED, message, "ask again when they have ended", 1.0) from None
+        try:
+            yield
+        finally:
+            origin.places.release()
+
+    async def _attempts(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
+        outcome: Outcome | None = None
+        delays = iter(_DELAYS)
+        while True:
+            ticket = await self._admitted(origin, request, terms)
+            if isinstance(ticket, Failure):
+                # What happened says more than that nothing is tried any more; of a 429 it is the pause that counts.
+                return ticket if outcome is None or _is_429(outcome) else outcome
+            outcome = await self._reported(origin, ticket, request, terms)
+            if _is_429(outcome):
+                delay = 0.0 if next(delays, None) is not None and origin.spend() else None
+            elif not _may_pass(outcome):
+                return outcome
+            elif origin.breaker.phase is not Phase.CLOSED:
+                delay = 0.0  # it says when, and the attempt is a probe of everybody's
+            else:
+                delay = self._delay(origin, outcome, next(delays, None), terms)
+            if delay is None or not _repeatable(request, outcome):
+                return self._final(origin, request, outcome)
+            await self._clock.sleep(delay)
+
+    def _delay(self, origin: Origin, outcome: Outcome, base: float | None, terms: Terms) -> float | None:
+        """Seconds until the next attempt; None if there is none."""
+        now = self._clock.boot()
+        left = _end(terms) - _LAST - now
+        if base is None or left <= _TICK or (origin.breaker.outage(now) > _FREE and not origin.spend()):
+            return None
+        asked = retry_after(outcome.headers, outcome.wall) if isinstance(outcome, Response) else None
+        delay = base / 2 * (1 + self._sample())
+        # A server that asks for more time than anybody has is asked once more at the last moment.
+        return min(left, max(delay, asked or 0.0))
+
+    def _final(self, origin: Origin, request: Request, outcome: Outcome) -> Outcome:
+        if _is_429(outcome):
+            return self._throttled(origin, request)
+        if isinstance(outcome, Failure) and not _repeatable(request, outcome):
+            return replace(outcome, hint=_AMBIGUOUS)
+        return outcome
+
+    async def _admitted(self, origin: Origin, request: Request, terms: Terms) -> int | Failure:
+        """Wait until the origin may be asked; a failure where that is not worth it."""
+        while True:
+            refusal = await self._pause_over(origin, request, terms)
+            if refusal is not None:
+                return refusal
+            now = self._clock.boot()
+            ticket = origin.admit(now)
+            if ticket is not None:
+                return ticket
+            wait = origin.wait(now, _end(terms) - _GOING_ON)
+            if wait is None:
+                return self._left_alone(origin, request)
+            with contextlib.suppress(TimeoutError):
+                async with self._clock.timeout(max(_TICK, wait)):
+                    await origin.turned.wait()
+
+    async def _pause_over(self, origin: Origin, request: Request, terms: Terms) -> Failure | None:
+        """Wait until a 429's pause is over; a failure at once if those who wait would not live to see it."""
+        while (left := origin.closed_until - self._clock.boot()) > 0:
+            # Upwards only, and each for itself: all who wait would else come back in the same instant.
+            left *= 1 + 0.1 * self._sample()
+            if self._clock.boot() + left > _end(terms):
+                return self._throttled(origin, request)
+            await self._clock.sleep(left)
+        return None
+
+    async def _reported(self, origin: Origin, ticket: int, request: Request, terms: Terms) -> Outcome:
+        verdict: bool | None = None
+        try:
+            outcome = await self._attempt(origin, request, terms)
+            verdict = _verdict(outcome)
+        finally:
+            self._report(origin, ticket, verdict)
+        return outcome
+
+    async def _attempt(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
+        if request.method != "GET" or not request.repeatable:
+            return await self._once(origin, request, terms)
+        async with asyncio.TaskGroup() as group:
+            racing = {group.create_task(self._once(origin, request, terms))}
+            try:
+                async with self._clock.timeout(SECOND_AFTER):
+                    await asyncio.wait(racing)
+            except TimeoutError:
+                if self._clock.boot() >= origin.closed_until and origin.spend():
+                    log.info("second attempt", subject=_subject(request, origin))
+                    racing.add(group.create_task(self._once(origin, request, terms)))
+            outcome = await _first_good(racing)
+            for task in racing:
+                task.cancel()
+        return outcome
+
+    async def _once(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
+        limit = min(ATTEMPT_LIMIT, terms.deadline - _MARGIN - self._clock.boot())
+        try:
+            async with self._clock.timeout(max(0.0, limit)):
+                response = await self._client.send(request, terms)
+        except TimeoutError:
+            message = f"{_subject(request, origin)} has not answered within {max(0.0, limit):.0f} s"
+            return Failure(Code.UPSTREAM_UNAVAILABLE, message, "is it up, and is the network?")
+        except Failed as error:
+            return error.failure
+        self._compare_clocks(origin, response)
+        if response.status == HTTPStatus.TOO_MANY_REQUESTS:
+            self._throttle(origin, response)
+        elif response.status < HTTPStatus.INTERNAL_SERVER_ERROR:
+            origin.answered()
+        return response
+
+    def _throttle(self, origin: Origin, response: Response) -> None:
+        asked = retry_after(response.headers, response.wall) or 0.0
+        if asked:
+            base = _DELAYS[min(origin.throttles, len(_DELAYS) - 1)]
+        else:  # nobody says how long: 1-2 s, doubled per 429 in a row
+            base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
+        pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
+        origin.throttles += 1
+        origin.close(self._clock.boot() + pause)
+        log.warning("throttled", origin=origin.name, seconds=round(pause, 1), actions=origin.for_actions)
+
+    def _throttled(self, origin: Origin, request: Request) -> Failure:
+        left = max(1.0, origin.closed_until - self._clock.boot())
+        message = f"{_subject(request, origin)} limits the rate of requests and is left alone for {left:.0f} s"
+        return Failure(Code.RATE_LIMITED, message, "try again then", left)
+
+    def _left_alone(self, origin: Origin, request: Request) -> Failure:
+        sides = (origin, origin.senior or origin)
+        wait = max(side.breaker.wait(self._clock.boot()) for side in sides)
+        return Failure(
+            Code.UPSTREAM_UNAVAILABLE,
+            f"{_subject(request, origin)} failed too often and is left alone for {wait:.0f} s",
+            "try again then; credproxy status shows it",
+            wait,
+        )
+
+    def _report(self, origin: Origin, ticket: int, verdict: bool | None) -> None:  # noqa: FBT001  of three values
+        if not origin.report(ticket, self._clock.boot(), self._sample(), good=verdict):
+            return
+        if origin.breaker.phase is Phase.OPEN and verdict is False:
+            seconds = round(origin.breaker.until - self._clock.boot(), 1)
+            log.warning("breaker opened", origin=origin.name, seconds=seconds, actions=origin.for_actions)
+        elif origin.breaker.phase is Phase.CLOSED:
+            log.info("breaker closed", origin=origin.name, actions=origin.for_actions)
+
+    def _compare_clocks(self, origin: Origin, response: Response) -> None:
+        """Note by how much this machine's clock is ahead; say so once per origin that it is far off."""
+        ahead = clock_ahead(response.headers, response.wall)
+        if ahead is None:
+            return
+        before, origin.skew = origin.skew, ahead
+        if abs(ahead) > SKEWED >= abs(before or 0.0):
+            log.warning("clocks differ", origin=origin.name, ahead=round(ahead))
+
+
+def _end(terms: Terms) -> float:
+    """Boot-clock second at which nobody waits any more."""
+    return min(terms.patience, terms.deadline)
+
+
+def _repeatable(request: Request, outcome: Outcome) -> bool:
+    """Whether sending once more cannot spend a refresh token twice: a request that never left spends nothing."""
+    return request.repeatable or (isinstance(outcome, Failure) and outcome.unsent)
+
+
+async def _first_good(racing: set[asyncio.Task[Outcome]]) -> Outcome:
+    pending = racing
+    while True:
+        done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
+        outcomes = [task.result() for task in done]
+        good = [outcome for outcome in outcomes if _verdict(outcome) and not _is_429(outcome)]
+        if good or not pending:
+            return (good or outcomes)[0]
+
+
+def _subject(request: Request, origin: Origin) -> str:
+    return request.subject or f"server {origin.name!r}"
+
+
+def _is_429(outcome: Outcome) -> bool:
+    return isinstance(outcome, Response) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
+
+
+def _may_pass(outcome: Outcome) -> bool:
+    if isinstance(outcome, Response):
+        return outcome.status == HTTPStatus.REQUEST_TIMEOUT or (
+            outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status not in _FINAL
+        )
+    return outcome.code is Code.UPSTREAM_UNAVAILABLE and not outcome.unanswered
+
+
+def _verdict(outcome: Outcome) -> bool | None:
+    """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
+    if isinstance(outcome, Response):
+        return outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status != HTTPStatus.REQUEST_TIMEOUT
+    return {Code.ANSWER_TOO_LARGE: True, Code.UPSTREAM_UNAVAILABLE: False}.get(outcome.code)

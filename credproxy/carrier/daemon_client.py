@@ -1,0 +1,229 @@
+"""The daemon, as a carrier sees it: questions that are awaited. What it says is believed; what it knows stays there."""
+
+import asyncio
+import itertools
+import socket
+import ssl
+from collections.abc import Callable, Sequence
+from urllib.parse import quote
+
+import msgspec
+from aiohttp.abc import AbstractResolver, ResolveResult
+
+from credproxy.adapters.tls_trust import trusting
+from credproxy.core.ask.carrier_messages import (
+    Anchors,
+    Answered,
+    Done,
+    Fetch,
+    Get,
+    Granted,
+    Locate,
+    Located,
+    Refusal,
+    Rejected,
+    Shown,
+    ToCarrier,
+    ToDaemon,
+    Trusted,
+    reach,
+)
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial
+from credproxy.core.ask.uri import canonical_uri
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import Asked
+from credproxy.gateway.wanted import Wanted
+from credproxy.server.peer import Peer
+
+
+_MARGIN = 2.0
+"""Seconds beyond a caller's patience in which the daemon has to say that it ran out."""
+
+_LOOKING_UP = 30.0
+
+_HOLDS = 1.0
+"""Seconds at most that what was granted is used again."""
+
+_HELD = 1024
+
+_DROPPED = 16
+"""Of the oldest passages, how many are looked at with each new one: more than come, so that what ran out is soon gone."""
+
+
+class Daemon:
+    """Asks the daemon. Source: gateway.authorizer, server.actions_api.Answers.
+
+    Args:
+        send: puts a frame on the channel.
+    """
+
+    def __init__(self, send: Callable[[bytes], None]) -> None:
+        self._send = send
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._numbers = itertools.count(1)
+        self._waiting: dict[int, asyncio.Future[ToCarrier]] = {}
+        # In the order in which they were granted; another configuration ends them at once.
+        self._held: dict[tuple[object, ...], tuple[Passage, float]] = {}
+
+    def tell(self, message: ToDaemon) -> None:
+        """Say something that has no answer."""
+        self._send(self._encode(message))
+
+    def answered(self, message: Refusal | Done | Granted | Answered | Located | Anchors) -> None:
+        """Take the answer to a question; one that nobody waits for any more is dropped."""
+        waiting = self._waiting.pop(message.question, None)
+        if waiting is not None and not waiting.done():
+            waiting.set_result(message)
+
+    def forget(self) -> None:
+        """Use nothing again that was granted before."""
+        self._held.clear()
+
+    async def permit(self, want: Wanted, asked: Asked) -> None:
+        """Let a request pass. Raises Failed."""
+        await self._fetch(want, asked, 0.0, only=True)
+
+    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+        """Let a request pass, and give what it is sent with. Raises Failed."""
+        loop = asyncio.get_running_loop()
+        key = (asked.uid, asked.sandbox, want.method, want.registry, asked.path, _told_of(want))
+        held = self._held.get(key)
+        if held is not None and loop.time() < held[1]:
+            return held[0]
+        granted = await self._fetch(want, asked, patience)
+        assert isinstance(granted, Granted)
+        passage = _passage(granted)
+        if granted.hold > 0:
+            self._hold(key, passage, loop.time() + min(granted.hold, _HOLDS))
+        return passage
+
+    def _hold(self, key: tuple[object, ...], passage: Passage, until: float) -> None:
+        self._held.pop(key, None)
+        self._held[key] = (passage, until)
+        now = asyncio.get_running_loop().time()
+        for old, (_, end) in tuple(itertools.islice(self._held.items(), _DROPPED)):
+            if len(self._held) <= _HELD and end > now:
+                return
+            del self._held[old]
+
+    async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
+        """Say that a registry did not take a passage; give another one to try. Raises Failed."""
+        self.forget()
+        number = passage.ticket
+        assert isinstance(number, int)
+        answer = await self._ask(lambda question: Rejected(question, number, patience, forbidden), patience)
+        return _passage(answer) if isinstance(answer, Granted) else None
+
+    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+        """Ask a question of the JSON API. Raises Failed."""
+        answer = await self._ask(lambda question: Get(question, peer.connection, patience, body), patience)
+        assert isinstance(answer, Answered)
+        return answer.body
+
+    async def shows_token(self, peer: Peer, authorization: str) -> bool:
+        """Whether a caller of the port shows its token. Raises Failed: there is none."""
+        answer = await self._ask(lambda question: Shown(question, peer.connection, authorization), _LOOKING_UP)
+        return isinstance(answer, Done)
+
+    async def locate(self, host: str) -> Sequence[tuple[int, str]]:
+        """Give family and address of a host, as the system's resolver does. Raises socket.gaierror."""
+        answer = await self._ask(lambda question: Locate(question, host), _LOOKING_UP)
+        assert isinstance(answer, Located)
+        if not answer.addresses:
+            raise socket.gaierror(socket.EAI_NONAME, "name or service not known")
+        return answer.addresses
+
+    async def anchors(self, bundle: str | None) -> bytes:
+        """Give the certificates that are believed. Raises Failed."""
+        answer = await self._ask(lambda question: Trusted(question, bundle), _LOOKING_UP)
+        assert isinstance(answer, Anchors)
+        return answer.pem
+
+    async def _fetch(self, want: Wanted, asked: Asked, patience: float, *, only: bool = False) -> ToCarrier:
+        return await self._ask(
+            lambda question: Fetch(
+                question, asked.connection, want.method, want.registry, asked.path, _told_of(want), patience, only
+            ),
+            patience,
+        )
+
+    async def _ask(self, make: Callable[[int], ToDaemon], patience: float) -> ToCarrier:
+        question = next(self._numbers)
+        waiting: asyncio.Future[ToCarrier] = asyncio.get_running_loop().create_future()
+        self._waiting[question] = waiting
+        self.tell(make(question))
+        try:
+            async with asyncio.timeout(patience + _MARGIN):
+                answer = await waiting
+        except TimeoutError:
+            raise failed(Code.STILL_TRYING, "the daemon has not answered yet", "run the build again") from None
+        finally:
+            self._waiting.pop(question, None)
+        if isinstance(answer, Refusal):
+            raise Failed(answer.failure)
+        return answer
+
+
+def _told_of(want: Wanted) -> str:
+    """Of a query the daemon needs what names another repository or an object, and nothing else that may be a secret."""
+    if want.object is not None:
+        return f"url={quote(canonical_uri(want.object), safe='')}"
+    source = want.endpoint.mount_from
+    return "" if source is None else f"mount={want.digest}&from={source}"
+
+
+def _passage(granted: Granted) -> Passage:
+    headers = tuple((name, Secret(value)) for name, value in granted.headers)
+    return Passage(reach(granted.way), headers, granted.passage)
+
+
+class Resolver(AbstractResolver):
+    """Asks the daemon where hosts are, for aiohttp's client."""
+
+    def __init__(self, daemon: Daemon) -> None:
+        self._daemon = daemon
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        """Give the addresses of a host. Raises OSError."""
+        del family
+        return [
+            ResolveResult(hostname=host, host=address, port=port, family=kind, proto=0, flags=socket.AI_NUMERICHOST)
+            for kind, address in await self._daemon.locate(host)
+        ]
+
+    async def close(self) -> None:
+        """Nothing is held."""
+
+
+class Threads:
+    """What threads ask of the daemon, by way of the loop: each waits for its answer.
+
+    Args:
+        daemon: to ask.
+        loop: that it is asked in.
+    """
+
+    changes = False
+
+    def __init__(self, daemon: Daemon, loop: asyncio.AbstractEventLoop) -> None:
+        self._daemon = daemon
+        self._loop = loop
+
+    def resolve(self, host: str, port: int) -> Sequence[tuple[int, int, int, str, tuple[str | int, ...]]]:
+        """As ``socket.getaddrinfo``."""
+        found = asyncio.run_coroutine_threadsafe(self._daemon.locate(host), self._loop).result()
+        return [(family, socket.SOCK_STREAM, 0, "", (address, port)) for family, address in found]
+
+    def version(self, dial: Dial) -> int:
+        """A bundle that changed is another one by name: see Way."""
+        del dial
+        return 0
+
+    def context(self, dial: Dial) -> ssl.SSLContext:
+        """Build the TLS context of an egress policy. Raises Failed."""
+        pem = asyncio.run_coroutine_threadsafe(self._daemon.anchors(dial.ca_bundle), self._loop).result()
+        return trusting(pem, verify=dial.tls_verify)

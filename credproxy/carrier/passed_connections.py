@@ -1,0 +1,110 @@
+"""Connections that the daemon accepted and passed on: its word stands for who connected."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import structlog
+
+from credproxy.carrier.passed_peer import Passed
+from credproxy.core.errors import Failure
+from credproxy.server.connection_limit import OWN, Holder, Shares
+from credproxy.server.peer import Gate, Peer
+from credproxy.server.protocol import Connection, GatedServer, Handler
+
+
+log = structlog.get_logger("credproxy.carrier")
+
+
+@dataclass(frozen=True, slots=True)
+class _Verdict(Gate):
+    """The daemon's gate, which has judged already."""
+
+    def refusal(self, peer: Peer) -> Failure | None:
+        """Give its verdict."""
+        return peer.refusal if isinstance(peer, Passed) else None
+
+
+class _Passed(Connection):
+    """One of them; the daemon is told of its end."""
+
+    __slots__ = ()
+
+    def connection_lost(self, exc: BaseException | None) -> None:
+        """Tell that the place is free."""
+        server, peer = self._manager, self.peer
+        super().connection_lost(exc)
+        if isinstance(server, PassedServer) and isinstance(peer, Passed):
+            server.left(peer)
+
+
+class PassedServer(GatedServer):
+    """Serves connections that were accepted elsewhere.
+
+    Args:
+        handler: answers a request.
+        limit: connections at once: descriptors that this process has for them.
+        left: is told of each connection that has ended.
+        short: is called where there was no memory left for an answer.
+    """
+
+    protocol: type[Connection] = _Passed
+
+    def __init__(
+        self, handler: Handler, *, limit: int, left: Callable[[Passed], None], short: Callable[[], object]
+    ) -> None:
+        super().__init__(
+            handler, gate=_Verdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
+        )
+        self.left = left
+        # The daemon bounds each account; here is known which of its connections are silent.
+        self.shares = Shares(limit, share=limit, pool=limit)
+        self._arriving: dict[int, Passed] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def take(self, descriptor: int, peer: Passed) -> None:
+        """Serve a connection; its descriptor belongs to the server from now on."""
+        sock = socket.socket(fileno=descriptor)
+        sock.setblocking(False)
+        self._arriving[descriptor] = peer
+        task = asyncio.ensure_future(self._begun(sock, peer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _begun(self, sock: socket.socket, peer: Passed) -> None:
+        try:
+            await asyncio.get_running_loop().connect_accepted_socket(self, sock)
+        except OSError as error:  # it has gone already
+            self._arriving.pop(sock.fileno(), None)
+            sock.close()
+            log.debug("connection not taken", reason=os.strerror(error.errno or 0).lower())
+            self.left(peer)
+
+    def identify(self, sock: socket.socket) -> Peer:
+        """Who connected, by the daemon's word."""
+        return self._arriving.pop(sock.fileno())
+
+    def holder(self, peer: Peer) -> Holder:
+        """On whose account it goes, by the daemon's word."""
+        return _holder(peer.account, peer.port) if isinstance(peer, Passed) else OWN
+
+    def spare(self, account: str | None, port: int) -> bool:
+        """End the connection of an account that has been silent longest; False where none is silent."""
+        oldest = self.shares.oldest(_holder(account, port))
+        if oldest is None:
+            return False
+        self.ended += 1
+        oldest.abort()
+        return True
+
+
+def proven(port: int) -> Holder:
+    """On whose account a connection goes whose caller has shown the token of a port."""
+    return _holder(None, port)
+
+
+def _holder(account: str | None, port: int) -> Holder:
+    """Each door counts for itself."""
+    return Holder(f"{port} {'-' if account is None else f'+{account}'}")

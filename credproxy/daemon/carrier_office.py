@@ -1,0 +1,77 @@
+"""What the daemon answers carriers: policy, credentials, and what their process cannot look up. Source: daemon.carrier."""
+
+import asyncio
+import socket
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from credproxy.adapters.tls_trust import anchors, version
+from credproxy.core.ask.http import Dial
+from credproxy.gateway.authorizer import Passage
+from credproxy.ports import Clock
+from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.narrow import NarrowAnswers
+from credproxy.server.tcp_guard import TokenOf, shows
+
+
+LOOK_UPS = 8
+"""Threads that look for names: a name server that does not answer holds one for ten seconds."""
+
+T = TypeVar("T")
+
+
+class SystemOffice:
+    """Answers all carriers.
+
+    Args:
+        authority: policy and broker.
+        narrow: answers the JSON API.
+        token: of the port.
+        clock: judges for how long a passage may be used again.
+    """
+
+    def __init__(self, authority: BrokerAuthority, narrow: NarrowAnswers, token: TokenOf, clock: Clock) -> None:
+        self._authority = authority
+        self._token = token
+        self._clock = clock
+        self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
+        self.permit = authority.permit
+        self.credential = authority.credential
+        self.refused = authority.refused
+        self.narrow = narrow.narrow
+
+    def hold(self, passage: Passage) -> float:
+        """As long as its answer may be repeated, and never where each use is to be written down."""
+        return max(0.0, self._authority.good_until(passage) - self._clock.boot())
+
+    async def shows_token(self, authorization: str) -> bool:
+        """Whether it shows the port's token. Raises Failed: none is configured, or it cannot be read."""
+        return await shows(authorization, self._token)
+
+    async def locate(self, host: str) -> tuple[tuple[int, str], ...]:
+        """Ask the system's resolver."""
+        return await self._thread(lambda: _addresses(host))
+
+    async def edition(self, bundle: str | None) -> str | None:
+        """A number that changes with a bundle, and its path."""
+        return None if bundle is None else await self._thread(lambda: f"{version(Dial(ca_bundle=bundle))} {bundle}")
+
+    async def anchors(self, edition: str | None) -> bytes:
+        """Read the system's certificates, and those of a bundle. Raises Failed."""
+        return await self._thread(lambda: anchors(None if edition is None else edition.partition(" ")[2]))
+
+    def close(self) -> None:
+        """Begin no look-up any more."""
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+    async def _thread(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def _addresses(host: str) -> tuple[tuple[int, str], ...]:
+    try:
+        found = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)
+    except (OSError, UnicodeError):
+        return ()
+    return tuple((int(family), str(address[0])) for family, _, _, _, address in found)

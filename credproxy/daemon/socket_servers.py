@@ -1,0 +1,161 @@
+"""What is behind each socket: its API, its gate and its share of the connections."""
+
+import asyncio
+import os
+import sys
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import NamedTuple
+
+from credproxy.adapters.hardening import raise_descriptor_limit
+from credproxy.adapters.metrics import PrometheusMetrics
+from credproxy.core.config.settings import Settings
+from credproxy.core.errors import Failure
+from credproxy.daemon.carrier_office import SystemOffice
+from credproxy.daemon.carriers import Carriers, enough
+from credproxy.daemon.limits import share
+from credproxy.daemon.listeners import Door, Serves
+from credproxy.daemon.logs import Logs
+from credproxy.daemon.passing_server import PassingServer
+from credproxy.daemon.reload import Service
+from credproxy.daemon.serve_options import Options
+from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
+from credproxy.daemon.tcp_listener import CONNECTIONS, Port
+from credproxy.ports import Clock
+from credproxy.server.answer_memo import Memo
+from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.helper_api import HelperApi
+from credproxy.server.namespaces import own_namespaces
+from credproxy.server.narrow import NarrowAnswers
+from credproxy.server.peer import Gate, Peer
+from credproxy.server.protocol import GatedServer
+
+
+class Front(NamedTuple):
+    """What callers meet: a door for each socket, perhaps a port, and the carriers behind both."""
+
+    doors: list[Door]
+    port: Port
+    carriers: Carriers
+
+
+def build_front(
+    options: Options,
+    sockets: Sockets,
+    service: Service,
+    *,
+    blind: Failure | None,
+    metrics: PrometheusMetrics,
+    clock: Clock,
+    logs: Logs,
+    asked_by: Callable[[str], object] = lambda version: version,
+) -> Front:
+    """Make the servers of the sockets that there are.
+
+    Args:
+        options: whom to serve.
+        sockets: to serve.
+        service: with its configuration loaded.
+        blind: why callers' namespaces cannot be seen from in here; None where they can.
+        metrics: gets the gauges.
+        clock: for limits.
+        logs: for its gauges.
+        asked_by: is told of helpers of another version.
+    """
+    limits, memo = share(raise_descriptor_limit()), Memo(service.audit)
+    refused: Counter[str] = Counter()
+    # Of other users' processes a system service cannot tell the namespaces: there each user has a share.
+    own = own_namespaces() if sys.platform == "linux" and not options.system else None
+    carriers = _carriers(service, memo, refused, clock)
+
+    def forget() -> None:
+        memo.clear()
+        carriers.changed()
+
+    service.changed = forget
+    doors: list[Door] = []
+    passing: PassingServer | None = None
+    if sockets.helper is not None:
+        api = HelperApi(
+            broker=service.broker,
+            memo=memo,
+            audit=service.audit,
+            clock=clock,
+            reload=service.reload,
+            metrics_page=metrics.render,
+            flushed=carriers.changed,
+            carriers=carriers.report,
+            connections=lambda: passing.accounts.held() if passing is not None else {},
+            asked_by=asked_by,
+            refused=refused,
+            admins=frozenset({0, os.getuid()}) if options.system else None,
+        )
+        gate = replace(_helper_gate(options, service.settings, blind=blind), carriers=lambda: carriers.pids)
+        server = GatedServer(
+            api.handle,
+            gate=gate,
+            limit=limits.helpers,
+            lifelines=limits.lifelines,
+            audit=service.audit,
+            short=service.broker.relieve,
+        )
+        doors.append(Door(HELPER, sockets.helper, server, limits.backlog))
+    if sockets.actions is not None:
+        passing = PassingServer(
+            carriers,
+            gate=_gate(options, service.settings),
+            limit=limits.actions,
+            audit=service.audit,
+            own=own,
+        )
+        doors.append(Door(ACTIONS, sockets.actions, passing, limits.backlog))
+
+    def of_port(port: int) -> PassingServer:
+        # A token stands for the user: nothing else is known of who connects to a port.
+        known = Peer(None, os.getuid())
+        gate = Gate(os.getuid())
+        return PassingServer(carriers, gate=gate, limit=CONNECTIONS, audit=service.audit, port=port, known=known)
+
+    _watch(metrics, {door.name: door.server for door in doors}, service, carriers, logs)
+    return Front(doors, Port(service, of_port), carriers)
+
+
+def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:
+    authority = BrokerAuthority(service.broker, service, service.audit)
+    narrow = NarrowAnswers(broker=service.broker, memo=memo, grants=service.grants)
+    office = SystemOffice(authority, narrow, service.listen_token, clock)
+    return Carriers(office, clock, most=enough(service.settings.actions.carriers), refused=refused)
+
+
+def _gate(options: Options, settings: Settings) -> Gate:
+    """The user's own gate; a system service's sockets have a group instead, and root serves itself there."""
+    return Gate(None) if options.system else Gate(os.getuid(), allow_root=settings.allow_root)
+
+
+def _helper_gate(options: Options, settings: Settings, *, blind: Failure | None) -> Gate:
+    """A sandbox is let in to the actions socket only (T11)."""
+    gate = _gate(options, settings)
+    if settings.peer_namespaces == "any" or options.system or sys.platform != "linux":
+        return gate
+    return replace(gate, closed=blind, namespaces=own_namespaces())
+
+
+def _watch(
+    metrics: PrometheusMetrics, servers: Mapping[str, Serves], service: Service, carriers: Carriers, logs: Logs
+) -> None:
+    if (server := servers.get(HELPER)) is not None:
+        metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
+        metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
+    if (actions := servers.get(ACTIONS)) is not None:
+        metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
+        metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
+        metrics.gauge("actions_connections_ended", "Silent ones that gave way to others", lambda: actions.ended)
+    metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
+    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
+    metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
+    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
+    metrics.gauge("gateway_downloads", "Blobs under way", lambda: carriers.downloads)
+    metrics.gauge("carriers", "Processes that serve build actions", lambda: len(carriers.running))
+    metrics.gauge("carriers_lost", "Those that ended unexpectedly", lambda: carriers.lost)
+    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))

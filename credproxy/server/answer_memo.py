@@ -1,0 +1,67 @@
+"""What was answered lately, in bytes; and the one place where an answer leaves, and the audit log is told."""
+
+from dataclasses import dataclass
+
+from aiohttp import web
+from cachetools import LRUCache
+
+from credproxy.broker.answers import Answer
+from credproxy.core.ask.audit import Record, record
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.message import encode_answer
+from credproxy.core.ask.target import Target
+from credproxy.ports import Audit
+from credproxy.server.peer import Peer
+from credproxy.server.responses import json_response
+
+
+_ENTRIES = 4096
+_BYTES = 2048
+"""Longest request that is remembered: longer ones are presigned URLs, asked once."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """An answer, its bytes, and what to write down each time that it is given."""
+
+    answer: Answer
+    body: bytes
+    record: Record | None
+
+
+class Memo:
+    """The very bytes that were asked and answered: the next question is mostly the last one again.
+
+    One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
+    only while it says itself that it still holds; with its era it ends.
+    """
+
+    def __init__(self, audit: Audit) -> None:
+        self._audit = audit
+        self._found: LRUCache[tuple[str, int, bytes], Encoded] = LRUCache(_ENTRIES)
+
+    def get(self, origin: Origin, question: bytes) -> Encoded | None:
+        """Give the answer to that question, if it still holds."""
+        known = self._found.get((origin.socket, origin.uid, question))
+        return known if known is not None and known.answer.fresh() else None
+
+    def put(self, origin: Origin, question: bytes, target: Target, answer: Answer) -> Encoded:
+        """Encode an answer and remember it. Raises Failed as ``encode_answer``."""
+        encoded = Encoded(answer, encode_answer(answer), record(target, answer) if self._audit.on else None)
+        if len(question) <= _BYTES:
+            self._found[origin.socket, origin.uid, question] = encoded
+        return encoded
+
+    def give(self, encoded: Encoded, origin: Origin, peer: Peer) -> web.Response:
+        """Hand an answer out as a response."""
+        return json_response(self.given(encoded, origin, peer))
+
+    def given(self, encoded: Encoded, origin: Origin, peer: Peer) -> bytes:
+        """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
+        if encoded.record is not None:
+            self._audit.handed_out(encoded.record, origin, pid=peer.pid, program=peer.program)
+        return encoded.body
+
+    def clear(self) -> None:
+        """Forget them: what was flushed should not outlive it in here."""
+        self._found.clear()

@@ -1,0 +1,95 @@
+"""The gateway's authority inside the daemon: the policy and the broker that are in force. Source: gateway.authorizer."""
+
+from typing import NamedTuple, Protocol
+
+from credproxy.broker.broker import Broker
+from credproxy.broker.era import Carriage
+from credproxy.core.ask.audit import record
+from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.target import Form, Question, Target
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import Asked
+from credproxy.gateway.wanted import Wanted
+from credproxy.ports import Audit
+
+
+class Judge(Protocol):
+    """The policy in force."""
+
+    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+        """Let one request to a registry pass. Raises Failed(policy_denied)."""
+        ...
+
+    def permit_object(self, target: Target, method: str) -> None:
+        """Let one request for an object pass. Raises Failed(policy_denied)."""
+        ...
+
+
+class _Ticket(NamedTuple):
+    carriage: Carriage
+    question: Question
+    asked: Asked
+
+
+class BrokerAuthority:
+    """Asks policy first, and then the broker; each credential that it gives is written down.
+
+    Args:
+        broker: gives credentials, and hears which of them were refused.
+        judge: the policy in force.
+        audit: told of each credential that is given.
+    """
+
+    def __init__(self, broker: Broker, judge: Judge, audit: Audit) -> None:
+        self._broker = broker
+        self._judge = judge
+        self._audit = audit
+
+    async def permit(self, want: Wanted, asked: Asked) -> None:
+        """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
+        if want.object is not None:
+            self._judge.permit_object(want.object, want.method)
+        else:
+            self._judge.permit(want.registry, want.method, asked.path, want.endpoint)
+
+    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+        """Let a request pass, and give what it is sent with. Raises Failed."""
+        await self.permit(want, asked)
+        question = _question(want, asked)
+        return self._passage(await self._broker.carry(question, patience), question, asked)
+
+    async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
+        """Drop what a registry did not take, and look whether there is another credential by now. Raises Failed."""
+        ticket = passage.ticket
+        assert isinstance(ticket, _Ticket)
+        if not ticket.carriage.answer.refused(forbidden=forbidden):
+            return None
+        newer = await self._broker.carry(ticket.question, patience)
+        if newer.answer.headers == ticket.carriage.answer.headers:
+            return None
+        return self._passage(newer, ticket.question, ticket.asked)
+
+    def good_until(self, passage: Passage) -> float:
+        """Boot-clock seconds until which a passage may be used again; 0 where each use is to be written down."""
+        ticket = passage.ticket
+        assert isinstance(ticket, _Ticket)
+        return 0.0 if self._audit.on else ticket.carriage.answer.good_until
+
+    def _passage(self, carriage: Carriage, question: Question, asked: Asked) -> Passage:
+        answer = carriage.answer
+        if self._audit.on and (written := record(carriage.target, answer)) is not None:
+            self._audit.handed_out(written, question.origin, pid=asked.pid, program=asked.program)
+        headers = tuple((name, value) for name, values in answer.headers for value in values)
+        return Passage(carriage.reach, headers, _Ticket(carriage, question, asked))
+
+
+def _question(want: Wanted, asked: Asked) -> Question:
+    target = want.object or _target(want)
+    return Question(target, Origin("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
+
+
+def _target(want: Wanted) -> Target:
+    host, colon, port = want.registry.rpartition(":")
+    name, number = (host, int(port)) if colon and port.isdigit() else (want.registry, None)
+    return Target("https", name, number, want.path, "", Form.URL)

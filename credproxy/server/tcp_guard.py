@@ -1,0 +1,86 @@
+"""The actions socket once more, on a TCP port of the loopback, for what cannot speak to a Unix socket (T34).
+
+The kernel does not say who connects to a port: other users of the machine may, and through DNS rebinding a web page. So
+each request brings a token, names the port's own address as its Host, and has a header that no browser adds by itself.
+Any other address than the loopback's would need TLS and client authentication, and is refused by the configuration.
+"""
+
+import hmac
+from collections.abc import Awaitable, Callable
+from typing import Final, Protocol
+
+import structlog
+from aiohttp import web
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.errors import Code, Failure, failed
+from credproxy.server.peer import Peer
+from credproxy.server.responses import failure_response
+
+
+UNPROVEN: Final = "without a token"
+"""On whose account connections go that have not shown the token: together they have one share."""
+
+REQUIRED: Final = "X-Credproxy-Request"
+"""Its value is of no interest: a page of another origin cannot add it without asking first (as Vault's agent does)."""
+
+log = structlog.get_logger("credproxy.server")
+
+
+Shows = Callable[[Peer, str], Awaitable[bool]]
+"""Whether a caller shows the token, by its Authorization. Raises Failed: there is none."""
+
+
+class Guard:
+    """Judges each request of a port.
+
+    Args:
+        shows: knows the token that callers must bring.
+    """
+
+    def __init__(self, shows: Shows) -> None:
+        self._shows = shows
+
+    def refuse(self, failure: Failure) -> web.StreamResponse:
+        """Answer with a failure, on a connection that ends with it."""
+        log.info("question failed", socket="tcp", path="", code=failure.code.value, reason=failure.message)
+        response = failure_response(failure, plain=False)
+        response.force_close()
+        return response
+
+    async def judge(self, request: web.BaseRequest, peer: Peer, port: int) -> None:
+        """Let a request pass. Raises Failed(peer_refused)."""
+        # In this order: what tells an attacker nothing comes first, and the token last.
+        hosts = [[f"{host}:{port}"] for host in ("127.0.0.1", "localhost", "[::1]")]
+        if [*request.headers.getall("Host", [])] not in hosts:
+            raise failed(Code.PEER_REFUSED, "the Host header is not this port's own address", "use 127.0.0.1:PORT")
+        if REQUIRED not in request.headers:
+            raise failed(Code.PEER_REFUSED, f"the header {REQUIRED} is missing", f"add {REQUIRED}: true")
+        shown = request.headers.getall("Authorization", [])
+        if len(shown) != 1 or not await self._shows(peer, shown[0]):
+            hint = "Authorization: Bearer, with the token of actions.listen_token"
+            raise failed(Code.PEER_REFUSED, "the token is missing or is another one", hint)
+
+
+class TokenOf(Protocol):
+    """Gives a token; see shows."""
+
+    def __call__(self, *, anew: bool) -> Awaitable[Secret]:
+        """Give it."""
+        ...
+
+
+async def shows(shown: str, token: TokenOf) -> bool:
+    """Whether an Authorization shows a token.
+
+    Args:
+        shown: as it was sent.
+        token: gives the token, with ``anew`` after a look at where it comes from; raises Failed.
+    """
+    # A program that prints the token may print another one by now, which callers know before we do.
+    return await _right(shown, token, anew=False) or await _right(shown, token, anew=True)
+
+
+async def _right(shown: str, token: TokenOf, *, anew: bool) -> bool:
+    wanted = f"Bearer {(await token(anew=anew)).reveal()}"
+    return hmac.compare_digest(shown.encode("utf-8", "replace"), wanted.encode())

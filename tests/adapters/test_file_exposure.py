@@ -1,0 +1,203 @@
+"""Who could put another file in a file's place: real files, links and directories."""
+
+import asyncio
+import contextlib
+import os
+import sys
+from pathlib import Path
+
+import pytest
+import trustme
+
+from credproxy.adapters.file_exposure import exposures
+from credproxy.adapters.files import SystemFiles
+from credproxy.adapters.root_uids import roots
+from credproxy.adapters.tls_trust import anchors, trust, trusting
+from credproxy.core.ask.http import Dial
+from credproxy.core.errors import Code, Failed
+from credproxy.core.ownership import exposure, shown_roots
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A file in a directory of its own, below a home that only its user may enter."""
+    folder = tmp_path / "home" / ".config" / "credproxy"
+    folder.mkdir(parents=True, mode=0o700)
+    for above in (folder, folder.parent, folder.parent.parent):
+        above.chmod(0o700)
+    file = folder / "config.toml"
+    file.write_text("")
+    file.chmod(0o600)
+    return file
+
+
+def said(path: Path, home: Path | str = "") -> list[tuple[str, bool]]:
+    """What is wrong: the command that mends it, and whether it is grave."""
+    return [(one.remedy, one.grave) for one in exposures(str(path), str(home))]
+
+
+def test_a_private_file_is_believed(place: Path) -> None:
+    """Also below a sticky directory such as /tmp, where others can add files but replace none."""
+    assert said(place) == []
+
+
+@pytest.mark.parametrize(("bits", "grave"), [(0o002, True), (0o020, False), (0o022, True)])
+@pytest.mark.parametrize("above", [0, 1, 2, 3])
+def test_a_file_or_a_directory_that_others_may_write_is_told(
+    place: Path, bits: int, above: int, *, grave: bool
+) -> None:
+    """Everybody is grave, a group is not; as far up as the home directory itself."""
+    spoiled = [place, *place.parents][above]
+    spoiled.chmod(spoiled.stat().st_mode | bits)
+    assert said(place) == [(f"chmod go-w {spoiled}", grave)]
+    assert said(place, home=place.parents[2]) == [(f"chmod go-w {spoiled}", grave)]
+
+
+def test_what_is_above_the_home_directory_is_not_judged(place: Path) -> None:
+    """As sshd does not: who could change that has the account."""
+    above = place.parents[3]
+    above.chmod(0o777)
+    assert said(place, home=place.parents[2]) == []
+    assert said(place, home="/nowhere") == [(f"chmod go-w {above}", True)]
+    above.chmod(0o1777)
+    assert said(place) == []
+
+
+def test_links_are_followed_and_both_ends_are_judged(place: Path, tmp_path: Path) -> None:
+    """Dotfiles are often links; whoever may write the directory of the link, or of its target, decides."""
+    elsewhere = tmp_path / "dotfiles"
+    elsewhere.mkdir(mode=0o700)
+    target = elsewhere / "credproxy.toml"
+    place.rename(target)
+    place.symlink_to("../../../dotfiles/credproxy.toml")
+    assert said(place) == []
+    elsewhere.chmod(0o777)
+    assert said(place) == [(f"chmod go-w {elsewhere}", True)]
+    elsewhere.chmod(0o700)
+    place.parent.chmod(0o777)
+    assert said(place) == [(f"chmod go-w {place.parent}", True)]
+
+
+def test_a_way_that_leads_in_a_circle_ends(place: Path) -> None:
+    """As the kernel ends it."""
+    place.unlink()
+    place.symlink_to(place)
+    with pytest.raises(OSError, match="too many links"):
+        exposures(str(place), "")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+@pytest.mark.parametrize("what", ["file", "directory", "link"])
+def test_what_belongs_to_somebody_else_is_grave(place: Path, what: str) -> None:
+    """A link of another user in a sticky directory leads where that user likes."""
+    spoiled = place if what == "file" else place.parent
+    if what == "link":
+        target = place.with_name("target")
+        place.rename(target)
+        place.symlink_to(target)
+        spoiled = place
+    os.chown(spoiled, 12345, -1, follow_symlinks=False)
+    assert said(place) == [(f"chown root {spoiled}", True)]
+
+
+@pytest.mark.parametrize(("owner", "believed"), [(0, True), (1000, True), (1001, False), (65534, False)])
+def test_an_owner_is_this_user_or_root(owner: int, *, believed: bool) -> None:
+    """Nobody else, and not the one whose name a user namespace does not show."""
+    assert (exposure("/x", owner=owner, mode=0o100600, me=1000) is None) is believed
+
+
+async def test_the_very_file_that_was_read_is_judged(place: Path) -> None:
+    """With its content comes what was wrong with it; where nothing is, nothing is wrong."""
+    await asyncio.to_thread(place.write_text, "a = 1")
+    await asyncio.to_thread(place.chmod, 0o602)
+    with contextlib.closing(SystemFiles()) as files:
+        found = await files.judged(str(place), "")
+        assert found is not None
+        assert (found.content, [one.grave for one in found.exposures]) == (b"a = 1", [True])
+        assert await files.exposures(str(place), "") == found.exposures
+        assert await files.judged(str(place.with_name("none")), "") is None
+        assert await files.exposures(str(place.with_name("none")), "") == ()
+
+
+def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> None:
+    """What was opened is compared with what is there: a private file put in its place afterwards hides nothing."""
+    opened = place.stat()
+    other = place.with_name("other")
+    other.write_text("")
+    other.chmod(0o600)
+    other.rename(place)
+    (found,) = exposures(str(place), "", opened)
+    assert (found.problem, found.grave) == (f"was replaced while it was read: {str(place)!r}", True)
+
+
+@pytest.mark.parametrize("spoiled", ["file", "directory"])
+def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoiled: str) -> None:
+    """Also where it changes long after the configuration that names it was put in force."""
+    (place if spoiled == "file" else place.parent).chmod(0o777)
+    with pytest.raises(Failed) as caught:
+        trust(Dial(ca_bundle=str(place)))
+    assert caught.value.failure.code is Code.CONFIG_INVALID
+    assert caught.value.failure.hint == f"chmod go-w {place if spoiled == 'file' else place.parent}"
+
+
+def test_a_ca_bundle_is_not_believed_where_a_link_leads_to_what_everybody_may_write(place: Path) -> None:
+    """The directory of what a link leads to counts, and not only that of the link."""
+    bundle = place.with_name("ca.pem")
+    other = place.parents[1] / "other"
+    other.mkdir(mode=0o700)
+    trustme.CA().cert_pem.write_to_path(str(other / "ca.pem"))
+    bundle.symlink_to(other / "ca.pem")
+    trust(Dial(ca_bundle=str(bundle)))
+    other.chmod(0o777)
+    for read in (lambda: trust(Dial(ca_bundle=str(bundle))), lambda: anchors(str(bundle))):
+        with pytest.raises(Failed) as caught:
+            read()
+        assert caught.value.failure.hint == f"chmod go-w {other}"
+
+
+def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
+    """As in bundles of Linux distributions: a process that can read no file believes them as well."""
+    pem = trustme.CA().cert_pem.bytes()
+    place.write_bytes("# F\u0151tan\u00fas\u00edtv\u00e1ny\n".encode() + pem + "# f\u00fcr alle\n".encode("latin-1"))
+    subjects = [one["subject"] for one in trust(Dial(ca_bundle=str(place))).get_ca_certs()]
+    theirs = [one["subject"] for one in trusting(anchors(str(place)), verify=True).get_ca_certs()]
+    mine = [one["subject"] for one in trusting(pem, verify=True).get_ca_certs()]
+    assert mine[0] in subjects
+    assert mine[0] in theirs
+
+
+@pytest.mark.parametrize(
+    ("uid_map", "shown"),
+    [
+        ("         0          0 4294967295\n", {0}),
+        ("0 0 1\n", {0}),
+        ("1000 0 1\n", {0}),
+        ("0 1000 1\n", {0, 65534}),
+        ("1000 1000 1\n", {0, 65534}),
+        ("0 1000 1\n1 100000 65536\n", {0, 65534}),
+        ("0 0 1\n1000 1000 1\n", {0}),
+        ("", {0}),
+    ],
+)
+def test_where_root_is_not_shown_whoever_is_not_shown_may_be_root(uid_map: str, shown: set[int]) -> None:
+    """In a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
+    assert shown_roots(uid_map, 65534) == shown
+    believed = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
+    assert believed is (65534 in shown)
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's")
+def test_this_machines_root_is_shown_as_itself_or_not() -> None:
+    """Read once from the map of this very process."""
+    overflow = int(Path("/proc/sys/kernel/overflowuid").read_text())
+    assert roots() == shown_roots(Path("/proc/self/uid_map").read_text(), overflow)
+
+
+def test_the_command_that_mends_it_holds_the_path_as_one_word(tmp_path: Path) -> None:
+    """It is copied into a shell, and a home may have a space in its name."""
+    folder = tmp_path / "My Home"
+    folder.mkdir(mode=0o700)
+    file = folder / "config.toml"
+    file.write_text("")
+    file.chmod(0o666)
+    assert said(file) == [(f"chmod go-w '{file}'", True)]

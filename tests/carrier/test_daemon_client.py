@@ -1,0 +1,109 @@
+"""What a carrier uses again of the daemon's answers, and for how long."""
+
+import asyncio
+
+import msgspec
+import pytest
+
+from credproxy.carrier.daemon_client import Daemon
+from credproxy.core.ask.carrier_messages import Fetch, Granted, ToDaemon, Way
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
+from credproxy.gateway.wanted import wanted
+
+
+class Answering:
+    """A daemon that grants all that it is asked, each time with another credential."""
+
+    def __init__(self, hold: float) -> None:
+        self.asked: list[Fetch] = []
+        self.daemon = Daemon(self._told)
+        self._hold = hold
+
+    def _told(self, frame: bytes) -> None:
+        message: ToDaemon = msgspec.msgpack.decode(frame, type=ToDaemon)
+        assert isinstance(message, Fetch)
+        self.asked.append(message)
+        number = len(self.asked)
+        headers = (("Authorization", f"Bearer {number}"),)
+        answer = Granted(message.question, number, Way("https://reg.test", ""), headers, self._hold)
+        asyncio.get_running_loop().call_soon(self.daemon.answered, answer)
+
+    async def passage(self, path: str = "/v2/a/blobs/sha256:00", **caller: object) -> Passage:
+        """Ask for one."""
+        uid, sandbox = int(str(caller.get("uid", 1000))), caller.get("sandbox")
+        asked = Asked(
+            "GET",
+            path,
+            "",
+            ((ORIGINAL_HOST, "reg.test"),),
+            uid,
+            None if sandbox is None else str(sandbox),
+            connection=7,
+        )
+        return await self.daemon.credential(wanted(asked), asked, 1.0)
+
+
+async def test_what_was_granted_is_used_again() -> None:
+    """The daemon is not asked for each of many layers' ranges."""
+    answering = Answering(hold=5.0)
+    assert await answering.passage() is await answering.passage()
+    assert len(answering.asked) == 1
+
+
+async def test_but_never_by_anybody_else_or_for_anything_else() -> None:
+    """Another user, another sandbox, another blob: each is a question of its own."""
+    answering = Answering(hold=5.0)
+    await answering.passage()
+    await answering.passage(uid=1001)
+    await answering.passage(sandbox="4026531840")
+    await answering.passage("/v2/b/blobs/sha256:00")
+    await answering.passage("/v2/a/blobs/sha256:01")
+    assert len(answering.asked) == 5
+
+
+async def test_nor_where_the_daemon_does_not_say_so() -> None:
+    """As where each use is to be written down."""
+    answering = Answering(hold=0.0)
+    await answering.passage()
+    await answering.passage()
+    assert len(answering.asked) == 2
+
+
+@pytest.mark.parametrize("hold", [0.05, 1e-12])
+async def test_nor_beyond_its_expiry(hold: float) -> None:
+    """It may be less than the second that everything ends in."""
+    answering = Answering(hold)
+    await answering.passage()
+    await asyncio.sleep(0.06)  # noqa: TID251  the loop's own clock is real here
+    await answering.passage()
+    assert len(answering.asked) == 2
+
+
+async def test_nor_for_longer_than_a_second() -> None:
+    """However long the daemon says."""
+    answering = Answering(hold=3600.0)
+    await answering.passage()
+    await asyncio.sleep(1.05)  # noqa: TID251  the loop's own clock is real here
+    await answering.passage()
+    assert len(answering.asked) == 2
+
+
+async def test_nor_under_another_configuration() -> None:
+    """The daemon says when."""
+    answering = Answering(hold=5.0)
+    await answering.passage()
+    answering.daemon.forget()
+    await answering.passage()
+    assert len(answering.asked) == 2
+
+
+async def test_a_flood_pushes_out_the_oldest_and_grows_nothing() -> None:
+    """Each path is a place in memory, with a credential in it."""
+    answering = Answering(hold=5.0)
+    for number in range(1025):
+        await answering.passage(f"/v2/a/blobs/sha256:{number:x}")
+    await answering.passage("/v2/a/blobs/sha256:400")
+    assert len(answering.asked) == 1025
+    await answering.passage("/v2/a/blobs/sha256:0")
+    assert len(answering.asked) == 1026

@@ -1,0 +1,30 @@
+"""Which URLs carry their authorisation themselves."""
+
+import pytest
+
+from credproxy.core.ask.signed_url import is_signed
+from credproxy.core.ask.uri import parse_uri
+
+
+@pytest.mark.parametrize(
+    ("query", "signed"),
+    [
+        ("X-Amz-Signature=0", True),
+        ("x-amz-expires=9&a=b", True),
+        ("AWSAccessKeyId=a&Expires=9&Signature=0", True),
+        ("X-Goog-Signature=0&X-Goog-Expires=9", True),
+        ("GoogleAccessId=a&Expires=9&Signature=0", True),
+        ("sv=1&sp=r&se=2030-01-01&sig=0", True),
+        ("Expires=9&Signature=0&Key-Pair-Id=0", True),
+        ("X%2DAmz-Signature=0", True),
+        ("sig=", False),
+        ("Signature=0", False),
+        ("Expires=9", False),
+        ("a=X-Amz-Signature=0", False),
+        ("name=signature&ref=sig", False),
+        ("", False),
+    ],
+)
+def test_a_signature_is_known_by_its_parameters(query: str, *, signed: bool) -> None:
+    """In any case, percent-encoded or not; a lone word that others use as well is none."""
+    assert is_signed(parse_uri(f"https://b.test/o?{query}")) is signed

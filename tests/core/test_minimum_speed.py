@@ -1,0 +1,36 @@
+"""How slow the other side may be."""
+
+import pytest
+
+from credproxy.core.minimum_speed import LEAST, OVER, Pace
+
+
+def test_who_is_as_fast_as_asked_goes_on_for_ever() -> None:
+    """S11: 4 KiB a second over each minute of waiting, however it is cut."""
+    pace = Pace()
+    for _ in range(600):
+        pace.moved(LEAST * 10, 10.0)
+
+
+def test_who_is_slower_is_told_so_after_that_time() -> None:
+    """Two bytes a second were a transfer without an end: each wait was short."""
+    pace = Pace()
+    for _ in range(int(OVER) - 1):
+        pace.moved(2, 1.0)
+    with pytest.raises(TimeoutError):
+        pace.moved(2, 1.0)
+
+
+def test_a_fast_beginning_buys_no_slow_end() -> None:
+    """Each minute is judged by itself."""
+    pace = Pace()
+    pace.moved(1 << 30, OVER)
+    with pytest.raises(TimeoutError):
+        pace.moved(LEAST, OVER)
+
+
+def test_what_came_without_waiting_took_no_time() -> None:
+    """The other side of the transfer may be slow meanwhile: that is not this side's fault."""
+    pace = Pace()
+    for _ in range(1000):
+        pace.moved(1, 0.0)

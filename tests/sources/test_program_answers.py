@@ -1,0 +1,172 @@
+"""What is remembered of programs that print logins, and when they are asked again."""
+
+import asyncio
+from dataclasses import dataclass, field
+
+import pytest
+
+from credproxy.core.ask.credential import PlainSecret, Secret, secret_of
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.sources.program_answers import Answer, Printed
+from tests.fakes import FakeClock, settle
+
+
+@dataclass
+class Program:
+    """Prints what it is told to."""
+
+    text: str = "one"
+    failure: Failed | None = None
+    gate: asyncio.Event | None = None
+    runs: int = 0
+    clock: FakeClock = field(default_factory=FakeClock)
+
+    async def run(self) -> Printed:
+        """Start it."""
+        self.runs += 1
+        if self.gate is not None:
+            await self.gate.wait()
+        if self.failure is not None:
+            raise Failed(self.failure.failure)
+        return self.text.encode(), PlainSecret(Secret(self.text)) if self.text else None
+
+    def answer(self, keep: float = 240) -> Answer:
+        """Make what remembers this program."""
+        return Answer(keep=keep, key=b"k", clock=self.clock)
+
+
+async def said(answer: Answer, program: Program, *, anew: bool = False) -> str | None:
+    """Give the secret, or None."""
+    login = await answer.login(program.run, anew=anew)
+    return None if login is None else secret_of(login.stored).reveal()
+
+
+async def test_an_answer_is_remembered_until_what_is_made_of_it_is_renewed() -> None:
+    """So that a renewal finds a newer one, and nothing is ever older than ``keep``."""
+    program = Program()
+    answer = program.answer()
+    assert await said(answer, program) == "one"
+    program.text = "two"
+    program.clock.suspend(173)
+    assert await said(answer, program) == "one"
+    program.clock.suspend(2)
+    assert await said(answer, program) == "two"
+    assert (program.runs, answer.count) == (2, 1)
+
+
+async def test_a_refusal_has_the_program_asked_again_at_once_and_once_in_ten_seconds() -> None:
+    """``docker login`` mended a store, and no file tells: the registry's refusal does."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.text = "two"
+    assert await said(answer, program, anew=True) == "two"
+    program.text = "three"
+    program.clock.suspend(9)
+    assert await said(answer, program, anew=True) == "two"
+    program.clock.suspend(1)
+    assert await said(answer, program, anew=True) == "three"
+    assert program.runs == 3
+
+
+async def test_forty_who_are_refused_together_are_one_run() -> None:
+    """Forty repositories of one login: the first one sees to it, the rest waits for what it finds."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.text, program.gate = "two", asyncio.Event()
+    tasks = [asyncio.ensure_future(said(answer, program, anew=True)) for _ in range(40)]
+    await settle()
+    program.gate.set()
+    assert await asyncio.gather(*tasks) == ["two"] * 40
+    assert program.runs == 2
+
+
+async def test_forty_who_ask_together_are_one_run() -> None:
+    """A cold build with many images of one registry."""
+    program = Program(gate=asyncio.Event())
+    answer = program.answer()
+    tasks = [asyncio.ensure_future(said(answer, program)) for _ in range(40)]
+    await settle()
+    assert program.gate is not None
+    program.gate.set()
+    assert await asyncio.gather(*tasks) == ["one"] * 40
+    assert program.runs == 1
+
+
+async def test_who_waits_for_a_run_that_fails_shares_its_failure_and_the_next_tries_again() -> None:
+    """Else ten flights would start a program that hangs, one after another."""
+    program = Program(gate=asyncio.Event(), failure=failed(Code.HELPER_FAILED, "locked"))
+    answer = program.answer()
+    tasks = [asyncio.ensure_future(said(answer, program)) for _ in range(10)]
+    await settle()
+    assert program.gate is not None
+    program.gate.set()
+    found = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [isinstance(one, Failed) for one in found] == [True] * 10
+    assert program.runs == 1
+    program.failure = None
+    assert await said(answer, program) == "one"
+
+
+async def test_a_second_look_that_fails_takes_the_login_from_nobody_else() -> None:
+    """One repository is denied to it, and the store is locked just then: the other repositories go on."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.failure = failed(Code.HELPER_FAILED, "locked")
+    with pytest.raises(Failed):
+        await said(answer, program, anew=True)
+    assert await said(answer, program) == "one"
+    program.clock.suspend(175)
+    with pytest.raises(Failed):
+        await said(answer, program)
+
+
+async def test_what_was_forgotten_is_not_given_because_the_program_fails() -> None:
+    """After a flush, and after the file was written anew, there is no login until the program has given one."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.failure = failed(Code.HELPER_FAILED, "locked")
+    with pytest.raises(Failed):
+        await answer.login(program.run, anew=False, stamp=2)
+    with pytest.raises(Failed):
+        await answer.login(program.run, anew=False, stamp=2)
+
+
+async def test_no_login_is_remembered_for_ten_seconds_only() -> None:
+    """A first ``docker login`` into a store changes no file that names the store already."""
+    program = Program(text="")
+    answer = program.answer()
+    assert await said(answer, program) is None
+    program.text = "one"
+    assert await said(answer, program) is None
+    program.clock.suspend(10)
+    assert await said(answer, program) == "one"
+
+
+async def test_forgetting_starts_the_program() -> None:
+    """``flush``; the counter stays, or two logins would share an identity."""
+    program = Program()
+    answer = program.answer()
+    await said(answer, program)
+    program.text = "two"
+    answer.forget()
+    assert await said(answer, program) == "two"
+    assert answer.count == 1
+
+
+async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
+    """F11."""
+    program = Program(gate=asyncio.Event())
+    answer = program.answer()
+    first = asyncio.ensure_future(said(answer, program))
+    second = asyncio.ensure_future(said(answer, program))
+    await settle()
+    first.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await first
+    assert program.gate is not None
+    program.gate.set()
+    assert await second == "one"
