@@ -8,6 +8,7 @@ from functools import partial
 from itertools import pairwise
 
 import hypothesis.strategies as st
+import pytest
 import structlog
 from hypothesis import settings
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_state_machine_as_test
@@ -235,6 +236,7 @@ def _silent(logger: object, method: str, event: structlog.typing.EventDict) -> s
     raise structlog.DropEvent
 
 
-def test_5_7_invariants() -> None:
+@pytest.mark.timeout(60)  # a hundred runs of forty steps
+def test_whatever_happens_in_whatever_order() -> None:
     """One flight per key, nothing past its expiry, bounded calls, no wait for what is fresh, retries for ever."""
     run_state_machine_as_test(Invariants, settings=settings(stateful_step_count=40))

@@ -119,10 +119,10 @@ def test_an_ordinary_user_believes_a_daemon_that_cannot_be_looked_at(helper: Hel
 def test_whoever_holds_the_socket_of_a_program_that_has_ended_is_not_believed(helper: Helper, place: Place) -> None:
     """In a sandbox a parent could listen and leave, so that its pid says nothing."""
     with listening(place.socket, how="left"):
-        result = ask(helper, place, CREDPROXY_TIMEOUT="0.5")
+        result = ask(helper, place, CREDPROXY_TIMEOUT="1")
     assert (result.code, result.out) == (1, b"")
     assert result.lines == [
-        f"the program that listened on '{place.socket}' has ended, and no daemon has taken its place for 0.5 s",
+        f"the program that listened on '{place.socket}' has ended, and no daemon has taken its place for 1.0 s",
         "run `systemctl --user restart credproxy.socket`; without systemd delete the directory of that socket",
     ]
 
