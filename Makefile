@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 # One process more than processors, because many tests wait for a clock; a file stays in one process.
-PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile
+PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile --no-loadscope-reorder
 
 # Whatever may look for cloud metadata finds none (and asks nobody outside).
 export AWS_EC2_METADATA_DISABLED := true

@@ -24,6 +24,12 @@ settings.load_profile("ci" if os.environ.get("CI") else "dev")  # another: pytes
 proc_is_own()  # read once in a process, and before its loop runs, as the daemon does
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take long: one that came last would keep one process busy and the others idle."""
+    long = {item.path for item in items if (mark := item.get_closest_marker("timeout")) and mark.args[0] >= 60}
+    items.sort(key=lambda item: item.path not in long)
+
+
 SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 
 
