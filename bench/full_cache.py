@@ -14,9 +14,9 @@ from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import ExecHost
@@ -60,15 +60,15 @@ async def main() -> None:
     rule = ExecHost(match="*", command=("/opt/helper",))
     provider = ExecProvider(rule, processes=Programs(), clock=clock)
     async with AiohttpClient(clock) as client:
-        upstream = Upstream(client, clock=clock, sample=random.random)
+        upstream = RepeatingClient(client, clock=clock, sample=random.random)
         table = Table(Router([rule]), {"*": provider})
         broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
         async with broker:
-            await broker.ask(Question(parse_uri("https://a.example/warm"), Origin()), 8.5)
+            await broker.ask(Question(parse_uri("https://a.example/warm"), Caller()), 8.5)
             before = resident()
             for _ in ("once", "twice"):
                 for number in range(ENTRIES):
-                    await broker.ask(Question(parse_uri(f"https://a.example/{number}"), Origin()), 8.5)
+                    await broker.ask(Question(parse_uri(f"https://a.example/{number}"), Caller()), 8.5)
                 grown = resident() - before
                 assert broker.status().cached == ENTRIES
                 print((grown - ENTRIES * (TOKEN + len("Bearer "))) / 1e6)

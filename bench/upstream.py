@@ -12,13 +12,13 @@ import sys
 from aiohttp import web
 from aiohttp.typedefs import Handler
 
-from credproxy.demo.demo_registry import Registry
+from credproxy.demo.demo_registry import DemoRegistry
 
 
 async def main() -> None:
     """Serve until killed."""
     delay = float(sys.argv[1])
-    registry = Registry(user="bench", password="bench", repository="acme/app", token_life=3600)
+    registry = DemoRegistry(user="bench", password="bench", repository="acme/app", token_life=3600)
 
     @web.middleware
     async def slow(request: web.Request, handler: Handler) -> web.StreamResponse:

@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from credproxy.core.ask.audit import Record
-from credproxy.core.ask.credential import Grant, Identity, Origin, Stored
+from credproxy.core.ask.credential import Caller, Grant, Identity, Stored
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Reach, Request, Response
 from credproxy.core.ask.login import Login
@@ -517,7 +517,7 @@ class Audit(Protocol):
         """Whether it writes at all: asked first, so that nothing is made up for nobody."""
         ...
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
+    def handed_out(self, record: Record, origin: Caller, *, pid: int | None, program: str) -> None:
         """Write one down; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
         ...
 

@@ -20,10 +20,10 @@ import structlog
 
 from credproxy import providers, sources
 from credproxy.core.ask.credential import (
+    Caller,
     Grant,
     Identity,
     IdentityToken,
-    Origin,
     PlainSecret,
     RegistryToken,
     Secret,
@@ -77,12 +77,12 @@ class Ground:
 
     def provider(self, rule: HostRule) -> Provider:
         """Make the provider of a rule, as the daemon does."""
-        tools = providers.Tools(self.clock, self.http, self.processes, lambda _: self.source, self.learned)
+        tools = providers.ProviderTools(self.clock, self.http, self.processes, lambda _: self.source, self.learned)
         return providers.make(rule, tools)
 
     def made(self, settings: SourceSettings) -> Source:
         """Make a source, as the daemon does."""
-        tools = sources.Tools(self.environ, 1000, self.clock, self.processes, self.files, lambda: b"k")
+        tools = sources.SourceTools(self.environ, 1000, self.clock, self.processes, self.files, lambda: b"k")
         return sources.make(settings, tools)
 
 
@@ -131,7 +131,7 @@ class ProviderContract:
 
     def question(self, uri: str = "") -> Question:
         """What a person's build asks."""
-        return Question(parse_uri(uri or self.uri), Origin())
+        return Question(parse_uri(uri or self.uri), Caller())
 
 
 @dataclass(frozen=True)
@@ -258,7 +258,7 @@ async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
     for granted in wanted:
         ground = Ground()
         provider = contract.provider(ground)
-        plan = await provider.plan(Question(target, Origin("actions"), (granted,)))
+        plan = await provider.plan(Question(target, Caller("actions"), (granted,)))
         assert (plan is not None and plan.narrow) is (type(granted) in contract.narrow), granted
         if plan is not None and plan.narrow:
             grant = await plan.run(FixedTerms(for_actions=True))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from credproxy.core.ask.audit import Record
-from credproxy.core.ask.credential import Grant, Identity, Lifetime, Origin, Secret, Stored
+from credproxy.core.ask.credential import Caller, Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.target import Question, Target
@@ -302,9 +302,9 @@ class FakeAudit:
     """Remembers what it is told."""
 
     on: bool = False
-    seen: list[tuple[Record, Origin, int | None, str]] = field(default_factory=list)
+    seen: list[tuple[Record, Caller, int | None, str]] = field(default_factory=list)
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
+    def handed_out(self, record: Record, origin: Caller, *, pid: int | None, program: str) -> None:
         self.seen.append((record, origin, pid, program))
 
 

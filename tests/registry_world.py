@@ -13,9 +13,9 @@ from typing import Protocol
 from urllib.parse import parse_qs, unquote_plus, urlsplit
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Identity, Origin, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Caller, Identity, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.message import encode_answer
 from credproxy.core.ask.target import Granted, Question
@@ -73,7 +73,7 @@ class World:
 
     async def ask(self, uri: str, patience: float = 8.5, grants: tuple[Granted, ...] | None = None) -> Answer:
         """Ask as the helper socket does, or with ``grants`` as the actions socket, and read the answer as Bazel does."""
-        origin = Origin("helper" if grants is None else "actions", 0)
+        origin = Caller("helper" if grants is None else "actions", 0)
         handout = await self.broker.ask(Question(parse_uri(uri), origin, grants), patience)
         parsed = parse(encode_answer(handout))
         values = parsed.headers.get("Authorization", [])
@@ -150,7 +150,7 @@ async def world(
     """
     clock = FakeClock()
     http = FakeHttp(clock=clock)
-    upstream = Upstream(http, clock=clock, sample=lambda: sample)
+    upstream = RepeatingClient(http, clock=clock, sample=lambda: sample)
     rules = (settings or OciHost(match="reg.test"), *extra)
     sources = {rule.match: FakeSource(rule.match, None, clock=clock) for rule in rules}
     first = sources[rules[0].match]

@@ -34,7 +34,7 @@ Resolve = Callable[[str, int], Sequence[Address]]
 Hold = Callable[[socket.socket], None]
 """Is told of each socket before it is waited on; what it raises ends the request."""
 
-Key = tuple[str, str, Dial, int]
+PoolKey = tuple[str, str, Dial, int]
 """Scheme, authority, egress policy, and the version of its CA bundle."""
 
 _Create = Callable[[tuple[str, int], float, object], socket.socket]
@@ -70,17 +70,17 @@ class Connections:
         self._idle = Idle()
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
 
-    async def key(self, request: Request) -> Key:
+    async def key(self, request: Request) -> PoolKey:
         """Who may use a connection for a request: its origin, under its egress policy."""
         url, dial = urlsplit(request.url), request.dial
         fixed = dial.ca_bundle is None or not self._trust.changes
         return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
 
-    def take(self, key: Key) -> socket.socket | None:
+    def take(self, key: PoolKey) -> socket.socket | None:
         """Give one that is kept; None where none is."""
         return self._idle.take(key)
 
-    def give_back(self, key: Key, connection: socket.socket, *, good: bool) -> None:
+    def give_back(self, key: PoolKey, connection: socket.socket, *, good: bool) -> None:
         """Keep one whose last response was read to its end; close it where that, or another one's, was the last."""
         if good:
             self._idle.keep(key, connection)

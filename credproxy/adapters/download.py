@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from credproxy.adapters import splice as splicing
-from credproxy.adapters.connections import Connections, Key
-from credproxy.adapters.pump_request import Answered
+from credproxy.adapters.connections import Connections, PoolKey
+from credproxy.adapters.pump_request import PumpAnswer
 from credproxy.adapters.pump_response import Body, response
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
@@ -32,12 +32,12 @@ _SEND_BUFFER = 4 * 1024 * 1024
 class Link(NamedTuple):
     """A connection with an answer on it; ``key`` says who may use it next."""
 
-    key: Key
+    key: PoolKey
     sock: socket.socket
-    answered: Answered
+    answered: PumpAnswer
 
 
-class _Reader(io.BufferedReader):
+class _KeptReader(io.BufferedReader):
     """Stays open where the library closes what it has read to its end: what lies behind that is looked at afterwards."""
 
     def close(self) -> None:
@@ -75,7 +75,7 @@ class Download:
             link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, Pace(over=stalled))
-        self._reader = _Reader(self._body) if head.length is None else None
+        self._reader = _KeptReader(self._body) if head.length is None else None
         self._response = None if self._reader is None else response(head.bytes, self._reader)
 
     def piece(self) -> bytes:

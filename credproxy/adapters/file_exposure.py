@@ -18,7 +18,7 @@ _LINKS = 40
 """As many as the kernel follows."""
 
 
-class Stop(NamedTuple):
+class PathStop(NamedTuple):
     """One place on the way to a file: a directory, a link, or the file itself."""
 
     path: Path
@@ -48,7 +48,7 @@ def exposures(path: str, home: str, end: os.stat_result | None = None) -> tuple[
     return tuple(one for one in found if one is not None)
 
 
-def way(path: Path) -> Iterator[Stop]:
+def way(path: Path) -> Iterator[PathStop]:
     """From the root to the file, following links as the kernel does.
 
     Raises:
@@ -56,7 +56,7 @@ def way(path: Path) -> Iterator[Stop]:
     """
     here, links = Path("/"), 0
     left = list(reversed(path.parts[1:]))
-    yield Stop(here, here.lstat())
+    yield PathStop(here, here.lstat())
     while left:
         part = left.pop()
         if part == "..":
@@ -64,7 +64,7 @@ def way(path: Path) -> Iterator[Stop]:
             continue
         step = here / part
         about = step.lstat()
-        yield Stop(step, about)
+        yield PathStop(step, about)
         if not stat.S_ISLNK(about.st_mode):
             here = step
             continue

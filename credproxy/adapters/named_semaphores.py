@@ -3,7 +3,7 @@
 import asyncio
 
 
-class Shares:
+class NamedSemaphores:
     """Places by name; a name that nobody holds or waits for takes no memory.
 
     Args:
@@ -12,7 +12,7 @@ class Shares:
 
     def __init__(self, most: int) -> None:
         self.most = most
-        self._shares: dict[str, _Share] = {}
+        self._shares: dict[str, _NamedSemaphore] = {}
 
     @property
     def names(self) -> int:
@@ -23,7 +23,7 @@ class Shares:
         """Take one place of a name, which ``give_back`` ends; wait for it for so many seconds. Raises TimeoutError."""
         share = self._shares.get(name)
         if share is None:
-            share = self._shares[name] = _Share(self.most)
+            share = self._shares[name] = _NamedSemaphore(self.most)
         share.users += 1
         try:
             await acquired(share.places, wait)
@@ -37,13 +37,13 @@ class Shares:
         share.places.release()
         self._leave(name, share)
 
-    def _leave(self, name: str, share: "_Share") -> None:
+    def _leave(self, name: str, share: "_NamedSemaphore") -> None:
         share.users -= 1
         if not share.users:
             del self._shares[name]
 
 
-class _Share:
+class _NamedSemaphore:
     __slots__ = ("places", "users")
 
     def __init__(self, most: int) -> None:

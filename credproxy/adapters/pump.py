@@ -17,9 +17,9 @@ from functools import partial
 from typing import Self, TypeVar
 from urllib.parse import urlsplit
 
-from credproxy.adapters.connections import Connections, Key, RefusedError
+from credproxy.adapters.connections import Connections, PoolKey, RefusedError
 from credproxy.adapters.download import Download, Link
-from credproxy.adapters.named_semaphores import Shares, acquired
+from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.pump_request import CONTENT, Waits, ask
 from credproxy.adapters.wakeup import Waking
@@ -82,8 +82,8 @@ class Pump:
         self._diallers = ThreadPoolExecutor(DIALLING, thread_name_prefix="pump-dialler")
         self._places = asyncio.Semaphore(pumps)
         # One registry has half of either at most, whatever its redirects lead to: the others' downloads go on.
-        self._shares = Shares(max(1, pumps // 2))
-        self._dialling = Shares(DIALLING // 2)
+        self._shares = NamedSemaphores(max(1, pumps // 2))
+        self._dialling = NamedSemaphores(DIALLING // 2)
         self._stalled = stalled
         self._queued = queued
         self._idle = idle
@@ -173,7 +173,7 @@ class Pump:
                 pass  # it was closed while it idled, and a request without a body may be sent again
         return await self._begun(key, await self._connected(request, registry), request)
 
-    async def _begun(self, key: Key, sock: socket.socket, request: Request) -> Link:
+    async def _begun(self, key: PoolKey, sock: socket.socket, request: Request) -> Link:
         try:
             self._asking.hold(sock)
             return Link(key, sock, await ask(sock, request, self._waits))

@@ -47,7 +47,7 @@ class Waits(NamedTuple):
     small: float = SMALL
 
 
-class Answered(NamedTuple):
+class PumpAnswer(NamedTuple):
     """A head, and what came with it.
 
     Attributes:
@@ -60,7 +60,7 @@ class Answered(NamedTuple):
     small: bool
 
 
-async def ask(sock: socket.socket, request: Request, waits: Waits = Waits()) -> Answered:  # noqa: B008  a value
+async def ask(sock: socket.socket, request: Request, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
     """Send a request without a body, and give its answer; the socket does not block afterwards.
 
     Raises:
@@ -73,11 +73,11 @@ async def ask(sock: socket.socket, request: Request, waits: Waits = Waits()) -> 
     if request.dial.proxy is not None and request.url.startswith("http:") and is_from_proxy(head.status, head.headers):
         raise ProxyError(head.status)
     if head.length is None or head.length > WHOLE:
-        return Answered(head, early, small=False)
+        return PumpAnswer(head, early, small=False)
     whole = early if len(early) == head.length else await _whole(sock, head.status, early, head.length, waits)
     if len(whole) != head.length:  # and so nobody knows where the next answer would begin
         head, whole = head._replace(closes=True), whole[: head.length]
-    return Answered(head, whole, small=True)
+    return PumpAnswer(head, whole, small=True)
 
 
 async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head, bytes]:

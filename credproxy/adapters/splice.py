@@ -35,7 +35,7 @@ def splice(source: socket.socket, sink: socket.socket, count: int, stalled: floa
         OSError: there is no descriptor for a pipe, and nothing was moved.
     """
     moved = 0
-    readable, writable = _Waiting(source, select.POLLIN, stalled), _Waiting(sink, select.POLLOUT, stalled)
+    readable, writable = _SocketWait(source, select.POLLIN, stalled), _SocketWait(sink, select.POLLOUT, stalled)
     with _pipe() as (reading, writing):
         while moved < count:
             try:
@@ -53,7 +53,7 @@ def splice(source: socket.socket, sink: socket.socket, count: int, stalled: floa
     return Poured(moved, Stopped.DONE)
 
 
-def _spliced(source: int, sink: int, count: int, side: "_Waiting") -> int:
+def _spliced(source: int, sink: int, count: int, side: "_SocketWait") -> int:
     waited = 0.0
     while True:
         try:
@@ -65,7 +65,7 @@ def _spliced(source: int, sink: int, count: int, side: "_Waiting") -> int:
             return moved
 
 
-class _Waiting:
+class _SocketWait:
     """Waits until a socket is ready; its ``pace`` judges the other end."""
 
     def __init__(self, sock: socket.socket, event: int, stalled: float) -> None:

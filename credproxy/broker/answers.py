@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from math import floor
 
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
@@ -61,7 +61,7 @@ class Answers:
         doubt: of the process.
     """
 
-    def __init__(self, *, clock: Clock, metrics: Metrics, options: Options, cache: Cache, doubt: Doubt) -> None:
+    def __init__(self, *, clock: Clock, metrics: Metrics, options: BrokerSettings, cache: Cache, doubt: Doubt) -> None:
         self._clock = clock
         self._metrics = metrics
         self._options = options

@@ -14,7 +14,7 @@ from typing import Self
 import structlog
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
@@ -25,7 +25,7 @@ from credproxy.broker.inspector import Inspector
 from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import Explanation, Status
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.runway import Runway
 from credproxy.broker.sweep import Sweep
 from credproxy.broker.table import Routed, Table, covers
@@ -68,9 +68,9 @@ class Broker:
         clock: Clock,
         sample: Sample,
         metrics: Metrics,
-        upstream: Upstream,
+        upstream: RepeatingClient,
         policy: Permissions = _NOTHING_ALLOWED,
-        options: Options | None = None,
+        options: BrokerSettings | None = None,
     ) -> None:
         self._group = asyncio.TaskGroup()
         self._bugs = Bugs(clock, self.relieve)
@@ -92,7 +92,7 @@ class Broker:
             clock=clock, runway=self._runway, renewal=self._renewal, upstream=upstream, bugs=self._bugs
         )
         self._background: list[asyncio.Task[None]] = []
-        self._era = Era(table, policy, options or Options(), self._lasting, number=1)
+        self._era = Era(table, policy, options or BrokerSettings(), self._lasting, number=1)
 
     @property
     def cache(self) -> Cache:
@@ -167,7 +167,7 @@ class Broker:
         log.warning("short of memory", dropped=count, left=len(self.cache))
         return count
 
-    def swap(self, table: Table, policy: Permissions | None = None, options: Options | None = None) -> int:
+    def swap(self, table: Table, policy: Permissions | None = None, options: BrokerSettings | None = None) -> int:
         """Begin another era and end the one in force, whose policy and options stay where none are given.
 
         Gives its number.

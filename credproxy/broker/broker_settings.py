@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Options:
+class BrokerSettings:
     """Seconds, a count, bytes. Source: docs/reference/configuration.md."""
 
     empty_ttl: float = 60.0

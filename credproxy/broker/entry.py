@@ -12,8 +12,8 @@ from typing import Self
 
 from msgspec import Struct
 
-from credproxy.broker.lookup import Asked, Key
-from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.broker.lookup import Key, Lookup
+from credproxy.core.ask.credential import Caller, Grant, Lifetime, Secret
 from credproxy.core.ask.lifetime import advisory, length
 from credproxy.ports import Plan
 
@@ -61,7 +61,7 @@ class Entry(Struct, gc=False, eq=False):
     """
 
     key: Key
-    origin: Origin
+    origin: Caller
     subject: str
     detail: Mapping[str, str]
     rule: str
@@ -77,7 +77,7 @@ class Entry(Struct, gc=False, eq=False):
     dropped: bool = False
 
     @classmethod
-    def of(cls, asked: Asked, grant: Grant, now: float) -> Self:
+    def of(cls, asked: Lookup, grant: Grant, now: float) -> Self:
         """Make the entry of a grant that has just arrived."""
         pairs = [(name, value) for name, values in grant.headers for value in values]
         return cls(
@@ -128,6 +128,6 @@ def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _shared_origin(origin: Origin) -> Origin:
+def _shared_origin(origin: Caller) -> Caller:
     """The one copy of equal origins: each request comes with its own."""
     return origin

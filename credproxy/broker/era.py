@@ -17,7 +17,7 @@ from typing import NamedTuple
 import structlog
 
 from credproxy.broker.answers import Answer, Answers
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
@@ -25,7 +25,7 @@ from credproxy.broker.entry import SHORTEST_GAP, Entry
 from credproxy.broker.flight import Flight
 from credproxy.broker.flights import Flights
 from credproxy.broker.landing import Landing
-from credproxy.broker.lookup import Asked, key_of
+from credproxy.broker.lookup import Lookup, key_of
 from credproxy.broker.negative_cache import Negative
 from credproxy.broker.rate_limit import Budget
 from credproxy.broker.renewal import Renewal
@@ -93,7 +93,14 @@ class Era:
     """
 
     def __init__(
-        self, table: Table, policy: Permissions, options: Options, lasting: Lasting, *, number: int, evicted: int = 0
+        self,
+        table: Table,
+        policy: Permissions,
+        options: BrokerSettings,
+        lasting: Lasting,
+        *,
+        number: int,
+        evicted: int = 0,
     ) -> None:
         self.table = table
         self.policy = policy
@@ -172,7 +179,7 @@ class Era:
         flight, upkeep = self.flights.find(entry.key), entry.upkeep
         if flight is None and upkeep is not None and self._clock.boot() >= upkeep.retry_at:
             self._lasting.budget.charge(sandbox)
-            asked = Asked(entry.key, entry.origin, entry.authority, entry.rule, upkeep.plan)
+            asked = Lookup(entry.key, entry.origin, entry.authority, entry.rule, upkeep.plan)
             flight = self._flight(asked, background=True)
             if not self.flights.launch(flight):
                 return None
@@ -206,7 +213,7 @@ class Era:
         if plan is None:
             return self._answers.nothing()
         key = key_of(question.origin, plan.key)
-        asked = Asked(key, question.origin, question.target.authority, routed.rule, plan, question.sandbox)
+        asked = Lookup(key, question.origin, question.target.authority, routed.rule, plan, question.sandbox)
         entry = self.cache.get(key)
         if entry is not None:
             self._noted(entry, asked)
@@ -226,7 +233,7 @@ class Era:
                     pass
         return self._answers.answer(await self._exchanged(asked, until))
 
-    async def _exchanged(self, asked: Asked, until: float) -> Entry:
+    async def _exchanged(self, asked: Lookup, until: float) -> Entry:
         """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
         self._lasting.metrics.cache("miss" if self.negative.get(asked.key, self._clock.boot()) is None else "negative")
         entry = await self._fetched(asked, until)
@@ -237,7 +244,7 @@ class Era:
                 raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
         return entry
 
-    async def _renewed_or_valid(self, entry: Entry, asked: Asked, until: float) -> Entry:
+    async def _renewed_or_valid(self, entry: Entry, asked: Lookup, until: float) -> Entry:
         """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
         now = self._clock.boot()
         if now < entry.lifetime.since + SHORTEST_GAP:
@@ -259,7 +266,7 @@ class Era:
         if entry.upkeep is not None:
             entry.upkeep.warned = True
 
-    async def _fetched(self, asked: Asked, until: float) -> Entry:
+    async def _fetched(self, asked: Lookup, until: float) -> Entry:
         """Join the flight for a key, or begin it; wait for it until then."""
         now = self._clock.boot()
         remembered = self.negative.get(asked.key, now)
@@ -278,14 +285,14 @@ class Era:
         self._noted(outcome, asked)
         return outcome
 
-    def _noted(self, entry: Entry, asked: Asked) -> None:
+    def _noted(self, entry: Entry, asked: Lookup) -> None:
         """Note the latest question. What is used once may never be wanted again, and is not kept fresh."""
         if entry.uses:
             self._renewal.take_up(entry, asked.plan)
         if entry.authority != asked.authority:
             entry.authority = ""
 
-    def _flight(self, asked: Asked, *, background: bool = False) -> Flight:
+    def _flight(self, asked: Lookup, *, background: bool = False) -> Flight:
         limit = self.options.flight_timeout if asked.plan.timeout is None else asked.plan.timeout
         anew = self._lasting.doubt.of(asked.key, self.cache.peek(asked.key))
         return self.flights.begin(asked, limit=limit, anew=anew, background=background)

@@ -4,7 +4,7 @@ from msgspec.structs import replace
 
 from credproxy.broker.broker import Broker
 from credproxy.broker.report import Explanation
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri, without_userinfo
 
@@ -12,7 +12,7 @@ from credproxy.core.ask.uri import parse_uri, without_userinfo
 _DROPPED = "the user name in the URI is as if it were not there: credentials come from the configuration"
 
 
-async def explain_uri(broker: Broker, uri: str, origin: Origin) -> Explanation:
+async def explain_uri(broker: Broker, uri: str, origin: Caller) -> Explanation:
     """Give every decision for a URI. Raises Failed(bad_request) as ``parse_uri`` does."""
     plain = without_userinfo(uri)
     told = await broker.explain(Question(parse_uri(plain), origin))

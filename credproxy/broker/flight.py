@@ -4,7 +4,7 @@ import asyncio
 from typing import Protocol
 
 from credproxy.broker.entry import Entry
-from credproxy.broker.lookup import Asked
+from credproxy.broker.lookup import Lookup
 from credproxy.core.ask.credential import Grant
 from credproxy.core.errors import Failure
 
@@ -45,7 +45,7 @@ class Flight:
         "waiters",
     )  # a table  # fmt: skip
 
-    def __init__(self, home: Home, asked: Asked, *, limit: float, background: bool, anew: bool = False) -> None:
+    def __init__(self, home: Home, asked: Lookup, *, limit: float, background: bool, anew: bool = False) -> None:
         self.home = home
         self.asked = asked
         self.key = asked.key

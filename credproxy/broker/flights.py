@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 
 from credproxy.broker.flight import Flight, Outcome, Result
-from credproxy.broker.lookup import Asked, Key
+from credproxy.broker.lookup import Key, Lookup
 from credproxy.broker.runway import Runway
 from credproxy.ports import Clock
 
@@ -35,7 +35,7 @@ class Flights:
         """The flight for a key that a new question may join."""
         return self._current.get(key)
 
-    def begin(self, asked: Asked, *, limit: float, anew: bool, background: bool = False) -> Flight:
+    def begin(self, asked: Lookup, *, limit: float, anew: bool, background: bool = False) -> Flight:
         """Make a flight: to be waited for, or launched. ``limit``, ``anew`` as in Flight."""
         flight = Flight(self, asked, limit=limit, background=background, anew=anew)
         flight.forsaken = self._over

@@ -8,7 +8,7 @@ from credproxy.broker.era import Era
 from credproxy.broker.flight import Flight
 from credproxy.broker.lookup import key_of
 from credproxy.broker.negative_cache import Remembered
-from credproxy.broker.origin_state import Origin
+from credproxy.broker.origin_state import OriginState
 from credproxy.broker.renewal import Renewal
 from credproxy.broker.report import (
     EntryReport,
@@ -16,10 +16,10 @@ from credproxy.broker.report import (
     FlightReport,
     NegativeReport,
     OriginReport,
-    Problem,
+    ReportedFailure,
     Status,
 )
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.runway import Runway
 from credproxy.broker.table import Routed
 from credproxy.core.ask.lifetime import remaining, state
@@ -41,7 +41,7 @@ class Inspector:
         clock: Clock,
         runway: Runway,
         renewal: Renewal,
-        upstream: Upstream,
+        upstream: RepeatingClient,
         bugs: Bugs,
     ) -> None:
         self._clock = clock
@@ -140,8 +140,8 @@ class Inspector:
         )
 
 
-def _problem(failure: Failure) -> Problem:
-    return Problem(failure.code.value, failure.message, failure.hint, failure.retry_after)
+def _problem(failure: Failure) -> ReportedFailure:
+    return ReportedFailure(failure.code.value, failure.message, failure.hint, failure.retry_after)
 
 
 def _flight(flight: Flight, boot: float) -> FlightReport:
@@ -155,7 +155,7 @@ def _remembered(record: Remembered, boot: float) -> NegativeReport:
     return NegativeReport(record.authority, failure.code.value, failure.message, _round(record.until - boot))
 
 
-def _origin(origin: Origin, boot: float) -> OriginReport:
+def _origin(origin: OriginState, boot: float) -> OriginReport:
     return OriginReport(
         origin=origin.name,
         breaker=origin.breaker.phase.value,

@@ -12,7 +12,7 @@ from typing import NamedTuple, NewType
 
 import msgspec
 
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.ports import Plan
 
 
@@ -22,7 +22,7 @@ _SIZE = 24
 Key = NewType("Key", bytes)
 
 
-class Asked(NamedTuple):
+class Lookup(NamedTuple):
     """What an exchange is for.
 
     Attributes:
@@ -35,7 +35,7 @@ class Asked(NamedTuple):
     """
 
     key: Key
-    origin: Origin
+    origin: Caller
     authority: str
     rule: str
     plan: Plan
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def key_of(origin: Origin, rest: tuple[Hashable, ...]) -> Key:
+def key_of(origin: Caller, rest: tuple[Hashable, ...]) -> Key:
     """Make a key. It is one within an era: what two configurations gave is not kept in one place.
 
     Args:

@@ -1,6 +1,6 @@
 """What is known of one ``scheme://host:port``, as far as one of two sides has asked it.
 
-The daemon's user and build actions have an ``Origin`` each for the same place. What actions bring upon themselves stops
+The daemon's user and build actions have an ``OriginState`` each for the same place. What actions bring upon themselves stops
 them alone; what stops the user stops them as well, because the ``senior`` of theirs is the user's.
 """
 
@@ -18,7 +18,7 @@ PLACES = 8
 _EARNED = 0.1
 
 
-class Origin:
+class OriginState:
     """One origin, as one side knows it.
 
     Args:
@@ -36,7 +36,7 @@ class Origin:
 
     __slots__ = ("_closed", "breaker", "budget", "name", "places", "senior", "skew", "throttles", "turned")
 
-    def __init__(self, name: str, senior: "Origin | None" = None) -> None:
+    def __init__(self, name: str, senior: "OriginState | None" = None) -> None:
         self.name = name
         self.senior = senior
         self.breaker = Breaker()

@@ -6,7 +6,7 @@ The structs are the JSON of ``/v1/status`` and ``/v1/explain``; seconds througho
 from msgspec import Struct
 
 
-class Problem(Struct, frozen=True, omit_defaults=True):
+class ReportedFailure(Struct, frozen=True, omit_defaults=True):
     """A failure as people see it."""
 
     code: str
@@ -107,8 +107,8 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     upstream: str = ""
     detail: dict[str, str] = {}
     reasons: tuple[str, ...] = ()
-    problem: Problem | None = None
+    problem: ReportedFailure | None = None
     entry: EntryReport | None = None
     flight: FlightReport | None = None
-    failure: Problem | None = None
+    failure: ReportedFailure | None = None
     origin: OriginReport | None = None

@@ -23,7 +23,7 @@ import structlog
 from cachetools import LRUCache
 
 from credproxy.broker.breaker import Phase
-from credproxy.broker.origin_state import PLACES, Origin
+from credproxy.broker.origin_state import PLACES, OriginState
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.http_date import SKEWED, clock_ahead
 from credproxy.core.ask.lifetime import clamp
@@ -63,10 +63,10 @@ _ORIGINS = 1024
 
 log = structlog.get_logger("credproxy.broker")
 
-Outcome = Response | Failure
+Attempt = Response | Failure
 
 
-class Upstream:
+class RepeatingClient:
     """Sends through another client, carefully.
 
     Args:
@@ -79,8 +79,8 @@ class Upstream:
         self._client = client
         self._clock = clock
         self._sample = sample
-        self._users: LRUCache[str, Origin] = LRUCache(_ORIGINS)
-        self._actions: LRUCache[str, Origin] = LRUCache(_ORIGINS)
+        self._users: LRUCache[str, OriginState] = LRUCache(_ORIGINS)
+        self._actions: LRUCache[str, OriginState] = LRUCache(_ORIGINS)
 
     async def send(self, request: Request, terms: Terms) -> Response:
         """Give the response, a 5xx that stayed included; never a 429.
@@ -96,26 +96,26 @@ class Upstream:
             raise Failed(outcome)
         return outcome
 
-    def origin(self, url: str, *, for_actions: bool = False) -> Origin:
+    def origin(self, url: str, *, for_actions: bool = False) -> OriginState:
         """The origin of a URL, new if it was not known, as the user or as build actions know it."""
         parts = urlsplit(url)
         name = f"{parts.scheme}://{parts.netloc}"
         known = self._actions if for_actions else self._users
         found = known.get(name)
         if found is None:
-            found = known[name] = Origin(name, self.origin(url) if for_actions else None)
+            found = known[name] = OriginState(name, self.origin(url) if for_actions else None)
         return found
 
-    def find(self, name: str) -> Origin | None:
+    def find(self, name: str) -> OriginState | None:
         """The user's origin of that name, if it was ever asked."""
         return self._users.get(name)
 
-    def origins(self) -> list[Origin]:
+    def origins(self) -> list[OriginState]:
         """Every origin that was asked, the user's first."""
         return [*self._users.values(), *self._actions.values()]
 
     @contextlib.asynccontextmanager
-    async def _place(self, origin: Origin, request: Request, terms: Terms) -> AsyncIterator[None]:
+    async def _place(self, origin: OriginState, request: Request, terms: Terms) -> AsyncIterator[None]:
         """Hold one of the places that build actions have at an origin; the user's flights are counted elsewhere."""
         if not origin.for_actions:
             yield
@@ -131,8 +131,8 @@ class Upstream:
         finally:
             origin.places.release()
 
-    async def _attempts(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
-        outcome: Outcome | None = None
+    async def _attempts(self, origin: OriginState, request: Request, terms: Terms) -> Attempt:
+        outcome: Attempt | None = None
         delays = iter(_DELAYS)
         while True:
             ticket = await self._admitted(origin, request, terms)
@@ -152,7 +152,7 @@ class Upstream:
                 return self._final(origin, request, outcome)
             await self._clock.sleep(delay)
 
-    def _delay(self, origin: Origin, outcome: Outcome, base: float | None, terms: Terms) -> float | None:
+    def _delay(self, origin: OriginState, outcome: Attempt, base: float | None, terms: Terms) -> float | None:
         """Seconds until the next attempt; None if there is none."""
         now = self._clock.boot()
         left = _end(terms) - _LAST - now
@@ -163,14 +163,14 @@ class Upstream:
         # A server that asks for more time than anybody has is asked once more at the last moment.
         return min(left, max(delay, asked or 0.0))
 
-    def _final(self, origin: Origin, request: Request, outcome: Outcome) -> Outcome:
+    def _final(self, origin: OriginState, request: Request, outcome: Attempt) -> Attempt:
         if _is_429(outcome):
             return self._throttled(origin, request)
         if isinstance(outcome, Failure) and not _repeatable(request, outcome):
             return replace(outcome, hint=_AMBIGUOUS)
         return outcome
 
-    async def _admitted(self, origin: Origin, request: Request, terms: Terms) -> int | Failure:
+    async def _admitted(self, origin: OriginState, request: Request, terms: Terms) -> int | Failure:
         """Wait until the origin may be asked; a failure where that is not worth it."""
         while True:
             refusal = await self._pause_over(origin, request, terms)
@@ -187,7 +187,7 @@ class Upstream:
                 async with self._clock.timeout(max(_TICK, wait)):
                     await origin.turned.wait()
 
-    async def _pause_over(self, origin: Origin, request: Request, terms: Terms) -> Failure | None:
+    async def _pause_over(self, origin: OriginState, request: Request, terms: Terms) -> Failure | None:
         """Wait until a 429's pause is over; a failure at once if those who wait would not live to see it."""
         while (left := origin.closed_until - self._clock.boot()) > 0:
             # Upwards only, and each for itself: all who wait would else come back in the same instant.
@@ -197,7 +197,7 @@ class Upstream:
             await self._clock.sleep(left)
         return None
 
-    async def _reported(self, origin: Origin, ticket: int, request: Request, terms: Terms) -> Outcome:
+    async def _reported(self, origin: OriginState, ticket: int, request: Request, terms: Terms) -> Attempt:
         verdict: bool | None = None
         try:
             outcome = await self._attempt(origin, request, terms)
@@ -206,7 +206,7 @@ class Upstream:
             self._report(origin, ticket, verdict)
         return outcome
 
-    async def _attempt(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
+    async def _attempt(self, origin: OriginState, request: Request, terms: Terms) -> Attempt:
         if request.method != "GET" or not request.repeatable:
             return await self._once(origin, request, terms)
         async with asyncio.TaskGroup() as group:
@@ -223,7 +223,7 @@ class Upstream:
                 task.cancel()
         return outcome
 
-    async def _once(self, origin: Origin, request: Request, terms: Terms) -> Outcome:
+    async def _once(self, origin: OriginState, request: Request, terms: Terms) -> Attempt:
         limit = min(ATTEMPT_LIMIT, terms.deadline - _MARGIN - self._clock.boot())
         try:
             async with self._clock.timeout(max(0.0, limit)):
@@ -240,7 +240,7 @@ class Upstream:
             origin.answered()
         return response
 
-    def _throttle(self, origin: Origin, response: Response) -> None:
+    def _throttle(self, origin: OriginState, response: Response) -> None:
         asked = retry_after(response.headers, response.wall) or 0.0
         if asked:
             base = _DELAYS[min(origin.throttles, len(_DELAYS) - 1)]
@@ -251,12 +251,12 @@ class Upstream:
         origin.close(self._clock.boot() + pause)
         log.warning("throttled", origin=origin.name, seconds=round(pause, 1), actions=origin.for_actions)
 
-    def _throttled(self, origin: Origin, request: Request) -> Failure:
+    def _throttled(self, origin: OriginState, request: Request) -> Failure:
         left = max(1.0, origin.closed_until - self._clock.boot())
         message = f"{_subject(request, origin)} limits the rate of requests and is left alone for {left:.0f} s"
         return Failure(Code.RATE_LIMITED, message, "try again then", left)
 
-    def _left_alone(self, origin: Origin, request: Request) -> Failure:
+    def _left_alone(self, origin: OriginState, request: Request) -> Failure:
         sides = (origin, origin.senior or origin)
         wait = max(side.breaker.wait(self._clock.boot()) for side in sides)
         return Failure(
@@ -266,7 +266,7 @@ class Upstream:
             wait,
         )
 
-    def _report(self, origin: Origin, ticket: int, verdict: bool | None) -> None:  # noqa: FBT001  of three values
+    def _report(self, origin: OriginState, ticket: int, verdict: bool | None) -> None:  # noqa: FBT001  of three values
         if not origin.report(ticket, self._clock.boot(), self._sample(), good=verdict):
             return
         if origin.breaker.phase is Phase.OPEN and verdict is False:
@@ -275,7 +275,7 @@ class Upstream:
         elif origin.breaker.phase is Phase.CLOSED:
             log.info("breaker closed", origin=origin.name, actions=origin.for_actions)
 
-    def _compare_clocks(self, origin: Origin, response: Response) -> None:
+    def _compare_clocks(self, origin: OriginState, response: Response) -> None:
         """Note by how much this machine's clock is ahead; say so once per origin that it is far off."""
         ahead = clock_ahead(response.headers, response.wall)
         if ahead is None:
@@ -290,12 +290,12 @@ def _end(terms: Terms) -> float:
     return min(terms.patience, terms.deadline)
 
 
-def _repeatable(request: Request, outcome: Outcome) -> bool:
+def _repeatable(request: Request, outcome: Attempt) -> bool:
     """Whether sending once more cannot spend a refresh token twice: a request that never left spends nothing."""
     return request.repeatable or (isinstance(outcome, Failure) and outcome.unsent)
 
 
-async def _first_good(racing: set[asyncio.Task[Outcome]]) -> Outcome:
+async def _first_good(racing: set[asyncio.Task[Attempt]]) -> Attempt:
     pending = racing
     while True:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
@@ -305,15 +305,15 @@ async def _first_good(racing: set[asyncio.Task[Outcome]]) -> Outcome:
             return (good or outcomes)[0]
 
 
-def _subject(request: Request, origin: Origin) -> str:
+def _subject(request: Request, origin: OriginState) -> str:
     return request.subject or f"server {origin.name!r}"
 
 
-def _is_429(outcome: Outcome) -> bool:
+def _is_429(outcome: Attempt) -> bool:
     return isinstance(outcome, Response) and outcome.status == HTTPStatus.TOO_MANY_REQUESTS
 
 
-def _may_pass(outcome: Outcome) -> bool:
+def _may_pass(outcome: Attempt) -> bool:
     if isinstance(outcome, Response):
         return outcome.status == HTTPStatus.REQUEST_TIMEOUT or (
             outcome.status >= HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status not in _FINAL
@@ -321,7 +321,7 @@ def _may_pass(outcome: Outcome) -> bool:
     return outcome.code is Code.UPSTREAM_UNAVAILABLE and not outcome.unanswered
 
 
-def _verdict(outcome: Outcome) -> bool | None:
+def _verdict(outcome: Attempt) -> bool | None:
     """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
     if isinstance(outcome, Response):
         return outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status != HTTPStatus.REQUEST_TIMEOUT

@@ -13,13 +13,13 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from credproxy.adapters.tls_trust import trusting
 from credproxy.core.ask.carrier_messages import (
     Anchors,
-    Answered,
     Done,
     Fetch,
     Get,
-    Granted,
+    JsonAnswer,
     Locate,
     Located,
+    PassageGiven,
     Refusal,
     Rejected,
     Shown,
@@ -33,7 +33,7 @@ from credproxy.core.ask.http import Dial
 from credproxy.core.ask.uri import canonical_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import Asked
+from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
 
@@ -53,7 +53,7 @@ _DROPPED = 16
 
 
 class Daemon:
-    """Asks the daemon. Source: gateway.authorizer, server.actions_api.Answers.
+    """Asks the daemon. Source: gateway.authorizer, server.actions_api.ActionsAnswers.
 
     Args:
         send: puts a frame on the channel.
@@ -71,7 +71,7 @@ class Daemon:
         """Say something that has no answer."""
         self._send(self._encode(message))
 
-    def answered(self, message: Refusal | Done | Granted | Answered | Located | Anchors) -> None:
+    def answered(self, message: Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors) -> None:
         """Take the answer to a question; one that nobody waits for any more is dropped."""
         waiting = self._waiting.pop(message.question, None)
         if waiting is not None and not waiting.done():
@@ -81,11 +81,11 @@ class Daemon:
         """Use nothing again that was granted before."""
         self._held.clear()
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """Let a request pass. Raises Failed."""
         await self._fetch(want, asked, 0.0, only=True)
 
-    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
         loop = asyncio.get_running_loop()
         key = (asked.uid, asked.sandbox, want.method, want.registry, asked.path, _told_of(want))
@@ -93,7 +93,7 @@ class Daemon:
         if held is not None and loop.time() < held[1]:
             return held[0]
         granted = await self._fetch(want, asked, patience)
-        assert isinstance(granted, Granted)
+        assert isinstance(granted, PassageGiven)
         passage = _passage(granted)
         if granted.hold > 0:
             self._hold(key, passage, loop.time() + min(granted.hold, _HOLDS))
@@ -114,12 +114,12 @@ class Daemon:
         number = passage.ticket
         assert isinstance(number, int)
         answer = await self._ask(lambda question: Rejected(question, number, patience, forbidden), patience)
-        return _passage(answer) if isinstance(answer, Granted) else None
+        return _passage(answer) if isinstance(answer, PassageGiven) else None
 
     async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
         """Ask a question of the JSON API. Raises Failed."""
         answer = await self._ask(lambda question: Get(question, peer.connection, patience, body), patience)
-        assert isinstance(answer, Answered)
+        assert isinstance(answer, JsonAnswer)
         return answer.body
 
     async def shows_token(self, peer: Peer, authorization: str) -> bool:
@@ -141,7 +141,7 @@ class Daemon:
         assert isinstance(answer, Anchors)
         return answer.pem
 
-    async def _fetch(self, want: Wanted, asked: Asked, patience: float, *, only: bool = False) -> ToCarrier:
+    async def _fetch(self, want: Wanted, asked: Incoming, patience: float, *, only: bool = False) -> ToCarrier:
         return await self._ask(
             lambda question: Fetch(
                 question, asked.connection, want.method, want.registry, asked.path, _told_of(want), patience, only
@@ -174,7 +174,7 @@ def _told_of(want: Wanted) -> str:
     return "" if source is None else f"mount={want.digest}&from={source}"
 
 
-def _passage(granted: Granted) -> Passage:
+def _passage(granted: PassageGiven) -> Passage:
     headers = tuple((name, Secret(value)) for name, value in granted.headers)
     return Passage(reach(granted.way), headers, granted.passage)
 

@@ -28,23 +28,23 @@ from credproxy.adapters.resident_memory import own_memory
 from credproxy.carrier.daemon_client import Daemon, Resolver, Threads
 from credproxy.carrier.log_lines import to_daemon
 from credproxy.carrier.passed_connections import PassedServer, proven
-from credproxy.carrier.passed_peer import Passed
+from credproxy.carrier.passed_peer import PassedPeer
 from credproxy.core.ask.carrier_messages import (
     SHORT_OF_MEMORY,
     TOLD,
     VERSION,
     Alive,
     Anchors,
-    Answered,
-    Caller,
     Changed,
     Closed,
     Done,
     Figures,
-    Granted,
+    JsonAnswer,
     Leave,
     Located,
     Opened,
+    PassageGiven,
+    PeerInfo,
     Ready,
     Refusal,
     Spare,
@@ -155,7 +155,7 @@ class _Life:
                 self._over.set()
             case Alive():
                 self._tell_figures()
-            case Refusal() | Done() | Granted() | Answered() | Located() | Anchors():
+            case Refusal() | Done() | PassageGiven() | JsonAnswer() | Located() | Anchors():
                 self._daemon.answered(message)
 
     def _tell_figures(self) -> None:
@@ -175,7 +175,7 @@ class _Front:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         peer = connection(request).peer
-        assert isinstance(peer, Passed)
+        assert isinstance(peer, PassedPeer)
         if peer.port:
             try:
                 await self._guard.judge(request, peer, peer.port)
@@ -194,8 +194,8 @@ def _short_of_memory() -> None:
     os._exit(SHORT_OF_MEMORY)
 
 
-def _passed(number: int, caller: Caller, refusal: Failure | None) -> Passed:
-    return Passed(
+def _passed(number: int, caller: PeerInfo, refusal: Failure | None) -> PassedPeer:
+    return PassedPeer(
         None,
         caller.uid,
         sandbox=caller.sandbox,

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 import structlog
 
-from credproxy.carrier.passed_peer import Passed
+from credproxy.carrier.passed_peer import PassedPeer
 from credproxy.core.errors import Failure
-from credproxy.server.connection_limit import OWN, Holder, Shares
+from credproxy.server.connection_limit import OWN, ConnectionLimit, Holder
 from credproxy.server.peer import Gate, Peer
 from credproxy.server.protocol import Connection, GatedServer, Handler
 
@@ -24,7 +24,7 @@ class _Verdict(Gate):
 
     def refusal(self, peer: Peer) -> Failure | None:
         """Give its verdict."""
-        return peer.refusal if isinstance(peer, Passed) else None
+        return peer.refusal if isinstance(peer, PassedPeer) else None
 
 
 class _Passed(Connection):
@@ -36,7 +36,7 @@ class _Passed(Connection):
         """Tell that the place is free."""
         server, peer = self._manager, self.peer
         super().connection_lost(exc)
-        if isinstance(server, PassedServer) and isinstance(peer, Passed):
+        if isinstance(server, PassedServer) and isinstance(peer, PassedPeer):
             server.left(peer)
 
 
@@ -53,18 +53,18 @@ class PassedServer(GatedServer):
     protocol: type[Connection] = _Passed
 
     def __init__(
-        self, handler: Handler, *, limit: int, left: Callable[[Passed], None], short: Callable[[], object]
+        self, handler: Handler, *, limit: int, left: Callable[[PassedPeer], None], short: Callable[[], object]
     ) -> None:
         super().__init__(
             handler, gate=_Verdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
         )
         self.left = left
         # The daemon bounds each account; here is known which of its connections are silent.
-        self.shares = Shares(limit, share=limit, pool=limit)
-        self._arriving: dict[int, Passed] = {}
+        self.shares = ConnectionLimit(limit, share=limit, pool=limit)
+        self._arriving: dict[int, PassedPeer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
-    def take(self, descriptor: int, peer: Passed) -> None:
+    def take(self, descriptor: int, peer: PassedPeer) -> None:
         """Serve a connection; its descriptor belongs to the server from now on."""
         sock = socket.socket(fileno=descriptor)
         sock.setblocking(False)
@@ -73,7 +73,7 @@ class PassedServer(GatedServer):
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def _begun(self, sock: socket.socket, peer: Passed) -> None:
+    async def _begun(self, sock: socket.socket, peer: PassedPeer) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self, sock)
         except OSError as error:  # it has gone already
@@ -88,7 +88,7 @@ class PassedServer(GatedServer):
 
     def holder(self, peer: Peer) -> Holder:
         """On whose account it goes, by the daemon's word."""
-        return _holder(peer.account, peer.port) if isinstance(peer, Passed) else OWN
+        return _holder(peer.account, peer.port) if isinstance(peer, PassedPeer) else OWN
 
     def spare(self, account: str | None, port: int) -> bool:
         """End the connection of an account that has been silent longest; False where none is silent."""

@@ -7,7 +7,7 @@ from credproxy.server.peer import Peer
 
 
 @dataclass(frozen=True, slots=True)
-class Passed(Peer):
+class PassedPeer(Peer):
     """Who connected, as the daemon saw it at accept; nothing is read of it here.
 
     Attributes:

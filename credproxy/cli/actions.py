@@ -42,7 +42,7 @@ def check(file: str) -> None:
     click.echo(f"{found.where}: fine, {counted(sum(isinstance(path[-1], int) for path in found.paths), 'rule')}")
 
 
-class _Rules(NamedTuple):
+class _FileRules(NamedTuple):
     """The rules that a file leads to, and where each of them stands."""
 
     where: str
@@ -51,7 +51,7 @@ class _Rules(NamedTuple):
     lines: tuple[int, ...]
 
 
-def _rules_of(file: str) -> _Rules:
+def _rules_of(file: str) -> _FileRules:
     if not file.endswith(".toml"):
         return _rules_of_policy(file)
     ((_, text),) = read_files((file,))
@@ -59,12 +59,12 @@ def _rules_of(file: str) -> _Rules:
     if settings.policy_file is not None:
         return _rules_of_policy(settings.policy_file)
     paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
-    return _Rules(file, settings.rule, paths, tuple(locate(text, path) for path in paths))
+    return _FileRules(file, settings.rule, paths, tuple(locate(text, path) for path in paths))
 
 
-def _rules_of_policy(file: str) -> _Rules:
+def _rules_of_policy(file: str) -> _FileRules:
     found = load_policy_file(file)
-    return _Rules(file, found.rules, found.paths, found.lines)
+    return _FileRules(file, found.rules, found.paths, found.lines)
 
 
 @actions.command(short_help="Say what the rules let a build action have.")

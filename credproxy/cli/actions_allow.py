@@ -81,7 +81,7 @@ def _own_place() -> Path:
     return Path(config_files(os.environ)[0])
 
 
-class _Known(NamedTuple):
+class _Already(NamedTuple):
     """What the rules say already: whether all is allowed, by which rules; and which of them denies, "" for none."""
 
     allowed: bool
@@ -182,7 +182,7 @@ def _question(registry: str, repository: str, settings: Settings) -> None:
     )
 
 
-def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) -> _Known:
+def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) -> _Already:
     objects = None if rule.url is None else object_pattern(rule.url)
     decisions = [policy.standing(rule, operation) for operation in operations]
     if objects is not None:
@@ -190,10 +190,10 @@ def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) 
     name = Configuration().name
     allowing = dict.fromkeys(name(index) for allowed, index in decisions if allowed and index is not None)
     denying = dict.fromkeys(name(index) for allowed, index in decisions if not allowed and index is not None)
-    return _Known(all(allowed for allowed, _ in decisions), " and ".join(allowing), " and ".join(denying))
+    return _Already(all(allowed for allowed, _ in decisions), " and ".join(allowing), " and ".join(denying))
 
 
-def _warn(known: _Known, own: Settings) -> None:
+def _warn(known: _Already, own: Settings) -> None:
     if known.denied:
         said = f"{known.denied} denies it, and the first rule that matches decides: the new one takes no effect there"
         click.echo(f"warning: {said}; put it in front", err=True)

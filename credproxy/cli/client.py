@@ -23,7 +23,7 @@ _PAUSE = 0.05
 """Seconds; all attempts together are the helper's own patience with a daemon that is being replaced."""
 
 
-class Connection(http.client.HTTPConnection):
+class UnixConnection(http.client.HTTPConnection):
     """To a Unix socket; ``timeout`` in seconds, for each step."""
 
     def __init__(self, path: str, timeout: float = _TIMEOUT) -> None:
@@ -37,7 +37,7 @@ class Connection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class TrustingNoImpostor(Connection):
+class TrustingNoImpostor(UnixConnection):
     """To a daemon of this user or root, in the namespaces of this process: what the helper asks for, in its words.
 
     ``connect`` raises CommandError for a listener that is not believed, ConnectionRefusedError where the listener has

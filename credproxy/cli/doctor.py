@@ -50,7 +50,7 @@ def doctor(*, with_network: bool, verbose: bool, as_json: bool) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class _Known:
+class _Gathered:
     """What several checks need."""
 
     machine: ThisMachine
@@ -64,12 +64,12 @@ class _Known:
         return self.configuration.settings
 
 
-def _gather() -> _Known:
+def _gather() -> _Gathered:
     configuration, logins = gather(None)
-    return _Known(ThisMachine(), os.environ, configuration, logins.docker, logins.machines)
+    return _Gathered(ThisMachine(), os.environ, configuration, logins.docker, logins.machines)
 
 
-def _examine(known: _Known, *, with_network: bool) -> Iterator[Finding]:
+def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     machine, settings = known.machine, known.settings
     around = _service(known)
     running = _daemon(known, around)
@@ -99,11 +99,11 @@ def _carriers(unbound: int) -> Iterator[Finding]:
     yield from confinement.check(landlock_version(), filtered=filtered(), unbound=unbound)
 
 
-def _socket(known: _Known) -> str:
+def _socket(known: _Gathered) -> str:
     return helper_socket(known.environ, known.machine.uid, os.path.isdir)
 
 
-def _service(known: _Known) -> service.Facts:
+def _service(known: _Gathered) -> service.Facts:
     from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415  for the doctor alone, not for --help
     from credproxy.daemon.limits import share  # noqa: PLC0415  as above
 
@@ -123,11 +123,11 @@ def _service(known: _Known) -> service.Facts:
     )
 
 
-def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
+def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
     path = _socket(known)
     helper = probing.door(known.machine, "helper", path)
     same = known.settings.peer_namespaces == "same"
-    running = probing.running(path) if helper.served else probing.Running()
+    running = probing.running(path) if helper.served else probing.RunningDaemon()
     return daemon.Facts(
         helper=helper,
         actions=_actions(known),
@@ -143,7 +143,7 @@ def _daemon(known: _Known, around: service.Facts) -> daemon.Facts:
     )
 
 
-def _actions(known: _Known) -> daemon.Door | Failure:
+def _actions(known: _Gathered) -> daemon.SocketState | Failure:
     try:
         path = actions_socket(known.environ, known.machine.uid, os.path.isdir)
     except Failed as error:
@@ -182,7 +182,7 @@ def _bazelrc(machine: ThisMachine) -> tuple[bazelrc_reader.Lines, str | None]:
     return bazelrc_reader.collect(files, read, workspace, os.environ), workspace
 
 
-def _network(known: _Known) -> Iterator[Finding]:
+def _network(known: _Gathered) -> Iterator[Finding]:
     from credproxy.cli.registry_ping import MOST, ping  # noqa: PLC0415  aiohttp takes longer than all other checks
 
     named = [rule.match.partition("/")[0] for rule in known.settings.host if rule.is_registry]

@@ -14,7 +14,7 @@ _HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  nam
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class InstallStep:
     """One command. ``needed`` is false where it may fail because there is nothing to do."""
 
     argv: tuple[str, ...]
@@ -40,12 +40,12 @@ class Installation:
 
     files: Mapping[Path, str]
     unwanted: tuple[Path, ...]
-    probe: Step
-    up: tuple[Step, ...]
-    renew: tuple[Step, ...]
-    retire: tuple[Step, ...]
-    down: tuple[Step, ...]
-    after: tuple[Step, ...]
+    probe: InstallStep
+    up: tuple[InstallStep, ...]
+    renew: tuple[InstallStep, ...]
+    retire: tuple[InstallStep, ...]
+    down: tuple[InstallStep, ...]
+    after: tuple[InstallStep, ...]
     leftovers: tuple[Path, ...] = ()
     notes: tuple[str, ...] = ()
 
@@ -104,18 +104,18 @@ def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
         'write peer_namespaces = "any" into /etc/credproxy/config.toml: it serves nobody without that',
         "let users in: usermod --append --groups credproxy-users NAME; they set CREDPROXY_SOCKET=/run/credproxy/helper.sock",
     )
-    return replace(made, up=(Step(("systemd-sysusers", str(users))), *made.up), notes=notes)
+    return replace(made, up=(InstallStep(("systemd-sysusers", str(users))), *made.up), notes=notes)
 
 
 def for_launchd(*, program: str, home: Path, uid: int) -> Installation:
     """An agent of the user's session on macOS."""
     place = home / "Library" / "LaunchAgents" / "credproxy.plist"
-    out = Step(("launchctl", "bootout", f"gui/{uid}/credproxy"), needed=False)
+    out = InstallStep(("launchctl", "bootout", f"gui/{uid}/credproxy"), needed=False)
     return Installation(
         files={place: units.agent(program=program, home=str(home))},
         unwanted=(),
-        probe=Step(("launchctl", "print", f"gui/{uid}")),
-        up=(out, Step(("launchctl", "bootstrap", f"gui/{uid}", str(place)))),
+        probe=InstallStep(("launchctl", "print", f"gui/{uid}")),
+        up=(out, InstallStep(("launchctl", "bootstrap", f"gui/{uid}", str(place)))),
         renew=(),
         retire=(),
         down=(out,),
@@ -124,8 +124,8 @@ def for_launchd(*, program: str, home: Path, uid: int) -> Installation:
 
 
 def _with_systemd(*systemctl: str, files: Mapping[Path, str], unwanted: tuple[Path, ...] = ()) -> Installation:
-    def step(*words: str, needed: bool = True) -> Step:
-        return Step((*systemctl, *words), needed=needed)
+    def step(*words: str, needed: bool = True) -> InstallStep:
+        return InstallStep((*systemctl, *words), needed=needed)
 
     names = [name for name in SOCKETS if any(path.name == name for path in files)]
     return Installation(

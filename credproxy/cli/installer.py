@@ -10,12 +10,12 @@ from pathlib import Path
 from credproxy.adapters.directories import make_folders
 from credproxy.cli import units
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.installation import Installation, Step
+from credproxy.cli.installation import Installation, InstallStep
 from credproxy.cli.read_config import read_content
 from credproxy.core.unit_names import SERVICE
 
 
-Run = Callable[[tuple[str, ...]], tuple[int, str]]
+RunCommand = Callable[[tuple[str, ...]], tuple[int, str]]
 """Runs a command; gives its exit status and what it complained of."""
 
 _PATIENCE = 60.0
@@ -33,7 +33,7 @@ class Installer:
     """
 
     say: Callable[[str], None]
-    run: Run
+    run: RunCommand
     dry_run: bool = False
     force: bool = False
 
@@ -123,7 +123,7 @@ class Installer:
         with contextlib.suppress(OSError):
             path.rmdir() if path.is_dir() else path.unlink()
 
-    def _run_all(self, steps: Iterable[Step]) -> None:
+    def _run_all(self, steps: Iterable[InstallStep]) -> None:
         for step in steps:
             self.say(f"{self._verb('run', 'ran')}  {shlex.join(step.argv)}")
             if self.dry_run:
@@ -138,7 +138,7 @@ class Installer:
         return f"would {would}" if self.dry_run else did
 
 
-def runner(environ: Mapping[str, str]) -> Run:
+def runner(environ: Mapping[str, str]) -> RunCommand:
     """Give what really runs commands."""
 
     def run(argv: tuple[str, ...]) -> tuple[int, str]:

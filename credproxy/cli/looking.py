@@ -6,7 +6,7 @@ from pathlib import Path
 
 from credproxy.adapters.file_exposure import way
 from credproxy.adapters.root_uids import roots
-from credproxy.doctor.machine import READ_LIMIT, Place
+from credproxy.doctor.machine import READ_LIMIT, PathState
 
 
 class ThisMachine:
@@ -22,17 +22,17 @@ class ThisMachine:
         """By which uids root's files are shown."""
         return roots()
 
-    def look(self, path: str) -> Place:
+    def look(self, path: str) -> PathState:
         """What is at a path."""
         try:
             found = Path(path).stat()
         except (OSError, ValueError):
-            return Place(path)
-        return Place(
+            return PathState(path)
+        return PathState(
             path, found.st_mode, found.st_uid, os.access(path, os.R_OK), os.access(path, os.X_OK), found.st_size
         )
 
-    def lineage(self, path: str) -> tuple[Place, ...]:
+    def lineage(self, path: str) -> tuple[PathState, ...]:
         """The file itself, behind links, then each link and directory on the way back to the root."""
         try:
             *before, last = way(Path(path).absolute())
@@ -40,7 +40,7 @@ class ThisMachine:
             return ()
         return (
             self.look(str(last.path)),
-            *(Place(str(place), about.st_mode, about.st_uid) for place, about in reversed(before)),
+            *(PathState(str(place), about.st_mode, about.st_uid) for place, about in reversed(before)),
         )
 
     def read(self, path: str) -> bytes | None:

@@ -15,10 +15,10 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import NamedTuple
 
-from credproxy.cli.client import Connection, told
+from credproxy.cli.client import UnixConnection, told
 from credproxy.core.ask.carrier_messages import UNBOUND
 from credproxy.core.unit_names import SERVICE, SOCKETS
-from credproxy.doctor.daemon import Door, Outcome, Reply
+from credproxy.doctor.daemon import HealthReply, SocketOutcome, SocketState
 from credproxy.doctor.machine import Machine
 from credproxy.doctor.service import Unit
 from credproxy.helper import credproxy_helper
@@ -41,12 +41,14 @@ print(talk.recv(4096).split()[1].decode())
 _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 
 
-def door(machine: Machine, name: str, path: str) -> Door:
+def door(machine: Machine, name: str, path: str) -> SocketState:
     """Look at a socket and ask whoever listens there."""
-    return Door(name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper"))
+    return SocketState(
+        name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper")
+    )
 
 
-class Running(NamedTuple):
+class RunningDaemon(NamedTuple):
     """What a daemon says of itself.
 
     Attributes:
@@ -60,18 +62,18 @@ class Running(NamedTuple):
     unbound: int = 0
 
 
-def running(path: str) -> Running:
+def running(path: str) -> RunningDaemon:
     """Ask a daemon for its state."""
-    connection = Connection(path, _PATIENCE)
+    connection = UnixConnection(path, _PATIENCE)
     try:
         connection.request("GET", "/v1/status")
         status = json.loads(connection.getresponse().read())
         origins = [(str(one["origin"]), one.get("ahead")) for one in status.get("origins", ())]
         clocks = {origin: seconds for origin, seconds in origins if isinstance(seconds, int)}
         unbound = sum(str(one["confined"]).startswith(UNBOUND) for one in status.get("carriers", ()))
-        return Running(str(status["version"]), clocks, unbound)
+        return RunningDaemon(str(status["version"]), clocks, unbound)
     except (OSError, http.client.HTTPException, ValueError, KeyError, TypeError, AttributeError):
-        return Running()
+        return RunningDaemon()
     finally:
         connection.close()
 
@@ -115,8 +117,8 @@ def docker_version(program: str) -> str:
     return said.split()[-1] if said and said.split() else ""
 
 
-def _reply(path: str, *, believed: bool) -> Reply:
-    connection = Connection(path, _PATIENCE)
+def _reply(path: str, *, believed: bool) -> HealthReply:
+    connection = UnixConnection(path, _PATIENCE)
     try:
         connection.connect()
         pid, uid = _listener(connection.sock)
@@ -125,17 +127,17 @@ def _reply(path: str, *, believed: bool) -> Reply:
         response = connection.getresponse()
         content = response.read()
     except FileNotFoundError:
-        return Reply(Outcome.ABSENT)
+        return HealthReply(SocketOutcome.ABSENT)
     except ConnectionRefusedError:
-        return Reply(Outcome.DEAD)
+        return HealthReply(SocketOutcome.DEAD)
     except PermissionError:
-        return Reply(Outcome.ANSWERED, 0, "this user may not connect", "")
+        return HealthReply(SocketOutcome.ANSWERED, 0, "this user may not connect", "")
     except (OSError, http.client.HTTPException):
-        return Reply(Outcome.SILENT)
+        return HealthReply(SocketOutcome.SILENT)
     finally:
         connection.close()
     message, hint = ("", "") if response.status == http.client.OK else told(response.status, content)
-    return Reply(Outcome.ANSWERED, response.status, message, hint, uid, pid, *doubt)
+    return HealthReply(SocketOutcome.ANSWERED, response.status, message, hint, uid, pid, *doubt)
 
 
 def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
@@ -148,7 +150,7 @@ def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
 
 
 def _announce(path: str, mark: str) -> None:
-    connection = Connection(path, _PATIENCE)
+    connection = UnixConnection(path, _PATIENCE)
     # Without it the probe is one line in the log, no more.
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/healthz", headers={"X-Credproxy-Probe": mark})

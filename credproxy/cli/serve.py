@@ -32,11 +32,11 @@ def serve(
     $XDG_RUNTIME_DIR/credproxy/helper.sock. It logs to stderr, reloads its configuration on SIGHUP and stops on SIGTERM.
     If another one serves that socket already, it says so and leaves.
     """
-    from credproxy.daemon import Options, run  # noqa: PLC0415  aiohttp takes longer than all of --help
+    from credproxy.daemon import ServeOptions, run  # noqa: PLC0415  aiohttp takes longer than all of --help
 
     files = None if config is None else (os.path.abspath(config),)  # noqa: PTH100  abspath keeps links
     words = program(), tuple(sys.argv[1:])
-    run(Options(dict(os.environ), files, log_level, log_format, system, gateway_only, *words))
+    run(ServeOptions(dict(os.environ), files, log_level, log_format, system, gateway_only, *words))
 
 
 @click.command()

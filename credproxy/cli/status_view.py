@@ -14,7 +14,7 @@ from rich.text import Text
 from credproxy.cli.command_error import CommandError
 
 
-Status = Mapping[str, object]
+StatusObject = Mapping[str, object]
 
 _EVERY = 1.0
 _A_LINE = 4
@@ -24,7 +24,7 @@ _STATES = {"fresh": "green", "advisory": "cyan", "mandatory": "yellow", "expired
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
 
 
-def view(status: Status, rows: int | None = None) -> RenderableType:
+def view(status: StatusObject, rows: int | None = None) -> RenderableType:
     """Draw a status: lines of numbers, then a table for each list that has rows.
 
     Args:
@@ -50,7 +50,7 @@ def view(status: Status, rows: int | None = None) -> RenderableType:
     return Group(*parts)
 
 
-def watch(ask: Callable[[], Status], console: Console, pause: Callable[[float], None] = time.sleep) -> None:
+def watch(ask: Callable[[], StatusObject], console: Console, pause: Callable[[float], None] = time.sleep) -> None:
     """Draw what ``ask`` gives, each second, until the person stops it; a daemon that is away may come back.
 
     Raises:
@@ -84,7 +84,7 @@ def _room(console: Console) -> int:
     return max(3, console.height - 14)
 
 
-def _lines(status: Status) -> Iterator[Text]:
+def _lines(status: StatusObject) -> Iterator[Text]:
     shown = [f"{name} {_number(name, value)}" for name, value in status.items() if not isinstance(value, (list, dict))]
     for start in range(0, len(shown), _A_LINE):
         yield Text("  ".join(shown[start : start + _A_LINE]))
@@ -139,6 +139,6 @@ def _plain(title: str, *columns: Column | str) -> Table:
     return Table(*columns, title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
 
 
-def _rows(status: Status, name: str) -> list[dict[str, object]]:
+def _rows(status: StatusObject, name: str) -> list[dict[str, object]]:
     found = status.get(name)
     return [row for row in found if isinstance(row, dict)] if isinstance(found, list) else []

@@ -18,7 +18,7 @@ import click
 
 from credproxy.cli.client import TrustingNoImpostor, ask, its_log, socket_path
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.installer import Run, runner
+from credproxy.cli.installer import RunCommand, runner
 from credproxy.core.errors import Failed
 from credproxy.core.paths import actions_socket
 from credproxy.core.unit_names import SERVICE, SOCKETS
@@ -31,7 +31,7 @@ _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
 
 @dataclass(frozen=True, slots=True)
-class Running:
+class ListeningProcess:
     """The process that listens.
 
     Attributes:
@@ -45,7 +45,7 @@ class Running:
     systemctl: tuple[str, ...] = ()
 
 
-def find(path: str, run: Run) -> Running | None:
+def find(path: str, run: RunCommand) -> ListeningProcess | None:
     """Find who serves a socket; None where nobody does.
 
     Raises:
@@ -64,10 +64,10 @@ def find(path: str, run: Run) -> Running | None:
         raise CommandError(f"the daemon at {path} cannot be asked: {error.strerror}", its_log()) from None
     finally:
         connection.close()
-    return Running(pid, waiting=_name(pid) == "systemd")
+    return ListeningProcess(pid, waiting=_name(pid) == "systemd")
 
 
-def _managed(path: str, run: Run) -> Running | None:
+def _managed(path: str, run: RunCommand) -> ListeningProcess | None:
     """What systemd says of its own socket at that path; None where it has none."""
     for systemctl in (("systemctl", "--user"), ("systemctl",)):
 
@@ -77,7 +77,7 @@ def _managed(path: str, run: Run) -> Running | None:
 
         if shown(SOCKETS[0], "Listen") == f"{path} (Stream)" and shown(SOCKETS[0], "ActiveState") == "active":
             pid = shown(SERVICE, "MainPID")
-            return Running(int(pid or 0), waiting=pid in {"", "0"}, systemctl=systemctl)
+            return ListeningProcess(int(pid or 0), waiting=pid in {"", "0"}, systemctl=systemctl)
     return None
 
 
@@ -184,7 +184,7 @@ def _hand_over(pid: int) -> None:
         raise CommandError(f"the daemon (pid {pid}) has not restarted within {PATIENCE:.0f} s", "credproxy stop")
 
 
-def _manage(found: Running, verb: str, run: Run) -> None:
+def _manage(found: ListeningProcess, verb: str, run: RunCommand) -> None:
     argv = (*found.systemctl, verb, SERVICE)
     status, complaint = run(argv)
     if status != 0:

@@ -17,9 +17,9 @@ from credproxy.adapters.processes import find_program
 from credproxy.broker.broker import Broker
 from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.report import Explanation
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.cli.command_error import CommandError
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
@@ -77,14 +77,14 @@ def explain_here(uri: str, settings: Settings) -> dict[str, object]:
 async def _explained(uri: str, settings: Settings) -> Explanation:
     clock, files = SystemClock(), SystemFiles()
     try:
-        upstream = Upstream(_NoNetwork(), clock=clock, sample=random.random)
+        upstream = RepeatingClient(_NoNetwork(), clock=clock, sample=random.random)
         path = settings.helper_path or os.environ.get("PATH", os.defpath)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
         world = World(os.environ, os.geteuid(), clock, upstream, _NoPrograms(path), files, learned)
         table = build_table(settings, world)
         broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
         async with broker:
-            return await explain_uri(broker, uri, Origin("helper", os.geteuid()))
+            return await explain_uri(broker, uri, Caller("helper", os.geteuid()))
     finally:
         files.close()
 

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 from credproxy.core.redact import mask, mask_bare_login, mask_encoded_login, mask_query, mask_random
-from credproxy.core.searched_text import ADVICE, CLOSING, SearchedText, Span, searched, shown
+from credproxy.core.searched_text import ADVICE, CLOSING, MaskedSpan, SearchedText, searched, shown
 
 
 _COLOR = re.compile(r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)")
@@ -143,12 +143,12 @@ class _Word(NamedTuple):
     """What stands at a place: all of it, and what of it is masked; ``empty`` if it is a pair of quotes and nothing else."""
 
     end: int
-    span: Span
+    span: MaskedSpan
     empty: bool = False
 
 
-def _found(text: SearchedText) -> Iterator[Span]:
-    clauses, seen = list[Span](), set[int]()
+def _found(text: SearchedText) -> Iterator[MaskedSpan]:
+    clauses, seen = list[MaskedSpan](), set[int]()
     # Every name counts, also one within a secret of another: in "token: password x" that is where it goes on.
     for key in _KEY.finditer(text.text):
         first = None
@@ -157,12 +157,12 @@ def _found(text: SearchedText) -> Iterator[Span]:
             yield span
         if first is not None and key["plain"] and not text.is_place(key.start()):
             begin = max(first.end, clauses[-1].end if clauses else 0)
-            clauses.append(Span(begin, max(begin, text.clause(first.end))))
+            clauses.append(MaskedSpan(begin, max(begin, text.clause(first.end))))
     for clause in clauses:
         yield from _following(text, clause)
 
 
-def _announced(text: SearchedText, key: re.Match[str], seen: set[int]) -> Iterator[Span]:
+def _announced(text: SearchedText, key: re.Match[str], seen: set[int]) -> Iterator[MaskedSpan]:
     """The words behind a name that are masked; the first stands right there."""
     gap = _GAP.match(text.text, key.end())
     if gap is None or gap.end() == len(text.text):
@@ -174,7 +174,7 @@ def _announced(text: SearchedText, key: re.Match[str], seen: set[int]) -> Iterat
     if not signed and "," in gap[0] and text.text.startswith(":", text.skip(word.end)):  # the next member of JSON
         return
     if signed and _WHOLE.match(key[0]) and text.text[gap.end()] not in "\"'`\\{[(":
-        yield Span(gap.end(), _whole(text, key.start(), gap.end()))
+        yield MaskedSpan(gap.end(), _whole(text, key.start(), gap.end()))
         return
     yield word.span
     if not text.is_place(key.start()):
@@ -192,7 +192,7 @@ def _whole(text: SearchedText, name: int, at: int) -> int:
     return text.next("line", at)
 
 
-def _chain(text: SearchedText, begin: int, word: _Word, seen: set[int]) -> Iterator[Span]:
+def _chain(text: SearchedText, begin: int, word: _Word, seen: set[int]) -> Iterator[MaskedSpan]:
     """The words that other words announce: a scheme of a header, what ends with a sign, a name before a sign.
 
     ``seen`` has where those begin that were announced before: nothing behind them has to be gone through twice.
@@ -228,7 +228,7 @@ def _word(text: SearchedText, begin: int) -> _Word:
     inner = text.enclosed(begin)
     if inner is None:
         end = text.next("space", begin)
-        return _Word(end, Span(begin, end))
+        return _Word(end, MaskedSpan(begin, end))
     width = inner.begin - begin
     end = min(len(text.text), inner.end + width)
     more = text.text[end : end + 1]
@@ -238,12 +238,12 @@ def _word(text: SearchedText, begin: int) -> _Word:
         on = re.match(r"\\?[\"'`][\w\"'`]", text.text[end : end + 3]) is not None
     if on:
         end = text.next("space", end)
-        return _Word(end, Span(begin, end))
+        return _Word(end, MaskedSpan(begin, end))
     bracket = text.text[begin] in CLOSING
-    return _Word(end, inner if bracket else Span(begin, end), empty=inner.begin >= inner.end)
+    return _Word(end, inner if bracket else MaskedSpan(begin, end), empty=inner.begin >= inner.end)
 
 
-def _following(text: SearchedText, clause: Span) -> Iterator[Span]:
+def _following(text: SearchedText, clause: MaskedSpan) -> Iterator[MaskedSpan]:
     """What else of a clause is masked: what is quoted, in brackets, or made of letters and digits."""
     at = clause.begin
     while (found := _FOLLOWING.search(text.text, at, clause.end)) is not None:
@@ -251,14 +251,14 @@ def _following(text: SearchedText, clause: Span) -> Iterator[Span]:
         at = found.end()
         if inner is None:
             if _MIXED.match(found[0]):
-                yield Span(found.start(), found.end())
+                yield MaskedSpan(found.start(), found.end())
         elif not _HARMLESS.match(text.text, inner.begin):
             end = inner.end if found[0] in CLOSING else max(inner.begin, min(inner.end, clause.end))
-            yield Span(inner.begin, end)
+            yield MaskedSpan(inner.begin, end)
             at = max(at, min(end + 1, clause.end))
 
 
-def _without(text: str, spans: Iterable[Span]) -> str:
+def _without(text: str, spans: Iterable[MaskedSpan]) -> str:
     """A text with three stars for each span, and for several of them with nothing but white space between."""
     kept, at = list[str](), 0
     for span in sorted(spans):

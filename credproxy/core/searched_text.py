@@ -38,7 +38,7 @@ def shown(text: str) -> str:
     return _EACH.sub(_shown, text)
 
 
-class Span(NamedTuple):
+class MaskedSpan(NamedTuple):
     """What is masked: from where, up to where."""
 
     begin: int
@@ -94,16 +94,16 @@ class SearchedText:
             index += 1
         return index
 
-    def enclosed(self, at: int) -> Span | None:
+    def enclosed(self, at: int) -> MaskedSpan | None:
         """What is within the quotes or brackets that open at a place; None where none do."""
         sign = self.text[at : at + 1]
         if self.text.startswith('\\"', at):
-            return Span(at + 2, self.next('\\"', at + 2))
+            return MaskedSpan(at + 2, self.next('\\"', at + 2))
         if sign in CLOSING:
-            return Span(at + 1, self.closing(at))
+            return MaskedSpan(at + 1, self.closing(at))
         if sign == "<":
-            return Span(at + 1, self.next(">", at))
-        return Span(at + 1, self.next(sign, at + 1)) if sign and sign in "\"'`" else None
+            return MaskedSpan(at + 1, self.next(">", at))
+        return MaskedSpan(at + 1, self.next(sign, at + 1)) if sign and sign in "\"'`" else None
 
 
 def _all(pattern: str, text: str) -> list[int]:

@@ -9,7 +9,7 @@ from credproxy.adapters.lean_imports import import_structlog
 import_structlog()  # before anything else does
 
 from credproxy.daemon.run import run  # noqa: E402  see above
-from credproxy.daemon.serve_options import Options  # noqa: E402  see above
+from credproxy.daemon.serve_options import ServeOptions  # noqa: E402  see above
 
 
-__all__ = ["Options", "run"]
+__all__ = ["ServeOptions", "run"]

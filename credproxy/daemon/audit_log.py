@@ -5,7 +5,7 @@ import logging
 import structlog
 
 from credproxy.core.ask.audit import Record
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.ports import Clock
 
 
@@ -24,7 +24,7 @@ class AuditLog:
         self.on = False
         self._clock = clock
 
-    def handed_out(self, record: Record, origin: Origin, *, pid: int | None, program: str) -> None:
+    def handed_out(self, record: Record, origin: Caller, *, pid: int | None, program: str) -> None:
         """Write one line."""
         log.info(
             "handed out",

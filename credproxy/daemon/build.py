@@ -45,7 +45,7 @@ def build_table(settings: Settings, world: World) -> Table:
     Raises:
         Failed(config_invalid): a ``match`` that is none; ``core.config.parse`` refuses it earlier, with its line.
     """
-    tools = providers.Tools(
+    tools = providers.ProviderTools(
         clock=world.clock,
         http=world.http,
         processes=world.processes,
@@ -63,7 +63,7 @@ def build_token(settings: Settings, world: World) -> Source | None:
     return None if wanted is None else _Sources(settings, world)(wanted)
 
 
-def _fallback(tools: providers.Tools, settings: Settings) -> tuple[Provider, ...]:
+def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provider, ...]:
     """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
     http, clock, learned = tools.http, tools.clock, tools.learned
     found: list[Provider] = []
@@ -95,7 +95,7 @@ class _Sources:
     """One configuration's sources are made once, so that rules share what they remember."""
 
     def __init__(self, settings: Settings, world: World) -> None:
-        self._tools = sources.Tools(
+        self._tools = sources.SourceTools(
             environ=world.environ,
             uid=world.uid,
             clock=world.clock,

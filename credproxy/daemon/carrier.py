@@ -21,19 +21,19 @@ from credproxy.core.ask.carrier_messages import (
     VERSION,
     Alive,
     Anchors,
-    Answered,
-    Caller,
     Changed,
     Closed,
     Done,
     Fetch,
     Figures,
     Get,
-    Granted,
+    JsonAnswer,
     Leave,
     Locate,
     Located,
     Opened,
+    PassageGiven,
+    PeerInfo,
     Ready,
     Refusal,
     Rejected,
@@ -51,7 +51,7 @@ from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.token_bucket import Bucket
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.wanted import Wanted, wanted
 from credproxy.ports import Clock
 from credproxy.server.peer import Peer
@@ -76,7 +76,7 @@ _CODES = frozenset(Code)
 log = structlog.get_logger("credproxy.carriers")
 
 
-class Passed(NamedTuple):
+class PassedConnection(NamedTuple):
     """A connection that was passed on.
 
     Attributes:
@@ -97,11 +97,11 @@ class Passed(NamedTuple):
 class Office(Protocol):
     """What carriers ask of the daemon."""
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """As gateway.authorizer."""
         ...
 
-    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
         """As gateway.authorizer."""
         ...
 
@@ -114,7 +114,7 @@ class Office(Protocol):
         ...
 
     async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
-        """As server.actions_api.Answers."""
+        """As server.actions_api.ActionsAnswers."""
         ...
 
     async def shows_token(self, authorization: str) -> bool:
@@ -180,7 +180,7 @@ class Carrier:
         self._sparing: dict[int, Callable[[str | None], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._said = Bucket(PER_SECOND, BURST, clock.boot())
-        self.connections: dict[int, Passed] = {}
+        self.connections: dict[int, PassedConnection] = {}
         self.moved = self.downloads = self.uploads = self.memory = 0
         self.confined = ""
         self.unheard = 0
@@ -191,11 +191,11 @@ class Carrier:
         """Whether it can be given anything."""
         return self._channel.open
 
-    def give(self, sock: socket.socket, passed: Passed, refusal: Failure | None) -> int:
+    def give(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None) -> int:
         """Pass a connection on; the caller closes its own descriptor. Gives its number. Raises OSError."""
         number = next(self._numbers)
         self.connections[number] = passed
-        caller = Caller(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
+        caller = PeerInfo(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
         told = None if refusal is None else outward(refusal)
         try:
             self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
@@ -343,7 +343,7 @@ class Carrier:
     async def _fetch(self, message: Fetch) -> ToCarrier:
         passed = self._passed(message.connection)
         peer = passed.peer
-        asked = Asked(
+        asked = Incoming(
             message.method,
             message.path,
             message.query,
@@ -371,7 +371,7 @@ class Carrier:
     async def _get(self, message: Get) -> ToCarrier:
         passed = self._passed(message.connection)
         answer = await self._office.narrow(passed.peer, message.body, _bounded(message.patience))
-        return Answered(message.question, answer)
+        return JsonAnswer(message.question, answer)
 
     async def _shown(self, message: Shown) -> ToCarrier:
         passed = self._passed(message.connection)
@@ -390,7 +390,7 @@ class Carrier:
             raise failed(Code.TLS_FAILED, "this CA bundle belongs to no passage of this carrier")
         return Anchors(message.question, await self._office.anchors(edition))
 
-    async def _granted(self, question: int, passage: Passage) -> Granted:
+    async def _granted(self, question: int, passage: Passage) -> PassageGiven:
         number = next(self._numbers)
         self._passages[number] = passage
         told = way(passage.reach)
@@ -398,9 +398,9 @@ class Carrier:
         if edition is not None:
             self._editions.add(edition)
         told = msgspec.structs.replace(told, bundle=edition)
-        return Granted(question, number, told, revealed(passage.headers), self._office.hold(passage))
+        return PassageGiven(question, number, told, revealed(passage.headers), self._office.hold(passage))
 
-    def _passed(self, number: int) -> Passed:
+    def _passed(self, number: int) -> PassedConnection:
         passed = self.connections.get(number)
         if passed is None:
             raise failed(Code.PEER_REFUSED, "this connection has ended", "connect anew")

@@ -10,7 +10,7 @@ from credproxy.adapters.tls_trust import anchors, version
 from credproxy.core.ask.http import Dial
 from credproxy.gateway.authorizer import Passage
 from credproxy.ports import Clock
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.tcp_guard import TokenOf, shows
 
@@ -31,7 +31,7 @@ class SystemOffice:
         clock: judges for how long a passage may be used again.
     """
 
-    def __init__(self, authority: BrokerAuthority, narrow: NarrowAnswers, token: TokenOf, clock: Clock) -> None:
+    def __init__(self, authority: BrokerAuthorizer, narrow: NarrowAnswers, token: TokenOf, clock: Clock) -> None:
         self._authority = authority
         self._token = token
         self._clock = clock

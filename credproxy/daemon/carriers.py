@@ -15,7 +15,7 @@ from credproxy.adapters.nursery_client import Newborn, Nursery
 from credproxy.adapters.resident_memory import resident
 from credproxy.core.ask.carrier_messages import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.daemon.carrier import Carrier, Office, Passed
+from credproxy.daemon.carrier import Carrier, Office, PassedConnection
 from credproxy.ports import Clock
 
 
@@ -42,7 +42,7 @@ _Home = tuple[str | None, int, int | None]
 log = structlog.get_logger("credproxy.carriers")
 
 
-def _home(passed: Passed) -> _Home:
+def _home(passed: PassedConnection) -> _Home:
     # Of a sandbox all is in one carrier, so what it breaks is its own. The user's own processes are spread.
     return passed.account, passed.port, passed.peer.pid if passed.account is None else None
 
@@ -162,7 +162,7 @@ class Carriers:
         except (OSError, TimeoutError) as error:
             log.warning("carriers cannot be started", error=type(error).__name__, hint="credproxy doctor")
 
-    async def take(self, sock: socket.socket, passed: Passed, refusal: Failure | None = None) -> None:
+    async def take(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None = None) -> None:
         """Pass a connection on, and close this process's own descriptor of it.
 
         Raises:

@@ -60,7 +60,7 @@ class Serves(Protocol):
         ...
 
 
-class Door:
+class ServedSocket:
     """One socket and the server behind it.
 
     Args:
@@ -128,7 +128,7 @@ class Door:
         return True
 
 
-class Doorkeeper:
+class ServedSockets:
     """Looks after the doors.
 
     Args:
@@ -138,7 +138,9 @@ class Doorkeeper:
         stop: ends the daemon: nobody reaches it any more.
     """
 
-    def __init__(self, doors: Sequence[Door], *, clock: Clock, announcer: Announcer, stop: Callable[[], None]) -> None:
+    def __init__(
+        self, doors: Sequence[ServedSocket], *, clock: Clock, announcer: Announcer, stop: Callable[[], None]
+    ) -> None:
         self._doors = list(doors)
         self._clock = clock
         self._announcer = announcer
@@ -152,7 +154,7 @@ class Doorkeeper:
             for door in tuple(self._doors):
                 await self._look(door)
 
-    async def _look(self, door: Door) -> None:
+    async def _look(self, door: ServedSocket) -> None:
         standing = door.standing()
         if standing is Standing.OURS:
             self._found(door)
@@ -161,13 +163,13 @@ class Doorkeeper:
         else:
             await self._mend(door, standing)
 
-    def _found(self, door: Door) -> None:
+    def _found(self, door: ServedSocket) -> None:
         if door.name in self._lost:
             self._lost.discard(door.name)
             self._announcer.say(f"{door.name} socket", "")
             log.info("socket is back", socket=door.path)
 
-    def _give_way(self, door: Door) -> None:
+    def _give_way(self, door: ServedSocket) -> None:
         """Somebody else serves there, systemd perhaps after an installation: it is theirs, and never ours to remove."""
         log.warning(
             "socket taken over", socket=door.path, hint="credproxy status tells of the daemon that serves it now"
@@ -177,7 +179,7 @@ class Doorkeeper:
         if door.name == "helper":
             self._stop()
 
-    async def _mend(self, door: Door, standing: Standing) -> None:
+    async def _mend(self, door: ServedSocket, standing: Standing) -> None:
         hint = f"systemctl --user restart {door.unit}" if door.unit else "credproxy serve, once the reason is gone"
         reason = standing.value
         try:

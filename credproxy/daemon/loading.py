@@ -26,7 +26,7 @@ class Loaded(NamedTuple):
     files: tuple[str, ...] = ()
 
 
-class _Seen(NamedTuple):
+class _SeenFiles(NamedTuple):
     """What is compared to tell whether reading again could give something else: a mode is not part of a version."""
 
     version: FileVersion | None
@@ -52,7 +52,7 @@ class Loader:
         self._files = files
         self._paths = paths
         self._required = required
-        self._seen: dict[str, _Seen] = {}
+        self._seen: dict[str, _SeenFiles] = {}
         self._exposed: list[Exposure] = []
         # One after the other: a large policy that was read first must not be in force last.
         self._turn = asyncio.Lock()
@@ -135,11 +135,11 @@ class Loader:
                 raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not believed: it {one.problem}", one.remedy)
         self._exposed += [one._replace(problem=f"{subject} {path!r} {one.problem}") for one in exposures]
 
-    async def _look(self, path: str, *, keep: bool = False) -> _Seen:
+    async def _look(self, path: str, *, keep: bool = False) -> _SeenFiles:
         try:
-            found = _Seen(await self._files.version(path), await self._files.exposures(path, self._home))
+            found = _SeenFiles(await self._files.version(path), await self._files.exposures(path, self._home))
         except Failed:
-            found = _Seen(None, ())
+            found = _SeenFiles(None, ())
         if keep:
             self._seen[path] = found
         return found

@@ -75,7 +75,7 @@ class _Libraries(logging.Handler):
         )
 
 
-class _Sink:
+class _LineSink:
     """What structlog calls with a finished line, by the name of its level."""
 
     def __init__(self, put: Callable[[str], None]) -> None:
@@ -143,7 +143,7 @@ class Logs:
                 self._render,
             ],
             wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level.upper()]),
-            logger_factory=lambda *_: _Sink(self._queue.put),
+            logger_factory=lambda *_: _LineSink(self._queue.put),
             cache_logger_on_first_use=False,
         )
 

@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.daemon.carrier import Passed
+from credproxy.daemon.carrier import PassedConnection
 from credproxy.daemon.carriers import Carriers
 from credproxy.ports import Audit
 from credproxy.server.accounts import Accounts, Verdict
@@ -102,7 +102,7 @@ class Accepting:
             self._loop.add_reader(self._sock, self._readable)
 
 
-class _Place:
+class _Slot:
     """The place of one connection, on whose account it is by now."""
 
     def __init__(self, accounts: Accounts, account: str | None, left: Callable[[], None]) -> None:
@@ -200,8 +200,8 @@ class PassingServer:
         if not verdict.admitted:
             self._drop(sock)
             return
-        place = _Place(self.accounts, account, self._resume)
-        passed = Passed(peer, account, self._port, place.leave, place.prove)
+        place = _Slot(self.accounts, account, self._resume)
+        passed = PassedConnection(peer, account, self._port, place.leave, place.prove)
         task = asyncio.ensure_future(self._pass_on(sock, passed, refusal, verdict))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -214,7 +214,9 @@ class PassingServer:
             return UNPROVEN
         return f"uid {peer.uid}" if self.gate.uid is None else peer.sandbox
 
-    async def _pass_on(self, sock: socket.socket, passed: Passed, refusal: Failure | None, verdict: Verdict) -> None:
+    async def _pass_on(
+        self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None, verdict: Verdict
+    ) -> None:
         try:
             await self._carriers.take(sock, passed, refusal)
         except (Failed, OSError) as error:

@@ -14,8 +14,8 @@ from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.broker.broker import Broker
-from credproxy.broker.broker_settings import Options
-from credproxy.broker.retry import Upstream
+from credproxy.broker.broker_settings import BrokerSettings
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored
 from credproxy.core.ask.endpoint import Endpoint
@@ -134,7 +134,7 @@ class Service:
         self._loader = Loader(self._files, paths, required=required, system=system, home=home)
         self._processes = SystemProcesses(environ, clock=clock, metrics=metrics)
         self._http = AiohttpClient(clock)
-        upstream = Upstream(self._http, clock=clock, sample=sample)
+        upstream = RepeatingClient(self._http, clock=clock, sample=sample)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
         self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files, learned)
         self._group = asyncio.TaskGroup()
@@ -174,7 +174,7 @@ class Service:
                 _TOPIC, f"no valid configuration: {failure.message}; every question is answered with that"
             )
             unconfigured = _Unconfigured(failure)
-            self.broker.swap(Table(Router(()), {}, (unconfigured,)), unconfigured, Options())
+            self.broker.swap(Table(Router(()), {}, (unconfigured,)), unconfigured, BrokerSettings())
             self._healing = self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
@@ -269,7 +269,7 @@ class Service:
 
     def _put_in_force(self, loaded: Loaded) -> int:
         settings = loaded.settings
-        options = Options(
+        options = BrokerSettings(
             empty_ttl=settings.empty_ttl,
             flight_timeout=settings.flight_timeout,
             bazel_71_compat=settings.bazel_71_compat,

@@ -21,11 +21,11 @@ from credproxy.adapters.sd_notify import Notifier
 from credproxy.core.errors import Failed, Failure, Unfit
 from credproxy.core.paths import log_file
 from credproxy.daemon.in_place_restart import Departure, Kept, Succession, become
-from credproxy.daemon.listeners import Door, Doorkeeper
+from credproxy.daemon.listeners import ServedSocket, ServedSockets
 from credproxy.daemon.logs import Logs
 from credproxy.daemon.memory_shortage import relieve_in_time
 from credproxy.daemon.reload import Service
-from credproxy.daemon.serve_options import Options
+from credproxy.daemon.serve_options import ServeOptions
 from credproxy.daemon.service_manager import Announcer
 from credproxy.daemon.socket_servers import Front, build_front
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets, open_sockets
@@ -47,7 +47,7 @@ _UNFIT = 64
 log = structlog.get_logger("credproxy.daemon")
 
 
-def run(options: Options) -> NoReturn:
+def run(options: ServeOptions) -> NoReturn:
     """Serve until told to stop, and end the process.
 
     Its status is 0 after SIGTERM or SIGINT, and where another daemon holds the socket already; 1 where this one cannot
@@ -66,7 +66,7 @@ def run(options: Options) -> NoReturn:
     os._exit(status)
 
 
-def _succeed(options: Options, kept: Sequence[Kept]) -> int:
+def _succeed(options: ServeOptions, kept: Sequence[Kept]) -> int:
     sys.stderr.flush()
     try:
         become(options.program, options.arguments, kept, options.environ)
@@ -75,7 +75,7 @@ def _succeed(options: Options, kept: Sequence[Kept]) -> int:
         return 1
 
 
-def _run(options: Options, logs: Logs) -> tuple[int, list[Kept]]:
+def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
     try:
         sockets = _prepare(options)
     except AlreadyRunning as running:
@@ -96,7 +96,7 @@ def _run(options: Options, logs: Logs) -> tuple[int, list[Kept]]:
     return 0, kept
 
 
-def _prepare(options: Options) -> Sockets:
+def _prepare(options: ServeOptions) -> Sockets:
     """All that comes before the first secret."""
     harden()
     require_c_parser()
@@ -114,7 +114,7 @@ def _complain(error: Failed | OSError) -> None:
 
 
 async def _serve(
-    options: Options, sockets: Sockets, notifier: Notifier, logs: Logs, blind: Failure | None
+    options: ServeOptions, sockets: Sockets, notifier: Notifier, logs: Logs, blind: Failure | None
 ) -> list[Kept]:
     loop = asyncio.get_running_loop()
     clock, metrics, announcer, departure = SystemClock(), PrometheusMetrics(), Announcer(notifier), Departure()
@@ -153,7 +153,7 @@ async def _serve(
             await door.open()
         await port.open()
         await stack.enter_async_context(front.carriers)
-        keeper = Doorkeeper(doors, clock=clock, announcer=announcer, stop=departure.end)
+        keeper = ServedSockets(doors, clock=clock, announcer=announcer, stop=departure.end)
         relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock)
         kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief, succession.watch())]
         _say_ready(doors, announcer)
@@ -174,7 +174,7 @@ def _on_signals(call: Callable[[], object]) -> None:
         asyncio.get_running_loop().add_signal_handler(number, call)
 
 
-def _say_ready(doors: Sequence[Door], announcer: Announcer) -> None:
+def _say_ready(doors: Sequence[ServedSocket], announcer: Announcer) -> None:
     paths = {door.name: door.path for door in doors}
     connections = sum(door.server.limit for door in doors)
     log.info("ready", socket=paths.get(HELPER), actions=paths.get(ACTIONS), pid=os.getpid(), connections=connections)

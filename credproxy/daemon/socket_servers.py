@@ -15,16 +15,16 @@ from credproxy.core.errors import Failure
 from credproxy.daemon.carrier_office import SystemOffice
 from credproxy.daemon.carriers import Carriers, enough
 from credproxy.daemon.limits import share
-from credproxy.daemon.listeners import Door, Serves
+from credproxy.daemon.listeners import ServedSocket, Serves
 from credproxy.daemon.logs import Logs
 from credproxy.daemon.passing_server import PassingServer
 from credproxy.daemon.reload import Service
-from credproxy.daemon.serve_options import Options
+from credproxy.daemon.serve_options import ServeOptions
 from credproxy.daemon.sockets import ACTIONS, HELPER, Sockets
-from credproxy.daemon.tcp_listener import CONNECTIONS, Port
+from credproxy.daemon.tcp_listener import CONNECTIONS, TcpListener
 from credproxy.ports import Clock
 from credproxy.server.answer_memo import Memo
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.helper_api import HelperApi
 from credproxy.server.namespaces import own_namespaces
 from credproxy.server.narrow import NarrowAnswers
@@ -35,13 +35,13 @@ from credproxy.server.protocol import GatedServer
 class Front(NamedTuple):
     """What callers meet: a door for each socket, perhaps a port, and the carriers behind both."""
 
-    doors: list[Door]
-    port: Port
+    doors: list[ServedSocket]
+    port: TcpListener
     carriers: Carriers
 
 
 def build_front(
-    options: Options,
+    options: ServeOptions,
     sockets: Sockets,
     service: Service,
     *,
@@ -74,7 +74,7 @@ def build_front(
         carriers.changed()
 
     service.changed = forget
-    doors: list[Door] = []
+    doors: list[ServedSocket] = []
     passing: PassingServer | None = None
     if sockets.helper is not None:
         api = HelperApi(
@@ -100,7 +100,7 @@ def build_front(
             audit=service.audit,
             short=service.broker.relieve,
         )
-        doors.append(Door(HELPER, sockets.helper, server, limits.backlog))
+        doors.append(ServedSocket(HELPER, sockets.helper, server, limits.backlog))
     if sockets.actions is not None:
         passing = PassingServer(
             carriers,
@@ -109,7 +109,7 @@ def build_front(
             audit=service.audit,
             own=own,
         )
-        doors.append(Door(ACTIONS, sockets.actions, passing, limits.backlog))
+        doors.append(ServedSocket(ACTIONS, sockets.actions, passing, limits.backlog))
 
     def of_port(port: int) -> PassingServer:
         # A token stands for the user: nothing else is known of who connects to a port.
@@ -118,22 +118,22 @@ def build_front(
         return PassingServer(carriers, gate=gate, limit=CONNECTIONS, audit=service.audit, port=port, known=known)
 
     _watch(metrics, {door.name: door.server for door in doors}, service, carriers, logs)
-    return Front(doors, Port(service, of_port), carriers)
+    return Front(doors, TcpListener(service, of_port), carriers)
 
 
 def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:
-    authority = BrokerAuthority(service.broker, service, service.audit)
+    authority = BrokerAuthorizer(service.broker, service, service.audit)
     narrow = NarrowAnswers(broker=service.broker, memo=memo, grants=service.grants)
     office = SystemOffice(authority, narrow, service.listen_token, clock)
     return Carriers(office, clock, most=enough(service.settings.actions.carriers), refused=refused)
 
 
-def _gate(options: Options, settings: Settings) -> Gate:
+def _gate(options: ServeOptions, settings: Settings) -> Gate:
     """The user's own gate; a system service's sockets have a group instead, and root serves itself there."""
     return Gate(None) if options.system else Gate(os.getuid(), allow_root=settings.allow_root)
 
 
-def _helper_gate(options: Options, settings: Settings, *, blind: Failure | None) -> Gate:
+def _helper_gate(options: ServeOptions, settings: Settings, *, blind: Failure | None) -> Gate:
     """A sandbox is let in to the actions socket only (T11)."""
     gate = _gate(options, settings)
     if settings.peer_namespaces == "any" or options.system or sys.platform != "linux":

@@ -14,7 +14,7 @@ from credproxy.core.errors import Code, Failed, Failure, Unfit, failed
 from credproxy.core.paths import actions_socket, helper_socket
 from credproxy.core.unit_names import socket_unit
 from credproxy.daemon.limits import BACKLOG
-from credproxy.daemon.serve_options import Options
+from credproxy.daemon.serve_options import ServeOptions
 from credproxy.server.inherited import handed_over
 from credproxy.server.listener import AlreadyRunning, Bound, Listener, bind, lock_path
 from credproxy.server.sandboxed import sandboxed, serves_elsewhere
@@ -40,7 +40,7 @@ class Sockets:
                 listener.close()
 
 
-def open_sockets(options: Options) -> Sockets:
+def open_sockets(options: ServeOptions) -> Sockets:
     """Take those that were handed over, or else bind them.
 
     Raises:
@@ -64,7 +64,7 @@ def open_sockets(options: Options) -> Sockets:
         raise
 
 
-def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
+def _complete(options: ServeOptions, handed: dict[str, Listener]) -> Sockets:
     helper, actions = handed.get(HELPER), handed.get(ACTIONS)
     if helper is None and not options.gateway_only:
         # A second daemon would be started for it, and hold the same secrets once more.
@@ -77,7 +77,7 @@ def _complete(options: Options, handed: dict[str, Listener]) -> Sockets:
     return Sockets(helper, actions)
 
 
-def _bind(options: Options, *, actions: bool) -> Bound:
+def _bind(options: ServeOptions, *, actions: bool) -> Bound:
     variable = "CREDPROXY_ACTIONS_SOCKET" if actions else "CREDPROXY_SOCKET"
     path = _path(options, actions=actions)
     usual = path == _usual(options, variable, actions=actions)
@@ -88,7 +88,7 @@ def _bind(options: Options, *, actions: bool) -> Bound:
     return bind(path, backlog=BACKLOG, variable=variable)
 
 
-def _is_outsiders(options: Options, path: str) -> bool:
+def _is_outsiders(options: ServeOptions, path: str) -> bool:
     """Whether a usual place belongs to somebody outside of this sandbox.
 
     A runtime directory is that of a login session, which began outside. A home directory may be the sandbox's own; it is
@@ -99,7 +99,7 @@ def _is_outsiders(options: Options, path: str) -> bool:
     return not below_home or serves_elsewhere(lock_path(Path(path)))
 
 
-def _usual(options: Options, variable: str, *, actions: bool) -> str | None:
+def _usual(options: ServeOptions, variable: str, *, actions: bool) -> str | None:
     """Where callers look who were told nothing; the helper tells the daemon that it starts where it has looked."""
     untold = replace(options, environ={name: value for name, value in options.environ.items() if name != variable})
     try:
@@ -108,12 +108,12 @@ def _usual(options: Options, variable: str, *, actions: bool) -> str | None:
         return None  # there is no such place
 
 
-def _path(options: Options, *, actions: bool) -> str:
+def _path(options: ServeOptions, *, actions: bool) -> str:
     find = actions_socket if actions else helper_socket
     return find(options.environ, os.geteuid(), os.path.isdir)
 
 
-def _bind_actions(options: Options) -> Bound | None:
+def _bind_actions(options: ServeOptions) -> Bound | None:
     """Bind the actions socket; without it, or a place for it, the helper socket is still worth serving."""
     path = None
     try:

@@ -17,7 +17,7 @@ CONNECTIONS = 64
 log = structlog.get_logger("credproxy.daemon")
 
 
-class Port:
+class TcpListener:
     """One port, or none. What stands in its way is logged: the sockets are worth serving without it.
 
     Args:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import aiohttp
 
-from credproxy.demo.demo_registry import Registry
+from credproxy.demo.demo_registry import DemoRegistry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 
@@ -18,13 +18,13 @@ _NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fo
 """What Bazel's sandbox takes from an action whose network is blocked."""
 
 
-async def play(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+async def play(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     """A build action is refused, allowed by the command that the refusal names, and served in two ways."""
     await _header_mode(say, stage, registry, layer)
     await _gateway_mode(say, stage, registry, layer)
 
 
-async def _header_mode(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+async def _header_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     place = uri(registry, layer)
     say("6. A build action, which no helper reaches, asks the actions socket; nothing is allowed until a rule says so:")
     status, refused, _ = await _ask_as_action(stage, place)
@@ -43,7 +43,7 @@ async def _header_mode(say: Say, stage: Stage, registry: Registry, layer: str) -
     say(f"     a token to pull {registry.repository!r} and nothing else; {len(content)} bytes, the digest is right")
 
 
-async def _gateway_mode(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+async def _gateway_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     say("7. rules_img's lazy layers need no token: the daemon is the registry. In a sandbox without a network:")
     sandbox = await _sandbox()
     if sandbox is None:

@@ -19,7 +19,7 @@ SERVICE = "demo-registry"
 
 
 @dataclass
-class Registry:
+class DemoRegistry:
     """One user, one repository, blobs by digest; counts what it is asked.
 
     Attributes:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import aiohttp
 
-from credproxy.demo.demo_registry import Registry
+from credproxy.demo.demo_registry import DemoRegistry
 
 
 Say = Callable[[str], None]
@@ -28,7 +28,7 @@ class Stage:
     environ: dict[str, str]
 
 
-def uri(registry: Registry, digest: str) -> str:
+def uri(registry: DemoRegistry, digest: str) -> str:
     """A blob's place in the registry."""
     return f"{registry.origin}/v2/{registry.repository}/blobs/{digest}"
 

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from credproxy.demo import build_action
-from credproxy.demo.demo_registry import Registry
+from credproxy.demo.demo_registry import DemoRegistry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 
@@ -38,7 +38,7 @@ async def tell(say: Say, *, keep: bool = False) -> None:
     Raises:
         DemoError: a step did not do what it should.
     """
-    registry = Registry(user="demo", password=secrets.token_urlsafe(12), repository=REPOSITORY)
+    registry = DemoRegistry(user="demo", password=secrets.token_urlsafe(12), repository=REPOSITORY)
     layer = registry.add_blob(os.urandom(LAYER_SIZE))
     with tempfile.TemporaryDirectory(prefix="credproxy-demo-") as name:
         async with _listening(registry) as authority:
@@ -54,7 +54,7 @@ async def tell(say: Say, *, keep: bool = False) -> None:
                     await _stay(say, stage, registry, layer)
 
 
-async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+async def _act(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     uris = [uri(registry, digest_of(str(n).encode())) for n in range(CALLS - 1)]
     uris.append(uri(registry, layer))
     say(f"3. Bazel would now start one helper for each of {CALLS} blobs, {AT_ONCE} at a time. So do we:")
@@ -83,7 +83,7 @@ async def _act(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
     await build_action.play(say, stage, registry, layer)
 
 
-async def _stay(say: Say, stage: Stage, registry: Registry, layer: str) -> None:
+async def _stay(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     socket = stage.environ["CREDPROXY_SOCKET"]
     say("")
     say("All of it stays up until you press Ctrl-C. In another terminal:")
@@ -104,7 +104,7 @@ def _configuration(authority: str) -> str:
     )
 
 
-def _set_stage(folder: Path, registry: Registry, authority: str) -> Stage:
+def _set_stage(folder: Path, registry: DemoRegistry, authority: str) -> Stage:
     beside = Path(sys.executable).parent
     programs = {name: beside / name for name in ("credproxy", "credproxy-helper")}
     found = {name: str(path) if path.exists() else shutil.which(name) for name, path in programs.items()}
@@ -128,7 +128,7 @@ def _set_stage(folder: Path, registry: Registry, authority: str) -> Stage:
 
 
 @contextlib.asynccontextmanager
-async def _listening(registry: Registry) -> AsyncIterator[str]:
+async def _listening(registry: DemoRegistry) -> AsyncIterator[str]:
     runner = web.AppRunner(registry.app(), access_log=None)
     await runner.setup()
     try:
@@ -185,6 +185,6 @@ async def _ask_all(stage: Stage, uris: list[str]) -> list[dict[str, dict[str, li
     return await asyncio.gather(*(ask(uri) for uri in uris))
 
 
-async def _refusal(registry: Registry, layer: str) -> str:
+async def _refusal(registry: DemoRegistry, layer: str) -> str:
     async with aiohttp.ClientSession() as session, session.get(uri(registry, layer)) as response:
         return f"{response.status} {response.headers['WWW-Authenticate']}"

@@ -90,14 +90,14 @@ def collect(
         workspace: its root; None outside of one.
         environ: the variables that a file may name.
     """
-    reader = _Reader(read, workspace, environ)
+    reader = _BazelrcReader(read, workspace, environ)
     for path in files:
         reader.take(path, ())
     return reader.lines
 
 
 @dataclass(frozen=True, slots=True)
-class _Reader:
+class _BazelrcReader:
     read: Callable[[str], str | None]
     workspace: str | None
     environ: Mapping[str, str]

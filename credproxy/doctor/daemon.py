@@ -11,7 +11,7 @@ from credproxy.core.ask.http_date import SKEWED
 from credproxy.core.errors import Failure
 from credproxy.core.unit_names import SERVICE, socket_unit
 from credproxy.doctor.finding import Finding, Topic
-from credproxy.doctor.machine import Place
+from credproxy.doctor.machine import PathState
 
 
 PATH_LIMIT = 103
@@ -21,7 +21,7 @@ PATH_LIMIT = 103
 topic = Topic("daemon")
 
 
-class Outcome(Enum):
+class SocketOutcome(Enum):
     """What became of a question at a socket."""
 
     ANSWERED = "answered"
@@ -31,7 +31,7 @@ class Outcome(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Reply:
+class HealthReply:
     """What ``GET /healthz`` gave.
 
     Attributes:
@@ -40,7 +40,7 @@ class Reply:
         doubt, remedy: why the helper does not believe who listens, and what it says to do; "" where it does.
     """
 
-    outcome: Outcome
+    outcome: SocketOutcome
     status: int = 0
     message: str = ""
     hint: str = ""
@@ -51,18 +51,18 @@ class Reply:
 
 
 @dataclass(frozen=True, slots=True)
-class Door:
+class SocketState:
     """One socket: ``name`` is ``helper`` or ``actions``."""
 
     name: str
-    socket: Place
-    directory: Place
-    reply: Reply
+    socket: PathState
+    directory: PathState
+    reply: HealthReply
 
     @property
     def served(self) -> bool:
         """Whether a daemon answers there."""
-        return self.reply.outcome is Outcome.ANSWERED and self.reply.status == HTTPStatus.OK
+        return self.reply.outcome is SocketOutcome.ANSWERED and self.reply.status == HTTPStatus.OK
 
     @property
     def unit(self) -> str:
@@ -86,8 +86,8 @@ class Facts:
         clocks: seconds by which the daemon's clock is ahead, by the origin of a server that told its own.
     """
 
-    helper: Door
-    actions: Door | Failure
+    helper: SocketState
+    actions: SocketState | Failure
     me: int
     version: str
     theirs: str = ""
@@ -101,7 +101,7 @@ class Facts:
 
 def check(facts: Facts) -> Iterator[Finding]:
     """Look at both sockets."""
-    if facts.helper.reply.outcome is Outcome.ABSENT and not facts.units:
+    if facts.helper.reply.outcome is SocketOutcome.ABSENT and not facts.units:
         yield from _not_running(facts)
         yield from _place(facts.helper, facts.me)
         return
@@ -134,7 +134,7 @@ def _not_running(facts: Facts) -> Iterator[Finding]:
         )
 
 
-def _place(door: Door, me: int) -> Iterator[Finding]:
+def _place(door: SocketState, me: int) -> Iterator[Finding]:
     where = door.directory
     if where.is_directory and where.uid not in {0, me}:
         yield topic.error(
@@ -166,30 +166,30 @@ def _place(door: Door, me: int) -> Iterator[Finding]:
         yield topic.error(f"{found.path!r} is not a socket", f"mv {quote(found.path)} {quote(found.path + '.old')}")
 
 
-def _answer(door: Door, facts: Facts) -> Iterator[Finding]:
+def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:
     reply, path = door.reply, door.socket.path
     restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else "credproxy serve"
     match reply.outcome:
-        case Outcome.ANSWERED if reply.status == HTTPStatus.OK:
+        case SocketOutcome.ANSWERED if reply.status == HTTPStatus.OK:
             yield from _who(door, facts)
-        case Outcome.ANSWERED:
+        case SocketOutcome.ANSWERED:
             yield topic.error(
                 f"the {door.name} socket refuses us: {reply.message or reply.status}", reply.hint or restart
             )
-        case Outcome.ABSENT if door.unit in facts.units:
+        case SocketOutcome.ABSENT if door.unit in facts.units:
             # A restart of the service does not help: the listening socket has lost its name (P1, F5).
             yield topic.error(f"systemd listens at {path!r}, but the file is gone", restart)
-        case Outcome.ABSENT if door.name == "helper":
+        case SocketOutcome.ABSENT if door.name == "helper":
             yield topic.note("there is no helper socket: the service is for build actions alone", "credproxy install")
-        case Outcome.ABSENT:
+        case SocketOutcome.ABSENT:
             yield topic.warning(f"there is no {door.name} socket: the daemon's log says why", restart)
-        case Outcome.DEAD:
+        case SocketOutcome.DEAD:
             yield topic.warning(f"nobody listens at {path!r}: it is what a killed daemon left", restart)
-        case Outcome.SILENT:
+        case SocketOutcome.SILENT:
             yield topic.error(f"whoever listens at {path!r} does not answer", f"ss -xlp src {quote(path)}")
 
 
-def _who(door: Door, facts: Facts) -> Iterator[Finding]:
+def _who(door: SocketState, facts: Facts) -> Iterator[Finding]:
     reply = door.reply
     if reply.doubt:
         yield topic.error(f"credproxy-helper refuses to ask the daemon: {reply.doubt}", reply.remedy)

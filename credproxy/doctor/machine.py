@@ -12,7 +12,7 @@ READ_LIMIT = 1024 * 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class PathState:
     """What is at a path, behind links.
 
     Attributes:
@@ -73,11 +73,11 @@ class Machine(Protocol):
         """By which uids root's files are shown (``core.ownership.shown_roots``)."""
         ...
 
-    def look(self, path: str) -> Place:
+    def look(self, path: str) -> PathState:
         """What is at a path."""
         ...
 
-    def lineage(self, path: str) -> tuple[Place, ...]:
+    def lineage(self, path: str) -> tuple[PathState, ...]:
         """The file itself, behind links, then each link and directory on the way back to the root."""
         ...
 

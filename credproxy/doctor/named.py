@@ -16,7 +16,7 @@ from credproxy.doctor.machine import READ_LIMIT, Machine
 
 topic = Topic("configuration")
 
-Say = Callable[[str, str], Finding]
+MakeFinding = Callable[[str, str], Finding]
 
 _CHOSEN = frozenset({"auto", "none"})
 
@@ -50,7 +50,7 @@ def check(
         yield from placed(_policy(machine, settings.actions.policy_file), place(("actions", "policy_file")))
 
 
-def _top(machine: Machine, settings: Settings, place: Where, missing: Say) -> Iterator[Finding]:
+def _top(machine: Machine, settings: Settings, place: Where, missing: MakeFinding) -> Iterator[Finding]:
     """What stands before the first table."""
     for name, path in (("docker_config", settings.docker_config), ("netrc", settings.netrc)):
         if path not in _CHOSEN:
@@ -71,7 +71,7 @@ def _use(
     machine: Machine,
     subject: str,
     use: Use,
-    missing: Say,
+    missing: MakeFinding,
     *,
     variables: Mapping[str, bool],
     bundles: Mapping[str, str],
@@ -89,7 +89,7 @@ def _use(
             return
 
 
-def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: Say) -> Iterator[Finding]:
+def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: MakeFinding) -> Iterator[Finding]:
     if variables.get(name):
         return
     yield missing(
@@ -150,7 +150,7 @@ def _bundle(machine: Machine, subject: str, path: str, problem: str) -> Iterator
         yield topic.error(f"the ca_bundle of {subject}, {path!r}, {problem}", remedy)
 
 
-def _logins(machine: Machine, who: str, path: str, missing: Say) -> Iterator[Finding]:
+def _logins(machine: Machine, who: str, path: str, missing: MakeFinding) -> Iterator[Finding]:
     place = machine.look(path)
     if not place.there:
         yield missing(f"{who} names {path!r}, which is not there", f"ls -l {quote(path)}")

@@ -9,7 +9,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config import Index, install_program, is_program, unusable_program
 from credproxy.core.kinds.uses import Program
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
-from credproxy.doctor.machine import Machine, Place, replaceable
+from credproxy.doctor.machine import Machine, PathState, replaceable
 
 
 _OURSELVES = "credproxy"
@@ -29,7 +29,7 @@ class Helper:
         capabilities: whether the file has capabilities of its own.
     """
 
-    place: Place | None
+    place: PathState | None
     twin: str = ""
     version: str = ""
     capabilities: bool = False

@@ -6,7 +6,7 @@ from shlex import quote
 
 from credproxy.core.unit_names import SERVICE, SOCKETS
 from credproxy.doctor.finding import Finding, Topic
-from credproxy.doctor.machine import Place
+from credproxy.doctor.machine import PathState
 
 
 _MANY = 1000
@@ -41,7 +41,7 @@ class Facts:
     me: int
     units: Mapping[str, Unit] | None = None
     linger: bool | None = None
-    runtime: Place | None = None
+    runtime: PathState | None = None
     socket: str = ""
     bare: str = ""
     open_files: int = 0

@@ -38,7 +38,7 @@ class Asks(Enum):
 
 
 @dataclass(frozen=True, slots=True)
-class Registry:
+class AskedRegistry:
     """Who is asked, and what the configuration says of it.
 
     Attributes:
@@ -87,7 +87,7 @@ class Found:
     dial: Dial = _ANYWHERE_GLOBAL
 
 
-def discover(registry: Registry, second_look: str | None) -> Generator[Request, Response, Found]:
+def discover(registry: AskedRegistry, second_look: str | None) -> Generator[Request, Response, Found]:
     """Ping, and choose.
 
     Args:
@@ -111,7 +111,7 @@ def discover(registry: Registry, second_look: str | None) -> Generator[Request, 
     raise _odd(registry, response)
 
 
-def choose(registry: Registry, challenges: Sequence[Challenge], peer: str = "") -> Found:
+def choose(registry: AskedRegistry, challenges: Sequence[Challenge], peer: str = "") -> Found:
     """Bearer with a trusted realm before all else; Basic only where no Bearer was offered at all (CH-16, P-4).
 
     ``peer`` is the address at which the registry was reached; its token server may be there, too (SEC-4).
@@ -138,7 +138,7 @@ def choose(registry: Registry, challenges: Sequence[Challenge], peer: str = "") 
     return _without_bearer(registry, challenges)
 
 
-def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Found:
+def _without_bearer(registry: AskedRegistry, challenges: Sequence[Challenge]) -> Found:
     schemes = [challenge.scheme for challenge in challenges if not challenge.poisoned]
     if "basic" in schemes and "bearer" not in schemes:
         return Found(Asks.BASIC)
@@ -155,7 +155,7 @@ def _without_bearer(registry: Registry, challenges: Sequence[Challenge]) -> Foun
     )
 
 
-def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configured: bool = False) -> Found:
+def _bearer(registry: AskedRegistry, realm: str, service: str, peer: str, *, configured: bool = False) -> Found:
     found = check_realm(realm, registry.target, registry.realm_hosts, configured=configured, rule=registry.rule)
     dial = registry.dial
     if found.origin != registry.target.origin:
@@ -169,7 +169,7 @@ def _bearer(registry: Registry, realm: str, service: str, peer: str, *, configur
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)
 
 
-def _answered(registry: Registry, path: str) -> Generator[Request, Response, Response]:
+def _answered(registry: AskedRegistry, path: str) -> Generator[Request, Response, Response]:
     """Ask without a login, and where the registry says that the same thing is elsewhere on itself, ask there.
 
     Raises:
@@ -192,7 +192,7 @@ def _answered(registry: Registry, path: str) -> Generator[Request, Response, Res
     )
 
 
-def _place(registry: Registry, url: str, response: Response) -> str:
+def _place(registry: AskedRegistry, url: str, response: Response) -> str:
     """Where a redirect leads, if that is on the registry's own origin, however it is spelled."""
     location = next(iter(response.all("Location")), "").strip()
     try:
@@ -209,7 +209,7 @@ def _place(registry: Registry, url: str, response: Response) -> str:
     raise _elsewhere(registry, target, shown(place))
 
 
-def _elsewhere(registry: Registry, target: Target, place: str) -> Failed:
+def _elsewhere(registry: AskedRegistry, target: Target, place: str) -> Failed:
     before = registry.target
     if (before.scheme, target.scheme) == ("https", "http"):
         return failed(
@@ -230,12 +230,12 @@ def _alike(path: str, asked: str) -> bool:
     return path.rstrip("/").endswith(asked.rstrip("/"))
 
 
-def _ask(registry: Registry, url: str) -> Request:
+def _ask(registry: AskedRegistry, url: str) -> Request:
     # No Authorization: Harbor answers Basic to whatever carries one, nvcr.io another realm (P-2).
     return Request("GET", url, headers=(("User-Agent", USER_AGENT),), dial=registry.dial, subject=registry.name)
 
 
-def _odd(registry: Registry, response: Response) -> Failed:
+def _odd(registry: AskedRegistry, response: Response) -> Failed:
     passing = transient(response, registry.name)
     if passing is not None:
         return passing

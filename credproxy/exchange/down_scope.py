@@ -8,7 +8,7 @@ import binascii
 from collections.abc import Sequence
 
 from credproxy.core.ask.credential import Grant, IdentityToken, PlainSecret, RegistryToken, Stored, UserPassword
-from credproxy.exchange.granted import UnreadableError, access, beyond
+from credproxy.exchange.granted import UnknownAccessError, access, beyond
 
 
 _TELLING = 5
@@ -70,6 +70,6 @@ def _wider(text: str, scopes: Sequence[str]) -> bool:
     """True for claims whose ``access`` has what no scope asked for."""
     try:
         granted = access(text)
-    except UnreadableError:
+    except UnknownAccessError:
         return True  # it cannot be read, so it cannot be trusted to be narrow
     return granted is not None and bool(beyond(granted, scopes))

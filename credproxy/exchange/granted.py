@@ -20,7 +20,7 @@ _SHOWN = 200
 Actions = dict[tuple[str, str], set[str]]
 
 
-class UnreadableError(Exception):
+class UnknownAccessError(Exception):
     """A token has an ``access`` of no known form."""
 
 
@@ -33,7 +33,7 @@ def stated(token: str, scope: object) -> tuple[str, ...] | None:
     """
     try:
         claimed = access(claims(token).decode("utf-8", "replace"))
-    except UnreadableError:
+    except UnknownAccessError:
         return None
     if claimed is not None or not isinstance(scope, str):
         return claimed
@@ -60,7 +60,7 @@ def access(text: str) -> tuple[str, ...] | None:
     if not lists:
         return None
     if len(lists) > 1 or not isinstance(lists[0], list):
-        raise UnreadableError("access is not one list")
+        raise UnknownAccessError("access is not one list")
     return canonical(map(_scope, lists[0]))
 
 
@@ -113,14 +113,14 @@ def _actions(scopes: Iterable[str]) -> Actions:
 
 def _scope(entry: object) -> str:
     if not isinstance(entry, dict):
-        raise UnreadableError("an entry of access is not an object")
+        raise UnknownAccessError("an entry of access is not an object")
     members = {str(key).lower(): value for key, value in entry.items()}
     actions = members.get("actions")
     if len(members) != len(entry) or not isinstance(actions, list):
-        raise UnreadableError("an entry of access cannot be read")
+        raise UnknownAccessError("an entry of access cannot be read")
     texts = [members.get("type"), members.get("name"), *actions]
     if not all(isinstance(text, str) and text and not set(text) & set(" ,") for text in texts):
-        raise UnreadableError("an entry of access cannot be read")
+        raise UnknownAccessError("an entry of access cannot be read")
     return f"{texts[0]}:{texts[1]}:{','.join(map(str, actions))}"
 
 

@@ -21,7 +21,7 @@ from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.ask.uri import canonical_authority, plain
 from credproxy.core.kinds.oci import BareHost, OciHost
-from credproxy.exchange.discovery import Registry
+from credproxy.exchange.discovery import AskedRegistry
 from credproxy.exchange.endpoint_scope import endpoint_scopes
 from credproxy.exchange.realm import PAIRS
 from credproxy.exchange.scope import canonical, repository_scope
@@ -167,10 +167,10 @@ class RegistryRule:
             rule=settings.match or target.authority,
         )
 
-    def registry(self, target: Target) -> Registry:
+    def registry(self, target: Target) -> AskedRegistry:
         """The registry, as an exchange addresses it."""
         settings = self.settings
-        return Registry(
+        return AskedRegistry(
             target=Target(target.scheme, target.host, target.port, "", "", target.form),
             prefix=settings.path_prefix or "",
             dial=self.dial(target),

@@ -32,7 +32,7 @@ _OURS = frozenset({"service", "scope", "account", "client_id", "offline_token"})
 _FALLS_BACK = frozenset({400, 401, 404, 405, 501})
 _NO_SUCH_METHOD = frozenset({404, 405})
 
-Method = Literal["GET", "POST"]
+TokenMethod = Literal["GET", "POST"]
 Exchange = Generator[Request, Response, "Obtained"]
 
 
@@ -59,8 +59,8 @@ class Order:
     credential: UserPassword | IdentityToken | None
     credential_name: str
     registry: str
-    fixed: Method | None = None
-    method: Method | None = None
+    fixed: TokenMethod | None = None
+    method: TokenMethod | None = None
     password_grant: bool = False
     account: bool = False
     trust_jwt_exp: bool = False
@@ -81,7 +81,7 @@ class Obtained:
     """A token and the method that gave it."""
 
     token: Token
-    method: Method
+    method: TokenMethod
 
 
 def obtain(order: Order) -> Exchange:
@@ -112,7 +112,7 @@ def _token(order: Order, response: Response) -> Token:
     return parse_token(response, order.subject, trust_jwt_exp=order.trust_jwt_exp)
 
 
-def _first(order: Order, login: UserPassword | None) -> Method:
+def _first(order: Order, login: UserPassword | None) -> TokenMethod:
     wanted = order.fixed or order.method
     if isinstance(order.credential, IdentityToken):
         # GET can stand in only where a login is known; what worked last time is tried first (TX-9).
@@ -120,7 +120,7 @@ def _first(order: Order, login: UserPassword | None) -> Method:
     return "POST" if wanted == "POST" and login is not None and order.password_grant else "GET"
 
 
-def _instead(order: Order, method: Method, login: UserPassword | None, status: int) -> Method | None:
+def _instead(order: Order, method: TokenMethod, login: UserPassword | None, status: int) -> TokenMethod | None:
     """Which other method may do what this one was refused for; None: the refusal stands (TX-9)."""
     if order.fixed is not None or login is None:
         return None
@@ -141,7 +141,7 @@ def _login(credential: UserPassword | IdentityToken | None) -> UserPassword | No
             return None
 
 
-def _ask(order: Order, method: Method, login: UserPassword | None) -> Generator[Request, Response, Response]:
+def _ask(order: Order, method: TokenMethod, login: UserPassword | None) -> Generator[Request, Response, Response]:
     response = yield _send(order, method, login)
     if order.mounted and not _serves(order, response):
         order = order.unmounted()
@@ -169,7 +169,7 @@ def _serves(order: Order, response: Response) -> bool:
     return True
 
 
-def _send(order: Order, method: Method, login: UserPassword | None) -> Request:
+def _send(order: Order, method: TokenMethod, login: UserPassword | None) -> Request:
     return _post(order) if method == "POST" else _get(order, login)
 
 

@@ -8,7 +8,7 @@ from typing import Protocol
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Reach
-from credproxy.gateway.incoming import Asked
+from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 
 
@@ -27,14 +27,14 @@ class Passage:
     ticket: object = field(default=None, compare=False, repr=False)
 
 
-class Authority(Protocol):
+class Authorizer(Protocol):
     """Policy and credentials."""
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """Let what is answered without the registry be answered. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         ...
 
-    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
         """Give what a request is sent with, if policy lets it be sent.
 
         Args:

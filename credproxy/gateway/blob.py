@@ -12,7 +12,7 @@ from credproxy.core.ask.retry_after import LONGEST_PAUSE, retry_after
 from credproxy.core.checksum import Checksum, checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.gateway.incoming import Headers
-from credproxy.gateway.resume import Span, again, continues, may_pass, misses
+from credproxy.gateway.resume import ByteRange, again, continues, may_pass, misses
 from credproxy.ports import Clock, Sink, Stopped, Transfer
 
 
@@ -48,7 +48,7 @@ class Blob:
     def __init__(
         self,
         transfer: Transfer,
-        span: Span | None,
+        span: ByteRange | None,
         reopen: Callable[[Headers], Awaitable[Transfer]],
         *,
         clock: Clock,
@@ -111,7 +111,7 @@ class Blob:
                 self._last = ""
                 await self._resumed(self._span, moved)
 
-    async def _resumed(self, span: Span, moved: int) -> None:
+    async def _resumed(self, span: ByteRange, moved: int) -> None:
         """Open the rest, by as many tries as are left. Raises Failed."""
         while True:
             self._go_on_for_somebody()
@@ -142,7 +142,7 @@ class Blob:
         self._last = f"failed: {failure.message}"
         self._asked_pause = min(failure.retry_after or 0.0, LONGEST_PAUSE)
 
-    async def _goes_on(self, span: Span, moved: int) -> bool:
+    async def _goes_on(self, span: ByteRange, moved: int) -> bool:
         """Whether the new transfer is where the old one broke off; False for another try. Raises Failed."""
         status, headers = self._transfer.status, self._transfer.headers
         if may_pass(status):
@@ -163,7 +163,7 @@ class Blob:
             raise self._broken(moved, Stopped.WRONG)
         return skipped.stopped is Stopped.DONE
 
-    def _otherwise(self, span: Span, status: int, moved: int) -> bool:
+    def _otherwise(self, span: ByteRange, status: int, moved: int) -> bool:
         """Ask for everything next time, as the rest cannot be had. Raises Failed where that cannot be judged either."""
         self._last = f"was answered with status {status}" + (", and not with the rest" if misses(status) else "")
         if self._whole or not misses(status) or span.coding or checksum(self._digest) is None:

@@ -19,7 +19,7 @@ WAIT = 10.0
 """Seconds that one waits for the others to leave; a client repeats what it is told then."""
 
 
-class _Waiting(NamedTuple):
+class _Waiter(NamedTuple):
     size: int
     account: str | None
     served: asyncio.Future[None]
@@ -38,11 +38,11 @@ class Memory:
         self.size = self.free = size
         self.share = size // 4
         self._held: Counter[str | None] = Counter()
-        self._waiting: deque[_Waiting] = deque()
+        self._waiting: deque[_Waiter] = deque()
 
-    def room(self, account: str | None = None) -> "Room":
+    def room(self, account: str | None = None) -> "HeldRoom":
         """What one request holds, nothing at first, and on whose account; None is bound to no share."""
-        return Room(self, account)
+        return HeldRoom(self, account)
 
     async def lend(self, count: int, account: str | None) -> None:
         """Lend so many bytes as soon as they are free.
@@ -50,7 +50,7 @@ class Memory:
         Raises:
             Failed(overloaded): they are not within WAIT seconds.
         """
-        entry = _Waiting(count, account, asyncio.get_running_loop().create_future())
+        entry = _Waiter(count, account, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
         self._serve()
         if entry.served.done():
@@ -75,7 +75,7 @@ class Memory:
             del self._held[account]
         self._serve()
 
-    def _withdraw(self, entry: _Waiting) -> None:
+    def _withdraw(self, entry: _Waiter) -> None:
         if entry in self._waiting:
             self._waiting.remove(entry)
             self._serve()  # who stood behind it may need less
@@ -99,7 +99,7 @@ class Memory:
                 entry.served.set_result(None)
 
 
-class Room:
+class HeldRoom:
     """What one request holds; ``close`` gives it back. Source: ports.Room."""
 
     def __init__(self, memory: Memory, account: str | None) -> None:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 from http import HTTPStatus
 
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.gateway.authorizer import Authority
-from credproxy.gateway.incoming import Asked, Reply, Upload
+from credproxy.gateway.authorizer import Authorizer
+from credproxy.gateway.incoming import Incoming, Reply, RequestBody
 from credproxy.gateway.oci_errors import API_VERSION, failure_reply, in_api_form, unread
 from credproxy.gateway.pagination import Listing, Pages
 from credproxy.gateway.reads import Reads, place_of
 from credproxy.gateway.uploads import Uploads
-from credproxy.gateway.upstream_request import Road
+from credproxy.gateway.upstream_request import UpstreamRequests
 from credproxy.gateway.wanted import FETCH, Wanted, What, wanted
 from credproxy.gateway.writes import Writes
 from credproxy.ports import Clock, Downloads, Forwarder
@@ -33,14 +33,14 @@ class Gateway:
     def __init__(
         self,
         *,
-        authority: Authority,
+        authority: Authorizer,
         forwarder: Forwarder,
         downloads: Downloads,
         clock: Clock,
         token: Callable[[], str],
     ) -> None:
         self._pages = Pages()
-        road = Road(authority)
+        road = UpstreamRequests(authority)
         self._reads = Reads(road, forwarder, downloads, self._pages, clock)
         self._uploads = Uploads(token, clock)
         self._writes = Writes(road, forwarder, self._uploads)
@@ -54,7 +54,7 @@ class Gateway:
         """Drop what is known of blobs: a flush, or another configuration."""
         self._reads.existence.clear()
 
-    async def answer(self, asked: Asked, upload: Upload, patience: float) -> Reply:
+    async def answer(self, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
         """Answer one request; a failure is an answer, too.
 
         Args:
@@ -76,7 +76,7 @@ class Gateway:
         reply = unread(want, reply) if want.method == "HEAD" and reply.told else reply
         return reply if want.object is None else in_api_form(reply)
 
-    async def _answer(self, want: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
+    async def _answer(self, want: Wanted, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
         if want.reads and want.what is not What.SESSION:
             return await self._reads.answer(want, asked, patience)
         try:
@@ -88,7 +88,7 @@ class Gateway:
         return self._pages.handed_out(Listing(uid, registry, path), query)
 
 
-def _ping(asked: Asked) -> Reply:
+def _ping(asked: Incoming) -> Reply:
     # Answered here: a challenge on this socket would begin a token dance on it.
     if asked.method not in {"GET", "HEAD"}:
         raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes GET, not {asked.method[:20]!r}")

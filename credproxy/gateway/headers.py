@@ -10,7 +10,7 @@ import re
 
 from credproxy.core.ask.retry_after import retry_after
 from credproxy.core.errors import Code, failed
-from credproxy.gateway.incoming import Asked, Headers, values
+from credproxy.gateway.incoming import Headers, Incoming, values
 
 
 _READ = ("Accept", "Accept-Encoding", "If-Match", "If-None-Match", "If-Range", "Range", "User-Agent")
@@ -51,7 +51,7 @@ _LONGEST_WARNINGS = 4096
 """Bytes of all warnings of an answer: what the distribution specification allows."""
 
 
-def upward(asked: Asked, *, writing: bool) -> Headers:
+def upward(asked: Incoming, *, writing: bool) -> Headers:
     """Fields of a request that go to the registry, without the length, which belongs to whoever sends the body.
 
     Raises:

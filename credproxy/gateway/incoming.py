@@ -14,7 +14,7 @@ Headers = tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
+class Incoming:
     """One request.
 
     Attributes:
@@ -59,7 +59,7 @@ def values(headers: Headers, name: str) -> tuple[str, ...]:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class UpstreamAnswer:
     """The head of an answer, and whose it is.
 
     Attributes:
@@ -75,7 +75,7 @@ class Answer:
     subject: str = ""
 
 
-class Upload(Protocol):
+class RequestBody(Protocol):
     """The body of a request, not read yet."""
 
     @property

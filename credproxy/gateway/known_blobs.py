@@ -18,7 +18,7 @@ KEEP = 300.0
 MOST = 10_000
 
 
-class Place(NamedTuple):
+class BlobKey(NamedTuple):
     """One blob in one repository, as one user sees it."""
 
     uid: int
@@ -27,7 +27,7 @@ class Place(NamedTuple):
     digest: str
 
 
-class Known(NamedTuple):
+class KnownBlob(NamedTuple):
     """What a HEAD is answered with."""
 
     headers: Headers
@@ -35,23 +35,23 @@ class Known(NamedTuple):
     until: float
 
 
-class Existence:
+class KnownBlobs:
     """Blobs by place."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: LRUCache[Place, Known] = LRUCache(MOST)
+        self._known: LRUCache[BlobKey, KnownBlob] = LRUCache(MOST)
 
-    def get(self, place: Place) -> Known | None:
+    def get(self, place: BlobKey) -> KnownBlob | None:
         """What is known, while it is believed."""
         known = self._known.get(place)
         return known if known is not None and self._clock.boot() < known.until else None
 
-    def put(self, place: Place, headers: Headers, length: int) -> None:
+    def put(self, place: BlobKey, headers: Headers, length: int) -> None:
         """Remember a blob of that many bytes."""
-        self._known[place] = Known(headers, length, self._clock.boot() + KEEP)
+        self._known[place] = KnownBlob(headers, length, self._clock.boot() + KEEP)
 
-    def drop(self, place: Place) -> None:
+    def drop(self, place: BlobKey) -> None:
         """It may be gone."""
         self._known.pop(place, None)
 

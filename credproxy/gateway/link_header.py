@@ -14,7 +14,7 @@ from credproxy.core.ask.http import Reach
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.incoming import Headers, values
 from credproxy.gateway.redirect import Hop
-from credproxy.gateway.uri_reference import Place, Unfit, resolve, same_path
+from credproxy.gateway.uri_reference import Location, UnfitReference, resolve, same_path
 from credproxy.gateway.wanted import Wanted
 
 
@@ -52,7 +52,7 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
     if target is None:
         return None
     place = resolve(hop.url, target)
-    if isinstance(place, Unfit):
+    if isinstance(place, UnfitReference):
         raise _lost(wanted, f"at a place that {place.reason}")
     if place.origin != reach.origin:
         raise _lost(wanted, f"at another place than the registry, {place.scheme}://{place.host}")
@@ -85,13 +85,13 @@ def _names_nothing(parameters: dict[str, str]) -> bool:
     return not {"rel", "rev"} & parameters.keys()
 
 
-def _is_list(place: Place, reach: Reach, wanted: Wanted) -> bool:
+def _is_list(place: Location, reach: Reach, wanted: Wanted) -> bool:
     return any(same_path(place.path, path) for path in (wanted.path, f"{reach.prefix}{wanted.path}"))
 
 
-def _is_page(place: Place | Unfit, reach: Reach, wanted: Wanted) -> bool:
+def _is_page(place: Location | UnfitReference, reach: Reach, wanted: Wanted) -> bool:
     """True for another page of the same list: all that a link without a relation may mean here."""
-    if isinstance(place, Unfit) or place.origin != reach.origin or not _is_list(place, reach, wanted):
+    if isinstance(place, UnfitReference) or place.origin != reach.origin or not _is_list(place, reach, wanted):
         return False
     return (place.query or "") not in {"", wanted.query}
 
@@ -131,7 +131,7 @@ def _unread(rest: str, hop: Hop) -> None:
 def _is_here(anchor: str, hop: Hop) -> bool:
     """True for an anchor that names this very page; a link from elsewhere says nothing of it (RFC 8288, 3.2)."""
     there, here = resolve(hop.url, anchor), resolve(hop.url, "")
-    if isinstance(there, Unfit) or isinstance(here, Unfit) or "#" in anchor:
+    if isinstance(there, UnfitReference) or isinstance(here, UnfitReference) or "#" in anchor:
         return False
     same = (there.origin, there.query or "") == (here.origin, here.query or "")
     return same and same_path(there.path, here.path)

@@ -20,7 +20,7 @@ import msgspec
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.headers import refused, warning
-from credproxy.gateway.incoming import Answer, Headers, Reply
+from credproxy.gateway.incoming import Headers, Reply, UpstreamAnswer
 from credproxy.gateway.wanted import Wanted, What
 
 
@@ -73,7 +73,7 @@ def failure_reply(failure: Failure) -> Reply:
     return _reply(status, code, failure)
 
 
-def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
+def refusal_reply(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
     """A registry's answer of 400 or more, or one that fits no request of ours.
 
     Args:
@@ -84,7 +84,7 @@ def refusal_reply(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
     return replace(_refusal(wanted, answer, body), upstream=True)
 
 
-def _refusal(wanted: Wanted, answer: Answer, body: bytes) -> Reply:
+def _refusal(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
     status, speaker = answer.status, answer.subject or wanted.upstream
     what = wanted.described
     if status in _DENIED:
@@ -128,7 +128,7 @@ def in_api_form(reply: Reply) -> Reply:
     )
 
 
-def _denied(wanted: Wanted, answer: Answer, speaker: str, what: str) -> Failure:
+def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> Failure:
     if answer.status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         message = f"a proxy in front of {speaker} wants a login of its own (status 407)"
         hint = f'put it into the [[host]] of {wanted.registry!r}: proxy = "http://USER:PASSWORD@HOST:PORT"'

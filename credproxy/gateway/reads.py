@@ -9,14 +9,14 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.headers import announced, downward, upward
-from credproxy.gateway.incoming import Asked, Headers, Reply
-from credproxy.gateway.known_blobs import Existence, Place
+from credproxy.gateway.incoming import Headers, Incoming, Reply
+from credproxy.gateway.known_blobs import BlobKey, KnownBlobs
 from credproxy.gateway.link_header import next_query
 from credproxy.gateway.listed import listed
 from credproxy.gateway.oci_errors import refusal_reply
 from credproxy.gateway.pagination import Listing, Pages
 from credproxy.gateway.resume import promised
-from credproxy.gateway.upstream_request import Conversation, H, Landed, Road, answered, pull
+from credproxy.gateway.upstream_request import Conversation, H, Landed, UpstreamRequests, answered, pull
 from credproxy.gateway.wanted import LISTS, Wanted, What
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer
@@ -47,15 +47,17 @@ class Reads:
         existence: blobs that are known to be there.
     """
 
-    def __init__(self, road: Road, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock) -> None:
+    def __init__(
+        self, road: UpstreamRequests, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock
+    ) -> None:
         self._road = road
         self._forwarder = forwarder
         self._downloads = downloads
         self._pages = pages
         self._clock = clock
-        self.existence = Existence(clock)
+        self.existence = KnownBlobs(clock)
 
-    async def answer(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+    async def answer(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
         """Send a request that policy has allowed.
 
         Raises:
@@ -71,7 +73,7 @@ class Reads:
             return Reply(HTTPStatus.OK, known.headers, length=known.length)
         return await self._whole(want, asked, patience)
 
-    async def _whole(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+    async def _whole(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
         fields = upward(asked, writing=False)
         conversation: Conversation[Response] = pull(want, fields)
         landed = await self._road.drive(conversation, asked, patience, partial(self._forward, asked.room))
@@ -82,7 +84,7 @@ class Reads:
         length = announced(response.headers) if want.method == "HEAD" else None
         return Reply(response.status, headers, response.body, length)
 
-    async def _list(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+    async def _list(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
         fields = upward(asked, writing=False)
         landed = await self._persistently(lambda: self._opened(want, asked, patience, fields))
         transfer = landed.answer
@@ -97,7 +99,7 @@ class Reads:
             raise
         return Reply(transfer.status, headers, body)
 
-    async def _blob(self, want: Wanted, asked: Asked, patience: float) -> Reply:
+    async def _blob(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
         fields = upward(asked, writing=False)
         unranged = tuple(field for field in fields if field[0].lower() not in _RANGED)
 
@@ -118,7 +120,7 @@ class Reads:
         body = Blob(transfer, span, reopen, clock=self._clock, name=want.upstream, digest=want.reference)
         return Reply(transfer.status, headers, body)
 
-    async def _opened(self, want: Wanted, asked: Asked, patience: float, headers: Headers) -> Landed[Transfer]:
+    async def _opened(self, want: Wanted, asked: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
         return await self._road.drive(pull(want, headers), asked, patience, partial(self._open, want.registry))
 
     async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
@@ -141,7 +143,7 @@ class Reads:
     async def _forward(self, room: Room | None, request: Request) -> Response:
         return await self._forwarder.forward(request, None, MANIFEST_LIMIT, room)
 
-    def _next_page(self, want: Wanted, asked: Asked, landed: Landed[H]) -> Headers:
+    def _next_page(self, want: Wanted, asked: Incoming, landed: Landed[H]) -> Headers:
         """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
         if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
             return ()
@@ -151,7 +153,7 @@ class Reads:
         self._pages.hand_out(Listing(asked.uid, want.registry, want.path), query)
         return (("Link", f'<{want.path}{f"?{query}" if query else ""}>; rel="next"'),)
 
-    def _learn(self, place: Place, status: int, headers: Headers, body: bytes) -> None:
+    def _learn(self, place: BlobKey, status: int, headers: Headers, body: bytes) -> None:
         """Remember a blob whose last byte was seen, and whose digest is right; of a larger one nobody here has either."""
         coded = any(name.lower() == "content-encoding" for name, _ in headers)
         if status == HTTPStatus.OK and not coded and _is(body, place.digest):
@@ -159,9 +161,9 @@ class Reads:
             self.existence.put(place, lasting, len(body))
 
 
-def place_of(want: Wanted, asked: Asked) -> Place:
+def place_of(want: Wanted, asked: Incoming) -> BlobKey:
     """What a blob is remembered by."""
-    return Place(asked.uid, want.registry, want.repository, want.reference)
+    return BlobKey(asked.uid, want.registry, want.repository, want.reference)
 
 
 def _good(status: int, fields: Headers) -> bool:

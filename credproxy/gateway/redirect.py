@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from credproxy.core.ask.endpoint import classify
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, failed
-from credproxy.gateway.uri_reference import Place, Unfit, resolve
+from credproxy.gateway.uri_reference import Location, UnfitReference, resolve
 from credproxy.gateway.wanted import Wanted
 
 
@@ -59,7 +59,7 @@ def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
         Failed: redirect_refused (a place that does not exist, a login, another scheme), downgrade (https to http).
     """
     place = resolve(hop.url, location)
-    if isinstance(place, Unfit):
+    if isinstance(place, UnfitReference):
         message = f"{hop.subject} sends the request on to a place that {place.reason}"
         raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
     if hop.url.startswith("https:") and place.scheme == "http":
@@ -74,11 +74,11 @@ def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
 def renewed(hop: Hop, reach: Reach) -> Hop:
     """A hop that was remembered, as it is made now: the configuration may have changed, and the origin with it."""
     place = resolve(hop.url, "")
-    own = hop.own and isinstance(place, Place) and place.origin == reach.origin
+    own = hop.own and isinstance(place, Location) and place.origin == reach.origin
     return replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())
 
 
-def _same_repository(place: Place, reach: Reach, wanted: Wanted) -> bool:
+def _same_repository(place: Location, reach: Reach, wanted: Wanted) -> bool:
     if wanted.object is not None:
         return place.path == wanted.path
     return classify(place.path, place.query or "", reach.prefix or None).repository == wanted.repository

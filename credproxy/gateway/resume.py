@@ -18,7 +18,7 @@ _PASSING = frozenset({408, 425, 429})
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
+class ByteRange:
     """What the client was promised: bytes ``start`` to ``end``, inclusive, of one representation.
 
     Attributes:
@@ -39,16 +39,16 @@ class Span:
         return self.end - self.start + 1
 
 
-def promised(status: int, headers: Headers, length: int | None) -> Span | None:
+def promised(status: int, headers: Headers, length: int | None) -> ByteRange | None:
     """Read the first answer; None for one that cannot go on: without a length, or of several ranges."""
     if length is None or length == 0:
         return None
     if status == HTTPStatus.OK:
-        return Span(0, length - 1, length, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
+        return ByteRange(0, length - 1, length, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
     found = _content_range(headers)
     if status != HTTPStatus.PARTIAL_CONTENT or found is None or found[1] - found[0] + 1 != length:
         return None
-    return Span(*found, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
+    return ByteRange(*found, _one(headers, "ETag"), _one(headers, "Content-Encoding"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,7 @@ def misses(status: int) -> bool:
     return status in {HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT, HTTPStatus.REQUESTED_RANGE_NOT_SATISFIABLE}
 
 
-def again(span: Span, moved: int, *, whole: bool) -> Headers:
+def again(span: ByteRange, moved: int, *, whole: bool) -> Headers:
     """The fields that ask for the rest, after ``moved`` bytes; none of them where the whole is asked for.
 
     ``If-Range`` takes no weak entity tag: RFC 9110, section 13.1.5.
@@ -87,7 +87,7 @@ def again(span: Span, moved: int, *, whole: bool) -> Headers:
     return (*rest, ("If-Range", span.etag)) if span.etag and not span.etag.startswith("W/") else rest
 
 
-def continues(span: Span, moved: int, status: int, headers: Headers, length: int | None) -> Rest | None:
+def continues(span: ByteRange, moved: int, status: int, headers: Headers, length: int | None) -> Rest | None:
     """How the second answer goes on; None if it cannot.
 
     A server without ranges sends everything once more, and what is there already is skipped. It may also send everything

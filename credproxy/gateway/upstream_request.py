@@ -1,7 +1,7 @@
 """One request on its way to a registry: with its credential, once more where that was refused, along redirects.
 
 A conversation, as exchanges are: a generator that yields what it needs and is sent what came of it. So who decides and who
-sends may be anywhere, and a test reads as a play. ``Road.drive`` is the one driver.
+sends may be anywhere, and a test reads as a play. ``UpstreamRequests.drive`` is the one driver.
 
 Who refused decides what follows. A 401 of the registry drops the credential that it does not take. A refusal of a storage
 host says nothing about that credential: the place that the registry named has run out mostly, and a new one is asked for.
@@ -17,8 +17,8 @@ import structlog
 from credproxy.core.ask.http import Method, Request
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway import redirect
-from credproxy.gateway.authorizer import Authority, Passage
-from credproxy.gateway.incoming import Answer, Asked, Headers, values
+from credproxy.gateway.authorizer import Authorizer, Passage
+from credproxy.gateway.incoming import Headers, Incoming, UpstreamAnswer, values
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.wanted import Wanted
 
@@ -33,7 +33,7 @@ and 410 those that forget it."""
 log = structlog.get_logger("credproxy.gateway")
 
 
-class Head(Protocol):
+class ResponseHead(Protocol):
     """What is looked at of an answer on the way."""
 
     @property
@@ -47,7 +47,7 @@ class Head(Protocol):
         ...
 
 
-H = TypeVar("H", bound=Head)
+H = TypeVar("H", bound=ResponseHead)
 
 
 class NeedCredential(NamedTuple):
@@ -82,22 +82,22 @@ Conversation = Generator[Step, Passage | H | None, Landed[H]]
 """A Failed that befalls a step is thrown into it."""
 
 
-class Road:
+class UpstreamRequests:
     """Drives conversations.
 
     Args:
         authority: gives credentials, and hears which of them were refused.
     """
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Authorizer) -> None:
         self._authority = authority
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """Ask whether what is known here already may be told. Raises Failed."""
         await self._authority.permit(want, asked)
 
     async def drive(
-        self, conversation: Conversation[H], asked: Asked, patience: float, send: Callable[[Request], Awaitable[H]]
+        self, conversation: Conversation[H], asked: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
     ) -> Landed[H]:
         """Hold a conversation to its end.
 
@@ -124,7 +124,7 @@ class Road:
             return landed
 
     async def _answered(
-        self, step: Step, asked: Asked, patience: float, send: Callable[[Request], Awaitable[H]]
+        self, step: Step, asked: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
     ) -> Passage | H | None:
         match step:
             case NeedCredential(wanted):
@@ -236,8 +236,8 @@ def _request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Re
     return Request(method, hop.url, (*asked, *credential), dial=hop.dial, subject=hop.subject)
 
 
-def answered(landed: Landed[H]) -> Answer:
+def answered(landed: Landed[H]) -> UpstreamAnswer:
     """The head of an answer, and who gave it."""
     answer, hop, passage = landed
     anonymous = not (hop.own and passage.headers)
-    return Answer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)
+    return UpstreamAnswer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)

@@ -32,7 +32,7 @@ class _UnfitError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class Unfit:
+class UnfitReference:
     """A reference that leads nowhere.
 
     Attributes:
@@ -43,7 +43,7 @@ class Unfit:
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class Location:
     """Where a reference leads.
 
     Attributes:
@@ -75,7 +75,7 @@ class Place:
         return f"{self.origin}{self.path}{'' if self.query is None else f'?{self.query}'}"
 
 
-def resolve(base: str, reference: str) -> Place | Unfit:
+def resolve(base: str, reference: str) -> Location | UnfitReference:
     """Resolve a reference.
 
     Args:
@@ -89,10 +89,10 @@ def resolve(base: str, reference: str) -> Place | Unfit:
     try:
         return _resolve(base, reference)
     except _UnfitError as error:
-        return Unfit(str(error))
+        return UnfitReference(str(error))
 
 
-def _resolve(base: str, reference: str) -> Place:
+def _resolve(base: str, reference: str) -> Location:
     scheme, authority, path, query = _split(_encoded(reference))
     known, before, path_before, query_before = _split(base)
     if scheme is None:
@@ -107,7 +107,7 @@ def _resolve(base: str, reference: str) -> Place:
     if scheme not in _SCHEMES:
         known = f"has the scheme {scheme[:20]!r}" if _SCHEME.fullmatch(scheme) else "has no scheme"
         raise _UnfitError(f"{known}, where http or https is wanted")
-    return Place(scheme, _authority(authority or "", scheme), _without_dots(path) or "/", query)
+    return Location(scheme, _authority(authority or "", scheme), _without_dots(path) or "/", query)
 
 
 def same_path(one: str, other: str) -> bool:

@@ -26,7 +26,7 @@ from credproxy.core.ask.uri import canonical_authority, check_canonical, parse_u
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.policy.objects import is_object
 from credproxy.core.policy.rules import Operation
-from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 
 
 class What(Enum):
@@ -190,7 +190,7 @@ HandedOut = Callable[[str, str, str], bool]
 """Whether the gateway itself has named this query as the next page: registry, path, query."""
 
 
-def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
+def wanted(asked: Incoming, handed_out: HandedOut = lambda *_: False) -> Wanted:
     """Read a request below ``/v2/``, or one for an object.
 
     Args:
@@ -237,7 +237,7 @@ def wanted(asked: Asked, handed_out: HandedOut = lambda *_: False) -> Wanted:
     )
 
 
-def _object(asked: Asked) -> Wanted:
+def _object(asked: Incoming) -> Wanted:
     """Read ``/v1/fetch?url=...``: any URL outside of a registry's API."""
     method: Method | None = next((known for known in ("GET", "HEAD") if known == asked.method), None)
     if method is None:
@@ -266,7 +266,7 @@ def _url(query: str) -> str:
     return fields[0][1]
 
 
-def original_host(asked: Asked) -> str:
+def original_host(asked: Incoming) -> str:
     """The registry that a request is for. Raises Failed(bad_request): none, two, or not in canonical form."""
     found = asked.all(ORIGINAL_HOST)
     if len(found) != 1:

@@ -12,11 +12,11 @@ from credproxy.core.errors import Code, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.headers import downward, upward
-from credproxy.gateway.incoming import Asked, Headers, Reply, Upload, values
+from credproxy.gateway.incoming import Headers, Incoming, Reply, RequestBody, values
 from credproxy.gateway.oci_errors import refusal_reply
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import Owner, Uploads
-from credproxy.gateway.upstream_request import Conversation, Road, answered, push
+from credproxy.gateway.upstream_request import Conversation, UpstreamRequests, answered, push
 from credproxy.gateway.wanted import Wanted, What
 from credproxy.ports import Forwarder
 
@@ -45,12 +45,12 @@ class Writes:
         uploads: sessions under way.
     """
 
-    def __init__(self, road: Road, forwarder: Forwarder, uploads: Uploads) -> None:
+    def __init__(self, road: UpstreamRequests, forwarder: Forwarder, uploads: Uploads) -> None:
         self._road = road
         self._forwarder = forwarder
         self._uploads = uploads
 
-    async def answer(self, wanted: Wanted, asked: Asked, upload: Upload, patience: float) -> Reply:
+    async def answer(self, wanted: Wanted, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
         """Send a request that policy has allowed, and say how it ended.
 
         Raises:
@@ -66,7 +66,7 @@ class Writes:
         log.info("mount left out", registry=wanted.registry, repository=wanted.repository, status=reply.status)
         return await self._sent(plain, asked, upload, body, patience)
 
-    async def _sent(self, wanted: Wanted, asked: Asked, upload: Upload, body: _Body, patience: float) -> Reply:
+    async def _sent(self, wanted: Wanted, asked: Incoming, upload: RequestBody, body: _Body, patience: float) -> Reply:
         owner = Owner(asked.uid, asked.sandbox, wanted.registry, wanted.repository)
         if wanted.what is What.UPLOADS:
             self._uploads.admit(owner)
@@ -129,7 +129,7 @@ class Writes:
         )
 
 
-async def _body(wanted: Wanted, upload: Upload) -> _Body:
+async def _body(wanted: Wanted, upload: RequestBody) -> _Body:
     if wanted.what is What.MANIFEST:
         return await upload.whole(MANIFEST_LIMIT) if wanted.method == "PUT" else None
     if upload.length == 0:

@@ -23,7 +23,7 @@ from credproxy.providers.oci import OciProvider
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class ProviderTools:
     """What providers reach the world through.
 
     Attributes:
@@ -41,7 +41,7 @@ class Tools:
     learned: Learned
 
 
-def make(rule: HostRule, tools: Tools, *, builtin: bool = False) -> Provider:
+def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:
     """Make the provider of a rule. A kind without a line here is a mistake that mypy finds.
 
     Args:

@@ -17,8 +17,8 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.credential import Secret, Stored
 from credproxy.core.errors import Code, Failure
-from credproxy.exchange.discovery import Found, Registry
-from credproxy.exchange.registry_token import Method
+from credproxy.exchange.discovery import AskedRegistry, Found
+from credproxy.exchange.registry_token import TokenMethod
 from credproxy.providers.refused_logins import RefusedLogins
 
 
@@ -55,7 +55,7 @@ class Ping:
 
 
 @dataclass(slots=True)
-class Known:
+class LearnedRegistry:
     """What a registry asks for, until when that is believed, and the method its token server takes by kind of login.
 
     Build actions ping apart from the user: a ping of theirs that hangs, or is throttled, is not waited for by it (T16).
@@ -64,7 +64,7 @@ class Known:
     pings: tuple[Ping, Ping] = field(default_factory=lambda: (Ping(), Ping()))
     found: Found | None = None
     until: float = 0.0
-    methods: dict[type[Stored] | None, Method] = field(default_factory=dict)
+    methods: dict[type[Stored] | None, TokenMethod] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
@@ -118,14 +118,14 @@ class Learned:
     def __init__(self, key: bytes) -> None:
         self._key = key
         self.refused = RefusedLogins(key)
-        self._registries: LRUCache[Registry, Known] = LRUCache(_REGISTRIES)
+        self._registries: LRUCache[AskedRegistry, LearnedRegistry] = LRUCache(_REGISTRIES)
         self._rotations: LRUCache[tuple[str, str, bytes], Rotation] = LRUCache(_ROTATIONS)
 
-    def registry(self, registry: Registry) -> Known:
+    def registry(self, registry: AskedRegistry) -> LearnedRegistry:
         """What a registry taught under these settings; empty at first."""
         known = self._registries.get(registry)
         if known is None:
-            known = self._registries[registry] = Known()
+            known = self._registries[registry] = LearnedRegistry()
         return known
 
     def rotation(self, found: Found, stored: Secret, registry: str) -> Rotation:

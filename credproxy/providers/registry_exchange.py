@@ -16,7 +16,7 @@ from credproxy.exchange.plan import RegistryRule
 from credproxy.exchange.registry_token import Obtained, Order, obtain
 from credproxy.exchange.token_answer import Token
 from credproxy.ports import Clock, HttpClient, Terms, converse
-from credproxy.providers.learned import Known, Learned, Rotation
+from credproxy.providers.learned import Learned, LearnedRegistry, Rotation
 
 
 CHALLENGE_KEEP = 3600.0
@@ -28,7 +28,7 @@ log = structlog.get_logger("credproxy.providers")
 class Challenged(NamedTuple):
     """What a registry asks for, and what else is known of it."""
 
-    known: Known
+    known: LearnedRegistry
     found: Found
 
 
@@ -109,7 +109,7 @@ class Talks:
             )
         return token
 
-    def _believe(self, target: Target, known: Known, found: Found) -> None:
+    def _believe(self, target: Target, known: LearnedRegistry, found: Found) -> None:
         if known.found is not None and known.found.realm != found.realm:
             before, now = known.found.authority, found.authority
             log.warning("token server changed", registry=target.authority, before=before, now=now)

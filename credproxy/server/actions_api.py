@@ -22,7 +22,7 @@ from credproxy.server.routes import Route, Routes, connection, patience
 from credproxy.server.sandboxes import Sandboxes
 
 
-class Answers(Protocol):
+class ActionsAnswers(Protocol):
     """Answers questions of build actions."""
 
     async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
@@ -53,7 +53,7 @@ class ActionsApi:
     def __init__(
         self,
         *,
-        answers: Answers,
+        answers: ActionsAnswers,
         clock: Clock,
         gateway: GatewayApi,
         sandboxes: Sandboxes,

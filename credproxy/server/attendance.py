@@ -10,7 +10,7 @@ from typing import Generic
 
 from aiohttp import StreamReader
 
-from credproxy.server.connection_limit import Holder, Key, Shares
+from credproxy.server.connection_limit import ConnectionLimit, Holder, HolderKey
 
 
 HEAD = 2.0
@@ -20,7 +20,7 @@ Arrived = Sequence[tuple[object, StreamReader]]
 """Heads that have arrived and were not looked at, each with its body."""
 
 
-class Attendance(Generic[Key]):
+class Attendance(Generic[HolderKey]):
     """What one connection does, told to the shares that it is counted in.
 
     Args:
@@ -31,7 +31,7 @@ class Attendance(Generic[Key]):
 
     __slots__ = ("_arriving", "_begun", "_key", "_late", "_shares", "_timer")
 
-    def __init__(self, shares: Shares[Key], key: Key, late: Callable[[], object]) -> None:
+    def __init__(self, shares: ConnectionLimit[HolderKey], key: HolderKey, late: Callable[[], object]) -> None:
         self._shares = shares
         self._key = key
         self._late = late

@@ -5,11 +5,11 @@ from typing import NamedTuple, Protocol
 from credproxy.broker.broker import Broker
 from credproxy.broker.era import Carriage
 from credproxy.core.ask.audit import record
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import Asked
+from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 from credproxy.ports import Audit
 
@@ -29,10 +29,10 @@ class Judge(Protocol):
 class _Ticket(NamedTuple):
     carriage: Carriage
     question: Question
-    asked: Asked
+    asked: Incoming
 
 
-class BrokerAuthority:
+class BrokerAuthorizer:
     """Asks policy first, and then the broker; each credential that it gives is written down.
 
     Args:
@@ -46,14 +46,14 @@ class BrokerAuthority:
         self._judge = judge
         self._audit = audit
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         if want.object is not None:
             self._judge.permit_object(want.object, want.method)
         else:
             self._judge.permit(want.registry, want.method, asked.path, want.endpoint)
 
-    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
         await self.permit(want, asked)
         question = _question(want, asked)
@@ -76,7 +76,7 @@ class BrokerAuthority:
         assert isinstance(ticket, _Ticket)
         return 0.0 if self._audit.on else ticket.carriage.answer.good_until
 
-    def _passage(self, carriage: Carriage, question: Question, asked: Asked) -> Passage:
+    def _passage(self, carriage: Carriage, question: Question, asked: Incoming) -> Passage:
         answer = carriage.answer
         if self._audit.on and (written := record(carriage.target, answer)) is not None:
             self._audit.handed_out(written, question.origin, pid=asked.pid, program=asked.program)
@@ -84,9 +84,9 @@ class BrokerAuthority:
         return Passage(carriage.reach, headers, _Ticket(carriage, question, asked))
 
 
-def _question(want: Wanted, asked: Asked) -> Question:
+def _question(want: Wanted, asked: Incoming) -> Question:
     target = want.object or _target(want)
-    return Question(target, Origin("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
+    return Question(target, Caller("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
 
 
 def _target(want: Wanted) -> Target:

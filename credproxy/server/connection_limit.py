@@ -8,7 +8,7 @@ from collections.abc import Hashable
 from typing import Generic, NamedTuple, TypeVar
 
 
-Key = TypeVar("Key", bound=Hashable)
+HolderKey = TypeVar("HolderKey", bound=Hashable)
 
 
 class Holder(NamedTuple):
@@ -27,7 +27,7 @@ OWN = Holder("", bound=False)
 """The daemon's own user, outside of any sandbox."""
 
 
-class Admission(NamedTuple, Generic[Key]):
+class Admission(NamedTuple, Generic[HolderKey]):
     """What becomes of a newcomer.
 
     Attributes:
@@ -36,10 +36,10 @@ class Admission(NamedTuple, Generic[Key]):
     """
 
     admitted: bool
-    ended: Key | None = None
+    ended: HolderKey | None = None
 
 
-class Shares(Generic[Key]):
+class ConnectionLimit(Generic[HolderKey]):
     """The connections of one socket.
 
     A connection is silent while no whole request of it is under way. Where there is no room, a newcomer takes the place
@@ -56,10 +56,10 @@ class Shares(Generic[Key]):
         self.limit = limit
         self.share = max(1, limit // 4) if share is None else share
         self.pool = max(1, limit - self.share) if pool is None else pool
-        self._of: dict[Key, Holder] = {}
+        self._of: dict[HolderKey, Holder] = {}
         self._held: Counter[Holder] = Counter()
         self._bound = 0
-        self._silent: dict[Holder, dict[Key, None]] = {}
+        self._silent: dict[Holder, dict[HolderKey, None]] = {}
 
     @property
     def open(self) -> int:
@@ -70,7 +70,7 @@ class Shares(Generic[Key]):
         """How many connections each holder has, by its name."""
         return {holder.name: count for holder, count in self._held.items()}
 
-    def arrive(self, key: Key, holder: Holder, *, silent: bool = True) -> Admission[Key]:
+    def arrive(self, key: HolderKey, holder: Holder, *, silent: bool = True) -> Admission[HolderKey]:
         """Take a new connection in, if there is or can be made room for it.
 
         Args:
@@ -90,19 +90,19 @@ class Shares(Generic[Key]):
             self.end(key)
         return Admission(admitted=True, ended=ended)
 
-    def begin(self, key: Key) -> None:
+    def begin(self, key: HolderKey) -> None:
         """A whole request of it is under way. Does nothing for a connection that has left."""
         holder = self._of.get(key)
         if holder is not None and (silent := self._silent.get(holder)):
             silent.pop(key, None)
 
-    def end(self, key: Key) -> None:
+    def end(self, key: HolderKey) -> None:
         """No request of it is under way any more. One that was silent already stays as old as it is."""
         holder = self._of.get(key)
         if holder is not None:
             self._silent.setdefault(holder, {}).setdefault(key)
 
-    def move(self, key: Key, holder: Holder) -> None:
+    def move(self, key: HolderKey, holder: Holder) -> None:
         """It has proven whose it is; so many are let in by ``arrive`` that there is no limit to look at here."""
         before = self._of.get(key)
         if before is None or before == holder:
@@ -114,7 +114,7 @@ class Shares(Generic[Key]):
         if silent:
             self.end(key)
 
-    def leave(self, key: Key) -> None:
+    def leave(self, key: HolderKey) -> None:
         """It is closed. May be called again, and for a connection that was not admitted."""
         holder = self._of.pop(key, None)
         if holder is None:
@@ -146,7 +146,7 @@ class Shares(Generic[Key]):
         )
         return [other for _, other in sorted(larger, key=lambda found: found[0], reverse=True)]
 
-    def oldest(self, *crowd: Holder) -> Key | None:
+    def oldest(self, *crowd: Holder) -> HolderKey | None:
         """Which connection has been silent longest, of the first of these holders that has a silent one."""
         for holder in crowd:
             for key in self._silent.get(holder, ()):

@@ -14,7 +14,7 @@ from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.minimum_speed import LEAST, Pace
 from credproxy.gateway.body_memory import Memory
 from credproxy.gateway.gateway import Gateway
-from credproxy.gateway.incoming import Asked, Reply, Stream
+from credproxy.gateway.incoming import Incoming, Reply, Stream
 from credproxy.gateway.oci_errors import failure_reply
 from credproxy.ports import Clock, Room
 from credproxy.server.response_writer import PIECE, write_pieces, write_whole
@@ -66,7 +66,7 @@ class GatewayApi:
         peer = connection(request).peer
         room = self._memory.room(peer.charged)
         caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
-        asked = Asked(request.method, path, query, headers, *caller, room)
+        asked = Incoming(request.method, path, query, headers, *caller, room)
         try:
             upload = _Body(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))
@@ -111,7 +111,7 @@ class GatewayApi:
             log.info(event, path=path, method=request.method, code=reply.code, reason=reply.reason)
 
     async def _stream(self, request: web.BaseRequest, response: web.StreamResponse, stream: Stream, path: str) -> None:
-        sink = _Sink(request, response, self._clock)
+        sink = _ClientSink(request, response, self._clock)
         try:
             await response.prepare(request)
             await _sent(request, stream, sink)
@@ -134,7 +134,7 @@ class GatewayApi:
             stream.close()
 
 
-async def _sent(request: web.BaseRequest, stream: Stream, sink: "_Sink") -> None:
+async def _sent(request: web.BaseRequest, stream: Stream, sink: "_ClientSink") -> None:
     """Send a body. A client that closes after its last byte ends this, too, often before its end is known here.
 
     Raises:
@@ -192,7 +192,7 @@ def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
 
 
 class _Body:
-    """A request's body. Source: gateway.asked.Upload."""
+    """A request's body. Source: gateway.incoming.RequestBody."""
 
     def __init__(self, request: web.BaseRequest, clock: Clock, room: Room) -> None:
         self._request = request
@@ -250,7 +250,7 @@ def _too_large(limit: int) -> Failed:
     return failed(Code.TOO_LARGE, f"the body is larger than {limit} bytes")
 
 
-class _Sink:
+class _ClientSink:
     """The client's connection. Source: ports.Sink."""
 
     def __init__(self, request: web.BaseRequest, response: web.StreamResponse, clock: Clock) -> None:

@@ -20,7 +20,7 @@ from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.table import can_cover
 from credproxy.core.ask.audit import login
 from credproxy.core.ask.carrier_messages import CarrierReport
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import decode_request, encode_docker
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import canonical_authority, parse_server_url, parse_uri, shown, without_userinfo
@@ -110,7 +110,7 @@ class HelperApi:
         self._note_version(request)
         body = await read_body(request, self._clock)
         peer = connection(request).peer
-        origin = Origin("helper", peer.uid)
+        origin = Caller("helper", peer.uid)
         started_by = parent(request)
         doubted = started_by is not None and self._broker.doubt.early(started_by, body)
         encoded = None if doubted else self._memo.get(origin, body)
@@ -137,7 +137,7 @@ class HelperApi:
             return text_response(NOT_FOUND, HTTPStatus.NOT_FOUND)
         if self._audit.on:
             peer = connection(request).peer
-            self._audit.handed_out(login(target), Origin("helper", peer.uid), pid=peer.pid, program=peer.program)
+            self._audit.handed_out(login(target), Caller("helper", peer.uid), pid=peer.pid, program=peer.program)
         return json_response(encoded)
 
     async def _status(self, request: web.BaseRequest) -> web.Response:
@@ -153,7 +153,7 @@ class HelperApi:
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         uri = decode_request(await read_body(request, self._clock))
-        told = await explain_uri(self._broker, uri, Origin("helper", connection(request).peer.uid))
+        told = await explain_uri(self._broker, uri, Caller("helper", connection(request).peer.uid))
         return json_response(msgspec.json.encode(told))
 
     async def _flush(self, request: web.BaseRequest) -> web.Response:

@@ -1,4 +1,4 @@
-"""What build actions may have, asked of policy and broker. Source: actions_api.Answers.
+"""What build actions may have, asked of policy and broker. Source: actions_api.ActionsAnswers.
 
 Policy stands in front of everything else, the memo included: what is in that ends with the era that gave it.
 """
@@ -6,7 +6,7 @@ Policy stands in front of everything else, the memo included: what is in that en
 from collections.abc import Callable
 
 from credproxy.broker.broker import Broker
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import decode_request
 from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.ask.uri import check_canonical, parse_uri
@@ -45,7 +45,7 @@ class NarrowAnswers:
         Raises:
             Failed: policy_denied, use_gateway, and those of ``Broker.ask``.
         """
-        origin = Origin("actions", peer.uid)
+        origin = Caller("actions", peer.uid)
         encoded = self._memo.get(origin, body)
         if encoded is None:
             raw = decode_request(body)

@@ -90,7 +90,7 @@ class Peer:
         return self.sandbox
 
 
-class _Seen(NamedTuple):
+class _PeerFacts(NamedTuple):
     """What is read of a peer; by default of one that cannot be looked at. See Peer."""
 
     namespaces: tuple[str, ...] | None = None
@@ -118,7 +118,7 @@ def identify(
         _, uid, *_ = _XUCRED.unpack(sock.getsockopt(0, _LOCAL_PEERCRED, _XUCRED.size))
         return Peer(pid=None, uid=uid)
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
-    unseen = _Seen(sandbox=None if own is None else UNKNOWN)
+    unseen = _PeerFacts(sandbox=None if own is None else UNKNOWN)
     if pid <= 0:
         # The kernel's word for a process of an outer or a sibling pid namespace: it has no number in this one.
         return Peer(None, uid, *unseen)
@@ -126,10 +126,10 @@ def identify(
     if not (where or what):
         return Peer(pid, uid)
 
-    def look(pid: int) -> _Seen:
+    def look(pid: int) -> _PeerFacts:
         found = namespaces(pid) if where else None
         named = None if found is None or own is None else sandbox(pid, found, own)
-        return _Seen(found, program(pid) if what else "", named)
+        return _PeerFacts(found, program(pid) if what else "", named)
 
     seen, lifeline = attest(sock, pid, look)
     if not where:

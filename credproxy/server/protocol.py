@@ -17,7 +17,7 @@ from aiohttp.web_protocol import RequestHandler
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failure, Unfit
 from credproxy.ports import Audit
 from credproxy.server.attendance import Attendance
-from credproxy.server.connection_limit import OWN, Admission, Holder, Shares
+from credproxy.server.connection_limit import OWN, Admission, ConnectionLimit, Holder
 from credproxy.server.peer import SHORTAGES, Gate, Lifeline, Peer, identify, look_again
 from credproxy.server.response_writer import Outgoing, OutgoingHandler
 from credproxy.server.responses import failure_response
@@ -241,7 +241,7 @@ class GatedServer(web.Server):
         self._audit = audit
         self.untrusted = untrusted
         # Of many users each has a share, and nobody is left to keep the rest for.
-        self.shares: Shares[Connection] = Shares(limit, pool=limit if gate.uid is None else None)
+        self.shares: ConnectionLimit[Connection] = ConnectionLimit(limit, pool=limit if gate.uid is None else None)
         self.lifelines = lifelines
         self.pause = PAUSE
         self.outgoing = Outgoing()

@@ -22,7 +22,7 @@ _DEADLINE_MARGIN = 0.5
 
 log = structlog.get_logger("credproxy.server")
 
-Handler = Callable[[web.BaseRequest], Awaitable[web.Response]]
+RouteHandler = Callable[[web.BaseRequest], Awaitable[web.Response]]
 
 Api = TypeVar("Api")
 
@@ -47,7 +47,7 @@ class Served(NamedTuple):
     """A path's method, who answers it, and whether it is for administrators alone."""
 
     method: str
-    handler: Handler
+    handler: RouteHandler
     admin: bool = False
 
 
@@ -118,7 +118,7 @@ class Routes:
             reason=failure.message,
         )
 
-    def _handler(self, request: web.BaseRequest) -> Handler:
+    def _handler(self, request: web.BaseRequest) -> RouteHandler:
         caller = connection(request)
         refusal = caller.refusal()
         if refusal is not None:

@@ -25,7 +25,7 @@ from credproxy.sources.netrc import Netrc
 
 
 @dataclass(frozen=True, slots=True)
-class Tools:
+class SourceTools:
     """What sources reach the world through.
 
     Attributes:
@@ -48,14 +48,14 @@ class Tools:
     netrc: str = "auto"
 
 
-def make(settings: Sources, tools: Tools) -> Source:
+def make(settings: Sources, tools: SourceTools) -> Source:
     """Make a source, or a list of them."""
     if isinstance(settings, tuple):
         return First([_make(one, tools, optional=len(settings) > 1) for one in settings])
     return _make(settings, tools)
 
 
-def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> Source:  # noqa: PLR0911  one for each source
+def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = False) -> Source:  # noqa: PLR0911  one for each source
     """Make one source. One without a line here is a mistake that mypy finds.
 
     Args:
@@ -84,7 +84,7 @@ def _make(settings: SourceSettings, tools: Tools, *, optional: bool = False) -> 
             assert_never(settings)
 
 
-def _docker(wanted: str, tools: Tools) -> Source:
+def _docker(wanted: str, tools: SourceTools) -> Source:
     automatic = wanted == "auto"
     return DockerConfig(
         places(tools.environ, tools.uid) if automatic else () if wanted == "none" else (wanted,),

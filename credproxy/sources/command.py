@@ -10,7 +10,7 @@ from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.redact import mask_command
 from credproxy.ports import Clock, Command, Processes
-from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.program_answers import Printed, ProgramAnswer
 
 
 class CommandOutput:
@@ -29,7 +29,7 @@ class CommandOutput:
         self._settings = settings
         self._command = Command(settings.argv, timeout=settings.timeout, env=settings.env, pass_env=settings.pass_env)
         self._processes = processes
-        self._answer = Answer(keep=settings.keep, key=key(), clock=clock)
+        self._answer = ProgramAnswer(keep=settings.keep, key=key(), clock=clock)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the program."""

@@ -15,7 +15,7 @@ from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.formats.docker_config import (
-    Entry,
+    DockerEntry,
     Index,
     broken_helper,
     from_helper,
@@ -28,7 +28,7 @@ from credproxy.core.formats.docker_config import (
 )
 from credproxy.core.paths import config_home
 from credproxy.ports import Clock, Command, Files, FileVersion, Processes
-from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.program_answers import Printed, ProgramAnswer
 
 
 _LOOK = 1.0
@@ -62,7 +62,7 @@ log = structlog.get_logger("credproxy.sources")
 
 
 @dataclass(slots=True)
-class _Known:
+class _FileCopy:
     """One file: ``version`` is of the copy that ``index`` was read from, ``seen`` of the newest one.
 
     ``content`` is that copy: a file that breaks leaves it in force. ``failure`` is why the newest one is not used.
@@ -76,7 +76,7 @@ class _Known:
 
 
 @dataclass(frozen=True, slots=True)
-class _Asked:
+class _StoreAnswer:
     """What the store said of a registry that no file names, and until when that counts; ``failure`` if it said nothing."""
 
     until: float
@@ -124,10 +124,10 @@ class DockerConfig:
         self._key = key()
         self._inline = inline.encode("utf-8", "surrogateescape")  # a variable may hold bytes that are not UTF-8
         self._inline_index = self._read_inline() if inline else None
-        self._known = {path: _Known() for path in paths}
+        self._known = {path: _FileCopy() for path in paths}
         self._looked = float("-inf")
-        self._answers: LRUCache[tuple[str, str], Answer] = LRUCache(_ANSWERS)
-        self._asked: LRUCache[tuple[str, str], _Asked] = LRUCache(_ASKED)
+        self._answers: LRUCache[tuple[str, str], ProgramAnswer] = LRUCache(_ANSWERS)
+        self._asked: LRUCache[tuple[str, str], _StoreAnswer] = LRUCache(_ASKED)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the entry; None where no file, and no store, has one for the registry.
@@ -168,9 +168,9 @@ class DockerConfig:
         if identity.source == "docker-config":
             return self._in_file(path, key)
         program = identity.source.removeprefix("docker-credential-")
-        login = await self._login(path, Entry("helper", key, program), target.authority, anew=anew)
+        login = await self._login(path, DockerEntry("helper", key, program), target.authority, anew=anew)
         if login is None and (program, key) in self._asked:
-            self._asked[program, key] = _Asked(self._clock.boot() + _ABSENT_KEEP)
+            self._asked[program, key] = _StoreAnswer(self._clock.boot() + _ABSENT_KEEP)
         return login
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
@@ -228,7 +228,7 @@ class DockerConfig:
         for answer in self._answers.values():
             answer.forget()
 
-    async def _find(self, authority: str, repository: str | None) -> tuple[str, Entry] | None:
+    async def _find(self, authority: str, repository: str | None) -> tuple[str, DockerEntry] | None:
         if self._inline_index is not None:
             entry = self._inline_index.find(authority, repository)
             if entry is not None:
@@ -242,7 +242,7 @@ class DockerConfig:
                     return path, entry
         return None
 
-    async def _in_store(self, path: str, index: Index, authority: str) -> Entry | None:
+    async def _in_store(self, path: str, index: Index, authority: str) -> DockerEntry | None:
         entry = index.in_store(authority)
         if entry is None:
             return None
@@ -252,15 +252,15 @@ class DockerConfig:
             asked = self._asked[place] = await self._in_question(path, entry, authority)
         return entry if asked.found else None
 
-    async def _in_question(self, path: str, entry: Entry, authority: str) -> _Asked:
+    async def _in_question(self, path: str, entry: DockerEntry, authority: str) -> _StoreAnswer:
         try:
             login = await self._login(path, entry, authority, seconds=_ASK_TIMEOUT)
         except Failed as error:
             log.warning("credential store has no answer", registry=authority, reason=error.failure.message)
-            return _Asked(self._clock.boot() + _FAILURE_KEEP, failure=error.failure)
+            return _StoreAnswer(self._clock.boot() + _FAILURE_KEEP, failure=error.failure)
         if login is None:
-            return _Asked(self._clock.boot() + _ABSENT_KEEP)
-        return _Asked(float("inf"), found=True)  # whether it still has one is for ``read`` to find out
+            return _StoreAnswer(self._clock.boot() + _ABSENT_KEEP)
+        return _StoreAnswer(float("inf"), found=True)  # whether it still has one is for ``read`` to find out
 
     def _in_file(self, path: str, key: str) -> Login | None:
         stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, _where(path))
@@ -268,20 +268,20 @@ class DockerConfig:
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     async def _login(
-        self, path: str, entry: Entry, authority: str, *, anew: bool = False, seconds: float = _TIMEOUT
+        self, path: str, entry: DockerEntry, authority: str, *, anew: bool = False, seconds: float = _TIMEOUT
     ) -> Login | None:
         program, key = entry.program, entry.key
         answer = self._answers.get((program, key))
         if answer is None:
-            answer = self._answers[program, key] = Answer(keep=PROGRAM_KEEP, key=self._key, clock=self._clock)
+            answer = self._answers[program, key] = ProgramAnswer(keep=PROGRAM_KEEP, key=self._key, clock=self._clock)
 
         async def run() -> Printed:
-            return await self._ask(path, Entry(entry.kind, key, program), authority, seconds)
+            return await self._ask(path, DockerEntry(entry.kind, key, program), authority, seconds)
 
         known = self._known[path].version if path in self._known else None
         return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
 
-    async def _ask(self, path: str, entry: Entry, authority: str, seconds: float) -> Printed:
+    async def _ask(self, path: str, entry: DockerEntry, authority: str, seconds: float) -> Printed:
         program, key = entry.program, entry.key
         done = await self._processes.run(_command(path, program, key, seconds))
         if done.status == 0:
@@ -306,7 +306,7 @@ class DockerConfig:
                 self._spoiled(path, known, error.failure)
         self._looked = self._clock.boot()
 
-    async def _load(self, path: str, known: _Known, version: FileVersion | None) -> None:
+    async def _load(self, path: str, known: _FileCopy, version: FileVersion | None) -> None:
         content = await self._files.read(path) if version is not None else None
         known.seen = version
         if content is None or version is None:
@@ -320,7 +320,7 @@ class DockerConfig:
         if version.mode & _OTHERS_READ and any(key not in index.empty for key in index.auths.values()):
             log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {quote(path)}")
 
-    def _spoiled(self, path: str, known: _Known, failure: Failure) -> None:
+    def _spoiled(self, path: str, known: _FileCopy, failure: Failure) -> None:
         if failure != known.failure:  # it is looked at each second, and said once
             log.error("docker configuration cannot be read", path=path, reason=failure.message, hint=failure.hint)
         known.failure = failure

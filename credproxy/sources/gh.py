@@ -19,7 +19,7 @@ from credproxy.core.kinds.sources.gh import (
     login_host,
 )
 from credproxy.ports import Clock, Command, Files, Processes
-from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
 
@@ -70,7 +70,7 @@ class Gh:
         self._processes = processes
         self._clock = clock
         self._key = key
-        self._answers: dict[str, Answer] = {}
+        self._answers: dict[str, ProgramAnswer] = {}
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the variable, or the entry of the file; None where neither is for the host."""
@@ -158,10 +158,10 @@ class Gh:
         stored = from_text(text, None, f"the token {str(identity)!r}", HINT)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
-    def _answer(self, host: str) -> Answer:
+    def _answer(self, host: str) -> ProgramAnswer:
         """What gh said of a host of its file."""
         if host not in self._answers:
-            self._answers[host] = Answer(keep=PROGRAM_KEEP, key=self._key(), clock=self._clock)
+            self._answers[host] = ProgramAnswer(keep=PROGRAM_KEEP, key=self._key(), clock=self._clock)
         return self._answers[host]
 
     def _command(self, host: GhHost) -> Command:

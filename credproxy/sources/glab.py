@@ -18,7 +18,7 @@ from credproxy.core.errors import Code, Failure, failed
 from credproxy.core.formats.glab_config import GlabHost, parse_glab
 from credproxy.core.kinds.sources.glab import CONFIG, HOSTS, JOB_TOKEN, JOB_USER, OAUTH_USER, TOKENS
 from credproxy.ports import Clock, Command, Files, Processes
-from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
 
@@ -60,7 +60,7 @@ class Glab:
         self._processes = processes
         self._clock = clock
         self._key = key()
-        self._answers: LRUCache[str, Answer] = LRUCache(_HOSTS)
+        self._answers: LRUCache[str, ProgramAnswer] = LRUCache(_HOSTS)
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name a variable, or the host's entry in the file."""
@@ -164,9 +164,9 @@ class Glab:
             return login_of(stored, since=boot, boot=boot, wall=wall)
         return Login(stored, since=boot, until=boot + left, wall_until=wall + left)
 
-    def _answer(self, name: str) -> Answer:
+    def _answer(self, name: str) -> ProgramAnswer:
         if name not in self._answers:
-            self._answers[name] = Answer(keep=_KEEP, key=self._key, clock=self._clock)
+            self._answers[name] = ProgramAnswer(keep=_KEEP, key=self._key, clock=self._clock)
         return self._answers[name]
 
     def _command(self, host: GlabHost) -> Command:

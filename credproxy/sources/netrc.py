@@ -6,7 +6,7 @@ from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
-from credproxy.core.formats.netrc import Netrc as Content, parse_netrc
+from credproxy.core.formats.netrc import NetrcFile as Content, parse_netrc
 from credproxy.ports import Clock, Files
 from credproxy.sources.watched_file import Watched
 

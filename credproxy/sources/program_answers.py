@@ -25,7 +25,7 @@ Printed = tuple[bytes, Stored | None]
 """A program's output, and what it means: None for "there is no login"."""
 
 
-class Answer:
+class ProgramAnswer:
     """The last answer of one program to one question.
 
     Args:

@@ -11,7 +11,7 @@ import pytest
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http_client import AiohttpClient
-from credproxy.adapters.named_semaphores import Shares
+from credproxy.adapters.named_semaphores import NamedSemaphores
 from credproxy.adapters.pump import Pump
 from credproxy.adapters.pump_request import ANSWER as DEFAULT, Waits
 from credproxy.adapters.tcp_keepalive import lively
@@ -202,7 +202,7 @@ async def test_who_waits_too_long_behind_a_registrys_own_downloads_is_told_so() 
 
 async def test_a_share_is_forgotten_when_nobody_holds_it() -> None:
     """Names are chosen by whoever redirects: they must not stay."""
-    shares = Shares(1)
+    shares = NamedSemaphores(1)
     await shares.take("a", 1.0)
     with pytest.raises(TimeoutError):
         await shares.take("a", 0.01)

@@ -7,11 +7,11 @@ import pytest
 from credproxy.broker.answers import Answer
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.broker.lookup import Asked, Key, key_of
+from credproxy.broker.lookup import Key, Lookup, key_of
 from credproxy.broker.negative_cache import Negative
 from credproxy.broker.rate_limit import ALL_BURST, BURST, PER_SECOND, Budget
 from credproxy.broker.runway import MANNED, MANNED_PER_UPSTREAM, QUEUED, UNMANNED
-from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.core.ask.credential import Caller, Grant, Lifetime, Secret
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -19,7 +19,7 @@ from tests.broker.world import Told, World, never, world
 from tests.fakes import FakeClock, settle
 
 
-ACTIONS = Origin("gateway", 0)
+ACTIONS = Caller("gateway", 0)
 
 
 def _host(number: int) -> str:
@@ -167,18 +167,18 @@ async def test_a_queue_of_actions_neither_fills_the_users_nor_stops_renewals() -
             task.cancel()
 
 
-def _entry(name: str, origin: Origin, size: int = 100) -> Entry:
+def _entry(name: str, origin: Caller, size: int = 100) -> Entry:
     plan = never(name)
     key = key_of(origin, plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Asked(key, origin, "reg.test", "", plan), grant, 0.0)
+    return Entry.of(Lookup(key, origin, "reg.test", "", plan), grant, 0.0)
 
 
 @pytest.mark.parametrize(("entries", "size"), [(40, 1_000_000), (100_000, 4000)], ids=["by number", "by bytes"])
 def test_actions_push_out_one_another_and_not_what_the_user_has_in_memory(entries: int, size: int) -> None:
     """They have a quarter of the memory, by entries and by bytes; what they used last stays."""
     cache = Cache(entries, size)
-    users = [_entry(f"user {number}", Origin()) for number in range(30)]
+    users = [_entry(f"user {number}", Caller()) for number in range(30)]
     for entry in users:
         cache.put(entry)
     actions = [_entry(f"action {number}", ACTIONS) for number in range(10)]
@@ -191,7 +191,7 @@ def test_actions_push_out_one_another_and_not_what_the_user_has_in_memory(entrie
     assert (len(cache), cache.size, cache.evicted) == (40, 4000, 9)
     assert cache.get(actions[0].key) is actions[0]
     for entry in users:
-        cache.put(_entry(entry.subject + "'", Origin()))
+        cache.put(_entry(entry.subject + "'", Caller()))
     assert (len(cache), cache.size) == (40, 4000)
 
 

@@ -6,7 +6,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.core.ask.credential import Secret, UserPassword
 from credproxy.core.ask.uri import parse_server_url
 from credproxy.core.errors import Code, Failure, failed
@@ -466,7 +466,7 @@ async def test_a_reload_forgets_failures_and_grants() -> None:
         await w.answer()
         w.provider.error = failed(Code.DENIED, "no")
         await w.failure("https://other.test/v2/a/b/blobs/x")
-        w.broker.swap(w.table, options=Options(empty_ttl=5))
+        w.broker.swap(w.table, options=BrokerSettings(empty_ttl=5))
         w.provider.error = None
         assert token(await w.answer()) == "tok3"
         assert token(await w.answer("https://other.test/v2/a/b/blobs/x")) == "tok4"
@@ -512,7 +512,7 @@ async def test_a_failed_plan_is_an_error_and_not_remembered() -> None:
 
 async def test_bazel_71_compat_leaves_expires_out_while_half_an_hour_remains() -> None:
     """CL-19: those versions cache only answers without ``expires``."""
-    async with world(options=Options(bazel_71_compat=True)) as w:
+    async with world(options=BrokerSettings(bazel_71_compat=True)) as w:
         w.provider.life = 3600
         assert shown(await w.answer()) is None
         await w.clock.advance(1000)

@@ -2,16 +2,16 @@
 
 from credproxy.broker.cache import Cache
 from credproxy.broker.entry import Entry
-from credproxy.broker.lookup import Asked, key_of
-from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.broker.lookup import Lookup, key_of
+from credproxy.core.ask.credential import Caller, Grant, Lifetime, Secret
 from tests.broker.world import never
 
 
 def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
     plan = never(name)
-    key = key_of(Origin(), plan.key)
+    key = key_of(Caller(), plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Asked(key, Origin(), authority, "", plan), grant, 0.0)
+    return Entry.of(Lookup(key, Caller(), authority, "", plan), grant, 0.0)
 
 
 def _names(cache: Cache) -> set[object]:

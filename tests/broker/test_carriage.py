@@ -4,7 +4,7 @@ import pytest
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
@@ -21,7 +21,7 @@ PULL: tuple[Granted, ...] = (Repository("a", ("pull",)),)
 def carried(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
     """A question of the gateway's."""
     target = Target("https", host, port, "/v2/a/blobs/x", "", Form.URL)
-    return Question(target, Origin("gateway", uid), PULL, carried=True)
+    return Question(target, Caller("gateway", uid), PULL, carried=True)
 
 
 async def carry(w: World, uid: int = 0) -> Answer:
@@ -35,7 +35,7 @@ async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -
         carriage = await w.broker.carry(carried())
         assert token(carriage.answer) == "tok1"
         assert carriage.target == carried().target
-        question = Question(carried().target, Origin("actions", 0), PULL)
+        question = Question(carried().target, Caller("actions", 0), PULL)
         with pytest.raises(Failed) as caught:
             await w.broker.ask(question)
         assert caught.value.failure.code is Code.USE_GATEWAY

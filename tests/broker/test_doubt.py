@@ -4,7 +4,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.doubt import BURST
 from credproxy.core.errors import Code, failed
 from tests.broker.world import World, question, shown, token, world
@@ -111,7 +111,7 @@ async def test_doubts_of_everything_at_once_are_bounded() -> None:
 @pytest.mark.parametrize("empty", [True, False])
 async def test_what_cannot_have_been_refused_is_not_doubted(empty: bool) -> None:  # noqa: FBT001  a table
     """``{}``; and anything in ``bazel_71_compat``, whose versions ask at each use."""
-    async with world(options=Options(bazel_71_compat=not empty)) as w:
+    async with world(options=BrokerSettings(bazel_71_compat=not empty)) as w:
         w.provider.life, w.provider.empty = 1200, empty
         await w.ask(_host(0))
         await w.clock.advance(60)

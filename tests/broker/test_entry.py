@@ -3,14 +3,14 @@
 import pytest
 
 from credproxy.broker.entry import Entry
-from credproxy.broker.lookup import Asked, key_of
-from credproxy.core.ask.credential import Grant, Lifetime, Origin, Secret
+from credproxy.broker.lookup import Lookup, key_of
+from credproxy.core.ask.credential import Caller, Grant, Lifetime, Secret
 from tests.broker.world import never
 
 
 def _entry(grant: Grant, name: str = "k", authority: str = "reg.test") -> Entry:
-    plan, origin = never(name), Origin("helper", 1000)
-    return Entry.of(Asked(key_of(origin, plan.key), origin, authority, "*.test", plan), grant, 5.0)
+    plan, origin = never(name), Caller("helper", 1000)
+    return Entry.of(Lookup(key_of(origin, plan.key), origin, authority, "*.test", plan), grant, 5.0)
 
 
 @pytest.mark.parametrize(

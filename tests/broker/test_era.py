@@ -5,7 +5,7 @@ import gc
 import weakref
 
 from credproxy.broker.answers import Answer
-from credproxy.broker.broker_settings import Options
+from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.era import Era
 from credproxy.broker.runway import MANNED
 from credproxy.core.policy.policy import Policy
@@ -53,11 +53,11 @@ async def test_an_era_goes_with_its_last_flight() -> None:
 
 async def test_a_question_ends_in_the_era_that_it_began_in() -> None:
     """It was decided there: its exchange has that era's limit, and serves nobody in the next one."""
-    async with world(options=Options(flight_timeout=3)) as w:
+    async with world(options=BrokerSettings(flight_timeout=3)) as w:
         w.provider.plan_delay, w.provider.delay = 1, 2
         late = w.asking()
         await settle()
-        w.broker.swap(w.table, options=Options(flight_timeout=30))
+        w.broker.swap(w.table, options=BrokerSettings(flight_timeout=30))
         w.provider.plan_delay = 0
         await w.clock.advance(1)
         assert w.provider.terms[-1].deadline == w.clock.boot() + 3
@@ -112,10 +112,10 @@ async def test_the_end_waits_for_exchanges_of_earlier_eras() -> None:
 
 async def test_what_was_evicted_is_counted_through_a_reload() -> None:
     """The status tells of the process, and other bounds count from the reload on."""
-    async with world(options=Options(entries=1)) as w:
+    async with world(options=BrokerSettings(entries=1)) as w:
         await w.answer("https://a.test/v2/a/b/blobs/x")
         await w.answer("https://b.test/v2/a/b/blobs/x")
-        w.broker.swap(w.table, options=Options(entries=2))
+        w.broker.swap(w.table, options=BrokerSettings(entries=2))
         await w.answer("https://a.test/v2/a/b/blobs/x")
         await w.answer("https://b.test/v2/a/b/blobs/x")
         status = w.broker.status()
@@ -124,7 +124,7 @@ async def test_what_was_evicted_is_counted_through_a_reload() -> None:
 
 async def test_an_era_keeps_the_policy_and_options_that_it_is_not_given() -> None:
     """Table, policy and options are swapped in one step, so that no question meets a mixture."""
-    async with world(options=Options(empty_ttl=5)) as w:
+    async with world(options=BrokerSettings(empty_ttl=5)) as w:
         policy = Policy((), Router(()))
         assert w.broker.policy is not policy
         w.broker.swap(w.table, policy)

@@ -9,7 +9,7 @@ import pytest
 
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import Grant, Secret, Stored
 from credproxy.core.ask.http import Dial, Request
@@ -92,7 +92,7 @@ async def road() -> AsyncIterator[Road]:
     """Everything but the servers."""
     clock = FakeClock()
     async with AiohttpClient(clock) as client:
-        upstream = Upstream(client, clock=clock, sample=lambda: 0.5)
+        upstream = RepeatingClient(client, clock=clock, sample=lambda: 0.5)
         tokens = Tokens(upstream)
         table = Table(Router([]), {}, [tokens])
         async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:

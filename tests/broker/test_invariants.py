@@ -15,8 +15,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, rule, run_stat
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.broker_settings import Options
-from credproxy.broker.retry import Upstream
+from credproxy.broker.broker_settings import BrokerSettings
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import Grant
 from credproxy.core.ask.lifetime import State, remaining, state
@@ -79,8 +79,8 @@ class Invariants(RuleBasedStateMachine):
             clock=self.clock,
             sample=self._sample,
             metrics=FakeMetrics(),
-            upstream=Upstream(FakeHttp(), clock=self.clock, sample=self._sample),
-            options=Options(entries=4),
+            upstream=RepeatingClient(FakeHttp(), clock=self.clock, sample=self._sample),
+            options=BrokerSettings(entries=4),
         )
         self.main = self.loop.create_task(self._live())
         self._do(settle())

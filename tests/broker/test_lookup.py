@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.broker.lookup import key_of
-from credproxy.core.ask.credential import Identity, Origin, Secret
+from credproxy.core.ask.credential import Caller, Identity, Secret
 
 
 PARTS = st.recursive(
@@ -18,19 +18,19 @@ KEYS = st.lists(PARTS, max_size=3).map(tuple)
 def test_keys_differ_in_every_part() -> None:
     """Socket, user and the provider's key each separate (SEC-16, T10); equal ones are equal."""
     keys = [
-        key_of(Origin("helper", 1), ("k",)),
-        key_of(Origin("actions", 1), ("k",)),
-        key_of(Origin("helper", 2), ("k",)),
-        key_of(Origin("helper", 1), ("l",)),
+        key_of(Caller("helper", 1), ("k",)),
+        key_of(Caller("actions", 1), ("k",)),
+        key_of(Caller("helper", 2), ("k",)),
+        key_of(Caller("helper", 1), ("l",)),
     ]
     assert len(set(keys)) == 4
-    assert key_of(Origin("helper", 1), ("k",)) == keys[0]
+    assert key_of(Caller("helper", 1), ("k",)) == keys[0]
 
 
 @given(KEYS, KEYS)
 def test_keys_are_equal_if_and_only_if_their_parts_are(one: tuple[object, ...], other: tuple[object, ...]) -> None:
     """T25: no two lists of parts share a key, however they are nested, and whatever their texts hold."""
-    assert (key_of(Origin(), one) == key_of(Origin(), other)) == (one == other)
+    assert (key_of(Caller(), one) == key_of(Caller(), other)) == (one == other)
 
 
 @pytest.mark.parametrize(
@@ -49,11 +49,11 @@ def test_keys_are_equal_if_and_only_if_their_parts_are(one: tuple[object, ...], 
 )
 def test_parts_do_not_run_into_one_another(one: tuple[object, ...], other: tuple[object, ...]) -> None:
     """What would be the same text when joined is not the same key."""
-    assert key_of(Origin(), one) != key_of(Origin(), other)
-    assert key_of(Origin(), one) == key_of(Origin(), one)
+    assert key_of(Caller(), one) != key_of(Caller(), other)
+    assert key_of(Caller(), one) == key_of(Caller(), one)
 
 
 def test_a_secret_is_no_part_of_a_key() -> None:
     """SEC-17: a provider that puts one in fails at its first question."""
     with pytest.raises(TypeError):
-        key_of(Origin(), ("oci", Secret("canary")))  # type: ignore[arg-type]  # mypy sees it as well
+        key_of(Caller(), ("oci", Secret("canary")))  # type: ignore[arg-type]  # mypy sees it as well

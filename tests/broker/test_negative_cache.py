@@ -4,11 +4,11 @@ import pytest
 
 from credproxy.broker.lookup import key_of
 from credproxy.broker.negative_cache import Negative
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.errors import Code, Failure
 
 
-KEY = key_of(Origin(), ("k",))
+KEY = key_of(Caller(), ("k",))
 
 
 def _seconds(code: Code, *, sample: float = 0.5, times: int = 1, retry_after: float | None = None) -> list[float]:
@@ -96,7 +96,7 @@ def test_a_failure_of_long_ago_is_not_in_a_row() -> None:
 def test_dropping_by_authority() -> None:
     """Only what is meant is forgotten."""
     negative = Negative(lambda: 0.5)
-    other = key_of(Origin(), ("other",))
+    other = key_of(Caller(), ("other",))
     negative.add(KEY, Failure(Code.DENIED, "m"), 0.0, "a.test")
     negative.add(other, Failure(Code.DENIED, "m"), 0.0, "b.test")
     assert negative.drop(lambda authority: authority == "a.test") == 1

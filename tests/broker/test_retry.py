@@ -9,7 +9,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from credproxy.broker.breaker import Phase
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, Failed, Failure, failed
 from tests.fakes import T0, FakeClock, FixedTerms, TimedHttp, settle
@@ -35,9 +35,9 @@ HOUR = 3600.0
 
 @dataclass
 class Wire:
-    """An Upstream over a client that answers in the clock's time."""
+    """A RepeatingClient over a client that answers in the clock's time."""
 
-    upstream: Upstream
+    upstream: RepeatingClient
     http: TimedHttp
     clock: FakeClock
     start: float
@@ -79,10 +79,10 @@ class Wire:
 
 @contextlib.asynccontextmanager
 async def wire(*steps: tuple[float, Response | Failed], sample: float = 0.5) -> AsyncIterator[Wire]:
-    """An Upstream whose client takes these steps."""
+    """A RepeatingClient whose client takes these steps."""
     clock = FakeClock()
     http = TimedHttp(clock, list(steps))
-    yield Wire(Upstream(http, clock=clock, sample=lambda: sample), http, clock, clock.boot())
+    yield Wire(RepeatingClient(http, clock=clock, sample=lambda: sample), http, clock, clock.boot())
 
 
 async def test_a_good_answer_is_passed_on() -> None:
@@ -428,7 +428,7 @@ async def test_a_bug_in_the_client_is_passed_on() -> None:
             raise KeyError(request, terms)
 
     clock = FakeClock()
-    upstream = Upstream(Broken(), clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(Broken(), clock=clock, sample=lambda: 0.5)
     with pytest.raises(BaseExceptionGroup) as caught:
         await upstream.send(GET, FixedTerms())
     assert caught.value.subgroup(KeyError) is not None

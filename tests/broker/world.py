@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 from credproxy.broker.answers import Answer
 from credproxy.broker.broker import Broker
-from credproxy.broker.broker_settings import Options
-from credproxy.broker.retry import Upstream
+from credproxy.broker.broker_settings import BrokerSettings
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Grant, Origin
+from credproxy.core.ask.credential import Caller, Grant
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed, Failure
@@ -26,7 +26,7 @@ Told = Answer | Failure
 
 def question(uri: str = BLOB, uid: int = 0) -> Question:
     """A question on the helper socket."""
-    return Question(parse_uri(uri), Origin("helper", uid))
+    return Question(parse_uri(uri), Caller("helper", uid))
 
 
 def never(name: str) -> Plan:
@@ -97,11 +97,11 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(sample: float = 0.5, options: Options | None = None) -> AsyncIterator[World]:
+async def world(sample: float = 0.5, options: BrokerSettings | None = None) -> AsyncIterator[World]:
     """A running broker. ``sample`` is what every draw gives: 0.5 is no jitter."""
     clock, metrics = FakeClock(), FakeMetrics()
     provider = FakeProvider(clock)
-    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: sample)
+    upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: sample)
     table = Table(Router([]), {}, [provider])
     broker = Broker(table, clock=clock, sample=lambda: sample, metrics=metrics, upstream=upstream, options=options)
     async with asyncio.TaskGroup() as group, broker:

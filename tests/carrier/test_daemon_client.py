@@ -6,9 +6,9 @@ import msgspec
 import pytest
 
 from credproxy.carrier.daemon_client import Daemon
-from credproxy.core.ask.carrier_messages import Fetch, Granted, ToDaemon, Way
+from credproxy.core.ask.carrier_messages import Fetch, PassageGiven, ToDaemon, Way
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.wanted import wanted
 
 
@@ -26,13 +26,13 @@ class Answering:
         self.asked.append(message)
         number = len(self.asked)
         headers = (("Authorization", f"Bearer {number}"),)
-        answer = Granted(message.question, number, Way("https://reg.test", ""), headers, self._hold)
+        answer = PassageGiven(message.question, number, Way("https://reg.test", ""), headers, self._hold)
         asyncio.get_running_loop().call_soon(self.daemon.answered, answer)
 
     async def passage(self, path: str = "/v2/a/blobs/sha256:00", **caller: object) -> Passage:
         """Ask for one."""
         uid, sandbox = int(str(caller.get("uid", 1000))), caller.get("sandbox")
-        asked = Asked(
+        asked = Incoming(
             "GET",
             path,
             "",

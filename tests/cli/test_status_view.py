@@ -9,7 +9,7 @@ import pytest
 from rich.console import Console
 
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.status_view import Status, span, view, watch
+from credproxy.cli.status_view import StatusObject, span, view, watch
 from tests.cli.test_commands import home, run
 
 
@@ -44,7 +44,7 @@ STATUS = {
 }
 
 
-def drawn(status: Status, rows: int | None = None) -> str:
+def drawn(status: StatusObject, rows: int | None = None) -> str:
     """What a wide terminal would show."""
     console = Console(file=io.StringIO(), width=160, height=20)
     console.print(view(status, rows))
@@ -127,14 +127,14 @@ def test_watching_draws_each_second_survives_a_restart_and_ends_with_the_person(
     console = Console(file=io.StringIO(), width=160, height=40, force_terminal=True)
     pauses: list[float] = []
 
-    def answers() -> Iterator[Status | CommandError]:
+    def answers() -> Iterator[StatusObject | CommandError]:
         yield STATUS
         yield CommandError("no daemon listens", "start it")
         yield {**STATUS, "pid": 43}
 
     script = answers()
 
-    def ask() -> Status:
+    def ask() -> StatusObject:
         found = next(script)
         if isinstance(found, CommandError):
             raise found

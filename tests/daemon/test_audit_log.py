@@ -4,7 +4,7 @@ import io
 import json
 
 from credproxy.core.ask.audit import Record
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.daemon.audit_log import AuditLog
 from credproxy.daemon.logs import Logs
 from tests.fakes import T0, FakeClock
@@ -17,7 +17,7 @@ def lines(record: Record, program: str = "/usr/bin/x", level: str = "error") -> 
     """Write it down once; give what is in the log."""
     out = io.StringIO()
     logs = Logs(level=level, log_format="json", stream=out)
-    AuditLog(FakeClock()).handed_out(record, Origin("actions", 1000), pid=42, program=program)
+    AuditLog(FakeClock()).handed_out(record, Caller("actions", 1000), pid=42, program=program)
     logs.close()
     return [json.loads(line) for line in out.getvalue().splitlines()]
 

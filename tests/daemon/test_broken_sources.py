@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator, Callable
 import pytest
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
-from credproxy.core.ask.credential import Origin
+from credproxy.broker.retry import RepeatingClient
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.message import encode_answer, encode_docker
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
@@ -46,7 +46,7 @@ class Daemon:
 
 def question(uri: str) -> Question:
     """Ask as the user does."""
-    return Question(parse_uri(uri), Origin())
+    return Question(parse_uri(uri), Caller())
 
 
 @contextlib.asynccontextmanager
@@ -68,7 +68,7 @@ async def daemon(
     programs = {} if store is None else {"docker-credential-x": store}
     world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(programs), files, Learned(b"k"))
     table = build_table(Settings(host=rules, builtin=builtin), world)
-    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
         yield Daemon(broker, files, clock)
 

@@ -6,7 +6,7 @@ from typing import Final
 
 import pytest
 
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri, without_userinfo
 from credproxy.core.config.settings import Settings
@@ -46,7 +46,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "") -> World:
 
 async def kind(settings: Settings, uri: str, machine: World) -> str:
     """Which kind answers; ``none`` for nobody."""
-    routed = await build_table(settings, machine).plan(Question(parse_uri(without_userinfo(uri)), Origin()))
+    routed = await build_table(settings, machine).plan(Question(parse_uri(without_userinfo(uri)), Caller()))
     return "none" if routed.plan is None else routed.plan.detail["provider"]
 
 
@@ -77,7 +77,7 @@ async def test_github_is_switched_off_by_name(settings: Settings, wanted: str) -
 async def test_without_a_login_nothing_is_given_and_the_command_is_told() -> None:
     """Nobody wrote the rule, so it is no error."""
     table = build_table(Settings(), world())
-    asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Origin())
+    asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Caller())
     assert (await table.plan(asked)).plan is None
     told = table.why_nothing(asked)
     assert "the built-in rule 'raw.githubusercontent.com' answers for it" in told
@@ -86,7 +86,7 @@ async def test_without_a_login_nothing_is_given_and_the_command_is_told() -> Non
 
 async def test_a_browsers_download_of_a_private_asset_is_told_its_other_url() -> None:
     """The token is sent all the same: for a public repository it lifts the limit."""
-    asked = Question(parse_uri("https://github.com/o/r/releases/download/v1/a.zip"), Origin())
+    asked = Question(parse_uri("https://github.com/o/r/releases/download/v1/a.zip"), Caller())
     routed = await build_table(Settings(), world(gh=GH)).plan(asked)
     assert routed.plan is not None
     assert "https://api.github.com/repos/OWNER/REPOSITORY/releases/assets/ID" in routed.plan.detail["private"]
@@ -98,7 +98,7 @@ async def test_a_browsers_download_of_a_private_asset_is_told_its_other_url() ->
 async def test_a_token_of_github_is_not_narrow() -> None:
     """A build action is given none: the gateway fetches for it."""
     routed = await build_table(Settings(), world(gh=GH)).plan(
-        Question(parse_uri("https://api.github.com/repos/o/r/tarball"), Origin())
+        Question(parse_uri("https://api.github.com/repos/o/r/tarball"), Caller())
     )
     assert routed.plan is not None
     assert not routed.plan.narrow
@@ -112,7 +112,7 @@ async def test_a_login_that_the_keyring_has_lost_is_made_again_as_the_hint_says(
     assert isinstance(files, FakeFiles)
     assert isinstance(processes, FakeProcesses)
     processes.programs["gh"] = lambda _: Completed(1, b"", "no oauth *** found for ***")
-    table, asked = build_table(Settings(), machine), Question(parse_uri("https://api.github.com/repos/o/r"), Origin())
+    table, asked = build_table(Settings(), machine), Question(parse_uri("https://api.github.com/repos/o/r"), Caller())
     plan = (await table.plan(asked)).plan
     assert plan is not None
     with pytest.raises(Failed) as caught:
@@ -134,7 +134,7 @@ async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
     assert isinstance(clock, FakeClock)
     assert isinstance(files, FakeFiles)
     table = build_table(Settings(host=(GithubHost("ghe.corp.test"),)), machine)
-    asked = Question(parse_uri("https://ghe.corp.test/o/r/archive/v1.zip"), Origin())
+    asked = Question(parse_uri("https://ghe.corp.test/o/r/archive/v1.zip"), Caller())
     with pytest.raises(Failed) as caught:
         await table.plan(asked)
     (host,) = filled(caught.value.failure.hint, "gh auth login --hostname {}")

@@ -16,16 +16,16 @@ from credproxy.core.ask.carrier_messages import (
     TOLD,
     VERSION,
     Anchors,
-    Answered,
     Closed,
     Done,
     Fetch,
     Figures,
     Get,
-    Granted,
+    JsonAnswer,
     Locate,
     Located,
     Opened,
+    PassageGiven,
     Ready,
     Refusal,
     Rejected,
@@ -39,9 +39,9 @@ from credproxy.core.ask.carrier_messages import (
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, Passed
+from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, PassedConnection
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import Asked
+from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
 from tests.fakes import FakeClock, settle
@@ -53,12 +53,12 @@ class FakeOffice:
     """Grants everything but what is in ``denied``; remembers who asked for what."""
 
     denied: set[str] = field(default_factory=set)
-    asked: list[tuple[str, Asked]] = field(default_factory=list)
+    asked: list[tuple[str, Incoming]] = field(default_factory=list)
     bundle: str | None = None
     stuck: bool = False
     unreadable: str = ""
 
-    async def permit(self, want: Wanted, asked: Asked) -> None:
+    async def permit(self, want: Wanted, asked: Incoming) -> None:
         """Note it."""
         self.asked.append(("permit", asked))
         if self.unreadable:
@@ -66,7 +66,7 @@ class FakeOffice:
         if want.repository in self.denied:
             raise failed(Code.POLICY_DENIED, "no rule allows it")
 
-    async def credential(self, want: Wanted, asked: Asked, patience: float) -> Passage:
+    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
         """Give a token for the repository."""
         await self.permit(want, asked)
         assert 0 <= patience <= 8.5
@@ -137,7 +137,7 @@ class Other:
         with ours, theirs:
             number = self.carrier.give(
                 ours,
-                Passed(Peer(4711, 1000, sandbox=sandbox), sandbox, port, lambda: self.freed.append(number)),
+                PassedConnection(Peer(4711, 1000, sandbox=sandbox), sandbox, port, lambda: self.freed.append(number)),
                 refusal,
             )
         return number
@@ -198,7 +198,7 @@ async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None
     async with carrier() as other:
         number = other.open("sandbox-7")
         granted = await other.told(fetch(number))
-        assert isinstance(granted, Granted)
+        assert isinstance(granted, PassageGiven)
         assert granted.headers == (("Authorization", "Bearer for-a"),)
         assert (granted.way.origin, granted.hold) == (f"https://{REGISTRY}", 0.5)
         ((_, asked),) = other.office.asked
@@ -263,8 +263,8 @@ async def test_another_credential_is_given_for_a_passage_that_was_given() -> Non
     """Of a passage that nobody knows there is none; a login that may not do it has no other."""
     async with carrier() as other:
         granted = await other.told(fetch(other.open()))
-        assert isinstance(granted, Granted)
-        assert isinstance(await other.told(Rejected(2, granted.passage, 8.5, forbidden=False)), Granted)
+        assert isinstance(granted, PassageGiven)
+        assert isinstance(await other.told(Rejected(2, granted.passage, 8.5, forbidden=False)), PassageGiven)
         assert isinstance(await other.told(Rejected(2, granted.passage, 8.5, forbidden=True)), Done)
         assert isinstance(await other.told(Rejected(2, granted.passage + 99, 8.5, forbidden=False)), Done)
 
@@ -275,7 +275,7 @@ async def test_certificates_are_those_of_a_passage() -> None:
         other.office.bundle = "/etc/ca.pem"
         assert isinstance(await other.told(Trusted(1, "1 /etc/ca.pem")), Refusal)
         granted = await other.told(fetch(other.open()))
-        assert isinstance(granted, Granted)
+        assert isinstance(granted, PassageGiven)
         assert granted.way.bundle == "1 /etc/ca.pem"
         assert await other.told(Trusted(1, granted.way.bundle)) == Anchors(1, b"anchors of 1 /etc/ca.pem")
         assert await other.told(Trusted(1)) == Anchors(1, b"anchors of None")
@@ -286,7 +286,7 @@ async def test_what_a_carrier_cannot_look_up_itself() -> None:
     async with carrier() as other:
         assert await other.told(Locate(1, "reg.test")) == Located(1, ((socket.AF_INET, "192.0.2.1"),))
         assert await other.told(Locate(1, "\0")) == Located(1)
-        assert await other.told(Get(1, other.open("s"), 1.0, b"{}")) == Answered(1, b"1000 s b'{}'")
+        assert await other.told(Get(1, other.open("s"), 1.0, b"{}")) == JsonAnswer(1, b"1000 s b'{}'")
         assert await other.told(Shown(1, other.open(None, 5151), "Bearer right")) == Done(1)
 
 
@@ -375,10 +375,10 @@ def test_no_message_shows_what_is_in_it() -> None:
     """Headers, what a caller asked and showed, a proxy's login."""
     way = Way("https://reg.test", "", proxy="http://u:canary@proxy")
     for message in (
-        Granted(1, 2, way, (("Authorization", "Bearer canary"),)),
+        PassageGiven(1, 2, way, (("Authorization", "Bearer canary"),)),
         Get(1, 2, 3.0, b"canary"),
         Shown(1, 2, "Bearer canary"),
-        Answered(1, b"canary"),
+        JsonAnswer(1, b"canary"),
         way,
     ):
         assert "canary" not in repr(message)

@@ -11,7 +11,7 @@ import msgspec
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.core.ask.carrier_messages import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
-from credproxy.daemon.carrier import Passed
+from credproxy.daemon.carrier import PassedConnection
 from credproxy.daemon.carriers import IDLE, REMEMBERED, SILENT, Carriers
 from credproxy.server.peer import Peer
 from tests.daemon.test_carrier import FakeOffice
@@ -97,7 +97,7 @@ class World:
         """Pass a connection on."""
         ours, theirs = socket.socketpair()
         theirs.close()
-        passed = Passed(Peer(pid, 1000, sandbox=account), account, 0, lambda: self.freed.append(account))
+        passed = PassedConnection(Peer(pid, 1000, sandbox=account), account, 0, lambda: self.freed.append(account))
         await self.carriers.take(ours, passed)
         await settle()
 

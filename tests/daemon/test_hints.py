@@ -10,8 +10,8 @@ import pytest
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
-from credproxy.core.ask.credential import Origin, Secret
+from credproxy.broker.retry import RepeatingClient
+from credproxy.core.ask.credential import Caller, Secret
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
@@ -65,7 +65,7 @@ async def broker(text: str, http: FakeHttp, clock: FakeClock, login: str = LOGIN
     files.put(DOCKER, login)
     world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
     table = build_table(load_files([("config.toml", text)]), world)
-    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as made:
         yield made
 
@@ -74,7 +74,7 @@ async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str, login: str 
     """Ask once; give how it failed, None for a credential."""
     async with broker(text, http, clock, login) as running:
         try:
-            handout = await running.ask(Question(parse_uri(uri), Origin()))
+            handout = await running.ask(Question(parse_uri(uri), Caller()))
         except Failed as error:
             return error.failure
         assert handout.headers

@@ -14,7 +14,7 @@ from aiohttp import web
 from structlog.testing import capture_logs
 
 from credproxy.adapters.sd_notify import Notifier
-from credproxy.daemon.listeners import Door, Doorkeeper
+from credproxy.daemon.listeners import ServedSocket, ServedSockets
 from credproxy.daemon.service_manager import Announcer
 from credproxy.server.listener import Bound, Listener, bind
 from credproxy.server.peer import Gate
@@ -41,7 +41,7 @@ class Told(Announcer):
 class World:
     """A door, its keeper, and what became of it."""
 
-    door: Door
+    door: ServedSocket
     path: Path
     clock: FakeClock
     told: Told
@@ -77,8 +77,8 @@ def bound() -> Iterator[Bound]:
 async def kept(listener: Listener) -> AsyncIterator[World]:
     """A door that is open and looked after."""
     server = GatedServer(fine, gate=Gate(os.getuid()), limit=8, lifelines=8, audit=FakeAudit())
-    door, clock, told, stopped = Door("helper", listener, server, 8), FakeClock(), Told(), list[bool]()
-    keeper = Doorkeeper([door], clock=clock, announcer=told, stop=lambda: stopped.append(True))
+    door, clock, told, stopped = ServedSocket("helper", listener, server, 8), FakeClock(), Told(), list[bool]()
+    keeper = ServedSockets([door], clock=clock, announcer=told, stop=lambda: stopped.append(True))
     await door.open()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(keeper.keep())

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Origin, PlainSecret, Secret, UserPassword
+from credproxy.core.ask.credential import Caller, PlainSecret, Secret, UserPassword
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.message import decode_request, encode_answer
 from credproxy.core.ask.target import Question
@@ -76,10 +76,10 @@ async def test_the_daemon_gives_this_answer(asked: str, answered: str) -> None:
     shown = bazel_parser.parse(answered.encode())
     clock = FakeClock()
     http = responder(clock)
-    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     broker = Broker(table(clock, http), clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     async with broker:
-        question = Question(parse_uri(decode_request(asked.encode())), Origin())
+        question = Question(parse_uri(decode_request(asked.encode())), Caller())
         given = bazel_parser.parse(encode_answer(await broker.ask(question, 8.5)))
     assert {name: [scheme(value) for value in values] for name, values in given.headers.items()} == {
         name: [scheme(value) for value in values] for name, values in shown.headers.items()

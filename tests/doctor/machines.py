@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 from credproxy.core.ownership import ROOT
 from credproxy.doctor.finding import Finding, Severity
-from credproxy.doctor.machine import Place
+from credproxy.doctor.machine import PathState
 
 
 ME = 1000
@@ -16,7 +16,7 @@ ME = 1000
 class FakeMachine:
     """Files by path; every directory above one is root's and 0755 unless it was put there."""
 
-    places: dict[str, Place] = field(default_factory=dict)
+    places: dict[str, PathState] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
     programs: dict[str, str] = field(default_factory=dict)
     uid: int = ME
@@ -31,18 +31,18 @@ class FakeMachine:
         """Anything; ``mode`` with its kind."""
         mine = uid == self.uid
         readable = bool(mode & (0o400 if mine else 0o004))
-        self.places[path] = Place(path, mode, uid, readable, bool(mode & (0o100 if mine else 0o001)))
+        self.places[path] = PathState(path, mode, uid, readable, bool(mode & (0o100 if mine else 0o001)))
         return self
 
-    def look(self, path: str) -> Place:
+    def look(self, path: str) -> PathState:
         """What is at a path."""
-        return self.places.get(path, Place(path))
+        return self.places.get(path, PathState(path))
 
-    def lineage(self, path: str) -> tuple[Place, ...]:
+    def lineage(self, path: str) -> tuple[PathState, ...]:
         """Itself and all above it."""
         parts = path.split("/")
         above = ["/".join(parts[:count]) or "/" for count in range(len(parts) - 1, 0, -1)]
-        plain = [self.places.get(folder, Place(folder, stat.S_IFDIR | 0o755, 0, True, True)) for folder in above]
+        plain = [self.places.get(folder, PathState(folder, stat.S_IFDIR | 0o755, 0, True, True)) for folder in above]
         return (self.look(path), *plain)
 
     def read(self, path: str) -> bytes | None:

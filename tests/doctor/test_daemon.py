@@ -5,28 +5,28 @@ from dataclasses import replace
 
 import pytest
 
-from credproxy.doctor.daemon import Door, Facts, Outcome, Reply, check
+from credproxy.doctor.daemon import Facts, HealthReply, SocketOutcome, SocketState, check
 from credproxy.doctor.finding import Severity
-from credproxy.doctor.machine import Place
+from credproxy.doctor.machine import PathState
 from tests.doctor.machines import ME, bad, told
 
 
 RUN = "/run/user/1000/credproxy"
 SOCKET = f"{RUN}/helper.sock"
-ANSWERS = Reply(Outcome.ANSWERED, 200, uid=ME, pid=42)
+ANSWERS = HealthReply(SocketOutcome.ANSWERED, 200, uid=ME, pid=42)
 
 
-def place(path: str, kind: int, mode: int, uid: int = ME) -> Place:
+def place(path: str, kind: int, mode: int, uid: int = ME) -> PathState:
     """Something at a path."""
-    return Place(path, kind | mode, uid, readable=True, runnable=True)
+    return PathState(path, kind | mode, uid, readable=True, runnable=True)
 
 
 def door(
-    name: str = "helper", reply: Reply = ANSWERS, *, mode: int = 0o600, folder: int = 0o700, uid: int = ME
-) -> Door:
+    name: str = "helper", reply: HealthReply = ANSWERS, *, mode: int = 0o600, folder: int = 0o700, uid: int = ME
+) -> SocketState:
     """A socket in its directory; both belong to ``uid``."""
     run = RUN if name == "helper" else f"{RUN}-actions"
-    return Door(
+    return SocketState(
         name,
         place(f"{run}/{name}.sock", stat.S_IFSOCK, mode, uid),
         place(run, stat.S_IFDIR, folder, uid),
@@ -34,9 +34,9 @@ def door(
     )
 
 
-def nothing(name: str = "helper") -> Door:
+def nothing(name: str = "helper") -> SocketState:
     """No socket, no directory."""
-    return Door(name, Place(f"{RUN}/{name}.sock"), Place(RUN), Reply(Outcome.ABSENT))
+    return SocketState(name, PathState(f"{RUN}/{name}.sock"), PathState(RUN), HealthReply(SocketOutcome.ABSENT))
 
 
 FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", theirs="1.0", sandbox=403)
@@ -129,7 +129,10 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
         ),
         pytest.param(
             replace(
-                FINE, helper=door(reply=Reply(Outcome.ANSWERED, 403, "you are in a sandbox (peer_refused)", "leave"))
+                FINE,
+                helper=door(
+                    reply=HealthReply(SocketOutcome.ANSWERED, 403, "you are in a sandbox (peer_refused)", "leave")
+                ),
             ),
             "error",
             "the helper socket refuses us: you are in a sandbox (peer_refused)",
@@ -137,21 +140,21 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
             id="refused",
         ),
         pytest.param(
-            replace(FINE, helper=door(reply=Reply(Outcome.DEAD))),
+            replace(FINE, helper=door(reply=HealthReply(SocketOutcome.DEAD))),
             "warning",
             f"nobody listens at '{SOCKET}': it is what a killed daemon left",
             "credproxy serve",
             id="P6-stale",
         ),
         pytest.param(
-            replace(FINE, helper=door(reply=Reply(Outcome.SILENT))),
+            replace(FINE, helper=door(reply=HealthReply(SocketOutcome.SILENT))),
             "error",
             f"whoever listens at '{SOCKET}' does not answer",
             f"ss -xlp src {SOCKET}",
             id="silent",
         ),
         pytest.param(
-            replace(FINE, helper=door(reply=Reply(Outcome.ABSENT)), units=frozenset({"credproxy.socket"})),
+            replace(FINE, helper=door(reply=HealthReply(SocketOutcome.ABSENT)), units=frozenset({"credproxy.socket"})),
             "error",
             f"systemd listens at '{SOCKET}', but the file is gone",
             "systemctl --user restart credproxy.socket",
@@ -201,7 +204,7 @@ def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, mes
 
 def test_a_path_that_no_socket_address_holds() -> None:
     """CL-36: said before somebody starts a daemon that cannot bind."""
-    long = replace(nothing(), socket=Place("/" + "x" * 110))
+    long = replace(nothing(), socket=PathState("/" + "x" * 110))
     (finding,) = bad(check(replace(FINE, helper=long)))
     assert "longer than 103 bytes" in finding[1]
 

@@ -5,12 +5,12 @@ from dataclasses import replace
 
 import pytest
 
-from credproxy.doctor.machine import Place
+from credproxy.doctor.machine import PathState
 from credproxy.doctor.service import Facts, Unit, check
 from tests.doctor.machines import ME, bad, told
 
 
-RUNTIME = Place("/run/user/1000", stat.S_IFDIR | 0o700, ME, readable=True, runnable=True)
+RUNTIME = PathState("/run/user/1000", stat.S_IFDIR | 0o700, ME, readable=True, runnable=True)
 GOOD = Unit("loaded", "active", "enabled", "success")
 FINE = Facts(
     me=ME,
@@ -95,7 +95,7 @@ def test_a_service_that_listens_is_fine() -> None:
             id="T4-runtime-open",
         ),
         pytest.param(
-            replace(FINE, runtime=Place("/run/user/7")),
+            replace(FINE, runtime=PathState("/run/user/7")),
             "warning",
             "XDG_RUNTIME_DIR is '/run/user/7', which is not a directory",
             "loginctl enable-linger",

@@ -6,19 +6,19 @@ from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange.challenge import parse_challenges
-from credproxy.exchange.discovery import Asks, Found, Registry, choose, discover
+from credproxy.exchange.discovery import AskedRegistry, Asks, Found, choose, discover
 
 
-REG = Registry(parse_uri("reg.test"))
+REG = AskedRegistry(parse_uri("reg.test"))
 GOOD = 'Bearer realm="https://reg.test/t",service="s"'
 
 
-def chosen(*lines: str, registry: Registry = REG) -> Found:
+def chosen(*lines: str, registry: AskedRegistry = REG) -> Found:
     """Give the choice among these lines."""
     return choose(registry, parse_challenges(lines), "10.0.0.5")
 
 
-def refusal(*lines: str, registry: Registry = REG) -> Code:
+def refusal(*lines: str, registry: AskedRegistry = REG) -> Code:
     """Give the code of the refusal of these lines."""
     with pytest.raises(Failed) as caught:
         chosen(*lines, registry=registry)
@@ -120,7 +120,7 @@ def test_other_answers_to_a_ping_are_errors(status: int, code: Code) -> None:
     assert caught.value.failure.code is code
 
 
-PRIVATE = Registry(
+PRIVATE = AskedRegistry(
     parse_uri("reg.test"),
     dial=Dial(networks=("10.0.0.0/8",), own=True, ca_bundle="/ca.pem", tls_verify=False, proxy="http://p:1"),
     realm_hosts=("auth.test",),
@@ -201,7 +201,7 @@ def test_a_ping_is_followed_nowhere_else_and_the_error_names_where(location: str
 
 def test_a_registry_that_is_marked_insecure_and_speaks_https_is_told_how_to_be_asked() -> None:
     """The remedy is a line of the configuration."""
-    conversation = discover(Registry(parse_uri("http://reg.test/")), None)
+    conversation = discover(AskedRegistry(parse_uri("http://reg.test/")), None)
     next(conversation)
     with pytest.raises(Failed) as caught:
         conversation.send(redirect("https://reg.test/v2/"))

@@ -6,7 +6,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.exchange.granted import UnreadableError, access, beyond, lacking, note, stated
+from credproxy.exchange.granted import UnknownAccessError, access, beyond, lacking, note, stated
 
 
 PULL = "repository:org/app:pull"
@@ -69,7 +69,7 @@ def test_what_is_stated(token: str, scope: object, wanted: tuple[str, ...] | Non
 )
 def test_what_could_be_read_in_two_ways_is_not_read(claims: object) -> None:
     """Whoever else reads it may come to another end: ``down_scope`` refuses such a token to a build action."""
-    with pytest.raises(UnreadableError):
+    with pytest.raises(UnknownAccessError):
         access(json.dumps(claims))
 
 

@@ -9,7 +9,7 @@ from credproxy.core.ask.http import Dial, Response
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange.challenge import parse_challenges
-from credproxy.exchange.discovery import Asks, Found, Registry, choose
+from credproxy.exchange.discovery import AskedRegistry, Asks, Found, choose
 from credproxy.exchange.registry_token import Order, obtain
 from credproxy.exchange.token_answer import lifetime_of, parse_token
 
@@ -86,12 +86,16 @@ def test_a_service_beyond_ascii_goes_back_as_it_came() -> None:
 
 def test_unverified_tls_is_the_registrys_alone() -> None:
     """SEC-R: another port of the same host is another origin; its addresses are the host's own, still."""
-    registry = Registry(parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",))
+    registry = AskedRegistry(
+        parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",)
+    )
     dial = choose(registry, parse_challenges(['Bearer realm="https://reg.test:8443/t"']), "10.0.0.5").dial
     assert (dial.own, dial.tls_verify) == (True, True)
 
 
 def test_the_token_request_goes_to_the_canonical_host() -> None:
     """SEC-R: with its dot the name would be another one to TLS."""
-    found = choose(Registry(parse_uri("reg.test")), parse_challenges(['Bearer realm="https://REG.test.:443/t?x=1"']))
+    found = choose(
+        AskedRegistry(parse_uri("reg.test")), parse_challenges(['Bearer realm="https://REG.test.:443/t?x=1"'])
+    )
     assert found.realm == "https://reg.test/t?x=1"

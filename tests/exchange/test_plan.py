@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from credproxy.core.ask.credential import Identity, Origin
+from credproxy.core.ask.credential import Caller, Identity
 from credproxy.core.ask.target import Granted, Object, Question, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
@@ -28,7 +28,7 @@ SINGLE = OciHost(match="reg.test", single_scope=True)
 
 def question(uri: str, grants: tuple[Granted, ...] | None = None, *, carried: bool = False) -> Question:
     """A question: of a build action's where there are grants, of the gateway's where it is carried."""
-    return Question(parse_uri(uri), Origin("helper" if grants is None else "actions"), grants, carried=carried)
+    return Question(parse_uri(uri), Caller("helper" if grants is None else "actions"), grants, carried=carried)
 
 
 def purpose(uri: str, settings: OciHost = PLAIN, grants: tuple[Granted, ...] | None = None, **how: bool) -> Purpose:

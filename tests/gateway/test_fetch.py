@@ -8,7 +8,7 @@ import pytest
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach, Request
 from credproxy.gateway.authorizer import Passage
-from credproxy.gateway.incoming import Asked, Reply
+from credproxy.gateway.incoming import Incoming, Reply
 from credproxy.gateway.upstream_request import Conversation, NeedCredential, Send, pull
 from credproxy.gateway.wanted import wanted
 from tests.fakes import FakeTransfer
@@ -18,9 +18,9 @@ from tests.gateway.world import response, sent, world
 OBJECT = "https://files.test/releases/a.tar"
 
 
-def fetch(url: str = OBJECT, method: str = "GET", *headers: tuple[str, str]) -> Asked:
+def fetch(url: str = OBJECT, method: str = "GET", *headers: tuple[str, str]) -> Incoming:
     """A request for an object."""
-    return Asked(method, "/v1/fetch", f"url={quote(url, safe='')}", headers, 1000)
+    return Incoming(method, "/v1/fetch", f"url={quote(url, safe='')}", headers, 1000)
 
 
 def error(reply: Reply) -> tuple[str, str]:
@@ -145,7 +145,7 @@ def test_a_credential_of_several_fields_replaces_the_clients() -> None:
 async def test_what_names_no_object(method: str, query: str, status: int) -> None:
     """One URL, in its one form; what a registry's API names has a road of its own, with rules of its own."""
     async with world(FakeTransfer(body=b"x", small=True)) as w:
-        reply = await w.answer(Asked(method, "/v1/fetch", query, (), 1000))
+        reply = await w.answer(Incoming(method, "/v1/fetch", query, (), 1000))
         assert reply.status == status
         assert error(reply)[1]
         assert not w.downloads.requests

@@ -14,7 +14,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.known_blobs import KEEP
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Stopped
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, unavailable, world
 from tests.registry_world import basic, world as registry_world
@@ -227,7 +227,7 @@ async def test_a_registry_of_basic_is_served() -> None:
         r.script(ping=r.challenge('Basic realm="x"'))
         downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
         gateway = Gateway(
-            authority=BrokerAuthority(r.broker, Policy(), FakeAudit()),
+            authority=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
             forwarder=FakeForwarder(r.clock),
             downloads=downloads,
             clock=r.clock,

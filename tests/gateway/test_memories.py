@@ -6,7 +6,7 @@ import pytest
 
 from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed
-from credproxy.gateway.known_blobs import KEEP, MOST as MOST_BLOBS, Existence, Place
+from credproxy.gateway.known_blobs import KEEP, MOST as MOST_BLOBS, BlobKey, KnownBlobs
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import MOST, RESTED, SHARE, Owner, Uploads
 from tests.fakes import FakeClock
@@ -115,13 +115,13 @@ def test_an_upload_that_ended_is_not_begun_again_by_a_late_answer() -> None:
         known.place(OWNER, session)
 
 
-PLACE = Place(1000, "reg.test", "a", D)
+PLACE = BlobKey(1000, "reg.test", "a", D)
 
 
 def test_a_blob_is_known_for_five_minutes() -> None:
     """On the clock that runs through suspend."""
     clock = FakeClock()
-    known = Existence(clock)
+    known = KnownBlobs(clock)
     assert known.get(PLACE) is None
     known.put(PLACE, (("ETag", "x"),), 7)
     clock.suspend(KEEP - 1)
@@ -141,9 +141,9 @@ def test_a_blob_is_known_for_five_minutes() -> None:
         PLACE._replace(digest="sha256:" + "b" * 64),
     ],
 )
-def test_what_one_knows_is_no_answer_to_another(other: Place) -> None:
+def test_what_one_knows_is_no_answer_to_another(other: BlobKey) -> None:
     """T18: else a cache would tell which repositories have it, and to users who may not know."""
-    known = Existence(FakeClock())
+    known = KnownBlobs(FakeClock())
     known.put(PLACE, (), 7)
     assert known.get(other) is None
     known.drop(other)
@@ -154,7 +154,7 @@ def test_what_one_knows_is_no_answer_to_another(other: Place) -> None:
 
 def test_a_flush_forgets_all_and_the_number_is_bounded() -> None:
     """T16."""
-    known = Existence(FakeClock())
+    known = KnownBlobs(FakeClock())
     for number in range(MOST_BLOBS + 1):
         known.put(PLACE._replace(digest=f"sha256:{number}"), (), 7)
     assert known.get(PLACE._replace(digest="sha256:0")) is None

@@ -15,7 +15,7 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.incoming import Reply
 from credproxy.gateway.listed import WHOLE
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeSink, FakeTransfer, FakeUpload
 from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, world
 from tests.registry_world import basic, world as registry_world
@@ -199,7 +199,7 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
             r.clock, [response(202, b"", ("Location", f"{before}{UPLOADS}uuid?_state=x")), response(201)]
         )
         gateway = Gateway(
-            authority=BrokerAuthority(r.broker, Policy(), FakeAudit()),
+            authority=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
             forwarder=forwarder,
             downloads=downloads,
             clock=r.clock,

@@ -6,18 +6,18 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.gateway.incoming import Headers
-from credproxy.gateway.resume import Rest, Span, again, continues, promised
+from credproxy.gateway.resume import ByteRange, Rest, again, continues, promised
 
 
 @pytest.mark.parametrize(
     ("status", "headers", "length", "span"),
     [
-        (200, {}, 10, Span(0, 9, 10, "", "")),
-        (200, {"ETag": ' "x" ', "Content-Encoding": "gzip"}, 10, Span(0, 9, 10, '"x"', "gzip")),
+        (200, {}, 10, ByteRange(0, 9, 10, "", "")),
+        (200, {"ETag": ' "x" ', "Content-Encoding": "gzip"}, 10, ByteRange(0, 9, 10, '"x"', "gzip")),
         (200, {}, None, None),
         (200, {}, 0, None),
-        (206, {"Content-Range": "bytes 5-9/20", "etag": "e"}, 5, Span(5, 9, 20, "e", "")),
-        (206, {"Content-Range": "bytes 5-9/*"}, 5, Span(5, 9, None, "", "")),
+        (206, {"Content-Range": "bytes 5-9/20", "etag": "e"}, 5, ByteRange(5, 9, 20, "e", "")),
+        (206, {"Content-Range": "bytes 5-9/*"}, 5, ByteRange(5, 9, None, "", "")),
         (206, {"Content-Range": "bytes 5-9/20"}, 6, None),
         (206, {"Content-Range": "bytes 9-5/20"}, 5, None),
         (206, {"Content-Range": "bytes */20"}, 5, None),
@@ -29,7 +29,7 @@ from credproxy.gateway.resume import Rest, Span, again, continues, promised
     ],
 )
 def test_what_the_first_answer_promises(
-    status: int, headers: dict[str, str], length: int | None, span: Span | None
+    status: int, headers: dict[str, str], length: int | None, span: ByteRange | None
 ) -> None:
     """None where nobody can say what would be missing: it is sent on, and not resumed."""
     assert promised(status, tuple(headers.items()), length) == span
@@ -38,22 +38,22 @@ def test_what_the_first_answer_promises(
 @pytest.mark.parametrize(
     ("span", "moved", "fields"),
     [
-        (Span(0, 9, 10, "", ""), 3, (("Range", "bytes=3-9"),)),
-        (Span(0, 9, 10, '"x"', ""), 0, (("Range", "bytes=0-9"), ("If-Range", '"x"'))),
-        (Span(5, 9, 20, '"x"', ""), 3, (("Range", "bytes=8-9"), ("If-Range", '"x"'))),
-        (Span(5, 9, None, 'W/"x"', ""), 3, (("Range", "bytes=8-9"),)),
+        (ByteRange(0, 9, 10, "", ""), 3, (("Range", "bytes=3-9"),)),
+        (ByteRange(0, 9, 10, '"x"', ""), 0, (("Range", "bytes=0-9"), ("If-Range", '"x"'))),
+        (ByteRange(5, 9, 20, '"x"', ""), 3, (("Range", "bytes=8-9"), ("If-Range", '"x"'))),
+        (ByteRange(5, 9, None, 'W/"x"', ""), 3, (("Range", "bytes=8-9"),)),
     ],
 )
-def test_how_the_rest_is_asked_for(span: Span, moved: int, fields: Headers) -> None:
+def test_how_the_rest_is_asked_for(span: ByteRange, moved: int, fields: Headers) -> None:
     """Within the client's own range; ``If-Range`` takes no weak tag (RFC 9110, section 13.1.5)."""
     assert again(span, moved, whole=False) == fields
     assert again(span, moved, whole=True) == ()
 
 
-WHOLE = Span(0, 9, 10, '"x"', "")
-BARE = Span(0, 9, 10, "", "")
-PART = Span(5, 9, 20, '"x"', "")
-WEAK = Span(0, 9, 10, 'W/"x"', "")
+WHOLE = ByteRange(0, 9, 10, '"x"', "")
+BARE = ByteRange(0, 9, 10, "", "")
+PART = ByteRange(5, 9, 20, '"x"', "")
+WEAK = ByteRange(0, 9, 10, 'W/"x"', "")
 TAG = {"ETag": '"x"'}
 DOUBTFUL = Rest(3, same=False, told=False)
 """All of what may be something else: right if its digest is."""
@@ -88,7 +88,7 @@ DOUBTFUL = Rest(3, same=False, told=False)
         pytest.param(PART, 200, TAG, 20, Rest(8), id="all, for a range"),
         pytest.param(PART, 200, TAG, 5, None, id="as much as the range was"),
         pytest.param(
-            Span(5, 9, None, "", ""),
+            ByteRange(5, 9, None, "", ""),
             200,
             {},
             20,
@@ -96,14 +96,19 @@ DOUBTFUL = Rest(3, same=False, told=False)
             id="all, for a range of unknown total",
         ),
         pytest.param(
-            Span(0, 9, 10, 'W/"x"', ""), 206, TAG | {"Content-Range": "bytes 3-9/10"}, 7, Rest(0), id="weak, strong"
+            ByteRange(0, 9, 10, 'W/"x"', ""),
+            206,
+            TAG | {"Content-Range": "bytes 3-9/10"},
+            7,
+            Rest(0),
+            id="weak, strong",
         ),
         pytest.param(WEAK, 200, {"ETag": 'W/"x"'}, 10, Rest(3, told=False), id="all, with a weak tag"),
-        pytest.param(Span(5, 9, None, "", ""), 200, {}, 9, None, id="less than a range of unknown total"),
+        pytest.param(ByteRange(5, 9, None, "", ""), 200, {}, 9, None, id="less than a range of unknown total"),
     ],
 )
 def test_whether_the_second_answer_continues_the_first(
-    span: Span, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
+    span: ByteRange, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
 ) -> None:
     """U15: how many bytes to skip, and whether that is sure; None where it cannot go on."""
     assert continues(span, 3, status, tuple(headers.items()), length) == rest

@@ -3,7 +3,7 @@
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.gateway.uri_reference import Place, Unfit, resolve, same_path
+from credproxy.gateway.uri_reference import Location, UnfitReference, resolve, same_path
 
 
 BASE = "http://a/b/c/d;p?q"
@@ -12,7 +12,7 @@ BASE = "http://a/b/c/d;p?q"
 def url(reference: str, base: str = BASE) -> str:
     """Where a reference leads, in full."""
     place = resolve(base, reference)
-    assert isinstance(place, Place), place
+    assert isinstance(place, Location), place
     return place.url
 
 
@@ -104,7 +104,7 @@ def test_what_a_browser_repairs_is_repaired_and_the_rest_stays_as_it_was_written
 def test_an_international_name_has_one_spelling(reference: str) -> None:
     """IDNA, as a resolver and a certificate have it."""
     place = resolve(BASE, reference)
-    assert isinstance(place, Place)
+    assert isinstance(place, Location)
     assert place.origin == "https://xn--bcher-kva.example"
     assert place.path == "/"
 
@@ -112,10 +112,10 @@ def test_an_international_name_has_one_spelling(reference: str) -> None:
 def test_a_place_has_parts() -> None:
     """A host without its port, an address with its brackets."""
     place = resolve(BASE, "https://[0:0::1]:5000/x?y")
-    assert place == Place("https", "[::1]:5000", "/x", "y")
-    assert isinstance(place, Place)
+    assert place == Location("https", "[::1]:5000", "/x", "y")
+    assert isinstance(place, Location)
     assert (place.origin, place.host) == ("https://[::1]:5000", "[::1]")
-    assert Place("https", "[::1]", "/", None).host == "[::1]"
+    assert Location("https", "[::1]", "/", None).host == "[::1]"
 
 
 @pytest.mark.parametrize(
@@ -137,7 +137,7 @@ def test_a_place_has_parts() -> None:
 )
 def test_what_leads_nowhere_is_refused_for_what_it_is(reference: str, reason: str) -> None:
     """The text says what is wrong, and holds nothing else of what may be a signed URL."""
-    assert resolve(BASE, reference) == Unfit(reason)
+    assert resolve(BASE, reference) == UnfitReference(reason)
 
 
 @pytest.mark.parametrize(
@@ -160,7 +160,7 @@ def test_two_spellings_of_a_path(one: str, other: str, same: bool) -> None:  # n
 def test_whatever_is_written_leads_to_one_line_of_ascii_or_nowhere(reference: str, base: str) -> None:
     """And what comes out leads to itself."""
     place = resolve(base, reference)
-    if isinstance(place, Place):
+    if isinstance(place, Location):
         assert place.url.isascii()
         assert place.url.isprintable()
         assert " " not in place.url

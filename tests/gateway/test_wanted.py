@@ -9,7 +9,7 @@ from credproxy.core.ask.endpoint import Kind
 from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code, Failed
 from credproxy.core.policy.operations import needed
-from credproxy.gateway.incoming import ORIGINAL_HOST, Asked
+from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.wanted import What, wanted
 from tests.gateway.world import D, asked, code
 
@@ -197,7 +197,7 @@ def test_a_registry_in_its_canonical_form(host: str) -> None:
     """With and without a port; the name of its header in any case."""
     assert wanted(asked("/v2/a/tags/list", host=host)).registry == host
     lines = ((ORIGINAL_HOST.upper(), host), ("Host", "another.test"))
-    assert wanted(Asked("GET", "/v2/a/tags/list", "", lines, 0)).registry == host
+    assert wanted(Incoming("GET", "/v2/a/tags/list", "", lines, 0)).registry == host
 
 
 BAD_HOSTS = [

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TypeVar
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.endpoint import Endpoint
@@ -20,8 +20,8 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.routing import Router
 from credproxy.gateway.gateway import Gateway
-from credproxy.gateway.incoming import ORIGINAL_HOST, Asked, Reply, Upload
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming, Reply, RequestBody
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import (
     FakeAudit,
     FakeClock,
@@ -51,12 +51,12 @@ def asked(
     *headers: tuple[str, str],
     host: str | tuple[str, ...] = REGISTRY,
     uid: int = 1000,
-) -> Asked:
+) -> Incoming:
     """A request as the server makes it; ``host`` are the values of its Original-Host lines."""
     path, _, query = target.partition("?")
     hosts = (host,) if isinstance(host, str) else host
     lines = (("Host", "localhost"), *((ORIGINAL_HOST, value) for value in hosts), *headers)
-    return Asked(method, path, query, lines, uid)
+    return Incoming(method, path, query, lines, uid)
 
 
 def code(error: Failed) -> Code:
@@ -113,7 +113,7 @@ class World:
     policy: Policy
     clock: FakeClock
 
-    async def answer(self, request: Asked, upload: Upload | None = None) -> Reply:
+    async def answer(self, request: Incoming, upload: RequestBody | None = None) -> Reply:
         """Answer a request; time passes as far as it has to."""
         return await self.through(self.gateway.answer(request, upload or FakeUpload(), 8.5))
 
@@ -196,13 +196,13 @@ async def world(
     """
     clock = FakeClock()
     provider = FakeProvider(clock)
-    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     table = Table(Router(rules), {rule.match: provider for rule in rules}, [provider])
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(carried)), Policy()
     numbers = itertools.count(1)
     gateway = Gateway(
-        authority=BrokerAuthority(broker, policy, FakeAudit()),
+        authority=BrokerAuthorizer(broker, policy, FakeAudit()),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

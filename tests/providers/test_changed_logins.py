@@ -8,12 +8,12 @@ import pytest
 import structlog
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import (
+    Caller,
     Grant,
     IdentityToken,
-    Origin,
     PlainSecret,
     RegistryToken,
     Secret,
@@ -181,7 +181,7 @@ async def test_what_was_sent_as_it_is_and_refused_is_looked_up_again(
     clock = FakeClock()
     source = FakeSource("reg.test", old, clock=clock, changed=new)
     provider = make(source, clock)
-    plan = await provider.plan(Question(parse_uri(uri), Origin()))
+    plan = await provider.plan(Question(parse_uri(uri), Caller()))
     assert plan is not None
 
     async def value(*, anew: bool) -> str:
@@ -203,14 +203,14 @@ async def printing(outputs: list[bytes]) -> AsyncIterator[tuple[Broker, FakeCloc
     source = CommandOutput(settings, processes=processes, clock=clock, key=lambda: b"k")
     rule = BasicHost(match="reg.test", credentials=settings)
     table = Table(Router([rule]), {"reg.test": netrc(source, clock)})
-    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
         yield broker, clock, processes
 
 
 async def given(broker: Broker, *, doubted: bool = False) -> tuple[str, int | None]:
     """Ask; give the header, and ``expires`` in seconds from the beginning of the test."""
-    handout = await broker.ask(Question(parse_uri(MANIFEST), Origin()), doubted=doubted)
+    handout = await broker.ask(Question(parse_uri(MANIFEST), Caller()), doubted=doubted)
     await settle()
     expires = None if handout.expires is None else handout.expires - int(T0)
     return handout.headers[0][1][0].reveal(), expires

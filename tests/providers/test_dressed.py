@@ -10,7 +10,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.basic import BasicHost
-from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.ports import HasLogin
@@ -37,13 +37,13 @@ class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
         """The host, and whether it is an asset."""
         return (target.host, "/assets/" in target.path)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """As the host wants it."""
         del name
         host, asset = width
         if host == "raw.test":
             return (("Authorization", (basic(UserPassword("token", secret_of(stored))),)),)
-        more: Headers = (("Accept", (Secret("application/octet-stream"),)),) if asset is True else ()
+        more: SecretHeaders = (("Accept", (Secret("application/octet-stream"),)),) if asset is True else ()
         return (("Authorization", (Secret(f"Bearer {secret_of(stored).reveal()}"),)), *more)
 
 
@@ -80,7 +80,7 @@ class Picky(Forge, frozen=True, tag_field="provider", tag="picky"):
     note: ClassVar[str] = "token handed out"
     unsent: ClassVar[str] = "only assets take it"
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """As the other one, or nothing."""
         return super().dress(stored, name, width) if width[1] is True else ()
 

@@ -5,8 +5,8 @@ from collections.abc import Callable
 import pytest
 
 from credproxy.core.ask.credential import (
+    Caller,
     IdentityToken,
-    Origin,
     PlainSecret,
     RegistryToken,
     Secret,
@@ -70,7 +70,7 @@ def netrc(source: FakeSource) -> Provider:
 @pytest.mark.parametrize("make", [header, netrc])
 async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource], Provider]) -> None:
     """``Bearer `` and ``Basic Og==`` are not credentials."""
-    plan = await make(FakeSource("reg.test", NOBODY)).plan(Question(parse_uri(MANIFEST), Origin()))
+    plan = await make(FakeSource("reg.test", NOBODY)).plan(Question(parse_uri(MANIFEST), Caller()))
     assert plan is not None
     with pytest.raises(Failed) as caught:
         await plan.run(FixedTerms())
@@ -82,7 +82,7 @@ async def test_a_scheme_with_nothing_behind_it_is_told_in_a_sentence() -> None:
     """``echo "Bearer $UNSET"`` where the rule has no prefix of its own."""
     source = FakeSource("reg.test", PlainSecret(Secret("Bearer ")))
     made = Dressed(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())
-    plan = await made.plan(Question(parse_uri(MANIFEST), Origin()))
+    plan = await made.plan(Question(parse_uri(MANIFEST), Caller()))
     assert plan is not None
     with pytest.raises(Failed) as caught:
         await plan.run(FixedTerms())

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from credproxy.core.ask.credential import Grant, Origin
+from credproxy.core.ask.credential import Caller, Grant
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
@@ -38,7 +38,7 @@ def provider(program: Program, clock: FakeClock, **settings: str | float) -> tup
 async def grant(program: Program, clock: FakeClock | None = None) -> Grant:
     """Plan and run once."""
     made, _ = provider(program, clock or FakeClock())
-    plan = await made.plan(Question(parse_uri(URI), Origin()))
+    plan = await made.plan(Question(parse_uri(URI), Caller()))
     assert plan is not None
     return await plan.run(FixedTerms())
 
@@ -46,7 +46,7 @@ async def grant(program: Program, clock: FakeClock | None = None) -> Grant:
 async def test_the_helper_is_asked_as_bazel_would() -> None:
     """Its own arguments, then ``get``; the whole URI on standard input and nowhere else (T5)."""
     made, processes = provider(printing("{}"), FakeClock())
-    plan = await made.plan(Question(parse_uri(URI), Origin()))
+    plan = await made.plan(Question(parse_uri(URI), Caller()))
     assert plan is not None
     await plan.run(FixedTerms())
     (run,) = processes.runs
@@ -115,7 +115,7 @@ async def test_routing_is_ours() -> None:
     made, _ = provider(printing("{}"), FakeClock(), cache_key="host")
     keys = []
     for uri in ("https://a.corp.example/x", "https://a.corp.example/y", "https://b.corp.example/x"):
-        plan = await made.plan(Question(parse_uri(uri), Origin()))
+        plan = await made.plan(Question(parse_uri(uri), Caller()))
         assert plan is not None
         keys.append(plan.key)
     assert keys[0] == keys[1] != keys[2]

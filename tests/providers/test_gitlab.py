@@ -6,9 +6,9 @@ from collections.abc import AsyncIterator
 import pytest
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.core.ask.basic_auth import basic
-from credproxy.core.ask.credential import IdentityToken, Origin, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Caller, IdentityToken, PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.message import encode_answer
 from credproxy.core.ask.target import Object, Question
 from credproxy.core.ask.uri import parse_uri
@@ -215,7 +215,7 @@ async def test_gitlab_may_live_below_a_path(match: str) -> None:
 
 async def test_a_build_action_is_given_no_token() -> None:
     """It is as wide as the person; the gateway carries it."""
-    asked = Question(parse_uri(API), Origin("actions", 0), grants=(Object(API, ("GET",)),))
+    asked = Question(parse_uri(API), Caller("actions", 0), grants=(Object(API, ("GET",)),))
     plan = await provider(plain("glpat-x")).plan(asked)
     assert plan is not None
     assert not plan.narrow
@@ -241,14 +241,14 @@ async def daemon(
     http = FakeHttp(clock=clock)
     world = World({"HOME": "/home/u", **environ}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
     table = build_table(Settings(host=rules, builtin=builtin), world)
-    upstream = Upstream(http, clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
         yield broker
 
 
 async def answer(broker: Broker, uri: str) -> str:
     """As Bazel gets it."""
-    return encode_answer(await broker.ask(Question(parse_uri(uri), Origin()))).decode()
+    return encode_answer(await broker.ask(Question(parse_uri(uri), Caller()))).decode()
 
 
 @pytest.mark.parametrize(
@@ -300,7 +300,7 @@ async def test_without_a_login_netrc_is_asked_as_ever_and_explain_names_every_pl
     async with daemon(config=None, netrc="machine gitlab.com login u password p\n") as broker:
         assert "Basic" in await answer(broker, API)
     async with daemon(config=None) as broker:
-        explained = await broker.explain(Question(parse_uri(API), Origin()))
+        explained = await broker.explain(Question(parse_uri(API), Caller()))
         told = "\n".join(explained.reasons)
         for part in ("GITLAB_TOKEN", "CI_JOB_TOKEN", FILE, "glab auth login --hostname gitlab.com"):
             assert part in told

@@ -9,7 +9,7 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code
 from credproxy.core.kinds.oci import OciHost
-from credproxy.exchange.discovery import Asks, Found, Registry
+from credproxy.exchange.discovery import AskedRegistry, Asks, Found
 from credproxy.providers.learned import Learned
 from tests.fakes import settle
 from tests.registry_world import World, ok, world
@@ -172,12 +172,12 @@ async def test_a_server_that_begins_to_rotate_between_two_exchanges_costs_neithe
 def test_it_is_bounded() -> None:
     """A wildcard rule may match any number of names, and a login may be stored anew any number of times."""
     learned = Learned(b"key")
-    first = learned.registry(Registry(parse_uri("r0.test")))
+    first = learned.registry(AskedRegistry(parse_uri("r0.test")))
     one = learned.rotation(FOUND, Secret("0"), "r0.test")
     for number in range(1, 1200):
-        learned.registry(Registry(parse_uri(f"r{number}.test")))
+        learned.registry(AskedRegistry(parse_uri(f"r{number}.test")))
         learned.rotation(FOUND, Secret(str(number)), "reg.test")
-    assert learned.registry(Registry(parse_uri("r0.test"))) is not first
+    assert learned.registry(AskedRegistry(parse_uri("r0.test"))) is not first
     assert learned.rotation(FOUND, Secret("0"), "r0.test") is not one
     assert learned.rotation(FOUND, Secret("1199"), "reg.test") is learned.rotation(FOUND, Secret("1199"), "reg.test")
 

@@ -1,6 +1,6 @@
 """``provider = "none"``: nothing, and it says so."""
 
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.kinds.none import NoneHost
@@ -10,7 +10,7 @@ from tests.contract import HOST, ProviderContract
 
 async def test_it_has_nothing_and_names_the_rule_that_says_so() -> None:
     """Else a person looks for the login that is not used."""
-    question = Question(parse_uri(f"https://{HOST}/x"), Origin())
+    question = Question(parse_uri(f"https://{HOST}/x"), Caller())
     assert await NoneProvider().plan(question) is None
     assert NoneProvider().reasons(question) == (
         'its rule says provider = "none": this host gets nothing, whatever login there is',

@@ -3,7 +3,7 @@
 import pytest
 
 from credproxy.broker.era import Carriage
-from credproxy.core.ask.credential import IdentityToken, Origin, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import Caller, IdentityToken, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
@@ -21,7 +21,7 @@ PUSH: tuple[Granted, ...] = (Repository("app", ("pull", "push")),)
 def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
     """A question of the gateway's."""
     target = Target("https", host, port, "/v2/app/blobs/x", "", Form.URL)
-    return Question(target, Origin("gateway", 0), grants, carried=True)
+    return Question(target, Caller("gateway", 0), grants, carried=True)
 
 
 async def carry(w: World, grants: tuple[Granted, ...] = PULL) -> Carriage:

@@ -6,9 +6,9 @@ import json
 import pytest
 
 from credproxy.core.ask.credential import (
+    Caller,
     Identity,
     IdentityToken,
-    Origin,
     PlainSecret,
     RegistryToken,
     Secret,
@@ -939,7 +939,7 @@ async def test_the_fake_source_is_read_only_inside_a_flight() -> None:
 
 def question() -> Question:
     """Give a question about the manifest."""
-    return Question(parse_uri(MANIFEST), Origin("helper", 0))
+    return Question(parse_uri(MANIFEST), Caller("helper", 0))
 
 
 def registry(status: int = 200, body: object = None, *, asks: str = BEARER, ping: int = 401) -> Setting:

@@ -8,7 +8,7 @@ from credproxy.server.peer import Peer
 
 @dataclass
 class InProcess:
-    """Asks policy and broker where it stands. Source: actions_api.Answers."""
+    """Asks policy and broker where it stands. Source: actions_api.ActionsAnswers."""
 
     behind: NarrowAnswers
 

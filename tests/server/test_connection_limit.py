@@ -2,13 +2,13 @@
 
 from hypothesis import given, strategies as st
 
-from credproxy.server.connection_limit import OWN, Holder, Shares
+from credproxy.server.connection_limit import OWN, ConnectionLimit, Holder
 
 
 A, B, C, D = (Holder(name) for name in "abcd")
 
 
-def crowded(holder: Holder, count: int, shares: Shares[object]) -> list[str]:
+def crowded(holder: Holder, count: int, shares: ConnectionLimit[object]) -> list[str]:
     """So many connections of that holder; gives their names."""
     names = [f"{holder.name or 'own'}{number}" for number in range(count)]
     for name in names:
@@ -18,7 +18,7 @@ def crowded(holder: Holder, count: int, shares: Shares[object]) -> list[str]:
 
 def test_a_sandbox_has_a_quarter_and_its_own_oldest_silent_connection_ends_for_more() -> None:
     """Nobody else loses one."""
-    shares: Shares[object] = Shares(16)
+    shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(B, 1, shares)
     crowded(A, 4, shares)
     assert shares.arrive("a4", A) == (True, "a0")
@@ -27,7 +27,7 @@ def test_a_sandbox_has_a_quarter_and_its_own_oldest_silent_connection_ends_for_m
 
 def test_a_connection_with_a_request_under_way_is_not_ended() -> None:
     """The newcomer of a holder that has no silent one is dropped, and let in again when a request has ended."""
-    shares: Shares[object] = Shares(16)
+    shares: ConnectionLimit[object] = ConnectionLimit(16)
     for name in crowded(A, 4, shares):
         shares.begin(name)
     assert shares.arrive("late", A) == (False, None)
@@ -37,7 +37,7 @@ def test_a_connection_with_a_request_under_way_is_not_ended() -> None:
 
 def test_who_has_been_silent_longest_goes_and_dripping_makes_nobody_younger() -> None:
     """Age counts from the end of the last request; telling of silence again changes nothing."""
-    shares: Shares[object] = Shares(16)
+    shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(A, 4, shares)
     shares.begin("a0")
     shares.end("a0")
@@ -47,7 +47,7 @@ def test_who_has_been_silent_longest_goes_and_dripping_makes_nobody_younger() ->
 
 def test_all_sandboxes_together_leave_a_quarter_to_the_user() -> None:
     """The largest of them gives a place to a fourth one, and the user's processes have the rest without ending any."""
-    shares: Shares[object] = Shares(16)
+    shares: ConnectionLimit[object] = ConnectionLimit(16)
     for holder in (A, B, C):
         crowded(holder, 4, shares)
     assert shares.arrive("d0", D) == (True, "a0")
@@ -57,7 +57,7 @@ def test_all_sandboxes_together_leave_a_quarter_to_the_user() -> None:
 
 def test_nobody_takes_a_place_from_who_has_as_few() -> None:
     """Otherwise many holders of one connection each could end one another's without end."""
-    shares: Shares[object] = Shares(8, share=2, pool=6)
+    shares: ConnectionLimit[object] = ConnectionLimit(8, share=2, pool=6)
     for number in range(6):
         shares.arrive(number, Holder(str(number)))
     assert shares.arrive("new", A).ended is not None, "a holder with none takes one from a holder with one"
@@ -67,7 +67,7 @@ def test_nobody_takes_a_place_from_who_has_as_few() -> None:
 
 def test_a_proof_moves_a_connection_to_its_holder_with_its_silence() -> None:
     """A place among those without a token is free again."""
-    shares: Shares[object] = Shares(16)
+    shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(A, 4, shares)
     shares.begin("a0")
     shares.move("a0", OWN)
@@ -78,7 +78,7 @@ def test_a_proof_moves_a_connection_to_its_holder_with_its_silence() -> None:
 
 def test_what_has_left_is_forgotten_and_may_be_spoken_of() -> None:
     """A connection that ended for another one is closed a little later, and so leaves twice."""
-    shares: Shares[object] = Shares(4)
+    shares: ConnectionLimit[object] = ConnectionLimit(4)
     shares.arrive("a", A)
     for tell in (shares.leave, shares.leave, shares.begin, shares.end):
         tell("a")
@@ -96,7 +96,7 @@ class Model:
     """Plain shares beside a plain account of what was told to them."""
 
     def __init__(self, limit: int) -> None:
-        self.shares: Shares[int] = Shares(limit)
+        self.shares: ConnectionLimit[int] = ConnectionLimit(limit)
         self.known: dict[int, Holder] = {}
         self.busy: set[int] = set()
 

@@ -15,7 +15,7 @@ import structlog
 
 from credproxy.adapters.pump import Pump
 from credproxy.broker.broker import Broker
-from credproxy.broker.retry import Upstream
+from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Request, Response
@@ -29,7 +29,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.ports import Downloads, Poured
 from credproxy.server.actions_api import ActionsApi
 from credproxy.server.answer_memo import Memo
-from credproxy.server.broker_authorizer import BrokerAuthority
+from credproxy.server.broker_authorizer import BrokerAuthorizer
 from credproxy.server.gateway_api import IDLE, GatewayApi
 from credproxy.server.narrow import NarrowAnswers
 from credproxy.server.peer import Gate, Peer
@@ -204,11 +204,11 @@ async def serving(
     provider = FakeProvider(clock)
     rules = () if rule is None else (rule,)
     table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
-    upstream = Upstream(FakeHttp(), clock=clock, sample=lambda: 0.5)
+    upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     forwarder, audit = FakeForwarder(clock, list(carried)), FakeAudit()
     gateway = Gateway(
-        authority=BrokerAuthority(broker, Deny(), audit),
+        authority=BrokerAuthorizer(broker, Deny(), audit),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

@@ -6,7 +6,7 @@ from contextlib import AsyncExitStack
 
 import pytest
 
-from credproxy.carrier.passed_peer import Passed
+from credproxy.carrier.passed_peer import PassedPeer
 from credproxy.core.errors import Code, Failed
 from credproxy.server.nesting import UNKNOWN
 from credproxy.server.peer import Peer
@@ -110,7 +110,7 @@ async def test_each_of_many_users_has_a_share_of_the_places_and_asks_as_often_as
     """The system service: one user's stalled downloads keep no place from another's."""
     clock = FakeClock()
     sandboxes = Sandboxes(clock)
-    alice, bob = (Passed(4711, uid, account=f"uid {uid}") for uid in (1000, 1001))
+    alice, bob = (PassedPeer(4711, uid, account=f"uid {uid}") for uid in (1000, 1001))
     await ask(sandboxes, alice, int(BURST) + 10)
     async with AsyncExitStack() as held:
         for number in range(AT_ONCE):
@@ -126,7 +126,7 @@ async def test_each_of_many_users_has_a_share_of_the_places_and_asks_as_often_as
 
 async def test_who_has_shown_the_token_of_a_port_is_the_user() -> None:
     """Its connection was unproven when it came."""
-    await ask(Sandboxes(FakeClock()), Passed(None, 1000, account="unproven", port=5151), int(BURST) + 10)
+    await ask(Sandboxes(FakeClock()), PassedPeer(None, 1000, account="unproven", port=5151), int(BURST) + 10)
 
 
 async def test_many_sandboxes_leave_room_for_the_user() -> None:

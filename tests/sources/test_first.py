@@ -9,7 +9,7 @@ from credproxy.core.kinds.sources import SourceSettings
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Source
-from credproxy.sources import Tools, make
+from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses, FakeSource
 
@@ -65,7 +65,7 @@ async def test_a_place_that_turns_out_to_hold_nothing_is_passed() -> None:
     assert await found(first) == (Identity("fake", "empty", (0, 7)), TWO)
 
 
-TOOLS = Tools(
+TOOLS = SourceTools(
     environ={"SET": "s", "EMPTY": "", "BLANK": " "},
     uid=1000,
     clock=FakeClock(),

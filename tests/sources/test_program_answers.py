@@ -7,7 +7,7 @@ import pytest
 
 from credproxy.core.ask.credential import PlainSecret, Secret, secret_of
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.sources.program_answers import Answer, Printed
+from credproxy.sources.program_answers import Printed, ProgramAnswer
 from tests.fakes import FakeClock, settle
 
 
@@ -30,12 +30,12 @@ class Program:
             raise Failed(self.failure.failure)
         return self.text.encode(), PlainSecret(Secret(self.text)) if self.text else None
 
-    def answer(self, keep: float = 240) -> Answer:
+    def answer(self, keep: float = 240) -> ProgramAnswer:
         """Make what remembers this program."""
-        return Answer(keep=keep, key=b"k", clock=self.clock)
+        return ProgramAnswer(keep=keep, key=b"k", clock=self.clock)
 
 
-async def said(answer: Answer, program: Program, *, anew: bool = False) -> str | None:
+async def said(answer: ProgramAnswer, program: Program, *, anew: bool = False) -> str | None:
     """Give the secret, or None."""
     login = await answer.login(program.run, anew=anew)
     return None if login is None else secret_of(login.stored).reveal()

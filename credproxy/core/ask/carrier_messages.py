@@ -45,7 +45,7 @@ class _Message(msgspec.Struct, frozen=True, array_like=True):
         return f"{type(self).__name__}(...)"
 
 
-class Caller(_Message, frozen=True, array_like=True):
+class PeerInfo(_Message, frozen=True, array_like=True):
     """Who connected, as the daemon saw it at accept.
 
     Attributes:
@@ -79,7 +79,7 @@ class Opened(_Message, frozen=True, array_like=True, tag=1):
     """A connection, whose descriptor comes with the frame."""
 
     number: int
-    caller: Caller
+    caller: PeerInfo
     refusal: Failure | None = None
 
 
@@ -104,7 +104,7 @@ class Done(_Message, frozen=True, array_like=True, tag=4):
     question: int
 
 
-class Granted(_Message, frozen=True, array_like=True, tag=5):
+class PassageGiven(_Message, frozen=True, array_like=True, tag=5):
     """What a request is sent with, and where to. ``hold`` is for how many seconds it may be used again."""
 
     question: int
@@ -114,7 +114,7 @@ class Granted(_Message, frozen=True, array_like=True, tag=5):
     hold: float = 0.0
 
 
-class Answered(_Message, frozen=True, array_like=True, tag=6):
+class JsonAnswer(_Message, frozen=True, array_like=True, tag=6):
     """An answer of the JSON API."""
 
     question: int
@@ -149,7 +149,7 @@ class Alive(_Message, frozen=True, array_like=True, tag=11):
     """Say that you are alive."""
 
 
-ToCarrier = Opened | Spare | Refusal | Done | Granted | Answered | Located | Anchors | Changed | Leave | Alive
+ToCarrier = Opened | Spare | Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors | Changed | Leave | Alive
 
 
 class Ready(_Message, frozen=True, array_like=True, tag=1):

@@ -159,7 +159,7 @@ class Grant:
 
 
 @dataclass(frozen=True, slots=True)
-class Origin:
+class Caller:
     """Who asks: part of every cache key, so that two sockets or two users never share (SEC-16, T10)."""
 
     socket: str = "helper"

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
-from credproxy.core.ask.credential import Origin
+from credproxy.core.ask.credential import Caller
 
 
 class Form(Enum):
@@ -86,7 +86,7 @@ class Question:
     """
 
     target: Target
-    origin: Origin
+    origin: Caller
     grants: tuple[Granted, ...] | None = None
     carried: bool = False
     sandbox: str | None = None

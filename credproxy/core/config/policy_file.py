@@ -26,7 +26,7 @@ import msgspec
 
 from credproxy.core.config.config_checks import RULES, is_registry, is_repository_pattern
 from credproxy.core.config.parse import ConfigError, Mistake, decode, shown
-from credproxy.core.formats.documents import Document, UnreadableError, read_json, read_yaml
+from credproxy.core.formats.documents import Document, DocumentError, read_json, read_yaml
 from credproxy.core.formats.shapes import Shape, fit
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.policy.operations import EVERYTHING, READ
@@ -62,7 +62,7 @@ class _Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class PolicyFile:
-    """What a file says. Source: policy.Place.
+    """What a file says. Source: policy.RulesLocation.
 
     Attributes:
         path: of the file.
@@ -113,7 +113,7 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
     is_json = path.lower().endswith(".json") or text.lstrip().startswith("{")
     try:
         document = (read_json if is_json else read_yaml)(text)
-    except UnreadableError as error:
+    except DocumentError as error:
         raise ConfigError([Mistake(path, error.line, "", error.problem)]) from None
     if document.value is None:
         raise ConfigError([Mistake(path, 1, "", "empty; without rules it is: version: 1")])

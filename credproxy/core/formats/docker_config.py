@@ -69,7 +69,7 @@ class _Inline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class DockerEntry:
     """Where one registry's credential lies in a file.
 
     Attributes:
@@ -102,7 +102,7 @@ class Index:
     helpers: dict[str, tuple[str, str]] = field(default_factory=dict)
     store: str = ""
 
-    def find(self, authority: str, repository: str | None) -> Entry | None:
+    def find(self, authority: str, repository: str | None) -> DockerEntry | None:
         """The entry for a repository of a registry; None where the file names neither.
 
         Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
@@ -111,19 +111,19 @@ class Index:
         canonical = _fold(authority)
         for name in _hierarchy(canonical, repository):
             if name in self.auths and self.auths[name] in self.registry_tokens:
-                return Entry("auth", self.auths[name])
+                return DockerEntry("auth", self.auths[name])
         helper = self.helpers.get(canonical)
         if helper is not None:
-            return Entry("helper" if helper[1] else "broken", *helper)
+            return DockerEntry("helper" if helper[1] else "broken", *helper)
         for name in _hierarchy(canonical, repository):
             # An empty entry says "look in the store"; without one it says nothing, and the next source may know (DC-12).
             if name in self.auths and (self.store or self.auths[name] not in self.empty):
-                return self.in_store(authority) or Entry("auth", self.auths[name])
+                return self.in_store(authority) or DockerEntry("auth", self.auths[name])
         return None
 
-    def in_store(self, authority: str) -> Entry | None:
+    def in_store(self, authority: str) -> DockerEntry | None:
         """Where the common program would have a registry; None without one (DC-7: never a namespaced key)."""
-        return Entry("store", HUB_KEY if is_hub(authority) else authority, self.store) if self.store else None
+        return DockerEntry("store", HUB_KEY if is_hub(authority) else authority, self.store) if self.store else None
 
     def lacks(self, authority: str) -> str:
         """Say that there is no login for a registry, and for what of the same host there is one instead."""

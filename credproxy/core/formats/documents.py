@@ -33,7 +33,7 @@ class Document(NamedTuple):
     lines: Mapping[Path, int]
 
 
-class UnreadableError(Exception):
+class DocumentError(Exception):
     """The text is no such document.
 
     Attributes:
@@ -62,14 +62,14 @@ def read_json(text: str) -> Document:
     try:
         value: object = json.loads(text, object_pairs_hook=_unique)
     except json.JSONDecodeError as error:
-        raise UnreadableError(error.lineno, error.msg[:1].lower() + error.msg[1:]) from None
+        raise DocumentError(error.lineno, error.msg[:1].lower() + error.msg[1:]) from None
     except RecursionError:
-        raise UnreadableError(1, "nested too deeply") from None
+        raise DocumentError(1, "nested too deeply") from None
     except _RepeatedError as error:
-        raise UnreadableError(_line_of_problem(as_yaml), f"the key {str(error)!r} is there twice") from None
+        raise DocumentError(_line_of_problem(as_yaml), f"the key {str(error)!r} is there twice") from None
     try:
         return Document(value, read_yaml(as_yaml).lines)
-    except UnreadableError:
+    except DocumentError:
         return Document(value, {})
 
 
@@ -85,14 +85,14 @@ def read_yaml(text: str, *, tags: bool = False) -> Document:
             is ambiguous, an alias has no anchor, or it is too large or nested too deeply.
     """
     try:
-        return _Reader(yaml.parse(text, Loader=yaml.SafeLoader), tags=tags).document()
+        return _YamlReader(yaml.parse(text, Loader=yaml.SafeLoader), tags=tags).document()
     except yaml.MarkedYAMLError as error:
         line = 1 if error.problem_mark is None else error.problem_mark.line + 1
         hint = f"; {_QUOTES}" if error.context and "alias" in error.context else ""
-        raise UnreadableError(line, f"{error.problem}{hint}") from None
+        raise DocumentError(line, f"{error.problem}{hint}") from None
     except yaml.reader.ReaderError as error:
         line = text.count("\n", 0, error.position) + 1
-        raise UnreadableError(line, "there is a character that is not allowed") from None
+        raise DocumentError(line, "there is a character that is not allowed") from None
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -107,12 +107,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 def _line_of_problem(text: str) -> int:
     try:
         read_yaml(text)
-    except UnreadableError as error:
+    except DocumentError as error:
         return error.line
     return 1
 
 
-class _Reader:
+class _YamlReader:
     """Builds values from the parser's events: they come one by one, so that a bound ends the parsing, too."""
 
     def __init__(self, events: Iterator[yaml.Event], *, tags: bool) -> None:
@@ -131,7 +131,7 @@ class _Reader:
         next(self._events)  # the document ends
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            raise UnreadableError(_line(event), "a second document begins; wanted one")
+            raise DocumentError(_line(event), "a second document begins; wanted one")
         return Document(value, self._lines)
 
     def _value(self, event: yaml.Event, path: Path) -> object:
@@ -141,10 +141,10 @@ class _Reader:
         before = self._nodes
         self._count(1, event)
         if len(path) > _DEPTH:
-            raise UnreadableError(_line(event), "nested too deeply")
+            raise DocumentError(_line(event), "nested too deeply")
         assert isinstance(event, (yaml.ScalarEvent, yaml.CollectionStartEvent))
         if event.tag is not None and not self._tags:
-            raise UnreadableError(_line(event), f"the tag {event.tag!r} means nothing here")
+            raise DocumentError(_line(event), f"the tag {event.tag!r} means nothing here")
         value = self._content(event, path)
         if event.anchor is not None:
             self._anchors[event.anchor] = (value, self._nodes - before)
@@ -153,7 +153,7 @@ class _Reader:
     def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> object:
         if isinstance(event, yaml.ScalarEvent):
             if event.style is None and not self._tags and _REWRITTEN.fullmatch(event.value):
-                raise UnreadableError(_line(event), f"{event.value} is read in more than one way; put it in quotes")
+                raise DocumentError(_line(event), f"{event.value} is read in more than one way; put it in quotes")
             return None if event.style is None and event.value in _NULLS else event.value
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._table(path)
 
@@ -167,16 +167,16 @@ class _Reader:
         found: dict[str, object] = {}
         while not isinstance(event := next(self._events), yaml.MappingEndEvent):
             if not isinstance(event, yaml.ScalarEvent):
-                raise UnreadableError(_line(event), "a key has to be a word")
+                raise DocumentError(_line(event), "a key has to be a word")
             if event.value in found:
-                raise UnreadableError(_line(event), f"the key {event.value!r} is there twice")
+                raise DocumentError(_line(event), f"the key {event.value!r} is there twice")
             self._lines.setdefault((*path, event.value), _line(event))
             found[event.value] = self._value(next(self._events), (*path, event.value))
         return found
 
     def _alias(self, event: yaml.AliasEvent) -> object:
         if event.anchor not in self._anchors:
-            raise UnreadableError(_line(event), f"there is no anchor {event.anchor!r} above; {_QUOTES}")
+            raise DocumentError(_line(event), f"there is no anchor {event.anchor!r} above; {_QUOTES}")
         value, nodes = self._anchors[event.anchor]
         self._count(nodes, event)
         return value
@@ -184,7 +184,7 @@ class _Reader:
     def _count(self, nodes: int, event: yaml.Event) -> None:
         self._nodes += nodes
         if self._nodes > NODES:
-            raise UnreadableError(_line(event), f"more than {NODES} values, those of aliases counted")
+            raise DocumentError(_line(event), f"more than {NODES} values, those of aliases counted")
 
 
 def _line(event: yaml.Event) -> int:

@@ -57,7 +57,7 @@ _CORRECT = r"correct that line: a value with a space in it stands in double quot
 
 
 @dataclass(frozen=True, slots=True)
-class Mistake:
+class NetrcMistake:
     """What is wrong with a file, and in which line; it quotes nothing, as any word may be a part of a password."""
 
     line: int
@@ -68,13 +68,13 @@ class Mistake:
 
 
 @dataclass(slots=True)
-class _Entry:
+class _Machine:
     """What stands behind one ``machine``; ``host`` is None for ``default`` and for a name that cannot be read."""
 
     host: str | None
     line: int
     values: dict[str, str] = field(default_factory=dict, repr=False)
-    mistake: Mistake | None = None
+    mistake: NetrcMistake | None = None
 
     @property
     def decides(self) -> bool:
@@ -83,7 +83,7 @@ class _Entry:
 
 
 @dataclass(frozen=True, slots=True)
-class Netrc:
+class NetrcFile:
     """A file that was read.
 
     Attributes:
@@ -94,7 +94,7 @@ class Netrc:
 
     logins: Mapping[str, UserPassword]
     broken: Mapping[str, Failure]
-    mistakes: tuple[Mistake, ...]
+    mistakes: tuple[NetrcMistake, ...]
 
     @property
     def hosts(self) -> frozenset[str]:
@@ -102,7 +102,7 @@ class Netrc:
         return frozenset(self.logins) | frozenset(self.broken)
 
 
-def parse_netrc(content: bytes, where: str) -> Netrc:
+def parse_netrc(content: bytes, where: str) -> NetrcFile:
     """Read a file.
 
     Args:
@@ -118,7 +118,7 @@ def parse_netrc(content: bytes, where: str) -> Netrc:
     if content.startswith(_UTF16):
         raise unreadable(where, "is in UTF-16", "save it as UTF-8")
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
-    entries, mistakes = _Reader(text).read()
+    entries, mistakes = _NetrcReader(text).read()
     logins: dict[str, UserPassword] = {}
     broken: dict[str, Failure] = {}
     for host, entry in _chosen(entries):
@@ -127,8 +127,8 @@ def parse_netrc(content: bytes, where: str) -> Netrc:
         except Failed as error:
             broken[host] = error.failure
             if entry.mistake is None:
-                mistakes.append(Mistake(entry.line, f"names {host!r}, whose login cannot be used"))
-    return Netrc(logins, broken, tuple(sorted(mistakes, key=lambda mistake: mistake.line)))
+                mistakes.append(NetrcMistake(entry.line, f"names {host!r}, whose login cannot be used"))
+    return NetrcFile(logins, broken, tuple(sorted(mistakes, key=lambda mistake: mistake.line)))
 
 
 class _Words:
@@ -194,16 +194,16 @@ class _Words:
         self._at = found.end()
 
 
-class _Reader:
+class _NetrcReader:
     """Gathers entries, word by word."""
 
     def __init__(self, text: str) -> None:
         self._words = _Words(text)
-        self._entries: list[_Entry] = []
-        self._mistakes: list[Mistake] = []
-        self._current: _Entry | None = None
+        self._entries: list[_Machine] = []
+        self._mistakes: list[NetrcMistake] = []
+        self._current: _Machine | None = None
 
-    def read(self) -> tuple[list[_Entry], list[Mistake]]:
+    def read(self) -> tuple[list[_Machine], list[NetrcMistake]]:
         """Give what is there; a mistake is also noted in the entry that it spoils."""
         while (keyword := self._words.keyword()) is not None:
             if keyword == "macdef":
@@ -218,7 +218,7 @@ class _Reader:
 
     def _begin(self, keyword: str) -> None:
         # Set first: a name that cannot be read must not leave its login to the machine before it.
-        self._current = _Entry(None, self._words.line)
+        self._current = _Machine(None, self._words.line)
         name = None if keyword == "default" else self._value(keyword)
         if name is None:
             return
@@ -226,7 +226,7 @@ class _Reader:
         self._entries.append(self._current)
         if _PORT.fullmatch(name) and name.count(":") == 1:
             self._mistakes.append(
-                Mistake(self._words.line, "names a machine with a port: it is never found, leave it out")
+                NetrcMistake(self._words.line, "names a machine with a port: it is never found, leave it out")
             )
 
     def _take(self, keyword: str) -> None:
@@ -248,15 +248,15 @@ class _Reader:
         return value
 
     def _complain(self, problem: str, line: int | None = None) -> None:
-        mistake = Mistake(self._words.line if line is None else line, problem)
+        mistake = NetrcMistake(self._words.line if line is None else line, problem)
         self._mistakes.append(mistake)
         if self._current is not None and self._current.mistake is None:
             self._current.mistake = mistake
 
 
-def _chosen(entries: list[_Entry]) -> Iterator[tuple[str, _Entry]]:
+def _chosen(entries: list[_Machine]) -> Iterator[tuple[str, _Machine]]:
     """One entry for each host: the first that decides, else the first."""
-    by_host: dict[str, list[_Entry]] = {}
+    by_host: dict[str, list[_Machine]] = {}
     for entry in entries:
         if entry.host is not None:
             by_host.setdefault(entry.host, []).append(entry)
@@ -264,7 +264,7 @@ def _chosen(entries: list[_Entry]) -> Iterator[tuple[str, _Entry]]:
         yield host, next((entry for entry in named if entry.decides), named[0])
 
 
-def _login(host: str, entry: _Entry, where: str) -> UserPassword:
+def _login(host: str, entry: _Machine, where: str) -> UserPassword:
     if entry.mistake is not None:
         raise unreadable(f"the entry of {host!r} in {where}", f"cannot be read: {entry.mistake}", _CORRECT)
     place = f"the entry of {host!r} in {where}, line {entry.line},"

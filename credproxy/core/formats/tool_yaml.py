@@ -16,12 +16,12 @@ def read_tool_yaml(content: bytes, where: str, hint: str) -> Mapping[str, object
     Raises:
         Failed(credential_unreadable): it is not YAML; names the line.
     """
-    from credproxy.core.formats.documents import UnreadableError, read_yaml  # noqa: PLC0415  few have one, and YAML takes 15 ms
+    from credproxy.core.formats.documents import DocumentError, read_yaml  # noqa: PLC0415  few have one, and YAML takes 15 ms
 
     try:
         document = read_yaml(content.decode(), tags=True).value
     except UnicodeDecodeError:
         raise unreadable(where, "is not UTF-8 text", hint) from None
-    except UnreadableError as error:
+    except DocumentError as error:
         raise unreadable(where, f"cannot be read: line {error.line}: {error.problem}", hint) from None
     return {str(key): value for key, value in document.items()} if isinstance(document, dict) else {}

@@ -8,7 +8,7 @@ from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Stored, UserPassword
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
-from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.netrc import NetrcSource
 
@@ -36,7 +36,7 @@ class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
         """One for each host: a source may have another login for each."""
         return (target.authority,)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """Only a user name with a password can be sent."""
         del width
         if not isinstance(stored, UserPassword):

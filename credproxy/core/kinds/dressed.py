@@ -8,7 +8,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.kinds.base import HostBase
 
 
-Headers = tuple[tuple[str, tuple[Secret, ...]], ...]
+SecretHeaders = tuple[tuple[str, tuple[Secret, ...]], ...]
 """Names and values, as ``Grant`` has them."""
 
 Width = tuple[Hashable, ...]
@@ -39,7 +39,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         del target
         return ()
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """Make headers of a secret; none where a secret of its sort is not sent to such a target.
 
         Args:

@@ -16,7 +16,7 @@ from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassw
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
-from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.gh import HOSTS, PUBLIC, GhSource, is_tenant, login_host
 
@@ -76,7 +76,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             return (_ASSET_DRESS,)
         return (_DOWNLOAD_DRESS,) if _DOWNLOAD.fullmatch(target.path) else ("",)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """A token, whatever name is stored with it."""
         usable(stored, name, self.remedy)
         if not isinstance(stored, PlainSecret | UserPassword):

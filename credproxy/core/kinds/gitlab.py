@@ -18,7 +18,7 @@ from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassw
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Form, Target
-from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
 
@@ -90,7 +90,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         """What sort of path it is."""
         return (self._area(target) or "",)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """In the header of its sort, where the path takes that sort."""
         usable(stored, name, self.remedy)
         user, token = _token(stored, name, self.remedy)

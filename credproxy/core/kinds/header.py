@@ -9,7 +9,7 @@ from credproxy.core.ask.empty import empty_header, empty_login
 from credproxy.core.ask.stored import another_place, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem
-from credproxy.core.kinds.dressed import DressedHost, Headers, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 
 
@@ -37,7 +37,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
         del target
         return another_place("secret")
 
-    def dress(self, stored: Stored, name: str, width: Width) -> Headers:
+    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
         """The secret as it is, whatever else is stored with it."""
         del width
         secret = secret_of(stored)

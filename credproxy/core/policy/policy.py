@@ -26,7 +26,7 @@ from credproxy.core.policy.wide_rules import too_wide
 _METHODS = ("GET", "HEAD")
 
 
-class Place(Protocol):
+class RulesLocation(Protocol):
     """Where rules stand: what a refusal calls one of them, and how its reader adds one."""
 
     def name(self, index: int) -> str:
@@ -96,7 +96,7 @@ class Policy:
         place: where the rules stand.
     """
 
-    def __init__(self, rules: Sequence[ActionRule], router: Router, place: Place | None = None) -> None:
+    def __init__(self, rules: Sequence[ActionRule], router: Router, place: RulesLocation | None = None) -> None:
         self._rules = tuple(map(_compiled, rules))
         self._names_urls = any(one.objects is not None for one in self._rules)
         self._router = router

@@ -34,7 +34,7 @@ _HINT = "write host, host:port, *.suffix or *, each with an optional /path"
 _Host = tuple[str, int | None]
 
 
-class _Place(NamedTuple):
+class _PathPrefix(NamedTuple):
     """Where a rule applies on its host: decoded path segments, none for everywhere."""
 
     segments: tuple[str, ...]
@@ -56,8 +56,8 @@ class Router:
     """
 
     def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
-        self._written = _Rules(rules)
-        self._builtin = _Rules(builtin)
+        self._written = _RulesOfHost(rules)
+        self._builtin = _RulesOfHost(builtin)
         self.builtin = frozenset(rule.match for rule in builtin)
 
     def match(self, target: Target) -> HostRule | None:
@@ -74,11 +74,11 @@ class Router:
         return (*self._written.near(target), *self._builtin.near(target))
 
 
-class _Rules:
+class _RulesOfHost:
     """Rules of one precedence."""
 
     def __init__(self, rules: Sequence[HostRule]) -> None:
-        self._places: dict[_Host, list[_Place]] = {}
+        self._places: dict[_Host, list[_PathPrefix]] = {}
         first: dict[tuple[_Host, tuple[str, ...]], int] = {}
         for index, rule in enumerate(rules):
             try:
@@ -94,7 +94,7 @@ class _Rules:
                     f"host[{index}]: the match {rule.match!r} repeats that of host[{earlier}]",
                     "remove one of them",
                 )
-            self._places.setdefault(host, []).append(_Place(segments, rule))
+            self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
         self._add_belonging(rules, set(first))
         for places in self._places.values():
             places.sort(key=lambda place: len(place.segments), reverse=True)
@@ -106,7 +106,7 @@ class _Rules:
                 host, segments = match_key(match)
                 if (host, segments) not in taken:
                     taken.add((host, segments))
-                    self._places.setdefault(host, []).append(_Place(segments, rule))
+                    self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
 
     def match(self, target: Target) -> tuple[HostRule | None, bool]:
         """The most specific rule, and False where the path can be read in two ways and a rule for a path is near."""

@@ -6,12 +6,12 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
-from credproxy.core.formats.documents import NODES, UnreadableError, read_json, read_yaml
+from credproxy.core.formats.documents import NODES, DocumentError, read_json, read_yaml
 
 
 def complaint(text: str, *, as_json: bool = False) -> tuple[int, str]:
     """The line and the problem of a text that cannot be read."""
-    with pytest.raises(UnreadableError) as caught:
+    with pytest.raises(DocumentError) as caught:
         (read_json if as_json else read_yaml)(text)
     return caught.value.line, caught.value.problem
 
@@ -149,13 +149,13 @@ def test_what_json_may_not_be(text: str, line: int, problem: str) -> None:
 def test_no_text_raises_anything_else(text: str) -> None:
     """Fuzz: a text is read, or its problem is told."""
     for read in (read_yaml, read_json):
-        with contextlib.suppress(UnreadableError):
+        with contextlib.suppress(DocumentError):
             read(text)
 
 
 def test_what_another_program_wrote_is_text_whatever_its_tag() -> None:
     """``glab`` writes ``!!null TOKEN`` over an empty one, and nobody asks a person to quote what a program wrote."""
     text = "token: !!null glpat-x\nuser: 010\n"
-    with pytest.raises(UnreadableError):
+    with pytest.raises(DocumentError):
         read_yaml(text)
     assert read_yaml(text, tags=True).value == {"token": "glpat-x", "user": "010"}
