@@ -517,7 +517,7 @@ class Audit(Protocol):
         """Whether it writes at all: asked first, so that nothing is made up for nobody."""
         ...
 
-    def handed_out(self, record: Record, origin: Caller, *, pid: int | None, program: str) -> None:
+    def handed_out(self, record: Record, caller: Caller, *, pid: int | None, program: str) -> None:
         """Write one down; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
         ...
 

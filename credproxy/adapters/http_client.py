@@ -71,7 +71,7 @@ _PROXY_LOGIN = "Proxy-Authorization"
 _Key = tuple[Dial, bool, int]
 
 
-class _RefusedError(OSError):
+class _DialRefusedError(OSError):
     """An address that the guard does not let through; an OSError, so that other addresses are still tried."""
 
 
@@ -101,7 +101,7 @@ def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> sock
     # A proxy was named by the operator, and the target's address is then the proxy's to find.
     if not allowed(address, Dial(own=True) if dialing.dial.proxy else dialing.dial):
         dialing.refused.append(address)
-        raise _RefusedError(errno.EACCES, "address refused")
+        raise _DialRefusedError(errno.EACCES, "address refused")
     dialing.tried.append(address)
     return lively(socket.socket(family, kind, protocol))
 
@@ -175,7 +175,7 @@ class AiohttpClient:
         """
         del terms
         body = None if request.body is None else request.body.reveal().encode()
-        return await self._exchange(request, body, _Limits(BODY_LIMIT, _TIMEOUT))
+        return await self._exchange(request, body, _RequestLimits(BODY_LIMIT, _TIMEOUT))
 
     async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
@@ -192,7 +192,7 @@ class AiohttpClient:
             Failed: overloaded, and as ``send``; what the body itself raises.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=self._answer)
-        limits = _Limits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
+        limits = _RequestLimits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
         idle = asyncio.timeout(None)
         upload = Upload(idle, taken=self._taken, answer=self._answer)
         try:
@@ -213,7 +213,7 @@ class AiohttpClient:
         self,
         request: Request,
         body: AsyncIterable[bytes] | bytes | None,
-        limits: "_Limits",
+        limits: "_RequestLimits",
         answered: Callable[[], None] = lambda: None,
     ) -> Response:
         url = _url(request)
@@ -303,7 +303,7 @@ class AiohttpClient:
 
 
 @dataclass(frozen=True, slots=True)
-class _Limits:
+class _RequestLimits:
     """Of one request: bytes of its answer, its time-outs, and whether content codings are left alone."""
 
     size: int
@@ -363,7 +363,7 @@ def _name(request: Request, url: URL) -> str:
     return request.subject or f"host {url.host!r}"
 
 
-async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _Limits) -> bytes:
+async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _RequestLimits) -> bytes:
     # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
     body, held = bytearray(), 0
     pace = None if limits.stalled is None else Pace(over=limits.stalled)

@@ -37,7 +37,7 @@ _INHERITED = ("PATH", "HOME", "LANG", "USER", "LOGNAME", "TMPDIR", "SSL_CERT_FIL
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
-Spawn = Callable[[str, Command, Mapping[str, str]], "subprocess.Popen[bytes]"]
+StartProcess = Callable[[str, Command, Mapping[str, str]], "subprocess.Popen[bytes]"]
 
 
 class SystemProcesses:
@@ -51,7 +51,7 @@ class SystemProcesses:
     """
 
     def __init__(
-        self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics, start: Spawn | None = None
+        self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics, start: StartProcess | None = None
     ) -> None:
         # Whatever else the daemon was started with (sockets, watchdog, credentials directory) stays its own (T30).
         self._environ = {

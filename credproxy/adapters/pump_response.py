@@ -147,7 +147,7 @@ def _read_generously(head: bytes) -> Head:
     return Head(made.status, tuple(made.getheaders()), length, made.will_close, head)
 
 
-class _Arrived:
+class _ArrivedBody:
     """Stands for a socket where the standard library makes a response of one: its head is here."""
 
     def __init__(self, source: IO[bytes]) -> None:
@@ -156,7 +156,7 @@ class _Arrived:
 
 def response(head: bytes, body: IO[bytes] | None) -> http.client.HTTPResponse:
     """Give the standard library's response, which knows how to read a body in chunks, or one without a length."""
-    made = SteadyResponse(_Arrived(io.BytesIO(head)))  # type: ignore[arg-type]  # it makes a file of it and no more
+    made = SteadyResponse(_ArrivedBody(io.BytesIO(head)))  # type: ignore[arg-type]  # it makes a file of it and no more
     made.begin()
     made.fp = body  # type: ignore[assignment]  # as the library itself has none behind the end of a body
     return made

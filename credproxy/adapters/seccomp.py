@@ -53,7 +53,7 @@ bpf, userfaultfd, io_uring_setup (whose rings make any call unseen), pidfd_getfd
 _STEP = struct.Struct("HBBI")
 
 
-class _Program(ctypes.Structure):
+class _FilterProgram(ctypes.Structure):
     """``struct sock_fprog``."""
 
     _fields_ = [("length", ctypes.c_ushort), ("code", ctypes.c_void_p)]  # type: ignore[mutable-override]  # ctypes takes a list
@@ -77,7 +77,7 @@ def restrict() -> bool:
     program = _program(_MACHINES[platform.machine()])
     code = ctypes.create_string_buffer(program, len(program))
 
-    whole = _Program(len(program) // _STEP.size, ctypes.addressof(code))
+    whole = _FilterProgram(len(program) // _STEP.size, ctypes.addressof(code))
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.prctl(_PR_SET_SECCOMP, ctypes.c_ulong(_FILTER), ctypes.byref(whole), 0, 0) != 0:
         number = ctypes.get_errno()

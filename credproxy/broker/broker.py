@@ -19,7 +19,7 @@ from credproxy.broker.bugs import Bugs
 from credproxy.broker.cache import Cache
 from credproxy.broker.doubt import Doubt
 from credproxy.broker.entry import Entry
-from credproxy.broker.era import PATIENCE, Carriage, Era, Lasting
+from credproxy.broker.era import PATIENCE, Era, GatewayAnswer, Lasting
 from credproxy.broker.flight import Flight, Outcome
 from credproxy.broker.inspector import Inspector
 from credproxy.broker.rate_limit import Budget
@@ -121,9 +121,11 @@ class Broker:
         """
         return self._era.ask(question, patience, doubted=doubted)
 
-    def carry(self, question: Question, patience: float = PATIENCE) -> Coroutine[object, object, Carriage]:
+    def ask_for_gateway(
+        self, question: Question, patience: float = PATIENCE
+    ) -> Coroutine[object, object, GatewayAnswer]:
         """Answer a question of the gateway's, which sends the request itself. Raises Failed as ``ask`` does."""
-        return self._era.carry(question, patience)
+        return self._era.ask_for_gateway(question, patience)
 
     def stored(self, target: Target, patience: float = PATIENCE) -> Coroutine[object, object, Stored | None]:
         """Give the stored login for a target, for the docker helper protocol; None where there is none."""

@@ -45,7 +45,7 @@ class Cache:
         entry = self._found.get(key)
         if entry is not None:
             self._found.move_to_end(key)
-            if entry.origin.for_actions:
+            if entry.caller.for_actions:
                 self._of_actions.move_to_end(key)
         return entry
 
@@ -56,13 +56,13 @@ class Cache:
     def put(self, entry: Entry) -> None:
         """Store an entry in place of the one with its key; evict until the bounds hold."""
         self.drop(entry.key)
-        if entry.origin.for_actions:
+        if entry.caller.for_actions:
             self._make_room_for_action(entry)
         while self._found and (len(self._found) >= self._entries or self.size + entry.size > self._limit):
             self._evict(self._found)
         self._found[entry.key] = entry
         self.size += entry.size
-        if entry.origin.for_actions:
+        if entry.caller.for_actions:
             self._of_actions[entry.key] = entry
             self._size_of_actions += entry.size
 

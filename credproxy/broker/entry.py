@@ -47,7 +47,7 @@ class Entry(Struct, gc=False, eq=False):
 
     Attributes:
         key: see there.
-        origin: who asked.
+        caller: who asked.
         subject, detail: of its plan, for ``status``.
         rule: the ``match`` of its host rule.
         authority: the host that was asked about; "" once the grant has served more than one.
@@ -61,7 +61,7 @@ class Entry(Struct, gc=False, eq=False):
     """
 
     key: Key
-    origin: Caller
+    caller: Caller
     subject: str
     detail: Mapping[str, str]
     rule: str
@@ -77,16 +77,16 @@ class Entry(Struct, gc=False, eq=False):
     dropped: bool = False
 
     @classmethod
-    def of(cls, asked: Lookup, grant: Grant, now: float) -> Self:
+    def of(cls, lookup: Lookup, grant: Grant, now: float) -> Self:
         """Make the entry of a grant that has just arrived."""
         pairs = [(name, value) for name, values in grant.headers for value in values]
         return cls(
-            key=asked.key,
-            origin=_shared_origin(asked.origin),
-            subject=asked.plan.subject,
-            detail=asked.plan.detail,
-            rule=asked.rule,
-            authority=intern(asked.authority),
+            key=lookup.key,
+            caller=_shared_caller(lookup.caller),
+            subject=lookup.plan.subject,
+            detail=lookup.plan.detail,
+            rule=lookup.rule,
+            authority=intern(lookup.authority),
             lifetime=grant.lifetime,
             note=grant.note,
             used=now,
@@ -128,6 +128,6 @@ def _shared_names(names: tuple[str, ...]) -> tuple[str, ...]:
 
 
 @lru_cache(maxsize=256)
-def _shared_origin(origin: Caller) -> Caller:
+def _shared_caller(caller: Caller) -> Caller:
     """The one copy of equal origins: each request comes with its own."""
-    return origin
+    return caller

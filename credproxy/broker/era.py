@@ -47,7 +47,7 @@ _ALMOST_GONE = 1.0
 log = structlog.get_logger("credproxy.broker")
 
 
-class Carriage(NamedTuple):
+class GatewayAnswer(NamedTuple):
     """What the gateway sends a request with, and where to; ``target`` is what was asked."""
 
     target: Target
@@ -134,11 +134,11 @@ class Era:
         until = self._clock.boot() + patience
         return await self._answer(await self.routed(question, patience), question, until, doubted=doubted)
 
-    async def carry(self, question: Question, patience: float) -> Carriage:
-        """As ``Broker.carry``."""
+    async def ask_for_gateway(self, question: Question, patience: float) -> GatewayAnswer:
+        """As ``Broker.ask_for_gateway``."""
         until = self._clock.boot() + patience
         routed = await self.routed(question, patience)
-        return Carriage(question.target, await self._answer(routed, question, until), routed.reach)
+        return GatewayAnswer(question.target, await self._answer(routed, question, until), routed.reach)
 
     async def routed(self, question: Question, patience: float) -> Routed:
         """Decide how a question is answered. Raises Failed as ``Table.plan``, and where that takes too long."""
@@ -179,8 +179,8 @@ class Era:
         flight, upkeep = self.flights.find(entry.key), entry.upkeep
         if flight is None and upkeep is not None and self._clock.boot() >= upkeep.retry_at:
             self._lasting.budget.charge(sandbox)
-            asked = Lookup(entry.key, entry.origin, entry.authority, entry.rule, upkeep.plan)
-            flight = self._flight(asked, background=True)
+            lookup = Lookup(entry.key, entry.caller, entry.authority, entry.rule, upkeep.plan)
+            flight = self._flight(lookup, background=True)
             if not self.flights.launch(flight):
                 return None
         return flight
@@ -212,11 +212,11 @@ class Era:
         plan = routed.plan
         if plan is None:
             return self._answers.nothing()
-        key = key_of(question.origin, plan.key)
-        asked = Lookup(key, question.origin, question.target.authority, routed.rule, plan, question.sandbox)
+        key = key_of(question.caller, plan.key)
+        lookup = Lookup(key, question.caller, question.target.authority, routed.rule, plan, question.sandbox)
         entry = self.cache.get(key)
         if entry is not None:
-            self._noted(entry, asked)
+            self._noted(entry, lookup)
             if doubted and not self.options.bazel_71_compat:
                 self._lasting.doubt.cast(entry)
             self._renewal.nudge(self._clock.boot())
@@ -228,29 +228,29 @@ class Era:
                         self.renew(entry, question.sandbox)
                     return self._answers.remembered(entry, "advisory")
                 case State.MANDATORY:
-                    return self._answers.remembered(await self._renewed_or_valid(entry, asked, until), "mandatory")
+                    return self._answers.remembered(await self._renewed_or_valid(entry, lookup, until), "mandatory")
                 case State.EXPIRED:
                     pass
-        return self._answers.answer(await self._exchanged(asked, until))
+        return self._answers.answer(await self._exchanged(lookup, until))
 
-    async def _exchanged(self, asked: Lookup, until: float) -> Entry:
+    async def _exchanged(self, lookup: Lookup, until: float) -> Entry:
         """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
-        self._lasting.metrics.cache("miss" if self.negative.get(asked.key, self._clock.boot()) is None else "negative")
-        entry = await self._fetched(asked, until)
+        self._lasting.metrics.cache("miss" if self.negative.get(lookup.key, self._clock.boot()) is None else "negative")
+        entry = await self._fetched(lookup, until)
         if entry.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
-            entry = await self._fetched(asked, until)
+            entry = await self._fetched(lookup, until)
             if self._left(entry) <= 0:
-                message = f"the credential of {asked.plan.subject} expires faster than it can be handed out"
+                message = f"the credential of {lookup.plan.subject} expires faster than it can be handed out"
                 raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
         return entry
 
-    async def _renewed_or_valid(self, entry: Entry, asked: Lookup, until: float) -> Entry:
+    async def _renewed_or_valid(self, entry: Entry, lookup: Lookup, until: float) -> Entry:
         """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
         now = self._clock.boot()
         if now < entry.lifetime.since + SHORTEST_GAP:
             return entry
         try:
-            newer = await self._fetched(asked, min(until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE)))
+            newer = await self._fetched(lookup, min(until, now + min(MANDATORY_WAIT, self._left(entry) - _ALMOST_GONE)))
         except Failed as error:
             if self._left(entry) <= 0:
                 raise
@@ -266,36 +266,36 @@ class Era:
         if entry.upkeep is not None:
             entry.upkeep.warned = True
 
-    async def _fetched(self, asked: Lookup, until: float) -> Entry:
+    async def _fetched(self, lookup: Lookup, until: float) -> Entry:
         """Join the flight for a key, or begin it; wait for it until then."""
         now = self._clock.boot()
-        remembered = self.negative.get(asked.key, now)
+        remembered = self.negative.get(lookup.key, now)
         if remembered is not None:
             raise Failed(remembered)
-        flight = self.flights.find(asked.key)
+        flight = self.flights.find(lookup.key)
         if flight is None:
-            self._lasting.budget.charge(asked.sandbox)
-            flight = self._flight(asked)
+            self._lasting.budget.charge(lookup.sandbox)
+            flight = self._flight(lookup)
         outcome = await self.flights.wait(flight, until)
         self._lasting.metrics.waited(self._clock.boot() - now)
         if outcome is None:
             raise Failed(self._out_of_time(flight))
         if isinstance(outcome, Failure):
             raise Failed(outcome)
-        self._noted(outcome, asked)
+        self._noted(outcome, lookup)
         return outcome
 
-    def _noted(self, entry: Entry, asked: Lookup) -> None:
+    def _noted(self, entry: Entry, lookup: Lookup) -> None:
         """Note the latest question. What is used once may never be wanted again, and is not kept fresh."""
         if entry.uses:
-            self._renewal.take_up(entry, asked.plan)
-        if entry.authority != asked.authority:
+            self._renewal.take_up(entry, lookup.plan)
+        if entry.authority != lookup.authority:
             entry.authority = ""
 
-    def _flight(self, asked: Lookup, *, background: bool = False) -> Flight:
-        limit = self.options.flight_timeout if asked.plan.timeout is None else asked.plan.timeout
-        anew = self._lasting.doubt.of(asked.key, self.cache.peek(asked.key))
-        return self.flights.begin(asked, limit=limit, anew=anew, background=background)
+    def _flight(self, lookup: Lookup, *, background: bool = False) -> Flight:
+        limit = self.options.flight_timeout if lookup.plan.timeout is None else lookup.plan.timeout
+        anew = self._lasting.doubt.of(lookup.key, self.cache.peek(lookup.key))
+        return self.flights.begin(lookup, limit=limit, anew=anew, background=background)
 
     def _out_of_time(self, flight: Flight) -> Failure:
         if flight.started is None:

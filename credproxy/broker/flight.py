@@ -30,7 +30,7 @@ class Flight:
 
     Attributes:
         home: where it lands.
-        asked: what it is for; of those who wait, the first one's.
+        lookup: what it is for; of those who wait, the first one's.
         limit: seconds that it may take, counted from ``started``.
         background: nobody asked for it, or somebody who was answered already.
         anew: what was given last for its key was refused upstream, or may have been.
@@ -41,15 +41,15 @@ class Flight:
     """
 
     __slots__ = (
-        "anew", "asked", "background", "dismissed", "forsaken", "home", "key", "limit", "outcome", "plan", "started", "task",
+        "anew", "background", "dismissed", "forsaken", "home", "key", "limit", "lookup", "outcome", "plan", "started", "task",
         "waiters",
     )  # a table  # fmt: skip
 
-    def __init__(self, home: Home, asked: Lookup, *, limit: float, background: bool, anew: bool = False) -> None:
+    def __init__(self, home: Home, lookup: Lookup, *, limit: float, background: bool, anew: bool = False) -> None:
         self.home = home
-        self.asked = asked
-        self.key = asked.key
-        self.plan = asked.plan
+        self.lookup = lookup
+        self.key = lookup.key
+        self.plan = lookup.plan
         self.limit = limit
         self.background = background
         self.anew = anew
@@ -63,7 +63,7 @@ class Flight:
     @property
     def label(self) -> str:
         """What to call its upstream in a metric: a wildcard's hosts come from requests and could be without number."""
-        return self.asked.rule if "*" in self.asked.rule else self.plan.upstream
+        return self.lookup.rule if "*" in self.lookup.rule else self.plan.upstream
 
     @property
     def deadline(self) -> float:
@@ -79,4 +79,4 @@ class Flight:
     @property
     def for_actions(self) -> bool:
         """Whether build actions caused it."""
-        return self.asked.origin.for_actions
+        return self.lookup.caller.for_actions

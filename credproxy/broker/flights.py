@@ -35,9 +35,9 @@ class Flights:
         """The flight for a key that a new question may join."""
         return self._current.get(key)
 
-    def begin(self, asked: Lookup, *, limit: float, anew: bool, background: bool = False) -> Flight:
+    def begin(self, lookup: Lookup, *, limit: float, anew: bool, background: bool = False) -> Flight:
         """Make a flight: to be waited for, or launched. ``limit``, ``anew`` as in Flight."""
-        flight = Flight(self, asked, limit=limit, background=background, anew=anew)
+        flight = Flight(self, lookup, limit=limit, background=background, anew=anew)
         flight.forsaken = self._over
         return flight
 
@@ -69,7 +69,7 @@ class Flights:
     def forsake(self, wanted: Callable[[str], bool]) -> None:
         """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
         for flight in list(self._current.values()):
-            if not flight.asked.authority or wanted(flight.asked.authority):
+            if not flight.lookup.authority or wanted(flight.lookup.authority):
                 flight.forsaken = True
                 del self._current[flight.key]
 

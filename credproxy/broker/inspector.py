@@ -94,7 +94,7 @@ class Inspector:
         if plan is None:
             return Explanation(uri, form, era.number, found.rule, "{}", reasons=tuple(why), problem=trouble)
         boot = self._clock.boot()
-        key = key_of(question.origin, plan.key)
+        key = key_of(question.caller, plan.key)
         entry, flight, failure = era.cache.peek(key), era.flights.find(key), era.negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
@@ -125,8 +125,8 @@ class Inspector:
         boot, wall = self._clock.boot(), self._clock.wall()
         lifetime = entry.lifetime
         return EntryReport(
-            socket=entry.origin.socket,
-            uid=entry.origin.uid,
+            socket=entry.caller.socket,
+            uid=entry.caller.uid,
             subject=entry.subject,
             detail=dict(entry.detail),
             state=state(lifetime, entry.window, boot, wall).value,

@@ -72,7 +72,7 @@ class Landing:
         return self._granted(flight, result, now)
 
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
-        entry = Entry.of(flight.asked, grant, now)
+        entry = Entry.of(flight.lookup, grant, now)
         older = self._cache.peek(flight.key)
         # Somebody may wonder why the registry refuses a request; repeated at each renewal it would not be news.
         news = grant.less and (older is None or older.note != grant.note)
@@ -119,7 +119,7 @@ class Landing:
         )
         if flight.forsaken:
             return failure
-        failure = self._negative.add(flight.key, failure, now, flight.asked.authority, for_actions=flight.for_actions)
+        failure = self._negative.add(flight.key, failure, now, flight.lookup.authority, for_actions=flight.for_actions)
         entry = self._cache.peek(flight.key)
         if entry is not None and entry.upkeep is not None:
             self._back_off(entry.upkeep, length(entry.lifetime), now, failure.retry_after or 0.0)

@@ -27,7 +27,7 @@ class Lookup(NamedTuple):
 
     Attributes:
         key: see ``key_of``.
-        origin: who asks.
+        caller: who asks.
         authority: the host that is asked about.
         rule: the ``match`` of its host rule; "" for none.
         plan: how it is obtained.
@@ -35,7 +35,7 @@ class Lookup(NamedTuple):
     """
 
     key: Key
-    origin: Caller
+    caller: Caller
     authority: str
     rule: str
     plan: Plan
@@ -45,17 +45,17 @@ class Lookup(NamedTuple):
 _encode = msgspec.msgpack.Encoder().encode
 
 
-def key_of(origin: Caller, rest: tuple[Hashable, ...]) -> Key:
+def key_of(caller: Caller, rest: tuple[Hashable, ...]) -> Key:
     """Make a key. It is one within an era: what two configurations gave is not kept in one place.
 
     Args:
-        origin: who asks (SEC-16).
+        caller: who asks (SEC-16).
         rest: the provider's part: texts, bytes, numbers, None, tuples and ``Identity``.
 
     Raises:
         TypeError: a part of another type, such as a Secret: what is kept must not hold one (SEC-17).
     """
-    parts = (origin, rest)
+    parts = (caller, rest)
     try:
         encoded = _encode(parts)
     except UnicodeEncodeError:  # the path of a file need not be UTF-8

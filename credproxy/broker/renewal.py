@@ -129,20 +129,20 @@ class Renewal:
             return
         self._bucket.take()
         self.running += 1
-        if entry.origin.for_actions:
+        if entry.caller.for_actions:
             self._bucket_of_actions.take()
             self._running_for_actions += 1
         flight.outcome.add_done_callback(lambda _: self._renewed(entry, upkeep))
 
     def _renewed(self, entry: Entry, upkeep: Upkeep) -> None:
         self.running -= 1
-        self._running_for_actions -= entry.origin.for_actions
+        self._running_for_actions -= entry.caller.for_actions
         if not entry.dropped:
             self._push(entry, max(upkeep.retry_at, self._clock.boot() + _LATER))
 
     def _wait(self, entry: Entry, now: float) -> float:
         """Seconds until a renewal may begin; 0 for now."""
-        if not entry.origin.for_actions:
+        if not entry.caller.for_actions:
             return _LATER if self.running >= AT_ONCE else self._bucket.wait(now)
         if self.running >= AT_ONCE or self._running_for_actions >= AT_ONCE // 2:
             return _LATER

@@ -57,7 +57,7 @@ class Table:
             plan = await provider.plan(question)
             if plan is None:
                 continue
-            if question.grants is not None and not (plan.narrow or question.carried):
+            if question.grants is not None and not (plan.narrow or question.for_gateway):
                 raise failed(
                     Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", _elsewhere(question)
                 )

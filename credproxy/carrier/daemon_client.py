@@ -81,18 +81,18 @@ class Daemon:
         """Use nothing again that was granted before."""
         self._held.clear()
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Let a request pass. Raises Failed."""
-        await self._fetch(want, asked, 0.0, only=True)
+        await self._fetch(want, incoming, 0.0, only=True)
 
-    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
         loop = asyncio.get_running_loop()
-        key = (asked.uid, asked.sandbox, want.method, want.registry, asked.path, _told_of(want))
+        key = (incoming.uid, incoming.sandbox, want.method, want.registry, incoming.path, _told_of(want))
         held = self._held.get(key)
         if held is not None and loop.time() < held[1]:
             return held[0]
-        granted = await self._fetch(want, asked, patience)
+        granted = await self._fetch(want, incoming, patience)
         assert isinstance(granted, PassageGiven)
         passage = _passage(granted)
         if granted.hold > 0:
@@ -141,10 +141,10 @@ class Daemon:
         assert isinstance(answer, Anchors)
         return answer.pem
 
-    async def _fetch(self, want: Wanted, asked: Incoming, patience: float, *, only: bool = False) -> ToCarrier:
+    async def _fetch(self, want: Wanted, incoming: Incoming, patience: float, *, only: bool = False) -> ToCarrier:
         return await self._ask(
             lambda question: Fetch(
-                question, asked.connection, want.method, want.registry, asked.path, _told_of(want), patience, only
+                question, incoming.connection, want.method, want.registry, incoming.path, _told_of(want), patience, only
             ),
             patience,
         )

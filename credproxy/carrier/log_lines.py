@@ -13,7 +13,7 @@ _LONGEST = 1000
 """Characters of a value; the daemon cuts and masks what is left."""
 
 
-class _Lines:
+class _LineSender:
     """What structlog calls with a line, by the name of its level."""
 
     def __init__(self, daemon: Daemon) -> None:
@@ -31,7 +31,7 @@ def to_daemon(daemon: Daemon) -> None:
     """Let structlog speak through the daemon, and libraries not at all: their texts quote requests."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, _as_keywords],
-        logger_factory=lambda *_: _Lines(daemon),
+        logger_factory=lambda *_: _LineSender(daemon),
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
         cache_logger_on_first_use=False,
     )

@@ -78,7 +78,7 @@ def prepare() -> None:
     gc.freeze()  # what is never collected is never written to, and stays shared between the processes
 
 
-def carry(descriptor: int, parent: int) -> None:
+def run_carrier(descriptor: int, parent: int) -> None:
     """Be a carrier, until either side ends it.
 
     Args:
@@ -120,13 +120,13 @@ class _Life:
         async with AiohttpClient(clock, Resolver(daemon), trust=threads) as client, Pump(connections) as pump:
             self._pump = pump
             self._gateway = Gateway(
-                authority=daemon, forwarder=client, downloads=pump, clock=clock, token=secrets.token_urlsafe
+                authorizer=daemon, forwarder=client, downloads=pump, clock=clock, token=secrets.token_urlsafe
             )
             api = GatewayApi(self._gateway, clock=clock, refused=refused)
             sandboxes = Sandboxes(clock)
             actions = ActionsApi(answers=daemon, clock=clock, gateway=api, sandboxes=sandboxes, refused=refused)
             self._server = PassedServer(
-                _Front(actions, daemon, refused, self._tell_figures).handle,
+                _CarrierFront(actions, daemon, refused, self._tell_figures).handle,
                 limit=CONNECTIONS,
                 left=lambda peer: daemon.tell(Closed(peer.connection)),
                 short=_short_of_memory,
@@ -164,7 +164,7 @@ class _Life:
         self._daemon.tell(Figures(self._pump.moved, self._pump.running, self._gateway.uploads, refused, self._memory()))
 
 
-class _Front:
+class _CarrierFront:
     """What callers of the port have to show stands in front of everything else."""
 
     def __init__(self, actions: ActionsApi, daemon: Daemon, refused: Counter[str], tell: Callable[[], None]) -> None:

@@ -117,7 +117,7 @@ def main() -> None:
     import_structlog()
     # Imported here and once, so that no carrier reads a file for it.
     from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
-    from credproxy.carrier.main import carry, prepare  # noqa: PLC0415  see above
+    from credproxy.carrier.main import prepare, run_carrier  # noqa: PLC0415  see above
 
     os.environ.clear()  # where the loader finds libraries was of use, and is of none any more
     prepare()
@@ -125,7 +125,7 @@ def main() -> None:
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
         _say(control, "ready")
-        serve(control, carry)
+        serve(control, run_carrier)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ log = structlog.get_logger("credproxy.carrier")
 
 
 @dataclass(frozen=True, slots=True)
-class _Verdict(Gate):
+class _GateVerdict(Gate):
     """The daemon's gate, which has judged already."""
 
     def refusal(self, peer: Peer) -> Failure | None:
@@ -56,7 +56,7 @@ class PassedServer(GatedServer):
         self, handler: Handler, *, limit: int, left: Callable[[PassedPeer], None], short: Callable[[], object]
     ) -> None:
         super().__init__(
-            handler, gate=_Verdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
+            handler, gate=_GateVerdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
         )
         self.left = left
         # The daemon bounds each account; here is known which of its connections are silent.

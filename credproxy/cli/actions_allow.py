@@ -89,7 +89,7 @@ class _Already(NamedTuple):
     denied: str
 
 
-class _Wish(NamedTuple):
+class _WantedRule(NamedTuple):
     """A rule that is wanted: its text, and what it says of repositories, nothing where it is for URLs."""
 
     text: str
@@ -98,12 +98,12 @@ class _Wish(NamedTuple):
     operations: tuple[Operation, ...] = ()
 
 
-def _wish(registry: str, repository: str, *, write: bool) -> _Wish:
+def _wish(registry: str, repository: str, *, write: bool) -> _WantedRule:
     operations = EVERYTHING if write else READ
-    return _Wish(_rule_text(registry, repository, operations), registry, repository, operations)
+    return _WantedRule(_rule_text(registry, repository, operations), registry, repository, operations)
 
 
-def _wish_for_objects(url: str, *, write: bool) -> _Wish:
+def _wish_for_objects(url: str, *, write: bool) -> _WantedRule:
     """A rule for URLs, unless a registry's repositories are meant."""
     if write:
         raise CommandError("build actions may read what a URL names, and never write it", "leave --write out")
@@ -111,7 +111,7 @@ def _wish_for_objects(url: str, *, write: bool) -> _Wish:
     if target is not None and _is_registry(target):
         scheme, _, rest = url.partition("://")
         raise CommandError(f"{url!r} is at a registry: leave {scheme}:// out", f"credproxy actions allow '{rest}'")
-    return _Wish(f'[[actions.rule]]\naction = "allow"\nurl = {json.dumps(url)}\n')
+    return _WantedRule(f'[[actions.rule]]\naction = "allow"\nurl = {json.dumps(url)}\n')
 
 
 def _target(url: str) -> Target | None:
@@ -202,7 +202,7 @@ def _warn(known: _Already, own: Settings) -> None:
         click.echo(f"warning: your rules stand in place of those of {machine}, which no longer count for you", err=True)
 
 
-def _refuse_policy_file(wish: _Wish, pattern: str, *, write: bool) -> None:
+def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None:
     """Rules beside a policy file would be an error, or take its place."""
     try:
         policy = read_policy(in_force())

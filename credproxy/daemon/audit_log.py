@@ -24,12 +24,12 @@ class AuditLog:
         self.on = False
         self._clock = clock
 
-    def handed_out(self, record: Record, origin: Caller, *, pid: int | None, program: str) -> None:
+    def handed_out(self, record: Record, caller: Caller, *, pid: int | None, program: str) -> None:
         """Write one line."""
         log.info(
             "handed out",
-            socket=origin.socket,
-            uid=origin.uid,
+            socket=caller.socket,
+            uid=caller.uid,
             pid=pid,
             program=program,
             target=record.target,

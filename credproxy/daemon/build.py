@@ -49,7 +49,7 @@ def build_table(settings: Settings, world: World) -> Table:
         clock=world.clock,
         http=world.http,
         processes=world.processes,
-        source=_Sources(settings, world),
+        source=_SharedSources(settings, world),
         learned=world.learned,
     )
     router = settings.router()
@@ -60,7 +60,7 @@ def build_table(settings: Settings, world: World) -> Table:
 def build_token(settings: Settings, world: World) -> Source | None:
     """Make the source of the token that callers of ``actions.listen`` bring."""
     wanted = settings.actions.listen_token
-    return None if wanted is None else _Sources(settings, world)(wanted)
+    return None if wanted is None else _SharedSources(settings, world)(wanted)
 
 
 def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provider, ...]:
@@ -91,7 +91,7 @@ def _why(settings: Settings) -> str:
     return f"builtin leaves them out: logins of {' and '.join(left)} count in rules alone" if left else ""
 
 
-class _Sources:
+class _SharedSources:
     """One configuration's sources are made once, so that rules share what they remember."""
 
     def __init__(self, settings: Settings, world: World) -> None:

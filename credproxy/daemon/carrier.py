@@ -97,11 +97,11 @@ class PassedConnection(NamedTuple):
 class Office(Protocol):
     """What carriers ask of the daemon."""
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """As gateway.authorizer."""
         ...
 
-    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
         """As gateway.authorizer."""
         ...
 
@@ -343,7 +343,7 @@ class Carrier:
     async def _fetch(self, message: Fetch) -> ToCarrier:
         passed = self._passed(message.connection)
         peer = passed.peer
-        asked = Incoming(
+        incoming = Incoming(
             message.method,
             message.path,
             message.query,
@@ -354,11 +354,11 @@ class Carrier:
             peer.program,
         )
         # Read here once more: what is judged is what was asked, and not what a carrier makes of it.
-        want = wanted(asked)
+        want = wanted(incoming)
         if message.only:
-            await self._office.permit(want, asked)
+            await self._office.permit(want, incoming)
             return Done(message.question)
-        passage = await self._office.credential(want, asked, _bounded(message.patience))
+        passage = await self._office.credential(want, incoming, _bounded(message.patience))
         return await self._granted(message.question, passage)
 
     async def _rejected(self, message: Rejected) -> ToCarrier:

@@ -43,7 +43,7 @@ class Purpose:
         kind: for people.
         min_lifetime: seconds that a token must live to be worth anything (SC-18).
         narrow: only what is no more than the scopes may be given.
-        carried: the gateway sends it, and nobody else sees it.
+        for_gateway: the gateway sends it, and nobody else sees it.
         exchanged: what is wanted is a token; False where it is the login itself.
     """
 
@@ -53,7 +53,7 @@ class Purpose:
     kind: str
     min_lifetime: float = 0.0
     narrow: bool = False
-    carried: bool = False
+    for_gateway: bool = False
     exchanged: bool = True
 
     @property
@@ -110,7 +110,7 @@ class RegistryRule:
         """
         target = question.target
         if question.grants is not None:
-            return self._granted(target, question.grants, carried=question.carried)
+            return self._granted(target, question.grants, for_gateway=question.for_gateway)
         if target.form is Form.LITERAL:
             return None
         if target.form is Form.HOST:
@@ -125,7 +125,7 @@ class RegistryRule:
         """Choose the login: the one that its source has, or ANONYMOUS; None: the answer is ``{}``."""
         if found is not None or not purpose.exchanged:
             return found
-        return ANONYMOUS if self.anonymous or (purpose.carried and self.last) else None
+        return ANONYMOUS if self.anonymous or (purpose.for_gateway and self.last) else None
 
     @property
     def anonymous(self) -> bool:
@@ -191,13 +191,13 @@ class RegistryRule:
             return None
         return Purpose(target, None, (), "bare host, a login for the client's own exchange", exchanged=False)
 
-    def _granted(self, target: Target, grants: tuple[Granted, ...], *, carried: bool) -> Purpose | None:
+    def _granted(self, target: Target, grants: tuple[Granted, ...], *, for_gateway: bool) -> Purpose | None:
         repositories = [one for one in grants if isinstance(one, Repository)]
         if not repositories:
             return None  # its tokens are for repositories, and an object is none
         scopes = self._sent(canonical(repository_scope(name, actions) for name, actions in repositories))
-        if carried:
-            return Purpose(self._spoken_to(target), repositories[0].name, scopes, "gateway", carried=True)
+        if for_gateway:
+            return Purpose(self._spoken_to(target), repositories[0].name, scopes, "gateway", for_gateway=True)
         if target.form is Form.HOST:
             life = BareHost(scopes).min_lifetime
             return Purpose(self._spoken_to(target), None, scopes, "bare host, build action", life, narrow=True)

@@ -30,16 +30,16 @@ class Passage:
 class Authorizer(Protocol):
     """Policy and credentials."""
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Let what is answered without the registry be answered. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         ...
 
-    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
         """Give what a request is sent with, if policy lets it be sent.
 
         Args:
             want: what is asked.
-            asked: by whom.
+            incoming: by whom.
             patience: seconds that the caller waits.
 
         Raises:

@@ -34,7 +34,7 @@ log = structlog.get_logger("credproxy.gateway")
 
 
 class Blob:
-    """One body. Source: asked.Stream.
+    """One body. Source: incoming.Stream.
 
     Args:
         transfer: the answer whose head the client gets.

@@ -23,7 +23,7 @@ class Gateway:
     """Answers requests below ``/v2/``, and those for objects.
 
     Args:
-        authority: policy and credentials.
+        authorizer: policy and credentials.
         forwarder: sends everything but downloads of blobs and lists.
         downloads: opens those.
         clock: for what is remembered, and for pauses.
@@ -33,17 +33,17 @@ class Gateway:
     def __init__(
         self,
         *,
-        authority: Authorizer,
+        authorizer: Authorizer,
         forwarder: Forwarder,
         downloads: Downloads,
         clock: Clock,
         token: Callable[[], str],
     ) -> None:
         self._pages = Pages()
-        road = UpstreamRequests(authority)
-        self._reads = Reads(road, forwarder, downloads, self._pages, clock)
+        requests = UpstreamRequests(authorizer)
+        self._reads = Reads(requests, forwarder, downloads, self._pages, clock)
         self._uploads = Uploads(token, clock)
-        self._writes = Writes(road, forwarder, self._uploads)
+        self._writes = Writes(requests, forwarder, self._uploads)
 
     @property
     def uploads(self) -> int:
@@ -52,44 +52,44 @@ class Gateway:
 
     def forget(self) -> None:
         """Drop what is known of blobs: a flush, or another configuration."""
-        self._reads.existence.clear()
+        self._reads.known_blobs.clear()
 
-    async def answer(self, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
+    async def answer(self, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
         """Answer one request; a failure is an answer, too.
 
         Args:
-            asked: without its body.
+            incoming: without its body.
             upload: its body.
             patience: seconds that it may wait for a credential.
         """
         try:
-            if asked.path in {"/v2", "/v2/"}:
-                return _ping(asked)
-            want = wanted(asked, lambda *listing: self._handed_out(asked.uid, *listing))
+            if incoming.path in {"/v2", "/v2/"}:
+                return _ping(incoming)
+            want = wanted(incoming, lambda *listing: self._handed_out(incoming.uid, *listing))
         except Failed as error:
             reply = failure_reply(error.failure)
-            return in_api_form(reply) if asked.path == FETCH else reply
+            return in_api_form(reply) if incoming.path == FETCH else reply
         try:
-            reply = await self._answer(want, asked, upload, patience)
+            reply = await self._answer(want, incoming, upload, patience)
         except Failed as error:
             reply = failure_reply(error.failure)
         reply = unread(want, reply) if want.method == "HEAD" and reply.told else reply
         return reply if want.object is None else in_api_form(reply)
 
-    async def _answer(self, want: Wanted, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
+    async def _answer(self, want: Wanted, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
         if want.reads and want.what is not What.SESSION:
-            return await self._reads.answer(want, asked, patience)
+            return await self._reads.answer(want, incoming, patience)
         try:
-            return await self._writes.answer(want, asked, upload, patience)
+            return await self._writes.answer(want, incoming, upload, patience)
         finally:
-            self._reads.existence.drop(place_of(want, asked))
+            self._reads.known_blobs.drop(place_of(want, incoming))
 
     def _handed_out(self, uid: int, registry: str, path: str, query: str) -> bool:
         return self._pages.handed_out(Listing(uid, registry, path), query)
 
 
-def _ping(asked: Incoming) -> Reply:
+def _ping(incoming: Incoming) -> Reply:
     # Answered here: a challenge on this socket would begin a token dance on it.
-    if asked.method not in {"GET", "HEAD"}:
-        raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes GET, not {asked.method[:20]!r}")
+    if incoming.method not in {"GET", "HEAD"}:
+        raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes GET, not {incoming.method[:20]!r}")
     return Reply(HTTPStatus.OK, (("Content-Type", "application/json"), API_VERSION), b"{}")

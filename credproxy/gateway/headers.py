@@ -51,13 +51,13 @@ _LONGEST_WARNINGS = 4096
 """Bytes of all warnings of an answer: what the distribution specification allows."""
 
 
-def upward(asked: Incoming, *, writing: bool) -> Headers:
+def upward(incoming: Incoming, *, writing: bool) -> Headers:
     """Fields of a request that go to the registry, without the length, which belongs to whoever sends the body.
 
     Raises:
         Failed(bad_request): a value with a control character; aiohttp's parser refuses most of them before.
     """
-    passed = [(name, value) for name in (_WRITE if writing else _READ) for value in asked.all(name)]
+    passed = [(name, value) for name in (_WRITE if writing else _READ) for value in incoming.all(name)]
     for name, value in passed:
         if _VALUE.fullmatch(value) is None:
             raise failed(Code.BAD_REQUEST, f"the header {name} holds a control character")

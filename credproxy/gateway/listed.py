@@ -33,7 +33,7 @@ async def listed(transfer: Transfer, clock: Clock, registry: str) -> bytes | Str
 
 
 class _Begun:
-    """A body of unknown length whose first bytes were read. Source: asked.Stream."""
+    """A body of unknown length whose first bytes were read. Source: incoming.Stream."""
 
     def __init__(self, first: bytes, rest: Blob) -> None:
         self._first = first

@@ -37,76 +37,76 @@ class Reads:
     """Sends what changes nothing, and follows where it leads.
 
     Args:
-        road: authorises.
+        requests: authorises.
         forwarder: sends HEAD, and asks for manifests.
         downloads: opens blobs and lists.
         pages: is told of the next pages that are handed out.
         clock: for what is remembered, and for pauses.
 
     Attributes:
-        existence: blobs that are known to be there.
+        known_blobs: blobs that are known to be there.
     """
 
     def __init__(
-        self, road: UpstreamRequests, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock
+        self, requests: UpstreamRequests, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock
     ) -> None:
-        self._road = road
+        self._requests = requests
         self._forwarder = forwarder
         self._downloads = downloads
         self._pages = pages
         self._clock = clock
-        self.existence = KnownBlobs(clock)
+        self.known_blobs = KnownBlobs(clock)
 
-    async def answer(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
+    async def answer(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
         """Send a request that policy has allowed.
 
         Raises:
-            Failed: those of the road, the carrier and the downloads; redirect_refused for a list whose next page is lost.
+            Failed: those of the requests, the carrier and the downloads; redirect_refused for a list whose next page is lost.
         """
         if want.method == "GET" and want.what in {What.BLOB, What.OBJECT}:
-            return await self._blob(want, asked, patience)
+            return await self._blob(want, incoming, patience)
         if want.method == "GET" and want.what in LISTS:
-            return await self._list(want, asked, patience)
-        known = self.existence.get(place_of(want, asked)) if want.what is What.BLOB else None
+            return await self._list(want, incoming, patience)
+        known = self.known_blobs.get(place_of(want, incoming)) if want.what is What.BLOB else None
         if known is not None:
-            await self._road.permit(want, asked)
+            await self._requests.permit(want, incoming)
             return Reply(HTTPStatus.OK, known.headers, length=known.length)
-        return await self._whole(want, asked, patience)
+        return await self._whole(want, incoming, patience)
 
-    async def _whole(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
-        fields = upward(asked, writing=False)
+    async def _whole(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
+        fields = upward(incoming, writing=False)
         conversation: Conversation[Response] = pull(want, fields)
-        landed = await self._road.drive(conversation, asked, patience, partial(self._forward, asked.room))
+        landed = await self._requests.drive(conversation, incoming, patience, partial(self._forward, incoming.room))
         response = landed.answer
         if not _good(response.status, fields):
             return refusal_reply(want, answered(landed), response.body)
-        headers = (*downward(response.headers), *self._next_page(want, asked, landed))
+        headers = (*downward(response.headers), *self._next_page(want, incoming, landed))
         length = announced(response.headers) if want.method == "HEAD" else None
         return Reply(response.status, headers, response.body, length)
 
-    async def _list(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
-        fields = upward(asked, writing=False)
-        landed = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+    async def _list(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
+        fields = upward(incoming, writing=False)
+        landed = await self._persistently(lambda: self._opened(want, incoming, patience, fields))
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
             return refusal_reply(want, answered(landed), transfer.whole or b"")
         try:
-            headers = (*downward(transfer.headers), *self._next_page(want, asked, landed))
+            headers = (*downward(transfer.headers), *self._next_page(want, incoming, landed))
             body = await listed(transfer, self._clock, want.registry)
         except BaseException:  # cancelled as well: the transfer holds a place of the pump
             transfer.close()
             raise
         return Reply(transfer.status, headers, body)
 
-    async def _blob(self, want: Wanted, asked: Incoming, patience: float) -> Reply:
-        fields = upward(asked, writing=False)
+    async def _blob(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
+        fields = upward(incoming, writing=False)
         unranged = tuple(field for field in fields if field[0].lower() not in _RANGED)
 
         async def reopen(rest: Headers) -> Transfer:
-            return (await self._opened(want, asked, patience, (*unranged, *rest))).answer
+            return (await self._opened(want, incoming, patience, (*unranged, *rest))).answer
 
-        landed = await self._persistently(lambda: self._opened(want, asked, patience, fields))
+        landed = await self._persistently(lambda: self._opened(want, incoming, patience, fields))
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
@@ -114,14 +114,14 @@ class Reads:
         headers = downward(transfer.headers)
         if transfer.whole is not None:
             transfer.close()
-            self._learn(place_of(want, asked), transfer.status, headers, transfer.whole)
+            self._learn(place_of(want, incoming), transfer.status, headers, transfer.whole)
             return Reply(transfer.status, headers, transfer.whole)
         span = promised(transfer.status, transfer.headers, transfer.length)
         body = Blob(transfer, span, reopen, clock=self._clock, name=want.upstream, digest=want.reference)
         return Reply(transfer.status, headers, body)
 
-    async def _opened(self, want: Wanted, asked: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
-        return await self._road.drive(pull(want, headers), asked, patience, partial(self._open, want.registry))
+    async def _opened(self, want: Wanted, incoming: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
+        return await self._requests.drive(pull(want, headers), incoming, patience, partial(self._open, want.registry))
 
     async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
         for pause in _PAUSES:
@@ -143,14 +143,14 @@ class Reads:
     async def _forward(self, room: Room | None, request: Request) -> Response:
         return await self._forwarder.forward(request, None, MANIFEST_LIMIT, room)
 
-    def _next_page(self, want: Wanted, asked: Incoming, landed: Landed[H]) -> Headers:
+    def _next_page(self, want: Wanted, incoming: Incoming, landed: Landed[H]) -> Headers:
         """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
         if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
             return ()
         query = next_query(landed.answer.headers, landed.hop, landed.passage.reach, want)
         if query is None:
             return ()
-        self._pages.hand_out(Listing(asked.uid, want.registry, want.path), query)
+        self._pages.hand_out(Listing(incoming.uid, want.registry, want.path), query)
         return (("Link", f'<{want.path}{f"?{query}" if query else ""}>; rel="next"'),)
 
     def _learn(self, place: BlobKey, status: int, headers: Headers, body: bytes) -> None:
@@ -158,12 +158,12 @@ class Reads:
         coded = any(name.lower() == "content-encoding" for name, _ in headers)
         if status == HTTPStatus.OK and not coded and _is(body, place.digest):
             lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
-            self.existence.put(place, lasting, len(body))
+            self.known_blobs.put(place, lasting, len(body))
 
 
-def place_of(want: Wanted, asked: Incoming) -> BlobKey:
+def place_of(want: Wanted, incoming: Incoming) -> BlobKey:
     """What a blob is remembered by."""
-    return BlobKey(asked.uid, want.registry, want.repository, want.reference)
+    return BlobKey(incoming.uid, want.registry, want.repository, want.reference)
 
 
 def _good(status: int, fields: Headers) -> bool:

@@ -41,7 +41,7 @@ class Owner(NamedTuple):
         return self.uid, self.sandbox
 
 
-class _Session(NamedTuple):
+class _UploadSession(NamedTuple):
     place: Hop
     used: float
 
@@ -57,7 +57,7 @@ class Uploads:
     def __init__(self, token: Callable[[], str], clock: Clock) -> None:
         self._token = token
         self._clock = clock
-        self._sessions: dict[tuple[Owner, str], _Session] = {}  # the one that rested longest comes first
+        self._sessions: dict[tuple[Owner, str], _UploadSession] = {}  # the one that rested longest comes first
         self._shares: Counter[tuple[int, str | None]] = Counter()
 
     def __len__(self) -> int:
@@ -110,7 +110,7 @@ class Uploads:
 
     def _put(self, owner: Owner, session: str, place: Hop) -> None:
         self.end(owner, session)
-        self._sessions[owner, session] = _Session(place, self._clock.boot())
+        self._sessions[owner, session] = _UploadSession(place, self._clock.boot())
         self._shares[owner.caller] += 1
 
     def _full(self, owner: Owner) -> bool:

@@ -86,24 +86,28 @@ class UpstreamRequests:
     """Drives conversations.
 
     Args:
-        authority: gives credentials, and hears which of them were refused.
+        authorizer: gives credentials, and hears which of them were refused.
     """
 
-    def __init__(self, authority: Authorizer) -> None:
-        self._authority = authority
+    def __init__(self, authorizer: Authorizer) -> None:
+        self._authorizer = authorizer
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Ask whether what is known here already may be told. Raises Failed."""
-        await self._authority.permit(want, asked)
+        await self._authorizer.permit(want, incoming)
 
     async def drive(
-        self, conversation: Conversation[H], asked: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
+        self,
+        conversation: Conversation[H],
+        incoming: Incoming,
+        patience: float,
+        send: Callable[[Request], Awaitable[H]],
     ) -> Landed[H]:
         """Hold a conversation to its end.
 
         Args:
             conversation: not begun yet.
-            asked: the request that it is held for.
+            incoming: the request that it is held for.
             patience: seconds for a credential.
             send: sends one request; what it gives needs no closing where its status is not 200 or 206.
 
@@ -114,7 +118,7 @@ class UpstreamRequests:
             step = next(conversation)
             while True:
                 try:
-                    answer = await self._answered(step, asked, patience, send)
+                    answer = await self._answered(step, incoming, patience, send)
                 except Failed as error:
                     step = conversation.throw(error)
                 else:
@@ -124,13 +128,13 @@ class UpstreamRequests:
             return landed
 
     async def _answered(
-        self, step: Step, asked: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
+        self, step: Step, incoming: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
     ) -> Passage | H | None:
         match step:
             case NeedCredential(wanted):
-                return await self._authority.credential(wanted, asked, patience)
+                return await self._authorizer.credential(wanted, incoming, patience)
             case Refused(passage, forbidden):
-                return await self._authority.refused(passage, patience, forbidden=forbidden)
+                return await self._authorizer.refused(passage, patience, forbidden=forbidden)
             case Send(request):
                 return await send(request)
 
@@ -232,8 +236,8 @@ def _request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Re
     """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
     credential = passage.headers if hop.own else ()
     given = {name.lower() for name, _ in credential}
-    asked = [field for field in headers if field[0].lower() not in given]
-    return Request(method, hop.url, (*asked, *credential), dial=hop.dial, subject=hop.subject)
+    asked_with = [field for field in headers if field[0].lower() not in given]
+    return Request(method, hop.url, (*asked_with, *credential), dial=hop.dial, subject=hop.subject)
 
 
 def answered(landed: Landed[H]) -> UpstreamAnswer:

@@ -190,34 +190,36 @@ HandedOut = Callable[[str, str, str], bool]
 """Whether the gateway itself has named this query as the next page: registry, path, query."""
 
 
-def wanted(asked: Incoming, handed_out: HandedOut = lambda *_: False) -> Wanted:
+def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Wanted:
     """Read a request below ``/v2/``, or one for an object.
 
     Args:
-        asked: the request.
+        incoming: the request.
         handed_out: such a query is taken as it is, whatever a registry put into it.
 
     Raises:
         Failed: bad_request, not_found (an endpoint that is not of the protocol), method_not_allowed.
     """
-    if asked.path == FETCH:
-        return _object(asked)
-    registry = original_host(asked)
-    if "%" in asked.path:
+    if incoming.path == FETCH:
+        return _object(incoming)
+    registry = original_host(incoming)
+    if "%" in incoming.path:
         raise failed(Code.BAD_REQUEST, "the path holds a percent-escape", "names, tags and digests need none")
-    endpoint = classify(asked.path, asked.query)
+    endpoint = classify(incoming.path, incoming.query)
     if endpoint.kind is Kind.AMBIGUOUS:
         raise failed(Code.BAD_REQUEST, "the path or its query can be read in two ways", "name one repository, once")
     if endpoint.repository is None:
         raise failed(Code.NOT_FOUND, "this is not an endpoint of a repository", "see docs/lazy-layers.md")
-    what, reference = _what(endpoint, asked.path)
-    method, allowed = _METHODS.get(asked.method), _OPERATIONS[what]
+    what, reference = _what(endpoint, incoming.path)
+    method, allowed = _METHODS.get(incoming.method), _OPERATIONS[what]
     if method is None or method not in allowed:
-        raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {asked.method[:20]!r}")
+        raise failed(Code.METHOD_NOT_ALLOWED, f"a {what.value} does not take {incoming.method[:20]!r}")
     operation, actions = allowed[method]
     dropped = _DROPPED if endpoint.mount_from is not None else _DROPPED | _MOUNT
-    next_page = what in LISTS and _SENT.fullmatch(asked.query) and handed_out(registry, asked.path, asked.query)
-    taken = {} if next_page else _fields(asked.query, _QUERIES.get((what, method), frozenset()))
+    next_page = (
+        what in LISTS and _SENT.fullmatch(incoming.query) and handed_out(registry, incoming.path, incoming.query)
+    )
+    taken = {} if next_page else _fields(incoming.query, _QUERIES.get((what, method), frozenset()))
     fields = {name: value for name, value in taken.items() if name not in dropped}
     name = endpoint.repository
     grants: list[Granted] = [Repository(name, actions)]
@@ -232,17 +234,17 @@ def wanted(asked: Incoming, handed_out: HandedOut = lambda *_: False) -> Wanted:
         endpoint,
         operation,
         tuple(grants),
-        asked.query if next_page else urlencode(fields, safe=":/"),
+        incoming.query if next_page else urlencode(fields, safe=":/"),
         fields.get("digest") or fields.get("mount", ""),
     )
 
 
-def _object(asked: Incoming) -> Wanted:
+def _object(incoming: Incoming) -> Wanted:
     """Read ``/v1/fetch?url=...``: any URL outside of a registry's API."""
-    method: Method | None = next((known for known in ("GET", "HEAD") if known == asked.method), None)
+    method: Method | None = next((known for known in ("GET", "HEAD") if known == incoming.method), None)
     if method is None:
-        raise failed(Code.METHOD_NOT_ALLOWED, f"an object does not take {asked.method[:20]!r}")
-    raw = _url(asked.query)
+        raise failed(Code.METHOD_NOT_ALLOWED, f"an object does not take {incoming.method[:20]!r}")
+    raw = _url(incoming.query)
     target = parse_uri(raw)
     check_canonical(raw, target)
     if not is_object(target) or classify(target.path, target.query).kind is not Kind.OTHER:
@@ -266,9 +268,9 @@ def _url(query: str) -> str:
     return fields[0][1]
 
 
-def original_host(asked: Incoming) -> str:
+def original_host(incoming: Incoming) -> str:
     """The registry that a request is for. Raises Failed(bad_request): none, two, or not in canonical form."""
-    found = asked.all(ORIGINAL_HOST)
+    found = incoming.all(ORIGINAL_HOST)
     if len(found) != 1:
         how = "is missing" if not found else "is there more than once"
         raise failed(

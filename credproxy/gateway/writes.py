@@ -40,39 +40,41 @@ class Writes:
     """Sends what changes a registry.
 
     Args:
-        road: authorises.
+        requests: authorises.
         forwarder: sends.
         uploads: sessions under way.
     """
 
-    def __init__(self, road: UpstreamRequests, forwarder: Forwarder, uploads: Uploads) -> None:
-        self._road = road
+    def __init__(self, requests: UpstreamRequests, forwarder: Forwarder, uploads: Uploads) -> None:
+        self._requests = requests
         self._forwarder = forwarder
         self._uploads = uploads
 
-    async def answer(self, wanted: Wanted, asked: Incoming, upload: RequestBody, patience: float) -> Reply:
+    async def answer(self, wanted: Wanted, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
         """Send a request that policy has allowed, and say how it ended.
 
         Raises:
-            Failed: too_large, bad_request (of the body), not_found (a session), and those of the road and the carrier.
+            Failed: too_large, bad_request (of the body), not_found (a session), and those of the requests and the carrier.
         """
-        await self._road.permit(wanted, asked)  # nobody reads a body that may not be sent
+        await self._requests.permit(wanted, incoming)  # nobody reads a body that may not be sent
         body = await _body(wanted, upload)
         repeatable = body is None or isinstance(body, bytes)
-        reply = await self._sent(wanted, asked, upload, body, patience)
+        reply = await self._sent(wanted, incoming, upload, body, patience)
         plain = wanted.unmounted()
         if plain is None or not repeatable or reply.status not in _NOT_MOUNTED:
             return reply
         log.info("mount left out", registry=wanted.registry, repository=wanted.repository, status=reply.status)
-        return await self._sent(plain, asked, upload, body, patience)
+        return await self._sent(plain, incoming, upload, body, patience)
 
-    async def _sent(self, wanted: Wanted, asked: Incoming, upload: RequestBody, body: _Body, patience: float) -> Reply:
-        owner = Owner(asked.uid, asked.sandbox, wanted.registry, wanted.repository)
+    async def _sent(
+        self, wanted: Wanted, incoming: Incoming, upload: RequestBody, body: _Body, patience: float
+    ) -> Reply:
+        owner = Owner(incoming.uid, incoming.sandbox, wanted.registry, wanted.repository)
         if wanted.what is What.UPLOADS:
             self._uploads.admit(owner)
         session = self._uploads.place(owner, wanted.reference) if wanted.what is What.SESSION else None
         repeatable = body is None or isinstance(body, bytes)
-        fields = upward(asked, writing=True)
+        fields = upward(incoming, writing=True)
         if not repeatable and upload.length is not None:
             fields = (*fields, ("Content-Length", str(upload.length)))
 
@@ -82,10 +84,10 @@ class Writes:
             return _with_digest(redirect.renewed(session, passage.reach), wanted.digest)
 
         async def send(request: Request) -> Response:
-            return await self._forwarder.forward(request, body, MANIFEST_LIMIT, asked.room)
+            return await self._forwarder.forward(request, body, MANIFEST_LIMIT, incoming.room)
 
         conversation: Conversation[Response] = push(wanted, fields, start, repeatable=repeatable)
-        landed = await self._road.drive(conversation, asked, patience, send)
+        landed = await self._requests.drive(conversation, incoming, patience, send)
         response = landed.answer
         if response.status in redirect.STATUSES:
             message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"

@@ -37,7 +37,7 @@ class Tried(NamedTuple):
 
 
 @dataclass(slots=True)
-class _Record:
+class _Refusals:
     count: int = 0
     until: float = float("-inf")
     failure: Failure | None = None
@@ -52,7 +52,7 @@ class RefusedLogins:
 
     def __init__(self, key: bytes) -> None:
         self._key = key
-        self._sides: tuple[LRUCache[Tried, _Record], ...] = (LRUCache(_MOST), LRUCache(_MOST))
+        self._sides: tuple[LRUCache[Tried, _Refusals], ...] = (LRUCache(_MOST), LRUCache(_MOST))
         self._proven: LRUCache[Tried, float] = LRUCache(_MOST)
 
     def tried(self, server: str, login: Stored | None) -> Tried | None:
@@ -83,7 +83,7 @@ class RefusedLogins:
         """A server did not take it."""
         if self._is_proven(tried, now):
             return
-        record = self._sides[for_actions].setdefault(tried, _Record())
+        record = self._sides[for_actions].setdefault(tried, _Refusals())
         record.count += 1
         record.until, record.failure = now + HELD, failure
 

@@ -61,7 +61,7 @@ class ActionsApi:
     ) -> None:
         self._answers = answers
         self._clock = clock
-        self._routes = Routes("actions", self, self.ROUTES, refused=refused, carried=True)
+        self._routes = Routes("actions", self, self.ROUTES, refused=refused, in_carrier=True)
         self._gateway = gateway
         self._sandboxes = sandboxes
 

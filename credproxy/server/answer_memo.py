@@ -40,26 +40,26 @@ class Memo:
         self._audit = audit
         self._found: LRUCache[tuple[str, int, bytes], Encoded] = LRUCache(_ENTRIES)
 
-    def get(self, origin: Caller, question: bytes) -> Encoded | None:
+    def get(self, caller: Caller, question: bytes) -> Encoded | None:
         """Give the answer to that question, if it still holds."""
-        known = self._found.get((origin.socket, origin.uid, question))
+        known = self._found.get((caller.socket, caller.uid, question))
         return known if known is not None and known.answer.fresh() else None
 
-    def put(self, origin: Caller, question: bytes, target: Target, answer: Answer) -> Encoded:
+    def put(self, caller: Caller, question: bytes, target: Target, answer: Answer) -> Encoded:
         """Encode an answer and remember it. Raises Failed as ``encode_answer``."""
         encoded = Encoded(answer, encode_answer(answer), record(target, answer) if self._audit.on else None)
         if len(question) <= _BYTES:
-            self._found[origin.socket, origin.uid, question] = encoded
+            self._found[caller.socket, caller.uid, question] = encoded
         return encoded
 
-    def give(self, encoded: Encoded, origin: Caller, peer: Peer) -> web.Response:
+    def give(self, encoded: Encoded, caller: Caller, peer: Peer) -> web.Response:
         """Hand an answer out as a response."""
-        return json_response(self.given(encoded, origin, peer))
+        return json_response(self.given(encoded, caller, peer))
 
-    def given(self, encoded: Encoded, origin: Caller, peer: Peer) -> bytes:
+    def given(self, encoded: Encoded, caller: Caller, peer: Peer) -> bytes:
         """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
         if encoded.record is not None:
-            self._audit.handed_out(encoded.record, origin, pid=peer.pid, program=peer.program)
+            self._audit.handed_out(encoded.record, caller, pid=peer.pid, program=peer.program)
         return encoded.body
 
     def clear(self) -> None:

@@ -1,9 +1,9 @@
-"""The gateway's authority inside the daemon: the policy and the broker that are in force. Source: gateway.authorizer."""
+"""The gateway's authorizer inside the daemon: the policy and the broker that are in force. Source: gateway.authorizer."""
 
 from typing import NamedTuple, Protocol
 
 from credproxy.broker.broker import Broker
-from credproxy.broker.era import Carriage
+from credproxy.broker.era import GatewayAnswer
 from credproxy.core.ask.audit import record
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.endpoint import Endpoint
@@ -27,9 +27,9 @@ class Judge(Protocol):
 
 
 class _Ticket(NamedTuple):
-    carriage: Carriage
+    given: GatewayAnswer
     question: Question
-    asked: Incoming
+    incoming: Incoming
 
 
 class BrokerAuthorizer:
@@ -46,47 +46,47 @@ class BrokerAuthorizer:
         self._judge = judge
         self._audit = audit
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         if want.object is not None:
             self._judge.permit_object(want.object, want.method)
         else:
-            self._judge.permit(want.registry, want.method, asked.path, want.endpoint)
+            self._judge.permit(want.registry, want.method, incoming.path, want.endpoint)
 
-    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
         """Let a request pass, and give what it is sent with. Raises Failed."""
-        await self.permit(want, asked)
-        question = _question(want, asked)
-        return self._passage(await self._broker.carry(question, patience), question, asked)
+        await self.permit(want, incoming)
+        question = _question(want, incoming)
+        return self._passage(await self._broker.ask_for_gateway(question, patience), question, incoming)
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
         """Drop what a registry did not take, and look whether there is another credential by now. Raises Failed."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
-        if not ticket.carriage.answer.refused(forbidden=forbidden):
+        if not ticket.given.answer.refused(forbidden=forbidden):
             return None
-        newer = await self._broker.carry(ticket.question, patience)
-        if newer.answer.headers == ticket.carriage.answer.headers:
+        newer = await self._broker.ask_for_gateway(ticket.question, patience)
+        if newer.answer.headers == ticket.given.answer.headers:
             return None
-        return self._passage(newer, ticket.question, ticket.asked)
+        return self._passage(newer, ticket.question, ticket.incoming)
 
     def good_until(self, passage: Passage) -> float:
         """Boot-clock seconds until which a passage may be used again; 0 where each use is to be written down."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
-        return 0.0 if self._audit.on else ticket.carriage.answer.good_until
+        return 0.0 if self._audit.on else ticket.given.answer.good_until
 
-    def _passage(self, carriage: Carriage, question: Question, asked: Incoming) -> Passage:
-        answer = carriage.answer
-        if self._audit.on and (written := record(carriage.target, answer)) is not None:
-            self._audit.handed_out(written, question.origin, pid=asked.pid, program=asked.program)
+    def _passage(self, given: GatewayAnswer, question: Question, incoming: Incoming) -> Passage:
+        answer = given.answer
+        if self._audit.on and (written := record(given.target, answer)) is not None:
+            self._audit.handed_out(written, question.caller, pid=incoming.pid, program=incoming.program)
         headers = tuple((name, value) for name, values in answer.headers for value in values)
-        return Passage(carriage.reach, headers, _Ticket(carriage, question, asked))
+        return Passage(given.reach, headers, _Ticket(given, question, incoming))
 
 
-def _question(want: Wanted, asked: Incoming) -> Question:
+def _question(want: Wanted, incoming: Incoming) -> Question:
     target = want.object or _target(want)
-    return Question(target, Caller("gateway", asked.uid), want.grants, carried=True, sandbox=asked.sandbox)
+    return Question(target, Caller("gateway", incoming.uid), want.grants, for_gateway=True, sandbox=incoming.sandbox)
 
 
 def _target(want: Wanted) -> Target:

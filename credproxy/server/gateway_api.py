@@ -66,10 +66,10 @@ class GatewayApi:
         peer = connection(request).peer
         room = self._memory.room(peer.charged)
         caller = (peer.uid, peer.sandbox, peer.pid, peer.program, peer.connection)
-        asked = Incoming(request.method, path, query, headers, *caller, room)
+        incoming = Incoming(request.method, path, query, headers, *caller, room)
         try:
-            upload = _Body(request, self._clock, room)
-            reply = _endless(request, await self._gateway.answer(asked, upload, patience(request)))
+            upload = _UnreadBody(request, self._clock, room)
+            reply = _endless(request, await self._gateway.answer(incoming, upload, patience(request)))
             self._write_down(request, reply)
             response = _response(request, reply)
             if not isinstance(reply.body, bytes):
@@ -191,7 +191,7 @@ def _response(request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
     return web.Response(body=reply.body, status=reply.status, headers=headers)
 
 
-class _Body:
+class _UnreadBody:
     """A request's body. Source: gateway.incoming.RequestBody."""
 
     def __init__(self, request: web.BaseRequest, clock: Clock, room: Room) -> None:

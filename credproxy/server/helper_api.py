@@ -110,17 +110,17 @@ class HelperApi:
         self._note_version(request)
         body = await read_body(request, self._clock)
         peer = connection(request).peer
-        origin = Caller("helper", peer.uid)
+        caller = Caller("helper", peer.uid)
         started_by = parent(request)
         doubted = started_by is not None and self._broker.doubt.early(started_by, body)
-        encoded = None if doubted else self._memo.get(origin, body)
+        encoded = None if doubted else self._memo.get(caller, body)
         if encoded is None:
             target = parse_uri(without_userinfo(decode_request(body)))
-            answer = await self._broker.ask(Question(target, origin), patience(request), doubted=doubted)
-            encoded = self._memo.put(origin, body, target, answer)
+            answer = await self._broker.ask(Question(target, caller), patience(request), doubted=doubted)
+            encoded = self._memo.put(caller, body, target, answer)
         if started_by is not None:
             self._broker.doubt.given(started_by, body, encoded.answer)
-        return self._memo.give(encoded, origin, peer)
+        return self._memo.give(encoded, caller, peer)
 
     def _note_version(self, request: web.BaseRequest) -> None:
         version = request.headers.get("X-Credproxy-Version")

@@ -45,12 +45,12 @@ class NarrowAnswers:
         Raises:
             Failed: policy_denied, use_gateway, and those of ``Broker.ask``.
         """
-        origin = Caller("actions", peer.uid)
-        encoded = self._memo.get(origin, body)
+        caller = Caller("actions", peer.uid)
+        encoded = self._memo.get(caller, body)
         if encoded is None:
             raw = decode_request(body)
             target = parse_uri(raw)
             check_canonical(raw, target)
-            question = Question(target, origin, self._grants(target), sandbox=peer.sandbox)
-            encoded = self._memo.put(origin, body, target, await self._broker.ask(question, patience))
-        return self._memo.given(encoded, origin, peer)
+            question = Question(target, caller, self._grants(target), sandbox=peer.sandbox)
+            encoded = self._memo.put(caller, body, target, await self._broker.ask(question, patience))
+        return self._memo.given(encoded, caller, peer)

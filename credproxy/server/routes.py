@@ -59,7 +59,7 @@ class Routes:
         api: who answers.
         table: every path that is served; all else is 404 (T2).
         refused: counts failures by code, for who wants to know.
-        carried: it is served in a carrier: a failure whose cause lies on this machine was told by the daemon, which has
+        in_carrier: it is served in a carrier: a failure whose cause lies on this machine was told by the daemon, which has
             logged all of it, and no more than that is for callers.
         probes: refusals that were announced; None for none.
         admins: users who may see and change what concerns everybody; None where all callers are one user.
@@ -73,13 +73,13 @@ class Routes:
         *,
         refused: Counter[str] | None = None,
         probes: Probes | None = None,
-        carried: bool = False,
+        in_carrier: bool = False,
         admins: frozenset[int] | None = None,
     ) -> None:
         self._probes = probes
         self._socket = socket
         self._refused = Counter() if refused is None else refused
-        self._carried = carried
+        self._in_carrier = in_carrier
         self._admins = admins
         self._served = {route.path: route.of(api) for route in table}
 
@@ -100,7 +100,7 @@ class Routes:
             log.debug("gate probed", socket=self._socket)
         else:
             self._log(request, failure)
-        shown = outward(failure) if self._carried else failure
+        shown = outward(failure) if self._in_carrier else failure
         response = failure_response(shown, plain=request.headers.get("Accept") == "text/plain")
         if failure.code in {Code.PEER_REFUSED, Code.TOO_LARGE}:
             response.force_close()
@@ -108,7 +108,7 @@ class Routes:
 
     def _log(self, request: web.BaseRequest, failure: Failure) -> None:
         self._refused[failure.code.value] += 1
-        if self._carried and failure.inside:
+        if self._in_carrier and failure.inside:
             return
         log.info(
             "question failed",

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.processes import STDOUT_LIMIT, Spawn, SystemProcesses
+from credproxy.adapters.processes import STDOUT_LIMIT, StartProcess, SystemProcesses
 from credproxy.core.errors import Code, Failed
 from credproxy.ports import Command, Completed, for_actions
 from tests.fakes import FakeClock, FakeMetrics
@@ -148,7 +148,7 @@ async def test_missing_and_not_executable(processes: SystemProcesses, tmp_path: 
     assert "exec format error" in error.failure.message
 
 
-def refusing(*numbers: int) -> tuple[Spawn, list[str]]:
+def refusing(*numbers: int) -> tuple[StartProcess, list[str]]:
     """A system that refuses to start a program with these errors, one after the other, and then does it."""
     left, tried = list(numbers), list[str]()
 

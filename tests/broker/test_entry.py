@@ -42,7 +42,7 @@ def test_equal_parts_are_kept_once() -> None:
         _entry(Grant(((header.decode(), (Secret(name),)),), Lifetime(0.0)), name, host.decode()) for name in ("a", "b")
     )
     assert one.names is other.names
-    assert one.origin is other.origin
+    assert one.caller is other.caller
     assert one.authority is other.authority
 
 

@@ -16,15 +16,15 @@ class Answering:
     """A daemon that grants all that it is asked, each time with another credential."""
 
     def __init__(self, hold: float) -> None:
-        self.asked: list[Fetch] = []
+        self.incoming: list[Fetch] = []
         self.daemon = Daemon(self._told)
         self._hold = hold
 
     def _told(self, frame: bytes) -> None:
         message: ToDaemon = msgspec.msgpack.decode(frame, type=ToDaemon)
         assert isinstance(message, Fetch)
-        self.asked.append(message)
-        number = len(self.asked)
+        self.incoming.append(message)
+        number = len(self.incoming)
         headers = (("Authorization", f"Bearer {number}"),)
         answer = PassageGiven(message.question, number, Way("https://reg.test", ""), headers, self._hold)
         asyncio.get_running_loop().call_soon(self.daemon.answered, answer)
@@ -32,7 +32,7 @@ class Answering:
     async def passage(self, path: str = "/v2/a/blobs/sha256:00", **caller: object) -> Passage:
         """Ask for one."""
         uid, sandbox = int(str(caller.get("uid", 1000))), caller.get("sandbox")
-        asked = Incoming(
+        incoming = Incoming(
             "GET",
             path,
             "",
@@ -41,14 +41,14 @@ class Answering:
             None if sandbox is None else str(sandbox),
             connection=7,
         )
-        return await self.daemon.credential(wanted(asked), asked, 1.0)
+        return await self.daemon.credential(wanted(incoming), incoming, 1.0)
 
 
 async def test_what_was_granted_is_used_again() -> None:
     """The daemon is not asked for each of many layers' ranges."""
     answering = Answering(hold=5.0)
     assert await answering.passage() is await answering.passage()
-    assert len(answering.asked) == 1
+    assert len(answering.incoming) == 1
 
 
 async def test_but_never_by_anybody_else_or_for_anything_else() -> None:
@@ -59,7 +59,7 @@ async def test_but_never_by_anybody_else_or_for_anything_else() -> None:
     await answering.passage(sandbox="4026531840")
     await answering.passage("/v2/b/blobs/sha256:00")
     await answering.passage("/v2/a/blobs/sha256:01")
-    assert len(answering.asked) == 5
+    assert len(answering.incoming) == 5
 
 
 async def test_nor_where_the_daemon_does_not_say_so() -> None:
@@ -67,7 +67,7 @@ async def test_nor_where_the_daemon_does_not_say_so() -> None:
     answering = Answering(hold=0.0)
     await answering.passage()
     await answering.passage()
-    assert len(answering.asked) == 2
+    assert len(answering.incoming) == 2
 
 
 @pytest.mark.parametrize("hold", [0.05, 1e-12])
@@ -77,7 +77,7 @@ async def test_nor_beyond_its_expiry(hold: float) -> None:
     await answering.passage()
     await asyncio.sleep(0.06)  # noqa: TID251  the loop's own clock is real here
     await answering.passage()
-    assert len(answering.asked) == 2
+    assert len(answering.incoming) == 2
 
 
 async def test_nor_for_longer_than_a_second() -> None:
@@ -86,7 +86,7 @@ async def test_nor_for_longer_than_a_second() -> None:
     await answering.passage()
     await asyncio.sleep(1.05)  # noqa: TID251  the loop's own clock is real here
     await answering.passage()
-    assert len(answering.asked) == 2
+    assert len(answering.incoming) == 2
 
 
 async def test_nor_under_another_configuration() -> None:
@@ -95,7 +95,7 @@ async def test_nor_under_another_configuration() -> None:
     await answering.passage()
     answering.daemon.forget()
     await answering.passage()
-    assert len(answering.asked) == 2
+    assert len(answering.incoming) == 2
 
 
 async def test_a_flood_pushes_out_the_oldest_and_grows_nothing() -> None:
@@ -104,6 +104,6 @@ async def test_a_flood_pushes_out_the_oldest_and_grows_nothing() -> None:
     for number in range(1025):
         await answering.passage(f"/v2/a/blobs/sha256:{number:x}")
     await answering.passage("/v2/a/blobs/sha256:400")
-    assert len(answering.asked) == 1025
+    assert len(answering.incoming) == 1025
     await answering.passage("/v2/a/blobs/sha256:0")
-    assert len(answering.asked) == 1026
+    assert len(answering.incoming) == 1026

@@ -53,22 +53,22 @@ class FakeOffice:
     """Grants everything but what is in ``denied``; remembers who asked for what."""
 
     denied: set[str] = field(default_factory=set)
-    asked: list[tuple[str, Incoming]] = field(default_factory=list)
+    incoming: list[tuple[str, Incoming]] = field(default_factory=list)
     bundle: str | None = None
     stuck: bool = False
     unreadable: str = ""
 
-    async def permit(self, want: Wanted, asked: Incoming) -> None:
+    async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """Note it."""
-        self.asked.append(("permit", asked))
+        self.incoming.append(("permit", incoming))
         if self.unreadable:
             raise failed(Code.CREDENTIAL_UNREADABLE, f"the file {self.unreadable!r} is not JSON", inside=True)
         if want.repository in self.denied:
             raise failed(Code.POLICY_DENIED, "no rule allows it")
 
-    async def credential(self, want: Wanted, asked: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
         """Give a token for the repository."""
-        await self.permit(want, asked)
+        await self.permit(want, incoming)
         assert 0 <= patience <= 8.5
         if self.stuck:
             await FakeClock().sleep(1.0)
@@ -201,8 +201,8 @@ async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None
         assert isinstance(granted, PassageGiven)
         assert granted.headers == (("Authorization", "Bearer for-a"),)
         assert (granted.way.origin, granted.hold) == (f"https://{REGISTRY}", 0.5)
-        ((_, asked),) = other.office.asked
-        assert (asked.uid, asked.sandbox, asked.pid) == (1000, "sandbox-7", 4711)
+        ((_, incoming),) = other.office.incoming
+        assert (incoming.uid, incoming.sandbox, incoming.pid) == (1000, "sandbox-7", 4711)
         assert isinstance(await other.told(fetch(number, only=True)), Done)
 
 
@@ -247,7 +247,7 @@ async def test_a_mount_asks_for_both_repositories() -> None:
         number = other.open()
         digest = BLOB.rpartition("/")[2]
         await other.told(fetch(number, "/v2/a/blobs/uploads/", method="POST", query=f"mount={digest}&from=b"))
-        assert other.office.asked[-1][1].query == f"mount={digest}&from=b"
+        assert other.office.incoming[-1][1].query == f"mount={digest}&from=b"
 
 
 async def test_a_connection_that_has_ended_is_nobodys() -> None:

@@ -26,9 +26,9 @@ BARE = OciHost(match="reg.test", bare_host=BareHost(("repository:a:pull", "aws")
 SINGLE = OciHost(match="reg.test", single_scope=True)
 
 
-def question(uri: str, grants: tuple[Granted, ...] | None = None, *, carried: bool = False) -> Question:
+def question(uri: str, grants: tuple[Granted, ...] | None = None, *, for_gateway: bool = False) -> Question:
     """A question: of a build action's where there are grants, of the gateway's where it is carried."""
-    return Question(parse_uri(uri), Caller("helper" if grants is None else "actions"), grants, carried=carried)
+    return Question(parse_uri(uri), Caller("helper" if grants is None else "actions"), grants, for_gateway=for_gateway)
 
 
 def purpose(uri: str, settings: OciHost = PLAIN, grants: tuple[Granted, ...] | None = None, **how: bool) -> Purpose:
@@ -80,7 +80,7 @@ def test_what_a_question_of_the_helper_socket_is_for(
     """The scopes are of the URI and the rule, in canonical form."""
     found = purpose(uri, settings)
     assert (found.repository, found.scopes, found.kind) == (repository, scopes, kind)
-    assert (found.exchanged, found.narrow, found.carried) == (True, False, False)
+    assert (found.exchanged, found.narrow, found.for_gateway) == (True, False, False)
 
 
 @pytest.mark.parametrize(
@@ -135,7 +135,7 @@ def test_a_bare_host_is_for_the_login_itself() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "carried", "repository", "kind", "life"),
+    ("uri", "for_gateway", "repository", "kind", "life"),
     [
         (MANIFEST, False, "team/app", "build action", 0.0),
         ("reg.test", False, None, "bare host, build action", 240.0),
@@ -144,17 +144,17 @@ def test_a_bare_host_is_for_the_login_itself() -> None:
 )
 def test_a_build_action_is_for_what_policy_granted(
     uri: str,
-    carried: bool,  # noqa: FBT001  a table
+    for_gateway: bool,  # noqa: FBT001  a table
     repository: str | None,
     kind: str,
     life: float,
 ) -> None:
     """Not for what the rule's ``actions`` would add; only what the gateway carries need not be narrow."""
     wide = OciHost(match="reg.test", actions={"**": ("*",)})
-    found = purpose(uri, wide, ALLOWED, carried=carried)
+    found = purpose(uri, wide, ALLOWED, for_gateway=for_gateway)
     assert found.scopes == (PUSH, "repository:base/os:pull")
     assert (found.repository, found.kind, found.min_lifetime) == (repository, kind, life)
-    assert (found.narrow, found.carried) == (not carried, carried)
+    assert (found.narrow, found.for_gateway) == (not for_gateway, for_gateway)
 
 
 def test_an_object_is_nothing_of_a_registry_s() -> None:
@@ -165,7 +165,7 @@ def test_an_object_is_nothing_of_a_registry_s() -> None:
 
 
 @pytest.mark.parametrize(
-    ("anonymous", "last", "carried", "expected"),
+    ("anonymous", "last", "for_gateway", "expected"),
     [
         (None, True, False, None),
         ("pull", True, False, ANONYMOUS),
@@ -174,11 +174,11 @@ def test_an_object_is_nothing_of_a_registry_s() -> None:
         ("pull", False, True, ANONYMOUS),
     ],
 )
-def test_whose_login_it_is(anonymous: str | None, last: bool, carried: bool, expected: Identity | None) -> None:  # noqa: FBT001  a table
+def test_whose_login_it_is(anonymous: str | None, last: bool, for_gateway: bool, expected: Identity | None) -> None:  # noqa: FBT001  a table
     """Without one nothing is obtained, unless the rule allows that, or the gateway carries it and nobody is left to ask."""
     settings = OciHost(match="reg.test", anonymous="pull" if anonymous else None)
     rule = RegistryRule(settings, exact=True, last=last)
-    found = replace(purpose(MANIFEST), carried=carried)
+    found = replace(purpose(MANIFEST), for_gateway=for_gateway)
     assert rule.whose(found, None) is expected
     assert rule.whose(found, LOGIN) is LOGIN
 
@@ -210,7 +210,7 @@ def test_the_key_separates_what_must_not_be_shared() -> None:
 
 
 @pytest.mark.parametrize(
-    ("uri", "grants", "carried", "origin"),
+    ("uri", "grants", "for_gateway", "origin"),
     [
         ("reg.test", None, False, "http://reg.test"),
         ("http://reg.test/v2/team/app/manifests/1", None, False, "http://reg.test"),
@@ -221,12 +221,12 @@ def test_the_key_separates_what_must_not_be_shared() -> None:
 def test_plain_http_is_spoken_where_the_rule_says_so(
     uri: str,
     grants: tuple[Granted, ...] | None,
-    carried: bool,  # noqa: FBT001  a table
+    for_gateway: bool,  # noqa: FBT001  a table
     origin: str,
 ) -> None:
     """A URI of a client's says itself how it is spoken; a bare host and the gateway do not."""
     insecure = OciHost(match="reg.test", insecure=True)
-    assert purpose(uri, insecure, grants, carried=carried).target.origin == origin
+    assert purpose(uri, insecure, grants, for_gateway=for_gateway).target.origin == origin
 
 
 def test_docker_hub_is_reached_where_its_api_is() -> None:

@@ -12,7 +12,7 @@ from credproxy.gateway.blob import RESUMES, Blob
 from credproxy.gateway.incoming import Reply
 from credproxy.ports import Stopped
 from tests.fakes import FakeSink, FakeTransfer
-from tests.gateway.world import BLOB, BODY, CANARY, World, asked, sent, unavailable, world
+from tests.gateway.world import BLOB, BODY, CANARY, World, incoming, sent, unavailable, world
 
 
 class Registry:
@@ -148,7 +148,7 @@ async def test_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: int) -
     other = FakeTransfer(206, (("Content-Range", "bytes 0-9/100"),), BODY[:10])
     for odd in (FakeTransfer(416, (("Content-Range", "bytes */10"),), small=True), other):
         async with world(Registry(30), odd, whole) as w:
-            reply = await w.answer(asked(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if start else ())))
+            reply = await w.answer(incoming(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if start else ())))
             assert await w.delivered(reply) == (BODY[start:], None)
             assert len(w.downloads.requests) == 3
 
@@ -416,7 +416,7 @@ async def test_a_client_has_all_of_it_or_knows_that_it_has_not(
     same = {tags[0], "", tags[0].removeprefix("W/")}
     bodies = tuple(BODY if tag in same or not tags[0] else bytes(reversed(BODY)) for tag in tags)
     async with world(Registry(*cuts, ranges=ranges, tags=tuple(tags), bodies=bodies)) as w:
-        reply = await w.answer(asked(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if ranged else ())))
+        reply = await w.answer(incoming(RIGHT, "GET", *((("Range", f"bytes={start}-"),) if ranged else ())))
         body, error = await w.delivered(reply)
         right = BODY[start:] if reply.status == 206 else BODY
         assert right.startswith(body)

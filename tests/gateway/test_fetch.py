@@ -109,7 +109,7 @@ async def test_what_the_host_says_is_told_as_its_own(status: int, message: str) 
 async def test_head() -> None:
     """Its length and its entity tag, for who asks first."""
     headers = (("Content-Length", "42"), ("ETag", '"1"'))
-    async with world(FakeTransfer(), carried=(response(200, b"", *headers),)) as w:
+    async with world(FakeTransfer(), forwarded=(response(200, b"", *headers),)) as w:
         reply = await w.answer(fetch(method="HEAD"))
         assert (reply.status, reply.length, reply.headers) == (200, 42, (("ETag", '"1"'),))
         assert w.policy.objects == [(OBJECT, "HEAD")]

@@ -16,7 +16,7 @@ from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Stopped
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeTransfer, FakeUpload
-from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, unavailable, world
+from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, incoming, reason, response, sent, unavailable, world
 from tests.registry_world import basic, world as registry_world
 
 
@@ -38,11 +38,11 @@ async def test_the_ping_is_answered_here(path: str) -> None:
     """docs/design/clients.md#the-gateway: 200 without a challenge, a credential, a registry or its name; anything else began a dance."""
     async with world() as w:
         for method in ("GET", "HEAD"):
-            reply = await w.answer(asked(path, method, host=()))
+            reply = await w.answer(incoming(path, method, host=()))
             assert (reply.status, reply.body) == (200, b"{}")
             assert ("Docker-Distribution-API-Version", "registry/2.0") in reply.headers
-        assert (await w.answer(asked(path, "POST"))).status == 405
-        assert (w.provider.runs, w.policy.asked) == ([], [])
+        assert (await w.answer(incoming(path, "POST"))).status == 405
+        assert (w.provider.runs, w.policy.incoming) == ([], [])
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
@@ -51,7 +51,7 @@ async def test_a_denied_request_touches_nothing(method: str) -> None:
     async with world(OK) as w:
         w.policy.denied = {"a"}
         upload = FakeUpload(b"x")
-        reply = await w.answer(asked(BLOB, method), upload)
+        reply = await w.answer(incoming(BLOB, method), upload)
         assert (reply.status, reply.code) == (404 if method == "HEAD" else 403, "policy_denied")
         assert reason(reply) == "no rule allows it; credproxy actions allow (policy_denied)"
         assert (w.provider.runs, w.downloads.requests, w.forwarder.requests, upload.reads) == ([], [], [], 0)
@@ -68,16 +68,16 @@ async def test_what_is_remembered_is_no_way_round_policy() -> None:
 
 async def test_policy_sees_what_is_sent() -> None:
     """The canonical registry, the method, the very path, and both repositories of a mount (TX-22)."""
-    async with world(SMALL, carried=(response(201),)) as w:
+    async with world(SMALL, forwarded=(response(201),)) as w:
         await w.get()
-        await w.answer(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))
+        await w.answer(incoming(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))
         first, second, _ = (
-            w.policy.asked
+            w.policy.incoming
         )  # a write's body is read only if it may be sent, and policy is asked again then
         assert first[:3] == ("reg.test", "GET", BLOB)
         assert (second[3].repository, second[3].mount_from) == ("a", "b")
         w.policy.denied = {"b"}
-        assert (await w.answer(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))).status == 403
+        assert (await w.answer(incoming(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))).status == 403
         assert len(w.forwarder.requests) == 1
 
 
@@ -85,8 +85,8 @@ async def test_what_cannot_be_read_is_not_even_judged() -> None:
     """A request that policy could misread does not reach it."""
     async with world() as w:
         for target, host in ((f"/v2/a%2Fb/blobs/{D}", "reg.test"), (BLOB, "REG.test")):
-            assert (await w.answer(asked(target, host=host))).status == 400
-        assert w.policy.asked == []
+            assert (await w.answer(incoming(target, host=host))).status == 400
+        assert w.policy.incoming == []
 
 
 async def test_a_blob_is_fetched_with_our_credential() -> None:
@@ -152,7 +152,7 @@ async def test_forty_downloads_with_a_revoked_token_are_one_exchange_and_forty_s
         return status(401) if sent(request, "Authorization") == ["Bearer tok1"] else FakeTransfer(body=BODY, small=True)
 
     async with world(judge) as w, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(w.gateway.answer(asked(BLOB), FakeUpload(), 8.5)) for _ in range(40)]
+        tasks = [group.create_task(w.gateway.answer(incoming(BLOB), FakeUpload(), 8.5)) for _ in range(40)]
         done = [await task for task in tasks]
         assert {reply.status for reply in done} == {200}
         assert len(w.provider.runs) == 2
@@ -227,13 +227,13 @@ async def test_a_registry_of_basic_is_served() -> None:
         r.script(ping=r.challenge('Basic realm="x"'))
         downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
         gateway = Gateway(
-            authority=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
+            authorizer=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
             forwarder=FakeForwarder(r.clock),
             downloads=downloads,
             clock=r.clock,
             token=lambda: "id",
         )
-        reply = await gateway.answer(asked(BLOB), FakeUpload(), 8.5)
+        reply = await gateway.answer(incoming(BLOB), FakeUpload(), 8.5)
         assert reply.status == 200
         assert sent(downloads.requests[0], "Authorization") == [basic("u:p")]
 
@@ -297,9 +297,9 @@ async def test_manifests_follow_as_well() -> None:
     away = response(307, b"", ("Location", "https://cdn.test/m"))
     for method in ("GET", "HEAD"):
         async with world(
-            carried=(away, response(200, b"{}" if method == "GET" else b"", ("Content-Length", "2")))
+            forwarded=(away, response(200, b"{}" if method == "GET" else b"", ("Content-Length", "2")))
         ) as w:
-            reply = await w.answer(asked("/v2/a/manifests/x", method))
+            reply = await w.answer(incoming("/v2/a/manifests/x", method))
             assert reply.status == 200
             assert [request.url for request in w.forwarder.requests] == [
                 "https://reg.test/v2/a/manifests/x",
@@ -312,7 +312,7 @@ async def test_manifests_follow_as_well() -> None:
 async def test_a_manifest_is_given_whole() -> None:
     """What the client accepts goes up, what the body is comes down; more than 4 MiB of it are not read."""
     answered = response(200, b"{}", ("Content-Type", "m"), ("Docker-Content-Digest", D), ("Link", "<x>"))
-    async with world(carried=(answered,)) as w:
+    async with world(forwarded=(answered,)) as w:
         reply = await w.get("/v2/a/manifests/x", ("Accept", "m"), ("Accept", "n"))
         assert (reply.status, reply.body) == (200, b"{}")
         assert reply.headers == (("Content-Type", "m"), ("Docker-Content-Digest", D))
@@ -322,7 +322,7 @@ async def test_a_manifest_is_given_whole() -> None:
 
 async def test_a_manifest_that_is_too_large() -> None:
     """413: it is as large the next time, and 502 would be repeated for 35 s."""
-    async with world(carried=(failed(Code.ANSWER_TOO_LARGE, "registry 'reg.test' answered with more"),)) as w:
+    async with world(forwarded=(failed(Code.ANSWER_TOO_LARGE, "registry 'reg.test' answered with more"),)) as w:
         reply = await w.get("/v2/a/manifests/x")
         assert (reply.status, reply.code) == (413, "answer_too_large")
         assert isinstance(reply.body, bytes)
@@ -334,7 +334,7 @@ async def test_a_manifest_that_is_too_large() -> None:
 async def test_other_answers(target: str, number: int) -> None:
     """As refusals of ours, 304 apart, which is what a client with the blob wants to hear."""
     headers = (("Content-Range", "bytes */5"), ("Retry-After", "3"))
-    async with world(status(number, *headers), carried=(response(number, b"", *headers),)) as w:
+    async with world(status(number, *headers), forwarded=(response(number, b"", *headers),)) as w:
         reply = await w.get(target, ("If-None-Match", '"x"'))
         assert reply.status == {500: 502}.get(number, number)
         assert bool(reply.code) is (number not in {304, 404})
@@ -376,7 +376,7 @@ async def test_what_another_try_does_not_mend_is_not_tried_again(error: Failed) 
 
 async def test_a_blob_that_was_verified_is_known_to_be_there() -> None:
     """One HEAD for a build's many, with the blob's own fields and length; those of the answer are not repeated."""
-    async with world(GENUINE, carried=(response(404),)) as w:
+    async with world(GENUINE, forwarded=(response(404),)) as w:
         assert (await w.head(GENUINE_BLOB)).status == 404
         await w.get(GENUINE_BLOB)
         for _ in range(3):
@@ -390,7 +390,7 @@ async def test_a_blob_that_was_verified_is_known_to_be_there() -> None:
 
 async def test_what_is_known_is_forgotten() -> None:
     """After five minutes, by a flush or a reload, by a deletion."""
-    async with world(GENUINE, carried=(response(202),)) as w:
+    async with world(GENUINE, forwarded=(response(202),)) as w:
         for forget in ("time", "flush", "deletion"):
             await w.get(GENUINE_BLOB)
             count = len(w.forwarder.requests)
@@ -401,7 +401,7 @@ async def test_what_is_known_is_forgotten() -> None:
             elif forget == "flush":
                 w.gateway.forget()
             else:
-                await w.answer(asked(GENUINE_BLOB, "DELETE"))
+                await w.answer(incoming(GENUINE_BLOB, "DELETE"))
             w.forwarder.steps = [response(404)]
             assert (await w.head(GENUINE_BLOB)).status == 404
             w.forwarder.steps = [response(202)]
@@ -425,7 +425,7 @@ PAGE = b"<html>please log in</html>"
 )
 async def test_what_was_not_verified_to_its_last_byte_is_asked_about(transfer: FakeTransfer) -> None:
     """A login page, a part, a coding, a body that broke off or that went past us: HEAD is the registry's to answer."""
-    async with world(transfer, carried=(response(404),)) as w:
+    async with world(transfer, forwarded=(response(404),)) as w:
         reply = await w.get(GENUINE_BLOB, ("Range", "bytes=0-99"))
         await w.delivered(reply)
         assert (await w.head(GENUINE_BLOB)).status == 404
@@ -435,7 +435,7 @@ async def test_what_was_not_verified_to_its_last_byte_is_asked_about(transfer: F
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", f"/v2/a/manifests/{D}", "/v2/a/tags/list", BLOB])
 async def test_an_answer_to_head_teaches_nothing(target: str) -> None:
     """Nobody has seen a byte of what it announces: a page of a proxy has a status and a length, too."""
-    async with world(carried=(response(200, b"", ("Content-Length", "7"), ("Docker-Content-Digest", D)),)) as w:
+    async with world(forwarded=(response(200, b"", ("Content-Length", "7"), ("Docker-Content-Digest", D)),)) as w:
         assert [(await w.head(target)).length for _ in range(2)] == [7, 7]
         assert len(w.forwarder.requests) == 2
 
@@ -450,7 +450,7 @@ async def test_insecure_says_where_the_registry_is() -> None:
 async def test_cancelled_while_it_is_opened() -> None:
     """P8: a caller that leaves ends what was begun for it; what was opened is closed (the world looks)."""
     async with world(status(302, ("Location", "/y")), OK) as w:
-        task = asyncio.ensure_future(w.gateway.answer(asked(BLOB), FakeUpload(), 8.5))
+        task = asyncio.ensure_future(w.gateway.answer(incoming(BLOB), FakeUpload(), 8.5))
         await asyncio.sleep(0)  # noqa: TID251  one turn of the loop
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

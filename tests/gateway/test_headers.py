@@ -5,7 +5,7 @@ from hypothesis import given, strategies as st
 
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.headers import announced, downward, refused, upward, warning
-from tests.gateway.world import asked, code
+from tests.gateway.world import code, incoming
 
 
 NEVER_UP = [
@@ -44,7 +44,7 @@ NEVER_UP = [
 @pytest.mark.parametrize("name", NEVER_UP)
 def test_what_never_goes_to_a_registry(name: str, writing: bool) -> None:  # noqa: FBT001  parametrized
     """Credentials that an action brings along, hops, framing, our own names: lists say what passes, not what does not."""
-    assert upward(asked("/v2/", "GET", (name, "x"), (name.lower(), "y")), writing=writing) == ()
+    assert upward(incoming("/v2/", "GET", (name, "x"), (name.lower(), "y")), writing=writing) == ()
 
 
 def test_what_a_read_takes_along() -> None:
@@ -60,7 +60,7 @@ def test_what_a_read_takes_along() -> None:
         ("User-Agent", "go-containerregistry/v0.21.7"),
         ("Content-Type", "text/plain"),
     )
-    passed = upward(asked("/v2/", "GET", *sent), writing=False)
+    passed = upward(incoming("/v2/", "GET", *sent), writing=False)
     assert dict(passed) | {"Accept": ["a", "b"]} == {
         "Accept": ["a", "b"],
         "Accept-Encoding": "gzip",
@@ -83,7 +83,7 @@ def test_what_a_write_takes_along() -> None:
         ("Range", "bytes=0-1"),
         ("Accept-Encoding", "gzip"),
     )
-    passed = upward(asked("/v2/", "PATCH", *sent), writing=True)
+    passed = upward(incoming("/v2/", "PATCH", *sent), writing=True)
     assert sorted(name for name, _ in passed) == ["Content-Encoding", "Content-Range", "Content-Type"]
 
 
@@ -91,7 +91,7 @@ def test_what_a_write_takes_along() -> None:
 def test_a_control_character_is_refused(value: str) -> None:
     """T14: aiohttp's parser refuses most of them, and is not the only one that this relies on."""
     with pytest.raises(Failed, match="control character") as caught:
-        upward(asked("/v2/", "GET", ("Range", value)), writing=False)
+        upward(incoming("/v2/", "GET", ("Range", value)), writing=False)
     assert code(caught.value) is Code.BAD_REQUEST
 
 

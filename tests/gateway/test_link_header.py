@@ -8,11 +8,11 @@ from credproxy.core.errors import Code, Failed
 from credproxy.gateway.link_header import LONGEST, next_query
 from credproxy.gateway.redirect import first
 from credproxy.gateway.wanted import wanted
-from tests.gateway.world import asked, code
+from tests.gateway.world import code, incoming
 
 
 LIST = "/v2/org/app/tags/list"
-WANTED = wanted(asked(f"{LIST}?n=50"))
+WANTED = wanted(incoming(f"{LIST}?n=50"))
 
 
 def query(*links: str, prefix: str = "", origin: str = "https://reg.test") -> str | None:

@@ -9,7 +9,7 @@ from credproxy.core.errors import Code, Failure
 from credproxy.gateway.incoming import UpstreamAnswer
 from credproxy.gateway.oci_errors import failure_reply, refusal_reply
 from credproxy.gateway.wanted import What, wanted
-from tests.gateway.world import D, asked
+from tests.gateway.world import D, incoming
 from tests.img_client import RETRIED
 
 
@@ -109,7 +109,7 @@ def refusal(
 ) -> tuple[int, str, str, dict[str, str]]:
     """Status, code, message and headers that the client gets for a registry's answer."""
     method, target = TARGETS[what]
-    reply = refusal_reply(wanted(asked(target, method)), UpstreamAnswer(status, headers, anonymous=anonymous), body)
+    reply = refusal_reply(wanted(incoming(target, method)), UpstreamAnswer(status, headers, anonymous=anonymous), body)
     assert isinstance(reply.body, bytes)
     assert CANARY not in f"{reply}{reply.body!r}"
     (error,) = json.loads(reply.body)["errors"]

@@ -17,7 +17,7 @@ from credproxy.gateway.incoming import Reply
 from credproxy.gateway.listed import WHOLE
 from credproxy.server.broker_authorizer import BrokerAuthorizer
 from tests.fakes import FakeAudit, FakeDownloads, FakeForwarder, FakeSink, FakeTransfer, FakeUpload
-from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, asked, reason, response, sent, world
+from tests.gateway.world import BLOB, BODY, CANARY, D, Policy, incoming, reason, response, sent, world
 from tests.registry_world import basic, world as registry_world
 
 
@@ -119,10 +119,10 @@ async def test_a_list_whose_next_page_is_lost_is_not_given_as_a_shorter_one(meth
     """403, which no client repeats; the list is closed (the world looks)."""
     link = f"<https://other.test{TAGS}?last=b>; rel=next"
     async with world(
-        page(link), FakeTransfer(headers=(("Link", link),), body=BODY), carried=(response(200, b"", ("Link", link)),)
+        page(link), FakeTransfer(headers=(("Link", link),), body=BODY), forwarded=(response(200, b"", ("Link", link)),)
     ) as w:
         for _ in range(2):
-            reply = await w.answer(asked(TAGS, method))
+            reply = await w.answer(incoming(TAGS, method))
             assert (reply.status, reply.code) == (403, "redirect_refused")
             assert "has the next page of the list of tags of 'a' at another place" in reply.reason
 
@@ -138,7 +138,7 @@ async def test_a_link_is_relative_to_where_the_answer_came_from() -> None:
 
 async def test_a_manifest_has_no_next_page() -> None:
     """What its Link means is nobody's business here."""
-    async with world(carried=(response(200, b"{}", ("Link", "<https://other.test/>; rel=next")),)) as w:
+    async with world(forwarded=(response(200, b"{}", ("Link", "<https://other.test/>; rel=next")),)) as w:
         reply = await w.get("/v2/a/manifests/x")
         assert (reply.status, reply.headers) == (200, ())
 
@@ -199,18 +199,18 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
             r.clock, [response(202, b"", ("Location", f"{before}{UPLOADS}uuid?_state=x")), response(201)]
         )
         gateway = Gateway(
-            authority=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
+            authorizer=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
             forwarder=forwarder,
             downloads=downloads,
             clock=r.clock,
             token=lambda: "id",
         )
         for target, following in ((TAGS, "?last=b"), (f"{TAGS}?last=b", "?last=c")):
-            reply = await gateway.answer(asked(target), FakeUpload(), 8.5)
+            reply = await gateway.answer(incoming(target), FakeUpload(), 8.5)
             assert next_page(reply) == f"{TAGS}{following}"
-        assert (await gateway.answer(asked(BLOB), FakeUpload(), 8.5)).status == 200
-        assert (await gateway.answer(asked(UPLOADS, "POST"), FakeUpload(), 8.5)).status == 202
-        assert (await gateway.answer(asked(f"{UPLOADS}id?digest={D}", "PUT"), FakeUpload(), 8.5)).status == 201
+        assert (await gateway.answer(incoming(BLOB), FakeUpload(), 8.5)).status == 200
+        assert (await gateway.answer(incoming(UPLOADS, "POST"), FakeUpload(), 8.5)).status == 202
+        assert (await gateway.answer(incoming(f"{UPLOADS}id?digest={D}", "PUT"), FakeUpload(), 8.5)).status == 201
         urls = [request.url for request in (*downloads.requests, *forwarder.requests)]
         assert urls == [
             f"https://reg.test{before}{TAGS}",
@@ -236,9 +236,9 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
 )
 async def test_an_upload_goes_on_at_the_registry_with_its_login_however_the_place_is_written(location: str) -> None:
     """And at another host without."""
-    async with world(carried=(response(202, b"", ("Location", location)), response(202))) as w:
-        place = dict((await w.answer(asked(UPLOADS, "POST"))).headers)["Location"]
-        assert (await w.answer(asked(place, "PATCH"), FakeUpload(b"x"))).status == 202
+    async with world(forwarded=(response(202, b"", ("Location", location)), response(202))) as w:
+        place = dict((await w.answer(incoming(UPLOADS, "POST"))).headers)["Location"]
+        assert (await w.answer(incoming(place, "PATCH"), FakeUpload(b"x"))).status == 202
         assert w.forwarder.requests[1].url == "https://reg.test/v2/a/blobs/uploads/uuid"
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok1"]]
 
@@ -270,8 +270,8 @@ async def test_a_place_is_asked_for_anew_for_whatever_was_asked(method: str, tar
     """Manifests, lists and HEAD are redirected as well."""
     away, gone = response(302, b"", ("Location", "https://cdn.test/x")), response(403)
     steps = (AWAY, refusing(403), AWAY, OK)
-    async with world(*steps, carried=(away, gone, away, response(200, b""))) as w:
-        assert (await w.answer(asked(target, method))).status == 200
+    async with world(*steps, forwarded=(away, gone, away, response(200, b""))) as w:
+        assert (await w.answer(incoming(target, method))).status == 200
         assert len(w.downloads.requests) + len(w.forwarder.requests) == 4
 
 
@@ -312,15 +312,15 @@ async def test_what_passes_at_a_storage_host_is_said_of_it(status: int, shown: i
 async def test_an_upload_that_a_storage_host_refuses_says_nothing_of_the_login(status: int) -> None:
     """A write is not sent again, and the registry's token stays."""
     begun = response(202, b"", ("Location", f"https://storage.test/put?sig={CANARY}"))
-    async with world(carried=(begun, response(status, b"", ("WWW-Authenticate", "Bearer realm=x")), begun)) as w:
-        place = dict((await w.answer(asked(UPLOADS, "POST"))).headers)["Location"]
-        reply = await w.answer(asked(place, "PATCH"), FakeUpload(b"x"))
+    async with world(forwarded=(begun, response(status, b"", ("WWW-Authenticate", "Bearer realm=x")), begun)) as w:
+        place = dict((await w.answer(incoming(UPLOADS, "POST"))).headers)["Location"]
+        reply = await w.answer(incoming(place, "PATCH"), FakeUpload(b"x"))
         assert reply.status == 403
         assert reason(reply).startswith(
             f"host 'storage.test', where registry 'reg.test' keeps it, refuses blob:write of 'a' with status {status}; "
         )
         assert "new place" not in reason(reply)
-        await w.answer(asked(UPLOADS, "POST"))
+        await w.answer(incoming(UPLOADS, "POST"))
         assert w.tokens() == [["Bearer tok1"], [], ["Bearer tok1"]]
 
 
@@ -346,14 +346,14 @@ async def test_a_proxy_that_wants_a_login_is_named() -> None:
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_reads_why(target: str) -> None:
     """docs/design/clients.md#the-img-client: of a 403 to HEAD img prints the bare status; after a 404 it pushes, and that refusal has a body."""
-    async with world(carried=(response(200),)) as w:
+    async with world(forwarded=(response(200),)) as w:
         w.policy.denied = {"a"}
         reply = await w.head(target)
         assert (reply.status, reply.code, reply.reason) == (404, "policy_denied", "no rule allows it")
         why = "no rule allows it; credproxy actions allow (policy_denied)"
         assert dict(reply.headers)["Warning"] == f'299 - "{why}"'
         for method, place in (("POST", UPLOADS), ("PUT", "/v2/a/manifests/x"), ("GET", target)):
-            refused = await w.answer(asked(place, method), FakeUpload(b"x"))
+            refused = await w.answer(incoming(place, method), FakeUpload(b"x"))
             assert (refused.status, reason(refused)) == (403, why)
         assert w.forwarder.requests == []
 
@@ -361,11 +361,11 @@ async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_read
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 async def test_a_head_that_is_refused_to_the_login_does_so_as_well(target: str) -> None:
     """Whether the registry refuses the login or no login is stored."""
-    async with world(carried=(response(403),)) as w:
+    async with world(forwarded=(response(403),)) as w:
         reply = await w.head(target)
         assert (reply.status, reply.code) == (404, "denied")
         assert "docker login reg.test" in dict(reply.headers)["Warning"]
-    async with world(carried=(response(403),)) as w:
+    async with world(forwarded=(response(403),)) as w:
         w.provider.error = failed(Code.BAD_CREDENTIALS, f"'{CANARY}' was refused", "mend it")
         reply = await w.head(target)
         assert reply.status == 404
@@ -374,7 +374,7 @@ async def test_a_head_that_is_refused_to_the_login_does_so_as_well(target: str) 
 
 async def test_what_a_build_action_may_not_know_is_in_no_warning_either() -> None:
     """T19: the daemon's log has it."""
-    async with world(carried=(response(200),)) as w:
+    async with world(forwarded=(response(200),)) as w:
         w.provider.error = failed(Code.CREDENTIAL_UNREADABLE, f"/home/me/{CANARY} cannot be read", "mend it")
         reply = await w.head()
         assert CANARY not in str(reply.headers)
@@ -384,7 +384,7 @@ async def test_what_a_build_action_may_not_know_is_in_no_warning_either() -> Non
 @pytest.mark.parametrize(("status", "shown"), [(404, 404), (429, 429), (500, 502), (503, 503)])
 async def test_other_refusals_of_a_head_keep_their_status(status: int, shown: int) -> None:
     """Not found is what it says and needs no reason; what may pass is repeated by the client."""
-    async with world(carried=(response(status),)) as w:
+    async with world(forwarded=(response(status),)) as w:
         reply = await w.head()
         assert reply.status == shown
         assert ("Warning" in dict(reply.headers)) is (status != 404)

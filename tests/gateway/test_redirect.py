@@ -9,7 +9,7 @@ from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.redirect import Hop, first, follow, renewed
 from credproxy.gateway.wanted import wanted
-from tests.gateway.world import BLOB, asked, code
+from tests.gateway.world import BLOB, code, incoming
 
 
 DIAL = Dial(networks=("10.0.0.0/8",), own=True, addresses=("10.1.1.1",), ca_bundle="/ca.pem", tls_verify=False)
@@ -18,7 +18,7 @@ TLS = Reach("https://reg.test", DIAL)
 PORT = Reach("https://reg.test:5000", DIAL)
 PLAIN = Reach("http://reg.test", DIAL)
 CANARY = "canary-4711"
-WANTED = wanted(asked(BLOB))
+WANTED = wanted(incoming(BLOB))
 
 
 def led(location: str, reach: Reach = TLS) -> Hop:

@@ -123,9 +123,9 @@ class Registry:
     ranges: bool
     tags: bool
 
-    def answer(self, asked: Headers) -> tuple[int, Headers, bytes]:
+    def answer(self, incoming: Headers) -> tuple[int, Headers, bytes]:
         """As RFC 9110 wants it."""
-        fields = dict(asked)
+        fields = dict(incoming)
         tag = (("ETag", self.tag),) if self.tags else ()
         stale = "If-Range" in fields and (not self.tags or fields["If-Range"] != self.tag)
         if not self.ranges or stale or "Range" not in fields:

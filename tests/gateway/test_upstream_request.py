@@ -11,13 +11,13 @@ from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.redirect import first
 from credproxy.gateway.upstream_request import Conversation, Landed, NeedCredential, Refused, Send, pull, push
 from credproxy.gateway.wanted import wanted
-from tests.gateway.world import BLOB, REGISTRY, asked, response, sent
+from tests.gateway.world import BLOB, REGISTRY, incoming, response, sent
 
 
 REACH = Reach(f"https://{REGISTRY}", Dial(own=True))
 OLD = Passage(REACH, (("Authorization", Secret("Bearer old")),), "old")
 NEW = Passage(REACH, (("Authorization", Secret("Bearer new")),), "new")
-WANT = wanted(asked(BLOB))
+WANT = wanted(incoming(BLOB))
 AWAY = failed(Code.UPSTREAM_UNAVAILABLE, "the token server is away", "")
 
 

@@ -11,7 +11,7 @@ from credproxy.core.errors import Code, Failed
 from credproxy.core.policy.operations import needed
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.wanted import What, wanted
-from tests.gateway.world import D, asked, code
+from tests.gateway.world import D, code, incoming
 
 
 PULL = ("pull",)
@@ -44,7 +44,7 @@ def test_every_endpoint_of_the_protocol(
     method: str, target: str, what: What, reference: str, operation: str, grants: tuple[str, ...]
 ) -> None:
     """Each method of each endpoint, and what its token has to grant."""
-    found = wanted(asked(target, method))
+    found = wanted(incoming(target, method))
     assert (found.method, found.registry) == (method, "reg.test")
     assert (found.what, found.reference, found.operation) == (what, reference, operation)
     assert found.grants == ((found.repository, grants),)
@@ -72,7 +72,7 @@ def test_every_endpoint_of_the_protocol(
 def test_other_methods_are_not_taken(target: str, method: str) -> None:
     """T14: a method is one of a list, in its one spelling; what is quoted of it is short."""
     with pytest.raises(Failed) as caught:
-        wanted(asked(target, method))
+        wanted(incoming(target, method))
     assert code(caught.value) is Code.METHOD_NOT_ALLOWED
     assert len(caught.value.failure.message) < 100
 
@@ -155,7 +155,7 @@ BAD_PATHS = [
 def test_a_path_that_others_may_read_otherwise(path: str, method: str) -> None:
     """T14, F14: refused, never mended; whether policy would allow one of its readings is not even asked."""
     with pytest.raises(Failed) as caught:
-        wanted(asked(path, method))
+        wanted(incoming(path, method))
     assert code(caught.value) in {Code.BAD_REQUEST, Code.NOT_FOUND}
 
 
@@ -168,7 +168,7 @@ def test_what_is_allowed_is_what_is_sent(name: str, tail: str, method: str) -> N
     """T14: whatever is accepted leaves with the very bytes that were judged, an upload's id and last slash apart."""
     path = f"/v2/{name}{tail}"
     try:
-        found = wanted(asked(path, method))
+        found = wanted(incoming(path, method))
     except Failed:
         return
     begun = f"/v2/{found.repository}/blobs/uploads/"
@@ -195,7 +195,7 @@ HOSTS = [
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_registry_in_its_canonical_form(host: str) -> None:
     """With and without a port; the name of its header in any case."""
-    assert wanted(asked("/v2/a/tags/list", host=host)).registry == host
+    assert wanted(incoming("/v2/a/tags/list", host=host)).registry == host
     lines = ((ORIGINAL_HOST.upper(), host), ("Host", "another.test"))
     assert wanted(Incoming("GET", "/v2/a/tags/list", "", lines, 0)).registry == host
 
@@ -256,7 +256,7 @@ BAD_HOSTS = [
 def test_a_registry_in_any_other_form(host: str) -> None:
     """T14, T15: not mended, because policy, the resolver and the certificate would each read it in its own way."""
     with pytest.raises(Failed) as caught:
-        wanted(asked("/v2/a/tags/list", host=host))
+        wanted(incoming("/v2/a/tags/list", host=host))
     assert code(caught.value) is Code.BAD_REQUEST
     assert caught.value.failure.message.isascii()
     assert caught.value.failure.message.isprintable()
@@ -266,7 +266,7 @@ def test_a_registry_in_any_other_form(host: str) -> None:
 def test_a_registry_is_named_once(hosts: tuple[str, ...]) -> None:
     """The hint is how to name it."""
     with pytest.raises(Failed, match="missing" if not hosts else "more than once") as caught:
-        wanted(asked("/v2/a/tags/list", host=hosts))
+        wanted(incoming("/v2/a/tags/list", host=hosts))
     assert "curl -H 'X-Rules_img-Original-Host: ghcr.io'" in caught.value.failure.hint
 
 
@@ -293,7 +293,7 @@ def test_a_registry_is_named_once(hosts: tuple[str, ...]) -> None:
 )
 def test_a_query_leaves_as_it_was_read(method: str, target: str, sent: str) -> None:
     """Decoded once and written anew, so that nobody reads it otherwise; ``origin`` is the target's no business."""
-    assert wanted(asked(target, method)).query == sent
+    assert wanted(incoming(target, method)).query == sent
 
 
 BAD_QUERIES = [
@@ -330,13 +330,13 @@ BAD_QUERIES = [
 def test_a_query_that_others_may_read_otherwise(method: str, target: str) -> None:
     """SC-9: only fields of the protocol, each once; nothing smuggled past policy behind a semicolon."""
     with pytest.raises(Failed) as caught:
-        wanted(asked(target, method))
+        wanted(incoming(target, method))
     assert code(caught.value) is Code.BAD_REQUEST
 
 
 def test_a_mount_reads_its_source() -> None:
     """TX-22: policy is asked about it, and the token has to grant it."""
-    found = wanted(asked(f"/v2/a/blobs/uploads/?mount={D}&from=b/c", "POST"))
+    found = wanted(incoming(f"/v2/a/blobs/uploads/?mount={D}&from=b/c", "POST"))
     expected: tuple[Granted, ...] = (Repository("a", PUSH), Repository("b/c", PULL))
     assert (found.endpoint.mount_from, found.grants, found.digest) == ("b/c", expected, D)
 
@@ -344,7 +344,7 @@ def test_a_mount_reads_its_source() -> None:
 @pytest.mark.parametrize("query", [f"mount={D}", "from=b"])
 def test_half_a_mount_is_an_upload(query: str) -> None:
     """TX-22: without a source a registry may look in every repository that our login reads, so it is not asked to."""
-    found = wanted(asked(f"/v2/a/blobs/uploads/?{query}", "POST"))
+    found = wanted(incoming(f"/v2/a/blobs/uploads/?{query}", "POST"))
     assert (found.query, found.digest, found.grants) == ("", "", (("a", PUSH),))
 
 
@@ -359,7 +359,7 @@ def test_a_query_that_the_gateway_handed_out_is_taken_as_it_is(query: str) -> No
         seen.append((listing[0], listing[1], listing[2]))
         return True
 
-    assert wanted(asked(f"/v2/a/tags/list?{query}"), handed_out).query == query
+    assert wanted(incoming(f"/v2/a/tags/list?{query}"), handed_out).query == query
     assert seen == [("reg.test", "/v2/a/tags/list", query)]
 
 
@@ -367,4 +367,4 @@ def test_a_query_that_the_gateway_handed_out_is_taken_as_it_is(query: str) -> No
 def test_only_lists_have_pages(target: str) -> None:
     """And what could not have been handed out is not even looked up."""
     with pytest.raises(Failed):
-        wanted(asked(target), lambda *_: True)
+        wanted(incoming(target), lambda *_: True)

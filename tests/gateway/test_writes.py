@@ -12,7 +12,7 @@ from credproxy.gateway.incoming import Reply
 from credproxy.gateway.uploads import SHARE
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from tests.fakes import FakeUpload
-from tests.gateway.world import BLOB, CANARY, D, World, asked, reason, response, sent, unavailable, world
+from tests.gateway.world import BLOB, CANARY, D, World, incoming, reason, response, sent, unavailable, world
 
 
 UPLOADS = "/v2/a/blobs/uploads/"
@@ -29,7 +29,7 @@ def field(reply: Reply, name: str) -> str | None:
 
 async def begin(w: World, uid: int = 1000) -> str:
     """Begin an upload; give its path."""
-    reply = await w.answer(asked(UPLOADS, "POST", uid=uid))
+    reply = await w.answer(incoming(UPLOADS, "POST", uid=uid))
     assert reply.status == 202
     place = field(reply, "Location")
     assert place is not None
@@ -38,7 +38,7 @@ async def begin(w: World, uid: int = 1000) -> str:
 
 async def write(w: World, method: str, target: str, body: bytes = b"", *headers: tuple[str, str]) -> Reply:
     """Send a body of announced length."""
-    return await w.answer(asked(target, method, *headers), FakeUpload(body))
+    return await w.answer(incoming(target, method, *headers), FakeUpload(body))
 
 
 async def test_an_upload_from_its_beginning_to_its_end() -> None:
@@ -46,8 +46,8 @@ async def test_an_upload_from_its_beginning_to_its_end() -> None:
     more = response(202, b"", ("Location", f"{SESSION}2"), ("Range", "0-4"))
     done = response(201, b"", ("Location", f"https://reg.test{BLOB}"), ("Docker-Content-Digest", D))
     with structlog.testing.capture_logs() as events:
-        async with world(carried=(BEGUN, more, response(204, b"", ("Range", "0-4")), done, done)) as w:
-            reply = await w.answer(asked(UPLOADS, "POST", ("Content-Length", "0")))
+        async with world(forwarded=(BEGUN, more, response(204, b"", ("Range", "0-4")), done, done)) as w:
+            reply = await w.answer(incoming(UPLOADS, "POST", ("Content-Length", "0")))
             assert reply.headers == (
                 ("Range", "0-0"),
                 ("OCI-Chunk-Min-Length", "5"),
@@ -58,7 +58,7 @@ async def test_an_upload_from_its_beginning_to_its_end() -> None:
             assert place is not None
             part = await write(w, "PATCH", place, b"hello", ("Content-Range", "0-4"), ("Content-Type", "x/y"))
             assert (part.status, field(part, "Location"), field(part, "Range")) == (202, place, "0-4")
-            asked_for = await w.answer(asked(place))
+            asked_for = await w.answer(incoming(place))
             assert (asked_for.status, field(asked_for, "Range")) == (204, "0-4")
             end = await write(w, "PUT", f"{place}?digest={D}")
             assert (end.status, field(end, "Location"), field(end, "Docker-Content-Digest")) == (201, BLOB, D)
@@ -80,7 +80,7 @@ async def test_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
     """SEC-7: a registry names the next place, on a storage host mostly, and it is dialled as nobody's own."""
     rules = (NoneHost(match="reg.test"),)
     there = response(202, b"", GONE)
-    async with world(carried=(there, response(201)), rules=rules) as w:
+    async with world(forwarded=(there, response(201)), rules=rules) as w:
         place = await begin(w)
         assert (await write(w, "PUT", f"{place}?digest={D}", b"hello")).status == 201
         first, second = w.forwarder.requests
@@ -92,7 +92,7 @@ async def test_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
 async def test_back_at_the_registry_it_has_none_either() -> None:
     """SEC-7: As behind a redirect."""
     steps = (response(202, b"", GONE), response(202, b"", ("Location", "https://reg.test/v2/secret/x")), response(201))
-    async with world(carried=steps) as w:
+    async with world(forwarded=steps) as w:
         place = await begin(w)
         await write(w, "PATCH", place, b"x")
         await write(w, "PUT", f"{place}?digest={D}")
@@ -110,19 +110,19 @@ async def test_back_at_the_registry_it_has_none_either() -> None:
 )
 async def test_an_upload_that_goes_on_nowhere(location: str, expected: str) -> None:
     """The same rules as for redirects; the registry is named, the place is not."""
-    async with world(carried=(response(202, b"", ("Location", location)),)) as w:
-        reply = await w.answer(asked(UPLOADS, "POST"))
+    async with world(forwarded=(response(202, b"", ("Location", location)),)) as w:
+        reply = await w.answer(incoming(UPLOADS, "POST"))
         assert (reply.status, reply.code) == (403, expected)
         assert CANARY not in f"{reply}{reply.body!r}"
 
 
 async def test_an_upload_without_a_place() -> None:
     """Said when it begins; later the last one holds, as with registries that answer 202 alone."""
-    async with world(carried=(response(202),)) as w:
-        reply = await w.answer(asked(UPLOADS, "POST"))
+    async with world(forwarded=(response(202),)) as w:
+        reply = await w.answer(incoming(UPLOADS, "POST"))
         assert reply.status == 503
         assert reason(reply).startswith("registry 'reg.test' began an upload without saying where it goes on")
-    async with world(carried=(BEGUN, response(202), response(201))) as w:
+    async with world(forwarded=(BEGUN, response(202), response(201))) as w:
         place = await begin(w)
         assert field(await write(w, "PATCH", place, b"x"), "Location") == place
         assert (await write(w, "PUT", f"{place}?digest={D}")).status == 201
@@ -141,26 +141,26 @@ async def test_an_upload_without_a_place() -> None:
 )
 async def test_an_upload_of_somebody_else(target: str, uid: int, host: str) -> None:
     """T10: not found, and neither the registry nor the broker hears of it."""
-    async with world(carried=(BEGUN,)) as w:
+    async with world(forwarded=(BEGUN,)) as w:
         await begin(w)
         for method in ("GET", "PATCH", "PUT", "DELETE"):
-            reply = await w.answer(asked(target, method, uid=uid, host=host), FakeUpload(b"x"))
+            reply = await w.answer(incoming(target, method, uid=uid, host=host), FakeUpload(b"x"))
             assert reply.status == 404
         assert (len(w.forwarder.requests), len(w.provider.runs)) == (1, 1)
 
 
 async def test_an_upload_that_is_given_up() -> None:
     """DELETE ends it on both sides; where the registry refuses that, it goes on."""
-    async with world(carried=(BEGUN, response(400), response(204), response(204))) as w:
+    async with world(forwarded=(BEGUN, response(400), response(204), response(204))) as w:
         place = await begin(w)
-        assert (await w.answer(asked(place, "DELETE"))).status == 400
-        assert (await w.answer(asked(place, "DELETE"))).status == 204
-        assert (await w.answer(asked(place, "DELETE"))).status == 404
+        assert (await w.answer(incoming(place, "DELETE"))).status == 400
+        assert (await w.answer(incoming(place, "DELETE"))).status == 204
+        assert (await w.answer(incoming(place, "DELETE"))).status == 404
 
 
 async def test_a_refused_part_leaves_the_upload_as_it_is() -> None:
     """416 says where it stands; the client sends that part again."""
-    async with world(carried=(BEGUN, response(416, b"", ("Content-Range", "0-4")), response(202, b"", STATE))) as w:
+    async with world(forwarded=(BEGUN, response(416, b"", ("Content-Range", "0-4")), response(202, b"", STATE))) as w:
         place = await begin(w)
         reply = await write(w, "PATCH", place, b"x")
         assert (reply.status, field(reply, "Content-Range")) == (416, "0-4")
@@ -169,7 +169,7 @@ async def test_a_refused_part_leaves_the_upload_as_it_is() -> None:
 
 async def test_an_upload_that_the_registry_has_forgotten() -> None:
     """The specification's code for it."""
-    async with world(carried=(BEGUN, response(404))) as w:
+    async with world(forwarded=(BEGUN, response(404))) as w:
         reply = await write(w, "PATCH", await begin(w), b"x")
         assert reply.status == 404
         assert reason(reply) == "registry 'reg.test' has no such begun upload in 'a' (not_found)"
@@ -178,10 +178,10 @@ async def test_an_upload_that_the_registry_has_forgotten() -> None:
 async def test_a_mount() -> None:
     """201 where the registry has it, 202 and an upload where not; ``origin`` stays here."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
-    async with world(carried=(response(201, b"", ("Location", BLOB)), BEGUN)) as w:
-        reply = await w.answer(asked(target, "POST"))
+    async with world(forwarded=(response(201, b"", ("Location", BLOB)), BEGUN)) as w:
+        reply = await w.answer(incoming(target, "POST"))
         assert (reply.status, field(reply, "Location")) == (201, BLOB)
-        reply = await w.answer(asked(target, "POST"))
+        reply = await w.answer(incoming(target, "POST"))
         assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
         assert {request.url for request in w.forwarder.requests} == {f"https://reg.test{UPLOADS}?from=b/c&mount={D}"}
 
@@ -190,8 +190,8 @@ async def test_a_mount() -> None:
 async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
     """TX-22: whatever a registry has against the source, or against a token without it; the specification says 202."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
-    async with world(carried=(*[response(status)] * (1 + (status == 401)), BEGUN)) as w:
-        reply = await w.answer(asked(target, "POST", ("Content-Length", "0")))
+    async with world(forwarded=(*[response(status)] * (1 + (status == 401)), BEGUN)) as w:
+        reply = await w.answer(incoming(target, "POST", ("Content-Length", "0")))
         assert (reply.status, field(reply, "Location")) == (202, "/v2/a/blobs/uploads/id1")
         assert w.forwarder.requests[0].url == f"https://reg.test{UPLOADS}?from=b/c&mount={D}"
         assert w.forwarder.requests[-1].url == f"https://reg.test{UPLOADS}"
@@ -200,22 +200,22 @@ async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
 async def test_a_mount_that_may_pass_later_is_no_upload_now(status: int, told: int) -> None:
     """The next request may have it mounted."""
-    async with world(carried=(response(status),)) as w:
-        reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
+    async with world(forwarded=(response(status),)) as w:
+        reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, len(w.forwarder.requests)) == (told, 1)
 
 
 async def test_an_upload_that_is_refused_as_well_is_told() -> None:
     """The target is not to be pushed to: that is the answer."""
-    async with world(carried=(response(403), response(403))) as w:
-        reply = await w.answer(asked(f"{UPLOADS}?from=b&mount={D}", "POST"))
+    async with world(forwarded=(response(403), response(403))) as w:
+        reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, "refuses blob:write of 'a'" in reason(reply)) == (403, True)
         assert len(w.forwarder.requests) == 2
 
 
 async def test_a_blob_in_one_request() -> None:
     """POST with a digest and the body."""
-    async with world(carried=(response(201, b"", ("Location", BLOB)),)) as w:
+    async with world(forwarded=(response(201, b"", ("Location", BLOB)),)) as w:
         reply = await write(w, "POST", f"{UPLOADS}?digest={D}", b"hello", ("Content-Type", "x/y"))
         assert (reply.status, field(reply, "Location")) == (201, BLOB)
         assert (w.forwarder.requests[0].url, w.forwarder.bodies) == (
@@ -226,9 +226,9 @@ async def test_a_blob_in_one_request() -> None:
 
 async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
     """It was read first; the length is whoever's that sends it."""
-    async with world(carried=(response(401), response(202, b"", STATE))) as w:
+    async with world(forwarded=(response(401), response(202, b"", STATE))) as w:
         upload = FakeUpload(b"hello")
-        assert (await w.answer(asked(UPLOADS, "POST", ("Content-Length", "5")), upload)).status == 202
+        assert (await w.answer(incoming(UPLOADS, "POST", ("Content-Length", "5")), upload)).status == 202
         assert (w.forwarder.bodies, upload.reads) == ([b"hello", b"hello"], 1)
         assert [sent(request, "Content-Length") for request in w.forwarder.requests] == [[], []]
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
@@ -237,10 +237,10 @@ async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
 async def test_a_streamed_body_that_the_same_login_would_be_refused_for_again_is_refused() -> None:
     """To try again would be of no use: what is stored is what was refused."""
     body = b"x" * 100_000
-    async with world(carried=(BEGUN, response(401))) as w:
+    async with world(forwarded=(BEGUN, response(401))) as w:
         place = await begin(w)
         w.provider.always = "tok1"
-        reply = await w.answer(asked(place, "PATCH", ("Content-Length", "7")), FakeUpload(body))
+        reply = await w.answer(incoming(place, "PATCH", ("Content-Length", "7")), FakeUpload(body))
         assert reply.status == 403
         assert "docker login" in reason(reply)
 
@@ -249,29 +249,29 @@ async def test_a_streamed_body_that_the_same_login_would_be_refused_for_again_is
 async def test_a_streamed_body_is_sent_once(announced: bool) -> None:  # noqa: FBT001  parametrized
     """It is gone by then: 503, so that the client begins again, and finds a new token."""
     body = b"x" * 100_000
-    async with world(carried=(BEGUN, response(401), response(202, b"", STATE))) as w:
+    async with world(forwarded=(BEGUN, response(401), response(202, b"", STATE))) as w:
         place = await begin(w)
         upload = FakeUpload(body, announced)
-        reply = await w.answer(asked(place, "PATCH", ("Content-Length", "7")), upload)
+        reply = await w.answer(incoming(place, "PATCH", ("Content-Length", "7")), upload)
         assert reply.status == 503
         assert "no longer takes its token, and the upload cannot be sent twice; try again" in reason(reply)
         assert (w.forwarder.bodies[1:], upload.reads) == ([body], 1)
         assert sent(w.forwarder.requests[1], "Content-Length") == (["100000"] if announced else [])
-        assert (await w.answer(asked(place, "PATCH"), FakeUpload(body, announced))).status == 202
+        assert (await w.answer(incoming(place, "PATCH"), FakeUpload(body, announced))).status == 202
         assert w.tokens()[2] == ["Bearer tok2"]
 
 
 async def test_a_streamed_body_with_a_login_that_may_not() -> None:
     """Within ten seconds of the first refusal it is one, with its cause."""
-    async with world(carried=(BEGUN, response(401))) as w:
+    async with world(forwarded=(BEGUN, response(401))) as w:
         place = await begin(w)
         upload = FakeUpload(b"x" * 100_000)
-        assert [(await w.answer(asked(place, "PATCH"), upload)).status for _ in range(2)] == [503, 403]
+        assert [(await w.answer(incoming(place, "PATCH"), upload)).status for _ in range(2)] == [503, 403]
 
 
 async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
     """Whether the registry has it nobody knows."""
-    async with world(carried=(BEGUN, unavailable())) as w:
+    async with world(forwarded=(BEGUN, unavailable())) as w:
         place = await begin(w)
         assert (await write(w, "PATCH", place, b"x")).status == 503
         assert len(w.forwarder.requests) == 2
@@ -280,7 +280,7 @@ async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
 async def test_a_manifest_is_pushed() -> None:
     """Its place is where it was put; what it says of its subject comes down."""
     headers = (("Location", f"/v2/elsewhere/{CANARY}"), ("Docker-Content-Digest", D), ("OCI-Subject", D))
-    async with world(carried=(response(201, b"", *headers),)) as w:
+    async with world(forwarded=(response(201, b"", *headers),)) as w:
         reply = await write(w, "PUT", "/v2/a/manifests/x", b"{}", ("Content-Type", "m"), ("Content-Length", "2"))
         assert reply.status == 201
         expected = (("Docker-Content-Digest", D), ("OCI-Subject", D), ("Location", "/v2/a/manifests/x"))
@@ -290,7 +290,7 @@ async def test_a_manifest_is_pushed() -> None:
 
 async def test_a_manifest_is_4_mib_at_most() -> None:
     """Before anybody is asked for anything."""
-    async with world(carried=(response(201),)) as w:
+    async with world(forwarded=(response(201),)) as w:
         assert (await write(w, "PUT", "/v2/a/manifests/x", b"x" * MANIFEST_LIMIT)).status == 201
         reply = await write(w, "PUT", "/v2/a/manifests/x", b"x" * (MANIFEST_LIMIT + 1))
         assert (reply.status, reply.code) == (413, "too_large")
@@ -300,7 +300,7 @@ async def test_a_manifest_is_4_mib_at_most() -> None:
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", BLOB, "/v2/a/blobs/uploads/id1"])
 async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> None:
     """An announced length without its bytes, and the registry takes the next request on that connection for them."""
-    async with world(carried=(BEGUN, response(202))) as w:
+    async with world(forwarded=(BEGUN, response(202))) as w:
         await begin(w)
         assert (await write(w, "DELETE", target, b"hello", ("Content-Length", "5"))).status == 202
         assert sent(w.forwarder.requests[1], "Content-Length") == []
@@ -311,7 +311,7 @@ async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> 
 async def test_a_write_is_not_redirected(status: int) -> None:
     """T26: only GET and HEAD are; the body, and with 307 its bytes, would go where the registry likes."""
     away = response(status, b"", ("Location", f"https://evil.test/{CANARY}"))
-    async with world(carried=(away,)) as w:
+    async with world(forwarded=(away,)) as w:
         for method, target in (("POST", UPLOADS), ("PUT", "/v2/a/manifests/x"), ("DELETE", BLOB)):
             reply = await write(w, method, target, b"{}")
             assert (reply.status, reply.code) == (403, "redirect_refused")
@@ -327,15 +327,15 @@ async def test_a_body_that_stalls_or_breaks_off() -> None:
             del limit
             raise failed(Code.BAD_REQUEST, "the upload broke off")
 
-    async with world(carried=(response(201),)) as w:
-        reply = await w.answer(asked("/v2/a/manifests/x", "PUT"), Broken(b"{}"))
+    async with world(forwarded=(response(201),)) as w:
+        reply = await w.answer(incoming("/v2/a/manifests/x", "PUT"), Broken(b"{}"))
         assert (reply.status, w.forwarder.requests) == (400, [])
 
 
 async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_registry_was() -> None:
     """What was ``insecure`` is not any more: what goes on at the old origin goes on without a login."""
     async with world(
-        carried=(response(202, b"", ("Location", "/x")), response(202)),
+        forwarded=(response(202, b"", ("Location", "/x")), response(202)),
         rules=(NoneHost(match="reg.test", insecure=True),),
     ) as w:
         place = await begin(w)
@@ -349,7 +349,7 @@ async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_re
 
 async def test_every_write_that_policy_denies_touches_nothing() -> None:
     """T18."""
-    async with world(carried=(BEGUN,)) as w:
+    async with world(forwarded=(BEGUN,)) as w:
         w.policy.denied = {"a"}
         for method, target in (
             ("POST", UPLOADS),
@@ -358,17 +358,17 @@ async def test_every_write_that_policy_denies_touches_nothing() -> None:
             ("PATCH", f"{UPLOADS}x"),
         ):
             upload = FakeUpload(b"x")
-            assert (await w.answer(asked(target, method), upload)).status == 403
+            assert (await w.answer(incoming(target, method), upload)).status == 403
             assert upload.reads == 0
         assert (w.forwarder.requests, w.provider.runs) == ([], [])
 
 
 async def test_an_upload_above_the_share_is_refused_before_its_registry_is_asked() -> None:
     """T16: 503 with the reason and when to ask again; the registry has no session that nobody ends."""
-    async with world(carried=(BEGUN,) * SHARE) as w:
+    async with world(forwarded=(BEGUN,) * SHARE) as w:
         for _ in range(SHARE):
             await begin(w)
-        reply = await w.answer(asked(UPLOADS, "POST"))
+        reply = await w.answer(incoming(UPLOADS, "POST"))
         assert (reply.status, field(reply, "Retry-After")) == (503, "60")
         assert reason(reply).startswith("64 uploads of this caller have begun and not ended")
         assert len(w.forwarder.requests) == SHARE
@@ -376,9 +376,9 @@ async def test_an_upload_above_the_share_is_refused_before_its_registry_is_asked
 
 async def test_another_sandbox_can_neither_use_nor_end_an_upload() -> None:
     """T10: not found, and the registry does not hear of it."""
-    async with world(carried=(BEGUN,)) as w:
+    async with world(forwarded=(BEGUN,)) as w:
         place = await begin(w)
         for method in ("GET", "PATCH", "PUT", "DELETE"):
-            reply = await w.answer(replace(asked(place, method), sandbox="another"), FakeUpload(b"x"))
+            reply = await w.answer(replace(incoming(place, method), sandbox="another"), FakeUpload(b"x"))
             assert reply.status == 404
         assert len(w.forwarder.requests) == 1

@@ -45,7 +45,7 @@ T = TypeVar("T")
 BODY = bytes(range(100))
 
 
-def asked(
+def incoming(
     target: str,
     method: str = "GET",
     *headers: tuple[str, str],
@@ -85,12 +85,12 @@ class Policy:
     """Denies the repositories that are named; remembers what it was asked."""
 
     denied: set[str] = field(default_factory=set)
-    asked: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
+    incoming: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
     objects: list[tuple[str, str]] = field(default_factory=list)
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
         """Let it pass, or not."""
-        self.asked.append((registry, method, path, endpoint))
+        self.incoming.append((registry, method, path, endpoint))
         if endpoint.repository in self.denied or endpoint.mount_from in self.denied:
             raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
 
@@ -119,11 +119,11 @@ class World:
 
     async def get(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
         """GET."""
-        return await self.answer(asked(target, "GET", *headers, uid=uid))
+        return await self.answer(incoming(target, "GET", *headers, uid=uid))
 
     async def head(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
         """HEAD."""
-        return await self.answer(asked(target, "HEAD", *headers, uid=uid))
+        return await self.answer(incoming(target, "HEAD", *headers, uid=uid))
 
     def reload(self, *rules: HostRule) -> None:
         """Put other host rules in force."""
@@ -187,10 +187,10 @@ def reason(reply: Reply) -> str:
 @contextlib.asynccontextmanager
 async def world(
     *steps: FakeTransfer | Failed | Callable[[Request], FakeTransfer],
-    carried: tuple[Response | Failed | Callable[[Request], Response], ...] = (),
+    forwarded: tuple[Response | Failed | Callable[[Request], Response], ...] = (),
     rules: tuple[HostRule, ...] = (),
 ) -> AsyncIterator[World]:
-    """A running gateway. ``steps`` are what downloads give, ``carried`` what all else does.
+    """A running gateway. ``steps`` are what downloads give, ``forwarded`` what all else does.
 
     Afterwards every transfer is closed, whatever happened.
     """
@@ -199,10 +199,10 @@ async def world(
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     table = Table(Router(rules), {rule.match: provider for rule in rules}, [provider])
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
-    downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(carried)), Policy()
+    downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(forwarded)), Policy()
     numbers = itertools.count(1)
     gateway = Gateway(
-        authority=BrokerAuthorizer(broker, policy, FakeAudit()),
+        authorizer=BrokerAuthorizer(broker, policy, FakeAudit()),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

@@ -193,7 +193,7 @@ class Sandboxed(GatedServer):
 async def serving(
     short_path: Path,
     downloads: Downloads,
-    *carried: Response | Failed | Callable[[Request], Response],
+    *forwarded: Response | Failed | Callable[[Request], Response],
     rule: NoneHost | None = None,
     memory: int = MEMORY,
     sandbox: str | None = None,
@@ -206,9 +206,9 @@ async def serving(
     table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
-    forwarder, audit = FakeForwarder(clock, list(carried)), FakeAudit()
+    forwarder, audit = FakeForwarder(clock, list(forwarded)), FakeAudit()
     gateway = Gateway(
-        authority=BrokerAuthorizer(broker, Deny(), audit),
+        authorizer=BrokerAuthorizer(broker, Deny(), audit),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

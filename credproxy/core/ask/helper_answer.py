@@ -32,7 +32,7 @@ class HelperAnswer:
     expires: float | None
 
 
-class _Printed(msgspec.Struct, frozen=True):
+class _PrintedAnswer(msgspec.Struct, frozen=True):
     headers: dict[str, list[str]] | None = None
     expires: str | None = None
 
@@ -46,7 +46,7 @@ def parse_helper_answer(output: bytes) -> HelperAnswer:
     if not output.strip():
         raise HelperAnswerError("it printed nothing")
     try:
-        printed = msgspec.json.decode(output, type=_Printed)
+        printed = msgspec.json.decode(output, type=_PrintedAnswer)
     except msgspec.ValidationError as error:
         path = str(error).rpartition(" - at ")[2] if " - at " in str(error) else ""
         raise HelperAnswerError(f"its answer has the wrong shape {path}".rstrip()) from None

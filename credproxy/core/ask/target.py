@@ -68,7 +68,7 @@ class Object(NamedTuple):
 
 
 Granted = Repository | Object
-"""What a build action may be given a credential for, or have carried."""
+"""What a build action may be given a credential for, or have sent for it by the gateway."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,16 +77,16 @@ class Question:
 
     Attributes:
         target: what is asked about.
-        origin: who asks.
+        caller: who asks.
         grants: all that a build action's token may grant, decided by policy; None on the helper socket, where the
             URI and the host's rule decide. With grants only a credential that was narrowed to them may be answered.
         sandbox: the name of the sandbox that asks, so that it has a budget of its own; None for who is in none. It is
             part of no key: what one sandbox caused to be fetched serves the others.
-        carried: the gateway sends the request itself, so the credential stays inside and need not be narrow.
+        for_gateway: the gateway sends the request itself, so the credential stays inside and need not be narrow.
     """
 
     target: Target
-    origin: Caller
+    caller: Caller
     grants: tuple[Granted, ...] | None = None
-    carried: bool = False
+    for_gateway: bool = False
     sandbox: str | None = None

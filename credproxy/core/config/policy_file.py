@@ -54,7 +54,7 @@ class _Rule(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     description: str | None = None
 
 
-class _Policy(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+class _PolicyDocument(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     version: int = 0
     default_action: str | None = msgspec.field(default=None, name="defaultAction")
     rules: tuple[_Rule, ...] | None = None
@@ -118,9 +118,9 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
     if document.value is None:
         raise ConfigError([Mistake(path, 1, "", "empty; without rules it is: version: 1")])
     # A YAML scalar is its text: version is the one field that wants a number.
-    fitted = fit(document.value, Shape(_Policy, _FORMS, "a mapping", brackets=False, quoted=not is_json))
+    fitted = fit(document.value, Shape(_PolicyDocument, _FORMS, "a mapping", brackets=False, quoted=not is_json))
     found = [*fitted.mistakes]
-    policy = msgspec.convert(fitted.value or {}, _Policy, strict=is_json)
+    policy = msgspec.convert(fitted.value or {}, _PolicyDocument, strict=is_json)
     if fitted.value is not None:
         found += fitted.meant(_check(policy))
     if found:
@@ -139,7 +139,7 @@ def _line(document: Document, at: Path) -> int:
     return next((document.lines[at[:end]] for end in range(len(at), -1, -1) if at[:end] in document.lines), 1)
 
 
-def _check(policy: _Policy) -> Iterator[tuple[Path, str]]:
+def _check(policy: _PolicyDocument) -> Iterator[tuple[Path, str]]:
     if policy.version != 1:
         yield ("version",), f"wanted version: 1, the only one there is, not {policy.version}"
     if policy.default_action not in {None, "", "allow", "deny"}:
@@ -172,7 +172,7 @@ def _check_operations(operations: tuple[str, ...]) -> Iterator[tuple[Path, str]]
             yield ("operations", index), f"{operation!r} is not an operation; known: {', '.join(_OPERATIONS)}"
 
 
-def _compiled(policy: _Policy, document: Document, path: str, *, is_json: bool) -> PolicyFile:
+def _compiled(policy: _PolicyDocument, document: Document, path: str, *, is_json: bool) -> PolicyFile:
     rules = [
         ActionRule(
             "allow" if rule.action == "allow" else "deny",

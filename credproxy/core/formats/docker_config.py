@@ -52,7 +52,7 @@ class _Auth(msgspec.Struct, frozen=True):
         return self.auth, self.username, self.password, self.identitytoken, self.registrytoken
 
 
-class _File(msgspec.Struct, frozen=True):
+class _ConfigDocument(msgspec.Struct, frozen=True):
     """A file whose entries are still JSON: one that cannot be read spoils no other."""
 
     auths: dict[str, msgspec.Raw] | None = None
@@ -246,7 +246,7 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
     place = f"the answer of 'docker-credential-{program}'"
     by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
     try:
-        found = msgspec.json.decode(with_names(output, ("Username", "Secret")), type=_HelperAnswer)
+        found = msgspec.json.decode(with_names(output, ("Username", "Secret")), type=_StoreReply)
     except UNREADABLE:
         raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
     if not found.secret:
@@ -254,7 +254,7 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
     return login(found.username, found.secret, place, _login_again(key))
 
 
-class _HelperAnswer(msgspec.Struct, frozen=True):
+class _StoreReply(msgspec.Struct, frozen=True):
     username: str = msgspec.field(name="Username")
     secret: str = msgspec.field(name="Secret")
 
@@ -289,12 +289,12 @@ def _login_again(key: str) -> str:
     return f"log in again: docker login {_canonical(key) or key}"
 
 
-def _decode(content: bytes, where: str) -> _File:
+def _decode(content: bytes, where: str) -> _ConfigDocument:
     text = with_names(as_go_reads(content.removeprefix(b"\xef\xbb\xbf")), _NAMES)
     if not text.strip():
-        return _File()
+        return _ConfigDocument()
     try:
-        return msgspec.json.decode(text, type=_File | None) or _File()
+        return msgspec.json.decode(text, type=_ConfigDocument | None) or _ConfigDocument()
     except UNREADABLE as error:
         # msgspec's text may quote the content; where it broke is enough to find it.
         raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", _HINT) from None

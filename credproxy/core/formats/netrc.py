@@ -68,7 +68,7 @@ class NetrcMistake:
 
 
 @dataclass(slots=True)
-class _Machine:
+class _NetrcMachine:
     """What stands behind one ``machine``; ``host`` is None for ``default`` and for a name that cannot be read."""
 
     host: str | None
@@ -131,7 +131,7 @@ def parse_netrc(content: bytes, where: str) -> NetrcFile:
     return NetrcFile(logins, broken, tuple(sorted(mistakes, key=lambda mistake: mistake.line)))
 
 
-class _Words:
+class _NetrcWords:
     """The words of a text, each read as a keyword or as a value: only before a keyword does ``#`` begin a comment."""
 
     def __init__(self, text: str) -> None:
@@ -198,12 +198,12 @@ class _NetrcReader:
     """Gathers entries, word by word."""
 
     def __init__(self, text: str) -> None:
-        self._words = _Words(text)
-        self._entries: list[_Machine] = []
+        self._words = _NetrcWords(text)
+        self._entries: list[_NetrcMachine] = []
         self._mistakes: list[NetrcMistake] = []
-        self._current: _Machine | None = None
+        self._current: _NetrcMachine | None = None
 
-    def read(self) -> tuple[list[_Machine], list[NetrcMistake]]:
+    def read(self) -> tuple[list[_NetrcMachine], list[NetrcMistake]]:
         """Give what is there; a mistake is also noted in the entry that it spoils."""
         while (keyword := self._words.keyword()) is not None:
             if keyword == "macdef":
@@ -218,7 +218,7 @@ class _NetrcReader:
 
     def _begin(self, keyword: str) -> None:
         # Set first: a name that cannot be read must not leave its login to the machine before it.
-        self._current = _Machine(None, self._words.line)
+        self._current = _NetrcMachine(None, self._words.line)
         name = None if keyword == "default" else self._value(keyword)
         if name is None:
             return
@@ -254,9 +254,9 @@ class _NetrcReader:
             self._current.mistake = mistake
 
 
-def _chosen(entries: list[_Machine]) -> Iterator[tuple[str, _Machine]]:
+def _chosen(entries: list[_NetrcMachine]) -> Iterator[tuple[str, _NetrcMachine]]:
     """One entry for each host: the first that decides, else the first."""
-    by_host: dict[str, list[_Machine]] = {}
+    by_host: dict[str, list[_NetrcMachine]] = {}
     for entry in entries:
         if entry.host is not None:
             by_host.setdefault(entry.host, []).append(entry)
@@ -264,7 +264,7 @@ def _chosen(entries: list[_Machine]) -> Iterator[tuple[str, _Machine]]:
         yield host, next((entry for entry in named if entry.decides), named[0])
 
 
-def _login(host: str, entry: _Machine, where: str) -> UserPassword:
+def _login(host: str, entry: _NetrcMachine, where: str) -> UserPassword:
     if entry.mistake is not None:
         raise unreadable(f"the entry of {host!r} in {where}", f"cannot be read: {entry.mistake}", _CORRECT)
     place = f"the entry of {host!r} in {where}, line {entry.line},"

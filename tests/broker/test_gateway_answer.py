@@ -18,24 +18,24 @@ from tests.fakes import FakeClock, FakeProvider
 PULL: tuple[Granted, ...] = (Repository("a", ("pull",)),)
 
 
-def carried(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
+def for_gateway(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
     """A question of the gateway's."""
     target = Target("https", host, port, "/v2/a/blobs/x", "", Form.URL)
-    return Question(target, Caller("gateway", uid), PULL, carried=True)
+    return Question(target, Caller("gateway", uid), PULL, for_gateway=True)
 
 
-async def carry(w: World, uid: int = 0) -> Answer:
+async def ask_for_gateway(w: World, uid: int = 0) -> Answer:
     """Ask as the gateway does."""
-    return (await w.broker.carry(carried(uid=uid))).answer
+    return (await w.broker.ask_for_gateway(for_gateway(uid=uid))).answer
 
 
 async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -> None:
     """T13: the same question in header mode is refused."""
     async with world() as w:
-        carriage = await w.broker.carry(carried())
-        assert token(carriage.answer) == "tok1"
-        assert carriage.target == carried().target
-        question = Question(carried().target, Caller("actions", 0), PULL)
+        given = await w.broker.ask_for_gateway(for_gateway())
+        assert token(given.answer) == "tok1"
+        assert given.target == for_gateway().target
+        question = Question(for_gateway().target, Caller("actions", 0), PULL)
         with pytest.raises(Failed) as caught:
             await w.broker.ask(question)
         assert caught.value.failure.code is Code.USE_GATEWAY
@@ -44,51 +44,51 @@ async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -
 async def test_what_is_cached_for_the_gateway_is_for_nobody_else() -> None:
     """SEC-16: another socket, another key, and another key for each user (T10)."""
     async with world() as w:
-        assert token(await carry(w)) == "tok1"
+        assert token(await ask_for_gateway(w)) == "tok1"
         assert token(await w.answer("https://reg.test/v2/a/blobs/x")) == "tok2"
-        assert token(await carry(w, uid=1)) == "tok3"
-        assert token(await carry(w)) == "tok1"
+        assert token(await ask_for_gateway(w, uid=1)) == "tok3"
+        assert token(await ask_for_gateway(w)) == "tok1"
 
 
 async def test_a_refused_credential_is_dropped() -> None:
     """And what is asked for next is a new one, for the one who was refused and for all others."""
     async with world() as w:
-        refused = await carry(w)
+        refused = await ask_for_gateway(w)
         assert refused.refused()
-        assert token(await carry(w)) == "tok2"
+        assert token(await ask_for_gateway(w)) == "tok2"
 
 
 async def test_only_what_was_refused_is_dropped() -> None:
     """A newer one is none of it, and neither is another user's."""
     async with world() as w:
-        other = await carry(w, uid=1)
-        refused = await carry(w)
+        other = await ask_for_gateway(w, uid=1)
+        refused = await ask_for_gateway(w)
         refused.refused()
-        newer = await carry(w)
+        newer = await ask_for_gateway(w)
         assert refused.refused()
-        assert token(await carry(w)) == token(newer) == "tok3"
-        assert token(await carry(w, uid=1)) == token(other)
+        assert token(await ask_for_gateway(w)) == token(newer) == "tok3"
+        assert token(await ask_for_gateway(w, uid=1)) == token(other)
 
 
 async def test_once_in_ten_seconds_for_a_key() -> None:
     """A login that may not do a thing is refused with every token: each refusal would be an exchange."""
     async with world() as w:
-        assert (await carry(w)).refused()
-        second = await carry(w)
+        assert (await ask_for_gateway(w)).refused()
+        second = await ask_for_gateway(w)
         assert not second.refused()
-        assert token(await carry(w)) == "tok2"
-        assert (await carry(w, uid=1)).refused(), "another user's key"
+        assert token(await ask_for_gateway(w)) == "tok2"
+        assert (await ask_for_gateway(w, uid=1)).refused(), "another user's key"
         await w.clock.advance(10)
-        assert (await carry(w)).refused()
-        assert token(await carry(w)) == "tok4"
+        assert (await ask_for_gateway(w)).refused()
+        assert token(await ask_for_gateway(w)) == "tok4"
 
 
 async def test_who_is_refused_after_somebody_else_gets_the_new_one() -> None:
     """Forty downloads with one token that was revoked: one exchange, and nobody is told that the login may not."""
     async with world() as w:
-        handouts = [await carry(w) for _ in range(40)]
+        handouts = [await ask_for_gateway(w) for _ in range(40)]
         assert [handout.refused() for handout in handouts] == [True] * 40
-        assert {token(await carry(w)) for _ in handouts} == {"tok2"}
+        assert {token(await ask_for_gateway(w)) for _ in handouts} == {"tok2"}
         assert len(w.provider.runs) == 2
 
 
@@ -96,41 +96,41 @@ async def test_nothing_was_refused_where_nothing_was_sent() -> None:
     """An anonymous request has no better one; neither has an empty answer."""
     async with world() as w:
         w.provider.empty = True
-        assert not (await carry(w)).refused()
+        assert not (await ask_for_gateway(w)).refused()
         w.provider.key = lambda _: None
-        assert not (await carry(w, uid=1)).refused()
+        assert not (await ask_for_gateway(w, uid=1)).refused()
 
 
 async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
     """It may have changed where no file changes; no other key is told so."""
     async with world() as w:
-        (await carry(w)).refused()
-        await carry(w)
-        await carry(w, uid=1)
+        (await ask_for_gateway(w)).refused()
+        await ask_for_gateway(w)
+        await ask_for_gateway(w, uid=1)
         assert w.provider.anew == [False, True, False]
         await w.clock.advance(400)
-        await carry(w)
+        await ask_for_gateway(w)
         assert w.provider.anew[-1] is False, "that was long ago"
 
 
 async def test_a_403_is_a_reason_to_look_again_where_the_login_itself_was_sent() -> None:
     """ECR says it of a login that ran out; of a token it says that the login may not."""
     async with world() as w:
-        assert not (await carry(w)).refused(forbidden=True)
+        assert not (await ask_for_gateway(w)).refused(forbidden=True)
         w.provider.direct = True
-        direct = await carry(w, uid=1)
+        direct = await ask_for_gateway(w, uid=1)
         assert direct.refused(forbidden=True)
-        assert token(await carry(w, uid=1)) != token(direct)
+        assert token(await ask_for_gateway(w, uid=1)) != token(direct)
 
 
 async def test_a_reload_and_a_refusal() -> None:
     """What was given before the reload is gone with it: asking again makes sense, and drops nothing that is new."""
     async with world() as w:
-        refused = await carry(w)
+        refused = await ask_for_gateway(w)
         w.broker.swap(w.table)
-        newer = await carry(w)
+        newer = await ask_for_gateway(w)
         assert refused.refused()
-        assert token(await carry(w)) == token(newer)
+        assert token(await ask_for_gateway(w)) == token(newer)
 
 
 async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None = None) -> Reach:
@@ -138,7 +138,7 @@ async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None 
     rules = () if rule is None else (rule,)
     provider = FakeProvider(FakeClock())
     table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
-    return (await table.plan(carried(host, port=port))).reach
+    return (await table.plan(for_gateway(host, port=port))).reach
 
 
 @pytest.mark.parametrize(

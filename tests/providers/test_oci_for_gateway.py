@@ -2,7 +2,7 @@
 
 import pytest
 
-from credproxy.broker.era import Carriage
+from credproxy.broker.era import GatewayAnswer
 from credproxy.core.ask.credential import Caller, IdentityToken, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
@@ -21,17 +21,17 @@ PUSH: tuple[Granted, ...] = (Repository("app", ("pull", "push")),)
 def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
     """A question of the gateway's."""
     target = Target("https", host, port, "/v2/app/blobs/x", "", Form.URL)
-    return Question(target, Caller("gateway", 0), grants, carried=True)
+    return Question(target, Caller("gateway", 0), grants, for_gateway=True)
 
 
-async def carry(w: World, grants: tuple[Granted, ...] = PULL) -> Carriage:
+async def ask_for_gateway(w: World, grants: tuple[Granted, ...] = PULL) -> GatewayAnswer:
     """Ask as the gateway does."""
-    return await w.broker.carry(question(grants), 8.5)
+    return await w.broker.ask_for_gateway(question(grants), 8.5)
 
 
-def authorization(carriage: Carriage) -> str | None:
+def authorization(given: GatewayAnswer) -> str | None:
     """What it sends."""
-    found = carriage.answer.headers
+    found = given.answer.headers
     return found[0][1][0].reveal() if found else None
 
 
@@ -39,30 +39,30 @@ async def test_a_token_for_what_policy_granted_and_no_more() -> None:
     """Least of all what the host's own rule would add (SEC-16)."""
     rule = OciHost(match="reg.test", actions={"app": ("pull", "push")}, bare_host=BareHost(("repository:other:pull",)))
     async with world(rule) as w:
-        assert authorization(await carry(w)) == "Bearer tok1"
+        assert authorization(await ask_for_gateway(w)) == "Bearer tok1"
         assert w.requests[-1].endswith("scope=repository:app:pull")
-        await carry(w, (*PUSH, Repository("base", ("pull",))))
+        await ask_for_gateway(w, (*PUSH, Repository("base", ("pull",))))
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
-        await carry(w, (Repository("app", ("pull", "delete")),))
+        await ask_for_gateway(w, (Repository("app", ("pull", "delete")),))
         assert w.requests[-1].endswith(("scope=repository:app:delete,pull", "scope=repository:app:pull,delete"))
 
 
 async def test_a_wide_token_of_the_gateway_is_never_an_actions() -> None:
     """T12, T13: the same grant, the other socket: it is exchanged anew, judged, and refused."""
     async with world(stored=RegistryToken(Secret("wide"))) as w:
-        assert authorization(await carry(w)) == "Bearer wide"
+        assert authorization(await ask_for_gateway(w)) == "Bearer wide"
         assert await w.refusal("https://reg.test/v2/app/blobs/sha256:" + "a" * 64, PULL) is Code.USE_GATEWAY
-        assert authorization(await carry(w)) == "Bearer wide"
+        assert authorization(await ask_for_gateway(w)) == "Bearer wide"
 
 
 async def test_a_narrow_token_is_not_shared_either() -> None:
     """SEC-16, in both orders."""
     async with world() as w:
         w.script(token=[w.granted("one"), w.granted("two")])
-        assert authorization(await carry(w)) == "Bearer one"
+        assert authorization(await ask_for_gateway(w)) == "Bearer one"
         uri = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
         assert (await w.ask(uri, grants=PULL)).authorization == "Bearer two"
-        assert authorization(await carry(w)) == "Bearer one"
+        assert authorization(await ask_for_gateway(w)) == "Bearer one"
 
 
 @pytest.mark.parametrize(
@@ -77,21 +77,21 @@ async def test_whatever_login_there_is(stored: Stored, ping: str, expected: str 
     """T13: it stays inside."""
     async with world(stored=stored) as w:
         w.script(ping=w.challenge(ping))
-        assert authorization(await carry(w)) == expected
+        assert authorization(await ask_for_gateway(w)) == expected
 
 
 async def test_basic_that_was_switched_off_stays_off() -> None:
     """``allow_basic = false`` is about the registry's connection, whoever asks."""
     async with world(OciHost(match="reg.test", allow_basic=False)) as w:
         w.script(ping=w.challenge('Basic realm="x"'))
-        assert authorization(await carry(w)) is None
+        assert authorization(await ask_for_gateway(w)) is None
 
 
 async def test_an_anonymous_token_where_there_is_no_login() -> None:
     """Docker Hub gives one for public images; without asking for it everything is a 401."""
     async with world(stored=None) as w:
         w.script(token=w.granted("public"))
-        assert authorization(await carry(w)) == "Bearer public"
+        assert authorization(await ask_for_gateway(w)) == "Bearer public"
         assert w.header(-1, "Authorization") is None
 
 
@@ -99,7 +99,7 @@ async def test_an_open_registry_needs_none() -> None:
     """200 to the ping."""
     async with world(stored=None) as w:
         w.script(ping=w.respond(200))
-        assert authorization(await carry(w)) is None
+        assert authorization(await ask_for_gateway(w)) is None
 
 
 async def test_who_is_not_the_last_leaves_it_to_the_next() -> None:
@@ -159,5 +159,5 @@ async def test_a_login_that_is_refused_is_an_error_and_not_an_anonymous_try() ->
     async with world() as w:
         w.script(token=w.respond(401))
         with pytest.raises(Failed) as caught:
-            await carry(w)
+            await ask_for_gateway(w)
         assert caught.value.failure.code is Code.BAD_CREDENTIALS

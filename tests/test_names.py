@@ -1,0 +1,51 @@
+"""One word, one thing: names that stand twice, and calls whose arguments can be swapped."""
+
+import ast
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+
+
+ROOT = Path(__file__).parents[1] / "credproxy"
+TREES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
+
+PARALLEL = frozenset({"core/formats", "core/kinds", "core/kinds/sources", "providers", "sources"})
+"""Folders with a file for each provider or source: its options, what it reads, who does it."""
+
+MODULES = {
+    "confinement": "what a process gives up, and what doctor says of that",
+}
+"""Names of files that stand twice outside of these folders, and why."""
+
+CLASSES = {"Facts": "what a check of doctor looks at; each has its own"}
+"""Names of types that stand twice, and why."""
+
+
+def types(tree: ast.Module) -> Iterator[str]:
+    """The classes of a module, and its names for types."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ClassDef):
+            yield node.name
+    for statement in tree.body:
+        match statement:
+            case ast.Assign(targets=[ast.Name(id=name)]) if name[:1].isupper() and not name.isupper():
+                yield name
+
+
+def test_no_two_files_have_one_name_for_two_things() -> None:
+    """Whoever opens a file by its name finds one."""
+    folders: defaultdict[str, set[str]] = defaultdict(set)
+    for path in TREES:
+        if not path.stem.startswith("__"):
+            folders[path.stem].add(str(path.parent))
+    assert {name for name, where in folders.items() if len(where) > 1 and not where <= PARALLEL} == set(MODULES)
+
+
+def test_no_two_types_have_one_name() -> None:
+    """Whoever searches for a class finds one; the helper's script stands alone, and is read alone."""
+    found: defaultdict[str, int] = defaultdict(int)
+    for path, tree in TREES.items():
+        if path.parts[0] != "helper":
+            for name in types(tree):
+                found[name.lstrip("_")] += 1
+    assert {name for name, times in found.items() if times > 1} == set(CLASSES)
