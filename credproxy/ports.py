@@ -11,7 +11,7 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from credproxy.core.ask.audit import Record
-from credproxy.core.ask.credential import Caller, Grant, Identity, Stored
+from credproxy.core.ask.credential import Caller, Grant, Identity, Secret, Stored
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Reach, Request, Response
 from credproxy.core.ask.login import Login
@@ -191,6 +191,22 @@ class Processes(Protocol):
         ...
 
 
+class Signer(Protocol):
+    """Signs with private keys."""
+
+    async def rs256(self, key: bytes, claims: Mapping[str, str | int]) -> Secret:
+        """Give a JWT with these claims.
+
+        Args:
+            key: an RSA key in PEM form.
+            claims: numbers and texts.
+
+        Raises:
+            ValueError: the key cannot be used: what is wrong with it, such as "is not a private key in PEM form".
+        """
+        ...
+
+
 class Source(Protocol):
     """A place where stored secrets lie."""
 
@@ -253,6 +269,18 @@ class Ordered(Protocol):
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
         """What was found at each place before the one that has the credential: a sentence each, for people."""
+        ...
+
+
+@runtime_checkable
+class Narrows(Protocol):
+    """A source whose issuer limits a login to one repository, so that a build action may have it."""
+
+    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+        """Name the same login limited to reading the repository of a target; None where it cannot be limited to that.
+
+        What ``read`` gives for it is no more than that.
+        """
         ...
 
 

@@ -39,7 +39,7 @@ from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.ports import Plan, Provider, Source
 from credproxy.providers.learned import Learned
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSource, FixedTerms
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FakeSource, FixedTerms
 
 
 HOST = "reg.test"
@@ -80,10 +80,22 @@ class Ground:
         tools = providers.ProviderTools(self.clock, self.http, self.processes, lambda _: self.source, self.learned)
         return providers.make(rule, tools)
 
+    def source_tools(self) -> sources.SourceTools:
+        """What sources are made with."""
+        return sources.SourceTools(
+            environ=self.environ,
+            uid=1000,
+            clock=self.clock,
+            processes=self.processes,
+            files=self.files,
+            http=self.http,
+            signer=FakeSigner(),
+            key=lambda: b"k",
+        )
+
     def made(self, settings: SourceSettings) -> Source:
         """Make a source, as the daemon does."""
-        tools = sources.SourceTools(self.environ, 1000, self.clock, self.processes, self.files, lambda: b"k")
-        return sources.make(settings, tools)
+        return sources.make(settings, self.source_tools())
 
 
 Setting = Callable[[Ground], None]

@@ -6,7 +6,7 @@ import heapq
 import itertools
 import os
 import socket
-from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable
+from collections.abc import AsyncIterable, AsyncIterator, Callable, Hashable, Mapping
 from dataclasses import dataclass, field, replace
 from types import TracebackType
 
@@ -204,6 +204,19 @@ class FakeFiles:
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
         del home
         return self.exposed.get(path, ())
+
+
+@dataclass
+class FakeSigner:
+    """Signs with the claims themselves, whatever is in a key that begins as one; remembers what it signed."""
+
+    signed: list[Mapping[str, str | int]] = field(default_factory=list)
+
+    async def rs256(self, key: bytes, claims: Mapping[str, str | int]) -> Secret:
+        if not key.startswith(b"-----BEGIN"):
+            raise ValueError("is not a private key in PEM form")
+        self.signed.append(claims)
+        return Secret(f"signed {claims['iss']}")
 
 
 @dataclass

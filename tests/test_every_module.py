@@ -68,6 +68,7 @@ THROUGH = {
     "server.body": "server/test_helper_api.py",
     "server.probes": "server/test_verbs.py",
     "server.sandboxed": "server/test_verbs.py",
+    "sources.secret_file": "sources/test_simple_sources.py",
     "sources.nowhere": "cli/test_explain.py",
 }
 """By module, the file whose tests go through it: it is one step of what that file is about."""

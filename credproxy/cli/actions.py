@@ -1,5 +1,7 @@
 """``credproxy actions``: what build actions may have. Works on files; no daemon is needed."""
 
+from collections.abc import Sequence
+from shlex import quote
 from typing import NamedTuple
 
 import click
@@ -80,22 +82,31 @@ def test(uri: str) -> None:
         raise CommandError(error.failure.message, error.failure.hint) from None
     if not granted:
         click.echo("nothing: this kind of URI gets no credential on the actions socket")
-    for one in granted:
-        if isinstance(one, Object):
-            _tell_object(policy, target, one)
-            continue
-        name, allowed = one
+    objects = [one for one in granted if isinstance(one, Object)]
+    if objects:
+        _tell_object(policy, target, objects)
+    for name, allowed in (one for one in granted if not isinstance(one, Object)):
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
         for operation in _deciding(target.path, allowed):
             click.echo(f"  {policy.deciding(target.authority, name, operation)} allows {operation}")
 
 
-def _tell_object(policy: Policy, target: Target, granted: Object) -> None:
+def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> None:
+    """The URL, and where a header may be given for more than that, what it opens."""
+    granted, *wider = objects
     click.echo(f"{', '.join(granted.methods)} of {granted.url!r}:")
     for method in granted.methods:
         click.echo(f"  {policy.name(policy.decide_object(target, method))} allows {method}")
     click.echo("  the gateway carries it: GET /v1/fetch?url=... on the actions socket")
-    click.echo("  a header is given only where the credential is for this URL alone")
+    if wider:
+        click.echo(f"  or a header is given, whose token reads all of {wider[0].url!r}: the rules allow that, too")
+        return
+    opened = policy.opened(target)
+    if opened:
+        click.echo(f"  a header is given where the rules allow all that its token reads, {opened!r}:")
+        click.echo(f"  credproxy actions allow {quote(opened)}")
+    else:
+        click.echo("  a header is given only where the credential is for this URL alone")
 
 
 def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:

@@ -15,7 +15,7 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Source
+from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Signer, Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oci import OciProvider
@@ -36,6 +36,7 @@ class World:
     http: HttpClient
     processes: Processes
     files: Files
+    signer: Signer
     learned: Learned
 
 
@@ -101,6 +102,8 @@ class _SharedSources:
             clock=world.clock,
             processes=world.processes,
             files=world.files,
+            http=world.http,
+            signer=world.signer,
             key=partial(secrets.token_bytes, KEY_BYTES),
             docker_config=settings.docker_config,
             netrc=settings.netrc,

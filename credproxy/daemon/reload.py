@@ -12,6 +12,7 @@ import structlog
 
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http_client import AiohttpClient
+from credproxy.adapters.jwt_signing import JwtSigner
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.broker.broker import Broker
 from credproxy.broker.broker_settings import BrokerSettings
@@ -136,7 +137,7 @@ class Service:
         self._http = AiohttpClient(clock)
         upstream = RepeatingClient(self._http, clock=clock, sample=sample)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
-        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files, learned)
+        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files, JwtSigner(), learned)
         self._group = asyncio.TaskGroup()
         self._healing: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()

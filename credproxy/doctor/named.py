@@ -122,6 +122,8 @@ def _write(path: str) -> str:
 
 def _unusable(content: bytes, source: SecretFile, where: str) -> str:
     """Why the daemon would not use what a file holds; "" where it would."""
+    if source.pem:
+        return "" if b"PRIVATE KEY-----" in content else f"{where} is not a private key in PEM form"
     try:
         from_text(content.decode(), source.username, where)
     except UnicodeDecodeError:

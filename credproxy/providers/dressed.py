@@ -1,14 +1,15 @@
 """Sends a stored secret in another dress: ``header``, ``basic``, and every kind that says how it dresses."""
 
 from collections.abc import Callable
+from shlex import quote
 
 from credproxy.core.ask.credential import Grant, Identity, Stored
 from credproxy.core.ask.login import Login, dressed
 from credproxy.core.ask.stored import not_stored, unreadable, usable
-from credproxy.core.ask.target import Form, Question, Target
-from credproxy.core.errors import Failed, Failure
+from credproxy.core.ask.target import Form, Object, Question, Target
+from credproxy.core.errors import FETCH, Code, Failed, Failure, failed
 from credproxy.core.kinds.dressed import DressedHost, Width
-from credproxy.ports import Clock, Ordered, Plan, Source, Terms
+from credproxy.ports import Clock, Narrows, Ordered, Plan, Source, Terms
 
 
 class Dressed:
@@ -44,16 +45,20 @@ class Dressed:
             raise not_stored(what, self._source.looked(target), self._rule.setup(target))
         if identity is None:
             return None
+        narrow = self._narrowed(question, identity)
+        identity = narrow or identity
         width = self._rule.width(target)
 
         async def run(terms: Terms) -> Grant:
-            return self._grant(await self._source.read(identity, target, anew=terms.anew), identity, width)
+            login = await self._source.read(identity, target, anew=terms.anew)
+            return self._grant(login, identity, width, direct=narrow is None)
 
         return Plan(
             key=(self._tag, self._rule.match, width, identity),
             subject=f"the {self._rule.calls} for {target.authority!r}",
             upstream=f"source:{identity.source}",
             run=run,
+            narrow=narrow is not None,
             identity=identity,
             detail={
                 "provider": self._tag,
@@ -85,14 +90,34 @@ class Dressed:
         del wanted
         self._source.forget()
 
-    def _grant(self, login: Login | None, identity: Identity, width: Width) -> Grant:
+    def _narrowed(self, question: Question, identity: Identity) -> Identity | None:
+        """The login as narrow as a build action may be given it; None where nobody asks for that, or it cannot be.
+
+        Raises:
+            Failed(use_gateway): it can, but not as far as the rules for build actions go.
+        """
+        if question.grants is None or question.for_gateway or not isinstance(self._source, Narrows):
+            return None
+        narrow, opened = self._source.narrow(identity, question.target), self._rule.opens(question.target)
+        if narrow is None or not opened:
+            return None
+        if not any(isinstance(granted, Object) and granted.url == opened[0] for granted in question.grants):
+            raise failed(
+                Code.USE_GATEWAY,
+                f"the {self._rule.calls} for {question.target.authority!r} opens all of {opened[0]!r}, "
+                "and no rule allows build actions that much",
+                f"{FETCH}; or let build actions have all of it: credproxy actions allow {quote(opened[0])}",
+            )
+        return narrow
+
+    def _grant(self, login: Login | None, identity: Identity, width: Width, *, direct: bool = True) -> Grant:
         name = str(identity)
         if login is None:
             raise unreadable(name, self._rule.empty, self._rule.remedy)
         headers = self._rule.dress(login.stored, name, width)
         lifetime = dressed(login, name, self._clock.boot())
         note = self._rule.note if headers else self._rule.unsent
-        return Grant(headers, lifetime, note=note, direct=True)
+        return Grant(headers, lifetime, note=note, direct=direct)
 
     def _passed(self, identity: Identity, target: Target) -> dict[str, str]:
         passed = () if self._ordered is None else self._ordered.passed(identity, target)

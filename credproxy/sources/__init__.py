@@ -10,16 +10,18 @@ from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.paths import netrc_file
-from credproxy.ports import Clock, Files, Processes, Source
+from credproxy.ports import Clock, Files, HttpClient, Processes, Signer, Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.first import First
 from credproxy.sources.gh import Gh
+from credproxy.sources.github_app import GithubApp
 from credproxy.sources.glab import Glab
 from credproxy.sources.netrc import Netrc
 
@@ -34,6 +36,8 @@ class SourceTools:
         clock: judges ages.
         processes: runs programs.
         files: reads.
+        http: asks issuers.
+        signer: signs what they are asked with.
         key: gives random bytes of this process, for comparing secrets without keeping them.
         docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
     """
@@ -43,6 +47,8 @@ class SourceTools:
     clock: Clock
     processes: Processes
     files: Files
+    http: HttpClient
+    signer: Signer
     key: Callable[[], bytes]
     docker_config: str = "auto"
     netrc: str = "auto"
@@ -55,7 +61,7 @@ def make(settings: Sources, tools: SourceTools) -> Source:
     return _make(settings, tools)
 
 
-def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = False) -> Source:  # noqa: PLR0911  one for each source
+def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = False) -> Source:  # noqa: C901, PLR0911, PLR0912  one for each source
     """Make one source. One without a line here is a mistake that mypy finds.
 
     Args:
@@ -77,6 +83,16 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
         case GhSource():
             return Gh(
                 settings, tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key
+            )
+        case GithubAppSource():
+            return GithubApp(
+                settings,
+                files=tools.files,
+                http=tools.http,
+                signer=tools.signer,
+                clock=tools.clock,
+                home=tools.environ.get("HOME", ""),
+                optional=optional,
             )
         case GlabSource():
             return Glab(tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key)

@@ -4,16 +4,14 @@ from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Failed, Failure
+from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Clock, Files
+from credproxy.sources.secret_file import missing, read_secret_file
 
 
 class File:
     """The content of one file, read for each exchange and not kept. Source: ports.Source.
-
-    As it is read long after the configuration that names it was put in force, it is judged each time: whoever else could
-    have written it would choose the login.
 
     Args:
         settings: name it.
@@ -40,21 +38,16 @@ class File:
         if version is None and self._optional:
             return None
         if version is None:
-            raise self._missing()
+            raise missing(path, self._hint)
         return Identity("file", path, version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its content. Raises Failed(credential_unreadable)."""
         del identity, target, anew
         path, since = self._settings.path, self._clock.boot()
-        found = await self._files.judged(path, self._home)
-        if found is None:
-            raise self._missing()
-        for one in found.exposures:
-            if one.grave:
-                raise unreadable(f"the file {path!r}", f"is not believed: it {one.problem}", one.remedy)
+        content = await read_secret_file(self._files, path, self._home, self._hint)
         try:
-            text = found.content.decode()
+            text = content.decode()
         except UnicodeDecodeError:
             raise unreadable(f"the file {path!r}", "is not UTF-8 text", self._hint) from None
         stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
@@ -76,10 +69,6 @@ class File:
 
     def forget(self) -> None:
         """Nothing is remembered."""
-
-    def _missing(self) -> Failed:
-        path = self._settings.path
-        return unreadable(f"the file {path!r}", "is not there", self._hint)
 
     @property
     def _hint(self) -> str:

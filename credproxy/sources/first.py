@@ -7,11 +7,11 @@ from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Source
+from credproxy.ports import Narrows, Source
 
 
 class First:
-    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered.
+    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered, ports.Narrows.
 
     "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
     have the login that was meant, and the next one may be somebody else's.
@@ -34,10 +34,13 @@ class First:
         return None
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the login that was named; where its place turns out to hold nothing, that of the next that has one."""
-        index, own = _of(identity)
+        """Give the login that was named; where its place turns out to hold nothing, that of the next that has one.
+
+        Of a narrow one there is no next: that one's would be as wide as it is.
+        """
+        index, own, narrow = _of(identity)
         login = await self._sources[index].read(own, target, anew=anew)
-        for source in self._sources[index + 1 :]:
+        for source in () if narrow else self._sources[index + 1 :]:
             if login is not None:
                 break
             found = await source.locate(target, None)
@@ -46,7 +49,7 @@ class First:
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give the login that was named, as far as it is known."""
-        index, own = _of(identity)
+        index, own, _ = _of(identity)
         return await self._sources[index].peek(own, target)
 
     def trouble(self, target: Target) -> Failure | None:
@@ -58,6 +61,13 @@ class First:
         """What each of them says."""
         return tuple(said for source in self._sources for said in source.looked(target))
 
+    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+        """As the source does that has the credential."""
+        index, own, _ = _of(identity)
+        source = self._sources[index]
+        narrow = source.narrow(own, target) if isinstance(source, Narrows) else None
+        return None if narrow is None else replace(narrow, version=(index, narrow.version, "narrow"))
+
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
         """What those say that were asked before the one that has the credential."""
         return tuple(said for source in self._sources[: _of(identity)[0]] for said in source.looked(target))
@@ -68,8 +78,8 @@ class First:
             source.forget()
 
 
-def _of(identity: Identity) -> tuple[int, Identity]:
-    """The place of the source in the list, and the identity as it gave it."""
+def _of(identity: Identity) -> tuple[int, Identity, bool]:
+    """The place of the source in the list, the identity as it gave it, and whether that is a narrow one."""
     assert isinstance(identity.version, tuple)
-    index, version = identity.version
-    return index, replace(identity, version=version)
+    index, version, *narrow = identity.version
+    return index, replace(identity, version=version), bool(narrow)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping
 
 from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.github_urls import PUBLIC, is_tenant, login_host
 from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Form, Target
@@ -12,11 +13,8 @@ from credproxy.core.kinds.sources.gh import (
     CONFIG,
     ENTERPRISE_TOKENS,
     HOST,
-    PUBLIC,
     TOKENS,
     GhSource,
-    is_tenant,
-    login_host,
 )
 from credproxy.ports import Clock, Command, Files, Processes
 from credproxy.sources.program_answers import Printed, ProgramAnswer

@@ -21,8 +21,8 @@ LOOK_AGAIN = 10.0
 NOTHING_KEEP = 10.0
 """Seconds that "there is no login" is remembered: a new one must be seen within ten."""
 
-Printed = tuple[bytes, Stored | None]
-"""A program's output, and what it means: None for "there is no login"."""
+Printed = tuple[bytes, Stored | Login | None]
+"""A program's output, and what it means: None for "there is no login". A Login where an issuer said when it ends."""
 
 
 class ProgramAnswer:
@@ -103,6 +103,7 @@ class ProgramAnswer:
         self._digest = digest
         if stored is None:
             self._login, self._again = None, now + NOTHING_KEEP
-        else:
-            self._login = login_of(stored, since=since, boot=now, wall=self._clock.wall(), keep=self._keep)
-            self._again = again_at(self._login)
+            return
+        if not isinstance(stored, Login):
+            stored = login_of(stored, since=since, boot=now, wall=self._clock.wall(), keep=self._keep)
+        self._login, self._again = stored, again_at(stored)

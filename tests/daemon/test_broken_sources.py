@@ -25,7 +25,7 @@ from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Command, Completed
 from credproxy.providers.learned import Learned
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner
 
 
 NETRC, DOCKER = "/home/u/.netrc", "/home/u/.docker/config.json"
@@ -66,7 +66,7 @@ async def daemon(
             files.put(path, found)
     http = FakeHttp(clock=clock)
     programs = {} if store is None else {"docker-credential-x": store}
-    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(programs), files, Learned(b"k"))
+    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(programs), files, FakeSigner(), Learned(b"k"))
     table = build_table(Settings(host=rules, builtin=builtin), world)
     upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:

@@ -17,7 +17,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Completed
 from credproxy.providers.learned import Learned
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FixedTerms
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FixedTerms
 from tests.hints import filled
 
 
@@ -40,6 +40,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "") -> World:
         http=FakeHttp(),
         processes=FakeProcesses(),
         files=files,
+        signer=FakeSigner(),
         learned=Learned(b"k"),
     )
 

@@ -20,7 +20,7 @@ from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Terms
 from credproxy.providers.learned import Learned
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner
 from tests.hints import filled, text_of
 
 
@@ -63,7 +63,7 @@ async def broker(text: str, http: FakeHttp, clock: FakeClock, login: str = LOGIN
     """A daemon's inside with that configuration."""
     files = FakeFiles()
     files.put(DOCKER, login)
-    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
+    world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, FakeSigner(), Learned(b"k"))
     table = build_table(load_files([("config.toml", text)]), world)
     upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as made:

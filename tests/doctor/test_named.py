@@ -102,6 +102,20 @@ def test_a_secret_that_the_daemon_would_not_use_is_told_and_not_shown(content: b
     assert "canary" not in repr(found)
 
 
+@pytest.mark.parametrize(
+    ("content", "told_of"),
+    [(b"-----BEGIN RSA PRIVATE KEY-----\nx\n-----END RSA PRIVATE KEY-----\n", False), (b"canary", True)],
+    ids=["key", "text"],
+)
+def test_the_key_of_an_app_is_looked_at_as_a_key(content: bytes, *, told_of: bool) -> None:
+    """It has many lines."""
+    text = f'{HEADER}"github-app", app = "1", key_file = "/k" }}\n'
+    found = told(check(FakeMachine().put("/k", 0o600, content=content), load(text, "f"), variables={}, bundles={}))
+    problem = "the secret of 'a.b', '/k', is not a private key in PEM form"
+    assert [message for _, message, _ in found] == [problem] * told_of
+    assert "canary" not in repr(found)
+
+
 def test_what_works_is_not_mentioned() -> None:
     """Files of the user's own, variables that are set, what is looked for automatically."""
     text = (

@@ -1,14 +1,15 @@
 """One provider for every kind that dresses a stored secret: what a dressing may depend on, and who is told what."""
 
+from dataclasses import replace
 from typing import ClassVar
 
 import pytest
 
 from credproxy.core.ask.basic_auth import basic
-from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword, secret_of
-from credproxy.core.ask.target import Target
+from credproxy.core.ask.credential import Caller, Identity, PlainSecret, Secret, Stored, UserPassword, secret_of
+from credproxy.core.ask.target import Object, Question, Target
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.header import HeaderHost
@@ -149,6 +150,73 @@ async def test_only_a_login_is_given_to_a_docker_client() -> None:
     wide = Dressed(HeaderHost("a.test", EnvSource("X")), source=source, clock=FakeClock())
     assert not isinstance(wide, HasLogin)
     assert await DressedLogin(BasicHost("a.test"), source=source, clock=FakeClock()).stored(target) == login
+
+
+class Limiting(FakeSource):
+    """A source whose logins can be limited to one repository."""
+
+    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+        """All but one."""
+        return None if target.path.startswith("/wide") else replace(identity, entry="narrow")
+
+
+class Opening(Forge, frozen=True, tag_field="provider", tag="opening"):
+    """A kind whose narrowest credential is for more than a URL."""
+
+    def opens(self, target: Target) -> tuple[str, ...]:
+        """All of a directory."""
+        return (f"{target.origin}/a/**",)
+
+
+ONE, WIDER = Object("https://api.test/a/1", ("GET",)), Object("https://api.test/a/**", ("GET", "HEAD"))
+
+
+def asked_by_action(path: str, *granted: Object, for_gateway: bool = False) -> Question:
+    """What a build action asks."""
+    return Question(parse_uri(f"https://api.test{path}"), Caller("actions"), granted, for_gateway=for_gateway)
+
+
+async def test_a_build_action_is_given_a_login_that_its_issuer_narrows() -> None:
+    """Where it may have all that this opens; nobody else gets that one, and it is not the login itself."""
+    source = Limiting("api.test", PlainSecret(Secret("t0")))
+    made = Dressed(Opening("*.test"), source=source, clock=FakeClock())
+    plan = await made.plan(asked_by_action("/a/1", ONE, WIDER))
+    assert plan is not None
+    assert plan.narrow
+    assert plan.detail["credential"] == "fake:narrow"
+    assert not (await plan.run(FixedTerms())).direct
+    for other in (asked_by_action("/a/1", ONE, WIDER, for_gateway=True), question("https://api.test/a/1")):
+        wide = await made.plan(other)
+        assert wide is not None
+        assert not wide.narrow
+        assert wide.key != plan.key
+
+
+async def test_what_opens_more_than_the_rules_allow_is_not_given_and_the_refusal_says_how() -> None:
+    """Two ways: the gateway, and a rule."""
+    made = Dressed(Opening("*.test"), source=Limiting("api.test", PlainSecret(Secret("t0"))), clock=FakeClock())
+    with pytest.raises(Failed) as caught:
+        await made.plan(asked_by_action("/a/1", ONE))
+    assert caught.value.failure.code is Code.USE_GATEWAY
+    assert caught.value.failure.hint.startswith("have the gateway on the same socket fetch it")
+    assert caught.value.failure.hint.endswith("credproxy actions allow 'https://api.test/a/**'")
+
+
+@pytest.mark.parametrize(
+    ("rule", "source", "path"),
+    [
+        (Opening("*.test"), FakeSource, "/a/1"),
+        (Opening("*.test"), Limiting, "/wide"),
+        (Forge("*.test"), Limiting, "/a/1"),
+    ],
+    ids=["its-source-cannot", "not-for-this-url", "its-kind-knows-no-width"],
+)
+async def test_what_is_not_narrowed_is_not_narrow(rule: DressedHost, source: type[FakeSource], path: str) -> None:
+    """The table then sends the action to the gateway."""
+    made = Dressed(rule, source=source("api.test", PlainSecret(Secret("t0"))), clock=FakeClock())
+    plan = await made.plan(asked_by_action(path, ONE, WIDER))
+    assert plan is not None
+    assert not plan.narrow
 
 
 CONTRACTS = {

@@ -24,7 +24,7 @@ from credproxy.providers.dressed import Dressed
 from credproxy.providers.learned import Learned
 from tests.broker.world import question
 from tests.contract import CANARY, HOST, SIGNED, ProviderContract
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSource, FixedTerms
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcesses, FakeSigner, FakeSource, FixedTerms
 from tests.hints import filled
 
 
@@ -239,7 +239,9 @@ async def daemon(
         files.put(FILE, config)
     files.put("/home/u/.netrc", netrc)
     http = FakeHttp(clock=clock)
-    world = World({"HOME": "/home/u", **environ}, 1000, clock, http, FakeProcesses(), files, Learned(b"k"))
+    world = World(
+        {"HOME": "/home/u", **environ}, 1000, clock, http, FakeProcesses(), files, FakeSigner(), Learned(b"k")
+    )
     table = build_table(Settings(host=rules, builtin=builtin), world)
     upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:

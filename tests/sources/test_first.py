@@ -11,7 +11,7 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Source
 from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
-from tests.fakes import FakeClock, FakeFiles, FakeProcesses, FakeSource
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FakeSource
 
 
 TARGET = parse_uri("https://a.test/")
@@ -71,6 +71,8 @@ TOOLS = SourceTools(
     clock=FakeClock(),
     processes=FakeProcesses({}),
     files=FakeFiles(),
+    http=FakeHttp(),
+    signer=FakeSigner(),
     key=lambda: b"k",
 )
 

@@ -5,10 +5,11 @@ from collections.abc import Mapping
 import pytest
 
 from credproxy.core.ask.credential import Identity
+from credproxy.core.ask.github_urls import login_host
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.core.formats.gh_hosts import parse_hosts
-from credproxy.core.kinds.sources.gh import GhSource, login_host
+from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.ports import Command, Completed
 from credproxy.sources.gh import Gh
 from tests.contract import CANARY, Ground, SourceContract

@@ -12,9 +12,9 @@ from credproxy.core.redact import mask_command, mask_name, mask_text
 
 
 _PLAIN = frozenset({
-    "action", "actions", "allow_private", "anonymous", "bare_host", "bare_host_scopes", "builtin", "bytes", "ca_bundle", "cache_key",
-    "docker_config", "format", "helper_path", "level", "listen", "match", "method", "name", "netrc", "operations", "pass_env", "path",
-    "path_prefix", "peer_namespaces", "policy_file", "provider", "realm_hosts", "registry", "repository", "scopes",
+    "action", "actions", "allow_private", "anonymous", "app", "bare_host", "bare_host_scopes", "builtin", "bytes", "ca_bundle", "cache_key",
+    "docker_config", "format", "helper_path", "host", "key_file", "level", "listen", "match", "method", "name", "netrc", "operations", "pass_env", "path",
+    "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository", "scopes",
     "service", "source", "url", "username",
 })  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is masked all the same."""

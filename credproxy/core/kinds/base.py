@@ -107,6 +107,15 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         del target
         return ""
 
+    def opens(self, target: Target) -> tuple[str, ...]:
+        """What a credential opens that is as narrow as its issuer makes one for a target, where that is more than the target.
+
+        Patterns of URLs, as rules for build actions have them. Whoever is given it may have all of the first, and there is
+        nothing in any of them that they may not have. Empty where it cannot be narrowed, or is for the target alone.
+        """
+        del target
+        return ()
+
     def _sources(self) -> Iterator[tuple[str, Sources]]:
         return ((key, getattr(self, key)) for key in self.source_keys)
 

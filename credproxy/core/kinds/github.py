@@ -13,12 +13,13 @@ from msgspec import field
 
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.github_urls import HOSTS, PARTS, PUBLIC, github_name, is_tenant, login_host, roots_of
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
-from credproxy.core.kinds.sources.gh import HOSTS, PUBLIC, GhSource, is_tenant, login_host
+from credproxy.core.kinds.sources.gh import GhSource
 
 
 _ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")
@@ -67,6 +68,16 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             return 'the registry of containers gets its token by a rule of its own: provider = "oci"'
         return ""
 
+    def opens(self, target: Target) -> tuple[str, ...]:
+        """All of a repository, if a source limits tokens to one: GitHub has nothing narrower.
+
+        Nothing at the host of raw files, because a build action is never given Basic.
+        """
+        place, narrows = github_name(target), any(source.narrows for _, source in self.secrets())
+        if place is None or not place.repository or not narrows or self.width(target) == (_RAW,):
+            return ()
+        return tuple(f"{root}/{place.name}/**" for root in roots_of(target))
+
     def width(self, target: Target) -> Width:
         """Which dress."""
         if target.host.startswith("raw."):
@@ -103,9 +114,6 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             if path:  # an Enterprise server has all on one host, unless it isolates subdomains
                 yield from (f"{host}/{part}/{path}" for part in ("api/v3/repos", "raw", "codeload"))
             return
-        api, raw, codeload, uploads = HOSTS[1:] if host == PUBLIC else (f"{part}.{host}" for part in _PARTS)
+        api, raw, codeload, uploads = HOSTS[1:] if host == PUBLIC else (f"{part}.{host}" for part in PARTS)
         for other, below in ((api, "/repos"), (raw, ""), (codeload, ""), (uploads, "/repos")):
             yield f"{other}{below}/{path}" if path else other
-
-
-_PARTS = ("api", "raw", "codeload", "uploads")

@@ -17,10 +17,17 @@ class Variable:
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
-    """A file that holds one secret and nothing else; ``username`` makes a login of it."""
+    """A file that holds one secret and nothing else.
+
+    Attributes:
+        path: of the file.
+        username: makes a login of it.
+        pem: it is a private key in PEM form, and not a line of text.
+    """
 
     path: str
     username: str | None = None
+    pem: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,6 +11,7 @@ A pattern without a query stands for URLs without one: a query chooses another t
 """
 
 import re
+from itertools import takewhile
 from typing import NamedTuple
 from urllib.parse import unquote
 
@@ -20,6 +21,7 @@ from credproxy.core.policy.globs import includes, matches
 
 
 _PATTERN = re.compile(r"(https?)://([^/?#]+)/([A-Za-z0-9._~!$&'()+,;=:@%*?-][A-Za-z0-9._~!$&'()+,;=:@%*/-]*)(\?\*)?")
+_WILD = re.compile(r"[*?%]")
 _UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
 
 
@@ -45,6 +47,15 @@ class ObjectPattern(NamedTuple):
             and (self.queries or not target.query)
             and matches(self.path, name)
         )
+
+    def meets(self, other: "ObjectPattern") -> bool:
+        """Whether a URL of another pattern may be one of these; True where that is hard to tell.
+
+        Letters in another case are the same here: to many servers they are.
+        """
+        pairs = zip(self.path.lower().split("/"), other.path.lower().split("/"), strict=False)
+        literal = takewhile(lambda pair: not _WILD.search("".join(pair)), pairs)
+        return self.origin == other.origin and all(one == two for one, two in literal)
 
     def include(self, other: "ObjectPattern") -> bool:
         """Whether every URL of another pattern is one of these; False where that is hard to tell."""

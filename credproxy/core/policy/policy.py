@@ -14,6 +14,7 @@ from credproxy.core.ask.endpoint import Endpoint, Kind, classify
 from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds import HostRule
 from credproxy.core.policy.globs import includes, matches
 from credproxy.core.policy.objects import ObjectPattern, is_object, object_pattern
 from credproxy.core.policy.operations import EVERYTHING, READ, needed, read_operation
@@ -126,6 +127,26 @@ class Policy:
                 return Decision(rule.rule.action == "allow", index)
         return Decision(allowed=False, rule=None)
 
+    def opened(self, target: Target) -> str:
+        """A pattern of all that the narrowest credential for a target reads, where that is more than the target; else ""."""
+        rule = self._router.match(target)
+        return next(iter(() if rule is None else rule.opens(target)), "")
+
+    def _allows_all(self, opened: tuple[str, ...]) -> bool:
+        """Whether build actions may read all of the first of these patterns, and nothing in any of them is denied before."""
+        patterns = [pattern for pattern in map(object_pattern, opened) if pattern is not None]
+        for rule, _, _, objects in self._rules:
+            if objects is not None and rule.action == "deny" and any(map(objects.meets, patterns)):
+                return False
+            if (
+                objects is not None
+                and rule.action == "allow"
+                and len(rule.methods) > 1
+                and objects.include(patterns[0])
+            ):
+                return True
+        return False
+
     def name(self, decision: Decision) -> str | None:
         """Name the rule that decides; None where none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
@@ -225,16 +246,22 @@ class Policy:
         prefix = None if rule is None else rule.api_prefix()
         endpoint = classify(target.path, target.query, prefix)
         if endpoint.repository is None:
-            return self._object(target, configured=rule is not None and not rule.is_registry)
+            return self._object(target, rule)
         if endpoint.kind is Kind.UPLOAD:
             return self._upload(target.authority, endpoint.repository, endpoint.mount_from)
         return (Repository(endpoint.repository, self._read(target, endpoint.repository, endpoint.kind)),)
 
-    def _object(self, target: Target, *, configured: bool) -> tuple[Granted, ...]:
-        """An object that rules allow; nothing for a URL that neither rules nor the hosts' configuration know."""
+    def _object(self, target: Target, rule: HostRule | None) -> tuple[Granted, ...]:
+        """An object that rules allow; nothing for a URL that neither rules nor the hosts' configuration know.
+
+        With all that the narrowest credential for it would open, where rules allow all of that as well.
+        """
+        configured = rule is not None and not rule.is_registry
         methods = tuple(method for method in _METHODS if self.decide_object(target, method).allowed)
         if methods:
-            return (Object(f"{target.origin}{target.path}", methods),)
+            opened = () if rule is None else rule.opens(target)
+            wider = (Object(opened[0], _METHODS),) if opened and self._allows_all(opened) else ()
+            return (Object(f"{target.origin}{target.path}", methods), *wider)
         if is_object(target) and (configured or self.decide_object(target, "GET").rule is not None):
             self.permit_object(target, "GET")
         return ()

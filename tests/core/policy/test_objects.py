@@ -1,14 +1,19 @@
 """Patterns for URLs outside of a registry's API."""
 
+from typing import Literal
+
 import pytest
 
 from credproxy.core.ask.target import Object, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.parse import ConfigError, load
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.policy.objects import is_object, object_pattern
 from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.routing import Router
@@ -153,3 +158,64 @@ def test_an_object_has_a_path() -> None:
     assert is_object(parse_uri(f"{BUCKET}/a"))
     for raw in (BUCKET, "grpcs://cache.test/x", f"{BUCKET}/a//b"):
         assert not is_object(parse_uri(raw))
+
+
+REPOSITORY = "https://api.github.com/repos/octo/hello"
+FILE = f"{REPOSITORY}/contents/a"
+APP = GithubHost("github.com", GithubAppSource(app="4711", key_file="/k"))
+
+
+def url_rule(url: str, action: Literal["allow", "deny"] = "allow", *methods: Literal["GET", "HEAD"]) -> ActionRule:
+    """One rule for URLs."""
+    return ActionRule(action=action, url=url, methods=methods or ("GET", "HEAD"))
+
+
+ALL = url_rule(f"{REPOSITORY}/**")
+
+
+@pytest.mark.parametrize(
+    ("rules", "wider"),
+    [
+        ((url_rule(FILE),), False),
+        ((ALL,), True),
+        ((url_rule("https://api.github.com/repos/octo/**"),), True),
+        ((url_rule(f"{REPOSITORY}/contents/**"),), False),
+        ((url_rule(f"{REPOSITORY}/**", "allow", "GET"),), False),
+        ((url_rule("https://github.com/octo/hello/**"), url_rule(FILE)), False),
+        ((url_rule(f"{REPOSITORY}/git/**", "deny"), ALL), False),
+        ((url_rule("https://raw.githubusercontent.com/octo/hello/main/secret", "deny"), ALL), False),
+        ((url_rule("https://github.com/Octo/*/archive/**", "deny"), ALL), False),
+        ((url_rule("https://codeload.github.com/**", "deny"), ALL), False),
+        ((url_rule("https://raw.githubusercontent.com/octo/world/**", "deny"), ALL), True),
+        ((ALL, url_rule(f"{REPOSITORY}/git/**", "deny")), True),
+    ],
+)
+def test_what_opens_more_than_its_url_is_given_where_rules_allow_all_of_that(
+    rules: tuple[ActionRule, ...],
+    wider: bool,  # noqa: FBT001  parametrized
+) -> None:
+    """And deny nothing of it, at no place where it can be had: a token for a repository does not know paths."""
+    made = Policy(rules, Router((APP,)))
+    one = Object(FILE, ("GET",) if rules[0].methods == ("GET",) else ("GET", "HEAD"))
+    more = (Object(f"{REPOSITORY}/**", ("GET", "HEAD")),) if wider else ()
+    assert made.grants(parse_uri(FILE)) == (one, *more)
+    assert made.opened(parse_uri(FILE)) == f"{REPOSITORY}/**"
+
+
+@pytest.mark.parametrize(
+    ("rule", "url"),
+    [
+        (GithubHost("github.com"), FILE),
+        (APP, "https://raw.githubusercontent.com/octo/hello/main/a"),
+        (APP, "https://api.github.com/orgs/octo"),
+        (HeaderHost("api.github.com", EnvSource("X")), FILE),
+    ],
+    ids=["gh", "raw", "no-repository", "header"],
+)
+def test_what_cannot_be_narrowed_opens_nothing_of_a_build_actions(rule: HostRule, url: str) -> None:
+    """A personal token reads everything; the host of raw files takes Basic, which no action is given."""
+    made = Policy(
+        (url_rule("https://api.github.com/**"), url_rule("https://raw.githubusercontent.com/**")), Router((rule,))
+    )
+    assert made.opened(parse_uri(url)) == ""
+    assert made.grants(parse_uri(url)) == (Object(url, ("GET", "HEAD")),)

@@ -7,13 +7,25 @@ from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 
 
-SourceSettings = DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource | GhSource | GlabSource
+SourceSettings = (
+    DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource | GhSource | GithubAppSource | GlabSource
+)
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
 """One, or several that are tried one after the other: the first that has a login gives it."""
 
-SOURCES: Final = (DockerConfigSource, NetrcSource, EnvSource, FileSource, CommandSource, GhSource, GlabSource)
+SOURCES: Final = (
+    DockerConfigSource,
+    NetrcSource,
+    EnvSource,
+    FileSource,
+    CommandSource,
+    GhSource,
+    GithubAppSource,
+    GlabSource,
+)

@@ -18,26 +18,6 @@ ENTERPRISE_TOKENS: Final = ("GH_ENTERPRISE_TOKEN", "GITHUB_ENTERPRISE_TOKEN")
 HOST: Final = "GH_HOST"
 CONFIG: Final = Usual(TOKENS, folder="GH_CONFIG_DIR", below="gh", file="hosts.yml")
 
-PUBLIC: Final = "github.com"
-HOSTS: Final = (PUBLIC, "api.github.com", "raw.githubusercontent.com", "codeload.github.com", "uploads.github.com")
-"""GitHub's own hosts that take a token: all of them the same one."""
-
-_TENANTS = ".ghe.com"
-_PARTS = frozenset({"api", "raw", "codeload", "uploads"})
-
-
-def is_tenant(host: str) -> bool:
-    """Whether a host is of GitHub Enterprise Cloud with data residency: ``SUBDOMAIN.ghe.com``, or below that."""
-    return host.endswith(_TENANTS)
-
-
-def login_host(host: str) -> str:
-    """Give the name under which gh keeps the login for a host: ``api.acme.ghe.com`` takes that of ``acme.ghe.com``."""
-    if host in HOSTS:
-        return PUBLIC
-    first, _, rest = host.partition(".")
-    return rest if first in _PARTS and rest.count(".") > is_tenant(host) else host
-
 
 class GhSource(SourceBase, frozen=True, tag_field="source", tag="gh"):
     """``GH_TOKEN``, ``GITHUB_TOKEN``, then what ``gh`` has stored; ``username`` picks one of several logins that it has."""

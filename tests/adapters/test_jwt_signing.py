@@ -1,0 +1,56 @@
+"""A signature that another library verifies, and what is said of files that hold no key."""
+
+import jwt
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec, rsa
+
+from credproxy.adapters.jwt_signing import JwtSigner
+
+
+KEY = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+SHORT = rsa.generate_private_key(public_exponent=65537, key_size=1024)
+CURVE = ec.generate_private_key(ec.SECP256R1())
+CLAIMS: dict[str, str | int] = {"iss": "4711", "iat": 1, "exp": 2}
+
+
+def pem(
+    key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey, form: str = "TraditionalOpenSSL", secret: str = ""
+) -> bytes:
+    """A key as a file has it."""
+    hidden: serialization.KeySerializationEncryption = serialization.NoEncryption()
+    if secret:
+        hidden = serialization.BestAvailableEncryption(secret.encode())
+    return key.private_bytes(serialization.Encoding.PEM, getattr(serialization.PrivateFormat, form), hidden)
+
+
+PUBLIC = KEY.public_key().public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+
+
+@pytest.mark.parametrize("form", ["TraditionalOpenSSL", "PKCS8"])
+async def test_another_library_takes_the_signature(form: str) -> None:
+    """Whichever form the key is in: GitHub gives one, openssl makes the other."""
+    token = await JwtSigner().rs256(pem(KEY, form), CLAIMS)
+    found = jwt.decode(token.reveal(), KEY.public_key(), ["RS256"], options={"verify_exp": False, "verify_iat": False})
+    assert found == CLAIMS
+    assert jwt.get_unverified_header(token.reveal())["alg"] == "RS256"
+
+
+@pytest.mark.parametrize(
+    ("key", "problem"),
+    [
+        (b"", "is not a private key in PEM form"),
+        (b"canary", "is not a private key in PEM form"),
+        (pem(KEY)[:400] + b"\n-----END RSA PRIVATE KEY-----\n", "is not a private key in PEM form"),
+        (PUBLIC, "is not a private key in PEM form"),
+        (pem(KEY, secret="canary"), "is protected by a passphrase"),
+        (pem(SHORT), "is not an RSA key of 2048 bits or more"),
+        (pem(CURVE), "is not an RSA key of 2048 bits or more"),
+    ],
+    ids=["empty", "text", "cut", "public", "passphrase", "short", "curve"],
+)
+async def test_what_is_not_such_a_key_is_told_in_words_of_ours(key: bytes, problem: str) -> None:
+    """A library's may quote it."""
+    with pytest.raises(ValueError, match=f"^{problem}$") as caught:
+        await JwtSigner().rs256(key, CLAIMS)
+    assert caught.value.__cause__ is None

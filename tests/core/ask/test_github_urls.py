@@ -1,0 +1,104 @@
+"""Whose repository a URL of GitHub's is in, and where the API of that GitHub is."""
+
+import pytest
+
+from credproxy.core.ask.github_urls import GithubName, api_of, github_name, login_host, roots_of
+from credproxy.core.ask.uri import parse_uri
+
+
+@pytest.mark.parametrize(
+    ("host", "wanted"),
+    [
+        ("github.com", "github.com"),
+        ("api.github.com", "github.com"),
+        ("raw.githubusercontent.com", "github.com"),
+        ("objects.githubusercontent.com", "objects.githubusercontent.com"),
+        ("raw.github.com.evil.test", "github.com.evil.test"),
+        ("api.acme.ghe.com", "acme.ghe.com"),
+        ("raw.ghe.corp.test", "ghe.corp.test"),
+    ],
+)
+def test_all_hosts_of_one_github_share_a_login(host: str, wanted: str) -> None:
+    """And nobody else's host has it."""
+    assert login_host(host) == wanted
+
+
+@pytest.mark.parametrize(
+    ("uri", "place"),
+    [
+        ("https://github.com/octo/hello/archive/v1.zip", GithubName("octo", "hello")),
+        ("https://github.com/octo/hello.git/info/refs", GithubName("octo", "hello")),
+        ("https://github.com/octo", GithubName("octo")),
+        ("https://raw.githubusercontent.com/octo/hello/main/f", GithubName("octo", "hello")),
+        ("https://codeload.github.com/octo/hello/zip/main", GithubName("octo", "hello")),
+        ("https://api.github.com/repos/octo/hello/tarball/main", GithubName("octo", "hello")),
+        ("https://uploads.github.com/repos/octo/hello/releases/1/assets", GithubName("octo", "hello")),
+        ("https://api.github.com/orgs/octo/packages", GithubName("octo")),
+        ("https://api.github.com/user", None),
+        ("https://api.github.com/octo/hello", None),
+        ("https://api.acme.ghe.com/repos/octo/hello", GithubName("octo", "hello")),
+        ("https://acme.ghe.com/api/v3/repos/octo", GithubName("api", "v3")),
+        ("https://ghe.corp.test/api/v3/repos/octo/hello/contents/f", GithubName("octo", "hello")),
+        ("https://ghe.corp.test/api/v3/orgs/octo", GithubName("octo")),
+        ("https://ghe.corp.test/api/v3", None),
+        ("https://ghe.corp.test/raw/octo/hello/main/f", GithubName("octo", "hello")),
+        ("https://raw.ghe.corp.test/octo/hello/main/f", GithubName("octo", "hello")),
+        ("https://ghe.corp.test/octo/hello/archive/v1.zip", GithubName("octo", "hello")),
+        ("https://github.com/oc%74o/hello", None),
+        ("https://github.com/octo/h%65llo", GithubName("octo")),
+        ("https://github.com/", None),
+        ("github.com", None),
+        ("https://*.github.com/octo/hello", None),
+    ],
+)
+def test_whose_something_is(uri: str, place: GithubName | None) -> None:
+    """A name that could be read in two ways is none."""
+    assert github_name(parse_uri(uri)) == place
+
+
+def test_letters_in_another_case_are_the_same_repository() -> None:
+    """Of GitHub's, and its answers have the owner's spelling."""
+    assert GithubName("octo", "Hello").is_named("Octo/hello")
+    assert not GithubName("octo", "hello").is_named("octo/hello2")
+    assert GithubName("octo").name == "octo"
+
+
+@pytest.mark.parametrize(
+    ("uri", "roots"),
+    [
+        (
+            "https://raw.githubusercontent.com/o/r/main/f",
+            (
+                "https://api.github.com/repos",
+                "https://github.com",
+                "https://raw.githubusercontent.com",
+                "https://codeload.github.com",
+            ),
+        ),
+        (
+            "https://acme.ghe.com/o/r",
+            (
+                "https://api.acme.ghe.com/repos",
+                "https://acme.ghe.com",
+                "https://raw.acme.ghe.com",
+                "https://codeload.acme.ghe.com",
+            ),
+        ),
+        (
+            "http://ghe.corp.test:8080/o/r",
+            (
+                "http://ghe.corp.test:8080/api/v3/repos",
+                "http://ghe.corp.test:8080",
+                "http://ghe.corp.test:8080/raw",
+                "http://ghe.corp.test:8080/codeload",
+                "http://raw.ghe.corp.test:8080",
+                "http://codeload.ghe.corp.test:8080",
+            ),
+        ),
+    ],
+)
+def test_where_what_belongs_to_a_repository_is(uri: str, roots: tuple[str, ...]) -> None:
+    """The API first, where all of it is."""
+    target = parse_uri(uri)
+    assert roots_of(target) == roots
+    assert roots[0] == f"{api_of(target)}/repos"
