@@ -281,7 +281,7 @@ def cold_uris(bench: Bench) -> None:
 
 def herd(bench: Bench) -> None:
     """10,000 clients at once on one cold key; the token server takes 200 ms."""
-    time.sleep(1.1)  # flush is answered once a second
+    time.sleep(1.1)  # flush is allowed once a second
     bench.credproxy("flush")
     before = bench.counts()
     body = json.dumps({"uri": bench.uri(0)})

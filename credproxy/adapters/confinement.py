@@ -197,5 +197,5 @@ def _libc() -> ctypes.CDLL:
 
 
 def _unfit(why: str) -> Unfit:
-    hint = "credproxy doctor; in a container, run it outside of whatever filters system calls"
+    hint = "credproxy doctor; in a container, run it without a filter on system calls"
     return Unfit(Failure(Code.INTERNAL, f"this process cannot be confined: {why}", hint))

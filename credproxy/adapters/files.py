@@ -82,7 +82,7 @@ class SystemFiles:
             late = waiting.cancel()
         if late:
             said = f"did not answer within {self._timeout:g} s"
-            raise _unreadable(path, said, "its file system hangs: df says which one, and another path may do")
+            raise _unreadable(path, said, "its file system hangs: df shows which one; or use another path")
         try:
             return waiting.result()
         except OSError as error:
@@ -123,7 +123,7 @@ def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
     finally:
         os.close(descriptor)
     if len(content) > LIMIT:
-        raise _unreadable(path, f"is larger than {LIMIT} bytes", "leave in it only what is needed")
+        raise _unreadable(path, f"is larger than {LIMIT} bytes", "keep only what is needed in it")
     return content, about
 
 

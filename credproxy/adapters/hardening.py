@@ -31,8 +31,8 @@ def harden() -> None:
         raise Unfit(
             Failure(
                 Code.INTERNAL,
-                f"the kernel does not let this process forbid its memory to be read: errno {ctypes.get_errno()}",
-                "run outside of whatever filters prctl",
+                f"the kernel does not let this process protect its memory from being read: errno {ctypes.get_errno()}",
+                "run it where prctl is not filtered",
             )
         )
 

@@ -206,7 +206,7 @@ class AiohttpClient:
         except TimeoutError:
             if upload.sent:
                 raise explain(SilentError(), self._call(request, _url(request))) from None
-            message = f"{_name(request, _url(request))} took no more of the upload"
+            message = f"{_name(request, _url(request))} stopped reading the upload"
             raise failed(Code.UPSTREAM_UNAVAILABLE, message, "check the network, then try again") from None
 
     async def _exchange(
@@ -398,12 +398,12 @@ async def _piece(answer: aiohttp.ClientResponse, pace: Pace | None, stalled: flo
     except aiohttp.SocketTimeoutError:
         raise
     except TimeoutError:
-        reason = f"said nothing for {stalled:g} s in the middle of its answer"
+        reason = f"sent nothing for {stalled:g} s in the middle of its answer"
         raise UnfitAnswerError(reason) from None
     try:
         if pace is not None and piece:
             pace.moved(len(piece), loop.time() - begun)
     except TimeoutError:
-        reason = f"gave less than {LEAST:,} bytes a second of its answer over {stalled:g} s"
+        reason = f"sent less than {LEAST:,} bytes a second of its answer over {stalled:g} s"
         raise UnfitAnswerError(reason) from None
     return piece

@@ -20,7 +20,7 @@ INTERIM = 16
 """Interim answers before one answer. A server sends one or two, or a 102 from time to time while it works."""
 
 
-CODED = "has put its body into a transfer coding that it was not asked for"
+CODED = "sent its body in a transfer coding that was not asked for"
 """Said of an answer that is in chunks, and in something else besides."""
 
 _CHUNK_LINE = 8 * 1024
@@ -172,13 +172,13 @@ class SteadyHandler(ResponseHandler):
 
 def unended(seconds: float) -> str:
     """Say that a head has begun and not come to its end."""
-    return f"has begun its answer, and not come to the end of its head for {seconds:g} s"
+    return f"began its answer, but has not finished its head for {seconds:g} s"
 
 
 def passed_over(status: int, before: int) -> bool:
     """Whether an answer is an interim one. Raises UnfitAnswerError: one too many, or of another protocol."""
     if status == HTTPStatus.SWITCHING_PROTOCOLS:
-        reason = "switches to another protocol (status 101), which it was not asked to do"
+        reason = "switches to another protocol (status 101) without being asked to"
         raise UnfitAnswerError(reason)
     if not HTTPStatus.CONTINUE <= status < HTTPStatus.OK:  # RFC 9110, section 15.2
         return False

@@ -66,7 +66,7 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
         call = call._replace(name=f"{call.name}, asked through {proxy.name},")
     if isinstance(error, SilentError | aiohttp.SocketTimeoutError):
         message = f"{call.name} has not begun to answer within {call.answer:g} s"
-        failure = failed(Code.UPSTREAM_UNAVAILABLE, message, "it is reached, but slow: ask those who run it").failure
+        failure = failed(Code.UPSTREAM_UNAVAILABLE, message, "it is reachable but slow: ask its administrator").failure
         return Failed(replace(failure, unanswered=True))
     if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
         reason = _tls_reason(error)
@@ -85,7 +85,7 @@ def _of_the_network(error: Exception, call: Call) -> Failed:
     if _is_overlong(error):
         # As final as any limit: the next answer has as many, and a client would ask for it for 35 s.
         message = f"{call.name} answered with more header fields, or longer ones, than are read"
-        return failed(Code.ANSWER_TOO_LARGE, message, "ask those who run it")
+        return failed(Code.ANSWER_TOO_LARGE, message, "ask its administrator")
     return Failed(
         Failure(
             Code.UPSTREAM_UNAVAILABLE,
@@ -110,7 +110,7 @@ def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
 def _allowing(address: str, call: Call) -> str:
     network = network_of(address)
     if network is None:
-        return f"no setting allows that address: whoever runs the name server of {call.host!r} has to correct it"
+        return f"no setting allows that address: the DNS entry of {call.host!r} has to be corrected"
     return "if that is right, say so " + call.setting(f'allow_private = ["{network}"]')
 
 
@@ -136,7 +136,7 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
     if not status and isinstance(error.cause, TimeoutError):
         # Who was silent is not known: the proxy, or what it connected to, in the handshake of TLS.
         hint = f"is the proxy running, and does it reach {call.host!r}?"
-        message = f"no connection to {call.name} through {proxy.name} came about in time"
+        message = f"no connection to {call.name} through {proxy.name} could be made in time"
         return failed(Code.UPSTREAM_UNAVAILABLE, message, hint)
     if not status:
         reason = _network_reason(error.cause or error)
@@ -152,7 +152,7 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
         )
         return failed(Code.DENIED, f"{proxy.name} refuses the login of its URL (status {status})", hint)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
-        hint = f"ask those who run the proxy to allow {call.host!r}, or take the proxy out of the [[host]]"
+        hint = f"ask the proxy's administrator to allow {call.host!r}, or take the proxy out of the [[host]]"
         return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)
     message = f"{proxy.name} could not connect to {call.name} (status {status})"
     return failed(
@@ -183,15 +183,15 @@ _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),
     (socket.gaierror, "has no address: the name was not found"),
-    (UnicodeError, "has no address: that is no name of a host"),
+    (UnicodeError, "has no address: that is not the name of a host"),
     (TimeoutError, "did not complete a connection in time"),
     (aiohttp.ServerDisconnectedError, "closed the connection without an answer"),
     (ConnectionResetError, "closed the connection without an answer"),
     (ssl.SSLError, "closed the connection without an answer"),
     (aiohttp.ClientPayloadError, "broke off in the middle of its answer"),
     (http.client.IncompleteRead, "broke off in the middle of its answer"),
-    (aiohttp.ClientResponseError, "gave an answer that is no HTTP"),
-    (http.client.HTTPException, "gave an answer that is no HTTP"),
+    (aiohttp.ClientResponseError, "gave an answer that is not HTTP"),
+    (http.client.HTTPException, "gave an answer that is not HTTP"),
 )
 
 

@@ -167,8 +167,8 @@ class SystemProcesses:
         if error.errno in {errno.EAGAIN, errno.ENOMEM}:
             raise failed(
                 Code.OVERLOADED,
-                "the system has no process to give for a helper",
-                "close something, then try again",
+                "the system cannot start another process for a helper",
+                "close some programs, then try again",
                 1.0,
             ) from None
         reason = os.strerror(error.errno or 0).lower()
@@ -377,7 +377,7 @@ def find_program(command: Command, path: str) -> str:
 def _how_to_find(program: str) -> str:
     if Path(program).is_file():
         return f"chmod u+x {quote(program)}"
-    return f"install it there, or name another program in the place of {program}, then: credproxy reload"
+    return f"install it there, or name another program instead of {program}, then: credproxy reload"
 
 
 def _not_runnable(program: str, problem: str, hint: str) -> Failed:

@@ -20,7 +20,7 @@ _END = re.compile(rb"\n\r?\n")
 _STATUS = re.compile(rb"HTTP/1\.\d +(\d{3})")
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
-_CONTRADICTS = "gave a length that is no number, or more than one"
+_CONTRADICTS = "gave a length that is not a number, or more than one"
 
 _LINE = 64 * 1024
 """Bytes of a line of a head; the standard library's own bound."""

@@ -24,7 +24,7 @@ def written(request: Request) -> bytes:
     proxy = proxy_of(request.dial.proxy) if url.scheme == "http" else None
     target = request.url if proxy is not None else (url.path or "/") + (f"?{url.query}" if url.query else "")
     if _TARGET.fullmatch(target) is None:
-        message = "got a place that cannot be asked for"
+        message = "got a path that cannot be sent"
         raise ValueError(message)
     lines = [f"{request.method} {target} HTTP/1.1", _line("Host", url.netloc)]
     lines += [_line(name, reveal(value)) for name, value in request.headers]

@@ -155,7 +155,7 @@ def _believed(bundle: str) -> bytes:
         raise _unreadable(bundle) from None
     for one in found:
         if one.grave:
-            message = f"the CA bundle {bundle!r} is not believed: it {one.problem}"
+            message = f"the CA bundle {bundle!r} is not trusted: it {one.problem}"
             raise failed(Code.CONFIG_INVALID, message, one.remedy, inside=True)
     return content
 

@@ -9,7 +9,7 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri, without_userinfo
 
 
-_DROPPED = "the user name in the URI is as if it were not there: credentials come from the configuration"
+_DROPPED = "the user name in the URI is ignored: credentials come from the configuration"
 
 
 async def explain_uri(broker: Broker, uri: str, caller: Caller) -> Explanation:

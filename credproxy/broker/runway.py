@@ -37,8 +37,8 @@ would only push out an older one that is nearly there."""
 
 Spawn = Callable[[Coroutine[object, object, Outcome], contextvars.Context], asyncio.Task[Outcome]]
 
-_STOPPING = Failure(Code.OVERLOADED, "credproxy is stopping", "ask again: its successor answers", 1.0)
-_BUG = Failure(Code.INTERNAL, "credproxy met a bug of its own", "see the daemon's log")
+_STOPPING = Failure(Code.OVERLOADED, "credproxy is stopping", "ask again: its successor will answer", 1.0)
+_BUG = Failure(Code.INTERNAL, "credproxy hit a bug of its own", "see the daemon's log")
 
 
 class Runway:

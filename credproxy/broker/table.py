@@ -95,14 +95,14 @@ class Table:
     def _without_rule(self, target: Target, rule: HostRule | None) -> str:
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             where = "its [[host]]" if rule is not None else "a [[host]] for it"
-            return f"over plain http no credential is sent: ask for https://, or write insecure = true into {where}"
+            return f"no credential is sent over plain http: ask for https://, or write insecure = true into {where}"
         near = ", ".join(map(repr, self._router.near(target)))
         if target.form is Form.LITERAL:
             said = f"{target.authority!r} in this form is answered by a [[host]] for exactly that, never by a wildcard"
             return f"{said} such as {near}" if near else said
         if near:
-            return f"no [[host]] is for this port and path of {target.host!r}, only {near}"
-        return f"no [[host]] is for {target.authority!r}"
+            return f"no [[host]] matches this port and path of {target.host!r}, only {near}"
+        return f"no [[host]] matches {target.authority!r}"
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the stored login for a target, or None. Raises Failed as ``plan`` does."""

@@ -26,7 +26,7 @@ def actions() -> None:
     """Say what build actions may have, on the actions socket."""
 
 
-@actions.command(short_help="Say what is wrong with the rules in FILE.")
+@actions.command(short_help="Check the rules in FILE.")
 @click.argument("file", type=click.Path(readable=False))
 def check(file: str) -> None:
     """Say what is wrong with the rules in FILE, and which of them reach far.
@@ -69,7 +69,7 @@ def _rules_of_policy(file: str) -> _FileRules:
     return _FileRules(file, found.rules, found.paths, found.lines)
 
 
-@actions.command(short_help="Say what the rules let a build action have.")
+@actions.command(short_help="Show what the rules allow a build action to have.")
 @click.argument("uri")
 def test(uri: str) -> None:
     """Say what the rules let a build action have for URI, and which rule decides; asks nobody."""
@@ -97,7 +97,7 @@ def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> N
     click.echo(f"{', '.join(granted.methods)} of {granted.url!r}:")
     for method in granted.methods:
         click.echo(f"  {policy.name(policy.decide_object(target, method))} allows {method}")
-    click.echo("  the gateway carries it: GET /v1/fetch?url=... on the actions socket")
+    click.echo("  the gateway fetches it: GET /v1/fetch?url=... on the actions socket")
     if wider:
         click.echo(f"  or a header is given, whose token reads all of {wider[0].url!r}: the rules allow that, too")
         return

@@ -38,7 +38,7 @@ _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 
 @click.command(short_help="Add a rule for a registry and a repository.")
 @click.argument("pattern")
-@click.option("--write", is_flag=True, help="Allow writing, too.")
+@click.option("--write", is_flag=True, help="Also allow writing.")
 @click.option("--no-reload", is_flag=True, help="Leave the running daemon as it is.")
 @click.option("--yes", is_flag=True, help="Do not ask whether a name without a dot is a registry.")
 def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
@@ -58,7 +58,7 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
         _refuse_policy_file(wish, pattern, write=write)
         known = _known(policy_in_force(in_force()), rule, wish.operations)
         if known.allowed:
-            click.echo(f"{known.by} allows {pattern} already; nothing was added")
+            click.echo(f"{known.by} already allows {pattern}; nothing was added")
         else:
             _warn(known, own)
             # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
@@ -195,11 +195,11 @@ def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) 
 
 def _warn(known: _Already, own: Settings) -> None:
     if known.denied:
-        said = f"{known.denied} denies it, and the first rule that matches decides: the new one takes no effect there"
-        click.echo(f"warning: {said}; put it in front", err=True)
+        said = f"{known.denied} denies it, and the first rule that matches decides: the new one has no effect there"
+        click.echo(f"warning: {said}; put it before that one", err=True)
     if in_force().actions != own.actions:
         machine = config_files(os.environ)[1]
-        click.echo(f"warning: your rules stand in place of those of {machine}, which no longer count for you", err=True)
+        click.echo(f"warning: your rules replace those of {machine}, which no longer apply to you", err=True)
 
 
 def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None:
@@ -250,7 +250,7 @@ def _refuse_exposed(exposures: Iterable[Exposure], where: str) -> None:
     """What is written is the user's own, so what others wrote would become believed by it. Raises CommandError."""
     for one in exposures:
         if one.grave:
-            raise CommandError(f"nothing was changed: {where!r} is not believed: it {one.problem}", one.remedy)
+            raise CommandError(f"nothing was changed: {where!r} is not trusted: it {one.problem}", one.remedy)
 
 
 def _checked(content: bytes, where: str) -> Settings:

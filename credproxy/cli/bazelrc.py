@@ -94,14 +94,14 @@ def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
     if not allowed:
         click.echo("# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'", err=True)
     yield "# Lazy layers of rules_img come through the daemon; the action holds no credential and needs no network."
-    yield "# The path is part of the action key: who shares a cache wants one path on all machines (docs/lazy-layers.md)."
+    yield "# The path is part of the action key: to share a cache, use one path on all machines (docs/lazy-layers.md)."
     yield _flag("build", f"--@rules_img//img/settings:registry_pull_gateway=unix:{socket}")
     yield "# Keeps sandboxed actions from the socket that has full answers:"
     yield _flag("build", f"--sandbox_block_path={Path(helper).parent}")
     yield "# Only for --experimental_use_hermetic_linux_sandbox and docker, which see no other path:"
     yield _flag("build", f"--sandbox_add_mount_pair={Path(socket).parent}")
     yield from _for_google(sorted(found for found in hosts | allowed if _GOOGLE.fullmatch(found)))
-    yield "# With remote execution this keeps the downloads on this machine; their results are cached remotely all the same:"
+    yield "# With remote execution this keeps the downloads on this machine; their results are still cached remotely:"
     yield "# build --modify_execution_info=DownloadBlob=+no-remote-exec"
 
 
@@ -116,7 +116,7 @@ def _for_google(hosts: list[str]) -> Iterator[str]:
     wildcards = [host for host in hosts if "*" in host]
     if hosts:
         yield "# img looks for Google credentials before it asks the gateway, 3 to 5 seconds for each layer, and does not"
-        yield "# use them. An entry of its own ends the search; it says none:none, is no secret, and is the same everywhere:"
+        yield "# use them. An entry of its own ends the search; it says none:none, is not a secret, and is the same everywhere:"
     if exact := [host for host in hosts if "*" not in host]:
         entries = json.dumps({"auths": dict.fromkeys(exact, _DUMMY)}, separators=(",", ":"))
         yield f"build --action_env='IMG_DOCKER_CONFIG_INLINE={entries}'"

@@ -21,9 +21,9 @@ def config() -> None:
     """Check and show the configuration."""
 
 
-@config.command(short_help="Say what is wrong with a configuration.")
+@config.command(short_help="Check a configuration.")
 @click.argument("file", required=False, type=click.Path(readable=False))
-@click.option("--deep", is_flag=True, help="Look at the files, programs and variables that it names, too.")
+@click.option("--deep", is_flag=True, help="Also look at the files, programs and variables that it names.")
 def check(file: str | None, *, deep: bool) -> None:
     """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake.
 
@@ -43,7 +43,7 @@ def check(file: str | None, *, deep: bool) -> None:
     else:
         distrust([("the configuration", name) for name, _ in files], settings)
     if not files:
-        click.echo("no configuration file; what works without one is in force")
+        click.echo("no configuration file; the built-in defaults are in force")
         return
     click.echo(f"{', '.join(name for name, _ in files)}: fine, {counted(len(settings.host), 'host rule')}")
 

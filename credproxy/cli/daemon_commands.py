@@ -16,7 +16,7 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 @click.command()
 @click.argument("uri")
 @click.option("--show-secrets", is_flag=True, help="Print the header values; they are masked otherwise.")
-@click.option("--require", is_flag=True, help="Exit with status 3 where there is no credential.")
+@click.option("--require", is_flag=True, help="Exit with status 3 if there is no credential.")
 def get(uri: str, *, show_secrets: bool, require: bool) -> None:
     """Ask for the credential of URI, as a helper would.
 
@@ -34,7 +34,7 @@ def get(uri: str, *, show_secrets: bool, require: bool) -> None:
 
 
 @click.command(short_help="Show what the daemon has in memory.")
-@click.option("--watch", "watched", is_flag=True, help="Show it again each second, until Ctrl-C.")
+@click.option("--watch", "watched", is_flag=True, help="Refresh it every second, until Ctrl-C.")
 @as_json
 def status(*, watched: bool, as_json: bool) -> None:
     """Show what the daemon has in memory: answers and their time left, exchanges, failures."""
@@ -54,7 +54,7 @@ def status(*, watched: bool, as_json: bool) -> None:
         with contextlib.suppress(KeyboardInterrupt):
             watch(_status, console)
     else:
-        raise CommandError("--watch draws on a terminal, and this is none", "credproxy status --json")
+        raise CommandError("--watch needs a terminal, and this is not one", "credproxy status --json")
 
 
 def _status() -> dict[str, object]:

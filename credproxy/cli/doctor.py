@@ -28,9 +28,9 @@ from credproxy.doctor.finding import Finding, Severity, by_severity
 _WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 
 
-@click.command(short_help="Look for what is wrong, and say what mends it.")
-@click.option("--network", "with_network", is_flag=True, help="Ping every registry, too; without a credential.")
-@click.option("--verbose", "-v", is_flag=True, help="Show what is as it should be, too.")
+@click.command(short_help="Look for problems, and say how to fix them.")
+@click.option("--network", "with_network", is_flag=True, help="Also ping every registry, without a credential.")
+@click.option("--verbose", "-v", is_flag=True, help="Also show what is in order.")
 @as_json
 def doctor(*, with_network: bool, verbose: bool, as_json: bool) -> None:
     """Look for what is wrong: daemon, service, configuration, programs, .bazelrc, and what sandboxes can see.

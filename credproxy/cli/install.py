@@ -16,7 +16,7 @@ from credproxy.cli.stop import end_self_started
 
 _scope = click.option("--user/--system", "user", default=True, help="For yourself (the default), or for all users.")
 _dry_run = click.option("--dry-run", is_flag=True, help="Only say what would be done.")
-_force = click.option("--force", is_flag=True, help="Also files that somebody changed by hand.")
+_force = click.option("--force", is_flag=True, help="Also replace or remove files that were changed by hand.")
 
 
 @click.command(short_help="Install the service.")
@@ -67,7 +67,7 @@ def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installatio
     if sys.platform == "darwin":
         if not user or gateway_only or jit_helpers:
             raise CommandError(
-                "on macOS there is the agent of your own session, and no variant of it", "credproxy install"
+                "on macOS there is only the agent of your own session, without variants", "credproxy install"
             )
         return for_launchd(program=program, home=home, uid=os.getuid())
     if user:
@@ -88,8 +88,8 @@ def _home() -> str:
     home = os.environ.get("HOME")  # settled: an absolute path
     if home is None:
         raise CommandError(
-            f"HOME is not set, and /etc/passwd knows no uid {os.geteuid()}",
-            "set HOME to the directory that the service's files belong to",
+            f"HOME is not set, and /etc/passwd has no entry for uid {os.geteuid()}",
+            "set HOME to the directory in which the service's files belong",
         )
     return home
 

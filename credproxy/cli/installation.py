@@ -72,7 +72,7 @@ def for_user(*, program: str, config: Path, runtime: Path, gateway_only: bool, j
     )
     helper, actions = runtime / "credproxy", runtime / "credproxy-actions"
     locks = (helper / "helper.lock", helper / "autostart.lock", actions / "actions.lock")
-    note = "the first credproxy-helper call wakes the daemon; one that runs already gives way within a minute"
+    note = "the first credproxy-helper call wakes the daemon; one that is already running gives way within a minute"
     return replace(made, leftovers=(*locks, helper, actions), notes=(note,))
 
 
@@ -101,7 +101,7 @@ def for_system(*, program: str, prefixes: tuple[str, ...]) -> Installation:
         },
     )
     notes = (
-        'write peer_namespaces = "any" into /etc/credproxy/config.toml: it serves nobody without that',
+        'write peer_namespaces = "any" into /etc/credproxy/config.toml: without that it serves nobody',
         "let users in: usermod --append --groups credproxy-users NAME; they set CREDPROXY_SOCKET=/run/credproxy/helper.sock",
     )
     return replace(made, up=(InstallStep(("systemd-sysusers", str(users))), *made.up), notes=notes)

@@ -46,7 +46,7 @@ class Installer:
         complaint = self._missing(wanted)
         if complaint is not None:
             raise CommandError(
-                complaint, "nothing has to be installed: the first credproxy-helper call starts the daemon itself"
+                complaint, "nothing needs to be installed: the first credproxy-helper call starts the daemon itself"
             )
         self._refuse_changed((*wanted.files, *wanted.unwanted))
         old = {path: text for path in wanted.files if (text := _read(path)) is not None}
@@ -93,7 +93,7 @@ class Installer:
             if text is not None and not units.untouched(text) and not self.force:
                 raise CommandError(
                     f"{str(path)!r} was changed by hand, or is not credproxy's",
-                    "put changes into a drop-in: systemctl edit; then --force, which drops what is in this file",
+                    "put changes into a drop-in: systemctl edit; then --force, which discards what is in this file",
                 )
 
     def _write(self, path: Path, text: str, old: str | None) -> None:
@@ -155,7 +155,7 @@ def runner(environ: Mapping[str, str]) -> RunCommand:
         except FileNotFoundError:
             return 127, f"{argv[0]} is not installed"
         except subprocess.TimeoutExpired:
-            return 124, f"no end within {_PATIENCE:.0f} s"
+            return 124, f"it did not end within {_PATIENCE:.0f} s"
         lines = (done.stderr or done.stdout).strip().splitlines()
         return done.returncode, lines[-1] if lines else f"exit status {done.returncode}"
 

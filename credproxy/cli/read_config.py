@@ -78,7 +78,7 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
             continue  # what is not there is told of by whoever needs it
         for one in found:
             refused = refused or one.grave
-            verdict = f"is not believed: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
+            verdict = f"is not trusted: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
             click.echo(f"{subject} {name!r} {verdict}\n{one.remedy}", err=True)
     if refused:
         stop(1)

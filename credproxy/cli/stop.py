@@ -137,17 +137,17 @@ def stop() -> None:
     if found is None:
         click.echo(f"no daemon runs at {path}")
     elif found.waiting:
-        click.echo(f"no daemon runs: systemd listens at {path}, and starts one when somebody asks")
+        click.echo(f"no daemon runs: systemd listens at {path}, and starts one on demand")
     elif found.systemctl:
         _manage(found, "stop", run)
-        click.echo(f"stopped {SERVICE} (pid {found.pid}); systemd starts it again when somebody asks")
+        click.echo(f"stopped {SERVICE} (pid {found.pid}); systemd starts it again on demand")
         click.echo(f"to stop it for good: {' '.join((*found.systemctl, 'stop', *SOCKETS))}")
     else:
         end(found.pid)
         click.echo(f"stopped the daemon (pid {found.pid}); the next credproxy-helper call starts it again")
 
 
-@click.command(short_help="Restart the daemon, whoever started it.")
+@click.command(short_help="Restart the daemon, however it was started.")
 def restart() -> None:
     """Restart the daemon, whoever started it, with the program that is installed now.
 

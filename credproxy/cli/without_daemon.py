@@ -35,7 +35,7 @@ class _NoNetwork:
     async def send(self, request: Request, terms: Terms) -> Response:
         """Refuse."""
         del request, terms
-        raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon nobody is asked", "credproxy serve")
+        raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon no server is asked", "credproxy serve")
 
 
 class _NoPrograms:

@@ -115,7 +115,7 @@ def _below(
     if not home.startswith("/"):
         raise failed(
             Code.CONFIG_INVALID,
-            f"no place for the socket: HOME is not set, and /etc/passwd knows no uid {uid}",
+            f"no place for the socket: HOME is not set, and /etc/passwd has no entry for uid {uid}",
             f"set HOME, XDG_RUNTIME_DIR or {variable}",
         )
     return f"{home}/.local/state/{in_state}"

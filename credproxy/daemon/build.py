@@ -87,9 +87,9 @@ def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provi
 def _why(settings: Settings) -> str:
     """What a person is told who has a login that counts in rules alone."""
     if settings.builtin is False:
-        return "builtin = false: logins of docker and netrc count in rules alone"
+        return "builtin = false: logins of docker and netrc are used by rules only"
     left = [name for name in (DOCKER, NETRC) if not settings.works(name)]
-    return f"builtin leaves them out: logins of {' and '.join(left)} count in rules alone" if left else ""
+    return f"builtin leaves them out: logins of {' and '.join(left)} are used by rules only" if left else ""
 
 
 class _SharedSources:

@@ -376,7 +376,7 @@ class Carrier:
     async def _shown(self, message: Shown) -> ToCarrier:
         passed = self._passed(message.connection)
         if not await self._office.shows_token(message.authorization):
-            raise failed(Code.PEER_REFUSED, "the token is missing or is another one")
+            raise failed(Code.PEER_REFUSED, "the token is missing or wrong")
         if message.connection in self.connections:
             passed.proven()
         return Done(message.question)

@@ -132,7 +132,7 @@ class Loader:
         """Keep what a group could change. Raises Failed(config_invalid) where anybody else could."""
         for one in exposures:
             if one.grave:
-                raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not believed: it {one.problem}", one.remedy)
+                raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not trusted: it {one.problem}", one.remedy)
         self._exposed += [one._replace(problem=f"{subject} {path!r} {one.problem}") for one in exposures]
 
     async def _look(self, path: str, *, keep: bool = False) -> _SeenFiles:

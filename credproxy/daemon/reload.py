@@ -171,9 +171,7 @@ class Service:
         except Failed as error:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
-            self._announcer.say(
-                _TOPIC, f"no valid configuration: {failure.message}; every question is answered with that"
-            )
+            self._announcer.say(_TOPIC, f"no valid configuration: {failure.message}; every question gets that answer")
             unconfigured = _Unconfigured(failure)
             self.broker.swap(Table(Router(()), {}, (unconfigured,)), unconfigured, BrokerSettings())
             self._healing = self._group.create_task(self._heal())
@@ -189,7 +187,7 @@ class Service:
             loaded = await self._loader.load()
         except Failed as error:
             log.warning("reload refused", reason=error.failure.message)
-            self._announcer.say(_TOPIC, f"reload failed, what was in force stays: {error.failure.message}")
+            self._announcer.say(_TOPIC, f"reload failed, the configuration in force stays: {error.failure.message}")
             self._metrics.reload("refused")
             raise
         else:
@@ -283,10 +281,10 @@ class Service:
         self.settings = settings
         self.audit.on = settings.log.audit
         if wide := loaded.policy.too_wide():
-            log.warning("rules reach far", rules=len(wide), first=wide[0])
+            log.warning("rules are broad", rules=len(wide), first=wide[0])
         for one in loaded.exposed:
             if one not in self._exposed:
-                log.warning("a group may write what is believed", reason=one.problem, hint=one.remedy)
+                log.warning("a group may write what is trusted", reason=one.problem, hint=one.remedy)
         self._exposed = loaded.exposed
         self._token = build_token(settings, self._world)
         self._adopted(settings)

@@ -146,16 +146,18 @@ def _watch(
 ) -> None:
     if (server := servers.get(HELPER)) is not None:
         metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
-        metrics.gauge("connections_dropped", "Connections that were more than the limit", lambda: server.dropped)
+        metrics.gauge("connections_dropped", "Connections beyond the limit", lambda: server.dropped)
     if (actions := servers.get(ACTIONS)) is not None:
         metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
-        metrics.gauge("actions_connections_dropped", "Those above its limit", lambda: actions.dropped)
-        metrics.gauge("actions_connections_ended", "Silent ones that gave way to others", lambda: actions.ended)
+        metrics.gauge(
+            "actions_connections_dropped", "Connections of the actions socket beyond its limit", lambda: actions.dropped
+        )
+        metrics.gauge("actions_connections_ended", "Silent connections that gave way to others", lambda: actions.ended)
     metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
     metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
     metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
     metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
     metrics.gauge("gateway_downloads", "Blobs under way", lambda: carriers.downloads)
     metrics.gauge("carriers", "Processes that serve build actions", lambda: len(carriers.running))
-    metrics.gauge("carriers_lost", "Those that ended unexpectedly", lambda: carriers.lost)
+    metrics.gauge("carriers_lost", "Carriers that ended unexpectedly", lambda: carriers.lost)
     metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))

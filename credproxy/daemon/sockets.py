@@ -83,7 +83,7 @@ def _bind(options: ServeOptions, *, actions: bool) -> Bound:
     usual = path == _usual(options, variable, actions=actions)
     if usual and sys.platform == "linux" and sandboxed() and _is_outsiders(options, path):
         # What is served there would be the sandbox's, and who looks for the user's daemon there is outside.
-        message = f"this is a sandbox, and {path!r} is where the user's daemon is looked for"
+        message = f"this is a sandbox, and {path!r} is the socket of the user's daemon"
         raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
     return bind(path, backlog=BACKLOG, variable=variable)
 

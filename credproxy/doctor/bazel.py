@@ -60,9 +60,7 @@ class _Line:
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
     """Look at every line, then at every host."""
     for where, missing in facts.lines.missing:
-        yield topic.error(
-            f"{where}: imports {missing!r}, which is not there, and then Bazel does not start", _edit(where)
-        )
+        yield topic.error(f"{where}: imports {missing!r}, which is not there, so Bazel does not start", _edit(where))
     for where in facts.lines.unclosed:
         yield topic.warning(f"{where}: a quotation is not closed, so this line was not looked at", _edit(where))
     lines = [_line(option) for option in facts.lines.options if option.name == "credential_helper"]
@@ -94,7 +92,7 @@ def _check_line(machine: Machine, facts: Facts, line: _Line) -> Iterator[Finding
         return
     problem = _unrunnable(machine, facts.workspace, line.path)
     if problem:
-        yield topic.error(f"{where}: {line.path!r} {problem}, and then every Bazel command fails", _edit(where))
+        yield topic.error(f"{where}: {line.path!r} {problem}, so every Bazel command fails", _edit(where))
     if line.ours:
         yield from _check_scope(facts, line)
 
@@ -103,7 +101,7 @@ def _check_scope(facts: Facts, line: _Line) -> Iterator[Finding]:
     where, scope = line.option.where, line.scope
     if not scope:
         yield topic.warning(
-            f"{where}: for all hosts at once: whoever has no credential here loses netrc and auth= as well",
+            f"{where}: for all hosts at once: a host without a credential here loses netrc and auth= as well",
             "credproxy bazelrc",
         )
     elif scope.startswith("*.") and is_storage(scope):
@@ -148,7 +146,7 @@ def _check_timeout(option: Option) -> Iterator[Finding]:
     seconds = int(found[1]) * _SECONDS[found[2]]
     if seconds < _LEAST_TIMEOUT:
         yield topic.warning(
-            f"{option.where}: after {option.value} Bazel ends the helper before it can say what is slow",
+            f"{option.where}: after {option.value} Bazel kills the helper before it can say what is slow",
             _edit(option.where),
         )
 
@@ -157,7 +155,7 @@ def _check_hosts(facts: Facts, lines: Sequence[_Line]) -> Iterator[Finding]:
     missing = []
     for host in facts.hosts:
         if not SCOPE.fullmatch(host):
-            yield topic.note(f"Bazel cannot name {host!r} in --credential_helper, only by a line for all hosts")
+            yield topic.note(f"Bazel cannot name {host!r} in --credential_helper, only with a line for all hosts")
             continue
         line = _answering(host, lines)
         if line is None:
@@ -165,7 +163,7 @@ def _check_hosts(facts: Facts, lines: Sequence[_Line]) -> Iterator[Finding]:
         elif not line.ours:
             yield topic.warning(f"{line.option.where}: {host!r} goes to {line.path!r}, not to credproxy", _ADD)
         elif line.option.command not in {"common", "always"}:
-            said = f"for {line.option.command!r} alone, and fetch, query and mod ask as well"
+            said = f"for {line.option.command!r} alone, but fetch, query and mod ask as well"
             yield topic.note(f"{line.option.where}: {host!r} goes to credproxy {said}", _ADD)
         else:
             yield topic.ok(f"{line.option.where}: {host!r} goes to credproxy")

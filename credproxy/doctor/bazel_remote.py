@@ -57,7 +57,7 @@ def _login(option: Option, edit: Callable[[str], str]) -> Iterator[Finding]:
     if found is None or not found[2]:
         return
     yield topic.warning(
-        f"{option.where}: the URL of --{option.name} holds a login, so for {found[3]!r} Bazel asks no helper",
+        f"{option.where}: the URL of --{option.name} holds a login, so Bazel asks no helper for {found[3]!r}",
         f"take it out of the file, and let the helper give it: {edit(option.where)}",
     )
 

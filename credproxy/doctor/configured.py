@@ -75,7 +75,7 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
 def _believed(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
     exposed = replaceable(machine, path) if machine.look(path).there else None
     if exposed is not None and exposed.grave:
-        yield topic.error(f"{subject} {path!r} is not believed: it {exposed.problem}", exposed.remedy)
+        yield topic.error(f"{subject} {path!r} is not trusted: it {exposed.problem}", exposed.remedy)
     elif exposed is not None:
         yield topic.warning(f"{subject} {path!r} {exposed.problem}", exposed.remedy)
 
@@ -97,9 +97,9 @@ def _in_force(facts: Facts) -> Iterator[Finding]:
         rules = f"{counted(len(settings.host), 'host rule')}, {facts.actions} for build actions"
         yield topic.ok(f"{', '.join(facts.files)}: {rules}")
     else:
-        yield topic.ok(f"no file at {facts.places[0]!r}: what works without one is in force")
+        yield topic.ok(f"no file at {facts.places[0]!r}: the built-in defaults are in force")
     if settings.allow_root:
-        yield topic.note("root is answered as you are: allow_root = true")
+        yield topic.note("root gets the same answers as you: allow_root = true")
     for rule in settings.host:
         for problem, remedy in rule.risks():
             yield topic.warning(problem, remedy)

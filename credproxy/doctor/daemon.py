@@ -139,7 +139,7 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
     if where.is_directory and where.uid not in {0, me}:
         yield topic.error(
             f"the directory of the {door.name} socket, {where.path!r}, belongs to uid {where.uid}: "
-            "whoever owns it decides who answers there",
+            "its owner decides who answers there",
             f"ls -la {quote(where.path)}",
         )
     elif where.is_directory and where.uid == me and where.open_to_others:
@@ -184,9 +184,9 @@ def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:
         case SocketOutcome.ABSENT:
             yield topic.warning(f"there is no {door.name} socket: the daemon's log says why", restart)
         case SocketOutcome.DEAD:
-            yield topic.warning(f"nobody listens at {path!r}: it is what a killed daemon left", restart)
+            yield topic.warning(f"nobody listens at {path!r}: a killed daemon left it behind", restart)
         case SocketOutcome.SILENT:
-            yield topic.error(f"whoever listens at {path!r} does not answer", f"ss -xlp src {quote(path)}")
+            yield topic.error(f"the program that listens at {path!r} does not answer", f"ss -xlp src {quote(path)}")
 
 
 def _who(door: SocketState, facts: Facts) -> Iterator[Finding]:
@@ -220,12 +220,12 @@ def _clocks(clocks: Mapping[str, int]) -> Iterator[Finding]:
     if len(off) > 1:
         message += f", and off from those of {len(off) - 1} other servers"
     remedy = "sudo timedatectl set-ntp true" if len(off) == len(clocks) else "timedatectl status"
-    yield topic.warning(f"{message}: logins and certificates that name a time may be refused", remedy)
+    yield topic.warning(f"{message}: logins and certificates that depend on the time may be refused", remedy)
 
 
 def _gate(facts: Facts) -> Iterator[Finding]:
     if facts.sandbox is None:
-        yield topic.note("not tried whether the helper socket refuses a sandbox: this user can make none")
+        yield topic.note("not tried whether the helper socket refuses a sandbox: this user cannot create one")
     elif facts.sandbox != HTTPStatus.OK:
         yield topic.ok("the helper socket refuses a caller in a sandbox")
     elif facts.any_namespace:

@@ -94,7 +94,7 @@ def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: M
         return
     yield missing(
         f"the variable {name!r} for {subject} is {'empty' if name in variables else 'not set'} here; "
-        "the daemon's environment may be another one",
+        "the daemon's environment may differ",
         f"export {name}=...; credproxy stop",
     )
 

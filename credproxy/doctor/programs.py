@@ -77,12 +77,12 @@ def check_helper(machine: Machine, helper: Helper, version: str) -> Iterator[Fin
     mode = stat.S_IMODE(place.mode)
     if mode & (stat.S_ISUID | stat.S_ISGID) or helper.capabilities:
         yield topic.error(
-            f"{place.path!r} has rights of its own, so the daemon cannot see who starts it and refuses it",
+            f"{place.path!r} has privileges of its own, so the daemon cannot see who starts it and refuses it",
             f"chmod 0755 {path}" if mode & (stat.S_ISUID | stat.S_ISGID) else f"setcap -r {path}",
         )
     elif mode & _ALL_MAY_RUN != _ALL_MAY_RUN:
         yield topic.error(
-            f"{place.path!r} has mode {place.bits}; wanted 0755: the daemon refuses a program that may not be read",
+            f"{place.path!r} has mode {place.bits}; wanted 0755: the daemon refuses a program that it cannot read",
             f"chmod 0755 {path}",
         )
     exposed = replaceable(machine, place.path)

@@ -75,7 +75,7 @@ def _runtime(facts: Facts) -> Iterator[Finding]:
         yield topic.error(f"others can write to XDG_RUNTIME_DIR, {place.path!r}", f"chmod 700 {quote(place.path)}")
     if facts.socket != facts.bare:
         yield topic.note(
-            f"a Bazel that is started without this environment looks for the daemon at {facts.bare!r}, not at {facts.socket!r}"
+            f"a Bazel started without this environment looks for the daemon at {facts.bare!r}, not at {facts.socket!r}"
         )
 
 
@@ -83,7 +83,7 @@ def _units(facts: Facts) -> Iterator[Finding]:
     units = facts.units
     if units is None:
         yield topic.note(
-            "no systemd of this user can be asked; the daemon is started by the first credproxy-helper call"
+            "this user's systemd cannot be asked; the daemon is started by the first credproxy-helper call"
         )
         return
     there = [name for name in SOCKETS if name in units and units[name].load == "loaded"]
@@ -100,7 +100,7 @@ def _units(facts: Facts) -> Iterator[Finding]:
         yield topic.error(f"{SERVICE} has failed: {service.result}", f"journalctl --user -u {SERVICE} -n 50")
     if facts.linger is False:
         yield topic.note(
-            "the service ends with your last session; a CI host wants it to stay", "loginctl enable-linger"
+            "the service ends with your last session; on a CI host it should stay", "loginctl enable-linger"
         )
 
 

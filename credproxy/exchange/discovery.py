@@ -133,7 +133,7 @@ def choose(registry: AskedRegistry, challenges: Sequence[Challenge], peer: str =
         raise failed(
             Code.POISONED_CHALLENGE,
             f"{registry.name} sent a challenge that names a parameter twice or holds control characters",
-            "nothing was sent to it; somebody may stand between you and the registry",
+            "nothing was sent to it; somebody may be between you and the registry",
         )
     return _without_bearer(registry, challenges)
 
@@ -145,7 +145,7 @@ def _without_bearer(registry: AskedRegistry, challenges: Sequence[Challenge]) ->
     if "bearer" in schemes or not schemes:
         raise failed(
             Code.NO_CHALLENGE,
-            f"{registry.name} wants a login but does not say where to take it",
+            f"{registry.name} wants a login but does not name its token server",
             "name its token server " + in_host(registry.rule, 'realm = "https://HOST/PATH"'),
         )
     raise failed(
@@ -181,14 +181,14 @@ def _answered(registry: AskedRegistry, path: str) -> Generator[Request, Response
         response = yield _ask(registry, url)
         if response.status not in _REDIRECTED:
             if response.status == HTTPStatus.OK and not _alike(urlsplit(url).path, asked):  # as in RFC 9110
-                message = f"{registry.name} redirects its API to {shown(url)}, where a page without a challenge is"
+                message = f"{registry.name} redirects its API to {shown(url)}, a page without a challenge"
                 raise failed(Code.NO_CHALLENGE, message, "check that the host is a registry, and its path_prefix")
             return response
         url = _place(registry, url, response)
     raise failed(
         Code.REDIRECT_REFUSED,
         f"{registry.name} redirects its API more than {_REDIRECTS} times, the last time to {shown(url)}",
-        "ask those who run it",
+        "ask its administrator",
     )
 
 
@@ -202,7 +202,7 @@ def _place(registry: AskedRegistry, url: str, response: Response) -> str:
         raise failed(
             Code.REDIRECT_REFUSED,
             f"{registry.name} redirects its API to something that is not a URL",
-            "ask those who run it",
+            "ask its administrator",
         ) from None
     if target.origin == registry.target.origin:
         return canonical_uri(target) if target.path else f"{target.origin}/"
@@ -215,13 +215,13 @@ def _elsewhere(registry: AskedRegistry, target: Target, place: str) -> Failed:
         return failed(
             Code.DOWNGRADE,
             f"{registry.name} redirects its API from https to plain http, at {place}",
-            "ask those who run it to name an https address",
+            "ask its administrator to name an https address",
         )
     if (before.scheme, target.scheme, target.host) == ("http", "https", before.host):
         hint = f'it speaks https: take insecure = true out of the [[host]] with match = "{registry.rule}"'
     else:
         hint = f"name {target.authority!r} in your build instead"
-    message = f"{registry.name} redirects its API to {place}, and logins are not taken to another origin"
+    message = f"{registry.name} redirects its API to {place}, and logins are not sent to another origin"
     return failed(Code.REDIRECT_REFUSED, message, hint)
 
 

@@ -255,4 +255,4 @@ def _says(response: Response, word: str) -> bool:
 
 
 def _bad(wanted: TokenRequest, problem: str) -> Failed:
-    return failed(Code.BAD_TOKEN, f"{wanted.subject} gave no token: {problem}", "ask those who run it")
+    return failed(Code.BAD_TOKEN, f"{wanted.subject} gave no token: {problem}", "ask its administrator")

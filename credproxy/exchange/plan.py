@@ -146,7 +146,7 @@ class RegistryRule:
             if settings.bare_host == "none":
                 return 'its rule says bare_host = "none": a question without a repository gets nothing'
             if isinstance(settings.bare_host, BareHost) and settings.single_scope:
-                return "its rule says single_scope = true, so there is no one token for the scopes of bare_host"
+                return "its rule says single_scope = true, so there is no single token for the scopes of bare_host"
             return None
         endpoint = self._endpoint(target)
         return None if endpoint_scopes(endpoint, settings) else self._no_scopes(target, endpoint)

@@ -236,7 +236,7 @@ def _refused(order: Order, response: Response) -> Failed:
     if passing is not None:
         return passing
     status = response.status
-    login_again = f"docker login {order.registry}, or mend the stored credential; then run the build again"
+    login_again = f"docker login {order.registry}, or fix the stored credential; then run the build again"
     if status == HTTPStatus.UNAUTHORIZED or (status == HTTPStatus.BAD_REQUEST and _invalid_grant(response)):
         return failed(
             Code.BAD_CREDENTIALS,
@@ -256,7 +256,7 @@ def _refused(order: Order, response: Response) -> Failed:
     if status in {404, 405, 501}:
         return failed(
             Code.NO_CHALLENGE,
-            f"{order.subject} answered {status}: it takes no such login as {order.credential_name} holds",
+            f"{order.subject} answered {status}: it does not accept the kind of login that {order.credential_name} holds",
             f"store a user name and password for it: docker login {order.registry}",
             inside=True,
         )

@@ -51,7 +51,7 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
     """
     found = decode_object(response.body)
     if found is None:
-        raise _bad(subject, "its answer is no JSON object")
+        raise _bad(subject, "its answer is not a JSON object")
     value = found.get("access_token")
     if not isinstance(value, str) or not value:
         value = found.get("token")

@@ -27,7 +27,7 @@ _GAP = re.compile(r"[\t ,]*$")
 _END = re.compile(r"[\t ]*(?:,|$)")
 _QUOTED_PAIR = re.compile(r"\\(.)")
 
-_REMEDY = "without that page the list would be shorter than it is: ask those who run the registry"
+_REMEDY = "without that page the list would be shorter than it is: ask the registry's administrator"
 
 _Link = tuple[str, dict[str, str]]
 
@@ -55,15 +55,15 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
     if isinstance(place, UnfitReference):
         raise _lost(wanted, f"at a place that {place.reason}")
     if place.origin != reach.origin:
-        raise _lost(wanted, f"at another place than the registry, {place.scheme}://{place.host}")
+        raise _lost(wanted, f"at a place other than the registry, {place.scheme}://{place.host}")
     if not _is_list(place, reach, wanted):
-        raise _lost(wanted, "at another path than that of the list")
+        raise _lost(wanted, "at a path other than that of the list")
     query = place.query or ""
     if query == wanted.query:
         raise _lost(wanted, "where this page is")
     if len(query) > LONGEST:
         message = f"registry {wanted.registry!r} names the next page of a list with {len(query)} characters of query"
-        raise failed(Code.ANSWER_TOO_LARGE, message, "ask those who run it, or for a shorter page: ?n=100")
+        raise failed(Code.ANSWER_TOO_LARGE, message, "ask its administrator, or ask for a shorter page: ?n=100")
     return query
 
 

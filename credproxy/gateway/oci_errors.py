@@ -64,7 +64,7 @@ _FINAL = frozenset({*range(400, 500), 501, 505}) - {408}
 _DENIED = frozenset({401, 403, 407})
 _LONGEST_BODY = 64 * 1024
 
-_HOSTS_HINT = "your login has no part in it: is this machine's clock right? else ask those who run the registry"
+_HOSTS_HINT = "your login is not the cause: is this machine's clock right? If so, ask the registry's administrator"
 
 
 def failure_reply(failure: Failure) -> Reply:
@@ -141,7 +141,7 @@ def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> 
         without = "without a credential, and there is none for it"
         return Failure(
             Code.DENIED,
-            f"{speaker} refuses {what} {without if answer.anonymous else 'to the credential that it has'}",
+            f"{speaker} refuses {what} {without if answer.anonymous else 'with the credential that it has'}",
             hint,
         )
     login = f"docker login {wanted.registry}"
@@ -149,7 +149,7 @@ def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> 
         return Failure(Code.DENIED, f"{speaker} refuses {what} without a login, and there is none for it", login)
     uri = f"https://{wanted.registry}/v2/{wanted.repository}/tags/list"
     hint = f"credproxy explain {uri} shows which login that is; another one: {login}"
-    return Failure(Code.DENIED, f"{speaker} refuses {what} to the login that is stored for it", hint)
+    return Failure(Code.DENIED, f"{speaker} refuses {what} with the login that is stored for it", hint)
 
 
 def _reply(status: int, code: str, failure: Failure, headers: Headers = ()) -> Reply:

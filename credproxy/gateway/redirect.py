@@ -61,10 +61,10 @@ def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
     place = resolve(hop.url, location)
     if isinstance(place, UnfitReference):
         message = f"{hop.subject} sends the request on to a place that {place.reason}"
-        raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
+        raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
     if hop.url.startswith("https:") and place.scheme == "http":
         message = f"{hop.subject} sends the request on from https to plain http, at {place.host!r}"
-        raise failed(Code.DOWNGRADE, message, "ask those who run it")
+        raise failed(Code.DOWNGRADE, message, "ask its administrator")
     if place.origin == reach.origin and (hop.own or _same_repository(place, reach, wanted)):
         return Hop(place.url, reach.dial, own=True, subject=wanted.upstream)
     subject = f"host {place.host!r}, where {wanted.upstream} keeps it,"

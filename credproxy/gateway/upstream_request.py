@@ -223,7 +223,7 @@ def _along(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H
             return Landed(answer, hop, passage)
         hop = redirect.follow(hop, place[0], passage.reach, wanted)
     message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
-    raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
+    raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
 
 
 def _head(sent: Passage | H | None) -> H:

@@ -153,7 +153,7 @@ def _utf8(text: str) -> bytes:
     try:
         return text.encode("utf-8", "surrogateescape")
     except UnicodeEncodeError:
-        raise _UnfitError("holds what is not a character") from None
+        raise _UnfitError("holds an invalid character") from None
 
 
 def _authority(text: str, scheme: str) -> str:

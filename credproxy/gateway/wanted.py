@@ -302,14 +302,16 @@ def _upload(place: str, path: str) -> tuple[What, str]:
     session = path.removeprefix(f"{place}/")
     if "/" not in session:
         return What.SESSION, session
-    raise failed(Code.NOT_FOUND, "this is not an upload of the gateway's", "go on where its Location said")
+    raise failed(
+        Code.NOT_FOUND, "this is not one of the gateway's uploads", "continue at the Location that it was given"
+    )
 
 
 def _fields(query: str, allowed: frozenset[str]) -> dict[str, str]:
     if not query:
         return {}
     if _PLAIN.fullmatch(query) is None:
-        raise _unclear("has a character that is not taken here")
+        raise _unclear("has a character that is not accepted here")
     try:
         pairs = parse_qsl(query, keep_blank_values=True, strict_parsing=True, max_num_fields=8)
     except ValueError:
@@ -319,9 +321,9 @@ def _fields(query: str, allowed: frozenset[str]) -> dict[str, str]:
         raise _unclear("names a field twice")
     unknown = sorted(set(found) - allowed)
     if unknown:
-        raise _unclear(f"has a field that is not taken here: {unknown[0][:40]!a}")
+        raise _unclear(f"has a field that is not accepted here: {unknown[0][:40]!a}")
     if "digest" in found and not is_digest(found["digest"]):
-        raise _unclear("has a digest that is none")
+        raise _unclear("has an invalid digest")
     return found
 
 

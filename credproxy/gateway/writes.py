@@ -90,8 +90,10 @@ class Writes:
         landed = await self._requests.drive(conversation, incoming, patience, send)
         response = landed.answer
         if response.status in redirect.STATUSES:
-            message = f"registry {wanted.registry!r} redirects {wanted.operation}, and a write is not redirected"
-            raise failed(Code.REDIRECT_REFUSED, message, "ask those who run it")
+            message = (
+                f"registry {wanted.registry!r} redirects {wanted.operation}, and a write does not follow redirects"
+            )
+            raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
             return refusal_reply(wanted, answered(landed), response.body)
         place = self._place(wanted, owner, session, response, landed.passage)
@@ -118,8 +120,8 @@ class Writes:
         elif session is not None:
             place = session
         else:
-            message = f"registry {wanted.registry!r} began an upload without saying where it goes on"
-            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "ask those who run it")
+            message = f"registry {wanted.registry!r} began an upload without saying where it continues"
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "ask its administrator")
         if session is None:
             reference = self._uploads.begin(owner, place)
         else:

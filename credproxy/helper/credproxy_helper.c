@@ -98,11 +98,11 @@ extern char **environ;
 /* Hints that are given twice. */
 static const char RESTART[] = "ask again; restart the daemon if `credproxy status` does not answer either";
 static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to another";
-static const char TOO_LONG[] = "no URI is that long: look at what the caller sends";
+static const char TOO_LONG[] = "no real URI is that long: look at what the caller sends";
 static const char ELSEWHERE[] =
-    "in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    "in a build action use the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
     "otherwise delete the directory of that socket, which is not your daemon's";
-static const char HIDDEN[] = "set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox, "
+static const char HIDDEN[] = "set CREDPROXY_PEER_NAMESPACES=any, which also trusts a daemon in a sandbox, "
                              "or have /proc mounted with gid= of a group of yours as well";
 static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
 
@@ -253,7 +253,7 @@ static void __attribute__((format(printf, 3, 4))) put_path(char *out, size_t roo
     int wanted = vsnprintf(out, room, format, arguments);
     va_end(arguments);
     if (wanted < 0 || (size_t)wanted >= room)
-        fail("set CREDPROXY_SOCKET to a shorter path", "'%s...' is longer than the %zu bytes that its use allows", out,
+        fail("set CREDPROXY_SOCKET to a shorter path", "'%s...' is longer than the %zu bytes that it may have", out,
              room - 1);
 }
 
@@ -328,7 +328,7 @@ static void find_socket(void)
         put_path(place.sun_path, sizeof place.sun_path, "%s/.local/state/credproxy/run/helper.sock", home());
     } else {
         fail("set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
-             "no place for the socket: HOME is not set, and /etc/passwd knows no uid %u", (unsigned)geteuid());
+             "no place for the socket: HOME is not set, and /etc/passwd has no entry for uid %u", (unsigned)geteuid());
     }
     size_t size = (size_t)(strrchr(place.sun_path, '/') - place.sun_path);
     memcpy(directory, place.sun_path, size != 0 ? size : 1);
@@ -501,7 +501,7 @@ static _Noreturn void give_up(const struct start *start, const char *log)
     const char *waited = seconds(start->until - start->began);
     if (log == NULL)
         fail("start the daemon with `credproxy serve`, or unset CREDPROXY_AUTOSTART",
-             "nothing listens on '%s', and CREDPROXY_AUTOSTART=0 forbids to start the daemon", place.sun_path);
+             "nothing listens on '%s', and CREDPROXY_AUTOSTART=0 forbids starting the daemon", place.sun_path);
     if (start->daemon < 0)
         fail(BY_HAND, "the daemon ended without listening on '%s'; its log is '%s'", place.sun_path, log);
     fail(BY_HAND, "the daemon does not listen on '%s' %s s after its start; its log is '%s'", place.sun_path, waited,
@@ -553,7 +553,7 @@ static bool check_directory(void)
              "the socket's directory '%s' belongs to uid %u, not to you (uid %u) or root", directory,
              (unsigned)found.st_uid, (unsigned)geteuid());
     if ((found.st_mode & (S_IWGRP | S_IWOTH)) != 0)
-        fail("make it private with `chmod 700`, after a look at who owns what is in it",
+        fail("make it private with `chmod 700`, after checking who owns what is in it",
              "the socket's directory '%s' can be written by others (mode %04o)", directory,
              (unsigned)found.st_mode & 07777);
     directory_is_roots = found.st_uid == 0;
@@ -682,11 +682,11 @@ static bool check_namespaces(int fd, pid_t peer)
             fail(ELSEWHERE, "the program that listens on '%s' is in a sandbox or container, or its caller is: "
                             "they are in different namespaces (%s)", place.sun_path, names[i]);
     if (peer != 0 && !known && proc_hides())
-        fail(HIDDEN, "/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on "
+        fail(HIDDEN, "/proc is mounted with hidepid, and hides the namespaces of the program that listens on "
                      "'%s'", place.sun_path);
     for (size_t i = 0; i < sizeof found / sizeof found[0]; i++)
         if (found[i] == UNKNOWN)
-            fail(ELSEWHERE, "/proc does not tell in which namespaces the program is that listens on '%s' (%s)",
+            fail(ELSEWHERE, "/proc hides the namespaces of the program that listens on '%s' (%s)",
                  place.sun_path, names[i]);
     return true;
 }
@@ -779,7 +779,7 @@ static _Noreturn void too_slow(void)
 
 static _Noreturn void unexpected(const char *what)
 {
-    fail("check that it is credproxy that listens there, and of the helper's version",
+    fail("check that what listens there is credproxy, in the helper's version",
          "unexpected answer from the daemon on '%s': %s", place.sun_path, what);
 }
 
@@ -819,7 +819,7 @@ static size_t parse_length(const char *at)
     bool any = at != first;
     at += strspn(at, " \t");
     if (!any || *at != '\r')
-        unexpected("a Content-Length that is no number");
+        unexpected("a Content-Length that is not a number");
     return value;
 }
 
@@ -883,7 +883,7 @@ static struct answer ask(const char *path, const char *type, size_t length)
         close(fd);
         pause_ms(RETRY_PAUSE_MS); /* the connection broke: a daemon that stops, or was killed. Its successor answers */
     }
-    fail("ask again; if it stays like this, look into the daemon's log",
+    fail("ask again; if this persists, look in the daemon's log",
          "the daemon on '%s' closed the connection twice before its answer was complete", place.sun_path);
 }
 
@@ -902,7 +902,7 @@ static size_t read_stdin(void)
         if (n == 0)
             break;
         if (n < 0 && errno != EINTR && errno != EAGAIN)
-            fail("this is a fault of the program that called", "cannot read standard input: %s", strerror(errno));
+            fail("this is a fault of the calling program", "cannot read standard input: %s", strerror(errno));
         have += n > 0 ? (size_t)n : 0;
         if (have > REQUEST_MAX) {
             overlong = true;
@@ -944,7 +944,7 @@ static int deliver(const struct answer *answer)
         return 0;
     }
     if (answer->length == 0)
-        fail("look into the daemon's log", "the daemon answered with status %d and no text", answer->status);
+        fail("look in the daemon's log", "the daemon answered with status %d and no text", answer->status);
     size_t size = answer->length < ERROR_MAX ? answer->length : ERROR_MAX - 1;
     put(error_fd, answer->body, size);
     if (answer->body[size - 1] != '\n')
@@ -976,9 +976,9 @@ static const char BAZEL_HELP[] =
     "  CREDPROXY_SOCKET           the daemon's socket\n"
     "  CREDPROXY_AUTOSTART=0      do not start the daemon\n"
     "  CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set\n"
-    "  CREDPROXY_PEER_NAMESPACES  any: also believe a daemon outside of this container\n"
+    "  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon outside this container\n"
     "\n"
-    "Exit status: 0 for a credential and for {} where there is none, 1 for an error.\n";
+    "Exit status: 0 for a credential, or for {} if there is none, 1 for an error.\n";
 
 static int serve_bazel(int argc, char **argv)
 {
@@ -1013,7 +1013,7 @@ static const char DOCKER_HELP[] =
     "  version          print the version\n"
     "  -h, --help       print this text\n"
     "\n"
-    "Exit status: 0 for a login, 1 where there is none and for an error, which is on standard output.\n";
+    "Exit status: 0 for a login; 1 if there is none, or for an error, which is printed on standard output.\n";
 
 /* Source: docker-credential-helpers, credentials/credentials.go: errors go to standard output, with exit status 1. */
 static int serve_docker(int argc, char **argv)
@@ -1028,10 +1028,10 @@ static int serve_docker(int argc, char **argv)
         return say(STDOUT_FILENO, "docker-credential-credproxy (credproxy) " CREDPROXY_VERSION "\n", 0);
     if (strcmp(command, "store") == 0)
         fail("log in with a docker configuration that does not name credproxy for this registry: credproxy reads it",
-             "credproxy stores no credentials, it reads those that others store");
+             "credproxy stores no credentials; it reads those that other programs store");
     if (strcmp(command, "erase") == 0)
         fail("log out with the program that stored it; `credproxy flush` forgets what is cached",
-             "credproxy erases no credentials, it reads those that others store");
+             "credproxy erases no credentials; it reads those that other programs store");
     if (strcmp(command, "get") != 0)
         return say(STDOUT_FILENO, DOCKER_USAGE, 1);
     bool timeout_valid = read_timeout();

@@ -41,13 +41,13 @@ PAUSE_MOST_MS = 50
 
 RESTART = b"ask again; restart the daemon if `credproxy status` does not answer either"
 OTHER_PATH = b"check the path, or set CREDPROXY_SOCKET to another"
-TOO_LONG = b"no URI is that long: look at what the caller sends"
+TOO_LONG = b"no real URI is that long: look at what the caller sends"
 ELSEWHERE = (
-    b"in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    b"in a build action use the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
     b"otherwise delete the directory of that socket, which is not your daemon's"
 )
 HIDDEN = (
-    b"set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox, "
+    b"set CREDPROXY_PEER_NAMESPACES=any, which also trusts a daemon in a sandbox, "
     b"or have /proc mounted with gid= of a group of yours as well"
 )
 BY_HAND = b"run `credproxy serve` by hand to see why"
@@ -65,9 +65,9 @@ REQUEST is {"uri": "https://..."}; the answer is what Bazel's --credential_helpe
   CREDPROXY_SOCKET           the daemon's socket
   CREDPROXY_AUTOSTART=0      do not start the daemon
   CREDPROXY_TIMEOUT          seconds until it gives up, 9 unless set
-  CREDPROXY_PEER_NAMESPACES  any: also believe a daemon outside of this container
+  CREDPROXY_PEER_NAMESPACES  any: also trust a daemon outside this container
 
-Exit status: 0 for a credential and for {} where there is none, 1 for an error.
+Exit status: 0 for a credential, or for {} if there is none, 1 for an error.
 """
 DOCKER_USAGE = b"usage: docker-credential-credproxy get|list|version\n"
 DOCKER_HELP = b"""
@@ -78,7 +78,7 @@ Docker's credential helper protocol, answered by the credproxy daemon, which is 
   version          print the version
   -h, --help       print this text
 
-Exit status: 0 for a login, 1 where there is none and for an error, which is on standard output.
+Exit status: 0 for a login; 1 if there is none, or for an error, which is printed on standard output.
 """
 SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 
@@ -203,7 +203,7 @@ def fit(path: bytes, most: int) -> bytes:
     """A path that its use allows."""
     if len(path) > most:
         raise Stop(
-            b"'%b...' is longer than the %d bytes that its use allows" % (path[:most], most),
+            b"'%b...' is longer than the %d bytes that it may have" % (path[:most], most),
             b"set CREDPROXY_SOCKET to a shorter path",
         )
     return path
@@ -256,7 +256,7 @@ def find_socket() -> None:
         path = home() + b"/.local/state/credproxy/run/helper.sock"
     else:
         raise Stop(
-            b"no place for the socket: HOME is not set, and /etc/passwd knows no uid %d" % posix.geteuid(),
+            b"no place for the socket: HOME is not set, and /etc/passwd has no entry for uid %d" % posix.geteuid(),
             b"set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
         )
     Run.place = fit(path, SUN_PATH_MAX)
@@ -440,7 +440,7 @@ class Start:
         """Why there is still no listener."""
         if not self.allowed:
             return Stop(
-                b"nothing listens on '%b', and CREDPROXY_AUTOSTART=0 forbids to start the daemon" % Run.place,
+                b"nothing listens on '%b', and CREDPROXY_AUTOSTART=0 forbids starting the daemon" % Run.place,
                 b"start the daemon with `credproxy serve`, or unset CREDPROXY_AUTOSTART",
             )
         if self.daemon < 0:
@@ -492,7 +492,7 @@ def check_directory() -> bool:
         raise Stop(
             b"the socket's directory '%b' can be written by others (mode %04o)"
             % (Run.directory, found.st_mode & 0o7777),
-            b"make it private with `chmod 700`, after a look at who owns what is in it",
+            b"make it private with `chmod 700`, after checking who owns what is in it",
         )
     Run.directory_is_roots = found.st_uid == 0
     return True
@@ -584,12 +584,11 @@ def untold(name: bytes, *, hidden: bool) -> Stop:
     """Why a listener is not believed that cannot be looked at."""
     if hidden:
         return Stop(
-            b"/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on '%b'"
-            % Run.place,
+            b"/proc is mounted with hidepid, and hides the namespaces of the program that listens on '%b'" % Run.place,
             HIDDEN,
         )
     return Stop(
-        b"/proc does not tell in which namespaces the program is that listens on '%b' (%b)" % (Run.place, name),
+        b"/proc hides the namespaces of the program that listens on '%b' (%b)" % (Run.place, name),
         ELSEWHERE,
     )
 
@@ -712,7 +711,7 @@ def unexpected(what: bytes) -> Stop:
     """It speaks, but not as our daemon does."""
     return Stop(
         b"unexpected answer from the daemon on '%b': %b" % (Run.place, what),
-        b"check that it is credproxy that listens there, and of the helper's version",
+        b"check that what listens there is credproxy, in the helper's version",
     )
 
 
@@ -758,7 +757,7 @@ def parse_head(head: bytes) -> tuple[int, int]:
 def parse_length(value: bytes) -> int:
     """1*DIGIT, within what a caller's pipe takes."""
     if not value.isdigit():
-        raise unexpected(b"a Content-Length that is no number")
+        raise unexpected(b"a Content-Length that is not a number")
     if len(value.lstrip(b"0")) > len(str(ANSWER_MAX)) or int(value) > ANSWER_MAX:
         raise unexpected(b"more than 8192 bytes")
     return int(value)
@@ -803,7 +802,7 @@ def ask(path: bytes, kind: bytes, body: bytes) -> tuple[int, bytes]:
         pause_ms(RETRY_PAUSE_MS)
     raise Stop(
         b"the daemon on '%b' closed the connection twice before its answer was complete" % Run.place,
-        b"ask again; if it stays like this, look into the daemon's log",
+        b"ask again; if this persists, look in the daemon's log",
     )
 
 
@@ -825,7 +824,7 @@ def read_stdin() -> bytes:
             continue
         except OSError as error:
             raise Stop(
-                b"cannot read standard input: %b" % reason(error), b"this is a fault of the program that called"
+                b"cannot read standard input: %b" % reason(error), b"this is a fault of the calling program"
             ) from None
         if not more:
             break
@@ -859,7 +858,7 @@ def deliver(status: int, answer: bytes) -> int:
             ) from None
         return 0
     if not answer:
-        raise Stop(b"the daemon answered with status %d and no text" % status, b"look into the daemon's log")
+        raise Stop(b"the daemon answered with status %d and no text" % status, b"look in the daemon's log")
     text = answer[: ERROR_MAX - 1]
     return say(Run.error_fd, text if text.endswith(b"\n") else text + b"\n", 1)
 
@@ -901,11 +900,11 @@ def serve_docker(arguments: list[bytes]) -> int:
     }
     refused = {
         b"store": Stop(
-            b"credproxy stores no credentials, it reads those that others store",
+            b"credproxy stores no credentials; it reads those that other programs store",
             b"log in with a docker configuration that does not name credproxy for this registry: credproxy reads it",
         ),
         b"erase": Stop(
-            b"credproxy erases no credentials, it reads those that others store",
+            b"credproxy erases no credentials; it reads those that other programs store",
             b"log out with the program that stored it; `credproxy flush` forgets what is cached",
         ),
     }

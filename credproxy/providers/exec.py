@@ -109,7 +109,7 @@ class ExecProvider:
         if left <= 0:
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
-                f"helper {self._name!r} gave a credential that had expired already",
+                f"helper {self._name!r} gave a credential that had already expired",
                 "log in again where the helper gets it from, and check this machine's clock",
             )
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (docs/design/faults.md#renewal).

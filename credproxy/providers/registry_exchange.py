@@ -104,7 +104,7 @@ class Talks:
         if token.lifetime.until is not None and token.lifetime.until <= self._clock.boot():
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
-                f"token server {asked.found.authority!r} gave a token that had expired when it came",
+                f"token server {asked.found.authority!r} gave a token that had expired when it arrived",
                 "check this machine's clock, and the server's",
             )
         return token

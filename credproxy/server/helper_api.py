@@ -194,7 +194,7 @@ class HelperApi:
         # A loop of flushes would turn every question into an exchange (T3).
         now = self._clock.boot()
         if now - self._changed_at.get(verb, float("-inf")) < 1.0:
-            raise failed(Code.OVERLOADED, f"{verb} is answered once a second", "wait a second", 1.0)
+            raise failed(Code.OVERLOADED, f"{verb} is allowed once a second", "wait a second", 1.0)
         self._changed_at[verb] = now
 
     ROUTES: Final = (

@@ -20,7 +20,7 @@ LOCK = ".lock"
 """Behind the name of a socket: the lock of the daemon that bound it, which passes both on to its successor."""
 
 _FIRST = 3  # SD_LISTEN_FDS_START
-_HINT = "install the units anew: credproxy install"
+_HINT = "reinstall the units: credproxy install"
 
 
 def handed_over(environ: Mapping[str, str], *, names: Iterable[str]) -> dict[str, Listener]:

@@ -222,7 +222,7 @@ class Gate:
     def _elsewhere(self, peer: Peer) -> Failure | None:
         if self.namespaces is None or peer.namespaces == self.namespaces:
             return None
-        hint = 'a build action asks the actions socket; for a devcontainer set peer_namespaces = "any" and restart'
+        hint = 'a build action uses the actions socket; for a devcontainer set peer_namespaces = "any" and restart'
         if peer.pid is None:
             message = "the caller's namespaces cannot be read: it is not visible from the daemon's pid namespace"
             return Failure(Code.PEER_REFUSED, message, hint)

@@ -185,7 +185,7 @@ class Connection(OutgoingHandler):
             failure = SHORT_OF_MEMORY
         elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:  # our fault from here on
             log.error("request handler failed", error=type(exc).__name__, place=_place(exc))
-            failure = Failure(Code.INTERNAL, "credproxy met a bug while answering", "see the daemon's log")
+            failure = Failure(Code.INTERNAL, "credproxy hit a bug while answering", "see the daemon's log")
         else:
             failure = Failure(
                 Code.BAD_REQUEST, "this is not a well-formed HTTP request", "ask through credproxy-helper"

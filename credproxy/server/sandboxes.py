@@ -138,7 +138,7 @@ class Sandboxes:
                 await place.acquire()
         except TimeoutError:
             message = "{} {} of {} are under way".format(*under_way)
-            raise failed(Code.OVERLOADED, message, "wait for their ends", 1.0) from None
+            raise failed(Code.OVERLOADED, message, "wait until some have ended", 1.0) from None
 
     def _share(self, account: str) -> _Share:
         known = self._shares.get(account)

@@ -59,7 +59,7 @@ class Guard:
         shown = request.headers.getall("Authorization", [])
         if len(shown) != 1 or not await self._shows(peer, shown[0]):
             hint = "Authorization: Bearer, with the token of actions.listen_token"
-            raise failed(Code.PEER_REFUSED, "the token is missing or is another one", hint)
+            raise failed(Code.PEER_REFUSED, "the token is missing or wrong", hint)
 
 
 class TokenOf(Protocol):

@@ -219,7 +219,7 @@ class DockerConfig:
         if entry is None or asked is None:
             return ""
         store = f"its store 'docker-credential-{entry.program}'"
-        return f", and {store} does not tell" if asked.failure is not None else f", and {store} has none either"
+        return f", and {store} cannot tell" if asked.failure is not None else f", and {store} has none either"
 
     def forget(self) -> None:
         """Look at files and programs again."""

@@ -25,7 +25,7 @@ async def read_secret_file(files: Files, path: str, home: str, hint: str) -> byt
         raise missing(path, hint)
     for one in found.exposures:
         if one.grave:
-            raise unreadable(f"the file {path!r}", f"is not believed: it {one.problem}", one.remedy)
+            raise unreadable(f"the file {path!r}", f"is not trusted: it {one.problem}", one.remedy)
     return found.content
 
 

@@ -164,7 +164,7 @@ async def test_an_upstream_that_takes_no_more() -> None:
                 await client.forward(request("PATCH", server.url), endless(), 100)
         over.set()
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
-    assert caught.value.failure.message == "registry 'reg.test' took no more of the upload"
+    assert caught.value.failure.message == "registry 'reg.test' stopped reading the upload"
 
 
 async def test_a_client_that_is_slow_is_not_an_upstream_that_takes_no_more() -> None:

@@ -36,6 +36,6 @@ def test_a_silence_behind_a_proxy_is_not_told_of_the_proxy_alone() -> None:
     call = Call("registry 'ghcr.io'", "ghcr.io", "http://u:canary@proxy.test:3128")
     failure = explain(ProxyError(cause=TimeoutError()), call).failure
     assert (failure.message, failure.hint) == (
-        "no connection to registry 'ghcr.io' through proxy 'proxy.test:3128' came about in time",
+        "no connection to registry 'ghcr.io' through proxy 'proxy.test:3128' could be made in time",
         "is the proxy running, and does it reach 'ghcr.io'?",
     )

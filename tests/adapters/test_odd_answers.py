@@ -199,7 +199,7 @@ async def test_a_transfer_coding_that_nobody_asked_for_is_told(send: Send, codin
 
     with Scripted(script) as server, pytest.raises(Failed) as caught:
         await send(request(server.url, OWN))
-    assert caught.value.failure.message.startswith("registry 'reg.test' has put its body into a transfer coding")
+    assert caught.value.failure.message.startswith("registry 'reg.test' sent its body in a transfer coding")
 
 
 @pytest.mark.parametrize("lengths", [("5", "10"), ("10", "5"), ("1_0",), ("+5",)], ids=str)

@@ -87,7 +87,7 @@ async def test_a_manifest_that_drips() -> None:
         async with AiohttpClient(SystemClock(), stalled=OVER) as sending:
             with pytest.raises(Failed) as caught:
                 await sending.forward(request(server.url, OWN), None, 1_000_000)
-    told = f"registry 'reg.test' gave less than 4,096 bytes a second of its answer over {OVER:g} s"
+    told = f"registry 'reg.test' sent less than 4,096 bytes a second of its answer over {OVER:g} s"
     assert caught.value.failure.message == told
 
 

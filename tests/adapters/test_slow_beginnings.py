@@ -109,7 +109,7 @@ async def test_a_head_that_has_begun_must_end() -> None:
                 await client.forward(request(server.url, OWN), None, 100)
     for failure in (caught.value.failure, forwarded.value.failure):
         assert not failure.unanswered
-        told = f"registry 'reg.test' has begun its answer, and not come to the end of its head for {ANSWER:g} s"
+        told = f"registry 'reg.test' began its answer, but has not finished its head for {ANSWER:g} s"
         assert failure.message == told
 
 
@@ -143,7 +143,7 @@ async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
         async with AiohttpClient(SystemClock(), stalled=0.1) as client:
             with pytest.raises(Failed) as caught:
                 await client.forward(request(server.url, OWN), None, 100)
-    assert caught.value.failure.message == "registry 'reg.test' said nothing for 0.1 s in the middle of its answer"
+    assert caught.value.failure.message == "registry 'reg.test' sent nothing for 0.1 s in the middle of its answer"
     assert not caught.value.failure.unanswered
 
 

@@ -22,7 +22,7 @@ class FakeDaemon:
 
 def too_early(verb: str) -> Answer:
     """What the real one says within a second."""
-    error = {"code": "overloaded", "message": f"{verb} is answered once a second", "hint": "wait", "retry_after": 0.75}
+    error = {"code": "overloaded", "message": f"{verb} is allowed once a second", "hint": "wait", "retry_after": 0.75}
     return 503, {"error": error}
 
 

@@ -91,7 +91,7 @@ def test_what_is_allowed_already_is_not_added_again(home: Path, held: str, patte
         done = run("actions", "allow", pattern)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith("actions.rule[0]")
-    assert f"allows {pattern} already; nothing was added\n" in done.stdout
+    assert f"already allows {pattern}; nothing was added\n" in done.stdout
     assert path.read_text() == held
     assert daemon.asked == ["POST /v1/reload"]
 
@@ -124,7 +124,7 @@ def test_a_rule_that_takes_no_effect_is_warned_of(home: Path) -> None:
     assert done.exit_code == 0
     assert done.stderr == (
         "warning: actions.rule[0] denies it, and the first rule that matches decides: "
-        "the new one takes no effect there; put it in front\n"
+        "the new one has no effect there; put it before that one\n"
     )
 
 
@@ -193,7 +193,7 @@ def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
     assert done.exit_code == 0, done.stderr
     assert 'url = "https://files.test/releases/**"' in place_of(home).read_text()
     again = run("actions", "allow", "https://files.test/releases/v1/*")
-    assert "actions.rule[0] allows https://files.test/releases/v1/* already" in again.stdout
+    assert "actions.rule[0] already allows https://files.test/releases/v1/*" in again.stdout
     tested = run("actions", "test", "https://files.test/releases/v1/a.tar")
     assert "actions.rule[0] allows GET" in tested.stdout
     assert "GET /v1/fetch" in tested.stdout
@@ -229,7 +229,7 @@ def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
     pauses: list[float] = []
     with (
         serving(home, *[too_early("reload")] * 20),
-        pytest.raises(CommandError, match="reload is answered once a second"),
+        pytest.raises(CommandError, match="reload is allowed once a second"),
     ):
         call_in_turn("POST", "/v1/reload", pause=pauses.append)
     assert 9 < sum(pauses) <= 10
@@ -265,7 +265,7 @@ def test_what_others_may_have_written_does_not_become_the_users_by_a_new_rule(ho
     done = run("actions", "allow", "ghcr.io/my-org/**")
     assert done.exit_code == 1
     assert "nothing was changed" in done.stderr
-    assert "is not believed: it could be replaced by others" in done.stderr
+    assert "is not trusted: it could be replaced by others" in done.stderr
     assert place.read_bytes() == before
 
 

@@ -48,7 +48,7 @@ def test_check_tells_every_mistake_with_its_place(home: Path) -> None:
 
 def test_check_of_a_good_file_and_of_none(home: Path) -> None:
     """Both are fine, and say so."""
-    assert "what works without one is in force" in run("config", "check").output
+    assert "the built-in defaults are in force" in run("config", "check").output
     path = configure(home, '[[host]]\nmatch = "a.b"\nprovider = "none"\n')
     assert run("config", "check").output == f"{path}: fine, 1 host rule\n"
     assert run("config", "check", str(path)).exit_code == 0

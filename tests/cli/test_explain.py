@@ -79,7 +79,7 @@ def test_a_configuration_that_the_daemon_would_not_believe_is_not_explained(home
     path.chmod(0o666)
     done = run("explain", URI)
     assert done.exit_code == 1
-    assert "is not believed" in done.stderr
+    assert "is not trusted" in done.stderr
     assert f"chmod go-w {path}" in done.stderr
 
 

@@ -145,7 +145,7 @@ def test_dev_null_is_no_configuration_and_no_rule_is_written_into_it(home: Path)
     path = configure(home, "")
     path.unlink()
     path.symlink_to(os.devnull)
-    assert "what works without one is in force" in run("config", "check").output
+    assert "the built-in defaults are in force" in run("config", "check").output
     done = run("actions", "allow", "ghcr.io/my-org/**")
     assert done.exit_code == 1
     assert done.stderr == (f"credproxy: nothing was changed: '{path}' leads to /dev/null\nhint: rm {path}\n")

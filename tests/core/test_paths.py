@@ -59,7 +59,10 @@ def test_without_any_place_it_is_an_error_that_says_what_to_set(find: object) ->
     assert callable(find)
     with pytest.raises(Failed) as caught:
         find({}, 4711, nowhere)
-    assert caught.value.failure.message == "no place for the socket: HOME is not set, and /etc/passwd knows no uid 4711"
+    assert (
+        caught.value.failure.message
+        == "no place for the socket: HOME is not set, and /etc/passwd has no entry for uid 4711"
+    )
     variable = "CREDPROXY_SOCKET" if find is helper_socket else "CREDPROXY_ACTIONS_SOCKET"
     assert caught.value.failure.hint == f"set HOME, XDG_RUNTIME_DIR or {variable}"
 

@@ -195,7 +195,7 @@ MENDED = json.dumps({"auths": {"reg.test": {"auth": "dTpy"}}})
 @pytest.mark.parametrize(
     ("stored", "status", "template"),
     [
-        ({"auth": "dTpw"}, 401, text_of("docker login {}, or mend the stored credential; then run the build again")),
+        ({"auth": "dTpw"}, 401, text_of("docker login {}, or fix the stored credential; then run the build again")),
         (
             {"auth": "dTo=", "identitytoken": "i"},
             404,

@@ -59,7 +59,7 @@ async def test_a_tilde_stands_for_the_daemons_home() -> None:
     made = Loader(files, (USER, MACHINE), required=False, home="/home/u")
     assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
     assert await problem(loader(files)) == (
-        f"{USER}:2: actions.policy_file: there is no home directory to stand for '~'; write the path out"
+        f"{USER}:2: actions.policy_file: there is no home directory for '~'; write the path out"
     )
 
 
@@ -133,7 +133,7 @@ async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: 
     files.put(POLICY, ALLOWS)
     files.exposed[path] = (GROUP, GRAVE)
     made = loader(files)
-    assert await problem(made) == f"{subject} {path!r} is not believed: it {GRAVE.problem}"
+    assert await problem(made) == f"{subject} {path!r} is not trusted: it {GRAVE.problem}"
     with pytest.raises(Failed) as caught:
         await made.load()
     assert caught.value.failure.hint == "chmod go-w /etc/credproxy"

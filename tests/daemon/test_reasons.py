@@ -21,32 +21,32 @@ NOT_THERE = "the netrc file '/home/u/.netrc' is not there"
 
 CASES: list[tuple[list[HostRule], str, list[str]]] = [
     # no rule, and where was looked
-    ([], "https://reg.test/v2/a/manifests/x", ["no [[host]] is for 'reg.test'", f"{FILE} has no login for 'reg.test'", NOT_THERE]),
-    ([], "other.test", ["no [[host]] is for 'other.test'", f"{FILE} has no login for 'other.test'", NOT_THERE]),
-    ([], "hollow.test", [f"{FILE} has an entry for 'hollow.test' that holds nothing"]),
+    ([], "https://reg.test/v2/a/manifests/x", ["no [[host]] matches 'reg.test'", f"{FILE} has no login for 'reg.test'", NOT_THERE]),
+    ([], "other.test", ["no [[host]] matches 'other.test'", f"{FILE} has no login for 'other.test'", NOT_THERE]),
+    ([], "hollow.test", [f"{FILE} has an entry for 'hollow.test' that is empty"]),
     # http
-    ([], "http://ghcr.io/v2/other/manifests/x", ["over plain http no credential is sent: ask for https://, or write insecure = true into a [[host]] for it"]),
-    ([OciHost("ghcr.io")], "http://ghcr.io/v2/a/manifests/x", ["over plain http no credential is sent: ask for https://, or write insecure = true into its [[host]]"]),
+    ([], "http://ghcr.io/v2/other/manifests/x", ["no credential is sent over plain http: ask for https://, or write insecure = true into a [[host]] for it"]),
+    ([OciHost("ghcr.io")], "http://ghcr.io/v2/a/manifests/x", ["no credential is sent over plain http: ask for https://, or write insecure = true into its [[host]]"]),
     # a port or a path without a login
-    ([], "https://reg.test/v2/a/manifests/x", [f"{FILE} has no login for 'reg.test', only for 'reg.test:5000': port and path count"]),
-    ([], "https://reg.test:6000/v2/a/manifests/x", [f"{FILE} has no login for 'reg.test:6000', only for 'reg.test:5000': port and path count"]),
-    ([], "https://ghcr.io/v2/mine/manifests/x", [f"{FILE} has no login for 'ghcr.io', only for 'ghcr.io/other': port and path count"]),
+    ([], "https://reg.test/v2/a/manifests/x", [f"{FILE} has no login for 'reg.test', only for 'reg.test:5000': port and path matter"]),
+    ([], "https://reg.test:6000/v2/a/manifests/x", [f"{FILE} has no login for 'reg.test:6000', only for 'reg.test:5000': port and path matter"]),
+    ([], "https://ghcr.io/v2/mine/manifests/x", [f"{FILE} has no login for 'ghcr.io', only for 'ghcr.io/other': port and path matter"]),
     # outside of a rule's port or path
-    ([OciHost("a.test:5000")], "https://a.test/v2/a/manifests/x", ["no [[host]] is for this port and path of 'a.test', only 'a.test:5000'"]),
-    ([OciHost("a.test/v2/team")], "https://a.test/v2/b/manifests/x", ["no [[host]] is for this port and path of 'a.test', only 'a.test/v2/team'"]),
-    ([OciHost("a.test/v2/team")], "https://a.test/v2/team%2f..%2fb/manifests/x", ["no [[host]] is for this port and path of 'a.test', only 'a.test/v2/team'"]),
+    ([OciHost("a.test:5000")], "https://a.test/v2/a/manifests/x", ["no [[host]] matches this port and path of 'a.test', only 'a.test:5000'"]),
+    ([OciHost("a.test/v2/team")], "https://a.test/v2/b/manifests/x", ["no [[host]] matches this port and path of 'a.test', only 'a.test/v2/team'"]),
+    ([OciHost("a.test/v2/team")], "https://a.test/v2/team%2f..%2fb/manifests/x", ["no [[host]] matches this port and path of 'a.test', only 'a.test/v2/team'"]),
     # not the API of a registry
-    ([OciHost("a.test")], "https://a.test/index.html", ["the rule 'a.test' answers for it", "the path is not of a registry's API: /v2/NAME/manifests/…, /v2/NAME/blobs/…, /v2/NAME/tags/list or /v2/NAME/referrers/…"]),
-    ([OciHost("a.test")], "https://a.test/v1/search", ["this is the registry API of version 1, which is out of use"]),
-    ([OciHost("a.test")], "https://a.test/v2/", ["the registry's root belongs to no repository; what is asked about its bare host gets the login"]),
+    ([OciHost("a.test")], "https://a.test/index.html", ["the rule 'a.test' answers for it", "the path is not part of a registry's API: /v2/NAME/manifests/…, /v2/NAME/blobs/…, /v2/NAME/tags/list or /v2/NAME/referrers/…"]),
+    ([OciHost("a.test")], "https://a.test/v1/search", ["this is the registry API of version 1, which is obsolete"]),
+    ([OciHost("a.test")], "https://a.test/v2/", ["the registry's root belongs to no repository; a question for its bare host gets the login"]),
     ([OciHost("a.test")], "https://a.test/v2/_catalog", ["the list of all repositories gets a token only with allow_catalog = true in the registry's [[host]]"]),
     ([OciHost("a.test")], "https://a.test/v2/a/blobs/uploads/manifests/x", ["the path can be read as one of several repositories"]),
-    ([OciHost("a.test")], "https://a.test/v2/Org/App/manifests/x", ["the repository 'Org/App' has upper-case letters, which no registry takes in a name"]),
-    ([], "https://ghcr.io/v2/Org/App/blobs/sha256:00", ["the repository 'Org/App' has upper-case letters, which no registry takes in a name"]),
+    ([OciHost("a.test")], "https://a.test/v2/Org/App/manifests/x", ["the repository 'Org/App' has upper-case letters, which no registry accepts in a name"]),
+    ([], "https://ghcr.io/v2/Org/App/blobs/sha256:00", ["the repository 'Org/App' has upper-case letters, which no registry accepts in a name"]),
     ([OciHost("a.test")], "https://a.test/v2/org%2fapp/manifests/x", ["the repository's name is percent-encoded"]),
-    ([OciHost("a.test")], "https://a.test/api/docker/x/v2/app/manifests/1", ["'/api/docker/x' stands before /v2/: a [[host]] for the registry needs path_prefix = \"/api/docker/x\""]),
+    ([OciHost("a.test")], "https://a.test/api/docker/x/v2/app/manifests/1", ["'/api/docker/x' comes before /v2/: a [[host]] for the registry needs path_prefix = \"/api/docker/x\""]),
     ([OciHost("a.test", path_prefix="/api/x")], "https://a.test/v2/app/manifests/1", ["the path does not begin with the rule's path_prefix = \"/api/x\""]),
-    ([OciHost("a.test", path_prefix="/api/x")], "https://a.test/api/x/v2/App/manifests/1", ["the repository 'App' has upper-case letters, which no registry takes in a name"]),
+    ([OciHost("a.test", path_prefix="/api/x")], "https://a.test/api/x/v2/App/manifests/1", ["the repository 'App' has upper-case letters, which no registry accepts in a name"]),
     # what a rule says
     ([NoneHost("a.test")], "https://a.test/x", ["the rule 'a.test' answers for it", 'its rule says provider = "none": this host gets nothing, whatever login there is']),
     ([OciHost("a.test", bare_host="none")], "a.test", ['its rule says bare_host = "none": a question without a repository gets nothing']),
@@ -59,9 +59,9 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     ([OciHost("a.test")], "grpcs://a.test/x", ['a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it']),
     # by design
     ([], "https://auth.docker.io/token?service=registry.docker.io", ["this is a token server: the daemon asks it itself, so its URL gets no credential"]),
-    ([OciHost("a.test")], "https://a.test/token?scope=repository:x:pull", ["this is how a token server is asked: the daemon does that itself, so its URL gets no credential"]),
-    ([], "https://b.s3.eu-west-1.amazonaws.com/x", ["'b.s3.eu-west-1.amazonaws.com' is a storage host: what leads there carries a signature of its own"]),
-    ([], "https://cdn.test/x?a=1&X-Amz-Signature=canary", ["the URL carries a signature of its own, and a credential beside that would spoil it"]),
+    ([OciHost("a.test")], "https://a.test/token?scope=repository:x:pull", ["this is the URL of a token server: the daemon asks it itself, so it gets no credential"]),
+    ([], "https://b.s3.eu-west-1.amazonaws.com/x", ["'b.s3.eu-west-1.amazonaws.com' is a storage host: a URL that leads there carries its own signature"]),
+    ([], "https://cdn.test/x?a=1&X-Amz-Signature=canary", ["the URL carries its own signature, which a credential would break"]),
 ]  # a table  # fmt: skip
 
 
@@ -86,7 +86,7 @@ async def test_a_user_name_in_the_uri_is_told_and_not_repeated() -> None:
         for host, answer in (("reg.test:5000", "credential"), ("reg.test", "{}")):
             told = await explain_uri(running.broker, f"https://canary:canary@{host}/v2/a/manifests/x", Caller())
             assert told.answer == answer
-            assert told.reasons[-1].startswith("the user name in the URI is as if it were not there")
+            assert told.reasons[-1].startswith("the user name in the URI is ignored")
             assert "canary" not in repr(told)
 
 
@@ -101,7 +101,7 @@ async def test_an_unreadable_file_is_not_said_to_be_absent() -> None:
 @pytest.mark.parametrize(
     ("printed", "said"),
     [
-        (Completed(1, b"", "locked"), "and its store 'docker-credential-x' does not tell"),
+        (Completed(1, b"", "locked"), "and its store 'docker-credential-x' cannot tell"),
         (
             Completed(1, b"credentials not found in native keychain"),
             "and its store 'docker-credential-x' has none either",
@@ -132,7 +132,7 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
     async with daemon(builtin=("netrc",), docker=DOCKER, netrc=login) as running:
         assert '"headers":{}' not in await running.get("https://reg.test/x")
         told = await explain_uri(running.broker, "https://ghcr.io/v2/other/a/manifests/x", Caller())
-    assert "builtin leaves them out: logins of docker-config count in rules alone" in told.reasons
+    assert "builtin leaves them out: logins of docker-config are used by rules only" in told.reasons
     async with daemon(builtin=("docker-config",), netrc=login) as running:
         assert '"headers":{}' in await running.get("https://reg.test/x")
 

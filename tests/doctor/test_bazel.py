@@ -59,7 +59,7 @@ def test_a_line_for_a_host_of_ours_is_fine() -> None:
         (f"common --credential_helper=*.com={OURS}", "warning", "hosts of presigned URLs"),
         (f"common --credential_helper=else.example={OURS}", "note", "nothing is configured for 'else.example'"),
         (f"common --credential_helper=out.example={OURS}", "note", "nothing is configured for 'out.example'"),
-        ("common --credential_helper_timeout=5s", "warning", "after 5s Bazel ends the helper"),
+        ("common --credential_helper_timeout=5s", "warning", "after 5s Bazel kills the helper"),
         ("common --credential_helper_timeout=8999ms", "warning", "after 8999ms"),
         ("import /none", "error", "imports '/none', which is not there"),
         ("common --x='", "warning", "a quotation is not closed"),
@@ -218,7 +218,7 @@ def test_a_login_in_the_url_of_a_server_is_warned_of(option: str, url: str) -> N
     """Bazel sends it itself and does not ask the helper; neither name nor password is repeated."""
     (finding,) = look(f"build --{option}={url}\n")
     assert finding[0] == "warning"
-    assert "holds a login, so for '" in finding[1]
+    assert "holds a login, so Bazel asks no helper for '" in finding[1]
     assert "canary" not in str(finding)
 
 

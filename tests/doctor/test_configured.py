@@ -35,7 +35,7 @@ def test_every_mistake_is_an_error_with_its_line() -> None:
 def test_without_a_file_everything_is_fine() -> None:
     """It works without one."""
     assert told(check(FakeMachine(), Facts((CONFIG,), (), Settings()))) == [
-        ("ok", f"no file at '{CONFIG}': what works without one is in force", "")
+        ("ok", f"no file at '{CONFIG}': the built-in defaults are in force", "")
     ]
 
 
@@ -50,7 +50,7 @@ def test_a_configuration_that_others_can_replace_is_an_error() -> None:
     facts = Facts((CONFIG,), (CONFIG,), Settings())
     ((severity, message, remedy),) = bad(check(FakeMachine().put(CONFIG, 0o666), facts))
     assert (severity, remedy) == ("error", f"chmod go-w {CONFIG}")
-    assert "is not believed" in message
+    assert "is not trusted" in message
 
 
 @pytest.mark.parametrize(

@@ -88,7 +88,7 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
         pytest.param(
             replace(FINE, helper=door(uid=1001)),
             "error",
-            f"the directory of the helper socket, '{RUN}', belongs to uid 1001: whoever owns it decides who answers there",
+            f"the directory of the helper socket, '{RUN}', belongs to uid 1001: its owner decides who answers there",
             f"ls -la {RUN}",
             id="T4-directory-of-another",
         ),
@@ -142,14 +142,14 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
         pytest.param(
             replace(FINE, helper=door(reply=HealthReply(SocketOutcome.DEAD))),
             "warning",
-            f"nobody listens at '{SOCKET}': it is what a killed daemon left",
+            f"nobody listens at '{SOCKET}': a killed daemon left it behind",
             "credproxy serve",
             id="P6-stale",
         ),
         pytest.param(
             replace(FINE, helper=door(reply=HealthReply(SocketOutcome.SILENT))),
             "error",
-            f"whoever listens at '{SOCKET}' does not answer",
+            f"the program that listens at '{SOCKET}' does not answer",
             f"ss -xlp src {SOCKET}",
             id="silent",
         ),
@@ -236,7 +236,7 @@ def test_a_clock_that_is_more_than_a_minute_off_is_a_finding() -> None:
         "warning",
         (
             "this machine's clock is 361 s behind that of 'https://c.test': "
-            "logins and certificates that name a time may be refused"
+            "logins and certificates that depend on the time may be refused"
         ),
         "timedatectl status",
     )
@@ -244,7 +244,7 @@ def test_a_clock_that_is_more_than_a_minute_off_is_a_finding() -> None:
     assert all_of_them[1:] == (
         (
             "this machine's clock is 361 s ahead of that of 'https://c.test', and off from those of 1 other servers: "
-            "logins and certificates that name a time may be refused"
+            "logins and certificates that depend on the time may be refused"
         ),
         "sudo timedatectl set-ntp true",
     )

@@ -120,8 +120,8 @@ def test_a_native_helper_is_fine() -> None:
 @pytest.mark.parametrize(
     ("findings", "severity", "words", "remedy"),
     [
-        (helper(0o4755), "error", "has rights of its own", f"chmod 0755 {HELPER}"),
-        (helper(capabilities=True), "error", "has rights of its own", f"setcap -r {HELPER}"),
+        (helper(0o4755), "error", "has privileges of its own", f"chmod 0755 {HELPER}"),
+        (helper(capabilities=True), "error", "has privileges of its own", f"setcap -r {HELPER}"),
         (helper(0o711), "error", "wanted 0755", f"chmod 0755 {HELPER}"),
         (helper(0o775), "warning", "could be replaced by its group", f"chmod go-w {HELPER}"),
         (helper(version="0.9"), "warning", "is version 0.9, this program is 1.0", "pipx install --force credproxy"),

@@ -76,7 +76,7 @@ def test_a_service_that_listens_is_fine() -> None:
         pytest.param(
             replace(FINE, linger=False),
             "note",
-            "the service ends with your last session; a CI host wants it to stay",
+            "the service ends with your last session; on a CI host it should stay",
             "loginctl enable-linger",
             id="linger",
         ),
@@ -111,7 +111,7 @@ def test_a_service_that_listens_is_fine() -> None:
         pytest.param(
             replace(FINE, bare="/home/u/.local/state/credproxy/run/helper.sock"),
             "note",
-            "a Bazel that is started without this environment looks for the daemon at "
+            "a Bazel started without this environment looks for the daemon at "
             "'/home/u/.local/state/credproxy/run/helper.sock', not at '/run/user/1000/credproxy/helper.sock'",
             "",
             id="rule-11",
@@ -119,7 +119,7 @@ def test_a_service_that_listens_is_fine() -> None:
         pytest.param(
             replace(FINE, units=None),
             "note",
-            "no systemd of this user can be asked; the daemon is started by the first credproxy-helper call",
+            "this user's systemd cannot be asked; the daemon is started by the first credproxy-helper call",
             "",
             id="no-systemd",
         ),

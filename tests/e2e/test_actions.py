@@ -204,11 +204,11 @@ def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage
     staged.process.send_signal(signal.SIGHUP)
     until_status(staged, blob(registry, "other/app"), 200)
     assert ask(staged, blob(registry))[0] == 403
-    assert staged.events("rules reach far") == []
+    assert staged.events("rules are broad") == []
     path.write_text("version: 1\ndefaultAction: allow\n")
     staged.process.send_signal(signal.SIGHUP)
     until_status(staged, blob(registry), 200)
-    (event,) = staged.events("rules reach far")
+    (event,) = staged.events("rules are broad")
     assert event["first"] == "defaultAction of 'policy.yaml' allows every registry"
 
 

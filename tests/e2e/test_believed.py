@@ -33,7 +33,7 @@ def test_a_configuration_that_everybody_may_write_is_not_believed_until_it_is_me
     refused = staged.helper(registry.uri("a/b/manifests/x"))
     assert refused.returncode == 1
     cause, hint = refused.stderr.splitlines()
-    assert f"the configuration '{staged.config}' is not believed" in cause
+    assert f"the configuration '{staged.config}' is not trusted" in cause
     assert hint == f"chmod go-w {place}"
     assert registry.requests == []
     checked = staged.credproxy("config", "check")
@@ -51,7 +51,7 @@ def test_a_reload_of_what_everybody_may_write_keeps_what_is_in_force(staged: Sta
     staged.config.chmod(0o666)
     refused = staged.credproxy("reload")
     assert refused.returncode == 1
-    assert "is not believed: it could be replaced by others" in refused.stderr
+    assert "is not trusted: it could be replaced by others" in refused.stderr
     assert staged.headers(registry.uri("a/b/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
 
 
@@ -64,7 +64,7 @@ def test_a_configuration_that_a_group_may_write_is_believed_with_a_warning(
     staged.start(REGISTRY_PASSWORD=registry.password)
     assert staged.headers(registry.uri("a/b/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
     assert staged.credproxy("reload").returncode == 0
-    (line,) = staged.events("a group may write what is believed")
+    (line,) = staged.events("a group may write what is trusted")
     assert line["hint"] == f"chmod go-w {staged.config}"
     checked = staged.credproxy("config", "check")
     assert (checked.returncode, "could be replaced by its group" in checked.stderr) == (0, True)

@@ -75,7 +75,7 @@ def test_a_socket_that_a_killed_daemon_left_is_a_warning(staged: Stage) -> None:
     process = staged.start()
     process.kill()
     process.wait()
-    assert findings(staged)[f"nobody listens at '{staged.socket}': it is what a killed daemon left"] == "warning"
+    assert findings(staged)[f"nobody listens at '{staged.socket}': a killed daemon left it behind"] == "warning"
 
 
 def test_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
@@ -84,7 +84,7 @@ def test_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
     with socket.socket(socket.AF_UNIX) as silent:
         silent.bind(str(staged.socket))
         silent.listen()
-        assert findings(staged)[f"whoever listens at '{staged.socket}' does not answer"] == "error"
+        assert findings(staged)[f"the program that listens at '{staged.socket}' does not answer"] == "error"
 
 
 def test_network_pings_registries_without_a_credential(staged: Stage, registry: TokenRegistry) -> None:

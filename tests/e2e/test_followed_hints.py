@@ -206,7 +206,7 @@ def test_a_quote_of_a_netrc_file_is_closed_as_the_hint_says(staged: Stage) -> No
     staged.start()
     filled(
         hint(staged),
-        r"correct that line: a value with a space in it stands in double quotes, with \" for a quote of its own",
+        r"correct that line: a value with a space in it goes in double quotes, with \" for a quote of its own",
     )
     netrc(staged, r'machine reg.test login me password "a \"b"')
     assert answered(staged) == {"Authorization": [f"Basic {base64.b64encode(SPACED).decode()}"]}
@@ -326,9 +326,7 @@ def test_a_helper_that_is_not_there_is_installed_or_another_one_is_named(staged:
     path = staged.home / "bin" / "helper"
     staged.configure(rule("exec", f'command = ["{path}"]'))
     staged.start()
-    (named,) = filled(
-        hint(staged), "install it there, or name another program in the place of {}, then: credproxy reload"
-    )
+    (named,) = filled(hint(staged), "install it there, or name another program instead of {}, then: credproxy reload")
     assert named == str(path)
     other = program(path if way == "install" else path.with_name("other"), GOOD_HELPER)
     staged.configure(staged.config.read_text().replace(named, str(other)))
@@ -356,7 +354,7 @@ def test_a_login_that_no_pipe_can_carry_is_made_shorter(staged: Stage) -> None:
     staged.start()
     filled(
         hint(staged),
-        "store a shorter one; of a token, one that grants less is shorter; build actions can use the gateway instead",
+        "store a shorter one: a token that grants less is shorter; build actions can use the gateway instead",
     )
     netrc(staged, f"machine reg.test login me password {PASSWORD}\n")
     staged.credproxy("flush")
@@ -398,7 +396,7 @@ def test_too_large_a_file_is_made_smaller(staged: Stage) -> None:
     netrc(staged, "# " + "x" * (1 << 20))
     staged.configure(NETRC)
     staged.start()
-    filled(hint(staged), "leave in it only what is needed")
+    filled(hint(staged), "keep only what is needed in it")
     netrc(staged, f"machine reg.test login me password {PASSWORD}\n")
     assert answered(staged) == LOGIN
 

@@ -163,7 +163,7 @@ def test_a_key_that_cannot_be_used_is_told(world: World) -> None:
     assert "is not a private key in PEM form" in world.refusal()[0]
     world.key.chmod(0o666)
     problem, hint = world.refusal()
-    assert "is not believed" in problem
+    assert "is not trusted" in problem
     assert hint == f"chmod go-w {world.key}"
     world.key.unlink()
     problem, hint = world.refusal()

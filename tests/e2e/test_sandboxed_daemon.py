@@ -34,7 +34,7 @@ def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sand
     assert done.returncode == 1
     line = json.loads(done.stderr.splitlines()[-1])
     assert line["event"] == "cannot start"
-    assert line["reason"] == f"this is a sandbox, and {str(staged.socket)!r} is where the user's daemon is looked for"
+    assert line["reason"] == f"this is a sandbox, and {str(staged.socket)!r} is the socket of the user's daemon"
     assert line["hint"] == "for a daemon of this sandbox, set CREDPROXY_SOCKET to a path of its own"
     assert not staged.socket.exists()
     assert not staged.socket.parent.exists()
@@ -45,7 +45,7 @@ def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sand
     staged.start(*sandbox, "--mount-proc", CREDPROXY_SOCKET=str(own))
     assert own.exists()
     assert [line["reason"] for line in staged.events("no actions socket")] == [
-        f"this is a sandbox, and '{staged.home}/run/credproxy-actions/actions.sock' is where the user's daemon is looked for"
+        f"this is a sandbox, and '{staged.home}/run/credproxy-actions/actions.sock' is the socket of the user's daemon"
     ]
 
 
@@ -85,7 +85,7 @@ def test_below_a_home_directory_a_sandbox_serves_until_a_daemon_outside_has(
     argv = [*sandbox, "--mount-proc", str(CREDPROXY), "serve"]
     done = subprocess.run(argv, env=staged.environ, capture_output=True, text=True, check=False, timeout=20)
     assert done.returncode == 1
-    assert f"{str(place)!r} is where the user's daemon is looked for" in json.loads(done.stderr)["reason"]
+    assert f"{str(place)!r} is the socket of the user's daemon" in json.loads(done.stderr)["reason"]
 
 
 @contextlib.contextmanager

@@ -139,7 +139,7 @@ def test_a_broken_file_at_sighup_keeps_what_was_in_force(staged: Stage, manager:
     staged.process.send_signal(signal.SIGHUP)
     reloading, status, ready = manager.told("READY=1")
     assert (reloading, ready) == ("RELOADING=1 at", "READY=1")
-    assert status.startswith("STATUS=reload failed, what was in force stays: ")
+    assert status.startswith("STATUS=reload failed, the configuration in force stays: ")
     assert "config.toml:" in status
     assert "slow-helper" in staged.credproxy("explain", URI).stdout
 

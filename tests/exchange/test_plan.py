@@ -86,7 +86,7 @@ def test_what_a_question_of_the_helper_socket_is_for(
 @pytest.mark.parametrize(
     ("settings", "uri", "reason"),
     [
-        pytest.param(PLAIN, "https://reg.test/service/Pkg.Service", "not of a registry's API", id="another path"),
+        pytest.param(PLAIN, "https://reg.test/service/Pkg.Service", "not part of a registry's API", id="another path"),
         pytest.param(PLAIN, CATALOG, "catalog", id="the catalog"),
         pytest.param(PLAIN, "grpc://reg.test:443/S", "no URI of this form", id="a literal"),
         pytest.param(OciHost(match="reg.test", bare_host="none"), "reg.test", 'bare_host = "none"', id="bare, none"),

@@ -92,7 +92,7 @@ async def test_a_refusal_is_told_in_the_form_of_the_json_api() -> None:
 @pytest.mark.parametrize(
     ("status", "message"),
     [
-        (403, "host 'files.test' refuses GET of 'https://files.test/releases/a.tar' to the credential that it has"),
+        (403, "host 'files.test' refuses GET of 'https://files.test/releases/a.tar' with the credential that it has"),
         (404, "host 'files.test' has no such object"),
         (500, "host 'files.test' answered GET of 'https://files.test/releases/a.tar' with status 500"),
     ],

@@ -138,7 +138,9 @@ async def test_a_login_that_may_not_is_told_so_at_once() -> None:
         for _ in range(3):
             reply = await w.get()
             assert reply.status == 403
-            assert reason(reply).startswith("registry 'reg.test' refuses blob:read of 'a' to the login that is stored")
+            assert reason(reply).startswith(
+                "registry 'reg.test' refuses blob:read of 'a' with the login that is stored"
+            )
         assert len(w.provider.runs) == 2
         await w.clock.advance(10)
         await w.get()

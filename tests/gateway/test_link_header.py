@@ -88,12 +88,12 @@ def test_with_a_path_prefix_a_link_is_written_with_it_or_without(path: str) -> N
 @pytest.mark.parametrize(
     ("link", "message"),
     [
-        (f"<https://other.test{LIST}?last=b>; rel=next", "at another place than the registry, https://other.test"),
-        (f"<https://reg.test:5000{LIST}?last=b>; rel=next", "at another place than the registry, https://reg.test"),
-        (f"<http://reg.test{LIST}?last=b>; rel=next", "at another place than the registry, http://reg.test"),
-        ("</v2/org/other/tags/list?last=b>; rel=next", "at another path than that of the list"),
-        ("</v2/org%2Fapp/tags/list?last=b>; rel=next", "at another path than that of the list"),
-        (f"<{LIST}/?last=b>; rel=next", "at another path than that of the list"),
+        (f"<https://other.test{LIST}?last=b>; rel=next", "at a place other than the registry, https://other.test"),
+        (f"<https://reg.test:5000{LIST}?last=b>; rel=next", "at a place other than the registry, https://reg.test"),
+        (f"<http://reg.test{LIST}?last=b>; rel=next", "at a place other than the registry, http://reg.test"),
+        ("</v2/org/other/tags/list?last=b>; rel=next", "at a path other than that of the list"),
+        ("</v2/org%2Fapp/tags/list?last=b>; rel=next", "at a path other than that of the list"),
+        (f"<{LIST}/?last=b>; rel=next", "at a path other than that of the list"),
         (f"<{LIST}?n=50>; rel=next", "where this page is"),
         ("<>; rel=next", "where this page is"),
         ("<ftp://reg.test/>; rel=next", "at a place that has the scheme 'ftp', where http or https is wanted"),

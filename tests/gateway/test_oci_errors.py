@@ -123,7 +123,7 @@ def test_a_login_that_is_refused(status: int) -> None:
     found, code, message, headers = refusal(status, b"", ("WWW-Authenticate", f'Bearer realm="{CANARY}"'))
     assert (found, code) == (403, "DENIED")
     assert message == (
-        "registry 'reg.test' refuses blob:read of 'a' to the login that is stored for it; credproxy explain "
+        "registry 'reg.test' refuses blob:read of 'a' with the login that is stored for it; credproxy explain "
         "https://reg.test/v2/a/tags/list shows which login that is; another one: docker login reg.test (denied)"
     )
     assert "WWW-Authenticate" not in headers

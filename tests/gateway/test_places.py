@@ -124,7 +124,7 @@ async def test_a_list_whose_next_page_is_lost_is_not_given_as_a_shorter_one(meth
         for _ in range(2):
             reply = await w.answer(incoming(TAGS, method))
             assert (reply.status, reply.code) == (403, "redirect_refused")
-            assert "has the next page of the list of tags of 'a' at another place" in reply.reason
+            assert "has the next page of the list of tags of 'a' at a place other than" in reply.reason
 
 
 async def test_a_link_is_relative_to_where_the_answer_came_from() -> None:

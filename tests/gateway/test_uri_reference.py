@@ -132,7 +132,7 @@ def test_a_place_has_parts() -> None:
         ("https://u@h/", "holds a user name or a password"),
         ("/a\nb", "holds a control character"),
         ("/a\x7fb", "holds a control character"),
-        ("/\u20ac\ud800", "holds what is not a character"),
+        ("/\u20ac\ud800", "holds an invalid character"),
     ],
 )
 def test_what_leads_nowhere_is_refused_for_what_it_is(reference: str, reason: str) -> None:

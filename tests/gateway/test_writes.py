@@ -121,7 +121,7 @@ async def test_an_upload_without_a_place() -> None:
     async with world(forwarded=(response(202),)) as w:
         reply = await w.answer(incoming(UPLOADS, "POST"))
         assert reply.status == 503
-        assert reason(reply).startswith("registry 'reg.test' began an upload without saying where it goes on")
+        assert reason(reply).startswith("registry 'reg.test' began an upload without saying where it continues")
     async with world(forwarded=(BEGUN, response(202), response(201))) as w:
         place = await begin(w)
         assert field(await write(w, "PATCH", place, b"x"), "Location") == place

@@ -55,7 +55,7 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
             "store",
             1,
             (
-                "credproxy stores no credentials, it reads those that others store\n"
+                "credproxy stores no credentials; it reads those that other programs store\n"
                 "log in with a docker configuration that does not name credproxy for this registry: credproxy reads it\n"
             ),
         ),
@@ -63,7 +63,7 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
             "erase",
             1,
             (
-                "credproxy erases no credentials, it reads those that others store\n"
+                "credproxy erases no credentials; it reads those that other programs store\n"
                 "log out with the program that stored it; `credproxy flush` forgets what is cached\n"
             ),
         ),

@@ -80,10 +80,10 @@ def test_the_retry_sends_the_same_request_with_the_time_that_is_left(helper: Hel
         (b"HTTP/1.1 200 OK\r\nX: \0\r\nContent-Length: 0\r\n\r\n", "no status line"),
         (b"HTTP/1.1 200 OK\r\n\r\n{}", "no Content-Length"),
         (b"HTTP/1.1 200 OK\r\nX-Content-Length: 2\r\n\r\n{}", "no Content-Length"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n{}", "a Content-Length that is no number"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", "a Content-Length that is no number"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2 2\r\n\r\n{}", "a Content-Length that is no number"),
-        (b"HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n{}", "a Content-Length that is no number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: \r\n\r\n{}", "a Content-Length that is not a number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: -2\r\n\r\n{}", "a Content-Length that is not a number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2 2\r\n\r\n{}", "a Content-Length that is not a number"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 2x\r\n\r\n{}", "a Content-Length that is not a number"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\ncontent-length: 2\r\n\r\n{}", "two lengths"),
         (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n\r\n", "a Transfer-Encoding"),
         (b"HTTP/1.1 200 OK\r\nContent-Length: 8193\r\n\r\n", "more than 8192 bytes"),
@@ -103,7 +103,7 @@ def test_an_answer_that_is_not_our_daemons_is_refused(helper: Helper, place: Pla
     assert (result.code, result.out, daemon.connections) == (1, b"", 1)
     assert result.lines == [
         f"unexpected answer from the daemon on '{place.socket}': {what}",
-        "check that it is credproxy that listens there, and of the helper's version",
+        "check that what listens there is credproxy, in the helper's version",
     ]
 
 

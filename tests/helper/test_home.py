@@ -99,7 +99,7 @@ def test_a_user_that_nobody_knows_is_told_the_same_by_both(helper: Helper, insid
         CREDPROXY,
         known=False,
     )
-    message = "no place for the socket: HOME is not set, and /etc/passwd knows no uid 0"
+    message = "no place for the socket: HOME is not set, and /etc/passwd has no entry for uid 0"
     hint = "set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET"
     lines = done.stderr.splitlines()
     assert lines[:4] == [message, hint, f"credproxy: {message}", f"hint: {hint}"]

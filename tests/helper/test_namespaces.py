@@ -14,7 +14,7 @@ from tests.helper.impostor import LISTENER, SANDBOXES, listening, unshare
 pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces as Linux has them")
 
 HINT = (
-    "in a build action ask the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
+    "in a build action use the actions socket; in a devcontainer set CREDPROXY_PEER_NAMESPACES=any; "
     "otherwise delete the directory of that socket, which is not your daemon's"
 )
 
@@ -177,8 +177,8 @@ def test_where_proc_hides_the_daemon_the_reason_and_what_helps_are_told(
     argv = [*around, sys.executable, "-IS", "-c", HIDES, str(program), str(place.socket), user, options]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, timeout=20)
     assert done.stderr == ""
-    cause = "/proc is mounted with hidepid, and does not tell in which namespaces the program is that listens on"
-    helps = "set CREDPROXY_PEER_NAMESPACES=any, which also believes a daemon in a sandbox,"
+    cause = "/proc is mounted with hidepid, and hides the namespaces of the program that listens on"
+    helps = "set CREDPROXY_PEER_NAMESPACES=any, which also trusts a daemon in a sandbox,"
     assert json.loads(done.stdout) == [
         1,
         "",

@@ -13,7 +13,7 @@ from tests.helper.harness import Helper, Place, Result, call
 from tests.helper.scripted import ScriptedDaemon
 
 
-FORBIDDEN = "nothing listens on '{}', and CREDPROXY_AUTOSTART=0 forbids to start the daemon"
+FORBIDDEN = "nothing listens on '{}', and CREDPROXY_AUTOSTART=0 forbids starting the daemon"
 
 STRANGER = 12_345
 """A uid that is neither ours nor root's."""
@@ -82,7 +82,7 @@ def test_a_user_without_home_is_told_what_to_set(helper: Helper, place: Place) -
     )
     assert done.returncode == 1
     assert done.stderr.decode().splitlines() == [
-        f"no place for the socket: HOME is not set, and /etc/passwd knows no uid {STRANGER}",
+        f"no place for the socket: HOME is not set, and /etc/passwd has no entry for uid {STRANGER}",
         "set HOME, XDG_RUNTIME_DIR or CREDPROXY_SOCKET",
     ]
 
@@ -106,7 +106,7 @@ def test_the_longest_path_works_and_a_longer_one_is_an_error(helper: Helper, pla
         assert ask(helper, place.env(CREDPROXY_SOCKET=longest)).out == b"{}"
         result = ask(helper, place.env(CREDPROXY_SOCKET=longest + "s"))
     assert result.lines == [
-        f"'{longest}...' is longer than the {most} bytes that its use allows",
+        f"'{longest}...' is longer than the {most} bytes that it may have",
         "set CREDPROXY_SOCKET to a shorter path",
     ]
 
@@ -148,7 +148,7 @@ def test_a_directory_that_others_can_write_to_is_refused(helper: Helper, place: 
     assert (result.code, result.out, daemon.connections) == (1, b"", 0)
     assert result.lines == [
         f"the socket's directory '{place.directory}' can be written by others (mode {mode:04o})",
-        "make it private with `chmod 700`, after a look at who owns what is in it",
+        "make it private with `chmod 700`, after checking who owns what is in it",
     ]
 
 

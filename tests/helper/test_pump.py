@@ -123,7 +123,7 @@ def test_a_failure_is_the_daemons_two_lines_on_stderr(helper: Helper, place: Pla
         pytest.param(b"no line end", b"no line end\n", id="line end added"),
         pytest.param(b"y" * 8000, b"y" * 2047 + b"\n", id="cut at 2 KiB"),
         pytest.param(b"y" * 2047 + b"\n", b"y" * 2047 + b"\n", id="2 KiB"),
-        pytest.param(b"", b"the daemon answered with status 503 and no text\nlook into the daemon's log\n", id="empty"),
+        pytest.param(b"", b"the daemon answered with status 503 and no text\nlook in the daemon's log\n", id="empty"),
     ],
 )
 def test_an_error_text_ends_its_line_within_2_kib(helper: Helper, place: Place, text: bytes, printed: bytes) -> None:

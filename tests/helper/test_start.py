@@ -280,7 +280,7 @@ def test_the_start_can_be_forbidden(beside: Helper, place: Place, starts: stub.S
     result = call([beside.bazel, "get"], env=env(place) | {"CREDPROXY_AUTOSTART": "0"})
     assert (result.code, result.out) == (1, b"")
     assert result.lines == [
-        f"nothing listens on '{place.socket}', and CREDPROXY_AUTOSTART=0 forbids to start the daemon",
+        f"nothing listens on '{place.socket}', and CREDPROXY_AUTOSTART=0 forbids starting the daemon",
         "start the daemon with `credproxy serve`, or unset CREDPROXY_AUTOSTART",
     ]
     assert result.seconds < 0.5

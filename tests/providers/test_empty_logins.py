@@ -86,7 +86,7 @@ async def test_a_scheme_with_nothing_behind_it_is_told_in_a_sentence() -> None:
     assert plan is not None
     with pytest.raises(Failed) as caught:
         await plan.run(FixedTerms())
-    told = "is none: the header 'Authorization' holds 'Bearer' and nothing behind it"
+    told = "is none: the header 'Authorization' holds 'Bearer' and nothing after it"
     assert caught.value.failure.message.endswith(told)
 
 
@@ -96,5 +96,5 @@ async def test_whatever_gets_past_a_provider_is_neither_handed_out_nor_kept() ->
         w.provider.always = " "
         failure = await w.failure()
         assert failure.code is Code.CREDENTIAL_UNREADABLE
-        assert "holds 'Bearer' and nothing behind it" in failure.message
+        assert "holds 'Bearer' and nothing after it" in failure.message
         assert len(w.broker.cache) == 0

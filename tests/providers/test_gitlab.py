@@ -121,7 +121,7 @@ async def test_an_archive_takes_the_token_of_a_person_and_no_job_s(uri: str) -> 
         assert plan is not None
         grant = await plan.run(FixedTerms())
         assert grant.headers == ()
-        assert grant.note == "GitLab takes no job's and no deploy token at this path: its API does"
+        assert grant.note == "GitLab accepts job and deploy tokens at its API, but not at this path"
         assert plan.detail["takes"] == "personal, project, group and OAuth tokens"
 
 
@@ -185,8 +185,8 @@ async def test_nothing_that_is_shown_holds_the_token() -> None:
         (f"{API}?private_token=x", "a token of its own"),
         (f"{API}?a=b&job_token=x", "a token of its own"),
         (f"{ARCHIVE}?token=x", "a token of its own"),
-        (f"{API}?X-Amz-Signature=x", "a signature of its own"),
-        ("gitlab.com", "a bare host is neither"),
+        (f"{API}?X-Amz-Signature=x", "carries its own signature"),
+        ("gitlab.com", "not for a bare host"),
     ],
 )
 async def test_what_takes_no_token_gets_none_and_explain_says_what_does(uri: str, said: str) -> None:

@@ -97,7 +97,7 @@ def test_a_next_page_elsewhere_is_an_error_and_no_shorter_list(gateway: Gateway,
             crane = run([find("crane"), "ls", f"{shim.authority}/team/app"], env=environment)
     assert crane.code != 0
     assert "v1" not in crane.out
-    assert "has the next page of the list of tags of 'team/app' at another place" in crane.err
+    assert "has the next page of the list of tags of 'team/app' at a place other than" in crane.err
 
 
 def test_a_signed_url_that_ran_out_costs_neither_the_build_nor_the_login(

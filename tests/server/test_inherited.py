@@ -106,7 +106,7 @@ def test_wrong_names_are_refused(listening: Callable[[str], socket.socket], name
     found = take(listening("helper"), listening("actions"), names=names)
     assert isinstance(found, list)
     assert found[0].startswith(said)
-    assert found[1] == "install the units anew: credproxy install"
+    assert found[1] == "reinstall the units: credproxy install"
 
 
 @pytest.mark.parametrize("count", ["two", "-1", "1.0", "²"])
@@ -162,10 +162,10 @@ def test_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
     helper = listening("helper")
     with make(folder) as wrong, socket.socket(socket.AF_UNIX) as client:
         client.connect(f"{folder}/helper.sock")
-        assert take(helper, wrong, names="helper:actions") == [said, "install the units anew: credproxy install"]
+        assert take(helper, wrong, names="helper:actions") == [said, "reinstall the units: credproxy install"]
         answer = client.recv(65536).decode()
     assert answer.startswith("HTTP/1.1 503 ")
-    assert answer.endswith(f"\r\n\r\n{said}\ninstall the units anew: credproxy install\n")
+    assert answer.endswith(f"\r\n\r\n{said}\nreinstall the units: credproxy install\n")
 
 
 def test_a_file_is_no_socket(listening: Callable[[str], socket.socket]) -> None:

@@ -98,7 +98,7 @@ async def test_who_has_all_three_is_answered() -> None:
         pytest.param({"Host": "127.0.0.1"}, "the Host header", id="another-port"),
         pytest.param({"X-Credproxy-Request": None}, "X-Credproxy-Request is missing", id="no-header"),
         pytest.param({"Authorization": None}, "the token is missing", id="no-token"),
-        pytest.param({"Authorization": "Bearer wrong"}, "the token is missing or is another one", id="wrong-token"),
+        pytest.param({"Authorization": "Bearer wrong"}, "the token is missing or wrong", id="wrong-token"),
         pytest.param({"Authorization": f"Basic {TOKEN}"}, "the token is missing", id="another-scheme"),
     ],
 )

@@ -106,7 +106,7 @@ async def test_flush_rate_limited(bound: Bound, verb: str) -> None:
             503,
             {
                 "code": "overloaded",
-                "message": f"{verb} is answered once a second",
+                "message": f"{verb} is allowed once a second",
                 "hint": "wait a second",
                 "retry_after": 1.0,
             },

@@ -107,8 +107,7 @@ async def test_a_secret_file_that_others_may_write_is_not_believed_whenever_it_i
     with pytest.raises(Failed) as caught:
         await read(source)
     assert (
-        caught.value.failure.message
-        == "the file '/s' is not believed: it could be replaced by others: '/s' is writable"
+        caught.value.failure.message == "the file '/s' is not trusted: it could be replaced by others: '/s' is writable"
     )
     assert caught.value.failure.hint == "chmod go-w /s"
 

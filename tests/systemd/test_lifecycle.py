@@ -56,7 +56,7 @@ def test_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Machine
     text = good.read_text()
     good.write_text(text + "nonsense = true\n")
     installed.systemctl("reload", SERVICE)
-    assert until(lambda: installed.show("StatusText").startswith("reload failed, what was in force stays: "))
+    assert until(lambda: installed.show("StatusText").startswith("reload failed, the configuration in force stays: "))
     assert installed.show("ActiveState") == "active"
     assert "made-up" in installed.helper("https://b.corp.example/x").stdout
     good.write_text(text)
@@ -124,7 +124,7 @@ def test_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: Mach
     assert asked.returncode == 1
     assert asked.stderr.splitlines() == [
         "a socket named 'handler' was handed over; wanted actions and helper",
-        "install the units anew: credproxy install",
+        "reinstall the units: credproxy install",
     ]
     assert until(lambda: installed.show("ActiveState") == "failed")
     assert installed.show("ExecMainStatus") == "64"
@@ -198,7 +198,7 @@ def test_stop_and_restart_go_through_systemd(installed: Machine) -> None:
     assert first != second
     stopped = installed.run(installed.programs / "credproxy", "stop")
     assert stopped.stdout.splitlines() == [
-        f"stopped {SERVICE} (pid {second}); systemd starts it again when somebody asks",
+        f"stopped {SERVICE} (pid {second}); systemd starts it again on demand",
         "to stop it for good: systemctl --user stop credproxy.socket credproxy-actions.socket",
     ]
     assert (stopped.returncode, installed.show("ActiveState")) == (0, "inactive")

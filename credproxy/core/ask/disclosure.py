@@ -8,16 +8,16 @@ from dataclasses import replace
 from credproxy.core.errors import Code, Failure
 
 
-_LOG = "the daemon's log says which; look outside of the build: credproxy doctor"
+_LOG = "the daemon's log says which; look outside the build: credproxy doctor"
 
 _OUTWARD = {
-    Code.CONFIG_INVALID: ("the daemon has no valid configuration", "outside of the build: credproxy config check"),
+    Code.CONFIG_INVALID: ("the daemon has no valid configuration", "outside the build: credproxy config check"),
     Code.CREDENTIAL_UNREADABLE: ("a login that is stored on this machine cannot be read", _LOG),
     Code.HELPER_FAILED: ("a program that holds a login on this machine failed", _LOG),
     Code.HELPER_NOT_RUNNABLE: ("a program that holds a login on this machine cannot be run", _LOG),
     Code.BAD_CREDENTIALS: ("the token server refused the login that is stored for this registry", ""),
     Code.DENIED: ("the token server does not let the login that is stored for this registry do that", ""),
-    Code.NO_CHALLENGE: ("the token server does not take such a login as is stored for this registry", ""),
+    Code.NO_CHALLENGE: ("the token server does not accept the kind of login that is stored for this registry", ""),
     Code.TLS_FAILED: ("the certificates that are configured for this registry cannot be read", _LOG),
 }
 """Message and hint by code; the failure's own hint where there is none here."""

@@ -117,9 +117,9 @@ def _value(value: str) -> str | None:
     if bare is not None or scheme.lower() not in _SCHEMES:
         return bare
     if _hollow(rest):
-        return f"holds {scheme!r} and nothing behind it"
+        return f"holds {scheme!r} and nothing after it"
     if (word := _word(rest)) is not None:
-        return f"{word}, behind {scheme!r}"
+        return f"{word}, after {scheme!r}"
     if scheme.lower() != "basic":
         return None
     pair = rest.strip().rstrip("=")  # padding is often left out

@@ -33,7 +33,7 @@ def storage_reason(target: Target) -> str:
     if is_signed(target):
         return REASON
     if is_storage(target.host):
-        return f"{target.host!r} is a storage host: what leads there carries a signature of its own"
+        return f"{target.host!r} is a storage host: a URL that leads there carries its own signature"
     return ""
 
 
@@ -51,26 +51,26 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
     if found.kind is Kind.CATALOG:
         return "the list of all repositories gets a token only with allow_catalog = true in the registry's [[host]]"
     if found.kind is Kind.ROOT:
-        return "the registry's root belongs to no repository; what is asked about its bare host gets the login"
+        return "the registry's root belongs to no repository; a question for its bare host gets the login"
     if found.kind is Kind.AMBIGUOUS:
-        return "the path can be read as one of several repositories, so whose token is meant is not known"
-    return _mistaken(target, prefix) or f"the path is not of a registry's API: {_API}"
+        return "the path can be read as one of several repositories, so it is not clear whose token is meant"
+    return _mistaken(target, prefix) or f"the path is not part of a registry's API: {_API}"
 
 
 def _mistaken(target: Target, prefix: str | None) -> str:
     """What was probably meant by a path that is not of the API."""
     path = target.path
     if "scope=" in target.query or "service=" in target.query:
-        return "this is how a token server is asked: the daemon does that itself, so its URL gets no credential"
+        return "this is the URL of a token server: the daemon asks it itself, so it gets no credential"
     lower = classify(path.lower(), target.query, prefix)
     if _names(lower):
         name = path[len(prefix or "") + len("/v2/") :][: len(lower.repository or "")]
-        return f"the repository {name!r} has upper-case letters, which no registry takes in a name"
+        return f"the repository {name!r} has upper-case letters, which no registry accepts in a name"
     before, api, rest = path.partition("/v2/")
     if prefix is None and before and api and _names(classify(f"/v2/{rest}", target.query)):
-        return f'{before!r} stands before /v2/: a [[host]] for the registry needs path_prefix = "{before}"'
+        return f'{before!r} comes before /v2/: a [[host]] for the registry needs path_prefix = "{before}"'
     if path.startswith("/v1/"):
-        return "this is the registry API of version 1, which is out of use"
+        return "this is the registry API of version 1, which is obsolete"
     if "%" in path and _names(classify(unquote(path), target.query, prefix)):
         return "the repository's name is percent-encoded: what is authorised would not be what the registry reads"
     return ""

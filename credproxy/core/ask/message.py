@@ -108,7 +108,7 @@ def encode_answer(handout: Handout) -> bytes:
         raise failed(
             Code.ANSWER_TOO_LARGE,
             f"the answer has {len(encoded)} bytes, more than the {ANSWER_LIMIT} that fit through a helper's pipe",
-            "store a shorter one; of a token, one that grants less is shorter; build actions can use the gateway instead",
+            "store a shorter one: a token that grants less is shorter; build actions can use the gateway instead",
         )
     return encoded
 
@@ -130,7 +130,7 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
     if not all(value.isascii() and value.isprintable() for value in values):
         return f"the value of the header {name!r} has characters other than printable ASCII"
     if lower.endswith("-bin") and not all(map(_BASE64.fullmatch, values)):
-        return f"the value of the header {name!r} is not base64, as gRPC wants it for names ending in -bin"
+        return f"the value of the header {name!r} is not base64, as gRPC requires for names ending in -bin"
     return None
 
 
@@ -153,7 +153,9 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
         return _encode({"ServerURL": server_url, "Username": username, "Secret": secret.reveal()})
     except UnicodeEncodeError:
         raise unreadable(
-            f"the login for {shown(server_url)}", "is not UTF-8, and docker takes no other", "store it in UTF-8"
+            f"the login for {shown(server_url)}",
+            "is not UTF-8, the only encoding that docker accepts",
+            "store it in UTF-8",
         ) from None
 
 
@@ -188,7 +190,7 @@ def _decode_other(body: bytes) -> str:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _bad_request("the request is not valid JSON") from None
     if not isinstance(request, dict):
-        raise _bad_request("the request is no JSON object")
+        raise _bad_request("the request is not a JSON object")
     if "uri" not in request:
         raise _bad_request("the request has no 'uri'")
     uri = request["uri"]

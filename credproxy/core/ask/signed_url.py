@@ -6,7 +6,7 @@ from urllib.parse import parse_qsl
 from credproxy.core.ask.target import Target
 
 
-REASON: Final = "the URL carries a signature of its own, and a credential beside that would spoil it"
+REASON: Final = "the URL carries its own signature, which a credential would break"
 
 _SIGNATURES = (
     {"x-amz-signature"},

@@ -30,7 +30,7 @@ def proxy_problem(url: str | None) -> str:
             )
         )
     if parts.path not in {"", "/"} or "?" in url or "#" in url:
-        return f"nothing may stand behind the proxy's host and port; {_PROXY}"
+        return f"nothing may follow the proxy's host and port; {_PROXY}"
     return _login_problem(parts)
 
 
@@ -43,7 +43,7 @@ def realm_problem(url: str | None) -> str:
         return "wanted an absolute URL, such as https://auth.example.com/token"
     if "@" in parts.netloc:
         return "a login in the URL of a token server is not used: leave it out, and name a source in credentials"
-    return "nothing behind a # is sent to a token server: leave it out" if "#" in url else ""
+    return "nothing after a # is sent to a token server: leave it out" if "#" in url else ""
 
 
 def _split(url: str) -> SplitResult | None:

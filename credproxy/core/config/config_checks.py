@@ -77,7 +77,7 @@ def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterato
             continue
         first = seen.setdefault(key, index)
         if first != index:
-            yield ("host", index, "match"), f"{rule.match!r} has a rule already: host[{place(('host', first))[-1]}]"
+            yield ("host", index, "match"), f"{rule.match!r} already has a rule: host[{place(('host', first))[-1]}]"
 
 
 def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
@@ -109,7 +109,7 @@ def _check_paths(settings: Settings) -> Iterator[tuple[Path, str]]:
             yield (key,), 'wanted "auto", "none" or an absolute path, or one that begins with ~/'
     if settings.helper_path and not all(part.startswith("/") for part in settings.helper_path.split(":")):
         # Else programs would be searched for wherever the daemon happens to be started.
-        yield ("helper_path",), "wanted absolute paths, or ones that begin with ~/, with a colon between each two"
+        yield ("helper_path",), "wanted absolute paths, or ones that begin with ~/, separated by colons"
 
 
 CARRIERS = 16
@@ -133,10 +133,10 @@ def _check_actions(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
 def _check_listen(actions: ActionsSettings) -> Iterator[tuple[Path, str]]:
     if actions.listen is not None and loopback_port(actions.listen) is None:
         wanted = "wanted one like 127.0.0.1:5151; any other address would need TLS and client authentication"
-        yield ("listen",), f"{actions.listen!r} is not a port of the loopback; {wanted}"
+        yield ("listen",), f"{actions.listen!r} is not a loopback address with a port; {wanted}"
     if (actions.listen is None) != (actions.listen_token is None):
         missing = "listen" if actions.listen is None else "listen_token"
-        yield (missing,), "listen and listen_token come together: on a port nothing else says who is asking"
+        yield (missing,), "listen and listen_token go together: on a port nothing else identifies the caller"
     if actions.listen_token is not None:
         yield from within(("listen_token",), actions.listen_token.problems())
 

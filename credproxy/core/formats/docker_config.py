@@ -132,9 +132,9 @@ class Index:
         near = sorted(named - {_fold(authority)})
         said = f"has no login for {authority!r}"
         if _fold(authority) in self.auths:
-            said = f"has an entry for {authority!r} that holds nothing"
+            said = f"has an entry for {authority!r} that is empty"
         if near:
-            said += f", only for {', '.join(map(repr, near))}: port and path count"
+            said += f", only for {', '.join(map(repr, near))}: port and path matter"
         return said
 
     def authorities(self) -> Iterator[str]:

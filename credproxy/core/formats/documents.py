@@ -131,7 +131,7 @@ class _YamlReader:
         next(self._events)  # the document ends
         event = next(self._events)
         if not isinstance(event, yaml.StreamEndEvent):
-            raise DocumentError(_line(event), "a second document begins; wanted one")
+            raise DocumentError(_line(event), "a second document begins; wanted only one")
         return Document(value, self._lines)
 
     def _value(self, event: yaml.Event, path: Path) -> object:
@@ -153,7 +153,7 @@ class _YamlReader:
     def _content(self, event: yaml.ScalarEvent | yaml.CollectionStartEvent, path: Path) -> object:
         if isinstance(event, yaml.ScalarEvent):
             if event.style is None and not self._tags and _REWRITTEN.fullmatch(event.value):
-                raise DocumentError(_line(event), f"{event.value} is read in more than one way; put it in quotes")
+                raise DocumentError(_line(event), f"{event.value} can be read in more than one way; put it in quotes")
             return None if event.style is None and event.value in _NULLS else event.value
         return self._list(path) if isinstance(event, yaml.SequenceStartEvent) else self._table(path)
 

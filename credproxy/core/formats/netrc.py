@@ -53,7 +53,7 @@ _UTF16 = (b"\xff\xfe", b"\xfe\xff")
 _VALUES = ("login", "password", "account")
 
 _COMPLETE = "write it as: machine {host} login NAME password PASSWORD"
-_CORRECT = r"correct that line: a value with a space in it stands in double quotes, with \" for a quote of its own"
+_CORRECT = r"correct that line: a value with a space in it goes in double quotes, with \" for a quote of its own"
 
 
 @dataclass(frozen=True, slots=True)
@@ -226,7 +226,7 @@ class _NetrcReader:
         self._entries.append(self._current)
         if _PORT.fullmatch(name) and name.count(":") == 1:
             self._mistakes.append(
-                NetrcMistake(self._words.line, "names a machine with a port: it is never found, leave it out")
+                NetrcMistake(self._words.line, "names a machine with a port: it is never found, so leave the port out")
             )
 
     def _take(self, keyword: str) -> None:
@@ -241,7 +241,7 @@ class _NetrcReader:
         try:
             value = self._words.value()
         except ValueError:
-            self._complain("has a quote that is not closed, or a word right behind a closing one")
+            self._complain("has a quote that is not closed, or a word right after a closing one")
             return None
         if value is None:
             self._complain(f"ends with {keyword!r} and no value for it", line)

@@ -250,7 +250,7 @@ class _Fit:
         """Tell of a key that is not one; give the key that was probably meant, if that is not there."""
         meant = closest(key, free)
         if meant is None and not beside and path and key in self._top:
-            beside = "it belongs to the top of the file, before the first [table]"
+            beside = "it belongs at the top of the file, before the first [table]"
         reason = f"there is no such key here: {beside}" if beside else unknown_key(key, known)
         self._wrong((*path, key), reason)
         return None if beside else meant
@@ -273,7 +273,7 @@ class _Fit:
         if user != "~":
             return self._wrong(path, f"{user!r} is not looked up, only '~/' is; write the path out")
         if not self._home:
-            return self._wrong(path, "there is no home directory to stand for '~'; write the path out")
+            return self._wrong(path, "there is no home directory for '~'; write the path out")
         return f"{self._home}{slash}{rest}"
 
     def _wrong(self, path: Path, problem: str) -> object:

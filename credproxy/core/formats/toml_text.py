@@ -22,10 +22,10 @@ _LONG = ('"""', "'''")
 
 _PLAINER = {
     "Illegal character '\\n'": "the string is not closed on its line",
-    "Invalid value": 'this is not a value; text stands in quotes, as in key = "text"',
+    "Invalid value": 'this is not a value; text goes in quotes, as in key = "text"',
     "Invalid statement": "wanted key = value or [table]",
-    "Cannot overwrite a value": "this is there already, further up",
-    "Invalid initial character for a key part": "wanted a key; a table { ... } stands on one line",
+    "Cannot overwrite a value": "this is already set further up",
+    "Invalid initial character for a key part": "wanted a key; a table { ... } goes on one line",
 }
 
 

@@ -65,7 +65,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         if any(name == "token" for name, _ in parse_qsl(target.query, keep_blank_values=True)):
             return "the URL carries a token of its own"
         if is_tenant(target.host) and target.host.startswith("containers."):
-            return 'the registry of containers gets its token by a rule of its own: provider = "oci"'
+            return 'the container registry gets its token by a rule of its own: provider = "oci"'
         return ""
 
     def opens(self, target: Target) -> tuple[str, ...]:

@@ -59,7 +59,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     empty: ClassVar[str] = "holds no token"
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     remedy: ClassVar[str] = "store a token of GitLab's there that has the scope read_api"
-    unsent: ClassVar[str] = "GitLab takes no job's and no deploy token at this path: its API does"
+    unsent: ClassVar[str] = "GitLab accepts job and deploy tokens at its API, but not at this path"
 
     credentials: Sources = field(default_factory=GlabSource)
     header: Header | None = None
@@ -78,7 +78,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     def withheld(self, target: Target) -> str:
         """Whatever carries a token of its own, and paths that take none."""
         if target.form is not Form.URL:
-            return "GitLab takes a token with the URL of a file or a package, and a bare host is neither"
+            return "GitLab takes a token for the URL of a file or a package, not for a bare host"
         query = f"&{target.query.lower()}"
         if any(f"&{name}" in query for name in _IN_QUERY):
             return "the URL carries a token of its own"
@@ -130,7 +130,7 @@ def _token(stored: Stored, name: str, remedy: str) -> tuple[str, Secret]:
         case PlainSecret(token):
             return "", token
         case _:
-            raise unreadable(name, "is docker's token for a registry, and none of GitLab's", remedy)
+            raise unreadable(name, "is docker's token for a registry, not one of GitLab's", remedy)
 
 
 def _header(user: str, token: Secret, name: str) -> Header:
@@ -152,7 +152,7 @@ def _header(user: str, token: Secret, name: str) -> Header:
 def _instead(path: str) -> str:
     """Why a path gets nothing, and which one gets something."""
     if path.startswith("/v2/"):
-        return 'the registry of containers gets its token by a rule of its own: provider = "oci"'
+        return 'the container registry gets its token by a rule of its own: provider = "oci"'
     project, _, below = path.partition("/-/")
     api = f"/api/v4/projects/{quote(project.strip('/'), safe='%')}"
     if below.startswith("raw/"):

@@ -73,7 +73,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
                 known = ", ".join(_ACTIONS)
                 yield ("actions",), f"{pattern!r} has the unknown action {unknown[0]!r}; known: {known}"
         if self.insecure and not self.tls_verify:
-            yield ("tls_verify",), "means nothing beside insecure = true; leave one of them out"
+            yield ("tls_verify",), "means nothing together with insecure = true; leave one of them out"
 
     def own_uses(self) -> Iterator[Used]:
         """Its CA's certificates."""

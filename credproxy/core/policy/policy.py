@@ -308,7 +308,7 @@ class Policy:
     def _denied(self, what: str, decision: Decision, remedy: str) -> Failed:
         rule = self.name(decision)
         if rule is not None:
-            hint = f"the first rule that matches decides: one that allows it would stand before {rule}"
+            hint = f"the first rule that matches decides: one that allows it has to come before {rule}"
             return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint)
         return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", remedy)
 

@@ -39,12 +39,12 @@ MISTAKES = [
     ('[cache]\nbytes = "3 potatoes"\n', 'f:2: cache.bytes: wanted bytes, such as 67108864 or "64MiB"'),
     ("[cache]\nentrys = 3\n", "f:2: cache.entrys: there is no such key; did you mean 'entries'?"),
     ('[log]\nlevel = "loud"\n', "f:2: log.level: 'loud' is not one of \"debug\", \"error\", \"info\", \"warning\""),
-    ("a = \n", 'f:1: this is not a value; text stands in quotes, as in key = "text"'),
-    ("empty_ttl = 1\nempty_ttl = 2\n", "f:2: this is there already, further up"),
+    ("a = \n", 'f:1: this is not a value; text goes in quotes, as in key = "text"'),
+    ("empty_ttl = 1\nempty_ttl = 2\n", "f:2: this is already set further up"),
     (HOST, 'f:1: host[0]: "provider" is missing; wanted provider = "oci", "exec", "header", '),
     (HOST + 'provider = "ocii"\n', "f:3: host[0].provider: 'ocii' is not one of " + named(KINDS) + '; did you mean "oci"?'),
     (HOST + 'provider = "oci"\nrealm_host = ["x"]\n', "f:4: host[0].realm_host: there is no such key; did you mean 'realm_hosts'?"),
-    (HOST + 'provider = "none"\n' + HOST + 'provider = "none"\n', "f:5: host[1].match: 'a.b' has a rule already: host[0]"),
+    (HOST + 'provider = "none"\n' + HOST + 'provider = "none"\n', "f:5: host[1].match: 'a.b' already has a rule: host[0]"),
     ('[[host]]\nmatch = 5\nprovider = "none"\n', "f:2: host[0].match: wanted a string, not a number"),
     ('helper_path = ["/a", "/b"]\n', 'f:1: helper_path: wanted "/one/folder:/another", not a list'),
     ('netrc = ["~/n"]\n', 'f:1: netrc: wanted "auto", "none" or "/path/to/netrc", not a list'),
@@ -56,7 +56,7 @@ MISTAKES = [
     (HOST + 'provider = "oci"\npath_prefix = "x/"\n', 'f:4: host[0].path_prefix: wanted a path like "/artifactory/api/docker/repo"'),
     (HOST + 'provider = "oci"\nbare_host = { scopes = [] }\n', 'f:4: host[0].bare_host.scopes: wanted at least one scope, such as "repository:app:pull"'),
     (HOST + 'provider = "oci"\nactions = { "x/**" = ["pul"] }\n', "f:4: host[0].actions: 'x/**' has the unknown action 'pul'; known: pull, push, delete, *"),
-    (HOST + 'provider = "oci"\ninsecure = true\ntls_verify = false\n', "f:5: host[0].tls_verify: means nothing beside insecure = true; leave one of them out"),
+    (HOST + 'provider = "oci"\ninsecure = true\ntls_verify = false\n', "f:5: host[0].tls_verify: means nothing together with insecure = true; leave one of them out"),
     (HOST + 'provider = "exec"\ncommand = ["x"]\n', "f:4: host[0].command: wanted the absolute path of a program, and its arguments"),
     (HOST + 'provider = "exec"\ncommand = []\n', "f:4: host[0].command: wanted the absolute path of a program, and its arguments"),
     (HOST + 'provider = "exec"\ncommand = ["/x"]\ntimeout = 301\n', "f:5: host[0].timeout: wanted seconds from 1 to 300"),
@@ -99,10 +99,10 @@ MISTAKES = [
     (HOST + 'provider = "oci"\nbare_host = { scopes = ["x"], min_lifetime = inf }\n', "f:4: host[0].bare_host.min_lifetime: wanted seconds, 0 or more"),
     (HOST + 'provider = "oci"\nmethod = "PUT"\n', "f:4: host[0].method: 'PUT' is not one of \"GET\", \"POST\""),
     (HOST + 'provider = "oci"\ncommand = ["/x"]\n', 'f:4: host[0].command: there is no such key here: only provider = "exec" has it, not "oci"'),
-    (HOST + 'provider = "none"\nempty_ttl = 30\n', "f:4: host[0].empty_ttl: there is no such key here: it belongs to the top of the file, before the first [table]"),
+    (HOST + 'provider = "none"\nempty_ttl = 30\n', "f:4: host[0].empty_ttl: there is no such key here: it belongs at the top of the file, before the first [table]"),
     ('[[hosts]]\nmatch = "a.b"\nprovider = "none"\n', "f:1: hosts: there is no such key; did you mean 'host'?"),
     (HOST.replace("match", "Match") + 'provider = "none"\n', "f:2: host[0].Match: there is no such key; did you mean 'match'?"),
-    (HOST + 'provider = "none"\n' + HOST.replace("a.b", "A.B.") + 'provider = "none"\n', "f:5: host[1].match: 'A.B.' has a rule already: host[0]"),
+    (HOST + 'provider = "none"\n' + HOST.replace("a.b", "A.B.") + 'provider = "none"\n', "f:5: host[1].match: 'A.B.' already has a rule: host[0]"),
     (HOST + 'provider = "basic"\ncredentials = { source = "command", argv = ["/x"], keep = nan }\n', "f:4: host[0].credentials.keep: wanted seconds, 0 or more"),
     (HOST + 'provider = "basic"\ncredentials = { source = "env", name = "X", username = "a:b" }\n', "f:4: host[0].credentials.username: wanted a user name without ':'"),
 ]  # a table  # fmt: skip
@@ -126,7 +126,7 @@ def test_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
     assert caught.value.mistakes[0].path == "actions.listen"
     assert "TLS and client authentication" in str(caught.value.mistakes[0])
     for text in ('listen = "127.0.0.1:5151"', 'listen_token = { source = "env", name = "T" }'):
-        with pytest.raises(ConfigError, match="come together"):
+        with pytest.raises(ConfigError, match="go together"):
             load(f"[actions]\n{text}\n", "f")
     load('[actions]\nlisten = "[::1]:5151"\nlisten_token = { source = "env", name = "T" }\n', "f")
 
@@ -215,7 +215,7 @@ operations = []
         (31, "actions.rule[1].repository"),
         (32, "actions.rule[1].operations"),
     ]
-    assert str(caught.value.mistakes[8]).endswith("'C.D' has a rule already: host[2]")
+    assert str(caught.value.mistakes[8]).endswith("'C.D' already has a rule: host[2]")
 
 
 def test_a_secret_in_the_wrong_place_is_not_repeated() -> None:
@@ -257,7 +257,7 @@ def test_a_tilde_stands_for_the_home_in_every_path(text: str, read: Callable[[Se
     assert read(load(text.format("/a/~/x"), "f", "/home/me")) == "/a/~/x"
     for path, home, problem in (
         ("~other/x", "/home/me", "'~other' is not looked up, only '~/' is; write the path out"),
-        ("~/x", "", "there is no home directory to stand for '~'; write the path out"),
+        ("~/x", "", "there is no home directory for '~'; write the path out"),
     ):
         with pytest.raises(ConfigError) as caught:
             load(text.format(path), "f", home)
@@ -278,7 +278,7 @@ def test_a_search_path_has_no_directory_that_depends_on_where_the_daemon_is_star
     """A relative or empty part is the working directory, as in ``PATH``, and whoever owns that would name programs."""
     with pytest.raises(ConfigError) as caught:
         load(f'helper_path = "{path}"\n', "f", "/h")
-    wanted = "wanted absolute paths, or ones that begin with ~/, with a colon between each two"
+    wanted = "wanted absolute paths, or ones that begin with ~/, separated by colons"
     assert [str(mistake) for mistake in caught.value.mistakes] == [f"f:1: helper_path: {wanted}"]
 
 

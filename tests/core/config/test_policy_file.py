@@ -280,7 +280,7 @@ def test_a_refusal_names_the_rule_of_the_file() -> None:
     assert failure.code is Code.POLICY_DENIED
     assert failure.message == f"rules[0] of '{PATH}' denies build actions blob:read of 'secret' at 'docker.acme.corp'"
     assert failure.hint == (
-        f"the first rule that matches decides: one that allows it would stand before rules[0] of '{PATH}'"
+        f"the first rule that matches decides: one that allows it has to come before rules[0] of '{PATH}'"
     )
 
 

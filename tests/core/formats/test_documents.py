@@ -39,7 +39,7 @@ def test_yaml_1_1_has_no_traps(word: str) -> None:
 @pytest.mark.parametrize("word", ["1.10", "010", "-010", "0o10", "0x1F", "0b1", "1_000", "+1", "1.", "-1.5"])
 def test_what_parsers_rewrite_is_quoted(word: str) -> None:
     """``1.10`` is the repository 1.1 to rules_img, which nobody who writes it means."""
-    assert complaint(f"a: b\nc: {word}") == (2, f"{word} is read in more than one way; put it in quotes")
+    assert complaint(f"a: b\nc: {word}") == (2, f"{word} can be read in more than one way; put it in quotes")
     assert read_yaml(f"a: '{word}'").value == {"a": word}
 
 

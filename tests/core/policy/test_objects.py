@@ -105,7 +105,7 @@ def test_the_first_rule_decides() -> None:
     assert policy.grants(parse_uri(f"{BUCKET}/p/a")) == (Object(f"{BUCKET}/p/a", ("GET",)),)
     policy.permit_object(parse_uri(f"{BUCKET}/p/a"), "GET")
     for url, method, message, hint in (
-        ("/p/secret/a", "GET", "actions.rule[0] denies build actions GET of", "would stand before actions.rule[0]"),
+        ("/p/secret/a", "GET", "actions.rule[0] denies build actions GET of", "has to come before actions.rule[0]"),
         ("/q", "GET", "no rule allows build actions GET of", f"credproxy actions allow {BUCKET}/q"),
         ("/p/a", "HEAD", "no rule allows build actions HEAD of", f"credproxy actions allow {BUCKET}/p/a"),
         ("/q?canary", "GET", "no rule allows build actions GET of", f"credproxy actions allow {BUCKET}/q"),

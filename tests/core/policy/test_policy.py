@@ -60,7 +60,7 @@ def test_the_first_rule_that_matches_decides() -> None:
     with pytest.raises(Failed, match=r"actions\.rule\[0\] denies") as caught:
         made.grants(parse_uri(f"https://ghcr.io/v2/org/secret/blobs/{DIGEST}"))
     assert caught.value.failure.hint == (
-        "the first rule that matches decides: one that allows it would stand before actions.rule[0]"
+        "the first rule that matches decides: one that allows it has to come before actions.rule[0]"
     )
 
 

@@ -27,7 +27,7 @@ class GhSource(SourceBase, frozen=True, tag_field="source", tag="gh"):
     def problems(self) -> Iterator[Problem]:
         """A name that gh would read as an option."""
         if self.username is not None and (not self.username or self.username.startswith("-")):
-            yield ("username",), "wanted the name of a user of GitHub's, as gh auth status shows it"
+            yield ("username",), "wanted the name of a GitHub user, as gh auth status shows it"
 
     def uses(self) -> Iterator[Use]:
         """What need not be there."""
