@@ -18,6 +18,7 @@ from typing import Final
 import msgspec
 
 from credproxy.core.ask.disclosure import outward
+from credproxy.core.ask.single_sign_on import REMEDY as SIGN_ON_REMEDY, single_sign_on
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.headers import refused, warning
 from credproxy.gateway.incoming import Headers, Reply, UpstreamAnswer
@@ -137,6 +138,12 @@ def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> 
         message = f"{speaker} refuses {what} with status {answer.status}, also at a new place that the registry named"
         return Failure(Code.DENIED, message if wanted.reads else message.partition(", also")[0], _HOSTS_HINT)
     if wanted.object is not None:
+        sign_on = single_sign_on(wanted.object, answer.status, answer.headers)
+        if sign_on is not None and not answer.anonymous:
+            message = (
+                f"{speaker} refuses {what}: the token is not authorised for the single sign-on of {sign_on.name!r}"
+            )
+            return Failure(Code.DENIED, message, f"outside of the build open {sign_on.page}, then {SIGN_ON_REMEDY}")
         hint = f"credproxy explain {quote(f'{wanted.object.origin}{wanted.object.path}')}"
         without = "without a credential, and there is none for it"
         return Failure(

@@ -4,6 +4,7 @@ import json
 from urllib.parse import quote
 
 import pytest
+from structlog.testing import capture_logs
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach, Request
@@ -104,6 +105,24 @@ async def test_what_the_host_says_is_told_as_its_own(status: int, message: str) 
         assert error(reply)[1].startswith(message)
         assert "docker" not in error(reply)[1]
         assert b"canary" not in (reply.body if isinstance(reply.body, bytes) else b"")
+
+
+async def test_a_token_that_single_sign_on_does_not_know_is_told_with_the_page_that_mends_it() -> None:
+    """Without its query, which is for one person; and not of a request that had no token."""
+    page = "https://github.com/orgs/octo-org/sso"
+    told = ("X-GitHub-SSO", f"required; url={page}?authorization_request=canary-4711")
+    url = "https://api.github.com/repos/octo-org/hello/releases/assets/1"
+    with capture_logs() as events:
+        async with world(FakeTransfer(403, (told,), small=True)) as w:
+            reply = await w.answer(fetch(url))
+    code, message = error(reply)
+    assert (reply.status, code) == (403, "denied")
+    assert "is not authorised for the single sign-on of 'octo-org'; outside of the build open " + page in message
+    assert "then gh auth refresh" in message
+    assert "canary" not in f"{message}{reply}{events}"
+    async with world(FakeTransfer(403, (told,), small=True)) as w:
+        w.provider.empty = True
+        assert "without a credential" in error(await w.answer(fetch(url)))[1]
 
 
 async def test_head() -> None:

@@ -15,6 +15,7 @@ from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.github_urls import HOSTS, PARTS, PUBLIC, github_name, is_tenant, login_host, roots_of
 from credproxy.core.ask.signed_url import REASON, is_signed
+from credproxy.core.ask.single_sign_on import REMEDY
 from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
@@ -99,9 +100,10 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         return (bearer, ("Accept", (Secret("application/octet-stream"),))) if width == (_ASSET_DRESS,) else (bearer,)
 
     def about(self, width: Width) -> Mapping[str, str]:
-        """What to write instead where a private repository's file cannot be had."""
+        """What a 403 may mean, and what to write instead where a private repository's file cannot be had."""
         if width != (_DOWNLOAD_DRESS,):
-            return {}
+            page = "https://github.com/orgs/OWNER/sso"
+            return {"if_403": f"an organisation with single sign-on may not know the token: open {page}, then {REMEDY}"}
         instead = "https://api.github.com/repos/OWNER/REPOSITORY/releases/assets/ID"
         return {"private": f"GitHub takes no token at this URL; for a private repository write {instead}"}
 

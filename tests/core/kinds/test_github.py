@@ -79,6 +79,13 @@ def test_what_carries_its_authorisation_gets_nothing(uri: str, reason: str) -> N
     assert "AAAA" not in told
 
 
+def test_explain_says_what_a_403_may_mean() -> None:
+    """Whoever gets one looks there; no answer has been seen yet."""
+    rule = GithubHost("github.com")
+    told = rule.about(rule.width(parse_uri("https://github.com/o/r/archive/v1.zip")))
+    assert "https://github.com/orgs/OWNER/sso, then gh auth refresh" in told["if_403"]
+
+
 OWNER = ["github.com/my-org"]
 
 
