@@ -15,6 +15,7 @@ from urllib.parse import SplitResult, urlsplit
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle_connections import Idle
 from credproxy.adapters.tcp_keepalive import lively
+from credproxy.adapters.tls_stream import SocketLike, TlsStream
 from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.ask.http import Dial, Request
@@ -76,11 +77,11 @@ class Connections:
         fixed = dial.ca_bundle is None or not self._trust.changes
         return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
 
-    def take(self, key: PoolKey) -> socket.socket | None:
+    def take(self, key: PoolKey) -> SocketLike | None:
         """Give one that is kept; None where none is."""
         return self._idle.take(key)
 
-    def give_back(self, key: PoolKey, connection: socket.socket, *, good: bool) -> None:
+    def give_back(self, key: PoolKey, connection: SocketLike, *, good: bool) -> None:
         """Keep one whose last response was read to its end; close it where that, or another one's, was the last."""
         if good:
             self._idle.keep(key, connection)
@@ -95,7 +96,7 @@ class Connections:
         """Close what is kept."""
         self._idle.close()
 
-    def connect(self, request: Request, hold: Hold) -> socket.socket:
+    def connect(self, request: Request, hold: Hold) -> SocketLike:
         """Make one to where a request goes; blocks.
 
         Raises:
@@ -107,12 +108,9 @@ class Connections:
         url, dial = urlsplit(request.url), request.dial
         host, port = _place(url)
         encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
-        made = (
-            http.client.HTTPSConnection(host, port, timeout=CONNECT, context=self._context(dial))
-            if encrypted
-            else http.client.HTTPConnection(host, port, timeout=CONNECT)
-        )
-        # The library's own seam for how a socket is made: TLS and TCP options stay its business.
+        context = self._context(dial) if encrypted else None
+        made = http.client.HTTPConnection(host, port, timeout=CONNECT)
+        # The library's own seam for how a socket is made: TCP options stay its business.
         made._create_connection = (  # type: ignore[attr-defined]  # noqa: SLF001  see above
             self._dialler(dial, hold)
             if proxy is None
@@ -124,7 +122,7 @@ class Connections:
             made.close()
             raise
         sock: socket.socket = made.sock
-        return sock
+        return sock if context is None else _encrypted(sock, context, host)
 
     def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
         """Dial a proxy, and tunnel to a place; what goes wrong until then is the proxy's doing and not the target's."""
@@ -181,6 +179,16 @@ class Connections:
                     self._contexts.clear()
                 self._contexts[key] = known
         return known
+
+
+def _encrypted(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsStream:
+    try:
+        made = TlsStream(sock, context, host)
+        made.handshake()
+    except BaseException:
+        sock.close()
+        raise
+    return made
 
 
 def _place(url: SplitResult) -> tuple[str, int]:
