@@ -9,8 +9,7 @@ from enum import Enum
 from http import HTTPStatus
 from urllib.parse import urljoin, urlsplit
 
-from credproxy import __version__
-from credproxy.core.ask.http import Dial, Request, Response
+from credproxy.core.ask.http import USER_AGENT, Dial, Request, Response
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_uri, parse_uri, shown
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -19,8 +18,6 @@ from credproxy.exchange.challenge import Challenge, parse_challenges
 from credproxy.exchange.realm import check_realm
 from credproxy.exchange.statuses import transient
 
-
-USER_AGENT = f"credproxy/{__version__}"
 
 _ANYWHERE_GLOBAL = Dial()
 

@@ -25,7 +25,7 @@ from typing import TypeVar
 import msgspec
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.github_urls import GithubName
+from credproxy.core.ask.github_urls import API_HEADERS, GithubName
 from credproxy.core.ask.http import Dial, Method, Request, Response
 from credproxy.core.ask.http_date import clock_ahead, server_time
 from credproxy.core.ask.lifetime import LONGEST
@@ -40,7 +40,6 @@ BACK: float = 60.0
 AHEAD: float = 540.0
 """Seconds to ``exp``: GitHub takes 600, and refuses these where this machine's clock is ahead by a second."""
 
-_VERSION = (("Accept", "application/vnd.github+json"), ("X-GitHub-Api-Version", "2022-11-28"))
 _IMPLIED = ("metadata", "read")
 """A permission that every token of an installation has."""
 
@@ -157,7 +156,7 @@ def _is_missing(response: Response) -> bool:
 
 
 def _request(wanted: TokenRequest, method: Method, path: str, assertion: Secret, body: Secret | None = None) -> Request:
-    headers = (("Authorization", Secret(f"Bearer {assertion.reveal()}")), *_VERSION)
+    headers = (("Authorization", Secret(f"Bearer {assertion.reveal()}")), *API_HEADERS)
     kind = () if body is None else (("Content-Type", "application/json"),)
     return Request(method, f"{wanted.api}{path}", (*headers, *kind), body, dial=wanted.dial, subject=wanted.subject)
 

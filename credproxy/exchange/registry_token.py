@@ -15,10 +15,10 @@ from urllib.parse import quote, quote_plus, unquote_plus
 
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import IdentityToken, Secret, UserPassword
-from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http import USER_AGENT, Request, Response
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.hints import in_host
-from credproxy.exchange.discovery import USER_AGENT, Found
+from credproxy.exchange.discovery import Found
 from credproxy.exchange.granted import lacking
 from credproxy.exchange.scope import without_push, without_unknown
 from credproxy.exchange.statuses import transient

@@ -83,6 +83,12 @@ class GitHub:
     def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
         """Answer one request."""
         self.requests.append(f"{method} {path}")
+        if "user-agent" not in headers:
+            return (
+                403,
+                b"Request forbidden by administrative rules. Please make sure your request has a User-Agent header",
+                {},
+            )
         api = path.removeprefix("/api/v3")
         if api == path:
             return self._file(path, headers)

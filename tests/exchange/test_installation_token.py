@@ -88,6 +88,7 @@ def test_one_request_where_the_installation_is_known() -> None:
     assert json.loads(request.body.reveal()) == {"permissions": {"contents": "read"}}
     headers = dict(request.headers)
     assert headers["Content-Type"] == "application/json"
+    assert headers["User-Agent"]  # GitHub refuses a request without one
     assert str(headers["Authorization"]) == "***"
     assert issued is not None
     assert (issued.token.reveal(), issued.since, issued.until) == (CANARY, 1000.0, 4600.0)

@@ -14,6 +14,7 @@ Source: docs.github.com/rest, "Getting started with the REST API"; docs.github.c
 import re
 from typing import Final, NamedTuple
 
+from credproxy.core.ask.http import USER_AGENT
 from credproxy.core.ask.target import Form, Target
 
 
@@ -23,6 +24,13 @@ HOSTS: Final = (PUBLIC, "api.github.com", "raw.githubusercontent.com", "codeload
 
 PARTS: Final = ("api", "raw", "codeload", "uploads")
 """Of a tenant's domain, and of a server's that isolates subdomains; in the order of ``HOSTS``."""
+
+API_HEADERS: Final = (
+    ("Accept", "application/vnd.github+json"),
+    ("X-GitHub-Api-Version", "2022-11-28"),
+    ("User-Agent", USER_AGENT),
+)
+"""With every request to the API that is ours. Source: docs.github.com/rest, "Getting started with the REST API"."""
 
 _TENANTS = ".ghe.com"
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")

@@ -1,10 +1,14 @@
 """HTTP requests and responses as values, so that exchanges stay pure."""
 
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Final, Literal
 
+from credproxy import __version__
 from credproxy.core.ask.credential import Secret
 
+
+USER_AGENT: Final = f"credproxy/{__version__}"
+"""What we call ourselves in requests of ours; GitHub refuses one that says nothing."""
 
 BODY_LIMIT = 128 * 1024
 """Bytes of a token response that are read: distribution's tokens stay below 64 KiB, oras-go allows 128 (TX-7)."""
