@@ -1,7 +1,7 @@
-"""Who holds how many connections that others serve, and who has to let one go for a newcomer (T3, T16).
+"""Which account holds how many connections that carriers serve, and which has to give one up for a newcomer (T3, T16).
 
-As ``server.connection_limit``, for a door that passes its connections on: it counts, and does not know which of them are silent. So
-it names the account that has to let one go, and counts that one as gone, until it hears that it is.
+Like ``server.connection_limit``, for a door that passes its connections on: it counts, but does not know which are silent. So
+it names the account that has to give one up, and counts that one as gone until it hears that it is.
 """
 
 from collections import Counter
@@ -9,17 +9,17 @@ from typing import NamedTuple
 
 
 PENDING = 64
-"""Connections of one account that were to be let go and are not gone yet: beyond them a newcomer is turned away."""
+"""Connections of one account that are due to be closed but are not gone yet; above that, a newcomer is turned away."""
 
 ENOUGH = 32
-"""Connections of all accounts that were to be let go and are not gone yet, beyond which a newcomer had better wait."""
+"""Connections of all accounts that are due to be closed but are not gone yet; above that, a newcomer should wait."""
 
 Account = str | None
-"""A name; None is the daemon's own user, whose processes are in no sandbox, and who is not bound to a share."""
+"""A name; None is the daemon's own user, whose processes are in no sandbox, and which is not bound to a share."""
 
 
 class Verdict(NamedTuple):
-    """What becomes of a newcomer; ``spare`` is the account that has to let one go, after the newcomer was passed on."""
+    """What becomes of a newcomer; ``spare`` is the account that has to give one up, after the newcomer was passed on."""
 
     admitted: bool
     spare: tuple[Account] | None = None
@@ -30,7 +30,7 @@ class Accounts:
 
     Args:
         limit: connections of all accounts. One has a quarter, all of them together three quarters; the rest is the user's.
-        every: there is no user of whom the rest could be: then all accounts together have the limit.
+        every: there is no user to keep the rest for, so all accounts together have the limit.
     """
 
     def __init__(self, limit: int, *, every: bool = False) -> None:
@@ -42,12 +42,12 @@ class Accounts:
 
     @property
     def open(self) -> int:
-        """How many connections there are, those included that have to go."""
+        """How many connections there are, including those that have to go."""
         return self._held.total() + self._pending.total()
 
     @property
     def behind(self) -> bool:
-        """Whether whoever lets connections go has fallen behind."""
+        """Whether closing connections has fallen behind."""
         return self._pending.total() >= ENOUGH
 
     def held(self) -> dict[str, int]:
@@ -55,7 +55,7 @@ class Accounts:
         return {account or "": count for account, count in self._held.items() if count}
 
     def arrive(self, account: Account) -> Verdict:
-        """Take a newcomer in, if there is or can be made room for it."""
+        """Admit a newcomer, if there is room for it or room can be made."""
         crowded = self._crowded(account)
         if crowded is None:
             self._held[account] += 1
@@ -76,18 +76,18 @@ class Accounts:
             del counts[account]
 
     def kept(self, account: Account) -> None:
-        """None could be let go: each of them has a request under way."""
+        """No connection could be closed: each of them has a request under way."""
         if self._pending[account]:
             self._pending[account] -= 1
             self._held[account] += 1
 
     def move(self, before: Account, now: Account) -> None:
-        """One has proven whose it is."""
+        """One connection has proven whose it is."""
         self._held[before] -= 1
         self._held[now] += 1
 
     def _crowded(self, account: Account) -> list[Account] | None:
-        """Which accounts may have to let one go, the largest first, and never the user; None where there is room."""
+        """Which accounts may have to give one up, the largest first, never the user; None if there is room."""
         mine = self._held[account]
         if account is not None and mine >= self.share:
             return [account]

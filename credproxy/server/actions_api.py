@@ -1,8 +1,8 @@
-"""The actions socket: what build actions, third-party code, may ask. Source: docs/reference/api.md.
+"""The actions socket: what build actions, which run third-party code, may ask for. Source: docs/reference/api.md.
 
-The JSON API is here; what begins with ``/v2`` is the gateway's.
+The JSON API is here; paths that begin with ``/v2`` belong to the gateway.
 
-It runs where connections are parsed, and asks for every answer: nothing is decided here.
+It runs in the process that parses connections, and asks for every answer: nothing is decided here.
 """
 
 from collections import Counter
@@ -46,7 +46,7 @@ class ActionsApi:
         answers: what is asked on the JSON API.
         clock: for limits.
         gateway: answers what begins with ``/v2``.
-        sandboxes: lets each of them have its share.
+        sandboxes: gives each of them its share.
         refused: counts what was refused, by code.
     """
 
@@ -90,7 +90,7 @@ class ActionsApi:
         return text_response("ok\n")
 
     ROUTES: Final = (Route("POST", "/v1/get", _get), Route("GET", "/healthz", _healthz))
-    """Every path that is served beside the gateway's; all else is 404 (T2)."""
+    """Every path that is served apart from the gateway's; anything else is 404 (T2)."""
 
 
 def _fetches(request: web.BaseRequest) -> bool:

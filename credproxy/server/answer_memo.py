@@ -1,4 +1,4 @@
-"""What was answered lately, in bytes; and the one place where an answer leaves, and the audit log is told."""
+"""Recent answers, as bytes; and the one place where an answer is handed out and the audit log is told."""
 
 from dataclasses import dataclass
 
@@ -22,7 +22,7 @@ _BYTES = 2048
 
 @dataclass(frozen=True, slots=True)
 class Encoded:
-    """An answer, its bytes, and what to write down each time that it is given."""
+    """An answer, its bytes, and what to log each time it is given."""
 
     answer: Answer
     body: bytes
@@ -30,10 +30,10 @@ class Encoded:
 
 
 class Memo:
-    """The very bytes that were asked and answered: the next question is mostly the last one again.
+    """The exact bytes of questions and answers: the next question is usually the same as the last one.
 
-    One for both sockets, so that a flush empties it for both; who asked is part of the key. An answer is given again
-    only while it says itself that it still holds; with its era it ends.
+    One for both sockets, so that a flush empties it for both; the caller is part of the key. An answer is given again
+    only while it is still valid; it ends with its era.
     """
 
     def __init__(self, audit: Audit) -> None:
@@ -41,7 +41,7 @@ class Memo:
         self._found: LRUCache[tuple[str, int, bytes], Encoded] = LRUCache(_ENTRIES)
 
     def get(self, caller: Caller, question: bytes) -> Encoded | None:
-        """Give the answer to that question, if it still holds."""
+        """Give the answer to that question, if it is still valid."""
         known = self._found.get((caller.socket, caller.uid, question))
         return known if known is not None and known.answer.fresh() else None
 
@@ -57,11 +57,11 @@ class Memo:
         return json_response(self.given(encoded, caller, peer))
 
     def given(self, encoded: Encoded, caller: Caller, peer: Peer) -> bytes:
-        """Hand an answer out: from memory or not, it is one hand-out more (R28)."""
+        """Hand out an answer: from memory or not, it counts as a hand-out (R28)."""
         if encoded.record is not None:
             self._audit.handed_out(encoded.record, caller, pid=peer.pid, program=peer.program)
         return encoded.body
 
     def clear(self) -> None:
-        """Forget them: what was flushed should not outlive it in here."""
+        """Forget all answers: what was flushed must not survive here."""
         self._found.clear()

@@ -1,6 +1,6 @@
 """When a connection is silent, and how long its caller takes for a request's head (T16).
 
-A caller is not trusted to say anything: only bytes that have arrived count. A head that drips is silence, and so is a
+Nothing a caller says is trusted: only bytes that have arrived count. A head that drips counts as silence, and so does a
 request whose small body has not arrived.
 """
 
@@ -14,19 +14,19 @@ from credproxy.server.connection_limit import ConnectionLimit, Holder, HolderKey
 
 
 HEAD = 2.0
-"""Seconds that a caller has for a request's head: from its first byte on, the first one from accept on."""
+"""Seconds that a caller has for a request's head: counted from its first byte, for the first request from accept."""
 
 Arrived = Sequence[tuple[object, StreamReader]]
-"""Heads that have arrived and were not looked at, each with its body."""
+"""Heads that have arrived but were not processed, each with its body."""
 
 
 class Attendance(Generic[HolderKey]):
-    """What one connection does, told to the shares that it is counted in.
+    """Tells the shares that count a connection what it does.
 
     Args:
-        shares: know the connection already.
+        shares: already know the connection.
         key: its name there.
-        late: ends it: its head took too long.
+        late: closes it because its head took too long.
     """
 
     __slots__ = ("_arriving", "_begun", "_key", "_late", "_shares", "_timer")
@@ -54,7 +54,7 @@ class Attendance(Generic[HolderKey]):
             self.begin()
 
     def begin(self) -> None:
-        """A request is under way, from here on also one whose body still streams."""
+        """A request is under way, including one whose body still streams."""
         self._begun = True
         self._shares.begin(self._key)
 
@@ -66,11 +66,11 @@ class Attendance(Generic[HolderKey]):
             self.received(heads)
 
     def move(self, holder: Holder) -> None:
-        """It has proven whose it is."""
+        """The connection has proven whose it is."""
         self._shares.move(self._key, holder)
 
     def close(self) -> None:
-        """Wait for no head any more."""
+        """Stop waiting for a head."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -12,7 +12,7 @@ READ_TIMEOUT = 2.0
 
 
 async def arrived(request: web.BaseRequest, clock: Clock, seconds: float) -> bool:
-    """Wait for a small body, without reading it, so that who waits for one holds no place of anybody's (T16).
+    """Wait for a small body, without reading it, so that a request that waits for one holds no slot (T16).
 
     Args:
         request: its head.
@@ -20,7 +20,7 @@ async def arrived(request: web.BaseRequest, clock: Clock, seconds: float) -> boo
         seconds: that the body may take.
 
     Returns:
-        False for a body that arrives while it is read: a large one, one of unknown length, and one that its client
+        False for a body that arrives while it is read: a large one, one of unknown length, or one that its client
         sends only when it is told to.
 
     Raises:
@@ -45,7 +45,7 @@ async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
     """The whole body.
 
     Raises:
-        Failed: too_large, judged by Content-Length before a byte is read where it is there; bad_request for a body
+        Failed: too_large, judged by Content-Length, if there is one, before a byte is read; bad_request for a body
             that does not arrive in time or breaks off.
     """
     if (request.content_length or 0) > BODY_LIMIT:

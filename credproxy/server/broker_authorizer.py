@@ -18,11 +18,11 @@ class Judge(Protocol):
     """The policy in force."""
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
-        """Let one request to a registry pass. Raises Failed(policy_denied)."""
+        """Permit one request to a registry. Raises Failed(policy_denied)."""
         ...
 
     def permit_object(self, target: Target, method: str) -> None:
-        """Let one request for an object pass. Raises Failed(policy_denied)."""
+        """Permit one request for an object. Raises Failed(policy_denied)."""
         ...
 
 
@@ -33,7 +33,7 @@ class _Ticket(NamedTuple):
 
 
 class BrokerAuthorizer:
-    """Asks policy first, and then the broker; each credential that it gives is written down.
+    """Asks policy first, then the broker; each credential that it gives is logged.
 
     Args:
         broker: gives credentials, and hears which of them were refused.
@@ -47,20 +47,20 @@ class BrokerAuthorizer:
         self._audit = audit
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
-        """Let a request pass. Raises Failed: policy_denied, and those of ``Policy.permit``."""
+        """Permit a request. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         if want.object is not None:
             self._judge.permit_object(want.object, want.method)
         else:
             self._judge.permit(want.registry, want.method, incoming.path, want.endpoint)
 
     async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
-        """Let a request pass, and give what it is sent with. Raises Failed."""
+        """Permit a request, and give what it is sent with. Raises Failed."""
         await self.permit(want, incoming)
         question = _question(want, incoming)
         return self._passage(await self._broker.ask_for_gateway(question, patience), question, incoming)
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
-        """Drop what a registry did not take, and look whether there is another credential by now. Raises Failed."""
+        """Drop what a registry refused, and check whether there is another credential by now. Raises Failed."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
         if not ticket.given.answer.refused(forbidden=forbidden):
@@ -71,7 +71,7 @@ class BrokerAuthorizer:
         return self._passage(newer, ticket.question, ticket.incoming)
 
     def good_until(self, passage: Passage) -> float:
-        """Boot-clock seconds until which a passage may be used again; 0 where each use is to be written down."""
+        """Boot-clock seconds until which a passage may be used again; 0 if each use has to be logged."""
         ticket = passage.ticket
         assert isinstance(ticket, _Ticket)
         return 0.0 if self._audit.on else ticket.given.answer.good_until

@@ -1,6 +1,6 @@
-"""Who holds how many of a socket's connections, and which of them ends for a newcomer (T3, T16).
+"""How many of a socket's connections each holder has, and which one is closed for a newcomer (T3, T16).
 
-Without sockets: it is told of arrivals, of requests that begin and end, and of departures, and says who has to go.
+It touches no sockets: it is told of arrivals, of requests that begin and end, and of departures, and says which one has to go.
 """
 
 from collections import Counter
@@ -12,7 +12,7 @@ HolderKey = TypeVar("HolderKey", bound=Hashable)
 
 
 class Holder(NamedTuple):
-    """On whose account a connection goes.
+    """The account on which a connection is counted.
 
     Attributes:
         name: tells holders apart.
@@ -24,7 +24,7 @@ class Holder(NamedTuple):
 
 
 OWN = Holder("", bound=False)
-"""The daemon's own user, outside of any sandbox."""
+"""The daemon's own user, outside any sandbox."""
 
 
 class Admission(NamedTuple, Generic[HolderKey]):
@@ -32,7 +32,7 @@ class Admission(NamedTuple, Generic[HolderKey]):
 
     Attributes:
         admitted: whether it is let in.
-        ended: the silent connection that ends for it; None where there was room.
+        ended: the silent connection that is closed for it; None if there was room.
     """
 
     admitted: bool
@@ -42,8 +42,8 @@ class Admission(NamedTuple, Generic[HolderKey]):
 class ConnectionLimit(Generic[HolderKey]):
     """The connections of one socket.
 
-    A connection is silent while no whole request of it is under way. Where there is no room, a newcomer takes the place
-    of the silent connection that has been silent longest, of the holder that has most. It never takes one from a holder
+    A connection is silent while it has no complete request under way. If there is no room, a newcomer replaces
+    the connection that has been silent longest, of the holder that has most. It never takes one from a holder
     that has as few as its own holder, and never one that has a request under way.
 
     Args:
@@ -71,12 +71,12 @@ class ConnectionLimit(Generic[HolderKey]):
         return {holder.name: count for holder, count in self._held.items()}
 
     def arrive(self, key: HolderKey, holder: Holder, *, silent: bool = True) -> Admission[HolderKey]:
-        """Take a new connection in, if there is or can be made room for it.
+        """Admit a new connection, if there is room for it or room can be made.
 
         Args:
             key: names the connection; unknown so far.
             holder: whose it is.
-            silent: whether it may be ended for another one until its first request begins.
+            silent: whether it may be closed for another one until its first request begins.
         """
         ended = None
         if (crowd := self._crowd(holder)) is not None:
@@ -91,19 +91,19 @@ class ConnectionLimit(Generic[HolderKey]):
         return Admission(admitted=True, ended=ended)
 
     def begin(self, key: HolderKey) -> None:
-        """A whole request of it is under way. Does nothing for a connection that has left."""
+        """It has a complete request under way. Does nothing for a connection that has left."""
         holder = self._of.get(key)
         if holder is not None and (silent := self._silent.get(holder)):
             silent.pop(key, None)
 
     def end(self, key: HolderKey) -> None:
-        """No request of it is under way any more. One that was silent already stays as old as it is."""
+        """It no longer has a request under way. One that was already silent keeps its age."""
         holder = self._of.get(key)
         if holder is not None:
             self._silent.setdefault(holder, {}).setdefault(key)
 
     def move(self, key: HolderKey, holder: Holder) -> None:
-        """It has proven whose it is; so many are let in by ``arrive`` that there is no limit to look at here."""
+        """It has proven whose it is; ``arrive`` bounds the connections, so there is no limit to check here."""
         before = self._of.get(key)
         if before is None or before == holder:
             return
@@ -115,7 +115,7 @@ class ConnectionLimit(Generic[HolderKey]):
             self.end(key)
 
     def leave(self, key: HolderKey) -> None:
-        """It is closed. May be called again, and for a connection that was not admitted."""
+        """It is closed. May be called twice, and for a connection that was not admitted."""
         holder = self._of.pop(key, None)
         if holder is None:
             return
@@ -132,7 +132,7 @@ class ConnectionLimit(Generic[HolderKey]):
             del self._held[holder]
 
     def _crowd(self, holder: Holder) -> list[Holder] | None:
-        """Who may have to give a place to a newcomer of that holder, the largest first; None where there is room."""
+        """Which holders may have to make room for a newcomer of that holder, the largest first; None if there is room."""
         mine = self._held.get(holder, 0)
         if holder.bound and mine >= self.share:
             return [holder]
@@ -147,7 +147,7 @@ class ConnectionLimit(Generic[HolderKey]):
         return [other for _, other in sorted(larger, key=lambda found: found[0], reverse=True)]
 
     def oldest(self, *crowd: Holder) -> HolderKey | None:
-        """Which connection has been silent longest, of the first of these holders that has a silent one."""
+        """The connection that has been silent longest, of the first of these holders that has a silent one."""
         for holder in crowd:
             for key in self._silent.get(holder, ()):
                 return key

@@ -28,19 +28,19 @@ IDLE = 60.0
 """Seconds that a client's upload may be silent, over which its pace is judged, and that a small body may take."""
 
 _ENDING = 1.0
-"""Seconds in which a thread that was woken says how much it has moved."""
+"""Seconds in which a thread that was woken reports how much it has moved."""
 
 log = structlog.get_logger("credproxy.server")
 
 
 class GatewayApi:
-    """Answers what begins with ``/v2``.
+    """Answers paths that begin with ``/v2``.
 
     Args:
         gateway: decides and moves.
         clock: for limits.
         refused: counts refusals by code, together with the JSON API's.
-        memory: for manifests; None for as much as there is by default.
+        memory: for manifests; None for the default amount.
     """
 
     def __init__(
@@ -81,9 +81,9 @@ class GatewayApi:
             room.close()
 
     async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
-        """Write a body that is held whole here, and not after this: as long as it is not with its client it counts."""
+        """Write a body that is held whole in memory: it counts until its client has it."""
         try:
-            if _is_one_piece(response):  # which the connection itself waits for, and no longer than PIECE_SECONDS
+            if _is_one_piece(response):  # the connection itself waits for that, no longer than PIECE_SECONDS
                 await write_whole(request, response)
             else:
                 async with self._clock.timeout(IDLE):
@@ -127,7 +127,7 @@ class GatewayApi:
             sink.abort()
             raise
         except BaseException:
-            # Otherwise aiohttp would append its own 500 to the body, and a length would be met by it.
+            # Otherwise aiohttp would append its own 500 to the body, which could make up the announced length.
             sink.abort()
             raise
         finally:
@@ -135,20 +135,20 @@ class GatewayApi:
 
 
 async def _sent(request: web.BaseRequest, stream: Stream, sink: "_ClientSink") -> None:
-    """Send a body. A client that closes after its last byte ends this, too, often before its end is known here.
+    """Send a body. A client that closes after its last byte also ends this, often before the end is known here.
 
     Raises:
         Failed, CancelledError: as they come.
-        ConnectionError: the client left before its end; told apart from one that has it all and left.
+        ConnectionError: the client left before its end, as opposed to one that has all of it and left.
     """
     sending = asyncio.ensure_future(stream.send(sink))
     sending.add_done_callback(_fetch)
     try:
         await asyncio.shield(sending)
     except asyncio.CancelledError:
-        stream.close()  # wakes a thread that still moves bytes; one that has moved them all says so
+        stream.close()  # wakes a thread that still moves bytes; one that has moved them all reports it
         try:
-            if request.transport is None:  # otherwise it is the daemon's own end
+            if request.transport is None:  # otherwise the daemon itself is ending
                 await asyncio.wait([sending], timeout=_ENDING)
                 if not (sending.done() and _whole(sending)):
                     log.info("client left", path=request.raw_path.partition("?")[0])
@@ -166,13 +166,13 @@ def _whole(sending: "asyncio.Future[None]") -> bool:
 
 
 def _fetch(sending: "asyncio.Future[None]") -> None:
-    """Look at how it ended: where nobody waits for it any more, the loop would complain of an error."""
+    """Fetch the task's outcome: an exception that nobody fetches would be reported by the loop."""
     if not sending.cancelled():
         sending.exception()
 
 
 def _endless(request: web.BaseRequest, reply: Reply) -> Reply:
-    """Refuse a body of unknown length to HTTP/1.0, where its end is that of the connection: a cut one would look whole."""
+    """Refuse a body of unknown length over HTTP/1.0, where it ends with the connection: a truncated one would look whole."""
     if isinstance(reply.body, bytes) or reply.body.length is not None or request.version >= HttpVersion11:
         return reply
     reply.body.close()
@@ -232,7 +232,7 @@ class _UnreadBody:
             raise failed(Code.BAD_REQUEST, "the upload broke off") from None
 
     async def _go_on(self) -> None:
-        # The low-level server leaves this to its user, and curl would wait for a second.
+        # The low-level server leaves this to its user, and curl would wait a second for it.
         expected = self._request.headers.get("Expect", "").lower() == "100-continue"
         if expected and self._request.version >= HttpVersion11 and not self._request.content.is_eof():
             await self._request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
@@ -268,16 +268,16 @@ class _ClientSink:
     async def descriptor(self) -> int:
         writer = self._request.writer
         transport = self._open()
-        # A limit of nothing makes drain wait until the kernel has it all: what the pump writes must come behind it.
+        # A limit of 0 makes drain wait until the kernel has all of it: what the pump writes must come after it.
         transport.set_write_buffer_limits(0)
         writer.send_headers()
         try:
-            async with self._clock.timeout(IDLE):  # it may still have the answers before this one to read
+            async with self._clock.timeout(IDLE):  # it may still have to read the answers before this one
                 await writer.drain()
         except TimeoutError:
             raise ConnectionResetError from None
         sock: socket.socket = self._open().get_extra_info("socket")
-        # A duplicate, because the transport may close its own at any time, and the number would be somebody else's.
+        # A duplicate, because the transport may close its own at any time, and the number would then be reused.
         return os.dup(sock.fileno())
 
     def abort(self) -> None:

@@ -1,8 +1,8 @@
 """The JSON API of the helper socket. Source: docs/reference/api.md.
 
-The road of ``/v1/get``: bytes, URI, target, broker, bytes. In front of it stands a memo of the very bytes that were
-asked and answered, because Bazel's next question is mostly the last one again; a memo entry is sent only while its
-answer says that it still holds.
+The path of ``/v1/get``: bytes, URI, target, broker, bytes. Before it comes a memo of the exact bytes that were
+asked and answered, because Bazel's next question is usually the same as the last; a memo entry is sent only while its
+answer is still valid.
 """
 
 import os
@@ -61,16 +61,16 @@ class HelperApi:
     Args:
         broker: the use case.
         memo: shared with the actions socket.
-        audit: is told of stored logins; the memo tells it of answers.
+        audit: told of stored logins; the memo tells it of answers.
         clock: for limits and for the reload's rate.
         reload: reads the configuration again; raises Failed(config_invalid) and keeps what is in force.
         metrics_page: gives the Prometheus text and its content type.
-        flushed: told of a flush, for those who remember more than the broker knows.
-        carriers: what there is to say of each, for ``status``.
+        flushed: told of a flush, for caches that the broker does not know.
+        carriers: describes each, for ``status``.
         connections: of the actions socket, by account, for ``status``.
         refused: what the actions socket refused so far, by code.
-        asked_by: told the version of a helper that is not of ours.
-        admins: users who may see and change what concerns everybody; None where all callers are one user.
+        asked_by: told the version of a helper that differs from ours.
+        admins: users who may see and change what concerns everybody; None if all callers are one user.
     """
 
     def __init__(
@@ -207,10 +207,10 @@ class HelperApi:
         Route("GET", "/metrics", _metrics, admin=True),
         Route("GET", "/healthz", _healthz),
     )
-    """Every path that is served; all else is 404 (T2)."""
+    """Every path that is served; anything else is 404 (T2)."""
 
 
 def _host_of(text: str) -> str:
-    """The host that was probably meant by a URL or a repository; HOST where there is none."""
+    """The host that was probably meant by a URL or a repository; HOST if there is none."""
     authority = text.rpartition("://")[2].partition("/")[0].rpartition("@")[2]
     return canonical_authority(authority) or "HOST"

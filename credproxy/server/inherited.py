@@ -1,6 +1,6 @@
-"""Sockets that the service manager hands over: found by name, and refused if they are anything but what was meant.
+"""Sockets that the service manager hands over: found by name, and refused unless they are what is expected.
 
-By name, because the order of two socket units is not stable: an index would hand build actions the helper socket (F4).
+By name, because the order of two socket units is not stable: by index, build actions could get the helper socket (F4).
 Source: sd_listen_fds(3), P13.
 """
 
@@ -17,21 +17,21 @@ from credproxy.server.listener import Bound, Listener
 VARIABLES = ("LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES")
 
 LOCK = ".lock"
-"""Behind the name of a socket: the lock of the daemon that bound it, which passes both on to its successor."""
+"""Suffix of a socket's name: the lock of the daemon that bound it, which passes both on to its successor."""
 
 _FIRST = 3  # SD_LISTEN_FDS_START
 _HINT = "reinstall the units: credproxy install"
 
 
 def handed_over(environ: Mapping[str, str], *, names: Iterable[str]) -> dict[str, Listener]:
-    """Give the listening sockets by name; none if this process was not handed any.
+    """Give the listening sockets by name; none if this process was given none.
 
     Args:
         environ: of the process.
         names: every name that may be there.
 
     Raises:
-        Unfit(config_invalid): a name that is unknown, there twice or missing, or not a listening Unix stream socket.
+        Unfit(config_invalid): a name that is unknown, duplicate or missing, or not a listening Unix stream socket.
     """
     count = _count(environ)
     if not count:
@@ -54,14 +54,14 @@ def handed_over(environ: Mapping[str, str], *, names: Iterable[str]) -> dict[str
 
 
 def passed_on(environ: Mapping[str, str]) -> bool:
-    """Whether it was another daemon that handed the sockets over, and no service manager."""
+    """Whether another daemon handed the sockets over, not a service manager."""
     return _count(environ) > 0 and LOCK in environ.get("LISTEN_FDNAMES", "")
 
 
 def turn_away(environ: Mapping[str, str], failure: Failure) -> None:
-    """Answer whoever waits in the queues with a failure, before this process ends.
+    """Answer the callers that wait in the queues with a failure, before this process ends.
 
-    Their connections would start it again at once, and again: the sockets have no limit on that, for better reasons.
+    Otherwise their connections would start it again at once, over and over: the sockets deliberately have no limit on that.
     """
     with contextlib.suppress(Unfit):
         for number in range(_FIRST, _FIRST + _count(environ)):
@@ -89,7 +89,7 @@ def _count(environ: Mapping[str, str]) -> int:
 
 
 def _place(name: str, number: int) -> Path:
-    """Where it listens. Looked at through a duplicate: on an error its queue is still to be answered."""
+    """Where it listens. Examined through a duplicate: on an error its queue still has to be answered."""
     try:
         duplicate = socket.socket(fileno=os.dup(number))
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Binding a socket where no service manager hands one over; and whether it is still the one that callers find.
+"""Binding a socket when no service manager hands one over, and checking that callers still find it.
 
 One daemon holds the lock beside the socket; a socket file without a listener is what a killed daemon left.
 """
@@ -31,14 +31,14 @@ class AlreadyRunning(Exception):  # noqa: N818  it is a state of affairs, not an
 
 
 class Standing(enum.Enum):
-    """What whoever connects to a socket's path finds there."""
+    """What a caller that connects to a socket's path finds there."""
 
     OURS = "ours"
     GONE = "gone"
     STALE = "stale"
     TAKEN = "taken"
     BELOW = "below"
-    """Somebody in a sandbox below: not who is looked for there, so it is not given way to."""
+    """A process in a sandbox below: not the one that callers look for, so the daemon does not give way to it."""
 
 
 @dataclass(slots=True)
@@ -59,24 +59,24 @@ class Listener:
             except ConnectionRefusedError:
                 return Standing.STALE
             except BlockingIOError:
-                return Standing.OURS  # a full queue: somebody is busy, and it is most likely us
+                return Standing.OURS  # a full queue: the listener is busy, and is most likely us
             except OSError:
                 return Standing.TAKEN
             return _standing(probe)
 
     def leave(self) -> None:
-        """Let nobody else find the way here; what is in the queue is still to be taken, by us or by a successor."""
+        """Let no new caller connect; what is in the queue still has to be accepted, by us or by a successor."""
 
     def close(self) -> None:
-        """Listen no more. May be called again."""
+        """Stop listening. May be called twice."""
         self.leave()
         self.sock.close()
 
 
 def _standing(probe: socket.socket) -> Standing:
-    """Who took a connection."""
+    """Which process took a connection."""
     if sys.platform == "darwin":
-        return Standing.OURS  # it does not tell who listens
+        return Standing.OURS  # the kernel does not say who listens
     listens = identify(probe).pid
     if listens == os.getpid():
         return Standing.OURS
@@ -85,12 +85,12 @@ def _standing(probe: socket.socket) -> Standing:
 
 @dataclass(slots=True)
 class Bound(Listener):
-    """A socket of our own making, and the lock that makes it ours; ``close`` gives both back."""
+    """A socket that we made, and the lock that makes it ours; ``close`` releases both."""
 
     lock: int
 
     def leave(self) -> None:
-        """Remove the file, unless somebody else listens there by now (P1)."""
+        """Remove the file, unless another process listens there by now (P1)."""
         if self.lock >= 0 and self.sock.fileno() >= 0 and self.standing() is Standing.OURS:
             self.path.unlink(missing_ok=True)
 
@@ -102,16 +102,16 @@ class Bound(Listener):
             self.lock = -1
 
     def release(self) -> int:
-        """Give the lock away, and with it socket file and place: ``close`` removes nothing any more."""
+        """Give up the lock, and with it the socket file and its path: ``close`` then removes nothing."""
         lock, self.lock = self.lock, -1
         return lock
 
     def rebind(self, *, backlog: int) -> None:
-        """Listen at the same path again; ``sock`` is another one then, and the old one is the caller's to close.
+        """Listen at the same path again; ``sock`` is then another one, and the caller has to close the old one.
 
         Raises:
             AlreadyRunning: another daemon has the lock by now: lock and socket were deleted together.
-            Failed(config_invalid): the directory is not private any more.
+            Failed(config_invalid): the directory is no longer private.
             OSError: the path cannot be replaced.
         """
         _private_directory(self.path.parent, "CREDPROXY_SOCKET")
@@ -123,7 +123,7 @@ class Bound(Listener):
         beside = self.path.with_suffix(".new")
         beside.unlink(missing_ok=True)
         self.sock = _listen(str(beside), backlog)
-        # Whoever connects finds the old file or the new one, and never none.
+        # A caller that connects finds the old file or the new one, never none.
         beside.rename(self.path)
 
 
@@ -159,7 +159,7 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
 
 def _private_directory(directory: Path, variable: str) -> None:
     for place in reversed([directory, *directory.parents]):
-        if not place.exists():  # each by itself: parents=True leaves the mode of those above to the umask
+        if not place.exists():  # one by one: parents=True leaves the mode of the upper ones to the umask
             place.mkdir(mode=0o700, exist_ok=True)
     found = directory.stat()
     if found.st_uid != os.geteuid() or stat.S_IMODE(found.st_mode) & 0o077:
@@ -172,7 +172,7 @@ def _private_directory(directory: Path, variable: str) -> None:
 
 
 def lock_path(place: Path) -> Path:
-    """The lock beside a socket."""
+    """The lock next to a socket."""
     return place.with_suffix(".lock")
 
 
@@ -189,9 +189,9 @@ def _lock(place: Path) -> int:
 
 
 def _lock_or_take_back(place: Path) -> int:
-    """Lock the place, also where a daemon of a sandbox below has it: the user's daemon is the one outside.
+    """Take the lock, even from a daemon in a sandbox below: the user's daemon is the one outside.
 
-    That one notices within a minute that somebody else listens, and gives way.
+    The other notices within a minute that another daemon listens, and gives way.
     """
     path = lock_path(place)
     try:
@@ -238,7 +238,7 @@ def _remove_stale(place: Path) -> None:
             place.unlink(missing_ok=True)
             return
         except OSError:
-            pass  # a full queue or a foreign socket: somebody's, and not ours to remove
+            pass  # a full queue or a foreign socket: in use, and not ours to remove
         else:
             if sys.platform == "linux" and is_below(identify(probe).pid):
                 _take_back(place)

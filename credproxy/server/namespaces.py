@@ -1,6 +1,6 @@
-"""What ``/proc`` says of a process: its namespaces and its program (T11, F2). Source: namespaces(7), proc(5).
+"""What ``/proc`` says about a process: its namespaces and its program (T11, F2). Source: namespaces(7), proc(5).
 
-A process that is not visible from here has no number here: the kernel gives 0 for it, for which ``/proc`` has no
+A process that is not visible from here has no number here: the kernel reports 0, for which ``/proc`` has no
 directory. So "this process" is None, never 0, and 0 is refused like any number that cannot be looked up.
 """
 
@@ -21,7 +21,7 @@ BLIND = Failure(
     f"take PrivateUsers= and what implies it out of the unit, see `systemctl --user cat {SERVICE}`; "
     'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
-"""Why nobody is admitted where a service manager blinds the gate (F2)."""
+"""Why nobody is admitted when the service manager keeps the gate from seeing namespaces (F2)."""
 
 FOREIGN_PROC = Failure(
     Code.PEER_REFUSED,
@@ -29,15 +29,15 @@ FOREIGN_PROC = Failure(
     "start the daemon where /proc is its own, such as with `unshare --pid --fork --mount-proc`; "
     'or set peer_namespaces = "any" and restart, and CREDPROXY_PEER_NAMESPACES=any for its callers',
 )
-"""Why nobody is admitted where the numbers of processes in ``/proc`` are not those that the kernel gives us."""
+"""Why nobody is admitted when the process ids in ``/proc`` are not those that the kernel reports to us."""
 
 
 UNREADABLE = ("", "", "")
-"""What no process has: whoever compares with it finds nobody in the same place."""
+"""A value that no process has: compared with it, no process is in the same namespaces."""
 
 
 def own_namespaces() -> tuple[str, ...]:
-    """The names of this process's namespaces; UNREADABLE where ``/proc`` does not show it."""
+    """The names of this process's namespaces; UNREADABLE if ``/proc`` does not show it."""
     try:
         return namespaces()
     except OSError:
@@ -48,15 +48,15 @@ def namespaces(pid: int | None = None) -> tuple[str, ...]:
     """The names of a process's user, mount and pid namespace; of this process without an argument.
 
     Raises:
-        OSError: it is gone, it is not visible from here, or it may not be looked at: another uid, or not dumpable.
+        OSError: it is gone, it is not visible from here, or it may not be examined: another uid, or not dumpable.
     """
     place = "self" if pid is None else _visible(pid)
-    # Not pathlib: this is asked for every connection, and a Path costs eight times as much.
+    # Not pathlib: this runs for every connection, and a Path costs eight times as much.
     return tuple(os.readlink(f"/proc/{place}/ns/{kind}") for kind in KINDS)  # noqa: PTH115
 
 
 def program(pid: int) -> str:
-    """The path of a process's executable; "" where it may not be looked at."""
+    """The path of a process's executable; "" if it may not be examined."""
     try:
         return os.readlink(f"/proc/{_visible(pid)}/exe")  # noqa: PTH115  as above
     except OSError:
@@ -67,7 +67,7 @@ def program(pid: int) -> str:
 def proc_is_own() -> bool:
     """Whether ``/proc`` numbers processes as this process's pid namespace does.
 
-    Elsewhere ``/proc/PID`` is somebody else than the peer that the kernel named: a container that sees the ``/proc`` of
+    Otherwise ``/proc/PID`` is not the peer that the kernel named: in a container that sees the ``/proc`` of
     its host, or ``unshare --pid`` without ``--mount-proc``.
     """
     try:
@@ -81,7 +81,7 @@ def proc_is_own() -> bool:
 
 
 def obstacle(*, supervised: bool) -> Failure | None:
-    """Why callers' namespaces cannot be seen from in here; None where they can.
+    """Why callers' namespaces cannot be seen from here; None if they can.
 
     Args:
         supervised: a service manager started this process.
@@ -94,12 +94,12 @@ def obstacle(*, supervised: bool) -> Failure | None:
 def confined() -> bool:
     """Whether the service manager put this process into a user namespace of its own (``PrivateUsers=``, F2).
 
-    From in there nobody's namespaces can be read, the parent's included; so its map of user ids, which anybody may read,
-    is compared where its namespace cannot be.
+    From there no process's namespaces can be read, not even the parent's; so its map of user ids, which anybody may read,
+    is compared when its namespace cannot be.
     """
     parent = os.getppid()
     if parent == 0:
-        return False  # it is outside of this pid namespace, as for a container's first process
+        return False  # it is outside this pid namespace, as for a container's first process
     try:
         return Path("/proc/self/ns/user").readlink() != Path(f"/proc/{parent}/ns/user").readlink()
     except OSError:
@@ -111,7 +111,7 @@ def confined() -> bool:
 
 
 def _visible(pid: int) -> str:
-    """A process's directory in ``/proc``. Raises OSError where it has none."""
+    """A process's directory in ``/proc``. Raises OSError if it has none."""
     if pid <= 0 or not proc_is_own():
         raise ProcessLookupError(errno.ESRCH, "it is not visible from this pid namespace")
     return str(pid)

@@ -1,6 +1,6 @@
 """What build actions may have, asked of policy and broker. Source: actions_api.ActionsAnswers.
 
-Policy stands in front of everything else, the memo included: what is in that ends with the era that gave it.
+Policy comes before everything else, including the memo, whose entries end with the era that gave them.
 """
 
 from collections.abc import Callable

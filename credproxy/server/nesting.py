@@ -1,8 +1,8 @@
-"""What to call the sandbox that a process is in: by the outermost of its namespaces, whatever was made inside of it (T16).
+"""Naming the sandbox that a process is in: by the outermost of its namespaces, whatever was made inside it (T16).
 
-Whoever is in a sandbox can make user namespaces in it, and in those every other kind. It cannot leave the user namespace
-or the pid namespace that it was put into: both form trees, and a process only ever goes down. A mount namespace knows no
-parent, so it names a sandbox only where there is nothing better. Source: namespaces(7), ioctl_ns(2).
+A process in a sandbox can make user namespaces in it, and in those every other kind. It cannot leave the user namespace
+or the pid namespace that it was put into: both form trees, and a process only ever goes down. A mount namespace has no
+parent, so it names a sandbox only if there is nothing better. Source: namespaces(7), ioctl_ns(2).
 """
 
 import fcntl
@@ -14,11 +14,11 @@ _GET_PARENT = 0xB702  # NS_GET_PARENT
 _USER, _MOUNT, _PID = range(3)
 
 UNKNOWN = ""
-"""The sandbox of all whose namespaces cannot be read: whoever hides them gains nothing by it."""
+"""The sandbox of all callers whose namespaces cannot be read: hiding them gains nothing."""
 
 
 def sandbox(pid: int, namespaces: tuple[str, ...], own: tuple[str, ...]) -> str | None:
-    """Name the outermost sandbox that a process is in, as seen from this process; None for one in no sandbox.
+    """Name the outermost sandbox that a process is in, as seen from this process; None if it is in no sandbox.
 
     Args:
         pid: of the process.
@@ -27,12 +27,12 @@ def sandbox(pid: int, namespaces: tuple[str, ...], own: tuple[str, ...]) -> str 
 
     Returns:
         ``pid:[N]`` for one whose outermost pid namespace was made with privileges over this process's own user
-        namespace (docker as root, bubblewrap that is set-user-id): no user namespace made in there is outside of it.
+        namespace (docker as root, bubblewrap that is set-user-id): no user namespace made in there is outside it.
         ``user:[N]`` for one with a user namespace below our own (Bazel's sandbox, ``unshare --user``, bubblewrap,
         docker without root). ``mnt:[N]`` for one that was given a mount namespace and nothing else.
 
     Raises:
-        OSError: it has ended, or may not be looked at.
+        OSError: it has ended, or may not be examined.
     """
     if namespaces[_PID] != own[_PID]:
         outermost = _outermost(pid, "pid", own)
@@ -61,7 +61,7 @@ def _outermost(pid: int, kind: str, own: tuple[str, ...]) -> str | None:
 
 
 def _privileged(here: int, own: str) -> bool:
-    """Whether a namespace belongs to our own user namespace, or to one outside of it."""
+    """Whether a namespace belongs to our own user namespace, or to one outside it."""
     owner = _ask(here, _GET_USER)
     if owner is None:
         return True
@@ -72,7 +72,7 @@ def _privileged(here: int, own: str) -> bool:
 
 
 def _ask(here: int, what: int) -> int | None:
-    """A descriptor of a namespace's relative; None for one outside of what this process may see."""
+    """A descriptor of a namespace's relative; None for one outside what this process may see."""
     try:
         return fcntl.ioctl(here, what)
     except PermissionError:

@@ -1,6 +1,6 @@
 """The peer gate: who may talk on a socket (T7, T11, CL-35).
 
-The kernel says who connected; what the peer says of itself is never asked. A uid cannot tell a sandboxed build action
+The kernel says who connected; the peer is never asked about itself. A uid cannot tell a sandboxed build action
 from its user, and neither a read-only mount nor a blocked network keeps it from a socket that is a file (F1): so the
 helper socket compares namespaces as well.
 """
@@ -32,9 +32,9 @@ Seen = TypeVar("Seen")
 
 
 class Lifeline:
-    """Tells whether the process that connected still lives: its pid may be used again, its pidfd may not (T9).
+    """Tells whether the process that connected is still alive: its pid may be reused, its pidfd may not (T9).
 
-    Without it a child of another sandbox, left with the open connection, would talk on as the one that connected.
+    Without it, a child in another sandbox that inherited the open connection could pass for the process that connected.
     """
 
     __slots__ = ("_pidfd",)
@@ -44,11 +44,11 @@ class Lifeline:
 
     @property
     def held(self) -> bool:
-        """Whether there is anything to tell from."""
+        """Whether a pidfd is held."""
         return self._pidfd >= 0
 
     def ended(self) -> bool:
-        """Whether the process has exited; False for ever where nothing is held. Two system calls' time at most."""
+        """Whether the process has exited; always False if nothing is held. Takes two system calls at most."""
         if not self.held:
             return False
         exits = select.poll()  # select() takes no descriptor above 1023; one kept per connection would cost memory
@@ -56,7 +56,7 @@ class Lifeline:
         return bool(exits.poll(0))
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the descriptor."""
         pidfd, self._pidfd = self._pidfd, -1
         if pidfd >= 0:
             os.close(pidfd)
@@ -67,13 +67,13 @@ class Peer:
     """The process at the other end, as it was when it connected.
 
     Attributes:
-        pid: None where the system does not tell, or where it is not visible from the daemon's pid namespace.
+        pid: None if the system does not report it, or if it is not visible from the daemon's pid namespace.
         uid: as the daemon's own user namespace sees it.
-        namespaces: the names of its user, mount and pid namespace; None where they were not or cannot be read.
-        program: the path of its executable, for the audit log; "" where it was not or cannot be read.
-        sandbox: names the outermost sandbox that it is in; None for one in none, and where that was not looked at.
-        connection: its number, where another process knows it by that.
-        lifeline: held where the namespaces were read; whoever takes the peer closes it.
+        namespaces: the names of its user, mount and pid namespace; None if they were not or cannot be read.
+        program: the path of its executable, for the audit log; "" if it was not or cannot be read.
+        sandbox: names the outermost sandbox that it is in; None if it is in none, or if that was not checked.
+        connection: its number, if another process knows it by one.
+        lifeline: held if the namespaces were read; the owner of the peer closes it.
     """
 
     pid: int | None
@@ -86,12 +86,12 @@ class Peer:
 
     @property
     def charged(self) -> str | None:
-        """On whose account its requests go; None for the user's own, who is bound to no share."""
+        """The account on which its requests are counted; None for the user's own, which has no share to keep to."""
         return self.sandbox
 
 
 class _PeerFacts(NamedTuple):
-    """What is read of a peer; by default of one that cannot be looked at. See Peer."""
+    """What was read about a peer; by default, that of one that cannot be examined. See Peer."""
 
     namespaces: tuple[str, ...] | None = None
     program: str = ""
@@ -105,12 +105,12 @@ def identify(
 
     Args:
         sock: the accepted connection.
-        where: read its namespaces, too, and hold its lifeline.
-        what: read the path of its executable, too.
+        where: also read its namespaces, and hold its lifeline.
+        what: also read the path of its executable.
         own: namespaces of this process, to name the peer's sandbox by; implies ``where``.
 
     Raises:
-        OSError: the system cannot tell; the caller refuses.
+        OSError: the system cannot tell; the peer is then refused.
 
     Source: unix(7) SO_PEERCRED; unix(4) LOCAL_PEERCRED on macOS.
     """
@@ -120,7 +120,7 @@ def identify(
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
     unseen = _PeerFacts(sandbox=None if own is None else UNKNOWN)
     if pid <= 0:
-        # The kernel's word for a process of an outer or a sibling pid namespace: it has no number in this one.
+        # The kernel reports 0 for a process of an outer or a sibling pid namespace: it has no number in this one.
         return Peer(None, uid, *unseen)
     where = where or own is not None
     if not (where or what):
@@ -138,7 +138,7 @@ def identify(
 
 
 def look_again(peer: Peer) -> Peer:
-    """The same peer, and where its process is by now: entering a sandbox closes no connection (T11)."""
+    """The same peer, with the current namespaces of its process: entering a sandbox closes no connection (T11)."""
     if peer.pid is None:
         return peer
     try:
@@ -148,9 +148,9 @@ def look_again(peer: Peer) -> Peer:
 
 
 def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:
-    """What ``look`` sees of the process that connected and of no successor to its pid (PY26).
+    """What ``look`` sees of the process that connected, and not of a successor to its pid (PY26).
 
-    None, with nothing held, where it has ended or may not be looked at.
+    None, with nothing held, if it has ended or may not be examined.
 
     Raises:
         OSError: the system has no descriptor for it, which says nothing about the caller.
@@ -174,21 +174,21 @@ def _pidfd(sock: socket.socket, pid: int) -> int:
     except OSError as error:
         if error.errno != errno.ENOPROTOOPT:
             raise
-        # Before Linux 6.5 a pid that was used again within this moment would be taken for the peer.
+        # Before Linux 6.5 a pid that was reused at this very moment would be taken for the peer.
         return os.pidfd_open(pid)
 
 
 @dataclass(frozen=True, slots=True)
 class Gate:
-    """Admits the daemon's own user, and root only where the configuration says so.
+    """Admits the daemon's own user, and root only if the configuration says so.
 
     Attributes:
-        uid: the daemon's; None admits every user, where the socket's group says who may connect.
+        uid: the daemon's; None admits every user, when the socket's group decides who may connect.
         allow_root: whether root is admitted as well.
         namespaces: those that a peer must be in; None for any.
-        closed: why nobody is admitted; None for a gate that looks at who comes.
-        carriers: process ids of the carriers: what they may ask, they ask by a channel of their own. The kernel lets
-            them make no socket for this; where it knows no such filter, here is a second door.
+        closed: why nobody is admitted; None for a gate that judges each peer.
+        carriers: process ids of the carriers, which ask through a channel of their own. The kernel lets
+            them make no socket for this; if it has no such filter, this check refuses them.
     """
 
     uid: int | None

@@ -1,7 +1,7 @@
-"""Probes of the gate that the daemon's own user has announced: ``doctor`` tries whether a sandbox is refused.
+"""Probes of the gate that the daemon's own user has announced: ``doctor`` checks that a sandbox is refused.
 
-A mark that a refused caller chooses would let an intruder hide. So the mark is announced first, on a connection that the
-gate has admitted, and each one stands for one refusal.
+A mark chosen by a refused caller would let an intruder hide. So the mark is announced first, on a connection that the
+gate has admitted, and each mark covers one refusal.
 """
 
 from collections import deque
@@ -18,20 +18,20 @@ _SHORTEST, _LONGEST = 16, 64
 
 
 class Probes:
-    """Marks that were announced and not used."""
+    """Marks that were announced but not yet used."""
 
     def __init__(self) -> None:
         self._marks: deque[str] = deque(maxlen=_MOST)
 
     async def healthz(self, request: web.BaseRequest) -> web.Response:
-        """``ok``, to a caller that was admitted; whose mark is kept."""
+        """Answer ``ok`` to an admitted caller, and keep its mark."""
         mark = request.headers.get(HEADER, "")
         if _SHORTEST <= len(mark) <= _LONGEST:
             self._marks.append(mark)
         return text_response("ok\n")
 
     def expected(self, request: web.BaseRequest) -> bool:
-        """Whether a refused request has a mark; it is spent with that."""
+        """Whether a refused request has a mark; that uses it up."""
         mark = request.headers.get(HEADER, "")
         if mark not in self._marks:
             return False

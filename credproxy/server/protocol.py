@@ -1,6 +1,6 @@
 """aiohttp's low-level server with our gate and bounds in front of it.
 
-The gate stands in ``connection_made``: a refused peer has a verdict before its first byte is read (R2), and a
+The gate is in ``connection_made``: a refused peer gets its verdict before its first byte is read (R2), and a
 connection that there is no room for is dropped before it costs a task (PY10).
 """
 
@@ -29,7 +29,7 @@ KEEP_ALIVE = 10.0
 """Seconds that a connection may be idle; among trusted callers it is the only limit on a request's head, too (F10)."""
 
 REFUSED = Holder("refused")
-"""All whom the gate refuses: their answers are short, and nobody waits for them."""
+"""The account of all peers that the gate refuses: their answers are short, and nobody waits for them."""
 
 PAUSE = 0.1
 """Seconds after which a peer's namespaces are read again before its next request is answered (T11): 4 us, ten times a
@@ -42,7 +42,7 @@ log = structlog.get_logger("credproxy.server")
 
 
 def require_c_parser() -> None:
-    """Its stand-in in Python has let smuggled requests through before (PY14).
+    """Require aiohttp's C parser: the one in Python has let smuggled requests through before (PY14).
 
     Raises:
         Unfit(internal): aiohttp was installed without it, or told not to use it.
@@ -67,8 +67,8 @@ class Connection(OutgoingHandler):
     _refusal: Failure | None
     _wire: (
         asyncio.Transport | None
-    )  # aiohttp forgets its own once it closes it, which may take as long as the peer likes
-    _attendance: "Attendance[Connection] | None"  # None among trusted callers, whose requests nobody has to watch
+    )  # aiohttp forgets its own when it begins to close it, which may take as long as the peer likes
+    _attendance: "Attendance[Connection] | None"  # None among trusted callers, whose requests need not be watched
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Judge the peer, then let aiohttp begin."""
@@ -102,7 +102,7 @@ class Connection(OutgoingHandler):
             self._attendance = Attendance(server.shares, self, self.abort)
 
     def abort(self) -> None:
-        """End it at once: nothing is said any more, and what was not written yet is dropped."""
+        """End it at once: nothing more is sent, and what was not written yet is dropped."""
         if self._wire is not None:
             self._wire.abort()
 
@@ -115,7 +115,7 @@ class Connection(OutgoingHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer to its end; not before is the connection silent again."""
+        """Write an answer to its end; only then is the connection silent again."""
         try:
             return await super().finish_response(request, resp, start_time)
         finally:
@@ -133,17 +133,17 @@ class Connection(OutgoingHandler):
             self._attendance.move(holder)
 
     def _drop(self, server: "GatedServer", transport: asyncio.BaseTransport) -> None:
-        """Reset a connection that there is no room for: a caller's retry may find some."""
+        """Reset a connection that there is no room for: a retry may find some."""
         assert isinstance(transport, asyncio.Transport)
         server.dropped += 1
         self.peer.lifeline.close()
         transport.abort()
-        self._manager = None  # as after connection_lost: nothing was begun that could be ended
+        self._manager = None  # as after connection_lost: nothing has begun that would have to be ended
 
     def refusal(self) -> Failure | None:
-        """The gate's verdict, to be asked before each request: who connected may be in a sandbox by now, or have ended.
+        """The gate's verdict, asked for before each request: the process may have entered a sandbox by now, or have ended.
 
-        In this order (T11, T9): what was read is true of a process that still lives afterwards.
+        In this order (T11, T9): what was read is true only if the process is still alive afterwards.
         """
         if self._refusal is None:
             self._look_again()
@@ -160,7 +160,7 @@ class Connection(OutgoingHandler):
         self._refusal = server.gate.refusal(self.peer)
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Give the place back; a connection that was dropped at the door never had one."""
+        """Release its place; a connection that was dropped on arrival never had one."""
         if isinstance(self._manager, GatedServer):
             self._manager.shares.leave(self)
             self._manager.held -= self.peer.lifeline.held
@@ -176,7 +176,7 @@ class Connection(OutgoingHandler):
         exc: BaseException | None = None,
         message: str | None = None,
     ) -> web.StreamResponse:
-        """Answer in our own words: aiohttp's would quote the request, and so what the client sent (PY12)."""
+        """Answer in our own words: aiohttp's would quote what the client sent (PY12)."""
         del message
         if isinstance(exc, MemoryError):
             server = self._manager
@@ -208,16 +208,16 @@ class GatedServer(web.Server):
     Args:
         handler: answers a request.
         gate: judges each peer.
-        limit: connections that may be open at once; ``dropped`` counts those that were too many, ``ended`` the silent
+        limit: connections that may be open at once; ``dropped`` counts those above it, ``ended`` the silent
             ones that gave way to others.
-        lifelines: of these, how many may keep a second descriptor, their peer's lifeline. The others are answered
-            once and closed: what they would need it for are later requests.
-        audit: whether it writes says whether a peer's program is looked up; None for never.
-        untrusted: callers may mean harm: each has a share of the connections, a head has HEAD seconds, and who is
+        lifelines: how many of these may keep a second descriptor, their peer's lifeline. The others are answered
+            once and closed: it is needed only for later requests.
+        audit: a peer's program is looked up if the audit log is on; None for never.
+        untrusted: callers may be hostile: each has a share of the connections, a head has HEAD seconds, and a caller that is
             silent gives way.
-        abandoned: end a handler when its client has left. Without it an exchange is waited for, which others may use;
-            with it a download ends that nobody takes (P8, PY13).
-        short: is called where there was no memory left for an answer (C6).
+        abandoned: end a handler when its client has left. Without it, an exchange goes on, since others may use it;
+            with it, a download that nobody reads ends (P8, PY13).
+        short: called when there was no memory left for an answer (C6).
     """
 
     protocol: type[Connection] = Connection
@@ -240,7 +240,7 @@ class GatedServer(web.Server):
         self.gate = gate
         self._audit = audit
         self.untrusted = untrusted
-        # Of many users each has a share, and nobody is left to keep the rest for.
+        # With many users each has a share, and there is nobody to keep the rest for.
         self.shares: ConnectionLimit[Connection] = ConnectionLimit(limit, pool=limit if gate.uid is None else None)
         self.lifelines = lifelines
         self.pause = PAUSE
@@ -260,7 +260,7 @@ class GatedServer(web.Server):
         return self.shares.open
 
     def arrive(self, connection: Connection, refusal: Failure | None) -> bool:
-        """Count a connection on its holder's account, if there is or can be made room; False where there is none."""
+        """Count a connection on its holder's account, if there is room or room can be made; False otherwise."""
         admission = self._admit(connection, refusal)
         if admission.ended is not None:
             self.ended += 1
@@ -282,19 +282,19 @@ class GatedServer(web.Server):
         """Begin to accept from a listening socket."""
         loop = asyncio.get_running_loop()
         if sys.version_info >= (3, 13):
-            # By default it would remove the file at the end, also of a socket that is the service manager's (F5).
+            # By default it would remove the file at the end, even that of a socket of the service manager's (F5).
             return await loop.create_unix_server(self, sock=sock, backlog=backlog, cleanup_socket=False)
         return await loop.create_unix_server(self, sock=sock, backlog=backlog)
 
     def identify(self, sock: socket.socket) -> Peer:
-        """Ask who connected, and no more than the gate and the audit log want to know. Raises OSError."""
+        """Find out who connected, as far as the gate and the audit log need it. Raises OSError."""
         peer = identify(sock, where=self.gate.namespaces is not None, what=self._audit is not None and self._audit.on)
         if self.gate.namespaces is None:
-            peer.lifeline.close()  # it is admitted wherever it is, and so is the child that it leaves behind
+            peer.lifeline.close()  # it is admitted from any namespace, and so is the child that it leaves behind
         return peer
 
     def hold(self, lifeline: Lifeline) -> bool:
-        """Count a lifeline that is kept; False where it had to be given up."""
+        """Count a lifeline that is kept; False if it had to be given up."""
         if lifeline.held and self.held >= self.lifelines:
             lifeline.close()
             return False

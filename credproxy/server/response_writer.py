@@ -1,10 +1,10 @@
-"""What leaves a socket: in pieces, within limits of time and memory, to the last byte (T16).
+"""Writing answers to a socket: in pieces, within limits of time and memory, to the last byte (T16).
 
-aiohttp gives a whole answer to asyncio's transport, which keeps what the kernel does not take, for as long as the client
-pleases. Here a transport keeps one piece at most. Whoever leaves a piece unread for too long is cut off, and so is the
-one that has left its piece unread for longest where too much is unread in all.
+aiohttp gives a whole answer to asyncio's transport, which keeps what the kernel does not accept, for as long as the client
+pleases. Here a transport keeps one piece at most. A client that leaves a piece unread for too long is cut off, and so is the
+one that has left its piece unread for longest when too much is unread in total.
 
-An answer that the kernel takes at once, as it takes nearly every one, costs nothing here: all of this happens where
+An answer that the kernel accepts at once, as it does nearly every one, costs nothing here: all of this happens only when
 the transport says that it must wait.
 """
 
@@ -26,13 +26,13 @@ PIECE_SECONDS = 30.0
 """Seconds that a client may leave a piece unread."""
 
 WHOLE_SECONDS = 60.0
-"""Seconds that a body may take that is held whole."""
+"""Seconds for a body that is held whole."""
 
 UNREAD = 16 * 1024 * 1024
-"""Bytes of the pieces that clients of one socket leave unread, all of them together."""
+"""Bytes of unread pieces, for all clients of one socket together."""
 
 HELD = 64 * 1024 * 1024
-"""Bytes of the larger bodies of one socket that are held whole, all of them together; manifests are counted elsewhere."""
+"""Bytes of larger bodies that are held whole, for one socket together; manifests are counted elsewhere."""
 
 log = structlog.get_logger("credproxy.server")
 
@@ -40,7 +40,7 @@ T = TypeVar("T")
 
 
 class Unread(Generic[T]):
-    """How much each of many has left unread, and who must go.
+    """How much each client has left unread, and which must go.
 
     Args:
         most: bytes of all.
@@ -52,7 +52,7 @@ class Unread(Generic[T]):
         self.held = 0
 
     def add(self, who: T, count: int) -> list[T]:
-        """Count so many bytes for ``who``, who has none; give those that must go, the longest silent first."""
+        """Count so many bytes for ``who``, which has none yet; give those that must go, the longest silent first."""
         self._counts[who] = count
         self.held += count
         going = []
@@ -63,7 +63,7 @@ class Unread(Generic[T]):
         return going
 
     def remove(self, who: T) -> None:
-        """Nothing of it is unread any more; nothing happens where nothing was."""
+        """Nothing is unread for it any more; does nothing if nothing was."""
         self.held -= self._counts.pop(who, 0)
 
 
@@ -72,7 +72,7 @@ class Outgoing:
 
     Args:
         piece_seconds: that a client may leave a piece unread.
-        whole_seconds: that a body may take that is held whole.
+        whole_seconds: for a body that is held whole.
         unread: bytes of all unread pieces.
         held: bytes of all larger bodies.
     """
@@ -98,7 +98,7 @@ class Outgoing:
         return True
 
     def give_back(self, count: int) -> None:
-        """Hold them no more."""
+        """Release them."""
         self.free += count
 
 
@@ -108,22 +108,22 @@ class OutgoingHandler(RequestHandler):
     __slots__ = ("_late_reader", "_outgoing")
 
     _outgoing: Outgoing
-    _late_reader: asyncio.TimerHandle | None  # cuts it off, while something is unread
+    _late_reader: asyncio.TimerHandle | None  # cuts it off, if something stays unread
 
     def within(self, outgoing: Outgoing) -> Self:
-        """Set the limits, those of its socket; give itself."""
+        """Set its socket's limits; returns itself."""
         self._outgoing = outgoing
         self._late_reader = None
         return self
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Have the transport say so as soon as the kernel leaves a byte to it."""
+        """Make the transport report as soon as it has to buffer a byte."""
         assert isinstance(transport, asyncio.Transport)
         transport.set_write_buffer_limits(0)
         super().connection_made(transport)
 
     def pause_writing(self) -> None:
-        """Count what is unread, and wait for its reader no longer than the limit."""
+        """Count what is unread, and wait for the client no longer than the limit."""
         super().pause_writing()
         if self.transport is None:
             return
@@ -132,12 +132,12 @@ class OutgoingHandler(RequestHandler):
         self._late_reader = self._loop.call_later(self._outgoing.piece_seconds, self.cut_off)
 
     def resume_writing(self) -> None:
-        """It has read: nothing is kept for it any more."""
+        """The client has read: nothing is kept for it any more."""
         self._let_go()
         super().resume_writing()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """It is gone, and what was kept for it."""
+        """The client is gone, and with it what was kept for it."""
         self._let_go()
         super().connection_lost(exc)
 
@@ -151,7 +151,7 @@ class OutgoingHandler(RequestHandler):
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
     ) -> tuple[web.StreamResponse, bool]:
-        """Write an answer to its end, a larger one in pieces and counted until its last byte is gone."""
+        """Write an answer to its end, a larger one in pieces, counted until its last byte is sent."""
         size = _left_of(resp)
         if size <= PIECE:
             return await super().finish_response(request, resp, start_time)
@@ -185,13 +185,13 @@ async def write_whole(request: web.BaseRequest, response: web.StreamResponse) ->
     body = response.body if isinstance(response, web.Response) else None
     if isinstance(body, bytes) and len(body) > PIECE and request.method != "HEAD":
         await write_pieces(request, response, body)
-        await web.StreamResponse.write_eof(response)  # a Response's own would write the body once more
+        await web.StreamResponse.write_eof(response)  # Response's own method would write the body once more
     else:
         await response.write_eof()
 
 
 async def write_pieces(request: web.BaseRequest, response: web.StreamResponse, data: bytes) -> None:
-    """Write a part of a body; each piece once the one before is gone. Raises ConnectionError: the client is gone."""
+    """Write a part of a body; each piece once the one before is sent. Raises ConnectionError: the client is gone."""
     view = memoryview(data)
     for start in range(0, len(view), PIECE):
         await response.write(view[start : start + PIECE])
@@ -199,7 +199,7 @@ async def write_pieces(request: web.BaseRequest, response: web.StreamResponse, d
 
 
 def _left_of(response: web.StreamResponse) -> int:
-    """Bytes of a body that is not written yet."""
+    """Bytes of a body that are not written yet."""
     if not isinstance(response, web.Response) or response.prepared:
         return 0
     return len(response.body) if isinstance(response.body, bytes) else 0

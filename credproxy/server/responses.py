@@ -20,13 +20,13 @@ def json_response(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
 def text_response(
     body: str | bytes, status: int = HTTPStatus.OK, content_type: str = "text/plain; charset=utf-8"
 ) -> web.Response:
-    """A text; what the helper prints."""
+    """A text, which the helper prints."""
     data = body.encode() if isinstance(body, str) else body
     return web.Response(body=data, status=status, headers={"Content-Type": content_type, "Server": SERVER})
 
 
 def failure_response(failure: Failure, *, plain: bool) -> web.Response:
-    """A failure with the status of its code: two lines where the client wants text, JSON otherwise."""
+    """A failure with the status of its code: two lines if the client wants text, JSON otherwise."""
     if plain:
         response = text_response(failure_text(failure), failure.status)
     else:

@@ -1,4 +1,4 @@
-"""What both sockets' APIs share: the way from a path to its handler, and a failure's answer."""
+"""What both sockets' APIs share: finding the handler for a path, and answering with a failure."""
 
 import functools
 from collections import Counter
@@ -28,9 +28,9 @@ Api = TypeVar("Api")
 
 
 class Route(NamedTuple, Generic[Api]):
-    """What is served at a path, by which of an API's methods, and whether it is for administrators alone.
+    """What is served at a path, by which of an API's methods, and whether it is for administrators only.
 
-    Other users' questions are shown to, and forgotten for, nobody but who runs the service (T3, T10).
+    Other users' questions are shown to the service's administrators only, and only they can flush them (T3, T10).
     """
 
     method: str
@@ -44,7 +44,7 @@ class Route(NamedTuple, Generic[Api]):
 
 
 class Served(NamedTuple):
-    """A path's method, who answers it, and whether it is for administrators alone."""
+    """A path's method, its handler, and whether it is for administrators only."""
 
     method: str
     handler: RouteHandler
@@ -56,13 +56,13 @@ class Routes:
 
     Args:
         socket: its name, for the log.
-        api: who answers.
-        table: every path that is served; all else is 404 (T2).
-        refused: counts failures by code, for who wants to know.
+        api: answers.
+        table: every path that is served; anything else is 404 (T2).
+        refused: counts failures by code.
         in_carrier: it is served in a carrier: a failure whose cause lies on this machine was told by the daemon, which has
-            logged all of it, and no more than that is for callers.
+            logged all of it; callers see no more than that.
         probes: refusals that were announced; None for none.
-        admins: users who may see and change what concerns everybody; None where all callers are one user.
+        admins: users who may see and change what concerns everybody; None if all callers are one user.
     """
 
     def __init__(
@@ -94,7 +94,7 @@ class Routes:
         return response
 
     def refuse(self, request: web.BaseRequest, failure: Failure) -> web.Response:
-        """Answer with a failure, and log it; but not a refusal that the daemon's own user has announced."""
+        """Answer with a failure, and log it, unless it is a refusal that the daemon's own user has announced."""
         announced = self._probes is not None and failure.code is Code.PEER_REFUSED and self._probes.expected(request)
         if announced:
             log.debug("gate probed", socket=self._socket)
@@ -141,7 +141,7 @@ def connection(request: web.BaseRequest) -> Connection:
 
 
 def patience(request: web.BaseRequest) -> float:
-    """Seconds that the caller still waits, by its own word and at most ours."""
+    """Seconds that the caller will still wait, as it says, but at most ours."""
     left = request.headers.get("X-Credproxy-Deadline-Ms", "")
     if not (left.isascii() and left.isdigit() and len(left) <= 6):  # noqa: PLR2004  6 digits: 16 minutes
         return PATIENCE
@@ -149,7 +149,7 @@ def patience(request: web.BaseRequest) -> float:
 
 
 def parent(request: web.BaseRequest) -> int | None:
-    """Process id of who started the caller, by the caller's own word; None where it does not say, or names init."""
+    """Process id of the caller's parent, as the caller says; None if it does not say, or names init."""
     text = request.headers.get("X-Credproxy-Parent")
     if text is None or not (text.isascii() and text.isdigit() and len(text) <= 10):  # noqa: PLR2004  digits of a pid
         return None

@@ -1,9 +1,9 @@
-"""Whether this process, or who listens at a socket, is in a sandbox that a user made: and whose daemon it is then.
+"""Whether this process, or the one that listens at a socket, is in a sandbox that a user made, and whose daemon it then is.
 
-A container is a machine of its own: its daemon serves those in it. A sandbox shares the machine's files, and so the
+A container counts as a machine of its own: its daemon serves the processes in it. A sandbox shares the machine's files, and so the
 places where the user's programs look for the user's daemon.
 
-What is read here may be read of any process, also of one that shows nothing else: a daemon does not. Source:
+What is read here may be read about any process, even one that shows nothing else, such as a daemon. Source:
 user_namespaces(7), pid_namespaces(7), ioctl_ns(2).
 """
 
@@ -18,7 +18,7 @@ from credproxy.server.namespaces import own_namespaces, proc_is_own
 _NS_GET_USERNS = 0xB701  # <linux/nsfs.h>
 _ALL = 2**32 - 1
 _RANGE = 100
-"""Users that a sandbox maps at most: it has one or two, where the least of containers has thousands."""
+"""Users that a sandbox maps at most: it has one or two, whereas even a small container has thousands."""
 
 
 def sandboxed() -> bool:
@@ -30,13 +30,13 @@ def sandboxed() -> bool:
     try:
         return _users("self") <= _RANGE and _owns_its_mounts()
     except OSError:
-        return False  # no /proc, or a kernel without them: nothing that tells a sandbox from a container
+        return False  # no /proc, or a kernel without namespaces: a sandbox cannot be told from a container
 
 
 def is_below(pid: int | None) -> bool:
     """Whether a process is in a pid namespace below this process's, or in a user namespace below the machine's own.
 
-    False where the process is not visible: it is beside or above then, or gone.
+    False if the process is not visible: it is then beside or above, or gone.
     """
     if pid is None or pid <= 0 or not proc_is_own():
         return False
@@ -49,14 +49,14 @@ def is_below(pid: int | None) -> bool:
 
 
 def sign(lock: int) -> None:
-    """Leave word in the lock of whose place this is; a sandbox does not, so that the user's word stays."""
+    """Note in the lock whose place this is; a sandbox does not, so that the user's note stays."""
     if sys.platform == "linux" and not sandboxed():
         os.ftruncate(lock, 0)
         os.pwrite(lock, _signature(), 0)
 
 
 def serves_elsewhere(lock: Path) -> bool:
-    """Whether a daemon of other namespaces has held a lock since the machine started, and was in no sandbox."""
+    """Whether a daemon of other namespaces, outside any sandbox, has held a lock since the machine started."""
     try:
         found = lock.read_bytes()
     except OSError:

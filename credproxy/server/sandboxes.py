@@ -1,16 +1,16 @@
-"""A share of the actions socket for each sandbox: none of them can keep it from the others (R24, T16).
+"""A share of the actions socket for each sandbox, so that none can keep the others out (R24, T16).
 
 A sandbox is named by its outermost namespace, see ``server.nesting``. A build action downloads a layer with two requests;
-a caller that asks without end is slowed down first, and refused in the end. Callers outside of any sandbox are the user's, and have
-the socket's own bounds alone; those whose namespaces cannot be read share one place. All shares together leave some of the
+a caller that asks without end is first slowed down, then refused. Callers outside any sandbox are the user's, and have
+only the socket's own bounds; those whose namespaces cannot be read share one share. All shares together leave some of the
 daemon's downloads to its user.
 
-Where there are many users, each has a share of the places, as a sandbox has. How often a user asks is not counted: behind
-one there are whole builds.
+If there are many users, each has a share of the slots, like a sandbox. How often a user asks is not counted: behind
+a user there are whole builds.
 
-A request takes its place when it is whole. One whose body streams takes a place of another kind: a body that never comes
-keeps no download from anybody. A request waits for its registry without a thread, so that places are many; one registry has
-half of them at most, because one that never answers would else stop all others.
+A request takes its slot when it is complete. One whose body streams takes a slot of another kind: a body that never comes
+keeps nobody from downloading. A request waits for its registry without a thread, so there are many slots; one registry has
+half of them at most, because one that never answers would otherwise stop all others.
 """
 
 import asyncio
@@ -40,13 +40,13 @@ UPLOADS_AT_ONCE = 32
 ALL_UPLOADS_AT_ONCE = 96
 """Of all sandboxes."""
 
-# Who waits for a place, and for how many seconds: a user as long as for one of the downloads, since a build has more
-# requests than there are places.
+# How many seconds a request waits for a slot: a user's as long as for one of the downloads, since a build has more
+# requests than there are slots.
 _OF_SANDBOXES = "sandbox", "sandboxes", 8.5
 _OF_USERS = "user", "users", 30.0
 
 _MOST = 1024
-"""Sandboxes that are remembered: a flood of new ones pushes out old ones, and grows nothing."""
+"""Sandboxes that are remembered: a flood of new ones pushes out old ones, and memory does not grow."""
 
 
 class _Share:
@@ -68,17 +68,17 @@ class Sandboxes:
         self._shares: LRUCache[str, _Share] = LRUCache(_MOST)
         self._places = asyncio.Semaphore(ALL_AT_ONCE)
         self._uploads = asyncio.Semaphore(ALL_UPLOADS_AT_ONCE)
-        # Of whom and of which registry: each lives as long as anybody holds or awaits one of its places.
+        # By account and registry: each lives as long as a request holds or awaits one of its slots.
         self._halves: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
     @contextlib.asynccontextmanager
     async def admit(self, peer: Peer, *, whole: bool = True, registry: str = "") -> AsyncIterator[None]:
-        """Let one request in, as soon as its sandbox has a place.
+        """Admit one request, as soon as its sandbox has a slot.
 
         Args:
             peer: the caller.
             whole: the request's body is here, or it has none.
-            registry: that it is for, by its own word; "" for none.
+            registry: that it is for, as it says itself; "" for none.
 
         Raises:
             Failed(overloaded): its sandbox asks too often, or it or its user has too much under way.

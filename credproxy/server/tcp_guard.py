@@ -1,8 +1,8 @@
-"""The actions socket once more, on a TCP port of the loopback, for what cannot speak to a Unix socket (T34).
+"""The actions socket once more, on a loopback TCP port, for clients that cannot use a Unix socket (T34).
 
-The kernel does not say who connects to a port: other users of the machine may, and through DNS rebinding a web page. So
-each request brings a token, names the port's own address as its Host, and has a header that no browser adds by itself.
-Any other address than the loopback's would need TLS and client authentication, and is refused by the configuration.
+The kernel does not say who connects to a port: other users of the machine may, and a web page through DNS rebinding. So
+each request brings a token, names the port's own address as its Host, and has a header that no browser adds on its own.
+Any address but a loopback one would need TLS and client authentication, and is refused by the configuration.
 """
 
 import hmac
@@ -19,10 +19,10 @@ from credproxy.server.responses import failure_response
 
 
 UNPROVEN: Final = "without a token"
-"""On whose account connections go that have not shown the token: together they have one share."""
+"""The account of connections that have not shown the token: together they have one share."""
 
 REQUIRED: Final = "X-Credproxy-Request"
-"""Its value is of no interest: a page of another origin cannot add it without asking first (as Vault's agent does)."""
+"""Its value does not matter: a page of another origin cannot add it without a preflight request (as Vault's agent does)."""
 
 log = structlog.get_logger("credproxy.server")
 
@@ -50,7 +50,7 @@ class Guard:
 
     async def judge(self, request: web.BaseRequest, peer: Peer, port: int) -> None:
         """Let a request pass. Raises Failed(peer_refused)."""
-        # In this order: what tells an attacker nothing comes first, and the token last.
+        # In this order: checks that tell an attacker nothing come first, the token last.
         hosts = [[f"{host}:{port}"] for host in ("127.0.0.1", "localhost", "[::1]")]
         if [*request.headers.getall("Host", [])] not in hosts:
             raise failed(Code.PEER_REFUSED, "the Host header is not this port's own address", "use 127.0.0.1:PORT")
@@ -63,7 +63,7 @@ class Guard:
 
 
 class TokenOf(Protocol):
-    """Gives a token; see shows."""
+    """Gives a token; see ``shows``."""
 
     def __call__(self, *, anew: bool) -> Awaitable[Secret]:
         """Give it."""
