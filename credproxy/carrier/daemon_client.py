@@ -1,4 +1,4 @@
-"""The daemon, as a carrier sees it: questions that are awaited. What it says is believed; what it knows stays there."""
+"""The daemon, as a carrier sees it: questions that are awaited. What it says is trusted; what it knows stays there."""
 
 import asyncio
 import itertools
@@ -39,17 +39,17 @@ from credproxy.server.peer import Peer
 
 
 _MARGIN = 2.0
-"""Seconds beyond a caller's patience in which the daemon has to say that it ran out."""
+"""Seconds after a caller's patience in which the daemon has to report that it ran out."""
 
 _LOOKING_UP = 30.0
 
 _HOLDS = 1.0
-"""Seconds at most that what was granted is used again."""
+"""Seconds at most for which a grant is reused."""
 
 _HELD = 1024
 
 _DROPPED = 16
-"""Of the oldest passages, how many are looked at with each new one: more than come, so that what ran out is soon gone."""
+"""How many of the oldest passages are checked with each new one: more than one, so that expired ones are soon gone."""
 
 
 class Daemon:
@@ -64,29 +64,29 @@ class Daemon:
         self._encode = msgspec.msgpack.Encoder().encode
         self._numbers = itertools.count(1)
         self._waiting: dict[int, asyncio.Future[ToCarrier]] = {}
-        # In the order in which they were granted; another configuration ends them at once.
+        # In the order in which they were granted; a new configuration ends them all.
         self._held: dict[tuple[object, ...], tuple[Passage, float]] = {}
 
     def tell(self, message: ToDaemon) -> None:
-        """Say something that has no answer."""
+        """Send a message that needs no answer."""
         self._send(self._encode(message))
 
     def answered(self, message: Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors) -> None:
-        """Take the answer to a question; one that nobody waits for any more is dropped."""
+        """Take the answer to a question; an answer that nobody waits for any more is dropped."""
         waiting = self._waiting.pop(message.question, None)
         if waiting is not None and not waiting.done():
             waiting.set_result(message)
 
     def forget(self) -> None:
-        """Use nothing again that was granted before."""
+        """Stop reusing anything that was granted before."""
         self._held.clear()
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
-        """Let a request pass. Raises Failed."""
+        """Permit a request. Raises Failed."""
         await self._fetch(want, incoming, 0.0, only=True)
 
     async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
-        """Let a request pass, and give what it is sent with. Raises Failed."""
+        """Permit a request, and give what it is sent with. Raises Failed."""
         loop = asyncio.get_running_loop()
         key = (incoming.uid, incoming.sandbox, want.method, want.registry, incoming.path, _told_of(want))
         held = self._held.get(key)
@@ -109,7 +109,7 @@ class Daemon:
             del self._held[old]
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
-        """Say that a registry did not take a passage; give another one to try. Raises Failed."""
+        """Report that a registry refused a passage; give another one to try. Raises Failed."""
         self.forget()
         number = passage.ticket
         assert isinstance(number, int)
@@ -128,7 +128,7 @@ class Daemon:
         return isinstance(answer, Done)
 
     async def locate(self, host: str) -> Sequence[tuple[int, str]]:
-        """Give family and address of a host, as the system's resolver does. Raises socket.gaierror."""
+        """Give the family and address of a host, as the system's resolver does. Raises socket.gaierror."""
         answer = await self._ask(lambda question: Locate(question, host), _LOOKING_UP)
         assert isinstance(answer, Located)
         if not answer.addresses:
@@ -136,7 +136,7 @@ class Daemon:
         return answer.addresses
 
     async def anchors(self, bundle: str | None) -> bytes:
-        """Give the certificates that are believed. Raises Failed."""
+        """Give the certificates that are trusted. Raises Failed."""
         answer = await self._ask(lambda question: Trusted(question, bundle), _LOOKING_UP)
         assert isinstance(answer, Anchors)
         return answer.pem
@@ -167,7 +167,7 @@ class Daemon:
 
 
 def _told_of(want: Wanted) -> str:
-    """Of a query the daemon needs what names another repository or an object, and nothing else that may be a secret."""
+    """Of a query, the daemon needs only what names another repository or an object, and nothing else that may be a secret."""
     if want.object is not None:
         return f"url={quote(canonical_uri(want.object), safe='')}"
     source = want.endpoint.mount_from
@@ -200,11 +200,11 @@ class Resolver(AbstractResolver):
 
 
 class Threads:
-    """What threads ask of the daemon, by way of the loop: each waits for its answer.
+    """Questions that threads ask the daemon, through the loop: each thread waits for its answer.
 
     Args:
         daemon: to ask.
-        loop: that it is asked in.
+        loop: in which it is asked.
     """
 
     changes = False
@@ -219,7 +219,7 @@ class Threads:
         return [(family, socket.SOCK_STREAM, 0, "", (address, port)) for family, address in found]
 
     def version(self, dial: Dial) -> int:
-        """A bundle that changed is another one by name: see Way."""
+        """A bundle that changed has another name: see Way."""
         del dial
         return 0
 

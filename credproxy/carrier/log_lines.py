@@ -28,7 +28,7 @@ class _LineSender:
 
 
 def to_daemon(daemon: Daemon) -> None:
-    """Let structlog speak through the daemon, and libraries not at all: their texts quote requests."""
+    """Make structlog log through the daemon, and silence libraries: their texts quote requests."""
     structlog.configure(
         processors=[structlog.processors.add_log_level, _as_keywords],
         logger_factory=lambda *_: _LineSender(daemon),

@@ -1,4 +1,4 @@
-"""A carrier's life: it gives up what it can, says so, and serves what it is sent."""
+"""A carrier's life: it gives up all the privileges that it can, reports that, and serves what it is sent."""
 
 import asyncio
 import gc
@@ -61,25 +61,25 @@ from credproxy.server.tcp_guard import Guard
 
 
 CONNECTIONS = 1024
-"""More than the daemon passes on to all carriers together; its shares are what bounds them."""
+"""More than the daemon passes on to all carriers together; the actual bound is the daemon's shares."""
 
 _STACK = 512 * 1024
-"""Bytes of a thread's stack: the usual eight megabytes for each of 64 threads would be all of a carrier's memory."""
+"""Bytes of a thread's stack: the usual eight megabytes for each of 64 threads would use up a carrier's memory."""
 
 log = structlog.get_logger("credproxy.carrier")
 
 
 def prepare() -> None:
-    """What the nursery does once, for all who are forked from it: afterwards they can open no file."""
+    """What the nursery does once for all processes forked from it, which can open no file afterwards."""
     for name in PRELOAD:
         importlib.import_module(name)
     ssl.create_default_context()  # OpenSSL reads its own configuration with the first one
     gc.collect()
-    gc.freeze()  # what is never collected is never written to, and stays shared between the processes
+    gc.freeze()  # memory that is never collected is never written to, and stays shared between the processes
 
 
 def run_carrier(descriptor: int, parent: int) -> None:
-    """Be a carrier, until either side ends it.
+    """Run a carrier, until either side ends it.
 
     Args:
         descriptor: this end of a channel to the daemon.
@@ -91,7 +91,9 @@ def run_carrier(descriptor: int, parent: int) -> None:
     except Unfit as error:
         sys.stderr.write(f"credproxy: {error.failure.message}; {error.failure.hint}\n")
         raise
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # a service manager sends it to all: the daemon says when to leave
+    signal.signal(
+        signal.SIGTERM, signal.SIG_IGN
+    )  # a service manager sends it to every process: the daemon says when to end
     threading.stack_size(_STACK)
     with asyncio.Runner() as runner:
         runner.run(_Life(descriptor, str(confined), memory).lived())
@@ -108,7 +110,7 @@ class _Life:
         self._sock = socket.socket(fileno=descriptor)
 
     async def lived(self) -> None:
-        """Serve until the daemon says that it is over, or is gone."""
+        """Serve until the daemon says to end, or is gone."""
         loop = asyncio.get_running_loop()
         self._channel = Channel(self._sock, self._told, lambda _: self._over.set(), limit=TOLD, trusted=True)
         self._daemon = daemon = Daemon(self._channel.send)
@@ -165,7 +167,7 @@ class _Life:
 
 
 class _CarrierFront:
-    """What callers of the port have to show stands in front of everything else."""
+    """On a port, callers have to show the token before anything else."""
 
     def __init__(self, actions: ActionsApi, daemon: Daemon, refused: Counter[str], tell: Callable[[], None]) -> None:
         self._actions = actions
@@ -190,7 +192,7 @@ class _CarrierFront:
 
 
 def _short_of_memory() -> None:
-    """End at once: what is left would serve nobody, and the daemon has another carrier for who asks again."""
+    """End at once: without memory it can serve nobody, and the daemon has another carrier for callers that try again."""
     os._exit(SHORT_OF_MEMORY)
 
 

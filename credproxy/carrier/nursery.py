@@ -2,8 +2,8 @@
 
 Python's own fork server is started with the environment of its parent, where secrets may be, and brings a second process
 that tracks semaphores. This one is started without any environment. It forks a carrier for each descriptor that it is
-sent, ends one when it is told to, and says how each of them ended: a pid is only safe with the parent. It ends with the
-daemon, and takes what is left along.
+sent, ends one when told to, and reports how each of them ended: a pid is only safe with the parent. It ends with the
+daemon, and ends all that are left.
 
 Five bytes are an order: ``f`` and four zeros with a descriptor begin a carrier, ``k`` and a pid end one. Lines come back:
 ``began PID`` and ``ended PID STATUS``.
@@ -33,7 +33,9 @@ def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
     os.set_blocking(wakes, False)
     signal.set_wakeup_fd(wakes, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, lambda *_: None)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # a terminal sends it to all: the daemon says when carriers end
+    signal.signal(
+        signal.SIGINT, signal.SIG_IGN
+    )  # a terminal sends it to every process: the daemon says when carriers end
     watched = select.poll()
     watched.register(control, select.POLLIN)
     watched.register(woken, select.POLLIN)
@@ -55,12 +57,12 @@ def serve(control: socket.socket, child: Callable[[int, int], None]) -> None:
 def _obeyed(
     control: socket.socket, child: Callable[[int, int], None], children: set[int], ours: tuple[int, int]
 ) -> bool:
-    """Carry out one order; False where nobody gives any more."""
+    """Carry out one order; False if there will be no more."""
     try:
         order, descriptors, _, _ = socket.recv_fds(control, NURSERY.size, 1)
     except OSError:
         return False
-    if len(order) < NURSERY.size:  # the daemon writes it at once, so it is there at once
+    if len(order) < NURSERY.size:  # the daemon writes it in one go, so all of it is there
         return False
     what, pid = NURSERY.unpack(order)
     if what == KILL:
@@ -100,7 +102,7 @@ def _bury(control: socket.socket, children: set[int]) -> None:
 
 
 def _say(control: socket.socket, line: str) -> None:
-    with contextlib.suppress(OSError):  # the daemon is gone: that is noticed where it is read
+    with contextlib.suppress(OSError):  # the daemon is gone: the read notices that
         control.sendall(line.encode() + b"\n")
 
 
@@ -115,13 +117,13 @@ def main() -> None:
     from credproxy.adapters.lean_imports import import_structlog  # noqa: PLC0415  as below
 
     import_structlog()
-    # Imported here and once, so that no carrier reads a file for it.
+    # Imported once here, so that no carrier reads a file for it.
     from credproxy.adapters.confinement import end_with_parent  # noqa: PLC0415  see above
     from credproxy.carrier.main import prepare, run_carrier  # noqa: PLC0415  see above
 
-    os.environ.clear()  # where the loader finds libraries was of use, and is of none any more
+    os.environ.clear()  # the loader's variables were needed to start, and are not needed any more
     prepare()
-    end_with_parent()  # where it is stopped it does not see that its socket has ended, which it does otherwise
+    end_with_parent()  # a stopped process does not notice that its socket has closed
     with socket.socket(fileno=int(sys.argv[1])) as control:
         control.set_inheritable(False)
         _say(control, "ready")

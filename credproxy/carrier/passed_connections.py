@@ -1,4 +1,4 @@
-"""Connections that the daemon accepted and passed on: its word stands for who connected."""
+"""Connections that the daemon accepted and passed on: the daemon says who connected."""
 
 import asyncio
 import os
@@ -20,7 +20,7 @@ log = structlog.get_logger("credproxy.carrier")
 
 @dataclass(frozen=True, slots=True)
 class _GateVerdict(Gate):
-    """The daemon's gate, which has judged already."""
+    """The verdict of the daemon's gate, which has already judged."""
 
     def refusal(self, peer: Peer) -> Failure | None:
         """Give its verdict."""
@@ -28,12 +28,12 @@ class _GateVerdict(Gate):
 
 
 class _Passed(Connection):
-    """One of them; the daemon is told of its end."""
+    """One passed connection; the daemon is told of its end."""
 
     __slots__ = ()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """Tell that the place is free."""
+        """Report that its place is free."""
         server, peer = self._manager, self.peer
         super().connection_lost(exc)
         if isinstance(server, PassedServer) and isinstance(peer, PassedPeer):
@@ -45,9 +45,9 @@ class PassedServer(GatedServer):
 
     Args:
         handler: answers a request.
-        limit: connections at once: descriptors that this process has for them.
-        left: is told of each connection that has ended.
-        short: is called where there was no memory left for an answer.
+        limit: connections at once: the descriptors that this process has for them.
+        left: told of each connection that has ended.
+        short: called when there was no memory left for an answer.
     """
 
     protocol: type[Connection] = _Passed
@@ -59,7 +59,7 @@ class PassedServer(GatedServer):
             handler, gate=_GateVerdict(None), limit=limit, lifelines=0, untrusted=True, abandoned=True, short=short
         )
         self.left = left
-        # The daemon bounds each account; here is known which of its connections are silent.
+        # The daemon bounds each account; this process knows which of its connections are silent.
         self.shares = ConnectionLimit(limit, share=limit, pool=limit)
         self._arriving: dict[int, PassedPeer] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -76,22 +76,22 @@ class PassedServer(GatedServer):
     async def _begun(self, sock: socket.socket, peer: PassedPeer) -> None:
         try:
             await asyncio.get_running_loop().connect_accepted_socket(self, sock)
-        except OSError as error:  # it has gone already
+        except OSError as error:  # it is already gone
             self._arriving.pop(sock.fileno(), None)
             sock.close()
             log.debug("connection not taken", reason=os.strerror(error.errno or 0).lower())
             self.left(peer)
 
     def identify(self, sock: socket.socket) -> Peer:
-        """Who connected, by the daemon's word."""
+        """Who connected, as the daemon reports."""
         return self._arriving.pop(sock.fileno())
 
     def holder(self, peer: Peer) -> Holder:
-        """On whose account it goes, by the daemon's word."""
+        """The account that it is counted on, as the daemon reports."""
         return _holder(peer.account, peer.port) if isinstance(peer, PassedPeer) else OWN
 
     def spare(self, account: str | None, port: int) -> bool:
-        """End the connection of an account that has been silent longest; False where none is silent."""
+        """Close the connection of an account that has been silent longest; False if none is silent."""
         oldest = self.shares.oldest(_holder(account, port))
         if oldest is None:
             return False
@@ -101,10 +101,10 @@ class PassedServer(GatedServer):
 
 
 def proven(port: int) -> Holder:
-    """On whose account a connection goes whose caller has shown the token of a port."""
+    """The account of a connection whose caller has shown the token of a port."""
     return _holder(None, port)
 
 
 def _holder(account: str | None, port: int) -> Holder:
-    """Each door counts for itself."""
+    """Each door counts separately."""
     return Holder(f"{port} {'-' if account is None else f'+{account}'}")

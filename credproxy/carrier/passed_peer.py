@@ -1,4 +1,4 @@
-"""A peer by the daemon's word."""
+"""A peer, as the daemon reports it."""
 
 from dataclasses import dataclass
 
@@ -8,12 +8,12 @@ from credproxy.server.peer import Peer
 
 @dataclass(frozen=True, slots=True)
 class PassedPeer(Peer):
-    """Who connected, as the daemon saw it at accept; nothing is read of it here.
+    """Who connected, as the daemon saw it at accept; nothing is read about it here.
 
     Attributes:
-        port: of the loopback that it came in at; 0 for a Unix socket.
-        account: on whose account its connection goes; None for the user's own.
-        refusal: why the gate does not admit it; None for admitted.
+        port: loopback port that it came in on; 0 for a Unix socket.
+        account: that its connection is counted on; None for the user's own.
+        refusal: why the gate does not admit it; None if it does.
     """
 
     port: int = 0
@@ -22,5 +22,5 @@ class PassedPeer(Peer):
 
     @property
     def charged(self) -> str | None:
-        """By the daemon's word: a sandbox, or one of many users. Whose requests are served on a port has shown the token."""
+        """As the daemon reports: a sandbox, or one of many users. A caller that is served on a port has shown the token."""
         return None if self.port else self.account

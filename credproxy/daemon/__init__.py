@@ -1,4 +1,4 @@
-"""The composition root: everything meets here, and nothing below knows of it.
+"""The composition root: everything comes together here, and nothing below knows of it.
 
 ``run`` is the whole life of the daemon: harden, log, listen, read the configuration, serve, drain, leave.
 """
@@ -6,7 +6,7 @@
 from credproxy.adapters.lean_imports import import_structlog
 
 
-import_structlog()  # before anything else does
+import_structlog()  # before anything else
 
 from credproxy.daemon.run import run  # noqa: E402  see above
 from credproxy.daemon.serve_options import ServeOptions  # noqa: E402  see above

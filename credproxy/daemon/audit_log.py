@@ -9,15 +9,15 @@ from credproxy.core.ask.credential import Caller
 from credproxy.ports import Clock
 
 
-# A level of its own: who asks for warnings alone did not ask to switch the audit off.
+# A level of its own: asking for warnings only must not switch the audit off.
 log = structlog.wrap_logger(None, wrapper_class=structlog.make_filtering_bound_logger(logging.INFO))
 
 
 class AuditLog:
-    """Writes while ``on``, which the configuration in force says.
+    """Writes while ``on``, which follows the configuration in force.
 
     Args:
-        clock: tells how much is left of what is handed out.
+        clock: tells how long what is handed out is still valid.
     """
 
     def __init__(self, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""Makes what one configuration needs: its providers, and the sources that they share."""
+"""Builds what one configuration needs: its providers, and the sources that they share."""
 
 import secrets
 from collections.abc import Mapping
@@ -23,12 +23,12 @@ from credproxy.sources.nowhere import Nowhere
 
 
 KEY_BYTES = 32
-"""Of a random key of this process: what must be compared and not kept is digested with one."""
+"""Length of this process's random key: values that must be compared but not kept are digested with it."""
 
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """What providers and sources reach the world through, and what they learned of it."""
+    """What providers and sources reach the world through, and what they have learned."""
 
     environ: Mapping[str, str]
     uid: int
@@ -41,10 +41,10 @@ class World:
 
 
 def build_table(settings: Settings, world: World) -> Table:
-    """Make the providers of every rule, and those of what works without one.
+    """Make the providers for every rule, and those for what works without one.
 
     Raises:
-        Failed(config_invalid): a ``match`` that is none; ``core.config.parse`` refuses it earlier, with its line.
+        Failed(config_invalid): an invalid ``match``; ``core.config.parse`` refuses it earlier, with its line.
     """
     tools = providers.ProviderTools(
         clock=world.clock,
@@ -65,12 +65,12 @@ def build_token(settings: Settings, world: World) -> Source | None:
 
 
 def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provider, ...]:
-    """Who answers where no rule is: what works without any, and whoever fetches for the gateway without a login."""
+    """The providers that answer where there is no rule: what works without one, and anonymous fetches for the gateway."""
     http, clock, learned = tools.http, tools.clock, tools.learned
     found: list[Provider] = []
     if settings.works(DOCKER):
         docker = tools.source(DockerConfigSource())
-        # Named in a docker configuration is named exactly: its own addresses may be private (SEC-4).
+        # A registry in a docker configuration is named exactly, so its addresses may be private (SEC-4).
         found.append(
             OciProvider(
                 OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
@@ -78,14 +78,14 @@ def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provi
         )
     if settings.works(NETRC):
         found.append(DressedLogin(BasicHost(match=""), source=tools.source(NetrcSource()), clock=clock, required=False))
-    # It answers for what the gateway carries alone, which a rule for build actions has allowed.
+    # It answers only for what the gateway fetches, which a rule for build actions has allowed.
     nowhere = Nowhere(_why(settings))
     anyone = OciProvider(OciHost(match=""), exact=False, source=nowhere, http=http, clock=clock, learned=learned)
     return (*found, anyone)
 
 
 def _why(settings: Settings) -> str:
-    """What a person is told who has a login that counts in rules alone."""
+    """What ``explain`` says about a login that is used by rules only."""
     if settings.builtin is False:
         return "builtin = false: logins of docker and netrc are used by rules only"
     left = [name for name in (DOCKER, NETRC) if not settings.works(name)]
@@ -93,7 +93,7 @@ def _why(settings: Settings) -> str:
 
 
 class _SharedSources:
-    """One configuration's sources are made once, so that rules share what they remember."""
+    """The sources of one configuration are made once, so that rules share what they remember."""
 
     def __init__(self, settings: Settings, world: World) -> None:
         self._tools = sources.SourceTools(

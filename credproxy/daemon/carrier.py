@@ -1,7 +1,7 @@
 """One carrier, as the daemon sees it: what it was given, and what it may ask.
 
-Nothing that it says is believed beyond that: a question is judged as if the caller had asked here, by the connection that
-it came on. Whoever breaks the rules of the channel is ended.
+Nothing else that it says is trusted: a question is judged as if the caller had asked here, by the connection that
+it came on. A carrier that breaks the rules of the channel is ended.
 """
 
 import asyncio
@@ -59,14 +59,14 @@ from credproxy.server.routes import PATIENCE
 
 
 QUESTIONS = 1024
-"""Questions of one carrier that are not answered yet; its callers cannot have as many requests under way."""
+"""Unanswered questions of one carrier; its callers cannot have as many requests under way."""
 
 PASSAGES = 4096
-"""Passages that are remembered of one carrier: of one that was forgotten there is no other."""
+"""Passages that are remembered for one carrier: one that was forgotten cannot be replaced."""
 
 PER_SECOND = 20_000.0
 BURST = 40_000.0
-"""Messages of one carrier: several times what the fastest client makes it say."""
+"""Messages of one carrier: several times what the fastest client can cause."""
 
 _LEVELS = frozenset({"debug", "info", "warning", "error", "critical"})
 _EVENT = 80
@@ -80,11 +80,11 @@ class PassedConnection(NamedTuple):
     """A connection that was passed on.
 
     Attributes:
-        peer: who is at its other end.
-        account: on whose account it goes; None for the user's own processes.
-        port: of the loopback that it came in at; 0 for a Unix socket.
-        freed: is called once, when the connection has ended.
-        proven: is called when its caller has shown the token.
+        peer: at its other end.
+        account: that it is counted on; None for the user's own processes.
+        port: loopback port that it came in on; 0 for a Unix socket.
+        freed: called once, when the connection has ended.
+        proven: called when its caller has shown the token.
     """
 
     peer: Peer
@@ -95,7 +95,7 @@ class PassedConnection(NamedTuple):
 
 
 class Office(Protocol):
-    """What carriers ask of the daemon."""
+    """What carriers may ask the daemon."""
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
         """As gateway.authorizer."""
@@ -122,11 +122,11 @@ class Office(Protocol):
         ...
 
     async def locate(self, host: str) -> tuple[tuple[int, str], ...]:
-        """Addresses of a host; none where the name is not found."""
+        """Addresses of a host; none if the name is not found."""
         ...
 
     async def edition(self, bundle: str | None) -> str | None:
-        """A name for what is in a CA bundle now."""
+        """A name for the current content of a CA bundle."""
         ...
 
     async def anchors(self, edition: str | None) -> bytes:
@@ -134,28 +134,28 @@ class Office(Protocol):
         ...
 
     def close(self) -> None:
-        """Look up nothing any more."""
+        """Stop looking things up."""
         ...
 
 
 class Carrier:
-    """Talks with one carrier.
+    """Talks to one carrier.
 
     Args:
         born: the process, and this end of its channel.
         office: answers its questions.
-        clock: bounds what it says.
-        lost: is told once that it is gone, and how.
+        clock: bounds how much it may send.
+        lost: told once that it is gone, and how.
         refused: counts refusals by code.
 
     Attributes:
         pid: of the process.
-        connections: what it has, by number.
-        moved: bytes that it has moved, by its own word.
+        connections: those that it has, by number.
+        moved: bytes that it has moved, as it reports.
         downloads, uploads: under way, likewise.
-        memory: bytes that it has, likewise.
-        unheard: looks for a sign of life since the last one.
-        confined: what it gave up, by its own word.
+        memory: bytes that it uses, likewise.
+        unheard: checks for a sign of life since the last one.
+        confined: what it gave up, as it reports.
     """
 
     def __init__(
@@ -188,30 +188,30 @@ class Carrier:
 
     @property
     def open(self) -> bool:
-        """Whether it can be given anything."""
+        """Whether it can be given connections."""
         return self._channel.open
 
     def give(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None) -> int:
-        """Pass a connection on; the caller closes its own descriptor. Gives its number. Raises OSError."""
+        """Pass a connection on; the caller closes its own descriptor. Returns its number. Raises OSError."""
         number = next(self._numbers)
         self.connections[number] = passed
         caller = PeerInfo(passed.peer.uid, passed.peer.sandbox, passed.port, passed.account)
         told = None if refusal is None else outward(refusal)
         try:
             self._channel.send(self._encode(Opened(number, caller, told)), sock.fileno())
-        except OSError:  # no descriptor is left: it was not passed on
+        except OSError:  # no descriptor left: it was not passed on
             self.connections.pop(number, None)
             raise
         return number
 
     def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> None:
-        """Let the connection of an account go that has been silent longest; ``kept`` is told where there is none."""
+        """Close the connection of an account that has been silent longest; ``kept`` is told if there is none."""
         number = next(self._numbers)
         self._sparing[number] = kept
         self._tell(Spare(number, account, port))
 
     def changed(self) -> None:
-        """Another configuration is in force, or everything was flushed."""
+        """A new configuration is in force, or everything was flushed."""
         self._tell(Changed())
 
     def leave(self, grace: float) -> None:
@@ -242,7 +242,7 @@ class Carrier:
         self._lost(self, how)
 
     def _received(self, frame: bytes, descriptor: int) -> None:
-        del descriptor  # none is taken from a carrier
+        del descriptor  # a carrier may send none
         if self._said.wait(self._clock.boot()) > 0:
             self._break("says more than its callers can have caused")
             return
@@ -260,7 +260,7 @@ class Carrier:
                 self._question(message)
 
     def _break(self, how: str) -> None:
-        """It does what no carrier of ours does."""
+        """It did something that no carrier of ours does."""
         if self._channel.open:
             self._channel.close()
             self._gone(how)
@@ -331,7 +331,7 @@ class Carrier:
         except Failed as error:
             shown = outward(error.failure)
             if shown is not error.failure:
-                # What lies on this machine is for its user, and not for a process that an action talks to.
+                # What is on this machine is for its user, not for a process that an action talks to.
                 self._log(message, error.failure)
             told = Refusal(message.question, shown)
         self._tell(told)
@@ -353,7 +353,7 @@ class Carrier:
             peer.pid,
             peer.program,
         )
-        # Read here once more: what is judged is what was asked, and not what a carrier makes of it.
+        # Parsed again here: the request itself is judged, not what a carrier makes of it.
         want = wanted(incoming)
         if message.only:
             await self._office.permit(want, incoming)
@@ -408,5 +408,5 @@ class Carrier:
 
 
 def _bounded(patience: float) -> float:
-    # Written so that NaN becomes 0 as well.
+    # Written so that NaN also becomes 0.
     return min(patience, PATIENCE) if patience > 0 else 0.0

@@ -16,7 +16,7 @@ from credproxy.server.tcp_guard import TokenOf, shows
 
 
 LOOK_UPS = 8
-"""Threads that look for names: a name server that does not answer holds one for ten seconds."""
+"""Threads that look up names: a name server that does not answer holds one for ten seconds."""
 
 T = TypeVar("T")
 
@@ -28,7 +28,7 @@ class SystemOffice:
         authority: policy and broker.
         narrow: answers the JSON API.
         token: of the port.
-        clock: judges for how long a passage may be used again.
+        clock: judges how long a passage may be reused.
     """
 
     def __init__(self, authority: BrokerAuthorizer, narrow: NarrowAnswers, token: TokenOf, clock: Clock) -> None:
@@ -42,7 +42,7 @@ class SystemOffice:
         self.narrow = narrow.narrow
 
     def hold(self, passage: Passage) -> float:
-        """As long as its answer may be repeated, and never where each use is to be written down."""
+        """As long as its answer may be repeated; never if each use has to be logged."""
         return max(0.0, self._authority.good_until(passage) - self._clock.boot())
 
     async def shows_token(self, authorization: str) -> bool:
@@ -62,7 +62,7 @@ class SystemOffice:
         return await self._thread(lambda: anchors(None if edition is None else edition.partition(" ")[2]))
 
     def close(self) -> None:
-        """Begin no look-up any more."""
+        """Stop beginning look-ups."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def _thread(self, work: Callable[[], T]) -> T:

@@ -1,4 +1,4 @@
-"""The carriers: as many as there is work for, each sandbox in one of them, and another one for one that is lost."""
+"""The carriers: as many as there is work for, each sandbox in one of them, and a new one for each that is lost."""
 
 import asyncio
 import contextlib
@@ -23,7 +23,7 @@ IDLE = 60.0
 """Seconds without a connection after which a carrier ends."""
 
 REMEMBERED = 3600.0
-"""Seconds for which a caller finds the same carrier again, and one with begun uploads is kept for them."""
+"""Seconds for which a caller finds the same carrier again, and for which one with unfinished uploads is kept."""
 
 _HOMES = 4096
 
@@ -31,24 +31,24 @@ LOOKS = 2.0
 """Seconds between two signs of life of a carrier that has work."""
 
 SILENT = 10.0
-"""Seconds without one after which it counts as hung: then its callers are better off with an end."""
+"""Seconds without one after which it counts as hung: its callers are then better off if it ends."""
 
 _MOST = 4
 
 _Home = tuple[str | None, int, int | None]
-"""Who shares a carrier: a sandbox, a user of a system service, a process of the daemon's own user; each on its port."""
+"""What shares a carrier: a sandbox, a user of a system service, a process of the daemon's own user; each on its port."""
 
 
 log = structlog.get_logger("credproxy.carriers")
 
 
 def _home(passed: PassedConnection) -> _Home:
-    # Of a sandbox all is in one carrier, so what it breaks is its own. The user's own processes are spread.
+    # Everything of one sandbox is in one carrier, so it can break only its own. The user's own processes are spread.
     return passed.account, passed.port, passed.peer.pid if passed.account is None else None
 
 
 def enough(configured: int | None) -> int:
-    """How many carriers there are at most."""
+    """The largest useful number of carriers."""
     return configured or min(_MOST, os.cpu_count() or 1)
 
 
@@ -56,7 +56,7 @@ class Starts(Protocol):
     """Starts carriers. Source: adapters.nursery_client."""
 
     async def warm_up(self) -> None:
-        """Be ready to. Raises OSError, TimeoutError."""
+        """Get ready to start one. Raises OSError, TimeoutError."""
         ...
 
     async def carrier(self) -> Newborn:
@@ -64,7 +64,7 @@ class Starts(Protocol):
         ...
 
     def kill(self, pid: int) -> None:
-        """End one that does not end by itself."""
+        """End one that does not end on its own."""
         ...
 
     async def close(self) -> None:
@@ -73,7 +73,7 @@ class Starts(Protocol):
 
 
 class Carriers:
-    """Passes connections on; an asynchronous context manager, at whose end no carrier is left.
+    """Passes connections on; an asynchronous context manager that leaves no carrier behind.
 
     Args:
         office: answers their questions.
@@ -98,7 +98,7 @@ class Carriers:
         self._refused = refused
         self._nursery = nursery(self._ended)
         self._carriers: list[Carrier] = []
-        # Whoever comes again finds its begun uploads where it left them.
+        # A returning caller finds its unfinished uploads where it left them.
         self._homes: TTLCache[_Home, Carrier] = TTLCache(_HOMES, REMEMBERED, timer=clock.boot)
         self._growing: asyncio.Lock = asyncio.Lock()
         self._idle_since: dict[int, float] = {}
@@ -120,7 +120,7 @@ class Carriers:
 
     @property
     def running(self) -> tuple[Carrier, ...]:
-        """Those that there are."""
+        """The carriers that are running."""
         return tuple(self._carriers)
 
     @property
@@ -129,7 +129,7 @@ class Carriers:
         return frozenset(carrier.pid for carrier in self._carriers)
 
     def report(self) -> list[CarrierReport]:
-        """What each of them has, and what it takes."""
+        """What each of them is doing, and what it uses."""
         return [
             CarrierReport(
                 carrier.pid,
@@ -137,7 +137,7 @@ class Carriers:
                 len(carrier.connections),
                 carrier.downloads,
                 carrier.moved,
-                # Where /proc hides processes of the same user it also hides those that nobody may read.
+                # If /proc hides processes of the same user, it also hides those that nobody may read.
                 resident(carrier.pid) or carrier.memory,
                 carrier.confined,
             )
@@ -146,24 +146,24 @@ class Carriers:
 
     @property
     def downloads(self) -> int:
-        """Downloads under way, by their own word."""
+        """Downloads under way, as the carriers report."""
         return sum(carrier.downloads for carrier in self._carriers)
 
     def count_downloads(self) -> int:
-        """Give that number, and ask for a newer one."""
+        """Return that number, and ask for a newer one."""
         for carrier in self._carriers:
             carrier.ping()
         return self.downloads
 
     async def warm_up(self) -> None:
-        """Start what carriers are forked from, so that the first layer does not wait for it."""
+        """Start the nursery, so that the first layer does not wait for it."""
         try:
             await self._nursery.warm_up()
         except (OSError, TimeoutError) as error:
             log.warning("carriers cannot be started", error=type(error).__name__, hint="credproxy doctor")
 
     async def take(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None = None) -> None:
-        """Pass a connection on, and close this process's own descriptor of it.
+        """Pass a connection on, and close this process's own descriptor for it.
 
         Raises:
             Failed(overloaded): there is no carrier, and none can be started.
@@ -176,12 +176,12 @@ class Carriers:
             sock.close()
 
     def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> bool:
-        """Let the connection of an account go that has been silent longest; False where nobody serves that account.
+        """Close the connection of an account that has been silent longest; False if no carrier serves that account.
 
         Args:
             account: whose.
-            port: of the door that needs its place.
-            kept: is told where each of them has a request under way.
+            port: of the door that needs its slot.
+            kept: told if each of them has a request under way.
         """
         carrier = self._homes.get((account, port, None))
         if carrier is None or not carrier.open:
@@ -195,7 +195,7 @@ class Carriers:
             carrier.changed()
 
     async def leave(self, grace: float) -> None:
-        """Let them finish what is under way, for so many seconds."""
+        """Let them finish what is under way, for at most so many seconds."""
         carriers = self.running
         for carrier in carriers:
             self._expected.add(carrier.pid)
@@ -238,7 +238,7 @@ class Carriers:
         self._refused[code] += count
 
     def _lost(self, carrier: Carrier, how: str) -> None:
-        """One is gone: what it had is free, and its callers' connections have ended with it."""
+        """One is gone: what it held is free, and its callers' connections ended with it."""
         if carrier.pid not in self._expected:
             self.lost += 1
             log.warning(
@@ -275,7 +275,7 @@ class Carriers:
             for carrier in self.running:
                 if carrier.connections:
                     self._idle_since.pop(carrier.pid, None)
-                    # Looks are counted, and not time: in a suspend all stand still, and it did not hang.
+                    # Checks are counted, not seconds: during a suspend everything stands still, and it did not hang.
                     if carrier.unheard * LOOKS >= SILENT:
                         carrier.close()
                         self._lost(carrier, f"gave no sign of life for {SILENT:g} s")
@@ -283,7 +283,7 @@ class Carriers:
                         carrier.look()
                 elif carrier.pid not in self._idle_since:
                     self._idle_since[carrier.pid] = now
-                    carrier.ping()  # what it says of begun uploads may be older than its last connection
+                    carrier.ping()  # its figure for uploads may be older than its last connection
                 elif now - self._idle_since[carrier.pid] >= (REMEMBERED if carrier.uploads else IDLE):
                     self._expected.add(carrier.pid)
                     carrier.leave(0.0)

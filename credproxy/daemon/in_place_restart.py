@@ -1,8 +1,8 @@
-"""The next daemon in the place of this one: the same process, sockets and options, another program.
+"""Replacing this daemon by the next one: the same process, sockets and options, another program.
 
-After an upgrade the first call of the new helper brings it about: the helper names its version, and this daemon asks
-the program that it was started from, which may have been replaced by now. What the caller says is never believed, and a
-caller that says whatever it likes costs one start of ``credproxy --version`` a minute.
+After an upgrade the first call of the new helper triggers it: the helper sends its version, and this daemon asks
+the program that it was started from, which may have been replaced by now. What the caller says is never trusted, and a
+caller that lies costs one start of ``credproxy --version`` a minute.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from credproxy.server.inherited import LOCK
 
 
 _BETWEEN = 60.0
-"""Seconds between two looks at the installed program."""
+"""Seconds between two checks of the installed program."""
 
 _QUIET = 60.0
 """Seconds that a hand-over waits for a moment without a download; one that is cut off is lost to its build action."""
@@ -36,7 +36,7 @@ log = structlog.get_logger("credproxy.daemon")
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A socket that is kept for the successor: descriptors of the socket and of the lock beside it."""
+    """A socket that is kept for the successor: the descriptors of the socket and of its lock."""
 
     name: str
     sock: int
@@ -47,11 +47,11 @@ class Succession:
     """Notices that another version is installed, and calls ``begin``.
 
     Args:
-        program: the words that run what is installed; none where that is not known.
+        program: the words that run what is installed; none if that is unknown.
         processes: runs it.
-        clock: for the time between looks.
-        begin: makes place for the successor.
-        passed_on: this daemon is a successor itself, and does not look again at once.
+        clock: for the time between checks.
+        begin: makes way for the successor.
+        passed_on: this daemon is itself a successor, and does not check again at once.
     """
 
     def __init__(
@@ -76,7 +76,7 @@ class Succession:
             self._heard.set()
 
     async def watch(self) -> None:
-        """Look at the installed program when there is reason to, for ever."""
+        """Check the installed program when there is reason to, for ever."""
         while self._program:
             await self._heard.wait()
             self._looked = self._clock.boot()
@@ -87,7 +87,7 @@ class Succession:
                 self._begin()
 
     async def _installed(self) -> str:
-        """The version of the installed program; "" where it does not tell, as in the middle of an upgrade."""
+        """The version of the installed program; "" if it does not say, as in the middle of an upgrade."""
         try:
             done = await self._processes.run(Command((*self._program, "--version"), timeout=10.0))
         except Failed as error:
@@ -101,7 +101,7 @@ class Departure:
     """How this daemon ends: for good, or by handing its sockets over.
 
     Attributes:
-        handing: they are handed over.
+        handing: whether they are handed over.
         kept: the sockets of a hand-over.
     """
 
@@ -111,17 +111,17 @@ class Departure:
         self._begun = asyncio.Event()
 
     def end(self) -> None:
-        """End for good, also where a hand-over is still waiting."""
+        """End for good, even if a hand-over is still waiting."""
         self.handing = False
         self._begun.set()
 
     def hand_over(self) -> None:
-        """Make place for a successor, unless the end has begun already."""
+        """Make way for a successor, unless the end has already begun."""
         self.handing = not self._begun.is_set()
         self._begun.set()
 
     async def wait(self, busy: Callable[[], int], sleep: Callable[[float], Awaitable[None]]) -> None:
-        """Wait until the daemon is to leave; a hand-over waits until nothing is busy, a minute at most."""
+        """Wait until the daemon has to end; a hand-over waits until nothing is busy, for a minute at most."""
         await self._begun.wait()
         if self.handing:
             log.info("handing over")
@@ -135,10 +135,10 @@ class Departure:
 def become(
     program: tuple[str, ...], arguments: Iterable[str], kept: Iterable[Kept], environ: Mapping[str, str]
 ) -> NoReturn:
-    """Turn into the successor, which takes the sockets over as a service manager's (sd_listen_fds(3)).
+    """Become the successor, which takes over the sockets as if from a service manager (sd_listen_fds(3)).
 
     Raises:
-        OSError: it cannot be started. The sockets are open still.
+        OSError: it cannot be started. The sockets are still open.
     """
     names, descriptors = [], []
     for one in kept:
@@ -146,7 +146,7 @@ def become(
             if descriptor >= 0:
                 names.append(name)
                 descriptors.append(descriptor)
-    # Out of the way first: one of them may have a number that another is to get.
+    # Moved away first: one of them may have a number that another has to get.
     moved = [fcntl.fcntl(descriptor, fcntl.F_DUPFD, _FIRST + len(names)) for descriptor in descriptors]
     for number, descriptor in enumerate(moved, _FIRST):
         os.dup2(descriptor, number)

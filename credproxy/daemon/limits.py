@@ -1,4 +1,4 @@
-"""How the descriptors that the system grants are shared out (PY10)."""
+"""How the descriptors that the system grants are divided (PY10)."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Limits(NamedTuple):
         backlog: connections that may wait in the kernel. One turn of the loop accepts as many before any is judged,
             so they are a quarter of the descriptors at most, and kept free.
         helpers: connections on the helper socket.
-        lifelines: of these, how many may keep a pidfd of their peer; the others are answered once and closed.
+        lifelines: how many of these may keep a pidfd of their peer; the others are answered once and closed.
         actions: connections on the actions socket.
     """
 
@@ -33,7 +33,7 @@ class Limits(NamedTuple):
 
 
 def share(descriptors: int) -> Limits:
-    """Share out that many; 20,000 are enough for 10,000 helpers at once."""
+    """Divide that many; 20,000 are enough for 10,000 helpers at once."""
     quarter = descriptors // 4
     backlog, actions = min(BACKLOG, quarter), min(_ACTIONS, quarter)
     left = max(_FEWEST + _FEWEST // 2, descriptors - _RESERVED - backlog - actions)

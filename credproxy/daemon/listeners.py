@@ -1,4 +1,4 @@
-"""The sockets while they are served: opened, looked after, and closed in the order that costs no caller anything."""
+"""The sockets while they are served: opened, watched, and closed in an order that no caller notices."""
 
 import os
 import socket
@@ -17,7 +17,7 @@ from credproxy.server.peer import Gate
 
 
 _LOOKS = 60.0
-"""Seconds between two looks at the sockets' files (P1); without a watchdog the only thing that wakes an idle daemon."""
+"""Seconds between two checks of the sockets' files (P1); without a watchdog, the only thing that wakes an idle daemon."""
 
 log = structlog.get_logger("credproxy.daemon")
 
@@ -26,12 +26,12 @@ class Closes(Protocol):
     """Accepts until it is closed."""
 
     def close(self) -> None:
-        """Accept no more."""
+        """Stop accepting."""
         ...
 
 
 class Serves(Protocol):
-    """Takes the connections of a socket. ``dropped`` were more than ``limit``, ``ended`` gave way to others."""
+    """Takes the connections of a socket. ``dropped`` were above ``limit``, ``ended`` gave way to others."""
 
     gate: Gate
     dropped: int
@@ -52,11 +52,11 @@ class Serves(Protocol):
         ...
 
     def pre_shutdown(self) -> None:
-        """Begin no request any more."""
+        """Begin no more requests."""
         ...
 
     async def shutdown(self, timeout: float) -> None:  # noqa: ASYNC109  as aiohttp's server has it
-        """Give requests under way that many seconds, and end them."""
+        """Give requests under way that many seconds, then end them."""
         ...
 
 
@@ -65,7 +65,7 @@ class ServedSocket:
 
     Args:
         name: for people: ``helper`` or ``actions``.
-        listener: where callers come from.
+        listener: where callers connect.
         server: makes their connections.
         backlog: connections that may wait in the kernel.
     """
@@ -84,7 +84,7 @@ class ServedSocket:
 
     @property
     def unit(self) -> str:
-        """The unit that made it, by the name that we ship it under; empty for one of our own making."""
+        """The unit that made it, by the name that we ship it under; empty for one that we made."""
         return "" if isinstance(self._listener, Bound) else socket_unit(self.name)
 
     async def open(self) -> None:
@@ -92,14 +92,14 @@ class ServedSocket:
         self._accepting = await self.server.accept(self._listener.sock, self._backlog)
 
     def close(self) -> None:
-        """Accept no more: a self-made socket's file goes first, so that a successor can be found in its place."""
+        """Stop accepting: a self-made socket's file is removed first, so that callers can find a successor in its place."""
         self._listener.leave()
         if self._accepting is not None:
             self._accepting.close()
         self._listener.close()
 
     def hand_over(self) -> Kept | None:
-        """Accept no more, and keep the socket open for a successor; None for one that is a service manager's to keep."""
+        """Stop accepting, and keep the socket open for a successor; None for one that the service manager keeps."""
         if not isinstance(self._listener, Bound):
             self.close()
             return None
@@ -113,7 +113,7 @@ class ServedSocket:
         return self._listener.standing()
 
     async def restore(self) -> bool:
-        """Put a self-made socket back in its place; false where that is not ours to do.
+        """Put a self-made socket back in place; False if it is not ours to put back.
 
         Raises:
             Failed, OSError, AlreadyRunning: as ``Bound.rebind``.
@@ -129,13 +129,13 @@ class ServedSocket:
 
 
 class ServedSockets:
-    """Looks after the doors.
+    """Watches the doors.
 
     Args:
         doors: that are open.
-        clock: for the time between looks.
-        announcer: is told of a socket that nobody finds.
-        stop: ends the daemon: nobody reaches it any more.
+        clock: for the time between checks.
+        announcer: told of a socket that callers do not find.
+        stop: ends the daemon when nobody reaches it any more.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class ServedSockets:
         self._lost: set[str] = set()
 
     async def keep(self) -> None:
-        """Look at each door from time to time, for ever."""
+        """Check each door from time to time, for ever."""
         while True:
             await self._clock.sleep(_LOOKS)
             for door in tuple(self._doors):
@@ -170,7 +170,7 @@ class ServedSockets:
             log.info("socket is back", socket=door.path)
 
     def _give_way(self, door: ServedSocket) -> None:
-        """Somebody else serves there, systemd perhaps after an installation: it is theirs, and never ours to remove."""
+        """Another process serves there, perhaps systemd after an installation: it is not ours to remove."""
         log.warning(
             "socket taken over", socket=door.path, hint="credproxy status tells of the daemon that serves it now"
         )

@@ -27,21 +27,21 @@ class Loaded(NamedTuple):
 
 
 class _SeenFiles(NamedTuple):
-    """What is compared to tell whether reading again could give something else: a mode is not part of a version."""
+    """What is compared to tell whether reading again could give something different: a mode is not part of a version."""
 
     version: FileVersion | None
     exposures: tuple[Exposure, ...]
 
 
 class Loader:
-    """Reads, and knows whether reading again could give something else.
+    """Reads, and knows whether reading again could give something different.
 
     Args:
         files: the port.
         paths: configuration files, the most important first.
-        required: whether each of them has to be there.
-        system: one service for all users, who cannot be told from their build actions: that has to be accepted.
-        home: what ``~/`` stands for in the configuration; "" where there is none.
+        required: whether each of them has to exist.
+        system: one service for all users, whom it cannot tell from their build actions: that has to be accepted.
+        home: what ``~/`` stands for in the configuration; "" if there is none.
     """
 
     def __init__(
@@ -61,7 +61,7 @@ class Loader:
         """Read everything.
 
         Raises:
-            Failed(config_invalid): with the first mistake; ``changed`` tells when it may have been mended.
+            Failed(config_invalid): with the first mistake; ``changed`` tells when it may have been fixed.
         """
         async with self._turn:
             self._seen, self._exposed = {}, []
@@ -71,8 +71,8 @@ class Loader:
                 raise error.failed() from None
 
     async def changed(self) -> bool:
-        """Tell whether a file that was read, or was not there, has another version by now."""
-        seen = dict(self._seen)  # a reload may read, and so look, meanwhile
+        """Tell whether a file that was read, or was missing, has another version by now."""
+        seen = dict(self._seen)  # a reload may read, and so check, in the meantime
         return {path: await self._look(path) for path in seen} != seen
 
     async def _load(self) -> Loaded:
@@ -103,7 +103,7 @@ class Loader:
             raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", "credproxy config check")
         # Off the loop: 4,096 rules in YAML are two thirds of a second.
         found = await asyncio.to_thread(load_policy, content, path)
-        # Refusals name the file, and a build action is not told where it lies (T19).
+        # Refusals name the file, and a build action is not told where it is (T19).
         return Policy(found.rules, router, replace(found, path=PurePath(path).name))
 
     async def _text(self, path: str) -> str | None:
@@ -117,7 +117,7 @@ class Loader:
         return None if content is None else decode(content, path)
 
     async def _read(self, subject: str, path: str) -> bytes | None:
-        # A look first: what is written between the two is then looked at again.
+        # The check comes first: what is written between the two is then read again.
         await self._look(path, keep=True)
         try:
             found = await self._files.judged(path, self._home)
@@ -129,7 +129,7 @@ class Loader:
         return found.content
 
     def _believe(self, subject: str, path: str, exposures: tuple[Exposure, ...]) -> None:
-        """Keep what a group could change. Raises Failed(config_invalid) where anybody else could."""
+        """Note what a group could change. Raises Failed(config_invalid) if anybody else could."""
         for one in exposures:
             if one.grave:
                 raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not trusted: it {one.problem}", one.remedy)

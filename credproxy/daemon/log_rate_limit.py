@@ -1,7 +1,7 @@
-"""Lines of one kind: ten a second are written, more are counted (T17), so that nobody fills a disk by asking.
+"""Lines of one kind: ten a second are written, further ones are counted (T17), so that callers cannot fill a disk.
 
-A kind is the event with its level, socket, code and class of error: words of closed lists, which no caller makes up. A
-path, a registry or a reason makes no kind of its own, or a flood would only have to vary them.
+A kind is the event with its level, socket, code and class of error: words from closed lists, which no caller can make up. A
+path, a registry or a reason does not make another kind, or a flood would only have to vary them.
 """
 
 from collections.abc import Callable, MutableMapping
@@ -15,19 +15,19 @@ PER_SECOND = 10
 _KIND = ("event", "level", "socket", "code", "error")
 
 _EACH = frozenset({"handed out", "exchanged"})
-"""Lines that are worth having one by one: of these only identical ones are counted, as of those that debugging wants.
+"""Lines that are worth having one by one: of these, as of debug lines, only identical ones are counted.
 Each of them costs a hand-out or an exchange, which have bounds of their own."""
 
 _LINES = 1000
-"""Different lines of that sort that are counted in a second; what comes beyond them is left to the queue's bound."""
+"""Different lines of that sort that are counted in a second; further ones are left to the queue's bound."""
 
 
 class Repeats:
-    """A processor. Stands before whatever makes lines differ, such as the time.
+    """A processor. It comes before anything that makes lines differ, such as the time.
 
     Args:
         now: seconds of any clock that does not go back.
-        tell: writes an event that stands for others: what they have in common, and ``repeated``, their number.
+        tell: writes an event that represents others: what they have in common, and ``repeated``, their number.
 
     Attributes:
         collapsed: lines that were counted instead of written.
@@ -58,18 +58,18 @@ class Repeats:
         raise structlog.DropEvent
 
     def settle(self) -> None:
-        """Tell what was counted so far, and begin anew."""
+        """Report what was counted so far, and start anew."""
         for event in (*self._kinds.drain(), *self._lines.drain()):
             self._tell(event)
 
 
 class _Counts:
-    """How often each kind came in this second, and what the counted ones have in common.
+    """How often each kind occurred in this second, and what the counted lines have in common.
 
-    A kind is known by its hash: a line may be long, and nobody chooses how Python salts it.
+    A kind is identified by its hash: a line may be long, and nobody can choose Python's salt.
 
     Args:
-        most: kinds that are counted; those beyond pass. None where the kinds are of a closed list.
+        most: kinds that are counted; further ones pass. None if the kinds are from a closed list.
     """
 
     def __init__(self, most: int | None = None) -> None:
@@ -90,7 +90,7 @@ class _Counts:
         return False
 
     def drain(self) -> list[Event]:
-        """What stands for those that were counted; counting begins anew."""
+        """The lines that represent those that were counted; counting starts anew."""
         seen, held = self._seen, self._held
         self._seen, self._held = {}, {}
         return [{**event, "repeated": seen[kind] - PER_SECOND} for kind, event in held.items()]

@@ -1,9 +1,9 @@
-"""How the daemon speaks: structlog to stderr, one event per decision, never a secret.
+"""How the daemon logs: structlog to stderr, one event per decision, never a secret.
 
-Two backstops stand behind the rule that secrets are not logged (PY17): values that look like a credential are masked,
-and the loggers of libraries are cut down to where something happened, because their texts quote requests. Between the
-processors and the stream stand ``log_rate_limit`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
-line has a bound, a kind of lines has one for each second, and the file that the helper gave us has one as well.
+Two backstops support the rule that secrets are not logged (PY17): values that look like a credential are masked,
+and library loggers report only where something happened, because their texts quote requests. Between the
+processors and the stream are ``log_rate_limit`` and a queue, so that neither a flood nor a stuck reader stops the daemon. A
+line has a bound, a kind of line has one per second, and the file that the helper gave us has one as well.
 """
 
 import logging
@@ -28,17 +28,17 @@ WORD = 200
 """Characters of a value, and of each word of a sentence: a caller's path may have 8,000."""
 
 SENTENCES = 2000
-"""Characters of what is written in sentences of ours: it may quote a program's complaint."""
+"""Characters of our own sentences, which may quote a program's complaint."""
 
 _SENTENCES = frozenset({"reason", "hint"})
 _LOOKED_AT = 1000
-"""Characters of a word that are looked at."""
+"""Characters of a word that are examined."""
 
 Format = Literal["auto", "console", "json"]
 
 
 def _bound_values(logger: object, method: str, event: Event) -> Event:
-    """Mask and cut what others may have written: a caller's path, a registry's name, a program's words."""
+    """Mask and cut text that others may have written: a caller's path, a registry's name, a program's output."""
     del logger, method
     for key, value in event.items():
         if not isinstance(value, (int, float, bool, type(None))):
@@ -47,7 +47,7 @@ def _bound_values(logger: object, method: str, event: Event) -> Event:
 
 
 def _text(value: object) -> str:
-    """A value in words: of a table its names and values, of a list its items, as no language would write them."""
+    """A value as text: a table's names and values, a list's items, in no programming language's notation."""
     if isinstance(value, Mapping):
         return ", ".join(
             f"{_text(name)}: {_text(item)}" for name, item in value.items() if item is not None and item != ""
@@ -58,8 +58,8 @@ def _text(value: object) -> str:
 
 
 def _bound(key: str, text: str) -> str:
-    # Cut before masking, too, because masking costs as much as the text is long; and after it, or half a secret would
-    # be left that looks like none.
+    # Cut before masking as well, because masking costs in proportion to the text; and after it, or half a secret could
+    # be left that does not look like one.
     if key in _SENTENCES:
         return cut_words(mask(cut_words(text, _LOOKED_AT, 2 * SENTENCES)), WORD, SENTENCES)
     return cut(mask(cut(text, _LOOKED_AT)), WORD)
@@ -89,13 +89,13 @@ class _LineSink:
 
 
 class Logs:
-    """Logging of this process, from its making until ``close``.
+    """Logging of this process, from construction until ``close``.
 
     Args:
         level: overrides the configuration's, as does ``log_format``: ``auto`` is the console format on a terminal and
             JSON otherwise.
         stream: instead of stderr, for tests.
-        now: seconds of any clock that does not go back, for what is said again and again.
+        now: seconds of any clock that does not go back, for lines that repeat.
         file: where the helper keeps the log of a daemon that it starts; if stderr is that file, it is rotated.
     """
 
@@ -126,18 +126,18 @@ class Logs:
 
     @property
     def collapsed(self) -> int:
-        """Lines that were counted because many said the same."""
+        """Lines that were counted because there were many of the kind."""
         return self._repeats.collapsed
 
     def follow(self, settings: LogSettings) -> None:
-        """Log as the configuration says, where the command line does not say otherwise."""
+        """Log as the configuration says, unless the command line says otherwise."""
         wanted, level = self._format or settings.format, self._level or settings.level
         self._render = self._renderer(console=wanted == "console" or (wanted == "auto" and self._terminal))
         structlog.configure(
             processors=[
                 structlog.contextvars.merge_contextvars,
                 structlog.processors.add_log_level,
-                self._repeats,  # before the costly part, so that a flood costs little
+                self._repeats,  # before the expensive part, so that a flood costs little
                 _bound_values,
                 self._stamp,
                 self._render,
@@ -148,7 +148,7 @@ class Logs:
         )
 
     def close(self) -> None:
-        """Write what waits, for a second at most, and leave logging as it was."""
+        """Write what is queued, for a second at most, and restore logging."""
         logging.getLogger().handlers[:] = self._handlers
         structlog.reset_defaults()
         self._repeats.settle()
@@ -174,7 +174,7 @@ class Logs:
 
 def _writer(stream: TextIO | None, file: str | None) -> Callable[[str], None]:
     if stream is None:
-        # Not Python's stderr: where descriptor 2 is closed that is None, and it must not be blocked for good.
+        # Not Python's stderr: if descriptor 2 is closed that is None, and it must not be blocked for good.
         out = Descriptor(_STDERR)
         return out.write if file is None else LogFile(out, Path(file)).write
 

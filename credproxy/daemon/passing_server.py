@@ -1,6 +1,6 @@
-"""The door of an actions socket: it accepts, looks who it is, counts, and passes the connection on to a carrier.
+"""The door of an actions socket: it accepts, identifies the peer, counts, and passes the connection on to a carrier.
 
-No byte of it is read here: what reads what build actions send is a process that holds no secret.
+No byte of it is read here: only processes that hold no secret read what build actions send.
 """
 
 import asyncio
@@ -23,10 +23,10 @@ from credproxy.server.tcp_guard import UNPROVEN
 
 
 _REFUSED = "refused"
-"""On whose account those go that the gate refuses: their answers are short, and nobody waits for them."""
+"""The account of peers that the gate refuses: their answers are short, and nobody waits for them."""
 
 _BEHIND = 0.05
-"""Seconds without accepting, at most, while carriers are still letting connections go."""
+"""Seconds without accepting, at most, while carriers are still closing connections."""
 
 _SHORT = 1.0
 """Seconds without accepting once no descriptor is left, as asyncio does it."""
@@ -44,7 +44,7 @@ class Accepting:
         sock: to accept from.
         taken: owns each connection.
         backlog: connections that may wait in the kernel.
-        behind: whether newcomers had better wait there; then ``resume`` goes on, or time.
+        behind: whether newcomers should wait in the queue; ``resume`` ends that, or time does.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Accepting:
         self._loop.add_reader(sock, self._readable)
 
     def close(self) -> None:
-        """Accept no more; the socket is closed, too, as an asyncio server does it."""
+        """Stop accepting; the socket is closed as well, as an asyncio server does."""
         if not self._open:
             return
         self._open = False
@@ -72,14 +72,14 @@ class Accepting:
         self._sock.close()
 
     def resume(self) -> None:
-        """Accept again, if it rests because others were behind and they are not any more."""
+        """Accept again, if it paused because carriers were behind and no longer are."""
         if self._later is not None and not self._behind():
             self._later.cancel()
             self._go_on()
 
     def _readable(self) -> None:
         for number in range(self._backlog):
-            # One at least for each rest: who never lets anything go keeps nobody out for ever.
+            # At least one for each pause: a carrier that never closes anything must not keep others out for ever.
             if number and self._behind():
                 self._rest(_BEHIND)
                 return
@@ -103,7 +103,7 @@ class Accepting:
 
 
 class _Slot:
-    """The place of one connection, on whose account it is by now."""
+    """The slot of one connection, with the account that it is currently counted on."""
 
     def __init__(self, accounts: Accounts, account: str | None, left: Callable[[], None]) -> None:
         self._accounts = accounts
@@ -111,12 +111,12 @@ class _Slot:
         self._left = left
 
     def leave(self) -> None:
-        """Give it back."""
+        """Release it."""
         self._accounts.leave(self._account)
         self._left()
 
     def prove(self) -> None:
-        """It is the user's own: it has shown the token."""
+        """It is the user's own: its caller has shown the token."""
         if self._account is not None:
             self._accounts.move(self._account, None)
             self._account = None
@@ -128,12 +128,12 @@ class PassingServer:
     Args:
         carriers: take them.
         gate: judges each peer.
-        limit: connections that may be open at once; ``dropped`` counts those that were too many, ``ended`` those that
+        limit: connections that may be open at once; ``dropped`` counts those above it, ``ended`` those that
             were made to give way.
-        audit: whether it writes says whether a peer's program is looked up.
-        own: namespaces of this process, to name the sandboxes that peers are in; None where that is not asked.
-        port: of the loopback that it is; 0 for a Unix socket.
-        known: stands for every peer, where the kernel does not say who connects; None where it does.
+        audit: a peer's program is looked up if the audit log is on.
+        own: namespaces of this process, to name the sandboxes that peers are in; None if they are not named.
+        port: its loopback port; 0 for a Unix socket.
+        known: represents every peer, if the kernel does not say who connects; None if it does.
     """
 
     def __init__(
@@ -148,7 +148,7 @@ class PassingServer:
         known: Peer | None = None,
     ) -> None:
         self.gate = gate
-        # Of many users each has a share, and nobody is left to keep the rest for.
+        # With many users each has a share, and there is nobody to keep the rest for.
         self.accounts = Accounts(limit, every=gate.uid is None)
         self.dropped = 0
         self._carriers = carriers
@@ -179,7 +179,7 @@ class PassingServer:
         """The carriers end what they have; see ``Carriers.leave``."""
 
     async def shutdown(self, timeout: float) -> None:  # noqa: ASYNC109  as aiohttp's server has it
-        """Let those go that are still on their way to a carrier."""
+        """Drop those that are still on their way to a carrier."""
         del timeout
         for task in tuple(self._tasks):
             task.cancel()
@@ -194,7 +194,7 @@ class PassingServer:
                 return
             peer, refusal = Peer(None, -1), Failure(Code.PEER_REFUSED, "the system does not say who is calling", "")
         else:
-            peer.lifeline.close()  # it is admitted wherever it is, and so is the child that it leaves behind
+            peer.lifeline.close()  # it is admitted from any namespace, and so is the child that it leaves behind
             refusal = self.gate.refusal(peer)
         verdict = self.accounts.arrive(account := self._account(peer, refusal))
         if not verdict.admitted:
@@ -207,7 +207,7 @@ class PassingServer:
         task.add_done_callback(self._tasks.discard)
 
     def _account(self, peer: Peer, refusal: Failure | None) -> str | None:
-        """On whose account a connection goes: its user where there are many, its sandbox where there is one."""
+        """The account of a connection: its user if there are many, otherwise its sandbox."""
         if refusal is not None:
             return _REFUSED
         if self._port:
@@ -224,7 +224,7 @@ class PassingServer:
             self.dropped += 1
             if isinstance(error, OSError):
                 log.warning("connection not passed on", reason=os.strerror(error.errno or 0).lower())
-        # Behind the newcomer: where all others of its account have requests under way, it is the one that goes.
+        # After the newcomer: if all others of its account have requests under way, the newcomer is the one to go.
         if verdict.spare is not None:
             self.ended += 1
             (account,) = verdict.spare
@@ -241,7 +241,7 @@ class PassingServer:
         return identify(sock, what=self._audit.on, own=self._own)
 
     def _drop(self, sock: socket.socket) -> None:
-        """Reset a connection that there is no room for: a caller's retry may find some."""
+        """Reset a connection that there is no room for: a retry may find some."""
         self.dropped += 1
         with contextlib.suppress(OSError):
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET)

@@ -1,4 +1,4 @@
-"""The configuration in force and everything built from it: loaded at start, replaced whole by a reload."""
+"""The configuration in force and everything built from it: loaded at start, replaced as a whole by a reload."""
 
 import asyncio
 import os
@@ -40,10 +40,10 @@ from credproxy.server.helper_api import Reloaded
 
 
 _HEALING = 1.0
-"""Seconds between looks at a configuration that could not be used at start: mended within two (P3)."""
+"""Seconds between checks of a configuration that could not be used at start: a fix is seen within two (P3)."""
 
 _PORT = Target("http", "localhost", None, "", "", Form.HOST)
-"""What the token of the port is for, as far as a source wants to know."""
+"""The target that a source is given when it reads the token of the port."""
 
 _TOPIC = "configuration"
 
@@ -51,7 +51,7 @@ log = structlog.get_logger("credproxy.daemon")
 
 
 class _Unconfigured:
-    """Answers every question with what is wrong with the configuration (P3): leaving would be a crash loop."""
+    """Answers every question with what is wrong with the configuration (P3): exiting would cause a crash loop."""
 
     def __init__(self, failure: Failure) -> None:
         self._failure = failure
@@ -96,7 +96,7 @@ class _Unconfigured:
 
 
 class Service:
-    """Owns the broker and what it stands on; an async context manager.
+    """Owns the broker and everything below it; an async context manager.
 
     Args:
         environ: of the process.
@@ -104,12 +104,12 @@ class Service:
         clock: the system's.
         metrics: for programs and the broker.
         sample: draws jitter.
-        adopted: is told of each configuration that comes into force.
-        announcer: is told what is in force, and of reloads.
+        adopted: told of each configuration that comes into force.
+        announcer: told what is in force, and of reloads.
         system: one service for all users: only the machine's configuration is read.
 
     Attributes:
-        changed: is called when another configuration is in force; nobody's at first.
+        changed: called when a new configuration is in force; does nothing at first.
     """
 
     def __init__(
@@ -165,7 +165,7 @@ class Service:
         await self._stack.__aexit__(kind, error, trace)
 
     async def load(self) -> None:
-        """Put the configuration in force; with a broken one, serve its mistake until it is mended."""
+        """Put the configuration in force; if it is broken, serve its mistake until it is fixed."""
         try:
             self._put_in_force(await self._loader.load())
         except Failed as error:
@@ -177,7 +177,7 @@ class Service:
             self._healing = self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
-        """Read the configuration again and swap it whole.
+        """Read the configuration again and swap it as a whole.
 
         Raises:
             Failed(config_invalid): what was in force stays in force.
@@ -200,11 +200,11 @@ class Service:
             self._announcer.ready()
 
     def grants(self, target: Target) -> tuple[Granted, ...]:
-        """What the policy in force lets a build action have. Raises Failed(policy_denied)."""
+        """What the policy in force allows a build action to have. Raises Failed(policy_denied)."""
         return self.broker.policy.grants(target)
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
-        """Let what the policy in force allows pass the gateway. Raises Failed(policy_denied)."""
+        """Permit a request of the gateway's if the policy in force allows it. Raises Failed(policy_denied)."""
         self.broker.policy.permit(registry, method, path, endpoint)
 
     def permit_object(self, target: Target, method: str) -> None:
@@ -215,7 +215,7 @@ class Service:
         """Give the token that callers of the port bring; ``anew`` as for ports.Source.
 
         Raises:
-            Failed: peer_refused where the configuration in force has none; credential_unreadable.
+            Failed: peer_refused if the configuration in force has none; credential_unreadable.
         """
         source = self._token
         if source is None:
@@ -230,18 +230,18 @@ class Service:
 
     @property
     def serves_actions(self) -> bool:
-        """Whether the policy in force lets build actions have anything."""
+        """Whether the policy in force allows build actions anything."""
         policy = self.broker.policy
         return isinstance(policy, Policy) and bool(policy.registries())
 
     @property
     def processes(self) -> Processes:
-        """Runs programs, as credential programs are run."""
+        """Runs programs the way credential programs are run."""
         return self._processes
 
     @property
     def drain_timeout(self) -> float:
-        """Seconds that downloads of build actions get at the end: by default one of a user's service, 30 of a machine's."""
+        """Seconds that downloads of build actions get at the end: by default one for a user's service, 30 for a machine's."""
         configured = self.settings.drain_timeout
         return configured if configured is not None else (30.0 if self._system else 1.0)
 
@@ -253,7 +253,7 @@ class Service:
         try:
             await self.reload()
         except Failed:
-            return  # logged already, and nobody waits for it
+            return  # already logged, and nobody waits for it
 
     async def _heal(self) -> None:
         while True:
@@ -276,7 +276,7 @@ class Service:
             bytes=size_in_bytes(settings.cache.bytes),
         )
         self._processes.search(settings.helper_path)
-        # One era has both, so a question meets one configuration (SEC-16).
+        # One era has both, so a question sees a single configuration (SEC-16).
         number = self.broker.swap(build_table(settings, self._world), loaded.policy, options)
         self.settings = settings
         self.audit.on = settings.log.audit

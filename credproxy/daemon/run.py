@@ -50,18 +50,18 @@ log = structlog.get_logger("credproxy.daemon")
 def run(options: ServeOptions) -> NoReturn:
     """Serve until told to stop, and end the process.
 
-    Its status is 0 after SIGTERM or SIGINT, and where another daemon holds the socket already; 1 where this one cannot
-    serve; 64 where a restart would not mend that, so that no service manager tries.
+    Its status is 0 after SIGTERM or SIGINT, and if another daemon already holds the socket; 1 if this one cannot
+    serve; 64 if a restart would not help, so that no service manager tries.
     """
     logs = Logs(level=options.log_level, log_format=options.log_format, file=log_file(options.environ))
     try:
         status, kept = _run(options, logs)
     finally:
-        logs.close()  # before the next program takes this process over, or the last lines would be lost
+        logs.close()  # before the next program takes over this process, or the last lines would be lost
     if kept:
         status = _succeed(options, kept)
-    # Not by returning: Python would wait for its threads, and one that asks a dead name server has ten seconds to go,
-    # in which the successor is not started and callers give up.
+    # Not by returning: Python would wait for its threads, and one that asks a dead name server takes ten more seconds,
+    # during which the successor is not started and callers give up.
     sys.stderr.flush()
     os._exit(status)
 
@@ -92,17 +92,17 @@ def _run(options: ServeOptions, logs: Logs) -> tuple[int, list[Kept]]:
         blind = obstacle(supervised=notifier.supervised) if sys.platform == "linux" else None
         kept = asyncio.Runner().run(
             _serve(options, sockets, notifier, logs, blind)
-        )  # never closed: that, too, waits for threads
+        )  # never closed: closing also waits for threads
     return 0, kept
 
 
 def _prepare(options: ServeOptions) -> Sockets:
-    """All that comes before the first secret."""
+    """Everything that comes before the first secret."""
     harden()
     require_c_parser()
     sockets = open_sockets(options)
     for name in (*inherited.VARIABLES, *sd_notify.VARIABLES):
-        os.environ.pop(name, None)  # meant for this process: a child would take them for its own (T30)
+        os.environ.pop(name, None)  # meant for this process: a child would take them as its own (T30)
     return sockets
 
 
@@ -162,7 +162,7 @@ async def _serve(
         await departure.wait(front.carriers.count_downloads, clock.sleep)
         announcer.stopping()
         leaving = group.create_task(_leave(front, service, departure))
-        _on_signals(leaving.cancel)  # whoever asks twice does not want to wait (P5)
+        _on_signals(leaving.cancel)  # the second signal means: do not wait (P5)
         await asyncio.wait({leaving})
         for task in kept:
             task.cancel()
@@ -185,11 +185,11 @@ def _say_ready(doors: Sequence[ServedSocket], announcer: Announcer) -> None:
 
 
 async def _leave(front: Front, service: Service, departure: Departure) -> None:
-    """What waits in the queues is the successor's; who was let in gets an answer, or an end that a retry understands.
+    """Callers in the queues are left to the successor; those that were accepted get an answer, or an end that makes them retry.
 
     Args:
         front: to close.
-        service: whose exchanges get some time.
+        service: its exchanges get some time.
         departure: takes the sockets that the successor of a hand-over gets.
     """
     for door in front.doors:
@@ -200,7 +200,7 @@ async def _leave(front: Front, service: Service, departure: Departure) -> None:
         door.server.pre_shutdown()
     front.port.close()
     await service.broker.drain(_GRACE)
-    # What a build action downloads is no exchange that somebody else could go on with: it gets a time of its own.
+    # Unlike an exchange, a build action's download cannot be continued by another process: it gets time of its own.
     await asyncio.gather(
         *(door.server.shutdown(_LAST_WORDS) for door in front.doors),
         front.port.shutdown(_LAST_WORDS),

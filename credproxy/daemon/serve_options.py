@@ -10,12 +10,12 @@ class ServeOptions:
     """How to serve.
 
     Attributes:
-        environ: the process environment; nothing below reads it elsewhere.
+        environ: the process environment; nothing below reads it any other way.
         config: configuration files, the most important first; None for the usual places.
         log_level: overrides the configuration's, as does ``log_format``.
-        system: one daemon for all users of a machine, who are told apart by the kernel.
+        system: one daemon for all users of a machine, whom the kernel tells apart.
         gateway_only: serve the actions socket alone.
-        program: the words that run ``credproxy`` as it is installed where this one was started from.
+        program: the words that run ``credproxy`` as installed where this one was started from.
         arguments: those of this run.
     """
 

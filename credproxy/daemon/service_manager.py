@@ -1,14 +1,14 @@
-"""What the service manager and its ``status`` command are told of the daemon's state (P3, P4, P5)."""
+"""What the service manager and its ``status`` command are told about the daemon's state (P3, P4, P5)."""
 
 from credproxy.adapters.sd_notify import Notifier
 from credproxy.ports import Clock
 
 
 class Announcer:
-    """Keeps one sentence for each topic, and shows them all, in the order in which the topics came up.
+    """Keeps one sentence per topic, and shows them all, in the order in which the topics came up.
 
     Args:
-        notifier: the way to the service manager.
+        notifier: the connection to the service manager.
     """
 
     def __init__(self, notifier: Notifier) -> None:
@@ -16,12 +16,12 @@ class Announcer:
         self._said: dict[str, str] = {}
 
     def say(self, topic: str, sentence: str) -> None:
-        """Show a sentence in place of the topic's last one; an empty one ends it."""
+        """Replace the topic's sentence; an empty one removes it."""
         self._said[topic] = sentence
         self._notifier.status("; ".join(filter(None, self._said.values())))
 
     def ready(self) -> None:
-        """It serves, whatever the configuration is worth: leaving would be a crash loop (P3)."""
+        """It serves, even with a broken configuration: exiting would cause a crash loop (P3)."""
         self._notifier.ready()
 
     def reloading(self) -> None:
@@ -29,11 +29,11 @@ class Announcer:
         self._notifier.reloading()
 
     def stopping(self) -> None:
-        """Only what was begun is finished."""
+        """Only what has begun is finished."""
         self._notifier.stopping()
 
     async def beat(self, clock: Clock) -> None:
-        """Tell the watchdog that the event loop turns, for as long as it does; returns where nobody waits for it (P7)."""
+        """Tell the watchdog that the event loop is running, for as long as it is; returns if there is no watchdog (P7)."""
         while self._notifier.watchdog is not None:
             self._notifier.alive()
             await clock.sleep(self._notifier.watchdog)

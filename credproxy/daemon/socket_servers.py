@@ -1,4 +1,4 @@
-"""What is behind each socket: its API, its gate and its share of the connections."""
+"""The server behind each socket: its API, its gate and its share of the connections."""
 
 import asyncio
 import os
@@ -51,21 +51,21 @@ def build_front(
     logs: Logs,
     asked_by: Callable[[str], object] = lambda version: version,
 ) -> Front:
-    """Make the servers of the sockets that there are.
+    """Make the servers for the sockets that exist.
 
     Args:
         options: whom to serve.
         sockets: to serve.
         service: with its configuration loaded.
-        blind: why callers' namespaces cannot be seen from in here; None where they can.
+        blind: why callers' namespaces cannot be seen from here; None if they can.
         metrics: gets the gauges.
         clock: for limits.
         logs: for its gauges.
-        asked_by: is told of helpers of another version.
+        asked_by: told of helpers of another version.
     """
     limits, memo = share(raise_descriptor_limit()), Memo(service.audit)
     refused: Counter[str] = Counter()
-    # Of other users' processes a system service cannot tell the namespaces: there each user has a share.
+    # A system service cannot see the namespaces of other users' processes: there each user has a share.
     own = own_namespaces() if sys.platform == "linux" and not options.system else None
     carriers = _carriers(service, memo, refused, clock)
 
@@ -112,7 +112,7 @@ def build_front(
         doors.append(ServedSocket(ACTIONS, sockets.actions, passing, limits.backlog))
 
     def of_port(port: int) -> PassingServer:
-        # A token stands for the user: nothing else is known of who connects to a port.
+        # The token identifies the user: nothing else is known about the caller on a port.
         known = Peer(None, os.getuid())
         gate = Gate(os.getuid())
         return PassingServer(carriers, gate=gate, limit=CONNECTIONS, audit=service.audit, port=port, known=known)
@@ -129,12 +129,12 @@ def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock)
 
 
 def _gate(options: ServeOptions, settings: Settings) -> Gate:
-    """The user's own gate; a system service's sockets have a group instead, and root serves itself there."""
+    """The user's own gate; a system service's sockets have a group instead, and root may use them."""
     return Gate(None) if options.system else Gate(os.getuid(), allow_root=settings.allow_root)
 
 
 def _helper_gate(options: ServeOptions, settings: Settings, *, blind: Failure | None) -> Gate:
-    """A sandbox is let in to the actions socket only (T11)."""
+    """A sandbox is admitted only to the actions socket (T11)."""
     gate = _gate(options, settings)
     if settings.peer_namespaces == "any" or options.system or sys.platform != "linux":
         return gate

@@ -1,6 +1,6 @@
 """Which sockets are served: those that the service manager hands over, or else those that this process binds.
 
-One of the two makes them, never both: what a service manager does not hand over is not served (docs/design/faults.md#sockets-and-units).
+One of the two makes them, never both: a socket that a service manager does not hand over is not served (docs/design/faults.md#sockets-and-units).
 """
 
 import os
@@ -28,13 +28,13 @@ log = structlog.get_logger("credproxy.daemon")
 
 @dataclass(frozen=True, slots=True)
 class Sockets:
-    """What to listen on: at least one of the two. ``close`` may be called again."""
+    """What to listen on: at least one of the two. ``close`` may be called twice."""
 
     helper: Listener | None
     actions: Listener | None
 
     def close(self) -> None:
-        """Give back what was bound or handed over."""
+        """Close what was bound or handed over."""
         for listener in (self.helper, self.actions):
             if listener is not None:
                 listener.close()
@@ -44,7 +44,7 @@ def open_sockets(options: ServeOptions) -> Sockets:
     """Take those that were handed over, or else bind them.
 
     Raises:
-        Unfit(config_invalid): what was handed over is not what was asked for.
+        Unfit(config_invalid): what was handed over is not what is expected.
         AlreadyRunning: another daemon serves the helper socket.
         Failed(config_invalid), OSError: it cannot be bound.
     """
@@ -67,7 +67,7 @@ def open_sockets(options: ServeOptions) -> Sockets:
 def _complete(options: ServeOptions, handed: dict[str, Listener]) -> Sockets:
     helper, actions = handed.get(HELPER), handed.get(ACTIONS)
     if helper is None and not options.gateway_only:
-        # A second daemon would be started for it, and hold the same secrets once more.
+        # A second daemon would be started for the helper socket, and hold the same secrets again.
         raise _unfit(
             "only the actions socket was handed over", f"systemctl --user enable --now {socket_unit('helper')}"
         )
@@ -82,17 +82,17 @@ def _bind(options: ServeOptions, *, actions: bool) -> Bound:
     path = _path(options, actions=actions)
     usual = path == _usual(options, variable, actions=actions)
     if usual and sys.platform == "linux" and sandboxed() and _is_outsiders(options, path):
-        # What is served there would be the sandbox's, and who looks for the user's daemon there is outside.
+        # This daemon would be the sandbox's, and callers that look for the user's daemon there are outside.
         message = f"this is a sandbox, and {path!r} is the socket of the user's daemon"
         raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
     return bind(path, backlog=BACKLOG, variable=variable)
 
 
 def _is_outsiders(options: ServeOptions, path: str) -> bool:
-    """Whether a usual place belongs to somebody outside of this sandbox.
+    """Whether a default path belongs to a daemon outside this sandbox.
 
     A runtime directory is that of a login session, which began outside. A home directory may be the sandbox's own; it is
-    not where a daemon from outside has served since the machine started.
+    not if a daemon outside has served there since the machine started.
     """
     home = options.environ.get("HOME")
     below_home = home is not None and path.startswith(f"{home}/.local/state/")
@@ -100,7 +100,7 @@ def _is_outsiders(options: ServeOptions, path: str) -> bool:
 
 
 def _usual(options: ServeOptions, variable: str, *, actions: bool) -> str | None:
-    """Where callers look who were told nothing; the helper tells the daemon that it starts where it has looked."""
+    """Where callers look by default; the helper tells a daemon that it starts where it has looked."""
     untold = replace(options, environ={name: value for name, value in options.environ.items() if name != variable})
     try:
         return _path(untold, actions=actions)
@@ -114,7 +114,7 @@ def _path(options: ServeOptions, *, actions: bool) -> str:
 
 
 def _bind_actions(options: ServeOptions) -> Bound | None:
-    """Bind the actions socket; without it, or a place for it, the helper socket is still worth serving."""
+    """Bind the actions socket; if that fails, or there is no path for it, the helper socket is still worth serving."""
     path = None
     try:
         path = _path(options, actions=True)

@@ -1,4 +1,4 @@
-"""The port of the loopback on which the actions socket is served once more, if the configuration names one (T34)."""
+"""The loopback port on which the actions socket is served once more, if the configuration names one (T34)."""
 
 import os
 import socket
@@ -18,11 +18,11 @@ log = structlog.get_logger("credproxy.daemon")
 
 
 class TcpListener:
-    """One port, or none. What stands in its way is logged: the sockets are worth serving without it.
+    """One port, or none. If it cannot be opened, that is logged: the sockets are worth serving without it.
 
     Args:
-        service: knows the configuration.
-        server: makes what passes its connections on, of a port.
+        service: has the configuration.
+        server: makes the server that passes a port's connections on.
     """
 
     def __init__(self, service: Service, server: Callable[[int], PassingServer]) -> None:
@@ -54,7 +54,7 @@ class TcpListener:
             self._accepting.close()
 
     async def shutdown(self, grace: float) -> None:
-        """Let those go that are on their way."""
+        """Drop those that are on their way."""
         if self._server is not None:
             await self._server.shutdown(grace)
 
@@ -65,7 +65,7 @@ def _bound(host: str, port: int) -> socket.socket:
     try:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         sock.bind((host.strip("[]"), port))
-    except BaseException:  # whatever it was, the descriptor would be lost
+    except BaseException:  # whatever happened, the descriptor would leak
         sock.close()
         raise
     return sock
