@@ -1,6 +1,6 @@
-"""What rooms ask of one another and of the world; satisfied by shape.
+"""What rooms need from one another and from the world; satisfied structurally.
 
-A port belongs to those who need it. ``converse`` is the one driver of all exchanges.
+A port belongs to the rooms that need it. ``converse`` drives all exchanges.
 """
 
 from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Mapping
@@ -24,7 +24,7 @@ from credproxy.core.ownership import Exposure
 T = TypeVar("T")
 
 for_actions: ContextVar[bool] = ContextVar("for_actions", default=False)
-"""Whether the exchange under way was caused by build actions: for what is reached without ``Terms``, as programs are,
+"""Whether the exchange under way was caused by build actions: for code that is reached without ``Terms``, such as programs,
 which a source starts without knowing the caller (T16)."""
 
 
@@ -53,7 +53,7 @@ Sample = Callable[[], float]
 
 
 class Terms(Protocol):
-    """The limits of one flight, for whoever works inside it (TX-27, docs/design/faults.md#deadlines)."""
+    """The limits of one flight, for the code that runs inside it (TX-27, docs/design/faults.md#deadlines)."""
 
     @property
     def deadline(self) -> float:
@@ -62,17 +62,17 @@ class Terms(Protocol):
 
     @property
     def patience(self) -> float:
-        """Boot-clock second at which the oldest waiter stops waiting: a longer pause helps nobody."""
+        """Boot-clock second at which the oldest waiter stops waiting: a longer pause is pointless."""
         ...
 
     @property
     def anew(self) -> bool:
-        """Whether what was given last was refused upstream, or may have been: the login is looked up again."""
+        """Whether the last grant was refused upstream, or may have been: then the login is looked up again."""
         ...
 
     @property
     def for_actions(self) -> bool:
-        """Whether build actions caused it: it then has the places, pauses and breakers of theirs (T16)."""
+        """Whether build actions caused it: then their slots, pauses and breakers apply (T16)."""
         ...
 
 
@@ -90,7 +90,7 @@ class HttpClient(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class FileVersion:
-    """Changes whenever a file may have: compared, never interpreted. ``mode`` and ``uid`` serve warnings."""
+    """Changes whenever a file may have: compared, never interpreted. ``mode`` and ``uid`` are for warnings."""
 
     mtime_ns: int
     inode: int
@@ -106,7 +106,7 @@ class FileVersion:
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """A file that is believed only if nobody else could have written it: what is in it, and who could have."""
+    """A file that is trusted only if nobody else could have written it: its content, and who could have."""
 
     content: bytes = field(repr=False)
     exposures: tuple[Exposure, ...]
@@ -116,15 +116,15 @@ class Files(Protocol):
     """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
 
     async def version(self, path: str) -> FileVersion | None:
-        """None where nothing (or /dev/null) is at the path. Raises Failed(credential_unreadable) otherwise."""
+        """None if nothing (or /dev/null) is at the path. Raises Failed(credential_unreadable) otherwise."""
         ...
 
     async def read(self, path: str) -> bytes | None:
-        """The content; None where nothing (or /dev/null) is there. Raises Failed(credential_unreadable)."""
+        """The content; None if nothing (or /dev/null) is there. Raises Failed(credential_unreadable)."""
         ...
 
     async def judged(self, path: str, home: str) -> Judged | None:
-        """The content as for ``read``, and what was wrong with the very file that was read, and on the way to it.
+        """The content as for ``read``, and what is wrong with the very file that was read, and on the way to it.
 
         Args:
             path: of the file.
@@ -133,7 +133,7 @@ class Files(Protocol):
         ...
 
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
-        """What is wrong with a file and on the way to it; nothing where none is. Raises Failed(credential_unreadable)."""
+        """What is wrong with a file and on the way to it; nothing if there is no file. Raises Failed(credential_unreadable)."""
         ...
 
 
@@ -146,10 +146,10 @@ class Command:
         stdin: written and closed; a program that does not read it is fine (H8).
         timeout: seconds from start to SIGTERM.
         env: added to the minimal environment (T30).
-        pass_env: names of variables of the daemon that are added as well, where they are set.
+        pass_env: names of variables of the daemon that are added as well, if they are set.
         secure: check owner and mode of the file and its parents at spawn (T29).
         concurrency: how many of this program may run at once; a docker helper is run alone (DC-19).
-        missing: the hint where it is not found, from who knows what names it; "" for the usual one.
+        missing: the hint if it is not found, from the code that knows what names it; "" for the usual one.
     """
 
     argv: tuple[str, ...]
@@ -183,7 +183,7 @@ class Processes(Protocol):
         ...
 
     async def find(self, command: Command) -> None:
-        """Look whether the program could be started, without starting it.
+        """Check whether the program could be started, without starting it.
 
         Raises:
             Failed(helper_not_runnable): as ``run``.
@@ -208,7 +208,7 @@ class Signer(Protocol):
 
 
 class Source(Protocol):
-    """A place where stored secrets lie."""
+    """A place where secrets are stored."""
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the credential without reading a secret or starting a program; None means "not mine, ask the next".
@@ -217,7 +217,7 @@ class Source(Protocol):
         path-scoped entry (DC-8) and is None for a bare host.
 
         Raises:
-            Failed(credential_unreadable): this host would use a source that is broken (DC-4); fatal for it alone.
+            Failed(credential_unreadable): this host would use a source that is broken (DC-4); fatal only for it.
         """
         ...
 
@@ -227,21 +227,21 @@ class Source(Protocol):
         Args:
             identity: from ``locate``.
             target: what is asked about.
-            anew: an upstream refused what was given last: look where it comes from, whatever is remembered. A source
+            anew: an upstream refused what was given last: look it up again, whatever is remembered. A source
                 does so at most once in ten seconds for a login.
 
         Raises:
-            Failed: credential_unreadable, helper_failed, helper_not_runnable: fatal, nobody else is asked (DC-5).
+            Failed: credential_unreadable, helper_failed, helper_not_runnable: fatal, no other source is asked (DC-5).
         """
         ...
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give the login as far as it is known without starting a program; for ``explain``.
+        """Give the login if it is known without starting a program; for ``explain``.
 
-        None where a program would have to be asked and could be started, and where ``read`` gives None.
+        None if a program would have to be asked and could be started, or if ``read`` gives None.
 
         Raises:
-            Failed: as ``read``, where that can be seen without starting a program.
+            Failed: as ``read``, if that can be seen without starting a program.
         """
         ...
 
@@ -250,7 +250,7 @@ class Source(Protocol):
 
         Asked after ``locate``, and cheap.
 
-        A rule that names the source then fails with it; where no rule is, the answer is ``{}`` and ``explain`` says why.
+        A rule that names the source then fails with it; without a rule, the answer is ``{}`` and ``explain`` says why.
         """
         ...
 
@@ -259,13 +259,13 @@ class Source(Protocol):
         ...
 
     def forget(self) -> None:
-        """Drop what is remembered of files and programs: the next question looks again (``flush``)."""
+        """Drop what is remembered about files and programs: the next question looks again (``flush``)."""
         ...
 
 
 @runtime_checkable
 class Ordered(Protocol):
-    """A source that asks others one after the other: what ``explain`` tells of those that were passed."""
+    """A source that asks others one after the other: what ``explain`` says about those that were skipped."""
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
         """What was found at each place before the one that has the credential: a sentence each, for people."""
@@ -295,13 +295,13 @@ class Plan:
         upstream: origin whose flights are counted together, ``https://ghcr.io`` or ``program:/opt/x``.
         run: performs the exchange; called at most once at a time per key.
         narrow: whatever it gives is no more than the question's ``grants``; only such a plan may serve a build action.
-        reach: where the registry's API is, for the gateway; None where the URI's own authority is the place.
-        min_lifetime: seconds; a cached grant with less is exchanged anew first (SC-18).
+        reach: where the registry's API is, for the gateway; None if that is the URI's own authority.
+        min_lifetime: seconds; a cached grant with less left is exchanged anew first (SC-18).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
-        identity: of the stored login that it begins with; None where it begins with none.
-        trouble: for ``explain``: why it goes without a login that there may be (``Source.trouble``); None where nothing
-            is broken, and where it has a login.
+        identity: of the stored login that it begins with; None if it begins with none.
+        trouble: for ``explain``: why it goes without a login that may exist (``Source.trouble``); None if nothing
+            is broken, or if it has a login.
     """
 
     key: tuple[Hashable, ...]
@@ -324,21 +324,21 @@ class Provider(Protocol):
         """Decide; None means this kind of URI gets no credential: the answer is ``{}``, without I/O.
 
         Raises:
-            Failed: the question should have an answer and cannot (an unreadable credential, a policy).
+            Failed: there should be an answer but there is none (an unreadable credential, a policy).
         """
         ...
 
     async def check(self, plan: Plan, target: Target) -> None:
-        """Look whether the exchange of its plan could begin, for ``explain``; starts no program and sends nothing.
+        """Check whether the exchange of its plan could begin, for ``explain``; starts no program and sends nothing.
 
         Raises:
-            Failed: as the plan's ``run`` would before it asks anybody: the stored login cannot be used, or there is no
+            Failed: as the plan's ``run`` would before it contacts a server: the stored login cannot be used, or there is no
                 such program.
         """
         ...
 
     def trouble(self, target: Target) -> Failure | None:
-        """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` tells it."""
+        """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` shows it."""
         ...
 
     def reasons(self, question: Question) -> tuple[str, ...]:
@@ -360,7 +360,7 @@ class Remembers(Protocol):
     """A provider that learns something, or whose source does."""
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Drop what was learned of the authorities that are wanted, and its source's memory: ``flush``, TX-1."""
+        """Drop what was learned about the authorities that ``wanted`` selects, and its source's memory: ``flush``, TX-1."""
         ...
 
 
@@ -372,24 +372,24 @@ class Permissions(Protocol):
         ...
 
     def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
-        """Let a request pass the gateway. Raises Failed(policy_denied)."""
+        """Permit a request of the gateway's. Raises Failed(policy_denied)."""
         ...
 
     def permit_object(self, target: Target, method: str) -> None:
-        """Let one for an object pass. Raises Failed(policy_denied)."""
+        """Permit a request for an object. Raises Failed(policy_denied)."""
         ...
 
 
 class Room(Protocol):
-    """The memory that one request of the gateway's takes for bodies that are held whole."""
+    """The memory that one of the gateway's requests takes for bodies that are held whole."""
 
     async def hold(self, count: int) -> None:
-        """Take so many bytes more, before they are read. Raises Failed(overloaded): there are none."""
+        """Take so many more bytes, before they are read. Raises Failed(overloaded): there are none left."""
         ...
 
 
 class Forwarder(Protocol):
-    """Sends one request of the gateway's and reads its whole answer: everything but the bodies of blobs."""
+    """Sends one of the gateway's requests and reads its whole answer: everything but the bodies of blobs."""
 
     async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
@@ -397,10 +397,10 @@ class Forwarder(Protocol):
         """Give the response, whatever its status; content codings are left alone, redirects not followed.
 
         Args:
-            request: its own ``body`` is not looked at.
-            body: what is uploaded; in pieces where it is streamed.
+            request: its own ``body`` is ignored.
+            body: what is uploaded; in pieces if it is streamed.
             limit: bytes of the response that are read.
-            room: where they are held; None for who has no share.
+            room: where they are held; None without a share.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused, answer_too_large.
@@ -409,7 +409,7 @@ class Forwarder(Protocol):
 
 
 class Stopped(Enum):
-    """Why bytes ceased to flow.
+    """Why bytes stopped flowing.
 
     DONE: all were moved. UPSTREAM: it broke off, or stalled. SURPLUS: it had more than it announced, and the last piece
     was held back. CLIENT: it left, or stalled. WRONG: it is not what its digest says, and the last piece was held back.
@@ -423,7 +423,7 @@ class Stopped(Enum):
 
 
 class Poured(NamedTuple):
-    """How many bytes were moved, and why no more."""
+    """How many bytes were moved, and why it stopped."""
 
     moved: int
     stopped: Stopped
@@ -444,7 +444,7 @@ class Transfer(Protocol):
 
     @property
     def length(self) -> int | None:
-        """Bytes of body that were announced; None where they were not."""
+        """Bytes of body that were announced; None if they were not."""
         ...
 
     @property
@@ -454,22 +454,22 @@ class Transfer(Protocol):
 
     @property
     def tail(self) -> bytes:
-        """The last bytes that were poured, as many as were kept; empty where they passed by unseen."""
+        """The last bytes that were poured, as many as were kept; empty if this process did not see them."""
         ...
 
     async def read(self) -> bytes:
-        """Give the next piece of a body, empty at its end. Raises Failed(upstream_unavailable) where it broke off."""
+        """Give the next piece of a body, empty at its end. Raises Failed(upstream_unavailable) if it broke off."""
         ...
 
     async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
-        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end.
+        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed at the end.
 
-        With a checksum the rest of the body is read as well, and the last piece held back until all of it is right.
+        With a checksum the rest of the body is read as well, and the last piece is held back until all of it is right.
         """
         ...
 
     async def skip(self, count: int, check: Checksum | None = None) -> Poured:
-        """Read ``count`` bytes of an announced body, for the checksum alone."""
+        """Read ``count`` bytes of an announced body, only for the checksum."""
         ...
 
     def close(self) -> None:
@@ -478,14 +478,14 @@ class Transfer(Protocol):
 
 
 class Downloads(Protocol):
-    """Opens blobs, whose bodies go past the event loop."""
+    """Opens blobs, whose bodies bypass the event loop."""
 
     async def open(self, request: Request, registry: str) -> Transfer:
         """Send a GET; give the response, whatever its status, as soon as its head is there.
 
         Args:
             request: for the registry, or for a host that it led to.
-            registry: that has half of the places at most, wherever it leads to.
+            registry: that has half of the slots at most, wherever it redirects.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
@@ -497,11 +497,11 @@ class Sink(Protocol):
     """Where the body of an answer goes: the client's connection."""
 
     async def write(self, data: bytes) -> None:
-        """Pass on a piece. Raises ConnectionError where the client has left."""
+        """Pass on a piece. Raises ConnectionError if the client has left."""
         ...
 
     async def descriptor(self) -> int:
-        """Give a descriptor of the connection, once all that was written has left; the caller closes it.
+        """Give a descriptor of the connection, once everything written has been sent; the caller closes it.
 
         Raises:
             ConnectionError: the client has left.
@@ -538,20 +538,20 @@ class Metrics(Protocol):
 
 
 class Audit(Protocol):
-    """Writes down every hand-out (R28): an answer, also one from memory, a stored login, a request with our credential."""
+    """Logs every hand-out (R28): an answer, even one from memory, a stored login, a request with our credential."""
 
     @property
     def on(self) -> bool:
-        """Whether it writes at all: asked first, so that nothing is made up for nobody."""
+        """Whether it writes at all: checked first, so that no record is built in vain."""
         ...
 
     def handed_out(self, record: Record, caller: Caller, *, pid: int | None, program: str) -> None:
-        """Write one down; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
+        """Log one; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
         ...
 
 
 async def converse(conversation: Generator[Request, Response, T], http: HttpClient, terms: Terms) -> T:
-    """Drive an exchange: send what it yields, give back what arrives, return what it returns.
+    """Drive an exchange: send what it yields, feed back what arrives, return what it returns.
 
     A Failed from the client is thrown into the conversation, which may fall back or let it pass.
     """

@@ -1,4 +1,4 @@
-"""From a grant to what a caller is given, and for how long the front may give it again."""
+"""From a grant to what a caller is given, and for how long the front may repeat it."""
 
 from dataclasses import dataclass, field
 from math import floor
@@ -13,7 +13,7 @@ from credproxy.ports import Clock, Metrics
 
 
 _MEMO = 1.0
-"""Seconds for which the front may repeat an answer: so late at most is a changed credential file seen."""
+"""Seconds for which the front may repeat an answer: a changed credential file is seen that late at most."""
 
 _STEP = 2.0
 """Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
@@ -24,12 +24,12 @@ _LONG = 1800.0
 
 @dataclass(frozen=True, slots=True)
 class Answer(Handout):
-    """A hand-out that knows where it came from: it says whether it still holds, and is told when it is refused.
+    """A hand-out that knows where it came from: it says whether it is still valid, and is told when it is refused.
 
     Attributes:
-        good_until: boot-clock seconds until which the very same bytes may be sent again, as long as it is ``fresh``.
-        entry: what it was made of; None for ``{}`` without one.
-        skew: wall clock less boot clock when it was given: a clock that was set since makes ``expires`` wrong.
+        good_until: boot-clock seconds until which the same bytes may be sent again, as long as it is ``fresh``.
+        entry: what it was made from; None for ``{}`` without one.
+        skew: wall clock less boot clock when it was given: if the clock was set since then, ``expires`` is wrong.
     """
 
     good_until: float = field(kw_only=True)
@@ -42,7 +42,7 @@ class Answer(Handout):
         return self.given_by.fresh(self)
 
     def refused(self, *, forbidden: bool = False) -> bool:
-        """Its registry does not take it: drop it, and only it; tell whether asking again makes sense.
+        """Its registry refused it: drop it, and only it; tell whether asking again makes sense.
 
         Args:
             forbidden: the registry knew it and said 403; see Doubt.refused.
@@ -51,13 +51,13 @@ class Answer(Handout):
 
 
 class Answers:
-    """Where answers leave an era.
+    """Makes the answers of an era.
 
     Args:
         clock: judges lifetimes.
-        metrics: is told of look-ups.
+        metrics: told of look-ups.
         options: of the era.
-        cache: of the era; what is refused is dropped from it.
+        cache: of the era; refused entries are dropped from it.
         doubt: of the process.
     """
 
@@ -77,13 +77,13 @@ class Answers:
         return Answer((), until, good_until=boot + _MEMO, skew=wall - boot, entry=None, given_by=self)
 
     def remembered(self, entry: Entry, outcome: str) -> Answer:
-        """What was in memory; ``outcome`` is the look-up's."""
+        """What was cached; ``outcome`` is that of the look-up."""
         self._metrics.cache(outcome)
         self._metrics.age(self._clock.boot() - entry.lifetime.since)
         return self.answer(entry)
 
     def answer(self, entry: Entry) -> Answer:
-        """An entry's headers and what to say of their expiry (TX-17); counts as a use."""
+        """An entry's headers, and the expiry to state for them (TX-17); counts as a use."""
         boot, wall = self._clock.boot(), self._clock.wall()
         entry.uses += 1
         entry.used = boot
@@ -122,10 +122,10 @@ class Answers:
         entry = answer.entry
         if entry is None or not self._doubt.refused(entry, forbidden=forbidden):
             return False
-        if not entry.dropped:  # it may be another one's by now, under the same key
+        if not entry.dropped:  # by now another entry may be stored under the same key
             self._cache.drop(entry.key)
         return True
 
     def end(self) -> None:
-        """The era is over: nothing is repeated any more."""
+        """The era is over: repeat nothing any more."""
         self._over = True

@@ -1,4 +1,4 @@
-"""When an origin that fails is left alone for a while. Pure: the time and the chance are passed in.
+"""When an origin that fails is left alone for a while. Pure: time and randomness are passed in.
 
 ::
 
@@ -6,11 +6,11 @@
     OPEN        1 s the first time, twice as long after each failed probe, at most 60 s, +-20 %;
                 in the first 10 s of an outage at most 1.5 s
                 the first call after that is let through as a probe                                     -> HALF_OPEN
-    HALF_OPEN   everybody else is refused; the probe succeeds -> CLOSED, fails -> OPEN
+    HALF_OPEN   all other calls are refused; the probe succeeds -> CLOSED, fails -> OPEN
     any         nothing has failed for 90 s                                                             -> CLOSED
 
-An outage is young for 10 s. Whoever has patience may wait for the next probe of a young one: because no pause in it is
-longer than 1.8 s, an outage of 5 s is noticed to be over before the 8.5 s of its first callers are.
+An outage is young for 10 s. A caller with patience may wait for the next probe of a young one: because no pause in it is
+longer than 1.8 s, the end of an outage of 5 s is noticed before the 8.5 s of its first callers are over.
 
 Source: docs/design/faults.md#circuit-breaker.
 """
@@ -20,7 +20,7 @@ from enum import Enum
 
 
 YOUNG = 10.0
-"""Seconds of an outage in which it is worth to wait for its end."""
+"""Seconds of an outage during which it is worth waiting for its end."""
 
 _IN_A_ROW = 5
 _ENOUGH_CALLS = 10
@@ -29,7 +29,7 @@ _FIRST_PAUSE = 1.0
 _YOUNG_PAUSE = 1.5
 _LONGEST_PAUSE = 60.0
 _FORGOTTEN = 90.0
-"""Seconds after a failure at which it says nothing any more: longer than the longest pause, so no outage is cut in two."""
+"""Seconds after which a failure no longer counts: longer than the longest pause, so no outage is cut in two."""
 
 _REMEMBERED = 2000
 """Calls kept of the last 30 s, so that a busy origin costs at most some 200 KiB."""
@@ -69,21 +69,21 @@ class Breaker:
         return self._turn if self.phase is Phase.CLOSED else None
 
     def wait(self, now: float) -> float:
-        """Seconds until asking makes sense again, where ``admit`` refused; at least 1."""
+        """Seconds until asking makes sense again, after ``admit`` refused; at least 1."""
         return max(1.0, self.until - now)
 
     def rests(self, now: float) -> bool:
-        """Whether the origin is left alone by everybody, the next probe included."""
+        """Whether the origin is left alone entirely, even by the next probe."""
         return self.phase is Phase.OPEN and now < self.until
 
     def outage(self, now: float) -> float:
-        """Seconds since the first failure that no good answer has followed; 0 without one."""
+        """Seconds since the first failure that was not followed by a good answer; 0 without one."""
         return 0.0 if self._began is None or now > self._failed + _FORGOTTEN else now - self._began
 
     def report(self, ticket: int, now: float, sample: float, *, good: bool | None) -> None:
         """Tell how an admitted call ended; None if that says nothing about the origin, as when it was cancelled.
 
-        The report of a call that was admitted before the last change of phase says nothing any more.
+        The report of a call that was admitted before the last change of phase no longer counts.
         """
         if ticket != self._turn:
             return
@@ -106,7 +106,7 @@ class Breaker:
 
     def _probed(self, now: float, sample: float, *, good: bool | None) -> None:
         if good is None:
-            # The next caller becomes the probe; waiting out another pause would punish nobody's failure.
+            # The next caller becomes the probe: there was no failure that another pause should follow.
             self.phase, self.until = Phase.OPEN, now
         elif good:
             self._close()

@@ -1,8 +1,8 @@
-"""The use case: questions are answered by the era that is in force, and what outlives an era is kept between them.
+"""The use case: questions are answered by the era in force, and what outlives an era is kept here.
 
-Begin reading at ``Broker.ask``, which leads to ``era``. What belongs to the process: ``runway`` (which exchanges may
+Start reading at ``Broker.ask``, which leads to ``era``. What belongs to the process: ``runway`` (which exchanges may
 begin), ``renewal`` (ahead of expiry), ``doubt`` (what may have been refused), ``rate_limit`` (what build actions may cause),
-``sweep`` (what is over).
+``sweep`` (what has expired).
 """
 
 import asyncio
@@ -38,7 +38,7 @@ from credproxy.ports import Clock, Metrics, Permissions, Sample
 
 
 _RELIEF = 1.0
-"""Seconds without a new exchange once memory is short: less than from one look at it to the next, so that it goes on."""
+"""Seconds without a new exchange when memory is short: less than the time between two checks, so that work goes on."""
 
 _NOTHING_ALLOWED = Policy((), Router(()))
 
@@ -46,13 +46,13 @@ log = structlog.get_logger("credproxy.broker")
 
 
 class Broker:
-    """Answers questions. An asynchronous context manager: what it starts ends with it.
+    """Answers questions. An asynchronous context manager: everything it starts ends with it.
 
     Args:
         table: which provider answers.
         clock: judges every lifetime.
         sample: draws jitter.
-        metrics: is told of look-ups and exchanges.
+        @ALL metrics: told of look-ups and exchanges.
         upstream: the HttpClient that the providers send through, for ``status``.
         policy: what build actions may have; by default nothing.
         options: the broker's part of the configuration.
@@ -96,7 +96,7 @@ class Broker:
 
     @property
     def cache(self) -> Cache:
-        """What is in memory; only to be looked at."""
+        """What is cached; read-only."""
         return self._era.cache
 
     @property
@@ -104,7 +104,7 @@ class Broker:
         """What build actions may have."""
         return self._era.policy
 
-    # Not coroutines of its own: of ten thousand callers that wait for one exchange, each would hold one frame more.
+    # Not separate coroutines: each of ten thousand callers that wait for one exchange would hold one more frame.
 
     def ask(
         self, question: Question, patience: float = PATIENCE, *, doubted: bool = False
@@ -112,23 +112,23 @@ class Broker:
         """Answer a question within ``patience`` seconds. Source: docs/design/faults.md#renewal.
 
         Args:
-            question: what is asked, and by whom.
+            question: what is asked, and by which caller.
             patience: seconds that the caller waits.
             doubted: the caller may have seen the last answer refused (CL-31).
 
         Raises:
-            Failed: it should have an answer and cannot; still_trying where the exchange goes on without the caller.
+            Failed: there should be an answer but there is none; still_trying if the exchange goes on without the caller.
         """
         return self._era.ask(question, patience, doubted=doubted)
 
     def ask_for_gateway(
         self, question: Question, patience: float = PATIENCE
     ) -> Coroutine[object, object, GatewayAnswer]:
-        """Answer a question of the gateway's, which sends the request itself. Raises Failed as ``ask`` does."""
+        """Answer a question from the gateway, which sends the request itself. Raises Failed as ``ask`` does."""
         return self._era.ask_for_gateway(question, patience)
 
     def stored(self, target: Target, patience: float = PATIENCE) -> Coroutine[object, object, Stored | None]:
-        """Give the stored login for a target, for the docker helper protocol; None where there is none."""
+        """Give the stored login for a target, for the docker helper protocol; None if there is none."""
         return self._era.stored(target, patience)
 
     async def explain(self, question: Question, patience: float = PATIENCE) -> Explanation:
@@ -159,9 +159,9 @@ class Broker:
         return count
 
     def relieve(self) -> int:
-        """Give memory back: the half of the grants that was used longest ago, and no exchange begins for a second.
+        """Free memory: drop the least recently used half of the grants, and begin no exchange for a second.
 
-        What is still in memory is answered. Gives how many grants went. Source: C6.
+        What is still cached is answered. Returns how many grants were dropped. Source: C6.
         """
         self._runway.pause(_RELIEF)
         count = self.cache.halve()
@@ -170,7 +170,7 @@ class Broker:
         return count
 
     def swap(self, table: Table, policy: Permissions | None = None, options: BrokerSettings | None = None) -> int:
-        """Begin another era and end the one in force, whose policy and options stay where none are given.
+        """Begin another era and end the one in force, whose policy and options are kept if none are given.
 
         Gives its number.
         """
@@ -189,7 +189,7 @@ class Broker:
         return self._era.number
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the exchanges that somebody waits for, but no longer than that (P5)."""
+        """Wait for the exchanges that callers wait for, but no longer than that (P5)."""
         await self._runway.drain(seconds)
 
     async def __aenter__(self) -> Self:
@@ -207,11 +207,11 @@ class Broker:
         if isinstance(error, asyncio.CancelledError):
             await self._group.__aexit__(kind, error, traceback)
         else:
-            # The group would wrap an error of our caller's into a group of errors; it has nothing to do with it.
+            # The group would wrap our caller's error in an exception group, although it has nothing to do with it.
             await self._group.__aexit__(None, None, None)
 
     def _renew(self, entry: Entry) -> Flight | None:
-        return self._era.renew(entry)  # of one that is over none is left: its entries are dropped
+        return self._era.renew(entry)  # an era that is over has none left: its entries are dropped
 
     def _spawn(self, work: Coroutine[object, object, Outcome], context: contextvars.Context) -> asyncio.Task[Outcome]:
         return self._group.create_task(work, context=context)

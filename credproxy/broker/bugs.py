@@ -1,6 +1,6 @@
 """The one place where an unexpected exception is contained (docs/design/faults.md#containment).
 
-Around provider code, and nowhere else: a bug there costs one answer. A bug of the broker's own ends the process.
+Only around provider code: a bug there costs one answer. A bug in the broker itself ends the process.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from credproxy.ports import Clock
 
 
 _QUIET = 60.0
-"""Seconds for which one place is logged once: a bug that every question meets must not fill the disk."""
+"""Seconds for which one place is logged once: a bug that every question hits must not fill the disk."""
 
 log = structlog.get_logger("credproxy.broker")
 
 
 class Bugs:
-    """A context manager that turns what nobody expected into Failed(internal); counts them.
+    """A context manager that turns unexpected exceptions into Failed(internal), and counts them.
 
     Args:
         clock: for the pauses between log lines.
-        short: is called where there was no memory left, which is no bug: that becomes Failed(overloaded) (C6).
+        short: called when there was no memory left, which is not a bug: that becomes Failed(overloaded) (C6).
     """
 
     def __init__(self, clock: Clock, short: Callable[[], object]) -> None:
@@ -39,9 +39,9 @@ class Bugs:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Let Failed and whatever is no Exception pass; contain the rest.
+        """Let Failed pass, and anything that is not an Exception; contain the rest.
 
-        A CancelledError that nobody asked for is a bug as well: some inner task's, let through by mistake.
+        A CancelledError that nobody asked for is also a bug: one from an inner task, let through by mistake.
         """
         del kind, traceback
         if isinstance(error, asyncio.CancelledError):

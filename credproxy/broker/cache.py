@@ -1,9 +1,9 @@
 """Grants in memory: the least recently used go first, bounded by their number and by their bytes.
 
-Those of build actions may fill a quarter of it, and above that push out one another: what actions ask for is not the
-user's to lose (T16).
+Those of build actions may fill a quarter of it, and beyond that push out one another: actions must not push out the
+user's grants (T16).
 
-Expiry is not this module's business: who reads judges it on the clock that runs through suspend. cachetools' own
+Expiry is not this module's concern: the reader judges it on the clock that runs through suspend. cachetools' own
 timers are monotonic, which stands still in suspend, and its LRUCache keeps each key in two dictionaries.
 """
 
@@ -16,15 +16,15 @@ from credproxy.broker.lookup import Key
 
 
 SHARE = 4
-"""Build actions have one part in so many."""
+"""Build actions have this fraction of the cache (1/n)."""
 
 
 class Cache:
-    """Entries by key. A bound that is met evicts the least recently used.
+    """Entries by key. When a bound is reached, the least recently used is evicted.
 
     Args:
         entries: the bound of their number.
-        size: that of their bytes.
+        size: the bound of their bytes.
         evicted: where counting begins.
     """
 
@@ -73,25 +73,25 @@ class Cache:
             self._gone(entry)
 
     def drop_all(self, wanted: Callable[[str], bool]) -> int:
-        """Take out what belongs to the authorities that are wanted, or to more than one; give how many."""
+        """Remove entries of the authorities that ``wanted`` selects, or of more than one authority; return how many."""
         entries = [entry for entry in self.entries() if not entry.authority or wanted(entry.authority)]
         for entry in entries:
             self.drop(entry.key)
         return len(entries)
 
     def halve(self) -> int:
-        """Evict the half that was used longest ago, and the last one as well; give how many."""
+        """Evict the least recently used half, rounded up; return how many."""
         count = (len(self._found) + 1) // 2
         for _ in range(count):
             self._evict(self._found)
         return count
 
     def entries(self) -> list[Entry]:
-        """Every entry, in no order that matters, none of them marked as used."""
-        return list(dict.values(self._found))  # in order of use it would take ten times as long
+        """Every entry, in arbitrary order, without marking any as used."""
+        return list(dict.values(self._found))  # in order of use this would take ten times as long
 
     def latest(self, count: int) -> list[Entry]:
-        """The entries that were used last, the latest first; what the front repeats within a second does not count."""
+        """The entries that were used last, the latest first; repeats by the front within a second do not count."""
         return list(islice(reversed(self._found.values()), count))
 
     def _make_room_for_action(self, entry: Entry) -> None:

@@ -1,18 +1,18 @@
-"""What may have been refused, or was: who says so, what counts of it, and what follows from it.
+"""What was refused, or may have been: how that is noticed, what counts, and what follows from it.
 
 **A caller that asks again** for what it should still have may have seen it refused (CL-31): the protocol has no way to
-say so. Bazel keeps an answer by its URI until the second that the answer names, and for a time of its own where it names
+say so. Bazel keeps an answer by its URI until the second that the answer names, and for a time of its own if it names
 none. If the same server asks about the same URI well before, it has thrown its answers away, as it does when one of them
-is refused. The helper is a process of its own each time, so it tells its parent's process id: known to it for free, where
-reading it from ``/proc`` would cost the daemon 7 us of every call. Whoever lies brings about an exchange, at most one in
-30 s. Versions 7.1 to 7.3 ask at each use, and reclient does where less than five minutes are left. That is a habit: after
-one early question the next ones mean nothing until there were none for ten minutes.
+is refused. The helper is a new process each time, so it sends its parent's process id: it knows that for free, whereas
+reading it from ``/proc`` would cost the daemon 7 us per call. A caller that lies causes an exchange, at most one in
+30 s. Bazel 7.1 to 7.3 asks at every use, and so does reclient when less than five minutes are left. That is a habit: after
+one early question, further ones mean nothing until there were none for ten minutes.
 
-**A doubted grant** is renewed early. Bazel asks again after ``bazel clean`` as well, hence nobody waits: the grant begins
+**A doubted grant** is renewed early. Bazel also asks again after ``bazel clean``, so nobody waits: the grant begins
 to age at once, which has it renewed in the background by what renews ageing grants, and until then it is handed out for
-seconds instead of hours. What comes of a wrong guess is one exchange more, and of those at most one in 30 s for a key.
+seconds instead of hours. A wrong guess costs one extra exchange, at most one in 30 s for a key.
 
-**A refused grant**, of which the gateway knows, is dropped. Either way the exchange that follows looks the login up again.
+**A refused grant**, which the gateway reports, is dropped. Either way the exchange that follows looks up the login again.
 """
 
 from math import floor
@@ -34,19 +34,19 @@ LEAST_AGE = 30.0
 
 PER_SECOND = 2.0
 BURST = 16.0
-"""Doubts that count: after ``bazel clean`` a thousand URIs of a helper may be asked about again."""
+"""Rate of doubts that count: after ``bazel clean`` a helper may ask about a thousand URIs again."""
 
 _SOON = 5.0
-"""Seconds for which a grant in doubt is given: its renewal takes less, and the next question finds the new one."""
+"""Seconds for which a doubted grant is handed out: its renewal takes less, and the next question finds the new one."""
 
 _GIVEN = 4096
 _EARLY = 10.0
-"""Seconds before ``expires`` within which nobody wonders about a question."""
+"""Seconds before ``expires`` within which a question is expected."""
 
 _HABIT = 600.0
 
 _UNTOLD = 300
-"""Seconds that an answer without ``expires`` is kept at least: by img that long, by Bazel half an hour by default."""
+"""Seconds for which clients keep an answer without ``expires`` at least: img this long, Bazel half an hour by default."""
 
 _REFUSED_GAP = 10.0
 _REFUSED = 1024
@@ -55,19 +55,19 @@ log = structlog.get_logger("credproxy.broker")
 
 
 class _Given(NamedTuple):
-    """Until when (POSIX seconds) an answer is kept, and when (boot-clock seconds) it was last asked for too early."""
+    """Until when (POSIX seconds) a client keeps an answer, and when (boot-clock seconds) it last asked too early."""
 
     expires: int
     early: float
 
 
 class Doubt:
-    """All that is known of refusals. It belongs to the process: what a client was given, it keeps through a reload."""
+    """Everything known about refusals. It belongs to the process: clients keep what they were given through a reload."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._bucket = Bucket(PER_SECOND, BURST, clock.boot())
-        # By hash: two questions that share one cost an exchange in vain, and a URI takes ten times as much memory.
+        # By hash: two questions that share one cost a needless exchange, but a URI takes ten times as much memory.
         self._given: LRUCache[int, _Given] = LRUCache(_GIVEN)
         self._refused: LRUCache[Key, float] = LRUCache(_REFUSED)
 
@@ -75,7 +75,7 @@ class Doubt:
         """Whether a question comes so early that an answer to it may have been refused.
 
         Args:
-            parent: process id of who started the helper.
+            parent: process id of the helper's parent.
             question: its bytes.
         """
         place = hash((parent, question))
@@ -87,7 +87,7 @@ class Doubt:
         return now - given.early >= _HABIT
 
     def given(self, parent: int, question: bytes, handout: Handout) -> None:
-        """Remember what the helper of a parent was given."""
+        """Remember what the helper of that parent was given."""
         if handout.headers:
             place = hash((parent, question))
             given = self._given.get(place)
@@ -95,7 +95,7 @@ class Doubt:
             self._given[place] = _Given(until, float("-inf") if given is None else given.early)
 
     def cast(self, entry: Entry) -> None:
-        """Let an entry age from now on, if it is old enough for that."""
+        """Make an entry age from now on, if it is old enough for that."""
         now, upkeep = self._clock.boot(), entry.upkeep
         if upkeep is None or upkeep.doubted or entry.empty or now < entry.lifetime.since + LEAST_AGE:
             return
@@ -107,20 +107,20 @@ class Doubt:
         log.info("answer doubted", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
 
     def refused(self, entry: Entry, *, forbidden: bool) -> bool:
-        """Take in that a registry did not take a grant; tell whether asking again makes sense.
+        """Note that a registry refused a grant; tell whether asking again makes sense.
 
-        The entry is then to be dropped. At most once in ten seconds for a key: a login that may not do a thing is refused
+        If so, the entry is to be dropped. At most once in ten seconds for a key: a login without the permission is refused
         with every token, and each refusal would be an exchange.
 
         Args:
-            entry: what was sent.
-            forbidden: the registry knew it and said 403. A token that lacks a right is not a reason to obtain another
-                one; a login that was sent as it is may have run out (ECR says 403 then), and another one be stored.
+            entry: that was sent.
+            forbidden: the registry knew it and said 403. A token that lacks a permission is not a reason to obtain another
+                one; a login that was sent as it is may have expired (ECR then says 403), and another one may be stored.
         """
         now = self._clock.boot()
         if entry.empty or (forbidden and not entry.direct):
             return False
-        if entry.dropped:  # of forty downloads whose token was revoked, the first one saw to it
+        if entry.dropped:  # of forty downloads whose token was revoked, the first one has already handled it
             return True
         if self._lately(entry.key, now):
             return False
@@ -129,7 +129,7 @@ class Doubt:
         return True
 
     def of(self, key: Key, entry: Entry | None) -> bool:
-        """Whether what was given for a key was refused, or may have been: then its login may be another one by now.
+        """Whether the answer for a key was refused, or may have been: then its login may have changed.
 
         Args:
             key: what an exchange is begun for.
@@ -139,14 +139,14 @@ class Doubt:
         return doubted or self._lately(key, self._clock.boot())
 
     def shown(self, entry: Entry, expires: int | None) -> int | None:
-        """The ``expires`` of an answer; what is in doubt is shown to end soon."""
+        """The ``expires`` of an answer; a doubted one is said to end soon."""
         if entry.upkeep is None or not entry.upkeep.doubted:
             return expires
         soon = floor(self._clock.wall() + _SOON)
         return soon if expires is None else min(expires, soon)
 
     def anew(self) -> None:
-        """Another era: what was refused under the configuration before says nothing of this one's answers."""
+        """A new era: refusals under the previous configuration say nothing about this one's answers."""
         self._refused.clear()
 
     def _lately(self, key: Key, now: float) -> bool:

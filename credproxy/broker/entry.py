@@ -1,7 +1,7 @@
 """One grant in memory.
 
 There may be a hundred thousand, so an entry holds what its own question needs and nothing twice: the names of its
-headers are shared, and what only a renewal needs begins with the second use. The structs stay out of the garbage
+headers are shared, and what only a renewal needs is allocated at the second use. The structs stay out of the garbage
 collector's sight, since nothing that they hold leads back to them.
 """
 
@@ -19,19 +19,19 @@ from credproxy.ports import Plan
 
 
 SHORTEST_GAP = 1.0
-"""Seconds from the beginning of one exchange to that of the next for its key, as long as its grant is valid."""
+"""Seconds from the start of one exchange to that of the next for its key, as long as its grant is valid."""
 
 
 class Upkeep(Struct, gc=False, eq=False):
     """What keeps a grant fresh.
 
     Attributes:
-        plan: of the latest question: what a renewal runs.
-        window: seconds before hard expiry at which renewal begins, drawn once (SPIRE draws at each look, and too early).
+        plan: of the latest question, which a renewal runs.
+        window: seconds before hard expiry at which renewal begins, drawn once (SPIRE draws at each check, which is too early).
         retry_at: boot-clock seconds before which no renewal is tried in the background.
         failures: renewals that failed since the grant arrived.
-        warned: it was logged that this one is handed out although its renewal fails.
-        doubted: somebody may have seen it refused.
+        warned: it was logged that it is handed out although its renewal fails.
+        doubted: a client may have seen it refused.
     """
 
     plan: Plan
@@ -43,21 +43,21 @@ class Upkeep(Struct, gc=False, eq=False):
 
 
 class Entry(Struct, gc=False, eq=False):
-    """One grant, and what is known of its use.
+    """One grant, and what is known about its use.
 
     Attributes:
         key: see there.
-        caller: who asked.
+        caller: that asked.
         subject, detail: of its plan, for ``status``.
         rule: the ``match`` of its host rule.
         authority: the host that was asked about; "" once the grant has served more than one.
         lifetime, note: of the grant.
         used: boot-clock seconds of the last hand-out.
         names, values: of its headers, one name for each value.
-        uses: hand-outs of this key, those of its earlier grants included.
+        uses: hand-outs of this key, including those of its earlier grants.
         direct: of the grant.
-        upkeep: since the second use; what was used once may never be asked for again, and is not renewed.
-        dropped: it is in the cache no more; what was made of it is not to be repeated.
+        upkeep: since the second use; an entry used once may never be asked for again, and is not renewed.
+        dropped: it is no longer in the cache; answers made from it must not be repeated.
     """
 
     key: Key
@@ -117,7 +117,7 @@ class Entry(Struct, gc=False, eq=False):
 
     @property
     def size(self) -> int:
-        """Bytes of the texts alone: what grows with tokens. An entry's fixed part is bounded by their number."""
+        """Bytes of the texts only, which grow with tokens. The fixed part of entries is bounded by their number."""
         return len(self.note) + sum(map(len, self.names)) + sum(len(value.reveal()) for value in self.values)
 
 

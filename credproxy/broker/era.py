@@ -1,10 +1,10 @@
-"""A configuration in force, with all that is remembered under it.
+"""A configuration in force, with everything that is remembered under it.
 
-An era answers: the question is routed, answered from memory where that is possible, and exchanged once where not. A
-reload begins another one. A question ends in the era that it began in, and what that one had in memory is gone with it;
-nobody has to compare anything, because nothing of one era is reachable from another.
+An era answers: the question is routed, answered from memory if possible, and otherwise exchanged once. A
+reload begins a new era. A question ends in the era in which it began, and what that era had in memory is gone with it;
+nothing has to be compared, because nothing of one era can be reached from another.
 
-What it stands on: ``table`` (which provider), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
+Its parts: ``table`` (which provider), ``lookup`` (the key), ``cache`` of ``entry`` (grants), ``flights`` (one
 exchange per key), ``landing`` (what remains of it), ``negative_cache`` (failures, briefly), ``answers`` (what leaves). What is
 bounded, counted or learned for the process is in ``Lasting``.
 """
@@ -42,13 +42,13 @@ from credproxy.ports import Clock, Metrics, Permissions, Plan, Remembers, Sample
 PATIENCE = 8.5
 MANDATORY_WAIT = 3.0
 _ALMOST_GONE = 1.0
-"""Seconds; a grant with less is worth nothing to anybody who still has to use it (TX-17, P11)."""
+"""Seconds; a grant with less is of no use to a caller (TX-17, P11)."""
 
 log = structlog.get_logger("credproxy.broker")
 
 
 class GatewayAnswer(NamedTuple):
-    """What the gateway sends a request with, and where to; ``target`` is what was asked."""
+    """What the gateway sends a request with, and where to; ``target`` is what was asked about."""
 
     target: Target
     answer: Answer
@@ -57,17 +57,17 @@ class GatewayAnswer(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Lasting:
-    """What belongs to the process, and one era leaves to the next.
+    """What belongs to the process, and is passed from one era to the next.
 
     Attributes:
         clock: judges every lifetime.
         sample: draws jitter.
         metrics: is told of look-ups and exchanges.
-        bugs: contains what providers throw.
+        bugs: contains unexpected exceptions of providers.
         budget: what build actions may cause.
         doubt: what may have been refused.
-        runway: who may start: what is under way at once is bounded for all eras together.
-        renewal: keeps entries fresh, so many a second.
+        runway: which flights may start: what is under way at once is bounded for all eras together.
+        renewal: keeps entries fresh, at a bounded rate.
     """
 
     clock: Clock
@@ -81,15 +81,15 @@ class Lasting:
 
 
 class Era:
-    """Answers by one configuration, until ``end``.
+    """Answers under one configuration, until ``end``.
 
     Args:
         table: which provider answers.
         policy: what build actions may have.
         options: the broker's part of the configuration.
         lasting: what it shares with the eras before and after it.
-        number: how many there were so far, for people.
-        evicted: grants that the eras before it evicted, likewise.
+        number: of the era, shown to people.
+        evicted: grants that earlier eras evicted, likewise.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Era:
         return GatewayAnswer(question.target, await self._answer(routed, question, until), routed.reach)
 
     async def routed(self, question: Question, patience: float) -> Routed:
-        """Decide how a question is answered. Raises Failed as ``Table.plan``, and where that takes too long."""
+        """Decide how a question is answered. Raises Failed as ``Table.plan``, and if that takes too long."""
         try:
             async with self._clock.timeout(patience):
                 with self._bugs:
@@ -150,7 +150,7 @@ class Era:
             raise _slow(question.target.authority, patience) from None
 
     async def checked(self, question: Question, patience: float) -> Failure | None:
-        """Look whether an exchange could begin at all; give why not."""
+        """Check whether an exchange could begin at all; return why not."""
         try:
             async with self._clock.timeout(patience):
                 with self._bugs:
@@ -171,7 +171,7 @@ class Era:
             raise _slow(target.authority, patience) from None
 
     def renew(self, entry: Entry, sandbox: str | None = None) -> Flight | None:
-        """Begin an exchange behind everybody's back; None while backing off, or with too much under way.
+        """Begin an exchange in the background; None while backing off, or with too much under way.
 
         Raises:
             Failed(rate_limited): the sandbox that would cause it has no budget left.
@@ -186,9 +186,9 @@ class Era:
         return flight
 
     def flush(self, wanted: Callable[[str], bool]) -> int:
-        """Forget the grants and failures of the authorities that are wanted, and what was learned of them.
+        """Forget the grants and failures of the authorities that ``wanted`` selects, and what was learned about them.
 
-        Gives how many grants. What flies ends for those who wait for it.
+        Returns how many grants. Flights under way still serve those that wait for them.
         """
         count = self.cache.drop_all(wanted)
         self.negative.drop(wanted)
@@ -200,7 +200,7 @@ class Era:
         return count
 
     def end(self) -> None:
-        """Another one is in force: no secret stays in memory, no answer is repeated, and nothing that lands is kept.
+        """A new era is in force: no secret stays in memory, no answer is repeated, and nothing that lands is kept.
 
         A caller that asked before is still answered, by a flight that is under way or by an exchange of its own (P12).
         """
@@ -224,7 +224,7 @@ class Era:
                 case State.FRESH:
                     return self._answers.remembered(entry, "fresh")
                 case State.ADVISORY:
-                    with contextlib.suppress(Failed):  # who may cause nothing more is served what is in memory
+                    with contextlib.suppress(Failed):  # a sandbox without budget is still served from memory
                         self.renew(entry, question.sandbox)
                     return self._answers.remembered(entry, "advisory")
                 case State.MANDATORY:
@@ -234,7 +234,7 @@ class Era:
         return self._answers.answer(await self._exchanged(lookup, until))
 
     async def _exchanged(self, lookup: Lookup, until: float) -> Entry:
-        """Wait for the exchange. What aged away while its waiter slept is fetched once more, and only once (P11)."""
+        """Wait for the exchange. A grant that expired while its waiter slept is fetched once more, and only once (P11)."""
         self._lasting.metrics.cache("miss" if self.negative.get(lookup.key, self._clock.boot()) is None else "negative")
         entry = await self._fetched(lookup, until)
         if entry.lifetime.until is not None and self._left(entry) < _ALMOST_GONE:
@@ -245,7 +245,7 @@ class Era:
         return entry
 
     async def _renewed_or_valid(self, entry: Entry, lookup: Lookup, until: float) -> Entry:
-        """Wait a little for a newer grant; the old one is handed out as long as it is valid, and no longer."""
+        """Wait a little for a newer grant; hand out the old one as long as it is valid, and no longer."""
         now = self._clock.boot()
         if now < entry.lifetime.since + SHORTEST_GAP:
             return entry
@@ -259,7 +259,7 @@ class Era:
         return max(newer, entry, key=self._left)
 
     def _complain(self, entry: Entry, failure: Failure) -> None:
-        """Say once that a grant is handed out although its renewal fails."""
+        """Log once that a grant is handed out although its renewal fails."""
         if entry.upkeep is None or not entry.upkeep.warned:
             left = round(self._left(entry), 1)
             log.warning("served while failing", subject=entry.subject, code=failure.code.value, left=left)
@@ -267,7 +267,7 @@ class Era:
             entry.upkeep.warned = True
 
     async def _fetched(self, lookup: Lookup, until: float) -> Entry:
-        """Join the flight for a key, or begin it; wait for it until then."""
+        """Join the flight for a key, or begin one; wait for it until then."""
         now = self._clock.boot()
         remembered = self.negative.get(lookup.key, now)
         if remembered is not None:
@@ -286,7 +286,7 @@ class Era:
         return outcome
 
     def _noted(self, entry: Entry, lookup: Lookup) -> None:
-        """Note the latest question. What is used once may never be wanted again, and is not kept fresh."""
+        """Note the latest question. An entry used once may never be wanted again, and is not kept fresh."""
         if entry.uses:
             self._renewal.take_up(entry, lookup.plan)
         if entry.authority != lookup.authority:

@@ -1,4 +1,4 @@
-"""Explains a URI as a person typed it: what is left out of it is told as well."""
+"""Explains a URI as a person typed it, including what is left out of it."""
 
 from msgspec.structs import replace
 

@@ -1,4 +1,4 @@
-"""One exchange, as those who wait for it see it."""
+"""One exchange, as the callers that wait for it see it."""
 
 import asyncio
 from typing import Protocol
@@ -17,27 +17,27 @@ class Home(Protocol):
     """Where a flight was begun, and where it lands."""
 
     def land(self, flight: "Flight", result: Result) -> Outcome:
-        """Take its result; give what those who wait get."""
+        """Take its result; return what the waiters get."""
         ...
 
     def forget(self, flight: "Flight") -> None:
-        """It is over: nobody joins it any more."""
+        """It is over: it can no longer be joined."""
         ...
 
 
 class Flight:
-    """One exchange; it is also the Terms of those who work inside it.
+    """One exchange; it also serves as the Terms of the code that runs inside it.
 
     Attributes:
         home: where it lands.
-        lookup: what it is for; of those who wait, the first one's.
+        lookup: what it is for; that of the first waiter.
         limit: seconds that it may take, counted from ``started``.
-        background: nobody asked for it, or somebody who was answered already.
-        anew: what was given last for its key was refused upstream, or may have been.
-        forsaken: flushed while it flew, or its era is over: its result goes to those who wait, and is not kept (P12).
+        background: no caller waits for it, or the caller has already been answered.
+        anew: the last grant for its key was refused upstream, or may have been.
+        forsaken: flushed while under way, or its era is over: its result goes to the waiters, and is not kept (P12).
         started: boot-clock seconds; None while it is queued.
         waiters: boot-clock seconds at which each of them stops waiting.
-        outcome: set once, and never to an exception.
+        outcome: set once, never to an exception.
     """
 
     __slots__ = (
@@ -62,7 +62,7 @@ class Flight:
 
     @property
     def label(self) -> str:
-        """What to call its upstream in a metric: a wildcard's hosts come from requests and could be without number."""
+        """What to call its upstream in a metric: a wildcard's hosts come from requests and are unbounded."""
         return self.lookup.rule if "*" in self.lookup.rule else self.plan.upstream
 
     @property
@@ -73,7 +73,7 @@ class Flight:
 
     @property
     def patience(self) -> float:
-        """Boot-clock second at which the first of those who wait stops waiting; with nobody, the deadline."""
+        """Boot-clock second at which the first waiter stops waiting; without waiters, the deadline."""
         return min(self.waiters.values(), default=self.deadline)
 
     @property

@@ -1,6 +1,6 @@
-"""One exchange per key, owned by the daemon, shared by all who wait, survived by any of them leaving.
+"""One exchange per key, owned by the daemon, shared by all waiters; it survives any of them leaving.
 
-Whoever is cancelled while waiting takes nobody along (F11): the task is detached, waiters hold a shield. A failure is a
+A waiter that is cancelled cancels nobody else (F11): the task is detached, waiters hold a shield. A failure is a
 value; each waiter raises an exception of its own from it (PY28).
 
 Source: F11.
@@ -19,9 +19,9 @@ class Flights:
     """The flights of one era, by key.
 
     Args:
-        clock: for those who wait.
-        runway: lets them start.
-        land: keeps a result; gives what the waiters get.
+        clock: for the waiters.
+        runway: decides which may start.
+        land: keeps a result; returns what the waiters get.
     """
 
     def __init__(self, *, clock: Clock, runway: Runway, land: Callable[[Flight, Result], Outcome]) -> None:
@@ -36,7 +36,7 @@ class Flights:
         return self._current.get(key)
 
     def begin(self, lookup: Lookup, *, limit: float, anew: bool, background: bool = False) -> Flight:
-        """Make a flight: to be waited for, or launched. ``limit``, ``anew`` as in Flight."""
+        """Make a flight, to be waited for or launched. ``limit``, ``anew`` as in Flight."""
         flight = Flight(self, lookup, limit=limit, background=background, anew=anew)
         flight.forsaken = self._over
         return flight
@@ -60,14 +60,14 @@ class Flights:
             self._runway.leave(flight, seat)
 
     def launch(self, flight: Flight) -> bool:
-        """Start a new flight for which nobody waits; False where too much is going on already."""
+        """Start a new flight without waiters; False if too much is already under way."""
         if not self._runway.launch(flight):
             return False
         self._current[flight.key] = flight
         return True
 
     def forsake(self, wanted: Callable[[str], bool]) -> None:
-        """Let the flights of the authorities that are wanted end for those who wait, and for nobody else (P12)."""
+        """Make the flights of the authorities that ``wanted`` selects serve only their current waiters (P12)."""
         for flight in list(self._current.values()):
             if not flight.lookup.authority or wanted(flight.lookup.authority):
                 flight.forsaken = True
@@ -79,7 +79,7 @@ class Flights:
             del self._current[flight.key]
 
     def end(self) -> None:
-        """The era is over: those who wait still share what flies, and nothing that lands is kept (P12)."""
+        """The era is over: waiters still share flights under way, and nothing that lands is kept (P12)."""
         self._over = True
         for flight in self._current.values():
             flight.forsaken = True

@@ -1,4 +1,4 @@
-"""Looks at the broker's parts for people who ask; changes nothing, not even which grant was used last."""
+"""Inspects the broker's parts for people; changes nothing, not even which grant was used last."""
 
 from collections.abc import Sequence
 
@@ -29,7 +29,7 @@ from credproxy.ports import Clock
 
 
 SHOWN = 1000
-"""Entries of a status: a page that a person may still search, and a few hundred KiB at most."""
+"""Entries in a status: a page that a person can still search, and a few hundred KiB at most."""
 
 
 class Inspector:
@@ -79,11 +79,11 @@ class Inspector:
         """Give what was decided for a question, why there is no credential, and what is known for its key.
 
         Args:
-            era: whose decisions they are.
+            era: that made the decisions.
             question: what was asked about.
             found: what was decided.
-            why: there is no plan, a sentence for each reason.
-            broken: why an exchange could not begin; it counts where nothing in memory answers instead.
+            why: why there is no plan, a sentence for each reason.
+            broken: why an exchange could not begin; it counts if nothing in memory answers instead.
         """
         target = question.target
         uri, form = f"{target.origin}{target.path}", target.form.value
@@ -99,7 +99,7 @@ class Inspector:
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
         if entry is None or remaining(entry.lifetime, boot, self._clock.wall()) <= 0:
-            # In this order ``ask`` meets them: what is remembered is told before anything is looked at.
+            # In the order of ``ask``: what is remembered comes before anything is looked up.
             trouble = next((_problem(each) for each in (failure, broken) if each is not None), trouble)
             error = failure is not None or broken is not None
         else:

@@ -1,4 +1,4 @@
-"""What remains of a flight: a grant in the cache or a failure remembered, a line in the log and a number."""
+"""What remains of a flight: a cached grant or a remembered failure, a log line and a metric."""
 
 from collections.abc import Callable
 from logging import INFO, WARNING
@@ -29,10 +29,10 @@ class Landing:
     Args:
         clock: judges lifetimes.
         sample: draws the jitter of backing off.
-        metrics: is told of each flight.
+        metrics: told of each flight.
         cache: for grants.
         negative: for failures.
-        take_up: is told of each entry that is to be kept fresh.
+        take_up: told of each entry that is to be kept fresh.
     """
 
     def __init__(
@@ -54,14 +54,14 @@ class Landing:
         self._complained = float("-inf")
 
     def land(self, flight: Flight, result: Result) -> Outcome:
-        """Take a flight's result; give what its waiters get."""
+        """Take a flight's result; return what its waiters get."""
         assert flight.started is not None
         now = self._clock.boot()
         if isinstance(result, Grant) and result.lifetime.until is not None and self._left(result) <= 0:
             message = f"the credential of {flight.plan.subject} had expired when it arrived"
             result = Failure(Code.EXPIRED_ON_ARRIVAL, message, "is this machine's clock right, and the server fast?")
         if isinstance(result, Grant) and (problem := empty_answer(result.headers)) is not None:
-            # Providers say so better; whatever gets past them is neither handed out nor kept.
+            # Providers report this more precisely; what gets past them is neither handed out nor kept.
             message = f"{flight.plan.subject} gave no credential: {problem}"
             result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it anew where it comes from")
         if isinstance(result, Failure):
@@ -74,7 +74,7 @@ class Landing:
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
         entry = Entry.of(flight.lookup, grant, now)
         older = self._cache.peek(flight.key)
-        # Somebody may wonder why the registry refuses a request; repeated at each renewal it would not be news.
+        # A user may wonder why the registry refuses a request; repeated at each renewal it would not be news.
         news = grant.less and (older is None or older.note != grant.note)
         log.log(
             WARNING if news else INFO,
@@ -97,7 +97,7 @@ class Landing:
         self._negative.forgive(entry.key)
         if older is not None:
             entry.uses = older.uses
-            # A renewal is no use, or what nobody wants any more would keep itself alive.
+            # A renewal does not count as a use, or an unwanted entry would keep itself alive.
             entry.used = now if asked else older.used
             entry.authority = older.authority if older.authority == entry.authority else ""
         evicted = self._cache.evicted

@@ -1,9 +1,9 @@
-"""What is asked for, by whom, and the key under which the answer is kept: a digest of both.
+"""What is asked for, by which caller, and the key under which the answer is cached: a digest of both.
 
 A digest, because a key of nested tuples weighs as much as the token that it leads to, and every look-up would hash and
 compare all of it. Two keys are the same if and only if their parts are: the encoding says where each part begins, how
-long it is and of what type, so no two lists of parts share one; and of BLAKE2b with 24 bytes nobody can find two texts
-with the same digest (2**96 tries), not even who may choose the URIs. What a key stood for is told by its entry.
+long it is and of what type, so no two lists of parts share one; and for BLAKE2b with 24 bytes nobody can find two texts
+with the same digest (2**96 tries), not even a caller that chooses the URIs. What a key stands for is in its entry.
 """
 
 from collections.abc import Hashable
@@ -27,11 +27,11 @@ class Lookup(NamedTuple):
 
     Attributes:
         key: see ``key_of``.
-        caller: who asks.
+        caller: that asks.
         authority: the host that is asked about.
         rule: the ``match`` of its host rule; "" for none.
         plan: how it is obtained.
-        sandbox: which sandbox has to pay for an exchange; None for none.
+        sandbox: whose budget pays for an exchange; None for none.
     """
 
     key: Key
@@ -46,18 +46,18 @@ _encode = msgspec.msgpack.Encoder().encode
 
 
 def key_of(caller: Caller, rest: tuple[Hashable, ...]) -> Key:
-    """Make a key. It is one within an era: what two configurations gave is not kept in one place.
+    """Make a key, unique within an era: grants of two configurations are never kept together.
 
     Args:
-        caller: who asks (SEC-16).
+        caller: that asks (SEC-16).
         rest: the provider's part: texts, bytes, numbers, None, tuples and ``Identity``.
 
     Raises:
-        TypeError: a part of another type, such as a Secret: what is kept must not hold one (SEC-17).
+        TypeError: a part of another type, such as a Secret: a key must not hold one (SEC-17).
     """
     parts = (caller, rest)
     try:
         encoded = _encode(parts)
     except UnicodeEncodeError:  # the path of a file need not be UTF-8
-        encoded = ascii(parts).encode()  # begins with "(", which begins no list in msgpack
+        encoded = ascii(parts).encode()  # starts with "(", which starts no list in msgpack
     return Key(blake2b(encoded, digest_size=_SIZE).digest())

@@ -1,4 +1,4 @@
-"""Failures, remembered for a moment: so that a burst of questions is not a burst of failing exchanges.
+"""Failures, remembered briefly, so that a burst of questions does not become a burst of failing exchanges.
 
 A failure is never an answer and never outlives five minutes (RFC 2308). The credential's version is part of every
 key, so that a new login is tried at once. Source: docs/design/faults.md#memory-of-failures, TX-11.
@@ -20,14 +20,14 @@ CEILING = 300.0
 
 _RECORDS = 10_000
 _RECORDS_OF_ACTIONS = 2_500
-"""Apart, because a build action that asks for what fails would push out the user's, and each would be an exchange anew."""
+"""Separate, because a build action that asks for what fails would push out the user's, and each would need a new exchange."""
 
 
 @dataclass(frozen=True, slots=True)
 class _Class:
     first: float
     last: float = 0.0
-    """Where doubling per failure in a row ends; 0 for no doubling."""
+    """The upper end of doubling per consecutive failure; 0 for no doubling."""
 
 
 _LOGIN = _Class(10.0)
@@ -35,7 +35,7 @@ _REGISTRY = _Class(30.0)
 _NETWORK = _Class(1.0, 30.0)
 _PROGRAM = _Class(2.0, 30.0)
 
-# What is not listed is decided without I/O, and not remembered.
+# Codes that are not listed are decided without I/O, and not remembered.
 _CLASSES = {
     Code.BAD_CREDENTIALS: _LOGIN,
     Code.DENIED: _LOGIN,
@@ -50,13 +50,13 @@ _CLASSES = {
     Code.ADDRESS_REFUSED: _REGISTRY,
     Code.ANSWER_TOO_LARGE: _REGISTRY,
     Code.TLS_FAILED: _REGISTRY,
-    Code.USE_GATEWAY: _REGISTRY,  # what it gives will be as wide the next time
+    Code.USE_GATEWAY: _REGISTRY,  # its grant will be as wide the next time
     Code.UPSTREAM_UNAVAILABLE: _NETWORK,
     Code.BAD_TOKEN: _NETWORK,
     Code.HELPER_FAILED: _PROGRAM,
     Code.HELPER_NOT_RUNNABLE: _PROGRAM,
     Code.INTERNAL: _PROGRAM,
-    # A keyring has no version that a new login would change, and a login must be seen within 10 s: 8 s and jitter.
+    # A keyring has no version that a new login would change, and a login must be seen within 10 s: 8 s plus jitter.
     Code.CREDENTIAL_UNREADABLE: _Class(2.0, 8.0),
     Code.OVERLOADED: _Class(1.0),
 }
@@ -64,7 +64,7 @@ _CLASSES = {
 
 @dataclass(frozen=True, slots=True)
 class Remembered:
-    """A failure, until when (boot-clock seconds) it is shared, and the how-manieth in a row it is."""
+    """A failure, until when (boot-clock seconds) it is shared, and its number in a row."""
 
     failure: Failure
     until: float
@@ -72,7 +72,7 @@ class Remembered:
     authority: str
 
     def shown(self, now: float) -> Failure:
-        """The failure with the seconds that are left of it."""
+        """The failure with the seconds that are left."""
         return replace(self.failure, retry_after=max(0.1, round(self.until - now, 1)))
 
 
@@ -85,10 +85,10 @@ class Negative:
         self._actions: LRUCache[Key, Remembered] = LRUCache(_RECORDS_OF_ACTIONS)
 
     def add(self, key: Key, failure: Failure, now: float, authority: str, *, for_actions: bool = False) -> Failure:
-        """Remember a failure; give it as it is to be shown, with ``retry_after`` where it is remembered."""
+        """Remember a failure; return it as it is to be shown, with ``retry_after`` if it is remembered."""
         records = self._actions if for_actions else self._users
         known = records.get(key)
-        # An origin that is left alone by its breaker says when to ask again: no attempt was made that could count.
+        # If the breaker refused, it says when to ask again: no attempt was made that could count.
         refused = failure.code is Code.UPSTREAM_UNAVAILABLE and failure.retry_after is not None
         row = known.row if known is not None and now < known.until + CEILING else 0
         row += not refused
@@ -100,7 +100,7 @@ class Negative:
         return record.shown(now)
 
     def get(self, key: Key, now: float) -> Failure | None:
-        """Give what is remembered, or None: try."""
+        """Return what is remembered; None means: try."""
         record = self._users.get(key) or self._actions.get(key)
         return record.shown(now) if record is not None and now < record.until else None
 
@@ -110,7 +110,7 @@ class Negative:
         self._actions.pop(key, None)
 
     def drop(self, wanted: Callable[[str], bool]) -> int:
-        """Forget the failures of the authorities that are wanted; give how many there were."""
+        """Forget the failures of the authorities that ``wanted`` selects; return how many there were."""
         count = 0
         for records in (self._users, self._actions):
             keys = [key for key, record in records.items() if wanted(record.authority)]

@@ -1,7 +1,7 @@
-"""What is known of one ``scheme://host:port``, as far as one of two sides has asked it.
+"""What is known about one ``scheme://host:port``, as far as one of two sides has asked it.
 
-The daemon's user and build actions have an ``OriginState`` each for the same place. What actions bring upon themselves stops
-them alone; what stops the user stops them as well, because the ``senior`` of theirs is the user's.
+The daemon's user and build actions each have an ``OriginState`` for the same place. What actions cause stops
+only them; what stops the user stops them as well, because the ``senior`` of theirs is the user's.
 """
 
 import asyncio
@@ -13,7 +13,7 @@ BUDGET = 10.0
 """Retries of one outage beyond its first second."""
 
 PLACES = 8
-"""Requests of build actions that one origin is sent at a time: half of what all exchanges together may have (docs/design/faults.md#bounds)."""
+"""Requests of build actions that one origin is sent at a time: half of what all exchanges together may use (docs/design/faults.md#bounds)."""
 
 _EARNED = 0.1
 
@@ -30,8 +30,8 @@ class OriginState:
         budget: retries that may be spent; each good answer earns a tenth of one.
         throttles: 429 in a row.
         places: for requests of build actions.
-        turned: is set, and replaced, whenever the breaker changes its phase.
-        skew: seconds by which this machine's clock was ahead of the server's at the last answer that told; None before.
+        turned: set, and replaced, whenever the breaker changes its phase.
+        skew: seconds by which this machine's clock was ahead of the server's, by the last answer that showed it; None before.
     """
 
     __slots__ = ("_closed", "breaker", "budget", "name", "places", "senior", "skew", "throttles", "turned")
@@ -58,7 +58,7 @@ class OriginState:
         return self._closed if self.senior is None else max(self._closed, self.senior.closed_until)
 
     def close(self, until: float) -> None:
-        """A 429 forbids to ask before that."""
+        """A 429 forbids asking before that."""
         self._closed = max(self._closed, until)
 
     def spend(self) -> bool:
@@ -69,7 +69,7 @@ class OriginState:
         return True
 
     def answered(self) -> None:
-        """A good answer: it earns a part of a retry and ends a row of throttles."""
+        """A good answer: it earns part of a retry and ends a series of throttles."""
         self.budget = min(BUDGET, self.budget + _EARNED)
         self.throttles = 0
 
@@ -80,7 +80,7 @@ class OriginState:
         return self.breaker.admit(now)
 
     def wait(self, now: float, end: float) -> float | None:
-        """Seconds after which ``admit`` may give a ticket, where it gave none; None if that is not worth waiting for.
+        """Seconds after which ``admit`` may give a ticket, when it gave none; None if that is not worth waiting for.
 
         Args:
             now: boot-clock seconds.
@@ -94,7 +94,7 @@ class OriginState:
         return until - now
 
     def report(self, ticket: int, now: float, sample: float, *, good: bool | None) -> bool:
-        """Tell the breaker how a call ended; give whether its phase changed, and wake who waits for that."""
+        """Tell the breaker how a call ended; return whether its phase changed, and wake those that wait for that."""
         before = self.breaker.phase
         self.breaker.report(ticket, now, sample, good=good)
         if self.breaker.phase is before:

@@ -1,7 +1,7 @@
 """How many new exchanges build actions may cause: each is made with the user's login, and limited on the user's account.
 
-A question that is answered from memory, from a failure that is remembered or by an exchange under way costs nothing.
-Every process may make namespaces of its own inside of its sandbox, and each looks like one more sandbox: so all of them
+A question that is answered from memory, from a remembered failure or by an exchange under way costs nothing.
+Every process may make namespaces inside its sandbox, and each looks like another sandbox: so all of them
 together have a budget as well, which a build with many sandboxes does not notice.
 """
 
@@ -14,7 +14,7 @@ from credproxy.ports import Clock
 
 PER_SECOND = 5.0
 BURST = 50.0
-"""Of one sandbox: images of a build have a key each, a sandbox fetches for one action."""
+"""For one sandbox: each image of a build has a key, and a sandbox fetches for one action."""
 
 ALL_PER_SECOND = 25.0
 ALL_BURST = 250.0
@@ -32,10 +32,10 @@ class Budget:
         self._all = Bucket(ALL_PER_SECOND, ALL_BURST, clock.boot())
 
     def charge(self, sandbox: str | None) -> None:
-        """Pay for one exchange; who is in no sandbox pays nothing.
+        """Pay for one exchange; a caller in no sandbox pays nothing.
 
         Raises:
-            Failed(rate_limited): with the seconds after which there is one to pay for.
+            Failed(rate_limited): with the seconds until one can be paid for.
         """
         if sandbox is None:
             return

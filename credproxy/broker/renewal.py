@@ -1,9 +1,9 @@
-"""Renewal before anybody has to wait: one scheduler for all entries.
+"""Renewal before a caller has to wait: one scheduler for all entries.
 
-An entry that was used twice is looked at when its advisory window opens, and renewed if somebody still seems to want
+An entry that was used twice is checked when its advisory window opens, and renewed if it still seems to be wanted
 it; four at once and two a second at most, so that a thousand tokens of one build do not come due in one burst. Timers
 stand still in suspend, so they are hints: what is overdue by more than 5 s was slept through, and is spread over 30 s.
-Of both figures build actions' entries have half: what they keep alive does not keep the user's from being renewed (T16).
+Entries of build actions have half of both figures, so that they do not keep the user's from being renewed (T16).
 Source: docs/design/faults.md#renewal.
 """
 
@@ -28,21 +28,21 @@ _SLEPT = 5.0
 _SPREAD = 30.0
 _LATER = 1.0
 _TICK = 0.01
-"""Seconds; the shortest sleep, because a moment that is due by a rounding error would be looked at for ever."""
+"""Seconds; the shortest sleep: otherwise a time missed by a rounding error would be checked for ever."""
 
 _HEAP = 1024
-"""Items from which those of dropped entries are looked for, and taken out."""
+"""Number of items above which those of dropped entries are removed."""
 
 log = structlog.get_logger("credproxy.broker")
 
 
 class Renewal:
-    """Looks at entries when their time comes.
+    """Checks entries when they are due.
 
     Args:
         clock: for waiting.
         sample: draws each entry's window, and spreads what came due in a suspend.
-        start: begins a flight for an entry; None where too much is going on.
+        start: begins a flight for an entry; None if too much is under way.
     """
 
     def __init__(self, *, clock: Clock, sample: Sample, start: Callable[[Entry], Flight | None]) -> None:
@@ -64,24 +64,24 @@ class Renewal:
             entry.upkeep.plan = plan
             return
         window, now = advisory(length(entry.lifetime), self._sample()), self._clock.boot()
-        # A second at least: a token of 5 s is within its window for all its life, and each read would renew it.
+        # At least a second: a token of 5 s is within its window all its life, and each read would renew it.
         entry.upkeep = Upkeep(plan, window, retry_at=entry.lifetime.since + SHORTEST_GAP)
         opening = now + self._left(entry, now) - window
-        if opening > now and not entry.dropped:  # while it is open, who asks begins the renewal himself
+        if opening > now and not entry.dropped:  # once it is open, a question itself begins the renewal
             self._push(entry, opening)
 
     def nudge(self, now: float) -> None:
-        """Notice a suspend: a look is overdue, so the timer that should have woken us stood still."""
+        """Notice a suspend: a check is overdue, so the timer that should have woken us stood still."""
         if self._heap and now - self._heap[0][0] > _SLEPT:
             self._wake.set()
 
     def tidy(self) -> None:
-        """Let go of entries that were dropped: their secrets should not outlive a flush in here."""
+        """Release entries that were dropped: their secrets must not outlive a flush here."""
         self._heap = [item for item in self._heap if not item[2].dropped]
         heapq.heapify(self._heap)
 
     async def run(self) -> None:
-        """Work until cancelled; sleeps for as long as nothing is due."""
+        """Work until cancelled; sleeps while nothing is due."""
         while True:
             now = self._clock.boot()
             self._work(now)
@@ -114,7 +114,7 @@ class Renewal:
         if left > upkeep.window:
             self._push(entry, now + left - upkeep.window)
         elif left <= 0 or not _wanted(entry, now):
-            return  # who asks all the same begins an exchange himself
+            return  # a question that still comes begins an exchange itself
         elif now < upkeep.retry_at:
             self._push(entry, upkeep.retry_at)
         elif (delay := self._wait(entry, now)) > 0:

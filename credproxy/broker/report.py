@@ -1,4 +1,4 @@
-"""What the broker tells people about itself. Never a secret, never a URI's query.
+"""What the broker reports about itself. Never a secret, never a URI's query.
 
 The structs are the JSON of ``/v1/status`` and ``/v1/explain``; seconds throughout.
 """
@@ -33,7 +33,7 @@ class EntryReport(Struct, frozen=True):
 
 
 class FlightReport(Struct, frozen=True):
-    """One exchange: ``queued``, ``flying``, or ``unattended`` when nobody waits for it."""
+    """One exchange: ``queued``, ``flying``, or ``unattended`` when no caller waits for it."""
 
     subject: str
     upstream: str
@@ -54,8 +54,8 @@ class NegativeReport(Struct, frozen=True):
 class OriginReport(Struct, frozen=True):
     """One upstream origin: its breaker (``left`` until it is asked again) and the pause that a 429 asked for.
 
-    ``actions`` marks what build actions caused, which is counted apart. ``ahead`` is by how many seconds this machine's
-    clock is ahead of the server's; None where it did not say.
+    ``actions`` marks what build actions caused, which is counted apart. ``ahead`` is how many seconds this machine's
+    clock is ahead of the server's; None if that is unknown.
     """
 
     origin: str
@@ -89,12 +89,12 @@ class Explanation(Struct, frozen=True, omit_defaults=True):
     Attributes:
         target: the canonical URI without its query.
         form: ``url``, ``host`` or ``literal``.
-        rule: the ``match`` of the host rule; "" where none matched.
-        answer: ``{}`` where the URI gets no credential, with a ``problem`` where a file or a store that may have one
+        rule: the ``match`` of the host rule; "" if none matched.
+        answer: ``{}`` if the URI gets no credential, with a ``problem`` if a file or a store that may have one
             cannot be read; ``error`` with a ``problem``; else ``credential``, with a ``problem`` where it is exchanged
             anonymously for such a reason.
         reasons: why there is no credential, a sentence each.
-        entry: what is in memory for its key; ``flight``: what is under way; ``failure``: what is remembered;
+        entry: what is cached for its key; ``flight``: what is under way; ``failure``: what is remembered;
             ``origin``: its upstream's breaker.
     """
 

@@ -1,13 +1,13 @@
 """The one layer that repeats requests: an HttpClient around another (docs/design/faults.md#repeating-requests and #circuit-breaker).
 
-Per origin it keeps a breaker, a budget of retries and the pause that a 429 asked for; for build actions all of that apart
+Per origin it keeps a breaker, a budget of retries and the pause that a 429 asked for; for build actions all of that separately
 from the user's. One ``send`` is
 
-- at most six attempts of at most 20 s, where a repeat is safe and the failure may pass, spread over the patience of those
-  who wait: so that a server which is being restarted costs nobody a call;
+- at most six attempts of at most 20 s, if a repeat is safe and the failure may pass, spread over the patience of those
+  that wait, so that a server restart costs no call;
 - held back while the breaker is open: for as long as patience lasts in the first 10 s of an outage, refused later;
 - refused at once while a pause does not fit that patience;
-- for a GET that is silent for 4.0 s a second attempt beside it: the first good answer wins.
+- for a GET that is silent for 4.0 s, a second attempt in parallel: the first good answer wins.
 
 The port gives whole responses, so "silent" here is "not answered", where 1.4 says "no response header".
 """
@@ -36,10 +36,10 @@ ATTEMPT_LIMIT = 20.0
 SECOND_AFTER = 4.0
 
 _DELAYS = (0.1, 0.3, 1.0, 2.0, 2.0)
-"""Seconds before each further attempt, half of it by chance."""
+"""Seconds before each further attempt, half of it random."""
 
 _LAST = 1.5
-"""Seconds of patience that the last attempt is given."""
+"""Seconds of patience that are left for the last attempt."""
 
 _GOING_ON = 0.5
 """Seconds of patience that must be left when the breaker closes, for the requests that then go on."""
@@ -48,16 +48,16 @@ _FREE = 1.0
 """Seconds of an outage in which retries cost nothing."""
 
 _TICK = 0.01
-"""Seconds; the shortest wait, because a moment missed by a rounding error would be waited for without end."""
+"""Seconds; the shortest wait: otherwise a time missed by a rounding error would be waited for without end."""
 
 _MARGIN = 0.1
 """Seconds by which an attempt ends before its flight, so that the message names the server and the breaker hears."""
 
 _AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in anew"
-"""Of a request that is sent once whatever becomes of it (U14)."""
+"""The hint for a request that is sent only once (U14)."""
 
 _FINAL = frozenset({501, 505})
-"""Of the 5xx those that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
+"""The 5xx that say what a server cannot do; every other one, such as the 520 to 527 of a proxy, may pass."""
 
 _ORIGINS = 1024
 
@@ -83,11 +83,11 @@ class RepeatingClient:
         self._actions: LRUCache[str, OriginState] = LRUCache(_ORIGINS)
 
     async def send(self, request: Request, terms: Terms) -> Response:
-        """Give the response, a 5xx that stayed included; never a 429.
+        """Give the response, including a 5xx that persisted; never a 429.
 
         Raises:
             Failed: what the client raised last; rate_limited with ``retry_after``; upstream_unavailable, with
-                ``retry_after`` where the breaker is open; overloaded where build actions ask an origin too much at once.
+                ``retry_after`` if the breaker is open; overloaded if build actions send an origin too many requests at once.
         """
         origin = self.origin(request.url, for_actions=terms.for_actions)
         async with self._place(origin, request, terms):
@@ -97,7 +97,7 @@ class RepeatingClient:
         return outcome
 
     def origin(self, url: str, *, for_actions: bool = False) -> OriginState:
-        """The origin of a URL, new if it was not known, as the user or as build actions know it."""
+        """The state of a URL's origin, created if unknown, as the user or as build actions know it."""
         parts = urlsplit(url)
         name = f"{parts.scheme}://{parts.netloc}"
         known = self._actions if for_actions else self._users
@@ -116,7 +116,7 @@ class RepeatingClient:
 
     @contextlib.asynccontextmanager
     async def _place(self, origin: OriginState, request: Request, terms: Terms) -> AsyncIterator[None]:
-        """Hold one of the places that build actions have at an origin; the user's flights are counted elsewhere."""
+        """Hold one of the slots that build actions have at an origin; the user's flights are counted elsewhere."""
         if not origin.for_actions:
             yield
             return
@@ -137,7 +137,7 @@ class RepeatingClient:
         while True:
             ticket = await self._admitted(origin, request, terms)
             if isinstance(ticket, Failure):
-                # What happened says more than that nothing is tried any more; of a 429 it is the pause that counts.
+                # The cause says more than that no further attempt is made; for a 429 the pause counts.
                 return ticket if outcome is None or _is_429(outcome) else outcome
             outcome = await self._reported(origin, ticket, request, terms)
             if _is_429(outcome):
@@ -145,7 +145,7 @@ class RepeatingClient:
             elif not _may_pass(outcome):
                 return outcome
             elif origin.breaker.phase is not Phase.CLOSED:
-                delay = 0.0  # it says when, and the attempt is a probe of everybody's
+                delay = 0.0  # it says when, and the attempt is a probe for all
             else:
                 delay = self._delay(origin, outcome, next(delays, None), terms)
             if delay is None or not _repeatable(request, outcome):
@@ -160,7 +160,7 @@ class RepeatingClient:
             return None
         asked = retry_after(outcome.headers, outcome.wall) if isinstance(outcome, Response) else None
         delay = base / 2 * (1 + self._sample())
-        # A server that asks for more time than anybody has is asked once more at the last moment.
+        # A server that asks for more time than callers have is asked once more at the last moment.
         return min(left, max(delay, asked or 0.0))
 
     def _final(self, origin: OriginState, request: Request, outcome: Attempt) -> Attempt:
@@ -171,7 +171,7 @@ class RepeatingClient:
         return outcome
 
     async def _admitted(self, origin: OriginState, request: Request, terms: Terms) -> int | Failure:
-        """Wait until the origin may be asked; a failure where that is not worth it."""
+        """Wait until the origin may be asked; a failure if that is not worth it."""
         while True:
             refusal = await self._pause_over(origin, request, terms)
             if refusal is not None:
@@ -188,9 +188,9 @@ class RepeatingClient:
                     await origin.turned.wait()
 
     async def _pause_over(self, origin: OriginState, request: Request, terms: Terms) -> Failure | None:
-        """Wait until a 429's pause is over; a failure at once if those who wait would not live to see it."""
+        """Wait until a 429's pause is over; a failure at once if all waiters would be gone by then."""
         while (left := origin.closed_until - self._clock.boot()) > 0:
-            # Upwards only, and each for itself: all who wait would else come back in the same instant.
+            # Upwards only, and separately for each: otherwise all waiters would come back at the same instant.
             left *= 1 + 0.1 * self._sample()
             if self._clock.boot() + left > _end(terms):
                 return self._throttled(origin, request)
@@ -244,7 +244,7 @@ class RepeatingClient:
         asked = retry_after(response.headers, response.wall) or 0.0
         if asked:
             base = _DELAYS[min(origin.throttles, len(_DELAYS) - 1)]
-        else:  # nobody says how long: 1-2 s, doubled per 429 in a row
+        else:  # the server does not say how long: 1-2 s, doubled per consecutive 429
             base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
         pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
         origin.throttles += 1
@@ -276,7 +276,7 @@ class RepeatingClient:
             log.info("breaker closed", origin=origin.name, actions=origin.for_actions)
 
     def _compare_clocks(self, origin: OriginState, response: Response) -> None:
-        """Note by how much this machine's clock is ahead; say so once per origin that it is far off."""
+        """Note how far this machine's clock is ahead; log once per origin if it is far off."""
         ahead = clock_ahead(response.headers, response.wall)
         if ahead is None:
             return
@@ -286,12 +286,12 @@ class RepeatingClient:
 
 
 def _end(terms: Terms) -> float:
-    """Boot-clock second at which nobody waits any more."""
+    """Boot-clock second at which the last waiter stops waiting."""
     return min(terms.patience, terms.deadline)
 
 
 def _repeatable(request: Request, outcome: Attempt) -> bool:
-    """Whether sending once more cannot spend a refresh token twice: a request that never left spends nothing."""
+    """Whether sending it again is safe: it must not spend a refresh token twice. A request that never left spends nothing."""
     return request.repeatable or (isinstance(outcome, Failure) and outcome.unsent)
 
 
@@ -322,7 +322,7 @@ def _may_pass(outcome: Attempt) -> bool:
 
 
 def _verdict(outcome: Attempt) -> bool | None:
-    """What an outcome says of its origin: a 4xx but 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
+    """What an outcome says about its origin: a 4xx except 408 is a good answer, a bad certificate or a pause says nothing (docs/design/faults.md#circuit-breaker)."""
     if isinstance(outcome, Response):
         return outcome.status < HTTPStatus.INTERNAL_SERVER_ERROR and outcome.status != HTTPStatus.REQUEST_TIMEOUT
     return {Code.ANSWER_TOO_LARGE: True, Code.UPSTREAM_UNAVAILABLE: False}.get(outcome.code)

@@ -1,13 +1,13 @@
-r"""Which flights may begin, of all eras together: what is bounded is what the process does at once.
+r"""Which flights may begin, across all eras: the bounds are on what the process does at once.
 
 ::
 
-    new --a place is free--> flying --> landed           places: 32 flights with somebody who waits, 16 per upstream
+    new --a slot is free---> flying --> landed           slots: 32 flights with waiters, 16 per upstream
      |                        ^  \
-     +--> queued -------------+   all who waited have left: it flies on, outside those places. At most 16 do;
+     +--> queued -------------+   all waiters have left: it flies on, outside those slots. At most 16 do;
           2,048, in order         one more, and the oldest is cancelled, so that they never hold up a queue
 
-What build actions cause has half of each of these places, and never cancels or holds up what the user caused (T16).
+Flights caused by build actions have half of these slots, and never cancel or hold up the user's (T16).
 
 Source: docs/design/faults.md#deadlines and #bounds.
 """
@@ -29,11 +29,11 @@ MANNED = 32
 MANNED_PER_UPSTREAM = 16
 UNMANNED = 16
 QUEUED = 2048
-"""Flights of all; half as many of build actions'."""
+"""Flights in total; half as many for build actions."""
 
 _WORTHWHILE = 0.5
-"""Seconds that somebody must still wait for a queued flight to start: one whose last waiter leaves in that very moment
-would only push out an older one that is nearly there."""
+"""Seconds for which a caller must still wait for a queued flight to start: one whose last waiter leaves at that moment
+would only push out an older one that is nearly done."""
 
 Spawn = Callable[[Coroutine[object, object, Outcome], contextvars.Context], asyncio.Task[Outcome]]
 
@@ -42,12 +42,12 @@ _BUG = Failure(Code.INTERNAL, "credproxy hit a bug of its own", "see the daemon'
 
 
 class Runway:
-    """All flights that are under way or queued, and who may start.
+    """All flights that are under way or queued, and which may start.
 
     Args:
         clock: for limits.
-        spawn: starts a task that the daemon owns, in the context given: nothing of a request leaks into it (PY1).
-        bugs: contains what a provider throws.
+        spawn: starts a task that the daemon owns, in the given context, so that nothing of a request leaks into it (PY1).
+        bugs: contains unexpected exceptions of a provider.
     """
 
     def __init__(self, *, clock: Clock, spawn: Spawn, bugs: Bugs) -> None:
@@ -68,7 +68,7 @@ class Runway:
         return [*self._manned, *self._unmanned, *self._queued]
 
     def launch(self, flight: Flight) -> bool:
-        """Start a new flight for which nobody waits; False where too much is going on already."""
+        """Start a new flight without waiters; False if too much is already under way."""
         if self._closed or self._short() or _of(self._queued, flight) or _full(self._unmanned, flight, UNMANNED):
             return False
         self._unmanned[flight] = None
@@ -76,7 +76,7 @@ class Runway:
         return True
 
     async def drain(self, seconds: float) -> None:
-        """Wait for the flights that somebody waits for, but no longer than that."""
+        """Wait for the flights that have waiters, but no longer than that."""
         try:
             async with self._clock.timeout(seconds):
                 while waiting := [flight.outcome for flight in (*self._manned, *self._queued)]:
@@ -85,17 +85,17 @@ class Runway:
             return
 
     def pause(self, seconds: float) -> None:
-        """Begin nothing for as long as that: memory is short (C6)."""
+        """Begin nothing for so long: memory is short (C6)."""
         self._paused = self._clock.boot() + seconds
 
     def close(self) -> None:
-        """Cancel everything, tell those who wait, and start nothing any more."""
+        """Cancel everything, tell the waiters, and start nothing more."""
         self._closed = True
         for flight in self.all():
             self._dismiss(flight, _STOPPING)
 
     def board(self, flight: Flight, until: float) -> int:
-        """Have somebody wait for a flight until then, in boot-clock seconds; it begins if it is new. Gives the seat.
+        """Add a waiter to a flight until then, in boot-clock seconds; the flight begins if it is new. Returns the seat.
 
         Raises:
             Failed(overloaded): the queue is full, or the daemon stops.
@@ -110,7 +110,7 @@ class Runway:
         return seat
 
     def leave(self, flight: Flight, seat: int) -> None:
-        """That one waits no more; a flight that nobody waits for goes on outside the places."""
+        """A waiter leaves; a flight without waiters goes on outside the slots."""
         del flight.waiters[seat]
         if flight.waiters or flight.outcome.done():
             return
@@ -171,7 +171,7 @@ class Runway:
         for flight in self._queued:
             if self._room(flight) and max(flight.waiters.values()) > soon:
                 self._start(flight)
-                return  # one place became free, so one may start
+                return  # one slot became free, so one flight may start
 
     def _start(self, flight: Flight) -> None:
         self._queued.pop(flight, None)
@@ -198,7 +198,7 @@ class Runway:
 
     def _landed(self, flight: Flight, task: asyncio.Task[Outcome]) -> None:
         self._forget(flight)
-        # Reading the exception also marks it as seen; what came this far ends the daemon through its TaskGroup.
+        # Reading the exception also marks it as seen; one that came this far ends the daemon through its TaskGroup.
         lost = task.cancelled() or task.exception() is not None
         flight.outcome.set_result((flight.dismissed or _BUG) if lost else task.result())
         self._start_queued()
@@ -210,7 +210,7 @@ class Runway:
         flight.home.forget(flight)
 
     def _dismiss(self, flight: Flight, reason: Failure) -> None:
-        # Out of the register first: a question that came before the cancellation has run its course would join a
+        # Unregister first: a question that came before the cancellation is complete would join a
         # flight that can only fail.
         self._forget(flight)
         flight.dismissed = reason
@@ -221,7 +221,7 @@ class Runway:
 
 
 def _of(flights: dict[Flight, None], like: Flight) -> list[Flight]:
-    """Those of the same side, in order."""
+    """The flights of the same side, in order."""
     return [flight for flight in flights if flight.for_actions is like.for_actions]
 
 

@@ -1,7 +1,7 @@
-"""What nobody can use any more, or nobody wants, leaves the memory: once a minute, all that there is in one pass.
+"""Dropping entries that can no longer be used, or are not wanted: once a minute, all of them in one pass.
 
-An entry is dropped when it has expired, and when it was not used for min(L, 30 min): a secret is not kept for nobody
-(PY18). A timer for each would add a fifth to what it guards. Source: docs/design/faults.md#renewal.
+An entry is dropped when it has expired, and when it was not used for min(L, 30 min): a secret is not kept without need
+(PY18). A timer for each would add a fifth to its memory. Source: docs/design/faults.md#renewal.
 """
 
 from collections.abc import Callable
@@ -40,7 +40,7 @@ class Sweep:
                 self._swept()
 
     async def _pass(self) -> bool:
-        """Look at every entry once; tells whether one was dropped."""
+        """Check every entry once; returns whether one was dropped."""
         dropped = False
         cache = self._cache()
         for number, entry in enumerate(cache.entries(), 1):

@@ -1,4 +1,4 @@
-"""Which provider answers: that of the most specific rule, else whatever works without a rule."""
+"""Which provider answers: that of the most specific rule, else one that works without a rule."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import NamedTuple
@@ -17,7 +17,7 @@ from credproxy.ports import HasLogin, Plan, Provider
 
 
 class Routed(NamedTuple):
-    """A decision: ``plan`` is None where the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none.
+    """A decision: ``plan`` is None if the answer is ``{}``; ``rule`` is the ``match`` of the rule, "" for none.
 
     ``reach`` is where the gateway finds the registry; ``trouble`` what is broken, so that there may be no plan for it, or one without a login.
     """
@@ -46,7 +46,7 @@ class Table:
         """Decide how a question is answered.
 
         Raises:
-            Failed: it should have an answer and cannot; use_gateway where a build action asks and the credential
+            Failed: there should be an answer but there is none; use_gateway if a build action asks and the credential
                 cannot be narrowed.
         """
         providers, rule = self._responsible(question.target)
@@ -66,7 +66,7 @@ class Table:
         return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
 
     async def check(self, question: Question) -> None:
-        """Look whether the exchange that ``plan`` has decided on could begin. Raises Failed where it could not."""
+        """Check whether the exchange that ``plan`` has decided on could begin. Raises Failed if it could not."""
         for provider in self._responsible(question.target)[0]:
             plan = await provider.plan(question)
             if plan is not None:
@@ -114,41 +114,41 @@ class Table:
         return None
 
     def providers(self) -> Iterator[Provider]:
-        """Every provider once."""
+        """Every provider, once."""
         yield from self._providers.values()
         yield from self._fallback
 
     def _responsible(self, target: Target) -> tuple[Sequence[Provider], HostRule | None]:
         rule = self._router.match(target)
-        # A credential on a plain connection is everybody's; loopback apart, somebody must have said so (SC-4).
+        # A credential on a plain connection is readable by anyone; except for loopback, the configuration must allow it (SC-4).
         if not plaintext_allowed(target, insecure=rule is not None and rule.insecure):
             return (), rule
         if rule is None:
             return self._fallback, None
-        # A built-in rule is nobody's decision: without a login for it, what works without rules is asked as ever.
-        # What is signed takes no header, and so none of theirs either.
+        # A built-in rule is not the user's decision: without a login for it, what works without rules is asked as usual.
+        # A signed URL takes no header, so none of theirs either.
         after = self._fallback if rule.match in self._router.builtin and not is_signed(target) else ()
         return (self._providers[rule.match], *after), rule
 
 
 def _elsewhere(question: Question) -> str:
-    """How a build action has what it cannot be given a credential for."""
+    """How a build action can get something for which it cannot be given a credential."""
     return FETCH if any(isinstance(granted, Object) for granted in question.grants or ()) else GATEWAY
 
 
 def _reach(target: Target, rule: HostRule | None) -> Reach:
     origin = (plain(target) if rule is not None and rule.insecure else target).origin
-    # Named exactly is named on purpose: its own addresses may be private (SEC-4).
+    # A host named exactly is named on purpose: its own addresses may be private (SEC-4).
     return Reach(origin, Dial(own=rule is not None and is_exact(rule)))
 
 
 def can_cover(match: str) -> bool:
-    """Whether somebody could mean anything by it: ``host``, ``host:port``, ``*.suffix`` or ``*``."""
+    """Whether it is a valid selection: ``host``, ``host:port``, ``*.suffix`` or ``*``."""
     return match == "*" or canonical_authority(match.rpartition("@")[2].removeprefix("*.")) is not None
 
 
 def covers(match: str | None) -> Callable[[str], bool]:
-    """Which authorities somebody means who says ``host`` (any port), ``host:port``, ``*.suffix``, or None for all."""
+    """Select the authorities meant by ``host`` (any port), ``host:port``, ``*.suffix``, or None for all."""
     if match is None or match == "*":
         return lambda _: True
     if match.startswith("*."):

@@ -1,4 +1,4 @@
-"""One module per way to obtain a credential. Providers do not know one another; here is the one list of them."""
+"""One module per way to obtain a credential. Providers do not know one another; this is the only list of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -42,12 +42,12 @@ class ProviderTools:
 
 
 def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:
-    """Make the provider of a rule. A kind without a line here is a mistake that mypy finds.
+    """Make the provider of a rule. mypy finds a kind without a case here.
 
     Args:
         rule: of a configuration, or a built-in one.
-        tools: it works with.
-        builtin: nobody wrote the rule, so that a missing login is not an error: others are asked after it.
+        tools: that it works with.
+        builtin: nobody wrote the rule, so a missing login is not an error: other providers are asked after it.
     """
     match rule:
         case OciHost():

@@ -1,4 +1,4 @@
-"""Sends a stored secret in another dress: ``header``, ``basic``, and every kind that says how it dresses."""
+"""Sends a stored secret in another form: ``header``, ``basic``, and every kind that says how it dresses a secret."""
 
 from collections.abc import Callable
 from shlex import quote
@@ -19,7 +19,7 @@ class Dressed:
         rule: knows how the secret is dressed, and how wide an answer is.
         source: where the secret is.
         clock: judges lifetimes.
-        required: somebody wrote the rule, so that a missing secret is an error and not "no credential" (P-12).
+        required: somebody wrote the rule, so a missing secret is an error, not "no credential" (P-12).
     """
 
     def __init__(self, rule: DressedHost, *, source: Source, clock: Clock, required: bool = True) -> None:
@@ -31,7 +31,7 @@ class Dressed:
         self._required = required
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URI of the rule gets the secret; None where its kind withholds it, or a rule that nobody wrote has none.
+        """Every URI of the rule gets the secret; None if its kind withholds it, or a built-in rule has none.
 
         Raises:
             Failed(credential_unreadable): somebody wrote the rule, and there is none.
@@ -91,7 +91,7 @@ class Dressed:
         self._source.forget()
 
     def _narrowed(self, question: Question, identity: Identity) -> Identity | None:
-        """The login as narrow as a build action may be given it; None where nobody asks for that, or it cannot be.
+        """The login narrowed for a build action; None if no build action asks, or it cannot be narrowed.
 
         Raises:
             Failed(use_gateway): it can, but not as far as the rules for build actions go.
@@ -132,7 +132,7 @@ class Dressed:
 
 
 class DressedLogin(Dressed):
-    """The same where what is stored is a login, which the docker helper protocol gives as it is."""
+    """The same for a stored login, which the docker helper protocol gives as it is."""
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself."""

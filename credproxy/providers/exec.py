@@ -21,7 +21,7 @@ from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
 class ExecProvider:
     """Asks another helper as Bazel would: argv ``get``, one JSON object in, headers out. Source: ports.Provider.
 
-    With ``cache_key = "host"`` the helper is asked about the first question's URI, and its answer is taken for every
+    With ``cache_key = "host"`` the helper is asked about the first question's URI, and its answer is used for every
     URI of that host.
     """
 
@@ -30,10 +30,10 @@ class ExecProvider:
         self._processes = processes
         self._clock = clock
         self._name = PurePath(settings.command[0]).name
-        # Made once: there may be 100,000 plans, one for each URI, and each would hold its own copy.
+        # Made once: there may be 100,000 plans, one per URI, and each would hold its own copy.
         self._subject = f"helper {self._name!r}"
         self._upstream = f"program:{settings.command[0]}"
-        self._limit = settings.timeout + 5.0  # stopping it takes a moment, and its own message is the better one
+        self._limit = settings.timeout + 5.0  # stopping it takes a moment, and its own message is better
         self._detail = {
             "provider": "exec",
             "command": " ".join(mask_command(settings.command)),
@@ -41,10 +41,10 @@ class ExecProvider:
         }
 
     async def plan(self, question: Question) -> Plan | None:
-        """Every URI of the rule is the helper's to answer."""
+        """The helper answers every URI of the rule."""
         target = question.target
         uri = target.authority if target.form is Form.HOST else canonical_uri(target)
-        # The URI may be presigned, and a key is shown and kept: its digest tells two apart as well (SEC-17).
+        # The URI may be presigned, and a key is shown and kept: its digest distinguishes URIs just as well (SEC-17).
         by_host = self._settings.cache_key == "host"
         what = target.authority if by_host else hashlib.sha256(uri.encode()).digest()
         return Plan(
@@ -57,17 +57,17 @@ class ExecProvider:
         )
 
     async def check(self, plan: Plan, target: Target) -> None:
-        """Look whether the helper could be started. Raises Failed(helper_not_runnable)."""
+        """Check whether the helper could be started. Raises Failed(helper_not_runnable)."""
         del plan, target
         await self._processes.find(self._command(b""))
 
     def trouble(self, target: Target) -> Failure | None:
-        """What the program said is raised."""
+        """None: what the program said is raised."""
         del target
         return None
 
     def reasons(self, question: Question) -> tuple[str, ...]:
-        """It always plans, or raises."""
+        """None: it always plans, or raises."""
         del question
         return ()
 
@@ -89,7 +89,7 @@ class ExecProvider:
         )
 
     def _answer(self, done: Completed, uri: str) -> HelperAnswer:
-        origin = "/".join(uri.split("/")[:3])  # what follows may be presigned
+        origin = "/".join(uri.split("/")[:3])  # the rest may be presigned
         by_hand = f'run it by hand: echo \'{{"uri": "{origin}"}}\' | {self._settings.command[0]} get'
         said = f"; it said: {done.complaint[-600:]}" if done.complaint else ""
         if done.status != 0:
@@ -119,7 +119,7 @@ class ExecProvider:
         )
 
     def _left(self, answer: HelperAnswer) -> float | None:
-        """Seconds: as the helper says, and no longer than a JWT among the headers says of itself."""
+        """Seconds: as the helper says, and no longer than a JWT in the headers says."""
         wall = self._clock.wall()
         lives = [header_life(value.reveal(), wall) for _, values in answer.headers for value in values]
         if answer.expires is not None:
@@ -129,7 +129,7 @@ class ExecProvider:
 
 @dataclass(frozen=True, slots=True)
 class _Run:
-    """The exchange for one URI. A closure would keep the whole question, and a partial weighs six times as much."""
+    """The exchange for one URI. A closure would keep the whole question, and a partial takes six times as much memory."""
 
     provider: ExecProvider
     uri: str

@@ -1,9 +1,9 @@
 """What upstreams taught us: what a registry asks for, which method its token server takes, rotated refresh tokens.
 
-It belongs to the process. A reload builds new providers, which go on with it; a flush forgets it. Nothing is answered
-from what other settings taught: the place of a registry is its origin together with every setting that its challenge
-depends on. A rotated refresh token is found by a keyed digest of the token that is stored, so it serves for as long as
-that very token is stored, whatever else changes in its file, and for no other login.
+It belongs to the process. A reload builds new providers, which continue to use it; a flush forgets it. Nothing is answered
+from what was learned under other settings: a registry is found by its origin together with every setting that its challenge
+depends on. A rotated refresh token is found by a keyed digest of the stored token, so it serves for as long as
+exactly that token is stored, whatever else changes in its file, and for no other login.
 """
 
 import asyncio
@@ -36,8 +36,8 @@ _ROTATIONS = 1024
 class Ping:
     """The ping of one side, held while it is under way.
 
-    Who waited for it while it failed shares the failure: ``refusals`` has risen. Who waits longer than whoever failed, at
-    ``patience``, tries for itself what may pass.
+    Callers that waited while it failed share the failure: ``refusals`` has risen. One that can wait longer than the one that failed, at
+    ``patience``, tries again itself if the failure may pass.
     """
 
     held: asyncio.Lock = field(default_factory=asyncio.Lock)
@@ -46,7 +46,7 @@ class Ping:
     patience: float = 0.0
 
     def shared(self, refusals: int, patience: float) -> Failure | None:
-        """The failure that somebody shares who began to wait at that count, with that patience; None for none."""
+        """The failure that a caller shares that began to wait at that count, with that patience; None for none."""
         failure = self.refusal
         if failure is None or self.refusals == refusals:
             return None
@@ -56,9 +56,9 @@ class Ping:
 
 @dataclass(slots=True)
 class LearnedRegistry:
-    """What a registry asks for, until when that is believed, and the method its token server takes by kind of login.
+    """What a registry asks for, until when that is valid, and the method its token server takes by kind of login.
 
-    Build actions ping apart from the user: a ping of theirs that hangs, or is throttled, is not waited for by it (T16).
+    Build actions ping apart from the user, who does not wait for a ping of theirs that hangs or is throttled (T16).
     """
 
     pings: tuple[Ping, Ping] = field(default_factory=lambda: (Ping(), Ping()))
@@ -77,7 +77,7 @@ class Rotation:
         token: what replaced it, or None.
         steady: the server gave a token and no new refresh token. Until then, and where it rotates, one exchange at a
             time may use it (``using``): a refresh token that is spent twice may cost the login (RFC 9700, section 4.14).
-            Build actions stand in a line of their own before that (``actions_using``), so that the user waits for one of
+            Build actions queue separately before that (``actions_using``), so that the user waits for one of
             their exchanges and not for all (T16).
     """
 
@@ -90,7 +90,7 @@ class Rotation:
 
     @contextlib.asynccontextmanager
     async def alone(self, *, for_actions: bool) -> AsyncIterator[None]:
-        """Use it while nobody else does."""
+        """Use it exclusively."""
         async with contextlib.AsyncExitStack() as held:
             if for_actions:
                 await held.enter_async_context(self.actions_using)
@@ -98,7 +98,7 @@ class Rotation:
             yield
 
     def note(self, used: Secret, given: Secret | None) -> None:
-        """Take in the answer to a request that was made with the refresh token ``used``."""
+        """Process the answer to a request that was made with the refresh token ``used``."""
         rotated = given is not None and given != used
         self.steady = not rotated
         if rotated:
@@ -106,10 +106,10 @@ class Rotation:
 
 
 class Learned:
-    """All of it, bounded; what was used longest ago goes first.
+    """All of it, bounded; the least recently used goes first.
 
     Args:
-        key: random bytes of this process: a refresh token is known by its keyed digest.
+        key: random bytes of this process: a refresh token is identified by its keyed digest.
 
     Attributes:
         refused: logins that token servers refuse.
@@ -122,7 +122,7 @@ class Learned:
         self._rotations: LRUCache[tuple[str, str, bytes], Rotation] = LRUCache(_ROTATIONS)
 
     def registry(self, registry: AskedRegistry) -> LearnedRegistry:
-        """What a registry taught under these settings; empty at first."""
+        """What was learned about a registry under these settings; empty at first."""
         known = self._registries.get(registry)
         if known is None:
             known = self._registries[registry] = LearnedRegistry()
@@ -132,7 +132,7 @@ class Learned:
         """What became of a stored refresh token.
 
         Args:
-            found: the token endpoint; its query is of no account.
+            found: the token endpoint; its query does not matter.
             stored: the refresh token as its source gives it.
             registry: authority that it is used for.
         """
@@ -145,10 +145,10 @@ class Learned:
         return rotation
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Drop what belongs to the authorities that are wanted.
+        """Drop what belongs to the authorities that ``wanted`` selects.
 
         A refresh token belongs to the registry that it was used for last, and to its token server. Refusals are all
-        forgotten: they cost one try each.
+        forgotten: that costs one try each.
         """
         self.refused.forget()
         for registry in [one for one in self._registries if wanted(one.target.authority)]:

@@ -1,4 +1,4 @@
-"""``provider = "none"``: always ``{}``, whatever a wider rule or a login says."""
+"""``provider = "none"``: always ``{}``, whatever a wider rule says or logins exist."""
 
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Failure
@@ -18,7 +18,7 @@ class NoneProvider:
         del plan, target
 
     def trouble(self, target: Target) -> Failure | None:
-        """Nothing is looked for."""
+        """None: nothing is looked for."""
         del target
         return None
 

@@ -1,8 +1,8 @@
-"""``provider = "oci"``: registries of the OCI distribution protocol, their token exchange included.
+"""``provider = "oci"``: registries of the OCI distribution protocol, including their token exchange.
 
 What a question means is decided by ``exchange.plan``, from the URI, the configuration and the name of the stored
 credential; the exchange happens inside the flight that needs it. The conversations are those of ``Talks``; what they
-taught is kept in ``Learned``; what comes of them is told by ``exchange.registry_grant``.
+taught is kept in ``Learned``; ``exchange.registry_grant`` turns their results into grants.
 """
 
 from collections.abc import Callable
@@ -81,13 +81,13 @@ class OciProvider:
         )
 
     async def check(self, plan: Plan, target: Target) -> None:
-        """Look at the login. Raises Failed as ``run``."""
+        """Check the login. Raises Failed as ``run``."""
         login = None if plan.identity is None else await self._source.peek(plan.identity, target)
         if plan.identity is not None and login is not None:
             registry_grant.checked(login, plan.identity, target)
 
     async def stored(self, target: Target) -> Stored | None:
-        """Give the login itself; a registry token is none."""
+        """Give the login itself; a registry token is not one."""
         identity = await self._locate(target, None)
         login = None if identity is None else await self._read(identity, target)
         return None if login is None or isinstance(login.stored, RegistryToken) else login.stored
@@ -102,7 +102,7 @@ class OciProvider:
         return self._source.looked(question.target) if reason is None else (reason,)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Ping again, choose methods again, look at the source again."""
+        """Forget pings, methods and what its source remembers."""
         self._learned.forget(wanted)
         self._source.forget()
 
@@ -138,12 +138,12 @@ class OciProvider:
         return instead or grant
 
     async def _newer(self, purpose: Purpose, identity: Identity, login: Login | None) -> Login | None:
-        """The login that has taken the place of a refused one; None where it is the same, and the refusal stands."""
+        """The login that has replaced a refused one; None if it is the same, and the refusal stands."""
         if login is None:
             return None
         try:
             newer = await self._read(identity, purpose.target, anew=True)
-        except Failed as error:  # what the server said is the better answer
+        except Failed as error:  # the server's refusal is the better answer
             log.warning("login cannot be looked up", credential=str(identity), reason=error.failure.message)
             return None
         return None if newer is None or newer.stored == login.stored else newer

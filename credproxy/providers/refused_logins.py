@@ -1,8 +1,8 @@
-"""Logins that token servers refuse, whatever is asked for: each is tried once in ten seconds and not for every repository.
+"""Logins that token servers refuse, whatever is asked for: each is tried once in ten seconds, not for every repository.
 
 Servers lock accounts after a few refusals, and a build asks about hundreds of repositories at once. Some servers say 401
-where a login lacks a right, so one refusal proves nothing, and a login that was taken lately is never held back. What
-build actions are refused for is counted apart: they choose what is asked for, and would else choose what the user gets.
+when a login lacks a permission, so one refusal proves nothing, and a login that was accepted lately is never held back. What
+build actions are refused for is counted apart: they choose what is asked for, and would otherwise decide what the user gets.
 """
 
 import hashlib
@@ -17,13 +17,13 @@ from credproxy.core.errors import Failure
 
 
 REFUSALS = 3
-"""In a row, of different repositories, before one login is held back: fewer than lock an account."""
+"""Consecutive refusals, for different repositories, before a login is held back: fewer than lock an account."""
 
 HELD = 10.0
-"""Seconds between two tries then: a login that works again on its server is noticed within them."""
+"""Seconds between two tries after that: a login that works again is noticed within them."""
 
 PROVEN = 300.0
-"""Seconds for which a login that was taken is beyond doubt."""
+"""Seconds for which a login that was accepted is beyond doubt."""
 
 _MOST = 1024
 """Logins that are remembered."""
@@ -44,10 +44,10 @@ class _Refusals:
 
 
 class RefusedLogins:
-    """What became of logins. ``now`` is boot-clock seconds throughout.
+    """What happened to logins. ``now`` is boot-clock seconds throughout.
 
     Args:
-        key: random bytes of this process: a login is known by its keyed digest.
+        key: random bytes of this process: a login is identified by its keyed digest.
     """
 
     def __init__(self, key: bytes) -> None:
@@ -56,7 +56,7 @@ class RefusedLogins:
         self._proven: LRUCache[Tried, float] = LRUCache(_MOST)
 
     def tried(self, server: str, login: Stored | None) -> Tried | None:
-        """Name a login at a token server; None for what is no secret of anybody's."""
+        """Identify a login at a token server; None for a login without a secret."""
         if isinstance(login, UserPassword):
             parts = (login.username, login.password.reveal())
         elif isinstance(login, IdentityToken):
@@ -67,20 +67,20 @@ class RefusedLogins:
         return Tried(server, hmac.digest(self._key, said, hashlib.sha256))
 
     def standing(self, tried: Tried, now: float, *, for_actions: bool) -> Failure | None:
-        """The refusal that holds a login back; None where it may be tried, and the next try is to be awaited."""
+        """The refusal that holds a login back; None if it may be tried, and others then wait for that try."""
         if self._is_proven(tried, now):
             return None
-        for side in self._sides[: 1 + for_actions]:  # what the user was refused for holds for all
+        for side in self._sides[: 1 + for_actions]:  # what the user was refused applies to all
             record = side.get(tried)
             if record is not None and record.count >= REFUSALS and now < record.until:
                 return record.failure
         own = self._sides[for_actions].get(tried)
         if own is not None and own.count >= REFUSALS:
-            own.until = now + HELD  # one tries, and others do not beside it
+            own.until = now + HELD  # one tries, and others do not try in parallel
         return None
 
     def refused(self, tried: Tried, failure: Failure, now: float, *, for_actions: bool) -> None:
-        """A server did not take it."""
+        """A server refused it."""
         if self._is_proven(tried, now):
             return
         record = self._sides[for_actions].setdefault(tried, _Refusals())
@@ -88,7 +88,7 @@ class RefusedLogins:
         record.until, record.failure = now + HELD, failure
 
     def taken(self, tried: Tried, now: float) -> None:
-        """A server took it."""
+        """A server accepted it."""
         self._proven[tried] = now + PROVEN
         for side in self._sides:
             side.pop(tried, None)

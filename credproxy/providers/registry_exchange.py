@@ -1,6 +1,6 @@
 """The conversation with one registry and its token server, as the provider of a host rule holds it.
 
-What it taught is looked up in, and told to, ``Learned``. Source: docs/design/exchanges.md#token-requests.
+What it taught is read from, and stored in, ``Learned``. Source: docs/design/exchanges.md#token-requests.
 """
 
 from dataclasses import dataclass, replace
@@ -20,13 +20,13 @@ from credproxy.providers.learned import Learned, LearnedRegistry, Rotation
 
 
 CHALLENGE_KEEP = 3600.0
-"""Seconds that a registry's challenge is believed (TX-1)."""
+"""Seconds for which a registry's challenge is valid (TX-1)."""
 
 log = structlog.get_logger("credproxy.providers")
 
 
 class Challenged(NamedTuple):
-    """What a registry asks for, and what else is known of it."""
+    """What a registry asks for, and what else is known about it."""
 
     known: LearnedRegistry
     found: Found
@@ -55,9 +55,9 @@ class Talks:
     """Asks the registries of one host rule, and their token servers.
 
     Args:
-        rule: which of them, and how.
+        rule: for which registries, and how.
         http: sends.
-        clock: judges how long a challenge is believed.
+        clock: judges how long a challenge is valid.
         learned: what was asked before.
     """
 
@@ -71,13 +71,13 @@ class Talks:
         """Ask a registry what it wants, unless it said so within the hour.
 
         Raises:
-            Failed: as ``discover``; who waits for a ping that fails shares its failure.
+            Failed: as ``discover``; callers that wait for a ping that fails share its failure.
         """
         registry = self._rule.registry(target)
         known = self._learned.registry(registry)
         ping = known.pings[terms.for_actions]
         refusals = ping.refusals
-        async with ping.held:  # forty images of one registry, asked about at once, are one ping
+        async with ping.held:  # forty images of one registry, asked about at once, cause one ping
             if known.found is not None and self._clock.boot() < known.until:
                 return Challenged(known, known.found)
             shared = ping.shared(refusals, terms.patience)
@@ -89,7 +89,7 @@ class Talks:
             except Failed as error:
                 ping.refusal, ping.refusals = error.failure, ping.refusals + 1
                 raise
-            # "No login" is true of one repository and of one moment, not of the registry for an hour (TX-3).
+            # "No login" holds for one repository at one moment, not for the registry for an hour (TX-3).
             if found.asks is not Asks.NOTHING:
                 self._believe(target, known, found)
             return Challenged(known, found)
@@ -135,12 +135,12 @@ class Talks:
             if error.failure.code is not Code.BAD_CREDENTIALS:
                 raise
             if rotation.token is None or rotation.token == used:
-                rotation.token = None  # the stored one may be good where this one is not
+                rotation.token = None  # the stored one may be good when this one is not
                 raise
         else:
             rotation.note(used, obtained.token.refresh_token)
             return obtained
-        # A server that had not rotated before did so for another exchange while this one was under way.
+        # A server that had not rotated before did so in another exchange while this one was under way.
         return await self._obtained(wish, asked, terms)
 
     async def _converse(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
@@ -180,7 +180,7 @@ class Talks:
         try:
             obtained = await converse(obtain(order), self._http, terms)
         except Failed as error:
-            if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry anew (TX-1)
+            if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry again (TX-1)
                 known.until = 0.0
                 known.methods.clear()
             raise
