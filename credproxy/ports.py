@@ -371,7 +371,7 @@ class Permissions(Protocol):
         """What a token may be given for. Raises Failed(policy_denied)."""
         ...
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit a request of the gateway's. Raises Failed(policy_denied)."""
         ...
 
@@ -392,7 +392,7 @@ class Forwarder(Protocol):
     """Sends one of the gateway's requests and reads its whole answer: everything but the bodies of blobs."""
 
     async def forward(
-        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, *, limit: int, room: Room | None = None
     ) -> Response:
         """Give the response, whatever its status; content codings are left alone, redirects not followed.
 
@@ -461,7 +461,7 @@ class Transfer(Protocol):
         """Give the next piece of a body, empty at its end. Raises Failed(upstream_unavailable) if it broke off."""
         ...
 
-    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+    async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes of an announced body to a client's descriptor, which is closed at the end.
 
         With a checksum the rest of the body is read as well, and the last piece is held back until all of it is right.
@@ -516,11 +516,11 @@ class Metrics(Protocol):
         """One look-up: ``fresh``, ``advisory``, ``mandatory``, ``miss``, ``negative``, ``none``."""
         ...
 
-    def exchange(self, upstream: str, outcome: str, seconds: float) -> None:
+    def exchange(self, upstream: str, outcome: str, *, seconds: float) -> None:
         """One flight ended: outcome ``ok``, ``less`` (than was asked for), ``empty`` or an error code."""
         ...
 
-    def program(self, name: str, outcome: str, seconds: float) -> None:
+    def program(self, name: str, outcome: str, *, seconds: float) -> None:
         """One program ended: outcome ``ok`` or an error code."""
         ...
 
@@ -550,7 +550,7 @@ class Audit(Protocol):
         ...
 
 
-async def converse(conversation: Generator[Request, Response, T], http: HttpClient, terms: Terms) -> T:
+async def converse(conversation: Generator[Request, Response, T], http: HttpClient, *, terms: Terms) -> T:
     """Drive an exchange: send what it yields, feed back what arrives, return what it returns.
 
     A Failed from the client is thrown into the conversation, which may fall back or let it pass.

@@ -258,7 +258,7 @@ async def no_grant_outlives_its_login(contract: ProviderContract) -> None:
         ground.source.until, ground.source.keep = None if until is None else boot + until, keep
         grant = await (await planned(contract, provider)).run(FixedTerms())
         assert grant.headers
-        left = remaining(grant.lifetime, ground.clock.boot(), ground.clock.wall())
+        left = remaining(grant.lifetime, ground.clock.boot(), wall=ground.clock.wall())
         assert left > 0
         assert left <= most or (until is None and not grant.direct)
 

@@ -238,7 +238,7 @@ class FakeProcesses:
     async def find(self, command: Command) -> None:
         if command.argv[0] not in self.programs:
             problem = f"helper {command.argv[0]!r} is not there or not executable"
-            raise failed(Code.HELPER_NOT_RUNNABLE, problem, command.missing or f"install {command.argv[0]}")
+            raise failed(Code.HELPER_NOT_RUNNABLE, problem, hint=command.missing or f"install {command.argv[0]}")
 
 
 @dataclass
@@ -294,10 +294,10 @@ class FakeMetrics:
     def cache(self, outcome: str) -> None:
         self.seen.append(("cache", outcome))
 
-    def exchange(self, upstream: str, outcome: str, seconds: float) -> None:
+    def exchange(self, upstream: str, outcome: str, *, seconds: float) -> None:
         self.seen.append(("exchange", upstream, outcome, seconds))
 
-    def program(self, name: str, outcome: str, seconds: float) -> None:
+    def program(self, name: str, outcome: str, *, seconds: float) -> None:
         self.seen.append(("program", name, outcome, seconds))
 
     def reload(self, outcome: str) -> None:
@@ -487,7 +487,7 @@ class FakeTransfer:
             raise failed(Code.UPSTREAM_UNAVAILABLE, "it broke off")
         return piece
 
-    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+    async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         with socket.socket(fileno=client) as sock:
             sock.setblocking(False)
             before = self.at
@@ -552,7 +552,7 @@ class FakeForwarder:
     limits: list[int] = field(default_factory=list)
 
     async def forward(
-        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, *, limit: int, room: Room | None = None
     ) -> Response:
         self.requests.append(request)
         self.limits.append(limit)

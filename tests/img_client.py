@@ -64,13 +64,13 @@ class Outcome:
 
 def download_blob(gateway: Path, registry: str, repository: str, digest: str) -> Outcome:
     """Run ``img download-blob --digest DIGEST --source REPOSITORY@REGISTRY --output FILE`` through a gateway."""
-    return _Img(gateway, registry, repository).run(f"blobs/{digest}", digest, {})
+    return _Img(gateway, registry, repository=repository).run(f"blobs/{digest}", digest, {})
 
 
 def download_manifest(gateway: Path, registry: str, repository: str, reference: str) -> Outcome:
     """Run ``img download-manifest`` for a tag or a digest through a gateway."""
     digest = reference if ":" in reference else ""
-    return _Img(gateway, registry, repository).run(
+    return _Img(gateway, registry, repository=repository).run(
         f"manifests/{reference}", digest, {"Accept": ",".join(MANIFEST_TYPES)}
     )
 
@@ -78,7 +78,7 @@ def download_manifest(gateway: Path, registry: str, repository: str, reference: 
 class _Img:
     """One process."""
 
-    def __init__(self, gateway: Path, registry: str, repository: str) -> None:
+    def __init__(self, gateway: Path, registry: str, *, repository: str) -> None:
         is_hub = registry in {"docker.io", "index.docker.io"}
         self._registry = "index.docker.io" if is_hub else registry
         self._repository = f"library/{repository}" if is_hub and "/" not in repository else repository

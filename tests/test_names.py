@@ -49,3 +49,34 @@ def test_no_two_types_have_one_name() -> None:
             for name in types(tree):
                 found[name.lstrip("_")] += 1
     assert {name for name, times in found.items() if times > 1} == set(CLASSES)
+
+
+MANDATED = {
+    "carrier/daemon_client.py": {"resolve"},  # aiohttp's AbstractResolver
+    "server/protocol.py": {"finish_response", "handle_error"},  # aiohttp's RequestHandler
+    "server/response_writer.py": {"finish_response"},
+}
+"""By file, functions whose signature others define."""
+
+
+def public(node: ast.Module | ast.ClassDef) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
+    """Functions and methods that other files call, and how many parameters they have by position, without the instance."""
+    for statement in node.body:
+        match statement:
+            case ast.ClassDef(name=name) if not name.startswith("_"):
+                yield from public(statement)
+            case ast.FunctionDef() | ast.AsyncFunctionDef() if (
+                not statement.name.startswith("_") or statement.name == "__init__"
+            ):
+                bound = isinstance(node, ast.ClassDef) and not any(
+                    isinstance(each, ast.Name) and each.id == "staticmethod" for each in statement.decorator_list
+                )
+                yield statement, len(statement.args.posonlyargs + statement.args.args) - bound
+
+
+def test_from_the_third_on_arguments_are_named() -> None:
+    """Whoever reads a call sees what is what; of two, that is seen from the name of the function."""
+    for path, tree in TREES.items():
+        if path.parts[0] != "helper":
+            found = {function.name for function, count in public(tree) if count > 2}
+            assert found == MANDATED.get(str(path), set()), path

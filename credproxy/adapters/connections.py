@@ -139,7 +139,8 @@ class Connections:
                 raise ProxyError(cause=error) from None
             try:
                 if place is not None:
-                    tunnel(made, proxy, *place)
+                    host, port = place
+                    tunnel(made, proxy, host=host, port=port)
             except BaseException:
                 made.close()
                 raise
@@ -183,7 +184,7 @@ class Connections:
 
 def _encrypted(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsStream:
     try:
-        made = TlsStream(sock, context, host)
+        made = TlsStream(sock, context, host=host)
         made.handshake()
     except BaseException:
         sock.close()

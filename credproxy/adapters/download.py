@@ -58,7 +58,7 @@ class Download:
         tail: the last TAIL bytes that a client was given; empty where the kernel moved them.
     """
 
-    def __init__(self, link: Link, connections: Connections, stalled: float) -> None:
+    def __init__(self, link: Link, connections: Connections, *, stalled: float) -> None:
         head = link.answered.head
         self._connections = connections
         self._stalled = stalled
@@ -74,7 +74,7 @@ class Download:
             # Where its end is all that tells the end of a body, one that the other side has not announced cuts it.
             link.sock.ragged = head.length is not None
         self._waking.hold(link.sock)
-        self._body = Body(link.answered.early, link.sock, Pace(over=stalled))
+        self._body = Body(link.answered.early, link.sock, pace=Pace(over=stalled))
         self._reader = _KeptReader(self._body) if head.length is None else None
         self._response = None if self._reader is None else response(head.bytes, self._reader)
 
@@ -91,7 +91,7 @@ class Download:
             self._ended()
         return found
 
-    def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+    def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
         out = socket.socket(fileno=client)
         with out:
@@ -173,7 +173,7 @@ class Download:
         if first.stopped is not Stopped.DONE:
             return first
         try:
-            middle = splicing.splice(link.sock, out, spliced - first.moved, self._stalled)
+            middle = splicing.splice(link.sock, out, count=spliced - first.moved, stalled=self._stalled)
         except OSError:  # no descriptor is left for a pipe: then it goes the slower way
             middle = Poured(0, Stopped.DONE)
         self._left -= middle.moved

@@ -25,7 +25,7 @@ class PathStop(NamedTuple):
     about: os.stat_result
 
 
-def exposures(path: str, home: str, end: os.stat_result | None = None) -> tuple[Exposure, ...]:
+def exposures(path: str, home: str, *, end: os.stat_result | None = None) -> tuple[Exposure, ...]:
     """What is wrong on the way to a file, and with the file.
 
     Args:

@@ -107,7 +107,7 @@ def _read(path: str) -> bytes | None:
 
 def _judged(path: str, home: str) -> Judged | None:
     found = _open_and_read(path)
-    return None if found is None else Judged(found[0], exposures(path, home, found[1]))
+    return None if found is None else Judged(found[0], exposures(path, home, end=found[1]))
 
 
 def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
@@ -184,4 +184,4 @@ def _irregular(path: str) -> Failed:
 
 
 def _unreadable(path: str, problem: str, hint: str) -> Failed:
-    return failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} {problem}", hint)
+    return failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} {problem}", hint=hint)

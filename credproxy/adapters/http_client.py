@@ -178,7 +178,7 @@ class AiohttpClient:
         return await self._exchange(request, body, _RequestLimits(BODY_LIMIT, _TIMEOUT))
 
     async def forward(
-        self, request: Request, body: AsyncIterable[bytes] | bytes | None, limit: int, room: Room | None = None
+        self, request: Request, body: AsyncIterable[bytes] | bytes | None, *, limit: int, room: Room | None = None
     ) -> Response:
         """Send a request of the gateway's; content codings pass in both directions as they are.
 
@@ -207,7 +207,7 @@ class AiohttpClient:
             if upload.sent:
                 raise explain(SilentError(), self._call(request, _url(request))) from None
             message = f"{_name(request, _url(request))} stopped reading the upload"
-            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "check the network, then try again") from None
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="check the network, then try again") from None
 
     async def _exchange(
         self,

@@ -54,11 +54,11 @@ class PrometheusMetrics:
         """One look-up."""
         self._cache[outcome].inc()
 
-    def exchange(self, upstream: str, outcome: str, seconds: float) -> None:
+    def exchange(self, upstream: str, outcome: str, *, seconds: float) -> None:
         """One flight ended."""
         self._exchanges.labels(upstream, outcome).observe(seconds)
 
-    def program(self, name: str, outcome: str, seconds: float) -> None:
+    def program(self, name: str, outcome: str, *, seconds: float) -> None:
         """One program ended."""
         self._programs.labels(name, outcome).observe(seconds)
 
@@ -74,7 +74,7 @@ class PrometheusMetrics:
         """Something was handed out from memory."""
         self._ages.observe(seconds)
 
-    def gauge(self, name: str, about: str, value: Callable[[], float]) -> None:
+    def gauge(self, name: str, about: str, *, value: Callable[[], float]) -> None:
         """Show a value that is asked for at each scrape; ``name`` without the prefix."""
         Gauge(f"credproxy_{name}", about, registry=self._registry).set_function(value)
 

@@ -57,7 +57,7 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
     try:
         proxy = proxy_of(call.proxy)
     except ValueError:
-        return failed(Code.CONFIG_INVALID, f"the proxy for {call.name} has no host", "credproxy config check")
+        return failed(Code.CONFIG_INVALID, f"the proxy for {call.name} has no host", hint="credproxy config check")
     if refused and not isinstance(error, aiohttp.ClientPayloadError):
         return _refused(refused[0], call, proxy)
     if proxy is not None:
@@ -66,7 +66,9 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
         call = call._replace(name=f"{call.name}, asked through {proxy.name},")
     if isinstance(error, SilentError | aiohttp.SocketTimeoutError):
         message = f"{call.name} has not begun to answer within {call.answer:g} s"
-        failure = failed(Code.UPSTREAM_UNAVAILABLE, message, "it is reachable but slow: ask its administrator").failure
+        failure = failed(
+            Code.UPSTREAM_UNAVAILABLE, message, hint="it is reachable but slow: ask its administrator"
+        ).failure
         return Failed(replace(failure, unanswered=True))
     if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
         reason = _tls_reason(error)
@@ -74,7 +76,7 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
         return failed(
             Code.TLS_FAILED,
             f"the TLS connection to {call.name} failed: {reason}",
-            "if it speaks plain http, say so " + call.setting("insecure = true")
+            hint="if it speaks plain http, say so " + call.setting("insecure = true")
             if plain
             else "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"'),
         )
@@ -85,7 +87,7 @@ def _of_the_network(error: Exception, call: Call) -> Failed:
     if _is_overlong(error):
         # As final as any limit: the next answer has as many, and a client would ask for it for 35 s.
         message = f"{call.name} answered with more header fields, or longer ones, than are read"
-        return failed(Code.ANSWER_TOO_LARGE, message, "ask its administrator")
+        return failed(Code.ANSWER_TOO_LARGE, message, hint="ask its administrator")
     return Failed(
         Failure(
             Code.UPSTREAM_UNAVAILABLE,
@@ -99,11 +101,11 @@ def _of_the_network(error: Exception, call: Call) -> Failed:
 def _refused(address: str, call: Call, proxy: Proxy | None) -> Failed:
     if proxy is not None:
         message = f"{proxy.name} leads to the address {address}, which is not to be contacted"
-        return failed(Code.ADDRESS_REFUSED, message, f"name another proxy for {call.name}")
+        return failed(Code.ADDRESS_REFUSED, message, hint=f"name another proxy for {call.name}")
     return failed(
         Code.ADDRESS_REFUSED,
         f"{call.name} leads to the address {address}, which is not to be contacted",
-        _allowing(address, call),
+        hint=_allowing(address, call),
     )
 
 
@@ -137,26 +139,26 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
         # Who was silent is not known: the proxy, or what it connected to, in the handshake of TLS.
         hint = f"is the proxy running, and does it reach {call.host!r}?"
         message = f"no connection to {call.name} through {proxy.name} could be made in time"
-        return failed(Code.UPSTREAM_UNAVAILABLE, message, hint)
+        return failed(Code.UPSTREAM_UNAVAILABLE, message, hint=hint)
     if not status:
         reason = _network_reason(error.cause or error)
         hint = f"is it running? It is the proxy of the [[host]] for {call.name}"
-        return failed(Code.UPSTREAM_UNAVAILABLE, f"{proxy.name} {reason}", hint)
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{proxy.name} {reason}", hint=hint)
     if status in _LOGIN_WANTED and proxy.authorization is None:
         hint = f'add one to its URL, percent-encoded: proxy = "http://USER:PASSWORD@{proxy.place}"; credproxy reload'
         message = f"{proxy.name} wants a login (status {status}), and none is configured"
-        return failed(Code.DENIED, message, hint)
+        return failed(Code.DENIED, message, hint=hint)
     if status in _LOGIN_WANTED:
         hint = (
             'correct it, percent-encoded, in proxy = "http://USER:PASSWORD@..."; credproxy reload. Only Basic is spoken'
         )
-        return failed(Code.DENIED, f"{proxy.name} refuses the login of its URL (status {status})", hint)
+        return failed(Code.DENIED, f"{proxy.name} refuses the login of its URL (status {status})", hint=hint)
     if HTTPStatus.BAD_REQUEST <= status < HTTPStatus.INTERNAL_SERVER_ERROR and status not in _MAY_PASS:
         hint = f"ask the proxy's administrator to allow {call.host!r}, or take the proxy out of the [[host]]"
-        return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint)
+        return failed(Code.DENIED, f"{proxy.name} refuses to connect to {call.name} (status {status})", hint=hint)
     message = f"{proxy.name} could not connect to {call.name} (status {status})"
     return failed(
-        Code.UPSTREAM_UNAVAILABLE, message, f"is {call.host!r} up, and does the proxy reach it? Then try again"
+        Code.UPSTREAM_UNAVAILABLE, message, hint=f"is {call.host!r} up, and does the proxy reach it? Then try again"
     )
 
 

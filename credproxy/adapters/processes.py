@@ -97,7 +97,7 @@ class SystemProcesses:
                 outcome = error.failure.code.value
                 raise
             finally:
-                self._metrics.program(name, outcome, self._clock.boot() - begun)
+                self._metrics.program(name, outcome, seconds=self._clock.boot() - begun)
         return completed
 
     async def find(self, command: Command) -> None:
@@ -130,7 +130,7 @@ class SystemProcesses:
             raise failed(
                 Code.HELPER_FAILED,
                 f"helper {name!r} has not answered for {command.timeout:g} s and was stopped{pipes.last_words()}",
-                f"run it by hand to see what it waits for: {command.argv[0]}",
+                hint=f"run it by hand to see what it waits for: {command.argv[0]}",
             ) from None
         if pipes.flooded.is_set():
             raise failed(Code.HELPER_FAILED, f"helper {name!r} printed more than {STDOUT_LIMIT} bytes and was stopped")
@@ -168,12 +168,12 @@ class SystemProcesses:
             raise failed(
                 Code.OVERLOADED,
                 "the system cannot start another process for a helper",
-                "close some programs, then try again",
-                1.0,
+                hint="close some programs, then try again",
+                retry_after=1.0,
             ) from None
         reason = os.strerror(error.errno or 0).lower()
         raise failed(
-            Code.HELPER_NOT_RUNNABLE, f"helper {program!r} cannot be started: {reason}", f"try it: {program} get"
+            Code.HELPER_NOT_RUNNABLE, f"helper {program!r} cannot be started: {reason}", hint=f"try it: {program} get"
         ) from None
 
     def _in_thread(self, work: Callable[[*Ts], T], *args: *Ts) -> asyncio.Future[T]:
@@ -381,4 +381,4 @@ def _how_to_find(program: str) -> str:
 
 
 def _not_runnable(program: str, problem: str, hint: str) -> Failed:
-    return failed(Code.HELPER_NOT_RUNNABLE, f"helper {program!r} {problem}", hint)
+    return failed(Code.HELPER_NOT_RUNNABLE, f"helper {program!r} {problem}", hint=hint)

@@ -137,19 +137,19 @@ class Pump:
         """
         link = await self._linked(request, registry)
         if link.answered.small or link.answered.head.status not in CONTENT:  # of a refusal no large body is read
-            return Pumped(self, link, None)
+            return Pumped(self, link, registry=None)
         try:
             await self._place(registry)
         except BaseException:
             link.sock.close()
             raise
-        pumped = Pumped(self, link, registry)
+        pumped = Pumped(self, link, registry=registry)
         self._running.add(pumped)
         return pumped
 
     def download(self, link: Link) -> Download:
         """Read a body from its connection."""
-        return Download(link, self._connections, self._stalled)
+        return Download(link, self._connections, stalled=self._stalled)
 
     async def _linked(self, request: Request, registry: str) -> Link:
         try:
@@ -176,7 +176,7 @@ class Pump:
     async def _begun(self, key: PoolKey, sock: SocketLike, request: Request) -> Link:
         try:
             self._asking.hold(sock)
-            return Link(key, sock, await ask(sock, request, self._waits))
+            return Link(key, sock, await ask(sock, request, waits=self._waits))
         except BaseException:
             sock.close()
             raise
@@ -209,7 +209,7 @@ class Pump:
             await self._shares.take(registry, self._queued)
         except TimeoutError:
             message = f"{self._shares.most} downloads from {registry!r} are running, and none has ended for {self._queued:g} s"
-            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+            raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
         try:
             await acquired(self._places, self._queued)
         except BaseException as error:
@@ -217,7 +217,7 @@ class Pump:
             if not isinstance(error, TimeoutError):
                 raise
             message = f"{len(self._running)} downloads are running, and none has ended for {self._queued:g} s"
-            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+            raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
         """Do something that blocks, in a thread."""
@@ -228,7 +228,7 @@ class Pump:
                 raise
             raise MemoryError from None  # no thread can be started: there is no room for its stack
 
-    def closed(self, pumped: "Pumped", registry: str | None, link: Link | None) -> None:
+    def closed(self, pumped: "Pumped", registry: str | None, *, link: Link | None) -> None:
         """Give the place to the next one, and with it a connection whose small body nobody else has read."""
         if link is not None:
             head, early, small = link.answered
@@ -261,7 +261,7 @@ class Pumped:
         registry: on whose share it has a place; None where it needs none, because its body is here or is not read.
     """
 
-    def __init__(self, pump: Pump, link: Link, registry: str | None) -> None:
+    def __init__(self, pump: Pump, link: Link, *, registry: str | None) -> None:
         head, early, small = link.answered
         self.status = head.status
         self.headers = head.headers
@@ -289,9 +289,9 @@ class Pumped:
         except (OSError, http.client.HTTPException):
             raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
 
-    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+    async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
-        poured = await self._run(partial(self._download().pour, client, count, check))
+        poured = await self._run(partial(self._download().pour, client, count, check=check))
         self._pump.moved += poured.moved
         return poured
 
@@ -335,4 +335,4 @@ class Pumped:
         link, self._link = self._link, None
         if self._moving is not None:
             self._moving.close()
-        self._pump.closed(self, self._registry, link)
+        self._pump.closed(self, self._registry, link=link)

@@ -58,7 +58,7 @@ class PumpAnswer(NamedTuple):
     small: bool
 
 
-async def ask(sock: SocketLike, request: Request, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
+async def ask(sock: SocketLike, request: Request, *, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
     """Send a request without a body, and give its answer; the socket does not block afterwards.
 
     Raises:

@@ -171,7 +171,7 @@ class Body(io.RawIOBase):
         pace: judges the upstream; what came early took no waiting.
     """
 
-    def __init__(self, early: bytes, sock: SocketLike, pace: Pace) -> None:
+    def __init__(self, early: bytes, sock: SocketLike, *, pace: Pace) -> None:
         self._early = memoryview(early)
         self._sock = sock
         self._pace = pace

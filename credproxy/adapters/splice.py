@@ -22,7 +22,7 @@ _PIPE = 1024 * 1024
 """Bytes; what an unprivileged process may ask for (pipe-max-size)."""
 
 
-def splice(source: socket.socket, sink: socket.socket, count: int, stalled: float) -> Poured:
+def splice(source: socket.socket, sink: socket.socket, *, count: int, stalled: float) -> Poured:
     """Move ``count`` bytes; neither socket may have anything buffered in Python.
 
     Args:

@@ -75,7 +75,7 @@ class TlsStream:
         ragged: an end that the other side has not announced is one, too; otherwise SSLEOFError.
     """
 
-    def __init__(self, sock: socket.socket, context: ssl.SSLContext, host: str) -> None:
+    def __init__(self, sock: socket.socket, context: ssl.SSLContext, *, host: str) -> None:
         self.ragged = True
         self._sock = sock
         self._waits = sock.gettimeout()

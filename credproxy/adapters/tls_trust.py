@@ -125,7 +125,7 @@ def _unreadable(bundle: str) -> Failed:
     return failed(
         Code.TLS_FAILED,
         f"the CA bundle {bundle!r} cannot be read as PEM certificates",
-        f"look at it: openssl x509 -noout -subject -in {bundle}",
+        hint=f"look at it: openssl x509 -noout -subject -in {bundle}",
         inside=True,
     )
 
@@ -150,13 +150,13 @@ def _believed(bundle: str) -> bytes:
     """
     try:
         content, about = _read(bundle)
-        found = exposures(bundle, os.environ.get("HOME", ""), about)
+        found = exposures(bundle, os.environ.get("HOME", ""), end=about)
     except OSError:
         raise _unreadable(bundle) from None
     for one in found:
         if one.grave:
             message = f"the CA bundle {bundle!r} is not trusted: it {one.problem}"
-            raise failed(Code.CONFIG_INVALID, message, one.remedy, inside=True)
+            raise failed(Code.CONFIG_INVALID, message, hint=one.remedy, inside=True)
     return content
 
 

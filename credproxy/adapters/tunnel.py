@@ -26,7 +26,7 @@ class ProxyError(OSError):
         self.cause = cause
 
 
-def tunnel(sock: socket.socket, proxy: Proxy, host: str, port: int) -> None:
+def tunnel(sock: socket.socket, proxy: Proxy, *, host: str, port: int) -> None:
     """Ask the proxy at the other end of a socket to connect it to a host. Source: RFC 9110, section 9.3.6.
 
     Raises:

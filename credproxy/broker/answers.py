@@ -87,13 +87,13 @@ class Answers:
         boot, wall = self._clock.boot(), self._clock.wall()
         entry.uses += 1
         entry.used = boot
-        left = remaining(entry.lifetime, boot, wall)
+        left = remaining(entry.lifetime, boot, wall=wall)
         if entry.empty:
             until: int | None = floor(wall + self._options.empty_ttl)
         elif self._options.bazel_71_compat and left >= _LONG:
             until = None
         else:
-            until = expires(entry.lifetime, boot, wall)
+            until = expires(entry.lifetime, boot, wall=wall)
         return Answer(
             entry.headers,
             self._doubt.shown(entry, until),

@@ -80,7 +80,7 @@ class Breaker:
         """Seconds since the first failure that was not followed by a good answer; 0 without one."""
         return 0.0 if self._began is None or now > self._failed + _FORGOTTEN else now - self._began
 
-    def report(self, ticket: int, now: float, sample: float, *, good: bool | None) -> None:
+    def report(self, ticket: int, now: float, *, sample: float, good: bool | None) -> None:
         """Tell how an admitted call ended; None if that says nothing about the origin, as when it was cancelled.
 
         The report of a call that was admitted before the last change of phase no longer counts.

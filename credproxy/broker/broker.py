@@ -92,7 +92,7 @@ class Broker:
             clock=clock, runway=self._runway, renewal=self._renewal, upstream=upstream, bugs=self._bugs
         )
         self._background: list[asyncio.Task[None]] = []
-        self._era = Era(table, policy, options or BrokerSettings(), self._lasting, number=1)
+        self._era = Era(table, policy, options=options or BrokerSettings(), lasting=self._lasting, number=1)
 
     @property
     def cache(self) -> Cache:
@@ -142,7 +142,7 @@ class Broker:
         why = era.table.why_nothing(question) if nothing else ()
         plan = found.plan if isinstance(found, Routed) else None
         broken = None if plan is None else await era.checked(question, patience)
-        return self._inspector.explain(era, question, found, why, broken)
+        return self._inspector.explain(era, question, found=found, why=why, broken=broken)
 
     def status(self) -> Status:
         """Give the broker's state."""
@@ -169,7 +169,7 @@ class Broker:
         log.warning("short of memory", dropped=count, left=len(self.cache))
         return count
 
-    def swap(self, table: Table, policy: Permissions | None = None, options: BrokerSettings | None = None) -> int:
+    def swap(self, table: Table, policy: Permissions | None = None, *, options: BrokerSettings | None = None) -> int:
         """Begin another era and end the one in force, whose policy and options are kept if none are given.
 
         Gives its number.
@@ -178,8 +178,8 @@ class Broker:
         self._era = Era(
             table,
             policy or old.policy,
-            options or old.options,
-            self._lasting,
+            options=options or old.options,
+            lasting=self._lasting,
             number=old.number + 1,
             evicted=old.cache.evicted,
         )

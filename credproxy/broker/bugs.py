@@ -64,7 +64,7 @@ class Bugs:
             self._logged[place] = now
             # Class and place only: the text of a foreign exception may quote a header or a body (PY17).
             log.error("provider bug", error=type(error).__name__, place=place, count=self.count)
-        raise failed(Code.INTERNAL, "credproxy hit a bug of its own", "see the daemon's log") from None
+        raise failed(Code.INTERNAL, "credproxy hit a bug of its own", hint="see the daemon's log") from None
 
 
 def _place(error: BaseException) -> str:

@@ -28,7 +28,7 @@ class Cache:
         evicted: where counting begins.
     """
 
-    def __init__(self, entries: int, size: int, evicted: int = 0) -> None:
+    def __init__(self, entries: int, size: int, *, evicted: int = 0) -> None:
         self._found: OrderedDict[Key, Entry] = OrderedDict()
         self._of_actions: OrderedDict[Key, Entry] = OrderedDict()
         self._entries = entries

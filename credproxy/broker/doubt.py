@@ -66,7 +66,7 @@ class Doubt:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._bucket = Bucket(PER_SECOND, BURST, clock.boot())
+        self._bucket = Bucket(PER_SECOND, BURST, now=clock.boot())
         # By hash: two questions that share one cost a needless exchange, but a URI takes ten times as much memory.
         self._given: LRUCache[int, _Given] = LRUCache(_GIVEN)
         self._refused: LRUCache[Key, float] = LRUCache(_REFUSED)
@@ -86,7 +86,7 @@ class Doubt:
         self._given[place] = given._replace(early=now)
         return now - given.early >= _HABIT
 
-    def given(self, parent: int, question: bytes, handout: Handout) -> None:
+    def given(self, parent: int, question: bytes, *, handout: Handout) -> None:
         """Remember what the helper of that parent was given."""
         if handout.headers:
             place = hash((parent, question))
@@ -103,7 +103,7 @@ class Doubt:
             return
         self._bucket.take()
         upkeep.doubted = True
-        upkeep.window = max(upkeep.window, remaining(entry.lifetime, now, self._clock.wall()))
+        upkeep.window = max(upkeep.window, remaining(entry.lifetime, now, wall=self._clock.wall()))
         log.info("answer doubted", subject=entry.subject, age=round(now - entry.lifetime.since, 1))
 
     def refused(self, entry: Entry, *, forbidden: bool) -> bool:

@@ -77,7 +77,7 @@ class Entry(Struct, gc=False, eq=False):
     dropped: bool = False
 
     @classmethod
-    def of(cls, lookup: Lookup, grant: Grant, now: float) -> Self:
+    def of(cls, lookup: Lookup, grant: Grant, *, now: float) -> Self:
         """Make the entry of a grant that has just arrived."""
         pairs = [(name, value) for name, values in grant.headers for value in values]
         return cls(

@@ -96,9 +96,9 @@ class Era:
         self,
         table: Table,
         policy: Permissions,
+        *,
         options: BrokerSettings,
         lasting: Lasting,
-        *,
         number: int,
         evicted: int = 0,
     ) -> None:
@@ -110,7 +110,7 @@ class Era:
         self._clock = lasting.clock
         self._bugs = lasting.bugs
         self._renewal = lasting.renewal
-        self.cache = Cache(options.entries, options.bytes, evicted)
+        self.cache = Cache(options.entries, options.bytes, evicted=evicted)
         self.negative = Negative(lasting.sample)
         landing = Landing(
             clock=lasting.clock,
@@ -241,7 +241,7 @@ class Era:
             entry = await self._fetched(lookup, until)
             if self._left(entry) <= 0:
                 message = f"the credential of {lookup.plan.subject} expires faster than it can be handed out"
-                raise failed(Code.EXPIRED_ON_ARRIVAL, message, "is this machine very busy?")
+                raise failed(Code.EXPIRED_ON_ARRIVAL, message, hint="is this machine very busy?")
         return entry
 
     async def _renewed_or_valid(self, entry: Entry, lookup: Lookup, until: float) -> Entry:
@@ -306,16 +306,16 @@ class Era:
         return Failure(Code.STILL_TRYING, message, "the answer is kept for the next call; credproxy status shows it")
 
     def _left(self, entry: Entry) -> float:
-        return remaining(entry.lifetime, self._clock.boot(), self._clock.wall())
+        return remaining(entry.lifetime, self._clock.boot(), wall=self._clock.wall())
 
     def _state(self, entry: Entry, plan: Plan) -> State:
         boot, wall = self._clock.boot(), self._clock.wall()
         lifetime = entry.lifetime
-        if remaining(lifetime, boot, wall) <= max(_ALMOST_GONE, plan.min_lifetime):
+        if remaining(lifetime, boot, wall=wall) <= max(_ALMOST_GONE, plan.min_lifetime):
             return State.EXPIRED
-        return state(lifetime, entry.window, boot, wall)
+        return state(lifetime, entry.window, boot=boot, wall=wall)
 
 
 def _slow(authority: str, patience: float) -> Failed:
     message = f"looking up the credential of {authority!r} took longer than {patience:.1f} s"
-    return failed(Code.UPSTREAM_UNAVAILABLE, message, "is a credential file on a slow disk, or its program stuck?")
+    return failed(Code.UPSTREAM_UNAVAILABLE, message, hint="is a credential file on a slow disk, or its program stuck?")

@@ -12,7 +12,7 @@ from credproxy.core.ask.uri import parse_uri, without_userinfo
 _DROPPED = "the user name in the URI is ignored: credentials come from the configuration"
 
 
-async def explain_uri(broker: Broker, uri: str, caller: Caller) -> Explanation:
+async def explain_uri(broker: Broker, uri: str, *, caller: Caller) -> Explanation:
     """Give every decision for a URI. Raises Failed(bad_request) as ``parse_uri`` does."""
     plain = without_userinfo(uri)
     told = await broker.explain(Question(parse_uri(plain), caller))

@@ -72,6 +72,7 @@ class Inspector:
         self,
         era: Era,
         question: Question,
+        *,
         found: Routed | Failure,
         why: Sequence[str] = (),
         broken: Failure | None = None,
@@ -98,7 +99,7 @@ class Inspector:
         entry, flight, failure = era.cache.peek(key), era.flights.find(key), era.negative.get(key, boot)
         origin = self._upstream.find(plan.upstream)
         empty = entry is not None and entry.empty
-        if entry is None or remaining(entry.lifetime, boot, self._clock.wall()) <= 0:
+        if entry is None or remaining(entry.lifetime, boot, wall=self._clock.wall()) <= 0:
             # In the order of ``ask``: what is remembered comes before anything is looked up.
             trouble = next((_problem(each) for each in (failure, broken) if each is not None), trouble)
             error = failure is not None or broken is not None
@@ -129,9 +130,9 @@ class Inspector:
             uid=entry.caller.uid,
             subject=entry.subject,
             detail=dict(entry.detail),
-            state=state(lifetime, entry.window, boot, wall).value,
+            state=state(lifetime, entry.window, boot=boot, wall=wall).value,
             age=_round(boot - lifetime.since),
-            left=_round(remaining(lifetime, boot, wall)),
+            left=_round(remaining(lifetime, boot, wall=wall)),
             idle=_round(boot - entry.used),
             uses=entry.uses,
             failures=0 if entry.upkeep is None else entry.upkeep.failures,

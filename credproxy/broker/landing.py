@@ -65,14 +65,14 @@ class Landing:
             message = f"{flight.plan.subject} gave no credential: {problem}"
             result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it anew where it comes from")
         if isinstance(result, Failure):
-            self._metrics.exchange(flight.label, result.code.value, now - flight.started)
+            self._metrics.exchange(flight.label, result.code.value, seconds=now - flight.started)
             return self._failed(flight, result, now)
         outcome = "empty" if result.empty else "less" if result.less else "ok"
-        self._metrics.exchange(flight.label, outcome, now - flight.started)
+        self._metrics.exchange(flight.label, outcome, seconds=now - flight.started)
         return self._granted(flight, result, now)
 
     def _granted(self, flight: Flight, grant: Grant, now: float) -> Entry:
-        entry = Entry.of(flight.lookup, grant, now)
+        entry = Entry.of(flight.lookup, grant, now=now)
         older = self._cache.peek(flight.key)
         # A user may wonder why the registry refuses a request; repeated at each renewal it would not be news.
         news = grant.less and (older is None or older.note != grant.note)
@@ -119,7 +119,9 @@ class Landing:
         )
         if flight.forsaken:
             return failure
-        failure = self._negative.add(flight.key, failure, now, flight.lookup.authority, for_actions=flight.for_actions)
+        failure = self._negative.add(
+            flight.key, failure, now=now, authority=flight.lookup.authority, for_actions=flight.for_actions
+        )
         entry = self._cache.peek(flight.key)
         if entry is not None and entry.upkeep is not None:
             self._back_off(entry.upkeep, length(entry.lifetime), now, failure.retry_after or 0.0)
@@ -127,10 +129,10 @@ class Landing:
 
     def _back_off(self, upkeep: Upkeep, life: float, now: float, least: float) -> None:
         """Choose when a renewal is tried again in the background. Source: docs/design/faults.md#windows."""
-        first = clamp((upkeep.window - mandatory(life)) / 8, 1.0, _LONGEST_BACKOFF)
+        first = clamp((upkeep.window - mandatory(life)) / 8, 1.0, high=_LONGEST_BACKOFF)
         pause = first * 2.0 ** min(upkeep.failures, 10) * (0.5 + self._sample())
         upkeep.failures += 1
         upkeep.retry_at = now + max(least, min(_LONGEST_BACKOFF, pause))
 
     def _left(self, grant: Grant) -> float:
-        return remaining(grant.lifetime, self._clock.boot(), self._clock.wall())
+        return remaining(grant.lifetime, self._clock.boot(), wall=self._clock.wall())

@@ -84,7 +84,7 @@ class Negative:
         self._users: LRUCache[Key, Remembered] = LRUCache(_RECORDS)
         self._actions: LRUCache[Key, Remembered] = LRUCache(_RECORDS_OF_ACTIONS)
 
-    def add(self, key: Key, failure: Failure, now: float, authority: str, *, for_actions: bool = False) -> Failure:
+    def add(self, key: Key, failure: Failure, *, now: float, authority: str, for_actions: bool = False) -> Failure:
         """Remember a failure; return it as it is to be shown, with ``retry_after`` if it is remembered."""
         records = self._actions if for_actions else self._users
         known = records.get(key)
@@ -126,11 +126,11 @@ class Negative:
     def _seconds(self, failure: Failure, row: int) -> float:
         if failure.code is Code.RATE_LIMITED:
             # Asking before the time that the server named would prolong it: jitter goes upwards only (TX-10).
-            return clamp(failure.retry_after or 1.0, 1.0, CEILING) * (1 + 0.2 * self._sample())
+            return clamp(failure.retry_after or 1.0, 1.0, high=CEILING) * (1 + 0.2 * self._sample())
         kind = _CLASSES.get(failure.code)
         if kind is None:
             return 0.0
         seconds = min(kind.last, kind.first * 2.0 ** min(row - 1, 10)) if kind.last else kind.first
         if failure.code in {Code.UPSTREAM_UNAVAILABLE, Code.OVERLOADED} and failure.retry_after is not None:
-            seconds = clamp(failure.retry_after, 1.0, 30.0)
+            seconds = clamp(failure.retry_after, 1.0, high=30.0)
         return seconds * (0.8 + 0.4 * self._sample())

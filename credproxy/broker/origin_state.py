@@ -93,10 +93,10 @@ class OriginState:
             return None
         return until - now
 
-    def report(self, ticket: int, now: float, sample: float, *, good: bool | None) -> bool:
+    def report(self, ticket: int, now: float, *, sample: float, good: bool | None) -> bool:
         """Tell the breaker how a call ended; return whether its phase changed, and wake those that wait for that."""
         before = self.breaker.phase
-        self.breaker.report(ticket, now, sample, good=good)
+        self.breaker.report(ticket, now, sample=sample, good=good)
         if self.breaker.phase is before:
             return False
         self.turned.set()

@@ -29,7 +29,7 @@ class Budget:
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._each: LRUCache[str, Bucket] = LRUCache(_MOST)
-        self._all = Bucket(ALL_PER_SECOND, ALL_BURST, clock.boot())
+        self._all = Bucket(ALL_PER_SECOND, ALL_BURST, now=clock.boot())
 
     def charge(self, sandbox: str | None) -> None:
         """Pay for one exchange; a caller in no sandbox pays nothing.
@@ -42,14 +42,24 @@ class Budget:
         now = self._clock.boot()
         own = self._each.get(sandbox)
         if own is None:
-            own = self._each[sandbox] = Bucket(PER_SECOND, BURST, now)
+            own = self._each[sandbox] = Bucket(PER_SECOND, BURST, now=now)
         wait = own.wait(now)
         if wait > 0:
             message = f"this sandbox causes more than {PER_SECOND:g} new token exchanges a second"
-            raise failed(Code.RATE_LIMITED, message, "ask again later, for fewer repositories at once", max(1.0, wait))
+            raise failed(
+                Code.RATE_LIMITED,
+                message,
+                hint="ask again later, for fewer repositories at once",
+                retry_after=max(1.0, wait),
+            )
         wait = self._all.wait(now)
         if wait > 0:
             message = f"all sandboxes together cause more than {ALL_PER_SECOND:g} new token exchanges a second"
-            raise failed(Code.RATE_LIMITED, message, "ask again later, or run fewer actions at once", max(1.0, wait))
+            raise failed(
+                Code.RATE_LIMITED,
+                message,
+                hint="ask again later, or run fewer actions at once",
+                retry_after=max(1.0, wait),
+            )
         own.take()
         self._all.take()

@@ -53,8 +53,8 @@ class Renewal:
         self._bound = _HEAP
         self._order = itertools.count()
         self._wake = asyncio.Event()
-        self._bucket = Bucket(PER_SECOND, PER_SECOND, clock.boot())
-        self._bucket_of_actions = Bucket(PER_SECOND / 2, PER_SECOND / 2, clock.boot())
+        self._bucket = Bucket(PER_SECOND, PER_SECOND, now=clock.boot())
+        self._bucket_of_actions = Bucket(PER_SECOND / 2, PER_SECOND / 2, now=clock.boot())
         self.running = 0
         self._running_for_actions = 0
 
@@ -149,7 +149,7 @@ class Renewal:
         return max(self._bucket.wait(now), self._bucket_of_actions.wait(now))
 
     def _left(self, entry: Entry, now: float) -> float:
-        return remaining(entry.lifetime, now, self._clock.wall())
+        return remaining(entry.lifetime, now, wall=self._clock.wall())
 
     def _push(self, entry: Entry, at: float) -> None:
         if len(self._heap) > self._bound:

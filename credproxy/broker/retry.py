@@ -125,7 +125,7 @@ class RepeatingClient:
                 await origin.places.acquire()
         except TimeoutError:
             message = f"{PLACES} requests of build actions to {_subject(request, origin)} are under way"
-            raise failed(Code.OVERLOADED, message, "ask again when they have ended", 1.0) from None
+            raise failed(Code.OVERLOADED, message, hint="ask again when they have ended", retry_after=1.0) from None
         try:
             yield
         finally:
@@ -246,7 +246,7 @@ class RepeatingClient:
             base = _DELAYS[min(origin.throttles, len(_DELAYS) - 1)]
         else:  # the server does not say how long: 1-2 s, doubled per consecutive 429
             base = min(LONGEST_PAUSE, 2.0 * 2.0 ** min(origin.throttles, 10))
-        pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, LONGEST_PAUSE)
+        pause = clamp(max(asked, base / 2 * (1 + self._sample())), 1.0, high=LONGEST_PAUSE)
         origin.throttles += 1
         origin.close(self._clock.boot() + pause)
         log.warning("throttled", origin=origin.name, seconds=round(pause, 1), actions=origin.for_actions)
@@ -267,7 +267,7 @@ class RepeatingClient:
         )
 
     def _report(self, origin: OriginState, ticket: int, verdict: bool | None) -> None:  # noqa: FBT001  of three values
-        if not origin.report(ticket, self._clock.boot(), self._sample(), good=verdict):
+        if not origin.report(ticket, self._clock.boot(), sample=self._sample(), good=verdict):
             return
         if origin.breaker.phase is Phase.OPEN and verdict is False:
             seconds = round(origin.breaker.until - self._clock.boot(), 1)

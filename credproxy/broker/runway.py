@@ -138,7 +138,7 @@ class Runway:
             self._queued[flight] = None
         elif flight not in self._queued:
             message = f"{len(self._manned)} exchanges are running and {QUEUED} are waiting for their turn"
-            raise failed(Code.OVERLOADED, message, "ask again in a second", 1.0)
+            raise failed(Code.OVERLOADED, message, hint="ask again in a second", retry_after=1.0)
 
     def _room(self, flight: Flight) -> bool:
         upstream = flight.plan.upstream

@@ -54,4 +54,4 @@ class Sweep:
     def _over(self, entry: Entry) -> bool:
         lifetime, now = entry.lifetime, self._clock.boot()
         idle = min(length(lifetime), LONGEST_IDLE)
-        return now >= entry.used + idle or remaining(lifetime, now, self._clock.wall()) <= 0
+        return now >= entry.used + idle or remaining(lifetime, now, wall=self._clock.wall()) <= 0

@@ -37,7 +37,7 @@ class Table:
         fallback: asked in turn where no rule matches, until one gives a plan.
     """
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], fallback: Sequence[Provider] = ()) -> None:
+    def __init__(self, router: Router, providers: Mapping[str, Provider], *, fallback: Sequence[Provider] = ()) -> None:
         self._router = router
         self._providers = providers
         self._fallback = fallback
@@ -59,7 +59,7 @@ class Table:
                 continue
             if question.grants is not None and not (plan.narrow or question.for_gateway):
                 raise failed(
-                    Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", _elsewhere(question)
+                    Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", hint=_elsewhere(question)
                 )
             return Routed(plan, match, plan.reach or reach, plan.trouble)
         troubles = (provider.trouble(question.target) for provider in providers)

@@ -85,7 +85,7 @@ class Daemon:
         """Permit a request. Raises Failed."""
         await self._fetch(want, incoming, 0.0, only=True)
 
-    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
         """Permit a request, and give what it is sent with. Raises Failed."""
         loop = asyncio.get_running_loop()
         key = (incoming.uid, incoming.sandbox, want.method, want.registry, incoming.path, _told_of(want))
@@ -116,7 +116,7 @@ class Daemon:
         answer = await self._ask(lambda question: Rejected(question, number, patience, forbidden), patience)
         return _passage(answer) if isinstance(answer, PassageGiven) else None
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """Ask a question of the JSON API. Raises Failed."""
         answer = await self._ask(lambda question: Get(question, peer.connection, patience, body), patience)
         assert isinstance(answer, JsonAnswer)
@@ -158,7 +158,7 @@ class Daemon:
             async with asyncio.timeout(patience + _MARGIN):
                 answer = await waiting
         except TimeoutError:
-            raise failed(Code.STILL_TRYING, "the daemon has not answered yet", "run the build again") from None
+            raise failed(Code.STILL_TRYING, "the daemon has not answered yet", hint="run the build again") from None
         finally:
             self._waiting.pop(question, None)
         if isinstance(answer, Refusal):

@@ -112,7 +112,7 @@ class _Life:
     async def lived(self) -> None:
         """Serve until the daemon says to end, or is gone."""
         loop = asyncio.get_running_loop()
-        self._channel = Channel(self._sock, self._told, lambda _: self._over.set(), limit=TOLD, trusted=True)
+        self._channel = Channel(self._sock, self._told, lost=lambda _: self._over.set(), limit=TOLD, trusted=True)
         self._daemon = daemon = Daemon(self._channel.send)
         to_daemon(daemon)
         clock, threads = SystemClock(), Threads(daemon, loop)
@@ -180,7 +180,7 @@ class _CarrierFront:
         assert isinstance(peer, PassedPeer)
         if peer.port:
             try:
-                await self._guard.judge(request, peer, peer.port)
+                await self._guard.judge(request, peer, port=peer.port)
             except Failed as error:
                 return self._guard.refuse(error.failure)
             connection(request).move(proven(peer.port))

@@ -57,7 +57,7 @@ def _rules_of(file: str) -> _FileRules:
     if not file.endswith(".toml"):
         return _rules_of_policy(file)
     ((_, text),) = read_files((file,))
-    settings = load(text, file, home()).actions
+    settings = load(text, file, home=home()).actions
     if settings.policy_file is not None:
         return _rules_of_policy(settings.policy_file)
     paths = tuple(("actions", "rule", index) for index in range(len(settings.rule)))
@@ -88,7 +88,7 @@ def test(uri: str) -> None:
     for name, allowed in (one for one in granted if not isinstance(one, Object)):
         click.echo(f"{','.join(allowed)} of {name!r} at {target.authority!r}:")
         for operation in _deciding(target.path, allowed):
-            click.echo(f"  {policy.deciding(target.authority, name, operation)} allows {operation}")
+            click.echo(f"  {policy.deciding(target.authority, name, operation=operation)} allows {operation}")
 
 
 def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> None:

@@ -67,7 +67,7 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
             if not wish.registry and _is_pattern(pattern.partition("://")[2]):
                 click.echo("note: for the repositories of a registry leave https:// out", err=True)
     except OSError as error:
-        raise unreadable(str(place), error, "nothing was changed: ") from None
+        raise unreadable(str(place), error, before="nothing was changed: ") from None
     if no_reload:
         click.echo("put it in force: credproxy reload")
     else:
@@ -239,7 +239,7 @@ def _is_pattern(pattern: str) -> bool:
 
 def _held(place: Path) -> tuple[str, Settings]:
     """What the user's configuration says, as text and read; of no file, nothing."""
-    content = read_content(str(place), "nothing was changed: ", _refuse_exposed)
+    content = read_content(str(place), "nothing was changed: ", judge=_refuse_exposed)
     if content is None and place.exists():  # /dev/null, which is not to become a file
         raise CommandError(f"nothing was changed: {str(place)!r} leads to {os.devnull}", f"rm {quote(str(place))}")
     content = content or b""
@@ -255,7 +255,7 @@ def _refuse_exposed(exposures: Iterable[Exposure], where: str) -> None:
 
 def _checked(content: bytes, where: str) -> Settings:
     try:
-        return load(decode(content, where), where, home())
+        return load(decode(content, where), where, home=home())
     except ConfigError as error:
         raise CommandError(f"nothing was changed: {error.mistakes[0]}", "credproxy config check") from None
 

@@ -57,7 +57,7 @@ def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
 def _for_hosts(settings: Settings, logins: Logins) -> Iterator[str]:
     helper = helper_program()
     listed, silent, missing = store_hosts(settings, logins.docker)
-    found = hosts(settings, logins.docker, listed)
+    found = hosts(settings, logins.docker, listed=listed)
     for failure in missing:
         click.echo(f"# not looked at: {failure.message} ({failure.hint})", err=True)
     for program in silent:
@@ -81,7 +81,7 @@ def _no_host(logins: Logins, silent: Sequence[str]) -> CommandError:
 
 
 def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:
-    hidden = str(Path(helper_socket(os.environ, os.geteuid(), os.path.isdir)).parent)
+    hidden = str(Path(helper_socket(os.environ, os.geteuid(), is_directory=os.path.isdir)).parent)
     facts = sandbox.Facts(*homes(os.environ), docker, hidden, settings)
     yield "# Keeps sandboxed actions from your logins, and from the socket that has full answers:"
     for place in dict.fromkeys([hidden, *sandbox.to_hide(ThisMachine(), facts)]):
@@ -89,7 +89,9 @@ def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[st
 
 
 def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
-    helper, socket = (find(os.environ, os.geteuid(), os.path.isdir) for find in (helper_socket, actions_socket))
+    helper, socket = (
+        find(os.environ, os.geteuid(), is_directory=os.path.isdir) for find in (helper_socket, actions_socket)
+    )
     allowed = policy_in_force(settings).registries()
     if not allowed:
         click.echo("# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'", err=True)

@@ -61,7 +61,7 @@ class TrustingNoImpostor(UnixConnection):
 
 def socket_path(environ: Mapping[str, str]) -> str:
     """Give the helper socket's path for this process. Raises Failed(config_invalid): there is no place for one."""
-    return helper_socket(environ, os.geteuid(), os.path.isdir)
+    return helper_socket(environ, os.geteuid(), is_directory=os.path.isdir)
 
 
 class NoDaemonError(CommandError):
@@ -71,7 +71,7 @@ class NoDaemonError(CommandError):
         super().__init__(f"no daemon listens at {place}", "start it: credproxy serve")
 
 
-def call(method: str, path: str, body: object = None) -> bytes:
+def call(method: str, path: str, *, body: object = None) -> bytes:
     """Ask the daemon; give the body of a 200.
 
     Raises:
@@ -85,7 +85,7 @@ def call(method: str, path: str, body: object = None) -> bytes:
 
 
 def call_in_turn(
-    method: str, path: str, body: object = None, pause: Callable[[float], None] = time.sleep
+    method: str, path: str, *, body: object = None, pause: Callable[[float], None] = time.sleep
 ) -> dict[str, object]:
     """``ask`` for what the daemon does once a second: too early, it waits as long as the daemon says and asks again.
 
@@ -132,9 +132,9 @@ def _retry_after(content: bytes) -> float:
         return 0.0
 
 
-def ask(method: str, path: str, body: object = None) -> dict[str, object]:
+def ask(method: str, path: str, *, body: object = None) -> dict[str, object]:
     """``call`` for a JSON object."""
-    return _as_object(call(method, path, body))
+    return _as_object(call(method, path, body=body))
 
 
 def _as_object(content: bytes) -> dict[str, object]:

@@ -27,7 +27,7 @@ class CommandError(click.ClickException):
             click.echo(f"hint: {self.hint}", err=True)
 
 
-def unreadable(path: str, error: OSError, before: str = "") -> CommandError:
+def unreadable(path: str, error: OSError, *, before: str = "") -> CommandError:
     """Say in the system's words, not in Python's, why a file cannot be used; ``before`` is said first."""
     said = os.strerror(error.errno or 0).lower()
     return CommandError(f"{before}{path!r} cannot be read: {said}", f"ls -ld {quote(path or '.')}")

@@ -60,8 +60,8 @@ def _look(files: tuple[str, ...] | None) -> None:
     findings = by_severity(
         [
             *configured.check(machine, facts),
-            *programs.check_commands(machine, facts.settings, facts.place),
-            *programs.check_docker(machine, logins.docker, facts.settings.helper_path),
+            *programs.check_commands(machine, facts.settings, place=facts.place),
+            *programs.check_docker(machine, logins.docker, path=facts.settings.helper_path),
         ]
     )
     show_findings(findings, verbose=False)

@@ -23,7 +23,7 @@ def get(uri: str, *, show_secrets: bool, require: bool) -> None:
     Prints the answer as JSON, its values masked: a terminal's history is a bad place for tokens. Without a credential
     that is {}, and the exit status is 0 nevertheless, unless --require is given.
     """
-    answer = ask("POST", "/v1/get", {"uri": uri})
+    answer = ask("POST", "/v1/get", body={"uri": uri})
     if not show_secrets:
         headers = answer.get("headers")
         if isinstance(headers, dict):
@@ -65,8 +65,8 @@ def _status() -> dict[str, object]:
 @click.argument("match", required=False)
 def flush(match: str | None) -> None:
     """Forget answers and failures: of MATCH (a host, host:port or *.suffix), or all of them."""
-    answer = call_in_turn("POST", "/v1/flush", {} if match is None else {"match": match})
-    click.echo(f"{counted(answer['flushed'], 'entry', 'entries')} forgotten")
+    answer = call_in_turn("POST", "/v1/flush", body={} if match is None else {"match": match})
+    click.echo(f"{counted(answer['flushed'], 'entry', more='entries')} forgotten")
 
 
 @click.command(short_help="Read the configuration again.")

@@ -78,16 +78,16 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     yield from _carriers(running.unbound)
     yield from configured.check(machine, known.configuration)
     helper = _helper(machine)
-    yield from programs.check_helper(machine, helper, __version__)
+    yield from programs.check_helper(machine, helper, version=__version__)
     yield from programs.check_commands(machine, settings)
-    yield from programs.check_docker(machine, known.docker, settings.helper_path)
-    yield from programs.check_docker_name(machine, known.docker, helper)
+    yield from programs.check_docker(machine, known.docker, path=settings.helper_path)
+    yield from programs.check_docker_name(machine, known.docker, helper=helper)
     lines, workspace = _bazelrc(machine)
     names = bazel_names(hosts(settings, known.docker))
     yield from bazel.check(machine, bazel.Facts(lines, names, settings, workspace, known.netrc))
     socket = str(Path(_socket(known)).parent)
     facts = sandbox.Facts(*homes(known.environ), known.docker, socket, settings)
-    yield from sandbox.check(machine, facts, lines)
+    yield from sandbox.check(machine, facts, lines=lines)
     if with_network:
         yield from _network(known)
 
@@ -100,7 +100,7 @@ def _carriers(unbound: int) -> Iterator[Finding]:
 
 
 def _socket(known: _Gathered) -> str:
-    return helper_socket(known.environ, known.machine.uid, os.path.isdir)
+    return helper_socket(known.environ, known.machine.uid, is_directory=os.path.isdir)
 
 
 def _service(known: _Gathered) -> service.Facts:
@@ -117,7 +117,7 @@ def _service(known: _Gathered) -> service.Facts:
         linger=probing.lingers(),
         runtime=known.machine.look(runtime) if runtime else None,
         socket=_socket(known),
-        bare=helper_socket(bare, known.machine.uid, os.path.isdir),
+        bare=helper_socket(bare, known.machine.uid, is_directory=os.path.isdir),
         open_files=open_files,
         helpers=share(open_files).helpers,
     )
@@ -125,7 +125,7 @@ def _service(known: _Gathered) -> service.Facts:
 
 def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
     path = _socket(known)
-    helper = probing.door(known.machine, "helper", path)
+    helper = probing.door(known.machine, "helper", path=path)
     same = known.settings.peer_namespaces == "same"
     running = probing.running(path) if helper.served else probing.RunningDaemon()
     return daemon.Facts(
@@ -145,10 +145,10 @@ def _daemon(known: _Gathered, around: service.Facts) -> daemon.Facts:
 
 def _actions(known: _Gathered) -> daemon.SocketState | Failure:
     try:
-        path = actions_socket(known.environ, known.machine.uid, os.path.isdir)
+        path = actions_socket(known.environ, known.machine.uid, is_directory=os.path.isdir)
     except Failed as error:
         return error.failure
-    return probing.door(known.machine, "actions", path)
+    return probing.door(known.machine, "actions", path=path)
 
 
 def _helper(machine: ThisMachine) -> programs.Helper:
@@ -179,7 +179,7 @@ def _bazelrc(machine: ThisMachine) -> tuple[bazelrc_reader.Lines, str | None]:
         content = machine.read(path)
         return None if content is None else content.decode("utf-8", "replace")
 
-    return bazelrc_reader.collect(files, read, workspace, os.environ), workspace
+    return bazelrc_reader.collect(files, read, workspace=workspace, environ=os.environ), workspace
 
 
 def _network(known: _Gathered) -> Iterator[Finding]:

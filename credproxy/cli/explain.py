@@ -20,7 +20,7 @@ def explain(uri: str, *, as_json: bool) -> None:
     """
     told: dict[str, object] | None = None
     with contextlib.suppress(NoDaemonError):
-        told = ask("POST", "/v1/explain", {"uri": uri})
+        told = ask("POST", "/v1/explain", body={"uri": uri})
     if told is None:
         from credproxy.cli.without_daemon import explain_here  # noqa: PLC0415  the broker takes longer than the call
 

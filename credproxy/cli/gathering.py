@@ -86,7 +86,7 @@ def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str,
         for key in tomllib.loads(text).keys() - keys:
             keys.add(key)
             yield (key,), (name, text, (key,))
-        mine = [match_key(rule.match) for rule in load(text, name, home()).host]
+        mine = [match_key(rule.match) for rule in load(text, name, home=home()).host]
         for at, host in enumerate(mine):
             if host not in seen:
                 yield ("host", index), (name, text, ("host", at))

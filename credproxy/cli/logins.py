@@ -137,7 +137,7 @@ def _list(place: str) -> frozenset[str]:
     return listed(done.stdout) or frozenset()
 
 
-def hosts(settings: Settings, docker: Mapping[str, Index], listed: Iterable[str] = ()) -> set[str]:
+def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[str] = ()) -> set[str]:
     """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
     found = {*listed, *(host for index in docker.values() for host in index.authorities())}
     router = settings.router()

@@ -41,7 +41,7 @@ print(talk.recv(4096).split()[1].decode())
 _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--ipc", "--kill-child")
 
 
-def door(machine: Machine, name: str, path: str) -> SocketState:
+def door(machine: Machine, name: str, *, path: str) -> SocketState:
     """Look at a socket and ask whoever listens there."""
     return SocketState(
         name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper")

@@ -45,7 +45,7 @@ def policy_in_force(settings: Settings) -> Policy:
             str(error.mistakes[0]), f"credproxy actions check {quote(error.mistakes[0].where)}"
         ) from None
     rules = settings.actions.rule if found is None else found.rules
-    return Policy(rules, settings.router(), found)
+    return Policy(rules, settings.router(), place=found)
 
 
 def read_policy(settings: Settings) -> "PolicyFile | None":
@@ -109,7 +109,7 @@ def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
 
 
 def read_content(
-    path: str, before: str = "", judge: Callable[[Iterable[Exposure], str], None] | None = None
+    path: str, before: str = "", *, judge: Callable[[Iterable[Exposure], str], None] | None = None
 ) -> bytes | None:
     """Read a file as the daemon reads it, so that nothing is waited for, and nothing is read without end.
 

@@ -56,7 +56,7 @@ async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: 
     until = clock.boot() + _PATIENCE
     try:
         async with clock.timeout(_PATIENCE):
-            found = await converse(discover(registry, None), http, _PingTerms(until, until))
+            found = await converse(discover(registry, None), http, terms=_PingTerms(until, until))
     except TimeoutError:
         return Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry.name} has not answered for {_PATIENCE:g} s", "")
     except Failed as error:

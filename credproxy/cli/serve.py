@@ -21,8 +21,8 @@ from credproxy.cli.own_programs import program
 def serve(
     config: str | None,
     log_level: str | None,
-    log_format: Literal["auto", "console", "json"] | None,
     *,
+    log_format: Literal["auto", "console", "json"] | None,
     system: bool,
     gateway_only: bool,
 ) -> None:

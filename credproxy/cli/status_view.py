@@ -50,7 +50,7 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
     return Group(*parts)
 
 
-def watch(ask: Callable[[], StatusObject], console: Console, pause: Callable[[float], None] = time.sleep) -> None:
+def watch(ask: Callable[[], StatusObject], console: Console, *, pause: Callable[[float], None] = time.sleep) -> None:
     """Draw what ``ask`` gives, each second, until the person stops it; a daemon that is away may come back.
 
     Raises:

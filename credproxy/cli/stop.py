@@ -116,7 +116,7 @@ def end_self_started(say: Callable[[str], object], *, dry_run: bool) -> None:
             end(found.pid)
             _clear(Path(path))
             with contextlib.suppress(Failed):  # it had no place for one
-                _clear(Path(actions_socket(os.environ, os.geteuid(), os.path.isdir)))
+                _clear(Path(actions_socket(os.environ, os.geteuid(), is_directory=os.path.isdir)))
 
 
 def _clear(socket_file: Path) -> None:

@@ -35,7 +35,7 @@ class _NoNetwork:
     async def send(self, request: Request, terms: Terms) -> Response:
         """Refuse."""
         del request, terms
-        raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon no server is asked", "credproxy serve")
+        raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon no server is asked", hint="credproxy serve")
 
 
 class _NoPrograms:
@@ -53,7 +53,7 @@ class _NoPrograms:
         raise failed(
             Code.HELPER_NOT_RUNNABLE,
             f"{command.argv[0]!r} may have a login, and without a daemon it is not asked",
-            "start the daemon, then ask again: credproxy serve",
+            hint="start the daemon, then ask again: credproxy serve",
         )
 
     async def find(self, command: Command) -> None:
@@ -85,7 +85,7 @@ async def _explained(uri: str, settings: Settings) -> Explanation:
         table = build_table(settings, world)
         broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
         async with broker:
-            return await explain_uri(broker, uri, Caller("helper", os.geteuid()))
+            return await explain_uri(broker, uri, caller=Caller("helper", os.geteuid()))
     finally:
         files.close()
 

@@ -140,7 +140,7 @@ class Unfit(Failed):
 
 
 def failed(
-    code: Code, message: str, hint: str = "", retry_after: float | None = None, *, inside: bool = False
+    code: Code, message: str, *, hint: str = "", retry_after: float | None = None, inside: bool = False
 ) -> Failed:
     """Give the exception to raise, from the fields of its Failure."""
     return Failed(Failure(code, message, hint, retry_after, inside))

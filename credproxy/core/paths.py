@@ -35,7 +35,7 @@ _DIRECTORIES = ("_HOME", "_DIR")
 """How the names of those variables end that hold one directory."""
 
 
-def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
+def helper_socket(environ: Mapping[str, str], uid: int, *, is_directory: Callable[[str], bool]) -> str:
     """Give the helper socket's path, also without an environment to speak of.
 
     ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` where that is, else below
@@ -49,7 +49,7 @@ def helper_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[
     return found or _below(environ, uid, is_directory, places, "CREDPROXY_SOCKET")
 
 
-def actions_socket(environ: Mapping[str, str], uid: int, is_directory: Callable[[str], bool]) -> str:
+def actions_socket(environ: Mapping[str, str], uid: int, *, is_directory: Callable[[str], bool]) -> str:
     """Give the actions socket's path: ``CREDPROXY_ACTIONS_SOCKET``, or where the helper socket would be looked for.
 
     In a directory of its own, because sandboxes are given that directory, and must not get the helper socket with it.
@@ -92,7 +92,9 @@ def _given(environ: Mapping[str, str], name: str) -> str | None:
     path = environ.get(name) or None
     if path is not None and (not path.startswith("/") or path == "/"):
         raise failed(
-            Code.CONFIG_INVALID, f"{name} is not an absolute path: {path!r}", "set it to an absolute path, or unset it"
+            Code.CONFIG_INVALID,
+            f"{name} is not an absolute path: {path!r}",
+            hint="set it to an absolute path, or unset it",
         )
     return path
 
@@ -116,6 +118,6 @@ def _below(
         raise failed(
             Code.CONFIG_INVALID,
             f"no place for the socket: HOME is not set, and /etc/passwd has no entry for uid {uid}",
-            f"set HOME, XDG_RUNTIME_DIR or {variable}",
+            hint=f"set HOME, XDG_RUNTIME_DIR or {variable}",
         )
     return f"{home}/.local/state/{in_state}"

@@ -91,7 +91,7 @@ def cut(text: str, most: int) -> str:
     return text if len(text) <= most else f"{text[: most - 3]}..."
 
 
-def cut_words(text: str, word: int, most: int) -> str:
+def cut_words(text: str, word: int, *, most: int) -> str:
     """A text of sentences whose words are cut one by one, because one of them may be a path; and the whole at the end."""
     if len(text) <= word:
         return text

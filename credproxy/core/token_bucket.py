@@ -6,7 +6,7 @@ class Bucket:
 
     __slots__ = ("_burst", "_filled", "_per_second", "_tokens")
 
-    def __init__(self, per_second: float, burst: float, now: float) -> None:
+    def __init__(self, per_second: float, burst: float, *, now: float) -> None:
         self._per_second = per_second
         self._burst = burst
         self._tokens = burst

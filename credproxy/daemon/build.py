@@ -55,7 +55,7 @@ def build_table(settings: Settings, world: World) -> Table:
     )
     router = settings.router()
     made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}
-    return Table(router, made, _fallback(tools, settings))
+    return Table(router, made, fallback=_fallback(tools, settings))
 
 
 def build_token(settings: Settings, world: World) -> Source | None:

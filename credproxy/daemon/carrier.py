@@ -101,7 +101,7 @@ class Office(Protocol):
         """As gateway.authorizer."""
         ...
 
-    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
         """As gateway.authorizer."""
         ...
 
@@ -113,7 +113,7 @@ class Office(Protocol):
         """Seconds for which a carrier may use a passage again; 0 for once."""
         ...
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """As server.actions_api.ActionsAnswers."""
         ...
 
@@ -162,8 +162,8 @@ class Carrier:
         self,
         born: Newborn,
         office: Office,
-        clock: Clock,
         *,
+        clock: Clock,
         lost: Callable[["Carrier", str], None],
         refused: Callable[[str, int], None],
     ) -> None:
@@ -179,19 +179,19 @@ class Carrier:
         self._editions: set[str] = set()
         self._sparing: dict[int, Callable[[str | None], None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._said = Bucket(PER_SECOND, BURST, clock.boot())
+        self._said = Bucket(PER_SECOND, BURST, now=clock.boot())
         self.connections: dict[int, PassedConnection] = {}
         self.moved = self.downloads = self.uploads = self.memory = 0
         self.confined = ""
         self.unheard = 0
-        self._channel = Channel(born.sock, self._received, self._gone, limit=ASKED)
+        self._channel = Channel(born.sock, self._received, lost=self._gone, limit=ASKED)
 
     @property
     def open(self) -> bool:
         """Whether it can be given connections."""
         return self._channel.open
 
-    def give(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None) -> int:
+    def give(self, sock: socket.socket, passed: PassedConnection, *, refusal: Failure | None) -> int:
         """Pass a connection on; the caller closes its own descriptor. Returns its number. Raises OSError."""
         number = next(self._numbers)
         self.connections[number] = passed
@@ -204,7 +204,7 @@ class Carrier:
             raise
         return number
 
-    def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> None:
+    def spare(self, account: str | None, port: int, *, kept: Callable[[str | None], None]) -> None:
         """Close the connection of an account that has been silent longest; ``kept`` is told if there is none."""
         number = next(self._numbers)
         self._sparing[number] = kept
@@ -358,7 +358,7 @@ class Carrier:
         if message.only:
             await self._office.permit(want, incoming)
             return Done(message.question)
-        passage = await self._office.credential(want, incoming, _bounded(message.patience))
+        passage = await self._office.credential(want, incoming, patience=_bounded(message.patience))
         return await self._granted(message.question, passage)
 
     async def _rejected(self, message: Rejected) -> ToCarrier:
@@ -370,7 +370,7 @@ class Carrier:
 
     async def _get(self, message: Get) -> ToCarrier:
         passed = self._passed(message.connection)
-        answer = await self._office.narrow(passed.peer, message.body, _bounded(message.patience))
+        answer = await self._office.narrow(passed.peer, message.body, patience=_bounded(message.patience))
         return JsonAnswer(message.question, answer)
 
     async def _shown(self, message: Shown) -> ToCarrier:
@@ -403,7 +403,7 @@ class Carrier:
     def _passed(self, number: int) -> PassedConnection:
         passed = self.connections.get(number)
         if passed is None:
-            raise failed(Code.PEER_REFUSED, "this connection has ended", "connect anew")
+            raise failed(Code.PEER_REFUSED, "this connection has ended", hint="connect anew")
         return passed
 
 

@@ -31,7 +31,7 @@ class SystemOffice:
         clock: judges how long a passage may be reused.
     """
 
-    def __init__(self, authority: BrokerAuthorizer, narrow: NarrowAnswers, token: TokenOf, clock: Clock) -> None:
+    def __init__(self, authority: BrokerAuthorizer, narrow: NarrowAnswers, *, token: TokenOf, clock: Clock) -> None:
         self._authority = authority
         self._token = token
         self._clock = clock

@@ -162,7 +162,7 @@ class Carriers:
         except (OSError, TimeoutError) as error:
             log.warning("carriers cannot be started", error=type(error).__name__, hint="credproxy doctor")
 
-    async def take(self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None = None) -> None:
+    async def take(self, sock: socket.socket, passed: PassedConnection, *, refusal: Failure | None = None) -> None:
         """Pass a connection on, and close this process's own descriptor for it.
 
         Raises:
@@ -170,12 +170,12 @@ class Carriers:
         """
         try:
             carrier = await self._home(_home(passed))
-            carrier.give(sock, passed, refusal)
+            carrier.give(sock, passed, refusal=refusal)
             self._idle_since.pop(carrier.pid, None)
         finally:
             sock.close()
 
-    def spare(self, account: str | None, port: int, kept: Callable[[str | None], None]) -> bool:
+    def spare(self, account: str | None, port: int, *, kept: Callable[[str | None], None]) -> bool:
         """Close the connection of an account that has been silent longest; False if no carrier serves that account.
 
         Args:
@@ -186,7 +186,7 @@ class Carriers:
         carrier = self._homes.get((account, port, None))
         if carrier is None or not carrier.open:
             return False
-        carrier.spare(account, port, kept)
+        carrier.spare(account, port, kept=kept)
         return True
 
     def changed(self) -> None:
@@ -227,8 +227,8 @@ class Carriers:
             if least is not None:
                 return least
             message = "the process that serves build actions cannot be started"
-            raise failed(Code.OVERLOADED, message, "credproxy doctor", 1.0) from None
-        carrier = Carrier(born, self._office, self._clock, lost=self._lost, refused=self._count)
+            raise failed(Code.OVERLOADED, message, hint="credproxy doctor", retry_after=1.0) from None
+        carrier = Carrier(born, self._office, clock=self._clock, lost=self._lost, refused=self._count)
         self._carriers.append(carrier)
         if self._watching is None:
             self._watching = asyncio.ensure_future(self._watch())

@@ -133,7 +133,7 @@ class Departure:
 
 
 def become(
-    program: tuple[str, ...], arguments: Iterable[str], kept: Iterable[Kept], environ: Mapping[str, str]
+    program: tuple[str, ...], arguments: Iterable[str], *, kept: Iterable[Kept], environ: Mapping[str, str]
 ) -> NoReturn:
     """Become the successor, which takes over the sockets as if from a service manager (sd_listen_fds(3)).
 

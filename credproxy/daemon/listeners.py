@@ -70,7 +70,7 @@ class ServedSocket:
         backlog: connections that may wait in the kernel.
     """
 
-    def __init__(self, name: str, listener: Listener, server: Serves, backlog: int) -> None:
+    def __init__(self, name: str, listener: Listener, *, server: Serves, backlog: int) -> None:
         self.name = name
         self._backlog = backlog
         self.server = server

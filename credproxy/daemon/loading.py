@@ -84,7 +84,7 @@ class Loader:
                 Code.CONFIG_INVALID,
                 "a system service cannot see the namespaces of other users' processes, so nothing but the sockets' groups "
                 "keeps build actions out",
-                f'to accept that, write peer_namespaces = "any" into {self._paths[0]}',
+                hint=f'to accept that, write peer_namespaces = "any" into {self._paths[0]}',
             )
         policy = await self._policy(settings)
         for subject, path in believed_files(settings):
@@ -100,11 +100,11 @@ class Loader:
 
         content = await self._read("the policy file", path)
         if content is None:
-            raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", "credproxy config check")
+            raise failed(Code.CONFIG_INVALID, f"the policy file {path!r} is not there", hint="credproxy config check")
         # Off the loop: 4,096 rules in YAML are two thirds of a second.
         found = await asyncio.to_thread(load_policy, content, path)
         # Refusals name the file, and a build action is not told where it is (T19).
-        return Policy(found.rules, router, replace(found, path=PurePath(path).name))
+        return Policy(found.rules, router, place=replace(found, path=PurePath(path).name))
 
     async def _text(self, path: str) -> str | None:
         content = await self._read("the configuration", path)
@@ -112,7 +112,7 @@ class Loader:
             raise failed(
                 Code.CONFIG_INVALID,
                 f"the configuration {path!r} is not there",
-                "write it, or name another one: credproxy serve --config FILE",
+                hint="write it, or name another one: credproxy serve --config FILE",
             )
         return None if content is None else decode(content, path)
 
@@ -122,7 +122,7 @@ class Loader:
         try:
             found = await self._files.judged(path, self._home)
         except Failed as error:
-            raise failed(Code.CONFIG_INVALID, error.failure.message, error.failure.hint) from None
+            raise failed(Code.CONFIG_INVALID, error.failure.message, hint=error.failure.hint) from None
         if found is None:
             return None
         self._believe(subject, path, found.exposures)
@@ -132,7 +132,9 @@ class Loader:
         """Note what a group could change. Raises Failed(config_invalid) if anybody else could."""
         for one in exposures:
             if one.grave:
-                raise failed(Code.CONFIG_INVALID, f"{subject} {path!r} is not trusted: it {one.problem}", one.remedy)
+                raise failed(
+                    Code.CONFIG_INVALID, f"{subject} {path!r} is not trusted: it {one.problem}", hint=one.remedy
+                )
         self._exposed += [one._replace(problem=f"{subject} {path!r} {one.problem}") for one in exposures]
 
     async def _look(self, path: str, *, keep: bool = False) -> _SeenFiles:

@@ -61,7 +61,7 @@ def _bound(key: str, text: str) -> str:
     # Cut before masking as well, because masking costs in proportion to the text; and after it, or half a secret could
     # be left that does not look like one.
     if key in _SENTENCES:
-        return cut_words(mask(cut_words(text, _LOOKED_AT, 2 * SENTENCES)), WORD, SENTENCES)
+        return cut_words(mask(cut_words(text, _LOOKED_AT, most=2 * SENTENCES)), WORD, most=SENTENCES)
     return cut(mask(cut(text, _LOOKED_AT)), WORD)
 
 

@@ -10,7 +10,7 @@ ENOUGH = 0.9
 """Fraction of the bound: above ``memory.high`` the kernel slows every allocation down, and with it every answer."""
 
 
-async def relieve_in_time(used: Callable[[], float | None], relieve: Callable[[], object], clock: Clock) -> None:
+async def relieve_in_time(used: Callable[[], float | None], relieve: Callable[[], object], *, clock: Clock) -> None:
     """Check every five seconds until cancelled, and relieve when needed.
 
     Args:

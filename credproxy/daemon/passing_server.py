@@ -48,7 +48,7 @@ class Accepting:
     """
 
     def __init__(
-        self, sock: socket.socket, taken: Callable[[socket.socket], None], backlog: int, behind: Callable[[], bool]
+        self, sock: socket.socket, taken: Callable[[socket.socket], None], *, backlog: int, behind: Callable[[], bool]
     ) -> None:
         self._sock = sock
         self._taken = taken
@@ -172,7 +172,7 @@ class PassingServer:
 
     async def accept(self, sock: socket.socket, backlog: int) -> Accepting:
         """Begin to accept from a listening socket."""
-        self._accepting = Accepting(sock, self._taken, backlog, lambda: self.accounts.behind)
+        self._accepting = Accepting(sock, self._taken, backlog=backlog, behind=lambda: self.accounts.behind)
         return self._accepting
 
     def pre_shutdown(self) -> None:
@@ -218,7 +218,7 @@ class PassingServer:
         self, sock: socket.socket, passed: PassedConnection, refusal: Failure | None, verdict: Verdict
     ) -> None:
         try:
-            await self._carriers.take(sock, passed, refusal)
+            await self._carriers.take(sock, passed, refusal=refusal)
         except (Failed, OSError) as error:
             passed.freed()
             self.dropped += 1
@@ -228,7 +228,7 @@ class PassingServer:
         if verdict.spare is not None:
             self.ended += 1
             (account,) = verdict.spare
-            if not self._carriers.spare(account, self._port, self.accounts.kept):
+            if not self._carriers.spare(account, self._port, kept=self.accounts.kept):
                 self.accounts.kept(account)
 
     def _resume(self) -> None:

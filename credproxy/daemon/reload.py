@@ -145,7 +145,7 @@ class Service:
         self.audit = AuditLog(clock)
         self._exposed: tuple[Exposure, ...] = ()
         self._token: Source | None = None
-        nothing = Table(Router(()), {}, ())
+        nothing = Table(Router(()), {}, fallback=())
         self.broker = Broker(nothing, clock=clock, sample=sample, metrics=metrics, upstream=upstream)
         self.changed: Callable[[], object] = lambda: None
 
@@ -173,7 +173,7 @@ class Service:
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
             self._announcer.say(_TOPIC, f"no valid configuration: {failure.message}; every question gets that answer")
             unconfigured = _Unconfigured(failure)
-            self.broker.swap(Table(Router(()), {}, (unconfigured,)), unconfigured, BrokerSettings())
+            self.broker.swap(Table(Router(()), {}, fallback=(unconfigured,)), unconfigured, options=BrokerSettings())
             self._healing = self._group.create_task(self._heal())
 
     async def reload(self) -> Reloaded:
@@ -203,9 +203,9 @@ class Service:
         """What the policy in force allows a build action to have. Raises Failed(policy_denied)."""
         return self.broker.policy.grants(target)
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit a request of the gateway's if the policy in force allows it. Raises Failed(policy_denied)."""
-        self.broker.policy.permit(registry, method, path, endpoint)
+        self.broker.policy.permit(registry, method, path=path, endpoint=endpoint)
 
     def permit_object(self, target: Target, method: str) -> None:
         """The same for an object. Raises Failed(policy_denied)."""
@@ -220,12 +220,14 @@ class Service:
         source = self._token
         if source is None:
             raise failed(
-                Code.PEER_REFUSED, "the configuration in force names no port", "set actions.listen, or restart"
+                Code.PEER_REFUSED, "the configuration in force names no port", hint="set actions.listen, or restart"
             )
         identity = await source.locate(_PORT, None)
         login = None if identity is None else await source.read(identity, _PORT, anew=anew)
         if login is None or not isinstance(login.stored, PlainSecret):
-            raise unreadable("the token of actions.listen_token", "is not a plain secret", "leave out its username")
+            raise unreadable(
+                "the token of actions.listen_token", "is not a plain secret", hint="leave out its username"
+            )
         return login.stored.value
 
     @property
@@ -277,7 +279,7 @@ class Service:
         )
         self._processes.search(settings.helper_path)
         # One era has both, so a question sees a single configuration (SEC-16).
-        number = self.broker.swap(build_table(settings, self._world), loaded.policy, options)
+        number = self.broker.swap(build_table(settings, self._world), loaded.policy, options=options)
         self.settings = settings
         self.audit.on = settings.log.audit
         if wide := loaded.policy.too_wide():

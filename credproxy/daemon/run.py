@@ -69,7 +69,7 @@ def run(options: ServeOptions) -> NoReturn:
 def _succeed(options: ServeOptions, kept: Sequence[Kept]) -> int:
     sys.stderr.flush()
     try:
-        become(options.program, options.arguments, kept, options.environ)
+        become(options.program, options.arguments, kept=kept, environ=options.environ)
     except OSError as error:
         sys.stderr.write(f"credproxy: the installed program does not start: {error.strerror}: {error.filename!r}\n")
         return 1
@@ -138,7 +138,7 @@ async def _serve(
         front = build_front(
             options,
             sockets,
-            service,
+            service=service,
             blind=blind,
             metrics=metrics,
             clock=clock,
@@ -154,7 +154,7 @@ async def _serve(
         await port.open()
         await stack.enter_async_context(front.carriers)
         keeper = ServedSockets(doors, clock=clock, announcer=announcer, stop=departure.end)
-        relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock)
+        relief = relieve_in_time(CgroupMemory().used, service.broker.relieve, clock=clock)
         kept = [group.create_task(work) for work in (keeper.keep(), announcer.beat(clock), relief, succession.watch())]
         _say_ready(doors, announcer)
         if service.serves_actions:

@@ -43,8 +43,8 @@ class Front(NamedTuple):
 def build_front(
     options: ServeOptions,
     sockets: Sockets,
-    service: Service,
     *,
+    service: Service,
     blind: Failure | None,
     metrics: PrometheusMetrics,
     clock: Clock,
@@ -100,7 +100,7 @@ def build_front(
             audit=service.audit,
             short=service.broker.relieve,
         )
-        doors.append(ServedSocket(HELPER, sockets.helper, server, limits.backlog))
+        doors.append(ServedSocket(HELPER, sockets.helper, server=server, backlog=limits.backlog))
     if sockets.actions is not None:
         passing = PassingServer(
             carriers,
@@ -109,7 +109,7 @@ def build_front(
             audit=service.audit,
             own=own,
         )
-        doors.append(ServedSocket(ACTIONS, sockets.actions, passing, limits.backlog))
+        doors.append(ServedSocket(ACTIONS, sockets.actions, server=passing, backlog=limits.backlog))
 
     def of_port(port: int) -> PassingServer:
         # The token identifies the user: nothing else is known about the caller on a port.
@@ -122,9 +122,9 @@ def build_front(
 
 
 def _carriers(service: Service, memo: Memo, refused: Counter[str], clock: Clock) -> Carriers:
-    authority = BrokerAuthorizer(service.broker, service, service.audit)
+    authority = BrokerAuthorizer(service.broker, service, audit=service.audit)
     narrow = NarrowAnswers(broker=service.broker, memo=memo, grants=service.grants)
-    office = SystemOffice(authority, narrow, service.listen_token, clock)
+    office = SystemOffice(authority, narrow, token=service.listen_token, clock=clock)
     return Carriers(office, clock, most=enough(service.settings.actions.carriers), refused=refused)
 
 
@@ -145,19 +145,23 @@ def _watch(
     metrics: PrometheusMetrics, servers: Mapping[str, Serves], service: Service, carriers: Carriers, logs: Logs
 ) -> None:
     if (server := servers.get(HELPER)) is not None:
-        metrics.gauge("connections", "Open connections on the helper socket", lambda: server.open)
-        metrics.gauge("connections_dropped", "Connections beyond the limit", lambda: server.dropped)
+        metrics.gauge("connections", "Open connections on the helper socket", value=lambda: server.open)
+        metrics.gauge("connections_dropped", "Connections beyond the limit", value=lambda: server.dropped)
     if (actions := servers.get(ACTIONS)) is not None:
-        metrics.gauge("actions_connections", "Open connections on the actions socket", lambda: actions.open)
+        metrics.gauge("actions_connections", "Open connections on the actions socket", value=lambda: actions.open)
         metrics.gauge(
-            "actions_connections_dropped", "Connections of the actions socket beyond its limit", lambda: actions.dropped
+            "actions_connections_dropped",
+            "Connections of the actions socket beyond its limit",
+            value=lambda: actions.dropped,
         )
-        metrics.gauge("actions_connections_ended", "Silent connections that gave way to others", lambda: actions.ended)
-    metrics.gauge("cache_entries", "Answers in memory", lambda: len(service.broker.cache))
-    metrics.gauge("cache_bytes", "Bytes of the answers in memory", lambda: service.broker.cache.size)
-    metrics.gauge("log_lines_dropped", "Log lines that could not be written", lambda: logs.dropped)
-    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", lambda: logs.collapsed)
-    metrics.gauge("gateway_downloads", "Blobs under way", lambda: carriers.downloads)
-    metrics.gauge("carriers", "Processes that serve build actions", lambda: len(carriers.running))
-    metrics.gauge("carriers_lost", "Carriers that ended unexpectedly", lambda: carriers.lost)
-    metrics.gauge("tasks", "Tasks of the event loop", lambda: len(asyncio.all_tasks()))
+        metrics.gauge(
+            "actions_connections_ended", "Silent connections that gave way to others", value=lambda: actions.ended
+        )
+    metrics.gauge("cache_entries", "Answers in memory", value=lambda: len(service.broker.cache))
+    metrics.gauge("cache_bytes", "Bytes of the answers in memory", value=lambda: service.broker.cache.size)
+    metrics.gauge("log_lines_dropped", "Log lines that could not be written", value=lambda: logs.dropped)
+    metrics.gauge("log_lines_collapsed", "Log lines that were counted, not written", value=lambda: logs.collapsed)
+    metrics.gauge("gateway_downloads", "Blobs under way", value=lambda: carriers.downloads)
+    metrics.gauge("carriers", "Processes that serve build actions", value=lambda: len(carriers.running))
+    metrics.gauge("carriers_lost", "Carriers that ended unexpectedly", value=lambda: carriers.lost)
+    metrics.gauge("tasks", "Tasks of the event loop", value=lambda: len(asyncio.all_tasks()))

@@ -84,7 +84,9 @@ def _bind(options: ServeOptions, *, actions: bool) -> Bound:
     if usual and sys.platform == "linux" and sandboxed() and _is_outsiders(options, path):
         # This daemon would be the sandbox's, and callers that look for the user's daemon there are outside.
         message = f"this is a sandbox, and {path!r} is the socket of the user's daemon"
-        raise failed(Code.CONFIG_INVALID, message, f"for a daemon of this sandbox, set {variable} to a path of its own")
+        raise failed(
+            Code.CONFIG_INVALID, message, hint=f"for a daemon of this sandbox, set {variable} to a path of its own"
+        )
     return bind(path, backlog=BACKLOG, variable=variable)
 
 
@@ -110,7 +112,7 @@ def _usual(options: ServeOptions, variable: str, *, actions: bool) -> str | None
 
 def _path(options: ServeOptions, *, actions: bool) -> str:
     find = actions_socket if actions else helper_socket
-    return find(options.environ, os.geteuid(), os.path.isdir)
+    return find(options.environ, os.geteuid(), is_directory=os.path.isdir)
 
 
 def _bind_actions(options: ServeOptions) -> Bound | None:

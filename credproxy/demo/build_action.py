@@ -18,7 +18,7 @@ _NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fo
 """What Bazel's sandbox takes from an action whose network is blocked."""
 
 
-async def play(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
+async def play(say: Say, stage: Stage, *, registry: DemoRegistry, layer: str) -> None:
     """A build action is refused, allowed by the command that the refusal names, and served in two ways."""
     await _header_mode(say, stage, registry, layer)
     await _gateway_mode(say, stage, registry, layer)

@@ -80,7 +80,7 @@ async def _act(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> No
     )
     if (registry.seen["ping"], registry.seen["exchange"]) != (1, 1):
         raise DemoError("one ping and one exchange should have been enough")
-    await build_action.play(say, stage, registry, layer)
+    await build_action.play(say, stage, registry=registry, layer=layer)
 
 
 async def _stay(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:

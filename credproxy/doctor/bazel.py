@@ -74,7 +74,7 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         if option.name == "credential_helper":
             said = f"{option.where}: --credential_helper is not a startup option, and with it Bazel does not start"
             yield topic.error(said, f"write common instead of startup: {_edit(option.where)}")
-    yield from bazel_remote.check(facts.lines.options, lambda host: _answering(host, lines) is not None, _edit)
+    yield from bazel_remote.check(facts.lines.options, lambda host: _answering(host, lines) is not None, edit=_edit)
 
 
 def _line(option: Option) -> _Line:

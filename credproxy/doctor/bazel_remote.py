@@ -23,7 +23,9 @@ _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://)?(?:([^/?#]*)@)?(\[[^\]/?#]*
 topic = Topic("bazel")
 
 
-def check(options: Sequence[Option], answered: Callable[[str], bool], edit: Callable[[str], str]) -> Iterator[Finding]:
+def check(
+    options: Sequence[Option], answered: Callable[[str], bool], *, edit: Callable[[str], str]
+) -> Iterator[Finding]:
     """Look at headers that double the helper's, and at URLs that keep Bazel from asking it. No value is ever shown.
 
     Args:

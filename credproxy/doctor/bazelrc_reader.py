@@ -79,6 +79,7 @@ class Lines:
 def collect(
     files: Sequence[str],
     read: Callable[[str], str | None],
+    *,
     workspace: str | None,
     environ: Mapping[str, str] = MappingProxyType({}),
 ) -> Lines:

@@ -125,7 +125,7 @@ def _unusable(content: bytes, source: SecretFile, where: str) -> str:
     if source.pem:
         return "" if b"PRIVATE KEY-----" in content else f"{where} is not a private key in PEM form"
     try:
-        from_text(content.decode(), source.username, where)
+        from_text(content.decode(), source.username, where=where)
     except UnicodeDecodeError:
         return f"{where} is not UTF-8 text"
     except Failed as error:

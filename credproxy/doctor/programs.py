@@ -35,14 +35,14 @@ class Helper:
     capabilities: bool = False
 
 
-def check_commands(machine: Machine, settings: Settings, place: Where = nowhere) -> Iterator[Finding]:
+def check_commands(machine: Machine, settings: Settings, *, place: Where = nowhere) -> Iterator[Finding]:
     """The programs that the configuration names; ``place`` gives what stands before a message about a key."""
     for key, subject, use in settings.uses():
         if isinstance(use, Program):
             yield from placed(_command(machine, f"of {subject}", use.path), place(key))
 
 
-def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None) -> Iterator[Finding]:
+def check_docker(machine: Machine, files: Mapping[str, Index], *, path: str | None) -> Iterator[Finding]:
     """The ``docker-credential-*`` programs that docker's and podman's files name.
 
     Args:
@@ -67,7 +67,7 @@ def check_docker(machine: Machine, files: Mapping[str, Index], path: str | None)
                 yield from _command(machine, f"of {about}", found)
 
 
-def check_helper(machine: Machine, helper: Helper, version: str) -> Iterator[Finding]:
+def check_helper(machine: Machine, helper: Helper, *, version: str) -> Iterator[Finding]:
     """What Bazel starts. ``version`` is this program's."""
     place = helper.place
     if place is None:
@@ -102,7 +102,7 @@ def check_helper(machine: Machine, helper: Helper, version: str) -> Iterator[Fin
         yield topic.ok(f"{place.path!r} is the native helper")
 
 
-def check_docker_name(machine: Machine, files: Mapping[str, Index], helper: Helper) -> Iterator[Finding]:
+def check_docker_name(machine: Machine, files: Mapping[str, Index], *, helper: Helper) -> Iterator[Finding]:
     """Whether docker finds us, where its configuration names us."""
     naming = [where for where, index in files.items() if _OURSELVES in _named(index)]
     if naming and machine.which("docker-credential-credproxy") is None:

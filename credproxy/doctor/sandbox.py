@@ -32,7 +32,7 @@ class Facts:
     settings: Settings
 
 
-def check(machine: Machine, facts: Facts, lines: Lines) -> Iterator[Finding]:
+def check(machine: Machine, facts: Facts, *, lines: Lines) -> Iterator[Finding]:
     """Compare what lies there with what Bazel's files hide."""
     options = (option for option in lines.options if option.name == "sandbox_block_path" and not option.config)
     hidden = [option.value.rstrip("/") for option in options]

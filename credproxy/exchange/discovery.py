@@ -104,11 +104,11 @@ def discover(registry: AskedRegistry, second_look: str | None) -> Generator[Requ
     if response.status == HTTPStatus.OK:
         return Found(Asks.NOTHING)
     if response.status == HTTPStatus.UNAUTHORIZED:
-        return choose(registry, parse_challenges(response.all("WWW-Authenticate")), response.peer)
+        return choose(registry, parse_challenges(response.all("WWW-Authenticate")), peer=response.peer)
     raise _odd(registry, response)
 
 
-def choose(registry: AskedRegistry, challenges: Sequence[Challenge], peer: str = "") -> Found:
+def choose(registry: AskedRegistry, challenges: Sequence[Challenge], *, peer: str = "") -> Found:
     """Bearer with a trusted realm before all else; Basic only where no Bearer was offered at all (CH-16, P-4).
 
     ``peer`` is the address at which the registry was reached; its token server may be there, too (SEC-4).
@@ -130,7 +130,7 @@ def choose(registry: AskedRegistry, challenges: Sequence[Challenge], peer: str =
         raise failed(
             Code.POISONED_CHALLENGE,
             f"{registry.name} sent a challenge that names a parameter twice or holds control characters",
-            "nothing was sent to it; somebody may be between you and the registry",
+            hint="nothing was sent to it; somebody may be between you and the registry",
         )
     return _without_bearer(registry, challenges)
 
@@ -143,17 +143,17 @@ def _without_bearer(registry: AskedRegistry, challenges: Sequence[Challenge]) ->
         raise failed(
             Code.NO_CHALLENGE,
             f"{registry.name} wants a login but does not name its token server",
-            "name its token server " + in_host(registry.rule, 'realm = "https://HOST/PATH"'),
+            hint="name its token server " + in_host(registry.rule, 'realm = "https://HOST/PATH"'),
         )
     raise failed(
         Code.UNSUPPORTED_SCHEME,
         f"{registry.name} asks for {', '.join(sorted(set(schemes)))}; credproxy knows Bearer and Basic",
-        "use another login method of this registry",
+        hint="use another login method of this registry",
     )
 
 
 def _bearer(registry: AskedRegistry, realm: str, service: str, peer: str, *, configured: bool = False) -> Found:
-    found = check_realm(realm, registry.target, registry.realm_hosts, configured=configured, rule=registry.rule)
+    found = check_realm(realm, registry.target, allowed=registry.realm_hosts, configured=configured, rule=registry.rule)
     dial = registry.dial
     if found.origin != registry.target.origin:
         dial = replace(
@@ -179,13 +179,13 @@ def _answered(registry: AskedRegistry, path: str) -> Generator[Request, Response
         if response.status not in _REDIRECTED:
             if response.status == HTTPStatus.OK and not _alike(urlsplit(url).path, asked):  # as in RFC 9110
                 message = f"{registry.name} redirects its API to {shown(url)}, a page without a challenge"
-                raise failed(Code.NO_CHALLENGE, message, "check that the host is a registry, and its path_prefix")
+                raise failed(Code.NO_CHALLENGE, message, hint="check that the host is a registry, and its path_prefix")
             return response
         url = _place(registry, url, response)
     raise failed(
         Code.REDIRECT_REFUSED,
         f"{registry.name} redirects its API more than {_REDIRECTS} times, the last time to {shown(url)}",
-        "ask its administrator",
+        hint="ask its administrator",
     )
 
 
@@ -199,7 +199,7 @@ def _place(registry: AskedRegistry, url: str, response: Response) -> str:
         raise failed(
             Code.REDIRECT_REFUSED,
             f"{registry.name} redirects its API to something that is not a URL",
-            "ask its administrator",
+            hint="ask its administrator",
         ) from None
     if target.origin == registry.target.origin:
         return canonical_uri(target) if target.path else f"{target.origin}/"
@@ -212,14 +212,14 @@ def _elsewhere(registry: AskedRegistry, target: Target, place: str) -> Failed:
         return failed(
             Code.DOWNGRADE,
             f"{registry.name} redirects its API from https to plain http, at {place}",
-            "ask its administrator to name an https address",
+            hint="ask its administrator to name an https address",
         )
     if (before.scheme, target.scheme, target.host) == ("http", "https", before.host):
         hint = f'it speaks https: take insecure = true out of the [[host]] with match = "{registry.rule}"'
     else:
         hint = f"name {target.authority!r} in your build instead"
     message = f"{registry.name} redirects its API to {place}, and logins are not sent to another origin"
-    return failed(Code.REDIRECT_REFUSED, message, hint)
+    return failed(Code.REDIRECT_REFUSED, message, hint=hint)
 
 
 def _alike(path: str, asked: str) -> bool:
@@ -239,5 +239,5 @@ def _odd(registry: AskedRegistry, response: Response) -> Failed:
     return failed(
         Code.NO_CHALLENGE,
         f"{registry.name} answered {response.status} where a registry says what login it wants",
-        "check that the host is a registry",
+        hint="check that the host is a registry",
     )

@@ -15,7 +15,7 @@ _TELLING = 5
 """Characters from which a secret is recognised inside a token: shorter ones are in any text by chance."""
 
 
-def refusal(grant: Grant, stored: Stored | None, scopes: Sequence[str]) -> str | None:
+def refusal(grant: Grant, stored: Stored | None, *, scopes: Sequence[str]) -> str | None:
     """Say why a grant must stay inside the daemon; None if an action may have it.
 
     Args:

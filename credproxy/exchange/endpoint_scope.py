@@ -42,7 +42,7 @@ def _mounted(settings: OciHost, source: str | None) -> list[str]:
         raise failed(
             Code.POLICY_DENIED,
             f"a blob may not be mounted from {source!r}: its actions do not include pull",
-            f"allow it {in_host(settings.match, setting)}",
+            hint=f"allow it {in_host(settings.match, setting)}",
         )
     return [repository_scope(source, _PULL)]
 

@@ -148,7 +148,7 @@ def installation_token(
 def not_installed(wanted: TokenRequest) -> Failed:
     """The failure where nobody else is asked."""
     hint = "install it there: its settings on GitHub, Install App; or name an installation: installation = NUMBER"
-    return failed(Code.DENIED, f"the GitHub App {wanted.app!r} is not installed for {wanted.owner!r}", hint)
+    return failed(Code.DENIED, f"the GitHub App {wanted.app!r} is not installed for {wanted.owner!r}", hint=hint)
 
 
 def _is_missing(response: Response) -> bool:
@@ -221,7 +221,7 @@ def _refused(wanted: TokenRequest, response: Response) -> Failed:
         case status:
             problem = f"refuses the App {wanted.app!r} a token, with status {status}"
             hint = "look at its installation: Settings, Installed GitHub Apps, Configure"
-    return failed(Code.DENIED, f"{wanted.subject} {problem}", hint)
+    return failed(Code.DENIED, f"{wanted.subject} {problem}", hint=hint)
 
 
 def _unauthorised(wanted: TokenRequest, response: Response) -> Failed:
@@ -232,7 +232,7 @@ def _unauthorised(wanted: TokenRequest, response: Response) -> Failed:
     else:
         problem = f"does not take what was signed for the App {wanted.app!r}"
         hint = "compare app with the App's settings on GitHub; under Private keys there, make a new key"
-    return failed(Code.BAD_CREDENTIALS, f"{wanted.subject} {problem}", hint)
+    return failed(Code.BAD_CREDENTIALS, f"{wanted.subject} {problem}", hint=hint)
 
 
 def _limits(wanted: TokenRequest, response: Response) -> Failed | None:
@@ -243,7 +243,7 @@ def _limits(wanted: TokenRequest, response: Response) -> Failed | None:
     if response.status not in _LIMITED or not limited:
         return None
     message, hint = f"{wanted.subject} limits the rate of requests of the App {wanted.app!r}", "try again later"
-    return failed(Code.RATE_LIMITED, message, hint, pause or _DEFAULT_PAUSE)
+    return failed(Code.RATE_LIMITED, message, hint=hint, retry_after=pause or _DEFAULT_PAUSE)
 
 
 def _says(response: Response, word: str) -> bool:
@@ -254,4 +254,4 @@ def _says(response: Response, word: str) -> bool:
 
 
 def _bad(wanted: TokenRequest, problem: str) -> Failed:
-    return failed(Code.BAD_TOKEN, f"{wanted.subject} gave no token: {problem}", "ask its administrator")
+    return failed(Code.BAD_TOKEN, f"{wanted.subject} gave no token: {problem}", hint="ask its administrator")

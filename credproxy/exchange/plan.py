@@ -210,7 +210,7 @@ class RegistryRule:
         return plain(target) if self.settings.insecure else target
 
     def _endpoint(self, target: Target) -> Endpoint:
-        return classify(target.path, target.query, self.settings.path_prefix)
+        return classify(target.path, target.query, prefix=self.settings.path_prefix)
 
     def _no_scopes(self, target: Target, endpoint: Endpoint) -> str:
         if endpoint.repository is not None:

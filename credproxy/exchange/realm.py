@@ -36,7 +36,7 @@ _PRINTABLE = re.compile(r"[!-\[\]-~]+")
 
 
 def check_realm(
-    realm: str, registry: Target, allowed: Collection[str], *, configured: bool = False, rule: str = ""
+    realm: str, registry: Target, *, allowed: Collection[str], configured: bool = False, rule: str = ""
 ) -> Target:
     """Give the realm as a target, if the registry's login may be sent there.
 
@@ -57,7 +57,7 @@ def check_realm(
         raise failed(
             Code.DOWNGRADE,
             f"registry {registry.authority!r} sends logins to plain http on {found.authority!r}",
-            "if that token server speaks https as well, name it so "
+            hint="if that token server speaks https as well, name it so "
             + in_host(rule, _realm(replace(found, scheme="https"))),
         )
     if found.origin == registry.origin or configured:
@@ -67,7 +67,7 @@ def check_realm(
     raise failed(
         Code.REALM_REFUSED,
         f"registry {registry.authority!r} sends logins to {found.authority!r}, which it is not paired with",
-        _remedy(found, rule),
+        hint=_remedy(found, rule),
     )
 
 
@@ -125,5 +125,5 @@ def _unusable(registry: Target, rule: str) -> Failed:
     return failed(
         Code.REALM_REFUSED,
         f"registry {registry.authority!r} names a token server that is not an absolute https URL",
-        "if you know its token server, name it " + in_host(rule, 'realm = "https://HOST/PATH"'),
+        hint="if you know its token server, name it " + in_host(rule, 'realm = "https://HOST/PATH"'),
     )

@@ -24,21 +24,21 @@ from credproxy.exchange.plan import ANONYMOUS, Purpose
 from credproxy.exchange.token_answer import Token
 
 
-def checked(login: Login, identity: Identity, target: Target) -> Login:
+def checked(login: Login, identity: Identity, *, target: Target) -> Login:
     """Give the login back if a registry can do anything with it.
 
     Raises:
         Failed(credential_unreadable): it is empty, or not a text that can be sent.
     """
     hint = f"log in again: docker login {target.authority}"
-    stored = usable(login.stored, str(identity), hint)
+    stored = usable(login.stored, str(identity), hint=hint)
     # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
     if isinstance(stored, UserPassword) and not stored.password:
-        raise unreadable(str(identity), "has an empty password", hint)
+        raise unreadable(str(identity), "has an empty password", hint=hint)
     return login
 
 
-def at_once(login: Login | None, identity: Identity, boot: float, *, anonymous: bool) -> Grant | None:
+def at_once(login: Login | None, identity: Identity, *, boot: float, anonymous: bool) -> Grant | None:
     """Give what needs no word with the registry: a finished token, or nothing for an empty entry; None: ask it.
 
     Args:
@@ -50,7 +50,7 @@ def at_once(login: Login | None, identity: Identity, boot: float, *, anonymous: 
     if login is None:
         return None if identity is ANONYMOUS or anonymous else empty("the stored entry is empty", boot)
     if isinstance(login.stored, RegistryToken):
-        return _bearer(login.stored.token, dressed(login, str(identity), boot), direct=True)
+        return _bearer(login.stored.token, dressed(login, str(identity), boot=boot), direct=True)
     return None
 
 
@@ -59,15 +59,17 @@ def sendable(login: Login | None, identity: Identity) -> UserPassword | Identity
     stored = None if login is None else login.stored
     if stored is None or isinstance(stored, (UserPassword, IdentityToken)):
         return stored
-    raise unreadable(str(identity), "holds no user name", "name one: username = ... in the credentials of its [[host]]")
+    raise unreadable(
+        str(identity), "holds no user name", hint="name one: username = ... in the credentials of its [[host]]"
+    )
 
 
-def of_login(login: Login | None, identity: Identity, boot: float) -> Grant:
+def of_login(login: Login | None, identity: Identity, *, boot: float) -> Grant:
     """The login itself, for a client that exchanges it."""
     return _basic(login, identity, boot) or empty("the stored credential is not a user name and password", boot)
 
 
-def of_basic(login: Login | None, identity: Identity, boot: float, *, allowed: bool) -> Grant:
+def of_basic(login: Login | None, identity: Identity, *, boot: float, allowed: bool) -> Grant:
     """What a registry gets that takes only Basic; ``allowed`` by its rule."""
     if not allowed:
         return empty("the registry takes only Basic, and allow_basic = false", boot)
@@ -75,30 +77,30 @@ def of_basic(login: Login | None, identity: Identity, boot: float, *, allowed: b
     return _basic(login, identity, boot) or empty(without, boot)
 
 
-def of_token(token: Token, purpose: Purpose, login: Login | None, boot: float) -> Grant:
+def of_token(token: Token, purpose: Purpose, *, login: Login | None, boot: float) -> Grant:
     """A token that was asked for with a login; None for an anonymous one."""
     odd, less = note(purpose.scopes, token.granted), bool(lacking(purpose.scopes, token.granted))
-    return _bearer(token.value, bounded(token.lifetime, login, boot), odd, less=less)
+    return _bearer(token.value, bounded(token.lifetime, login, boot=boot), odd, less=less)
 
 
-def check_narrow(grant: Grant, login: Login | None, purpose: Purpose) -> None:
+def check_narrow(grant: Grant, login: Login | None, *, purpose: Purpose) -> None:
     """Refuse what no build action may have, where one asks. Raises Failed(use_gateway)."""
     stored = None if login is None else login.stored
-    reason = refusal(grant, stored, purpose.scopes) if purpose.narrow else None
+    reason = refusal(grant, stored, scopes=purpose.scopes) if purpose.narrow else None
     if reason is not None:
-        raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", GATEWAY)
+        raise failed(Code.USE_GATEWAY, f"no build action may have the credential: {reason}", hint=GATEWAY)
 
 
-def too_short(grant: Grant, purpose: Purpose, boot: float) -> Grant | None:
+def too_short(grant: Grant, purpose: Purpose, *, boot: float) -> Grant | None:
     """The empty grant in place of a token that lives shorter than it must; None: it lives long enough."""
     least = purpose.min_lifetime
     if grant.lifetime.until is None or grant.lifetime.until - boot >= least:
         return None
     # Below min_lifetime the broker asks anew, and would with every question (SC-18).
-    return empty(f"the token lives shorter than min_lifetime = {least:g}", boot, least + EMPTY_KEEP)
+    return empty(f"the token lives shorter than min_lifetime = {least:g}", boot, keep=least + EMPTY_KEEP)
 
 
-def empty(why: str, boot: float, keep: float = EMPTY_KEEP) -> Grant:
+def empty(why: str, boot: float, *, keep: float = EMPTY_KEEP) -> Grant:
     """There is no credential; ``keep`` in seconds."""
     return Grant((), Lifetime(since=boot, keep=keep), note=why)
 
@@ -106,7 +108,7 @@ def empty(why: str, boot: float, keep: float = EMPTY_KEEP) -> Grant:
 def _basic(login: Login | None, identity: Identity, boot: float) -> Grant | None:
     if login is None or not isinstance(login.stored, UserPassword):
         return None
-    lifetime = dressed(login, str(identity), boot)
+    lifetime = dressed(login, str(identity), boot=boot)
     return Grant((("Authorization", (basic(login.stored),)),), lifetime, note="basic handed out", direct=True)
 
 

@@ -241,29 +241,31 @@ def _refused(order: Order, response: Response) -> Failed:
         return failed(
             Code.BAD_CREDENTIALS,
             f"{order.subject} refused the login from {order.credential_name}",
-            login_again,
+            hint=login_again,
             inside=True,
         )
     if HTTPStatus.MULTIPLE_CHOICES <= status < HTTPStatus.BAD_REQUEST:
         return failed(
             Code.REDIRECT_REFUSED,
             f"{order.subject} redirects, and logins do not follow redirects",
-            "name the right token server "
+            hint="name the right token server "
             + in_host(order.found.dial.rule or order.registry, 'realm = "https://HOST/PATH"'),
         )
     if HTTPStatus.OK < status < HTTPStatus.MULTIPLE_CHOICES:
-        return failed(Code.BAD_TOKEN, f"{order.subject} answered {status} without a token", "a token comes with 200")
+        return failed(
+            Code.BAD_TOKEN, f"{order.subject} answered {status} without a token", hint="a token comes with 200"
+        )
     if status in {404, 405, 501}:
         return failed(
             Code.NO_CHALLENGE,
             f"{order.subject} answered {status}: it does not accept the kind of login that {order.credential_name} holds",
-            f"store a user name and password for it: docker login {order.registry}",
+            hint=f"store a user name and password for it: docker login {order.registry}",
             inside=True,
         )
     return failed(
         Code.DENIED,
         f"{order.subject} answered {status} to the login from {order.credential_name} for {' '.join(order.scopes)}",
-        f"check what this login may do; {login_again}",
+        hint=f"check what this login may do; {login_again}",
         inside=True,
     )
 

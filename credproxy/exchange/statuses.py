@@ -15,12 +15,14 @@ def transient(response: Response, subject: str) -> Failed | None:
         return failed(
             Code.RATE_LIMITED,
             f"{subject} asks to come back later",
-            "too many requests were made with this login",
+            hint="too many requests were made with this login",
         )
     if response.status == HTTPStatus.REQUEST_TIMEOUT or (
         response.status >= HTTPStatus.INTERNAL_SERVER_ERROR and response.status != HTTPStatus.NOT_IMPLEMENTED
     ):  # as in RFC 9110
         return failed(
-            Code.UPSTREAM_UNAVAILABLE, f"{subject} answered {response.status}", "it is the server's fault and may pass"
+            Code.UPSTREAM_UNAVAILABLE,
+            f"{subject} answered {response.status}",
+            hint="it is the server's fault and may pass",
         )
     return None

@@ -133,4 +133,4 @@ def _refuse(constant: str) -> None:
 
 
 def _bad(subject: str, problem: str) -> Failed:
-    return failed(Code.BAD_TOKEN, f"{subject} gave no token: {problem}", "tell the registry's administrator")
+    return failed(Code.BAD_TOKEN, f"{subject} gave no token: {problem}", hint="tell the registry's administrator")

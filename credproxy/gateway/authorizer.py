@@ -34,7 +34,7 @@ class Authorizer(Protocol):
         """Let what is answered without the registry be answered. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         ...
 
-    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
         """Give what a request is sent with, if policy lets it be sent.
 
         Args:

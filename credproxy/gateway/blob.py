@@ -49,8 +49,8 @@ class Blob:
         self,
         transfer: Transfer,
         span: ByteRange | None,
-        reopen: Callable[[Headers], Awaitable[Transfer]],
         *,
+        reopen: Callable[[Headers], Awaitable[Transfer]],
         clock: Clock,
         name: str,
         digest: str,
@@ -99,7 +99,7 @@ class Blob:
     async def _poured(self, sink: Sink, length: int) -> None:
         moved = 0
         while moved < length:
-            poured = await self._transfer.pour(await sink.descriptor(), length - moved, self._check)
+            poured = await self._transfer.pour(await sink.descriptor(), length - moved, check=self._check)
             moved += poured.moved
             if poured.moved:
                 self._tail = self._transfer.tail
@@ -149,7 +149,7 @@ class Blob:
             self._last = f"was answered with status {status}"
             self._asked_pause = retry_after(headers, self._clock.wall()) or 0.0
             return False
-        rest = continues(span, moved, status, headers, self._transfer.length)
+        rest = continues(span, moved, status=status, headers=headers, length=self._transfer.length)
         # A digest is about all bytes as they are without a coding; a part of them proves nothing.
         self._check = None if rest is None or rest.told or span.coding else checksum(self._digest)
         if rest is None or not (rest.same or self._check):
@@ -174,4 +174,4 @@ class Blob:
     def _broken(self, moved: int, stopped: Stopped = Stopped.UPSTREAM) -> Failed:
         how = f"{_HOW[stopped]}, after {moved} of {self.length} bytes and {self.resumes} resumes"
         last = f"; the last one {self._last}" if self._last else ""
-        return failed(Code.UPSTREAM_UNAVAILABLE, f"{self._name} {how}{last}", "run the build again")
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{self._name} {how}{last}", hint="run the build again")

@@ -65,7 +65,7 @@ class Memory:
                 raise
             most = self.share if whose else self.size
             message = f"{most} bytes are held for manifests {whose}already, and none became free for {WAIT:g} s"
-            raise failed(Code.OVERLOADED, message, "ask again, with fewer --jobs", 1.0) from None
+            raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
 
     def give_back(self, count: int, account: str | None) -> None:
         """Take back so many bytes."""

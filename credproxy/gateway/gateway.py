@@ -41,9 +41,9 @@ class Gateway:
     ) -> None:
         self._pages = Pages()
         requests = UpstreamRequests(authorizer)
-        self._reads = Reads(requests, forwarder, downloads, self._pages, clock)
+        self._reads = Reads(requests, forwarder, downloads=downloads, pages=self._pages, clock=clock)
         self._uploads = Uploads(token, clock)
-        self._writes = Writes(requests, forwarder, self._uploads)
+        self._writes = Writes(requests, forwarder, uploads=self._uploads)
 
     @property
     def uploads(self) -> int:
@@ -54,7 +54,7 @@ class Gateway:
         """Drop what is known of blobs: a flush, or another configuration."""
         self._reads.known_blobs.clear()
 
-    async def answer(self, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
+    async def answer(self, incoming: Incoming, upload: RequestBody, *, patience: float) -> Reply:
         """Answer one request; a failure is an answer, too.
 
         Args:
@@ -78,9 +78,9 @@ class Gateway:
 
     async def _answer(self, want: Wanted, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
         if want.reads and want.what is not What.SESSION:
-            return await self._reads.answer(want, incoming, patience)
+            return await self._reads.answer(want, incoming, patience=patience)
         try:
-            return await self._writes.answer(want, incoming, upload, patience)
+            return await self._writes.answer(want, incoming, upload=upload, patience=patience)
         finally:
             self._reads.known_blobs.drop(place_of(want, incoming))
 

@@ -47,7 +47,7 @@ class KnownBlobs:
         known = self._known.get(place)
         return known if known is not None and self._clock.boot() < known.until else None
 
-    def put(self, place: BlobKey, headers: Headers, length: int) -> None:
+    def put(self, place: BlobKey, headers: Headers, *, length: int) -> None:
         """Remember a blob of that many bytes."""
         self._known[place] = KnownBlob(headers, length, self._clock.boot() + KEEP)
 

@@ -32,7 +32,7 @@ _REMEDY = "without that page the list would be shorter than it is: ask the regis
 _Link = tuple[str, dict[str, str]]
 
 
-def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str | None:
+def next_query(headers: Headers, hop: Hop, *, reach: Reach, wanted: Wanted) -> str | None:
     """The query of a list's next page; None on the last page.
 
     Args:
@@ -63,7 +63,7 @@ def next_query(headers: Headers, hop: Hop, reach: Reach, wanted: Wanted) -> str 
         raise _lost(wanted, "where this page is")
     if len(query) > LONGEST:
         message = f"registry {wanted.registry!r} names the next page of a list with {len(query)} characters of query"
-        raise failed(Code.ANSWER_TOO_LARGE, message, "ask its administrator, or ask for a shorter page: ?n=100")
+        raise failed(Code.ANSWER_TOO_LARGE, message, hint="ask its administrator, or ask for a shorter page: ?n=100")
     return query
 
 
@@ -125,7 +125,7 @@ def _unread(rest: str, hop: Hop) -> None:
     """What is not a link may pass, unless it may be the one to the next page."""
     if "next" in rest.lower():
         message = f"{hop.subject} says that a list goes on, in a Link header that is not in its form"
-        raise failed(Code.REDIRECT_REFUSED, message, _REMEDY)
+        raise failed(Code.REDIRECT_REFUSED, message, hint=_REMEDY)
 
 
 def _is_here(anchor: str, hop: Hop) -> bool:
@@ -141,4 +141,4 @@ def _lost(wanted: Wanted, where: str) -> Failed:
     message = (
         f"registry {wanted.registry!r} has the next page of the {wanted.what.value} of {wanted.repository!r} {where}"
     )
-    return failed(Code.REDIRECT_REFUSED, message, _REMEDY)
+    return failed(Code.REDIRECT_REFUSED, message, hint=_REMEDY)

@@ -10,7 +10,7 @@ WHOLE = 64 * 1024
 """Bytes of a list without a length that are read first: a list that ends before has a length, for HTTP/1.0 as well."""
 
 
-async def listed(transfer: Transfer, clock: Clock, registry: str) -> bytes | Stream:
+async def listed(transfer: Transfer, clock: Clock, *, registry: str) -> bytes | Stream:
     """Give a list's body: whole if it is small, else a stream, which is not resumed, because a list may change.
 
     Raises:
@@ -19,7 +19,7 @@ async def listed(transfer: Transfer, clock: Clock, registry: str) -> bytes | Str
     if transfer.whole is not None:
         transfer.close()
         return transfer.whole
-    rest = Blob(transfer, None, _never, clock=clock, name=registry, digest="")
+    rest = Blob(transfer, None, reopen=_never, clock=clock, name=registry, digest="")
     if transfer.length is not None:
         return rest
     begun = bytearray()

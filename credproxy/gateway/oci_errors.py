@@ -74,7 +74,7 @@ def failure_reply(failure: Failure) -> Reply:
     return _reply(status, code, failure)
 
 
-def refusal_reply(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
+def refusal_reply(wanted: Wanted, answer: UpstreamAnswer, *, body: bytes) -> Reply:
     """A registry's answer of 400 or more, or one that fits no request of ours.
 
     Args:
@@ -138,7 +138,7 @@ def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> 
         message = f"{speaker} refuses {what} with status {answer.status}, also at a new place that the registry named"
         return Failure(Code.DENIED, message if wanted.reads else message.partition(", also")[0], _HOSTS_HINT)
     if wanted.object is not None:
-        sign_on = single_sign_on(wanted.object, answer.status, answer.headers)
+        sign_on = single_sign_on(wanted.object, answer.status, headers=answer.headers)
         if sign_on is not None and not answer.anonymous:
             message = (
                 f"{speaker} refuses {what}: the token is not authorised for the single sign-on of {sign_on.name!r}"

@@ -48,7 +48,7 @@ class Reads:
     """
 
     def __init__(
-        self, requests: UpstreamRequests, forwarder: Forwarder, downloads: Downloads, pages: Pages, clock: Clock
+        self, requests: UpstreamRequests, forwarder: Forwarder, *, downloads: Downloads, pages: Pages, clock: Clock
     ) -> None:
         self._requests = requests
         self._forwarder = forwarder
@@ -57,7 +57,7 @@ class Reads:
         self._clock = clock
         self.known_blobs = KnownBlobs(clock)
 
-    async def answer(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
+    async def answer(self, want: Wanted, incoming: Incoming, *, patience: float) -> Reply:
         """Send a request that policy has allowed.
 
         Raises:
@@ -76,10 +76,12 @@ class Reads:
     async def _whole(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
         fields = upward(incoming, writing=False)
         conversation: Conversation[Response] = pull(want, fields)
-        landed = await self._requests.drive(conversation, incoming, patience, partial(self._forward, incoming.room))
+        landed = await self._requests.drive(
+            conversation, incoming, patience=patience, send=partial(self._forward, incoming.room)
+        )
         response = landed.answer
         if not _good(response.status, fields):
-            return refusal_reply(want, answered(landed), response.body)
+            return refusal_reply(want, answered(landed), body=response.body)
         headers = (*downward(response.headers), *self._next_page(want, incoming, landed))
         length = announced(response.headers) if want.method == "HEAD" else None
         return Reply(response.status, headers, response.body, length)
@@ -90,10 +92,10 @@ class Reads:
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
-            return refusal_reply(want, answered(landed), transfer.whole or b"")
+            return refusal_reply(want, answered(landed), body=transfer.whole or b"")
         try:
             headers = (*downward(transfer.headers), *self._next_page(want, incoming, landed))
-            body = await listed(transfer, self._clock, want.registry)
+            body = await listed(transfer, self._clock, registry=want.registry)
         except BaseException:  # cancelled as well: the transfer holds a place of the pump
             transfer.close()
             raise
@@ -110,18 +112,20 @@ class Reads:
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
-            return refusal_reply(want, answered(landed), transfer.whole or b"")
+            return refusal_reply(want, answered(landed), body=transfer.whole or b"")
         headers = downward(transfer.headers)
         if transfer.whole is not None:
             transfer.close()
             self._learn(place_of(want, incoming), transfer.status, headers, transfer.whole)
             return Reply(transfer.status, headers, transfer.whole)
-        span = promised(transfer.status, transfer.headers, transfer.length)
-        body = Blob(transfer, span, reopen, clock=self._clock, name=want.upstream, digest=want.reference)
+        span = promised(transfer.status, transfer.headers, length=transfer.length)
+        body = Blob(transfer, span, reopen=reopen, clock=self._clock, name=want.upstream, digest=want.reference)
         return Reply(transfer.status, headers, body)
 
     async def _opened(self, want: Wanted, incoming: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
-        return await self._requests.drive(pull(want, headers), incoming, patience, partial(self._open, want.registry))
+        return await self._requests.drive(
+            pull(want, headers), incoming, patience=patience, send=partial(self._open, want.registry)
+        )
 
     async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
         for pause in _PAUSES:
@@ -141,13 +145,13 @@ class Reads:
         return transfer
 
     async def _forward(self, room: Room | None, request: Request) -> Response:
-        return await self._forwarder.forward(request, None, MANIFEST_LIMIT, room)
+        return await self._forwarder.forward(request, None, limit=MANIFEST_LIMIT, room=room)
 
     def _next_page(self, want: Wanted, incoming: Incoming, landed: Landed[H]) -> Headers:
         """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
         if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
             return ()
-        query = next_query(landed.answer.headers, landed.hop, landed.passage.reach, want)
+        query = next_query(landed.answer.headers, landed.hop, reach=landed.passage.reach, wanted=want)
         if query is None:
             return ()
         self._pages.hand_out(Listing(incoming.uid, want.registry, want.path), query)
@@ -158,7 +162,7 @@ class Reads:
         coded = any(name.lower() == "content-encoding" for name, _ in headers)
         if status == HTTPStatus.OK and not coded and _is(body, place.digest):
             lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
-            self.known_blobs.put(place, lasting, len(body))
+            self.known_blobs.put(place, lasting, length=len(body))
 
 
 def place_of(want: Wanted, incoming: Incoming) -> BlobKey:

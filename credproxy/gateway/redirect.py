@@ -40,13 +40,13 @@ class Hop:
     subject: str
 
 
-def first(reach: Reach, path: str, query: str, upstream: str) -> Hop:
+def first(reach: Reach, path: str, *, query: str, upstream: str) -> Hop:
     """The registry itself."""
     where = f"{reach.origin}{reach.prefix}{path}"
     return Hop(f"{where}?{query}" if query else where, reach.dial, own=True, subject=upstream)
 
 
-def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
+def follow(hop: Hop, location: str, *, reach: Reach, wanted: Wanted) -> Hop:
     """The next hop.
 
     Args:
@@ -61,10 +61,10 @@ def follow(hop: Hop, location: str, reach: Reach, wanted: Wanted) -> Hop:
     place = resolve(hop.url, location)
     if isinstance(place, UnfitReference):
         message = f"{hop.subject} sends the request on to a place that {place.reason}"
-        raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
+        raise failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
     if hop.url.startswith("https:") and place.scheme == "http":
         message = f"{hop.subject} sends the request on from https to plain http, at {place.host!r}"
-        raise failed(Code.DOWNGRADE, message, "ask its administrator")
+        raise failed(Code.DOWNGRADE, message, hint="ask its administrator")
     if place.origin == reach.origin and (hop.own or _same_repository(place, reach, wanted)):
         return Hop(place.url, reach.dial, own=True, subject=wanted.upstream)
     subject = f"host {place.host!r}, where {wanted.upstream} keeps it,"
@@ -81,4 +81,4 @@ def renewed(hop: Hop, reach: Reach) -> Hop:
 def _same_repository(place: Location, reach: Reach, wanted: Wanted) -> bool:
     if wanted.object is not None:
         return place.path == wanted.path
-    return classify(place.path, place.query or "", reach.prefix or None).repository == wanted.repository
+    return classify(place.path, place.query or "", prefix=reach.prefix or None).repository == wanted.repository

@@ -39,7 +39,7 @@ class ByteRange:
         return self.end - self.start + 1
 
 
-def promised(status: int, headers: Headers, length: int | None) -> ByteRange | None:
+def promised(status: int, headers: Headers, *, length: int | None) -> ByteRange | None:
     """Read the first answer; None for one that cannot go on: without a length, or of several ranges."""
     if length is None or length == 0:
         return None
@@ -87,7 +87,7 @@ def again(span: ByteRange, moved: int, *, whole: bool) -> Headers:
     return (*rest, ("If-Range", span.etag)) if span.etag and not span.etag.startswith("W/") else rest
 
 
-def continues(span: ByteRange, moved: int, status: int, headers: Headers, length: int | None) -> Rest | None:
+def continues(span: ByteRange, moved: int, *, status: int, headers: Headers, length: int | None) -> Rest | None:
     """How the second answer goes on; None if it cannot.
 
     A server without ranges sends everything once more, and what is there already is skipped. It may also send everything

@@ -74,10 +74,10 @@ class Uploads:
             self._sweep()
         if self._shares[owner.caller] >= SHARE:
             message = f"{SHARE} uploads of this caller have begun and not ended"
-            raise failed(Code.OVERLOADED, message, "end some of them, then ask again", _RETRY_AFTER)
+            raise failed(Code.OVERLOADED, message, hint="end some of them, then ask again", retry_after=_RETRY_AFTER)
         if len(self._sessions) >= MOST:
             message = f"{MOST} uploads of all callers have begun and not ended"
-            raise failed(Code.OVERLOADED, message, "ask again later", _RETRY_AFTER)
+            raise failed(Code.OVERLOADED, message, hint="ask again later", retry_after=_RETRY_AFTER)
 
     def begin(self, owner: Owner, place: Hop) -> str:
         """Remember where an upload goes on; give its id. Raises as ``admit``: others may have begun since."""
@@ -91,11 +91,11 @@ class Uploads:
         found = self._sessions.get((owner, session))
         if found is None:
             message = "this upload is not known: it has ended, or credproxy was restarted"
-            raise failed(Code.NOT_FOUND, message, "begin it anew")
+            raise failed(Code.NOT_FOUND, message, hint="begin it anew")
         self._put(owner, session, found.place)
         return found.place
 
-    def move(self, owner: Owner, session: str, place: Hop) -> None:
+    def move(self, owner: Owner, session: str, *, place: Hop) -> None:
         """Note the next place of one that has not ended meanwhile."""
         if (owner, session) in self._sessions:
             self._put(owner, session, place)

@@ -100,6 +100,7 @@ class UpstreamRequests:
         self,
         conversation: Conversation[H],
         incoming: Incoming,
+        *,
         patience: float,
         send: Callable[[Request], Awaitable[H]],
     ) -> Landed[H]:
@@ -132,7 +133,7 @@ class UpstreamRequests:
     ) -> Passage | H | None:
         match step:
             case NeedCredential(wanted):
-                return await self._authorizer.credential(wanted, incoming, patience)
+                return await self._authorizer.credential(wanted, incoming, patience=patience)
             case Refused(passage, forbidden):
                 return await self._authorizer.refused(passage, patience, forbidden=forbidden)
             case Send(request):
@@ -163,7 +164,7 @@ def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[
 
 
 def push(
-    wanted: Wanted, headers: Headers, start: Callable[[Passage], Hop], *, repeatable: bool = True
+    wanted: Wanted, headers: Headers, *, start: Callable[[Passage], Hop], repeatable: bool = True
 ) -> Conversation[H]:
     """Send a registry something; no redirect is followed.
 
@@ -208,22 +209,22 @@ def _travel(
         return landed
     if not repeatable:
         message = f"registry {wanted.registry!r} no longer takes its token, and the upload cannot be sent twice"
-        raise failed(Code.UPSTREAM_UNAVAILABLE, message, "try again: there will be a new one")
+        raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again: there will be a new one")
     assert isinstance(newer, Passage)
     return (yield from attempt(newer))
 
 
 def _along(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
     """The credential goes to the registry alone."""
-    hop = redirect.first(passage.reach, wanted.path, wanted.query, wanted.upstream)
+    hop = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
     for _ in range(redirect.MOST + 1):
         answer = _head((yield Send(_request(wanted.method, hop, headers, passage))))
         place = values(answer.headers, "Location")
         if answer.status not in redirect.STATUSES or not place:
             return Landed(answer, hop, passage)
-        hop = redirect.follow(hop, place[0], passage.reach, wanted)
+        hop = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)
     message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
-    raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
+    raise failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
 
 
 def _head(sent: Passage | H | None) -> H:

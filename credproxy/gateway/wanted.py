@@ -204,12 +204,14 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
         return _object(incoming)
     registry = original_host(incoming)
     if "%" in incoming.path:
-        raise failed(Code.BAD_REQUEST, "the path holds a percent-escape", "names, tags and digests need none")
+        raise failed(Code.BAD_REQUEST, "the path holds a percent-escape", hint="names, tags and digests need none")
     endpoint = classify(incoming.path, incoming.query)
     if endpoint.kind is Kind.AMBIGUOUS:
-        raise failed(Code.BAD_REQUEST, "the path or its query can be read in two ways", "name one repository, once")
+        raise failed(
+            Code.BAD_REQUEST, "the path or its query can be read in two ways", hint="name one repository, once"
+        )
     if endpoint.repository is None:
-        raise failed(Code.NOT_FOUND, "this is not an endpoint of a repository", "see docs/lazy-layers.md")
+        raise failed(Code.NOT_FOUND, "this is not an endpoint of a repository", hint="see docs/lazy-layers.md")
     what, reference = _what(endpoint, incoming.path)
     method, allowed = _METHODS.get(incoming.method), _OPERATIONS[what]
     if method is None or method not in allowed:
@@ -249,7 +251,7 @@ def _object(incoming: Incoming) -> Wanted:
     check_canonical(raw, target)
     if not is_object(target) or classify(target.path, target.query).kind is not Kind.OTHER:
         hint = f"blobs and manifests are asked for below /v2/, with the header {ORIGINAL_HOST}"
-        raise failed(Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", hint)
+        raise failed(Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", hint=hint)
     url = f"{target.origin}{target.path}"
     granted = Object(url, (method,))
     return Wanted(
@@ -264,7 +266,7 @@ def _url(query: str) -> str:
         fields = []
     if len(fields) != 1 or fields[0][0] != "url":
         hint = "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch"
-        raise failed(Code.BAD_REQUEST, "the query is not one url=", hint)
+        raise failed(Code.BAD_REQUEST, "the query is not one url=", hint=hint)
     return fields[0][1]
 
 
@@ -276,12 +278,12 @@ def original_host(incoming: Incoming) -> str:
         raise failed(
             Code.BAD_REQUEST,
             f"the header {ORIGINAL_HOST} {how}",
-            f"name the registry: curl -H '{ORIGINAL_HOST}: ghcr.io' --unix-socket ...",
+            hint=f"name the registry: curl -H '{ORIGINAL_HOST}: ghcr.io' --unix-socket ...",
         )
     canonical = canonical_authority(found[0])
     if canonical != found[0]:
         hint = f"send {canonical}" if canonical else "send host or host:port"
-        raise failed(Code.BAD_REQUEST, f"the registry {found[0][:80]!a} is not in canonical form", hint)
+        raise failed(Code.BAD_REQUEST, f"the registry {found[0][:80]!a} is not in canonical form", hint=hint)
     return canonical
 
 
@@ -303,7 +305,7 @@ def _upload(place: str, path: str) -> tuple[What, str]:
     if "/" not in session:
         return What.SESSION, session
     raise failed(
-        Code.NOT_FOUND, "this is not one of the gateway's uploads", "continue at the Location that it was given"
+        Code.NOT_FOUND, "this is not one of the gateway's uploads", hint="continue at the Location that it was given"
     )
 
 
@@ -328,4 +330,4 @@ def _fields(query: str, allowed: frozenset[str]) -> dict[str, str]:
 
 
 def _unclear(problem: str) -> Failed:
-    return failed(Code.BAD_REQUEST, f"the query {problem}", "see the OCI distribution specification")
+    return failed(Code.BAD_REQUEST, f"the query {problem}", hint="see the OCI distribution specification")

@@ -45,12 +45,12 @@ class Writes:
         uploads: sessions under way.
     """
 
-    def __init__(self, requests: UpstreamRequests, forwarder: Forwarder, uploads: Uploads) -> None:
+    def __init__(self, requests: UpstreamRequests, forwarder: Forwarder, *, uploads: Uploads) -> None:
         self._requests = requests
         self._forwarder = forwarder
         self._uploads = uploads
 
-    async def answer(self, wanted: Wanted, incoming: Incoming, upload: RequestBody, patience: float) -> Reply:
+    async def answer(self, wanted: Wanted, incoming: Incoming, *, upload: RequestBody, patience: float) -> Reply:
         """Send a request that policy has allowed, and say how it ended.
 
         Raises:
@@ -80,22 +80,22 @@ class Writes:
 
         def start(passage: Passage) -> Hop:
             if session is None:
-                return redirect.first(passage.reach, wanted.path, wanted.query, wanted.upstream)
+                return redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
             return _with_digest(redirect.renewed(session, passage.reach), wanted.digest)
 
         async def send(request: Request) -> Response:
-            return await self._forwarder.forward(request, body, MANIFEST_LIMIT, incoming.room)
+            return await self._forwarder.forward(request, body, limit=MANIFEST_LIMIT, room=incoming.room)
 
-        conversation: Conversation[Response] = push(wanted, fields, start, repeatable=repeatable)
-        landed = await self._requests.drive(conversation, incoming, patience, send)
+        conversation: Conversation[Response] = push(wanted, fields, start=start, repeatable=repeatable)
+        landed = await self._requests.drive(conversation, incoming, patience=patience, send=send)
         response = landed.answer
         if response.status in redirect.STATUSES:
             message = (
                 f"registry {wanted.registry!r} redirects {wanted.operation}, and a write does not follow redirects"
             )
-            raise failed(Code.REDIRECT_REFUSED, message, "ask its administrator")
+            raise failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
         if response.status >= HTTPStatus.MULTIPLE_CHOICES:
-            return refusal_reply(wanted, answered(landed), response.body)
+            return refusal_reply(wanted, answered(landed), body=response.body)
         place = self._place(wanted, owner, session, response, landed.passage)
         return Reply(response.status, (*downward(response.headers), *place))
 
@@ -114,19 +114,19 @@ class Writes:
 
     def _next(self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, passage: Passage) -> Headers:
         found = values(response.headers, "Location")
-        before = session or redirect.first(passage.reach, wanted.path, "", wanted.upstream)
+        before = session or redirect.first(passage.reach, wanted.path, query="", upstream=wanted.upstream)
         if found:
-            place = redirect.follow(before, found[0], passage.reach, wanted)
+            place = redirect.follow(before, found[0], reach=passage.reach, wanted=wanted)
         elif session is not None:
             place = session
         else:
             message = f"registry {wanted.registry!r} began an upload without saying where it continues"
-            raise failed(Code.UPSTREAM_UNAVAILABLE, message, "ask its administrator")
+            raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="ask its administrator")
         if session is None:
             reference = self._uploads.begin(owner, place)
         else:
             reference = wanted.reference
-            self._uploads.move(owner, reference, place)
+            self._uploads.move(owner, reference, place=place)
         return (
             ("Location", f"/v2/{wanted.repository}/blobs/uploads/{reference}"),
             ("Docker-Upload-UUID", reference),

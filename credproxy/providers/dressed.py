@@ -42,7 +42,7 @@ class Dressed:
         identity = await self._locate(target)
         if identity is None and self._required:
             what = f"no {self._rule.lacks} for {target.authority!r}"
-            raise not_stored(what, self._source.looked(target), self._rule.setup(target))
+            raise not_stored(what, self._source.looked(target), setup=self._rule.setup(target))
         if identity is None:
             return None
         narrow = self._narrowed(question, identity)
@@ -106,16 +106,16 @@ class Dressed:
                 Code.USE_GATEWAY,
                 f"the {self._rule.calls} for {question.target.authority!r} opens all of {opened[0]!r}, "
                 "and no rule allows build actions that much",
-                f"{FETCH}; or let build actions have all of it: credproxy actions allow {quote(opened[0])}",
+                hint=f"{FETCH}; or let build actions have all of it: credproxy actions allow {quote(opened[0])}",
             )
         return narrow
 
     def _grant(self, login: Login | None, identity: Identity, width: Width, *, direct: bool = True) -> Grant:
         name = str(identity)
         if login is None:
-            raise unreadable(name, self._rule.empty, self._rule.remedy)
-        headers = self._rule.dress(login.stored, name, width)
-        lifetime = dressed(login, name, self._clock.boot())
+            raise unreadable(name, self._rule.empty, hint=self._rule.remedy)
+        headers = self._rule.dress(login.stored, name, width=width)
+        lifetime = dressed(login, name, boot=self._clock.boot())
         note = self._rule.note if headers else self._rule.unsent
         return Grant(headers, lifetime, note=note, direct=direct)
 
@@ -138,4 +138,4 @@ class DressedLogin(Dressed):
         """Give the login itself."""
         identity = await self._locate(target)
         login = None if identity is None else await self._source.read(identity, target)
-        return None if login is None else usable(login.stored, str(identity), self._rule.remedy)
+        return None if login is None else usable(login.stored, str(identity), hint=self._rule.remedy)

@@ -94,11 +94,11 @@ class ExecProvider:
         said = f"; it said: {done.complaint[-600:]}" if done.complaint else ""
         if done.status != 0:
             how = f"ended with status {done.status}" if done.status > 0 else f"was killed by signal {-done.status}"
-            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} {how}{said}", by_hand)
+            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} {how}{said}", hint=by_hand)
         try:
             return parse_helper_answer(done.stdout)
         except HelperAnswerError as error:
-            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} failed: {error}{said}", by_hand) from None
+            raise failed(Code.HELPER_FAILED, f"helper {self._name!r} failed: {error}{said}", hint=by_hand) from None
 
     def _grant(self, answer: HelperAnswer, since: float) -> Grant:
         if not answer.headers:
@@ -110,7 +110,7 @@ class ExecProvider:
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
                 f"helper {self._name!r} gave a credential that had already expired",
-                "log in again where the helper gets it from, and check this machine's clock",
+                hint="log in again where the helper gets it from, and check this machine's clock",
             )
         # An absolute time is only as good as this machine's wall clock, so both clocks must agree (docs/design/faults.md#renewal).
         until = self._clock.boot() + min(left, LONGEST)

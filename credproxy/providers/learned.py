@@ -128,7 +128,7 @@ class Learned:
             known = self._registries[registry] = LearnedRegistry()
         return known
 
-    def rotation(self, found: Found, stored: Secret, registry: str) -> Rotation:
+    def rotation(self, found: Found, stored: Secret, *, registry: str) -> Rotation:
         """What became of a stored refresh token.
 
         Args:

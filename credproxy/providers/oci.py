@@ -84,7 +84,7 @@ class OciProvider:
         """Check the login. Raises Failed as ``run``."""
         login = None if plan.identity is None else await self._source.peek(plan.identity, target)
         if plan.identity is not None and login is not None:
-            registry_grant.checked(login, plan.identity, target)
+            registry_grant.checked(login, plan.identity, target=target)
 
     async def stored(self, target: Target) -> Stored | None:
         """Give the login itself; a registry token is not one."""
@@ -115,13 +115,13 @@ class OciProvider:
 
     async def _read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         login = await self._source.read(identity, target, anew=anew)
-        return None if login is None else registry_grant.checked(login, identity, target)
+        return None if login is None else registry_grant.checked(login, identity, target=target)
 
     async def _run(self, purpose: Purpose, identity: Identity, terms: Terms) -> Grant:
         target = purpose.target
         login = None if identity is ANONYMOUS else await self._read(identity, target, anew=terms.anew)
         if not purpose.exchanged:
-            return registry_grant.of_login(login, identity, self._clock.boot())
+            return registry_grant.of_login(login, identity, boot=self._clock.boot())
         try:
             grant = await self._exchanged(purpose, identity, login, terms)
         except Failed as error:
@@ -131,8 +131,8 @@ class OciProvider:
             log.info("login changed", registry=target.authority, credential=str(identity))
             login = newer
             grant = await self._exchanged(purpose, identity, login, terms)
-        registry_grant.check_narrow(grant, login, purpose)
-        instead = registry_grant.too_short(grant, purpose, self._clock.boot())
+        registry_grant.check_narrow(grant, login, purpose=purpose)
+        instead = registry_grant.too_short(grant, purpose, boot=self._clock.boot())
         if instead is not None:
             log.warning("no credential for a bare host", registry=target.authority, reason=instead.note)
         return instead or grant
@@ -149,18 +149,20 @@ class OciProvider:
         return None if newer is None or newer.stored == login.stored else newer
 
     async def _exchanged(self, purpose: Purpose, identity: Identity, login: Login | None, terms: Terms) -> Grant:
-        grant = registry_grant.at_once(login, identity, self._clock.boot(), anonymous=self._rule.anonymous)
+        grant = registry_grant.at_once(login, identity, boot=self._clock.boot(), anonymous=self._rule.anonymous)
         if grant is not None:
             return grant
         stored = registry_grant.sendable(login, identity)
-        asked = await self._talks.challenge(purpose.contact, purpose.repository if stored is not None else None, terms)
+        asked = await self._talks.challenge(
+            purpose.contact, purpose.repository if stored is not None else None, terms=terms
+        )
         match asked.found.asks:
             case Asks.NOTHING:
                 return registry_grant.empty("the registry asks for no login", self._clock.boot())
             case Asks.BASIC:
                 allowed = self._rule.settings.allow_basic
-                return registry_grant.of_basic(login, identity, self._clock.boot(), allowed=allowed)
+                return registry_grant.of_basic(login, identity, boot=self._clock.boot(), allowed=allowed)
             case Asks.BEARER:
                 wish = Wish(purpose.target.authority, purpose.scopes, stored, str(identity), purpose.mounted)
-                token = await self._talks.token(wish, asked, terms)
-                return registry_grant.of_token(token, purpose, login, self._clock.boot())
+                token = await self._talks.token(wish, asked, terms=terms)
+                return registry_grant.of_token(token, purpose, login=login, boot=self._clock.boot())

@@ -79,7 +79,7 @@ class RefusedLogins:
             own.until = now + HELD  # one tries, and others do not try in parallel
         return None
 
-    def refused(self, tried: Tried, failure: Failure, now: float, *, for_actions: bool) -> None:
+    def refused(self, tried: Tried, failure: Failure, *, now: float, for_actions: bool) -> None:
         """A server refused it."""
         if self._is_proven(tried, now):
             return

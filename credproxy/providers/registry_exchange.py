@@ -67,7 +67,7 @@ class Talks:
         self._clock = clock
         self._learned = learned
 
-    async def challenge(self, target: Target, second_look: str | None, terms: Terms) -> Challenged:
+    async def challenge(self, target: Target, second_look: str | None, *, terms: Terms) -> Challenged:
         """Ask a registry what it wants, unless it said so within the hour.
 
         Raises:
@@ -85,7 +85,7 @@ class Talks:
                 raise Failed(shared)
             ping.patience = terms.patience
             try:
-                found = await converse(discover(registry, second_look), self._http, terms)
+                found = await converse(discover(registry, second_look), self._http, terms=terms)
             except Failed as error:
                 ping.refusal, ping.refusals = error.failure, ping.refusals + 1
                 raise
@@ -94,7 +94,7 @@ class Talks:
                 self._believe(target, known, found)
             return Challenged(known, found)
 
-    async def token(self, wish: Wish, asked: Challenged, terms: Terms) -> Token:
+    async def token(self, wish: Wish, asked: Challenged, *, terms: Terms) -> Token:
         """Obtain a token.
 
         Raises:
@@ -105,7 +105,7 @@ class Talks:
             raise failed(
                 Code.EXPIRED_ON_ARRIVAL,
                 f"token server {asked.found.authority!r} gave a token that had expired when it arrived",
-                "check this machine's clock, and the server's",
+                hint="check this machine's clock, and the server's",
             )
         return token
 
@@ -119,7 +119,7 @@ class Talks:
     async def _obtained(self, wish: Wish, asked: Challenged, terms: Terms) -> Obtained:
         if not isinstance(wish.login, IdentityToken):
             return await self._converse(wish, asked, terms)
-        rotation = self._learned.rotation(asked.found, wish.login.token, wish.registry)
+        rotation = self._learned.rotation(asked.found, wish.login.token, registry=wish.registry)
         if rotation.steady:
             return await self._refreshed(wish, wish.login, rotation, asked, terms)
         async with rotation.alone(for_actions=terms.for_actions):
@@ -156,7 +156,7 @@ class Talks:
             obtained = await self._sent(wish, asked, terms)
         except Failed as error:
             if error.failure.code is Code.BAD_CREDENTIALS:
-                refused.refused(tried, error.failure, self._clock.boot(), for_actions=terms.for_actions)
+                refused.refused(tried, error.failure, now=self._clock.boot(), for_actions=terms.for_actions)
             raise
         refused.taken(tried, self._clock.boot())
         return obtained
@@ -178,7 +178,7 @@ class Talks:
             mounted=wish.mounted,
         )
         try:
-            obtained = await converse(obtain(order), self._http, terms)
+            obtained = await converse(obtain(order), self._http, terms=terms)
         except Failed as error:
             if error.failure.code is Code.NO_CHALLENGE:  # the endpoint is gone: ask the registry again (TX-1)
                 known.until = 0.0

@@ -25,7 +25,7 @@ from credproxy.server.sandboxes import Sandboxes
 class ActionsAnswers(Protocol):
     """Answers questions of build actions."""
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """Give the encoded answer to an encoded question: what policy lets a build action have, and no more.
 
         Args:
@@ -61,7 +61,7 @@ class ActionsApi:
     ) -> None:
         self._answers = answers
         self._clock = clock
-        self._routes = Routes("actions", self, self.ROUTES, refused=refused, in_carrier=True)
+        self._routes = Routes("actions", self, table=self.ROUTES, refused=refused, in_carrier=True)
         self._gateway = gateway
         self._sandboxes = sandboxes
 
@@ -73,7 +73,7 @@ class ActionsApi:
         caller = connection(request)
         try:
             seconds = IDLE if for_gateway else READ_TIMEOUT
-            whole = caller.refusal() is not None or await arrived(request, self._clock, seconds)
+            whole = caller.refusal() is not None or await arrived(request, self._clock, seconds=seconds)
             registry = request.headers.get(ORIGINAL_HOST, "")
             async with self._sandboxes.admit(caller.peer, whole=whole, registry=registry):
                 caller.begin()
@@ -83,7 +83,7 @@ class ActionsApi:
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
         body = await read_body(request, self._clock)
-        return json_response(await self._answers.narrow(connection(request).peer, body, patience(request)))
+        return json_response(await self._answers.narrow(connection(request).peer, body, patience=patience(request)))
 
     async def _healthz(self, request: web.BaseRequest) -> web.Response:
         del request

@@ -45,18 +45,18 @@ class Memo:
         known = self._found.get((caller.socket, caller.uid, question))
         return known if known is not None and known.answer.fresh() else None
 
-    def put(self, caller: Caller, question: bytes, target: Target, answer: Answer) -> Encoded:
+    def put(self, caller: Caller, question: bytes, *, target: Target, answer: Answer) -> Encoded:
         """Encode an answer and remember it. Raises Failed as ``encode_answer``."""
         encoded = Encoded(answer, encode_answer(answer), record(target, answer) if self._audit.on else None)
         if len(question) <= _BYTES:
             self._found[caller.socket, caller.uid, question] = encoded
         return encoded
 
-    def give(self, encoded: Encoded, caller: Caller, peer: Peer) -> web.Response:
+    def give(self, encoded: Encoded, caller: Caller, *, peer: Peer) -> web.Response:
         """Hand an answer out as a response."""
-        return json_response(self.given(encoded, caller, peer))
+        return json_response(self.given(encoded, caller, peer=peer))
 
-    def given(self, encoded: Encoded, caller: Caller, peer: Peer) -> bytes:
+    def given(self, encoded: Encoded, caller: Caller, *, peer: Peer) -> bytes:
         """Hand out an answer: from memory or not, it counts as a hand-out (R28)."""
         if encoded.record is not None:
             self._audit.handed_out(encoded.record, caller, pid=peer.pid, program=peer.program)

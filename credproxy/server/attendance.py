@@ -31,7 +31,7 @@ class Attendance(Generic[HolderKey]):
 
     __slots__ = ("_arriving", "_begun", "_key", "_late", "_shares", "_timer")
 
-    def __init__(self, shares: ConnectionLimit[HolderKey], key: HolderKey, late: Callable[[], object]) -> None:
+    def __init__(self, shares: ConnectionLimit[HolderKey], key: HolderKey, *, late: Callable[[], object]) -> None:
         self._shares = shares
         self._key = key
         self._late = late

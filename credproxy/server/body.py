@@ -11,7 +11,7 @@ READ_TIMEOUT = 2.0
 """Seconds; aiohttp has no body timeout of its own, and a client that stalls would hold a task for ever."""
 
 
-async def arrived(request: web.BaseRequest, clock: Clock, seconds: float) -> bool:
+async def arrived(request: web.BaseRequest, clock: Clock, *, seconds: float) -> bool:
     """Wait for a small body, without reading it, so that a request that waits for one holds no slot (T16).
 
     Args:
@@ -68,4 +68,4 @@ async def read_body(request: web.BaseRequest, clock: Clock) -> bytes:
 
 
 def _too_large() -> Exception:
-    return failed(Code.TOO_LARGE, f"the request is larger than {BODY_LIMIT} bytes", "a URI has at most 8192")
+    return failed(Code.TOO_LARGE, f"the request is larger than {BODY_LIMIT} bytes", hint="a URI has at most 8192")

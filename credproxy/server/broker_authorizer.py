@@ -17,7 +17,7 @@ from credproxy.ports import Audit
 class Judge(Protocol):
     """The policy in force."""
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit one request to a registry. Raises Failed(policy_denied)."""
         ...
 
@@ -41,7 +41,7 @@ class BrokerAuthorizer:
         audit: told of each credential that is given.
     """
 
-    def __init__(self, broker: Broker, judge: Judge, audit: Audit) -> None:
+    def __init__(self, broker: Broker, judge: Judge, *, audit: Audit) -> None:
         self._broker = broker
         self._judge = judge
         self._audit = audit
@@ -51,9 +51,9 @@ class BrokerAuthorizer:
         if want.object is not None:
             self._judge.permit_object(want.object, want.method)
         else:
-            self._judge.permit(want.registry, want.method, incoming.path, want.endpoint)
+            self._judge.permit(want.registry, want.method, path=incoming.path, endpoint=want.endpoint)
 
-    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
         """Permit a request, and give what it is sent with. Raises Failed."""
         await self.permit(want, incoming)
         question = _question(want, incoming)

@@ -52,7 +52,7 @@ class ConnectionLimit(Generic[HolderKey]):
         pool: of all bound holders together; the limit less one share if None.
     """
 
-    def __init__(self, limit: int, share: int | None = None, pool: int | None = None) -> None:
+    def __init__(self, limit: int, share: int | None = None, *, pool: int | None = None) -> None:
         self.limit = limit
         self.share = max(1, limit // 4) if share is None else share
         self.pool = max(1, limit - self.share) if pool is None else pool

@@ -69,7 +69,7 @@ class GatewayApi:
         incoming = Incoming(request.method, path, query, headers, *caller, room)
         try:
             upload = _UnreadBody(request, self._clock, room)
-            reply = _endless(request, await self._gateway.answer(incoming, upload, patience(request)))
+            reply = _endless(request, await self._gateway.answer(incoming, upload, patience=patience(request)))
             self._write_down(request, reply)
             response = _response(request, reply)
             if not isinstance(reply.body, bytes):
@@ -261,7 +261,7 @@ class _ClientSink:
     async def write(self, data: bytes) -> None:
         try:
             async with self._clock.timeout(IDLE):
-                await write_pieces(self._request, self._response, data)
+                await write_pieces(self._request, self._response, data=data)
         except TimeoutError:
             raise ConnectionResetError from None
 

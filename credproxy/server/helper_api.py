@@ -103,7 +103,7 @@ class HelperApi:
         self._audit = audit
         self._changed_at: dict[str, float] = {}
         self._probes = Probes()
-        self._routes = Routes("helper", self, self.ROUTES, probes=self._probes, admins=admins)
+        self._routes = Routes("helper", self, table=self.ROUTES, probes=self._probes, admins=admins)
         self.handle = self._routes.handle
 
     async def _get(self, request: web.BaseRequest) -> web.Response:
@@ -117,10 +117,10 @@ class HelperApi:
         if encoded is None:
             target = parse_uri(without_userinfo(decode_request(body)))
             answer = await self._broker.ask(Question(target, caller), patience(request), doubted=doubted)
-            encoded = self._memo.put(caller, body, target, answer)
+            encoded = self._memo.put(caller, body, target=target, answer=answer)
         if started_by is not None:
-            self._broker.doubt.given(started_by, body, encoded.answer)
-        return self._memo.give(encoded, caller, peer)
+            self._broker.doubt.given(started_by, body, handout=encoded.answer)
+        return self._memo.give(encoded, caller, peer=peer)
 
     def _note_version(self, request: web.BaseRequest) -> None:
         version = request.headers.get("X-Credproxy-Version")
@@ -153,7 +153,7 @@ class HelperApi:
 
     async def _explain(self, request: web.BaseRequest) -> web.Response:
         uri = decode_request(await read_body(request, self._clock))
-        told = await explain_uri(self._broker, uri, Caller("helper", connection(request).peer.uid))
+        told = await explain_uri(self._broker, uri, caller=Caller("helper", connection(request).peer.uid))
         return json_response(msgspec.json.encode(told))
 
     async def _flush(self, request: web.BaseRequest) -> web.Response:
@@ -162,13 +162,13 @@ class HelperApi:
             wanted = msgspec.json.decode(body, type=_Match) if body.strip() else _Match()
         except (msgspec.ValidationError, msgspec.DecodeError):
             raise failed(
-                Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', "credproxy flush [HOST]"
+                Code.BAD_REQUEST, 'the request is not {"match": HOST} or {}', hint="credproxy flush [HOST]"
             ) from None
         if wanted.match is not None and not can_cover(wanted.match):
             raise failed(
                 Code.BAD_REQUEST,
                 f"{shown(wanted.match)} is not a host, host:port or *.suffix",
-                f"credproxy flush {_host_of(wanted.match)}",
+                hint=f"credproxy flush {_host_of(wanted.match)}",
             )
         self._not_too_often("flush")
         count = self._broker.flush(wanted.match)
@@ -194,7 +194,7 @@ class HelperApi:
         # A loop of flushes would turn every question into an exchange (T3).
         now = self._clock.boot()
         if now - self._changed_at.get(verb, float("-inf")) < 1.0:
-            raise failed(Code.OVERLOADED, f"{verb} is allowed once a second", "wait a second", 1.0)
+            raise failed(Code.OVERLOADED, f"{verb} is allowed once a second", hint="wait a second", retry_after=1.0)
         self._changed_at[verb] = now
 
     ROUTES: Final = (

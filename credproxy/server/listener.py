@@ -144,7 +144,7 @@ def bind(path: str, *, backlog: int, variable: str = "CREDPROXY_SOCKET") -> Boun
         raise failed(
             Code.CONFIG_INVALID,
             f"the socket path {path!r} is longer than {_PATH_LIMIT} bytes",
-            f"set {variable} to a shorter path",
+            hint=f"set {variable} to a shorter path",
         )
     _private_directory(place.parent, variable)
     lock = _lock_or_take_back(place)
@@ -167,7 +167,7 @@ def _private_directory(directory: Path, variable: str) -> None:
             Code.CONFIG_INVALID,
             f"the socket's directory {str(directory)!r} is not private: uid {found.st_uid}, "
             f"mode {stat.S_IMODE(found.st_mode):04o}; wanted uid {os.geteuid()}, mode 0700",
-            f"chmod 700 {quote(str(directory))}, or set {variable} to a path in a directory of your own",
+            hint=f"chmod 700 {quote(str(directory))}, or set {variable} to a path in a directory of your own",
         )
 
 

@@ -34,7 +34,7 @@ class NarrowAnswers:
         self._memo = memo
         self._grants = grants
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """Give the encoded answer to an encoded question.
 
         Args:
@@ -52,5 +52,5 @@ class NarrowAnswers:
             target = parse_uri(raw)
             check_canonical(raw, target)
             question = Question(target, caller, self._grants(target), sandbox=peer.sandbox)
-            encoded = self._memo.put(caller, body, target, await self._broker.ask(question, patience))
-        return self._memo.given(encoded, caller, peer)
+            encoded = self._memo.put(caller, body, target=target, answer=await self._broker.ask(question, patience))
+        return self._memo.given(encoded, caller, peer=peer)

@@ -17,7 +17,7 @@ UNKNOWN = ""
 """The sandbox of all callers whose namespaces cannot be read: hiding them gains nothing."""
 
 
-def sandbox(pid: int, namespaces: tuple[str, ...], own: tuple[str, ...]) -> str | None:
+def sandbox(pid: int, namespaces: tuple[str, ...], *, own: tuple[str, ...]) -> str | None:
     """Name the outermost sandbox that a process is in, as seen from this process; None if it is in no sandbox.
 
     Args:

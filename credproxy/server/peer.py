@@ -128,10 +128,10 @@ def identify(
 
     def look(pid: int) -> _PeerFacts:
         found = namespaces(pid) if where else None
-        named = None if found is None or own is None else sandbox(pid, found, own)
+        named = None if found is None or own is None else sandbox(pid, found, own=own)
         return _PeerFacts(found, program(pid) if what else "", named)
 
-    seen, lifeline = attest(sock, pid, look)
+    seen, lifeline = attest(sock, pid, look=look)
     if not where:
         lifeline.close()
     return Peer(pid, uid, *(seen or unseen), lifeline=lifeline)
@@ -147,7 +147,7 @@ def look_again(peer: Peer) -> Peer:
         return replace(peer, namespaces=None)
 
 
-def attest(sock: socket.socket, pid: int, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:
+def attest(sock: socket.socket, pid: int, *, look: Callable[[int], Seen]) -> tuple[Seen | None, Lifeline]:
     """What ``look`` sees of the process that connected, and not of a successor to its pid (PY26).
 
     None, with nothing held, if it has ended or may not be examined.

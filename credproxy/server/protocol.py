@@ -99,7 +99,7 @@ class Connection(OutgoingHandler):
         self._wire = transport
         super().connection_made(transport)
         if server.untrusted:
-            self._attendance = Attendance(server.shares, self, self.abort)
+            self._attendance = Attendance(server.shares, self, late=self.abort)
 
     def abort(self) -> None:
         """End it at once: nothing more is sent, and what was not written yet is dropped."""

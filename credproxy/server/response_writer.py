@@ -184,13 +184,13 @@ async def write_whole(request: web.BaseRequest, response: web.StreamResponse) ->
     await response.prepare(request)
     body = response.body if isinstance(response, web.Response) else None
     if isinstance(body, bytes) and len(body) > PIECE and request.method != "HEAD":
-        await write_pieces(request, response, body)
+        await write_pieces(request, response, data=body)
         await web.StreamResponse.write_eof(response)  # Response's own method would write the body once more
     else:
         await response.write_eof()
 
 
-async def write_pieces(request: web.BaseRequest, response: web.StreamResponse, data: bytes) -> None:
+async def write_pieces(request: web.BaseRequest, response: web.StreamResponse, *, data: bytes) -> None:
     """Write a part of a body; each piece once the one before is sent. Raises ConnectionError: the client is gone."""
     view = memoryview(data)
     for start in range(0, len(view), PIECE):

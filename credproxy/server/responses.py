@@ -18,7 +18,7 @@ def json_response(body: bytes, status: int = HTTPStatus.OK) -> web.Response:
 
 
 def text_response(
-    body: str | bytes, status: int = HTTPStatus.OK, content_type: str = "text/plain; charset=utf-8"
+    body: str | bytes, status: int = HTTPStatus.OK, *, content_type: str = "text/plain; charset=utf-8"
 ) -> web.Response:
     """A text, which the helper prints."""
     data = body.encode() if isinstance(body, str) else body

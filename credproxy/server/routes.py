@@ -69,8 +69,8 @@ class Routes:
         self,
         socket: str,
         api: Api,
-        table: Iterable[Route[Api]],
         *,
+        table: Iterable[Route[Api]],
         refused: Counter[str] | None = None,
         probes: Probes | None = None,
         in_carrier: bool = False,
@@ -125,11 +125,13 @@ class Routes:
             raise Failed(refusal)
         found = self._served.get(request.path)
         if found is None:
-            raise failed(Code.NOT_FOUND, "there is nothing at this path", "the paths are in docs/reference/api.md")
+            raise failed(Code.NOT_FOUND, "there is nothing at this path", hint="the paths are in docs/reference/api.md")
         if request.method != found.method:
             raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes {found.method}, not {request.method!r}")
         if found.admin and self._admins is not None and caller.peer.uid not in self._admins:
-            raise failed(Code.PEER_REFUSED, "this is for the administrator of the system service", "run it with sudo")
+            raise failed(
+                Code.PEER_REFUSED, "this is for the administrator of the system service", hint="run it with sudo"
+            )
         return found.handler
 
 

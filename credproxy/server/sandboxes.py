@@ -51,7 +51,7 @@ _MOST = 1024
 
 class _Share:
     def __init__(self, now: float) -> None:
-        self.bucket = Bucket(PER_SECOND, BURST, now)
+        self.bucket = Bucket(PER_SECOND, BURST, now=now)
         self.places = asyncio.Semaphore(AT_ONCE)
         self.uploads = asyncio.Semaphore(UPLOADS_AT_ONCE)
 
@@ -126,7 +126,7 @@ class Sandboxes:
         wait = share.bucket.wait(self._clock.boot())
         if wait > 0:
             message = f"this sandbox asks more than {PER_SECOND:g} times a second"
-            raise failed(Code.OVERLOADED, message, "ask less often", max(1.0, wait))
+            raise failed(Code.OVERLOADED, message, hint="ask less often", retry_after=max(1.0, wait))
         share.bucket.take()
 
     async def _take(self, place: asyncio.Semaphore, patience: float, under_way: tuple[int, str, str]) -> None:
@@ -138,7 +138,7 @@ class Sandboxes:
                 await place.acquire()
         except TimeoutError:
             message = "{} {} of {} are under way".format(*under_way)
-            raise failed(Code.OVERLOADED, message, "wait until some have ended", 1.0) from None
+            raise failed(Code.OVERLOADED, message, hint="wait until some have ended", retry_after=1.0) from None
 
     def _share(self, account: str) -> _Share:
         known = self._shares.get(account)

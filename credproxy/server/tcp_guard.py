@@ -48,18 +48,18 @@ class Guard:
         response.force_close()
         return response
 
-    async def judge(self, request: web.BaseRequest, peer: Peer, port: int) -> None:
+    async def judge(self, request: web.BaseRequest, peer: Peer, *, port: int) -> None:
         """Let a request pass. Raises Failed(peer_refused)."""
         # In this order: checks that tell an attacker nothing come first, the token last.
         hosts = [[f"{host}:{port}"] for host in ("127.0.0.1", "localhost", "[::1]")]
         if [*request.headers.getall("Host", [])] not in hosts:
-            raise failed(Code.PEER_REFUSED, "the Host header is not this port's own address", "use 127.0.0.1:PORT")
+            raise failed(Code.PEER_REFUSED, "the Host header is not this port's own address", hint="use 127.0.0.1:PORT")
         if REQUIRED not in request.headers:
-            raise failed(Code.PEER_REFUSED, f"the header {REQUIRED} is missing", f"add {REQUIRED}: true")
+            raise failed(Code.PEER_REFUSED, f"the header {REQUIRED} is missing", hint=f"add {REQUIRED}: true")
         shown = request.headers.getall("Authorization", [])
         if len(shown) != 1 or not await self._shows(peer, shown[0]):
             hint = "Authorization: Bearer, with the token of actions.listen_token"
-            raise failed(Code.PEER_REFUSED, "the token is missing or wrong", hint)
+            raise failed(Code.PEER_REFUSED, "the token is missing or wrong", hint=hint)
 
 
 class TokenOf(Protocol):

@@ -70,10 +70,10 @@ class CommandOutput:
             raise failed(
                 Code.HELPER_FAILED,
                 f"the program {program!r} ended with status {done.status}: {done.complaint[-300:]}",
-                by_hand,
+                hint=by_hand,
             )
         try:
             text = done.stdout.decode()
         except UnicodeDecodeError:
-            raise unreadable(f"the output of {program!r}", "is not UTF-8 text", by_hand) from None
-        return done.stdout, from_text(text, self._settings.username, f"the output of {program!r}", by_hand)
+            raise unreadable(f"the output of {program!r}", "is not UTF-8 text", hint=by_hand) from None
+        return done.stdout, from_text(text, self._settings.username, where=f"the output of {program!r}", hint=by_hand)

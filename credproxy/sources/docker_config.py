@@ -263,7 +263,7 @@ class DockerConfig:
         return _StoreAnswer(float("inf"), found=True)  # whether it still has one is for ``read`` to find out
 
     def _in_file(self, path: str, key: str) -> Login | None:
-        stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, _where(path))
+        stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, where=_where(path))
         now = self._clock.boot()
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
@@ -285,14 +285,14 @@ class DockerConfig:
         program, key = entry.program, entry.key
         done = await self._processes.run(_command(path, program, key, seconds))
         if done.status == 0:
-            return done.stdout, from_helper(done.stdout, program, key)
+            return done.stdout, from_helper(done.stdout, program, key=key)
         if done.stdout.strip() == _NOT_FOUND:
             return done.stdout, None
         raise failed(
             Code.HELPER_FAILED,
             f"'docker-credential-{program}' has no answer for {key!r}: it ended with status {done.status}"
             + (f" and said: {done.complaint[-200:]}" if done.complaint else ""),
-            f"log in again: docker login {authority}",
+            hint=f"log in again: docker login {authority}",
         )
 
     async def _look(self) -> None:

@@ -42,8 +42,8 @@ class Env:
         where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
         text = self._environ.get(name)
         if text is None:
-            raise unreadable(where, "is not set in the daemon's environment", hint)
-        stored = from_text(text, self._settings.username, where, hint)
+            raise unreadable(where, "is not set in the daemon's environment", hint=hint)
+        stored = from_text(text, self._settings.username, where=where, hint=hint)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:

@@ -45,12 +45,12 @@ class File:
         """Give its content. Raises Failed(credential_unreadable)."""
         del identity, target, anew
         path, since = self._settings.path, self._clock.boot()
-        content = await read_secret_file(self._files, path, self._home, self._hint)
+        content = await read_secret_file(self._files, path, home=self._home, hint=self._hint)
         try:
             text = content.decode()
         except UnicodeDecodeError:
-            raise unreadable(f"the file {path!r}", "is not UTF-8 text", self._hint) from None
-        stored = from_text(text, self._settings.username, f"the file {path!r}", self._hint)
+            raise unreadable(f"the file {path!r}", "is not UTF-8 text", hint=self._hint) from None
+        stored = from_text(text, self._settings.username, where=f"the file {path!r}", hint=self._hint)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:

@@ -60,7 +60,7 @@ class Gh:
         self._file: Watched[Mapping[str, GhHost]] = Watched(
             path,
             {},
-            lambda content: parse_hosts(content, f"gh's file {path!r}"),
+            parse=lambda content: parse_hosts(content, f"gh's file {path!r}"),
             name="gh",
             files=files,
             clock=clock,
@@ -153,7 +153,7 @@ class Gh:
 
     def _login(self, text: str, identity: Identity) -> Login:
         now = self._clock.boot()
-        stored = from_text(text, None, f"the token {str(identity)!r}", HINT)
+        stored = from_text(text, None, where=f"the token {str(identity)!r}", hint=HINT)
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     def _answer(self, host: str) -> ProgramAnswer:
@@ -180,7 +180,7 @@ class Gh:
             raise failed(
                 Code.HELPER_FAILED,
                 f"the program 'gh' ended with status {done.status}: {done.complaint[-300:]}",
-                by_hand,
+                hint=by_hand,
             )
         text = done.stdout.decode(errors="replace")
-        return done.stdout, from_text(text, None, f"what gh gives for {host.name!r}", by_hand)
+        return done.stdout, from_text(text, None, where=f"what gh gives for {host.name!r}", hint=by_hand)

@@ -180,22 +180,22 @@ class GithubApp:
     async def _run(self, request: TokenRequest) -> Printed:
         assertion = await self._assertion()
         terms = _TokenTerms(self._clock.boot() + _TIMEOUT, for_actions.get())
-        issued = await converse(installation_token(request, assertion), self._http, terms)
+        issued = await converse(installation_token(request, assertion), self._http, terms=terms)
         if issued is None:
             return b"", None
         stored, boot = PlainSecret(issued.token), self._clock.boot()
         told = login_of(stored, since=issued.since, boot=boot, wall=self._clock.wall())
-        life = bounded(Lifetime(issued.since, issued.until, wall_until=issued.wall_until), told, boot)
+        life = bounded(Lifetime(issued.since, issued.until, wall_until=issued.wall_until), told, boot=boot)
         return b"", Login(stored, since=life.since, until=life.until, wall_until=life.wall_until)
 
     async def _assertion(self) -> Secret:
         path = self._settings.key_file
-        key = await read_secret_file(self._files, path, self._home, self._hint)
+        key = await read_secret_file(self._files, path, home=self._home, hint=self._hint)
         try:
             return await self._signer.rs256(key, claims(self._settings.app, self._clock.wall()))
         except ValueError as error:
             raise unreadable(
-                f"the key {path!r} of the GitHub App {self._settings.app!r}", str(error), self._hint
+                f"the key {path!r} of the GitHub App {self._settings.app!r}", str(error), hint=self._hint
             ) from None
 
     @property

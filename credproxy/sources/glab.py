@@ -52,7 +52,7 @@ class Glab:
         self._file: Watched[Mapping[str, GlabHost]] = Watched(
             path,
             {},
-            lambda content: parse_glab(content, f"the configuration of glab, {path!r},"),
+            parse=lambda content: parse_glab(content, f"the configuration of glab, {path!r},"),
             name="glab",
             files=files,
             clock=clock,
@@ -143,16 +143,18 @@ class Glab:
 
     def _of_variable(self, name: str) -> Stored:
         where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
-        return from_text(self._environ.get(name, ""), JOB_USER if name == JOB_TOKEN else None, where, hint)
+        return from_text(self._environ.get(name, ""), JOB_USER if name == JOB_TOKEN else None, where=where, hint=hint)
 
     def _in_file(self, host: GlabHost) -> Login | None:
         """Its token, as far as the file has one that is good."""
         where = f"the token of {host.name!r} in {self._file.path!r}"
         if host.token is None:
             job = host.job_token
-            return None if job is None else self._login(from_text(job.reveal(), JOB_USER, where, _again(host)))
+            return (
+                None if job is None else self._login(from_text(job.reveal(), JOB_USER, where=where, hint=_again(host)))
+            )
         user = OAUTH_USER if host.oauth else None
-        stored = from_text(host.token.reveal(), user, where, _again(host))
+        stored = from_text(host.token.reveal(), user, where=where, hint=_again(host))
         if not host.oauth:
             return self._login(stored)
         left = 0.0 if host.until is None else host.until - self._clock.wall()
@@ -184,17 +186,17 @@ class Glab:
         done = await self._processes.run(self._command(host))
         if done.status != 0:
             ended = f"it ended with status {done.status}: {done.complaint[-300:]}"
-            raise failed(Code.HELPER_FAILED, f"glab gave no token for {host.name!r}: {ended}", _again(host))
+            raise failed(Code.HELPER_FAILED, f"glab gave no token for {host.name!r}: {ended}", hint=_again(host))
         lines = done.stdout.decode("utf-8", "replace").splitlines()
         told = {key: value for key, _, value in (line.partition("=") for line in lines)}
         where = f"the answer of glab for {host.name!r}"
         until = told.get("password_expiry_utc", "")
         if until.isdecimal() and int(until) <= self._clock.wall():
-            raise unreadable(where, "is a token that has expired", _again(host))
+            raise unreadable(where, "is a token that has expired", hint=_again(host))
         if not told.get("password"):
             return done.stdout, None
         user = JOB_USER if told.get("username") == JOB_USER else OAUTH_USER if host.oauth else None
-        return done.stdout, from_text(told["password"], user, where, _again(host))
+        return done.stdout, from_text(told["password"], user, where=where, hint=_again(host))
 
     def _about_variables(self) -> str:
         found = next((name for name in TOKENS if self._environ.get(name)), None)

@@ -34,7 +34,7 @@ class Netrc:
         self._file = Watched(
             path,
             _NOTHING,
-            lambda content: parse_netrc(content, f"the netrc file {path!r}"),
+            parse=lambda content: parse_netrc(content, f"the netrc file {path!r}"),
             name="netrc",
             files=files,
             clock=clock,

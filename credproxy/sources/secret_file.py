@@ -8,7 +8,7 @@ from credproxy.core.errors import Failed
 from credproxy.ports import Files
 
 
-async def read_secret_file(files: Files, path: str, home: str, hint: str) -> bytes:
+async def read_secret_file(files: Files, path: str, *, home: str, hint: str) -> bytes:
     """Give its content.
 
     Args:
@@ -25,10 +25,10 @@ async def read_secret_file(files: Files, path: str, home: str, hint: str) -> byt
         raise missing(path, hint)
     for one in found.exposures:
         if one.grave:
-            raise unreadable(f"the file {path!r}", f"is not trusted: it {one.problem}", one.remedy)
+            raise unreadable(f"the file {path!r}", f"is not trusted: it {one.problem}", hint=one.remedy)
     return found.content
 
 
 def missing(path: str, hint: str) -> Failed:
     """The failure of a file that is not there."""
-    return unreadable(f"the file {path!r}", "is not there", hint)
+    return unreadable(f"the file {path!r}", "is not there", hint=hint)

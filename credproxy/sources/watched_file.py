@@ -34,7 +34,7 @@ class Watched(Generic[T]):
     """
 
     def __init__(
-        self, path: str | None, nothing: T, parse: Callable[[bytes], T], *, name: str, files: Files, clock: Clock
+        self, path: str | None, nothing: T, *, parse: Callable[[bytes], T], name: str, files: Files, clock: Clock
     ) -> None:
         self.path = path
         self.content = self._nothing = nothing

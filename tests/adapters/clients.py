@@ -42,14 +42,14 @@ async def download(request: Request) -> Got:
 async def carry(request: Request) -> Got:
     """What the gateway sends besides blobs."""
     async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
-        answer = await client.forward(request, None, 100_000)
+        answer = await client.forward(request, None, limit=100_000)
         return Got(answer.status, answer.body)
 
 
 async def upload(request: Request) -> Got:
     """The same with a body that is there."""
     async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
-        answer = await client.forward(request, b"hello", 100_000)
+        answer = await client.forward(request, b"hello", limit=100_000)
         return Got(answer.status, answer.body)
 
 

@@ -28,7 +28,7 @@ class End:
         self.channel = Channel(
             sock,
             lambda message, descriptor: self.heard.append((message, descriptor)),
-            self.lost.append,
+            lost=self.lost.append,
             limit=limit,
             trusted=trusted,
             unread=unread,

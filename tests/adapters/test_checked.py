@@ -79,7 +79,7 @@ async def test_a_client_that_leaves_before_the_last_piece() -> None:
         async with Pump() as pump, client() as somebody:
             transfer = await pump.open(get(server.url), "reg.test")
             somebody.hang_up()
-            outcome = await transfer.pour(somebody.descriptor(), len(SMALL), check_of(SMALL))
+            outcome = await transfer.pour(somebody.descriptor(), len(SMALL), check=check_of(SMALL))
             transfer.close()
     assert outcome.stopped is Stopped.CLIENT
 

@@ -74,7 +74,7 @@ class FakeFolder:
 
     def spoil(self, name: str) -> None:
         """Put something there that cannot be read."""
-        self._files.broken[self.path(name)] = failed(Code.CREDENTIAL_UNREADABLE, "it is a directory", "rmdir it")
+        self._files.broken[self.path(name)] = failed(Code.CREDENTIAL_UNREADABLE, "it is a directory", hint="rmdir it")
 
 
 class RealFolder:
@@ -210,7 +210,7 @@ class FakeServer:
 class RealServer:
     """On loopback."""
 
-    def __init__(self, client: AiohttpClient, port: int, dead: int) -> None:
+    def __init__(self, client: AiohttpClient, port: int, *, dead: int) -> None:
         self.client: HttpClient = client
         self.clock: Clock = SystemClock()
         self.url, self.dead = f"http://127.0.0.1:{port}", f"http://127.0.0.1:{dead}"
@@ -233,7 +233,7 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     with contextlib.closing(socket.socket()) as nobody:  # bound, and nobody listens
         nobody.bind(("127.0.0.1", 0))
         async with serving(answer) as port, AiohttpClient(SystemClock()) as client:
-            yield RealServer(client, port, nobody.getsockname()[1])
+            yield RealServer(client, port, dead=nobody.getsockname()[1])
 
 
 def get(url: str) -> Request:

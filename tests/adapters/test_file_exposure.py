@@ -126,7 +126,7 @@ def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> Non
     other.write_text("")
     other.chmod(0o600)
     other.rename(place)
-    (found,) = exposures(str(place), "", opened)
+    (found,) = exposures(str(place), "", end=opened)
     assert (found.problem, found.grave) == (f"was replaced while it was read: {str(place)!r}", True)
 
 

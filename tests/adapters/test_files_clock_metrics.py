@@ -122,11 +122,11 @@ def test_metrics_are_prometheus_text() -> None:
     """Every method shows in a scrape."""
     metrics = PrometheusMetrics()
     metrics.cache("fresh")
-    metrics.exchange("ghcr.io", "ok", 0.2)
-    metrics.program("pass", "ok", 0.1)
+    metrics.exchange("ghcr.io", "ok", seconds=0.2)
+    metrics.program("pass", "ok", seconds=0.1)
     metrics.waited(0.1)
     metrics.age(5)
-    metrics.gauge("entries", "Entries", lambda: 7.0)
+    metrics.gauge("entries", "Entries", value=lambda: 7.0)
     page, content_type = metrics.render()
     text = page.decode()
     assert "openmetrics" in content_type

@@ -59,7 +59,7 @@ async def test_a_body_that_is_there_has_its_length(method: Method) -> None:
     with Scripted(uploads) as server:
         async with AiohttpClient(SystemClock()) as client:
             answer = await client.forward(
-                request(method, f"{server.url}/v2/a%2Fb?x=%2F", ("A", Secret("b"))), b"hi", 100
+                request(method, f"{server.url}/v2/a%2Fb?x=%2F", ("A", Secret("b"))), b"hi", limit=100
             )
     assert answer.status == 201
     assert uploads.bodies == [b"hi"]
@@ -74,7 +74,7 @@ async def test_no_body_is_no_length_or_none_of_it(method: Method) -> None:
     with Scripted(answering()) as server:
         async with AiohttpClient(SystemClock()) as client:
             for _ in range(2):
-                assert (await client.forward(request(method, server.url), None, 100)).status == 200
+                assert (await client.forward(request(method, server.url), None, limit=100)).status == 200
     assert server.connections == 1
     for head in server.heads:
         assert "Transfer-Encoding" not in head
@@ -88,7 +88,9 @@ async def test_a_body_that_is_streamed(announced: bool) -> None:  # noqa: FBT001
     headers: tuple[Header, ...] = (("Content-Length", "11"),) if announced else ()
     with Scripted(uploads) as server:
         async with AiohttpClient(SystemClock()) as client:
-            answer = await client.forward(request("PATCH", server.url, *headers), pieces(b"hello", b" world"), 100)
+            answer = await client.forward(
+                request("PATCH", server.url, *headers), pieces(b"hello", b" world"), limit=100
+            )
     assert (answer.status, uploads.bodies) == (201, [b"hello world"])
     assert ("Content-Length: 11" in server.heads[0]) is announced
     assert ("Transfer-Encoding: chunked" in server.heads[0]) is not announced
@@ -99,7 +101,7 @@ async def test_codings_pass_as_they_are() -> None:
     packed = gzip.compress(b"hello")
     with Scripted(answering(packed, "Content-Encoding: gzip")) as server:
         async with AiohttpClient(SystemClock()) as client:
-            answer = await client.forward(request("GET", server.url), None, 1000)
+            answer = await client.forward(request("GET", server.url), None, limit=1000)
     assert (answer.body, answer.all("Content-Encoding")) == (packed, ("gzip",))
     assert "Accept-Encoding" not in server.heads[0]
 
@@ -110,7 +112,7 @@ async def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
     with Scripted(away) as server:
         async with AiohttpClient(SystemClock()) as client:
             for _ in range(2):
-                assert (await client.forward(request("GET", server.url), None, 100)).status == 307
+                assert (await client.forward(request("GET", server.url), None, limit=100)).status == 307
     assert len(server.heads) == 2
     assert "Cookie" not in server.heads[1]
 
@@ -120,7 +122,7 @@ async def test_no_more_is_read_than_may_be() -> None:
     with Scripted(answering(b"x" * 101)) as server:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request("GET", server.url), None, 100)
+                await client.forward(request("GET", server.url), None, limit=100)
     assert caught.value.failure.code is Code.ANSWER_TOO_LARGE
 
 
@@ -141,7 +143,7 @@ async def test_a_body_that_breaks_off_is_its_clients_fault_and_never_completed()
         with Scripted(read) as server:
             async with AiohttpClient(SystemClock()) as client:
                 with pytest.raises(Failed) as caught:
-                    await client.forward(request("PUT", server.url, *headers), broken(), 100)
+                    await client.forward(request("PUT", server.url, *headers), broken(), limit=100)
         assert (caught.value.failure.code, caught.value.failure.message) == (Code.BAD_REQUEST, "the upload broke off")
         assert set(seen) <= {b"", b"hello", b"5\r\nhello\r\n"}
 
@@ -161,7 +163,7 @@ async def test_an_upstream_that_takes_no_more() -> None:
     with Scripted(read_no_more) as server:
         async with AiohttpClient(SystemClock(), taken=0.2) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request("PATCH", server.url), endless(), 100)
+                await client.forward(request("PATCH", server.url), endless(), limit=100)
         over.set()
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
     assert caught.value.failure.message == "registry 'reg.test' stopped reading the upload"
@@ -178,7 +180,7 @@ async def test_a_client_that_is_slow_is_not_an_upstream_that_takes_no_more() -> 
     uploads = Uploads()
     with Scripted(uploads) as server:
         async with AiohttpClient(SystemClock(), taken=0.1) as client:
-            assert (await client.forward(request("PATCH", server.url), slow(), 100)).status == 201
+            assert (await client.forward(request("PATCH", server.url), slow(), limit=100)).status == 201
     assert uploads.bodies == [b"hello world"]
 
 
@@ -192,8 +194,8 @@ async def test_an_answer_that_comes_before_the_body_has_gone() -> None:
 
     with Scripted(raw("HTTP/1.1 413 No\r\nContent-Length: 0\r\n\r\n"), answering()) as server:
         async with AiohttpClient(SystemClock()) as client:
-            assert (await client.forward(request("PATCH", server.url), endless(), 100)).status == 413
-            assert (await client.forward(request("GET", server.url), None, 100)).status == 200
+            assert (await client.forward(request("PATCH", server.url), endless(), limit=100)).status == 413
+            assert (await client.forward(request("GET", server.url), None, limit=100)).status == 200
     assert server.connections == 2
 
 
@@ -208,8 +210,8 @@ async def test_a_body_that_is_there_is_sent_again_where_a_connection_was_closed(
     uploads = Uploads()
     with Scripted(once, uploads) as server:
         async with AiohttpClient(SystemClock()) as client:
-            await client.forward(request("GET", server.url), None, 100)
-            assert (await client.forward(request("PUT", server.url), b"hello", 100)).status == 201
+            await client.forward(request("GET", server.url), None, limit=100)
+            assert (await client.forward(request("PUT", server.url), b"hello", limit=100)).status == 201
     assert uploads.bodies == [b"hello"]
 
 
@@ -220,9 +222,9 @@ async def test_a_body_that_is_streamed_is_not(announced: bool) -> None:  # noqa:
     headers: tuple[Header, ...] = (("Content-Length", "5"),) if announced else ()
     with Scripted(once, uploads) as server:
         async with AiohttpClient(SystemClock()) as client:
-            await client.forward(request("GET", server.url), None, 100)
+            await client.forward(request("GET", server.url), None, limit=100)
             with pytest.raises(Failed) as caught:
-                await client.forward(request("PUT", server.url, *headers), pieces(b"hello"), 100)
+                await client.forward(request("PUT", server.url, *headers), pieces(b"hello"), limit=100)
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
     assert (server.connections, uploads.bodies) == (1, [])
 
@@ -244,7 +246,7 @@ async def test_a_cancelled_upload_ends_its_connection() -> None:
 
     with Scripted(read) as server:
         async with AiohttpClient(SystemClock()) as client:
-            task = asyncio.ensure_future(client.forward(request("PATCH", server.url), endless(), 100))
+            task = asyncio.ensure_future(client.forward(request("PATCH", server.url), endless(), limit=100))
             await asyncio.to_thread(begun.wait, 5)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -269,7 +271,7 @@ async def test_what_does_not_answer_is_an_error_of_ours(answer: str) -> None:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
                 await client.forward(
-                    request("GET", f"{server.url}/?sig={CANARY}", ("A", Secret(CANARY))), None, 100_000
+                    request("GET", f"{server.url}/?sig={CANARY}", ("A", Secret(CANARY))), None, limit=100_000
                 )
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
     assert CANARY not in "".join(traceback.format_exception(caught.value))
@@ -282,7 +284,7 @@ async def test_a_place_that_cannot_be_reached(url: str) -> None:
     """A redirect may lead anywhere: no parser's own error comes out."""
     async with AiohttpClient(SystemClock()) as client:
         with pytest.raises(Failed) as caught:
-            await client.forward(request("GET", url, dial=Dial()), None, 100)
+            await client.forward(request("GET", url, dial=Dial()), None, limit=100)
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
@@ -301,12 +303,12 @@ async def test_a_bundle_that_changed_ends_no_request_that_is_under_way(tmp_path:
     seen: list[bytes] = []
     with Scripted(slow, context=first.context) as server:
         async with AiohttpClient(SystemClock()) as client, asyncio.TaskGroup() as group:
-            under_way = group.create_task(client.forward(request("GET", server.url, dial=first.dial), None, 100))
+            under_way = group.create_task(client.forward(request("GET", server.url, dial=first.dial), None, limit=100))
             await asyncio.to_thread(begun.wait, 5)
             second = Trusted(tmp_path / "ca.pem")
             os.utime(tmp_path / "ca.pem", ns=(1, 1))
             with Scripted(answering(b"new"), context=second.context) as other:
-                answer = await client.forward(request("GET", other.url, dial=first.dial), None, 100)
+                answer = await client.forward(request("GET", other.url, dial=first.dial), None, limit=100)
             assert answer.body == b"new"
             go_on.set()
             assert (await under_way).body == b"slow"
@@ -346,7 +348,7 @@ async def test_memory_is_asked_for_before_it_is_taken(
     with Scripted(raw("HTTP/1.1 200 OK\r\n", head, body)) as server:
         async with AiohttpClient(SystemClock()) as client:
             room = Held(1_000_000)
-            assert (await client.forward(request(method, server.url), None, 100_000, room)).body == body
+            assert (await client.forward(request(method, server.url), None, limit=100_000, room=room)).body == body
     assert room.asked == asked
 
 
@@ -355,7 +357,7 @@ async def test_without_room_an_answer_is_not_read() -> None:
     with Scripted(answering(b"x" * 70_000)) as server:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request("GET", server.url), None, 100_000, Held(100))
+                await client.forward(request("GET", server.url), None, limit=100_000, room=Held(100))
     assert caught.value.failure.code is Code.OVERLOADED
 
 
@@ -375,7 +377,7 @@ async def test_a_head_beyond_its_bounds_is_a_final_answer(head: str) -> None:
     with Scripted(raw(f"HTTP/1.1 {head}")) as server:
         async with AiohttpClient(SystemClock()) as client, Pump() as pump:
             for asking in (
-                client.forward(request("GET", server.url), None, 100),
+                client.forward(request("GET", server.url), None, limit=100),
                 pump.open(request("GET", server.url), "reg.test"),
             ):
                 with pytest.raises(Failed, match="answered with more header fields, or longer ones") as caught:
@@ -389,6 +391,6 @@ async def test_a_long_page_makes_no_other_failure_of_a_refusal(status: str) -> N
     """Its status is what counts; no more than 64 KiB of it are read."""
     with Scripted(raw(f"HTTP/1.1 {status}\r\nContent-Length: 5000000\r\n\r\n", b"x" * 5_000_000)) as server:
         async with AiohttpClient(SystemClock()) as client:
-            answer = await client.forward(request("GET", server.url), None, 4 * 1024 * 1024)
+            answer = await client.forward(request("GET", server.url), None, limit=4 * 1024 * 1024)
     assert answer.status == int(status[:3])
     assert len(answer.body) <= 64 * 1024

@@ -80,7 +80,7 @@ async def test_interim_answers_while_an_upload_is_under_way() -> None:
     bodies: list[bytes] = []
     with Scripted(play) as server:
         async with AiohttpClient(SystemClock()) as client:
-            answer = await client.forward(request(server.url, OWN, "PUT"), pieces(), 100)
+            answer = await client.forward(request(server.url, OWN, "PUT"), pieces(), limit=100)
     assert (answer.status, bodies) == (201, [b"hello world"])
 
 

@@ -150,7 +150,7 @@ async def test_what_lies_behind_a_manifest_is_nobodys_answer(body: str) -> None:
 
     with Scripted(script, lambda wire: wire.answer(b"second")) as server:
         async with AiohttpClient(SystemClock()) as client:
-            bodies = [(await client.forward(request(server.url, OWN), None, 100)).body for _ in range(2)]
+            bodies = [(await client.forward(request(server.url, OWN), None, limit=100)).body for _ in range(2)]
     assert bodies == [b"hello", b"second"]
 
 
@@ -167,7 +167,7 @@ async def test_a_manifest_without_a_length_that_breaks_off_is_not_whole() -> Non
     with Scripted(cut) as server:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request(server.url, OWN), None, 100_000)
+                await client.forward(request(server.url, OWN), None, limit=100_000)
     assert caught.value.failure.message == "registry 'reg.test' broke off in the middle of its answer"
 
 

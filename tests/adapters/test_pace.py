@@ -86,7 +86,7 @@ async def test_a_manifest_that_drips() -> None:
     with Scripted(dripping("Content-Length: 60000")) as server:
         async with AiohttpClient(SystemClock(), stalled=OVER) as sending:
             with pytest.raises(Failed) as caught:
-                await sending.forward(request(server.url, OWN), None, 1_000_000)
+                await sending.forward(request(server.url, OWN), None, limit=1_000_000)
     told = f"registry 'reg.test' sent less than 4,096 bytes a second of its answer over {OVER:g} s"
     assert caught.value.failure.message == told
 
@@ -129,7 +129,7 @@ def test_inside_the_kernel_both_ends_are_judged() -> None:
 
         thread = threading.Thread(target=drip)
         thread.start()
-        outcome = splice(source, sink, 1000, OVER)
+        outcome = splice(source, sink, count=1000, stalled=OVER)
         over.set()
         thread.join()
     assert outcome.stopped is Stopped.UPSTREAM

@@ -104,7 +104,7 @@ async def poured(transfer: Pumped, count: int, check: Checksum | None = None) ->
     with ours, theirs:
         reader = Client(ours, theirs)
         reading = asyncio.get_running_loop().run_in_executor(None, reader.read)
-        outcome = await transfer.pour(reader.descriptor(), count, check)
+        outcome = await transfer.pour(reader.descriptor(), count, check=check)
         ours.close()
         await reading
         return outcome, bytes(reader.got)

@@ -72,7 +72,7 @@ async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
     with Scripted(commits) as server:
         async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request(server.url, OWN, "PUT"), pieces(), 100)
+                await client.forward(request(server.url, OWN, "PUT"), pieces(), limit=100)
         assert len(server.heads) == 1
     assert caught.value.failure.unanswered
     assert caught.value.failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
@@ -90,7 +90,7 @@ async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once
 
     with Scripted(waiting) as server:
         async with AiohttpClient(SystemClock()) as client:
-            task = asyncio.ensure_future(client.forward(request(server.url, OWN, method), None, 100))
+            task = asyncio.ensure_future(client.forward(request(server.url, OWN, method), None, limit=100))
             await until(lambda: len(server.heads) == 1)
             task.cancel()
             with pytest.raises(asyncio.CancelledError):
@@ -106,7 +106,7 @@ async def test_a_head_that_has_begun_must_end() -> None:
                 await pump.open(get(server.url), "reg.test")
         async with AiohttpClient(SystemClock(), headed=ANSWER) as client:
             with pytest.raises(Failed) as forwarded:
-                await client.forward(request(server.url, OWN), None, 100)
+                await client.forward(request(server.url, OWN), None, limit=100)
     for failure in (caught.value.failure, forwarded.value.failure):
         assert not failure.unanswered
         told = f"registry 'reg.test' began its answer, but has not finished its head for {ANSWER:g} s"
@@ -128,7 +128,7 @@ async def test_an_interim_answer_begins_no_head() -> None:
         async with Pump(waits=Waits(headed=0.3)) as pump:
             assert await fetch(pump, server.url) == b"ok"
         async with AiohttpClient(SystemClock(), headed=0.3) as client:
-            assert (await client.forward(request(server.url, OWN), None, 100)).body == b"ok"
+            assert (await client.forward(request(server.url, OWN), None, limit=100)).body == b"ok"
 
 
 async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
@@ -142,7 +142,7 @@ async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
     with Scripted(half) as server:
         async with AiohttpClient(SystemClock(), stalled=0.1) as client:
             with pytest.raises(Failed) as caught:
-                await client.forward(request(server.url, OWN), None, 100)
+                await client.forward(request(server.url, OWN), None, limit=100)
     assert caught.value.failure.message == "registry 'reg.test' sent nothing for 0.1 s in the middle of its answer"
     assert not caught.value.failure.unanswered
 

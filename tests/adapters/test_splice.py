@@ -27,7 +27,7 @@ class Ends:
 
     def splice(self, count: int, stalled: float = 5.0) -> Poured:
         """Move them."""
-        return splice(self.incoming, self.outgoing, count, stalled)
+        return splice(self.incoming, self.outgoing, count=count, stalled=stalled)
 
 
 @pytest.fixture

@@ -87,7 +87,7 @@ class Pair:
         self.raw, there = socket.socketpair()
         self.raw.settimeout(5)
         self.other = Other(there, theirs)
-        self.stream = TlsStream(self.raw, ours, HOST)
+        self.stream = TlsStream(self.raw, ours, host=HOST)
         beside(self.other.handshake, self.stream.handshake)
 
     def close(self) -> None:
@@ -298,7 +298,7 @@ def test_a_certificate_that_is_not_believed_is_told_so() -> None:
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(5)
-        stream, other = TlsStream(here, ssl.create_default_context(), HOST), Other(there, theirs)
+        stream, other = TlsStream(here, ssl.create_default_context(), host=HOST), Other(there, theirs)
         with ThreadPoolExecutor(1) as pool:
             waiting = pool.submit(other.told)
             with pytest.raises(ssl.SSLCertVerificationError):
@@ -314,7 +314,7 @@ def test_a_handshake_that_breaks_off() -> None:
         here.settimeout(5)
         there.close()
         with pytest.raises((ssl.SSLEOFError, ConnectionError)):
-            TlsStream(here, ssl.create_default_context(), HOST).handshake()
+            TlsStream(here, ssl.create_default_context(), host=HOST).handshake()
 
 
 def test_a_handshake_that_is_not_answered() -> None:
@@ -323,7 +323,7 @@ def test_a_handshake_that_is_not_answered() -> None:
     with here, there:
         here.settimeout(SOON)
         with pytest.raises(TimeoutError):
-            TlsStream(here, ssl.create_default_context(), HOST).handshake()
+            TlsStream(here, ssl.create_default_context(), host=HOST).handshake()
 
 
 class Talkative(ssl.SSLContext):
@@ -353,7 +353,7 @@ def test_what_a_read_has_to_say_leaves_before_the_next_one() -> None:
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(SOON)
-        stream = TlsStream(here, Talkative(), HOST)
+        stream = TlsStream(here, Talkative(), host=HOST)
         there.sendall(b"update")
         assert into(stream, 100) == b"update"
         with pytest.raises(TimeoutError):
@@ -368,7 +368,7 @@ def test_while_it_cannot_leave_nothing_more_is_read() -> None:
         here.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1)
         here.settimeout(0)
         there.setblocking(False)
-        stream, read = TlsStream(here, Talkative(), HOST), 0
+        stream, read = TlsStream(here, Talkative(), host=HOST), 0
 
         def flood() -> None:
             nonlocal read

@@ -171,7 +171,7 @@ def _entry(name: str, origin: Caller, size: int = 100) -> Entry:
     plan = never(name)
     key = key_of(origin, plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Lookup(key, origin, "reg.test", "", plan), grant, 0.0)
+    return Entry.of(Lookup(key, origin, "reg.test", "", plan), grant, now=0.0)
 
 
 @pytest.mark.parametrize(("entries", "size"), [(40, 1_000_000), (100_000, 4000)], ids=["by number", "by bytes"])
@@ -199,9 +199,11 @@ def test_failures_of_actions_do_not_push_out_those_of_the_user() -> None:
     """Otherwise each question of the user's that must fail would be an exchange anew."""
     negative = Negative(lambda: 0.5)
     mine = Key(b"mine")
-    negative.add(mine, Failure(Code.DENIED, "no"), 0.0, "reg.test")
+    negative.add(mine, Failure(Code.DENIED, "no"), now=0.0, authority="reg.test")
     for number in range(20_000):
-        negative.add(Key(str(number).encode()), Failure(Code.DENIED, "no"), 0.0, "reg.test", for_actions=True)
+        negative.add(
+            Key(str(number).encode()), Failure(Code.DENIED, "no"), now=0.0, authority="reg.test", for_actions=True
+        )
     assert negative.get(mine, 1.0) is not None
     assert (negative.get(Key(b"0"), 1.0), negative.get(Key(b"19999"), 1.0) is None) == (None, False)
     assert len(list(negative.current(1.0))) == 2501

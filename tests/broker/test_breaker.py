@@ -11,7 +11,7 @@ def _fail(breaker: Breaker, now: float, times: int = 1) -> None:
     for _ in range(times):
         ticket = breaker.admit(now)
         assert ticket is not None
-        breaker.report(ticket, now, 0.5, good=False)
+        breaker.report(ticket, now, sample=0.5, good=False)
 
 
 def _phase(breaker: Breaker) -> Phase:
@@ -36,7 +36,7 @@ def test_a_good_answer_ends_the_row() -> None:
         ticket = breaker.admit(0.0)
         assert ticket is not None
         for _ in range(8):
-            breaker.report(ticket, 0.0, 0.5, good=True)
+            breaker.report(ticket, 0.0, sample=0.5, good=True)
     assert breaker.phase is Phase.CLOSED
 
 
@@ -46,7 +46,7 @@ def test_more_than_half_of_ten_calls_in_thirty_seconds_open_it() -> None:
     for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
         ticket = breaker.admit(float(number))
         assert ticket is not None
-        breaker.report(ticket, float(number), 0.5, good=good)
+        breaker.report(ticket, float(number), sample=0.5, good=good)
     assert _phase(breaker) is Phase.CLOSED
     _fail(breaker, 9.0)
     assert breaker.phase is Phase.OPEN
@@ -58,7 +58,7 @@ def test_failures_older_than_thirty_seconds_do_not_count() -> None:
     for number, good in enumerate([False, True, False, False, True, False, True, False, True]):
         ticket = breaker.admit(float(number))
         assert ticket is not None
-        breaker.report(ticket, float(number), 0.5, good=good)
+        breaker.report(ticket, float(number), sample=0.5, good=good)
     _fail(breaker, 31.0)
     assert breaker.phase is Phase.CLOSED
 
@@ -73,7 +73,7 @@ def test_one_probe_at_a_time_and_each_failed_one_doubles_the_pause() -> None:
         ticket = breaker.admit(now)
         assert ticket is not None
         assert (breaker.admit(now), breaker.phase) == (None, Phase.HALF_OPEN)
-        breaker.report(ticket, now, 0.5, good=False)
+        breaker.report(ticket, now, sample=0.5, good=False)
     assert pauses == [1, *[1.5] * 6, 3, 6, 12, 24, 48, 60, 60]
 
 
@@ -82,13 +82,13 @@ def test_an_outage_of_five_seconds_is_probed_before_its_first_callers_leave() ->
     for sample in (0.0, 0.5, 0.999):
         breaker, now, probes = Breaker(), 0.0, []
         for _ in range(5):
-            breaker.report(0, now, sample, good=False)
+            breaker.report(0, now, sample=sample, good=False)
         while now < 9.0:
             now = breaker.until
             ticket = breaker.admit(now)
             assert ticket is not None
             probes.append(now)
-            breaker.report(ticket, now, sample, good=False)
+            breaker.report(ticket, now, sample=sample, good=False)
         assert any(5.0 <= probe <= 7.0 for probe in probes)
 
 
@@ -100,7 +100,7 @@ def test_an_outage_is_as_old_as_its_first_failure_and_ends_with_a_good_answer() 
     assert breaker.outage(14.0) == 4.0
     ticket = breaker.admit(12.0)
     assert ticket is not None
-    breaker.report(ticket, 14.0, 0.5, good=True)
+    breaker.report(ticket, 14.0, sample=0.5, good=True)
     assert (breaker.outage(15.0), breaker.phase) == (0.0, Phase.CLOSED)
 
 
@@ -121,7 +121,7 @@ def test_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
     _fail(breaker, 5.0)
     ticket = breaker.admit(15.0)
     assert ticket is not None
-    breaker.report(ticket, 15.0, 0.5, good=True)
+    breaker.report(ticket, 15.0, sample=0.5, good=True)
     _fail(breaker, 15.0, 5)
     assert breaker.until == 16.0
 
@@ -132,7 +132,7 @@ def test_a_probe_that_says_nothing_makes_room_for_the_next() -> None:
     _fail(breaker, 0.0, 5)
     ticket = breaker.admit(5.0)
     assert ticket is not None
-    breaker.report(ticket, 6.0, 0.5, good=None)
+    breaker.report(ticket, 6.0, sample=0.5, good=None)
     assert breaker.admit(6.0) is not None
 
 
@@ -142,10 +142,10 @@ def test_a_late_report_says_nothing() -> None:
     early = breaker.admit(0.0)
     assert early is not None
     _fail(breaker, 0.0, 5)
-    breaker.report(early, 1.0, 0.5, good=True)
+    breaker.report(early, 1.0, sample=0.5, good=True)
     assert _phase(breaker) is Phase.OPEN
     assert breaker.admit(5.0) is not None
-    breaker.report(early, 5.0, 0.5, good=False)
+    breaker.report(early, 5.0, sample=0.5, good=False)
     assert breaker.phase is Phase.HALF_OPEN
 
 
@@ -155,7 +155,7 @@ def test_the_pause_varies_by_a_fifth() -> None:
     for sample in (0.0, 1.0):
         breaker = Breaker()
         for _ in range(5):
-            breaker.report(0, 0.0, sample, good=False)
+            breaker.report(0, 0.0, sample=sample, good=False)
         untils.append(breaker.until)
     assert untils == pytest.approx([0.8, 1.2])
 
@@ -204,7 +204,7 @@ class BreakerModel(RuleBasedStateMachine):
     def end(self, data: st.DataObject, good: bool | None) -> None:  # noqa: FBT001  hypothesis passes by name
         """One of the calls ends."""
         ticket, era, probe = self.tickets.pop(data.draw(st.integers(0, len(self.tickets) - 1)))
-        self.breaker.report(ticket, self.now, 0.5, good=good)
+        self.breaker.report(ticket, self.now, sample=0.5, good=good)
         if era != self.era:
             return
         if good is False:

@@ -229,7 +229,7 @@ async def test_a_failure_is_not_cached_as_a_token() -> None:
 async def test_a_refused_login_is_not_tried_again_within_ten_seconds() -> None:
     """T-19: A 401 is shared for 10 s and says when it will be tried again; then the registry is asked anew."""
     async with world() as w:
-        w.provider.error = failed(Code.BAD_CREDENTIALS, "refused for docker-config:reg.test", "log in again")
+        w.provider.error = failed(Code.BAD_CREDENTIALS, "refused for docker-config:reg.test", hint="log in again")
         first = await w.failure()
         await w.clock.advance(4)
         second = await w.failure()
@@ -254,7 +254,7 @@ async def test_a_refused_login_is_not_tried_again_within_ten_seconds() -> None:
 async def test_failures_are_remembered_by_class(code: Code, seconds: float) -> None:
     """How long a failure is shared depends on what it is; its message passes unchanged."""
     async with world() as w:
-        w.provider.error = failed(code, "credential docker-config:reg.test was refused", "do this")
+        w.provider.error = failed(code, "credential docker-config:reg.test was refused", hint="do this")
         failure = await w.failure()
         assert (failure.message, failure.hint) == ("credential docker-config:reg.test was refused", "do this")
         await w.clock.advance(seconds - 0.1)
@@ -652,7 +652,7 @@ async def test_explain_shows_decisions_and_changes_nothing() -> None:
 async def test_explain_shows_what_failed() -> None:
     """A remembered failure and a plan that fails are part of the explanation, not its end."""
     async with world() as w:
-        w.provider.error = failed(Code.DENIED, "not yours", "ask for access")
+        w.provider.error = failed(Code.DENIED, "not yours", hint="ask for access")
         await w.failure()
         remembered = await w.broker.explain(question())
         assert remembered.failure is not None

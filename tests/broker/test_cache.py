@@ -11,7 +11,7 @@ def _entry(name: str, size: int = 100, authority: str = "reg.test") -> Entry:
     plan = never(name)
     key = key_of(Caller(), plan.key)
     grant = Grant((("A", (Secret("x" * (size - 1)),)),), Lifetime(0.0, 300.0))
-    return Entry.of(Lookup(key, Caller(), authority, "", plan), grant, 0.0)
+    return Entry.of(Lookup(key, Caller(), authority, "", plan), grant, now=0.0)
 
 
 def _names(cache: Cache) -> set[object]:

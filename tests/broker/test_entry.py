@@ -10,7 +10,7 @@ from tests.broker.world import never
 
 def _entry(grant: Grant, name: str = "k", authority: str = "reg.test") -> Entry:
     plan, origin = never(name), Caller("helper", 1000)
-    return Entry.of(Lookup(key_of(origin, plan.key), origin, authority, "*.test", plan), grant, 5.0)
+    return Entry.of(Lookup(key_of(origin, plan.key), origin, authority, "*.test", plan), grant, now=5.0)
 
 
 @pytest.mark.parametrize(

@@ -94,7 +94,7 @@ async def road() -> AsyncIterator[Road]:
     async with AiohttpClient(clock) as client:
         upstream = RepeatingClient(client, clock=clock, sample=lambda: 0.5)
         tokens = Tokens(upstream)
-        table = Table(Router([]), {}, [tokens])
+        table = Table(Router([]), {}, fallback=[tokens])
         async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
             yield Road(broker, clock, tokens)
 

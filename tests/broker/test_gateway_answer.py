@@ -137,7 +137,7 @@ async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None 
     """Where the table sends the gateway."""
     rules = () if rule is None else (rule,)
     provider = FakeProvider(FakeClock())
-    table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
+    table = Table(Router(rules), {one.match: provider for one in rules}, fallback=[provider])
     return (await table.plan(for_gateway(host, port=port))).reach
 
 

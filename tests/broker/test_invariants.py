@@ -73,7 +73,7 @@ class Invariants(RuleBasedStateMachine):
         self.asks: list[asyncio.Task[None]] = []
         self.stop = asyncio.Event()
         self.draws = 0
-        self.table = Table(Router([]), {}, [self.provider])
+        self.table = Table(Router([]), {}, fallback=[self.provider])
         self.broker = Broker(
             self.table,
             clock=self.clock,
@@ -107,8 +107,8 @@ class Invariants(RuleBasedStateMachine):
             (entry for entry in self.broker.cache.entries() if entry.subject == f"registry 'r{key}.test'"), None
         )
         at_once = entry is not None and (
-            remaining(entry.lifetime, self.clock.boot(), self.clock.wall()) > 1
-            and state(entry.lifetime, entry.window, self.clock.boot(), self.clock.wall())
+            remaining(entry.lifetime, self.clock.boot(), wall=self.clock.wall()) > 1
+            and state(entry.lifetime, entry.window, boot=self.clock.boot(), wall=self.clock.wall())
             in {State.FRESH, State.ADVISORY}
         )
         task = self.loop.create_task(self._judged(self.broker.ask(asked, patience)))
@@ -126,7 +126,7 @@ class Invariants(RuleBasedStateMachine):
         if not handout.headers:
             return
         boot, wall = self.clock.boot(), self.clock.wall()
-        left = remaining(self.provider.grants[f"Bearer {token(handout)}"].lifetime, boot, wall)
+        left = remaining(self.provider.grants[f"Bearer {token(handout)}"].lifetime, boot, wall=wall)
         assert left > 0, "handed out past its expiry"
         assert handout.expires is not None
         assert handout.expires <= wall + left, "shown to live longer than it does"

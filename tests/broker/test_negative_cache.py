@@ -15,7 +15,7 @@ def _seconds(code: Code, *, sample: float = 0.5, times: int = 1, retry_after: fl
     """How long each of several failures in a row is remembered."""
     negative, now, seconds = Negative(lambda: sample), 100.0, []
     for _ in range(times):
-        negative.add(KEY, Failure(code, "m", retry_after=retry_after), now, "reg.test")
+        negative.add(KEY, Failure(code, "m", retry_after=retry_after), now=now, authority="reg.test")
         record = next(iter(negative.current(now)), None)
         seconds.append(0.0 if record is None else round(record.until - now, 3))
         now += seconds[-1] + 0.01
@@ -70,7 +70,7 @@ def test_an_open_breaker_does_not_count_as_a_failure_of_the_key() -> None:
 def test_a_failure_shows_the_time_that_is_left() -> None:
     """``retry_after`` counts down; afterwards nothing is remembered."""
     negative = Negative(lambda: 0.5)
-    first = negative.add(KEY, Failure(Code.DENIED, "m"), 100.0, "reg.test")
+    first = negative.add(KEY, Failure(Code.DENIED, "m"), now=100.0, authority="reg.test")
     later = negative.get(KEY, 107.0)
     assert later is not None
     assert (first.retry_after, later.retry_after, negative.get(KEY, 110.0)) == (10.0, 3.0, None)
@@ -80,24 +80,24 @@ def test_a_success_makes_the_next_failure_the_first() -> None:
     """The growth ends with a success."""
     negative = Negative(lambda: 0.5)
     for now in (0.0, 10.0):
-        negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now, "reg.test")
+        negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now=now, authority="reg.test")
     negative.forgive(KEY)
-    assert negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), 20.0, "reg.test").retry_after == 2.0
+    assert negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now=20.0, authority="reg.test").retry_after == 2.0
 
 
 def test_a_failure_of_long_ago_is_not_in_a_row() -> None:
     """After five quiet minutes the growth begins anew."""
     negative = Negative(lambda: 0.5)
     for now in (0.0, 10.0):
-        negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now, "reg.test")
-    assert negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), 400.0, "reg.test").retry_after == 2.0
+        negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now=now, authority="reg.test")
+    assert negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now=400.0, authority="reg.test").retry_after == 2.0
 
 
 def test_dropping_by_authority() -> None:
     """Only what is meant is forgotten."""
     negative = Negative(lambda: 0.5)
     other = key_of(Caller(), ("other",))
-    negative.add(KEY, Failure(Code.DENIED, "m"), 0.0, "a.test")
-    negative.add(other, Failure(Code.DENIED, "m"), 0.0, "b.test")
+    negative.add(KEY, Failure(Code.DENIED, "m"), now=0.0, authority="a.test")
+    negative.add(other, Failure(Code.DENIED, "m"), now=0.0, authority="b.test")
     assert negative.drop(lambda authority: authority == "a.test") == 1
     assert (negative.get(KEY, 0.0), negative.get(other, 0.0) is not None) == (None, True)

@@ -20,7 +20,7 @@ def _provider(key: str | None) -> FakeProvider:
 
 
 def _table(*rules: HostRule, fallback: tuple[FakeProvider, ...] = ()) -> Table:
-    return Table(Router(rules), {rule.match: _provider(rule.match) for rule in rules}, fallback)
+    return Table(Router(rules), {rule.match: _provider(rule.match) for rule in rules}, fallback=fallback)
 
 
 async def _key(table: Table, uri: str) -> object:
@@ -31,7 +31,7 @@ async def _key(table: Table, uri: str) -> object:
 async def test_the_rule_that_matches_decides_alone() -> None:
     """With a rule nothing else is asked, even if it gives nothing."""
     rule = NoneHost(match="reg.test")
-    table = Table(Router([rule]), {"reg.test": _provider(None)}, [_provider("fallback")])
+    table = Table(Router([rule]), {"reg.test": _provider(None)}, fallback=[_provider("fallback")])
     routed = await table.plan(question("https://reg.test/v2/a/b/blobs/x"))
     assert (routed.plan, routed.rule) == (None, "reg.test")
 
@@ -106,7 +106,7 @@ async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
     """Nobody wrote it: where it has no login, that of a netrc file is sent, as it was before there was such a rule."""
     router = Router([], [NoneHost("git.test")])
     for own, expected in ((None, "fallback"), ("own", "own")):
-        table = Table(router, {"git.test": _provider(own)}, [_provider("fallback")])
+        table = Table(router, {"git.test": _provider(own)}, fallback=[_provider("fallback")])
         assert await _key(table, "https://git.test/x") == expected
 
 

@@ -102,7 +102,7 @@ async def world(sample: float = 0.5, options: BrokerSettings | None = None) -> A
     clock, metrics = FakeClock(), FakeMetrics()
     provider = FakeProvider(clock)
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: sample)
-    table = Table(Router([]), {}, [provider])
+    table = Table(Router([]), {}, fallback=[provider])
     broker = Broker(table, clock=clock, sample=lambda: sample, metrics=metrics, upstream=upstream, options=options)
     async with asyncio.TaskGroup() as group, broker:
         yield World(broker, provider, table, clock, metrics, group)

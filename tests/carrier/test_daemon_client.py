@@ -41,7 +41,7 @@ class Answering:
             None if sandbox is None else str(sandbox),
             connection=7,
         )
-        return await self.daemon.credential(wanted(incoming), incoming, 1.0)
+        return await self.daemon.credential(wanted(incoming), incoming, patience=1.0)
 
 
 async def test_what_was_granted_is_used_again() -> None:

@@ -146,7 +146,7 @@ def test_watching_draws_each_second_survives_a_restart_and_ends_with_the_person(
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        watch(ask, console, pause)
+        watch(ask, console, pause=pause)
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert pauses == [1.0, 1.0, 1.0]

@@ -1,6 +1,7 @@
 """Hints about what somebody typed are followed as they stand: the same is asked again, and is taken."""
 
 from collections.abc import Callable, Mapping
+from typing import Protocol
 
 import pytest
 
@@ -13,7 +14,12 @@ from credproxy.core.paths import actions_socket, helper_socket
 from tests.hints import filled, text_of
 
 
-FindSocket = Callable[[Mapping[str, str], int, Callable[[str], bool]], str]
+class FindSocket(Protocol):
+    """Where a socket is."""
+
+    def __call__(self, environ: Mapping[str, str], uid: int, *, is_directory: Callable[[str], bool]) -> str:
+        """As core.paths.helper_socket."""
+        ...
 
 
 def hint(call: Callable[[], object]) -> str:
@@ -97,7 +103,7 @@ def test_a_place_for_a_socket_is_set_as_the_hint_says(find: FindSocket, variable
     """A user whom /etc/passwd does not know, in a container. Each of the three is enough."""
 
     def place(**environ: str) -> str:
-        return find(environ, 54321, lambda path: path == "/run/mine")
+        return find(environ, 54321, is_directory=lambda path: path == "/run/mine")
 
     assert filled(hint(place), "set HOME, XDG_RUNTIME_DIR or {}") == (variable,)
     assert place(HOME="/home/me").startswith("/home/me/")

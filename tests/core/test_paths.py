@@ -43,14 +43,17 @@ def test_relative_xdg_directories_are_left_out_and_all_else_is_kept() -> None:
 def test_without_a_runtime_directory_sockets_are_below_home() -> None:
     """Each in a directory of its own."""
     environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "/gone"}
-    assert helper_socket(environ, 1000, nowhere) == "/home/me/.local/state/credproxy/run/helper.sock"
-    assert actions_socket(environ, 1000, nowhere) == "/home/me/.local/state/credproxy-actions/actions.sock"
+    assert helper_socket(environ, 1000, is_directory=nowhere) == "/home/me/.local/state/credproxy/run/helper.sock"
+    assert actions_socket(environ, 1000, is_directory=nowhere) == "/home/me/.local/state/credproxy-actions/actions.sock"
 
 
 def test_a_relative_runtime_directory_is_none() -> None:
     """Even where one of that name is in the working directory."""
     environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "run"}
-    assert helper_socket(environ, 7, lambda path: path == "run") == "/home/me/.local/state/credproxy/run/helper.sock"
+    assert (
+        helper_socket(environ, 7, is_directory=lambda path: path == "run")
+        == "/home/me/.local/state/credproxy/run/helper.sock"
+    )
 
 
 @pytest.mark.parametrize("find", [helper_socket, actions_socket])
@@ -58,7 +61,7 @@ def test_without_any_place_it_is_an_error_that_says_what_to_set(find: object) ->
     """A socket below the root of the file system would be found by nobody."""
     assert callable(find)
     with pytest.raises(Failed) as caught:
-        find({}, 4711, nowhere)
+        find({}, 4711, is_directory=nowhere)
     assert (
         caught.value.failure.message
         == "no place for the socket: HOME is not set, and /etc/passwd has no entry for uid 4711"
@@ -75,7 +78,7 @@ def test_a_socket_that_is_not_an_absolute_path_is_an_error(name: str, find: obje
     """The daemon's working directory is not its caller's."""
     assert callable(find)
     with pytest.raises(Failed) as caught:
-        find({name: path, "HOME": "/h"}, 1, nowhere)
+        find({name: path, "HOME": "/h"}, 1, is_directory=nowhere)
     assert caught.value.failure.message == f"{name} is not an absolute path: {path!r}"
 
 

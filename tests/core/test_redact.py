@@ -32,7 +32,7 @@ def test_a_cut_text_says_that_it_is_cut() -> None:
 
 def test_a_sentence_keeps_its_words_and_its_long_ones_are_cut() -> None:
     """S2: a reason may quote a URI of 8,000 characters, and what it says of it comes behind."""
-    shown = cut_words(f"the path '{'x' * 8000}' is not allowed", 200, 2000)
+    shown = cut_words(f"the path '{'x' * 8000}' is not allowed", 200, most=2000)
     assert shown.endswith("... is not allowed")
     assert len(shown) < 240
-    assert len(cut_words("word " * 2000, 200, 2000)) == 2000
+    assert len(cut_words("word " * 2000, 200, most=2000)) == 2000

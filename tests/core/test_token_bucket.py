@@ -5,7 +5,7 @@ from credproxy.core.token_bucket import Bucket
 
 def test_a_few_at_once_and_then_so_many_a_second() -> None:
     """Full at first; a token comes back in its time, and no more than the bucket holds."""
-    bucket = Bucket(2.0, 3.0, 100.0)
+    bucket = Bucket(2.0, 3.0, now=100.0)
     waits = []
     for now in (100.0, 100.0, 100.0, 100.0, 100.25, 100.5):
         waits.append(bucket.wait(now))

@@ -29,14 +29,14 @@ from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeMetrics, FakeProcess
 
 
 NETRC, DOCKER = "/home/u/.netrc", "/home/u/.docker/config.json"
-DENIED = failed(Code.CREDENTIAL_UNREADABLE, f"the file {NETRC!r} permission denied", f"namei -l {NETRC}")
+DENIED = failed(Code.CREDENTIAL_UNREADABLE, f"the file {NETRC!r} permission denied", hint=f"namei -l {NETRC}")
 URI = "https://reg.test/v2/a/b/manifests/x"
 
 
 class Daemon:
     """A configuration in force, with files and programs that are fakes and a network that must not be used."""
 
-    def __init__(self, broker: Broker, files: FakeFiles, clock: FakeClock) -> None:
+    def __init__(self, broker: Broker, files: FakeFiles, *, clock: FakeClock) -> None:
         self.broker, self.files, self.clock = broker, files, clock
 
     async def get(self, uri: str = URI) -> str:
@@ -70,7 +70,7 @@ async def daemon(
     table = build_table(Settings(host=rules, builtin=builtin), world)
     upstream = RepeatingClient(http, clock=clock, sample=lambda: 0.5)
     async with Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream) as broker:
-        yield Daemon(broker, files, clock)
+        yield Daemon(broker, files, clock=clock)
 
 
 RULES = [

@@ -66,7 +66,7 @@ class FakeOffice:
         if want.repository in self.denied:
             raise failed(Code.POLICY_DENIED, "no rule allows it")
 
-    async def credential(self, want: Wanted, incoming: Incoming, patience: float) -> Passage:
+    async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
         """Give a token for the repository."""
         await self.permit(want, incoming)
         assert 0 <= patience <= 8.5
@@ -85,7 +85,7 @@ class FakeOffice:
         del passage
         return 0.5
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """Say who asked."""
         del patience
         return f"{peer.uid} {peer.sandbox} {body!r}".encode()
@@ -124,7 +124,7 @@ class Other:
         self.refused: dict[str, int] = {}
         self._decode = msgspec.msgpack.Decoder(ToCarrier).decode
         self.raw = sock
-        self.channel = Channel(sock, self._received, self.lost.append, limit=TOLD, trusted=True)
+        self.channel = Channel(sock, self._received, lost=self.lost.append, limit=TOLD, trusted=True)
 
     def _received(self, frame: bytes, descriptor: int) -> None:
         if descriptor >= 0:
@@ -138,7 +138,7 @@ class Other:
             number = self.carrier.give(
                 ours,
                 PassedConnection(Peer(4711, 1000, sandbox=sandbox), sandbox, port, lambda: self.freed.append(number)),
-                refusal,
+                refusal=refusal,
             )
         return number
 
@@ -174,7 +174,7 @@ async def carrier() -> AsyncIterator[Other]:
     made = Carrier(
         Newborn(1, ours),
         office,
-        clock,
+        clock=clock,
         lost=lambda _, how: ends.append(how),
         refused=lambda code, count: refused.update({code: count}),
     )

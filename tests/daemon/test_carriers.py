@@ -26,7 +26,7 @@ class Obedient:
         self.uploads = 0
         self.hung = self.left = False
         self._decode = msgspec.msgpack.Decoder(ToCarrier).decode
-        self.channel = Channel(sock, self._told, lambda _: None, limit=TOLD, trusted=True)
+        self.channel = Channel(sock, self._told, lost=lambda _: None, limit=TOLD, trusted=True)
 
     def say(self, message: ToDaemon) -> None:
         """Say something."""

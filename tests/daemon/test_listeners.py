@@ -77,7 +77,12 @@ def bound() -> Iterator[Bound]:
 async def kept(listener: Listener) -> AsyncIterator[World]:
     """A door that is open and looked after."""
     server = GatedServer(fine, gate=Gate(os.getuid()), limit=8, lifelines=8, audit=FakeAudit())
-    door, clock, told, stopped = ServedSocket("helper", listener, server, 8), FakeClock(), Told(), list[bool]()
+    door, clock, told, stopped = (
+        ServedSocket("helper", listener, server=server, backlog=8),
+        FakeClock(),
+        Told(),
+        list[bool](),
+    )
     keeper = ServedSockets([door], clock=clock, announcer=told, stop=lambda: stopped.append(True))
     await door.open()
     async with asyncio.TaskGroup() as group:

@@ -38,7 +38,7 @@ async def test_without_any_file() -> None:
     """Defaults, and nothing is allowed."""
     loaded = await loader(FakeFiles()).load()
     assert loaded.settings == Settings()
-    assert not loaded.policy.decide("ghcr.io", "org/app", "blob:read").allowed
+    assert not loaded.policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
 
 
 async def test_a_policy_file_stands_for_the_rules() -> None:
@@ -47,8 +47,8 @@ async def test_a_policy_file_stands_for_the_rules() -> None:
     files.put(MACHINE, NAMES_IT)
     files.put(POLICY, ALLOWS)
     policy = (await loader(files).load()).policy
-    assert policy.deciding("ghcr.io", "org/app", "blob:read") == "rules[0] of 'policy.yaml'"
-    assert not policy.decide("ghcr.io", "other/app", "blob:read").allowed
+    assert policy.deciding("ghcr.io", "org/app", operation="blob:read") == "rules[0] of 'policy.yaml'"
+    assert not policy.decide("ghcr.io", "other/app", operation="blob:read").allowed
 
 
 async def test_a_tilde_stands_for_the_daemons_home() -> None:
@@ -57,7 +57,7 @@ async def test_a_tilde_stands_for_the_daemons_home() -> None:
     files.put(USER, '[actions]\npolicy_file = "~/policy.yaml"\n')
     files.put("/home/u/policy.yaml", ALLOWS)
     made = Loader(files, (USER, MACHINE), required=False, home="/home/u")
-    assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
+    assert (await made.load()).policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
     assert await problem(loader(files)) == (
         f"{USER}:2: actions.policy_file: there is no home directory for '~'; write the path out"
     )
@@ -69,7 +69,7 @@ async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> N
     files.put(MACHINE, NAMES_IT)
     files.put(USER, '[[actions.rule]]\naction = "allow"\nregistry = "a.b"\nrepository = "x"\noperations = ["*"]\n')
     policy = (await loader(files).load()).policy
-    assert policy.deciding("a.b", "x", "blob:read") == "actions.rule[0]"
+    assert policy.deciding("a.b", "x", operation="blob:read") == "actions.rule[0]"
     assert POLICY not in files.reads
 
 
@@ -98,7 +98,7 @@ async def test_what_cannot_be_read_is_a_broken_configuration(path: str) -> None:
     """Not a broken credential, which would send people the wrong way."""
     files = FakeFiles()
     files.put(USER, NAMES_IT)
-    files.broken[path] = failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} is no regular file", "ls -l")
+    files.broken[path] = failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} is no regular file", hint="ls -l")
     assert await problem(loader(files)) == f"the file '{path}' is no regular file"
 
 
@@ -178,13 +178,13 @@ async def test_what_cannot_be_looked_at_has_not_changed() -> None:
     files = FakeFiles()
     files.put(USER, NAMES_IT)
     files.put(POLICY, ALLOWS)
-    files.broken[POLICY] = failed(Code.CREDENTIAL_UNREADABLE, "the file is no regular file", "ls -l")
+    files.broken[POLICY] = failed(Code.CREDENTIAL_UNREADABLE, "the file is no regular file", hint="ls -l")
     made = loader(files)
     await problem(made)
     assert not await made.changed()
     files.broken.clear()
     assert await made.changed()
-    assert (await made.load()).policy.decide("ghcr.io", "org/app", "blob:read").allowed
+    assert (await made.load()).policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
 
 
 async def test_loads_come_one_after_the_other() -> None:

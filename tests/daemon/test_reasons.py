@@ -72,7 +72,7 @@ async def test_every_empty_answer_has_its_reason(rules: list[HostRule], uri: str
     """In words, with what to write or ask instead; and the answer is indeed empty."""
     async with daemon(*rules, docker=DOCKER) as running:
         assert '"headers":{}' in await running.get(uri)
-        told = await explain_uri(running.broker, uri, Caller())
+        told = await explain_uri(running.broker, uri, caller=Caller())
     assert told.answer == "{}"
     for sentence in wanted:
         assert any(reason.startswith(sentence) for reason in told.reasons), (sentence, told.reasons)
@@ -84,7 +84,7 @@ async def test_a_user_name_in_the_uri_is_told_and_not_repeated() -> None:
     """Whatever the answer: Google's own tools write one."""
     async with daemon(docker=DOCKER) as running:
         for host, answer in (("reg.test:5000", "credential"), ("reg.test", "{}")):
-            told = await explain_uri(running.broker, f"https://canary:canary@{host}/v2/a/manifests/x", Caller())
+            told = await explain_uri(running.broker, f"https://canary:canary@{host}/v2/a/manifests/x", caller=Caller())
             assert told.answer == answer
             assert told.reasons[-1].startswith("the user name in the URI is ignored")
             assert "canary" not in repr(told)
@@ -93,7 +93,7 @@ async def test_a_user_name_in_the_uri_is_told_and_not_repeated() -> None:
 async def test_an_unreadable_file_is_not_said_to_be_absent() -> None:
     """Why is told where it is looked for: the problem may be that of another file."""
     async with daemon(netrc=DENIED) as running:
-        told = await explain_uri(running.broker, "https://a.test/x", Caller())
+        told = await explain_uri(running.broker, "https://a.test/x", caller=Caller())
     assert "the netrc file cannot be read: the file '/home/u/.netrc' permission denied" in told.reasons
     assert told.problem is not None
 
@@ -115,14 +115,14 @@ async def test_a_store_is_named_with_what_it_said(printed: Completed, said: str)
         return printed
 
     async with daemon(store=store, docker='{"credsStore": "x"}') as running:
-        told = await explain_uri(running.broker, "https://a.test/v2/x/manifests/y", Caller())
+        told = await explain_uri(running.broker, "https://a.test/v2/x/manifests/y", caller=Caller())
     assert f"{FILE} has no login for 'a.test', {said}" in told.reasons
 
 
 async def test_a_rule_with_a_login_has_no_reasons() -> None:
     """Reasons are for what is missing."""
     async with daemon(docker=DOCKER) as running:
-        told = await explain_uri(running.broker, "https://reg.test:5000/v2/a/manifests/x", Caller())
+        told = await explain_uri(running.broker, "https://reg.test:5000/v2/a/manifests/x", caller=Caller())
     assert (told.answer, told.reasons) == ("credential", ())
 
 
@@ -131,7 +131,7 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
     login = "machine reg.test login u password p\n"
     async with daemon(builtin=("netrc",), docker=DOCKER, netrc=login) as running:
         assert '"headers":{}' not in await running.get("https://reg.test/x")
-        told = await explain_uri(running.broker, "https://ghcr.io/v2/other/a/manifests/x", Caller())
+        told = await explain_uri(running.broker, "https://ghcr.io/v2/other/a/manifests/x", caller=Caller())
     assert "builtin leaves them out: logins of docker-config are used by rules only" in told.reasons
     async with daemon(builtin=("docker-config",), netrc=login) as running:
         assert '"headers":{}' in await running.get("https://reg.test/x")
@@ -142,9 +142,9 @@ async def test_of_several_sources_each_that_was_passed_is_told() -> None:
     rule = BasicHost("reg.test", credentials=(NetrcSource(), FileSource("/none"), DockerConfigSource()))
     async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}') as running:
         assert "Basic YTpi" in await running.get("https://reg.test/x")
-        told = await explain_uri(running.broker, "https://reg.test/x", Caller())
+        told = await explain_uri(running.broker, "https://reg.test/x", caller=Caller())
     assert told.detail["looked"] == f"{NOT_THERE}; the file '/none' is not there"
     async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}', netrc=DENIED) as running:
-        told = await explain_uri(running.broker, "https://reg.test/x", Caller())
+        told = await explain_uri(running.broker, "https://reg.test/x", caller=Caller())
     assert told.problem is not None
     assert told.problem.message.startswith("the file '/home/u/.netrc' permission denied")

@@ -73,7 +73,7 @@ def test_every_metric_is_in_the_reference() -> None:
         "cache_bytes",
         "tasks",
     ):
-        metrics.gauge(name, "about", lambda: 0.0)
+        metrics.gauge(name, "about", value=lambda: 0.0)
     page = metrics.render()[0].decode()
     for name in re.findall(r"^# TYPE (credproxy_\w+)", page, re.MULTILINE):
         assert f"`{name}" in OBSERVABILITY, name

@@ -22,7 +22,7 @@ class FakeMachine:
     uid: int = ME
     roots: frozenset[int] = ROOT
 
-    def put(self, path: str, mode: int = 0o644, uid: int = ME, content: bytes = b"x") -> "FakeMachine":
+    def put(self, path: str, mode: int = 0o644, *, uid: int = ME, content: bytes = b"x") -> "FakeMachine":
         """A regular file."""
         self.content[path] = content
         return self.place(path, stat.S_IFREG | mode, uid)

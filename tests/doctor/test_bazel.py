@@ -28,7 +28,7 @@ def look(
     text: str, *hosts: str, settings: Settings = SETTINGS, workspace: str | None = "/w"
 ) -> list[tuple[str, str, str]]:
     """What is said of a workspace's ``.bazelrc``."""
-    lines = collect((RC,), {RC: text}.get, workspace)
+    lines = collect((RC,), {RC: text}.get, workspace=workspace)
     return told(check(MACHINE, Facts(lines, hosts, settings, workspace)))
 
 
@@ -149,14 +149,14 @@ def test_hosts_without_a_line_are_one_finding() -> None:
 def test_a_line_of_ours_under_another_path_is_ours() -> None:
     """Also a copy in the workspace's tools."""
     text = "common --credential_helper=reg.example=%workspace%/tools/credproxy-helper\n"
-    lines = collect((RC,), {RC: text}.get, "/w")
+    lines = collect((RC,), {RC: text}.get, workspace="/w")
     assert bad(check(MACHINE, Facts(lines, ("reg.example",), SETTINGS, "/w"))) == []
     assert [found[0] for found in look(text, "reg.example")] == [Severity.OK.value]
 
 
 def test_a_line_for_a_netrc_host_is_fine() -> None:
     """The daemon answers from the same file."""
-    lines = collect((RC,), {RC: f"common --credential_helper=n.example={OURS}\n"}.get, "/w")
+    lines = collect((RC,), {RC: f"common --credential_helper=n.example={OURS}\n"}.get, workspace="/w")
     assert told(check(MACHINE, Facts(lines, (), SETTINGS, "/w", {"n.example"}))) == []
 
 
@@ -235,7 +235,7 @@ def test_a_file_that_is_imported_and_a_variable_are_looked_into() -> None:
         RC: "try-import %workspace%/remote.rc\ncommon --credential_helper=*.example=${TOOLS}/credproxy-helper\n",
         "/w/remote.rc": 'build --remote_cache="https://cache.example"\nbuild "--remote_header=authorization=Bearer x"\n',
     }
-    lines = collect((RC,), files.get, "/w", {"TOOLS": "/opt/bin"})
+    lines = collect((RC,), files.get, workspace="/w", environ={"TOOLS": "/opt/bin"})
     messages = [message for _, message, _ in told(check(MACHINE, Facts(lines, (), SETTINGS, "/w")))]
     assert any(message.startswith("/w/remote.rc:2: --remote_header=authorization=... is sent") for message in messages)
     assert not any("cannot be run" in message for message in messages)

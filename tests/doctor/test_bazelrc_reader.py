@@ -5,7 +5,7 @@ from credproxy.doctor.bazelrc_reader import Lines, Option, collect
 
 def read(files: dict[str, str], *paths: str, workspace: str | None = "/w") -> Lines:
     """Collect from files in a dictionary."""
-    return collect(paths or ("/w/.bazelrc",), files.get, workspace)
+    return collect(paths or ("/w/.bazelrc",), files.get, workspace=workspace)
 
 
 def values(lines: Lines) -> list[tuple[str, str, str]]:

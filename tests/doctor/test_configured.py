@@ -137,7 +137,7 @@ def test_logins_that_others_may_read_or_nobody_can() -> None:
 @pytest.mark.parametrize(("mode", "uid"), [(0o602, ME), (0o600, ME + 1)])
 def test_logins_that_others_may_write_are_told(mode: int, uid: int) -> None:
     """Docker and curl use such files, and so does the daemon; whoever writes them chooses who you are to a registry."""
-    machine = FakeMachine().put("/h/.netrc", mode, uid)
+    machine = FakeMachine().put("/h/.netrc", mode, uid=uid)
     found = bad(check(machine, Facts((CONFIG,), (), Settings(), logins=("/h/.netrc",))))
     assert found[0][0] == "warning"
     assert found[0][1].startswith("others may choose your logins: '/h/.netrc' could be replaced by ")

@@ -30,7 +30,7 @@ def test_a_program_that_only_its_user_can_replace_is_fine() -> None:
         (FakeMachine().put("/opt/corp/helper", 0o644), "cannot be run", "chmod u+x /opt/corp/helper"),
         (FakeMachine().put("/opt/corp/helper", 0o775), "could be replaced by its group", "chmod go-w /opt/corp/helper"),
         (
-            FakeMachine().put("/opt/corp/helper", 0o755, 1001),
+            FakeMachine().put("/opt/corp/helper", 0o755, uid=1001),
             "could be replaced by uid 1001",
             "chown root /opt/corp/helper",
         ),
@@ -73,8 +73,8 @@ DOCKER = {
 
 def test_programs_that_docker_names_are_looked_for() -> None:
     """Each once, with what it is for; our own name is no program to start."""
-    machine = FakeMachine(programs={"docker-credential-gcloud": "/usr/bin/gc"}).put("/usr/bin/gc", 0o755, 0)
-    findings = told(check_docker(machine, DOCKER, None))
+    machine = FakeMachine(programs={"docker-credential-gcloud": "/usr/bin/gc"}).put("/usr/bin/gc", 0o755, uid=0)
+    findings = told(check_docker(machine, DOCKER, path=None))
     assert [(severity, message) for severity, message, _ in findings] == [
         ("ok", "the program of 'eu.gcr.io', 'gcr.io', '/usr/bin/gc', can be run, and only you or root can replace it"),
         ("ok", "'/h/.docker/config.json' names credproxy itself for 'quay.io', which the daemon skips"),
@@ -85,7 +85,7 @@ def test_programs_that_docker_names_are_looked_for() -> None:
 def test_a_name_that_no_program_has_is_not_to_be_installed() -> None:
     """The daemon would not start it; what stands there has to be corrected."""
     files = {"/h/.docker/config.json": parse_index(b'{"credHelpers": {"reg.test": "../x"}}', "f")}
-    ((severity, message, remedy),) = told(check_docker(FakeMachine(), files, None))
+    ((severity, message, remedy),) = told(check_docker(FakeMachine(), files, path=None))
     assert severity == "error"
     assert message == (
         "the credential program name '../x' in the docker configuration '/h/.docker/config.json' cannot be used"
@@ -96,11 +96,11 @@ def test_a_name_that_no_program_has_is_not_to_be_installed() -> None:
 def test_docker_must_find_us_where_it_names_us() -> None:
     """The remedy is a link to the program that came with us."""
     helper = Helper(FakeMachine().look(HELPER), twin="/opt/credproxy/bin/docker-credential-credproxy")
-    ((severity, _, remedy),) = bad(check_docker_name(FakeMachine(), DOCKER, helper))
+    ((severity, _, remedy),) = bad(check_docker_name(FakeMachine(), DOCKER, helper=helper))
     assert (severity, remedy) == ("error", "ln -s /opt/credproxy/bin/docker-credential-credproxy ~/.local/bin/")
     there = FakeMachine(programs={"docker-credential-credproxy": "/usr/bin/d"})
-    assert bad(check_docker_name(there, DOCKER, helper)) == []
-    assert bad(check_docker_name(FakeMachine(), {"x": Index()}, helper)) == []
+    assert bad(check_docker_name(there, DOCKER, helper=helper)) == []
+    assert bad(check_docker_name(FakeMachine(), {"x": Index()}, helper=helper)) == []
 
 
 def helper(
@@ -109,7 +109,7 @@ def helper(
     """What is said of a helper."""
     machine = FakeMachine().put(HELPER, mode, content=content)
     found = Helper(machine.look(HELPER), version=version, capabilities=capabilities)
-    return told(check_helper(machine, found, "1.0"))
+    return told(check_helper(machine, found, version="1.0"))
 
 
 def test_a_native_helper_is_fine() -> None:
@@ -144,7 +144,7 @@ def test_a_helper_that_the_daemon_would_refuse_or_that_is_slow(
 
 def test_no_helper_at_all() -> None:
     """Bazel has nothing to start."""
-    assert bad(check_helper(FakeMachine(), Helper(None), "1.0"))[0][0] == "error"
+    assert bad(check_helper(FakeMachine(), Helper(None), version="1.0"))[0][0] == "error"
 
 
 def test_a_script_needs_its_interpreter() -> None:

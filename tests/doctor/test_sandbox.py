@@ -18,9 +18,9 @@ def look(
     machine: FakeMachine, rc: str = "", *, settings: Settings | None = None, docker: bytes = b"{}"
 ) -> tuple[str, str, str]:
     """The one thing that is said."""
-    lines = collect(("/h/.bazelrc",), {"/h/.bazelrc": rc}.get, None)
+    lines = collect(("/h/.bazelrc",), {"/h/.bazelrc": rc}.get, workspace=None)
     facts = Facts("/h", "/h/.config", {DOCKER: parse_index(docker, "")}, "/run/credproxy", settings or Settings())
-    (finding,) = told(check(machine, facts, lines))
+    (finding,) = told(check(machine, facts, lines=lines))
     return finding
 
 

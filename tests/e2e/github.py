@@ -80,7 +80,7 @@ class GitHub:
         """What its clock shows."""
         return time.time() + self.ahead  # noqa: TID251  whoever signs goes by the real clock
 
-    def answer(self, method: str, path: str, headers: dict[str, str], body: bytes) -> Answer:
+    def answer(self, method: str, path: str, *, headers: dict[str, str], body: bytes) -> Answer:
         """Answer one request."""
         self.requests.append(f"{method} {path}")
         if "user-agent" not in headers:
@@ -174,7 +174,7 @@ def _handler(github: GitHub) -> type[BaseHTTPRequestHandler]:
         def do_GET(self) -> None:
             headers = {name.lower(): value for name, value in self.headers.items()}
             sent = self.rfile.read(int(headers.get("content-length", "0")))
-            status, told, more = github.answer(self.command, self.path, headers, sent)
+            status, told, more = github.answer(self.command, self.path, headers=headers, body=sent)
             body = told if isinstance(told, bytes) else json.dumps(told).encode()
             self.send_response(status)
             for name, value in {"Content-Length": str(len(body)), **more}.items():

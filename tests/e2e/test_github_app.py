@@ -100,7 +100,7 @@ def test_a_build_action_is_given_a_token_for_one_repository_where_rules_allow_al
 class World:
     """The daemon, that server and the App's key; what is changed is asked about anew."""
 
-    def __init__(self, staged: Stage, github: GitHub, key: Path) -> None:
+    def __init__(self, staged: Stage, github: GitHub, *, key: Path) -> None:
         self.staged, self.github, self.key = staged, github, key
         staged.configure(config(github, key))
         staged.start()
@@ -127,7 +127,7 @@ class World:
 @pytest.fixture
 def world(staged: Stage, github: GitHub, tmp_path: Path) -> Iterator[World]:
     """One that works; in the end nothing secret is in its log."""
-    made = World(staged, github, stored(KEY, tmp_path))
+    made = World(staged, github, key=stored(KEY, tmp_path))
     made.works()
     yield made
     assert staged.stop() == 0

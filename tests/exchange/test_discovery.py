@@ -15,7 +15,7 @@ GOOD = 'Bearer realm="https://reg.test/t",service="s"'
 
 def chosen(*lines: str, registry: AskedRegistry = REG) -> Found:
     """Give the choice among these lines."""
-    return choose(registry, parse_challenges(lines), "10.0.0.5")
+    return choose(registry, parse_challenges(lines), peer="10.0.0.5")
 
 
 def refusal(*lines: str, registry: AskedRegistry = REG) -> Code:

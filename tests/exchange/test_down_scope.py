@@ -37,13 +37,13 @@ def access(name: str = "org/app", *actions: str, kind: str = "repository") -> li
 )
 def test_a_token_for_what_was_asked_is_handed_out(token: str) -> None:
     """Opaque ones too: nothing can be read in them."""
-    assert refusal(grant(f"Bearer {token}"), LOGIN, SCOPES) is None
-    assert refusal(grant(f"Bearer {token}"), None, SCOPES) is None
+    assert refusal(grant(f"Bearer {token}"), LOGIN, scopes=SCOPES) is None
+    assert refusal(grant(f"Bearer {token}"), None, scopes=SCOPES) is None
 
 
 def test_no_credential_is_no_secret() -> None:
     """``{}``."""
-    assert refusal(Grant((), Lifetime(since=0.0)), LOGIN, SCOPES) is None
+    assert refusal(Grant((), Lifetime(since=0.0)), LOGIN, scopes=SCOPES) is None
 
 
 @pytest.mark.parametrize(
@@ -66,7 +66,7 @@ def test_no_credential_is_no_secret() -> None:
 )
 def test_what_stays_inside(made: Grant, stored: Stored, reason: str) -> None:
     """Each with its reason, and no reason with the secret."""
-    said = refusal(made, stored, SCOPES)
+    said = refusal(made, stored, scopes=SCOPES)
     assert said is not None
     assert reason in said
     assert "canary" not in said

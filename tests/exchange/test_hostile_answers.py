@@ -89,7 +89,7 @@ def test_unverified_tls_is_the_registrys_alone() -> None:
     registry = AskedRegistry(
         parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",)
     )
-    dial = choose(registry, parse_challenges(['Bearer realm="https://reg.test:8443/t"']), "10.0.0.5").dial
+    dial = choose(registry, parse_challenges(['Bearer realm="https://reg.test:8443/t"']), peer="10.0.0.5").dial
     assert (dial.own, dial.tls_verify) == (True, True)
 
 

@@ -46,7 +46,7 @@ REFUSED = [
 def test_refused(registry: str, realm: str, why: str) -> None:
     """Refused with our own error, whatever it is."""
     with pytest.raises(Failed) as caught:
-        check_realm(realm, parse_uri(registry), ())
+        check_realm(realm, parse_uri(registry), allowed=())
     assert caught.value.failure.code is Code.REALM_REFUSED, why
 
 
@@ -66,28 +66,28 @@ TRUSTED = [
 )
 def test_trusted(registry: str, realm: str, why: str) -> None:
     """Same origin, or a listed pair."""
-    assert check_realm(realm, parse_uri(registry), ()).host, why
+    assert check_realm(realm, parse_uri(registry), allowed=()).host, why
 
 
 def test_an_https_registry_cannot_send_logins_to_plain_http() -> None:
     """T-65, SEC-7: also where the host is its own."""
     with pytest.raises(Failed) as caught:
-        check_realm("http://reg.test/token", parse_uri("https://reg.test/v2/"), ())
+        check_realm("http://reg.test/token", parse_uri("https://reg.test/v2/"), allowed=())
     assert caught.value.failure.code is Code.DOWNGRADE
 
 
 def test_an_operator_lists_another_authority_with_its_port() -> None:
     """T-70: A non-default port has to be spelled out."""
     registry = parse_uri("https://reg.test/v2/")
-    assert check_realm("https://reg.test:8443/token", registry, ("reg.test:8443",)).authority == "reg.test:8443"
+    assert check_realm("https://reg.test:8443/token", registry, allowed=("reg.test:8443",)).authority == "reg.test:8443"
     with pytest.raises(Failed):
-        check_realm("https://auth.test:8443/token", registry, ("auth.test",))
+        check_realm("https://auth.test:8443/token", registry, allowed=("auth.test",))
 
 
 def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None:
     """T-61: whoever runs the registry can decide at once."""
     with pytest.raises(Failed) as caught:
-        check_realm("https://evil.test/token?x=secret", parse_uri("https://reg.test/v2/"), ())
+        check_realm("https://evil.test/token?x=secret", parse_uri("https://reg.test/v2/"), allowed=())
     failure = caught.value.failure
     assert failure.message == "registry 'reg.test' sends logins to 'evil.test', which it is not paired with"
     assert (
@@ -99,7 +99,7 @@ def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None
 def test_an_ip_literal_is_no_pair_even_when_listed() -> None:
     """SEC-R: a name can be checked by its certificate and its address; a literal is whoever answers there."""
     with pytest.raises(Failed):
-        check_realm("https://10.0.0.6/t", parse_uri("https://reg.test/v2/"), ("10.0.0.6",))
+        check_realm("https://10.0.0.6/t", parse_uri("https://reg.test/v2/"), allowed=("10.0.0.6",))
 
 
 def test_five_registries_are_paired() -> None:

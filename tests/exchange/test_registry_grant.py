@@ -70,16 +70,16 @@ def test_what_needs_no_word_with_the_registry(
 ) -> None:
     """A finished token is sent as it is; an empty entry is nothing, unless the rule does without."""
     found = None if stored is None else login(stored)
-    grant = registry_grant.at_once(found, identity, NOW, anonymous=anonymous)
+    grant = registry_grant.at_once(found, identity, boot=NOW, anonymous=anonymous)
     assert (None if grant is None else header(grant)) == told
 
 
 def test_a_finished_token_ends_with_its_login() -> None:
     """It is the login in another dress: static without an end, else until then."""
-    grant = registry_grant.at_once(login(FINISHED), IDENTITY, NOW, anonymous=False)
+    grant = registry_grant.at_once(login(FINISHED), IDENTITY, boot=NOW, anonymous=False)
     assert grant is not None
     assert (grant.lifetime, grant.direct) == (Lifetime(since=NOW, keep=STATIC_KEEP), True)
-    ending = registry_grant.at_once(login(FINISHED, NOW + 50), IDENTITY, NOW, anonymous=False)
+    ending = registry_grant.at_once(login(FINISHED, NOW + 50), IDENTITY, boot=NOW, anonymous=False)
     assert ending is not None
     assert ending.lifetime.until == NOW + 50
 
@@ -112,7 +112,7 @@ def test_a_key_without_a_user_name_is_no_login_of_a_registry() -> None:
 def test_a_registry_that_takes_only_basic(stored: Stored | None, allowed: bool, told: str) -> None:  # noqa: FBT001  a table
     """The rule has a say in whether the password itself goes out."""
     found = None if stored is None else login(stored)
-    grant = registry_grant.of_basic(found, IDENTITY, NOW, allowed=allowed)
+    grant = registry_grant.of_basic(found, IDENTITY, boot=NOW, allowed=allowed)
     assert header(grant) == told
     assert grant.empty or grant.direct
 
@@ -120,36 +120,36 @@ def test_a_registry_that_takes_only_basic(stored: Stored | None, allowed: bool, 
 @pytest.mark.parametrize("stored", [REFRESH, FINISHED, None])
 def test_a_client_that_exchanges_gets_a_user_name_and_password_or_nothing(stored: Stored | None) -> None:
     """Nothing else can be put into Basic."""
-    assert header(registry_grant.of_login(login(USER), IDENTITY, NOW)) == "Basic dTpwYXNzd29yZA=="
+    assert header(registry_grant.of_login(login(USER), IDENTITY, boot=NOW)) == "Basic dTpwYXNzd29yZA=="
     found = None if stored is None else login(stored)
-    assert registry_grant.of_login(found, IDENTITY, NOW).empty
+    assert registry_grant.of_login(found, IDENTITY, boot=NOW).empty
 
 
 @pytest.mark.parametrize(("until", "expected"), [(None, 300.0), (NOW + 1000, 300.0), (NOW + 100, 100.0)])
 def test_a_token_does_not_outlive_the_login_that_it_was_asked_for_with(until: float | None, expected: float) -> None:
     """A CI job's login is over with the job, whatever the token server says."""
-    grant = registry_grant.of_token(token(), purpose(), login(USER, until), NOW)
+    grant = registry_grant.of_token(token(), purpose(), login=login(USER, until), boot=NOW)
     assert (header(grant), grant.lifetime.until, grant.direct) == ("Bearer tok", NOW + expected, False)
 
 
 @pytest.mark.parametrize(("value", "refused"), [("tok", False), ("password", True)])
 def test_only_who_must_be_given_little_is_refused_what_is_much(value: str, refused: bool) -> None:  # noqa: FBT001  a table
     """SC-20: a token that holds the login is for the user, and not for a build action."""
-    grant = registry_grant.of_token(token(value), purpose(), login(USER), NOW)
-    registry_grant.check_narrow(grant, login(USER), purpose())
+    grant = registry_grant.of_token(token(value), purpose(), login=login(USER), boot=NOW)
+    registry_grant.check_narrow(grant, login(USER), purpose=purpose())
     if not refused:
-        registry_grant.check_narrow(grant, login(USER), purpose(narrow=True))
+        registry_grant.check_narrow(grant, login(USER), purpose=purpose(narrow=True))
         return
     with pytest.raises(Failed) as caught:
-        registry_grant.check_narrow(grant, login(USER), purpose(narrow=True))
+        registry_grant.check_narrow(grant, login(USER), purpose=purpose(narrow=True))
     assert caught.value.failure.code is Code.USE_GATEWAY
 
 
 @pytest.mark.parametrize(("life", "short"), [(240.0, False), (239.0, True)])
 def test_a_token_that_lives_too_short_is_nothing_for_a_bare_host(life: float, short: bool) -> None:  # noqa: FBT001  a table
     """SC-18; and that is kept longer than its own bound, or each question would ask anew."""
-    grant = registry_grant.of_token(token(life=life), purpose(), None, NOW)
-    instead = registry_grant.too_short(grant, purpose(life=240.0), NOW)
+    grant = registry_grant.of_token(token(life=life), purpose(), login=None, boot=NOW)
+    instead = registry_grant.too_short(grant, purpose(life=240.0), boot=NOW)
     assert (instead is not None) is short
     if instead is not None:
         assert (instead.empty, instead.lifetime.keep) == (True, 240.0 + EMPTY_KEEP)
@@ -161,7 +161,7 @@ def test_a_login_with_an_empty_password_is_said_to_be_one(stored: Stored) -> Non
     found = login(stored)
     if isinstance(stored, UserPassword) and not stored.password:
         with pytest.raises(Failed) as caught:
-            registry_grant.checked(found, IDENTITY, TARGET)
+            registry_grant.checked(found, IDENTITY, target=TARGET)
         assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
     else:
-        assert registry_grant.checked(found, IDENTITY, TARGET) is found
+        assert registry_grant.checked(found, IDENTITY, target=TARGET) is found

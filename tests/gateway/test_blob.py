@@ -313,7 +313,7 @@ async def test_a_resume_waits_as_long_as_the_registry_asks(value: str, seconds: 
 async def test_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) -> None:
     """The token has expired by then and its server limits the rate, or all pumps are busy: with its own pause (U15)."""
     registry = Registry(30)
-    async with world(registry, failed(code, "not now", "", 5.0), registry) as w:
+    async with world(registry, failed(code, "not now", hint="", retry_after=5.0), registry) as w:
         before = w.clock.boot()
         _, body, error = await fetched(w)
         assert (body, error) == (BODY, None)

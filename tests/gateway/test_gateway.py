@@ -154,7 +154,7 @@ async def test_forty_downloads_with_a_revoked_token_are_one_exchange_and_forty_s
         return status(401) if sent(request, "Authorization") == ["Bearer tok1"] else FakeTransfer(body=BODY, small=True)
 
     async with world(judge) as w, asyncio.TaskGroup() as group:
-        tasks = [group.create_task(w.gateway.answer(incoming(BLOB), FakeUpload(), 8.5)) for _ in range(40)]
+        tasks = [group.create_task(w.gateway.answer(incoming(BLOB), FakeUpload(), patience=8.5)) for _ in range(40)]
         done = [await task for task in tasks]
         assert {reply.status for reply in done} == {200}
         assert len(w.provider.runs) == 2
@@ -206,7 +206,7 @@ async def test_the_same_login_is_not_sent_twice() -> None:
 async def test_a_credential_that_cannot_be_had(failure: Code, expected: int) -> None:
     """The broker's own words; the registry is not asked."""
     async with world(OK) as w:
-        w.provider.error = failed(failure, "token server says no", "mend it")
+        w.provider.error = failed(failure, "token server says no", hint="mend it")
         reply = await w.get()
         assert (reply.status, reason(reply)) == (expected, f"token server says no; mend it ({failure.value})")
         assert w.downloads.requests == []
@@ -229,13 +229,13 @@ async def test_a_registry_of_basic_is_served() -> None:
         r.script(ping=r.challenge('Basic realm="x"'))
         downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
         gateway = Gateway(
-            authorizer=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
+            authorizer=BrokerAuthorizer(r.broker, Policy(), audit=FakeAudit()),
             forwarder=FakeForwarder(r.clock),
             downloads=downloads,
             clock=r.clock,
             token=lambda: "id",
         )
-        reply = await gateway.answer(incoming(BLOB), FakeUpload(), 8.5)
+        reply = await gateway.answer(incoming(BLOB), FakeUpload(), patience=8.5)
         assert reply.status == 200
         assert sent(downloads.requests[0], "Authorization") == [basic("u:p")]
 
@@ -452,7 +452,7 @@ async def test_insecure_says_where_the_registry_is() -> None:
 async def test_cancelled_while_it_is_opened() -> None:
     """P8: a caller that leaves ends what was begun for it; what was opened is closed (the world looks)."""
     async with world(status(302, ("Location", "/y")), OK) as w:
-        task = asyncio.ensure_future(w.gateway.answer(incoming(BLOB), FakeUpload(), 8.5))
+        task = asyncio.ensure_future(w.gateway.answer(incoming(BLOB), FakeUpload(), patience=8.5))
         await asyncio.sleep(0)  # noqa: TID251  one turn of the loop
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

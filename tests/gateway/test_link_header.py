@@ -18,8 +18,8 @@ WANTED = wanted(incoming(f"{LIST}?n=50"))
 def query(*links: str, prefix: str = "", origin: str = "https://reg.test") -> str | None:
     """The query of the next page of a list that was asked for with ``?n=50``."""
     reach = Reach(origin, Dial(own=True), prefix)
-    hop = first(reach, LIST, "n=50", "registry 'reg.test'")
-    return next_query(tuple(("Link", link) for link in links), hop, reach, WANTED)
+    hop = first(reach, LIST, query="n=50", upstream="registry 'reg.test'")
+    return next_query(tuple(("Link", link) for link in links), hop, reach=reach, wanted=WANTED)
 
 
 @pytest.mark.parametrize(

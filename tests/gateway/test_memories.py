@@ -29,7 +29,7 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
     known = uploads()
     session = known.begin(OWNER, HOP)
     assert known.place(OWNER, session) == HOP
-    known.move(OWNER, session, NEXT)
+    known.move(OWNER, session, place=NEXT)
     assert known.place(OWNER, session) == NEXT
     known.end(OWNER, session)
     with pytest.raises(Failed) as caught:
@@ -110,7 +110,7 @@ def test_an_upload_that_ended_is_not_begun_again_by_a_late_answer() -> None:
     known = uploads()
     session = known.begin(OWNER, HOP)
     known.end(OWNER, session)
-    known.move(OWNER, session, NEXT)
+    known.move(OWNER, session, place=NEXT)
     with pytest.raises(Failed):
         known.place(OWNER, session)
 
@@ -123,7 +123,7 @@ def test_a_blob_is_known_for_five_minutes() -> None:
     clock = FakeClock()
     known = KnownBlobs(clock)
     assert known.get(PLACE) is None
-    known.put(PLACE, (("ETag", "x"),), 7)
+    known.put(PLACE, (("ETag", "x"),), length=7)
     clock.suspend(KEEP - 1)
     found = known.get(PLACE)
     assert found is not None
@@ -144,7 +144,7 @@ def test_a_blob_is_known_for_five_minutes() -> None:
 def test_what_one_knows_is_no_answer_to_another(other: BlobKey) -> None:
     """T18: else a cache would tell which repositories have it, and to users who may not know."""
     known = KnownBlobs(FakeClock())
-    known.put(PLACE, (), 7)
+    known.put(PLACE, (), length=7)
     assert known.get(other) is None
     known.drop(other)
     assert known.get(PLACE) is not None
@@ -156,7 +156,7 @@ def test_a_flush_forgets_all_and_the_number_is_bounded() -> None:
     """T16."""
     known = KnownBlobs(FakeClock())
     for number in range(MOST_BLOBS + 1):
-        known.put(PLACE._replace(digest=f"sha256:{number}"), (), 7)
+        known.put(PLACE._replace(digest=f"sha256:{number}"), (), length=7)
     assert known.get(PLACE._replace(digest="sha256:0")) is None
     assert known.get(PLACE._replace(digest="sha256:1")) is not None
     known.clear()

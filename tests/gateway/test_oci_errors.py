@@ -109,7 +109,9 @@ def refusal(
 ) -> tuple[int, str, str, dict[str, str]]:
     """Status, code, message and headers that the client gets for a registry's answer."""
     method, target = TARGETS[what]
-    reply = refusal_reply(wanted(incoming(target, method)), UpstreamAnswer(status, headers, anonymous=anonymous), body)
+    reply = refusal_reply(
+        wanted(incoming(target, method)), UpstreamAnswer(status, headers, anonymous=anonymous), body=body
+    )
     assert isinstance(reply.body, bytes)
     assert CANARY not in f"{reply}{reply.body!r}"
     (error,) = json.loads(reply.body)["errors"]

@@ -199,18 +199,20 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
             r.clock, [response(202, b"", ("Location", f"{before}{UPLOADS}uuid?_state=x")), response(201)]
         )
         gateway = Gateway(
-            authorizer=BrokerAuthorizer(r.broker, Policy(), FakeAudit()),
+            authorizer=BrokerAuthorizer(r.broker, Policy(), audit=FakeAudit()),
             forwarder=forwarder,
             downloads=downloads,
             clock=r.clock,
             token=lambda: "id",
         )
         for target, following in ((TAGS, "?last=b"), (f"{TAGS}?last=b", "?last=c")):
-            reply = await gateway.answer(incoming(target), FakeUpload(), 8.5)
+            reply = await gateway.answer(incoming(target), FakeUpload(), patience=8.5)
             assert next_page(reply) == f"{TAGS}{following}"
-        assert (await gateway.answer(incoming(BLOB), FakeUpload(), 8.5)).status == 200
-        assert (await gateway.answer(incoming(UPLOADS, "POST"), FakeUpload(), 8.5)).status == 202
-        assert (await gateway.answer(incoming(f"{UPLOADS}id?digest={D}", "PUT"), FakeUpload(), 8.5)).status == 201
+        assert (await gateway.answer(incoming(BLOB), FakeUpload(), patience=8.5)).status == 200
+        assert (await gateway.answer(incoming(UPLOADS, "POST"), FakeUpload(), patience=8.5)).status == 202
+        assert (
+            await gateway.answer(incoming(f"{UPLOADS}id?digest={D}", "PUT"), FakeUpload(), patience=8.5)
+        ).status == 201
         urls = [request.url for request in (*downloads.requests, *forwarder.requests)]
         assert urls == [
             f"https://reg.test{before}{TAGS}",
@@ -366,7 +368,7 @@ async def test_a_head_that_is_refused_to_the_login_does_so_as_well(target: str) 
         assert (reply.status, reply.code) == (404, "denied")
         assert "docker login reg.test" in dict(reply.headers)["Warning"]
     async with world(forwarded=(response(403),)) as w:
-        w.provider.error = failed(Code.BAD_CREDENTIALS, f"'{CANARY}' was refused", "mend it")
+        w.provider.error = failed(Code.BAD_CREDENTIALS, f"'{CANARY}' was refused", hint="mend it")
         reply = await w.head(target)
         assert reply.status == 404
         assert "mend it (bad_credentials)" in dict(reply.headers)["Warning"]
@@ -375,7 +377,7 @@ async def test_a_head_that_is_refused_to_the_login_does_so_as_well(target: str) 
 async def test_what_a_build_action_may_not_know_is_in_no_warning_either() -> None:
     """T19: the daemon's log has it."""
     async with world(forwarded=(response(200),)) as w:
-        w.provider.error = failed(Code.CREDENTIAL_UNREADABLE, f"/home/me/{CANARY} cannot be read", "mend it")
+        w.provider.error = failed(Code.CREDENTIAL_UNREADABLE, f"/home/me/{CANARY} cannot be read", hint="mend it")
         reply = await w.head()
         assert CANARY not in str(reply.headers)
         assert CANARY in reply.reason

@@ -23,14 +23,16 @@ WANTED = wanted(incoming(BLOB))
 
 def led(location: str, reach: Reach = TLS) -> Hop:
     """Follow a Location of the registry's own answer."""
-    return follow(first(reach, "/v2/a/blobs/x", "", "registry 'reg.test'"), location, reach, WANTED)
+    return follow(
+        first(reach, "/v2/a/blobs/x", query="", upstream="registry 'reg.test'"), location, reach=reach, wanted=WANTED
+    )
 
 
 def test_the_first_hop_is_the_registry() -> None:
     """With its credential, under its own egress policy."""
-    hop = first(TLS, "/v2/a/tags/list", "n=1", "registry 'reg.test'")
+    hop = first(TLS, "/v2/a/tags/list", query="n=1", upstream="registry 'reg.test'")
     assert hop == Hop("https://reg.test/v2/a/tags/list?n=1", DIAL, own=True, subject="registry 'reg.test'")
-    assert first(TLS, "/v2/", "", "registry 'reg.test'").url == "https://reg.test/v2/"
+    assert first(TLS, "/v2/", query="", upstream="registry 'reg.test'").url == "https://reg.test/v2/"
 
 
 @pytest.mark.parametrize(
@@ -89,7 +91,7 @@ def test_any_other_origin_loses_it(location: str, reach: Reach) -> None:
 @pytest.mark.parametrize("path", ["/v2/secret/blobs/x", "/v2/a/b/blobs/x", "/v2/a/../secret/blobs/x", "/api/a", "/"])
 def test_a_storage_host_chooses_no_path_of_the_registry(path: str) -> None:
     """It could send us back to what policy did not allow: that is asked without a credential."""
-    hop = follow(led("https://cdn.test/y"), f"https://reg.test{path}", TLS, WANTED)
+    hop = follow(led("https://cdn.test/y"), f"https://reg.test{path}", reach=TLS, wanted=WANTED)
     assert (hop.own, hop.dial) == (False, ELSEWHERE)
 
 
@@ -98,7 +100,7 @@ def test_back_at_the_repository_that_was_allowed_the_credential_is_there_again(p
     """A place on the registry has the registry's credential, also behind one that is elsewhere."""
     reach = Reach("https://reg.test", DIAL, prefix)
     place = f"{prefix}{BLOB}"
-    hop = follow(led("https://cdn.test/y", reach), f"https://reg.test:443{place}", reach, WANTED)
+    hop = follow(led("https://cdn.test/y", reach), f"https://reg.test:443{place}", reach=reach, wanted=WANTED)
     assert hop == Hop(f"https://reg.test{place}", DIAL, own=True, subject="registry 'reg.test'")
 
 
@@ -158,9 +160,9 @@ def test_plain_http_stays_possible_where_the_registry_is_plain() -> None:
     assert led("http://cdn.test/y", PLAIN) == Hop(
         "http://cdn.test/y", ELSEWHERE, own=False, subject="host 'cdn.test', where registry 'reg.test' keeps it,"
     )
-    over_tls = follow(led("https://cdn.test/y", PLAIN), "https://cdn2.test/", PLAIN, WANTED)
+    over_tls = follow(led("https://cdn.test/y", PLAIN), "https://cdn2.test/", reach=PLAIN, wanted=WANTED)
     with pytest.raises(Failed):
-        follow(over_tls, "http://cdn.test/y", PLAIN, WANTED)
+        follow(over_tls, "http://cdn.test/y", reach=PLAIN, wanted=WANTED)
 
 
 @given(st.text(alphabet="htps:/\\@.[]#?%ab1\x00\r\n \u2100reg.test", max_size=40))
@@ -179,7 +181,10 @@ def test_only_the_origin_itself_is_given_the_credential(location: str) -> None:
 
 def test_a_place_that_was_remembered_is_made_anew() -> None:
     """A reload may have changed the registry's origin and its egress policy: the login goes to the new one only."""
-    there, dial = first(TLS, "/v2/a/blobs/uploads/x", "", "reg.test"), Dial(ca_bundle="/new.pem", own=True)
+    there, dial = (
+        first(TLS, "/v2/a/blobs/uploads/x", query="", upstream="reg.test"),
+        Dial(ca_bundle="/new.pem", own=True),
+    )
     assert renewed(there, Reach("https://reg.test", dial)) == Hop(there.url, dial, own=True, subject=there.subject)
     moved = renewed(there, Reach("http://reg.test", dial))
     assert (moved.own, moved.dial) == (False, Dial(ca_bundle="/new.pem"))

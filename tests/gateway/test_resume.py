@@ -32,7 +32,7 @@ def test_what_the_first_answer_promises(
     status: int, headers: dict[str, str], length: int | None, span: ByteRange | None
 ) -> None:
     """None where nobody can say what would be missing: it is sent on, and not resumed."""
-    assert promised(status, tuple(headers.items()), length) == span
+    assert promised(status, tuple(headers.items()), length=length) == span
 
 
 @pytest.mark.parametrize(
@@ -111,7 +111,7 @@ def test_whether_the_second_answer_continues_the_first(
     span: ByteRange, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
 ) -> None:
     """U15: how many bytes to skip, and whether that is sure; None where it cannot go on."""
-    assert continues(span, 3, status, tuple(headers.items()), length) == rest
+    assert continues(span, 3, status=status, headers=tuple(headers.items()), length=length) == rest
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ def test_what_a_client_assembles_is_one_representation(data: st.DataObject, body
     start = data.draw(st.integers(0, len(body) - 1))
     ranged = data.draw(st.booleans())
     status, headers, sent = first.answer((("Range", f"bytes={start}-"),) if ranged else ())
-    span = promised(status, headers, len(sent))
+    span = promised(status, headers, length=len(sent))
     assert span is not None
     expected = body[span.start : span.end + 1]
     assembled, whole = b"", False
@@ -166,7 +166,7 @@ def test_what_a_client_assembles_is_one_representation(data: st.DataObject, body
         changed = first.tags and data.draw(st.booleans())
         following = data.draw(registries(other, '"two"') if changed else registries(body, '"one"'))
         status, headers, sent = following.answer(again(span, len(assembled), whole=whole))
-        rest = continues(span, len(assembled), status, headers, len(sent))
+        rest = continues(span, len(assembled), status=status, headers=headers, length=len(sent))
         if rest is None or (not rest.told and status == 200 and sent != body):
             whole = rest is None
             sent = b""

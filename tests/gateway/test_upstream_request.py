@@ -18,7 +18,7 @@ REACH = Reach(f"https://{REGISTRY}", Dial(own=True))
 OLD = Passage(REACH, (("Authorization", Secret("Bearer old")),), "old")
 NEW = Passage(REACH, (("Authorization", Secret("Bearer new")),), "new")
 WANT = wanted(incoming(BLOB))
-AWAY = failed(Code.UPSTREAM_UNAVAILABLE, "the token server is away", "")
+AWAY = failed(Code.UPSTREAM_UNAVAILABLE, "the token server is away", hint="")
 
 
 def play(conversation: Conversation[Response], *answers: Response | Passage | Failed | None) -> list[str]:
@@ -95,7 +95,10 @@ def test_a_pull_is_a_conversation(answers: Sequence[Response | Passage | Failed 
 def test_a_push_is_sent_again_only_if_its_body_is_still_there(repeatable: bool, end: list[str]) -> None:  # noqa: FBT001  parametrized
     """A streamed body is gone when the registry refuses its token."""
     conversation: Conversation[Response] = push(
-        WANT, (), lambda passage: first(passage.reach, WANT.path, "", REGISTRY), repeatable=repeatable
+        WANT,
+        (),
+        start=lambda passage: first(passage.reach, WANT.path, query="", upstream=REGISTRY),
+        repeatable=repeatable,
     )
     said = play(conversation, OLD, response(401), NEW, response(200))
     assert said == ["needs a", ASKS_OLD, "refused old", *end]
@@ -103,5 +106,7 @@ def test_a_push_is_sent_again_only_if_its_body_is_still_there(repeatable: bool, 
 
 def test_a_push_follows_no_redirect() -> None:
     """What the registry says is the answer."""
-    conversation: Conversation[Response] = push(WANT, (), lambda passage: first(passage.reach, WANT.path, "", REGISTRY))
+    conversation: Conversation[Response] = push(
+        WANT, (), start=lambda passage: first(passage.reach, WANT.path, query="", upstream=REGISTRY)
+    )
     assert play(conversation, OLD, to("https://cdn.test/x")) == ["needs a", ASKS_OLD, "307 of old"]

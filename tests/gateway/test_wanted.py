@@ -174,7 +174,7 @@ def test_what_is_allowed_is_what_is_sent(name: str, tail: str, method: str) -> N
     begun = f"/v2/{found.repository}/blobs/uploads/"
     assert found.path == (begun if found.endpoint.kind is Kind.UPLOAD else path)
     assert path.startswith(f"/v2/{found.repository}/")
-    assert found.operation in needed(method, path, found.endpoint.kind)
+    assert found.operation in needed(method, path, kind=found.endpoint.kind)
     assert found.grants[0][0] == found.repository
 
 

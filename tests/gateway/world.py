@@ -77,7 +77,7 @@ def response(status: int, body: bytes = b"", *headers: tuple[str, str]) -> Respo
 
 def unavailable(retry_after: float | None = None) -> Failed:
     """A registry that cannot be reached."""
-    return failed(Code.UPSTREAM_UNAVAILABLE, "registry 'reg.test' cannot be reached", "", retry_after)
+    return failed(Code.UPSTREAM_UNAVAILABLE, "registry 'reg.test' cannot be reached", hint="", retry_after=retry_after)
 
 
 @dataclass
@@ -88,17 +88,17 @@ class Policy:
     incoming: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
     objects: list[tuple[str, str]] = field(default_factory=list)
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Let it pass, or not."""
         self.incoming.append((registry, method, path, endpoint))
         if endpoint.repository in self.denied or endpoint.mount_from in self.denied:
-            raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
+            raise failed(Code.POLICY_DENIED, "no rule allows it", hint="credproxy actions allow")
 
     def permit_object(self, target: Target, method: str) -> None:
         """Let an object pass, unless its host is named."""
         self.objects.append((canonical_uri(target), method))
         if target.host in self.denied:
-            raise failed(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow")
+            raise failed(Code.POLICY_DENIED, "no rule allows it", hint="credproxy actions allow")
 
 
 @dataclass
@@ -115,7 +115,7 @@ class World:
 
     async def answer(self, request: Incoming, upload: RequestBody | None = None) -> Reply:
         """Answer a request; time passes as far as it has to."""
-        return await self.through(self.gateway.answer(request, upload or FakeUpload(), 8.5))
+        return await self.through(self.gateway.answer(request, upload or FakeUpload(), patience=8.5))
 
     async def get(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
         """GET."""
@@ -127,7 +127,7 @@ class World:
 
     def reload(self, *rules: HostRule) -> None:
         """Put other host rules in force."""
-        self.broker.swap(Table(Router(rules), {rule.match: self.provider for rule in rules}, [self.provider]))
+        self.broker.swap(Table(Router(rules), {rule.match: self.provider for rule in rules}, fallback=[self.provider]))
         self.gateway.forget()
 
     async def received(self, reply: Reply) -> bytes:
@@ -197,12 +197,12 @@ async def world(
     clock = FakeClock()
     provider = FakeProvider(clock)
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
-    table = Table(Router(rules), {rule.match: provider for rule in rules}, [provider])
+    table = Table(Router(rules), {rule.match: provider for rule in rules}, fallback=[provider])
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     downloads, forwarder, policy = FakeDownloads(list(steps)), FakeForwarder(clock, list(forwarded)), Policy()
     numbers = itertools.count(1)
     gateway = Gateway(
-        authorizer=BrokerAuthorizer(broker, policy, FakeAudit()),
+        authorizer=BrokerAuthorizer(broker, policy, audit=FakeAudit()),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,

@@ -38,7 +38,7 @@ class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
         """The host, and whether it is an asset."""
         return (target.host, "/assets/" in target.path)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """As the host wants it."""
         del name
         host, asset = width
@@ -81,9 +81,9 @@ class Picky(Forge, frozen=True, tag_field="provider", tag="picky"):
     note: ClassVar[str] = "token handed out"
     unsent: ClassVar[str] = "only assets take it"
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """As the other one, or nothing."""
-        return super().dress(stored, name, width) if width[1] is True else ()
+        return super().dress(stored, name, width=width) if width[1] is True else ()
 
 
 async def test_a_secret_that_is_not_sent_is_an_empty_answer_that_says_why() -> None:

@@ -173,32 +173,37 @@ def test_it_is_bounded() -> None:
     """A wildcard rule may match any number of names, and a login may be stored anew any number of times."""
     learned = Learned(b"key")
     first = learned.registry(AskedRegistry(parse_uri("r0.test")))
-    one = learned.rotation(FOUND, Secret("0"), "r0.test")
+    one = learned.rotation(FOUND, Secret("0"), registry="r0.test")
     for number in range(1, 1200):
         learned.registry(AskedRegistry(parse_uri(f"r{number}.test")))
-        learned.rotation(FOUND, Secret(str(number)), "reg.test")
+        learned.rotation(FOUND, Secret(str(number)), registry="reg.test")
     assert learned.registry(AskedRegistry(parse_uri("r0.test"))) is not first
-    assert learned.rotation(FOUND, Secret("0"), "r0.test") is not one
-    assert learned.rotation(FOUND, Secret("1199"), "reg.test") is learned.rotation(FOUND, Secret("1199"), "reg.test")
+    assert learned.rotation(FOUND, Secret("0"), registry="r0.test") is not one
+    assert learned.rotation(FOUND, Secret("1199"), registry="reg.test") is learned.rotation(
+        FOUND, Secret("1199"), registry="reg.test"
+    )
 
 
 def test_each_token_server_and_each_stored_token_has_its_own() -> None:
     """What one server rotated is nothing to another; the query of an endpoint is of no account."""
     learned = Learned(b"key")
-    one = learned.rotation(FOUND, Secret("a"), "reg.test")
-    assert learned.rotation(Found(Asks.BEARER, "https://auth.test/token", "auth.test", "s"), Secret("a"), "x") is one
+    one = learned.rotation(FOUND, Secret("a"), registry="reg.test")
+    assert (
+        learned.rotation(Found(Asks.BEARER, "https://auth.test/token", "auth.test", "s"), Secret("a"), registry="x")
+        is one
+    )
     for found, token in [
         (Found(Asks.BEARER, "https://auth.test/other", "auth.test", "s"), "a"),
         (Found(Asks.BEARER, "https://auth.test/token", "auth.test", "t"), "a"),
         (FOUND, "b"),
     ]:
-        assert learned.rotation(found, Secret(token), "reg.test") is not one
+        assert learned.rotation(found, Secret(token), registry="reg.test") is not one
 
 
 def test_it_shows_no_refresh_token() -> None:
     """SEC-11."""
     learned = Learned(b"key")
-    rotation = learned.rotation(FOUND, Secret("canary"), "reg.test")
+    rotation = learned.rotation(FOUND, Secret("canary"), registry="reg.test")
     rotation.note(Secret("canary"), Secret("canary too"))
     assert rotation.token == Secret("canary too")
     assert "canary" not in f"{rotation!r}{learned!r}{vars(learned)!r}"

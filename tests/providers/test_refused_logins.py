@@ -93,7 +93,7 @@ def test_a_login_that_was_taken_long_ago_may_be_held_back() -> None:
     logins.taken(tried, 0.0)
     for now in (1.0, PROVEN + 1.0):
         for _ in range(REFUSALS):
-            logins.refused(tried, REFUSAL, now, for_actions=False)
+            logins.refused(tried, REFUSAL, now=now, for_actions=False)
         assert logins.standing(tried, now, for_actions=False) is (REFUSAL if now > PROVEN else None)
     logins.taken(tried, PROVEN + 2.0)
     assert logins.standing(tried, PROVEN + 2.0, for_actions=False) is None

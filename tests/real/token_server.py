@@ -40,7 +40,7 @@ class TokenServer:
     The plain attributes may be changed from the test while it runs.
     """
 
-    def __init__(self, pki: Pki, accounts: Mapping[str, Account], anonymous: Account = ANONYMOUS) -> None:
+    def __init__(self, pki: Pki, accounts: Mapping[str, Account], *, anonymous: Account = ANONYMOUS) -> None:
         self._pki = pki
         self.accounts = dict(accounts)
         self.anonymous = anonymous

@@ -12,6 +12,6 @@ class InProcess:
 
     behind: NarrowAnswers
 
-    async def narrow(self, peer: Peer, body: bytes, patience: float) -> bytes:
+    async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
         """Answer."""
-        return await self.behind.narrow(peer, body, patience)
+        return await self.behind.narrow(peer, body, patience=patience)

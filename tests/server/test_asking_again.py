@@ -32,7 +32,7 @@ class Watch:
     def ask(self, parent: int = BAZEL, question: bytes = URI, seconds: int | None = 3600) -> bool:
         """Ask, and be given an answer."""
         doubted = self.doubt.early(parent, question)
-        self.doubt.given(parent, question, given(seconds))
+        self.doubt.given(parent, question, handout=given(seconds))
         return doubted
 
 
@@ -65,7 +65,7 @@ async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
 async def test_no_credential_is_refused_by_nobody() -> None:
     """``{}`` is asked about again for other reasons."""
     watch = Watch()
-    watch.doubt.given(ANOTHER, URI, Handout((), int(T0) + 3600))
+    watch.doubt.given(ANOTHER, URI, handout=Handout((), int(T0) + 3600))
     assert not watch.doubt.early(ANOTHER, URI)
 
 

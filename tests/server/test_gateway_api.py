@@ -168,11 +168,11 @@ class Client:
 class Deny:
     """Denies what is called denied."""
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Policy: everything but the repository ``denied``."""
         del registry, method, path
         if endpoint.repository == "denied":
-            raise failed(Code.POLICY_DENIED, "no rule allows it", "allow it")
+            raise failed(Code.POLICY_DENIED, "no rule allows it", hint="allow it")
 
     def permit_object(self, target: Target, method: str) -> None:
         """Let it pass."""
@@ -203,12 +203,12 @@ async def serving(
     held = Memory(clock, memory)
     provider = FakeProvider(clock)
     rules = () if rule is None else (rule,)
-    table = Table(Router(rules), {one.match: provider for one in rules}, [provider])
+    table = Table(Router(rules), {one.match: provider for one in rules}, fallback=[provider])
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: 0.5)
     broker = Broker(table, clock=clock, sample=lambda: 0.5, metrics=FakeMetrics(), upstream=upstream)
     forwarder, audit = FakeForwarder(clock, list(forwarded)), FakeAudit()
     gateway = Gateway(
-        authorizer=BrokerAuthorizer(broker, Deny(), audit),
+        authorizer=BrokerAuthorizer(broker, Deny(), audit=audit),
         forwarder=forwarder,
         downloads=downloads,
         clock=clock,
@@ -664,9 +664,9 @@ class Slow(FakeTransfer):
 
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def pour(self, client: int, count: int, check: Checksum | None = None) -> Poured:
+    async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         """Move all, and be slow about it."""
-        poured = await super().pour(client, count, check)
+        poured = await super().pour(client, count, check=check)
         await self.woken.wait()
         return poured
 

@@ -40,7 +40,7 @@ def process(*around: str) -> Iterator[int]:
 
 def named(pid: int) -> str | None:
     """Its sandbox, as seen from here."""
-    return sandbox_of(pid, namespaces(pid), own_namespaces())
+    return sandbox_of(pid, namespaces(pid), own=own_namespaces())
 
 
 def test_a_process_beside_this_one_is_in_no_sandbox() -> None:
@@ -108,4 +108,4 @@ def test_a_process_that_has_ended_cannot_be_named(sandbox: tuple[str, ...]) -> N
     with process(*sandbox) as pid:
         seen = namespaces(pid)
     with pytest.raises(OSError, match="No such"):
-        sandbox_of(pid, seen, own_namespaces())
+        sandbox_of(pid, seen, own=own_namespaces())

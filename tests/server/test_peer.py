@@ -208,7 +208,7 @@ def test_peer_exits_during_attestation(visitor: tuple[socket.socket, subprocess.
         process.wait()
         return namespaces()
 
-    seen, lifeline = attest(accepted, process.pid, look)
+    seen, lifeline = attest(accepted, process.pid, look=look)
     assert seen is None
     assert not lifeline.held
 

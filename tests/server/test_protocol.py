@@ -177,7 +177,7 @@ print(answer.split()[1].decode(), b"the process that connected has ended" in ans
 )
 async def test_inherited_fd_refused_after_connector_exit(bound: Bound, how: str, printed: str) -> None:
     """T9: who was judged at accept has ended, and nobody knows what its child may do; the connection ends with it."""
-    handle = Routes("helper", None, FINE).handle
+    handle = Routes("helper", None, table=FINE).handle
     gate = Gate(os.getuid(), namespaces=namespaces())
     async with serving(bound, handle, gate=gate):
         done = await asyncio.to_thread(
@@ -221,7 +221,7 @@ async def test_a_connection_is_refused_once_its_process_has_entered_a_sandbox(
 ) -> None:
     """T11: where it was when it connected counts for no longer than a pause; without one nothing is read again."""
     del sandbox  # skips where this user gets no namespaces
-    handle = Routes("helper", None, FINE).handle
+    handle = Routes("helper", None, table=FINE).handle
     async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces())) as server:
         server.pause = pause
         done = await asyncio.to_thread(
@@ -246,7 +246,7 @@ TWICE = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + GET
 @pytest.mark.skipif(sys.platform != "linux", reason="a pidfd is Linux's")
 async def test_connections_above_the_share_of_lifelines_are_answered_once(bound: Bound) -> None:
     """T9: PY10: a lifeline is a second descriptor; without one there must be no later request to judge."""
-    handle = Routes("helper", None, FINE).handle
+    handle = Routes("helper", None, table=FINE).handle
     before = descriptors()
     async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces()), lifelines=1) as server:
         assert (await talk(bound, TWICE)).count(b"200 OK") == 2

@@ -56,7 +56,7 @@ async def listening(source: TokenOf = token) -> AsyncIterator[int]:
     async def handle(request: web.BaseRequest) -> web.StreamResponse:
         guard = Guard(shown)
         try:
-            await guard.judge(request, connection(request).peer, ports[0])
+            await guard.judge(request, connection(request).peer, port=ports[0])
         except Failed as error:
             return guard.refuse(error.failure)
         return await fine(request)
@@ -136,7 +136,7 @@ async def test_a_token_that_cannot_be_read_lets_nobody_in() -> None:
 
     async def unreadable(*, anew: bool) -> Secret:
         del anew
-        raise failed(Code.CREDENTIAL_UNREADABLE, "the file '/x' is not there", "write it")
+        raise failed(Code.CREDENTIAL_UNREADABLE, "the file '/x' is not there", hint="write it")
 
     async with listening(unreadable) as port:
         answer = await ask(port, [*GOOD.items()])

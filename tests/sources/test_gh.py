@@ -39,7 +39,7 @@ class World:
     """A home with gh's file, and gh itself."""
 
     def __init__(
-        self, environ: Mapping[str, str] | None = None, stored: str | None = STORED, user: str | None = None
+        self, environ: Mapping[str, str] | None = None, stored: str | None = STORED, *, user: str | None = None
     ) -> None:
         self.clock, self.files, self.processes = FakeClock(), FakeFiles(), FakeProcesses()
         if stored is not None:

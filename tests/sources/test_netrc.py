@@ -13,7 +13,7 @@ from tests.fakes import FakeClock, FakeFiles
 
 
 TARGET = parse_uri("reg.test")
-DENIED = failed(Code.CREDENTIAL_UNREADABLE, "the file '/n' permission denied", "namei -l /n")
+DENIED = failed(Code.CREDENTIAL_UNREADABLE, "the file '/n' permission denied", hint="namei -l /n")
 NETRC = "machine reg.test login u password p\nmachine other.test login o password q\ndefault login x password y\n"
 
 

@@ -12,13 +12,13 @@ CANARY = "canary-4711"
 
 def _parse(content: bytes) -> str:
     if content == b"odd":
-        raise failed(Code.CREDENTIAL_UNREADABLE, "it is odd", "write it anew")
+        raise failed(Code.CREDENTIAL_UNREADABLE, "it is odd", hint="write it anew")
     return content.decode()
 
 
 def watched(files: FakeFiles, clock: FakeClock, path: str | None = "/f") -> Watched[str]:
     """A file whose content is its own meaning."""
-    return Watched(path, "", _parse, name="it", files=files, clock=clock)
+    return Watched(path, "", parse=_parse, name="it", files=files, clock=clock)
 
 
 async def test_it_is_read_when_it_changes_and_looked_at_once_a_second() -> None:

@@ -79,7 +79,7 @@ _STATE_LENGTH = 4096
 _DOTS = re.compile(r"(?:^|[/\\])\.\.?(?=[/\\;]|$)")
 
 
-def classify(path: str, query: str = "", prefix: str | None = None) -> Endpoint:
+def classify(path: str, query: str = "", *, prefix: str | None = None) -> Endpoint:
     """Say what a path asks of a registry.
 
     Args:

@@ -47,7 +47,7 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
     path = target.path
     if prefix and not path.startswith(prefix):
         return f'the path does not begin with the rule\'s path_prefix = "{prefix}"'
-    found = classify(path, target.query, prefix)
+    found = classify(path, target.query, prefix=prefix)
     if found.kind is Kind.CATALOG:
         return "the list of all repositories gets a token only with allow_catalog = true in the registry's [[host]]"
     if found.kind is Kind.ROOT:
@@ -62,7 +62,7 @@ def _mistaken(target: Target, prefix: str | None) -> str:
     path = target.path
     if "scope=" in target.query or "service=" in target.query:
         return "this is the URL of a token server: the daemon asks it itself, so it gets no credential"
-    lower = classify(path.lower(), target.query, prefix)
+    lower = classify(path.lower(), target.query, prefix=prefix)
     if _names(lower):
         name = path[len(prefix or "") + len("/v2/") :][: len(lower.repository or "")]
         return f"the repository {name!r} has upper-case letters, which no registry accepts in a name"
@@ -71,7 +71,7 @@ def _mistaken(target: Target, prefix: str | None) -> str:
         return f'{before!r} comes before /v2/: a [[host]] for the registry needs path_prefix = "{before}"'
     if path.startswith("/v1/"):
         return "this is the registry API of version 1, which is obsolete"
-    if "%" in path and _names(classify(unquote(path), target.query, prefix)):
+    if "%" in path and _names(classify(unquote(path), target.query, prefix=prefix)):
         return "the repository's name is percent-encoded: what is authorised would not be what the registry reads"
     return ""
 

@@ -30,7 +30,7 @@ class State(Enum):
     EXPIRED = "expired"
 
 
-def clamp(value: float, low: float, high: float) -> float:
+def clamp(value: float, low: float, *, high: float) -> float:
     """The value, but not below ``low`` nor above ``high``."""
     return max(low, min(high, value))
 
@@ -40,15 +40,15 @@ def advisory(lifetime: float, sample: float) -> float:
 
     ``sample`` in [0, 1) is drawn once per credential: drawn at each read it would renew too early (SPIRE's flaw).
     """
-    return clamp(lifetime / 4, 5.0, 3600.0) * (0.9 + 0.2 * sample)
+    return clamp(lifetime / 4, 5.0, high=3600.0) * (0.9 + 0.2 * sample)
 
 
 def mandatory(lifetime: float) -> float:
     """Seconds before hard expiry that no client is told about: the margin M."""
-    return clamp(lifetime / 10, 3.0, 60.0)
+    return clamp(lifetime / 10, 3.0, high=60.0)
 
 
-def remaining(lifetime: Lifetime, boot: float, wall: float) -> float:
+def remaining(lifetime: Lifetime, boot: float, *, wall: float) -> float:
     """Seconds left; where an absolute time is known as well, the smaller of both."""
     until = lifetime.until if lifetime.until is not None else lifetime.since + lifetime.keep
     left = until - boot
@@ -60,9 +60,9 @@ def length(lifetime: Lifetime) -> float:
     return lifetime.keep if lifetime.until is None else lifetime.until - lifetime.since
 
 
-def state(lifetime: Lifetime, window: float, boot: float, wall: float) -> State:
+def state(lifetime: Lifetime, window: float, *, boot: float, wall: float) -> State:
     """Where in its life a credential is. ``window`` is what ``advisory`` gave when it arrived."""
-    left = remaining(lifetime, boot, wall)
+    left = remaining(lifetime, boot, wall=wall)
     if left <= 0:
         return State.EXPIRED
     if left <= mandatory(length(lifetime)):
@@ -70,13 +70,13 @@ def state(lifetime: Lifetime, window: float, boot: float, wall: float) -> State:
     return State.ADVISORY if left <= window else State.FRESH
 
 
-def expires(lifetime: Lifetime, boot: float, wall: float) -> int | None:
+def expires(lifetime: Lifetime, boot: float, *, wall: float) -> int | None:
     """The POSIX second to tell a client: hard expiry less M, or the true one once less than M remains (TX-17).
 
     None where the issuer named no expiry: an invented one would be a lie that Bazel acts upon.
     """
     if lifetime.until is None:
         return None
-    left = remaining(lifetime, boot, wall)
+    left = remaining(lifetime, boot, wall=wall)
     margin = mandatory(length(lifetime))
     return floor(wall + (left - margin if left > margin else left) + _ROUNDING)

@@ -61,7 +61,7 @@ def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: fl
     return Login(stored, since, boot + left, keep, wall + left)
 
 
-def dressed(login: Login, name: str, boot: float) -> Lifetime:
+def dressed(login: Login, name: str, *, boot: float) -> Lifetime:
     """Give the lifetime of headers that hold the login itself.
 
     Args:
@@ -76,7 +76,7 @@ def dressed(login: Login, name: str, boot: float) -> Lifetime:
         raise failed(
             Code.EXPIRED_ON_ARRIVAL,
             f"{name} holds a token that expired {boot - login.until:.0f} s ago by its own words",
-            "store a new one, and check this machine's clock",
+            hint="store a new one, and check this machine's clock",
         )
     if login.keep is not None:
         until = max(login.since + login.keep, boot + _LEAST)
@@ -89,7 +89,7 @@ def dressed(login: Login, name: str, boot: float) -> Lifetime:
     return Lifetime(since=boot, until=min(login.until, boot + LONGEST), wall_until=login.wall_until)
 
 
-def bounded(lifetime: Lifetime, login: Login | None, boot: float) -> Lifetime:
+def bounded(lifetime: Lifetime, login: Login | None, *, boot: float) -> Lifetime:
     """Give the lifetime of what an exchange obtained with a login: it ends where the login ends.
 
     A login that is over by its own words, and was taken all the same, bounds nothing: the server knows better, and one

@@ -95,7 +95,7 @@ def encode_answer(handout: Handout) -> bytes:
         if problem is None and lower in seen:
             problem = f"the header {name!r} occurs twice"
         if problem is not None:
-            raise failed(Code.BAD_TOKEN, f"the credential cannot be sent: {problem}", "check where it is stored")
+            raise failed(Code.BAD_TOKEN, f"the credential cannot be sent: {problem}", hint="check where it is stored")
         seen.add(lower)
         if values:
             headers["Authorization" if lower == "authorization" else name] = values
@@ -108,7 +108,7 @@ def encode_answer(handout: Handout) -> bytes:
         raise failed(
             Code.ANSWER_TOO_LARGE,
             f"the answer has {len(encoded)} bytes, more than the {ANSWER_LIMIT} that fit through a helper's pipe",
-            "store a shorter one: a token that grants less is shorter; build actions can use the gateway instead",
+            hint="store a shorter one: a token that grants less is shorter; build actions can use the gateway instead",
         )
     return encoded
 
@@ -155,7 +155,7 @@ def encode_docker(server_url: str, stored: Stored) -> bytes | None:
         raise unreadable(
             f"the login for {shown(server_url)}",
             "is not UTF-8, the only encoding that docker accepts",
-            "store it in UTF-8",
+            hint="store it in UTF-8",
         ) from None
 
 
@@ -207,7 +207,7 @@ def _once(members: list[tuple[str, object]]) -> dict[str, object]:
 
 
 def _bad_request(message: str) -> Failed:
-    return failed(Code.BAD_REQUEST, message, 'send {"uri": "https://registry.example.com/v2/..."}')
+    return failed(Code.BAD_REQUEST, message, hint='send {"uri": "https://registry.example.com/v2/..."}')
 
 
 def _time(seconds: int) -> str:

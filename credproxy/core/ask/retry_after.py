@@ -38,4 +38,4 @@ def _seconds(value: str, now: float | None) -> float | None:
         numbers = [number.strip().lstrip("0") or "0" for number in value.split(",")]
         return min(LONGEST_PAUSE, max(float(number[:_DIGITS]) for number in numbers))
     date = http_date(value)
-    return None if date is None or now is None else clamp(date - now, 0.0, LONGEST_PAUSE)
+    return None if date is None or now is None else clamp(date - now, 0.0, high=LONGEST_PAUSE)

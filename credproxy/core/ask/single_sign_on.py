@@ -32,7 +32,7 @@ class SingleSignOn(NamedTuple):
     page: str
 
 
-def single_sign_on(target: Target, status: int, headers: tuple[tuple[str, str], ...]) -> SingleSignOn | None:
+def single_sign_on(target: Target, status: int, *, headers: tuple[tuple[str, str], ...]) -> SingleSignOn | None:
     """Read an answer; None for every other one, and for one that leads elsewhere than to the GitHub that was asked."""
     if status != HTTPStatus.FORBIDDEN or not (target.host in HOSTS or is_tenant(target.host)):
         return None

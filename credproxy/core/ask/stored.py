@@ -14,7 +14,7 @@ TOKEN_USER = "<token>"  # noqa: S105  docker's own word for "the secret is an id
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
-def from_text(text: str, username: str | None, where: str, hint: str = "") -> Stored:
+def from_text(text: str, username: str | None, *, where: str, hint: str = "") -> Stored:
     """Give a login with ``username``, an identity token for ``<token>``, else a plain secret.
 
     Args:
@@ -28,14 +28,14 @@ def from_text(text: str, username: str | None, where: str, hint: str = "") -> St
     """
     value = text.removesuffix("\n").removesuffix("\r")
     if blank(value):
-        raise unreadable(where, "is empty" if not value else "holds nothing but white space", hint)
+        raise unreadable(where, "is empty" if not value else "holds nothing but white space", hint=hint)
     if _CONTROL.search(value):
-        raise unreadable(where, "holds more than one line, or control characters", hint)
-    stored = PlainSecret(Secret(value)) if username is None else login(username, value, where, hint)
-    return usable(stored, where, hint)
+        raise unreadable(where, "holds more than one line, or control characters", hint=hint)
+    stored = PlainSecret(Secret(value)) if username is None else login(username, value, where=where, hint=hint)
+    return usable(stored, where, hint=hint)
 
 
-def login(username: str, password: str, where: str, hint: str = "") -> UserPassword | IdentityToken:
+def login(username: str, password: str, *, where: str, hint: str = "") -> UserPassword | IdentityToken:
     """Give the login, or the identity token that docker stores under the user name ``<token>``.
 
     Raises:
@@ -44,19 +44,19 @@ def login(username: str, password: str, where: str, hint: str = "") -> UserPassw
     if username == TOKEN_USER:
         return IdentityToken(Secret(password))
     if blank(username) or ":" in username or _CONTROL.search(username):
-        raise unreadable(where, "has a user name that is empty or holds ':' or control characters", hint)
+        raise unreadable(where, "has a user name that is empty or holds ':' or control characters", hint=hint)
     return UserPassword(username, Secret(password))
 
 
-def usable(stored: Stored, where: str, hint: str = "") -> Stored:
+def usable(stored: Stored, where: str, *, hint: str = "") -> Stored:
     """Give a stored credential back. Raises Failed(credential_unreadable): it is an empty one."""
     problem = empty_login(stored)
     if problem is not None:
-        raise unreadable(where, problem, hint)
+        raise unreadable(where, problem, hint=hint)
     return stored
 
 
-def not_stored(what: str, looked: Sequence[str], setup: str) -> Failed:
+def not_stored(what: str, looked: Sequence[str], *, setup: str) -> Failed:
     """Say that a rule points where nothing is stored.
 
     Args:
@@ -65,7 +65,7 @@ def not_stored(what: str, looked: Sequence[str], setup: str) -> Failed:
         setup: what a person does about it.
     """
     places = f": {'; '.join(looked)}" if looked else ""
-    return unreadable(what, f"is stored where its rule points{places}", setup)
+    return unreadable(what, f"is stored where its rule points{places}", hint=setup)
 
 
 def another_place(key: str) -> str:
@@ -73,6 +73,6 @@ def another_place(key: str) -> str:
     return f"add it there, or name another place in its [[host]]: {key} = {{ source = ... }}"
 
 
-def unreadable(where: str, problem: str, hint: str = "") -> Failed:
+def unreadable(where: str, problem: str, *, hint: str = "") -> Failed:
     """Name a stored credential that was found but is broken."""
-    return failed(Code.CREDENTIAL_UNREADABLE, f"{where} {problem}", hint)
+    return failed(Code.CREDENTIAL_UNREADABLE, f"{where} {problem}", hint=hint)

@@ -183,7 +183,7 @@ def shown(raw: str) -> str:
 
 def _check_characters(raw: str) -> None:
     if not raw:
-        raise failed(Code.BAD_REQUEST, "the uri is empty", "ask for a URL or for a bare host[:port]")
+        raise failed(Code.BAD_REQUEST, "the uri is empty", hint="ask for a URL or for a bare host[:port]")
     if len(raw) > LONGEST:
         raise failed(Code.BAD_REQUEST, f"the uri has {len(raw)} characters, more than {LONGEST}")
     if _PRINTABLE.fullmatch(raw) is None:
@@ -253,4 +253,4 @@ def _bad_authority(raw: str, authority: str) -> Failed:
 
 
 def _refused(raw: str, reason: str, hint: str = "") -> Failed:
-    return failed(Code.BAD_REQUEST, f"the uri {shown(raw)} {reason}", hint)
+    return failed(Code.BAD_REQUEST, f"the uri {shown(raw)} {reason}", hint=hint)

@@ -88,7 +88,7 @@ class ConfigError(Exception):
     def failed(self) -> Failed:
         """The same as a failure of the closed list: the first mistake, and how many more there are."""
         more = f" (and {len(self.mistakes) - 1} more)" if len(self.mistakes) > 1 else ""
-        return failed(Code.CONFIG_INVALID, f"{self.mistakes[0]}{more}", "credproxy config check")
+        return failed(Code.CONFIG_INVALID, f"{self.mistakes[0]}{more}", hint="credproxy config check")
 
 
 def decode(content: bytes, where: str) -> str:
@@ -100,7 +100,7 @@ def decode(content: bytes, where: str) -> str:
         raise ConfigError([Mistake(where, line, "", "not in UTF-8; save the file as UTF-8 text")]) from None
 
 
-def load(text: str, where: str, home: str = "") -> Settings:
+def load(text: str, where: str, *, home: str = "") -> Settings:
     """Read one file.
 
     Args:
@@ -153,7 +153,7 @@ def _read(text: str, where: str, home: str) -> dict[str, object]:
     """The document of one file that has no mistake."""
     parsed = parse_toml(text)
     mistakes = [Mistake(where, line, "", problem) for line, problem in parsed.mistakes]
-    fitted = fit(parsed.document, _SHAPE, home, parsed.unread)
+    fitted = fit(parsed.document, _SHAPE, home=home, unread=parsed.unread)
     found = [*fitted.mistakes]
     if fitted.value is not None:
         found += fitted.meant(check(_settings(fitted.value), fitted.place))

@@ -173,7 +173,7 @@ def broken_helper(key: str, where: str) -> Failed:
     return unreadable(
         f"the entry {key!r} in 'credHelpers' of {where}",
         "is not the name of a program",
-        f'write "{key}": "NAME", for docker-credential-NAME, or remove it',
+        hint=f'write "{key}": "NAME", for docker-credential-NAME, or remove it',
     )
 
 
@@ -187,7 +187,7 @@ def unusable_program(name: str, where: str) -> Failed:
     return unreadable(
         f"the credential program name {name!r} in {where}",
         "cannot be used",
-        f"write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {name!r}",
+        hint=f"write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {name!r}",
     )
 
 
@@ -210,7 +210,7 @@ def parse_inline(content: bytes) -> Index | None:
     return Index({name: key for name, key in names if name is not None})
 
 
-def read_entry(content: bytes, key: str, where: str) -> Stored | None:
+def read_entry(content: bytes, key: str, *, where: str) -> Stored | None:
     """Give what an entry of the file holds; None for an empty one (DC-11, DC-12).
 
     Raises:
@@ -222,7 +222,7 @@ def read_entry(content: bytes, key: str, where: str) -> Stored | None:
         return None
     auth = _entry(raw)
     if auth is None:
-        raise unreadable(place, "is not what docker writes for a login", _login_again(key))
+        raise unreadable(place, "is not what docker writes for a login", hint=_login_again(key))
     if auth.empty:
         return None
     if auth.registrytoken:
@@ -233,11 +233,11 @@ def read_entry(content: bytes, key: str, where: str) -> Stored | None:
             return IdentityToken(Secret(auth.identitytoken), pair[0] if pair else "")
         return IdentityToken(Secret(auth.identitytoken), pair[0], Secret(pair[1]))
     if pair is None:
-        raise unreadable(place, "has a password without a user name", _login_again(key))
-    return login(*pair, place, _login_again(key))
+        raise unreadable(place, "has a password without a user name", hint=_login_again(key))
+    return login(*pair, where=place, hint=_login_again(key))
 
 
-def from_helper(output: bytes, program: str, key: str) -> Stored:
+def from_helper(output: bytes, program: str, *, key: str) -> Stored:
     """Give what ``docker-credential-<program> get`` printed (DC-14, DC-15).
 
     Raises:
@@ -248,10 +248,10 @@ def from_helper(output: bytes, program: str, key: str) -> Stored:
     try:
         found = msgspec.json.decode(with_names(output, ("Username", "Secret")), type=_StoreReply)
     except UNREADABLE:
-        raise unreadable(place, "is not the JSON of the docker helper protocol", by_hand) from None
+        raise unreadable(place, "is not the JSON of the docker helper protocol", hint=by_hand) from None
     if not found.secret:
-        raise unreadable(place, "holds an empty secret", _login_again(key))
-    return login(found.username, found.secret, place, _login_again(key))
+        raise unreadable(place, "holds an empty secret", hint=_login_again(key))
+    return login(found.username, found.secret, where=place, hint=_login_again(key))
 
 
 class _StoreReply(msgspec.Struct, frozen=True):
@@ -276,12 +276,12 @@ def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
         # Unpadded base64 is common; a surplus of padding is ignored by the decoder.
         text = base64.b64decode(auth.auth + "==", validate=False).decode()
     except (binascii.Error, ValueError):
-        raise unreadable(place, "has an 'auth' that is not base64 of UTF-8", hint) from None
+        raise unreadable(place, "has an 'auth' that is not base64 of UTF-8", hint=hint) from None
     username, colon, password = text.partition(":")
     if not colon:
-        raise unreadable(place, "has an 'auth' without ':' between user name and password", hint)
+        raise unreadable(place, "has an 'auth' without ':' between user name and password", hint=hint)
     if not username:
-        raise unreadable(place, "has an 'auth' with an empty user name", hint)
+        raise unreadable(place, "has an 'auth' with an empty user name", hint=hint)
     return username, password.strip("\0")
 
 
@@ -297,7 +297,7 @@ def _decode(content: bytes, where: str) -> _ConfigDocument:
         return msgspec.json.decode(text, type=_ConfigDocument | None) or _ConfigDocument()
     except UNREADABLE as error:
         # msgspec's text may quote the content; where it broke is enough to find it.
-        raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", _HINT) from None
+        raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", hint=_HINT) from None
 
 
 def _place(text: bytes, error: Exception) -> str:

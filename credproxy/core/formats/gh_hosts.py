@@ -66,7 +66,7 @@ def parse_hosts(content: bytes, where: str) -> Mapping[str, GhHost]:
         Failed(credential_unreadable): it is not such a file; names the line.
     """
     found = {}
-    for name, entry in read_tool_yaml(content, where, HINT).items():
+    for name, entry in read_tool_yaml(content, where, hint=HINT).items():
         authority = canonical_authority(name)
         if authority is not None and isinstance(entry, dict):
             found[authority] = _host(name, entry)

@@ -53,7 +53,7 @@ def parse_glab(content: bytes, where: str) -> Mapping[str, GlabHost]:
     Raises:
         Failed(credential_unreadable): it is not such a file; names the line.
     """
-    hosts = read_tool_yaml(content, where, _HINT).get("hosts")
+    hosts = read_tool_yaml(content, where, hint=_HINT).get("hosts")
     found: dict[str, GlabHost] = {}
     for name, entry in hosts.items() if isinstance(hosts, dict) else ():
         if isinstance(entry, dict):

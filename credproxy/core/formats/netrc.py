@@ -116,7 +116,7 @@ def parse_netrc(content: bytes, where: str) -> NetrcFile:
         Failed(credential_unreadable): nothing can be told of it, since it is UTF-16.
     """
     if content.startswith(_UTF16):
-        raise unreadable(where, "is in UTF-16", "save it as UTF-8")
+        raise unreadable(where, "is in UTF-16", hint="save it as UTF-8")
     text = content.decode("utf-8", "surrogateescape").removeprefix("\ufeff")
     entries, mistakes = _NetrcReader(text).read()
     logins: dict[str, UserPassword] = {}
@@ -266,16 +266,16 @@ def _chosen(entries: list[_NetrcMachine]) -> Iterator[tuple[str, _NetrcMachine]]
 
 def _login(host: str, entry: _NetrcMachine, where: str) -> UserPassword:
     if entry.mistake is not None:
-        raise unreadable(f"the entry of {host!r} in {where}", f"cannot be read: {entry.mistake}", _CORRECT)
+        raise unreadable(f"the entry of {host!r} in {where}", f"cannot be read: {entry.mistake}", hint=_CORRECT)
     place = f"the entry of {host!r} in {where}, line {entry.line},"
     name, password = entry.values.get("login", ""), entry.values.get("password", "")
     hint = _COMPLETE.format(host=host)
     if blank(name):
-        raise unreadable(place, "has no login", hint)
+        raise unreadable(place, "has no login", hint=hint)
     if ":" in name or _CONTROL.search(name + password):
-        raise unreadable(place, "has a ':' in its login, or a control character, which Basic cannot carry", hint)
+        raise unreadable(place, "has a ':' in its login, or a control character, which Basic cannot carry", hint=hint)
     found = UserPassword(name, Secret(password))
-    usable(found, place, hint)
+    usable(found, place, hint=hint)
     return found
 
 

@@ -54,7 +54,7 @@ def closest(name: str, known: Collection[str]) -> str | None:
     return next(iter(get_close_matches(name.lower().replace("-", "_"), sorted(known), 1)), None)
 
 
-def elsewhere(kind: inspect.StructType, key: str, others: Collection[inspect.StructType]) -> str:
+def elsewhere(kind: inspect.StructType, key: str, *, others: Collection[inspect.StructType]) -> str:
     """Which other kinds have the key that this one has not."""
     tags = [other.tag for other in others if any(known.encode_name == key for known in other.fields)]
     return f"only {kind.tag_field} = {either(tags)} has it, not {quoted(kind.tag)}" if tags else ""

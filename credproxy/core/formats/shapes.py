@@ -87,7 +87,7 @@ class Fitted:
         return path
 
 
-def fit(document: object, shape: Shape, home: str = "", unread: Collection[str] = ()) -> Fitted:
+def fit(document: object, shape: Shape, *, home: str = "", unread: Collection[str] = ()) -> Fitted:
     """Compare a document with its types.
 
     Args:
@@ -172,7 +172,7 @@ class _Fit:
         known = {*fields, *filter(None, [kind.tag_field])}
         given = {key: key for key in known & table.keys()}
         for key in sorted(table.keys() - known, key=list(table).index):
-            meant = self._unknown(key, known - given.keys(), path, known, elsewhere(kind, key, others))
+            meant = self._unknown(key, known - given.keys(), path, known, elsewhere(kind, key, others=others))
             if meant is not None:
                 given[meant] = key
         fitted: dict[str, object] = {kind.tag_field: kind.tag} if kind.tag_field else {}

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from credproxy.core.ask.stored import unreadable
 
 
-def read_tool_yaml(content: bytes, where: str, hint: str) -> Mapping[str, object]:
+def read_tool_yaml(content: bytes, where: str, *, hint: str) -> Mapping[str, object]:
     """Give the mapping that a file holds; an empty one where it holds anything else.
 
     Args:
@@ -21,7 +21,7 @@ def read_tool_yaml(content: bytes, where: str, hint: str) -> Mapping[str, object
     try:
         document = read_yaml(content.decode(), tags=True).value
     except UnicodeDecodeError:
-        raise unreadable(where, "is not UTF-8 text", hint) from None
+        raise unreadable(where, "is not UTF-8 text", hint=hint) from None
     except DocumentError as error:
-        raise unreadable(where, f"cannot be read: line {error.line}: {error.problem}", hint) from None
+        raise unreadable(where, f"cannot be read: line {error.line}: {error.problem}", hint=hint) from None
     return {str(key): value for key, value in document.items()} if isinstance(document, dict) else {}

@@ -36,10 +36,10 @@ class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
         """One for each host: a source may have another login for each."""
         return (target.authority,)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """Only a user name with a password can be sent."""
         del width
         if not isinstance(stored, UserPassword):
-            raise unreadable(name, self.empty, _NAME_IT if isinstance(stored, PlainSecret) else _REGISTRY)
-        usable(stored, name, self.remedy)
+            raise unreadable(name, self.empty, hint=_NAME_IT if isinstance(stored, PlainSecret) else _REGISTRY)
+        usable(stored, name, hint=self.remedy)
         return (("Authorization", (basic(stored),)),)

@@ -39,7 +39,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         del target
         return ()
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """Make headers of a secret; none where a secret of its sort is not sent to such a target.
 
         Args:

@@ -88,11 +88,11 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             return (_ASSET_DRESS,)
         return (_DOWNLOAD_DRESS,) if _DOWNLOAD.fullmatch(target.path) else ("",)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """A token, whatever name is stored with it."""
-        usable(stored, name, self.remedy)
+        usable(stored, name, hint=self.remedy)
         if not isinstance(stored, PlainSecret | UserPassword):
-            raise unreadable(name, "is docker's token for a registry, and not one of GitHub's", self.remedy)
+            raise unreadable(name, "is docker's token for a registry, and not one of GitHub's", hint=self.remedy)
         token = stored.value if isinstance(stored, PlainSecret) else stored.password
         if width == (_RAW,):
             return (("Authorization", (basic(UserPassword(token.reveal(), Secret(""))),)),)

@@ -90,9 +90,9 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         """What sort of path it is."""
         return (self._area(target) or "",)
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """In the header of its sort, where the path takes that sort."""
-        usable(stored, name, self.remedy)
+        usable(stored, name, hint=self.remedy)
         user, token = _token(stored, name, self.remedy)
         header = self.header or _header(user, token, name)
         if width == (_WEB,) and header in {"JOB-TOKEN", "DEPLOY-TOKEN"}:
@@ -130,7 +130,7 @@ def _token(stored: Stored, name: str, remedy: str) -> tuple[str, Secret]:
         case PlainSecret(token):
             return "", token
         case _:
-            raise unreadable(name, "is docker's token for a registry, not one of GitLab's", remedy)
+            raise unreadable(name, "is docker's token for a registry, not one of GitLab's", hint=remedy)
 
 
 def _header(user: str, token: Secret, name: str) -> Header:
@@ -138,7 +138,7 @@ def _header(user: str, token: Secret, name: str) -> Header:
     value = token.reveal()
     for prefix, what in _OTHERS.items():
         if value.startswith(prefix):
-            raise unreadable(name, f"is {what}, which reads neither packages nor files", GitlabHost.remedy)
+            raise unreadable(name, f"is {what}, which reads neither packages nor files", hint=GitlabHost.remedy)
     for prefix, header in _PREFIXES.items():
         if value.startswith(prefix):
             return header

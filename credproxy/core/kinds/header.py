@@ -37,7 +37,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
         del target
         return another_place("secret")
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """The secret as it is, whatever else is stored with it."""
         del width
         secret = secret_of(stored)
@@ -46,7 +46,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
         if problem is None and (odd := empty_header(self.name, [value.reveal()])) is not None:
             problem = f"is none: {odd}"
         if problem is not None:
-            raise unreadable(f"the secret from {name}", problem, self.remedy)
+            raise unreadable(f"the secret from {name}", problem, hint=self.remedy)
         return ((self.name, (value,)),)
 
     def about(self, width: Width) -> Mapping[str, str]:

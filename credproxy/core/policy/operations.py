@@ -14,7 +14,7 @@ EVERYTHING: tuple[Operation, ...] = (*READ, "blob:write", "manifest:write")
 """What pushing takes: a registry's push token overwrites tags and reads everything, whatever it was asked for."""
 
 
-def needed(method: str, path: str, kind: Kind) -> tuple[Operation, ...]:
+def needed(method: str, path: str, *, kind: Kind) -> tuple[Operation, ...]:
     """Give the operations of which one has to be allowed; none where nothing allows this method.
 
     Each step of an upload writes, and so does whatever is neither GET nor HEAD; a HEAD is part of pulling and of

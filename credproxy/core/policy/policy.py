@@ -97,13 +97,13 @@ class Policy:
         place: where the rules stand.
     """
 
-    def __init__(self, rules: Sequence[ActionRule], router: Router, place: RulesLocation | None = None) -> None:
+    def __init__(self, rules: Sequence[ActionRule], router: Router, *, place: RulesLocation | None = None) -> None:
         self._rules = tuple(map(_compiled, rules))
         self._names_urls = any(one.objects is not None for one in self._rules)
         self._router = router
         self._place = place or Configuration()
 
-    def decide(self, registry: str, repository: str, operation: Operation, target: Target | None = None) -> Decision:
+    def decide(self, registry: str, repository: str, *, operation: Operation, target: Target | None = None) -> Decision:
         """Find the first rule that matches.
 
         Args:
@@ -151,9 +151,9 @@ class Policy:
         """Name the rule that decides; None where none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
 
-    def deciding(self, registry: str, repository: str, operation: Operation) -> str | None:
+    def deciding(self, registry: str, repository: str, *, operation: Operation) -> str | None:
         """The same for an operation on a repository."""
-        return self.name(self.decide(registry, repository, operation))
+        return self.name(self.decide(registry, repository, operation=operation))
 
     def standing(self, rule: ActionRule, operation: Operation) -> Decision:
         """Tell what the rules say already of everything that a further rule would match: it stands behind them all."""
@@ -187,7 +187,7 @@ class Policy:
         Raises:
             Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
         """
-        decisions = [self.decide(registry, repository, operation, target) for operation in operations]
+        decisions = [self.decide(registry, repository, operation=operation, target=target) for operation in operations]
         if not any(decision.allowed for decision in decisions):
             remedy = self._place.remedy(registry, repository, write=operations[0] not in READ)
             raise self._denied(f"{operations[0]} of {repository!r} at {registry!r}", decisions[0], remedy)
@@ -200,13 +200,15 @@ class Policy:
             Failed(bad_request): its URL can be read in two ways.
         """
         if not is_object(target):
-            raise failed(Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", "ask for one path")
+            raise failed(
+                Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", hint="ask for one path"
+            )
         decision = self.decide_object(target, method)
         if not decision.allowed:
             url = f"{target.origin}{target.path}"
             raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Let one request to a registry pass, or not; a mount reads its source, too (TX-22).
 
         Args:
@@ -222,7 +224,7 @@ class Policy:
         """
         if endpoint.repository is None:
             raise failed(Code.NOT_FOUND, "the path names no repository's blob, manifest, tags or referrers")
-        operations = needed(method, path, endpoint.kind)
+        operations = needed(method, path, kind=endpoint.kind)
         if not operations:
             raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
         # Read again only where rules for URLs may deny it: this is asked for each request of the gateway's.
@@ -244,7 +246,7 @@ class Policy:
             return self._bare(target.authority)
         rule = self._router.match(target)
         prefix = None if rule is None else rule.api_prefix()
-        endpoint = classify(target.path, target.query, prefix)
+        endpoint = classify(target.path, target.query, prefix=prefix)
         if endpoint.repository is None:
             return self._object(target, rule)
         if endpoint.kind is Kind.UPLOAD:
@@ -294,7 +296,7 @@ class Policy:
         return tuple(granted)
 
     def _may_push(self, registry: str, repository: str) -> bool:
-        return all(self.decide(registry, repository, operation).allowed for operation in EVERYTHING)
+        return all(self.decide(registry, repository, operation=operation).allowed for operation in EVERYTHING)
 
     def _require_push(self, registry: str, repository: str) -> None:
         if not self._may_push(registry, repository):
@@ -302,15 +304,15 @@ class Policy:
                 Code.USE_GATEWAY,
                 f"a token that may write blobs of {repository!r} may write its manifests and read it, "
                 "and the rules do not allow all of that",
-                self._place.remedy(registry, repository, write=True),
+                hint=self._place.remedy(registry, repository, write=True),
             )
 
     def _denied(self, what: str, decision: Decision, remedy: str) -> Failed:
         rule = self.name(decision)
         if rule is not None:
             hint = f"the first rule that matches decides: one that allows it has to come before {rule}"
-            return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint)
-        return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", remedy)
+            return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint=hint)
+        return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", hint=remedy)
 
 
 def split_scope(scope: str) -> Repository:

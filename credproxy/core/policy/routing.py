@@ -85,14 +85,14 @@ class _RulesOfHost:
                 host, segments = match_key(rule.match)
             except Failed as error:
                 raise failed(
-                    Code.CONFIG_INVALID, f"host[{index}]: {error.failure.message}", error.failure.hint
+                    Code.CONFIG_INVALID, f"host[{index}]: {error.failure.message}", hint=error.failure.hint
                 ) from None
             earlier = first.setdefault((host, segments), index)
             if earlier != index:
                 raise failed(
                     Code.CONFIG_INVALID,
                     f"host[{index}]: the match {rule.match!r} repeats that of host[{earlier}]",
-                    "remove one of them",
+                    hint="remove one of them",
                 )
             self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
         self._add_belonging(rules, set(first))
@@ -208,4 +208,4 @@ def _segments(path: str) -> tuple[str, ...] | None:
 
 
 def _invalid(match: str, problem: str, hint: str) -> Failed:
-    return failed(Code.CONFIG_INVALID, f"the match {match!r} {problem}", hint)
+    return failed(Code.CONFIG_INVALID, f"the match {match!r} {problem}", hint=hint)

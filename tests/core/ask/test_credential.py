@@ -189,7 +189,7 @@ def test_status_of_a_code(code: Code, status: int) -> None:
 
 def test_failed_carries_its_failure() -> None:
     """The exception is only the way; the failure is the value that waiters share (PY28)."""
-    error = failed(Code.RATE_LIMITED, "slow down", "wait", 12.0)
+    error = failed(Code.RATE_LIMITED, "slow down", hint="wait", retry_after=12.0)
     assert error.failure == Failure(Code.RATE_LIMITED, "slow down", "wait", 12.0)
     assert str(error) == "rate_limited: slow down"
     assert Failed(error.failure).failure is error.failure

@@ -142,7 +142,7 @@ def test_another_helpers_clean_nothing_stays_one(answer: str) -> None:
 def test_a_text_of_spaces_is_no_secret(text: str, username: str | None) -> None:
     """A variable or a file that holds nothing that can be seen; the message says so, and how to store one."""
     with pytest.raises(Failed) as caught:
-        from_text(text, username, "the file '/s'", "write it")
+        from_text(text, username, where="the file '/s'", hint="write it")
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
     assert caught.value.failure.message.startswith("the file '/s' ")
     assert caught.value.failure.hint == "write it"
@@ -165,7 +165,7 @@ def test_the_word_for_a_value_that_is_missing_is_no_token(word: str) -> None:
         assert problem is not None
         assert "which programs print for a value that is missing" in problem
     with pytest.raises(Failed):
-        from_text(f"{word}\n", None, "the file '/s'", "write it")
+        from_text(f"{word}\n", None, where="the file '/s'", hint="write it")
 
 
 @pytest.mark.parametrize("text", ["nullable", "none", "null.x", "Nonesuch"])

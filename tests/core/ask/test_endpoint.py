@@ -249,7 +249,7 @@ def test_any_path_is_classified_and_authorises_only_what_it_shows(path: str, que
 @given(st.text(max_size=100))
 def test_any_text_is_classified(text: str) -> None:
     """T-105: Not even what parse_uri would refuse makes it fail."""
-    classify(text, text, text)
+    classify(text, text, prefix=text)
 
 
 ARTIFACTS = "/artifacts-uploads/namespaces/my-project/repositories/images/uploads"
@@ -276,7 +276,7 @@ ARTIFACTS = "/artifacts-uploads/namespaces/my-project/repositories/images/upload
 def test_a_begun_upload_at_artifact_registry_is_of_the_repository_in_its_path(path: str, expected: Endpoint) -> None:
     """Its first place is outside of /v2; a download's place carries its own permission and needs none."""
     assert asked(f"https://europe-docker.pkg.dev{path}") == expected
-    assert classify(path, "", "/some/prefix") == expected or path.startswith("/v2/")
+    assert classify(path, "", prefix="/some/prefix") == expected or path.startswith("/v2/")
 
 
 def state(value: object, padded: bytes = b"x" * 32) -> str:

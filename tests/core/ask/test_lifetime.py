@@ -19,12 +19,12 @@ def lasting(seconds: float, *, absolute: bool = False) -> Lifetime:
 
 def state_at(lifetime: Lifetime, age: float, *, sample: float = NO_JITTER, step: float = 0.0) -> State:
     """Where in its life it is after ``age`` seconds, the wall clock set by ``step``."""
-    return state(lifetime, advisory(length(lifetime), sample), BOOT + age, WALL + age + step)
+    return state(lifetime, advisory(length(lifetime), sample), boot=BOOT + age, wall=WALL + age + step)
 
 
 def told_at(lifetime: Lifetime, age: float, *, step: float = 0.0) -> int | None:
     """The expiry that a client is told, in seconds after receipt by the wall clock before its step."""
-    told = expires(lifetime, BOOT + age, WALL + age + step)
+    told = expires(lifetime, BOOT + age, wall=WALL + age + step)
     return None if told is None else told - int(WALL)
 
 
@@ -143,12 +143,12 @@ def test_suspend_is_time() -> None:
 
 def test_life_counts_from_before_the_request() -> None:
     """What the exchange took is taken off the credential, not added to it (TX-15)."""
-    assert remaining(lasting(60), BOOT + 8, WALL + 8) == 52
+    assert remaining(lasting(60), BOOT + 8, wall=WALL + 8) == 52
 
 
 def test_clamp() -> None:
     """Between both bounds, these included."""
-    assert [clamp(value, 3, 60) for value in (1, 3, 7, 60, 99)] == [3, 3, 7, 60, 60]
+    assert [clamp(value, 3, high=60) for value in (1, 3, 7, 60, 99)] == [3, 3, 7, 60, 60]
 
 
 LIVES = st.floats(min_value=0.01, max_value=43_200)
@@ -175,5 +175,5 @@ def test_states_only_move_forward(life: float, sample: float, ages: list[float])
 
 def test_what_names_no_end_and_is_not_said_how_long_to_keep_is_over() -> None:
     """A provider that forgets it is asked anew each time, and hands out nothing by a figure that it did not choose."""
-    assert state(Lifetime(since=BOOT), 0.0, BOOT, WALL) is State.EXPIRED
-    assert state(Lifetime(since=BOOT, keep=60.0), 0.0, BOOT, WALL) is State.FRESH
+    assert state(Lifetime(since=BOOT), 0.0, boot=BOOT, wall=WALL) is State.EXPIRED
+    assert state(Lifetime(since=BOOT, keep=60.0), 0.0, boot=BOOT, wall=WALL) is State.FRESH

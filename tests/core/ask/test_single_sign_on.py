@@ -37,10 +37,10 @@ PAGE = "https://github.com/orgs/octo-org/sso"
 )
 def test_who_wants_it_and_where_it_begins(url: str, told: str, found: SingleSignOn | None) -> None:
     """Never with the query, and never a page of somebody else's."""
-    assert single_sign_on(parse_uri(url), 403, (("X-GitHub-SSO", told),)) == found
+    assert single_sign_on(parse_uri(url), 403, headers=(("X-GitHub-SSO", told),)) == found
 
 
 def test_any_other_status_is_something_else() -> None:
     """A 200 has the header where results are partial."""
-    assert single_sign_on(parse_uri(ASSET), 401, (("x-github-sso", f"required; url={PAGE}"),)) is None
-    assert single_sign_on(parse_uri(ASSET), 403, ()) is None
+    assert single_sign_on(parse_uri(ASSET), 401, headers=(("x-github-sso", f"required; url={PAGE}"),)) is None
+    assert single_sign_on(parse_uri(ASSET), 403, headers=()) is None

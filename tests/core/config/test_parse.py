@@ -253,22 +253,22 @@ PATHS = [
 )
 def test_a_tilde_stands_for_the_home_in_every_path(text: str, read: Callable[[Settings], str]) -> None:
     """A person writes ``~/`` everywhere; another user's home and a missing home are told, never taken for a name."""
-    assert read(load(text.format("~/x y"), "f", "/home/me")) == "/home/me/x y"
-    assert read(load(text.format("/a/~/x"), "f", "/home/me")) == "/a/~/x"
+    assert read(load(text.format("~/x y"), "f", home="/home/me")) == "/home/me/x y"
+    assert read(load(text.format("/a/~/x"), "f", home="/home/me")) == "/a/~/x"
     for path, home, problem in (
         ("~other/x", "/home/me", "'~other' is not looked up, only '~/' is; write the path out"),
         ("~/x", "", "there is no home directory for '~'; write the path out"),
     ):
         with pytest.raises(ConfigError) as caught:
-            load(text.format(path), "f", home)
+            load(text.format(path), "f", home=home)
         assert [mistake.problem for mistake in caught.value.mistakes] == [problem]
         assert caught.value.mistakes[0].line == text.count("\n")
 
 
 def test_a_tilde_stands_for_the_home_in_each_part_of_a_search_path() -> None:
     """And an argument of a program is left as it is: no shell reads it."""
-    assert load('helper_path = "~/bin:/usr/bin:~"\n', "f", "/h").helper_path == "/h/bin:/usr/bin:/h"
-    rule = load(HOST + 'provider = "exec"\ncommand = ["~/a", "~/b"]\n', "f", "/h").host[0]
+    assert load('helper_path = "~/bin:/usr/bin:~"\n', "f", home="/h").helper_path == "/h/bin:/usr/bin:/h"
+    rule = load(HOST + 'provider = "exec"\ncommand = ["~/a", "~/b"]\n', "f", home="/h").host[0]
     assert isinstance(rule, ExecHost)
     assert rule.command == ("/h/a", "~/b")
 
@@ -277,7 +277,7 @@ def test_a_tilde_stands_for_the_home_in_each_part_of_a_search_path() -> None:
 def test_a_search_path_has_no_directory_that_depends_on_where_the_daemon_is_started(path: str) -> None:
     """A relative or empty part is the working directory, as in ``PATH``, and whoever owns that would name programs."""
     with pytest.raises(ConfigError) as caught:
-        load(f'helper_path = "{path}"\n', "f", "/h")
+        load(f'helper_path = "{path}"\n', "f", home="/h")
     wanted = "wanted absolute paths, or ones that begin with ~/, separated by colons"
     assert [str(mistake) for mistake in caught.value.mistakes] == [f"f:1: helper_path: {wanted}"]
 
@@ -327,7 +327,7 @@ VALUES = st.recursive(
 @given(VALUES)
 def test_what_is_kept_always_fits_the_types(document: object) -> None:
     """Fuzz: nothing that the comparison lets pass is refused by the types, and without a mistake nothing was left out."""
-    fitted = fit(document, Shape(Settings), "/h")
+    fitted = fit(document, Shape(Settings), home="/h")
     if fitted.value is None:
         assert fitted.mistakes
         return

@@ -81,7 +81,7 @@ RULE = '{"action": "allow", "registry": "gcr.io", "repository": "**", "operation
 def policy(text: str, path: str = PATH) -> Policy:
     """The policy of a file."""
     found = load_policy(text.encode(), path)
-    return Policy(found.rules, Router(()), found)
+    return Policy(found.rules, Router(()), place=found)
 
 
 def complaints(text: str, path: str = PATH) -> list[str]:
@@ -121,17 +121,17 @@ def test_the_documented_example(
     text: str, registry: str, repository: str, operation: Operation, *, allowed: bool
 ) -> None:
     """rules_img ``policy_test.go``, TestDecide and TestLoadPolicyFileJSONAndYAMLParity."""
-    assert policy(text).decide(registry, repository, operation).allowed is allowed
+    assert policy(text).decide(registry, repository, operation=operation).allowed is allowed
 
 
 def test_the_first_rule_that_matches_decides() -> None:
     """TestDecideFirstMatchWins: a broad allow in front of a deny hides it."""
     allow, deny = RULE, RULE.replace("allow", "deny").replace("**", "bar")
     hidden = policy(f'{{"version": 1, "rules": [{allow}, {deny}]}}')
-    assert hidden.decide("gcr.io", "bar", "blob:read") == (True, 0)
+    assert hidden.decide("gcr.io", "bar", operation="blob:read") == (True, 0)
     effective = policy(f'{{"version": 1, "rules": [{deny}, {allow}]}}')
-    assert effective.decide("gcr.io", "bar", "blob:read") == (False, 0)
-    assert effective.decide("gcr.io", "app", "blob:read") == (True, 1)
+    assert effective.decide("gcr.io", "bar", operation="blob:read") == (False, 0)
+    assert effective.decide("gcr.io", "app", operation="blob:read") == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -148,16 +148,16 @@ def test_the_first_rule_that_matches_decides() -> None:
 )
 def test_default_action(text: str, *, allowed: bool) -> None:
     """TestDecideDefaultAction: deny unless told, and a rule still comes first."""
-    assert policy(text).decide("gcr.io", "app", "manifest:write").allowed is allowed
+    assert policy(text).decide("gcr.io", "app", operation="manifest:write").allowed is allowed
 
 
 def test_a_rule_comes_before_the_default() -> None:
     """``defaultAction: allow`` is for what no rule speaks of."""
     text = f"version: 1\ndefaultAction: allow\nrules:\n- {RULE.replace('allow', 'deny')}\n"
     made = policy(text)
-    assert not made.decide("gcr.io", "app", "blob:read").allowed
-    assert made.decide("ghcr.io:8443", "app", "blob:read") == (True, 1)
-    assert made.deciding("ghcr.io", "app", "blob:read") == f"defaultAction of '{PATH}'"
+    assert not made.decide("gcr.io", "app", operation="blob:read").allowed
+    assert made.decide("ghcr.io:8443", "app", operation="blob:read") == (True, 1)
+    assert made.deciding("ghcr.io", "app", operation="blob:read") == f"defaultAction of '{PATH}'"
 
 
 @pytest.mark.parametrize(

@@ -9,12 +9,12 @@ from credproxy.core.formats.tool_yaml import read_tool_yaml
 @pytest.mark.parametrize("content", [b"", b"[]", b"null", b"word"])
 def test_what_is_not_a_mapping_says_nothing(content: bytes) -> None:
     """As their programs begin: with an empty file."""
-    assert read_tool_yaml(content, "the file", "log in") == {}
+    assert read_tool_yaml(content, "the file", hint="log in") == {}
 
 
 def test_keys_are_texts_and_values_are_as_they_stand() -> None:
     """A host may look like a number; a tag says nothing."""
-    found = read_tool_yaml(b"10: {token: !!null glpat-x}\n", "the file", "log in")
+    found = read_tool_yaml(b"10: {token: !!null glpat-x}\n", "the file", hint="log in")
     assert found == {"10": {"token": "glpat-x"}}
 
 
@@ -22,7 +22,7 @@ def test_keys_are_texts_and_values_are_as_they_stand() -> None:
 def test_what_cannot_be_read_is_told_with_its_place(content: bytes, problem: str) -> None:
     """And how to have it written anew; nothing of it is quoted."""
     with pytest.raises(Failed) as caught:
-        read_tool_yaml(content, "the file", "log in")
+        read_tool_yaml(content, "the file", hint="log in")
     failure = caught.value.failure
     assert (failure.code, failure.hint) == (Code.CREDENTIAL_UNREADABLE, "log in")
     assert problem in failure.message

@@ -24,7 +24,7 @@ BASIC = {"Authorization": "Basic " + base64.b64encode(b"t0:").decode()}
 def dressed(uri: str, stored: Stored = PlainSecret(Secret("t0"))) -> dict[str, str]:  # noqa: B008  frozen
     """What is sent to a URL."""
     rule = GithubHost("x.test")
-    headers = rule.dress(stored, "gh:github.com", rule.width(parse_uri(uri)))
+    headers = rule.dress(stored, "gh:github.com", width=rule.width(parse_uri(uri)))
     return {name: values[0].reveal() for name, values in headers}
 
 

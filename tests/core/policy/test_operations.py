@@ -35,4 +35,4 @@ DIGEST = "sha256:" + "a" * 64
 )
 def test_a_method_and_a_path(method: str, path: str, wanted: tuple[str, ...]) -> None:
     """A HEAD is part of pulling and of pushing; each step of an upload writes."""
-    assert needed(method, path, classify(path).kind) == wanted
+    assert needed(method, path, kind=classify(path).kind) == wanted
