@@ -1,4 +1,4 @@
-"""Whether bytes are those that a digest names. Source: OCI image specification, descriptor.md, "Digests"."""
+"""Checking bytes against a digest. Source: OCI image specification, descriptor.md, "Digests"."""
 
 import hashlib
 from collections.abc import Callable
@@ -16,10 +16,10 @@ _ALGORITHMS: dict[str, Callable[[], _Hash]] = {"sha256": hashlib.sha256, "sha512
 
 
 class Checksum:
-    """Counts bytes in, in order; made by ``checksum``.
+    """Takes bytes in order; made by ``checksum``.
 
     Attributes:
-        differs: some of them are others than were seen before, see ``expect``.
+        differs: some of them differ from what was seen before, see ``expect``.
     """
 
     def __init__(self, made: _Hash, expected: str) -> None:
@@ -30,7 +30,7 @@ class Checksum:
         self.differs = False
 
     def expect(self, at: int, seen: bytes) -> None:
-        """Compare those from an offset on with what was seen there before."""
+        """Compare the bytes from an offset on with what was seen there before."""
         self._at, self._seen = at, seen
 
     def update(self, data: "bytes | bytearray | memoryview") -> None:
@@ -43,7 +43,7 @@ class Checksum:
         self._count += len(data)
 
     def right(self) -> bool:
-        """Whether what was taken is all of it, and nothing else."""
+        """Whether the bytes taken are exactly those of the digest."""
         return self._made.hexdigest() == self._expected
 
 

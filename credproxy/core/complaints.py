@@ -1,7 +1,7 @@
-"""Taking secrets out of what a program printed as it failed (S7, H3).
+"""Masking secrets in what a program printed when it failed (S7, H3).
 
-What announces a secret is found in a copy of the text in lower case, character by character as long as the text, in which
-whatever a terminal does not show is NUL: the keyword may be split by it. What is masked is then cut out of the text itself.
+Words that announce a secret are found in a lower-case copy of the text, of the same length character by character, in which
+anything that a terminal does not show is NUL, because it may split the keyword. What is masked is then cut out of the text itself.
 """
 
 import re
@@ -20,16 +20,16 @@ _PEM = re.compile(r"-----BEGIN [^-]*-----.*?(?:-----END [^-]*-----|\Z)", re.DOTA
 
 
 def _spelled(*words: str) -> str:
-    """Words, split or not; a space stands for any sign between two of them, or none."""
+    """Words, split or not; a space matches any sign between two of them, or none."""
     return "|".join(r"\0*".join("[-_ .]?" if letter == " " else letter for letter in word) for word in words)
 
 
-# What announces a secret, as the beginning or the end of a longer name, too: GITHUB_TOKEN, client-secret, pwdFile.
+# What announces a secret, also as the beginning or the end of a longer name: GITHUB_TOKEN, client-secret, pwdFile.
 _KINDS = ("api", "access", "private", "secret", "account", "shared", "signing", "encryption")
 _PLAIN = _spelled(
     *(f"{kind} key" for kind in _KINDS),
     *("pass word", "passwd", "pass phrase", "pass code", "pwd", "secret", "authorization", "token", "bearer"),
-    # As programs say it in other languages, accents left out as in all that is searched.
+    # As programs say it in other languages, without accents, like all text that is searched.
     *(
         "authorisation",
         "passwort",
@@ -41,7 +41,7 @@ _PLAIN = _spelled(
         "\u043f\u0430\u0440\u043e\u043b\u044c",
     ),
 )
-# What has other uses in a sentence, and announces a secret only with a sign behind it.
+# What has other uses in a sentence, and announces a secret only with a sign after it.
 _OTHER_KINDS = (
     "license",
     "unseal",
@@ -62,8 +62,8 @@ _OTHER = "".join(
         rf"|(?<![a-z])(?:{_spelled('pin', 'otp', 'jwt', 'sid', 'sig', 'cred', 'tok', 'tkn', 'csrf', 'xsrf', 'p/w', 'hmac', 'mfa')}))",
     )
 )
-# How the name may go on. Not beyond a dot: auth.docker.io is a host. And not without end, or each of many names would look
-# at all of them.
+# How the name may go on. Not beyond a dot: auth.docker.io is a host. And bounded, or each of many names would scan
+# all of them.
 _MORE = (
     r"(?:\0*[snz])?(?:\0*id)?(?:[-_][\w-]{0,40})?(?: (?:id|key|data|header|jar|string|value|for [^\s:=>]{1,40}))?"
     r"(?=[\\\"'`\]\s\0]*(?::(?!//)|[=>]|->))"
@@ -71,15 +71,15 @@ _MORE = (
 _KEY = re.compile(rf"(?P<plain>(?:{_PLAIN}|x[-_]auth|(?<![a-z])pw(?![a-z]))\w*(?:[.-]\w+)*)|{_OTHER}{_MORE}")
 # The value of a header may have many words (Digest has, and so have cookies), and so may a passphrase.
 _WHOLE = re.compile(_spelled("authorization", "pass phrase", "cookie"))
-# What may stand between: the quote that ends the name, white space, signs (a slash goes on with a path), and words that
-# hold no secret. Nothing where a quote or a bracket begins at once.
+# What may come between: the quote that ends the name, white space, signs (a slash begins a path), and words that
+# are not secret. Nothing if a quote or a bracket follows at once.
 _GAP = re.compile(
     r"(?:\\?[\"'`])?(?:[^\w\"'`\\/(\[{]"
     r"|(?<=\s)(?:is|are|was|were|be|to|of|for|the|a|an|value|given|used|supplied|provided|received)(?=\s|:\s))+"
     r"|(?=[\"'`\\(\[{])"
 )
-# Options whose value is a secret or a login, as curl and docker have them. A -p is a password of what logs in, elsewhere
-# a port, or the parents of a directory. What was masked already stays so.
+# Options whose value is a secret or a login, as in curl and docker. -p is a password for programs that log in, elsewhere
+# a port, or the parents of a directory. What is already masked stays so.
 _OPTION = re.compile(
     r"(?<!\S)(?P<kept>[\"'`]?(?:--pass[ =]|(?:-u[ =]?|--(?:proxy-)?user(?:name)?[ =])[\"']?[^\s:\"']+:)[\"']?)(?![\s*])[^\s\"']+"
 )
@@ -88,15 +88,15 @@ _LOGIN_OPTION = re.compile(r"(?<!\S)(?P<kept>[\"'`]?-p[ =]?[\"']?)(?![\s*])[^\s\
 _SCHEME = re.compile(r"[\"'`]?(?:basic|bearer|digest|negotiate|ntlm|token)\Z")
 _ENDS_WORD = frozenset(" \t\r\n\f\v,;:)]}>&=<|")
 _SECRET = 5
-"""Characters of a value that may be a secret: what is shorter is a part of many words."""
+"""Characters of a value that may be a secret: anything shorter is part of many words."""
 
 _CHAIN = 8
 _PLAIN_WORDS = 3
-"""So many words may stand between the first and a sign: "password is too short: x"."""
+"""So many words may come between the first and a sign: "password is too short: x"."""
 
 _FOLLOWING = re.compile(r"(?<![^\s(\[{:=,>])[\"'`]|[(\[{]|(?<!\S)<|[^\s\"'`()\[\]{}]+")
 _ADVISED = re.compile(ADVICE)
-# Letters and digits mixed, unless it is an address, a path, or a word that is written so.
+# Letters and digits mixed, unless it is an address, a path, or a word that is spelled so.
 _MIXED = re.compile(
     r"(?!(?:https?://|unix:|[.~]*/))(?!(?:oauth2?|http2|x509|sha\d+|base64|utf-?8|v\d+|s3|ec2|k8s|ipv[46])\W*\Z)"
     r"(?=[^a-z]*[a-z])(?=\D*\d)"
@@ -107,11 +107,11 @@ _HARMLESS = re.compile(
 
 
 def mask_complaint(text: str) -> str:
-    """``mask`` for what a program printed as it failed.
+    """``mask`` for what a program printed when it failed.
 
-    The word behind ``password``, ``token`` and the like goes, whatever stands between. Of what follows in the same clause
-    goes what is quoted, in brackets, or made of letters and digits. So do long random-looking words, and logins before a
-    host. What a terminal does not show is left out; line ends become ``; ``. A word too many is masked rather than one too
+    The word after ``password``, ``token`` and the like is masked, whatever comes between. In the rest of the same clause,
+    anything quoted, in brackets, or made of letters and digits is masked, and so are long random-looking words, and logins before a
+    host. What a terminal does not show is removed; line ends become ``; ``. It masks a word too many rather than one too
     few.
     """
     text = _PEM.sub("***", unicodedata.normalize("NFKC", _OVERSTRUCK.sub(r"\1", _COLOR.sub("\0", text))))
@@ -121,11 +121,11 @@ def mask_complaint(text: str) -> str:
 
 
 def mask_given(text: str, given: Iterable[str]) -> str:
-    """Take out what a program was given by its rule, where it may be a secret.
+    """Mask what a program was given by its rule, if it may be a secret.
 
     Args:
         text: what it printed.
-        given: values of its variables, and its arguments. What is shorter than a secret, or is a path, stays.
+        given: values of its variables, and its arguments. Values shorter than a secret, and paths, stay.
     """
     values = {value.partition("=")[2] if value.startswith("-") else value for value in given}
     for value in sorted(values, key=len, reverse=True):  # the longest first: one may be a part of another
@@ -140,7 +140,7 @@ def _without_options(text: str) -> str:
 
 
 class _Word(NamedTuple):
-    """What stands at a place: all of it, and what of it is masked; ``empty`` if it is a pair of quotes and nothing else."""
+    """The word at a position: all of it, and which part is masked; ``empty`` if it is just a pair of quotes."""
 
     end: int
     span: MaskedSpan
@@ -149,7 +149,7 @@ class _Word(NamedTuple):
 
 def _found(text: SearchedText) -> Iterator[MaskedSpan]:
     clauses, seen = list[MaskedSpan](), set[int]()
-    # Every name counts, also one within a secret of another: in "token: password x" that is where it goes on.
+    # Every name counts, even one inside another's secret: in "token: password x" the secret is "x".
     for key in _KEY.finditer(text.text):
         first = None
         for span in _announced(text, key, seen):
@@ -163,7 +163,7 @@ def _found(text: SearchedText) -> Iterator[MaskedSpan]:
 
 
 def _announced(text: SearchedText, key: re.Match[str], seen: set[int]) -> Iterator[MaskedSpan]:
-    """The words behind a name that are masked; the first stands right there."""
+    """The words after a name that are masked; the first begins right there."""
     gap = _GAP.match(text.text, key.end())
     if gap is None or gap.end() == len(text.text):
         return
@@ -195,7 +195,7 @@ def _whole(text: SearchedText, name: int, at: int) -> int:
 def _chain(text: SearchedText, begin: int, word: _Word, seen: set[int]) -> Iterator[MaskedSpan]:
     """The words that other words announce: a scheme of a header, what ends with a sign, a name before a sign.
 
-    ``seen`` has where those begin that were announced before: nothing behind them has to be gone through twice.
+    ``seen`` has the starts of those that were announced before, so that nothing after them is scanned twice.
     """
     plain = 0
     for _ in range(_CHAIN):
@@ -224,7 +224,7 @@ def _announces(text: SearchedText, begin: int, word: _Word) -> tuple[bool, int]:
 
 
 def _word(text: SearchedText, begin: int) -> _Word:
-    """What stands at a place: a piece in quotes or brackets and what touches it, or everything up to the next white space."""
+    """The word at a position: a piece in quotes or brackets and what touches it, or everything up to the next white space."""
     inner = text.enclosed(begin)
     if inner is None:
         end = text.next("space", begin)
@@ -244,7 +244,7 @@ def _word(text: SearchedText, begin: int) -> _Word:
 
 
 def _following(text: SearchedText, clause: MaskedSpan) -> Iterator[MaskedSpan]:
-    """What else of a clause is masked: what is quoted, in brackets, or made of letters and digits."""
+    """What else in a clause is masked: anything quoted, in brackets, or made of letters and digits."""
     at = clause.begin
     while (found := _FOLLOWING.search(text.text, at, clause.end)) is not None:
         inner = text.enclosed(found.start())
@@ -259,7 +259,7 @@ def _following(text: SearchedText, clause: MaskedSpan) -> Iterator[MaskedSpan]:
 
 
 def _without(text: str, spans: Iterable[MaskedSpan]) -> str:
-    """A text with three stars for each span, and for several of them with nothing but white space between."""
+    """A text with three stars for each span, or for several that are separated only by white space."""
     kept, at = list[str](), 0
     for span in sorted(spans):
         begin = max(span.begin, at)

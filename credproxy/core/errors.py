@@ -11,7 +11,7 @@
       may pass       upstream_unavailable rate_limited overloaded still_trying
       us             internal
 
-Clients and dashboards key on the code; a new one needs a line in docs/reference/api.md.
+Clients and dashboards depend on the code; a new one needs a line in docs/reference/api.md.
 """
 
 from dataclasses import dataclass
@@ -87,11 +87,11 @@ class Failure:
         code: from the closed list.
         message: lower case, no final period, names from outside quoted; never a secret, never an upstream's body.
         hint: the next step for the person who reads it; may be empty.
-        retry_after: seconds until the next attempt, where that is known; of a failure that is remembered, until it is
+        retry_after: seconds until the next attempt, if known; for a remembered failure, until it is
             forgotten. Clients are told ``pause``.
-        unsent: the request never left, so that sending it once more cannot do anything twice.
-        inside: the message names what lies on this machine, and is for its user alone (T19); see ``core/ask/disclosure.py``.
-        unanswered: the other side has the request, and was waited for as long as it may be: nobody sends it again.
+        unsent: the request never left, so sending it once more cannot do anything twice.
+        inside: the message names things on this machine, and is for its user only (T19); see ``core/ask/disclosure.py``.
+        unanswered: the other side has the request, and the time for its answer is over: it is not sent again.
     """
 
     code: Code
@@ -104,12 +104,12 @@ class Failure:
 
     @property
     def may_pass(self) -> bool:
-        """True where waiting may help by itself. Any other failure is remembered, too, but only an edit mends it."""
+        """True if waiting alone may help. Any other failure is also remembered, but only a change fixes it."""
         return self.code in _MAY_PASS
 
     @property
     def pause(self) -> float | None:
-        """``retry_after`` as a client may be told it: a final refusal, although it is remembered, invites no repeats."""
+        """``retry_after`` as a client may be told it: a final refusal is remembered, but must not invite repeats."""
         return self.retry_after if self.may_pass else None
 
     @property
@@ -119,7 +119,7 @@ class Failure:
 
 
 class Failed(Exception):  # noqa: N818  it carries a Failure; "FailedError" would say less
-    """Raised wherever a Failure ends the work. Raise a fresh one per waiter (PY28)."""
+    """Raised wherever a Failure ends the work. Raise a new one per waiter (PY28)."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(f"{failure.code}: {failure.message}")
@@ -132,11 +132,11 @@ SHORT_OF_MEMORY = Failure(
     "ask again in a second; a drop-in with MemoryHigh= grants its service more",
     1.0,
 )
-"""What is in memory is still answered (C6)."""
+"""What is cached is still answered (C6)."""
 
 
 class Unfit(Failed):
-    """This process cannot serve the way it was started, and starting it again the same way would not mend that (P13)."""
+    """This process cannot serve the way it was started, and starting it again the same way would not help (P13)."""
 
 
 def failed(

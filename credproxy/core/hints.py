@@ -1,11 +1,11 @@
-"""Hints that name a setting: each says where the setting goes, also for a host without a rule."""
+"""Hints that name a setting: each says where the setting goes, even for a host without a rule."""
 
 
 def in_host(match: str, setting: str) -> str:
     """Where a registry's setting goes: into the rule with that ``match``, or into a new one.
 
     Args:
-        match: of the rule that answers for the registry; its authority where none does.
-        setting: as it stands in the file, such as ``realm_hosts = ["auth.test"]``.
+        match: of the rule that answers for the registry; its authority if none does.
+        setting: as written in the file, such as ``realm_hosts = ["auth.test"]``.
     """
     return f'in the [[host]] with match = "{match}" and provider = "oci": {setting}'

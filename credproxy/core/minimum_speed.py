@@ -1,17 +1,17 @@
 """How slow the other side of a transfer may be. Pure: the time is passed in.
 
-A limit for each wait alone ends nobody who sends a byte within it; one for the whole ends honest ones who have much to send.
+A limit on each wait alone never stops a peer that sends a byte within it; one on the total stops honest peers that have much to send.
 """
 
 LEAST = 4 * 1024
-"""Bytes a second: a tenth of what the slowest of lines gives."""
+"""Bytes a second: a tenth of what the slowest lines give."""
 
 OVER = 60.0
 """Seconds of waiting over which that is judged."""
 
 
 class Pace:
-    """Judges one side by what it moves while it is waited for; what others take does not count against it.
+    """Judges one side by what it moves while it is waited for; the other side's time does not count against it.
 
     Args:
         least: bytes a second.

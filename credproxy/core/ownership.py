@@ -1,4 +1,4 @@
-"""Who may put another file in a file's place: anyone who can controls whatever trusts it (T29)."""
+"""Who could replace a file: anyone who can controls everything that trusts it (T29)."""
 
 import stat
 from shlex import quote
@@ -6,10 +6,10 @@ from typing import NamedTuple
 
 
 class Exposure(NamedTuple):
-    """How others could, and the command that ends it.
+    """How others could, and the command that prevents it.
 
-    ``grave`` unless it takes a member of a group that the owner chose: a program is refused for that as well (T29), a
-    file of settings is not, because a umask of 002 makes every file of some systems so.
+    ``grave`` unless only members of a group that the owner chose could: a program is refused even then (T29), a
+    settings file is not, because with a umask of 002, as on some systems, every file is like that.
     """
 
     problem: str
@@ -21,28 +21,28 @@ ROOT = frozenset({0})
 
 
 def shown_roots(uid_map: str, overflow: int) -> frozenset[int]:
-    """By which uids root's files are shown in a user namespace: 0, and where root is not shown, the overflow uid as well.
+    """The uids by which root's files are shown in a user namespace: 0, and if root is not mapped, the overflow uid as well.
 
-    There root's files cannot be told from those of other users, as in a unit with ``PrivateUsers=`` or in bubblewrap:
-    without this, nothing below ``/etc`` or ``/usr`` could be believed or run in them.
+    There root's files look like those of other users, as in a unit with ``PrivateUsers=`` or in bubblewrap:
+    without this, nothing below ``/etc`` or ``/usr`` could be trusted or run there.
 
     Args:
         uid_map: ``/proc/self/uid_map``: in each line a beginning inside, one outside, and a length.
-        overflow: the uid that stands for all who are not shown.
+        overflow: the uid that represents all users that are not mapped.
 
     Source: user_namespaces(7).
     """
     outside = [int(line.split()[1]) for line in uid_map.splitlines()]
-    return ROOT if 0 in outside or not outside else ROOT | {overflow}  # 0 is the least, so it begins its line
+    return ROOT if 0 in outside or not outside else ROOT | {overflow}  # 0 is the smallest, so it begins its line
 
 
 def exposure(place: str, *, owner: int, mode: int, me: int, roots: frozenset[int] = ROOT) -> Exposure | None:
-    """Judge a file, or a folder on the way to it; None where only this user and root can.
+    """Judge a file, or a folder on the way to it; None if only this user and root could replace it.
 
     Args:
         place: its path, or that of a link.
         owner: its uid.
-        mode: ``st_mode``, whole; of a link its own.
+        mode: all of ``st_mode``; for a link, its own.
         me: this user's uid.
         roots: uids by which root's files are shown.
     """

@@ -12,12 +12,12 @@ from credproxy.core.errors import Code, failed
 def settle(environ: Mapping[str, str], home: str | None) -> dict[str, str]:
     """Give the environment by which every part of a process finds the same places.
 
-    ``HOME`` counts where it is an absolute path; else the home directory that the user database names takes its place.
-    Without that there is none. ``XDG_*`` directories that are not absolute are left out, as their specification demands.
+    ``HOME`` counts if it is an absolute path; otherwise the home directory in the user database replaces it.
+    Without that there is none. ``XDG_*`` directories that are not absolute are left out, as their specification requires.
 
     Args:
         environ: of the process.
-        home: what the user database names for the effective user; None for a user that it does not know.
+        home: what the user database names for the effective user; None for a user without an entry.
     """
     settled = {
         name: value
@@ -32,14 +32,14 @@ def settle(environ: Mapping[str, str], home: str | None) -> dict[str, str]:
 
 
 _DIRECTORIES = ("_HOME", "_DIR")
-"""How the names of those variables end that hold one directory."""
+"""The endings of the names of variables that hold one directory."""
 
 
 def helper_socket(environ: Mapping[str, str], uid: int, *, is_directory: Callable[[str], bool]) -> str:
-    """Give the helper socket's path, also without an environment to speak of.
+    """Give the helper socket's path, even with an almost empty environment.
 
-    ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` where that is, else below
-    ``$HOME/.local/state``, as in containers. ``environ`` is a settled one.
+    ``CREDPROXY_SOCKET``, else below ``XDG_RUNTIME_DIR``, else below ``/run/user/<uid>`` if that exists, else below
+    ``$HOME/.local/state``, as in containers. ``environ`` comes from ``settle``.
 
     Raises:
         Failed(config_invalid): there is no such place, or ``CREDPROXY_SOCKET`` is not an absolute path.
@@ -63,9 +63,9 @@ def actions_socket(environ: Mapping[str, str], uid: int, *, is_directory: Callab
 
 
 def config_files(environ: Mapping[str, str], *, system: bool = False) -> tuple[str, ...]:
-    """Give the configuration files, the most important first: the user's, then the machine's, which ``system`` has alone.
+    """Give the configuration files, the most important first: the user's, then the machine's; with ``system`` only the machine's.
 
-    A user without a home directory has the machine's alone, too.
+    A user without a home directory also has only the machine's.
     """
     config, machine = config_home(environ), "/etc/credproxy/config.toml"
     return (machine,) if system or config is None else (f"{config}/credproxy/config.toml", machine)

@@ -1,4 +1,4 @@
-"""Taking secrets and control characters out of texts that others wrote (T17, H3, SC-14)."""
+"""Removing secrets and control characters from texts that others wrote (T17, H3, SC-14)."""
 
 import base64
 import re
@@ -8,8 +8,8 @@ from collections.abc import Sequence
 _CREDENTIAL = re.compile(r"\b(bearer|basic|token)[ =:]+[A-Za-z0-9._~+/=-]{8,}", re.IGNORECASE)
 _QUERY = re.compile(r"(https?://[^\s?#]+)\?\S*", re.IGNORECASE)
 _USER_INFO = re.compile(r"(\b[a-z][a-z0-9+.-]{1,20}://)[^\s/?#\"']*@", re.IGNORECASE)
-# The same without a scheme, and not the name of an image with its digest. What begins a word may have a slash in its
-# password; each begins where nothing of the kind stands before, or a long text would take the square of its length.
+# The same without a scheme, but not an image name with its digest. At the beginning of a word the password may contain
+# a slash; each match begins where nothing of the kind precedes it, or a long text would take quadratic time.
 _DIGEST = r"(?!sha(?:256|512):)"
 _WORD_USER_INFO = re.compile(rf"(?<![^\s'\"])[\w.+-]+:(?!//|\d+/)[^\s'\"]*@{_DIGEST}")
 _BARE_USER_INFO = re.compile(rf"(?<![^\s/'\"])([^\s/'\"]+)@{_DIGEST}")
@@ -19,12 +19,12 @@ _TOKEN = re.compile(
     r"(?<![A-Za-z0-9_-])(?=[A-Za-z_-]*[0-9])(?=[0-9_-]*[A-Za-z])[A-Za-z0-9_-]{20,}(?:\.[A-Za-z0-9_-]+)*={0,2}"
 )
 
-# What issuers mark as theirs: GitHub, GitLab, Docker Hub, Google, AWS, Slack, and JWTs.
+# Tokens with an issuer's prefix: GitHub, GitLab, Docker Hub, Google, AWS, Slack, and JWTs.
 _MARKED = re.compile(
     r"\b(?:gh[oprsu]_|github_pat_|glpat-|dckr_[a-z]{3}_|ya29\.|AKIA|ASIA|xox[a-z]-|eyJ)[A-Za-z0-9_.~+/=-]{8,}"
 )
 
-# What a form or a query says, wherever it stands: a path without its host has none of a URL's signs.
+# The fields of a form or a query, anywhere: a path without its host does not look like a URL.
 _MEMBER = re.compile(r"([?&][\w.%\[\]-]{1,60}=)[^\s&;\"'`<>)]+")
 _ENCODED = re.compile(r"(?<![\w+/=-])[A-Za-z0-9+/_-]{6,}={0,2}(?![\w+/=-])")
 
@@ -32,7 +32,7 @@ _OPTION = re.compile(r"(-[A-Za-z]|--[A-Za-z][A-Za-z-]*)(=.*)?", re.DOTALL)
 
 
 def mask(text: str) -> str:
-    """Take out what looks like a credential, a login in a URL or a presigned query, and escape control characters."""
+    """Mask what looks like a credential, a login in a URL or a presigned query, and escape control characters."""
     text = _MARKED.sub("***", _CREDENTIAL.sub(lambda found: f"{found[1]} ***", text))
     text = _USER_INFO.sub(r"\1***@", text)
     text = _QUERY.sub(r"\1?***", text)
@@ -40,29 +40,29 @@ def mask(text: str) -> str:
 
 
 def mask_text(text: str) -> str:
-    """``mask`` for a setting, or a message that quotes one: a login before a host goes, with or without a scheme."""
+    """``mask`` for a setting, or a message that quotes one: a login before a host is also masked, with or without a scheme."""
     return mask_bare_login(mask(text))
 
 
 def mask_bare_login(text: str) -> str:
-    """Take out a login before a host, where no scheme stands before it."""
+    """Mask a login before a host without a scheme."""
     return _BARE_USER_INFO.sub(
         lambda found: "***@" if ":" in found[1].lstrip(":") else found[0], _WORD_USER_INFO.sub("***@", text)
     )
 
 
 def mask_random(text: str) -> str:
-    """Take out each long word that looks random."""
+    """Mask each long word that looks random."""
     return _TOKEN.sub("***", text)
 
 
 def mask_query(text: str) -> str:
-    """Take out the values of a query or a form, of a URL or not."""
+    """Mask the values of a query or a form, in a URL or not."""
     return _MEMBER.sub(r"\1***", text)
 
 
 def mask_encoded_login(text: str) -> str:
-    """Take out each word that is ``user:password`` in base64, as Basic has it."""
+    """Mask each word that is ``user:password`` in base64, as in Basic."""
     return _ENCODED.sub(lambda found: "***" if _is_login(found[0]) else found[0], text)
 
 
@@ -77,7 +77,7 @@ def _is_login(word: str) -> bool:
 
 
 def mask_name(text: str) -> str:
-    """``mask_text`` for what should be a short name: whatever looks random goes as well."""
+    """``mask_text`` for what should be a short name: anything that looks random is masked as well."""
     return mask_random(mask_text(text))
 
 
@@ -92,7 +92,7 @@ def cut(text: str, most: int) -> str:
 
 
 def cut_words(text: str, word: int, *, most: int) -> str:
-    """A text of sentences whose words are cut one by one, because one of them may be a path; and the whole at the end."""
+    """Cut each word of a text of sentences, because one of them may be a path; then cut the whole."""
     if len(text) <= word:
         return text
     return cut(re.sub(rf"\S{{{word + 1},}}", lambda found: cut(found[0], word), text), most)

@@ -1,6 +1,6 @@
-"""A text that is searched for secrets: what of it is looked at, and where in it something ends.
+"""A text that is searched for secrets: the form in which it is searched, and where parts of it end.
 
-Everything is found once and looked up by position, so that a search grows with the text and not with its square.
+Everything is found once and looked up by position, so that a search takes linear and not quadratic time.
 """
 
 import re
@@ -9,7 +9,7 @@ from bisect import bisect_left
 from typing import NamedTuple
 
 
-# What is looked at letter by letter: control characters but for white space, and all that is not ASCII.
+# What is examined character by character: control characters except white space, and everything outside ASCII.
 _EACH = re.compile(r"[^\t-\r -~]")
 _SIGNS = {
     **dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"'),
@@ -20,7 +20,7 @@ _UNSEEN = frozenset({"Cc", "Cf", "Mn", "Me", "Co", "Cn", "Cs"})
 CLOSING = {"(": ")", "[": "]", "{": "}"}
 """Which bracket closes which."""
 
-# Where it is told what to do. It ends what is said of the secret, and so does the end of a sentence or of a member of JSON.
+# Where the remedy begins. It ends the part about the secret, and so does the end of a sentence or of a JSON member.
 ADVICE = r"(?:please|run|rerun|try|see|visit|execute)\b"
 _CLAUSE_END = re.compile(rf"[\r\n;]|[.!?](?=\s)|(?<=[\"'`])\s*,|(?<=[\s(\[,:]){ADVICE}")
 _STRUCTURE = re.compile(r"\\.|\"(?:\\.|[^\"\\])*\"|[()\[\]{}]", re.DOTALL)
@@ -29,7 +29,7 @@ _LONGEST_PLACE = 300
 
 
 def searched(text: str) -> str:
-    """A text as long as the given one, letter by letter what each is taken for: in lower case, NUL for what nobody sees."""
+    """A text of the same length, with what each character is taken for: in lower case, NUL for anything invisible."""
     return _EACH.sub(_searched, text).lower()
 
 
@@ -39,14 +39,14 @@ def shown(text: str) -> str:
 
 
 class MaskedSpan(NamedTuple):
-    """What is masked: from where, up to where."""
+    """A span that is masked: start and end."""
 
     begin: int
     end: int
 
 
 class SearchedText:
-    """A text and the places in it where something ends, each found once."""
+    """A text and the positions in it where something ends, each found once."""
 
     def __init__(self, text: str) -> None:
         self.text = text
@@ -63,7 +63,7 @@ class SearchedText:
         self._closings = _closings(text)
 
     def next(self, what: str, at: int) -> int:
-        """Where it stands next, or the end."""
+        """Its next position, or the end."""
         places = self._places[what]
         index = bisect_left(places, at)
         return places[index] if index < len(places) else len(self.text)
@@ -76,26 +76,26 @@ class SearchedText:
         return at - begin < _LONGEST_PLACE and _PLACE.match(self.text, begin, at) is not None
 
     def clause(self, at: int) -> int:
-        """Where the clause ends that a place is in."""
+        """The end of the clause that contains a position."""
         index = bisect_left(self._clauses, at)
         return self._clauses[index] if index < len(self._clauses) else len(self.text)
 
     def closing(self, at: int) -> int:
-        """Where the bracket at a place is closed; where none does that, the end of the line or, of a structure, of the text."""
+        """Where the bracket at a position is closed; if it is not, the end of the line or, for a structure, of the text."""
         known = self._closings.get(at)
         if known is not None:
             return known
         return self.next("line", at) if self.text[at] == "(" else len(self.text)
 
     def skip(self, at: int) -> int:
-        """The next place without white space."""
+        """The next position that is not white space."""
         index = at
         while index < len(self.text) and (self.text[index].isspace() or self.text[index] == "\0"):
             index += 1
         return index
 
     def enclosed(self, at: int) -> MaskedSpan | None:
-        """What is within the quotes or brackets that open at a place; None where none do."""
+        """The content of the quotes or brackets that open at a position; None if none do."""
         sign = self.text[at : at + 1]
         if self.text.startswith('\\"', at):
             return MaskedSpan(at + 2, self.next('\\"', at + 2))
@@ -111,7 +111,7 @@ def _all(pattern: str, text: str) -> list[int]:
 
 
 def _closings(text: str) -> dict[int, int]:
-    """Where each bracket is closed, outside of double quotes."""
+    """Where each bracket is closed, outside double quotes."""
     closings, opened = dict[int, int](), list[int]()
     for found in _STRUCTURE.finditer(text):
         if found[0] in CLOSING:
@@ -122,9 +122,9 @@ def _closings(text: str) -> dict[int, int]:
 
 
 def _searched(found: re.Match[str]) -> str:
-    """What a letter is taken for: a sign that means the same, or itself without an accent; NUL where nobody sees it.
+    """What a character is taken for: an equivalent sign, or itself without an accent; NUL if it is invisible.
 
-    Each has one letter in lower case, too.
+    Each also has exactly one character in lower case.
     """
     sign = _SIGNS.get(found[0])
     if sign is None and unicodedata.category(found[0]) not in _UNSEEN:

@@ -1,4 +1,4 @@
-"""A token bucket: so many a second, and a few at once. Pure: the time is passed in."""
+"""A token bucket: a rate per second, and a burst. Pure: the time is passed in."""
 
 
 class Bucket:
@@ -19,5 +19,5 @@ class Bucket:
         return max(0.0, (1.0 - self._tokens) / self._per_second)
 
     def take(self) -> None:
-        """Take the token for which nobody has to wait."""
+        """Take a token; ``wait`` must be 0."""
         self._tokens -= 1

@@ -1,4 +1,4 @@
-"""What our units are called, wherever one is named: systemd knows them by these."""
+"""The names of our systemd units, for all code that uses one."""
 
 SERVICE = "credproxy.service"
 

@@ -1,4 +1,4 @@
-"""What is written down of a hand-out: enough to find it again, and nothing that opens a door (R28, A6)."""
+"""What is logged about a hand-out: enough to find it again, and nothing that gives access (R28, A6)."""
 
 from dataclasses import dataclass
 from hashlib import sha256
@@ -17,10 +17,10 @@ class Record:
     Attributes:
         target: the canonical URI without its query, which may be a presigned secret.
         scope: what a registry's token grants; "" for everything else.
-        credential: the stored credential behind it, such as ``docker-config:ghcr.io``; "" where nobody says.
-        token: the first eight hex digits of a Bearer token's SHA-256: whoever finds a token finds its hand-outs. ""
-            for a login and for any other header: people choose passwords, and a digest is enough to guess one by.
-        expires: POSIX seconds, as the caller was told; None where it was told none.
+        credential: the stored credential behind it, such as ``docker-config:ghcr.io``; "" if unknown.
+        token: the first eight hex digits of a Bearer token's SHA-256, by which a token's hand-outs can be found. ""
+            for a login and for any other header: people choose passwords, and a digest is enough to guess one.
+        expires: POSIX seconds, as the caller was told; None if it was told none.
     """
 
     target: str

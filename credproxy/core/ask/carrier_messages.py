@@ -1,8 +1,8 @@
-"""What the daemon and a carrier tell each other: one message a frame, MessagePack, of these types and no others.
+"""What the daemon and a carrier tell each other: one message per frame, in MessagePack, of these types only.
 
-A carrier is a process that parses what build actions send, so it may be in an attacker's hands by now. Whatever it says is
-judged as if the caller itself had said it: of a connection that it was given, about a passage that it was given. The daemon
-believes nothing else of it. Each direction has a union of its own, so neither can be made to read the other's messages.
+A carrier is a process that parses what build actions send, so an attacker may control it. Everything it says is
+judged as if the caller itself had said it: about a connection that it was given, about a passage that it was given. The daemon
+trusts nothing else it says. Each direction has a union of its own, so neither can be made to read the other's messages.
 """
 
 import struct
@@ -16,7 +16,7 @@ from credproxy.core.errors import Failure
 
 
 VERSION: Final = 1
-"""Of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
+"""Version of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
 
 ASKED: Final = 128 * 1024
 """Bytes of a carrier's frame: the largest is a question on the JSON API, 64 KiB with its head."""
@@ -39,7 +39,7 @@ SHORT_OF_MEMORY: Final = 71
 
 
 class _Message(msgspec.Struct, frozen=True, array_like=True):
-    """Something that is said. Headers, a proxy's login and a caller's URL are in some: none of them shows itself."""
+    """A message. Some contain headers, a proxy's login or a caller's URL, so none shows its content in ``repr``."""
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}(...)"
@@ -50,9 +50,9 @@ class PeerInfo(_Message, frozen=True, array_like=True):
 
     Attributes:
         uid: of the process.
-        sandbox: its name; None for a caller outside of any.
-        port: of the loopback that it came in at, where callers have to show a token; 0 for a Unix socket.
-        account: on whose account the connection goes; None for the user's own processes.
+        sandbox: its name; None for a caller outside any.
+        port: loopback port that it came in on, where callers have to show a token; 0 for a Unix socket.
+        account: that the connection is counted on; None for the user's own processes.
     """
 
     uid: int
@@ -62,7 +62,7 @@ class PeerInfo(_Message, frozen=True, array_like=True):
 
 
 class Way(_Message, frozen=True, array_like=True):
-    """A Reach and its Dial on their way; ``bundle`` stands for the path of a CA bundle, which stays with the daemon."""
+    """A Reach and its Dial as sent; ``bundle`` represents the path of a CA bundle, which stays with the daemon."""
 
     origin: str
     prefix: str
@@ -76,7 +76,7 @@ class Way(_Message, frozen=True, array_like=True):
 
 
 class Opened(_Message, frozen=True, array_like=True, tag=1):
-    """A connection, whose descriptor comes with the frame."""
+    """A new connection, whose descriptor comes with the frame."""
 
     number: int
     caller: PeerInfo
@@ -84,7 +84,7 @@ class Opened(_Message, frozen=True, array_like=True, tag=1):
 
 
 class Spare(_Message, frozen=True, array_like=True, tag=2):
-    """End the connection of an account that has been silent longest: its place is needed."""
+    """Close the connection of an account that has been silent longest: its slot is needed."""
 
     number: int
     account: str | None
@@ -99,13 +99,13 @@ class Refusal(_Message, frozen=True, array_like=True, tag=3):
 
 
 class Done(_Message, frozen=True, array_like=True, tag=4):
-    """A question's answer: yes, or nothing more to be had."""
+    """A question's answer: yes, or nothing more available."""
 
     question: int
 
 
 class PassageGiven(_Message, frozen=True, array_like=True, tag=5):
-    """What a request is sent with, and where to. ``hold`` is for how many seconds it may be used again."""
+    """What a request is sent with, and where to. ``hold`` is for how many seconds it may be reused."""
 
     question: int
     passage: int
@@ -122,21 +122,21 @@ class JsonAnswer(_Message, frozen=True, array_like=True, tag=6):
 
 
 class Located(_Message, frozen=True, array_like=True, tag=7):
-    """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none where the name was not found."""
+    """Addresses of a host: family and address, as ``getaddrinfo`` gives them; none if the name was not found."""
 
     question: int
     addresses: tuple[tuple[int, str], ...] = ()
 
 
 class Anchors(_Message, frozen=True, array_like=True, tag=8):
-    """Certificates that are believed, as PEM."""
+    """Trusted certificates, as PEM."""
 
     question: int
     pem: bytes
 
 
 class Changed(_Message, frozen=True, array_like=True, tag=9):
-    """Another configuration is in force, or everything was flushed: forget what you know."""
+    """A new configuration is in force, or everything was flushed: forget what you know."""
 
 
 class Leave(_Message, frozen=True, array_like=True, tag=10):
@@ -146,7 +146,7 @@ class Leave(_Message, frozen=True, array_like=True, tag=10):
 
 
 class Alive(_Message, frozen=True, array_like=True, tag=11):
-    """Say that you are alive."""
+    """Report that you are alive."""
 
 
 ToCarrier = Opened | Spare | Refusal | Done | PassageGiven | JsonAnswer | Located | Anchors | Changed | Leave | Alive
@@ -160,7 +160,7 @@ class Ready(_Message, frozen=True, array_like=True, tag=1):
 
 
 class Fetch(_Message, frozen=True, array_like=True, tag=2):
-    """May this caller do this, and with what is it sent? ``only`` asks the first half alone."""
+    """May this caller do this, and with what is it sent? ``only`` asks just the first half."""
 
     question: int
     connection: int
@@ -173,7 +173,7 @@ class Fetch(_Message, frozen=True, array_like=True, tag=2):
 
 
 class Rejected(_Message, frozen=True, array_like=True, tag=3):
-    """A registry did not take what was given; is there another?"""
+    """A registry refused what was given; is there another?"""
 
     question: int
     passage: int
@@ -206,7 +206,7 @@ class Locate(_Message, frozen=True, array_like=True, tag=6):
 
 
 class Trusted(_Message, frozen=True, array_like=True, tag=7):
-    """Which certificates are believed: the system's, and those of a bundle that a Way named."""
+    """Which certificates are trusted: the system's, and those of a bundle that a Way named."""
 
     question: int
     bundle: str | None = None
@@ -219,7 +219,7 @@ class Closed(_Message, frozen=True, array_like=True, tag=9):
 
 
 class Spared(_Message, frozen=True, array_like=True, tag=8):
-    """Whether there was a silent connection to end; the end itself is a Closed."""
+    """Whether there was a silent connection to close; its end is reported by Closed."""
 
     number: int
     account: str | None
@@ -235,7 +235,7 @@ class Said(_Message, frozen=True, array_like=True, tag=10):
 
 
 class Figures(_Message, frozen=True, array_like=True, tag=11):
-    """The answer to Alive. Uploads are those that were begun and have not ended; memory is in bytes."""
+    """The answer to Alive. Uploads are the unfinished ones; memory is in bytes."""
 
     bytes: int
     downloads: int
@@ -248,7 +248,7 @@ ToDaemon = Ready | Fetch | Rejected | Get | Shown | Locate | Trusted | Closed | 
 
 
 class CarrierReport(msgspec.Struct, frozen=True):
-    """One carrier, for ``status``: what it moved is by its own word, its memory by the kernel's where ``/proc`` shows it."""
+    """One carrier, for ``status``: what it moved is as it reports, its memory as the kernel reports if ``/proc`` shows it."""
 
     pid: int
     sandboxes: int
@@ -260,7 +260,7 @@ class CarrierReport(msgspec.Struct, frozen=True):
 
 
 def way(reach: Reach) -> Way:
-    """Write a reach down; the name of its CA bundle is a mark, and no path for a carrier to read."""
+    """Encode a reach; the name of its CA bundle is an opaque mark, not a path that a carrier could read."""
     dial = reach.dial
     return Way(
         reach.origin,
@@ -276,7 +276,7 @@ def way(reach: Reach) -> Way:
 
 
 def reach(told: Way) -> Reach:
-    """Read it again."""
+    """Decode it."""
     dial = Dial(told.networks, told.own, told.addresses, told.bundle, told.tls_verify, proxy=told.proxy, rule=told.rule)
     return Reach(told.origin, dial, told.prefix)
 

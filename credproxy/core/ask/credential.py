@@ -122,8 +122,8 @@ class Lifetime(Struct, frozen=True, gc=False):
 
     Attributes:
         since: boot-clock seconds, the moment *before* the request was sent (TX-15).
-        until: boot-clock seconds of the hard expiry; None where the issuer does not say.
-        keep: seconds that an answer without ``until`` may be served from memory; whoever gives no end gives this.
+        until: boot-clock seconds of the hard expiry; None if the issuer does not say.
+        keep: seconds that an answer without ``until`` may be served from memory; required if there is no end.
         wall_until: POSIX seconds, for sources that state an absolute time: then both clocks must agree (docs/design/faults.md#renewal).
     """
 
@@ -140,9 +140,9 @@ class Grant:
     Attributes:
         headers: ``(name, values)``; empty means "no credential": the answer is ``{}``.
         lifetime: see Lifetime.
-        note: why it is empty, or what is odd about it: shown by ``explain`` and logged, never a secret.
+        note: why it is empty, or what is unusual about it: shown by ``explain`` and logged, never a secret.
         less: whether it says that it grants less than was asked for (TX-12).
-        direct: its headers hold the login itself, or what another helper gave: no exchange can better them, only a look
+        direct: its headers hold the login itself, or what another helper gave: no exchange can improve on them, only a new look-up
             where they come from.
     """
 
@@ -154,26 +154,26 @@ class Grant:
 
     @property
     def empty(self) -> bool:
-        """True for "I have no credential"."""
+        """True for "no credential"."""
         return not self.headers
 
 
 @dataclass(frozen=True, slots=True)
 class Caller:
-    """Who asks: part of every cache key, so that two sockets or two users never share (SEC-16, T10)."""
+    """The caller: part of every cache key, so that two sockets or two users never share an answer (SEC-16, T10)."""
 
     socket: str = "helper"
     uid: int = 0
 
     @property
     def for_actions(self) -> bool:
-        """Whether build actions ask: on any socket but the user's own."""
+        """Whether it is a build action: on any socket but the user's own."""
         return self.socket != "helper"
 
 
 @dataclass(frozen=True, slots=True)
 class Handout:
-    """What leaves through a socket.
+    """What is sent through a socket.
 
     Attributes:
         headers: as in Grant.

@@ -1,4 +1,4 @@
-"""What a build action is told of a failure: cause and remedy, and nothing of what lies on this machine (T19).
+"""What a build action is told about a failure: cause and remedy, and nothing about this machine (T19).
 
 The whole message is in the daemon's log.
 """
@@ -20,14 +20,14 @@ _OUTWARD = {
     Code.NO_CHALLENGE: ("the token server does not accept the kind of login that is stored for this registry", ""),
     Code.TLS_FAILED: ("the certificates that are configured for this registry cannot be read", _LOG),
 }
-"""Message and hint by code; the failure's own hint where there is none here."""
+"""Message and hint by code; the failure's own hint if there is none here."""
 
 _OURS = frozenset({Code.CONFIG_INVALID, Code.CREDENTIAL_UNREADABLE, Code.HELPER_FAILED, Code.HELPER_NOT_RUNNABLE})
-"""These name files and programs, whoever raises them."""
+"""Codes whose messages name files and programs, wherever they are raised."""
 
 
 def outward(failure: Failure) -> Failure:
-    """Give the failure as a build action may see it; where something was left out it still says that it is ``inside``."""
+    """Give the failure as a build action may see it; if something was left out, it is still marked ``inside``."""
     if failure.code not in _OURS and not failure.inside:
         return failure
     message, hint = _OUTWARD.get(failure.code, ("something on this machine is not as it should be", _LOG))

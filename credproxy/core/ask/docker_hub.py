@@ -29,6 +29,6 @@ def api_host(authority: str) -> str:
 def in_library(name: str) -> str:
     """A repository of Docker Hub, or a pattern for some, as people shorten it: ``ubuntu`` is ``library/ubuntu``.
 
-    Only for rules and what they decide about: a scope is the path's own name (SC-12).
+    Only for rules and what they are compared with: a scope is the path's own name (SC-12).
     """
     return name if "/" in name or name == "**" else f"library/{name}"

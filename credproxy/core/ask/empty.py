@@ -1,7 +1,7 @@
 """What looks like a credential and holds none: an unset variable, a file of spaces, ``null``, an empty user and password.
 
-An upstream would refuse it with a message about permissions, or, worse, take it for an anonymous request. So it is told
-as what it is, where it comes from.
+An upstream would refuse it with a message about permissions, or, worse, take it for an anonymous request. So it is reported
+as what it is, with the place where it comes from.
 """
 
 import base64
@@ -17,7 +17,7 @@ _SCHEMES = frozenset(
         "negotiate", "ntlm", "oauth", "pat", "private-token", "privatetoken", "token",
     }
 )  # a table  # fmt: skip
-"""Words that stand in front of a credential, in lower case. Source: IANA's registry of authentication schemes, and what
+"""Words that come before a credential, in lower case. Source: IANA's registry of authentication schemes, and what
 servers invent beside it."""
 
 _EVERYBODYS = frozenset(
@@ -27,8 +27,8 @@ _EVERYBODYS = frozenset(
         "00000000-0000-0000-0000-000000000000",
     }
 )  # a table  # fmt: skip
-"""User names, in lower case, that are everybody's: with them the password is all that there is. With a name of its own
-an empty password may be meant: some services take an API key as the user name."""
+"""Generic user names, in lower case: with them the password is the whole credential. With a specific name
+an empty password may be intended: some services take an API key as the user name."""
 
 _NAMES = ("authorization", "auth", "token", "key", "secret", "password", "cookie")
 """Parts of the names of headers that hold a credential."""
@@ -49,20 +49,20 @@ _NOTHINGS = frozenset(
         "[object Object]",
     }
 )
-"""What programs print for a value that is not there: jq, JavaScript, Python, Ruby, Go and its templates, C and kubectl. As
-they spell it, because ``none`` in lower case is also a word that is meant."""
+"""What programs print for a missing value: jq, JavaScript, Python, Ruby, Go and its templates, C and kubectl. As
+they spell it, because ``none`` in lower case can also be an intended word."""
 
 
 def blank(text: str) -> bool:
-    """Whether a text is empty, or holds nothing that can be seen: white space of any alphabet, controls, a BOM.
+    """Whether a text is empty, or holds nothing visible: white space of any alphabet, controls, a BOM.
 
-    A byte that is not UTF-8 (``surrogateescape``) is something: in another alphabet it is a letter.
+    A byte that is not UTF-8 (``surrogateescape``) counts as visible: in another encoding it is a letter.
     """
     return not any(category[0] not in "ZC" or category == "Cs" for category in map(unicodedata.category, text))
 
 
 def empty_login(stored: Stored) -> str | None:
-    """What is empty about a stored credential, as the rest of a sentence about it; None where it holds something."""
+    """What is empty about a stored credential, as the rest of a sentence about it; None if it holds something."""
     match stored:
         case UserPassword(username, password):
             return _pair(username, password.reveal())
@@ -73,13 +73,13 @@ def empty_login(stored: Stored) -> str | None:
 
 
 def empty_header(name: str, values: Sequence[str]) -> str | None:
-    """What is empty about a header that is there for a credential; None where it holds something.
+    """What is empty about a header that should hold a credential; None if it holds something.
 
     Args:
         name: any case; shown in the message.
         values: as they would be sent.
     """
-    # Only there do words such as ``Bearer`` stand in front of something; elsewhere one may be all that is meant.
+    # Only there do words such as ``Bearer`` precede something; elsewhere such a word may be the whole value.
     schemes = name.lower() in {"authorization", "proxy-authorization"}
     problems = [_value(value) if schemes else _bare(value, "is empty") for value in values]
     if not problems or None in problems:
@@ -90,7 +90,7 @@ def empty_header(name: str, values: Sequence[str]) -> str | None:
 def empty_answer(headers: Sequence[tuple[str, Sequence[Secret]]]) -> str | None:
     """What is empty about headers that are given as a credential; None for none at all.
 
-    A header whose name tells that it holds a credential must hold one; of all others together, one at least.
+    A header whose name says that it holds a credential must hold one; of all others, at least one must.
     """
     found = [(name, empty_header(name, [value.reveal() for value in values])) for name, values in headers]
     problems = [(name, problem) for name, problem in found if problem is not None]
@@ -102,7 +102,7 @@ def empty_answer(headers: Sequence[tuple[str, Sequence[Secret]]]) -> str | None:
 
 def _pair(username: str, password: str) -> str | None:
     if not blank(password):
-        # Of a password that somebody chose nobody knows what it may be; with these names it is a token.
+        # A chosen password may be anything; with these user names it is a token.
         return _word(password) if username.lower() in _EVERYBODYS else None
     if blank(username):
         return "has an empty user name and an empty password"
@@ -125,7 +125,7 @@ def _value(value: str) -> str | None:
     pair = rest.strip().rstrip("=")  # padding is often left out
     try:
         decoded = base64.b64decode(pair + "=" * (-len(pair) % 4), validate=True).decode()
-    except ValueError:  # neither base64 nor UTF-8: something is there
+    except ValueError:  # neither base64 nor UTF-8: it holds something
         return None
     username, colon, password = decoded.partition(":")
     problem = _pair(username, password) if colon else None
@@ -137,7 +137,7 @@ def _bare(text: str, empty: str) -> str | None:
 
 
 def _word(text: str) -> str | None:
-    """Name the word for nothing that a text is, in quotation marks or without them; None for any other text."""
+    """Return the word for "nothing" that a text consists of, with or without quotation marks; None for any other text."""
     word = text.strip(" \t\r\n\"'")
     return f"holds {word!r}, which programs print for a value that is missing" if word in _NOTHINGS else None
 

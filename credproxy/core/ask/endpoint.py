@@ -15,7 +15,7 @@
     anything else                               OTHER
     two readings that differ                    AMBIGUOUS
 
-The place of a begun upload is the registry's to choose. Where neither path nor state names a repository, none is guessed.
+The registry chooses the location of an upload in progress. If neither path nor state names a repository, none is guessed.
 
 A name has no percent-escape, so the bytes that were authorised and those that a registry sees cannot differ.
 Source: docs/design/exchanges.md#endpoints, SC-7 to SC-10; distribution registry/handlers/hmac.go (``_state``).
@@ -71,21 +71,21 @@ _ARTIFACTS = re.compile(
     r"/artifacts-uploads/namespaces/(?:([^/%:]+)(?::|%3[Aa]))?([^/%:]+)/repositories/([^/%]+)/uploads/[^/]+"
 )
 _STATE_DIGEST = 32
-"""Bytes in front of a state's JSON: its HMAC-SHA256, which is nobody's to check but the registry's."""
+"""Bytes in front of a state's JSON: its HMAC-SHA256, which only the registry can check."""
 
 _STATE_LENGTH = 4096
-"""Characters of a state that are read; distribution's have some 300."""
+"""Characters of a state that are read; those of distribution have some 300."""
 
 _DOTS = re.compile(r"(?:^|[/\\])\.\.?(?=[/\\;]|$)")
 
 
 def classify(path: str, query: str = "", *, prefix: str | None = None) -> Endpoint:
-    """Say what a path asks of a registry.
+    """Say what a path asks a registry for.
 
     Args:
         path: raw, still percent-encoded, starting with ``/``.
         query: raw, without ``?``; only ``mount`` and ``from`` of an upload are read (SC-9).
-        prefix: what stands before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
+        prefix: what comes before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
     """
     if (elsewhere := _artifacts(path)) is not None:
         return elsewhere
@@ -94,7 +94,7 @@ def classify(path: str, query: str = "", *, prefix: str | None = None) -> Endpoi
 
 
 def _classified(path: str, query: str, prefix: str | None) -> Endpoint:
-    """What the specification's own paths name."""
+    """What the paths of the specification name."""
     if prefix:
         before = f"/{prefix.strip('/')}"
         if not path.startswith(before):
@@ -114,7 +114,7 @@ def _classified(path: str, query: str, prefix: str | None) -> Endpoint:
 
 
 def _artifacts(path: str) -> Endpoint | None:
-    """An upload's place at Google Artifact Registry; a project of a domain has a colon where image names have a slash."""
+    """The location of an upload at Google Artifact Registry; a domain-scoped project has a colon where image names have a slash."""
     parts = _ARTIFACTS.fullmatch(path)
     if parts is None or _climbs(path):
         return None
@@ -123,7 +123,7 @@ def _artifacts(path: str) -> Endpoint | None:
 
 
 def _stated(path: str, query: str) -> Endpoint:
-    """The upload of which distribution's state is, at a place that some proxy has chosen; OTHER without one."""
+    """The upload that distribution's state belongs to, at a path that some proxy has chosen; OTHER without a state."""
     states = [field[7:] for field in query.split("&") if field.startswith("_state=")]
     if len(states) != 1 or len(states[0]) > _STATE_LENGTH or _climbs(path):
         return _OTHER
@@ -142,13 +142,15 @@ def is_repository(name: str) -> bool:
 
 def _climbs(path: str) -> bool:
     """True for a ``.`` or ``..`` segment, percent-encoded or not (SC-7)."""
-    if "." in path and _DOTS.search(path):  # most paths of blobs hold none, and the search takes a fifth of the reading
+    if "." in path and _DOTS.search(
+        path
+    ):  # most blob paths hold none, and the search takes a fifth of the parsing time
         return True
     return "%" in path and _DOTS.search(unquote(path)) is not None
 
 
 def _readings(segments: list[str]) -> Iterator[Endpoint]:
-    """Every valid reading, each of another repository: one walk over the segments, so the cost is linear (SC-8)."""
+    """Every valid reading, each with another repository: one walk over the segments, so the cost is linear (SC-8)."""
     if "" in segments[:-1]:
         return
     last = len(segments) - 1
@@ -164,7 +166,7 @@ def _readings(segments: list[str]) -> Iterator[Endpoint]:
 
 
 def _operation(segments: list[str], index: int, last: int) -> Kind | None:
-    """What the segments from ``index`` on ask, if those before it are the name."""
+    """What the segments from ``index`` on ask for, if those before it are the name."""
     operation = segments[index]
     if operation not in _OPERATIONS or index == last:
         return None

@@ -1,4 +1,4 @@
-"""Why a URI asks nothing of a registry that could have a credential: for ``explain``, in words.
+"""Why a URI asks a registry for nothing that could have a credential, in words, for ``explain``.
 
 Source: core/ask/endpoint.py, docs/design/exchanges.md#endpoints.
 """
@@ -22,14 +22,14 @@ _WITH_REPOSITORY = frozenset({Kind.READ, Kind.MANIFEST, Kind.UPLOAD})
 
 
 def is_storage(host: str) -> bool:
-    """Whether redirects with presigned URLs lead to a host, or to one of those that ``*.suffix`` covers."""
+    """Whether redirects with presigned URLs lead to this host, or to one that ``*.suffix`` covers."""
     if host.startswith("*.") and any(f".{name}".endswith(host[1:]) for name in _STORAGE):
         return True
     return any(f".{host.removeprefix('*.')}".endswith(f".{name}") for name in _STORAGE)
 
 
 def storage_reason(target: Target) -> str:
-    """Why storage gets no credential; "" where the target is not known to be storage."""
+    """Why storage gets no credential; "" if the target is not known to be storage."""
     if is_signed(target):
         return REASON
     if is_storage(target.host):
@@ -42,7 +42,7 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
 
     Args:
         target: a full URL, for which ``classify`` finds nothing that needs a token.
-        prefix: what stands before ``/v2`` by the rule; None for nothing.
+        prefix: what comes before ``/v2`` by the rule; None for nothing.
     """
     path = target.path
     if prefix and not path.startswith(prefix):
@@ -58,7 +58,7 @@ def endpoint_reason(target: Target, prefix: str | None) -> str:
 
 
 def _mistaken(target: Target, prefix: str | None) -> str:
-    """What was probably meant by a path that is not of the API."""
+    """What was probably meant by a path that is not part of the API."""
     path = target.path
     if "scope=" in target.query or "service=" in target.query:
         return "this is the URL of a token server: the daemon asks it itself, so it gets no credential"

@@ -1,7 +1,7 @@
-"""What other people's credential helpers print: read as real ones write it, and no further (T27, T31).
+"""What other credential helpers print: read as real ones write it, and no more leniently (T27, T31).
 
-EngFlow's own library emits ``null`` for what it does not know, others write fractions of a second; a value that no
-header may carry is refused, whoever wrote it.
+EngFlow's own library emits ``null`` for unknown values, others write fractions of a second; a value that no
+header may carry is always refused.
 """
 
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from credproxy.core.ask.message import header_problem
 _HEADERS = 32
 _VALUE = 16 * 1024
 _VALUES = 64 * 1024
-"""Bytes of one value and of all: above what any server takes, so it is no credential (T27)."""
+"""Bytes of one value and of all: more than any server accepts, so it is not a credential (T27)."""
 
 
 class HelperAnswerError(Exception):
@@ -26,7 +26,7 @@ class HelperAnswerError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class HelperAnswer:
-    """Headers as in a Grant, and the POSIX second of expiry where one was given."""
+    """Headers as in a Grant, and the POSIX second of expiry if one was given."""
 
     headers: tuple[tuple[str, tuple[Secret, ...]], ...]
     expires: float | None
@@ -41,7 +41,7 @@ def parse_helper_answer(output: bytes) -> HelperAnswer:
     """Read one answer.
 
     Raises:
-        HelperAnswerError: no JSON object of the protocol, a header that may not be sent, an unreadable ``expires``.
+        HelperAnswerError: not a JSON object of the protocol, a header that may not be sent, an unreadable ``expires``.
     """
     if not output.strip():
         raise HelperAnswerError("it printed nothing")
@@ -65,7 +65,7 @@ def _headers(printed: dict[str, list[str]]) -> tuple[tuple[str, tuple[Secret, ..
     for name, values in printed.items():
         # Several values of Authorization make clients fail; the first one is what they would have used (CL-20).
         wanted = [value.strip() for value in (values[:1] if name.lower() == "authorization" else values)]
-        problem = header_problem(name, wanted if any(wanted) else ())  # an empty one is told as such below
+        problem = header_problem(name, wanted if any(wanted) else ())  # an empty one is reported as such below
         if problem is None and name.lower() in kept:
             problem = f"the header {name!r} occurs twice"
         if problem is not None:

@@ -20,10 +20,10 @@ class Dial:
 
     Attributes:
         networks: CIDR ranges that are allowed although they are not global (``allow_private``).
-        own: the host was named exactly, so its own non-global addresses are fine; never link-local or metadata.
-        addresses: single addresses that are fine because the registry itself was reached there.
+        own: the host was named exactly, so its own non-global addresses are allowed; never link-local or metadata.
+        addresses: single addresses that are allowed because the registry itself was reached there.
         ca_bundle: path of extra trust anchors, or None for the system's.
-        tls_verify: False only for a registry that was marked so, never for a realm.
+        tls_verify: False only for a registry with that setting, never for a realm.
         rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" where the host that
             is asked is the one to name.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
@@ -38,18 +38,18 @@ class Dial:
     rule: str = field(default="", compare=False)
 
     def elsewhere(self) -> "Dial":
-        """For a host that a registry's answer names: it is nobody's own, and its certificate is always checked."""
+        """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""
         return replace(self, own=False, addresses=(), tls_verify=True)
 
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """Where a registry's API is, and how to get there: for the gateway, which goes there itself.
+    """Where a registry's API is, and how to connect to it: for the gateway, which sends requests itself.
 
     Attributes:
         origin: ``scheme://authority``.
-        dial: for connections to that origin; ``Dial.elsewhere`` of it for where a redirect leads.
-        prefix: what stands before ``/v2/`` there, or "" (``path_prefix``).
+        dial: for connections to that origin; its ``Dial.elsewhere`` is for redirects.
+        prefix: what comes before ``/v2/`` there, or "" (``path_prefix``).
     """
 
     origin: str
@@ -66,10 +66,10 @@ class Request:
 
     Attributes:
         url: absolute, already encoded; never holds a secret.
-        headers: name and value; a Secret is revealed by the adapter only.
+        headers: name and value; a Secret is revealed only by the adapter.
         body: an ``application/x-www-form-urlencoded`` text, or None.
         repeatable: False for a POST that spends a refresh token: never sent twice (U14).
-        subject: what to call it in a message, such as ``token server 'auth.example.com'``.
+        subject: its name in messages, such as ``token server 'auth.example.com'``.
     """
 
     method: Method
@@ -83,7 +83,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What came back. A redirect is a response like any other: nobody follows it (P-6).
+    """What came back. A redirect is a response like any other and is not followed (P-6).
 
     Attributes:
         headers: all field lines in order; names as sent.

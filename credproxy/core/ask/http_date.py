@@ -15,7 +15,7 @@ from email.utils import parsedate_to_datetime
 
 
 SKEWED = 60.0
-"""Seconds by which two clocks differ before anybody is told."""
+"""Seconds by which two clocks may differ before it is reported."""
 
 _DIGITS = 10
 """of an Age that are read: a longer number is not a plausible age."""
@@ -32,7 +32,7 @@ def http_date(text: str) -> float | None:
 
 
 def server_time(headers: Sequence[tuple[str, str]]) -> float | None:
-    """POSIX seconds on the server's clock when it answered; None where it does not say.
+    """POSIX seconds on the server's clock when it answered; None if it does not say.
 
     That is its ``Date``, and what a cache on the way adds to that as ``Age``. Source: RFC 9110, section 6.6.1; RFC 9111,
     section 5.1.

@@ -17,7 +17,7 @@ class _Times(msgspec.Struct, frozen=True):
 
 
 def claims(token: str) -> bytes:
-    """The JSON text of a token's claims; empty for a token that is no JWT."""
+    """The JSON text of a token's claims; empty for a token that is not a JWT."""
     parts = token.split(".")
     if len(parts) != 3:  # noqa: PLR2004  header, payload, signature
         return b""
@@ -28,9 +28,9 @@ def claims(token: str) -> bytes:
 
 
 def life(token: str, wall: float) -> float | None:
-    """Seconds that a token says it has left, negative once it is over; None where it does not say.
+    """Seconds that a token says it has left, negative once it has expired; None if it does not say.
 
-    The number may only shorten a lifetime, so nothing has to be verified. Where the token also says when it was
+    The number may only shorten a lifetime, so nothing has to be verified. If the token also says when it was
     issued, it has no more left than its whole life, however slow this machine's clock is.
 
     Args:
@@ -45,7 +45,7 @@ def life(token: str, wall: float) -> float | None:
 
 
 def whole_life(token: str) -> float | None:
-    """Seconds from a token's issue to its end, on its issuer's clock alone; None where it does not say both."""
+    """Seconds from a token's issue to its end, on its issuer's clock alone; None if it does not say both."""
     times = _times(token)
     if times is None or times.exp is None or times.iat is None or not 0 < times.iat < times.exp:
         return None
@@ -62,16 +62,16 @@ def _times(token: str) -> _Times | None:
 
 
 def stored_life(stored: Stored, wall: float) -> float | None:
-    """Seconds that a stored credential has left, where its secret is a JWT that tells; see ``life``."""
+    """Seconds that a stored credential has left, if its secret is a JWT that says so; see ``life``."""
     return life(secret_of(stored).reveal().strip().rpartition(" ")[2], wall)
 
 
 def header_life(value: str, wall: float) -> float | None:
-    """Seconds that a header's value has left: of a token behind its scheme, or of the password in a Basic value."""
+    """Seconds that a header's value has left: of a token after its scheme, or of the password in a Basic value."""
     scheme, _, rest = value.strip().rpartition(" ")
     if scheme.lower() != "basic":
         return life(rest, wall)
     try:
         return life(base64.b64decode(rest + "==").decode().partition(":")[2], wall)
-    except ValueError:  # neither base64 nor UTF-8: then it is no JWT either
+    except ValueError:  # neither base64 nor UTF-8: then it is not a JWT either
         return None

@@ -11,14 +11,14 @@ from credproxy.core.ask.credential import Lifetime
 
 
 _ROUNDING = 1e-6
-"""Seconds; POSIX seconds with fractions are kept to a quarter of that, and a whole second must not be lost by it."""
+"""Seconds; POSIX seconds with fractions are precise to a quarter of that, and rounding must not lose a whole second."""
 
 LONGEST = 12 * 3600.0
-"""Seconds; no lifetime above it is believed (TX-14, T31)."""
+"""Seconds; longer lifetimes are not accepted (TX-14, T31)."""
 
 
 EMPTY_KEEP = 60.0
-"""Seconds that "there is no credential" is kept: a login is seen within a minute."""
+"""Seconds for which "there is no credential" is kept: a new login is seen within a minute."""
 
 
 class State(Enum):
@@ -49,7 +49,7 @@ def mandatory(lifetime: float) -> float:
 
 
 def remaining(lifetime: Lifetime, boot: float, *, wall: float) -> float:
-    """Seconds left; where an absolute time is known as well, the smaller of both."""
+    """Seconds left; where an absolute time is known as well, the smaller of the two."""
     until = lifetime.until if lifetime.until is not None else lifetime.since + lifetime.keep
     left = until - boot
     return left if lifetime.wall_until is None else min(left, lifetime.wall_until - wall)
@@ -73,7 +73,7 @@ def state(lifetime: Lifetime, window: float, *, boot: float, wall: float) -> Sta
 def expires(lifetime: Lifetime, boot: float, *, wall: float) -> int | None:
     """The POSIX second to tell a client: hard expiry less M, or the true one once less than M remains (TX-17).
 
-    None where the issuer named no expiry: an invented one would be a lie that Bazel acts upon.
+    None if the issuer named no expiry: Bazel would act on an invented one.
     """
     if lifetime.until is None:
         return None

@@ -1,7 +1,7 @@
-"""A stored credential with its lifetime, and how long something may live that is made of it.
+"""A stored credential with its lifetime, and how long something obtained with it may live.
 
-Nothing outlives the login that it was made of. What is the login itself in another dress (Basic, a header) lives as
-long as the login; a token that an exchange obtained has a life of its own, and ends where its login is known to end.
+Nothing outlives the login that it was obtained with. The login itself in another form (Basic, a header) lives as
+long as the login; a token from an exchange has its own lifetime, and ends when its login is known to end.
 """
 
 from dataclasses import dataclass
@@ -17,11 +17,11 @@ STATIC_KEEP = 300.0
 identity and seen at once."""
 
 PROGRAM_KEEP = 240.0
-"""Seconds that what a program printed is used, unless its rule says otherwise; GAR's workload-identity tokens live 300
+"""Seconds for which a program's output is used, unless its rule says otherwise; GAR's workload-identity tokens live 300
 (DC-19)."""
 
 _LEAST = 10.0
-"""Seconds that a login of a program may be served at least, however long its program took."""
+"""Seconds for which a program's login may be served at least, however long the program took."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,11 +31,11 @@ class Login:
     Attributes:
         stored: the credential.
         since: boot-clock seconds, the moment *before* it was looked up.
-        until: boot-clock seconds at which it says that it ends; None where it does not say.
-        keep: seconds from ``since`` after which it must be looked up again, for what a program printed: nobody knows
+        until: boot-clock seconds of its stated end; None if it does not say.
+        keep: seconds from ``since`` after which it must be looked up again, for a program's output: it is unknown
             when that ends. None for a static login, which changes together with its file.
         wall_until: POSIX seconds, the same moment as ``until``: the wall clock may be set meanwhile, and then the
-            earlier one of both counts (docs/design/faults.md#renewal).
+            earlier of the two counts (docs/design/faults.md#renewal).
     """
 
     stored: Stored
@@ -46,7 +46,7 @@ class Login:
 
 
 def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: float | None = None) -> Login:
-    """Make a login; a secret that is a JWT tells when it ends.
+    """Make a login; a secret that is a JWT says when it ends.
 
     Args:
         stored: the credential.
@@ -65,12 +65,12 @@ def dressed(login: Login, name: str, *, boot: float) -> Lifetime:
     """Give the lifetime of headers that hold the login itself.
 
     Args:
-        login: what they are made of.
+        login: that they are made from.
         name: of the login, for the message.
         boot: boot-clock seconds, now.
 
     Raises:
-        Failed(expired_on_arrival): the login says that it is over.
+        Failed(expired_on_arrival): the login says that it has expired.
     """
     if login.until is not None and login.until <= boot:
         raise failed(
@@ -90,9 +90,9 @@ def dressed(login: Login, name: str, *, boot: float) -> Lifetime:
 
 
 def bounded(lifetime: Lifetime, login: Login | None, *, boot: float) -> Lifetime:
-    """Give the lifetime of what an exchange obtained with a login: it ends where the login ends.
+    """Give the lifetime of what an exchange obtained with a login: it ends when the login ends.
 
-    A login that is over by its own words, and was taken all the same, bounds nothing: the server knows better, and one
+    A login that says it has expired, but was accepted nevertheless, bounds nothing: the server knows better, and one
     of the clocks is wrong.
     """
     if login is None or login.until is None or login.until <= boot:
@@ -108,7 +108,7 @@ def bounded(lifetime: Lifetime, login: Login | None, *, boot: float) -> Lifetime
 def again_at(login: Login) -> float:
     """Boot-clock seconds from which a source looks the login up again.
 
-    Before the renewal of anything that is made of it begins, whatever chance drew for that: or the renewal would be
+    Before the renewal of anything obtained with it begins, whatever jitter was drawn: otherwise the renewal would be
     given the old login once more.
     """
     ends = [end for end in (login.until, None if login.keep is None else login.since + login.keep) if end is not None]

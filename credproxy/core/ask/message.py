@@ -1,7 +1,7 @@
-"""Questions from the wire, and answers in exactly the shape that the real clients accept.
+"""Questions from the wire, and answers in exactly the shape that real clients accept.
 
 Bazel's parser refuses fractions of a second and ``null``, and crashes on a repeated header; img misses a lower-case
-``authorization``; gRPC adapters refuse a second value. Tests hold every answer against a port of Bazel's parser.
+``authorization``; gRPC adapters refuse a second value. Tests check every answer against a port of Bazel's parser.
 
 Source: docs/design/clients.md#what-bazel-accepts, CL-16 to CL-22, T27.
 """
@@ -65,7 +65,7 @@ def decode_request(body: bytes) -> str:
     """The ``uri`` of a credential-helper request, not yet validated; other members are ignored.
 
     Raises:
-        Failed(bad_request): no JSON object, a repeated member, no ``uri``, or one that is no string. The body is
+        Failed(bad_request): not a JSON object, a repeated member, no ``uri``, or one that is not a string. The body is
             never quoted: a URI may hold a secret.
     """
     plain = _PLAIN.fullmatch(body)
@@ -80,7 +80,7 @@ def decode_request(body: bytes) -> str:
 def encode_answer(handout: Handout) -> bytes:
     """The credential-helper response, compact, without a newline.
 
-    ``{"headers":{}}`` stands for "no credential", with ``expires`` like any other, since clients cache it (CL-16).
+    ``{"headers":{}}`` means "no credential", with ``expires`` like any other, since clients cache it (CL-16).
 
     Raises:
         Failed(bad_token): a header that no client could send; the message never holds the value.
@@ -114,7 +114,7 @@ def encode_answer(handout: Handout) -> bytes:
 
 
 def header_problem(name: str, values: Sequence[str]) -> str | None:
-    """What forbids to send a header, or None. Names the header, never a value.
+    """Why a header must not be sent, or None. Names the header, never a value.
 
     Args:
         name: any case.
@@ -135,9 +135,9 @@ def header_problem(name: str, values: Sequence[str]) -> str | None:
 
 
 def encode_docker(server_url: str, stored: Stored) -> bytes | None:
-    """The docker helper protocol's answer; None where what is stored is no login, which is "not found" to docker.
+    """The docker helper protocol's answer; None if what is stored is not a login, which is "not found" to docker.
 
-    ``server_url`` is given back as it was asked.
+    ``server_url`` is returned as it was sent.
 
     Raises:
         Failed(credential_unreadable): a login that is not UTF-8, as a netrc file may hold it: JSON cannot carry it.
@@ -185,7 +185,7 @@ def _decode_other(body: bytes) -> str:
         raise _bad_request("the request is empty: it must be a JSON object with a 'uri'")
     try:
         _decode_any(body)  # stricter than json: UTF-8 only, no NaN, no control characters
-        # Which of two members counts differs between parsers, and so would who decides and who acts.
+        # Parsers differ in which of two equal members counts, so the decision could be about one and the action about the other.
         request: object = json.loads(body, object_pairs_hook=_once, parse_int=float)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise _bad_request("the request is not valid JSON") from None
@@ -215,7 +215,7 @@ def _time(seconds: int) -> str:
 
 
 def _printable(text: str) -> str:
-    """One line that cannot drive a terminal: a message may quote what an upstream sent."""
+    """One line without terminal control characters: a message may quote what an upstream sent."""
     return text if text.isprintable() else "".join(c if c.isprintable() else "?" for c in text)
 
 

@@ -10,7 +10,7 @@ from credproxy.core.ask.credential import Secret, UserPassword
 
 _PORT = 80
 _PROGRAMS = ("squid", "tinyproxy", "privoxy", "mitmproxy", "bluecoat", "zscaler")
-"""How such programs begin the ``Server`` line of an answer that they give themselves."""
+"""How such programs begin the ``Server`` line of their own answers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +37,7 @@ class Proxy:
 
     @property
     def name(self) -> str:
-        """What to call it in a message."""
+        """Its name in messages."""
         return f"proxy {self.place!r}"
 
 
@@ -60,10 +60,10 @@ def proxy_of(setting: str | None) -> Proxy | None:
 
 
 def is_from_proxy(status: int, headers: tuple[tuple[str, str], ...]) -> bool:
-    """Whether the answer to a plain http request is a refusal of the proxy that it went through.
+    """Whether the answer to a plain http request is a refusal by the proxy that it went through.
 
-    407 is nobody else's. Any other refusal counts as the proxy's where it says so itself, in ``Proxy-Status`` (RFC 9209)
-    or in squid's own field, or where it names a program that is only ever a proxy.
+    407 comes only from a proxy. Any other refusal counts as the proxy's if it says so itself, in ``Proxy-Status`` (RFC 9209)
+    or in squid's own field, or if it names a program that is only ever a proxy.
     """
     if status < HTTPStatus.BAD_REQUEST:
         return False

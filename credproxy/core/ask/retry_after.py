@@ -10,21 +10,21 @@ LONGEST_PAUSE = 300.0
 """Seconds that a Retry-After may ask for (TX-10)."""
 
 _SECONDS = re.compile(r"[0-9]+(?:[ \t]*,[ \t]*[0-9]+)*")
-"""Delta-seconds; several where a proxy has joined field lines into one."""
+"""Delta-seconds; several if a proxy has joined field lines into one."""
 
 _DIGITS = 10
 """Digits of a number that are read: nothing longer is below ``LONGEST_PAUSE``, and the largest is quickly a number."""
 
 
 def retry_after(headers: tuple[tuple[str, str], ...], wall: float | None) -> float | None:
-    """Seconds that a response asks to wait, from 0 to 300; None where it does not say, or in no form that is one.
+    """Seconds that a response asks to wait, from 0 to 300; None if it does not say, or not in a valid form.
 
-    A date counts from the response's own ``Date``, because the clocks of both sides may differ by more than the pause.
-    Of several values the longest counts: who asks too early is throttled anew.
+    A date counts from the response's own ``Date``, because the clocks of the two sides may differ by more than the pause.
+    Of several values the longest counts: asking too early would be throttled again.
 
     Args:
         headers: field lines, names in any case.
-        wall: POSIX seconds at which the request was sent, for a response without ``Date``; None where nobody knows.
+        wall: POSIX seconds at which the request was sent, for a response without ``Date``; None if unknown.
     """
     time = server_time(headers)
     now = wall if time is None else time

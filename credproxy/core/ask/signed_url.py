@@ -1,4 +1,4 @@
-"""URLs that carry their authorisation themselves: beside a credential most stores answer 400."""
+"""URLs that carry their own authorisation: given a credential as well, most stores answer 400."""
 
 from typing import Final
 from urllib.parse import parse_qsl
@@ -21,7 +21,7 @@ _SIGNATURES = (
 
 
 def is_signed(target: Target) -> bool:
-    """Whether the query of a URL signs it, as that of a storage host does which a redirect leads to."""
+    """Whether the query of a URL signs it, as with storage hosts that redirects lead to."""
     if not target.query:
         return False
     names = {name.lower() for name, _ in parse_qsl(target.query, keep_blank_values=True)}

@@ -1,11 +1,11 @@
-"""GitHub's answer to a token that is good, and not authorised for the single sign-on of its organisation.
+"""GitHub's answer to a token that is good but not authorised for the single sign-on of its organisation.
 
 ::
 
     403
     X-GitHub-SSO: required; url=https://github.com/orgs/octo-org/sso?authorization_request=AZSCKtL4...
 
-The query is for the one person whose token that is, so it is left out: the page asks for the rest by itself. Source:
+The query is for the token's owner only, so it is left out: the page asks for the rest itself. Source:
 docs.github.com/rest, "Troubleshooting the REST API"; drogers0/gh-image issue 17, mcanouil/quarto-wizard pull 323.
 """
 

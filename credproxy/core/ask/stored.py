@@ -19,7 +19,7 @@ def from_text(text: str, username: str | None, *, where: str, hint: str = "") ->
 
     Args:
         username: the login's, or None.
-        text: one trailing newline is taken off, as editors and programs add it.
+        text: one trailing newline is removed, as editors and programs add it.
         where: names the source in a message, such as ``the variable 'X'``.
         hint: how to store a secret there.
 
@@ -49,7 +49,7 @@ def login(username: str, password: str, *, where: str, hint: str = "") -> UserPa
 
 
 def usable(stored: Stored, where: str, *, hint: str = "") -> Stored:
-    """Give a stored credential back. Raises Failed(credential_unreadable): it is an empty one."""
+    """Return a stored credential. Raises Failed(credential_unreadable): it is empty."""
     problem = empty_login(stored)
     if problem is not None:
         raise unreadable(where, problem, hint=hint)
@@ -57,7 +57,7 @@ def usable(stored: Stored, where: str, *, hint: str = "") -> Stored:
 
 
 def not_stored(what: str, looked: Sequence[str], *, setup: str) -> Failed:
-    """Say that a rule points where nothing is stored.
+    """Say that nothing is stored where a rule points.
 
     Args:
         what: such as ``no login for 'files.example'``.
@@ -69,7 +69,7 @@ def not_stored(what: str, looked: Sequence[str], *, setup: str) -> Failed:
 
 
 def another_place(key: str) -> str:
-    """How somebody stores a secret for a rule whose ``key`` names where."""
+    """How to store a secret for a rule whose ``key`` names the place."""
     return f"add it there, or name another place in its [[host]]: {key} = {{ source = ... }}"
 
 

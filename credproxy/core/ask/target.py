@@ -1,4 +1,4 @@
-"""What a question is about: a URI after validation, in canonical form."""
+"""What a question is about: a validated URI, in canonical form."""
 
 from dataclasses import dataclass
 from enum import Enum
@@ -61,7 +61,7 @@ class Repository(NamedTuple):
 
 
 class Object(NamedTuple):
-    """What a URL names outside of a registry's API, and the methods with which it may be asked for."""
+    """What a URL names outside a registry's API, and the methods with which it may be requested."""
 
     url: str
     methods: tuple[str, ...]
@@ -73,15 +73,15 @@ Granted = Repository | Object
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """A target and who asks about it.
+    """A target and its caller.
 
     Attributes:
         target: what is asked about.
-        caller: who asks.
+        caller: that asks.
         grants: all that a build action's token may grant, decided by policy; None on the helper socket, where the
             URI and the host's rule decide. With grants only a credential that was narrowed to them may be answered.
-        sandbox: the name of the sandbox that asks, so that it has a budget of its own; None for who is in none. It is
-            part of no key: what one sandbox caused to be fetched serves the others.
+        sandbox: the name of the sandbox that asks, so that it has a budget of its own; None for a caller in none. It is
+            not part of a key: what was fetched for one sandbox serves the others.
         for_gateway: the gateway sends the request itself, so the credential stays inside and need not be narrow.
     """
 

@@ -1,4 +1,4 @@
-r"""URIs as they arrive, and the one canonical form that everything else works with.
+r"""URIs as they arrive, and the canonical form that everything else works with.
 
 The raw string is checked here before any URL parser sees it: ``urlsplit`` and yarl drop TAB, CR and LF, resolve ``..``,
 and take ``https://h\@evil.com`` for the host ``evil.com``. Anchored regular expressions without nested repeats keep the
@@ -67,14 +67,14 @@ def parse_uri(raw: str) -> Target:
 
 
 def without_userinfo(raw: str) -> str:
-    """Give a URI without the user name and password that it may hold, which are never used.
+    """Give a URI without the user name and password that it may contain, which are never used.
 
-    For the user's own callers, who cannot leave them out: Google's tools write ``https://oauth2accesstoken@HOST/...`` into
+    For the user's own callers, which cannot leave them out: Google's tools write ``https://oauth2accesstoken@HOST/...`` into
     lock files (CL-23).
 
     Raises:
-        Failed(bad_request): readers may differ about where its host begins: a second ``@``, a character that belongs into
-            no user name, a ``:`` in front of an ``@`` without a scheme, as in ``mailto:x@host``.
+        Failed(bad_request): parsers may differ about where its host begins: a second ``@``, a character that is allowed in
+            no user name, a ``:`` before an ``@`` without a scheme, as in ``mailto:x@host``.
     """
     _check_characters(raw)
     parts = _WITH_USER.fullmatch(raw)
@@ -93,7 +93,7 @@ def without_userinfo(raw: str) -> str:
 def parse_server_url(text: str) -> Target:
     """Read the server URL of the docker helper protocol; always Form.HOST.
 
-    Docker sends ``https://index.docker.io/v1/`` or ``host[:port]``, and trims white space as its own helpers do. A user name in it is not looked at.
+    Docker sends ``https://index.docker.io/v1/`` or ``host[:port]``, and trims white space as its own helpers do. A user name in it is ignored.
 
     Raises:
         Failed(bad_request): anything else, a path other than ``/v1/`` or ``/v2/`` included.
@@ -110,10 +110,10 @@ def parse_server_url(text: str) -> Target:
 
 
 def canonical_authority(text: str, scheme: str = "https") -> str | None:
-    """The canonical ``host`` or ``host:port``, or None if it is no authority.
+    """The canonical ``host`` or ``host:port``, or None if it is not an authority.
 
-    Lower case, without one trailing dot and without the scheme's default port (SC-6); a scheme that is not known has
-    none, and every port stays.
+    Lower case, without one trailing dot and without the scheme's default port (SC-6); an unknown scheme has
+    none, and every port is kept.
     """
     found = _authority(text, scheme)
     if found is None:
@@ -123,13 +123,13 @@ def canonical_authority(text: str, scheme: str = "https") -> str | None:
 
 
 def canonical_uri(target: Target) -> str:
-    """The URI in full, such as ``https://ghcr.io/v2/``. It holds the query: never log it (SC-14)."""
+    """The URI in full, such as ``https://ghcr.io/v2/``. It contains the query: never log it (SC-14)."""
     query = f"?{target.query}" if target.query else ""
     return f"{target.origin}{target.path}{query}"
 
 
 def check_canonical(raw: str, target: Target) -> None:
-    """Refuse a URI that is not written in its one canonical form: policy and registry must see the same bytes.
+    """Refuse a URI that is not in canonical form: policy and registry must see the same bytes.
 
     Args:
         raw: what ``parse_uri`` was given.
@@ -160,7 +160,7 @@ def plaintext_allowed(target: Target, insecure: bool) -> bool:  # noqa: FBT001  
 
 
 def plain(target: Target) -> Target:
-    """The same target over plain http, which a rule's ``insecure`` means for what names no scheme (SC-4)."""
+    """The same target over plain http, which is what a rule's ``insecure`` means for a URI without a scheme (SC-4)."""
     port = None if target.port == DEFAULT_PORTS["http"] else target.port
     return replace(target, scheme="http", port=port) if target.scheme == "https" else target
 
@@ -168,7 +168,7 @@ def plain(target: Target) -> Target:
 def shown(raw: str) -> str:
     """Quote a URI for a message: escaped, shortened, without query, fragment and userinfo.
 
-    The URI may be malformed, so nothing is known of where a password ends: up to the last ``@`` it is left out.
+    The URI may be malformed, so it is unknown where a password ends: everything up to the last ``@`` is left out.
     """
     scheme = re.match(r"[A-Za-z][A-Za-z0-9+.-]{0,15}://|", raw)
     start = scheme[0] if scheme else ""
@@ -231,7 +231,7 @@ def _authority(text: str, scheme: str) -> tuple[str, int | None] | None:
 
 
 def _host(text: str) -> str | None:
-    """The canonical host of a lower-case one; None if it is none."""
+    """The canonical form of a lower-case host; None if it is not a host."""
     if text[0] == "[":
         try:
             return f"[{IPv6Address(text[1:-1]).compressed}]"
@@ -240,7 +240,7 @@ def _host(text: str) -> str | None:
     host = text.removesuffix(".")
     if len(host) > 253 or _HOST.fullmatch(host) is None:  # noqa: PLR2004  RFC 1035, without the root's dot
         return None
-    # A resolver takes 127.1, 2130706433 and 0x7f.1 for addresses: only the one canonical spelling may pass.
+    # A resolver takes 127.1, 2130706433 and 0x7f.1 for addresses: only the canonical spelling may pass.
     if _NUMERIC.fullmatch(host.rpartition(".")[2]) and _QUAD.fullmatch(host) is None:
         return None
     return host

@@ -15,7 +15,7 @@ _ENCODED = "in a login write % as %25, @ as %40, : as %3A, / as %2F, ? as %3F an
 
 
 def proxy_problem(url: str | None) -> str:
-    """Say why a proxy cannot be used; "" for one that can, and for none."""
+    """Say why a proxy cannot be used; "" if it can, or if there is none."""
     if url is None:
         return ""
     parts = _split(url)
@@ -35,7 +35,7 @@ def proxy_problem(url: str | None) -> str:
 
 
 def realm_problem(url: str | None) -> str:
-    """Say why a token server cannot be used; "" for one that can, and for none."""
+    """Say why a token server cannot be used; "" if it can, or if there is none."""
     if url is None:
         return ""
     parts = _split(url)

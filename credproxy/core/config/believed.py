@@ -1,4 +1,4 @@
-"""Which files a configuration believes: whoever writes them decides where logins go, or what is run."""
+"""Which files a configuration trusts: their writers decide where logins go, or what is run."""
 
 from collections.abc import Iterator
 
@@ -7,11 +7,11 @@ from credproxy.core.kinds.uses import Bundle, Program, SecretFile
 
 
 def believed_files(settings: Settings, *, programs: bool = True) -> Iterator[tuple[str, str]]:
-    """Give what each file is, for messages, and its path; the policy file is read, and so judged, by itself.
+    """Give what each file is, for messages, and its path; the policy file is read, and so judged, separately.
 
     Args:
-        settings: that name them.
-        programs: those as well.
+        settings: that name the files.
+        programs: include programs.
     """
     for _, owner, use in settings.uses():
         match use:

@@ -1,4 +1,4 @@
-"""What a type cannot say of a configuration: ranges, forms, contradictions, two rules for one host."""
+"""What types cannot express about a configuration: ranges, forms, contradictions, two rules for one host."""
 
 import re
 from collections.abc import Callable, Iterator
@@ -22,7 +22,7 @@ _PORT = re.compile(r"[1-9][0-9]{0,4}")
 _LAST_PORT = 65535
 
 RULES = 4096
-"""Rules for build actions, wherever they stand: each is looked at for every request (PY25)."""
+"""Rules for build actions, wherever they are written: each is checked for every request (PY25)."""
 
 
 def size_in_bytes(size: int | str) -> int:
@@ -37,8 +37,8 @@ def check(settings: Settings, place: Callable[[Path], Path] = lambda path: path)
     """Give the path and the problem of each mistake.
 
     Args:
-        settings: what is looked at.
-        place: where in the file a path of the settings stands, for a problem that names another place.
+        settings: to check.
+        place: where in the file a path of the settings is, for a problem that names another place.
     """
     yield from _check_builtin(settings)
     yield from _check_numbers(settings)
@@ -108,7 +108,7 @@ def _check_paths(settings: Settings) -> Iterator[tuple[Path, str]]:
         if value not in {"auto", "none"} and not value.startswith("/"):
             yield (key,), 'wanted "auto", "none" or an absolute path, or one that begins with ~/'
     if settings.helper_path and not all(part.startswith("/") for part in settings.helper_path.split(":")):
-        # Else programs would be searched for wherever the daemon happens to be started.
+        # Otherwise programs would be searched for wherever the daemon happens to be started.
         yield ("helper_path",), "wanted absolute paths, or ones that begin with ~/, separated by colons"
 
 

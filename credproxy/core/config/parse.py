@@ -1,6 +1,6 @@
 """From TOML to Settings: strict, and every mistake with its line.
 
-Types say most of it (``core/config/settings.py``, compared by ``core/formats/shapes.py``); what a type cannot say is checked in
+Types express most of it (``core/config/settings.py``, compared by ``core/formats/shapes.py``); what a type cannot express is checked in
 ``core/config/config_checks.py``. Files are read by the caller.
 """
 
@@ -51,10 +51,10 @@ _SHAPE = Shape(
         "path": '"/path/to/file"',
     },
 )
-"""How the values of keys are written, for messages: a newcomer copies what stands there."""
+"""How the values of keys are written, for messages: newcomers copy them."""
 
 _MERGED = ("cache", "log")
-"""Tables whose keys are put together from several files; rules for build actions would change their meaning."""
+"""Tables whose keys are merged from several files; merging rules for build actions would change their meaning."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +63,7 @@ class Mistake:
 
     Attributes:
         where: the file.
-        line: 1-based; 0 where the file as a whole is meant.
+        line: 1-based; 0 for the file as a whole.
         path: such as ``host[1].match``; "" for the document.
         problem: what is wrong and what was wanted.
     """
@@ -86,7 +86,7 @@ class ConfigError(Exception):
         self.mistakes = tuple(mistakes)
 
     def failed(self) -> Failed:
-        """The same as a failure of the closed list: the first mistake, and how many more there are."""
+        """The same as a Failure: the first mistake, and how many more there are."""
         more = f" (and {len(self.mistakes) - 1} more)" if len(self.mistakes) > 1 else ""
         return failed(Code.CONFIG_INVALID, f"{self.mistakes[0]}{more}", hint="credproxy config check")
 
@@ -106,10 +106,10 @@ def load(text: str, where: str, *, home: str = "") -> Settings:
     Args:
         text: the file's.
         where: its name, for messages.
-        home: the directory that ``~/`` stands for in paths; "" where there is none.
+        home: the directory that ``~/`` stands for in paths; "" if there is none.
 
     Raises:
-        ConfigError: with every mistake; only what cannot be read as TOML hides what lies behind it.
+        ConfigError: with every mistake; only text that cannot be read as TOML hides what follows it.
     """
     return _settings(_read(text, where, home))
 
@@ -117,8 +117,8 @@ def load(text: str, where: str, *, home: str = "") -> Settings:
 def load_files(files: Sequence[tuple[str, str]], home: str = "") -> Settings:
     """Read files, the most important first, into one.
 
-    A key of an earlier file wins over the same key of a later one; host rules are put together, and of two with the
-    same ``match`` the earlier file's stays.
+    A key of an earlier file wins over the same key of a later one; host rules are combined, and of two with the
+    same ``match`` the earlier file's wins.
 
     Args:
         files: name and text of those that exist.
@@ -150,7 +150,7 @@ def shown(path: Path) -> str:
 
 
 def _read(text: str, where: str, home: str) -> dict[str, object]:
-    """The document of one file that has no mistake."""
+    """The document of one file without mistakes."""
     parsed = parse_toml(text)
     mistakes = [Mistake(where, line, "", problem) for line, problem in parsed.mistakes]
     fitted = fit(parsed.document, _SHAPE, home=home, unread=parsed.unread)

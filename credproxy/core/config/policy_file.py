@@ -11,8 +11,8 @@
         repository: "my-org/**"
         operations: [blob:read, manifest:read]
 
-Strict, as there: an unknown field, an empty list or a second document is an error. Stricter in one thing: a pattern that
-no registry or repository can match is an error, too.
+Strict, as there: an unknown field, an empty list or a second document is an error. Stricter in one respect: a pattern that
+no registry or repository can match is also an error.
 Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, ``img_tool/cmd/oci-distribution-gateway/README.md``.
 """
 
@@ -66,8 +66,8 @@ class PolicyFile:
 
     Attributes:
         path: of the file.
-        rules: in its order; last, the one that ``defaultAction: allow`` is.
-        paths: where each rule stands in the file, such as ``("rules", 2)``.
+        rules: in its order; last, a rule for ``defaultAction: allow``.
+        paths: where each rule is in the file, such as ``("rules", 2)``.
         lines: 1-based, for each rule.
         is_json: whether it is written in JSON.
     """
@@ -83,16 +83,16 @@ class PolicyFile:
         return f"{shown(self.paths[index])} of {self.path!r}"
 
     def remedy(self, registry: str, repository: str, *, write: bool) -> str:
-        """The lines to put into the file, in its format."""
+        """The lines to add to the file, in its format."""
         return f"add to the rules of {self.path!r}: {self.rule_text(registry, repository, write=write)}"
 
     def remedy_for(self, url: str) -> str:
-        """Its format has no rules for URLs."""
+        """Where to add a rule for URLs, which its format does not have."""
         rule = f'[[actions.rule]] action = "allow", url = {json.dumps(url)}'
         return f"rules for URLs stand in the configuration, in place of policy_file: {rule}"
 
     def rule_text(self, registry: str, repository: str, *, write: bool) -> str:
-        """One rule as one line: a JSON object, which is YAML, too."""
+        """One rule as one line: a JSON object, which is also YAML."""
         host = _PORT.sub("", registry)
         operations = EVERYTHING if write else READ
         rule = {"action": "allow", "registry": host, "repository": repository, "operations": operations}
@@ -107,7 +107,7 @@ def load_policy(content: bytes, path: str) -> PolicyFile:
         path: for messages, and for the names of rules.
 
     Raises:
-        ConfigError: with every mistake; only what cannot be read as JSON or YAML hides the others.
+        ConfigError: with every mistake; only text that cannot be read as JSON or YAML hides the others.
     """
     text = _text(content, path)
     is_json = path.lower().endswith(".json") or text.lstrip().startswith("{")

@@ -1,6 +1,6 @@
 """The configuration as frozen types: what each key is, and its default.
 
-Only shapes live here; ``core/config/parse.py`` turns TOML into them and checks what a type cannot say.
+This module has only shapes; ``core/config/parse.py`` turns TOML into them and checks what a type cannot express.
 Source: docs/reference/configuration.md, RQ-2.
 """
 
@@ -22,14 +22,14 @@ from credproxy.core.policy.rules import ActionRule
 
 DOCKER: Final = "docker-config"
 NETRC: Final = "netrc"
-"""What works without a rule and is no host rule, as ``builtin`` names it: what these files have a login for."""
+"""What works without a rule and is not a host rule, as ``builtin`` names it: what these files have a login for."""
 
 
 class ActionsSettings(Base, frozen=True):
     """The actions socket: denies everything that no rule allows. ``policy_file`` is rules_img's, instead of rules.
 
-    ``listen`` is a port of the loopback, such as ``127.0.0.1:5151``, where the same is served to who has ``listen_token``.
-    ``carriers`` is how many processes serve it at most: None for as many as there are processors, and four.
+    ``listen`` is a loopback port, such as ``127.0.0.1:5151``, on which the same is served to callers with ``listen_token``.
+    ``carriers`` is how many processes serve it at most: None for as many as there are processors, up to four.
     """
 
     rule: tuple[ActionRule, ...] = ()
@@ -40,7 +40,7 @@ class ActionsSettings(Base, frozen=True):
 
 
 class CacheSettings(Base, frozen=True):
-    """Bounds of the cache: whichever comes first."""
+    """Bounds of the cache: whichever is reached first."""
 
     entries: int = 100_000
     bytes: int | str = "64MiB"
@@ -80,19 +80,19 @@ class Settings(Base, frozen=True):
         """Every host rule in force: those of the files, then the built-in ones that are neither switched off nor replaced.
 
         Args:
-            builtin: those that there are.
+            builtin: all built-in rules.
         """
         written = {match_key(rule.match) for rule in self.host}
         kept = (rule for rule in builtin if self.works(rule.tag()) and match_key(rule.match) not in written)
         return (*self.host, *kept)
 
     def router(self) -> Router:
-        """The same rules, ready to be asked: everybody who needs to know which one answers asks this."""
+        """The same rules, ready for look-ups: all code that needs to know which one answers uses this."""
         rules, written = self.rules(), len(self.host)
         return Router(rules[:written], rules[written:])
 
     def uses(self) -> Iterator[tuple[Path, str, Use]]:
-        """The files, programs and variables that its rules and its port name: the key, whose it is, and what."""
+        """The files, programs and variables that its rules and its port name: the key, its owner, and the thing."""
         for index, rule in enumerate(self.host):
             for key, use in rule.uses():
                 yield ("host", index, *key), repr(rule.match), use

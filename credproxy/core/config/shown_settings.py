@@ -1,4 +1,4 @@
-"""Settings as people may see them: in a terminal, in a bug report. Who prints settings prints these.
+"""Settings as people may see them, in a terminal or a bug report. All code that prints settings uses this.
 
 A text is shown because its key is listed here, and masked otherwise: a new key is hidden until somebody decides.
 """
@@ -17,7 +17,7 @@ _PLAIN = frozenset({
     "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository", "scopes",
     "service", "source", "url", "username",
 })  # a table  # fmt: skip
-"""Keys whose texts name something: what looks like a credential in them is masked all the same."""
+"""Keys whose texts name something: what looks like a credential in them is still masked."""
 
 _COMMANDS = frozenset({"argv", "command"})
 _URLS = frozenset({"proxy", "realm", "url"})
@@ -31,12 +31,12 @@ def shown_settings(settings: Settings) -> dict[str, object]:
 
 
 def known_keys() -> frozenset[str]:
-    """The keys whose texts somebody has decided about."""
+    """The keys for whose texts it was decided whether they are shown."""
     return _PLAIN | _COMMANDS | _URLS | {"env", "prefix"}
 
 
 def _whole(name: str, value: object) -> object:
-    """A table of settings with its defaults; of a rule, which has many that mean nothing to it, what was written."""
+    """A table of settings with its defaults; for a rule, most of whose keys do not apply, only what was written."""
     if isinstance(value, Struct):
         return {key: _shown(key, getattr(value, key)) for key in value.__struct_fields__}
     return _shown(name, value)
@@ -44,7 +44,7 @@ def _whole(name: str, value: object) -> object:
 
 def _shown(name: str, value: object) -> object:
     if isinstance(value, Struct):
-        # What msgspec leaves out are defaults; the tag is not a field of the struct.
+        # msgspec leaves out defaults; the tag is not a field of the struct.
         return {key: _shown(key, getattr(value, key, plain)) for key, plain in to_builtins(value).items()}
     if isinstance(value, tuple) and all(isinstance(item, Struct) for item in value):
         return [_shown(name, item) for item in value]

@@ -4,8 +4,8 @@ r"""How a line of a ``.bazelrc`` is cut into words, and how a word is written so
 
     a backslash takes the next character as it is, within quotes of either kind and without
     ' and " begin a quotation that the same one ends, anywhere in a word
-    # begins a comment, also within a word; not within quotes
-    ${NAME} is replaced by the variable before anything else, where that is set
+    # begins a comment, even within a word, but not within quotes
+    ${NAME} is replaced by the variable, if set, before anything else
 
 Source: bazel src/main/cpp/util/strings.cc (Tokenize), src/main/cpp/rc_file.cc.
 """
@@ -21,7 +21,7 @@ _VARIABLE = re.compile(r"\$\{(.*?)\}")
 
 
 class Words(NamedTuple):
-    """The words of a line; ``closed`` is false where a quotation is not, which Bazel takes to the end of the line."""
+    """The words of a line; ``closed`` is false if a quotation is not closed; Bazel extends it to the end of the line."""
 
     words: tuple[str, ...]
     closed: bool
@@ -31,7 +31,7 @@ def split_words(line: str, environ: Mapping[str, str]) -> Words:
     """Cut a line into words as Bazel does.
 
     Args:
-        line: with its continuation lines joined to it.
+        line: with its continuation lines joined.
         environ: for ``${NAME}``; a variable that is not set stays as it is written.
     """
     text = _VARIABLE.sub(lambda found: environ.get(found[1]) or found[0], line.strip())
@@ -68,6 +68,6 @@ def quoted(word: str) -> str:
 def _escaped(word: str) -> Iterator[str]:
     before = ""
     for character in word:
-        # "${" would be taken for a variable, also within quotes.
+        # "${" would be taken for a variable, even within quotes.
         yield f"\\{character}" if character in '"\\' or (before, character) == ("$", "{") else character
         before = character

@@ -1,4 +1,4 @@
-"""Checks of single values that several tables have: each gives the key and what was wanted, or nothing."""
+"""Checks of single values that occur in several tables: each gives the key and what was wanted, or nothing."""
 
 import re
 from collections.abc import Iterator, Mapping
@@ -8,7 +8,7 @@ from credproxy.core.formats.toml_lines import Path
 
 
 Problem = tuple[Path, str]
-"""Where in a table, and what is wrong there and what was wanted."""
+"""Where in a table, what is wrong there, and what was wanted."""
 
 SECONDS = "wanted seconds, 0 or more"
 LONGEST_TIMEOUT = 300.0
@@ -36,7 +36,7 @@ def timeout(key: str, seconds: float) -> Iterator[Problem]:
 
 
 def duration(key: str, seconds: float) -> Iterator[Problem]:
-    """Seconds that a clock could wait: TOML has ``nan`` and ``inf`` as well."""
+    """Seconds that a clock can wait: TOML also has ``nan`` and ``inf``."""
     if not (isfinite(seconds) and seconds >= 0):
         yield (key,), SECONDS
 
@@ -48,7 +48,7 @@ def variable(key: str, name: str) -> Iterator[Problem]:
 
 
 def environment(env: Mapping[str, str], pass_env: tuple[str, ...]) -> Iterator[Problem]:
-    """What a program gets beside the few variables of every program: ``env`` as it is, ``pass_env`` from the daemon."""
+    """What a program gets in addition to the few variables of every program: ``env`` as it is, ``pass_env`` from the daemon."""
     for key, names in (("env", env), ("pass_env", pass_env)):
         for name in names:
             if _VARIABLE.fullmatch(name) is None:
@@ -62,6 +62,6 @@ def user(key: str, name: str | None) -> Iterator[Problem]:
 
 
 def within(key: Path, found: Iterator[Problem]) -> Iterator[Problem]:
-    """The problems of a table that stands in another one."""
+    """The problems of a table that is nested in another one."""
     for path, problem in found:
         yield (*key, *path), problem

@@ -44,7 +44,7 @@ class _Auth(msgspec.Struct, frozen=True):
 
     @property
     def legible(self) -> bool:
-        """Whether no part of it was lost: a server would refuse what docker makes of the rest."""
+        """Whether no part of it was lost: a server would refuse what docker sends of a damaged one."""
         return not any(text and REPLACEMENT in text for text in self._texts)
 
     @property
@@ -53,7 +53,7 @@ class _Auth(msgspec.Struct, frozen=True):
 
 
 class _ConfigDocument(msgspec.Struct, frozen=True):
-    """A file whose entries are still JSON: one that cannot be read spoils no other."""
+    """A file whose entries are still JSON, so that one that cannot be read does not affect the others."""
 
     auths: dict[str, msgspec.Raw] | None = None
     cred_helpers: dict[str, msgspec.Raw] | None = msgspec.field(default=None, name="credHelpers")
@@ -70,7 +70,7 @@ class _Inline(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class DockerEntry:
-    """Where one registry's credential lies in a file.
+    """Where one registry's credential is in a file.
 
     Attributes:
         kind: ``auth`` for the file itself, ``helper`` for a program of its own, ``store`` for the common one, ``broken``
@@ -86,13 +86,13 @@ class DockerEntry:
 
 @dataclass(frozen=True, slots=True)
 class Index:
-    """A file without its secrets: enough to choose an entry.
+    """A file without its secrets, sufficient to choose an entry.
 
     Attributes:
         auths: canonical ``host[:port][/path]`` to the key as written.
         empty: those keys whose entry holds nothing: "look in the store" (DC-12).
         registry_tokens: those keys that hold a ``registrytoken``, which survives a helper (DC-5).
-        helpers: canonical authority to (key as written, program); the program is "" where the entry cannot be read.
+        helpers: canonical authority to (key as written, program); the program is "" if the entry cannot be read.
         store: the common program, "" for none.
     """
 
@@ -103,7 +103,7 @@ class Index:
     store: str = ""
 
     def find(self, authority: str, repository: str | None) -> DockerEntry | None:
-        """The entry for a repository of a registry; None where the file names neither.
+        """The entry for a repository of a registry; None if the file names neither.
 
         Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
         itself (DC-5, DC-8). A path-scoped key never answers for another path (DC-9).
@@ -116,17 +116,17 @@ class Index:
         if helper is not None:
             return DockerEntry("helper" if helper[1] else "broken", *helper)
         for name in _hierarchy(canonical, repository):
-            # An empty entry says "look in the store"; without one it says nothing, and the next source may know (DC-12).
+            # An empty entry means "look in the store"; without a store it means nothing, and the next source may know (DC-12).
             if name in self.auths and (self.store or self.auths[name] not in self.empty):
                 return self.in_store(authority) or DockerEntry("auth", self.auths[name])
         return None
 
     def in_store(self, authority: str) -> DockerEntry | None:
-        """Where the common program would have a registry; None without one (DC-7: never a namespaced key)."""
+        """The entry by which the common program is asked for a registry; None without such a program (DC-7: never a namespaced key)."""
         return DockerEntry("store", HUB_KEY if is_hub(authority) else authority, self.store) if self.store else None
 
     def lacks(self, authority: str) -> str:
-        """Say that there is no login for a registry, and for what of the same host there is one instead."""
+        """Say that there is no login for a registry, and for what else on the same host there is one."""
         host = _host(_fold(authority))
         named = {name for name in (*self.auths, *self.helpers) if _host(name.partition("/")[0]) == host}
         near = sorted(named - {_fold(authority)})
@@ -138,16 +138,16 @@ class Index:
         return said
 
     def authorities(self) -> Iterator[str]:
-        """Every registry that has something, canonical: an empty entry says "look in the store", and there may be none."""
+        """Every registry with a login, canonical: an empty entry means "look in the store", and there may be no store."""
         named = [name for name, key in self.auths.items() if self.store or key not in self.empty]
         yield from dict.fromkeys([*(name.partition("/")[0] for name in named), *self.helpers])
 
 
 def parse_index(content: bytes, where: str) -> Index:
-    """Read a file, keeping no secret.
+    """Read a file, without keeping secrets.
 
     Raises:
-        Failed(credential_unreadable): not the JSON of a docker configuration. An empty file is an empty one (DC-4).
+        Failed(credential_unreadable): not the JSON of a docker configuration. An empty file is an empty configuration (DC-4).
     """
     file = _decode(content, where)
     entries = {key: _entry(raw) for key, raw in (file.auths or {}).items()}
@@ -178,7 +178,7 @@ def broken_helper(key: str, where: str) -> Failed:
 
 
 def is_program(name: str) -> bool:
-    """Whether ``docker-credential-NAME`` may be started: a name, and never a path."""
+    """Whether ``docker-credential-NAME`` may be started: it must be a name, never a path."""
     return _PROGRAM.fullmatch(name) is not None
 
 
@@ -192,7 +192,7 @@ def unusable_program(name: str, where: str) -> Failed:
 
 
 def install_program(name: str, path: str) -> str:
-    """The hint where ``docker-credential-NAME``, which the file at ``path`` names, is not found."""
+    """The hint if ``docker-credential-NAME``, which the file at ``path`` names, is not found."""
     program = f"docker-credential-{name}"
     return (
         f"install {program}, or take {name!r} out of {path}; "
@@ -241,7 +241,7 @@ def from_helper(output: bytes, program: str, *, key: str) -> Stored:
     """Give what ``docker-credential-<program> get`` printed (DC-14, DC-15).
 
     Raises:
-        Failed(credential_unreadable): no JSON object with ``Username`` and ``Secret``.
+        Failed(credential_unreadable): not a JSON object with ``Username`` and ``Secret``.
     """
     place = f"the answer of 'docker-credential-{program}'"
     by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
@@ -260,7 +260,7 @@ class _StoreReply(msgspec.Struct, frozen=True):
 
 
 def listed(output: bytes) -> frozenset[str] | None:
-    """Give the canonical authorities that ``docker-credential-<program> list`` printed; None if it is no such list."""
+    """Give the canonical authorities that ``docker-credential-<program> list`` printed; None if it is not such a list."""
     try:
         found = msgspec.json.decode(as_go_reads(output), type=dict[str, str])
     except UNREADABLE:
@@ -296,7 +296,7 @@ def _decode(content: bytes, where: str) -> _ConfigDocument:
     try:
         return msgspec.json.decode(text, type=_ConfigDocument | None) or _ConfigDocument()
     except UNREADABLE as error:
-        # msgspec's text may quote the content; where it broke is enough to find it.
+        # msgspec's text may quote the content; the position is enough to find it.
         raise unreadable(where, f"is not the JSON of a docker configuration{_place(text, error)}", hint=_HINT) from None
 
 
@@ -319,7 +319,7 @@ def _entry(raw: msgspec.Raw) -> _Auth | None:
 
 
 def _text(raw: msgspec.Raw) -> str | None:
-    """A value of ``credHelpers``: "" where it is not set, None where it is not a text."""
+    """A value of ``credHelpers``: "" if it is not set, None if it is not a text."""
     try:
         text = msgspec.json.decode(raw, type=str | None) or ""
     except UNREADABLE:
@@ -328,7 +328,7 @@ def _text(raw: msgspec.Raw) -> str | None:
 
 
 def _canonical(key: str) -> str | None:
-    """``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None for what names no registry."""
+    """``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None if it names no registry."""
     scheme, _, rest = key.rpartition("://")
     host, _, path = rest.partition("/")
     authority = canonical_authority(host, "http" if scheme == "http" else "https")

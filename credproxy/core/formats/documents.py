@@ -1,8 +1,8 @@
 """JSON and YAML as plain values with the line of each: strict, bounded, and nothing is constructed.
 
 A YAML scalar is its text, or None where it is a plain null: ``no``, ``12:30`` and ``2026-01-01`` are words, as in
-rules_img's parser (goccy/go-yaml). What that one would rewrite, such as ``1.10`` or ``010``, has to be quoted. Aliases
-are followed, but not beyond NODES, however often they repeat one another.
+rules_img's parser (goccy/go-yaml). Values that it would rewrite, such as ``1.10`` or ``010``, have to be quoted. Aliases
+are followed, up to NODES values, however often they repeat one another.
 """
 
 import json
@@ -34,7 +34,7 @@ class Document(NamedTuple):
 
 
 class DocumentError(Exception):
-    """The text is no such document.
+    """The text is not such a document.
 
     Attributes:
         line: 1-based.
@@ -48,16 +48,16 @@ class DocumentError(Exception):
 
 
 class _RepeatedError(Exception):
-    """A key of a JSON object stands there twice; its argument is the key."""
+    """A key occurs twice in a JSON object; the argument is the key."""
 
 
 def read_json(text: str) -> Document:
     """Read one JSON document.
 
     Raises:
-        UnreadableError: the grammar is broken, a key is there twice, or it is nested too deeply.
+        UnreadableError: the grammar is broken, a key occurs twice, or it is nested too deeply.
     """
-    # YAML has the lines of what is JSON as well, once tabs are gone; a JSON string holds none.
+    # JSON is YAML once tabs are gone, which gives its lines; a JSON string holds no tabs.
     as_yaml = text.replace("\t", " ")
     try:
         value: object = json.loads(text, object_pairs_hook=_unique)
@@ -78,10 +78,10 @@ def read_yaml(text: str, *, tags: bool = False) -> Document:
 
     Args:
         text: of the document.
-        tags: another program wrote it: tags are passed over, and a scalar is its text, however others read it.
+        tags: another program wrote it: tags are ignored, and a scalar is its text, however others read it.
 
     Raises:
-        UnreadableError: the grammar is broken, a key is there twice, a second document follows, a value has a tag or
+        UnreadableError: the grammar is broken, a key occurs twice, a second document follows, a value has a tag or
             is ambiguous, an alias has no anchor, or it is too large or nested too deeply.
     """
     try:
@@ -113,7 +113,7 @@ def _line_of_problem(text: str) -> int:
 
 
 class _YamlReader:
-    """Builds values from the parser's events: they come one by one, so that a bound ends the parsing, too."""
+    """Builds values from the parser's events: they come one by one, so that a bound also ends the parsing."""
 
     def __init__(self, events: Iterator[yaml.Event], *, tags: bool) -> None:
         self._events = events

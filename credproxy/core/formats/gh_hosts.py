@@ -10,7 +10,7 @@
         oauth_token: gho_...
 
 Source: cli/cli, internal/config/config.go. A host without ``oauth_token`` has its token in the keyring, and gh before
-version 2.40 knows no ``users``.
+version 2.40 does not have ``users``.
 """
 
 from collections.abc import Mapping
@@ -31,9 +31,9 @@ class GhHost:
 
     Attributes:
         name: as the file has it, and gh takes it.
-        user: the active one; "" where the file does not say.
-        token: of that user; None where a keyring has it.
-        users: every user, with a token where the file has it.
+        user: the active one; "" if the file does not say.
+        token: of that user; None if a keyring has it.
+        users: every user, with a token if the file has it.
     """
 
     name: str
@@ -46,7 +46,7 @@ class GhHost:
         return user is None or user == self.user or user in self.users
 
     def token_of(self, user: str | None) -> Secret | None:
-        """The token; None where a keyring has it."""
+        """The token; None if a keyring has it."""
         if user is None or user == self.user:
             return self.token or self.users.get(self.user)
         return self.users.get(user)

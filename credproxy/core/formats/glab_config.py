@@ -1,7 +1,7 @@
 """The configuration of ``glab``, GitLab's own program: its hosts with their tokens.
 
-Source: gitlab-org/cli, internal/config and internal/oauth2. A token stands as ``token: !!null glpat-…`` where glab wrote it
-over an empty one, so tags are not believed.
+Source: gitlab-org/cli, internal/config and internal/oauth2. A token is written as ``token: !!null glpat-…`` if glab wrote it
+over an empty one, so tags are ignored.
 """
 
 from collections.abc import Mapping
@@ -20,10 +20,10 @@ class GlabHost:
 
     Attributes:
         name: as the file has it, and glab takes it.
-        token: of a person, or of OAuth; None where a keyring has it, or nobody.
+        token: of a person, or of OAuth; None if a keyring has it, or nothing does.
         job_token: of a CI job.
         oauth: the token ends, and glab renews it.
-        until: POSIX seconds at which it ends; None where that is not known.
+        until: POSIX seconds at which it ends; None if unknown.
         keyring: its token is in the keyring, which glab reads.
     """
 
@@ -36,7 +36,7 @@ class GlabHost:
 
     @property
     def has_login(self) -> bool:
-        """Whether there is anything to be had for it."""
+        """Whether a login may be available for it."""
         return self.token is not None or self.job_token is not None or self.keyring
 
 
@@ -84,7 +84,7 @@ def _secret(value: object) -> Secret | None:
 
 
 def _until(value: object) -> float | None:
-    """RFC 3339, or RFC 822 as older ones wrote it; None for a zone that only the writer's machine knew."""
+    """RFC 3339, or RFC 822 as older ones wrote it; None for a zone that only the writer's machine knows."""
     if not isinstance(value, str):
         return None
     for read in (datetime.fromisoformat, parsedate_to_datetime):

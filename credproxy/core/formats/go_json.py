@@ -1,6 +1,6 @@
-"""JSON files that programs written in Go read: what these take for text, and where such a file is broken.
+"""JSON files that programs written in Go read: what these accept as text, and where such a file is broken.
 
-The names of members are taken in any case ("preferring exact matches but also accepting case-insensitive matches"), so a
+Member names are accepted in any case ("preferring exact matches but also accepting case-insensitive matches"), so a
 file with ``Auths`` holds logins for docker, and a helper that prints ``secret`` works there.
 
 Source: Go's encoding/json, Unmarshal, and unquoteBytes: "invalid UTF-8 or invalid UTF-16 surrogate pairs are not treated as an error.
@@ -15,10 +15,10 @@ import msgspec
 
 
 REPLACEMENT = "\ufffd"
-"""Stands where the text is lost."""
+"""Marks where text is lost."""
 
 UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What ``msgspec.json.decode`` raises for content that is not what was asked for; the last one for nesting without end."""
+"""What ``msgspec.json.decode`` raises for unexpected content; the last one for endless nesting."""
 
 _ESCAPE = re.compile(
     rb"""\\(?:
@@ -27,7 +27,7 @@ _ESCAPE = re.compile(
         |.)""",
     re.DOTALL | re.VERBOSE,
 )
-# Within a text a quote has a backslash before it, and behind one that ends no colon may stand.
+# Within a string a quote has a backslash before it, and the quote that ends a value is not followed by a colon.
 _NAME = re.compile(rb'(?<!\\)"([A-Za-z]{1,20})"(?=\s*:)')
 _BYTE = re.compile(r"\(byte ([0-9]+)\)")
 
@@ -39,16 +39,16 @@ def as_go_reads(content: bytes) -> bytes:
 
 
 def with_names(content: bytes, names: Iterable[str]) -> bytes:
-    """Write these names of members as they are spelled here, wherever one stands in another case; the lines stay the same.
+    """Change these member names to the spelling given here, wherever one is written in another case; the lines stay the same.
 
-    A key of a registry may be written anew as well, which means the same registry in any case.
+    A registry's key may be changed as well, which means the same registry in any case.
     """
     spelled = {name.lower().encode(): name.encode() for name in names}
     return _NAME.sub(lambda found: b'"' + spelled.get(found[1].lower(), found[1]) + b'"', content)
 
 
 def broken_line(text: bytes, error: Exception) -> str:
-    """Say where msgspec's decoder stopped, as ``line 3`` or ``it ends too early``; "" where that is not known."""
+    """Say where msgspec's decoder stopped, as ``line 3`` or ``it ends too early``; "" if unknown."""
     if found := _BYTE.search(str(error)):
         line = text.count(b"\n", 0, int(found[1])) + 1
         return f"line {line}"
@@ -58,7 +58,7 @@ def broken_line(text: bytes, error: Exception) -> str:
 
 
 def _end(text: bytes) -> str:
-    """Look again: msgspec says "truncated" also of a file that is complete and has a short word or escape near its end."""
+    """Check again: msgspec also says "truncated" for a complete file that has a short word or escape near its end."""
     try:
         json.loads(text.decode("utf-8", "replace"))
     except json.JSONDecodeError as error:

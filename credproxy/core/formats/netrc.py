@@ -7,7 +7,7 @@ r"""What a netrc file says: one login for each machine, or what is wrong with it
     macdef name            everything up to the next blank line is skipped
     default login x ...    belongs to no host, and is skipped
 
-The two readers that our users know are Bazel's and curl's. What both take, we take, with the same bytes. Where they
+The two readers that our users know are Bazel's and curl's. What both accept, we accept, with the same bytes. Where they
 differ:
 
 ==============================  =========================  ==========================  ================================
@@ -22,7 +22,7 @@ a word that is not a keyword    the file is refused        skipped              
 a byte above 0x7F               Latin-1, sent as UTF-8     sent as it is               as curl
 a byte order mark               the file is refused        hides the first machine     skipped
 ``machine h``, without a login  an empty login is sent     nothing is sent             this machine's entry is refused
-machines behind ``default``     never reached              never reached               read: ``default`` has no meaning
+machines after ``default``      never reached              never reached               read: ``default`` has no meaning
 a file that ends in a keyword   the file is refused        an empty value              this machine's entry is refused
 ==============================  =========================  ==========================  ================================
 
@@ -58,7 +58,7 @@ _CORRECT = r"correct that line: a value with a space in it goes in double quotes
 
 @dataclass(frozen=True, slots=True)
 class NetrcMistake:
-    """What is wrong with a file, and in which line; it quotes nothing, as any word may be a part of a password."""
+    """What is wrong with a file, and in which line; it quotes nothing, as any word may be part of a password."""
 
     line: int
     problem: str
@@ -69,7 +69,7 @@ class NetrcMistake:
 
 @dataclass(slots=True)
 class _NetrcMachine:
-    """What stands behind one ``machine``; ``host`` is None for ``default`` and for a name that cannot be read."""
+    """What follows one ``machine``; ``host`` is None for ``default`` and for a name that cannot be read."""
 
     host: str | None
     line: int
@@ -78,18 +78,18 @@ class _NetrcMachine:
 
     @property
     def decides(self) -> bool:
-        """True if a later entry for the same host is not looked at."""
+        """True if a later entry for the same host is ignored."""
         return self.mistake is not None or {"login", "password"} <= self.values.keys()
 
 
 @dataclass(frozen=True, slots=True)
 class NetrcFile:
-    """A file that was read.
+    """The content of a file.
 
     Attributes:
         logins: by host, those that can be used.
         broken: by host, why its entry cannot be used.
-        mistakes: all of them, in the order of their lines; also those that belong to no machine.
+        mistakes: all of them, in the order of their lines; including those that belong to no machine.
     """
 
     logins: Mapping[str, UserPassword]
@@ -113,7 +113,7 @@ def parse_netrc(content: bytes, where: str) -> NetrcFile:
         Hosts in the form that ``Target.host`` has.
 
     Raises:
-        Failed(credential_unreadable): nothing can be told of it, since it is UTF-16.
+        Failed(credential_unreadable): nothing can be read from it, since it is UTF-16.
     """
     if content.startswith(_UTF16):
         raise unreadable(where, "is in UTF-16", hint="save it as UTF-8")
@@ -150,19 +150,19 @@ class _NetrcWords:
         return None
 
     def value(self) -> str | None:
-        """Give the next word as it is meant, None at the end. Raises ValueError where its quotes are not in order."""
+        """Give the next word, unquoted, None at the end. Raises ValueError if its quotes are not in order."""
         if not self._more():
             return None
         found = self._next()
         if found[1] is not None:
             return _ESCAPE.sub(lambda escape: _ESCAPED.get(escape[1], escape[1]), found[1])
         if found[0].startswith('"'):
-            self._at = len(self._text)  # where it ends is not known: what follows may be a part of it
+            self._at = len(self._text)  # its end is unknown: what follows may be part of it
             raise ValueError
         return found[0]
 
     def skip_macro(self) -> None:
-        """Go on behind the next blank line."""
+        """Continue after the next blank line."""
         self._at = len(self._text)
         while self.line < len(self._lines):
             self.line += 1
@@ -176,7 +176,7 @@ class _NetrcWords:
         return found
 
     def _more(self) -> bool:
-        """Go to the next word, over lines that are blank or comments; False where there is none."""
+        """Go to the next word, over lines that are blank or comments; False if there is none."""
         self._skip_blanks()
         while self._at == len(self._text):
             if self.line == len(self._lines):
@@ -204,7 +204,7 @@ class _NetrcReader:
         self._current: _NetrcMachine | None = None
 
     def read(self) -> tuple[list[_NetrcMachine], list[NetrcMistake]]:
-        """Give what is there; a mistake is also noted in the entry that it spoils."""
+        """Give the entries; a mistake is also noted in the entry that it spoils."""
         while (keyword := self._words.keyword()) is not None:
             if keyword == "macdef":
                 self._words.skip_macro()
@@ -217,7 +217,7 @@ class _NetrcReader:
         return self._entries, self._mistakes
 
     def _begin(self, keyword: str) -> None:
-        # Set first: a name that cannot be read must not leave its login to the machine before it.
+        # Set first: the login of an unreadable name must not go to the machine before it.
         self._current = _NetrcMachine(None, self._words.line)
         name = None if keyword == "default" else self._value(keyword)
         if name is None:
@@ -280,6 +280,6 @@ def _login(host: str, entry: _NetrcMachine, where: str) -> UserPassword:
 
 
 def _host(name: str) -> str:
-    """The host in the form that ``Target.host`` has; what names none, such as ``host:port``, matches nothing."""
+    """The host in the form that ``Target.host`` has; a name that is not a host, such as ``host:port``, matches nothing."""
     bracketed = f"[{name}]" if name.count(":") > 1 and not name.startswith("[") else name  # curl: ::1, Bazel: [::1]
     return canonical_authority(bracketed, "") or name.lower()

@@ -37,7 +37,7 @@ def takes(kind: inspect.Type, value: object) -> bool:
     if isinstance(kind, inspect.Metadata):
         return takes(kind.type, value)
     types = next(types for sort, types in _TAKES if isinstance(kind, sort))
-    # To Python a bool is an int as well; to whoever writes a file it is not a number.
+    # In Python a bool is also an int; to the writer of a file it is not a number.
     return isinstance(value, types) and (not isinstance(value, bool) or bool in types)
 
 
@@ -50,12 +50,12 @@ def unknown_key(name: str, known: Collection[str]) -> str:
 
 
 def closest(name: str, known: Collection[str]) -> str | None:
-    """Which of the known keys was probably meant, whatever the case and the dashes."""
+    """Which of the known keys was probably meant, ignoring case and dashes."""
     return next(iter(get_close_matches(name.lower().replace("-", "_"), sorted(known), 1)), None)
 
 
 def elsewhere(kind: inspect.StructType, key: str, *, others: Collection[inspect.StructType]) -> str:
-    """Which other kinds have the key that this one has not."""
+    """Which other kinds have a key that this one does not."""
     tags = [other.tag for other in others if any(known.encode_name == key for known in other.fields)]
     return f"only {kind.tag_field} = {either(tags)} has it, not {quoted(kind.tag)}" if tags else ""
 
@@ -89,7 +89,7 @@ def is_table(kind: inspect.Type) -> bool:
 
 
 def is_none(kind: inspect.Type) -> bool:
-    """Whether a type stands for the key that is left out."""
+    """Whether a type means that the key may be left out."""
     return isinstance(kind, inspect.NoneType)
 
 

@@ -1,7 +1,7 @@
-"""Compares a document with the types that it should have, and finds every mistake of shape, not just the first.
+"""Compares a document with the types that it should have, and finds every mistake in its shape, not just the first.
 
-msgspec stops at the first mistake. Here the right part of a document is kept, so that the checks of meaning can look at
-it as well, and whoever mends a file needs one round. Messages speak the language of the file: a number, a list, a table.
+msgspec stops at the first mistake. Here the correct part of a document is kept, so that the checks of meaning can look at
+it as well, and a file can be fixed in one round. Messages use the language of the file: a number, a list, a table.
 """
 
 import re
@@ -59,12 +59,12 @@ class Shape:
 
 @dataclass(frozen=True, slots=True)
 class Fitted:
-    """What of a document is right.
+    """The correct part of a document.
 
     Attributes:
-        value: the document without what is wrong; None where nothing of it is right.
-        mistakes: where, and what is wrong and what was wanted.
-        moved: for what stands elsewhere in ``value`` than in the document: its path in ``value`` to that in the document.
+        value: the document without what is wrong; None if nothing in it is correct.
+        mistakes: where, what is wrong, and what was wanted.
+        moved: for parts that are elsewhere in ``value`` than in the document: the path in ``value`` to that in the document.
     """
 
     value: dict[str, object] | None
@@ -72,7 +72,7 @@ class Fitted:
     moved: Mapping[Path, Path]
 
     def meant(self, problems: Iterable[tuple[Path, str]]) -> Iterator[tuple[Path, str]]:
-        """What checks say of ``value``, at the places of the document, without what only follows from a mistake there."""
+        """What checks say about ``value``, at positions of the document, without what only follows from a mistake there."""
         wrong = [path for path, _ in self.mistakes]
         for at, problem in problems:
             path = self.place(at)
@@ -80,7 +80,7 @@ class Fitted:
                 yield path, problem
 
     def place(self, path: Path) -> Path:
-        """Where in the document a part of ``value`` stands."""
+        """Where in the document a part of ``value`` is."""
         for end in range(len(path), 0, -1):
             if path[:end] in self.moved:
                 return (*self.moved[path[:end]], *path[end:])
@@ -93,8 +93,8 @@ def fit(document: object, shape: Shape, *, home: str = "", unread: Collection[st
     Args:
         document: as a parser of TOML, JSON or YAML gives it.
         shape: what it should be.
-        home: takes the place of ``~`` at the beginning of file paths; "" where there is none.
-        unread: keys of lines that the parser left out, which are not missed.
+        home: replaces ``~`` at the beginning of file paths; "" if there is none.
+        unread: keys of lines that the parser left out, which do not count as missing.
     """
     root = inspect.type_info(shape.root)
     assert isinstance(root, inspect.StructType)
@@ -115,7 +115,7 @@ class _Fit:
         self.moved: dict[Path, Path] = {}
 
     def value(self, kind: inspect.Type, value: object, path: Path, at: Path) -> object:
-        """Give the value as far as it is right, or _BAD."""
+        """Give the correct part of the value, or _BAD."""
         if isinstance(kind, inspect.Metadata):
             fitted = self.value(kind.type, value, path, at)
             return fitted if fitted is _BAD else self._with_home(fitted, str((kind.extra or {}).get(PATH)), path)
@@ -213,7 +213,7 @@ class _Fit:
         return kept
 
     def _brackets(self, kind: inspect.Type, value: object, path: Path, at: Path) -> object:
-        """``[host]`` for ``[[host]]`` and the other way round are told, and what stands in them is looked at as well."""
+        """``[host]`` for ``[[host]]`` and vice versa are reported, and their content is checked as well."""
         name = ".".join(str(step) for step in path if isinstance(step, str))
         if not self._shape.brackets:
             return self._unlike(kind, value, path)
@@ -233,7 +233,7 @@ class _Fit:
         key = next((step for step in reversed(path) if isinstance(step, str)), "")
         inside = bool(path) and isinstance(path[-1], int)  # an item of a list is not written as the list is
         form = "" if inside else self._shape.forms.get(key, "")
-        # Of two plain values the sort is at fault; a list in the place of one shows that the way to write it is not known.
+        # For two plain values, the type is wrong; a list in place of one shows that the writer does not know the form.
         plain = is_scalar(kind) and not isinstance(value, (list, dict))
         wanted = described(kind, self._shape.table) if not form or plain else form
         bare = isinstance(value, str) and not self._takes(kind, "") and _LITERAL_TEXT.fullmatch(value) is not None
@@ -247,7 +247,7 @@ class _Fit:
     def _unknown(
         self, key: str, free: Collection[str], path: Path, known: Collection[str], beside: str = ""
     ) -> str | None:
-        """Tell of a key that is not one; give the key that was probably meant, if that is not there."""
+        """Report an unknown key; return the key that was probably meant, if that is missing."""
         meant = closest(key, free)
         if meant is None and not beside and path and key in self._top:
             beside = "it belongs at the top of the file, before the first [table]"

@@ -1,6 +1,6 @@
 """Finds the line of a key in a TOML text: tomllib gives values without places.
 
-Knows tables, arrays of tables and keys at the beginning of a line, which is how configurations are written; what lies
+It knows tables, arrays of tables and keys at the beginning of a line, which is how configurations are written; what is
 inside an inline value is found at the line where that value begins.
 """
 

@@ -1,6 +1,6 @@
-"""Reads TOML, and goes on after a line that is not TOML, so that one round of mending is enough.
+"""Reads TOML, and continues after a line that is not TOML, so that one round of fixing is enough.
 
-Messages of the standard library's parser that quote Python are said in the language of TOML.
+Messages of the standard library's parser that use Python's terms are rephrased in those of TOML.
 """
 
 import re
@@ -15,10 +15,10 @@ _NAMESPACE = re.compile(r"\((.*)\)")
 _TABLE = re.compile(r"Cannot (?:declare|redefine|mutate)\b.*(?:twice|namespace)")
 _LISTS = {"host": "[[host]]", "actions.rule": "[[actions.rule]]"}
 _MOST = 20
-"""Lines that are left out at most: a file with more of them is not TOML at all."""
+"""Lines that are left out at most: a file with more of them is not TOML."""
 
 _LONG = ('"""', "'''")
-"""What begins a string that may go on in the next line."""
+"""What begins a string that may continue on the next line."""
 
 _PLAINER = {
     "Illegal character '\\n'": "the string is not closed on its line",
@@ -44,10 +44,10 @@ class Parsed(NamedTuple):
 
 
 def parse_toml(text: str) -> Parsed:
-    """Read a text. A line that only spoils itself is left out; anything else ends the reading there.
+    """Read a text. A bad line that affects only itself is left out; anything else ends the reading there.
 
     Args:
-        text: a byte order mark at its beginning means nothing.
+        text: a byte order mark at its beginning is ignored.
     """
     lines = text.removeprefix("\ufeff").split("\n")
     mistakes: list[tuple[int, str]] = []
@@ -71,7 +71,7 @@ def parse_toml(text: str) -> Parsed:
 
 
 def _goes_on(line: str) -> bool:
-    """Whether a value ends behind this line: left out, it would leave its end there."""
+    """Whether a value continues after this line: leaving out the line would leave the rest behind."""
     try:
         tomllib.loads(line)
     except tomllib.TOMLDecodeError as error:

@@ -8,7 +8,7 @@ from credproxy.core.formats.shapes import PATH
 
 
 FilePath = Annotated[str, Meta(extra={PATH: "whole"})]
-"""Where a file is; ``~/`` at its beginning stands for the user's home."""
+"""Where a file is; ``~/`` at its beginning means the user's home."""
 
 SearchPath = Annotated[str, Meta(extra={PATH: "list"})]
 """Directories between colons, each of which may begin with ``~/``."""
@@ -18,4 +18,4 @@ CommandLine = Annotated[tuple[str, ...], Meta(extra={PATH: "first"})]
 
 
 class Base(Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
-    """Strict: a key that nobody reads is a typo that somebody relies on."""
+    """Strict: a key that is not read may be a typo that somebody relies on."""

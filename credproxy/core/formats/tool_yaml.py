@@ -6,12 +6,12 @@ from credproxy.core.ask.stored import unreadable
 
 
 def read_tool_yaml(content: bytes, where: str, *, hint: str) -> Mapping[str, object]:
-    """Give the mapping that a file holds; an empty one where it holds anything else.
+    """Give the mapping that a file holds; an empty one if it holds anything else.
 
     Args:
         content: of the file.
         where: names it, for messages.
-        hint: how its program writes it anew.
+        hint: how to make its program rewrite it.
 
     Raises:
         Failed(credential_unreadable): it is not YAML; names the line.

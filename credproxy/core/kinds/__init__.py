@@ -1,6 +1,6 @@
-"""What is known of each way to obtain a credential, without I/O: the one list of kinds.
+"""What is known about each way to obtain a credential, without I/O: the list of kinds.
 
-The other list, of who does it, is ``credproxy/providers/__init__.py``; nobody else names them all.
+The other list, of their implementations, is ``credproxy/providers/__init__.py``; nothing else names them all.
 """
 
 from typing import Final

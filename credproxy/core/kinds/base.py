@@ -1,7 +1,7 @@
-"""What is known of every host rule, whatever its kind, without I/O.
+"""What is known about every host rule, whatever its kind, without I/O.
 
-A kind is one file beside this one: a struct with its options, and what is particular to it. Everybody else asks a rule,
-and nobody names a kind: what it needs, what is wrong with it, how a person logs in.
+A kind is one file next to this one: a struct with its options, and what is specific to it. All other code asks a rule,
+and names no kind: what it needs, what is wrong with it, how a person logs in.
 """
 
 import re
@@ -27,11 +27,11 @@ class _Matching(Base, frozen=True):
 
 
 class HostBase(_Matching, frozen=True, kw_only=True):
-    """One ``[[host]]``: ``match`` says for which targets, ``insecure`` that they may be asked for over plain http.
+    """One ``[[host]]``: ``match`` says for which targets, ``insecure`` that they may be requested over plain http.
 
     Attributes:
         source_keys: the options that name sources.
-        answers: whether its hosts can get anything at all.
+        answers: whether its hosts can get a credential at all.
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
     """
 
@@ -43,7 +43,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """Its rules that are there without anybody writing them; each answers where its sources have a login."""
+        """Its built-in rules; each answers if its sources have a login."""
         return ()
 
     @classmethod
@@ -60,7 +60,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
                 yield (key,), found
 
     def problems(self) -> Iterator[Problem]:
-        """Everything that is wrong with its options and its sources, and that a type cannot say."""
+        """Everything that is wrong with its options and its sources, and that a type cannot express."""
         yield from self.mistakes()
         yield from (((key,), "wanted at least one source") for key, found in self._sources() if not found)
         for key, source in self.secrets():
@@ -74,36 +74,36 @@ class HostBase(_Matching, frozen=True, kw_only=True):
                 yield key, use
 
     def risks(self) -> Iterator[tuple[str, str]]:
-        """What may be meant and is dangerous all the same, and what to do instead: ``doctor`` tells it."""
+        """What may be intended but is dangerous, and what to do instead: ``doctor`` reports it."""
         if self.insecure and not is_loopback(self.host):
             yield f"secrets for {self.match!r} travel in plain http", "take insecure = true out, if the host has TLS"
 
     def mistakes(self) -> Iterator[Problem]:
-        """What is wrong with its own options: for a kind to say."""
+        """What is wrong with its own options; a kind overrides this."""
         return iter(())
 
     def own_uses(self) -> Iterator[Used]:
-        """What it names besides its sources: for a kind to say."""
+        """What it names besides its sources; a kind overrides this."""
         return iter(())
 
     def setup(self, target: Target) -> str:
-        """What a person does so that there is a login for a target; "" where there is nothing to do."""
+        """What a person does so that there is a login for a target; "" if there is nothing to do."""
         del target
         return ""
 
     def api_prefix(self) -> str | None:
-        """The path before a registry's ``/v2``, where somebody has set one."""
+        """The path before a registry's ``/v2``, if one is set."""
         return None
 
     def matches(self) -> tuple[str, ...]:
-        """Each place that it answers for: its ``match``, then what its kind knows to belong to that.
+        """Each place that it answers for: its ``match``, then what its kind knows belongs to that.
 
-        A rule that names one of the others itself goes before it.
+        A rule that names one of the others itself takes precedence.
         """
         return (self.match,)
 
     def withheld(self, target: Target) -> str:
-        """Why one of its targets gets no credential all the same, for people; "" where it gets one."""
+        """Why one of its targets gets no credential nevertheless, for people; "" if it gets one."""
         del target
         return ""
 

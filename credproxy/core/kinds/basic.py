@@ -1,4 +1,4 @@
-"""``provider = "basic"``: ``Authorization: Basic`` from a stored login, as netrc promises it. Source: RFC 7617."""
+"""``provider = "basic"``: ``Authorization: Basic`` from a stored login, as with netrc. Source: RFC 7617."""
 
 from typing import ClassVar
 
@@ -33,7 +33,7 @@ class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
         return another_place("credentials")
 
     def width(self, target: Target) -> Width:
-        """One for each host: a source may have another login for each."""
+        """One answer per host: a source may have a different login for each."""
         return (target.authority,)
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:

@@ -1,4 +1,4 @@
-"""Kinds whose answer is the stored secret itself in another dress, which one provider serves (``providers/dressed.py``)."""
+"""Kinds whose answer is the stored secret itself in another form, all served by one provider (``providers/dressed.py``)."""
 
 from collections.abc import Hashable, Mapping
 from typing import ClassVar
@@ -12,19 +12,19 @@ SecretHeaders = tuple[tuple[str, tuple[Secret, ...]], ...]
 """Names and values, as ``Grant`` has them."""
 
 Width = tuple[Hashable, ...]
-"""What of a target its headers depend on, and so how wide one answer is: ``()`` is one for every target of the rule."""
+"""The part of a target that its headers depend on, and so how wide one answer is: ``()`` is one for every target of the rule."""
 
 
 class DressedHost(HostBase, frozen=True, kw_only=True):
     """A kind that knows how to dress.
 
     Attributes:
-        calls: what it calls the secret, in messages.
-        lacks: what there is none of where nothing is stored, in messages.
-        empty: what is wrong with a place that holds nothing of the sort, in messages.
+        calls: its name for the secret, in messages.
+        lacks: what is missing if nothing is stored, in messages.
+        empty: what is wrong with a place that holds no such secret, in messages.
         remedy: what a person does about that.
         note: what the log says of an answer.
-        unsent: the same where a secret of its sort is not sent to such a target.
+        unsent: the same for a secret that is not sent to such a target.
     """
 
     calls: ClassVar[str] = "login"
@@ -35,12 +35,12 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
     unsent: ClassVar[str] = ""
 
     def width(self, target: Target) -> Width:
-        """Give what of a target the headers depend on: a part of the cache key, and all that ``dress`` gets to see."""
+        """Give the part of a target that the headers depend on: it is part of the cache key, and all that ``dress`` gets to see."""
         del target
         return ()
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
-        """Make headers of a secret; none where a secret of its sort is not sent to such a target.
+        """Make headers from a secret; none if such a secret is not sent to such a target.
 
         Args:
             stored: the secret.
@@ -48,11 +48,11 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
             width: what ``width`` gave for the target.
 
         Raises:
-            Failed(credential_unreadable): it is not of the sort that this kind needs.
+            Failed(credential_unreadable): it is not what this kind needs.
         """
-        raise NotImplementedError  # a struct cannot be abstract; tests/core/kinds/test_kinds.py asks for it
+        raise NotImplementedError  # a struct cannot be abstract; tests/core/kinds/test_kinds.py checks for it
 
     def about(self, width: Width) -> Mapping[str, str]:
-        """What ``explain`` tells of its dress."""
+        """What ``explain`` says about its headers."""
         del width
         return {}

@@ -1,7 +1,7 @@
-"""``provider = "gitlab"``: packages, archives and files of GitLab, each token in the header that it belongs into.
+"""``provider = "gitlab"``: packages, archives and files of GitLab, each token in the header where it belongs.
 
 Which path takes which token is read from GitLab's own source, lib/gitlab/auth/auth_finders.rb: everything below ``/api/``
-takes all of them; ``/-/archive/`` and the downloads of a release take those of people, and no job's or deploy token;
+takes all of them; ``/-/archive/`` and the downloads of a release take those of people, but no job or deploy token;
 ``/-/raw/`` takes none. The registry of containers is a registry: ``provider = "oci"``.
 """
 
@@ -52,7 +52,7 @@ _API, _PYPI, _WEB = "api", "pypi", "web"
 
 
 class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
-    """GitLab: packages, archives, files. ``header`` is for a token that does not tell by its prefix what it is."""
+    """GitLab: packages, archives, files. ``header`` is for a token whose prefix does not say what it is."""
 
     calls: ClassVar[str] = "token"
     lacks: ClassVar[str] = "token"
@@ -66,7 +66,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
-        """GitLab's own service; of other hosts nobody can tell that they are GitLab's."""
+        """GitLab's own service; other GitLab hosts cannot be recognised."""
         return (cls("gitlab.com"),)
 
     def setup(self, target: Target) -> str:
@@ -76,7 +76,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         return f"glab auth login --hostname {shell(target.authority)}"
 
     def withheld(self, target: Target) -> str:
-        """Whatever carries a token of its own, and paths that take none."""
+        """URLs that carry their own token, and paths that take none."""
         if target.form is not Form.URL:
             return "GitLab takes a token for the URL of a file or a package, not for a bare host"
         query = f"&{target.query.lower()}"
@@ -91,7 +91,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         return (self._area(target) or "",)
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
-        """In the header of its sort, where the path takes that sort."""
+        """In the header of its type, if the path takes that type."""
         usable(stored, name, hint=self.remedy)
         user, token = _token(stored, name, self.remedy)
         header = self.header or _header(user, token, name)
@@ -108,7 +108,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
         return {"takes": "personal, project, group and OAuth tokens" if width == (_WEB,) else "every token"}
 
     def _path(self, target: Target) -> str:
-        """Below where the rule is for: GitLab may live below a path of its host."""
+        """The path below the rule's: GitLab may be served below a path of its host."""
         return (
             target.path.removeprefix("/" + self.match.partition("/")[2].rstrip("/"))
             if "/" in self.match
@@ -134,7 +134,7 @@ def _token(stored: Stored, name: str, remedy: str) -> tuple[str, Secret]:
 
 
 def _header(user: str, token: Secret, name: str) -> Header:
-    """Where a token belongs: its prefix knows best, then the user name that GitLab gives such tokens."""
+    """Where a token belongs: its prefix decides, then the user name that GitLab gives such tokens."""
     value = token.reveal()
     for prefix, what in _OTHERS.items():
         if value.startswith(prefix):

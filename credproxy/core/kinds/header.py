@@ -17,7 +17,7 @@ _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
 
 class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
-    """A static header of any name: remote caches, artifact hosts. ``prefix`` stands before the secret, as ``Bearer ``."""
+    """A static header of any name: remote caches, artifact hosts. ``prefix`` comes before the secret, such as ``Bearer ``."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("secret",)
     calls: ClassVar[str] = "secret"
@@ -38,7 +38,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
         return another_place("secret")
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
-        """The secret as it is, whatever else is stored with it."""
+        """The secret as it is, ignoring anything stored with it."""
         del width
         secret = secret_of(stored)
         value = Secret(self.prefix + secret.reveal())

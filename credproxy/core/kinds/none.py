@@ -1,4 +1,4 @@
-"""``provider = "none"``: nothing, whatever a wider rule or a login says."""
+"""``provider = "none"``: nothing, whatever a wider rule says or logins exist."""
 
 from typing import ClassVar
 
@@ -6,6 +6,6 @@ from credproxy.core.kinds.base import HostBase
 
 
 class NoneHost(HostBase, frozen=True, tag_field="provider", tag="none"):
-    """Always ``{}``: carves a host out of a wider rule or out of what works without one."""
+    """Always ``{}``: excludes a host from a wider rule or from what works without one."""
 
     answers: ClassVar[bool] = False

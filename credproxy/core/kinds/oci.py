@@ -21,7 +21,7 @@ _ACTIONS = ("pull", "push", "delete", "*")
 
 
 class BareHost(Base, frozen=True):
-    """``bare_host = { scopes, min_lifetime }``: one Bearer for an explicit list."""
+    """``bare_host = { scopes, min_lifetime }``: one Bearer token for an explicit list."""
 
     scopes: tuple[str, ...]
     min_lifetime: float = 240.0
@@ -81,7 +81,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
             yield ("ca_bundle",), Bundle(self.ca_bundle)
 
     def risks(self) -> Iterator[tuple[str, str]]:
-        """Certificates that nobody looks at, too."""
+        """Unchecked certificates as well."""
         yield from super().risks()
         if not self.tls_verify:
             yield (

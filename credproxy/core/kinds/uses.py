@@ -1,4 +1,4 @@
-"""What a rule or a source names outside of the configuration: whoever looks at such things asks for these, not for kinds."""
+"""What a rule or a source names outside the configuration: code that examines such things handles these, not kinds."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,7 +22,7 @@ class SecretFile:
     Attributes:
         path: of the file.
         username: makes a login of it.
-        pem: it is a private key in PEM form, and not a line of text.
+        pem: it is a private key in PEM form, not a line of text.
     """
 
     path: str
@@ -54,12 +54,12 @@ class Bundle:
 
 @dataclass(frozen=True, slots=True)
 class Usual:
-    """Where a program of the user's has its login, if it has one: nothing that has to be there.
+    """Where a program of the user's keeps its login, if it has one: it may be missing.
 
     Attributes:
         variables: of the environment; each may hold a token.
         folder: the variable that names the folder of its configuration.
-        below: the same folder where that is not set, below where programs keep their configuration.
+        below: the same folder if that is not set, relative to where programs keep their configuration.
         file: in that folder.
     """
 
@@ -78,4 +78,4 @@ class Usual:
 Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual
 
 Used = tuple[Path, Use]
-"""A thing that is named, and the key that names it."""
+"""Something that is named, and the key that names it."""

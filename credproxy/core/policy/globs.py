@@ -1,7 +1,7 @@
 """Patterns for repository names: ``*`` within a segment, a segment ``**`` any number of them, ``?`` one character.
 
-``org/**`` matches ``org`` as well: ``**`` may stand for no segment at all. Within a segment two stars are as one.
-Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, so that its policies mean here what they mean there.
+``org/**`` matches ``org`` as well: ``**`` may stand for no segment at all. Within a segment two stars are the same as one.
+Source: rules_img ``img_tool/pkg/serve/gateway/policy.go``, so that its policies have the same meaning here.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,7 +18,7 @@ def matches(pattern: str, name: str) -> bool:
 
 
 def includes(wider: str, narrower: str) -> bool:
-    """Whether every name that ``narrower`` matches is one that ``wider`` matches. Where that is hard to tell, False."""
+    """Whether ``wider`` matches every name that ``narrower`` matches. If that is hard to tell, False."""
     return _includes(tuple(wider.split("/")), tuple(narrower.split("/")), "**", _segment_includes)
 
 
@@ -41,7 +41,7 @@ def _segment_includes(wider: str, narrower: str) -> bool:
 
 
 def _includes(wider: tuple[str, ...], narrower: tuple[str, ...], star: str, same: Callable[[str, str], bool]) -> bool:
-    """The same item by item, where the items of the name are themselves patterns: only a star takes in another star."""
+    """The same item by item, where the items of the name are themselves patterns: only a star includes another star."""
 
     @cache  # so that many stars cost no more than pattern x pattern
     def from_here(at: int, position: int) -> bool:

@@ -1,4 +1,4 @@
-"""Objects: what a URL names outside of a registry's API, such as an S3 object or a release asset, and patterns for them.
+"""Objects: what a URL names outside a registry's API, such as an S3 object or a release asset, and patterns for them.
 
 ::
 
@@ -6,7 +6,7 @@
     https://api.example.com/repos/*/assets/[0-9]            no: only * and ** and ? are patterns
     https://gitlab.example.com/api/v4/projects/1/**?*       with any query as well
 
-A pattern without a query stands for URLs without one: a query chooses another thing at many servers (``?acl``,
+A pattern without a query matches URLs without one: on many servers a query selects something else (``?acl``,
 ``?versionId=``, ``?list-type=2``). A path that can be read in two ways is matched by no pattern.
 """
 
@@ -22,16 +22,18 @@ from credproxy.core.policy.globs import includes, matches
 
 _PATTERN = re.compile(r"(https?)://([^/?#]+)/([A-Za-z0-9._~!$&'()+,;=:@%*?-][A-Za-z0-9._~!$&'()+,;=:@%*/-]*)(\?\*)?")
 _WILD = re.compile(r"[*?%]")
-_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
+_UNCLEAR = re.compile(
+    r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}"
+)  # in a decoded segment: others may read it differently
 
 
 class ObjectPattern(NamedTuple):
-    """URLs that a rule is about.
+    """The URLs that a rule applies to.
 
     Attributes:
         origin: ``scheme://authority``, canonical: never a pattern.
-        path: a pattern for what stands behind the first slash.
-        queries: whether URLs with a query are meant, too.
+        path: a pattern for what follows the first slash.
+        queries: whether URLs with a query match as well.
     """
 
     origin: str
@@ -49,7 +51,7 @@ class ObjectPattern(NamedTuple):
         )
 
     def meets(self, other: "ObjectPattern") -> bool:
-        """Whether a URL of another pattern may be one of these; True where that is hard to tell.
+        """Whether a URL of another pattern may be one of these; True if that is hard to tell.
 
         Letters in another case are the same here: to many servers they are.
         """
@@ -58,13 +60,13 @@ class ObjectPattern(NamedTuple):
         return self.origin == other.origin and all(one == two for one, two in literal)
 
     def include(self, other: "ObjectPattern") -> bool:
-        """Whether every URL of another pattern is one of these; False where that is hard to tell."""
+        """Whether every URL of another pattern is one of these; False if that is hard to tell."""
         wider = self.queries or not other.queries
         return self.origin == other.origin and wider and includes(self.path, other.path)
 
 
 def object_pattern(text: str) -> ObjectPattern | None:
-    """Read a pattern; None where it names no origin, or a path that no URL has."""
+    """Read a pattern; None if it names no origin, or a path that no URL has."""
     parts = _PATTERN.fullmatch(text)
     if parts is None:
         return None
@@ -75,7 +77,7 @@ def object_pattern(text: str) -> ObjectPattern | None:
 
 
 def is_object(target: Target) -> bool:
-    """Whether a URL names one thing, in one way."""
+    """Whether a URL names one thing, unambiguously."""
     return _name(target) is not None
 
 

@@ -11,19 +11,19 @@ READ: tuple[Operation, ...] = ("blob:read", "manifest:read")
 """What pulling takes."""
 
 EVERYTHING: tuple[Operation, ...] = (*READ, "blob:write", "manifest:write")
-"""What pushing takes: a registry's push token overwrites tags and reads everything, whatever it was asked for."""
+"""What pushing takes: a registry's push token can overwrite tags and read everything, whatever was asked for."""
 
 
 def needed(method: str, path: str, *, kind: Kind) -> tuple[Operation, ...]:
-    """Give the operations of which one has to be allowed; none where nothing allows this method.
+    """Give the operations of which one has to be allowed; none if nothing allows this method.
 
-    Each step of an upload writes, and so does whatever is neither GET nor HEAD; a HEAD is part of pulling and of
+    Each step of an upload writes, and so does any method but GET and HEAD; a HEAD is part of pulling and of
     pushing.
 
     Args:
         method: in upper case.
         path: of an endpoint that names a repository.
-        kind: what ``classify`` made of the path.
+        kind: of the path, as ``classify`` reads it.
     """
     if kind is Kind.UPLOAD:
         return ("blob:write",)

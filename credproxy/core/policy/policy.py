@@ -1,7 +1,7 @@
 """What a build action may have: ordered rules, the first that matches decides, nothing without one.
 
-Decided on the canonical registry and repository before anything is looked up or asked (SEC-16). In
-header mode the answer is what its token will grant, so that nobody behind this module has to know a rule; the gateway
+Decided from the canonical registry and repository before anything is looked up or sent (SEC-16). In
+header mode the answer is what its token will grant, so that no code after this module has to know a rule; the gateway
 asks about each request, and its credential never leaves the daemon.
 """
 
@@ -28,18 +28,18 @@ _METHODS = ("GET", "HEAD")
 
 
 class RulesLocation(Protocol):
-    """Where rules stand: what a refusal calls one of them, and how its reader adds one."""
+    """Where rules are written: what a refusal calls one of them, and how its reader adds one."""
 
     def name(self, index: int) -> str:
         """Name a rule so that people find it."""
         ...
 
     def remedy(self, registry: str, repository: str, *, write: bool) -> str:
-        """Say what allows this: a command, or the text to put into a file. Made of the question alone (T19)."""
+        """Say what would allow this: a command, or the text to put into a file. Made from the question only (T19)."""
         ...
 
     def remedy_for(self, url: str) -> str:
-        """Say what allows an object. Made of the question alone, too."""
+        """Say what would allow an object. Also made from the question only."""
         ...
 
 
@@ -60,7 +60,7 @@ class Configuration:
 
 
 class Decision(NamedTuple):
-    """Whether it is allowed, and the index of the rule that says so; None where no rule matches."""
+    """Whether it is allowed, and the index of the rule that says so; None if no rule matches."""
 
     allowed: bool
     rule: int | None
@@ -70,10 +70,10 @@ class _Compiled(NamedTuple):
     rule: ActionRule
     registries: Registries
     repository: str
-    objects: ObjectPattern | None  # then the rule is about these alone
+    objects: ObjectPattern | None  # then the rule is only about these
 
     def forbids(self, method: str, target: Target) -> bool:
-        """Whether it denies a URL, whatever that names; what a registry's API names is allowed by repository alone."""
+        """Whether it denies a URL, whatever that names; what a registry's API names can be allowed only by repository."""
         return self.rule.action == "deny" and self.decides(method, target)
 
     def decides(self, method: str, target: Target) -> bool:
@@ -93,8 +93,8 @@ class Policy:
 
     Args:
         rules: in their order.
-        router: knows what stands before ``/v2`` on a host (``path_prefix``).
-        place: where the rules stand.
+        router: knows what comes before ``/v2`` on a host (``path_prefix``).
+        place: where the rules are written.
     """
 
     def __init__(self, rules: Sequence[ActionRule], router: Router, *, place: RulesLocation | None = None) -> None:
@@ -110,7 +110,7 @@ class Policy:
             registry: canonical, such as ``ghcr.io`` or ``reg.test:5000``.
             repository: its name.
             operation: that is wanted.
-            target: the URL, where one names all this: a rule for URLs may deny it, but never allow it.
+            target: the URL, if there is one: a rule for URLs may deny it, but never allow it.
         """
         name = in_library(repository) if is_hub(registry) else repository
         for index, rule in enumerate(self._rules):
@@ -121,7 +121,7 @@ class Policy:
         return Decision(allowed=False, rule=None)
 
     def decide_object(self, target: Target, method: str) -> Decision:
-        """Find the first rule that matches a URL outside of a registry's API."""
+        """Find the first rule that matches a URL outside a registry's API."""
         for index, rule in enumerate(self._rules):
             if rule.decides(method, target):
                 return Decision(rule.rule.action == "allow", index)
@@ -148,7 +148,7 @@ class Policy:
         return False
 
     def name(self, decision: Decision) -> str | None:
-        """Name the rule that decides; None where none matches."""
+        """Name the rule that decides; None if none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
 
     def deciding(self, registry: str, repository: str, *, operation: Operation) -> str | None:
@@ -156,7 +156,7 @@ class Policy:
         return self.name(self.decide(registry, repository, operation=operation))
 
     def standing(self, rule: ActionRule, operation: Operation) -> Decision:
-        """Tell what the rules say already of everything that a further rule would match: it stands behind them all."""
+        """Tell what the rules already say about everything that a further rule, placed after them all, would match."""
         asked = _compiled(rule)
         for index, (known, registries, pattern, objects) in enumerate(self._rules):
             wanted = objects is None and (operation in known.operations or "*" in known.operations)
@@ -165,24 +165,24 @@ class Policy:
         return Decision(allowed=False, rule=None)
 
     def standing_of_objects(self, pattern: ObjectPattern) -> Decision:
-        """The same of a rule for URLs, with each of its methods."""
+        """The same for a rule for URLs, with each of its methods."""
         for index, (known, _, _, objects) in enumerate(self._rules):
             if objects is not None and len(known.methods) > 1 and objects.include(pattern):
                 return Decision(known.action == "allow", index)
         return Decision(allowed=False, rule=None)
 
     def registries(self) -> frozenset[str]:
-        """Give the registries that rules allow, as they are written; without the ports that a policy file means."""
+        """Give the registries that rules allow, as written; without the ports that a policy file implies."""
         allowing = (one.rule.registry for one in self._rules if one.objects is None and one.rule.action == "allow")
         return frozenset(registry.removesuffix(ANY_PORT) for registry in allowing)
 
     def too_wide(self) -> tuple[str, ...]:
-        """Name what reaches further than people usually mean, such as ``actions.rule[0] allows every registry``."""
+        """Name rules that are broader than people usually intend, such as ``actions.rule[0] allows every registry``."""
         found = too_wide([one.rule for one in self._rules])
         return tuple(f"{self._place.name(index)} {problem}" for index, problem in found)
 
     def require(self, registry: str, repository: str, *operations: Operation, target: Target | None = None) -> None:
-        """Let it pass where one of these operations is allowed; ``target`` as for ``decide``.
+        """Permit it if one of these operations is allowed; ``target`` as for ``decide``.
 
         Raises:
             Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
@@ -193,7 +193,7 @@ class Policy:
             raise self._denied(f"{operations[0]} of {repository!r} at {registry!r}", decisions[0], remedy)
 
     def permit_object(self, target: Target, method: str) -> None:
-        """Let one request for an object pass, or not.
+        """Permit one request for an object, or raise.
 
         Raises:
             Failed(policy_denied): as ``require``.
@@ -209,17 +209,17 @@ class Policy:
             raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
 
     def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
-        """Let one request to a registry pass, or not; a mount reads its source, too (TX-22).
+        """Permit one request to a registry, or raise; a mount also reads its source (TX-22).
 
         Args:
             registry: canonical.
             method: in upper case.
             path: what ``endpoint`` was read from.
-            endpoint: names a repository; what does not is never let through.
+            endpoint: that names a repository; others are never permitted.
 
         Raises:
             Failed(policy_denied): as ``require``.
-            Failed(not_found): no endpoint of a repository.
+            Failed(not_found): not an endpoint of a repository.
             Failed(method_not_allowed): none of this endpoint's methods.
         """
         if endpoint.repository is None:
@@ -227,7 +227,7 @@ class Policy:
         operations = needed(method, path, kind=endpoint.kind)
         if not operations:
             raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
-        # Read again only where rules for URLs may deny it: this is asked for each request of the gateway's.
+        # Parsed again only if rules for URLs may deny it: this runs for each request of the gateway.
         target = parse_uri(f"https://{registry}{path}") if self._names_urls else None
         self.require(registry, endpoint.repository, *operations, target=target)
         if endpoint.mount_from is not None:
@@ -238,7 +238,7 @@ class Policy:
 
         Raises:
             Failed(policy_denied): no rule allows it, or one denies it: the message names it, the hint is the remedy.
-            Failed(use_gateway): it is allowed, but no token is as narrow.
+            Failed(use_gateway): it is allowed, but no token is that narrow.
         """
         if target.form is Form.LITERAL:
             return ()
@@ -316,7 +316,7 @@ class Policy:
 
 
 def split_scope(scope: str) -> Repository:
-    """Read ``repository:<name>:<actions>``. Raises ValueError where it is none."""
+    """Read ``repository:<name>:<actions>``. Raises ValueError if it is not a scope."""
     kind, name, actions = scope.split(":")
     wanted = tuple(actions.split(","))
     if kind != "repository" or not name or not set(wanted) <= {"pull", "push"} or "pull" not in wanted:

@@ -1,4 +1,4 @@
-"""Which registries a rule of the actions policy means: its ``registry``, read once and asked for every request.
+"""Which registries a rule of the actions policy matches: its ``registry``, read once and used for every request.
 
 ::
 
@@ -8,7 +8,7 @@
     reg.test:*       any port; only from a policy file, whose hosts have none
     *                every host; only from a policy file
 
-Docker Hub's names are one registry (SC-13), so a rule for one of them cannot be passed by under another.
+Docker Hub's names are one registry (SC-13), so a rule for one of them cannot be bypassed through another.
 """
 
 import re
@@ -18,7 +18,7 @@ from credproxy.core.ask.uri import canonical_authority
 
 
 ANY_PORT = ":*"
-"""What a host ends with that is meant at any port."""
+"""The ending of a host that matches on any port."""
 
 _PORT = re.compile(r":[0-9]+$")
 
@@ -27,7 +27,7 @@ class Registries:
     """The registries of one rule.
 
     Args:
-        pattern: see above; checked where the rule was read.
+        pattern: see above; checked when the rule was read.
     """
 
     def __init__(self, pattern: str) -> None:
@@ -38,16 +38,16 @@ class Registries:
 
     @property
     def is_hub(self) -> bool:
-        """True where Docker Hub alone is meant, under whichever of its names."""
+        """True if only Docker Hub matches, under any of its names."""
         return self._suffix is None and self._name in HUB
 
     def cover(self, registry: str) -> bool:
-        """Tell whether this registry is meant. It is canonical, such as ``ghcr.io`` or ``reg.test:5000``."""
+        """Tell whether this registry matches. It is canonical, such as ``ghcr.io`` or ``reg.test:5000``."""
         name = _PORT.sub("", registry) if self._any_port else registry
         return any(map(self._is, HUB)) if name in HUB else self._is(name)
 
     def include(self, pattern: str) -> bool:
-        """Tell whether every registry is meant that a pattern means, such as ``ghcr.io`` or ``*.corp.example``."""
+        """Tell whether every registry matches that another pattern matches, such as ``ghcr.io`` or ``*.corp.example``."""
         if not pattern.startswith("*"):
             return self.cover(canonical_authority(pattern) or pattern.lower())
         return self._suffix is not None and pattern.removeprefix("*").lower().endswith(self._suffix)

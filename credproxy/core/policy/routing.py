@@ -1,4 +1,4 @@
-"""Which host rule answers for a target: the most specific one, wherever it stands in the file.
+"""Which host rule answers for a target: the most specific one, wherever it is in the file.
 
 ::
 
@@ -9,7 +9,7 @@
     *                       every other host
     ghcr.io/v2/org          any of these with a path: whole segments; within one host the longest wins
 
-A literal target (SC-6a) is matched by the very same text only, never through a wildcard.
+A literal target (SC-6a) is matched only by exactly the same text, never through a wildcard.
 Source: docs/reference/configuration.md, SC-13.
 """
 
@@ -26,9 +26,11 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
 
 
-_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern and be none
+_PATH = re.compile(r"(?:/[A-Za-z0-9._~!$&'()+,;=:@-]+)*")  # no asterisk: it would look like a pattern without being one
 _PORT = re.compile(r"(.+):([1-9][0-9]{0,4})")
-_UNCLEAR = re.compile(r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}")  # in a decoded segment: others may read it otherwise
+_UNCLEAR = re.compile(
+    r"[/\\\x00-\x1f\x7f\ufffd]|%[0-9A-Fa-f]{2}"
+)  # in a decoded segment: others may read it differently
 _HINT = "write host, host:port, *.suffix or *, each with an optional /path"
 
 _Host = tuple[str, int | None]
@@ -42,17 +44,17 @@ class _PathPrefix(NamedTuple):
 
 
 class Router:
-    """Host rules, ready to be asked.
+    """Host rules, ready for look-ups.
 
     Args:
         rules: that somebody wrote.
-        builtin: asked where none of those matches, however wide it is.
+        builtin: used if none of those matches, however wide they are.
 
     Attributes:
         builtin: the ``match`` of each built-in one.
 
     Raises:
-        Failed(config_invalid): a ``match`` that is none, or the same one twice; names the rule as ``host[2]``.
+        Failed(config_invalid): an invalid ``match``, or the same one twice; names the rule as ``host[2]``.
     """
 
     def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
@@ -63,8 +65,8 @@ class Router:
     def match(self, target: Target) -> HostRule | None:
         """The most specific rule for a target, or None.
 
-        None, too, where the target's path can be read in two ways and a rule for a path is near: which of the rules
-        applies would then depend on who reads it (SC-7, T14).
+        Also None if the target's path can be read in two ways and there is a rule for a path nearby: which of the rules
+        applies would then depend on the reader (SC-7, T14).
         """
         rule, clear = self._written.match(target)
         return self._builtin.match(target)[0] if rule is None and clear else rule
@@ -100,7 +102,7 @@ class _RulesOfHost:
             places.sort(key=lambda place: len(place.segments), reverse=True)
 
     def _add_belonging(self, rules: Sequence[HostRule], taken: set[tuple[_Host, tuple[str, ...]]]) -> None:
-        """What belongs to a rule's place goes to that rule, unless another one names it."""
+        """Places that belong to a rule's place go to that rule, unless another one names them."""
         for rule in rules:
             for match in rule.matches()[1:]:
                 host, segments = match_key(match)
@@ -109,7 +111,7 @@ class _RulesOfHost:
                     self._places.setdefault(host, []).append(_PathPrefix(segments, rule))
 
     def match(self, target: Target) -> tuple[HostRule | None, bool]:
-        """The most specific rule, and False where the path can be read in two ways and a rule for a path is near."""
+        """The most specific rule, and False if the path can be read in two ways and there is a rule for a path nearby."""
         for host in _candidates(target):
             places = self._places.get(host)
             if places is None:
@@ -139,7 +141,7 @@ def is_exact(rule: HostRule) -> bool:
 
 
 def _candidates(target: Target) -> Iterator[_Host]:
-    """The hosts under which a rule for the target may stand, most specific first."""
+    """The hosts under which a rule for the target may be listed, most specific first."""
     host = target.host
     yield host, target.port or DEFAULT_PORTS[target.scheme]
     yield host, None
@@ -155,7 +157,7 @@ def _candidates(target: Target) -> Iterator[_Host]:
 
 
 def match_key(text: str) -> tuple[_Host, tuple[str, ...]]:
-    """Read a ``match``: equal for two that mean the same, however they are written.
+    """Read a ``match`` into a key that is equal for two that mean the same, however they are written.
 
     Raises:
         Failed(config_invalid): it names no host, or a path that could be read in two ways.
@@ -183,7 +185,7 @@ def _host(authority: str) -> _Host | None:
     if authority == "*" or is_socket(authority):
         return authority, None
     if authority.startswith("*."):
-        # A suffix with a numeric end would be a way to write a part of an IP address.
+        # A suffix with a numeric end could match part of an IP address.
         suffix = canonical_authority(f"x.{authority[2:]}", "")
         return None if suffix is None or suffix == "x" or ":" in suffix else (f"*{suffix[1:]}", None)
     # Without a scheme there is no default port, and the port stays as written.
@@ -195,7 +197,7 @@ def _host(authority: str) -> _Host | None:
 
 
 def _segments(path: str) -> tuple[str, ...] | None:
-    """The decoded segments of a path; None if it does not name one place: dots, empty segments, hidden bytes."""
+    """The decoded segments of a path; None if it is ambiguous: dots, empty segments, hidden bytes."""
     if path in {"", "/"}:
         return ()
     segments = tuple(map(unquote, path[1:].split("/")))

@@ -9,7 +9,7 @@ Operation = Literal["blob:read", "blob:write", "manifest:read", "manifest:write"
 
 
 class ActionRule(Base, frozen=True):
-    """What build actions may do; of all rules the first that matches decides.
+    """What build actions may do; the first rule that matches decides.
 
     Either ``registry``, ``repository`` and ``operations``, or ``url`` and ``methods`` for objects elsewhere.
     """

@@ -1,4 +1,4 @@
-"""Rules for build actions that reach further than people usually mean."""
+"""Rules for build actions that are broader than people usually intend."""
 
 from collections.abc import Iterator, Sequence
 
@@ -8,11 +8,11 @@ from credproxy.core.policy.rules import ActionRule
 
 _WRITES = frozenset({"blob:write", "manifest:write", "*"})
 _ANY = ("a-b", "a-b/c-d", "a-b/c-d/e-f/g-h")
-"""Names that share nothing: what matches them all matches every repository."""
+"""Names with nothing in common: a pattern that matches them all matches every repository."""
 
 
 def too_wide(rules: Sequence[ActionRule]) -> Iterator[tuple[int, str]]:
-    """Give the index of each such rule, and what it lets build actions do."""
+    """Give the index of each such rule, and what it allows build actions to do."""
     for index, rule in enumerate(rules):
         if rule.action == "deny":
             continue

@@ -1,4 +1,4 @@
-"""What is known of each source without I/O: the one list of them. Who reads them is in ``credproxy/sources``."""
+"""What is known about each source without I/O: the list of them. Their readers are in ``credproxy/sources``."""
 
 from typing import Final
 

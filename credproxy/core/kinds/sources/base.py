@@ -1,4 +1,4 @@
-"""What is known of every source without looking into it."""
+"""What is known about every source without reading it."""
 
 from collections.abc import Iterator
 from typing import ClassVar
@@ -9,7 +9,7 @@ from credproxy.core.kinds.uses import Use
 
 
 class SourceBase(Base, frozen=True):
-    """Where a stored login lies, as a rule names it: ``{ source = "env", name = "X" }``.
+    """Where a stored login is, as a rule names it: ``{ source = "env", name = "X" }``.
 
     Attributes:
         narrows: whether its logins can be limited to one repository (``ports.Narrows``).
@@ -18,7 +18,7 @@ class SourceBase(Base, frozen=True):
     narrows: ClassVar[bool] = False
 
     def problems(self) -> Iterator[Problem]:
-        """What a type cannot say of its options: the key, and what is wrong."""
+        """What a type cannot express about its options: the key, and what is wrong."""
         return iter(())
 
     def uses(self) -> Iterator[Use]:

@@ -12,7 +12,7 @@ from credproxy.core.kinds.uses import Program, Use
 
 
 class CommandSource(SourceBase, frozen=True, tag_field="source", tag="command"):
-    """A program whose output, one trailing newline taken off, is the secret; ``keep`` is seconds it is remembered."""
+    """A program whose output, without one trailing newline, is the secret; ``keep`` is how many seconds it is remembered."""
 
     argv: CommandLine
     username: str | None = None

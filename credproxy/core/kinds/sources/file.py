@@ -9,7 +9,7 @@ from credproxy.core.kinds.uses import SecretFile, Use
 
 
 class FileSource(SourceBase, frozen=True, tag_field="source", tag="file"):
-    """A file whose content, one trailing newline taken off, is the secret."""
+    """A file whose content, without one trailing newline, is the secret."""
 
     path: FilePath
     username: str | None = None

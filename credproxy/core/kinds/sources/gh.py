@@ -30,5 +30,5 @@ class GhSource(SourceBase, frozen=True, tag_field="source", tag="gh"):
             yield ("username",), "wanted the name of a GitHub user, as gh auth status shows it"
 
     def uses(self) -> Iterator[Use]:
-        """What need not be there."""
+        """What may be missing."""
         yield CONFIG

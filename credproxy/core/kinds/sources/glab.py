@@ -8,8 +8,8 @@ from credproxy.core.kinds.uses import Use, Usual
 
 
 TOKENS: Final = ("GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN")
-"""Variables with a token, in the order of glab. Its third one, ``OAUTH_TOKEN``, is left out: by that name it may be a
-token of anybody's."""
+"""Variables with a token, in the order of glab. Its third one, ``OAUTH_TOKEN``, is left out: judging by its name, it may be a
+token for anything."""
 
 HOSTS: Final = ("GITLAB_HOST", "GITLAB_URI", "GL_HOST")
 """Variables that say for which host those are."""
@@ -26,5 +26,5 @@ class GlabSource(SourceBase, frozen=True, tag_field="source", tag="glab"):
     """``GITLAB_TOKEN``, the token of a CI job for its own server, then the configuration of ``glab``."""
 
     def uses(self) -> Iterator[Use]:
-        """What need not be there."""
+        """What may be missing."""
         yield CONFIG
