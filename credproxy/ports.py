@@ -15,6 +15,7 @@ from credproxy.core.ask.credential import Caller, Grant, Identity, Secret, Store
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Reach, Request, Response
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Failed, Failure
@@ -210,7 +211,7 @@ class Signer(Protocol):
 class Source(Protocol):
     """A place where secrets are stored."""
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the credential without reading a secret or starting a program; None means "not mine, ask the next".
 
         Cheap: called for every question that is not answered from the front's memory. ``repository`` picks a
@@ -371,7 +372,7 @@ class Permissions(Protocol):
         """What a token may be given for. Raises Failed(policy_denied)."""
         ...
 
-    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: Authority, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit a request of the gateway's. Raises Failed(policy_denied)."""
         ...
 

@@ -32,6 +32,7 @@ from credproxy.core.ask.credential import (
 )
 from credproxy.core.ask.lifetime import remaining
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Object, Question, Repository, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
@@ -266,7 +267,10 @@ async def no_grant_outlives_its_login(contract: ProviderContract) -> None:
 async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
     """And then nothing that it gives is the login itself. Only such a plan may serve a build action (ports.Plan)."""
     target = contract.question().target
-    wanted: tuple[Granted, ...] = (Repository("a/b", ("pull",)), Object(target.origin + target.path, ("GET",)))
+    wanted: tuple[Granted, ...] = (
+        Repository(RepositoryName("a/b"), ("pull",)),
+        Object(target.origin + target.path, ("GET",)),
+    )
     for granted in wanted:
         ground = Ground()
         provider = contract.provider(ground)
@@ -287,7 +291,9 @@ async def equal_questions_have_equal_identities(contract: SourceContract) -> Non
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)
-    names = [await one.locate(contract.target, "a/b") for one in (source, source, contract.source(ground))]
+    names = [
+        await one.locate(contract.target, RepositoryName("a/b")) for one in (source, source, contract.source(ground))
+    ]
     assert None not in names
     assert len(set(names)) == 1
     assert ground.processes.runs == []
@@ -298,13 +304,13 @@ async def a_changed_login_has_another_identity(contract: SourceContract) -> None
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)
-    before = await source.locate(contract.target, "a/b")
+    before = await source.locate(contract.target, RepositoryName("a/b"))
     assert before is not None
     await source.read(before, contract.target)
     contract.put(ground, f"{CANARY}-changed")
     ground.clock.suspend(20)
     login = await source.read(before, contract.target, anew=True)
-    after = await source.locate(contract.target, "a/b")
+    after = await source.locate(contract.target, RepositoryName("a/b"))
     assert login is None or CANARY in repr_of(login.stored)
     assert (before == after) is contract.fixed
 
@@ -337,7 +343,7 @@ async def a_login_ends_where_it_says(contract: SourceContract) -> None:
     boot, wall = ground.clock.boot(), ground.clock.wall()
     contract.put(ground, jwt(wall + 100))
     source = contract.source(ground)
-    identity = await source.locate(contract.target, "a/b")
+    identity = await source.locate(contract.target, RepositoryName("a/b"))
     assert identity is not None
     login = await source.read(identity, contract.target)
     assert login is not None
@@ -395,7 +401,7 @@ async def outcome(plan: Plan, ground: Ground) -> Grant | Failure:
 async def found(contract: SourceContract, source: Source) -> tuple[Failure | None, Login | None]:
     """What became of a question: why there is none, or the login."""
     try:
-        identity = await source.locate(contract.target, "a/b")
+        identity = await source.locate(contract.target, RepositoryName("a/b"))
         return None, None if identity is None else await source.read(identity, contract.target)
     except Failed as error:
         return error.failure, None
@@ -405,7 +411,7 @@ async def everything(contract: SourceContract, source: Source) -> list[str]:
     """All that one source can show to somebody."""
     seen = [repr(source)]
     try:
-        identity = await source.locate(contract.target, "a/b")
+        identity = await source.locate(contract.target, RepositoryName("a/b"))
         if identity is not None:
             seen += [repr(identity), str(identity)]
             seen += [repr(await source.peek(identity, contract.target))]

@@ -14,6 +14,7 @@ from credproxy.core.ask.audit import Record
 from credproxy.core.ask.credential import Caller, Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -256,7 +257,7 @@ class FakeSource:
     looks: int = 0
     problem: Failure | None = None
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         del repository
         return self.identity if target.authority == self.authority else None
 

@@ -80,3 +80,21 @@ def test_from_the_third_on_arguments_are_named() -> None:
         if path.parts[0] != "helper":
             found = {function.name for function, count in public(tree) if count > 2}
             assert found == MANDATED.get(str(path), set()), path
+
+
+ADDRESSES = frozenset({"registry", "repository", "authority", "origin", "host", "realm", "scope"})
+"""Parameters that are text and name a place; core.ask.names has a type for each kind."""
+
+
+def test_no_two_bare_texts_that_name_places_are_told_apart_by_position_alone() -> None:
+    """Swapped, they would be typed all the same."""
+    for path, tree in TREES.items():
+        if path.parts[0] != "helper":
+            for node in ast.walk(tree):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    bare = [
+                        each.arg
+                        for each in (*node.args.posonlyargs, *node.args.args)
+                        if each.annotation is not None and ast.unparse(each.annotation) in {"str", "str | None"}
+                    ]
+                    assert len(ADDRESSES.intersection(bare)) < 2, f"{path}: {node.name}"

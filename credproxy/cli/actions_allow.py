@@ -49,12 +49,12 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
     The daemon reads it at once; nothing is added for what is allowed already.
     """
     place = _own_place()
-    wish = _wish_for_objects(pattern, write=write) if "://" in pattern else _wish(*_split(pattern), write=write)
+    wish = _wish_for_objects(pattern, write=write) if "://" in pattern else _wish_for_images(pattern, write=write)
     rule = _new_rule(wish.text, pattern)
     try:
         text, own = _held(place)
         if not yes and wish.registry:
-            _question(wish.registry, wish.repository, in_force())
+            _question(in_force(), registry=wish.registry, repository=wish.repository)
         _refuse_policy_file(wish, pattern, write=write)
         known = _known(policy_in_force(in_force()), rule, wish.operations)
         if known.allowed:
@@ -98,9 +98,12 @@ class _WantedRule(NamedTuple):
     operations: tuple[Operation, ...] = ()
 
 
-def _wish(registry: str, repository: str, *, write: bool) -> _WantedRule:
+def _wish_for_images(pattern: str, *, write: bool) -> _WantedRule:
+    registry, repository = _split(pattern)
     operations = EVERYTHING if write else READ
-    return _WantedRule(_rule_text(registry, repository, operations), registry, repository, operations)
+    return _WantedRule(
+        _rule_text(operations, registry=registry, repository=repository), registry, repository, operations
+    )
 
 
 def _wish_for_objects(url: str, *, write: bool) -> _WantedRule:
@@ -142,7 +145,9 @@ def _split(pattern: str) -> tuple[str, str]:
     if not registry:
         raise CommandError(f"{pattern!r} names no registry", _EXAMPLE)
     if not slash or not repository:
-        raise CommandError(f"{pattern!r} names no repository", _suggested(pattern, "**") or _EXAMPLE)
+        raise CommandError(
+            f"{pattern!r} names no repository", _suggested(registry=pattern, repository="**") or _EXAMPLE
+        )
     found = _REFERENCE.search(repository)
     if found is not None:
         raise CommandError(
@@ -152,7 +157,7 @@ def _split(pattern: str) -> tuple[str, str]:
     return registry, repository
 
 
-def _suggested(registry: str, repository: str) -> str:
+def _suggested(*, registry: str, repository: str) -> str:
     named = canonical_authority(registry) is not None and _looks_like_registry(registry)
     return f"credproxy actions allow '{registry}/{repository}'" if named else ""
 
@@ -162,7 +167,7 @@ def _looks_like_registry(name: str) -> bool:
     return "." in name or ":" in name or name == "localhost"
 
 
-def _question(registry: str, repository: str, settings: Settings) -> None:
+def _question(settings: Settings, *, registry: str, repository: str) -> None:
     """Doubt that a name without a dot is a registry, unless a host rule says that it is a host.
 
     Raises:
@@ -213,7 +218,9 @@ def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None
         ) from None
     if policy is not None:
         remedy = (
-            policy.remedy(wish.registry, wish.repository, write=write) if wish.registry else policy.remedy_for(pattern)
+            policy.remedy(registry=wish.registry, repository=wish.repository, write=write)
+            if wish.registry
+            else policy.remedy_for(pattern)
         )
         raise CommandError(f"nothing was changed: the rules stand in the policy file {policy.path!r}", remedy)
 
@@ -231,7 +238,7 @@ def _new_rule(text: str, pattern: str) -> ActionRule:
 def _is_pattern(pattern: str) -> bool:
     registry, _, repository = pattern.partition("/")
     try:
-        load(_rule_text(registry, repository, READ), "")
+        load(_rule_text(READ, registry=registry, repository=repository), "")
     except ConfigError:
         return False
     return True
@@ -284,7 +291,7 @@ def _put_in_force(place: Path) -> None:
     click.echo("it is in force")
 
 
-def _rule_text(registry: str, repository: str, operations: tuple[Operation, ...]) -> str:
+def _rule_text(operations: tuple[Operation, ...], *, registry: str, repository: str) -> str:
     return (
         f'[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
         f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"

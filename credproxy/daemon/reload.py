@@ -20,6 +20,7 @@ from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored
 from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.names import Authority
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Form, Granted, Question, Target
 from credproxy.core.config.config_checks import size_in_bytes
@@ -72,7 +73,7 @@ class _Unconfigured:
         del target
         raise Failed(self._failure)
 
-    def permit(self, registry: str, method: str, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: Authority, method: str, path: str, endpoint: Endpoint) -> None:
         del registry, method, path, endpoint
         raise Failed(self._failure)
 
@@ -203,7 +204,7 @@ class Service:
         """What the policy in force allows a build action to have. Raises Failed(policy_denied)."""
         return self.broker.policy.grants(target)
 
-    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: Authority, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit a request of the gateway's if the policy in force allows it. Raises Failed(policy_denied)."""
         self.broker.policy.permit(registry, method, path=path, endpoint=endpoint)
 

@@ -18,6 +18,7 @@ from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.endpoint import Endpoint, classify
 from credproxy.core.ask.endpoint_reasons import endpoint_reason
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.ask.uri import canonical_authority, plain
 from credproxy.core.kinds.oci import BareHost, OciHost
@@ -48,7 +49,7 @@ class Purpose:
     """
 
     target: Target
-    repository: str | None
+    repository: RepositoryName | None
     scopes: tuple[str, ...]
     kind: str
     min_lifetime: float = 0.0

@@ -6,6 +6,7 @@
 from collections.abc import Callable
 from http import HTTPStatus
 
+from credproxy.core.ask.names import Authority
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Authorizer
 from credproxy.gateway.incoming import Incoming, Reply, RequestBody
@@ -84,7 +85,7 @@ class Gateway:
         finally:
             self._reads.known_blobs.drop(place_of(want, incoming))
 
-    def _handed_out(self, uid: int, registry: str, path: str, query: str) -> bool:
+    def _handed_out(self, uid: int, registry: Authority, path: str, query: str) -> bool:
         return self._pages.handed_out(Listing(uid, registry, path), query)
 
 

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from cachetools import LRUCache
 
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.gateway.incoming import Headers
 from credproxy.ports import Clock
 
@@ -22,8 +23,8 @@ class BlobKey(NamedTuple):
     """One blob in one repository, as one user sees it."""
 
     uid: int
-    registry: str
-    repository: str
+    registry: Authority
+    repository: RepositoryName
     digest: str
 
 

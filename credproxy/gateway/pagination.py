@@ -11,6 +11,8 @@ from urllib.parse import parse_qsl
 
 from cachetools import LRUCache
 
+from credproxy.core.ask.names import Authority
+
 
 MOST = 4096
 """Pages that are remembered; the one that rested longest goes first."""
@@ -20,7 +22,7 @@ class Listing(NamedTuple):
     """A list, as one user sees it."""
 
     uid: int
-    registry: str
+    registry: Authority
     path: str
 
 

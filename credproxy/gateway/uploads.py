@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import NamedTuple
 
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.redirect import Hop
 from credproxy.ports import Clock
@@ -32,8 +33,8 @@ class Owner(NamedTuple):
 
     uid: int
     sandbox: str | None
-    registry: str
-    repository: str
+    registry: Authority
+    repository: RepositoryName
 
     @property
     def caller(self) -> tuple[int, str | None]:

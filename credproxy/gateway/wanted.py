@@ -21,6 +21,7 @@ from urllib.parse import parse_qsl, urlencode
 
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify, is_digest
 from credproxy.core.ask.http import Method
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Granted, Object, Repository, Target
 from credproxy.core.ask.uri import canonical_authority, check_canonical, parse_uri
 from credproxy.core.errors import Code, Failed, failed
@@ -58,8 +59,8 @@ class Wanted:
     """
 
     method: Method
-    registry: str
-    repository: str
+    registry: Authority
+    repository: RepositoryName
     what: What
     reference: str
     endpoint: Endpoint
@@ -186,7 +187,7 @@ _QUERIES: dict[tuple[What, Method], frozenset[str]] = {
 }
 
 
-HandedOut = Callable[[str, str, str], bool]
+HandedOut = Callable[[Authority, str, str], bool]
 """Whether the gateway itself has named this query as the next page: registry, path, query."""
 
 
@@ -255,7 +256,16 @@ def _object(incoming: Incoming) -> Wanted:
     url = f"{target.origin}{target.path}"
     granted = Object(url, (method,))
     return Wanted(
-        method, target.authority, "", What.OBJECT, "", _NO_ENDPOINT, method, (granted,), target.query, object=target
+        method,
+        target.authority,
+        RepositoryName(""),
+        What.OBJECT,
+        "",
+        _NO_ENDPOINT,
+        method,
+        (granted,),
+        target.query,
+        object=target,
     )
 
 
@@ -270,7 +280,7 @@ def _url(query: str) -> str:
     return fields[0][1]
 
 
-def original_host(incoming: Incoming) -> str:
+def original_host(incoming: Incoming) -> Authority:
     """The registry that a request is for. Raises Failed(bad_request): none, two, or not in canonical form."""
     found = incoming.all(ORIGINAL_HOST)
     if len(found) != 1:
@@ -281,7 +291,7 @@ def original_host(incoming: Incoming) -> str:
             hint=f"name the registry: curl -H '{ORIGINAL_HOST}: ghcr.io' --unix-socket ...",
         )
     canonical = canonical_authority(found[0])
-    if canonical != found[0]:
+    if canonical is None or canonical != found[0]:
         hint = f"send {canonical}" if canonical else "send host or host:port"
         raise failed(Code.BAD_REQUEST, f"the registry {found[0][:80]!a} is not in canonical form", hint=hint)
     return canonical

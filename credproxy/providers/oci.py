@@ -12,6 +12,7 @@ import structlog
 
 from credproxy.core.ask.credential import Grant, Identity, RegistryToken, Stored
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.oci import OciHost
@@ -106,7 +107,7 @@ class OciProvider:
         self._learned.forget(wanted)
         self._source.forget()
 
-    async def _locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def _locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         identity = await self._source.locate(target, repository)
         trouble = self._source.trouble(target) if identity is None and self._rule.needs_login else None
         if trouble is not None:

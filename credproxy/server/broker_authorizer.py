@@ -7,6 +7,7 @@ from credproxy.broker.era import GatewayAnswer
 from credproxy.core.ask.audit import record
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.endpoint import Endpoint
+from credproxy.core.ask.names import Authority
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
@@ -17,7 +18,7 @@ from credproxy.ports import Audit
 class Judge(Protocol):
     """The policy in force."""
 
-    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: Authority, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit one request to a registry. Raises Failed(policy_denied)."""
         ...
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Code, Failure, failed
@@ -31,7 +32,7 @@ class CommandOutput:
         self._processes = processes
         self._answer = ProgramAnswer(keep=settings.keep, key=key(), clock=clock)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the program."""
         del target, repository
         return Identity("command", self._settings.argv[0], self._answer.count)

@@ -12,6 +12,7 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.formats.docker_config import (
@@ -129,7 +130,7 @@ class DockerConfig:
         self._answers: LRUCache[tuple[str, str], ProgramAnswer] = LRUCache(_ANSWERS)
         self._asked: LRUCache[tuple[str, str], _StoreAnswer] = LRUCache(_ASKED)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the entry; None where no file, and no store, has one for the registry.
 
         A registry that no file names is looked for in the store, once in a minute: what ``get`` says counts, as it does
@@ -228,7 +229,7 @@ class DockerConfig:
         for answer in self._answers.values():
             answer.forget()
 
-    async def _find(self, authority: str, repository: str | None) -> tuple[str, DockerEntry] | None:
+    async def _find(self, authority: Authority, repository: RepositoryName | None) -> tuple[str, DockerEntry] | None:
         if self._inline_index is not None:
             entry = self._inline_index.find(authority, repository)
             if entry is not None:

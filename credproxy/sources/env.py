@@ -4,6 +4,7 @@ from collections.abc import Mapping
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
@@ -30,7 +31,7 @@ class Env:
         self._optional = optional
         self._identity = Identity("env", settings.name)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """This variable: a rule named it."""
         del target, repository
         return None if self._absent else self._identity

@@ -2,6 +2,7 @@
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
@@ -30,7 +31,7 @@ class File:
         self._home = home
         self._optional = optional
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the file and its version, so that a rewritten one is another credential."""
         del target, repository
         path = self._settings.path

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 from credproxy.ports import Narrows, Source
@@ -23,7 +24,7 @@ class First:
     def __init__(self, sources: Sequence[Source]) -> None:
         self._sources = tuple(sources)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the first one's credential; its version tells which source it is of. Raises Failed as that source does."""
         for index, source in enumerate(self._sources):
             identity = await source.locate(target, repository)

@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.github_urls import PUBLIC, is_tenant, login_host
 from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failure, failed
@@ -70,7 +71,7 @@ class Gh:
         self._key = key
         self._answers: dict[str, ProgramAnswer] = {}
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the variable, or the entry of the file; None where neither is for the host."""
         del repository
         if target.form is Form.LITERAL:

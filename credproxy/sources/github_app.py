@@ -10,6 +10,7 @@ from credproxy.core.ask.credential import Identity, Lifetime, PlainSecret, Secre
 from credproxy.core.ask.github_urls import PUBLIC, GithubName, api_of, github_name, login_host
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.login import Login, bounded, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failure
@@ -80,7 +81,7 @@ class GithubApp:
         self._optional = optional
         self._tokens: LRUCache[Hashable, ProgramAnswer] = LRUCache(_MOST)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name App and installation; None for another host, and for a URL without an owner where no rule names one."""
         del repository
         whose = self._whose(target)

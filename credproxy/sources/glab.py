@@ -11,6 +11,7 @@ from cachetools import LRUCache
 
 from credproxy.core.ask.credential import Identity, Stored
 from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import canonical_authority
@@ -62,7 +63,7 @@ class Glab:
         self._key = key()
         self._answers: LRUCache[str, ProgramAnswer] = LRUCache(_HOSTS)
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name a variable, or the host's entry in the file."""
         del repository
         if target.form is Form.LITERAL:

@@ -4,6 +4,7 @@ import structlog
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.netrc import NetrcFile as Content, parse_netrc
@@ -40,7 +41,7 @@ class Netrc:
             clock=clock,
         )
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the machine's entry; None where the file has none, is not there, or was never readable.
 
         Raises:

@@ -2,6 +2,7 @@
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 
@@ -16,7 +17,7 @@ class Nowhere:
     def __init__(self, why: str = "") -> None:
         self._why = why
 
-    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+    async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Nothing is stored."""
         del target, repository
         return None

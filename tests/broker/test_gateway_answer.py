@@ -6,6 +6,7 @@ from credproxy.broker.answers import Answer
 from credproxy.broker.table import Table
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin, RepositoryName
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds import HostRule
@@ -15,7 +16,7 @@ from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider
 
 
-PULL: tuple[Granted, ...] = (Repository("a", ("pull",)),)
+PULL: tuple[Granted, ...] = (Repository(RepositoryName("a"), ("pull",)),)
 
 
 def for_gateway(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
@@ -144,14 +145,18 @@ async def reach(rule: HostRule | None, host: str = "reg.test", port: int | None 
 @pytest.mark.parametrize(
     ("match", "insecure", "port", "expected"),
     [
-        pytest.param(None, False, None, Reach("https://reg.test", Dial()), id="no rule"),
-        pytest.param("reg.test", False, None, Reach("https://reg.test", Dial(own=True)), id="exact"),
-        pytest.param("reg.test/v2/a", False, None, Reach("https://reg.test", Dial(own=True)), id="exact, with a path"),
-        pytest.param("*.test", False, None, Reach("https://reg.test", Dial()), id="wildcard"),
-        pytest.param("*", False, 5000, Reach("https://reg.test:5000", Dial()), id="any"),
-        pytest.param("reg.test", True, None, Reach("http://reg.test", Dial(own=True)), id="insecure"),
-        pytest.param("*.test", True, 5000, Reach("http://reg.test:5000", Dial()), id="insecure, wildcard"),
-        pytest.param("reg.test", True, 80, Reach("http://reg.test", Dial(own=True)), id="insecure, with its port"),
+        pytest.param(None, False, None, Reach(Origin("https://reg.test"), Dial()), id="no rule"),
+        pytest.param("reg.test", False, None, Reach(Origin("https://reg.test"), Dial(own=True)), id="exact"),
+        pytest.param(
+            "reg.test/v2/a", False, None, Reach(Origin("https://reg.test"), Dial(own=True)), id="exact, with a path"
+        ),
+        pytest.param("*.test", False, None, Reach(Origin("https://reg.test"), Dial()), id="wildcard"),
+        pytest.param("*", False, 5000, Reach(Origin("https://reg.test:5000"), Dial()), id="any"),
+        pytest.param("reg.test", True, None, Reach(Origin("http://reg.test"), Dial(own=True)), id="insecure"),
+        pytest.param("*.test", True, 5000, Reach(Origin("http://reg.test:5000"), Dial()), id="insecure, wildcard"),
+        pytest.param(
+            "reg.test", True, 80, Reach(Origin("http://reg.test"), Dial(own=True)), id="insecure, with its port"
+        ),
     ],
 )
 async def test_where_the_registry_is(match: str | None, insecure: bool, port: int | None, expected: Reach) -> None:  # noqa: FBT001  parametrized
@@ -162,4 +167,4 @@ async def test_where_the_registry_is(match: str | None, insecure: bool, port: in
 
 async def test_loopback_without_a_rule_is_tls_and_refused() -> None:
     """T15: a policy that allows every registry allows no service on this machine."""
-    assert await reach(None, "localhost", 5000) == Reach("https://localhost:5000", Dial())
+    assert await reach(None, "localhost", 5000) == Reach(Origin("https://localhost:5000"), Dial())

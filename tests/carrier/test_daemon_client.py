@@ -7,6 +7,7 @@ import pytest
 
 from credproxy.carrier.daemon_client import Daemon
 from credproxy.core.ask.carrier_messages import Fetch, PassageGiven, ToDaemon, Way
+from credproxy.core.ask.names import Origin
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 from credproxy.gateway.wanted import wanted
@@ -26,7 +27,7 @@ class Answering:
         self.incoming.append(message)
         number = len(self.incoming)
         headers = (("Authorization", f"Bearer {number}"),)
-        answer = PassageGiven(message.question, number, Way("https://reg.test", ""), headers, self._hold)
+        answer = PassageGiven(message.question, number, Way(Origin("https://reg.test"), ""), headers, self._hold)
         asyncio.get_running_loop().call_soon(self.daemon.answered, answer)
 
     async def passage(self, path: str = "/v2/a/blobs/sha256:00", **caller: object) -> Passage:

@@ -38,6 +38,7 @@ from credproxy.core.ask.carrier_messages import (
 )
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Code, Failure, failed
 from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, PassedConnection
 from credproxy.gateway.authorizer import Passage
@@ -72,7 +73,7 @@ class FakeOffice:
         assert 0 <= patience <= 8.5
         if self.stuck:
             await FakeClock().sleep(1.0)
-        reach = Reach(f"https://{want.registry}", Dial(own=True, ca_bundle=self.bundle))
+        reach = Reach(Origin(f"https://{want.registry}"), Dial(own=True, ca_bundle=self.bundle))
         return Passage(reach, (("Authorization", Secret(f"Bearer for-{want.repository}")),), want.repository)
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
@@ -190,7 +191,7 @@ async def carrier() -> AsyncIterator[Other]:
 
 def fetch(connection: int, path: str = BLOB, *, method: str = "GET", query: str = "", only: bool = False) -> Fetch:
     """A question about a blob."""
-    return Fetch(1, connection, method, REGISTRY, path, query, 8.5, only)
+    return Fetch(1, connection, method, Authority(REGISTRY), path, query, 8.5, only)
 
 
 async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None:
@@ -221,10 +222,12 @@ async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None
         pytest.param(lambda number: fetch(number, "/v2/"), "not_found", id="root"),
         pytest.param(lambda number: fetch(number, method="PATCH"), "method_not_allowed", id="method"),
         pytest.param(
-            lambda number: Fetch(1, number, "GET", "REG.test", BLOB, "", 8.5), "bad_request", id="host-in-capitals"
+            lambda number: Fetch(1, number, "GET", Authority("REG.test"), BLOB, "", 8.5),
+            "bad_request",
+            id="host-in-capitals",
         ),
         pytest.param(
-            lambda number: Fetch(1, number, "GET", "https://reg.test/x", BLOB, "", 8.5),
+            lambda number: Fetch(1, number, "GET", Authority("https://reg.test/x"), BLOB, "", 8.5),
             "bad_request",
             id="host-with-path",
         ),
@@ -373,7 +376,7 @@ async def test_lines_and_figures_have_a_shape_that_a_carrier_cannot_choose() -> 
 
 def test_no_message_shows_what_is_in_it() -> None:
     """Headers, what a caller asked and showed, a proxy's login."""
-    way = Way("https://reg.test", "", proxy="http://u:canary@proxy")
+    way = Way(Origin("https://reg.test"), "", proxy="http://u:canary@proxy")
     for message in (
         PassageGiven(1, 2, way, (("Authorization", "Bearer canary"),)),
         Get(1, 2, 3.0, b"canary"),

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
@@ -38,7 +39,7 @@ async def test_without_any_file() -> None:
     """Defaults, and nothing is allowed."""
     loaded = await loader(FakeFiles()).load()
     assert loaded.settings == Settings()
-    assert not loaded.policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
+    assert not loaded.policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read").allowed
 
 
 async def test_a_policy_file_stands_for_the_rules() -> None:
@@ -47,8 +48,11 @@ async def test_a_policy_file_stands_for_the_rules() -> None:
     files.put(MACHINE, NAMES_IT)
     files.put(POLICY, ALLOWS)
     policy = (await loader(files).load()).policy
-    assert policy.deciding("ghcr.io", "org/app", operation="blob:read") == "rules[0] of 'policy.yaml'"
-    assert not policy.decide("ghcr.io", "other/app", operation="blob:read").allowed
+    assert (
+        policy.deciding(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
+        == "rules[0] of 'policy.yaml'"
+    )
+    assert not policy.decide(Authority("ghcr.io"), RepositoryName("other/app"), operation="blob:read").allowed
 
 
 async def test_a_tilde_stands_for_the_daemons_home() -> None:
@@ -57,7 +61,11 @@ async def test_a_tilde_stands_for_the_daemons_home() -> None:
     files.put(USER, '[actions]\npolicy_file = "~/policy.yaml"\n')
     files.put("/home/u/policy.yaml", ALLOWS)
     made = Loader(files, (USER, MACHINE), required=False, home="/home/u")
-    assert (await made.load()).policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
+    assert (
+        (await made.load())
+        .policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
+        .allowed
+    )
     assert await problem(loader(files)) == (
         f"{USER}:2: actions.policy_file: there is no home directory for '~'; write the path out"
     )
@@ -69,7 +77,7 @@ async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> N
     files.put(MACHINE, NAMES_IT)
     files.put(USER, '[[actions.rule]]\naction = "allow"\nregistry = "a.b"\nrepository = "x"\noperations = ["*"]\n')
     policy = (await loader(files).load()).policy
-    assert policy.deciding("a.b", "x", operation="blob:read") == "actions.rule[0]"
+    assert policy.deciding(Authority("a.b"), RepositoryName("x"), operation="blob:read") == "actions.rule[0]"
     assert POLICY not in files.reads
 
 
@@ -184,7 +192,11 @@ async def test_what_cannot_be_looked_at_has_not_changed() -> None:
     assert not await made.changed()
     files.broken.clear()
     assert await made.changed()
-    assert (await made.load()).policy.decide("ghcr.io", "org/app", operation="blob:read").allowed
+    assert (
+        (await made.load())
+        .policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
+        .allowed
+    )
 
 
 async def test_loads_come_one_after_the_other() -> None:

@@ -3,6 +3,7 @@
 import pytest
 
 from credproxy.core.ask.endpoint import Endpoint, Kind
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange.endpoint_scope import endpoint_scopes
@@ -14,12 +15,18 @@ RULE = OciHost(match="reg.test", actions={"org/**": ("push", "pull"), "org/write
 @pytest.mark.parametrize(
     ("endpoint", "wanted"),
     [
-        (Endpoint(Kind.READ, "other/app"), ("repository:other/app:pull",)),
-        (Endpoint(Kind.READ, "org/app"), ("repository:org/app:pull,push",)),
-        (Endpoint(Kind.MANIFEST, "org/all"), ("repository:org/all:*",)),
-        (Endpoint(Kind.UPLOAD, "other/app"), ("repository:other/app:pull,push",)),
-        (Endpoint(Kind.UPLOAD, "z", "a"), ("repository:z:pull,push", "repository:a:pull")),
-        (Endpoint(Kind.UPLOAD, "z", "org/all"), ("repository:z:pull,push", "repository:org/all:pull")),
+        (Endpoint(Kind.READ, RepositoryName("other/app")), ("repository:other/app:pull",)),
+        (Endpoint(Kind.READ, RepositoryName("org/app")), ("repository:org/app:pull,push",)),
+        (Endpoint(Kind.MANIFEST, RepositoryName("org/all")), ("repository:org/all:*",)),
+        (Endpoint(Kind.UPLOAD, RepositoryName("other/app")), ("repository:other/app:pull,push",)),
+        (
+            Endpoint(Kind.UPLOAD, RepositoryName("z"), RepositoryName("a")),
+            ("repository:z:pull,push", "repository:a:pull"),
+        ),
+        (
+            Endpoint(Kind.UPLOAD, RepositoryName("z"), RepositoryName("org/all")),
+            ("repository:z:pull,push", "repository:org/all:pull"),
+        ),
         (Endpoint(Kind.ROOT), ()),
         (Endpoint(Kind.CATALOG), ()),
         (Endpoint(Kind.OTHER), ()),
@@ -40,6 +47,6 @@ def test_the_catalog_needs_leave() -> None:
 def test_no_mount_from_what_may_not_be_pulled() -> None:
     """TX-22: A client could otherwise read by mounting; the refusal names the line that allows it."""
     with pytest.raises(Failed) as refused:
-        endpoint_scopes(Endpoint(Kind.UPLOAD, "z", "org/write-only"), RULE)
+        endpoint_scopes(Endpoint(Kind.UPLOAD, RepositoryName("z"), RepositoryName("org/write-only")), RULE)
     assert refused.value.failure.code is Code.POLICY_DENIED
     assert 'actions = { "org/write-only" = ["pull"] }' in refused.value.failure.hint

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from credproxy.core.ask.credential import Caller, Identity
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Object, Question, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
@@ -19,7 +20,10 @@ CATALOG = "https://reg.test/v2/_catalog"
 LOGIN = Identity("docker-config", "reg.test", (1, 2, 3))
 
 PULL, PUSH = "repository:team/app:pull", "repository:team/app:pull,push"
-ALLOWED: tuple[Granted, ...] = (Repository("team/app", ("pull", "push")), Repository("base/os", ("pull",)))
+ALLOWED: tuple[Granted, ...] = (
+    Repository(RepositoryName("team/app"), ("pull", "push")),
+    Repository(RepositoryName("base/os"), ("pull",)),
+)
 
 PLAIN = OciHost(match="reg.test")
 BARE = OciHost(match="reg.test", bare_host=BareHost(("repository:a:pull", "aws"), 100.0))

@@ -15,6 +15,7 @@ from credproxy.core.ask.credential import (
 )
 from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import STATIC_KEEP, Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange import registry_grant
@@ -38,7 +39,7 @@ def login(stored: Stored, until: float | None = None) -> Login:
 
 def purpose(*, narrow: bool = False, life: float = 0.0) -> Purpose:
     """To pull a repository."""
-    return Purpose(TARGET, "a", (PULL,), "manifest", life, narrow)
+    return Purpose(TARGET, RepositoryName("a"), (PULL,), "manifest", life, narrow)
 
 
 def token(value: str = "tok", life: float = 300.0) -> Token:

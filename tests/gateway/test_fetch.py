@@ -8,6 +8,7 @@ from structlog.testing import capture_logs
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach, Request
+from credproxy.core.ask.names import Origin
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming, Reply
 from credproxy.gateway.upstream_request import Conversation, NeedCredential, Send, pull
@@ -139,7 +140,7 @@ def test_a_credential_of_several_fields_replaces_the_clients() -> None:
     credential = (("Authorization", Secret("Bearer t")), ("Accept", Secret("application/octet-stream")))
     conversation: Conversation[FakeTransfer] = pull(wanted(fetch()), (("accept", "*/*"), ("Range", "bytes=0-1")))
     assert isinstance(next(conversation), NeedCredential)
-    step = conversation.send(Passage(Reach("https://files.test", Dial()), credential))
+    step = conversation.send(Passage(Reach(Origin("https://files.test"), Dial()), credential))
     assert isinstance(step, Send)
     assert sent(step.request, "Accept") == ["application/octet-stream"]
     assert sent(step.request, "Range") == ["bytes=0-1"]

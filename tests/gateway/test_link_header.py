@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.link_header import LONGEST, next_query
 from credproxy.gateway.redirect import first
@@ -17,7 +18,7 @@ WANTED = wanted(incoming(f"{LIST}?n=50"))
 
 def query(*links: str, prefix: str = "", origin: str = "https://reg.test") -> str | None:
     """The query of the next page of a list that was asked for with ``?n=50``."""
-    reach = Reach(origin, Dial(own=True), prefix)
+    reach = Reach(Origin(origin), Dial(own=True), prefix)
     hop = first(reach, LIST, query="n=50", upstream="registry 'reg.test'")
     return next_query(tuple(("Link", link) for link in links), hop, reach=reach, wanted=WANTED)
 

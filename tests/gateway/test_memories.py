@@ -5,6 +5,7 @@ import itertools
 import pytest
 
 from credproxy.core.ask.http import Dial
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.known_blobs import KEEP, MOST as MOST_BLOBS, BlobKey, KnownBlobs
 from credproxy.gateway.redirect import Hop
@@ -13,7 +14,7 @@ from tests.fakes import FakeClock
 from tests.gateway.world import D, code
 
 
-OWNER = Owner(1000, None, "reg.test", "a")
+OWNER = Owner(1000, None, Authority("reg.test"), RepositoryName("a"))
 HOP = Hop("https://reg.test/v2/a/blobs/uploads/uuid?_state=canary", Dial(), own=True, subject="registry 'reg.test'")
 NEXT = Hop("https://storage.test/x", Dial(), own=False, subject="host 'storage.test'")
 
@@ -44,8 +45,8 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
     [
         OWNER._replace(uid=0),
         OWNER._replace(sandbox="s"),
-        OWNER._replace(registry="reg.test:5000"),
-        OWNER._replace(repository="a/b"),
+        OWNER._replace(registry=Authority("reg.test:5000")),
+        OWNER._replace(repository=RepositoryName("a/b")),
     ],
 )
 def test_an_upload_belongs_to_who_began_it(other: Owner) -> None:
@@ -66,16 +67,16 @@ def boxed(number: int) -> Owner:
 def test_a_sandbox_begins_no_more_uploads_than_its_share() -> None:
     """T16: 64, whatever registries they are for; others begin theirs, and as soon as one has ended it begins another."""
     known = uploads()
-    sessions = [known.begin(boxed(0)._replace(repository=f"r{number}"), HOP) for number in range(SHARE)]
+    sessions = [known.begin(boxed(0)._replace(repository=RepositoryName(f"r{number}")), HOP) for number in range(SHARE)]
     for _ in range(1096 - SHARE):
         with pytest.raises(Failed) as caught:
             known.begin(boxed(0), HOP)
         assert code(caught.value) is Code.OVERLOADED
         assert caught.value.failure.retry_after == 60.0
     for number, session in enumerate(sessions):
-        assert known.place(boxed(0)._replace(repository=f"r{number}"), session) == HOP
+        assert known.place(boxed(0)._replace(repository=RepositoryName(f"r{number}")), session) == HOP
     assert known.place(OWNER, known.begin(OWNER, HOP)) == HOP
-    known.end(boxed(0)._replace(repository="r7"), sessions[7])
+    known.end(boxed(0)._replace(repository=RepositoryName("r7")), sessions[7])
     known.begin(boxed(0), HOP)
 
 
@@ -115,7 +116,7 @@ def test_an_upload_that_ended_is_not_begun_again_by_a_late_answer() -> None:
         known.place(OWNER, session)
 
 
-PLACE = BlobKey(1000, "reg.test", "a", D)
+PLACE = BlobKey(1000, Authority("reg.test"), RepositoryName("a"), D)
 
 
 def test_a_blob_is_known_for_five_minutes() -> None:
@@ -136,8 +137,8 @@ def test_a_blob_is_known_for_five_minutes() -> None:
     "other",
     [
         PLACE._replace(uid=0),
-        PLACE._replace(registry="reg.test:5000"),
-        PLACE._replace(repository="b"),
+        PLACE._replace(registry=Authority("reg.test:5000")),
+        PLACE._replace(repository=RepositoryName("b")),
         PLACE._replace(digest="sha256:" + "b" * 64),
     ],
 )

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.redirect import Hop, first, follow, renewed
 from credproxy.gateway.wanted import wanted
@@ -14,9 +15,9 @@ from tests.gateway.world import BLOB, code, incoming
 
 DIAL = Dial(networks=("10.0.0.0/8",), own=True, addresses=("10.1.1.1",), ca_bundle="/ca.pem", tls_verify=False)
 ELSEWHERE = Dial(networks=("10.0.0.0/8",), ca_bundle="/ca.pem")
-TLS = Reach("https://reg.test", DIAL)
-PORT = Reach("https://reg.test:5000", DIAL)
-PLAIN = Reach("http://reg.test", DIAL)
+TLS = Reach(Origin("https://reg.test"), DIAL)
+PORT = Reach(Origin("https://reg.test:5000"), DIAL)
+PLAIN = Reach(Origin("http://reg.test"), DIAL)
 CANARY = "canary-4711"
 WANTED = wanted(incoming(BLOB))
 
@@ -98,7 +99,7 @@ def test_a_storage_host_chooses_no_path_of_the_registry(path: str) -> None:
 @pytest.mark.parametrize("prefix", ["", "/art/api/docker/x"])
 def test_back_at_the_repository_that_was_allowed_the_credential_is_there_again(prefix: str) -> None:
     """A place on the registry has the registry's credential, also behind one that is elsewhere."""
-    reach = Reach("https://reg.test", DIAL, prefix)
+    reach = Reach(Origin("https://reg.test"), DIAL, prefix)
     place = f"{prefix}{BLOB}"
     hop = follow(led("https://cdn.test/y", reach), f"https://reg.test:443{place}", reach=reach, wanted=WANTED)
     assert hop == Hop(f"https://reg.test{place}", DIAL, own=True, subject="registry 'reg.test'")
@@ -185,8 +186,10 @@ def test_a_place_that_was_remembered_is_made_anew() -> None:
         first(TLS, "/v2/a/blobs/uploads/x", query="", upstream="reg.test"),
         Dial(ca_bundle="/new.pem", own=True),
     )
-    assert renewed(there, Reach("https://reg.test", dial)) == Hop(there.url, dial, own=True, subject=there.subject)
-    moved = renewed(there, Reach("http://reg.test", dial))
+    assert renewed(there, Reach(Origin("https://reg.test"), dial)) == Hop(
+        there.url, dial, own=True, subject=there.subject
+    )
+    moved = renewed(there, Reach(Origin("http://reg.test"), dial))
     assert (moved.own, moved.dial) == (False, Dial(ca_bundle="/new.pem"))
     away = led("https://cdn.test/upload")
-    assert renewed(away, Reach("https://cdn.test", dial)).own is False
+    assert renewed(away, Reach(Origin("https://cdn.test"), dial)).own is False

@@ -6,6 +6,7 @@ import pytest
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach, Response
+from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.redirect import first
@@ -14,7 +15,7 @@ from credproxy.gateway.wanted import wanted
 from tests.gateway.world import BLOB, REGISTRY, incoming, response, sent
 
 
-REACH = Reach(f"https://{REGISTRY}", Dial(own=True))
+REACH = Reach(Origin(f"https://{REGISTRY}"), Dial(own=True))
 OLD = Passage(REACH, (("Authorization", Secret("Bearer old")),), "old")
 NEW = Passage(REACH, (("Authorization", Secret("Bearer new")),), "new")
 WANT = wanted(incoming(BLOB))

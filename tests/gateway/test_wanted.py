@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.core.ask.endpoint import Kind
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code, Failed
 from credproxy.core.policy.operations import needed
@@ -337,7 +338,7 @@ def test_a_query_that_others_may_read_otherwise(method: str, target: str) -> Non
 def test_a_mount_reads_its_source() -> None:
     """TX-22: policy is asked about it, and the token has to grant it."""
     found = wanted(incoming(f"/v2/a/blobs/uploads/?mount={D}&from=b/c", "POST"))
-    expected: tuple[Granted, ...] = (Repository("a", PUSH), Repository("b/c", PULL))
+    expected: tuple[Granted, ...] = (Repository(RepositoryName("a"), PUSH), Repository(RepositoryName("b/c"), PULL))
     assert (found.endpoint.mount_from, found.grants, found.digest) == ("b/c", expected, D)
 
 

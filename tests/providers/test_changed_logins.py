@@ -22,6 +22,7 @@ from credproxy.core.ask.credential import (
 )
 from credproxy.core.ask.http import Response
 from credproxy.core.ask.login import Login
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Question, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, failed
@@ -87,7 +88,7 @@ async def test_a_build_actions_exchange_does_the_same() -> None:
     async with world(stored=U_P) as w:
         w.sources["reg.test"].changed = NEW
         w.script(token=[w.respond(401), w.granted("tok2")])
-        assert await w.ask(MANIFEST, grants=(Repository("a/b", ("pull",)),)) == ok("tok2", 270)
+        assert await w.ask(MANIFEST, grants=(Repository(RepositoryName("a/b"), ("pull",)),)) == ok("tok2", 270)
 
 
 async def test_the_same_login_stays_refused_and_is_sent_once() -> None:

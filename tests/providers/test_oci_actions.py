@@ -3,6 +3,7 @@
 import pytest
 
 from credproxy.core.ask.credential import RegistryToken, Secret, UserPassword
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code
 from credproxy.core.kinds.oci import BareHost, OciHost
@@ -10,7 +11,7 @@ from tests.registry_world import Answer, ok, world
 
 
 BLOB = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
-PULL: tuple[Granted, ...] = (Repository("app", ("pull",)),)
+PULL: tuple[Granted, ...] = (Repository(RepositoryName("app"), ("pull",)),)
 
 
 async def test_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
@@ -33,7 +34,10 @@ async def test_the_same_scope_is_another_key_on_the_other_socket() -> None:
 
 async def test_the_scopes_of_a_bare_host_come_from_policy() -> None:
     """T-36: One token for two scopes, the first one first, whatever the host's own rule says."""
-    grants: tuple[Granted, ...] = (Repository("app", ("pull", "push")), Repository("base", ("pull",)))
+    grants: tuple[Granted, ...] = (
+        Repository(RepositoryName("app"), ("pull", "push")),
+        Repository(RepositoryName("base"), ("pull",)),
+    )
     async with world(OciHost(match="reg.test", bare_host=BareHost(("repository:other:pull",)))) as w:
         assert await w.ask("reg.test", grants=grants) == ok("tok1", 270)
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")

@@ -5,6 +5,7 @@ import pytest
 from credproxy.broker.era import GatewayAnswer
 from credproxy.core.ask.credential import Caller, IdentityToken, RegistryToken, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Origin, RepositoryName
 from credproxy.core.ask.target import Form, Granted, Question, Repository, Target
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds.oci import BareHost, OciHost
@@ -14,8 +15,8 @@ from tests.fakes import FakeClock, FakeHttp, FakeSource
 from tests.registry_world import World, basic, world
 
 
-PULL: tuple[Granted, ...] = (Repository("app", ("pull",)),)
-PUSH: tuple[Granted, ...] = (Repository("app", ("pull", "push")),)
+PULL: tuple[Granted, ...] = (Repository(RepositoryName("app"), ("pull",)),)
+PUSH: tuple[Granted, ...] = (Repository(RepositoryName("app"), ("pull", "push")),)
 
 
 def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
@@ -41,9 +42,9 @@ async def test_a_token_for_what_policy_granted_and_no_more() -> None:
     async with world(rule) as w:
         assert authorization(await ask_for_gateway(w)) == "Bearer tok1"
         assert w.requests[-1].endswith("scope=repository:app:pull")
-        await ask_for_gateway(w, (*PUSH, Repository("base", ("pull",))))
+        await ask_for_gateway(w, (*PUSH, Repository(RepositoryName("base"), ("pull",))))
         assert w.requests[-1].endswith("scope=repository:app:pull,push&scope=repository:base:pull")
-        await ask_for_gateway(w, (Repository("app", ("pull", "delete")),))
+        await ask_for_gateway(w, (Repository(RepositoryName("app"), ("pull", "delete")),))
         assert w.requests[-1].endswith(("scope=repository:app:delete,pull", "scope=repository:app:pull,delete"))
 
 
@@ -129,17 +130,18 @@ async def test_anonymity_is_the_gateways_alone() -> None:
 @pytest.mark.parametrize(
     ("rule", "host", "port", "expected"),
     [
-        (OciHost(match="reg.test"), "reg.test", None, Reach("https://reg.test", Dial(own=True))),
-        (OciHost(match="reg.test", insecure=True), "reg.test", None, Reach("http://reg.test", Dial(own=True))),
-        (OciHost(match="reg.test", insecure=True), "reg.test", 80, Reach("http://reg.test", Dial(own=True))),
-        (OciHost(match="docker.io"), "docker.io", None, Reach("https://registry-1.docker.io", Dial(own=True))),
-        (OciHost(match="docker.io"), "index.docker.io", None, Reach("https://index.docker.io", Dial(own=True))),
+        (OciHost(match="reg.test"), "reg.test", None, Reach(Origin("https://reg.test"), Dial(own=True))),
+        (OciHost(match="reg.test", insecure=True), "reg.test", None, Reach(Origin("http://reg.test"), Dial(own=True))),
+        (OciHost(match="reg.test", insecure=True), "reg.test", 80, Reach(Origin("http://reg.test"), Dial(own=True))),
+        (OciHost(match="docker.io"), "docker.io", None, Reach(Origin("https://registry-1.docker.io"), Dial(own=True))),
+        (OciHost(match="docker.io"), "index.docker.io", None, Reach(Origin("https://index.docker.io"), Dial(own=True))),
         (
             OciHost(match="reg.test", allow_private=("10.0.0.0/8",), ca_bundle="/x", proxy="http://p:1"),
             "reg.test",
             5000,
             Reach(
-                "https://reg.test:5000", Dial(networks=("10.0.0.0/8",), own=True, ca_bundle="/x", proxy="http://p:1")
+                Origin("https://reg.test:5000"),
+                Dial(networks=("10.0.0.0/8",), own=True, ca_bundle="/x", proxy="http://p:1"),
             ),
         ),
     ],

@@ -6,6 +6,7 @@ import pytest
 import structlog
 
 from credproxy.core.ask.credential import Identity, IdentityToken, Secret, UserPassword
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Repository
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.oci import BareHost, OciHost
@@ -105,7 +106,7 @@ async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> N
     """T16: the registry says the same to both, but each side asks for itself; what one has learned serves the other."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()
-        hanging = asyncio.ensure_future(w.ask(MANIFEST, grants=(Repository("a/b", ("pull",)),)))
+        hanging = asyncio.ensure_future(w.ask(MANIFEST, grants=(Repository(RepositoryName("a/b"), ("pull",)),)))
         await settle()
         w.http.hold["https://reg.test/v2/"] = asyncio.Event()
         w.http.hold["https://reg.test/v2/"].set()

@@ -1,6 +1,7 @@
 """A login that a token server refuses is not sent for each of many repositories: servers lock accounts after a few."""
 
 from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, UserPassword
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Repository
 from credproxy.core.errors import Code, Failure
 from credproxy.providers.refused_logins import HELD, PROVEN, REFUSALS, RefusedLogins
@@ -19,7 +20,7 @@ async def refused(w: World, name: str, count: int, *, actions: bool = False) -> 
     """Ask about so many repositories, each of which must be refused."""
     for number in range(count):
         repository = f"{name}{number}"
-        grants = (Repository(repository, ("pull",)),) if actions else None
+        grants = (Repository(RepositoryName(repository), ("pull",)),) if actions else None
         assert await w.refusal(f"https://reg.test/v2/{repository}/manifests/x", grants) is Code.BAD_CREDENTIALS
 
 

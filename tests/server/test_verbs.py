@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Granted, Repository, Target
 from credproxy.core.errors import Code, failed
 from credproxy.server.actions_api import ActionsApi
@@ -61,7 +62,7 @@ class Desk:
         """Policy."""
         if self.denied:
             raise failed(Code.POLICY_DENIED, f"no rule allows {target.authority!r}")
-        return (Repository("a/b", ("pull",)),)
+        return (Repository(RepositoryName("a/b"), ("pull",)),)
 
 
 @contextlib.asynccontextmanager

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from credproxy.core.ask.credential import Identity, IdentityToken, RegistryToken, Secret, Stored, UserPassword
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
@@ -46,11 +47,11 @@ class Setting:
         """Write a configuration."""
         self.files.put(path, config if isinstance(config, (str, bytes)) else json.dumps(config))
 
-    async def locate(self, uri: str, repository: str | None = None) -> Identity | None:
+    async def locate(self, uri: str, repository: RepositoryName | None = None) -> Identity | None:
         """Name the credential for a URI."""
         return await self.source.locate(parse_uri(uri), repository)
 
-    async def read(self, uri: str, repository: str | None = None) -> Stored | None:
+    async def read(self, uri: str, repository: RepositoryName | None = None) -> Stored | None:
         """Locate and read."""
         identity = await self.locate(uri, repository)
         found = None if identity is None else await self.source.read(identity, parse_uri(uri))
@@ -96,15 +97,15 @@ async def test_a_path_scoped_entry_answers_for_its_path_alone() -> None:
     """T-56: docker itself would give team-a's login to team-b."""
     setting = Setting(auths(reg__test___team_a=login("u:p")))
     setting.write({"auths": {"reg.test/team-a": login("u:p")}})
-    assert await setting.locate("https://reg.test/v2/", "team-b/x") is None
+    assert await setting.locate("https://reg.test/v2/", RepositoryName("team-b/x")) is None
     assert await setting.locate("reg.test") is None
-    assert await setting.locate("https://reg.test/v2/", "team-a/x") is not None
+    assert await setting.locate("https://reg.test/v2/", RepositoryName("team-a/x")) is not None
 
 
 async def test_segments_are_whole() -> None:
     """T-57: the Kubernetes keyring matches by prefix of the string."""
     setting = Setting({"auths": {"reg.test/foo": login("u:p")}})
-    assert await setting.locate("https://reg.test/v2/", "foobar") is None
+    assert await setting.locate("https://reg.test/v2/", RepositoryName("foobar")) is None
 
 
 @pytest.mark.parametrize(("repository", "user"), [("a/b/c", "first"), ("a/z", "second"), ("q", "third")])
@@ -113,7 +114,7 @@ async def test_the_longest_path_wins(repository: str, user: str) -> None:
     setting = Setting(
         {"auths": {"reg.test/a/b": login("first:p"), "reg.test/a": login("second:p"), "reg.test": login("third:p")}}
     )
-    stored = await setting.read("https://reg.test/v2/", repository)
+    stored = await setting.read("https://reg.test/v2/", RepositoryName(repository))
     assert isinstance(stored, UserPassword)
     assert stored.username == user
 
@@ -230,7 +231,7 @@ async def test_the_token_user_means_an_identity_token() -> None:
 async def test_a_helper_is_asked_about_the_registry() -> None:
     """DC-7, DC-17: never a namespaced key; stdin without a newline; one at a time."""
     setting = Setting({"credHelpers": {"reg.test": "x"}}, x=FOUND)
-    await setting.read("https://reg.test/v2/", "team/app")
+    await setting.read("https://reg.test/v2/", RepositoryName("team/app"))
     assert setting.processes.runs == [Command(("docker-credential-x", "get"), stdin=b"reg.test", concurrency=1)]
 
 
@@ -322,7 +323,7 @@ class Store:
 async def test_a_store_is_asked_about_a_registry_that_no_file_names() -> None:
     """What counts is ``get``: a store that lists nothing, or cannot be listed, is as good as any. It is asked once."""
     setting = Setting({"credsStore": "x"}, x=Store("reg.test"))
-    assert await setting.read("https://reg.test/v2/", "a/b") == UserPassword("u", Secret("p"))
+    assert await setting.read("https://reg.test/v2/", RepositoryName("a/b")) == UserPassword("u", Secret("p"))
     for _ in range(3):
         assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
     assert [(run.argv[1], run.stdin) for run in setting.processes.runs] == [("get", b"reg.test")]

@@ -12,6 +12,7 @@ import msgspec
 
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
+from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Failure
 
 
@@ -64,7 +65,7 @@ class PeerInfo(_Message, frozen=True, array_like=True):
 class Way(_Message, frozen=True, array_like=True):
     """A Reach and its Dial as sent; ``bundle`` represents the path of a CA bundle, which stays with the daemon."""
 
-    origin: str
+    origin: Origin
     prefix: str
     networks: tuple[str, ...] = ()
     own: bool = False
@@ -165,7 +166,7 @@ class Fetch(_Message, frozen=True, array_like=True, tag=2):
     question: int
     connection: int
     method: str
-    registry: str
+    registry: Authority
     path: str
     query: str
     patience: float

@@ -28,7 +28,10 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import Enum
+from typing import TypeGuard
 from urllib.parse import unquote, unquote_plus
+
+from credproxy.core.ask.names import RepositoryName
 
 
 class Kind(Enum):
@@ -54,8 +57,8 @@ class Endpoint:
     """
 
     kind: Kind
-    repository: str | None = None
-    mount_from: str | None = None
+    repository: RepositoryName | None = None
+    mount_from: RepositoryName | None = None
 
 
 _OTHER = Endpoint(Kind.OTHER)
@@ -135,7 +138,7 @@ def _stated(path: str, query: str) -> Endpoint:
     return Endpoint(Kind.UPLOAD, name) if isinstance(name, str) and is_repository(name) else _OTHER
 
 
-def is_repository(name: str) -> bool:
+def is_repository(name: str) -> TypeGuard[RepositoryName]:
     """True for a repository's name in the grammar of the OCI distribution specification."""
     return len(name) <= _NAME_LENGTH and all(_COMPONENT.fullmatch(part) for part in name.split("/"))
 
@@ -159,7 +162,7 @@ def _readings(segments: list[str]) -> Iterator[Endpoint]:
         if index and length <= _NAME_LENGTH:
             kind = _operation(segments, index, last)
             if kind is not None:
-                yield Endpoint(kind, "/".join(segments[:index]))
+                yield Endpoint(kind, RepositoryName("/".join(segments[:index])))
         length += len(segment) + 1
         if _COMPONENT.fullmatch(segment) is None:
             return

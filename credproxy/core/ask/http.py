@@ -5,6 +5,7 @@ from typing import Final, Literal
 
 from credproxy import __version__
 from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.names import Origin
 
 
 USER_AGENT: Final = f"credproxy/{__version__}"
@@ -52,7 +53,7 @@ class Reach:
         prefix: what comes before ``/v2/`` there, or "" (``path_prefix``).
     """
 
-    origin: str
+    origin: Origin
     dial: Dial
     prefix: str = ""
 

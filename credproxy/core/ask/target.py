@@ -5,6 +5,7 @@ from enum import Enum
 from typing import NamedTuple
 
 from credproxy.core.ask.credential import Caller
+from credproxy.core.ask.names import Authority, Origin, RepositoryName
 
 
 class Form(Enum):
@@ -40,14 +41,14 @@ class Target:
     form: Form
 
     @property
-    def authority(self) -> str:
+    def authority(self) -> Authority:
         """``host`` or ``host:port``: the registry's name in keys, messages and requests."""
-        return self.host if self.port is None else f"{self.host}:{self.port}"
+        return Authority(self.host if self.port is None else f"{self.host}:{self.port}")
 
     @property
-    def origin(self) -> str:
+    def origin(self) -> Origin:
         """``scheme://authority``."""
-        return f"{self.scheme}://{self.authority}"
+        return Origin(f"{self.scheme}://{self.authority}")
 
     def __repr__(self) -> str:
         return f"Target({self.origin}{self.path})"
@@ -56,7 +57,7 @@ class Target:
 class Repository(NamedTuple):
     """A repository and what may be done with it, such as ``("org/app", ("pull",))``."""
 
-    name: str
+    name: RepositoryName
     actions: tuple[str, ...]
 
 

@@ -11,6 +11,7 @@ import re
 from dataclasses import replace
 from ipaddress import AddressValueError, IPv6Address
 
+from credproxy.core.ask.names import Authority
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, failed
 
@@ -109,7 +110,7 @@ def parse_server_url(text: str) -> Target:
     return Target(scheme, *found, "", "", Form.HOST)
 
 
-def canonical_authority(text: str, scheme: str = "https") -> str | None:
+def canonical_authority(text: str, scheme: str = "https") -> Authority | None:
     """The canonical ``host`` or ``host:port``, or None if it is not an authority.
 
     Lower case, without one trailing dot and without the scheme's default port (SC-6); an unknown scheme has
@@ -119,7 +120,7 @@ def canonical_authority(text: str, scheme: str = "https") -> str | None:
     if found is None:
         return None
     host, port = found
-    return host if port is None else f"{host}:{port}"
+    return Authority(host if port is None else f"{host}:{port}")
 
 
 def canonical_uri(target: Target) -> str:

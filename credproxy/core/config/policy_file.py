@@ -82,16 +82,16 @@ class PolicyFile:
         """Such as ``rules[2] of '/etc/credproxy/policy.yaml'``."""
         return f"{shown(self.paths[index])} of {self.path!r}"
 
-    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+    def remedy(self, *, registry: str, repository: str, write: bool) -> str:
         """The lines to add to the file, in its format."""
-        return f"add to the rules of {self.path!r}: {self.rule_text(registry, repository, write=write)}"
+        return f"add to the rules of {self.path!r}: {self.rule_text(registry=registry, repository=repository, write=write)}"
 
     def remedy_for(self, url: str) -> str:
         """Where to add a rule for URLs, which its format does not have."""
         rule = f'[[actions.rule]] action = "allow", url = {json.dumps(url)}'
         return f"rules for URLs stand in the configuration, in place of policy_file: {rule}"
 
-    def rule_text(self, registry: str, repository: str, *, write: bool) -> str:
+    def rule_text(self, *, registry: str, repository: str, write: bool) -> str:
         """One rule as one line: a JSON object, which is also YAML."""
         host = _PORT.sub("", registry)
         operations = EVERYTHING if write else READ

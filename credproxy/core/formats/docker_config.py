@@ -15,6 +15,7 @@ import msgspec
 
 from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, Stored
 from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.stored import login, unreadable
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.errors import Failed
@@ -102,7 +103,7 @@ class Index:
     helpers: dict[str, tuple[str, str]] = field(default_factory=dict)
     store: str = ""
 
-    def find(self, authority: str, repository: str | None) -> DockerEntry | None:
+    def find(self, authority: Authority, repository: RepositoryName | None) -> DockerEntry | None:
         """The entry for a repository of a registry; None if the file names neither.
 
         Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
@@ -349,8 +350,8 @@ def _fold(authority: str) -> str:
     return "docker.io" if is_hub(authority) else authority
 
 
-def _hierarchy(authority: str, repository: str | None) -> Iterator[str]:
+def _hierarchy(host: str, repository: RepositoryName | None) -> Iterator[str]:
     """``host/a/b``, ``host/a``, ``host``: whole segments only (DC-8)."""
     parts = repository.split("/") if repository else []
     for count in range(len(parts), -1, -1):
-        yield "/".join([authority, *parts[:count]])
+        yield "/".join([host, *parts[:count]])

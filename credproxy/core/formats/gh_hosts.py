@@ -65,7 +65,7 @@ def parse_hosts(content: bytes, where: str) -> Mapping[str, GhHost]:
     Raises:
         Failed(credential_unreadable): it is not such a file; names the line.
     """
-    found = {}
+    found: dict[str, GhHost] = {}
     for name, entry in read_tool_yaml(content, where, hint=HINT).items():
         authority = canonical_authority(name)
         if authority is not None and isinstance(entry, dict):

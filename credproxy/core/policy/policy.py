@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from credproxy.core.ask.docker_hub import in_library, is_hub
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
@@ -34,7 +35,7 @@ class RulesLocation(Protocol):
         """Name a rule so that people find it."""
         ...
 
-    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+    def remedy(self, *, registry: str, repository: str, write: bool) -> str:
         """Say what would allow this: a command, or the text to put into a file. Made from the question only (T19)."""
         ...
 
@@ -50,7 +51,7 @@ class Configuration:
         """Such as ``actions.rule[0]``."""
         return f"actions.rule[{index}]"
 
-    def remedy(self, registry: str, repository: str, *, write: bool) -> str:
+    def remedy(self, *, registry: str, repository: str, write: bool) -> str:
         """A command."""
         return f"credproxy actions allow {'--write ' if write else ''}'{registry}/{repository}'"
 
@@ -80,7 +81,7 @@ class _Compiled(NamedTuple):
         """Whether it is about a URL."""
         return self.objects is not None and method in self.rule.methods and self.objects.covers(target)
 
-    def names(self, registry: str, repository: str, operation: Operation) -> bool:
+    def names(self, registry: Authority, repository: RepositoryName, operation: Operation) -> bool:
         """Whether it is about an operation on a repository."""
         wanted = operation in self.rule.operations or "*" in self.rule.operations
         return (
@@ -103,7 +104,9 @@ class Policy:
         self._router = router
         self._place = place or Configuration()
 
-    def decide(self, registry: str, repository: str, *, operation: Operation, target: Target | None = None) -> Decision:
+    def decide(
+        self, registry: Authority, repository: RepositoryName, *, operation: Operation, target: Target | None = None
+    ) -> Decision:
         """Find the first rule that matches.
 
         Args:
@@ -112,7 +115,7 @@ class Policy:
             operation: that is wanted.
             target: the URL, if there is one: a rule for URLs may deny it, but never allow it.
         """
-        name = in_library(repository) if is_hub(registry) else repository
+        name = RepositoryName(in_library(repository)) if is_hub(registry) else repository
         for index, rule in enumerate(self._rules):
             if rule.names(registry, name, operation):
                 return Decision(rule.rule.action == "allow", index)
@@ -151,7 +154,7 @@ class Policy:
         """Name the rule that decides; None if none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
 
-    def deciding(self, registry: str, repository: str, *, operation: Operation) -> str | None:
+    def deciding(self, registry: Authority, repository: RepositoryName, *, operation: Operation) -> str | None:
         """The same for an operation on a repository."""
         return self.name(self.decide(registry, repository, operation=operation))
 
@@ -181,7 +184,9 @@ class Policy:
         found = too_wide([one.rule for one in self._rules])
         return tuple(f"{self._place.name(index)} {problem}" for index, problem in found)
 
-    def require(self, registry: str, repository: str, *operations: Operation, target: Target | None = None) -> None:
+    def require(
+        self, registry: Authority, repository: RepositoryName, *operations: Operation, target: Target | None = None
+    ) -> None:
         """Permit it if one of these operations is allowed; ``target`` as for ``decide``.
 
         Raises:
@@ -189,7 +194,7 @@ class Policy:
         """
         decisions = [self.decide(registry, repository, operation=operation, target=target) for operation in operations]
         if not any(decision.allowed for decision in decisions):
-            remedy = self._place.remedy(registry, repository, write=operations[0] not in READ)
+            remedy = self._place.remedy(registry=registry, repository=repository, write=operations[0] not in READ)
             raise self._denied(f"{operations[0]} of {repository!r} at {registry!r}", decisions[0], remedy)
 
     def permit_object(self, target: Target, method: str) -> None:
@@ -208,7 +213,7 @@ class Policy:
             url = f"{target.origin}{target.path}"
             raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
 
-    def permit(self, registry: str, method: str, *, path: str, endpoint: Endpoint) -> None:
+    def permit(self, registry: Authority, method: str, *, path: str, endpoint: Endpoint) -> None:
         """Permit one request to a registry, or raise; a mount also reads its source (TX-22).
 
         Args:
@@ -268,14 +273,16 @@ class Policy:
             self.permit_object(target, "GET")
         return ()
 
-    def _read(self, target: Target, name: str, kind: Kind) -> tuple[str, ...]:
+    def _read(self, target: Target, name: RepositoryName, kind: Kind) -> tuple[str, ...]:
         registry = target.authority
         self.require(registry, name, read_operation(target.path), target=target)
         # A manifest's URI is asked about before a push as well (TX-26).
         pushed = kind is Kind.MANIFEST and self._may_push(registry, name)
         return ("pull", "push") if pushed else ("pull",)
 
-    def _upload(self, registry: str, name: str, mount_from: str | None) -> tuple[Granted, ...]:
+    def _upload(
+        self, registry: Authority, name: RepositoryName, mount_from: RepositoryName | None
+    ) -> tuple[Granted, ...]:
         self.require(registry, name, "blob:write")
         self._require_push(registry, name)
         if mount_from is None:
@@ -283,7 +290,7 @@ class Policy:
         self.require(registry, mount_from, "blob:read")
         return (Repository(name, ("pull", "push")), Repository(mount_from, ("pull",)))
 
-    def _bare(self, registry: str) -> tuple[Granted, ...]:
+    def _bare(self, registry: Authority) -> tuple[Granted, ...]:
         """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18)."""
         found = next((found.rule for found in self._rules if _lists_scopes(found, registry)), None)
         granted = [] if found is None else [split_scope(scope) for scope in found.bare_host_scopes]
@@ -295,16 +302,16 @@ class Policy:
                 self._require_push(registry, name)
         return tuple(granted)
 
-    def _may_push(self, registry: str, repository: str) -> bool:
+    def _may_push(self, registry: Authority, repository: RepositoryName) -> bool:
         return all(self.decide(registry, repository, operation=operation).allowed for operation in EVERYTHING)
 
-    def _require_push(self, registry: str, repository: str) -> None:
+    def _require_push(self, registry: Authority, repository: RepositoryName) -> None:
         if not self._may_push(registry, repository):
             raise failed(
                 Code.USE_GATEWAY,
                 f"a token that may write blobs of {repository!r} may write its manifests and read it, "
                 "and the rules do not allow all of that",
-                hint=self._place.remedy(registry, repository, write=True),
+                hint=self._place.remedy(registry=registry, repository=repository, write=True),
             )
 
     def _denied(self, what: str, decision: Decision, remedy: str) -> Failed:
@@ -321,7 +328,7 @@ def split_scope(scope: str) -> Repository:
     wanted = tuple(actions.split(","))
     if kind != "repository" or not name or not set(wanted) <= {"pull", "push"} or "pull" not in wanted:
         raise ValueError(scope)
-    return Repository(name, wanted)
+    return Repository(RepositoryName(name), wanted)
 
 
 def _compiled(rule: ActionRule) -> _Compiled:
@@ -330,5 +337,5 @@ def _compiled(rule: ActionRule) -> _Compiled:
     return _Compiled(rule, registries, name, None if rule.url is None else object_pattern(rule.url))
 
 
-def _lists_scopes(found: _Compiled, registry: str) -> bool:
+def _lists_scopes(found: _Compiled, registry: Authority) -> bool:
     return bool(found.rule.bare_host_scopes) and found.rule.action == "allow" and found.registries.cover(registry)

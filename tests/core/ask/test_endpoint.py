@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given, strategies as st
 
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify, is_repository
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.uri import parse_uri
 
 
@@ -19,17 +20,17 @@ AMBIGUOUS = Endpoint(Kind.AMBIGUOUS)
 
 def read(name: str) -> Endpoint:
     """A read of that repository."""
-    return Endpoint(Kind.READ, name)
+    return Endpoint(Kind.READ, RepositoryName(name))
 
 
 def manifest(name: str) -> Endpoint:
     """A manifest of that repository."""
-    return Endpoint(Kind.MANIFEST, name)
+    return Endpoint(Kind.MANIFEST, RepositoryName(name))
 
 
 def upload(name: str, source: str | None = None) -> Endpoint:
     """An upload to that repository."""
-    return Endpoint(Kind.UPLOAD, name, source)
+    return Endpoint(Kind.UPLOAD, RepositoryName(name), None if source is None else RepositoryName(source))
 
 
 def asked(uri: str) -> Endpoint:
@@ -217,7 +218,7 @@ def _naive(path: str) -> Endpoint:
         return Endpoint(fixed[path])
     rest = path.removeprefix("/v2/")
     found = {
-        Endpoint(kind, rest[:cut])
+        Endpoint(kind, RepositoryName(rest[:cut]))
         for cut in range(len(rest))
         if rest[cut] == "/" and re.fullmatch(rf"{_NAME}(?:/{_NAME})*", rest[:cut])
         for kind, pattern in _PATTERNS

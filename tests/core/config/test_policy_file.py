@@ -6,6 +6,7 @@ import json
 import pytest
 from hypothesis import given, strategies as st
 
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.config.config_checks import RULES
 from credproxy.core.config.parse import ConfigError
 from credproxy.core.config.policy_file import LIMIT, load_policy
@@ -121,17 +122,17 @@ def test_the_documented_example(
     text: str, registry: str, repository: str, operation: Operation, *, allowed: bool
 ) -> None:
     """rules_img ``policy_test.go``, TestDecide and TestLoadPolicyFileJSONAndYAMLParity."""
-    assert policy(text).decide(registry, repository, operation=operation).allowed is allowed
+    assert policy(text).decide(Authority(registry), RepositoryName(repository), operation=operation).allowed is allowed
 
 
 def test_the_first_rule_that_matches_decides() -> None:
     """TestDecideFirstMatchWins: a broad allow in front of a deny hides it."""
     allow, deny = RULE, RULE.replace("allow", "deny").replace("**", "bar")
     hidden = policy(f'{{"version": 1, "rules": [{allow}, {deny}]}}')
-    assert hidden.decide("gcr.io", "bar", operation="blob:read") == (True, 0)
+    assert hidden.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (True, 0)
     effective = policy(f'{{"version": 1, "rules": [{deny}, {allow}]}}')
-    assert effective.decide("gcr.io", "bar", operation="blob:read") == (False, 0)
-    assert effective.decide("gcr.io", "app", operation="blob:read") == (True, 1)
+    assert effective.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (False, 0)
+    assert effective.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read") == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -148,16 +149,21 @@ def test_the_first_rule_that_matches_decides() -> None:
 )
 def test_default_action(text: str, *, allowed: bool) -> None:
     """TestDecideDefaultAction: deny unless told, and a rule still comes first."""
-    assert policy(text).decide("gcr.io", "app", operation="manifest:write").allowed is allowed
+    assert (
+        policy(text).decide(Authority("gcr.io"), RepositoryName("app"), operation="manifest:write").allowed is allowed
+    )
 
 
 def test_a_rule_comes_before_the_default() -> None:
     """``defaultAction: allow`` is for what no rule speaks of."""
     text = f"version: 1\ndefaultAction: allow\nrules:\n- {RULE.replace('allow', 'deny')}\n"
     made = policy(text)
-    assert not made.decide("gcr.io", "app", operation="blob:read").allowed
-    assert made.decide("ghcr.io:8443", "app", operation="blob:read") == (True, 1)
-    assert made.deciding("ghcr.io", "app", operation="blob:read") == f"defaultAction of '{PATH}'"
+    assert not made.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read").allowed
+    assert made.decide(Authority("ghcr.io:8443"), RepositoryName("app"), operation="blob:read") == (True, 1)
+    assert (
+        made.deciding(Authority("ghcr.io"), RepositoryName("app"), operation="blob:read")
+        == f"defaultAction of '{PATH}'"
+    )
 
 
 @pytest.mark.parametrize(
@@ -275,7 +281,7 @@ def test_where_each_rule_stands() -> None:
 def test_a_refusal_names_the_rule_of_the_file() -> None:
     """Whoever reads it opens the file at that rule."""
     with pytest.raises(Failed) as caught:
-        policy(DOCUMENTED).require("docker.acme.corp", "secret", "blob:read")
+        policy(DOCUMENTED).require(Authority("docker.acme.corp"), RepositoryName("secret"), "blob:read")
     failure = caught.value.failure
     assert failure.code is Code.POLICY_DENIED
     assert failure.message == f"rules[0] of '{PATH}' denies build actions blob:read of 'secret' at 'docker.acme.corp'"
@@ -290,13 +296,13 @@ def test_what_no_rule_speaks_of_is_refused_with_the_rule_to_add(text: str, start
     """In the file's own format: put there, it allows what was refused, and nothing is left to guess."""
     made = policy(text)
     with pytest.raises(Failed) as caught:
-        made.require("reg.test:5000", "org/app", operation)
+        made.require(Authority("reg.test:5000"), RepositoryName("org/app"), operation)
     assert caught.value.failure.message == f"no rule allows build actions {operation} of 'org/app' at 'reg.test:5000'"
     before, colon, line = caught.value.failure.hint.partition(": ")
     assert before + colon == f"add to the rules of '{PATH}': "
     assert line.startswith(start)
     changed = f"{text}  {line}\n" if start == "- {" else text.replace("\n  ]", f",\n  {line}\n  ]")
-    policy(changed).require("reg.test:5000", "org/app", operation)
+    policy(changed).require(Authority("reg.test:5000"), RepositoryName("org/app"), operation)
 
 
 @given(st.text(max_size=200), st.sampled_from(["p.json", "p.yaml"]))

@@ -4,6 +4,7 @@ from typing import Literal
 
 import pytest
 
+from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Object, Repository
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.parse import ConfigError, load
@@ -136,7 +137,7 @@ def test_a_rule_for_urls_never_allows_a_repository_and_may_deny_it() -> None:
     with pytest.raises(Failed):
         Policy((ActionRule("allow", url="https://reg.test/v2/**"),), router).grants(parse_uri(blob))
     repository = ActionRule("allow", "reg.test", "app", ("blob:read",))
-    assert Policy((repository,), router).grants(parse_uri(blob)) == (Repository("app", ("pull",)),)
+    assert Policy((repository,), router).grants(parse_uri(blob)) == (Repository(RepositoryName("app"), ("pull",)),)
     denied = Policy((ActionRule("deny", url="https://reg.test/**"), repository), router)
     with pytest.raises(Failed, match=r"actions.rule\[0\] denies"):
         denied.grants(parse_uri(blob))

@@ -3,6 +3,7 @@
 import pytest
 
 from credproxy.core.ask.endpoint import classify
+from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Granted
 from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.core.config.parse import ConfigError, load
@@ -53,10 +54,12 @@ def test_without_a_rule_nothing_is_allowed_and_the_refusal_is_the_remedy() -> No
 def test_the_first_rule_that_matches_decides() -> None:
     """A deny in front of an allow wins, behind it loses; a refusal names the rule."""
     made = policy(rule("org/secret", EVERYTHING, "deny"), rule("org/*"), rule("org/app", EVERYTHING, "deny"))
-    assert made.decide("ghcr.io", "org/secret", operation="blob:read") == Decision(False, 0)
-    assert made.decide("ghcr.io", "org/app", operation="blob:read") == Decision(True, 1)
-    assert made.decide("ghcr.io", "org/app", operation="blob:write") == Decision(False, 2)
-    assert made.decide("ghcr.io", "org/sub/app", operation="blob:read") == Decision(False, None)
+    assert made.decide(Authority("ghcr.io"), RepositoryName("org/secret"), operation="blob:read") == Decision(False, 0)
+    assert made.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read") == Decision(True, 1)
+    assert made.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:write") == Decision(False, 2)
+    assert made.decide(Authority("ghcr.io"), RepositoryName("org/sub/app"), operation="blob:read") == Decision(
+        False, None
+    )
     with pytest.raises(Failed, match=r"actions\.rule\[0\] denies") as caught:
         made.grants(parse_uri(f"https://ghcr.io/v2/org/secret/blobs/{DIGEST}"))
     assert caught.value.failure.hint == (
@@ -119,7 +122,7 @@ def test_a_mount_needs_its_source_to_be_readable() -> None:
 def permitted(made: Policy, method: str, path: str, query: str = "", registry: str = "ghcr.io") -> Code | None:
     """What the gateway would be told about one request: the code of its refusal, or None."""
     try:
-        made.permit(registry, method, path=path, endpoint=classify(path, query))
+        made.permit(Authority(registry), method, path=path, endpoint=classify(path, query))
     except Failed as error:
         return error.failure.code
     return None
@@ -192,9 +195,11 @@ def test_the_gateway_mounts_only_what_may_be_read() -> None:
 def test_docker_hubs_short_names(registry: str, pattern: str) -> None:
     """SC-12: ``ubuntu`` is ``library/ubuntu`` in rules and in what they decide about; a scope has the path's own name."""
     made = policy(rule(pattern, registry="docker.io"))
-    assert made.decide(registry, "ubuntu", operation="blob:read").allowed
-    assert made.decide(registry, "library/ubuntu", operation="blob:read").allowed
-    assert made.decide(registry, "org/ubuntu", operation="blob:read").allowed is (pattern == "**")
+    assert made.decide(Authority(registry), RepositoryName("ubuntu"), operation="blob:read").allowed
+    assert made.decide(Authority(registry), RepositoryName("library/ubuntu"), operation="blob:read").allowed
+    assert made.decide(Authority(registry), RepositoryName("org/ubuntu"), operation="blob:read").allowed is (
+        pattern == "**"
+    )
     assert granted(made, f"https://{registry}/v2/ubuntu/blobs/{DIGEST}") == (("ubuntu", ("pull",)),)
     denied_first = policy(rule("library/ubuntu", EVERYTHING, "deny", registry), rule("**", registry="docker.io"))
     assert granted(denied_first, f"https://{registry}/v2/ubuntu/blobs/{DIGEST}") is Code.POLICY_DENIED
