@@ -72,7 +72,7 @@ class Channel:
     def send(self, message: bytes, descriptor: int = -1) -> None:
         """Send a message; with a descriptor, which is duplicated at once and stays the caller's.
 
-        Nothing is sent on a channel that has ended: whoever waits for an answer is told by ``lost``.
+        Nothing is sent on a channel that has ended: callers that wait for an answer are told by ``lost``.
         """
         if not self.open:
             return

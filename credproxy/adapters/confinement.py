@@ -113,7 +113,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     """Give up files, privileges and most of the machine, for good; open descriptors keep working.
 
     Args:
-        parent: process id of whoever forked this process. It forks from its main thread, with which it ends; this
+        parent: process id of the process that forked this one. It forks from its main thread, with which it ends; this
             process ends with it even in an endless loop, where it would not see that its channel is closed.
         descriptors: ``RLIMIT_NOFILE``.
         memory: ``RLIMIT_DATA`` in bytes: beyond it there is a MemoryError. It counts stacks of threads, too.

@@ -31,5 +31,5 @@ class Session:
             await self._session.close()
 
     async def close(self) -> None:
-        """Close it now, under whoever uses it: the daemon's end."""
+        """Close it now, even while it is used: the daemon ends."""
         await self._session.close()

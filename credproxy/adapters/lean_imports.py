@@ -8,7 +8,7 @@ def import_structlog() -> None:
     """Import structlog without rich, which it takes for drawing tracebacks where it finds it.
 
     Nothing here draws any, and rich with all its lexers is five megabytes of every process and a tenth of a second of each
-    start. Whoever has imported it already, or does so later, is not concerned.
+    start. Code that has already imported it, or does so later, is not affected.
     """
     if "rich" in sys.modules or "structlog" in sys.modules:
         return

@@ -1,6 +1,6 @@
 """The log of a daemon that the helper started: a file of bounded size, with the three before it.
 
-Nobody else looks after that file: journald keeps a service's log, and whoever redirects stderr to a file of their own
+Nothing else manages that file: journald keeps a service's log, and people who redirect stderr to a file of their own
 chose it, so that one is never touched.
 """
 

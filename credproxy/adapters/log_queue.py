@@ -95,7 +95,7 @@ class Descriptor:
     def _some(self, data: bytes) -> int:
         try:
             return os.write(self.number, data)
-        except BlockingIOError:  # whoever shares the descriptor may have said that it must not block
+        except BlockingIOError:  # another process that shares the descriptor may have made it non-blocking
             ready = select.poll()
             ready.register(self.number, select.POLLOUT)
             ready.poll()

@@ -326,7 +326,7 @@ class Pumped:
         return await asyncio.shield(future)
 
     def _worked(self, future: "asyncio.Future[T]") -> None:
-        future.exception()  # whoever was cancelled does not fetch it, and the loop would complain (PY2)
+        future.exception()  # a cancelled caller does not fetch it, and the loop would complain (PY2)
         self._working = False
         if self._over:
             self._end()

@@ -1,6 +1,6 @@
 """One request of the pump's from its first byte to its answer's head, and a small body with it: inside the event loop.
 
-Whoever waits for a head has no thread: a pull-through cache takes minutes, and a hundred of them are a hundred sockets. A
+Waiting for a head takes no thread: a pull-through cache takes minutes, and a hundred of them are a hundred sockets. A
 small answer crosses no thread at all, and a large one is on a connection that the pump takes over as it is: nothing is
 asked twice.
 """

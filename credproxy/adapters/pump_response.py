@@ -77,7 +77,7 @@ class Arriving:
         """Take a piece, an empty one for the end; tell whether the head is complete.
 
         Raises:
-            http.client.HTTPException: what came is no head, or one beyond the bounds.
+            http.client.HTTPException: what came is not a head, or is one beyond the bounds.
         """
         if not piece:
             raise self._ended()

@@ -60,7 +60,7 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A service manager that has gone, or has no time, is no reason to stop serving.
+        # A service manager that has gone, or has no time, is not a reason to stop serving.
         with contextlib.suppress(OSError):
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)

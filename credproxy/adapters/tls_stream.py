@@ -52,7 +52,7 @@ class SocketLike(Protocol):
         ...
 
     def shutdown(self, how: int, /) -> None:
-        """End it, from any thread: whoever waits for it is woken."""
+        """End it, from any thread: a thread that waits for it is woken."""
         ...
 
     def close(self) -> None:

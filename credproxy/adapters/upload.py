@@ -18,7 +18,7 @@ class Upload:
         answer: seconds in which its answer has to begin, once all was sent.
 
     Attributes:
-        failure: of whoever gives the pieces; None while it is well.
+        failure: of the source of the pieces; None while there is none.
         sent: all of it has been given to the other side.
     """
 

@@ -226,7 +226,7 @@ def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None
 
 
 def _new_rule(text: str, pattern: str) -> ActionRule:
-    """The rule. Raises CommandError in the words of whoever typed the pattern: no file has a mistake."""
+    """The rule. Raises CommandError about the pattern as it was typed, because no file has a mistake."""
     try:
         return load(text, "").actions.rule[0]
     except ConfigError as error:

@@ -42,7 +42,7 @@ _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"
 
 
 def door(machine: Machine, name: str, *, path: str) -> SocketState:
-    """Look at a socket and ask whoever listens there."""
+    """Look at a socket and ask the process that listens there."""
     return SocketState(
         name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper")
     )
@@ -159,7 +159,7 @@ def _announce(path: str, mark: str) -> None:
 
 
 def _listener(sock: socket.socket) -> tuple[int, int]:
-    """The pid and uid of whoever listens; zeros where the system does not say."""
+    """The pid and uid of the process that listens; zeros where the system does not say."""
     if sys.platform == "darwin":
         return 0, 0
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))

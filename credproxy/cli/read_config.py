@@ -75,7 +75,7 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
         try:
             found = exposures(name, home())
         except OSError:
-            continue  # what is not there is told of by whoever needs it
+            continue  # the code that needs it reports what is missing
         for one in found:
             refused = refused or one.grave
             verdict = f"is not trusted: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"

@@ -44,7 +44,7 @@ def serve(
 def demo(*, keep: bool) -> None:
     """Show the main job end to end, on this machine alone.
 
-    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, once more from inside of a sandbox
+    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, once more from inside a sandbox
     without a network, and tells what it cost.
     """
     from credproxy.demo.stage import DemoError  # noqa: PLC0415  as below

@@ -49,7 +49,7 @@ def find(path: str, run: RunCommand) -> ListeningProcess | None:
     """Find who serves a socket; None where nobody does.
 
     Raises:
-        CommandError: whoever listens is not this user's daemon, or does not answer.
+        CommandError: the process that listens is not this user's daemon, or does not answer.
     """
     # Asked first, because a connection to a socket of systemd's would start the daemon.
     if (managed := _managed(path, run)) is not None:
@@ -128,7 +128,7 @@ def _clear(socket_file: Path) -> None:
 
 @click.command()
 def stop() -> None:
-    """Stop the daemon, whoever started it.
+    """Stop the daemon, however it was started.
 
     Where systemd listens for it, or credproxy-helper may start it, the next call brings it up again.
     """
@@ -149,7 +149,7 @@ def stop() -> None:
 
 @click.command(short_help="Restart the daemon, however it was started.")
 def restart() -> None:
-    """Restart the daemon, whoever started it, with the program that is installed now.
+    """Restart the daemon, however it was started, with the program that is installed now.
 
     A daemon that no service manager looks after keeps its process id, its options and its sockets. No call is lost.
     """
@@ -193,7 +193,7 @@ def _manage(found: ListeningProcess, verb: str, run: RunCommand) -> None:
 
 
 def _listener(sock: socket.socket) -> int:
-    """The pid of whoever listens."""
+    """The pid of the process that listens."""
     if sys.platform == "darwin":
         told = ask("GET", "/v1/status")["pid"]
         assert isinstance(told, int)

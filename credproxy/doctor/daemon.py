@@ -204,7 +204,7 @@ def _who(door: SocketState, facts: Facts) -> Iterator[Finding]:
 
 def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
-        pid = facts.helper.reply.pid  # 0 where it is not visible, and `kill 0` would end whoever follows the remedy
+        pid = facts.helper.reply.pid  # 0 where it is not visible, and `kill 0` would end the shell that runs the remedy
         by_hand = f"kill {pid}" if pid else "credproxy restart"
         restart = f"systemctl --user restart {SERVICE}" if facts.units else by_hand
         yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)

@@ -40,7 +40,7 @@ def check(machine: Machine, facts: Facts, *, lines: Lines) -> Iterator[Finding]:
     if not seen:
         yield topic.ok("a sandboxed build action can see no login of yours")
         return
-    # Whoever lets build actions ask for tokens wants them to have no more than that.
+    # A user who lets build actions ask for tokens wants them to have no more than that.
     actions = facts.settings.actions
     say = topic.warning if actions.rule or actions.policy_file else topic.note
     yield say(

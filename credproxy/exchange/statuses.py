@@ -1,4 +1,4 @@
-"""Statuses that may pass by themselves, whoever answered with them (TX-10)."""
+"""Statuses that may pass on their own, whichever server answers with them (TX-10)."""
 
 from http import HTTPStatus
 

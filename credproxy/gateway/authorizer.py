@@ -19,7 +19,7 @@ class Passage:
     Attributes:
         reach: the registry.
         headers: the credential, for the registry alone; empty where it asks for none.
-        ticket: by which whoever gave it knows it again; opaque to everybody else.
+        ticket: by which its issuer recognises it; opaque to all others.
     """
 
     reach: Reach

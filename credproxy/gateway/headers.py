@@ -52,7 +52,7 @@ _LONGEST_WARNINGS = 4096
 
 
 def upward(incoming: Incoming, *, writing: bool) -> Headers:
-    """Fields of a request that go to the registry, without the length, which belongs to whoever sends the body.
+    """Fields of a request that go to the registry, without the length, which belongs to the code that sends the body.
 
     Raises:
         Failed(bad_request): a value with a control character; aiohttp's parser refuses most of them before.
@@ -100,7 +100,7 @@ def warning(text: str) -> tuple[str, str]:
 
 
 def _warnings(headers: Headers) -> Headers:
-    """Warnings for whoever uses the client: of code 299, as the specification has them, and no more than it allows."""
+    """Warnings for the client's user: of code 299, as the specification has them, and no more than it allows."""
     found: list[tuple[str, str]] = []
     left = _LONGEST_WARNINGS
     for value in map(_line, values(headers, "Warning")):

@@ -21,7 +21,7 @@ class Incoming:
         path, query: raw, still percent-encoded; the query without ``?``.
         headers: all field lines, in order.
         uid: of the caller.
-        sandbox: names the caller's sandbox in the budget of exchanges; None for a caller outside of any.
+        sandbox: names the caller's sandbox in the budget of exchanges; None for a caller outside any.
         pid, program: of the process that connected, for the audit log; None and "" where nobody knows.
         connection: its number, for an authority that knows callers by it.
         room: for bodies that are held whole; None where nothing is counted.

@@ -76,7 +76,7 @@ def _targets(headers: Headers, hop: Hop, meant: Callable[[dict[str, str]], bool]
 
 
 def _names_next(parameters: dict[str, str]) -> bool:
-    # An apostrophe quotes nothing in a header, and no relation begins with one: whoever writes it means a quote.
+    # An apostrophe quotes nothing in a header, and no relation begins with one: a server that writes one means a quote.
     return "next" in parameters.get("rel", "").strip("'").lower().split()
 
 

@@ -119,7 +119,7 @@ def unread(wanted: Wanted, reply: Reply) -> Reply:
 
 
 def in_api_form(reply: Reply) -> Reply:
-    """A failure as the JSON API tells it: whoever asks for an object is not a client of a registry."""
+    """A failure as the JSON API tells it: a client that asks for an object is not a registry client."""
     if not reply.told or not isinstance(reply.body, bytes):
         return reply
     found = json.loads(reply.body)["errors"][0]
@@ -143,7 +143,7 @@ def _denied(wanted: Wanted, answer: UpstreamAnswer, speaker: str, what: str) -> 
             message = (
                 f"{speaker} refuses {what}: the token is not authorised for the single sign-on of {sign_on.name!r}"
             )
-            return Failure(Code.DENIED, message, f"outside of the build open {sign_on.page}, then {SIGN_ON_REMEDY}")
+            return Failure(Code.DENIED, message, f"outside the build open {sign_on.page}, then {SIGN_ON_REMEDY}")
         hint = f"credproxy explain {quote(f'{wanted.object.origin}{wanted.object.path}')}"
         without = "without a credential, and there is none for it"
         return Failure(

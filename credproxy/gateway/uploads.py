@@ -20,7 +20,7 @@ MOST = 1024
 """Sessions that are remembered, of all callers together."""
 
 SHARE = 64
-"""Sessions of one sandbox, or of one user outside of any."""
+"""Sessions of one sandbox, or of one user outside any."""
 
 RESTED = 3600.0
 """Seconds without a request after which a session gives way to others."""

@@ -10,7 +10,7 @@
     GET PATCH PUT DELETE  /v2/<name>/blobs/uploads/<id>       the id is the gateway's own
 
 Judged in the form in which it is sent on: a path with a percent sign, a query that can be read in two ways, a host that is
-not in canonical form are refused, because whoever reads them otherwise would read another repository (T14, F14).
+not in canonical form are refused, because a registry that reads them differently would see another repository (T14, F14).
 """
 
 import re
@@ -54,7 +54,7 @@ class Wanted:
         grants: what the registry's token must grant.
         query: as it goes to the registry.
         digest: that an upload, or a mount, names in its query.
-        object: what is wanted where that is no part of a registry; then ``registry`` is its host, and all that is about
+        object: what is wanted if it is not part of a registry; then ``registry`` is its host, and all that is about
             repositories is empty.
     """
 
@@ -243,7 +243,7 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
 
 
 def _object(incoming: Incoming) -> Wanted:
-    """Read ``/v1/fetch?url=...``: any URL outside of a registry's API."""
+    """Read ``/v1/fetch?url=...``: any URL outside a registry's API."""
     method: Method | None = next((known for known in ("GET", "HEAD") if known == incoming.method), None)
     if method is None:
         raise failed(Code.METHOD_NOT_ALLOWED, f"an object does not take {incoming.method[:20]!r}")

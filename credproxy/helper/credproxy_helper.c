@@ -137,7 +137,7 @@ static int left_ms(void)
     return left > 0 ? (int)left : 0;
 }
 
-/* Write all of it; whoever hung up does not want it any more (CL-8). Returns false on any other failure. */
+/* Write all of it; a caller that hung up no longer wants it (CL-8). Returns false on any other failure. */
 static bool put(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -433,7 +433,7 @@ static _Noreturn void become_daemon(const char *program, const char *log, int te
     _exit(127);
 }
 
-/* Fork twice, so that the daemon has no terminal and is no child of ours. Returns its pid once it runs. */
+/* Fork twice, so that the daemon has no terminal and is not our child. Returns its pid once it runs. */
 static pid_t launch(const char *program, const char *log)
 {
     struct report report = {.pid = 0, .error = 0};
@@ -527,7 +527,7 @@ static bool bring_up(struct start *start)
     if (!allowed)
         return false;
     if (!start->ours)
-        return start->ours = lock_start(start); /* whoever held it before may have brought one up */
+        return start->ours = lock_start(start); /* the previous holder may have started one */
     if (start->daemon == 0) {
         start->daemon = launch(program, log);
     } else if (start->daemon > 0 && has_ended(start->daemon)) {
@@ -783,7 +783,7 @@ static _Noreturn void unexpected(const char *what)
          "unexpected answer from the daemon on '%s': %s", place.sun_path, what);
 }
 
-/* An error is no end: a daemon that refuses a request may have answered it before reading all. */
+/* An error does not end it: a daemon that refuses a request may have answered it before reading all. */
 static void send_request(int fd, const char *path, const char *type, size_t length)
 {
     char head[REQUEST_HEAD_MAX];

@@ -132,7 +132,7 @@ def ready(fd: int, event: int) -> bool:
 
 
 def put(fd: int, data: bytes) -> None:
-    """Write all of it; whoever hung up does not want it any more (CL-8)."""
+    """Write all of it; a caller that hung up no longer wants it (CL-8)."""
     while data:
         try:
             data = data[posix.write(fd, data) :]
@@ -176,7 +176,7 @@ def setting(name: bytes) -> bytes:
 
 
 def read_timeout() -> bool:
-    """Take CREDPROXY_TIMEOUT; false if it is no such number. Not float(): that takes "inf" and "1_0"."""
+    """Take CREDPROXY_TIMEOUT; false if it is not such a number. Not float(): that takes "inf" and "1_0"."""
     text = setting(b"CREDPROXY_TIMEOUT")
     if not text:
         return True
@@ -339,7 +339,7 @@ def become_daemon(program: bytes, log: bytes, tell: int) -> None:
 
 
 def launch(program: bytes, log: bytes) -> int:
-    """Fork twice, so that the daemon has no terminal and is no child of ours. Returns its pid once it runs."""
+    """Fork twice, so that the daemon has no terminal and is not our child. Returns its pid once it runs."""
     try:
         read_end, tell = posix.pipe()
         child = posix.fork()
@@ -641,7 +641,7 @@ def check_peer(connection: _socket.socket) -> bool:
 def believe(connection: _socket.socket, path: bytes) -> bool:
     """For the command line: whether the daemon that a connection to ``path`` leads to is this user's.
 
-    False if whoever called listen() has ended, which may pass.
+    False if the process that called listen() has ended, which may pass.
 
     Raises:
         Stop: it is not.
@@ -716,7 +716,7 @@ def unexpected(what: bytes) -> Stop:
 
 
 def send_request(connection: _socket.socket, path: bytes, kind: bytes, body: bytes) -> None:
-    """An error is no end: a daemon that refuses a request may have answered it before reading all."""
+    """An error does not end it: a daemon that refuses a request may have answered it before reading all."""
     head = (
         b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nAccept: text/plain\r\n"
         b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %d\r\n"

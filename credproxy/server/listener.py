@@ -43,7 +43,7 @@ class Standing(enum.Enum):
 
 @dataclass(slots=True)
 class Listener:
-    """A listening socket and its path. This one was handed over: whoever made the file also removes it."""
+    """A listening socket and its path. This one was handed over: the process that made the file also removes it."""
 
     path: Path
     sock: socket.socket

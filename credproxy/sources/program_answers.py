@@ -94,7 +94,7 @@ class ProgramAnswer:
             # Somebody's refusal may have caused this run: to everybody else the login is as good as it was.
             self._again = float("-inf") if self._login is None else again_at(self._login)
             self._failure = error.failure
-            self._runs += 1  # not where a flight was cancelled: whoever waits then starts the program itself
+            self._runs += 1  # not where a flight was cancelled: the next waiter then starts the program itself
             return
         now, self._failure = self._clock.boot(), None
         self._runs += 1

@@ -1,4 +1,4 @@
-"""A file with a secret that a rule names, read anew each time and judged: whoever else could have written it would choose the login.
+"""A file with a secret that a rule names, read anew each time and judged: anyone else who could write it would choose the login.
 
 It is read long after the configuration that names it was put in force.
 """

@@ -110,7 +110,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     def opens(self, target: Target) -> tuple[str, ...]:
         """What a credential opens that is as narrow as its issuer makes one for a target, where that is more than the target.
 
-        Patterns of URLs, as rules for build actions have them. Whoever is given it may have all of the first, and there is
+        Patterns of URLs, as rules for build actions have them. An action that is given it may have all of the first, and there is
         nothing in any of them that they may not have. Empty where it cannot be narrowed, or is for the target alone.
         """
         del target
