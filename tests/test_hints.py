@@ -89,6 +89,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "see the OCI distribution specification",
         "check where it is stored",
         "look at its installation: Settings, Installed GitHub Apps, Configure",
+        "gh release view shows its assets",
         "store it anew where it comes from",
     ),
     "it tells who writes a client how to ask; tests/server and tests/gateway ask so": (

@@ -84,12 +84,19 @@ class Download:
         Raises:
             OSError, http.client.HTTPException: it broke off.
         """
-        assert self._response is not None
+        if self._response is None:
+            return self._announced()
         # Not read(): that of a chunk whose size is negative takes all that comes, until the memory is full.
         found = self._response.read1(GATHER)
         if not found:
             self._ended()
         return found
+
+    def _announced(self) -> bytes:
+        found = bytearray()
+        if self._move(min(GATHER, self._left), found.extend).stopped is not Stopped.DONE:
+            raise ConnectionResetError
+        return bytes(found)
 
     def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
         """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""

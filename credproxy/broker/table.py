@@ -137,9 +137,10 @@ def _elsewhere(question: Question) -> str:
 
 
 def _reach(target: Target, rule: HostRule | None) -> Reach:
-    origin = (plain(target) if rule is not None and rule.insecure else target).origin
+    asked = plain(target) if rule is not None and rule.insecure else target
     # A host named exactly is named on purpose: its own addresses may be private (SEC-4).
-    return Reach(origin, Dial(own=rule is not None and is_exact(rule)))
+    api = "" if rule is None else rule.release_api(asked)
+    return Reach(asked.origin, Dial(own=rule is not None and is_exact(rule)), release_api=api)
 
 
 def can_cover(match: str) -> bool:

@@ -6,8 +6,9 @@ from functools import partial
 from http import HTTPStatus
 
 from credproxy.core.ask.http import Request, Response
-from credproxy.core.errors import Code, Failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.blob import Blob
+from credproxy.gateway.conversation import Conversation, H, Landed
 from credproxy.gateway.headers import announced, downward, upward
 from credproxy.gateway.incoming import Headers, Incoming, Reply
 from credproxy.gateway.known_blobs import BlobKey, KnownBlobs
@@ -15,8 +16,9 @@ from credproxy.gateway.link_header import next_query
 from credproxy.gateway.listed import listed
 from credproxy.gateway.oci_errors import refusal_reply
 from credproxy.gateway.pagination import Listing, Pages
+from credproxy.gateway.release_assets import LOOK_LIMIT
 from credproxy.gateway.resume import promised
-from credproxy.gateway.upstream_request import Conversation, H, Landed, UpstreamRequests, answered, pull
+from credproxy.gateway.upstream_request import UpstreamRequests, answered, pull
 from credproxy.gateway.wanted import LISTS, Wanted, What
 from credproxy.gateway.writes import MANIFEST_LIMIT
 from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer
@@ -76,9 +78,8 @@ class Reads:
     async def _whole(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
         fields = upward(incoming, writing=False)
         conversation: Conversation[Response] = pull(want, fields)
-        landed = await self._requests.drive(
-            conversation, incoming, patience=patience, send=partial(self._forward, incoming.room)
-        )
+        send = partial(self._forward, incoming.room)
+        landed = await self._requests.drive(conversation, incoming, patience=patience, send=send, read=_body_of)
         response = landed.answer
         if not _good(response.status, fields):
             return refusal_reply(want, answered(landed), body=response.body)
@@ -123,9 +124,8 @@ class Reads:
         return Reply(transfer.status, headers, body)
 
     async def _opened(self, want: Wanted, incoming: Incoming, patience: float, headers: Headers) -> Landed[Transfer]:
-        return await self._requests.drive(
-            pull(want, headers), incoming, patience=patience, send=partial(self._open, want.registry)
-        )
+        send, read = partial(self._open, want.registry), partial(self._read, incoming.room)
+        return await self._requests.drive(pull(want, headers), incoming, patience=patience, send=send, read=read)
 
     async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
         for pause in _PAUSES:
@@ -143,6 +143,20 @@ class Reads:
         if transfer.status not in _SENT:
             transfer.close()  # its status and headers, and a small body, are there already
         return transfer
+
+    async def _read(self, room: Room | None, transfer: Transfer) -> bytes:
+        """Read what was looked at, of which a little is enough."""
+        found = bytearray(transfer.whole or b"")
+        try:
+            while transfer.whole is None and (piece := await transfer.read()):
+                if room is not None:
+                    await room.hold(len(piece))
+                found += piece
+                if len(found) > LOOK_LIMIT:
+                    raise failed(Code.ANSWER_TOO_LARGE, f"the answer is larger than {LOOK_LIMIT} bytes")
+        finally:
+            transfer.close()
+        return bytes(found)
 
     async def _forward(self, room: Room | None, request: Request) -> Response:
         return await self._forwarder.forward(request, None, limit=MANIFEST_LIMIT, room=room)
@@ -163,6 +177,10 @@ class Reads:
         if status == HTTPStatus.OK and not coded and _is(body, place.digest):
             lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
             self.known_blobs.put(place, lasting, length=len(body))
+
+
+async def _body_of(response: Response) -> bytes:
+    return response.body
 
 
 def place_of(want: Wanted, incoming: Incoming) -> BlobKey:

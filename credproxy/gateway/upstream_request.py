@@ -7,79 +7,36 @@ Who refused decides what follows. A 401 of the registry drops the credential tha
 host says nothing about that credential: the place that the registry named has run out mostly, and a new one is asked for.
 """
 
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
-from typing import Generic, NamedTuple, Protocol, TypeVar
 
-import structlog
-
-from credproxy.core.ask.http import Method, Request
+from credproxy.core.ask.github_urls import PUBLIC, release_file
+from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Authorizer, Passage
-from credproxy.gateway.incoming import Headers, Incoming, UpstreamAnswer, values
+from credproxy.gateway.conversation import (
+    Conversation,
+    H,
+    Landed,
+    Look,
+    Looked,
+    NeedCredential,
+    Refused,
+    Send,
+    Step,
+    head,
+    lasting,
+    request,
+)
+from credproxy.gateway.incoming import Headers, Incoming, UpstreamAnswer
 from credproxy.gateway.redirect import Hop
+from credproxy.gateway.release_assets import asset
 from credproxy.gateway.wanted import Wanted
 
 
 _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
-
-_RUN_OUT = frozenset({400, 401, 403, 404, 410})
-"""What storage hosts say of a signed URL whose time is over: 403 S3, Google and Azure, 400 and 401 some of their like, 404
-and 410 those that forget it."""
-
-
-log = structlog.get_logger("credproxy.gateway")
-
-
-class ResponseHead(Protocol):
-    """What is looked at of an answer on the way."""
-
-    @property
-    def status(self) -> int:
-        """Of the response."""
-        ...
-
-    @property
-    def headers(self) -> Headers:
-        """Of the response."""
-        ...
-
-
-H = TypeVar("H", bound=ResponseHead)
-
-
-class NeedCredential(NamedTuple):
-    """Ask for what the request is sent with; sent a Passage."""
-
-    wanted: Wanted
-
-
-class Refused(NamedTuple):
-    """Say that the registry did not take it; sent another Passage, or None where there is none to try."""
-
-    passage: Passage
-    forbidden: bool
-
-
-class Send(NamedTuple):
-    """Ask for one request to be sent; sent the answer."""
-
-    request: Request
-
-
-class Landed(NamedTuple, Generic[H]):
-    """An answer, the request that it answers, which is the last one on the way, and what that was sent with."""
-
-    answer: H
-    hop: Hop
-    passage: Passage
-
-
-Step = NeedCredential | Refused | Send
-Conversation = Generator[Step, Passage | H | None, Landed[H]]
-"""A Failed that befalls a step is thrown into it."""
 
 
 class UpstreamRequests:
@@ -103,6 +60,7 @@ class UpstreamRequests:
         *,
         patience: float,
         send: Callable[[Request], Awaitable[H]],
+        read: Callable[[H], Awaitable[bytes]] | None = None,
     ) -> Landed[H]:
         """Hold a conversation to its end.
 
@@ -111,6 +69,7 @@ class UpstreamRequests:
             incoming: the request that it is held for.
             patience: seconds for a credential.
             send: sends one request; what it gives needs no closing where its status is not 200 or 206.
+            read: reads the body of what was sent, and closes that; None for who never looks.
 
         Raises:
             Failed: no credential where there should be one; what the conversation and ``send`` raise.
@@ -119,7 +78,7 @@ class UpstreamRequests:
             step = next(conversation)
             while True:
                 try:
-                    answer = await self._answered(step, incoming, patience, send)
+                    answer = await self._answered(step, incoming, patience, send, read)
                 except Failed as error:
                     step = conversation.throw(error)
                 else:
@@ -129,8 +88,13 @@ class UpstreamRequests:
             return landed
 
     async def _answered(
-        self, step: Step, incoming: Incoming, patience: float, send: Callable[[Request], Awaitable[H]]
-    ) -> Passage | H | None:
+        self,
+        step: Step,
+        incoming: Incoming,
+        patience: float,
+        send: Callable[[Request], Awaitable[H]],
+        read: Callable[[H], Awaitable[bytes]] | None,
+    ) -> Passage | Looked[H] | H | None:
         match step:
             case NeedCredential(wanted):
                 return await self._authorizer.credential(wanted, incoming, patience=patience)
@@ -138,6 +102,10 @@ class UpstreamRequests:
                 return await self._authorizer.refused(passage, patience, forbidden=forbidden)
             case Send(request):
                 return await send(request)
+            case Look(request):
+                assert read is not None
+                answer = await send(request)
+                return Looked(answer, await read(answer) if answer.status == HTTPStatus.OK else b"")
 
 
 def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
@@ -156,11 +124,16 @@ def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
 
 
 def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
-    landed: Landed[H] = yield from _along(wanted, headers, passage)
-    if landed.hop.own or landed.answer.status not in _RUN_OUT:
-        return landed
-    log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
-    return (yield from _along(wanted, headers, passage))
+    file = None if wanted.object is None or not passage.reach.release_api else release_file(wanted.object)
+    start = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
+    if file is None or not passage.headers:
+        return (yield from lasting(wanted, headers, passage, start))
+    # Where strangers may look, most assets are for everybody; elsewhere the browser's URL leads to a login.
+    if wanted.registry == PUBLIC:
+        landed: Landed[H] = yield from lasting(wanted, headers, passage, start)
+        if not landed.hop.own or landed.answer.status != HTTPStatus.NOT_FOUND:
+            return landed
+    return (yield from asset(wanted, headers, passage, file))
 
 
 def push(
@@ -180,8 +153,8 @@ def push(
 
     def attempt(passage: Passage) -> Conversation[H]:
         hop = start(passage)
-        answer = yield Send(_request(wanted.method, hop, headers, passage))
-        return Landed(_head(answer), hop, passage)
+        answer = yield Send(request(wanted.method, hop, headers, passage))
+        return Landed(head(answer), hop, passage)
 
     return _travel(wanted, attempt, repeatable=repeatable)
 
@@ -212,33 +185,6 @@ def _travel(
         raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again: there will be a new one")
     assert isinstance(newer, Passage)
     return (yield from attempt(newer))
-
-
-def _along(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[H]:
-    """The credential goes to the registry alone."""
-    hop = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
-    for _ in range(redirect.MOST + 1):
-        answer = _head((yield Send(_request(wanted.method, hop, headers, passage))))
-        place = values(answer.headers, "Location")
-        if answer.status not in redirect.STATUSES or not place:
-            return Landed(answer, hop, passage)
-        hop = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)
-    message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
-    raise failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
-
-
-def _head(sent: Passage | H | None) -> H:
-    assert sent is not None
-    assert not isinstance(sent, Passage)
-    return sent
-
-
-def _request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Request:
-    """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
-    credential = passage.headers if hop.own else ()
-    given = {name.lower() for name, _ in credential}
-    asked_with = [field for field in headers if field[0].lower() not in given]
-    return Request(method, hop.url, (*asked_with, *credential), dial=hop.dial, subject=hop.subject)
 
 
 def answered(landed: Landed[H]) -> UpstreamAnswer:

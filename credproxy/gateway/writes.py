@@ -11,12 +11,13 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.conversation import Conversation
 from credproxy.gateway.headers import downward, upward
 from credproxy.gateway.incoming import Headers, Incoming, Reply, RequestBody, values
 from credproxy.gateway.oci_errors import refusal_reply
 from credproxy.gateway.redirect import Hop
 from credproxy.gateway.uploads import Owner, Uploads
-from credproxy.gateway.upstream_request import Conversation, UpstreamRequests, answered, push
+from credproxy.gateway.upstream_request import UpstreamRequests, answered, push
 from credproxy.gateway.wanted import Wanted, What
 from credproxy.ports import Forwarder
 

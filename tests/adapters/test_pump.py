@@ -267,6 +267,38 @@ async def test_a_body_in_chunks() -> None:
     assert server.connections == 1
 
 
+def whole_bodies(wire: Wire) -> None:
+    """Answer every request with a body of announced length."""
+    while True:
+        wire.head()
+        wire.send(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n", BODY)
+
+
+async def test_a_body_of_announced_length_can_be_read_as_well() -> None:
+    """Whoever wants to see it has no client to pour it to; its connection is used again."""
+    with Scripted(whole_bodies) as server:
+        async with Pump() as pump:
+            for _ in range(2):
+                transfer = await pump.open(get(server.url), "reg.test")
+                found = await pieces(transfer)
+                assert b"".join(found) == BODY
+                assert max(map(len, found)) <= GATHER
+                assert await transfer.read() == b""
+                transfer.close()
+    assert server.connections == 1
+
+
+async def test_a_body_that_is_read_and_breaks_off_is_an_error() -> None:
+    """As of one that is poured."""
+    with Scripted(raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY) + 1}\r\n\r\n", BODY)) as server:
+        async with Pump() as pump:
+            transfer = await pump.open(get(server.url), "reg.test")
+            with pytest.raises(Failed) as caught:
+                await pieces(transfer)
+            transfer.close()
+    assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
+
+
 async def test_chunks_count_and_an_announced_length_does_not() -> None:
     """RFC 9112, section 6.1: with both, the length is a lie or an attack."""
     head = "HTTP/1.1 200 OK\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n"

@@ -62,6 +62,7 @@ class GitHub:
         ignorant: it knows no ``repositories`` in a request, as an old server may not.
         requests: method and path of each, in order.
         issued: tokens, by their text.
+        releases: files by name, by repository and tag; what their browser's URL gives is a page to log in.
         files: by path, such as ``/octo/hello/archive/v1.zip``; wanted with a token for the repository.
     """
 
@@ -73,6 +74,7 @@ class GitHub:
     ignorant: bool = False
     requests: list[str] = field(default_factory=list)
     issued: dict[str, Token] = field(default_factory=dict)
+    releases: dict[tuple[str, str], dict[str, bytes]] = field(default_factory=dict)
     files: dict[str, bytes] = field(default_factory=dict)
     authority: str = ""
 
@@ -90,6 +92,8 @@ class GitHub:
                 {},
             )
         api = path.removeprefix("/api/v3")
+        if "/releases/" in path:
+            return self._release(api, headers)
         if api == path:
             return self._file(path, headers)
         if re.fullmatch(r"/app/installations/\d+/access_tokens|/(orgs|users)/[^/]+/installation", api):
@@ -153,6 +157,34 @@ class GitHub:
         if names:
             told["repositories"] = [{"name": name, "full_name": f"{OWNER}/{name}"} for name in sorted(names)]
         return 201, told, {}
+
+    def _release(self, path: str, headers: dict[str, str]) -> Answer:
+        """A release's description, the next page of its assets, or one asset; of the last ones only the second page is short."""
+        token = self.issued.get(headers.get("authorization", "").removeprefix("Bearer "))
+        parts = path.partition("?")[0].split("/")
+        if parts[1] != "repos":
+            return 200, b"<html>log in", {}
+        repository, _, what, *rest = parts[3:]
+        if token is None or repository not in token.repositories:
+            return _said(404, "Not Found")
+        files = [
+            (1000 * number + index, name, content)
+            for number, ((owner, _), assets) in enumerate(self.releases.items())
+            if owner == repository
+            for index, (name, content) in enumerate(assets.items())
+        ]
+        if what == "assets":
+            wanted = next(content for number, _, content in files if str(number) == rest[0])
+            accepts = headers.get("accept") == "application/octet-stream"
+            return (200, wanted, {}) if accepts else (200, {"id": int(rest[0])}, {})
+        if what == "tags" and (repository, "/".join(rest)) not in self.releases:
+            return _said(404, "Not Found")
+        about = {"label": "x" * 2000}  # what GitHub says of each is of that size
+        listed = [{"id": number, "name": name, **about} for number, name, _ in files]
+        if what == "tags":
+            return 200, {"id": 1, "assets": listed[:30]}, {}
+        page = int(path.rpartition("page=")[2])
+        return 200, listed[100 * (page - 1) : 100 * page], {}
 
     def _file(self, path: str, headers: dict[str, str]) -> Answer:
         """What is there, for who may see it: to everybody else it is not there."""

@@ -97,6 +97,29 @@ def test_a_build_action_is_given_a_token_for_one_repository_where_rules_allow_al
     assert CANARY not in staged.log()
 
 
+def test_a_private_asset_is_fetched_by_its_browsers_url(staged: Stage, github: GitHub, tmp_path: Path) -> None:
+    """Policy knows that URL alone: what is asked of the API for it, also page by page, is nobody's to allow."""
+    content = bytes(range(256)) * 2048
+    names = [f"a{number}.txt" for number in range(230)]
+    github.releases["hello", "v1"] = dict.fromkeys(names, b"x") | {"tool.tar": content}
+    root = f"http://{github.authority}"
+    browsers = f"{root}/octo/hello/releases/download/v1/tool.tar"
+    staged.configure(config(github, stored(KEY, tmp_path)) + rules(f"{root}/octo/hello/releases/download/**"))
+    staged.start()
+    assert fetch(staged, browsers) == (200, content)
+    listing = [request for request in github.requests if "per_page" in request]
+    assert [request.partition("page=100&")[2] for request in listing] == ["page=1", "page=2", "page=3"]
+    status, told = fetch(staged, f"{root}/octo/hello/releases/download/v1/none.tar")
+    assert status == 404
+    assert "has no asset 'none.tar'" in json.loads(told)["error"]["message"]
+    assert fetch(staged, f"{root}/octo/hello/releases/download/v2/tool.tar")[0] == 404
+    status, told = fetch(staged, f"{root}/api/v3/repos/octo/hello/releases/tags/v1")
+    assert (status, json.loads(told)["error"]["code"]) == (403, "policy_denied")
+    assert "which the gateway does for build actions" in staged.credproxy("explain", browsers).stdout
+    assert staged.stop() == 0
+    assert CANARY not in staged.log()
+
+
 class World:
     """The daemon, that server and the App's key; what is changed is asked about anew."""
 

@@ -9,8 +9,9 @@ from credproxy.core.ask.http import Dial, Reach, Response
 from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.conversation import Conversation, Landed, Look, NeedCredential, Refused, Send, Step
 from credproxy.gateway.redirect import first
-from credproxy.gateway.upstream_request import Conversation, Landed, NeedCredential, Refused, Send, pull, push
+from credproxy.gateway.upstream_request import pull, push
 from credproxy.gateway.wanted import wanted
 from tests.gateway.world import BLOB, REGISTRY, incoming, response, sent
 
@@ -38,13 +39,15 @@ def play(conversation: Conversation[Response], *answers: Response | Passage | Fa
     raise AssertionError(f"it goes on: {told(step)}")
 
 
-def told(step: NeedCredential | Refused | Send) -> str:
+def told(step: Step) -> str:
     """One step in words."""
     match step:
         case NeedCredential(want):
             return f"needs {want.repository}"
         case Refused(passage, forbidden):
             return f"refused {passage.ticket}{', forbidden' if forbidden else ''}"
+        case Look(request):
+            return f"looks at {request.url}"
         case Send(request):
             return " ".join([request.method, request.url, *sent(request, "Authorization")])
 

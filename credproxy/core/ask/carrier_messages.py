@@ -16,7 +16,7 @@ from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Failure
 
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Version of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
 
 ASKED: Final = 128 * 1024
@@ -74,6 +74,7 @@ class Way(_Message, frozen=True, array_like=True):
     tls_verify: bool = True
     proxy: str | None = None
     rule: str = ""
+    release_api: str = ""
 
 
 class Opened(_Message, frozen=True, array_like=True, tag=1):
@@ -273,13 +274,14 @@ def way(reach: Reach) -> Way:
         dial.tls_verify,
         dial.proxy,
         dial.rule,
+        reach.release_api,
     )
 
 
 def reach(told: Way) -> Reach:
     """Decode it."""
     dial = Dial(told.networks, told.own, told.addresses, told.bundle, told.tls_verify, proxy=told.proxy, rule=told.rule)
-    return Reach(told.origin, dial, told.prefix)
+    return Reach(told.origin, dial, told.prefix, told.release_api)
 
 
 def revealed(headers: tuple[tuple[str, Secret], ...]) -> tuple[tuple[str, str], ...]:

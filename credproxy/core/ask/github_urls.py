@@ -13,6 +13,7 @@ Source: docs.github.com/rest, "Getting started with the REST API"; docs.github.c
 
 import re
 from typing import Final, NamedTuple
+from urllib.parse import unquote
 
 from credproxy.core.ask.http import USER_AGENT
 from credproxy.core.ask.target import Form, Target
@@ -33,6 +34,7 @@ API_HEADERS: Final = (
 """With every request to the API that is ours. Source: docs.github.com/rest, "Getting started with the REST API"."""
 
 _TENANTS = ".ghe.com"
+_DOWNLOAD = re.compile(r"/([A-Za-z0-9._-]+)/([A-Za-z0-9._-]+)/releases/(?:latest/download|download/(.+))/([^/]+)")
 _NAME = re.compile(r"[A-Za-z0-9._-]{1,100}")
 _API = ("api", "v3")
 _ON_ONE_HOST = frozenset({"raw", "codeload"})
@@ -53,6 +55,20 @@ class GithubName(NamedTuple):
     def is_named(self, name: str) -> bool:
         """Whether a name of GitHub's is that: letters in another case are the same repository."""
         return name.lower() == self.name.lower()
+
+
+class ReleaseFile(NamedTuple):
+    """An asset, as a browser's URL names it.
+
+    Attributes:
+        of: whose release.
+        tag: of the release, percent-encoded; "" for the latest one.
+        name: of the file.
+    """
+
+    of: GithubName
+    tag: str
+    name: str
 
 
 def is_tenant(host: str) -> bool:
@@ -88,6 +104,15 @@ def roots_of(target: Target) -> tuple[str, ...]:
         name = api.partition("://")[2].removesuffix("/api/v3")
         others = (name, f"{name}/raw", f"{name}/codeload", f"raw.{name}", f"codeload.{name}")
     return (f"{api}/repos", *(f"{target.scheme}://{other}" for other in others))
+
+
+def release_file(target: Target) -> ReleaseFile | None:
+    """Read a browser's URL; None for any other."""
+    found = _DOWNLOAD.fullmatch(target.path)
+    if found is None or target.form is not Form.URL or target.host.partition(".")[0] in PARTS:
+        return None
+    owner, repository, tag, name = found.groups(default="")
+    return ReleaseFile(GithubName(owner, repository), tag, unquote(name))
 
 
 def github_name(target: Target) -> GithubName | None:

@@ -51,11 +51,13 @@ class Reach:
         origin: ``scheme://authority``.
         dial: for connections to that origin; its ``Dial.elsewhere`` is for redirects.
         prefix: what comes before ``/v2/`` there, or "" (``path_prefix``).
+        release_api: root of the API that has what this URL takes no credential for, or "".
     """
 
     origin: Origin
     dial: Dial
     prefix: str = ""
+    release_api: str = ""
 
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]

@@ -107,6 +107,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         del target
         return ""
 
+    def release_api(self, target: Target) -> str:
+        """The root of an API that gives a release's asset where its own URL takes no credential; "" where there is none."""
+        del target
+        return ""
+
     def opens(self, target: Target) -> tuple[str, ...]:
         """What a credential opens that is as narrow as its issuer makes one for a target, where that is more than the target.
 

@@ -13,7 +13,17 @@ from msgspec import field
 
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
-from credproxy.core.ask.github_urls import HOSTS, PARTS, PUBLIC, github_name, is_tenant, login_host, roots_of
+from credproxy.core.ask.github_urls import (
+    HOSTS,
+    PARTS,
+    PUBLIC,
+    api_of,
+    github_name,
+    is_tenant,
+    login_host,
+    release_file,
+    roots_of,
+)
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.single_sign_on import REMEDY
 from credproxy.core.ask.stored import another_place, unreadable, usable
@@ -24,7 +34,6 @@ from credproxy.core.kinds.sources.gh import GhSource
 
 
 _ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")
-_DOWNLOAD = re.compile(r"/[^/]+/[^/]+/releases/(?:download/[^/]+|latest/download)/[^/]+")
 _OWNER = 2
 """Segments of a path that say whose something is: the owner, and the repository."""
 
@@ -79,6 +88,10 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             return ()
         return tuple(f"{root}/{place.name}/**" for root in roots_of(target))
 
+    def release_api(self, target: Target) -> str:
+        """GitHub takes no token at a browser's URL of an asset; its API takes one."""
+        return "" if target.query or release_file(target) is None else api_of(target)
+
     def width(self, target: Target) -> Width:
         """Which dress."""
         if target.host.startswith("raw."):
@@ -86,7 +99,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
         asset = _ASSET.fullmatch(target.path)
         if asset is not None and bool(asset[1]) is not target.host.startswith("api."):
             return (_ASSET_DRESS,)
-        return (_DOWNLOAD_DRESS,) if _DOWNLOAD.fullmatch(target.path) else ("",)
+        return (_DOWNLOAD_DRESS,) if release_file(target) is not None else ("",)
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """A token, whatever name is stored with it."""
@@ -105,7 +118,10 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
             page = "https://github.com/orgs/OWNER/sso"
             return {"if_403": f"an organisation with single sign-on may not know the token: open {page}, then {REMEDY}"}
         instead = "https://api.github.com/repos/OWNER/REPOSITORY/releases/assets/ID"
-        return {"private": f"GitHub takes no token at this URL; for a private repository write {instead}"}
+        return {
+            "private": f"GitHub takes no token at this URL; for a private repository write {instead}, "
+            "which the gateway does for build actions"
+        }
 
     def _elsewhere(self) -> Iterator[str]:
         host, _, path = self.match.partition("/")

@@ -2,7 +2,15 @@
 
 import pytest
 
-from credproxy.core.ask.github_urls import GithubName, api_of, github_name, login_host, roots_of
+from credproxy.core.ask.github_urls import (
+    GithubName,
+    ReleaseFile,
+    api_of,
+    github_name,
+    login_host,
+    release_file,
+    roots_of,
+)
 from credproxy.core.ask.uri import parse_uri
 
 
@@ -102,3 +110,21 @@ def test_where_what_belongs_to_a_repository_is(uri: str, roots: tuple[str, ...])
     target = parse_uri(uri)
     assert roots_of(target) == roots
     assert roots[0] == f"{api_of(target)}/repos"
+
+
+@pytest.mark.parametrize(
+    ("uri", "file"),
+    [
+        ("https://github.com/o/r/releases/download/v1/a.zip", ReleaseFile(GithubName("o", "r"), "v1", "a.zip")),
+        ("https://github.com/o/r/releases/latest/download/a.zip", ReleaseFile(GithubName("o", "r"), "", "a.zip")),
+        ("https://github.com/o/r/releases/download/k/v1/a%2Bb", ReleaseFile(GithubName("o", "r"), "k/v1", "a+b")),
+        ("https://ghe.corp.test/o/r/releases/download/v%201/a", ReleaseFile(GithubName("o", "r"), "v%201", "a")),
+        ("https://api.github.com/o/r/releases/download/v1/a.zip", None),
+        ("https://github.com/o/r/releases/tag/v1", None),
+        ("https://github.com/o/r/releases/download/a.zip", None),
+        ("https://github.com/o%2F/r/releases/download/v1/a.zip", None),
+    ],
+)
+def test_what_a_browsers_url_of_an_asset_says(uri: str, file: ReleaseFile | None) -> None:
+    """The tag stays as it is written, since it goes into another URL; the name is compared with a text."""
+    assert release_file(parse_uri(uri)) == file

@@ -1,0 +1,125 @@
+"""What a request of the gateway's needs on its way, as a conversation yields it, and how one goes along redirects."""
+
+from collections.abc import Generator
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+import structlog
+
+from credproxy.core.ask.http import Method, Request
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.gateway import redirect
+from credproxy.gateway.authorizer import Passage
+from credproxy.gateway.incoming import Headers, values
+from credproxy.gateway.redirect import Hop
+from credproxy.gateway.wanted import Wanted
+
+
+_RUN_OUT = frozenset({400, 401, 403, 404, 410})
+"""What storage hosts say of a signed URL whose time is over: 403 S3, Google and Azure, 400 and 401 some of their like, 404
+and 410 those that forget it."""
+
+
+log = structlog.get_logger("credproxy.gateway")
+
+
+class ResponseHead(Protocol):
+    """What is looked at of an answer on the way."""
+
+    @property
+    def status(self) -> int:
+        """Of the response."""
+        ...
+
+    @property
+    def headers(self) -> Headers:
+        """Of the response."""
+        ...
+
+
+H = TypeVar("H", bound=ResponseHead)
+
+
+class NeedCredential(NamedTuple):
+    """Ask for what the request is sent with; sent a Passage."""
+
+    wanted: Wanted
+
+
+class Refused(NamedTuple):
+    """Say that the registry did not take it; sent another Passage, or None where there is none to try."""
+
+    passage: Passage
+    forbidden: bool
+
+
+class Send(NamedTuple):
+    """Ask for one request to be sent; sent the answer."""
+
+    request: Request
+
+
+class Look(NamedTuple):
+    """Ask for a request of our own to be sent and its answer read; sent a Looked."""
+
+    request: Request
+
+
+class Looked(NamedTuple, Generic[H]):
+    """An answer, and its body where it is a 200."""
+
+    answer: H
+    body: bytes
+
+
+class Landed(NamedTuple, Generic[H]):
+    """An answer, the request that it answers, which is the last one on the way, and what that was sent with."""
+
+    answer: H
+    hop: Hop
+    passage: Passage
+
+
+Step = NeedCredential | Refused | Send | Look
+Conversation = Generator[Step, Passage | Looked[H] | H | None, Landed[H]]
+"""A Failed that befalls a step is thrown into it."""
+
+
+def lasting(wanted: Wanted, headers: Headers, passage: Passage, start: Hop) -> Conversation[H]:
+    """Follow where it leads, once more from the beginning where that place has run out."""
+    landed: Landed[H] = yield from _along(wanted, headers, passage, start)
+    if landed.hop.own or landed.answer.status not in _RUN_OUT:
+        return landed
+    log.info("place ran out", registry=wanted.registry, status=landed.answer.status)
+    return (yield from _along(wanted, headers, passage, start))
+
+
+def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conversation[H]:
+    """The credential goes to the registry alone."""
+    for _ in range(redirect.MOST + 1):
+        answer = head((yield Send(request(wanted.method, hop, headers, passage))))
+        place = values(answer.headers, "Location")
+        if answer.status not in redirect.STATUSES or not place:
+            return Landed(answer, hop, passage)
+        hop = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)
+    raise going_round(wanted)
+
+
+def going_round(wanted: Wanted) -> Failed:
+    """The failure of redirects without an end."""
+    message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
+    return failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
+
+
+def head(sent: Passage | Looked[H] | H | None) -> H:
+    """What a Send was sent."""
+    assert sent is not None
+    assert not isinstance(sent, Passage | Looked)
+    return sent
+
+
+def request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Request:
+    """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
+    credential = passage.headers if hop.own else ()
+    given = {name.lower() for name, _ in credential}
+    asked_with = [field for field in headers if field[0].lower() not in given]
+    return Request(method, hop.url, (*asked_with, *credential), dial=hop.dial, subject=hop.subject)
