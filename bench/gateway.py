@@ -108,8 +108,11 @@ class Bench:
         argv += ["--parallel", "--parallel-immediate", "--parallel-max", str(times)] if times > 1 else []
         argv += [part for _ in range(times) for part in ("-o", "/dev/null", url)]
         begun = time.perf_counter()
-        done = subprocess.run([*argv, "-w", "%{size_download}\n"], check=True, capture_output=True, text=True)
+        done = subprocess.run([*argv, "-w", "%{size_download}\n"], check=False, capture_output=True, text=True)
         spent = time.perf_counter() - begun
+        if done.returncode:
+            log = "\n".join(self.log.read_text().splitlines()[-5:])
+            raise SystemExit(f"curl: {done.stderr}the end of the daemon's log:\n{log}")
         if [int(line) for line in done.stdout.split()] != [SIZES[blob]] * times:
             raise SystemExit(f"not every byte arrived: {done.stdout}")
         return times * SIZES[blob] / spent

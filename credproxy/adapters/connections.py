@@ -23,7 +23,11 @@ from credproxy.core.ask.proxy import Proxy, proxy_of
 
 
 CONNECT = 2.5
-"""Seconds for connecting, and again for TLS (TX-27)."""
+"""Seconds for connecting (TX-27)."""
+
+HANDSHAKE = 10.0
+"""Seconds for TLS. Something is there by then, and what takes its time may be this machine: with 64 downloads at once on
+two processors 2.5 were too few (bench/gateway.py, ``sandboxes``)."""
 
 _TRIED = 4
 """Addresses of a host that are connected to, CONNECT seconds each."""
@@ -62,11 +66,15 @@ class Connections:
     Args:
         resolve: turns names into addresses.
         trust: builds TLS contexts; None for those of this machine's files.
+        connect: seconds, see CONNECT.
     """
 
-    def __init__(self, resolve: Resolve = system_resolve, *, trust: Trust | None = None) -> None:
+    def __init__(
+        self, resolve: Resolve = system_resolve, *, trust: Trust | None = None, connect: float = CONNECT
+    ) -> None:
         self._resolve = resolve
         self._trust = trust or FileTrust()
+        self._connect = connect
         self._lock = threading.Lock()
         self._idle = Idle()
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
@@ -109,7 +117,7 @@ class Connections:
         host, port = _place(url)
         encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
         context = self._context(dial) if encrypted else None
-        made = http.client.HTTPConnection(host, port, timeout=CONNECT)
+        made = http.client.HTTPConnection(host, port, timeout=self._connect)
         # The library's own seam for how a socket is made: TCP options stay its business.
         made._create_connection = (  # type: ignore[attr-defined]  # noqa: SLF001  see above
             self._dialler(dial, hold)
@@ -183,6 +191,7 @@ class Connections:
 
 
 def _encrypted(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsStream:
+    sock.settimeout(HANDSHAKE)
     try:
         made = TlsStream(sock, context, host=host)
         made.handshake()

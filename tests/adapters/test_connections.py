@@ -5,6 +5,7 @@ import errno
 import itertools
 import os
 import socket
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from credproxy.adapters.download import Link
 from credproxy.adapters.pump_request import ask as ask_on
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.errors import Code, Failed
-from tests.adapters.scripted import Scripted, answering
+from tests.adapters.scripted import Scripted, Wire, answering
 from tests.adapters.test_pump import Trusted
 
 
@@ -103,6 +104,20 @@ def test_the_next_address_is_tried() -> None:
     with Scripted(answering(b"body")) as server:
         connections = addresses(("127.0.0.1", 1), ("127.0.0.1", server.port))
         give_back(connections, ask(connections, "http://reg.test/"))
+        connections.close()
+
+
+def test_tls_may_take_longer_than_connecting(tmp_path: Path) -> None:
+    """Where 64 downloads begin at once, this machine is what is slow, and the other side is there."""
+
+    def slowly(wire: Wire) -> None:
+        time.sleep(0.3)
+        wire.encrypt(trusted.context)
+        answering(b"body")(wire)
+
+    trusted, connections = Trusted(tmp_path / "ca.pem"), Connections(connect=0.1)
+    with Scripted(slowly) as server:
+        give_back(connections, ask(connections, server.url.replace("http", "https"), trusted.dial))
         connections.close()
 
 

@@ -318,7 +318,7 @@ def test_a_handshake_that_breaks_off() -> None:
 
 
 def test_a_handshake_that_is_not_answered() -> None:
-    """TX-27: it has as long as connecting has."""
+    """It has as long as its socket was told, and no longer."""
     here, there = socket.socketpair()
     with here, there:
         here.settimeout(SOON)
