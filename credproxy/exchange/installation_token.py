@@ -206,7 +206,7 @@ def _refused(wanted: TokenRequest, response: Response) -> Failed:
             return _unauthorised(wanted, response)
         case HTTPStatus.FORBIDDEN if _says(response, "suspended"):
             problem = f"says that {whose} of the App {wanted.app!r} is suspended"
-            hint = "whoever owns the installation lifts that: Settings, Installed GitHub Apps, Configure"
+            hint = "its owner can lift that: Settings, Installed GitHub Apps, Configure"
         case HTTPStatus.NOT_FOUND:
             problem = f"knows no such installation of the App {wanted.app!r}"
             hint = "installation is the number at the end of the address of Settings, Installed GitHub Apps, Configure"

@@ -20,6 +20,7 @@ import msgspec
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.github_urls import API_HEADERS, ReleaseFile
 from credproxy.core.ask.http import Reach, Request
+from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, failed
 from credproxy.gateway import redirect
 from credproxy.gateway.authorizer import Passage
@@ -130,7 +131,7 @@ def _looked(
 
 def _api_of(reach: Reach) -> Reach:
     scheme, _, rest = reach.release_api.partition("://")
-    origin = f"{scheme}://{rest.partition('/')[0]}"
+    origin = Origin(f"{scheme}://{rest.partition('/')[0]}")
     return Reach(origin, reach.dial if origin == reach.origin else reach.dial.elsewhere())
 
 
