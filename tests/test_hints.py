@@ -151,7 +151,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "credproxy explain {}",
         "credproxy explain {} shows which login that is; another one: {}",
         "docker login {}",
-        "outside of the build open {}, then {}",
+        "outside the build open {}, then {}",
         "the first rule that matches decides: one that allows it has to come before {}",
         "allow it {}",
     ),

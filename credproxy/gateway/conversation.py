@@ -84,7 +84,7 @@ Conversation = Generator[Step, Passage | Looked[H] | H | None, Landed[H]]
 """A Failed that befalls a step is thrown into it."""
 
 
-def lasting(wanted: Wanted, headers: Headers, passage: Passage, start: Hop) -> Conversation[H]:
+def lasting(wanted: Wanted, headers: Headers, *, passage: Passage, start: Hop) -> Conversation[H]:
     """Follow where it leads, once more from the beginning where that place has run out."""
     landed: Landed[H] = yield from _along(wanted, headers, passage, start)
     if landed.hop.own or landed.answer.status not in _RUN_OUT:
@@ -96,7 +96,7 @@ def lasting(wanted: Wanted, headers: Headers, passage: Passage, start: Hop) -> C
 def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conversation[H]:
     """The credential goes to the registry alone."""
     for _ in range(redirect.MOST + 1):
-        answer = head((yield Send(request(wanted.method, hop, headers, passage))))
+        answer = head((yield Send(request(wanted.method, hop, headers=headers, passage=passage))))
         place = values(answer.headers, "Location")
         if answer.status not in redirect.STATUSES or not place:
             return Landed(answer, hop, passage)
@@ -117,7 +117,7 @@ def head(sent: Passage | Looked[H] | H | None) -> H:
     return sent
 
 
-def request(method: Method, hop: Hop, headers: Headers, passage: Passage) -> Request:
+def request(method: Method, hop: Hop, *, headers: Headers, passage: Passage) -> Request:
     """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
     credential = passage.headers if hop.own else ()
     given = {name.lower() for name, _ in credential}

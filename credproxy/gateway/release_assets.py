@@ -87,7 +87,7 @@ def _read(body: bytes, kind: type[T], api: str) -> T:
         raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again") from None
 
 
-def asset(wanted: Wanted, headers: Headers, passage: Passage, file: ReleaseFile) -> Conversation[H]:
+def asset(wanted: Wanted, headers: Headers, *, passage: Passage, file: ReleaseFile) -> Conversation[H]:
     """Ask the API for an asset, on behalf of its browser's URL, which is what policy has allowed."""
     there = replace(passage, reach=_api_of(passage.reach))
     search = asset_url(file, passage.reach.release_api)
@@ -106,7 +106,7 @@ def asset(wanted: Wanted, headers: Headers, passage: Passage, file: ReleaseFile)
         message = f"the release at {wanted.upstream} has no asset {file.name!r}"
         raise failed(Code.NOT_FOUND, message, hint="gh release view shows its assets")
     content = replace(there, headers=(*there.headers, ("Accept", Secret("application/octet-stream"))))
-    return (yield from lasting(wanted, headers, content, _hop(place, there.reach)))
+    return (yield from lasting(wanted, headers, passage=content, start=_hop(place, there.reach)))
 
 
 def _looked(

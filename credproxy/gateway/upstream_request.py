@@ -127,13 +127,13 @@ def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[
     file = None if wanted.object is None or not passage.reach.release_api else release_file(wanted.object)
     start = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
     if file is None or not passage.headers:
-        return (yield from lasting(wanted, headers, passage, start))
+        return (yield from lasting(wanted, headers, passage=passage, start=start))
     # Where strangers may look, most assets are for everybody; elsewhere the browser's URL leads to a login.
     if wanted.registry == PUBLIC:
-        landed: Landed[H] = yield from lasting(wanted, headers, passage, start)
+        landed: Landed[H] = yield from lasting(wanted, headers, passage=passage, start=start)
         if not landed.hop.own or landed.answer.status != HTTPStatus.NOT_FOUND:
             return landed
-    return (yield from asset(wanted, headers, passage, file))
+    return (yield from asset(wanted, headers, passage=passage, file=file))
 
 
 def push(
@@ -153,7 +153,7 @@ def push(
 
     def attempt(passage: Passage) -> Conversation[H]:
         hop = start(passage)
-        answer = yield Send(request(wanted.method, hop, headers, passage))
+        answer = yield Send(request(wanted.method, hop, headers=headers, passage=passage))
         return Landed(head(answer), hop, passage)
 
     return _travel(wanted, attempt, repeatable=repeatable)

@@ -143,7 +143,7 @@ def http(staged: Stage, request: str, body: str = "") -> str:
     [
         ("", "bad_request", "the request is empty"),
         ("{", "bad_request", "not valid JSON"),
-        ("[]", "bad_request", "no JSON object"),
+        ("[]", "bad_request", "not a JSON object"),
         ('{"uri": 5}', "bad_request", "uri"),
         ('{"url": "x"}', "bad_request", "uri"),
         ('{"uri": "https://a\\nb/"}', "bad_request", ""),

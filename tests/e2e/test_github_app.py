@@ -223,7 +223,7 @@ def test_a_suspended_installation_is_told(world: World) -> None:
     world.github.suspended = True
     problem, hint = world.refusal()
     assert "is suspended" in problem
-    filled(hint, "whoever owns the installation lifts that: Settings, Installed GitHub Apps, Configure")
+    filled(hint, "its owner can lift that: Settings, Installed GitHub Apps, Configure")
     world.github.suspended = False
     world.works()
 

@@ -119,7 +119,7 @@ async def test_a_token_that_single_sign_on_does_not_know_is_told_with_the_page_t
             reply = await w.answer(fetch(url))
     code, message = error(reply)
     assert (reply.status, code) == (403, "denied")
-    assert "is not authorised for the single sign-on of 'octo-org'; outside of the build open " + page in message
+    assert "is not authorised for the single sign-on of 'octo-org'; outside the build open " + page in message
     assert "then gh auth refresh" in message
     assert "canary" not in f"{message}{reply}{events}"
     async with world(FakeTransfer(403, (told,), small=True)) as w:
