@@ -16,6 +16,7 @@ from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.http import Reach, Request, Response
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import Authority, RepositoryName
+from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Granted, Question, Target
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Failed, Failure
@@ -112,9 +113,48 @@ class Judged:
     content: bytes = field(repr=False)
     exposures: tuple[Exposure, ...]
 
+    def trusted(self, path: str) -> bytes:
+        """Give the content. Raises Failed(credential_unreadable): others could have written it, and so chosen the login."""
+        for one in self.exposures:
+            if one.grave:
+                raise unreadable(f"the file {path!r}", f"is not trusted: it {one.problem}", hint=one.remedy)
+        return self.content
+
+
+class Lock(Protocol):
+    """A file that only we hold, among all processes, with a few bytes in it. Its methods are called one at a time."""
+
+    @property
+    def note(self) -> bytes:
+        """What whoever held it last has left in it."""
+        ...
+
+    async def mark(self, note: bytes) -> None:
+        """Leave other bytes there; they are on the disk when it returns. Raises Failed(credential_unreadable)."""
+        ...
+
+    def close(self) -> None:
+        """Let it go."""
+        ...
+
+
+class Reserved(Protocol):
+    """A place beside a file, with the space for another content. Its methods are called one at a time."""
+
+    async def commit(self, content: bytes) -> FileVersion:
+        """Put this in the place of the file, in one step; it is on the disk when it returns, and private (0600).
+
+        Who is cancelled meanwhile waits for its end. Raises Failed(credential_unreadable): the file is as it was.
+        """
+        ...
+
+    async def close(self) -> None:
+        """Give the place up, where nothing was committed."""
+        ...
+
 
 class Files(Protocol):
-    """Reads small files off the event loop, within 2 s and 1 MiB (C8)."""
+    """Reads small files off the event loop, within 2 s and 1 MiB (C8), and writes those that it is told to."""
 
     async def version(self, path: str) -> FileVersion | None:
         """None if nothing (or /dev/null) is at the path. Raises Failed(credential_unreadable) otherwise."""
@@ -135,6 +175,21 @@ class Files(Protocol):
 
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
         """What is wrong with a file and on the way to it; nothing if there is no file. Raises Failed(credential_unreadable)."""
+        ...
+
+    async def lock(self, path: str) -> Lock | None:
+        """Hold a file, which is made where none is, until it is closed or this process ends; None: another holds it.
+
+        Raises:
+            Failed(credential_unreadable): it can be neither made nor written.
+        """
+        ...
+
+    async def reserve(self, path: str) -> Reserved:
+        """Take what is needed to write a file anew, so that nothing is missing when that has to be done.
+
+        Who calls it holds a lock: there is one such place for a file. Raises Failed(credential_unreadable).
+        """
         ...
 
 
@@ -195,12 +250,16 @@ class Processes(Protocol):
 class Signer(Protocol):
     """Signs with private keys."""
 
-    async def rs256(self, key: bytes, claims: Mapping[str, str | int]) -> Secret:
+    async def sign(
+        self, key: bytes, claims: Mapping[str, str | int], *, algorithm: str = "RS256", key_id: str | None = None
+    ) -> Secret:
         """Give a JWT with these claims.
 
         Args:
-            key: an RSA key in PEM form.
+            key: in PEM form.
             claims: numbers and texts.
+            algorithm: RS256 or PS256, of an RSA key; ES256 or ES384, of one on the curve secp256r1 or secp384r1.
+            key_id: goes into its head, as ``kid``.
 
         Raises:
             ValueError: the key cannot be used: what is wrong with it, such as "is not a private key in PEM form".
@@ -281,6 +340,56 @@ class Narrows(Protocol):
         """Name the same login limited to reading the repository of a target; None where it cannot be limited to that.
 
         What ``read`` gives for it is no more than that.
+        """
+        ...
+
+
+class Turn(Protocol):
+    """A stored login that nobody else uses meanwhile, in this process or another."""
+
+    @property
+    def login(self) -> Login | None:
+        """As it was stored when the turn began; None where nothing is."""
+        ...
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether it was sent before, and nobody knows what became of that."""
+        ...
+
+    async def sent(self) -> None:
+        """Put down that it is about to be sent, for whoever comes after us should we end. Raises as ``Lock.mark``."""
+        ...
+
+    async def settled(self) -> None:
+        """Put down that it was answered, and stays. Raises as ``Lock.mark``."""
+        ...
+
+    async def store(self, secret: Secret) -> None:
+        """Put another secret in its place; it is kept for good when this returns.
+
+        Raises:
+            Failed(credential_unreadable): it could not be written, and the old one is still there.
+        """
+        ...
+
+
+@runtime_checkable
+class Rewritable(Protocol):
+    """A source whose login changes by being used: of rotated refresh tokens (RFC 9700, section 4.14)."""
+
+    def turn(self, identity: Identity | None, target: Target, *, until: float) -> AbstractAsyncContextManager[Turn]:
+        """Have a login to oneself.
+
+        Args:
+            identity: from ``locate``, which goes on to give the same one for what is stored in the turn; None where nothing
+                is stored yet.
+            target: what is asked about.
+            until: boot-clock second up to which is waited for others.
+
+        Raises:
+            Failed: credential_unreadable, before anything is sent: it cannot be read or could not be written;
+                upstream_unavailable: another process has it all the time.
         """
         ...
 

@@ -40,6 +40,7 @@ from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources import SourceSettings
 from credproxy.ports import Plan, Provider, Source
 from credproxy.providers.learned import Learned
+from credproxy.providers.oauth_secrets import KeyTools
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FakeSource, FixedTerms
 
 
@@ -78,7 +79,10 @@ class Ground:
 
     def provider(self, rule: HostRule) -> Provider:
         """Make the provider of a rule, as the daemon does."""
-        tools = providers.ProviderTools(self.clock, self.http, self.processes, lambda _: self.source, self.learned)
+        keys = KeyTools(self.files, FakeSigner(), "/home/u", lambda: "nonce")
+        tools = providers.ProviderTools(
+            self.clock, self.http, self.processes, lambda _: self.source, self.learned, keys
+        )
         return providers.make(rule, tools)
 
     def source_tools(self) -> sources.SourceTools:
@@ -453,9 +457,9 @@ def repr_of(stored: Stored) -> str:
             return token.reveal()
 
 
-def jwt(end: float) -> str:
+def jwt(end: float, **more: object) -> str:
     """A token that ends at that POSIX second."""
-    parts = ({"alg": "none"}, {"exp": end})
+    parts = ({"alg": "none"}, {"exp": end, **more})
     return ".".join(
         [*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "s"]
     )

@@ -175,6 +175,8 @@ class FakeFiles:
     broken: dict[str, Failed] = field(default_factory=dict)
     reads: list[str] = field(default_factory=list)
     exposed: dict[str, tuple[Exposure, ...]] = field(default_factory=dict)
+    notes: dict[str, bytes] = field(default_factory=dict)  # in lock files
+    held: set[str] = field(default_factory=set)  # lock files that somebody has
 
     def put(self, path: str, content: bytes | str, mode: int = 0o100600) -> None:
         """Write a file."""
@@ -206,6 +208,56 @@ class FakeFiles:
         del home
         return self.exposed.get(path, ())
 
+    async def lock(self, path: str) -> "FakeLock | None":
+        if path in self.broken:
+            raise Failed(self.broken[path].failure)
+        if path in self.held:
+            return None
+        self.held.add(path)
+        return FakeLock(self, path)
+
+    async def reserve(self, path: str) -> "FakeReserved":
+        folder, _, name = path.rpartition("/")
+        new = f"{folder}/.{name}.new"
+        if new in self.broken:
+            raise Failed(self.broken[new].failure)
+        return FakeReserved(self, path)
+
+
+@dataclass
+class FakeLock:
+    """One lock file that somebody has."""
+
+    files: FakeFiles
+    path: str
+
+    @property
+    def note(self) -> bytes:
+        return self.files.notes.get(self.path, b"")
+
+    async def mark(self, note: bytes) -> None:
+        self.files.notes[self.path] = note
+
+    def close(self) -> None:
+        self.files.held.discard(self.path)
+
+
+@dataclass
+class FakeReserved:
+    """A place beside a file; commits until the file is one that cannot be written."""
+
+    files: FakeFiles
+    path: str
+
+    async def commit(self, content: bytes) -> FileVersion:
+        if self.path in self.files.broken:
+            raise Failed(self.files.broken[self.path].failure)
+        self.files.put(self.path, content)
+        return self.files.versions[self.path]
+
+    async def close(self) -> None:
+        """Nothing is left."""
+
 
 @dataclass
 class FakeSigner:
@@ -213,7 +265,10 @@ class FakeSigner:
 
     signed: list[Mapping[str, str | int]] = field(default_factory=list)
 
-    async def rs256(self, key: bytes, claims: Mapping[str, str | int]) -> Secret:
+    async def sign(
+        self, key: bytes, claims: Mapping[str, str | int], *, algorithm: str = "RS256", key_id: str | None = None
+    ) -> Secret:
+        del algorithm, key_id
         if not key.startswith(b"-----BEGIN"):
             raise ValueError("is not a private key in PEM form")
         self.signed.append(claims)

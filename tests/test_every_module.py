@@ -9,6 +9,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 THROUGH = {
+    "providers.narrowing": "providers/test_oauth2.py",
+    "sources.turns": "providers/test_oauth2.py",
     "__main__": "e2e/test_exit_status.py",
     "adapters.pump_response": "adapters/test_odd_answers.py",
     "adapters.directories": "cli/test_commands.py",

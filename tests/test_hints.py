@@ -53,6 +53,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "use another login method of this registry",
         "ask its administrator to name an https address",
         "a token comes with 200",
+        "let the client have Bearer tokens there",
         "tell the registry's administrator",
         "ask its administrator, or ask for a shorter page: ?n=100",
         "without that page the list would be shorter than it is: ask the registry's administrator",

@@ -14,9 +14,10 @@ from shlex import quote
 from typing import TypeVar
 
 from credproxy.adapters.file_exposure import exposures
+from credproxy.adapters.rewriting import HeldLock, Place, hold
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
-from credproxy.ports import FileVersion, Judged
+from credproxy.ports import FileVersion, Judged, Lock, Reserved
 
 
 LIMIT = 1024 * 1024
@@ -31,6 +32,7 @@ _NOT_FILES = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}
 """How the system refuses to open a socket, or a device that nothing serves."""
 
 T = TypeVar("T")
+W = TypeVar("W")
 
 
 class SystemFiles:
@@ -72,6 +74,26 @@ class SystemFiles:
         """Who else could write a file that is there."""
         return await self._off_loop(path, lambda path: exposures(path, home)) or ()
 
+    async def lock(self, path: str) -> Lock | None:
+        """Hold a lock file; None where somebody else does. Raises Failed(credential_unreadable)."""
+        held = await self._whole(path, lambda: hold(path))
+        return None if held is None else _SystemLock(self, path, held)
+
+    async def reserve(self, path: str) -> Reserved:
+        """Take the place beside a file. Raises Failed(credential_unreadable)."""
+        return _SystemReserved(self, path, await self._whole(path, lambda: Place(path)))
+
+    async def _whole(self, path: str, work: Callable[[], W]) -> W:
+        """Do something that is not left half done: who is cancelled waits for its end, for as long as a file gets."""
+        waiting = asyncio.get_running_loop().run_in_executor(self._threads, work)
+        try:
+            return await asyncio.shield(waiting)
+        except asyncio.CancelledError:
+            await asyncio.wait({waiting}, timeout=self._timeout)
+            raise
+        except OSError as error:
+            raise _unwritten(path, error) from None
+
     async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
         waiting = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
         try:
@@ -89,6 +111,40 @@ class SystemFiles:
             if error.errno in _ABSENT:
                 return None
             raise _unopened(path, error) from None
+
+
+class _SystemLock:
+    """Source: ports.Lock."""
+
+    def __init__(self, files: SystemFiles, path: str, held: HeldLock) -> None:
+        self._files = files
+        self._path = path
+        self._held = held
+
+    @property
+    def note(self) -> bytes:
+        return self._held.note
+
+    async def mark(self, note: bytes) -> None:
+        await self._files._whole(self._path, lambda: self._held.mark(note))  # noqa: SLF001  they are one adapter
+
+    def close(self) -> None:
+        self._held.close()
+
+
+class _SystemReserved:
+    """Source: ports.Reserved."""
+
+    def __init__(self, files: SystemFiles, path: str, place: Place) -> None:
+        self._files = files
+        self._path = path
+        self._place = place
+
+    async def commit(self, content: bytes) -> FileVersion:
+        return await self._files._whole(self._path, lambda: self._place.commit(content))  # noqa: SLF001  likewise
+
+    async def close(self) -> None:
+        await self._files._whole(self._path, self._place.close)  # noqa: SLF001  likewise
 
 
 def _version(path: str) -> FileVersion | None:
@@ -157,6 +213,14 @@ def _unopened(path: str, error: OSError) -> Failed:
     if _only_its_mode(path, error):
         return _unreadable(path, said, f"chmod u+r {quote(path)}")
     return _unreadable(path, said, f"see which part of the path is at fault: namei -l {quote(path)}")
+
+
+def _unwritten(path: str, error: OSError) -> Failed:
+    said = f"cannot be written: {os.strerror(error.errno or 0).lower()}"
+    folder = quote(str(Path(path).parent))
+    return _unreadable(
+        path, said, f"it and its directory have to be yours, with space left: ls -ld {folder}; df {folder}"
+    )
 
 
 def _only_its_mode(path: str, error: OSError) -> bool:

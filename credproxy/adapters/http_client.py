@@ -248,7 +248,8 @@ class AiohttpClient:
             _dialing.reset(token)
 
     def _call(self, request: Request, url: URL) -> Call:
-        return Call(_name(request, url), url.host or "", request.dial.proxy, self._answer, request.dial.rule)
+        dial = request.dial
+        return Call(_name(request, url), url.host or "", dial.proxy, self._answer, dial.rule, dial.kind)
 
     def _peer(self, dialing: _Dialing, url: URL) -> str:
         # A pooled connection was dialled earlier, under the same policy.

@@ -17,7 +17,7 @@ from credproxy.adapters.interim_responses import UnfitAnswerError
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.core.ask.proxy import Proxy, proxy_of
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.hints import in_host
+from credproxy.core.hints import in_rule
 
 
 class SilentError(TimeoutError):
@@ -31,6 +31,7 @@ class Call(NamedTuple):
         name: what to call the other side, such as ``registry 'ghcr.io'``.
         host: who is asked.
         rule: the ``match`` of the ``[[host]]`` that a remedy goes into: a token server has none of its own.
+        kind: of that rule.
         proxy: the setting, with its login.
         answer: seconds that were waited for the beginning of an answer.
     """
@@ -40,10 +41,11 @@ class Call(NamedTuple):
     proxy: str | None = None
     answer: float = 0.0
     rule: str = ""
+    kind: str = "oci"
 
     def setting(self, text: str) -> str:
         """Where a setting goes that helps."""
-        return in_host(self.rule or self.host, text)
+        return in_rule(self.rule or self.host, self.kind, setting=text)
 
 
 def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Failed:

@@ -9,3 +9,8 @@ def in_host(match: str, setting: str) -> str:
         setting: as written in the file, such as ``realm_hosts = ["auth.test"]``.
     """
     return f'in the [[host]] with match = "{match}" and provider = "oci": {setting}'
+
+
+def in_rule(match: str, kind: str, *, setting: str) -> str:
+    """The same for a rule of any kind."""
+    return f'in the [[host]] with match = "{match}" and provider = "{kind}": {setting}'

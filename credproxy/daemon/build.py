@@ -18,6 +18,7 @@ from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Signer, Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
+from credproxy.providers.oauth_secrets import KeyTools
 from credproxy.providers.oci import OciProvider
 from credproxy.sources.nowhere import Nowhere
 
@@ -52,6 +53,12 @@ def build_table(settings: Settings, world: World) -> Table:
         processes=world.processes,
         source=_SharedSources(settings, world),
         learned=world.learned,
+        keys=KeyTools(
+            files=world.files,
+            signer=world.signer,
+            home=world.environ.get("HOME", ""),
+            nonce=partial(secrets.token_urlsafe, KEY_BYTES),
+        ),
     )
     router = settings.router()
     made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}

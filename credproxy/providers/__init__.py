@@ -11,6 +11,7 @@ from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.policy.routing import is_exact
@@ -19,6 +20,8 @@ from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.exec import ExecProvider
 from credproxy.providers.learned import Learned
 from credproxy.providers.none import NoneProvider
+from credproxy.providers.oauth2 import OauthProvider
+from credproxy.providers.oauth_secrets import KeyTools, OauthSecrets
 from credproxy.providers.oci import OciProvider
 
 
@@ -32,6 +35,7 @@ class ProviderTools:
         processes: runs programs.
         source: gives the source that settings name, the same one for equal settings.
         learned: what upstreams taught this process.
+        keys: reads private keys, and signs.
     """
 
     clock: Clock
@@ -39,9 +43,10 @@ class ProviderTools:
     processes: Processes
     source: Callable[[Sources], Source]
     learned: Learned
+    keys: KeyTools
 
 
-def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:
+def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:  # noqa: PLR0911  one for each kind
     """Make the provider of a rule. mypy finds a kind without a case here.
 
     Args:
@@ -69,6 +74,10 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
         case GithubHost() | GitlabHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
+        case OauthHost():
+            places = {key: tools.source(place) for key, place in rule.places.items()}
+            secrets = OauthSecrets(rule, sources=places, keys=tools.keys, clock=tools.clock)
+            return OauthProvider(rule, secrets=secrets, http=tools.http, clock=tools.clock)
         case NoneHost():
             return NoneProvider()
         case _:

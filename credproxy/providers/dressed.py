@@ -1,15 +1,15 @@
 """Sends a stored secret in another form: ``header``, ``basic``, and every kind that says how it dresses a secret."""
 
 from collections.abc import Callable
-from shlex import quote
 
 from credproxy.core.ask.credential import Grant, Identity, Stored
 from credproxy.core.ask.login import Login, dressed
 from credproxy.core.ask.stored import not_stored, unreadable, usable
-from credproxy.core.ask.target import Form, Object, Question, Target
-from credproxy.core.errors import FETCH, Code, Failed, Failure, failed
+from credproxy.core.ask.target import Form, Question, Target
+from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
 from credproxy.ports import Clock, Narrows, Ordered, Plan, Source, Terms
+from credproxy.providers.narrowing import check_opened
 
 
 class Dressed:
@@ -98,17 +98,8 @@ class Dressed:
         """
         if question.grants is None or question.for_gateway or not isinstance(self._source, Narrows):
             return None
-        narrow, opened = self._source.narrow(identity, question.target), self._rule.opens(question.target)
-        if narrow is None or not opened:
-            return None
-        if not any(isinstance(granted, Object) and granted.url == opened[0] for granted in question.grants):
-            raise failed(
-                Code.USE_GATEWAY,
-                f"the {self._rule.calls} for {question.target.authority!r} opens all of {opened[0]!r}, "
-                "and no rule allows build actions that much",
-                hint=f"{FETCH}; or let build actions have all of it: credproxy actions allow {quote(opened[0])}",
-            )
-        return narrow
+        narrow = self._source.narrow(identity, question.target)
+        return narrow if narrow is not None and check_opened(self._rule, question, calls=self._rule.calls) else None
 
     def _grant(self, login: Login | None, identity: Identity, width: Width, *, direct: bool = True) -> Grant:
         name = str(identity)

@@ -1,18 +1,22 @@
 """A secret in a file of its own."""
 
-from credproxy.core.ask.credential import Identity
+import contextlib
+from collections.abc import AsyncIterator, Hashable
+
+from credproxy.core.ask.credential import Identity, Secret
 from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.file import FileSource
-from credproxy.ports import Clock, Files
+from credproxy.ports import Clock, Files, Turn
 from credproxy.sources.secret_file import missing, read_secret_file
+from credproxy.sources.turns import KeptTurn, alone, lock_of
 
 
 class File:
-    """The content of one file, read for each exchange and not kept. Source: ports.Source.
+    """The content of one file, read for each exchange and not kept. Source: ports.Source, ports.Rewritable.
 
     Args:
         settings: name it.
@@ -30,17 +34,22 @@ class File:
         self._clock = clock
         self._home = home
         self._optional = optional
+        self._named: Identity | None = None  # while it is written: what it is named meanwhile
+        self._written: tuple[Hashable, Hashable] = (None, None)  # the stamp of what we wrote, and what it stands for
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the file and its version, so that a rewritten one is another credential."""
+        """Name the file and its version, so that a rewritten one is another credential, unless we wrote it."""
         del target, repository
+        if self._named is not None:
+            return self._named
         path = self._settings.path
         version = await self._files.version(path)
         if version is None and self._optional:
             return None
         if version is None:
             raise missing(path, self._hint)
-        return Identity("file", path, version.stamp)
+        written, before = self._written
+        return Identity("file", path, before if version.stamp == written else version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give its content. Raises Failed(credential_unreadable)."""
@@ -57,6 +66,29 @@ class File:
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give its content, as ``read``."""
         return await self.read(identity, target)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, identity: Identity | None, target: Target, *, until: float) -> AsyncIterator[Turn]:
+        """Have the file to oneself. Raises Failed: credential_unreadable, upstream_unavailable."""
+        path = self._settings.path
+        async with alone(lock_of(path), files=self._files, clock=self._clock, until=until, name=f"file:{path}") as lock:
+            place = await self._files.reserve(path)
+            try:
+                missing = await self._files.version(path) is None
+                now = None if missing else await self.locate(target, None)
+                login = None if now is None else await self.read(now, target)
+                # Somebody else's login, stored since the question was planned, is not to be taken for this one.
+                self._named = now if now == identity else None
+
+                async def write(secret: Secret) -> None:
+                    version = await place.commit(f"{secret.reveal()}\n".encode())
+                    if self._named is not None:
+                        self._written = version.stamp, self._named.version
+
+                yield KeptTurn(lock, login, write=write)
+            finally:
+                self._named = None
+                await place.close()
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with the file is raised."""

@@ -193,7 +193,7 @@ class GithubApp:
         path = self._settings.key_file
         key = await read_secret_file(self._files, path, home=self._home, hint=self._hint)
         try:
-            return await self._signer.rs256(key, claims(self._settings.app, self._clock.wall()))
+            return await self._signer.sign(key, claims(self._settings.app, self._clock.wall()))
         except ValueError as error:
             raise unreadable(
                 f"the key {path!r} of the GitHub App {self._settings.app!r}", str(error), hint=self._hint

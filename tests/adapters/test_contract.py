@@ -286,6 +286,36 @@ async def test_a_private_file_is_believed_and_not_shown(folder: Folder) -> None:
     assert CANARY.decode() not in repr(found)
 
 
+async def test_one_at_a_time_holds_a_lock_and_leaves_a_note(folder: Folder) -> None:
+    """Until it is closed; a lock file is made where none is."""
+    lock = await folder.files.lock(folder.path("l"))
+    assert lock is not None
+    assert lock.note == b""
+    await lock.mark(b"note")
+    assert await folder.files.lock(folder.path("l")) is None
+    lock.close()
+    again = await folder.files.lock(folder.path("l"))
+    assert again is not None
+    assert again.note == b"note"
+    again.close()
+
+
+async def test_a_file_is_written_anew_or_stays_as_it_is(folder: Folder) -> None:
+    """And whoever wrote it knows its version."""
+    folder.put("f", b"old")
+    place = await folder.files.reserve(folder.path("f"))
+    await place.close()
+    assert await folder.files.read(folder.path("f")) == b"old"
+    place = await folder.files.reserve(folder.path("f"))
+    version = await place.commit(b"new")
+    await place.close()
+    assert await folder.files.read(folder.path("f")) == b"new"
+    assert await folder.files.version(folder.path("f")) == version
+    found = await folder.files.judged(folder.path("f"), folder.path("").rstrip("/"))
+    assert found is not None
+    assert found.exposures == ()
+
+
 async def test_what_cannot_be_read_is_an_error_with_a_remedy(folder: Folder) -> None:
     """Of each method, with the one code that sources let pass."""
     folder.spoil("f")

@@ -27,6 +27,7 @@ class Dial:
         tls_verify: False only for a registry with that setting, never for a realm.
         rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" where the host that
             is asked is the one to name.
+        kind: of that rule.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
     """
 
@@ -37,6 +38,7 @@ class Dial:
     tls_verify: bool = True
     proxy: str | None = field(default=None, repr=False)
     rule: str = field(default="", compare=False)
+    kind: str = field(default="oci", compare=False)
 
     def elsewhere(self) -> "Dial":
         """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""

@@ -1,7 +1,8 @@
 """Checks of single values that occur in several tables: each gives the key and what was wanted, or nothing."""
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from ipaddress import ip_network
 from math import isfinite
 
 from credproxy.core.formats.toml_lines import Path
@@ -15,6 +16,7 @@ LONGEST_TIMEOUT = 300.0
 
 _ABSOLUTE = "wanted an absolute path, or one that begins with ~/"
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
 
 def absolute(key: str, path: str | None) -> Iterator[Problem]:
@@ -59,6 +61,21 @@ def user(key: str, name: str | None) -> Iterator[Problem]:
     """A user name that Basic can carry (RFC 7617), or docker's ``<token>``."""
     if name is not None and name != "<token>" and (not name or ":" in name):
         yield (key,), "wanted a user name without ':'"
+
+
+def header(key: str, name: str) -> Iterator[Problem]:
+    """The name of a header."""
+    if _HEADER.fullmatch(name) is None:
+        yield (key,), "wanted the name of a header"
+
+
+def networks(key: str, names: Sequence[str]) -> Iterator[Problem]:
+    """Ranges of addresses."""
+    for name in names:
+        try:
+            ip_network(name)
+        except ValueError:
+            yield (key,), f'{name!r} is not a network; wanted one like "10.0.0.0/8"'
 
 
 def within(key: Path, found: Iterator[Problem]) -> Iterator[Problem]:

@@ -11,12 +11,22 @@ from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 
 
-HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | NoneHost
+HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | OauthHost | NoneHost
 
-KINDS: Final[tuple[type[HostRule], ...]] = (OciHost, ExecHost, HeaderHost, BasicHost, GithubHost, GitlabHost, NoneHost)
+KINDS: Final[tuple[type[HostRule], ...]] = (
+    OciHost,
+    ExecHost,
+    HeaderHost,
+    BasicHost,
+    GithubHost,
+    GitlabHost,
+    OauthHost,
+    NoneHost,
+)
 
 
 BUILTIN: Final[tuple[HostRule, ...]] = tuple(rule for kind in KINDS for rule in kind.builtin())

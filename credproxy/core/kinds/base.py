@@ -122,7 +122,8 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return ()
 
     def _sources(self) -> Iterator[tuple[str, Sources]]:
-        return ((key, getattr(self, key)) for key in self.source_keys)
+        found = ((key, getattr(self, key)) for key in self.source_keys)
+        return ((key, sources) for key, sources in found if sources is not None)
 
     @property
     def host(self) -> str:

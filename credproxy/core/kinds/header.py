@@ -1,6 +1,5 @@
 """``provider = "header"``: a static header of any name, for remote caches and artifact hosts."""
 
-import re
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
@@ -8,12 +7,9 @@ from credproxy.core.ask.credential import PlainSecret, Secret, Stored, secret_of
 from credproxy.core.ask.empty import empty_header, empty_login
 from credproxy.core.ask.stored import another_place, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.checks import Problem, header
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
-
-
-_HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
 
 
 class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
@@ -29,8 +25,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
 
     def mistakes(self) -> Iterator[Problem]:
         """The header's name."""
-        if not _HEADER.fullmatch(self.name):
-            yield ("name",), "wanted the name of a header"
+        yield from header("name", self.name)
 
     def setup(self, target: Target) -> str:
         """Store it."""

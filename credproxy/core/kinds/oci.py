@@ -1,7 +1,6 @@
 """``provider = "oci"``: a registry of the OCI distribution protocol."""
 
 from collections.abc import Iterator
-from ipaddress import ip_network
 from typing import ClassVar, Literal
 
 from msgspec import field
@@ -9,7 +8,7 @@ from msgspec import field
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.ask.urls import proxy_problem, realm_problem
-from credproxy.core.formats.checks import Problem, absolute, duration, within
+from credproxy.core.formats.checks import Problem, absolute, duration, networks, within
 from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources
@@ -98,11 +97,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
         return self.path_prefix
 
     def _addresses(self) -> Iterator[Problem]:
-        for network in self.allow_private:
-            try:
-                ip_network(network)
-            except ValueError:
-                yield ("allow_private",), f'{network!r} is not a network; wanted one like "10.0.0.0/8"'
+        yield from networks("allow_private", self.allow_private)
         for key, problem in (("realm", realm_problem(self.realm)), ("proxy", proxy_problem(self.proxy))):
             if problem:
                 yield (key,), problem

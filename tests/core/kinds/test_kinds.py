@@ -16,6 +16,7 @@ from credproxy.core.kinds import KINDS, HostRule, sources
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.dressed import DressedHost
 from credproxy.core.kinds.exec import ExecHost
+from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import SOURCES, SourceSettings
 from credproxy.core.kinds.sources.base import SourceBase
@@ -25,6 +26,13 @@ from credproxy.core.kinds.uses import Bundle, LoginFile, Program, SecretFile, Us
 T = TypeVar("T", bound=msgspec.Struct)
 
 NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
+
+NEEDED: Final[Mapping[type[msgspec.Struct], Mapping[str, object]]] = {
+    OauthHost: {"token_url": "https://id.test/token", "client_auth": "private_key_jwt"},
+}
+"""What a kind cannot be without, although no single key of it is required."""
+
+ENV = {"source": "env", "name": "NAME"}
 
 EVERY = [*KINDS, *SOURCES]
 NAMES = [kind.__name__ for kind in EVERY]
@@ -64,12 +72,12 @@ def takes_source(field: inspect.Field) -> bool:
 
 def sample(kind: type[T], path: str = "/absolute", more: Mapping[str, object] = NOTHING) -> T:
     """One of that kind with everything that it needs, and ``path`` wherever a file is named."""
-    document: dict[str, object] = {}
+    document: dict[str, object] = dict(NEEDED.get(kind, NOTHING))
     for field in fields(kind):
         if is_path(field):
             document[field.encode_name] = [path, "argument"] if is_list(field) else path
         elif field.required and takes_source(field):
-            document[field.encode_name] = {"source": "env", "name": "NAME"}
+            document[field.encode_name] = ENV
         elif field.required:
             document[field.encode_name] = "name"
     info = inspect.type_info(kind)
@@ -127,7 +135,8 @@ def test_every_source_of_a_rule_is_checked_and_looked_at(kind: type[HostBase]) -
         several = sample(kind, more={key: [{"source": "file", "path": "relative"}]})
         assert (key, 0, "path") in {path for path, _ in several.problems()}
         assert ((key, 0), SecretFile("relative")) in set(several.uses())
-    assert [path for path, _ in sample(kind).secrets()] == [(key,) for key in keys]
+    every = sample(kind, more=dict.fromkeys(keys, ENV))
+    assert [path for path, _ in every.secrets()] == [(key,) for key in keys] == [(key,) for key in kind.source_keys]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
@@ -142,7 +151,7 @@ def test_plain_http_is_a_risk_but_on_this_machine(kind: type[HostBase]) -> None:
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
 def test_a_kind_says_how_a_person_logs_in_where_it_has_sources(kind: type[HostBase]) -> None:
     """A rule without a login is told together with what makes one."""
-    assert bool(sample(kind).setup(parse_uri("https://a.test/"))) is bool(list(sample(kind).secrets()))
+    assert bool(sample(kind).setup(parse_uri("https://a.test/"))) is bool(kind.source_keys)
 
 
 @pytest.mark.parametrize(

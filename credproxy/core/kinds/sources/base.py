@@ -13,9 +13,11 @@ class SourceBase(Base, frozen=True):
 
     Attributes:
         narrows: whether its logins can be limited to one repository (``ports.Narrows``).
+        rewritable: whether another secret can be written in the place of the one that is there (``ports.Rewritable``).
     """
 
     narrows: ClassVar[bool] = False
+    rewritable: ClassVar[bool] = False
 
     def problems(self) -> Iterator[Problem]:
         """What a type cannot express about its options: the key, and what is wrong."""

@@ -1,6 +1,7 @@
 """``source = "file"``: a file that holds the secret."""
 
 from collections.abc import Iterator
+from typing import ClassVar
 
 from credproxy.core.formats.checks import Problem, absolute, user
 from credproxy.core.formats.toml_types import FilePath
@@ -10,6 +11,8 @@ from credproxy.core.kinds.uses import SecretFile, Use
 
 class FileSource(SourceBase, frozen=True, tag_field="source", tag="file"):
     """A file whose content, without one trailing newline, is the secret."""
+
+    rewritable: ClassVar[bool] = True
 
     path: FilePath
     username: str | None = None

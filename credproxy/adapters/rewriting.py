@@ -1,0 +1,112 @@
+"""Files that are written anew, whole or not at all, by one process at a time.
+
+::
+
+    NAME         what is kept             0600, replaced by rename
+    .NAME.new    what will replace it     made before it is needed, so that there is space for it
+    .NAME.lock   who may do that          flock, and a note for whoever holds it next; it stays
+
+Source: rename(2), flock(2), fsync(2): a name is on the disk once its directory is.
+"""
+
+import fcntl
+import os
+from pathlib import Path
+from typing import Final
+
+from credproxy.ports import FileVersion
+
+
+LARGEST: Final = 32 * 1024
+"""Bytes that are reserved: twice the longest token that is believed."""
+
+_NOTE: Final = 256
+_PRIVATE: Final = 0o600
+
+
+class HeldLock:
+    """An open lock file. Every method blocks."""
+
+    def __init__(self, descriptor: int) -> None:
+        self._descriptor = descriptor
+        self.note = os.pread(descriptor, _NOTE, 0)
+
+    def mark(self, note: bytes) -> None:
+        """Write another note. Raises OSError."""
+        os.pwrite(self._descriptor, note, 0)
+        os.ftruncate(self._descriptor, len(note))
+        os.fsync(self._descriptor)
+        self.note = note
+
+    def close(self) -> None:
+        """Let it go."""
+        os.close(self._descriptor)
+
+
+def hold(path: str) -> HeldLock | None:
+    """Open a lock file; None where another process, or another call, has it. Raises OSError."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), os.stat(path)):  # noqa: PTH116  somebody may have deleted it meanwhile
+            return HeldLock(descriptor)
+    except (BlockingIOError, FileNotFoundError):
+        os.close(descriptor)
+        return None
+    except OSError:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
+
+
+class Place:
+    """A file that will replace another one. Every method blocks.
+
+    Args:
+        path: of the file that is to be replaced; what a link leads to is replaced, and not the link.
+
+    Raises:
+        OSError: it cannot be made, or there is no space.
+    """
+
+    def __init__(self, path: str) -> None:
+        self._path = os.path.realpath(path)
+        folder, name = os.path.split(self._path)
+        self._new = os.path.join(folder, f".{name}.new")  # noqa: PTH118  realpath has given a text
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        self._descriptor = os.open(self._new, flags, _PRIVATE)
+        try:
+            os.fchmod(self._descriptor, _PRIVATE)
+            # Not posix_fallocate, which macOS does not have: written zeros take the space as well.
+            os.pwrite(self._descriptor, bytes(LARGEST), 0)
+        except OSError:
+            self.close()
+            raise
+
+    def commit(self, content: bytes) -> FileVersion:
+        """Replace the file. Raises OSError: it is as it was."""
+        os.pwrite(self._descriptor, content, 0)
+        os.ftruncate(self._descriptor, len(content))
+        os.fsync(self._descriptor)
+        about = os.fstat(self._descriptor)
+        Path(self._new).rename(self._path)
+        self._new = ""
+        _sync(os.path.dirname(self._path))  # noqa: PTH120  realpath has given a text
+        return FileVersion(
+            mtime_ns=about.st_mtime_ns, inode=about.st_ino, size=about.st_size, mode=about.st_mode, uid=about.st_uid
+        )
+
+    def close(self) -> None:
+        """Give it up."""
+        os.close(self._descriptor)
+        if self._new:
+            Path(self._new).unlink(missing_ok=True)
+
+
+def _sync(directory: str) -> None:
+    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,149 @@
+"""A login on another device: a person confirms a short code in any browser, while we ask whether that was done.
+
+::
+
+    POST device_url   client_id, scope, code_challenge      200 {"device_code", "user_code", "verification_uri", "expires_in"}
+    POST token_url    device_code, code_verifier            400 authorization_pending, slow_down; in the end a token
+
+A generator cannot wait, so there is one for the beginning and one for each question; who drives them sleeps in between.
+Source: RFC 8628; RFC 7636 for the challenge, which some servers demand here as well.
+"""
+
+from collections.abc import Generator
+from dataclasses import dataclass, replace
+from http import HTTPStatus
+from typing import Final
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.exchange.oauth_client import OauthClient, post
+from credproxy.exchange.oauth_code import challenge_of
+from credproxy.exchange.oauth_refusals import error_of, refusal
+from credproxy.exchange.oauth_server import OauthServer
+from credproxy.exchange.oauth_token import OauthLimits, OauthToken, Proof, asked, issued
+from credproxy.exchange.token_answer import decode_object
+
+
+GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
+
+INTERVAL: Final = 5.0
+"""Seconds between two questions where the server does not say, and by which ``slow_down`` makes them longer."""
+
+_LONGEST_INTERVAL: Final = 60.0
+_LIFE: Final = 600.0
+"""Seconds that a code is good for where the server does not say, although it has to."""
+
+_LONGEST_LIFE: Final = 3600.0
+_CODE: Final = 64
+"""Characters of a code that somebody may be asked to type."""
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLogin:
+    """A login that waits for somebody.
+
+    Attributes:
+        user_code: what is typed.
+        url: where.
+        complete_url: the same with the code in it, for a QR code; "" where the server has none.
+        interval: seconds to wait before the next question.
+        until: boot-clock second at which the code ends.
+        code: what is asked with.
+        verifier: whose digest was sent at the beginning.
+    """
+
+    user_code: str
+    url: str
+    complete_url: str
+    interval: float
+    until: float
+    code: Secret
+    verifier: Secret
+
+
+def begin(
+    server: OauthServer, client: OauthClient, *, limits: OauthLimits, verifier: Secret
+) -> Generator[Request, Response, DeviceLogin]:
+    """Ask for a code.
+
+    Args:
+        server: with a ``device_url``.
+        client: who asks.
+        limits: what the token is to be for.
+        verifier: random, 43 to 128 characters of base64url (RFC 7636).
+
+    Raises:
+        GrantRefused: as ``oauth_token.obtain``.
+        Failed: no_challenge (the server has no such endpoint), bad_token (its answer cannot be used), upstream_unavailable.
+    """
+    if not server.device_url:
+        message = f"{server.subject} does not say where a login on another device begins"
+        raise failed(Code.NO_CHALLENGE, message, hint="name it " + server.setting('device_url = "https://HOST/PATH"'))
+    challenge = (("code_challenge", challenge_of(verifier)), ("code_challenge_method", "S256"))
+    response = yield post(server, server.device_url, client=client, form=(*limits.form(), *challenge))
+    if response.status != HTTPStatus.OK:
+        raise refusal(asked(server, client, proof=_proof(None, verifier), limits=limits), response)
+    return _begun(server, response, verifier)
+
+
+def ask(
+    server: OauthServer, client: OauthClient, *, login: DeviceLogin, limits: OauthLimits
+) -> Generator[Request, Response, OauthToken | DeviceLogin]:
+    """Ask once whether it was confirmed; give the token, or the login to wait for still.
+
+    A question whose answer was lost may be asked again.
+
+    Raises:
+        GrantRefused: denied (somebody said no), bad_credentials (the code has ended), and as ``oauth_token.obtain``.
+        Failed: upstream_unavailable and what else may pass: the login goes on.
+    """
+    proof = _proof(login.code, login.verifier)
+    response = yield post(server, server.token_url, client=client, form=proof.form)
+    if response.status == HTTPStatus.OK:
+        return issued(server, limits, response=response)
+    match error_of(response):
+        case "authorization_pending":
+            return login
+        case "slow_down":
+            return replace(login, interval=min(login.interval + INTERVAL, _LONGEST_INTERVAL))
+        case _:
+            raise refusal(asked(server, client, proof=proof, limits=limits), response)
+
+
+def _proof(code: Secret | None, verifier: Secret) -> Proof:
+    device = () if code is None else (("device_code", code), ("code_verifier", verifier))
+    return Proof("device_code", (("grant_type", GRANT), *device), "the code", "begin again")
+
+
+def _begun(server: OauthServer, response: Response, verifier: Secret) -> DeviceLogin:
+    found = decode_object(response.body) or {}
+    code, user_code = found.get("device_code"), found.get("user_code")
+    url, complete = _page(found.get("verification_uri")), _page(found.get("verification_uri_complete"))
+    if not isinstance(code, str) or not code or not isinstance(user_code, str) or not _typeable(user_code) or not url:
+        message = f"{server.subject} began no login: its answer holds no code, or no page to type it in"
+        raise failed(Code.BAD_TOKEN, message, hint="ask its administrator")
+    life = min(_seconds(found.get("expires_in"), _LIFE), _LONGEST_LIFE)
+    interval = min(_seconds(found.get("interval"), INTERVAL), _LONGEST_INTERVAL)
+    return DeviceLogin(user_code, url, complete, interval, response.sent + life, Secret(code), verifier)
+
+
+def _typeable(code: str) -> bool:
+    return 0 < len(code) <= _CODE and code.isascii() and code.isprintable()
+
+
+def _page(url: object) -> str:
+    """A page that a person may be sent to; "" for none."""
+    if not isinstance(url, str):
+        return ""
+    try:
+        return url if parse_uri(url).scheme in {"https", "http"} and "://" in url else ""
+    except Failed:
+        return ""
+
+
+def _seconds(value: object, usual: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 1:
+        return usual
+    return float(value)
