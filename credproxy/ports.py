@@ -267,6 +267,48 @@ class Signer(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class KeyringItem:
+    """A secret of the keyring, without the secret.
+
+    Attributes:
+        place: what the keyring calls it.
+        username: the attribute of that name; "" for none.
+        changed: rises when it is stored anew: POSIX seconds where the keyring tells them.
+    """
+
+    place: str
+    username: str = ""
+    changed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class KeyringFound:
+    """What a search found.
+
+    Attributes:
+        items: that can be read.
+        locked: how many there are that cannot, as long as the keyring is locked.
+        absent: why there is no keyring to search, as ``no session bus: ...``; "" where there is one.
+    """
+
+    items: tuple[KeyringItem, ...] = ()
+    locked: int = 0
+    absent: str = ""
+
+
+class Keyring(Protocol):
+    """The keyring of the user's session. Never opens a window, and never falls into a file of plain text."""
+
+    async def search(self, service: str, username: str | None) -> KeyringFound:
+        """Look for secrets by their attributes. Raises Failed(credential_unreadable): it does not answer."""
+        ...
+
+    async def reveal(self, item: KeyringItem) -> Secret | None:
+        """Read one; None where it has gone meanwhile. Raises Failed(credential_unreadable)."""
+        ...
+
+
 class Source(Protocol):
     """A place where secrets are stored."""
 

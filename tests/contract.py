@@ -41,7 +41,7 @@ from credproxy.core.kinds.sources import SourceSettings
 from credproxy.ports import Plan, Provider, Source
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FakeSource, FixedTerms
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner, FakeSource, FixedTerms
 
 
 HOST = "reg.test"
@@ -73,6 +73,7 @@ class Ground:
         self.http = FakeHttp(clock=self.clock)
         self.processes = FakeProcesses()
         self.files = FakeFiles()
+        self.keyring = FakeKeyring()
         self.environ = {"HOME": "/home/u"}
         self.source = FakeSource(HOST, None, clock=self.clock)
         self.learned = Learned(b"k")
@@ -95,6 +96,7 @@ class Ground:
             files=self.files,
             http=self.http,
             signer=FakeSigner(),
+            keyring=self.keyring,
             key=lambda: b"k",
         )
 

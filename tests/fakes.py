@@ -19,7 +19,19 @@ from credproxy.core.ask.target import Question, Target
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
 from credproxy.core.ownership import Exposure
-from credproxy.ports import Command, Completed, FileVersion, Judged, Plan, Poured, Room, Stopped, Terms
+from credproxy.ports import (
+    Command,
+    Completed,
+    FileVersion,
+    Judged,
+    KeyringFound,
+    KeyringItem,
+    Plan,
+    Poured,
+    Room,
+    Stopped,
+    Terms,
+)
 
 
 T0 = 1_767_225_600.0
@@ -295,6 +307,37 @@ class FakeProcesses:
         if command.argv[0] not in self.programs:
             problem = f"helper {command.argv[0]!r} is not there or not executable"
             raise failed(Code.HELPER_NOT_RUNNABLE, problem, hint=command.missing or f"install {command.argv[0]}")
+
+
+@dataclass
+class FakeKeyring:
+    """A keyring in memory: ``put`` stores a secret for a service and a user."""
+
+    secrets: dict[tuple[str, str], tuple[KeyringItem, Secret]] = field(default_factory=dict)
+    locked: bool = False
+    absent: str = ""
+    broken: Failed | None = None
+    searches: int = 0
+
+    def put(self, service: str, secret: str, username: str = "") -> None:
+        """Store one anew."""
+        before = self.secrets.get((service, username))
+        item = KeyringItem(f"/{service}/{username}", username, 1 if before is None else before[0].changed + 1)
+        self.secrets[service, username] = item, Secret(secret)
+
+    async def search(self, service: str, username: str | None) -> KeyringFound:
+        self.searches += 1
+        if self.broken is not None:
+            raise Failed(self.broken.failure)
+        found = tuple(
+            item for (of, user), (item, _) in self.secrets.items() if of == service and username in {None, user}
+        )
+        if self.absent:
+            return KeyringFound(absent=self.absent)
+        return KeyringFound(locked=len(found)) if self.locked else KeyringFound(found)
+
+    async def reveal(self, item: KeyringItem) -> Secret | None:
+        return next((secret for known, secret in self.secrets.values() if known.place == item.place), None)
 
 
 @dataclass

@@ -21,6 +21,7 @@ MAKERS = {
     "Failure": 2,
     "unreadable": 2,
     "CommandError": 1,
+    "LoginError": 1,
     "_unreadable": 2,
     "_not_runnable": 2,
     "_invalid": 2,

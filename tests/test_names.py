@@ -13,6 +13,7 @@ PARALLEL = frozenset({"core/formats", "core/kinds", "core/kinds/sources", "provi
 """Folders with a file for each provider or source: its options, what it reads, who does it."""
 
 MODULES = {
+    "login": "what is stored for a host; the source that gives what `credproxy login` stored; and that command",
     "confinement": "what a process gives up, and what doctor says of that",
 }
 """Names of files that stand twice outside of these folders, and why."""

@@ -28,6 +28,8 @@ _COMMANDS = {
     "explain": "explain",
     "flush": "daemon_commands",
     "reload": "daemon_commands",
+    "login": "login",
+    "logout": "login",
     "actions": "actions",
     "config": "config",
     "bazelrc": "bazelrc",

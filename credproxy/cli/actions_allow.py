@@ -4,7 +4,6 @@ import json
 import os
 import re
 import sys
-import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from shlex import quote
@@ -12,7 +11,7 @@ from typing import NamedTuple
 
 import click
 
-from credproxy.adapters.directories import make_folders
+from credproxy.adapters.replaced_file import replace_file
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.command_error import CommandError, unreadable
 from credproxy.cli.logins import find_logins
@@ -62,7 +61,8 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
         else:
             _warn(known, own)
             # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
-            _replace(place, _checked_text(f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text, place))
+            whole = f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text
+            replace_file(place, _checked_text(whole, place).encode())
             click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
             if not wish.registry and _is_pattern(pattern.partition("://")[2]):
                 click.echo("note: for the repositories of a registry leave https:// out", err=True)
@@ -296,21 +296,3 @@ def _rule_text(operations: tuple[Operation, ...], *, registry: str, repository: 
         f'[[actions.rule]]\naction = "allow"\nregistry = {json.dumps(registry)}\n'
         f"repository = {json.dumps(repository)}\noperations = {json.dumps(operations)}\n"
     )
-
-
-def _replace(place: Path, text: str) -> None:
-    """Write beside it and rename, so that a daemon that reloads meanwhile reads one of the two, whole."""
-    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
-    mode = target.stat().st_mode & 0o777 if target.exists() else 0o600
-    make_folders(target.parent, 0o700)
-    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).chmod(mode)
-        Path(name).rename(target)
-    except BaseException:  # Ctrl-C as well must leave no half-written file beside the configuration
-        Path(name).unlink(missing_ok=True)
-        raise

@@ -17,7 +17,7 @@ from credproxy.cli.read_config import in_force, policy_in_force
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.bazel_words import quoted
 from credproxy.core.formats.docker_config import Index
-from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.core.paths import actions_socket, helper_socket, login_file
 from credproxy.doctor import sandbox
 from credproxy.doctor.bazel import SCOPE
 
@@ -82,7 +82,7 @@ def _no_host(logins: Logins, silent: Sequence[str]) -> CommandError:
 
 def _for_sandbox(settings: Settings, docker: Mapping[str, Index]) -> Iterator[str]:
     hidden = str(Path(helper_socket(os.environ, os.geteuid(), is_directory=os.path.isdir)).parent)
-    facts = sandbox.Facts(*homes(os.environ), docker, hidden, settings)
+    facts = sandbox.Facts(*homes(os.environ), docker, hidden, settings, login_file(os.environ) or "")
     yield "# Keeps sandboxed actions from your logins, and from the socket that has full answers:"
     for place in dict.fromkeys([hidden, *sandbox.to_hide(ThisMachine(), facts)]):
         yield _flag("build", f"--sandbox_block_path={place}")

@@ -8,7 +8,7 @@ import click
 
 from credproxy.cli.command_error import stop
 from credproxy.cli.daemon_commands import as_json
-from credproxy.cli.read_config import distrust, home, in_force, read_files, read_policy, tell
+from credproxy.cli.read_config import distrust, home, in_force, lacking, read_files, read_policy, tell
 from credproxy.core.config.parse import ConfigError, load_files, schema
 from credproxy.core.config.shown_settings import shown_settings
 from credproxy.core.counted import counted
@@ -38,6 +38,11 @@ def check(file: str | None, *, deep: bool) -> None:
             read_policy(settings)
     except ConfigError as error:
         tell(error)
+    missing = [*lacking(settings)]
+    for subject, remedy in missing:
+        click.echo(f"{subject}\n{remedy}", err=True)
+    if missing:
+        stop(1)
     if deep:
         _look(chosen)
     else:

@@ -20,7 +20,7 @@ from credproxy.cli.looking import ThisMachine
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.formats.docker_config import Index
-from credproxy.core.paths import actions_socket, helper_socket
+from credproxy.core.paths import actions_socket, helper_socket, login_file
 from credproxy.doctor import bazel, bazelrc_reader, configured, confinement, daemon, network, programs, sandbox, service
 from credproxy.doctor.finding import Finding, Severity, by_severity
 
@@ -86,7 +86,7 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
     names = bazel_names(hosts(settings, known.docker))
     yield from bazel.check(machine, bazel.Facts(lines, names, settings, workspace, known.netrc))
     socket = str(Path(_socket(known)).parent)
-    facts = sandbox.Facts(*homes(known.environ), known.docker, socket, settings)
+    facts = sandbox.Facts(*homes(known.environ), known.docker, socket, settings, login_file(known.environ) or "")
     yield from sandbox.check(machine, facts, lines=lines)
     if with_network:
         yield from _network(known)

@@ -22,7 +22,7 @@ from credproxy.core.formats.docker_config import (
     unusable_program,
 )
 from credproxy.core.formats.netrc import parse_netrc
-from credproxy.core.kinds.uses import Use, Usual, Variable
+from credproxy.core.kinds.uses import Library, Use, Usual, Variable
 from credproxy.core.paths import config_home, netrc_file
 
 
@@ -157,6 +157,8 @@ def _is_there(use: Use) -> bool:
         case Usual(variables):
             path = use.path(os.environ)
             return any(map(os.environ.get, variables)) or (path is not None and Path(path).exists())
+        case Library():
+            return False
         case _:
             return Path(use.path).exists()
 

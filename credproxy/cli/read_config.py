@@ -1,7 +1,8 @@
 """The configuration and what it names, read for commands as the daemon would read it. No daemon is needed."""
 
 import os
-from collections.abc import Callable, Iterable
+import sys
+from collections.abc import Callable, Iterable, Iterator
 from shlex import quote
 from typing import TYPE_CHECKING, NoReturn
 
@@ -12,6 +13,7 @@ from credproxy.core.config.believed import believed_files
 from credproxy.core.config.parse import ConfigError, decode, load_files
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
+from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy.policy import Policy
@@ -62,6 +64,15 @@ def load_policy_file(path: str) -> "PolicyFile":
     if content is None:
         raise CommandError(f"{path!r} is not there", f"ls -l {quote(path)}")
     return load_policy(content, path)
+
+
+def lacking(settings: Settings) -> Iterator[tuple[str, str]]:
+    """Give the rules that need a library that is not installed, and the command that installs it."""
+    from importlib.util import find_spec  # noqa: PLC0415  for this alone
+
+    for _, owner, use in settings.uses():
+        if isinstance(use, Library) and find_spec(module := use.module(sys.platform)) is None:
+            yield f"the rule for {owner} needs {module!r}, which is not installed", use.remedy
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:

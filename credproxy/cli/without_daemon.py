@@ -13,6 +13,7 @@ import structlog
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.jwt_signing import JwtSigner
+from credproxy.adapters.keyrings import keyring_of
 from credproxy.adapters.metrics import PrometheusMetrics
 from credproxy.adapters.processes import find_program
 from credproxy.broker.broker import Broker
@@ -81,7 +82,9 @@ async def _explained(uri: str, settings: Settings) -> Explanation:
         upstream = RepeatingClient(_NoNetwork(), clock=clock, sample=random.random)
         path = settings.helper_path or os.environ.get("PATH", os.defpath)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
-        world = World(os.environ, os.geteuid(), clock, upstream, _NoPrograms(path), files, JwtSigner(), learned)
+        programs = _NoPrograms(path)
+        keyring = keyring_of(os.environ, clock=clock, uid=os.geteuid(), processes=programs)
+        world = World(os.environ, os.geteuid(), clock, upstream, programs, files, JwtSigner(), learned, keyring)
         table = build_table(settings, world)
         broker = Broker(table, clock=clock, sample=random.random, metrics=PrometheusMetrics(), upstream=upstream)
         async with broker:

@@ -101,9 +101,19 @@ def _given(environ: Mapping[str, str], name: str) -> str | None:
 
 def log_file(environ: Mapping[str, str]) -> str:
     """Give the file to which the helper sends the log of a daemon that it starts."""
-    state = environ.get("XDG_STATE_HOME", "")
-    home = state if state.startswith("/") else f"{environ.get('HOME') or '/'}/.local/state"
-    return f"{home}/credproxy/daemon.log"
+    return f"{_state_home(environ) or '/.local/state'}/credproxy/daemon.log"
+
+
+def login_file(environ: Mapping[str, str]) -> str | None:
+    """Give the file of what ``credproxy login`` stores; None for a user without a home directory."""
+    home = _state_home(environ)
+    return f"{home}/credproxy/logins.json" if home else None
+
+
+def _state_home(environ: Mapping[str, str]) -> str | None:
+    """Where the user's programs keep what they are to find again; None for a user without a home directory."""
+    state, home = environ.get("XDG_STATE_HOME", ""), environ.get("HOME")
+    return state if state.startswith("/") else f"{home}/.local/state" if home else None
 
 
 def _below(

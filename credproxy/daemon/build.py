@@ -8,14 +8,16 @@ from functools import partial
 import msgspec
 
 from credproxy import providers, sources
+from credproxy.adapters.no_keyring import NO_KEYRING
 from credproxy.broker.table import Table
-from credproxy.core.config.settings import DOCKER, NETRC, Settings
+from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, Settings
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.oci import OciHost
-from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import Clock, Files, HttpClient, Processes, Provider, Signer, Source
+from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Provider, Signer, Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
@@ -39,6 +41,7 @@ class World:
     files: Files
     signer: Signer
     learned: Learned
+    keyring: Keyring = NO_KEYRING
 
 
 def build_table(settings: Settings, world: World) -> Table:
@@ -75,12 +78,14 @@ def _fallback(tools: providers.ProviderTools, settings: Settings) -> tuple[Provi
     """The providers that answer where there is no rule: what works without one, and anonymous fetches for the gateway."""
     http, clock, learned = tools.http, tools.clock, tools.learned
     found: list[Provider] = []
-    if settings.works(DOCKER):
-        docker = tools.source(DockerConfigSource())
-        # A registry in a docker configuration is named exactly, so its addresses may be private (SEC-4).
+    of_registries: tuple[tuple[str, SourceSettings], ...] = ((LOGIN, LoginSource()), (DOCKER, DockerConfigSource()))
+    stores = tuple(source for name, source in of_registries if settings.works(name))
+    if stores:
+        logins = tools.source(stores)
+        # A registry in a docker configuration, or that somebody logged in to, is named exactly, so its addresses may be private (SEC-4).
         found.append(
             OciProvider(
-                OciHost(match=""), exact=True, source=docker, http=http, clock=clock, learned=learned, last=False
+                OciHost(match=""), exact=True, source=logins, http=http, clock=clock, learned=learned, last=False
             )
         )
     if settings.works(NETRC):
@@ -95,8 +100,8 @@ def _why(settings: Settings) -> str:
     """What ``explain`` says about a login that is used by rules only."""
     if settings.builtin is False:
         return "builtin = false: logins of docker and netrc are used by rules only"
-    left = [name for name in (DOCKER, NETRC) if not settings.works(name)]
-    return f"builtin leaves them out: logins of {' and '.join(left)} are used by rules only" if left else ""
+    left = [repr(name) for name in (LOGIN, DOCKER, NETRC) if not settings.works(name)]
+    return f"builtin leaves out {' and '.join(left)}: their logins are used by rules only" if left else ""
 
 
 class _SharedSources:
@@ -111,6 +116,7 @@ class _SharedSources:
             files=world.files,
             http=world.http,
             signer=world.signer,
+            keyring=world.keyring,
             key=partial(secrets.token_bytes, KEY_BYTES),
             docker_config=settings.docker_config,
             netrc=settings.netrc,

@@ -13,6 +13,7 @@ import structlog
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.jwt_signing import JwtSigner
+from credproxy.adapters.keyrings import keyring_of
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.broker.broker import Broker
 from credproxy.broker.broker_settings import BrokerSettings
@@ -138,7 +139,10 @@ class Service:
         self._http = AiohttpClient(clock)
         upstream = RepeatingClient(self._http, clock=clock, sample=sample)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
-        self._world = World(environ, os.getuid(), clock, upstream, self._processes, self._files, JwtSigner(), learned)
+        keyring = keyring_of(environ, clock=clock, uid=os.getuid(), processes=self._processes)
+        self._world = World(
+            environ, os.getuid(), clock, upstream, self._processes, self._files, JwtSigner(), learned, keyring
+        )
         self._group = asyncio.TaskGroup()
         self._healing: asyncio.Task[None] | None = None
         self._stack = AsyncExitStack()

@@ -23,6 +23,7 @@ class Facts:
         docker: docker's and podman's files, by path.
         socket: the directory of the helper socket.
         settings: name further files.
+        logins: the file of what ``credproxy login`` stored; "" for none.
     """
 
     home: str
@@ -30,6 +31,7 @@ class Facts:
     docker: Mapping[str, Index]
     socket: str
     settings: Settings
+    logins: str = ""
 
 
 def check(machine: Machine, facts: Facts, *, lines: Lines) -> Iterator[Finding]:
@@ -59,8 +61,8 @@ def to_hide(machine: Machine, facts: Facts) -> list[str]:
         f"{facts.config}/gh/hosts.yml",
     ]
     files = [use.path for _, _, use in facts.settings.uses() if isinstance(use, SecretFile)]
-    wanted = dict.fromkeys([facts.socket, *docker, *usual, *files])
-    return [path for path in wanted if machine.look(path).readable]
+    wanted = dict.fromkeys([facts.socket, *docker, *usual, facts.logins, *files])
+    return [path for path in wanted if path and machine.look(path).readable]
 
 
 def _covered(path: str, hidden: Sequence[str]) -> bool:

@@ -12,9 +12,11 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.keyring import KeyringSource
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.core.paths import netrc_file
-from credproxy.ports import Clock, Files, HttpClient, Processes, Signer, Source
+from credproxy.core.paths import login_file, netrc_file
+from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Signer, Source
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
@@ -23,6 +25,8 @@ from credproxy.sources.first import First
 from credproxy.sources.gh import Gh
 from credproxy.sources.github_app import GithubApp
 from credproxy.sources.glab import Glab
+from credproxy.sources.keyring import FromKeyring
+from credproxy.sources.login import FromLogin
 from credproxy.sources.netrc import Netrc
 
 
@@ -38,6 +42,7 @@ class SourceTools:
         files: reads.
         http: asks issuers.
         signer: signs what they are asked with.
+        keyring: of the user's session.
         key: gives random bytes of this process, for comparing secrets without keeping them.
         docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
     """
@@ -49,6 +54,7 @@ class SourceTools:
     files: Files
     http: HttpClient
     signer: Signer
+    keyring: Keyring
     key: Callable[[], bytes]
     docker_config: str = "auto"
     netrc: str = "auto"
@@ -80,6 +86,17 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""), optional=optional)
         case CommandSource():
             return CommandOutput(settings, processes=tools.processes, clock=tools.clock, key=tools.key)
+        case KeyringSource():
+            return FromKeyring(settings, tools.keyring, clock=tools.clock)
+        case LoginSource():
+            return FromLogin(
+                login_file(tools.environ),
+                files=tools.files,
+                keyring=tools.keyring,
+                processes=tools.processes,
+                clock=tools.clock,
+                uid=tools.uid,
+            )
         case GhSource():
             return Gh(
                 settings, tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key

@@ -132,7 +132,7 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
     async with daemon(builtin=("netrc",), docker=DOCKER, netrc=login) as running:
         assert '"headers":{}' not in await running.get("https://reg.test/x")
         told = await explain_uri(running.broker, "https://ghcr.io/v2/other/a/manifests/x", caller=Caller())
-    assert "builtin leaves them out: logins of docker-config are used by rules only" in told.reasons
+    assert "builtin leaves out 'login' and 'docker-config': their logins are used by rules only" in told.reasons
     async with daemon(builtin=("docker-config",), netrc=login) as running:
         assert '"headers":{}' in await running.get("https://reg.test/x")
 

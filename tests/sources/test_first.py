@@ -11,7 +11,7 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Source
 from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FakeSource
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner, FakeSource
 
 
 TARGET = parse_uri("https://a.test/")
@@ -73,6 +73,7 @@ TOOLS = SourceTools(
     files=FakeFiles(),
     http=FakeHttp(),
     signer=FakeSigner(),
+    keyring=FakeKeyring(),
     key=lambda: b"k",
 )
 

@@ -4,7 +4,7 @@ import re
 from collections.abc import Callable, Iterator
 
 from credproxy.core.ask.uri import canonical_authority
-from credproxy.core.config.settings import DOCKER, NETRC, ActionsSettings, Settings
+from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, ActionsSettings, Settings
 from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.formats.toml_lines import Path
@@ -81,7 +81,7 @@ def _check_matches(settings: Settings, place: Callable[[Path], Path]) -> Iterato
 
 
 def _check_builtin(settings: Settings) -> Iterator[tuple[Path, str]]:
-    known = sorted({DOCKER, NETRC, *(rule.tag() for rule in BUILTIN)})
+    known = sorted({DOCKER, LOGIN, NETRC, *(rule.tag() for rule in BUILTIN)})
     for name in () if isinstance(settings.builtin, bool) else settings.builtin:
         if name not in known:
             yield ("builtin",), f"{name!r} is not built in; known: {', '.join(known)}"

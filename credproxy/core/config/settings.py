@@ -20,9 +20,13 @@ from credproxy.core.policy.routing import Router, match_key
 from credproxy.core.policy.rules import ActionRule
 
 
+LOGIN: Final = "login"
 DOCKER: Final = "docker-config"
 NETRC: Final = "netrc"
-"""What works without a rule and is not a host rule, as ``builtin`` names it: what these files have a login for."""
+"""What works without a rule and is not a host rule, as ``builtin`` names it: what these have a login for."""
+
+LoginStore = Literal["auto", "keyring", "docker", "systemd-creds", "file"]
+"""Where ``credproxy login`` puts a login: ``auto`` is the keyring where one answers, else docker's configuration."""
 
 
 class ActionsSettings(Base, frozen=True):
@@ -60,6 +64,7 @@ class Settings(Base, frozen=True):
     builtin: bool | tuple[str, ...] = True
     docker_config: FilePath = "auto"
     netrc: FilePath = "auto"
+    login_store: LoginStore = "auto"
     helper_path: SearchPath | None = None
     empty_ttl: float = 60.0
     flight_timeout: float = 30.0

@@ -12,11 +12,11 @@ from credproxy.core.redact import mask_command, mask_name, mask_text
 
 
 _PLAIN = frozenset({
-    "action", "actions", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes", "builtin", "bytes",
-    "ca_bundle", "cache_key", "client_id", "docker_config", "format", "header", "helper_path", "host", "key_file", "key_id", "level", "listen",
-    "match", "method", "name", "netrc", "operations", "pass_env", "path", "path_prefix", "peer_namespaces", "permissions", "policy_file",
-    "provider", "realm_hosts", "registry", "repositories", "repository", "requested_token_type", "scope", "scopes", "service", "source", "subject",
-    "subject_token_type", "url", "username",
+    "action", "actions", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes", "builtin",
+    "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "format", "header", "helper_path", "host", "key_file", "key_id", "level",
+    "listen", "login_store", "match", "method", "name", "netrc", "operations", "pass_env", "path", "path_prefix", "peer_namespaces",
+    "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository", "requested_token_type", "scope", "scopes",
+    "service", "source", "subject", "subject_token_type", "url", "username",
 })  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is still masked."""
 

@@ -156,13 +156,13 @@ def parse_index(content: bytes, where: str) -> Index:
     auths: dict[str, str] = {}
     # Two spellings of one registry: an entry that holds something wins, then the plain spelling, which podman and newer
     # dockers write.
-    for key in sorted(entries, key=lambda key: (key not in empty, key == _canonical(key))):
-        name = _canonical(key)
+    for key in sorted(entries, key=lambda key: (key not in empty, key == canonical_key(key))):
+        name = canonical_key(key)
         if name is not None:
             auths[name] = key
     helpers = {}
     for key, raw in (file.cred_helpers or {}).items():
-        name, program = _canonical(key), _text(raw)
+        name, program = canonical_key(key), _text(raw)
         if name is not None and program != "":
             helpers[name] = (key, program or "")
     tokens = frozenset(key for key, auth in entries.items() if auth is not None and auth.registrytoken)
@@ -207,7 +207,7 @@ def parse_inline(content: bytes) -> Index | None:
         inline = msgspec.json.decode(with_names(as_go_reads(content), _NAMES), type=_Inline)
     except UNREADABLE:
         return None
-    names = ((_canonical(key), key) for key in inline.auths)
+    names = ((canonical_key(key), key) for key in inline.auths)
     return Index({name: key for name, key in names if name is not None})
 
 
@@ -266,7 +266,7 @@ def listed(output: bytes) -> frozenset[str] | None:
         found = msgspec.json.decode(as_go_reads(output), type=dict[str, str])
     except UNREADABLE:
         return None
-    return frozenset(name for name in map(_canonical, found) if name is not None)
+    return frozenset(name for name in map(canonical_key, found) if name is not None)
 
 
 def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
@@ -287,7 +287,7 @@ def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
 
 
 def _login_again(key: str) -> str:
-    return f"log in again: docker login {_canonical(key) or key}"
+    return f"log in again: docker login {canonical_key(key) or key}"
 
 
 def _decode(content: bytes, where: str) -> _ConfigDocument:
@@ -328,8 +328,8 @@ def _text(raw: msgspec.Raw) -> str | None:
     return None if REPLACEMENT in text else text
 
 
-def _canonical(key: str) -> str | None:
-    """``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None if it names no registry."""
+def canonical_key(key: str) -> str | None:
+    """Give ``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None if it names no registry."""
     scheme, _, rest = key.rpartition("://")
     host, _, path = rest.partition("/")
     authority = canonical_authority(host, "http" if scheme == "http" else "https")

@@ -6,7 +6,8 @@ and names no kind: what it needs, what is wrong with it, how a person logs in.
 
 import re
 from collections.abc import Iterator
-from typing import ClassVar, Self
+from shlex import quote as shell
+from typing import ClassVar, Literal, Self
 
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import is_loopback
@@ -14,6 +15,7 @@ from credproxy.core.formats.checks import Problem, within
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.formats.toml_types import Base
 from credproxy.core.kinds.sources import Sources, SourceSettings
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Used
 
 
@@ -33,11 +35,15 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         source_keys: the options that name sources.
         answers: whether its hosts can get a credential at all.
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
+        login_example: how a person logs in with ``credproxy login``, for ``--help``; "" where that is done elsewhere.
+        login_asks: what is typed: a password, for a user whose name is typed as well, or a token.
     """
 
     source_keys: ClassVar[tuple[str, ...]] = ()
     answers: ClassVar[bool] = True
     is_registry: ClassVar[bool] = False
+    login_example: ClassVar[str] = ""
+    login_asks: ClassVar[Literal["password", "token"]] = "token"
 
     insecure: bool = False
 
@@ -90,6 +96,13 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """What a person does so that there is a login for a target; "" if there is nothing to do."""
         del target
         return ""
+
+    def log_in(self, target: Target) -> str:
+        """The command that stores a login where one of its sources looks for it; "" where none looks there."""
+        if not any(isinstance(source, LoginSource) for _, source in self.secrets()):
+            return ""
+        who = " -u NAME" if self.login_asks == "password" else ""
+        return f"credproxy login {shell(target.authority)}{who}"
 
     def api_prefix(self) -> str | None:
         """The path before a registry's ``/v2``, if one is set."""

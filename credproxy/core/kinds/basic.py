@@ -1,8 +1,6 @@
 """``provider = "basic"``: ``Authorization: Basic`` from a stored login, as with netrc. Source: RFC 7617."""
 
-from typing import ClassVar
-
-from msgspec import field
+from typing import ClassVar, Literal
 
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Stored, UserPassword
@@ -10,6 +8,7 @@ from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 
 
@@ -24,13 +23,14 @@ class BasicHost(DressedHost, frozen=True, tag_field="provider", tag="basic"):
     empty: ClassVar[str] = "holds no user name and password, which Basic needs"
     remedy: ClassVar[str] = "store a login there, with a user name and a password"
     note: ClassVar[str] = "basic handed out"
+    login_example: ClassVar[str] = "credproxy login files.corp.example -u me"
+    login_asks: ClassVar[Literal["password", "token"]] = "password"
 
-    credentials: Sources = field(default_factory=NetrcSource)
+    credentials: Sources = (LoginSource(), NetrcSource())
 
     def setup(self, target: Target) -> str:
         """Store one."""
-        del target
-        return another_place("credentials")
+        return self.log_in(target) or another_place("credentials")
 
     def width(self, target: Target) -> Width:
         """One answer per host: a source may have a different login for each."""

@@ -25,6 +25,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         remedy: what a person does about that.
         note: what the log says of an answer.
         unsent: the same for a secret that is not sent to such a target.
+        login_refused: statuses by which ``login_page`` says that it knows no such login.
     """
 
     calls: ClassVar[str] = "login"
@@ -33,6 +34,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
     remedy: ClassVar[str] = "store the secret itself in its place"
     note: ClassVar[str] = ""
     unsent: ClassVar[str] = ""
+    login_refused: ClassVar[frozenset[int]] = frozenset({401, 403})
 
     def width(self, target: Target) -> Width:
         """Give the part of a target that the headers depend on: it is part of the cache key, and all that ``dress`` gets to see."""
@@ -51,6 +53,14 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
             Failed(credential_unreadable): it is not what this kind needs.
         """
         raise NotImplementedError  # a struct cannot be abstract; tests/core/kinds/test_kinds.py checks for it
+
+    def login_page(self, target: Target) -> str:
+        """Give the URL that is asked with a new login before it is stored; "" where nothing can be asked.
+
+        Args:
+            target: the host, and below it the path, that somebody logs in to.
+        """
+        return f"{target.origin}{target.path or '/'}"
 
     def about(self, width: Width) -> Mapping[str, str]:
         """What ``explain`` says about its headers."""

@@ -9,8 +9,6 @@ from collections.abc import Iterator, Mapping
 from typing import ClassVar, Self
 from urllib.parse import parse_qsl
 
-from msgspec import field
-
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.github_urls import (
@@ -31,6 +29,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.login import LoginSource
 
 
 _ASSET = re.compile(r"(/api/v3)?/repos/[^/]+/[^/]+/releases/assets/[0-9]+")
@@ -50,8 +49,10 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
     lacks: ClassVar[str] = "token"
     empty: ClassVar[str] = "holds no token"
     remedy: ClassVar[str] = "log in again with gh auth login, or store a token of GitHub's there"
+    login_example: ClassVar[str] = "credproxy login github.com"
+    login_refused: ClassVar[frozenset[int]] = frozenset({401})
 
-    credentials: Sources = field(default_factory=GhSource)
+    credentials: Sources = (LoginSource(), GhSource())
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
@@ -64,7 +65,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
 
     def setup(self, target: Target) -> str:
         """Log in with GitHub's own program, unless the rule names another place."""
-        if not isinstance(self.credentials, GhSource):
+        if not any(isinstance(source, GhSource) for _, source in self.secrets()):
             return another_place("credentials")
         return f"gh auth login --hostname {login_host(target.host)}"
 
@@ -91,6 +92,13 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
     def release_api(self, target: Target) -> str:
         """GitHub takes no token at a browser's URL of an asset; its API takes one."""
         return "" if target.query or release_file(target) is None else api_of(target)
+
+    def login_page(self, target: Target) -> str:
+        """Whose token it is; one of an App's installation is nobody's, and is told so with 403."""
+        host = login_host(target.host)
+        if target.port is None and (host == PUBLIC or is_tenant(host)):
+            return f"https://api.{host}/user"
+        return f"{target.origin}/api/v3/user"
 
     def width(self, target: Target) -> Width:
         """Which dress."""

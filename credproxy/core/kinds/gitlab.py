@@ -11,8 +11,6 @@ from shlex import quote as shell
 from typing import ClassVar, Final, Literal, Self
 from urllib.parse import quote
 
-from msgspec import field
-
 from credproxy.core.ask.basic_auth import basic
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.signed_url import REASON, is_signed
@@ -21,6 +19,7 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
+from credproxy.core.kinds.sources.login import LoginSource
 
 
 Header = Literal["PRIVATE-TOKEN", "JOB-TOKEN", "DEPLOY-TOKEN", "Authorization"]
@@ -60,8 +59,10 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     remedy: ClassVar[str] = "store a token of GitLab's there that has the scope read_api"
     unsent: ClassVar[str] = "GitLab accepts job and deploy tokens at its API, but not at this path"
+    login_example: ClassVar[str] = "credproxy login gitlab.com"
+    login_refused: ClassVar[frozenset[int]] = frozenset({401})
 
-    credentials: Sources = field(default_factory=GlabSource)
+    credentials: Sources = (LoginSource(), GlabSource())
     header: Header | None = None
 
     @classmethod
@@ -86,6 +87,10 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
             return REASON
         return "" if self._area(target) else _instead(self._path(target))
 
+    def login_page(self, target: Target) -> str:
+        """Whose token it is; one without that scope is told so with 403."""
+        return f"{target.origin}{self._prefix}/api/v4/user"
+
     def width(self, target: Target) -> Width:
         """What sort of path it is."""
         return (self._area(target) or "",)
@@ -109,11 +114,11 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
 
     def _path(self, target: Target) -> str:
         """The path below the rule's: GitLab may be served below a path of its host."""
-        return (
-            target.path.removeprefix("/" + self.match.partition("/")[2].rstrip("/"))
-            if "/" in self.match
-            else target.path
-        )
+        return target.path.removeprefix(self._prefix)
+
+    @property
+    def _prefix(self) -> str:
+        return ("/" + self.match.partition("/")[2]).rstrip("/")
 
     def _area(self, target: Target) -> str | None:
         path = self._path(target)

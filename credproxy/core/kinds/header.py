@@ -18,6 +18,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
     source_keys: ClassVar[tuple[str, ...]] = ("secret",)
     calls: ClassVar[str] = "secret"
     lacks: ClassVar[str] = "credential"
+    login_example: ClassVar[str] = "credproxy login cache.corp.example"
 
     secret: Sources
     name: str = "Authorization"
@@ -29,8 +30,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
 
     def setup(self, target: Target) -> str:
         """Store it."""
-        del target
-        return another_place("secret")
+        return self.log_in(target) or another_place("secret")
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """The secret as it is, ignoring anything stored with it."""

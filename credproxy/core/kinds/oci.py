@@ -13,6 +13,7 @@ from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, Used
 
 
@@ -37,8 +38,10 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
     is_registry: ClassVar[bool] = True
+    login_example: ClassVar[str] = "credproxy login ghcr.io -u me"
+    login_asks: ClassVar[Literal["password", "token"]] = "password"
 
-    credentials: Sources = field(default_factory=DockerConfigSource)
+    credentials: Sources = (LoginSource(), DockerConfigSource())
     realm: str | None = None
     service: str | None = None
     realm_hosts: tuple[str, ...] = ()

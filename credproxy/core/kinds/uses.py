@@ -1,7 +1,7 @@
 """What a rule or a source names outside the configuration: code that examines such things handles these, not kinds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from credproxy.core.formats.toml_lines import Path
@@ -75,7 +75,29 @@ class Usual:
         return f"{folder}/{self.file}" if folder else None
 
 
-Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual
+@dataclass(frozen=True, slots=True)
+class Library:
+    """A library that not everybody needs, so that an extra of the package brings it.
+
+    Attributes:
+        extra: the name of that.
+        modules: what is imported, by system as ``sys.platform`` names it; "" for every other one.
+    """
+
+    extra: str
+    modules: Mapping[str, str] = field(hash=False)
+
+    def module(self, platform: str) -> str:
+        """What is imported on a system."""
+        return self.modules.get(platform, self.modules.get("", ""))
+
+    @property
+    def remedy(self) -> str:
+        """The command that brings it."""
+        return f"pip install 'credproxy[{self.extra}]', in the environment of credproxy; of pipx: pipx install --force 'credproxy[{self.extra}]'"
+
+
+Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual | Library
 
 Used = tuple[Path, Use]
 """Something that is named, and the key that names it."""

@@ -136,7 +136,8 @@ def test_every_source_of_a_rule_is_checked_and_looked_at(kind: type[HostBase]) -
         assert (key, 0, "path") in {path for path, _ in several.problems()}
         assert ((key, 0), SecretFile("relative")) in set(several.uses())
     every = sample(kind, more=dict.fromkeys(keys, ENV))
-    assert [path for path, _ in every.secrets()] == [(key,) for key in keys] == [(key,) for key in kind.source_keys]
+    found = list(dict.fromkeys(path[:1] for path, _ in every.secrets()))
+    assert found == [(key,) for key in keys] == [(key,) for key in kind.source_keys]
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])

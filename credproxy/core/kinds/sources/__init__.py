@@ -9,11 +9,22 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.keyring import KeyringSource
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 
 
 SourceSettings = (
-    DockerConfigSource | NetrcSource | EnvSource | FileSource | CommandSource | GhSource | GithubAppSource | GlabSource
+    DockerConfigSource
+    | NetrcSource
+    | EnvSource
+    | FileSource
+    | CommandSource
+    | KeyringSource
+    | LoginSource
+    | GhSource
+    | GithubAppSource
+    | GlabSource
 )
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
@@ -25,6 +36,8 @@ SOURCES: Final = (
     EnvSource,
     FileSource,
     CommandSource,
+    KeyringSource,
+    LoginSource,
     GhSource,
     GithubAppSource,
     GlabSource,

@@ -1,0 +1,90 @@
+"""The keyring of this system: the Secret Service on Linux, elsewhere what the ``keyring`` library finds."""
+
+import json
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from cachetools import LRUCache
+
+from credproxy.adapters.secret_service import SecretService
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.login import PROGRAM_KEEP
+from credproxy.core.ask.stored import unreadable
+from credproxy.core.kinds.sources.keyring import LIBRARY
+from credproxy.ports import Clock, Command, Keyring, KeyringFound, KeyringItem, Processes
+
+
+_PROGRAM = str(Path(__file__).with_name("keyring_program.py"))
+_TIMEOUT = 10.0
+_KNOWN = 256
+
+
+def keyring_of(environ: Mapping[str, str], *, clock: Clock, uid: int, processes: Processes) -> Keyring:
+    """Give the one of this system."""
+    system: str = sys.platform  # else mypy takes one of the two for unreachable
+    return SecretService(environ, clock=clock, uid=uid) if system == "linux" else LibraryKeyring(processes, clock=clock)
+
+
+@dataclass(frozen=True, slots=True)
+class _KnownSecret:
+    until: float
+    found: KeyringFound
+    secret: Secret | None = field(default=None, repr=False)
+
+
+class LibraryKeyring:
+    """The keyring of macOS or of Windows. Source: ports.Keyring.
+
+    The library blocks, and a locked keychain may open a window: so it is a program of its own that asks, with a time
+    limit. What that said is remembered as that of any program is.
+
+    Args:
+        processes: run it.
+        clock: judges how long it is remembered.
+    """
+
+    def __init__(self, processes: Processes, *, clock: Clock) -> None:
+        self._processes = processes
+        self._clock = clock
+        self._known: LRUCache[tuple[str, str | None], _KnownSecret] = LRUCache(_KNOWN)
+
+    async def search(self, service: str, username: str | None) -> KeyringFound:
+        """Look for one. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
+        before = self._known.get((service, username))
+        if before is None or self._clock.boot() >= before.until:
+            known = await self._asked(service, username)
+            if before is not None and known.found.items:
+                known = _numbered(known, before)
+            self._known[service, username] = before = known
+        return before.found
+
+    async def reveal(self, item: KeyringItem) -> Secret | None:
+        """Give what the search read; None where it is no longer known, so that the next one asks again."""
+        return next((known.secret for known in self._known.values() if item in known.found.items), None)
+
+    async def _asked(self, service: str, username: str | None) -> _KnownSecret:
+        until = self._clock.boot() + PROGRAM_KEEP
+        question = json.dumps({"service": service, "username": username}).encode()
+        argv = (sys.executable, "-I", _PROGRAM)
+        done = await self._processes.run(Command(argv, stdin=question, timeout=_TIMEOUT, secure=False, concurrency=1))
+        if done.status != 0:
+            said = f"does not answer: {done.complaint[-200:]}" if done.complaint else "does not answer"
+            raise unreadable("the keyring", said, "unlock it, and see what it has in its own program")
+        answer = json.loads(done.stdout)
+        if absent := answer.get("absent"):
+            missing = f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}"
+            return _KnownSecret(until, KeyringFound(absent=missing if absent == "library" else str(absent)))
+        if answer.get("secret") is None:
+            return _KnownSecret(until, KeyringFound())
+        item = KeyringItem(f"{service}\n{username}", str(answer.get("username") or ""))
+        return _KnownSecret(until, KeyringFound((item,)), Secret(answer["secret"]))
+
+
+def _numbered(known: _KnownSecret, before: _KnownSecret) -> _KnownSecret:
+    """Count on where the secret is another one: the library does not tell when it was stored."""
+    last = max((item.changed for item in before.found.items), default=0)
+    same = known.secret == before.secret
+    items = tuple(replace(item, changed=last + (not same)) for item in known.found.items)
+    return _KnownSecret(known.until, replace(known.found, items=items), known.secret)

@@ -1,0 +1,23 @@
+"""The keyring of who has none, as a system service."""
+
+from typing import Final
+
+from credproxy.core.ask.credential import Secret
+from credproxy.ports import KeyringFound, KeyringItem
+
+
+class NoKeyring:
+    """Holds nothing. Source: ports.Keyring."""
+
+    async def search(self, service: str, username: str | None) -> KeyringFound:
+        """Say so."""
+        del service, username
+        return KeyringFound(absent="there is none")
+
+    async def reveal(self, item: KeyringItem) -> Secret | None:
+        """Nothing."""
+        del item
+        return None
+
+
+NO_KEYRING: Final = NoKeyring()

@@ -1,0 +1,108 @@
+"""Files that are written whole: whoever reads one, or is killed while it is written, finds the old content or the new one."""
+
+import fcntl
+import os
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from credproxy.adapters.directories import make_folders
+from credproxy.core.errors import Code, failed
+
+
+PATIENCE = 10.0
+"""Seconds to wait for another writer, which takes some milliseconds."""
+
+_PAUSE = 0.05
+
+_PRIVATE = 0o600
+
+
+def replace_file(place: Path, content: bytes) -> None:
+    """Write beside it and rename; a link is followed, the mode of a file that is there is kept, a new one is private.
+
+    On the disk when it returns. Raises OSError: the file is as it was.
+    """
+    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
+    mode = target.stat().st_mode & 0o777 if target.exists() else _PRIVATE
+    make_folders(target.parent, 0o700)
+    handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fchmod(file.fileno(), mode)
+            os.fsync(file.fileno())
+        Path(name).rename(target)
+        _sync_folder(target.parent)
+    except BaseException:  # Ctrl-C as well must leave no half-written file
+        with suppress(OSError):
+            Path(name).unlink()
+        raise
+
+
+def change_file(place: Path, change: Callable[[bytes], bytes | None]) -> bool:
+    """Read, change and replace a file. Whoever calls it is the only writer: see ``exclusively``.
+
+    Args:
+        place: of the file; one that is not there is empty.
+        change: gives the new content, None to leave it.
+
+    Returns:
+        Whether it was written.
+
+    Raises:
+        OSError: it cannot be read or written, and is as it was.
+        Failed: what ``change`` raises.
+    """
+    target = place.resolve()
+    _tidy(target)
+    before = target.read_bytes() if target.exists() else b""
+    content = change(before)
+    if content is None or content == before:
+        return False
+    replace_file(target, content)
+    return True
+
+
+@contextmanager
+def exclusively(target: Path) -> Iterator[None]:
+    """Hold the lock of a file, which is another one beside it: the file itself is replaced.
+
+    Raises:
+        Failed(overloaded): another process holds it for ten seconds.
+        OSError: there is no place for it.
+    """
+    make_folders(target.parent, 0o700)
+    lock = target.with_name(f".{target.name}.lock")
+    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE)
+    try:
+        for _ in range(int(PATIENCE / _PAUSE)):
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                time.sleep(_PAUSE)
+            else:
+                break
+        else:
+            raise failed(Code.OVERLOADED, f"another process is writing {str(target)!r}", "try again when it has ended")
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _tidy(target: Path) -> None:
+    """Delete what a writer that was killed has left beside it; nobody else is writing now."""
+    for left in target.parent.glob(f".{target.name}.????????"):
+        with suppress(OSError):
+            left.unlink()
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

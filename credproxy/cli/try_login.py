@@ -1,0 +1,92 @@
+"""Tries a login with one real request, as the daemon would send it."""
+
+from dataclasses import dataclass
+
+from credproxy.adapters.clock import SystemClock
+from credproxy.adapters.http_client import AiohttpClient
+from credproxy.core.ask.credential import IdentityToken, Stored, UserPassword
+from credproxy.core.ask.docker_hub import api_host
+from credproxy.core.ask.http import Dial
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.uri import is_loopback, parse_uri, plain
+from credproxy.core.errors import Code, Failed, failed
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.dressed import DressedHost
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.policy.routing import is_exact
+from credproxy.exchange.login_check import LoginCheck, UnprovenError, check_page, check_registry
+from credproxy.exchange.plan import RegistryRule
+from credproxy.ports import converse
+
+
+PATIENCE = 30.0
+"""Seconds: a person waits, and an identity provider may take eleven."""
+
+
+@dataclass(frozen=True, slots=True)
+class _CheckTerms:
+    deadline: float
+    patience: float
+    anew: bool = False
+    for_actions: bool = False
+
+
+async def try_login(rule: HostRule, target: Target, stored: Stored, page: str) -> None:
+    """Send it.
+
+    Args:
+        rule: of the host.
+        target: the host, and below it the path, that somebody logs in to.
+        stored: the login.
+        page: the URL to ask for; "" for the one that the kind knows.
+
+    Raises:
+        Failed: it is refused, or the host cannot be asked.
+        UnprovenError: nothing shows that it was looked at.
+    """
+    clock = SystemClock()
+    until = clock.boot() + PATIENCE
+    async with AiohttpClient(clock) as http:
+        for one in _schemes(rule, target):
+            try:
+                async with clock.timeout(PATIENCE):
+                    return await converse(_check(rule, one, stored, page), http, _CheckTerms(until, until))
+            except TimeoutError:
+                raise failed(
+                    Code.UPSTREAM_UNAVAILABLE,
+                    f"{target.authority!r} has not answered for {PATIENCE:g} s",
+                    "check the network, then try again",
+                ) from None
+            except Failed as error:
+                if one.scheme == "http" or not is_loopback(one.host) or error.failure.code not in _NO_TLS:
+                    raise
+    return None
+
+
+_NO_TLS = frozenset({Code.TLS_FAILED, Code.UPSTREAM_UNAVAILABLE})
+
+
+def _schemes(rule: HostRule, target: Target) -> tuple[Target, ...]:
+    """Where to ask: this machine's own hosts may have no TLS, as docker takes it."""
+    if rule.insecure:
+        return (plain(target),)
+    return (target, plain(target)) if is_loopback(target.host) and target.scheme == "https" else (target,)
+
+
+def _check(rule: HostRule, target: Target, stored: Stored, page: str) -> LoginCheck:
+    if isinstance(rule, OciHost):
+        return _of_registry(rule, target, stored)
+    assert isinstance(rule, DressedHost)
+    url = page or rule.login_page(target)
+    if not url:
+        raise UnprovenError("it has no page that could be asked")
+    asked = parse_uri(url)
+    headers = rule.dress(stored, "the login", rule.width(asked))
+    return check_page(url, headers, Dial(own=True, rule=rule.match), rule.login_refused)
+
+
+def _of_registry(rule: OciHost, target: Target, stored: Stored) -> LoginCheck:
+    assert isinstance(stored, UserPassword | IdentityToken)
+    place = parse_uri(f"{target.scheme}://{api_host(target.authority)}/")
+    registry = RegistryRule(rule, exact=not rule.match or is_exact(rule)).registry(place)
+    return check_registry(registry, stored, target.path.strip("/") or None)

@@ -1,0 +1,132 @@
+"""The file of what ``credproxy login`` has stored: which logins there are, where the secret of each lies, and some secrets.
+
+One file, so that one rename puts a login in place or takes it away. By host, ``host:port`` or either with a path::
+
+    {"logins": {"ghcr.io": {"username": "u", "kept": "keyring", "id": "4f1c..."}}}
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from typing import Literal
+
+import msgspec
+
+from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
+from credproxy.core.ask.stored import unreadable
+from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.formats.go_json import broken_line
+
+
+SecretKept = Literal["keyring", "systemd-creds", "file"]
+"""Where a secret lies: in the keyring, encrypted for this machine in the file, or as it is in the file."""
+
+KEYRING_SERVICE = "credproxy"
+"""What the service of a secret in the keyring begins with."""
+
+
+class StoredLogin(msgspec.Struct, frozen=True, omit_defaults=True):
+    """One login.
+
+    Attributes:
+        kept: see SecretKept.
+        id: another one each time that it is stored.
+        username: "" for a secret without one.
+        secret: where ``kept`` is ``file``.
+        sealed: what ``systemd-creds encrypt`` made of the secret, where that keeps it.
+    """
+
+    kept: SecretKept
+    id: str
+    username: str = ""
+    secret: str = ""
+    sealed: str = ""
+
+    def __repr__(self) -> str:
+        return f"StoredLogin(kept={self.kept!r}, username={self.username!r})"
+
+
+class LoginIndex(msgspec.Struct, frozen=True):
+    """All of them, by canonical name."""
+
+    logins: dict[str, StoredLogin] = msgspec.field(default_factory=dict)
+
+    def find(self, name: str, path: str) -> tuple[str, StoredLogin] | None:
+        """Give the login for a place with the key that it stands under: the longest path counts.
+
+        Args:
+            name: as ``login_name`` gives it.
+            path: a repository, or the path of a URL; "" for none.
+        """
+        keys = (key for key in _hierarchy(name, path) if key in self.logins)
+        key = next(keys, None)
+        return None if key is None else (key, self.logins[key])
+
+    def with_login(self, key: str, login: StoredLogin) -> "LoginIndex":
+        """The same with one more, or another one in its place."""
+        return LoginIndex({**self.logins, key: login})
+
+    def without(self, key: str) -> "LoginIndex":
+        """The same without one."""
+        return LoginIndex({name: login for name, login in self.logins.items() if name != key})
+
+    def encoded(self) -> bytes:
+        """The content of the file."""
+        return msgspec.json.format(msgspec.json.encode(self), indent=2) + b"\n"
+
+
+EMPTY = LoginIndex()
+
+_EMPTY_SEGMENT = re.compile(r"^/|//")
+
+
+def parse_logins(content: bytes, where: str) -> LoginIndex:
+    """Read it. Raises Failed(credential_unreadable): somebody else wrote it."""
+    try:
+        return msgspec.json.decode(content, type=LoginIndex) if content.strip() else EMPTY
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        line = broken_line(content, error)
+        said = "is not what credproxy login writes" + (f": {line}" if line else "")
+        raise unreadable(where, said, "move it away, and log in again: credproxy login HOST") from None
+
+
+def login_name(authority: str) -> str:
+    """The name that stands for a host and all others that share its login."""
+    return "docker.io" if is_hub(authority) else authority
+
+
+def login_key(text: str) -> str | None:
+    """The canonical key of what somebody typed: ``HOST[:PORT][/PATH]``, also as a URL; None for what names no host."""
+    if text == HUB_KEY:
+        return "docker.io"
+    scheme, _, rest = text.rpartition("://")
+    host, _, path = rest.partition("/")
+    authority = canonical_authority(host, "http" if scheme.lower() == "http" else "https")
+    path = path.removesuffix("/")
+    if authority is None or scheme.lower() not in {"", "http", "https"} or _EMPTY_SEGMENT.search(path):
+        return None
+    return login_name(authority) + (f"/{path}" if path else "")
+
+
+def service_of(key: str) -> str:
+    """The service under which the keyring has the secret of a login."""
+    return f"{KEYRING_SERVICE}:{key}"
+
+
+def sealed_name(key: str) -> str:
+    """The name that a secret is bound to when it is encrypted, so that it cannot stand under another key.
+
+    Source: systemd-creds(1), credential_name_valid().
+    """
+    return "credproxy-" + re.sub(r"[^A-Za-z0-9.-]", lambda found: f"_{ord(found[0]):x}_", key)
+
+
+def attributes_of(key: str, username: str) -> Mapping[str, str]:
+    """The attributes by which the keyring finds it."""
+    return {"service": service_of(key), "username": username}
+
+
+def _hierarchy(name: str, path: str) -> Iterator[str]:
+    """``host/a/b``, ``host/a``, ``host``: whole segments only."""
+    parts = [part for part in path.split("/") if part]
+    for count in range(len(parts), -1, -1):
+        yield "/".join([name, *parts[:count]])

@@ -1,0 +1,162 @@
+"""What ``credproxy login`` has stored: a file says which logins there are and where the secret of each lies."""
+
+import asyncio
+from dataclasses import dataclass
+
+from credproxy.core.ask.credential import Identity, Secret, Stored
+from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
+from credproxy.core.ask.login import Login, login_of
+from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.formats.login_file import (
+    EMPTY,
+    LoginIndex,
+    StoredLogin,
+    login_name,
+    parse_logins,
+    sealed_name,
+    service_of,
+)
+from credproxy.ports import Clock, Command, Files, Keyring, Processes
+from credproxy.sources.watched_file import Watched
+
+
+class FromLogin:
+    """The logins of this user. Source: ports.Source, core/formats/login_file.py.
+
+    Args:
+        path: of the file; None for a user without a home directory.
+        files: read it.
+        keyring: has secrets.
+        processes: decrypt others.
+        clock: judges ages.
+        uid: of the user, for whom secrets are encrypted.
+    """
+
+    def __init__(
+        self, path: str | None, *, files: Files, keyring: Keyring, processes: Processes, clock: Clock, uid: int
+    ) -> None:
+        self._file: Watched[LoginIndex] = Watched(
+            path,
+            EMPTY,
+            lambda content: parse_logins(content, f"the file of logins {path!r}"),
+            name="credproxy login",
+            files=files,
+            clock=clock,
+        )
+        self._keyring = keyring
+        self._processes = processes
+        self._clock = clock
+        self._uid = uid
+        self._opened: dict[str, _Decrypted] = {}
+        self._opening = asyncio.Lock()
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the login that is stored for the host, or for a path on it; None where there is none."""
+        if target.form is Form.LITERAL:
+            return None
+        await self._file.look()
+        path = target.path if repository is None else repository
+        found = self._file.content.find(login_name(_login_host(target)), path)
+        return None if found is None else Identity("login", found[0], found[1].id)
+
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give it; None where somebody logged out meanwhile.
+
+        Raises:
+            Failed: credential_unreadable; helper_failed, helper_not_runnable for one that has to be decrypted.
+        """
+        del anew  # it changes together with the file, which has been looked at
+        since = self._clock.boot()
+        entry = self._file.content.logins.get(identity.entry)
+        if entry is None:
+            return None
+        again = f"log in again: credproxy login {identity.entry}"
+        secret = await self._secret(identity.entry, entry, again)
+        if secret is None:
+            raise unreadable(f"the login for {target.authority!r}", "has gone from the keyring", again)
+        stored: Stored = from_text(secret.reveal(), entry.username or None, f"the login for {identity.entry!r}", again)
+        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give it as far as no program has to decrypt it."""
+        entry = self._file.content.logins.get(identity.entry)
+        known = self._opened.get(identity.entry)
+        if entry is not None and entry.kept == "systemd-creds" and (known is None or known.id != entry.id):
+            await self._processes.find(_decrypting(identity.entry, entry.sealed, self._uid))
+            return None
+        return await self.read(identity, target)
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the file cannot be read."""
+        del target
+        return self._file.failure
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Say that nobody has logged in; without a home directory nobody can."""
+        if self._file.path is None:
+            return ()
+        return (f"credproxy login has stored none for {target.authority!r}",)
+
+    def forget(self) -> None:
+        """The next question looks at the file."""
+        self._file.forget()
+        self._opened.clear()
+
+    async def _secret(self, key: str, entry: StoredLogin, again: str) -> Secret | None:
+        match entry.kept:
+            case "file":
+                return Secret(entry.secret)
+            case "keyring":
+                return await self._in_keyring(key, entry)
+            case "systemd-creds":
+                return await self._decrypted(key, entry, again)
+
+    async def _in_keyring(self, key: str, entry: StoredLogin) -> Secret | None:
+        found = await self._keyring.search(service_of(key), entry.username)
+        if found.absent:
+            again = f"credproxy login {key} --store file"
+            raise unreadable(
+                f"the login for {key!r}", f"lies in the keyring, which is not there: {found.absent}", again
+            )
+        if found.locked and not found.items:
+            raise unreadable(f"the login for {key!r}", "cannot be read: the keyring is locked", _UNLOCK)
+        newest = max(found.items, key=lambda item: (item.changed, item.place), default=None)
+        return None if newest is None else await self._keyring.reveal(newest)
+
+    async def _decrypted(self, key: str, entry: StoredLogin, again: str) -> Secret:
+        async with self._opening:  # forty repositories of one login are one run
+            known = self._opened.get(key)
+            if known is None or known.id != entry.id:
+                done = await self._processes.run(_decrypting(key, entry.sealed, self._uid))
+                if done.status != 0:
+                    said = f"systemd-creds does not decrypt the login for {key!r}: {done.complaint[-200:]}"
+                    raise failed(Code.HELPER_FAILED, said, again)
+                known = self._opened[key] = _Decrypted(entry.id, Secret(done.stdout.decode("utf-8", "replace")))
+        return known.secret
+
+
+@dataclass(frozen=True, slots=True)
+class _Decrypted:
+    """A login that was decrypted, and which one it was."""
+
+    id: str
+    secret: Secret
+
+
+_TIMEOUT = 10.0
+_UNLOCK = "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; or log in with --store file"
+
+
+def _decrypting(key: str, sealed: str, uid: int) -> Command:
+    """The program that opens a secret; what is encrypted for a user alone says so since systemd 256."""
+    user = ("--user",) if uid else ()
+    argv = ("systemd-creds", "decrypt", *user, f"--name={sealed_name(key)}", "-", "-")
+    return Command(argv, stdin=sealed.encode(), timeout=_TIMEOUT)
+
+
+def _login_host(target: Target) -> str:
+    """The hosts of one GitHub share a login, as ``gh`` has it."""
+    shares = target.port is None and (target.host in HOSTS or is_tenant(target.host))
+    return login_host(target.host) if shares else target.authority

@@ -1,0 +1,263 @@
+"""``credproxy login`` and ``logout`` without a network: what is said, and where a login goes. tests/real/test_login.py has the rest."""
+
+import json
+from pathlib import Path
+
+import click
+import pytest
+from click.testing import CliRunner, Result
+
+from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
+from credproxy.adapters.writable_keyring import NativeKeyring
+from credproxy.cli import login_choice, main
+from credproxy.cli.login import WIDTH, login, logout
+from credproxy.core.ask.credential import Secret
+from credproxy.core.kinds import KINDS
+
+
+class Keyring:
+    """One that takes secrets, or says why not."""
+
+    def __init__(self, problem: Exception | None = None) -> None:
+        self.problem = problem
+        self.secrets: dict[tuple[str, str], str] = {}
+
+    def usable(self) -> None:
+        """Say why not."""
+        if self.problem is not None:
+            raise self.problem
+
+    def store(self, attributes: dict[str, str], label: str, secret: Secret) -> None:
+        """Take it."""
+        assert label
+        self.usable()
+        self.secrets[attributes["service"], attributes["username"]] = secret.reveal()
+
+    def erase(self, attributes: dict[str, str]) -> int:
+        """Delete what matches."""
+        self.usable()
+        wanted = attributes["service"], attributes.get("username")
+        found = [key for key in self.secrets if key[0] == wanted[0] and wanted[1] in {None, key[1]}]
+        for key in found:
+            del self.secrets[key]
+        return len(found)
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Nothing of this user's."""
+    for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "DBUS_SESSION_BUS_ADDRESS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path))
+    return tmp_path
+
+
+def use(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> Keyring:
+    """Have this keyring."""
+    keyring = Keyring(problem)
+    monkeypatch.setattr(login_choice, "writable_keyring", lambda *_, **__: keyring)
+    return keyring
+
+
+def run(*arguments: str, password: str = "canary-pass") -> Result:
+    """With the password on standard input; nothing that is printed shows it, and all of it fits."""
+    result = CliRunner().invoke(main, [*arguments], input=f"{password}\n")
+    assert password not in result.output
+    assert [line for line in result.output.splitlines() if len(line) > WIDTH and " " in line.strip()] == []
+    return result
+
+
+def log_in(*arguments: str, password: str = "canary-pass") -> Result:
+    """Untried."""
+    return run("login", *arguments, "--no-check", "--password-stdin", password=password)
+
+
+def configure(home: Path, text: str) -> None:
+    """Write the configuration."""
+    place = home / ".config/credproxy/config.toml"
+    place.parent.mkdir(parents=True)
+    place.write_text(text)
+
+
+def stored(home: Path) -> dict[str, dict[str, str]]:
+    """The file of logins."""
+    found: dict[str, dict[str, str]] = json.loads((home / ".local/state/credproxy/logins.json").read_text())["logins"]
+    return found
+
+
+@pytest.mark.parametrize("command", [login, logout])
+def test_the_help_fits_and_has_an_example_of_each_kind(command: click.Command) -> None:
+    """What is on a screen of 60 columns is read."""
+    result = CliRunner().invoke(main, [str(command.name), "--help"])
+    lines = result.output.splitlines()
+    assert max(map(len, lines)) <= WIDTH
+    for kind in KINDS:
+        words = kind.login_example.split()
+        assert not words or any(
+            line.split()[:4] == [kind.tag(), "credproxy", command.name, words[2]] for line in lines
+        ), kind
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.login_example], ids=lambda kind: str(kind.tag()))
+def test_every_example_is_one_that_can_be_typed(kind: type) -> None:
+    """Its options exist."""
+    _, name, *arguments = kind.login_example.split()  # type: ignore[attr-defined]  # of a rule
+    assert name == "login"
+    login.make_context("login", arguments)
+
+
+def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The file says only that there is one; logged out, nothing is left."""
+    keyring = use(monkeypatch)
+    assert log_in("reg.test", "-u", "one").output == "logged in to reg.test as one\nstored in the keyring\n"
+    first = stored(home)["reg.test"]
+    assert log_in("https://reg.test/", "-u", "two", password="canary-two").exit_code == 0
+    second = stored(home)["reg.test"]
+    assert keyring.secrets == {("credproxy:reg.test", "two"): "canary-two"}
+    assert (second["kept"], second["username"]) == ("keyring", "two")
+    assert first["id"] != second["id"]
+    assert log_in("reg.test", "-u", "three", "--store", "file").exit_code == 0
+    assert (keyring.secrets, stored(home)["reg.test"]["kept"]) == ({}, "file")
+    assert run("logout", "reg.test").exit_code == 0
+    assert stored(home) == {}
+    assert run("logout", "reg.test").output == "no login for reg.test was stored from here\n"
+
+
+def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_go_before_it(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the old one would be used."""
+    keyring = use(monkeypatch)
+    assert log_in("reg.test", "-u", "one").exit_code == 0
+    result = log_in("reg.test", "-u", "two", "--store", "docker")
+    assert "warning: your password is stored unencrypted in" in result.output
+    assert (keyring.secrets, stored(home)) == ({}, {})
+    assert list(json.loads((home / ".docker/config.json").read_text())["auths"]) == ["reg.test"]
+
+
+@pytest.mark.parametrize(
+    ("problem", "store", "said", "hint"),
+    [
+        (LockedKeyringError(), "auto", "the keyring is locked", "unlock it"),
+        (LockedKeyringError(), "keyring", "the keyring is locked", "unlock it"),
+        (NoKeyringError("there is none"), "keyring", "no keyring: there is none", "--store file, docker or"),
+    ],
+)
+def test_a_keyring_that_cannot_be_had_is_told_and_nothing_is_stored(
+    home: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, store: str, said: str, hint: str
+) -> None:
+    """No file of plain text takes its place where the keyring is only locked."""
+    use(monkeypatch, problem)
+    result = log_in("reg.test", "-u", "u", "--store", store)
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+    assert hint in " ".join(result.output.split())
+    assert not (home / ".local/state/credproxy/logins.json").exists()
+    assert not (home / ".docker").exists()
+
+
+@pytest.mark.parametrize(
+    ("rule", "file"),
+    [
+        ("", ".docker/config.json"),
+        ('docker_config = "none"\n', ".local/state/credproxy/logins.json"),
+        ('[[host]]\nmatch = "reg.test"\nprovider = "basic"\n', ".local/state/credproxy/logins.json"),
+        ('login_store = "file"\n', ".local/state/credproxy/logins.json"),
+    ],
+)
+def test_without_a_keyring_a_registry_s_login_goes_where_docker_has_them(
+    home: Path, monkeypatch: pytest.MonkeyPatch, rule: str, file: str
+) -> None:
+    """And everything else into a file of our own."""
+    use(monkeypatch, NoKeyringError("there is none"))
+    configure(home, rule)
+    assert log_in("reg.test", "-u", "u").exit_code == 0
+    assert "reg.test" in (home / file).read_text()
+
+
+@pytest.mark.parametrize("config", ['{"credsStore": "credproxy"}', '{"credHelpers": {"reg.test": "credproxy"}}'])
+def test_what_docker_would_ask_us_for_is_not_stored_with_docker(
+    home: Path, monkeypatch: pytest.MonkeyPatch, config: str
+) -> None:
+    """It would write an empty entry over ours."""
+    use(monkeypatch, NoKeyringError("there is none"))
+    (home / ".docker").mkdir()
+    (home / ".docker/config.json").write_text(config)
+    assert log_in("reg.test", "-u", "u").exit_code == 0
+    assert (home / ".docker/config.json").read_text() == config
+    assert stored(home)["reg.test"]["kept"] == "file"
+    result = log_in("reg.test", "-u", "u", "--store", "docker")
+    assert result.exit_code == 1
+    assert "has credproxy itself for 'reg.test'" in " ".join(result.output.split())
+
+
+@pytest.mark.parametrize(
+    ("arguments", "rule", "said"),
+    [
+        (("a b",), "", "'a b' names no host"),
+        (("grpc://reg.test",), "", "names no host"),
+        (("reg.test",), "", "whose password is it?"),
+        (
+            ("reg.test", "-u", "u"),
+            '[[host]]\nmatch = "reg.test"\nprovider = "none"\n',
+            "nobody logs in to a host of provider 'none' here",
+        ),
+        (
+            ("reg.test", "-u", "u", "--store", "docker"),
+            '[[host]]\nmatch = "reg.test"\nprovider = "basic"\n',
+            "docker's configuration is for registries alone",
+        ),
+        (
+            ("reg.test", "-u", "u"),
+            '[[host]]\nmatch = "reg.test"\nprovider = "oci"\ncredentials = { source = "netrc" }\n',
+            "the rule for 'reg.test' looks where nothing can be stored",
+        ),
+        (("reg.test", "-u", "a:b"), "", "has a user name that is empty or holds ':'"),
+    ],
+)
+def test_what_cannot_be_is_told(
+    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], rule: str, said: str
+) -> None:
+    """And nothing is stored."""
+    use(monkeypatch, NoKeyringError("there is none"))
+    configure(home, rule)
+    result = log_in(*arguments)
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+    assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("password", "said"),
+    [("", "is empty"), ("a\nb", "holds more than one line"), ("x" * 70_000, "more than 65536 bytes")],
+    ids=["nothing", "two lines", "too much"],
+)
+def test_a_password_that_nobody_can_have_is_refused(
+    home: Path, monkeypatch: pytest.MonkeyPatch, password: str, said: str
+) -> None:
+    """A file that was piped in by mistake, for one."""
+    use(monkeypatch)
+    result = CliRunner().invoke(
+        main, ["login", "reg.test", "-u", "u", "--password-stdin", "--no-check"], input=password
+    )
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+    assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+def test_a_disk_that_is_full_or_read_only_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """In the system's words."""
+    use(monkeypatch, NoKeyringError("there is none"))
+    (home / ".local").write_text("not a directory")
+    result = log_in("reg.test", "-u", "u", "--store", "file")
+    assert result.exit_code == 1
+    assert "nothing was changed" in result.output
+
+
+def test_the_library_is_asked_for_the_system_s_own_keyring_alone() -> None:
+    """On Linux it is not there, or has another one."""
+    with pytest.raises(NoKeyringError):
+        NativeKeyring().usable()
