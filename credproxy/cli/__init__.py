@@ -30,6 +30,7 @@ _COMMANDS = {
     "reload": "daemon_commands",
     "login": "login",
     "logout": "login",
+    "docker-credential": "docker_credential",
     "actions": "actions",
     "config": "config",
     "bazelrc": "bazelrc",
@@ -51,7 +52,9 @@ class _Commands(click.Group):
         del ctx
         if name not in _COMMANDS:
             return None
-        command: click.Command = getattr(importlib.import_module(f"{__name__}.{_COMMANDS[name]}"), name)
+        command: click.Command = getattr(
+            importlib.import_module(f"{__name__}.{_COMMANDS[name]}"), name.replace("-", "_")
+        )
         return command
 
     def invoke(self, ctx: click.Context) -> object:

@@ -137,18 +137,18 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
 
 
 def _log_in(wish: _LoginWish, store: LoginStore) -> None:
-    from credproxy.cli.login_choice import Places  # noqa: PLC0415  what it needs takes longer than --help
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes longer than --help
 
-    places = Places(wish.settings, wish.rule, wish.key)
-    with _told():
+    places = LoginPlaces(wish.settings, wish.rule, wish.key)
+    with told():
         place = places.choose(store)  # before anybody types a password
         username, secret = _asked(wish, places.username)
         stored = from_text(secret.reveal(), username or None, "the password", "type it again")
         if not wish.no_check:
             _try(wish, stored)
-        with _alone():
+        with alone():
             places.put(place, username, secret)
-    _forget(wish.target.authority)
+    forget(wish.target.authority)
     say(f"logged in to {wish.key}" + (f" as {username}" if username else ""))
     say(f"stored in {place.name}")
     if place.warning:
@@ -157,12 +157,12 @@ def _log_in(wish: _LoginWish, store: LoginStore) -> None:
 
 
 def _log_out(settings: Settings, key: str, rule: HostRule) -> None:
-    from credproxy.cli.login_choice import Places  # noqa: PLC0415  as above
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
-    places = Places(settings, rule, key)
-    with _told(), _alone():
+    places = LoginPlaces(settings, rule, key)
+    with told(), alone():
         gone = places.remove()
-    _forget(key.partition("/")[0])
+    forget(key.partition("/")[0])
     for name in gone:
         say(f"deleted from {name}")
     if not gone:
@@ -213,7 +213,7 @@ def _try(wish: _LoginWish, stored: Stored) -> None:
         ) from None
 
 
-def _forget(authority: str) -> None:
+def forget(authority: str) -> None:
     """Let a daemon that runs look at once; else it would within a second."""
     try:
         call_in_turn("POST", "/v1/flush", {"match": authority})
@@ -224,7 +224,7 @@ def _forget(authority: str) -> None:
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def told() -> Iterator[None]:
     """What went wrong, in lines that fit: whatever it is, nothing is half stored."""
     from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError  # noqa: PLC0415  as above
 
@@ -246,7 +246,7 @@ def _told() -> Iterator[None]:
 
 
 @contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """One writer at a time, of all processes."""
     from credproxy.adapters.replaced_file import exclusively  # noqa: PLC0415  as above
 

@@ -27,7 +27,7 @@ from credproxy.core.paths import login_file
 OURSELVES = "credproxy"
 
 
-class Places:
+class LoginPlaces:
     """The places of one login.
 
     Args:
@@ -81,6 +81,11 @@ class Places:
             f"the rule for {self._rule.match!r} looks where nothing can be stored",
             'put { source = "login" } in front of its ' + (self._rule.source_keys or ("credentials",))[0],
         )
+
+    def choose_for_docker(self, store: LoginStore) -> LoginPlace:
+        """The same where docker has us store it: not in docker's own configuration, which it writes itself. Raises as ``choose``."""
+        place = self.choose("auto" if store == "docker" else store)
+        return self.of_logins("file") if isinstance(place, DockerLogins) else place
 
     def everywhere(self) -> Iterator[LoginPlace]:
         """Each place where one may lie that was stored from here."""

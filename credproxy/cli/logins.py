@@ -10,7 +10,7 @@ from shlex import quote
 
 from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.config.settings import Settings
+from credproxy.core.config.settings import LOGIN, Settings
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.formats.docker_config import (
     Index,
@@ -21,9 +21,11 @@ from credproxy.core.formats.docker_config import (
     parse_index,
     unusable_program,
 )
+from credproxy.core.formats.login_file import parse_logins
 from credproxy.core.formats.netrc import parse_netrc
+from credproxy.core.kinds.sources.login import shared_name
 from credproxy.core.kinds.uses import Library, Use, Usual, Variable
-from credproxy.core.paths import config_home, netrc_file
+from credproxy.core.paths import config_home, login_file, netrc_file
 
 
 _LIST_TIMEOUT = 5.0
@@ -139,15 +141,32 @@ def _list(place: str) -> frozenset[str]:
 
 def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[str] = ()) -> set[str]:
     """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
-    found = {*listed, *(host for index in docker.values() for host in index.authorities())}
+    ours = logged_in(settings)
+    found = {*ours, *listed, *(host for index in docker.values() for host in index.authorities())}
     router = settings.router()
     rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
     found = {host for host, rule in rules.items() if rule is None or rule.answers}
     found |= {match.partition("/")[0] for rule in settings.host if rule.answers for match in rule.matches()}
     # A built-in rule is there for everybody: it counts where something that it names is there as well.
     builtin = settings.rules()[len(settings.host) :]
-    found |= {rule.match.partition("/")[0] for rule in builtin if any(_is_there(use) for _, use in rule.uses())}
+    found |= {
+        rule.match.partition("/")[0]
+        for rule in builtin
+        if shared_name(rule.host) in ours or any(_is_there(use) for _, use in rule.uses())
+    }
     return found - {"docker.io"} | {"index.docker.io", HUB_API} if "docker.io" in found else found
+
+
+def logged_in(settings: Settings) -> frozenset[str]:
+    """The hosts that ``credproxy login`` has stored a login for. Of a file that cannot be read none: the daemon says so."""
+    path = login_file(os.environ) if settings.works(LOGIN) else None
+    content = _read(path, []) if path else None
+    if path is None or content is None:
+        return frozenset()
+    try:
+        return frozenset(key.partition("/")[0] for key in parse_logins(content, path).logins)
+    except Failed:
+        return frozenset()
 
 
 def _is_there(use: Use) -> bool:

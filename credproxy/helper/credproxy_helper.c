@@ -374,24 +374,30 @@ static bool own_path(char *out, size_t room)
 }
 
 /* `credproxy` beside this file, else on PATH; never relative to the working directory, which is the caller's. */
-static void find_program(char *out)
+static bool look_for_program(char *out)
 {
     char here[PATH_ROOM];
     if (own_path(here, sizeof here)) {
         *strrchr(here, '/') = '\0';
         if (snprintf(out, PATH_ROOM, "%s/credproxy", here) < PATH_ROOM && is_program(out))
-            return;
+            return true;
     }
     const char *at = setting("PATH");
     for (at = at != NULL ? at : "/usr/local/bin:/usr/bin:/bin"; *at != '\0';) {
         int size = (int)strcspn(at, ":");
         if (*at == '/' && snprintf(out, PATH_ROOM, "%.*s/credproxy", size, at) < PATH_ROOM && is_program(out))
-            return;
+            return true;
         at += size;
         at += *at == ':';
     }
-    fail("install credproxy beside credproxy-helper or on PATH, or start its daemon yourself with `credproxy serve`",
-         "nothing listens on '%s', and there is no program `credproxy` to start", place.sun_path);
+    return false;
+}
+
+static void find_program(char *out)
+{
+    if (!look_for_program(out))
+        fail("install credproxy beside credproxy-helper or on PATH, or start its daemon yourself with `credproxy serve`",
+             "nothing listens on '%s', and there is no program `credproxy` to start", place.sun_path);
 }
 
 static void close_from(int lowest)
@@ -1003,35 +1009,42 @@ static int serve_bazel(int argc, char **argv)
     return deliver(&answer);
 }
 
-static const char DOCKER_USAGE[] = "usage: docker-credential-credproxy get|list|version\n";
+static const char DOCKER_USAGE[] = "usage: docker-credential-credproxy get|store|erase|list|version\n";
 static const char DOCKER_HELP[] =
     "\n"
     "Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.\n"
     "\n"
     "  get              print the login of the server URL on standard input\n"
-    "  list             print {}: credproxy lists no logins\n"
+    "  store            store the login on standard input where `credproxy login` would\n"
+    "  erase            delete the login of the server URL on standard input, as `credproxy logout` does\n"
+    "  list             print the server URLs that logins are stored for, and their users\n"
     "  version          print the version\n"
     "  -h, --help       print this text\n"
     "\n"
-    "Exit status: 0 for a login; 1 if there is none, or for an error, which is printed on standard output.\n";
+    "Exit status: 0 for a login and for what was done; 1 if there is none, or for an error, which is printed on standard output.\n";
+
+/* The daemon stores nothing: whoever stores a login is a process of its own, and ends with it. */
+static _Noreturn void hand_over(const char *command)
+{
+    char program[PATH_ROOM];
+    if (!look_for_program(program))
+        fail("install credproxy beside docker-credential-credproxy or on PATH", "there is no program `credproxy` to run");
+    signal(SIGPIPE, SIG_DFL);
+    execl(program, program, "docker-credential", command, (char *)NULL);
+    fail("install credproxy again", "cannot run '%s': %s", program, strerror(errno));
+}
 
 /* Source: docker-credential-helpers, credentials/credentials.go: errors go to standard output, with exit status 1. */
 static int serve_docker(int argc, char **argv)
 {
     const char *command = argc == 2 ? argv[1] : "";
     error_fd = STDOUT_FILENO;
-    if (strcmp(command, "list") == 0)
-        return say(STDOUT_FILENO, "{}\n", 0);
+    if (is_one_of(command, "store", "erase", "list"))
+        hand_over(command);
     if (is_one_of(command, "--help", "-h", "help"))
         return say(STDOUT_FILENO, DOCKER_USAGE, 0) + say(STDOUT_FILENO, DOCKER_HELP, 0);
     if (is_one_of(command, "--version", "-V", "version"))
         return say(STDOUT_FILENO, "docker-credential-credproxy (credproxy) " CREDPROXY_VERSION "\n", 0);
-    if (strcmp(command, "store") == 0)
-        fail("log in with a docker configuration that does not name credproxy for this registry: credproxy reads it",
-             "credproxy stores no credentials; it reads those that other programs store");
-    if (strcmp(command, "erase") == 0)
-        fail("log out with the program that stored it; `credproxy flush` forgets what is cached",
-             "credproxy erases no credentials; it reads those that other programs store");
     if (strcmp(command, "get") != 0)
         return say(STDOUT_FILENO, DOCKER_USAGE, 1);
     bool timeout_valid = read_timeout();

@@ -69,16 +69,18 @@ REQUEST is {"uri": "https://..."}; the answer is what Bazel's --credential_helpe
 
 Exit status: 0 for a credential, or for {} if there is none, 1 for an error.
 """
-DOCKER_USAGE = b"usage: docker-credential-credproxy get|list|version\n"
+DOCKER_USAGE = b"usage: docker-credential-credproxy get|store|erase|list|version\n"
 DOCKER_HELP = b"""
 Docker's credential helper protocol, answered by the credproxy daemon, which is started if none listens.
 
   get              print the login of the server URL on standard input
-  list             print {}: credproxy lists no logins
+  store            store the login on standard input where `credproxy login` would
+  erase            delete the login of the server URL on standard input, as `credproxy logout` does
+  list             print the server URLs that logins are stored for, and their users
   version          print the version
   -h, --help       print this text
 
-Exit status: 0 for a login; 1 if there is none, or for an error, which is printed on standard output.
+Exit status: 0 for a login and for what was done; 1 if there is none, or for an error, which is printed on standard output.
 """
 SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 
@@ -287,7 +289,7 @@ def make_parents(path: bytes) -> None:
 # ---- starting the daemon ---------------------------------------------------------------------------------------------
 
 
-def find_program() -> bytes:
+def look_for_program() -> bytes:
     """``credproxy`` beside this file, else on PATH; never relative to the working directory."""
     import os  # noqa: PLC0415  costs a millisecond, and only who starts a daemon needs it
 
@@ -299,10 +301,18 @@ def find_program() -> bytes:
     for at in places:
         if at.startswith(b"/") and is_program(at + b"/credproxy"):
             return at + b"/credproxy"
-    raise Stop(
-        b"nothing listens on '%b', and there is no program `credproxy` to start" % Run.place,
-        b"install credproxy beside credproxy-helper or on PATH, or start its daemon yourself with `credproxy serve`",
-    )
+    return b""
+
+
+def find_program() -> bytes:
+    """The same, to start the daemon."""
+    program = look_for_program()
+    if not program:
+        raise Stop(
+            b"nothing listens on '%b', and there is no program `credproxy` to start" % Run.place,
+            b"install credproxy beside credproxy-helper or on PATH, or start its daemon yourself with `credproxy serve`",
+        )
+    return program
 
 
 def become_daemon(program: bytes, log: bytes, tell: int) -> None:
@@ -887,31 +897,35 @@ def serve_bazel(arguments: list[bytes]) -> int:
     return deliver(*ask(b"/v1/get", b"application/json", body))
 
 
+def hand_over(command: bytes) -> None:
+    """The daemon stores nothing: whoever stores a login is a process of its own, and ends with it."""
+    program = look_for_program()
+    if not program:
+        raise Stop(
+            b"there is no program `credproxy` to run",
+            b"install credproxy beside docker-credential-credproxy or on PATH",
+        )
+    _signal.signal(_signal.SIGPIPE, _signal.SIG_DFL)
+    try:
+        posix.execv(program, [program, b"docker-credential", command])
+    except OSError as error:
+        raise Stop(b"cannot run '%b': %b" % (program, reason(error)), b"install credproxy again") from None
+
+
 def serve_docker(arguments: list[bytes]) -> int:
     """The protocol of docker-credential-helpers: errors go to standard output, with exit status 1."""
     command = arguments[0] if len(arguments) == 1 else b""
     Run.error_fd = 1
     said = {
-        b"list": b"{}\n",
         **dict.fromkeys((b"--help", b"-h", b"help"), DOCKER_USAGE + DOCKER_HELP),
         **dict.fromkeys(
             (b"--version", b"-V", b"version"), b"docker-credential-credproxy (credproxy) %b\n" % VERSION.encode()
         ),
     }
-    refused = {
-        b"store": Stop(
-            b"credproxy stores no credentials; it reads those that other programs store",
-            b"log in with a docker configuration that does not name credproxy for this registry: credproxy reads it",
-        ),
-        b"erase": Stop(
-            b"credproxy erases no credentials; it reads those that other programs store",
-            b"log out with the program that stored it; `credproxy flush` forgets what is cached",
-        ),
-    }
     if command in said:
         return say(1, said[command], 0)
-    if command in refused:
-        raise refused[command]
+    if command in {b"store", b"erase", b"list"}:
+        hand_over(command)
     if command != b"get":
         return say(1, DOCKER_USAGE, 1)
     timeout_valid = read_timeout()

@@ -4,7 +4,6 @@ import asyncio
 from dataclasses import dataclass
 
 from credproxy.core.ask.credential import Identity, Secret, Stored
-from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
 from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Form, Target
@@ -13,11 +12,11 @@ from credproxy.core.formats.login_file import (
     EMPTY,
     LoginIndex,
     StoredLogin,
-    login_name,
     parse_logins,
     sealed_name,
     service_of,
 )
+from credproxy.core.kinds.sources.login import shared_name
 from credproxy.ports import Clock, Command, Files, Keyring, Processes
 from credproxy.sources.watched_file import Watched
 
@@ -58,7 +57,7 @@ class FromLogin:
             return None
         await self._file.look()
         path = target.path if repository is None else repository
-        found = self._file.content.find(login_name(_login_host(target)), path)
+        found = self._file.content.find(shared_name(target.authority), path)
         return None if found is None else Identity("login", found[0], found[1].id)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
@@ -154,9 +153,3 @@ def _decrypting(key: str, sealed: str, uid: int) -> Command:
     user = ("--user",) if uid else ()
     argv = ("systemd-creds", "decrypt", *user, f"--name={sealed_name(key)}", "-", "-")
     return Command(argv, stdin=sealed.encode(), timeout=_TIMEOUT)
-
-
-def _login_host(target: Target) -> str:
-    """The hosts of one GitHub share a login, as ``gh`` has it."""
-    shares = target.port is None and (target.host in HOSTS or is_tenant(target.host))
-    return login_host(target.host) if shares else target.authority

@@ -257,6 +257,22 @@ def test_a_disk_that_is_full_or_read_only_is_told(home: Path, monkeypatch: pytes
     assert "nothing was changed" in result.output
 
 
+def test_bazel_is_told_of_the_hosts_that_somebody_logged_in_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of GitHub's, all of them; and the file is hidden from sandboxes."""
+    use(monkeypatch)
+    for host in ("reg.test:5000", "github.com"):
+        assert log_in(host, "-u", "u").exit_code == 0
+    named = CliRunner().invoke(main, ["bazelrc"]).output
+    for host in ("reg.test", "api.github.com", "raw.githubusercontent.com"):
+        assert f"--credential_helper={host}=" in named
+    assert "gitlab.com" not in named
+    hidden = CliRunner().invoke(main, ["bazelrc", "--sandbox"]).output
+    assert f"--sandbox_block_path={home}/.local/state/credproxy/logins.json" in hidden
+    (home / ".config/credproxy").mkdir(parents=True)
+    (home / ".config/credproxy/config.toml").write_text('builtin = ["netrc"]\n')
+    assert "reg.test" not in CliRunner().invoke(main, ["bazelrc"]).output
+
+
 def test_the_library_is_asked_for_the_system_s_own_keyring_alone() -> None:
     """On Linux it is not there, or has another one."""
     with pytest.raises(NoKeyringError):

@@ -1,5 +1,8 @@
 """The docker credential helper protocol: the same program under another name, errors on standard output."""
 
+import shutil
+from pathlib import Path
+
 import pytest
 
 from tests.helper.conftest import VERSION
@@ -46,36 +49,38 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
     assert (result.code, result.out, result.err) == (1, b"no credentials server URL\n", b"")
 
 
-@pytest.mark.parametrize(
-    ("command", "code", "printed"),
-    [
-        ("list", 0, "{}\n"),
-        *((word, 0, f"docker-credential-credproxy (credproxy) {VERSION}\n") for word in ("version", "--version", "-V")),
-        (
-            "store",
-            1,
-            (
-                "credproxy stores no credentials; it reads those that other programs store\n"
-                "log in with a docker configuration that does not name credproxy for this registry: credproxy reads it\n"
-            ),
-        ),
-        (
-            "erase",
-            1,
-            (
-                "credproxy erases no credentials; it reads those that other programs store\n"
-                "log out with the program that stored it; `credproxy flush` forgets what is cached\n"
-            ),
-        ),
-    ],
-)
-def test_the_other_commands_are_answered_without_a_daemon(
-    helper: Helper, place: Place, command: str, code: int, printed: str
-) -> None:
-    """Nothing is stored or erased here, and nobody is asked."""
+@pytest.mark.parametrize("word", ["version", "--version", "-V"])
+def test_its_version_is_told_without_a_daemon(helper: Helper, place: Place, word: str) -> None:
+    """Nobody is asked."""
     with ScriptedDaemon(place.socket) as daemon:
-        result = call([helper.docker, command], b"", env=place.env())
-    assert (result.code, result.out.decode(), result.err, daemon.connections) == (code, printed, b"", 0)
+        result = call([helper.docker, word], b"", env=place.env())
+    told = f"docker-credential-credproxy (credproxy) {VERSION}\n"
+    assert (result.code, result.out.decode(), result.err, daemon.connections) == (0, told, b"", 0)
+
+
+@pytest.mark.parametrize("verb", ["store", "erase", "list"])
+def test_what_changes_logins_is_handed_over_to_the_command_line(
+    helper: Helper, place: Place, tmp_path: Path, verb: str
+) -> None:
+    """With standard input as it is, and no daemon is asked: it stores nothing."""
+    program = tmp_path / "credproxy"
+    program.write_text('#!/bin/sh\necho "$@"; IFS= read -r said; printf %s "$said"; exit 7\n')
+    program.chmod(0o755)
+    copy = tmp_path / "docker-credential-credproxy"
+    shutil.copy(helper.docker, copy)
+    with ScriptedDaemon(place.socket) as daemon:
+        result = call([copy, verb], b'{"Secret":"s"}', env=place.env())
+    assert (result.code, result.out.decode(), result.err) == (7, f'docker-credential {verb}\n{{"Secret":"s"}}', b"")
+    assert daemon.connections == 0
+
+
+def test_an_installation_without_the_command_line_says_so(helper: Helper, place: Place, tmp_path: Path) -> None:
+    """On standard output, as every error."""
+    copy = tmp_path / "docker-credential-credproxy"
+    shutil.copy(helper.docker, copy)
+    result = call([copy, "store"], b"{}", env={**place.env(), "PATH": "/nonexistent"})
+    assert (result.code, result.err) == (1, b"")
+    assert result.out.startswith(b"there is no program `credproxy` to run\ninstall credproxy beside")
 
 
 @pytest.mark.parametrize("flag", ["--help", "-h", "help"])
@@ -83,11 +88,15 @@ def test_the_help_of_docker_s_protocol_is_printed(helper: Helper, place: Place, 
     """On standard output, exit 0, without a daemon."""
     result = call([helper.docker, flag], b"", env=place.env())
     assert (result.code, result.err) == (0, b"")
-    assert result.out.startswith(b"usage: docker-credential-credproxy get|list|version\n\n")
+    assert result.out.startswith(b"usage: docker-credential-credproxy get|store|erase|list|version\n\n")
 
 
 @pytest.mark.parametrize("arguments", [(), ("",), ("Get",), ("get", "ghcr.io"), ("get", "--uri", "x")], ids=repr)
 def test_anything_else_is_usage(helper: Helper, place: Place, arguments: tuple[str, ...]) -> None:
     """On standard output, exit 1."""
     result = call([helper.docker, *arguments], b"", env=place.env())
-    assert (result.code, result.out, result.err) == (1, b"usage: docker-credential-credproxy get|list|version\n", b"")
+    assert (result.code, result.out, result.err) == (
+        1,
+        b"usage: docker-credential-credproxy get|store|erase|list|version\n",
+        b"",
+    )

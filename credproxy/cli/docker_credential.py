@@ -1,0 +1,108 @@
+"""What ``docker-credential-credproxy`` hands over: it stores, erases and lists as docker's credential helper protocol has it.
+
+Errors go to standard output, with exit status 1. Source: docker-credential-helpers, credentials/credentials.go.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+
+import click
+import msgspec
+
+from credproxy.cli.command_error import CommandError, stop
+from credproxy.cli.login import alone, forget, told
+from credproxy.cli.read_config import in_force
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.stored import login
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.config.settings import Settings
+from credproxy.core.formats.docker_config import canonical_key
+from credproxy.core.formats.docker_config_edit import docker_key
+from credproxy.core.formats.login_file import EMPTY, parse_logins
+from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.oci import OciHost
+from credproxy.core.paths import login_file
+
+
+_LONGEST = 64 * 1024
+
+
+class _DockerLogin(msgspec.Struct):
+    """What ``store`` is given."""
+
+    server: str = msgspec.field(default="", name="ServerURL")
+    username: str = msgspec.field(default="", name="Username")
+    secret: str = msgspec.field(default="", name="Secret")
+
+
+@click.command("docker-credential", hidden=True)
+@click.argument("verb", type=click.Choice(["store", "erase", "list"]))
+def docker_credential(verb: str) -> None:
+    """Do what docker-credential-credproxy is asked for."""
+    try:
+        with told():
+            {"store": _store, "erase": _erase, "list": _list}[verb]()
+    except CommandError as error:
+        click.echo("\n".join(filter(None, [error.message, error.hint])))
+        stop(1)
+
+
+def _store() -> None:
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes long
+
+    try:
+        given = msgspec.json.decode(_read(), type=_DockerLogin)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        raise CommandError("standard input is not the JSON of the docker helper protocol") from None
+    key = _key(given.server)
+    if not given.username:
+        raise CommandError("no credentials username")  # the protocol's own words
+    login(given.username, given.secret, f"the login for {key!r}")
+    settings, rule = _about(key)
+    places = LoginPlaces(settings, rule, key)
+    place = places.choose_for_docker(settings.login_store)
+    with alone():
+        places.put(place, given.username, Secret(given.secret))
+    forget(key.partition("/")[0])
+    if place.warning:
+        click.echo(f"warning: {place.warning}", err=True)
+
+
+def _erase() -> None:
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
+
+    key = _key(_read().decode("utf-8", "replace"))
+    places = LoginPlaces(*_about(key), key)
+    with alone():
+        places.remove()
+    forget(key.partition("/")[0])
+
+
+def _list() -> None:
+    path = Path(login_file(os.environ) or os.devnull)
+    logins = parse_logins(path.read_bytes(), f"the file of logins {str(path)!r}") if path.exists() else EMPTY
+    click.echo(json.dumps({docker_key(key): one.username for key, one in logins.logins.items() if one.username}))
+
+
+def _read() -> bytes:
+    content = sys.stdin.buffer.read(_LONGEST + 1)
+    if len(content) > _LONGEST:
+        raise CommandError(f"more than {_LONGEST} bytes on standard input")
+    return content
+
+
+def _key(server: str) -> str:
+    text = server.strip()
+    if not text:
+        raise CommandError("no credentials server URL")  # the protocol's own words
+    key = canonical_key(text)
+    if key is None:
+        raise CommandError(f"{text!r} is not a server URL", "give host[:port] or https://host[:port]")
+    return key
+
+
+def _about(key: str) -> tuple[Settings, HostRule]:
+    settings = in_force()
+    return settings, settings.router().match(parse_uri(f"https://{key}")) or OciHost(match="")

@@ -1,0 +1,88 @@
+"""``store``, ``erase`` and ``list`` of docker's credential helper protocol, byte by byte."""
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
+from credproxy.cli import main
+from tests.cli.test_login import Keyring, configure, home, stored, use
+
+
+__all__ = ["home"]
+
+LOGIN = b'{"ServerURL":"reg.test:5000","Username":"u","Secret":"canary-s"}\n'
+
+
+def run(verb: str, said: bytes | str = b"") -> Result:
+    """As the helper hands it over."""
+    result = CliRunner().invoke(main, ["docker-credential", verb], input=said)
+    assert "canary" not in result.output
+    return result
+
+
+@pytest.mark.parametrize("problem", [None, NoKeyringError("there is none")])
+def test_a_stored_login_is_listed_and_erased(
+    home: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception | None
+) -> None:
+    """In the keyring, or in a file of our own, never in docker's: that is docker's to write."""
+    keyring = use(monkeypatch, problem)
+    assert (run("list").exit_code, run("list").stdout) == (0, "{}\n")
+    result = run("store", LOGIN)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert stored(home)["reg.test:5000"]["kept"] == ("file" if problem else "keyring")
+    assert run("store", LOGIN.replace(b"reg.test:5000", b"https://index.docker.io/v1/")).exit_code == 0
+    assert json.loads(run("list").stdout) == {"reg.test:5000": "u", "https://index.docker.io/v1/": "u"}
+    for _ in range(2):  # erasing nothing is not an error
+        result = run("erase", "https://index.docker.io/v1/\n")
+        assert (result.exit_code, result.stdout) == (0, "")
+    assert list(stored(home)) == ["reg.test:5000"]
+    assert len(keyring.secrets) == (problem is None)
+    assert not (home / ".docker").exists()
+
+
+def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """``login_store = "docker"`` is for ``credproxy login``."""
+    use(monkeypatch, NoKeyringError("there is none"))
+    configure(home, 'login_store = "docker"\n')
+    assert run("store", LOGIN).exit_code == 0
+    assert stored(home)["reg.test:5000"]["kept"] == "file"
+
+
+@pytest.mark.parametrize(
+    ("verb", "said", "told"),
+    [
+        ("store", b"", "standard input is not the JSON of the docker helper protocol\n"),
+        ("store", b"{}", "no credentials server URL\n"),
+        ("store", b'{"ServerURL":"reg.test"}', "no credentials username\n"),
+        ("store", b'{"ServerURL":"a b","Username":"u","Secret":"s"}', "'a b' is not a server URL\n"),
+        (
+            "store",
+            b'{"ServerURL":"reg.test","Username":"a:b","Secret":"s"}',
+            "the login for 'reg.test' has a user name",
+        ),
+        ("store", b"x" * 70_000, "more than 65536 bytes on standard input\n"),
+        ("erase", b"\n", "no credentials server URL\n"),
+    ],
+)
+def test_errors_are_on_standard_output(
+    home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, said: bytes, told: str
+) -> None:
+    """With the protocol's own words where it has some."""
+    del home
+    use(monkeypatch)
+    result = run(verb, said)
+    assert (result.exit_code, result.stderr) == (1, "")
+    assert result.stdout.startswith(told)
+
+
+def test_a_locked_keyring_is_told_to_docker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Which shows it to whoever logs in; nothing is stored."""
+    keyring: Keyring = use(monkeypatch, LockedKeyringError())
+    result = run("store", LOGIN)
+    assert result.exit_code == 1
+    assert result.stdout.startswith("the keyring is locked, and nothing was changed\nunlock it")
+    assert keyring.secrets == {}
+    assert not (home / ".local/state/credproxy/logins.json").exists()
