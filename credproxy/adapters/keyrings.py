@@ -71,7 +71,7 @@ class LibraryKeyring:
         done = await self._processes.run(Command(argv, stdin=question, timeout=_TIMEOUT, secure=False, concurrency=1))
         if done.status != 0:
             said = f"does not answer: {done.complaint[-200:]}" if done.complaint else "does not answer"
-            raise unreadable("the keyring", said, "unlock it, and see what it has in its own program")
+            raise unreadable("the keyring", said, hint="unlock it, and see what it has in its own program")
         answer = json.loads(done.stdout)
         if absent := answer.get("absent"):
             missing = f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}"

@@ -91,7 +91,7 @@ class LoginsFile:
         sealed = _encrypted(self.key, secret, self.uid) if self.kept == "systemd-creds" else ""
         if self.kept == "keyring":
             label = f"credproxy login for {self.key}"
-            self.keyring.store(attributes_of(self.key, username), label, secret)
+            self.keyring.store(attributes_of(self.key, username), label, secret=secret)
         plain = secret.reveal() if self.kept == "file" else ""
         entry = StoredLogin(self.kept, secrets.token_hex(8), username, plain, sealed)
         before = self._change(entry)
@@ -148,7 +148,7 @@ class NamedKeyring:
     def put(self, username: str, secret: Secret) -> None:
         """Store it under the user name of the rule, else under the one that was typed."""
         attributes = {"service": self.service, "username": self.username or username}
-        self.keyring.store(attributes, f"credproxy login for {self.service}", secret)
+        self.keyring.store(attributes, f"credproxy login for {self.service}", secret=secret)
 
     def remove(self) -> str:
         """Delete it."""
@@ -219,7 +219,7 @@ class DockerLogins:
 
     def put(self, username: str, secret: Secret) -> None:
         """Store it; a program has it for the whole registry."""
-        program, entry = self.program, entry_of(login(username, secret.reveal(), self._where))
+        program, entry = self.program, entry_of(login(username, secret.reveal(), where=self._where))
         if program:
             told = {"ServerURL": self._server, "Username": username, "Secret": secret.reveal()}
             self._run(program, "store", json.dumps(told).encode())
@@ -253,7 +253,7 @@ class DockerLogins:
             raise failed(
                 Code.HELPER_NOT_RUNNABLE,
                 f"{name!r} is not installed, which {self._where} names",
-                f"install it, or take {program!r} out of {self.path}",
+                hint=f"install it, or take {program!r} out of {self.path}",
             )
         done = _run([place, verb], said)
         if done.returncode == 0:
@@ -262,7 +262,7 @@ class DockerLogins:
             return None
         # What it says of a "store" may quote what it was given.
         what = done.stdout.decode("utf-8", "replace").strip()[:200] if verb != "store" else "see what it needs"
-        raise failed(Code.HELPER_FAILED, f"{name!r} refuses: {what}", f"run it by hand: {name} list")
+        raise failed(Code.HELPER_FAILED, f"{name!r} refuses: {what}", hint=f"run it by hand: {name} list")
 
 
 def _encrypted(key: str, secret: Secret, uid: int) -> str:
@@ -273,13 +273,15 @@ def _encrypted(key: str, secret: Secret, uid: int) -> str:
             ["systemd-creds", "encrypt", *user, f"--name={sealed_name(key)}", "-", "-"], secret.reveal().encode()
         )
     except OSError:
-        raise failed(Code.HELPER_NOT_RUNNABLE, "systemd-creds is not installed", "log in with --store file") from None
+        raise failed(
+            Code.HELPER_NOT_RUNNABLE, "systemd-creds is not installed", hint="log in with --store file"
+        ) from None
     if done.returncode != 0:
         said = done.stderr.decode("utf-8", "replace").strip()[-200:]
         raise failed(
             Code.HELPER_FAILED,
             f"systemd-creds does not encrypt: {said}",
-            "users need systemd 256 for it; else: --store file",
+            hint="users need systemd 256 for it; else: --store file",
         )
     return done.stdout.decode("ascii")
 
@@ -290,5 +292,5 @@ def _run(argv: list[str], said: bytes) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(argv, input=said, capture_output=True, env=environ, timeout=_TIMEOUT, check=False)  # noqa: S603  docker's configuration, or this file, names it
     except subprocess.TimeoutExpired:
         raise failed(
-            Code.HELPER_FAILED, f"{argv[0]!r} has not answered for {_TIMEOUT:g} s", f"run it by hand: {argv[0]}"
+            Code.HELPER_FAILED, f"{argv[0]!r} has not answered for {_TIMEOUT:g} s", hint=f"run it by hand: {argv[0]}"
         ) from None

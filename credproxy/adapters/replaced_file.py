@@ -87,7 +87,9 @@ def exclusively(target: Path) -> Iterator[None]:
             else:
                 break
         else:
-            raise failed(Code.OVERLOADED, f"another process is writing {str(target)!r}", "try again when it has ended")
+            raise failed(
+                Code.OVERLOADED, f"another process is writing {str(target)!r}", hint="try again when it has ended"
+            )
         yield
     finally:
         os.close(descriptor)

@@ -128,7 +128,7 @@ class SecretService:
         if found == ("b", True):
             raise LockedKeyringError
 
-    async def store(self, attributes: Mapping[str, str], label: str, secret: Secret) -> None:
+    async def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
         """Store one in the place of one with the same attributes.
 
         Raises:
@@ -181,7 +181,9 @@ class SecretService:
             raise NoKeyringError(f"{LIBRARY.module('linux')} is not installed: {LIBRARY.remedy}") from None
         except TimeoutError:
             raise unreadable(
-                "the keyring", f"has not answered for {TIMEOUT:g} s", "see whether it hangs: secret-tool search x x"
+                "the keyring",
+                f"has not answered for {TIMEOUT:g} s",
+                hint="see whether it hangs: secret-tool search x x",
             ) from None
         except _BusError as error:
             raise _refused(error) from None
@@ -207,7 +209,7 @@ def as_secret(content: bytes) -> Secret:
     try:
         return Secret(content.decode())
     except UnicodeDecodeError:
-        raise unreadable("the secret in the keyring", "is not UTF-8 text", "store it as text") from None
+        raise unreadable("the secret in the keyring", "is not UTF-8 text", hint="store it as text") from None
 
 
 async def _search(bus: _Bus, service: str, username: str | None) -> tuple[list[str], list[str]]:
@@ -246,7 +248,9 @@ def _refused(error: _BusError) -> NoKeyringError | Failed:
         return NoKeyringError("no keyring answers on the session bus")
     if error.name.endswith((*_GONE, _LOCKED)):
         return NoKeyringError("what was found there has gone")
-    return unreadable("the keyring", f"refuses: {error.name}", "see what it has: secret-tool search --all service x")
+    return unreadable(
+        "the keyring", f"refuses: {error.name}", hint="see what it has: secret-tool search --all service x"
+    )
 
 
 def _why(error: Exception) -> str:

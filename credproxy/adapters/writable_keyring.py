@@ -26,7 +26,7 @@ class WritableKeyring(Protocol):
         """Look whether something could be stored."""
         ...
 
-    def store(self, attributes: Mapping[str, str], label: str, secret: Secret) -> None:
+    def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
         """Store one in the place of one with the same attributes: ``service`` and ``username``."""
         ...
 
@@ -51,9 +51,9 @@ class _SessionKeyring:
         """See SecretService."""
         asyncio.run(self.service.usable())
 
-    def store(self, attributes: Mapping[str, str], label: str, secret: Secret) -> None:
+    def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
         """See SecretService."""
-        asyncio.run(self.service.store(attributes, label, secret))
+        asyncio.run(self.service.store(attributes, label, secret=secret))
 
     def erase(self, attributes: Mapping[str, str]) -> int:
         """See SecretService."""
@@ -67,7 +67,7 @@ class NativeKeyring:
         """Whether the library finds the system's own."""
         _backend()
 
-    def store(self, attributes: Mapping[str, str], label: str, secret: Secret) -> None:
+    def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
         """The library has no labels."""
         del label
         _backend().set_password(attributes["service"], attributes["username"], secret.reveal())

@@ -59,12 +59,12 @@ def _store() -> None:
     key = _key(given.server)
     if not given.username:
         raise CommandError("no credentials username")  # the protocol's own words
-    login(given.username, given.secret, f"the login for {key!r}")
+    login(given.username, given.secret, where=f"the login for {key!r}")
     settings, rule = _about(key)
-    places = LoginPlaces(settings, rule, key)
+    places = LoginPlaces(settings, rule, key=key)
     place = places.choose_for_docker(settings.login_store)
     with alone():
-        places.put(place, given.username, Secret(given.secret))
+        places.put(place, username=given.username, secret=Secret(given.secret))
     forget(key.partition("/")[0])
     if place.warning:
         click.echo(f"warning: {place.warning}", err=True)
@@ -74,7 +74,7 @@ def _erase() -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
     key = _key(_read().decode("utf-8", "replace"))
-    places = LoginPlaces(*_about(key), key)
+    places = LoginPlaces(*_about(key), key=key)
     with alone():
         places.remove()
     forget(key.partition("/")[0])

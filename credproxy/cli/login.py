@@ -139,27 +139,27 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
 def _log_in(wish: _LoginWish, store: LoginStore) -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes longer than --help
 
-    places = LoginPlaces(wish.settings, wish.rule, wish.key)
+    places = LoginPlaces(wish.settings, wish.rule, key=wish.key)
     with told():
         place = places.choose(store)  # before anybody types a password
         username, secret = _asked(wish, places.username)
-        stored = from_text(secret.reveal(), username or None, "the password", "type it again")
+        stored = from_text(secret.reveal(), username or None, where="the password", hint="type it again")
         if not wish.no_check:
             _try(wish, stored)
         with alone():
-            places.put(place, username, secret)
+            places.put(place, username=username, secret=secret)
     forget(wish.target.authority)
     say(f"logged in to {wish.key}" + (f" as {username}" if username else ""))
     say(f"stored in {place.name}")
     if place.warning:
         say(f"warning: {place.warning}", err=True)
-        say("a keyring would keep it safe: credproxy doctor", err=True)
+        say("to encrypt it: --store keyring, or --store systemd-creds", err=True)
 
 
 def _log_out(settings: Settings, key: str, rule: HostRule) -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
-    places = LoginPlaces(settings, rule, key)
+    places = LoginPlaces(settings, rule, key=key)
     with told(), alone():
         gone = places.remove()
     forget(key.partition("/")[0])
@@ -216,7 +216,7 @@ def _try(wish: _LoginWish, stored: Stored) -> None:
 def forget(authority: str) -> None:
     """Let a daemon that runs look at once; else it would within a second."""
     try:
-        call_in_turn("POST", "/v1/flush", {"match": authority})
+        call_in_turn("POST", "/v1/flush", body={"match": authority})
     except NoDaemonError:
         pass
     except CommandError as error:

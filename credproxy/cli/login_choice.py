@@ -36,7 +36,7 @@ class LoginPlaces:
         key: canonical name of the host, with its path.
     """
 
-    def __init__(self, settings: Settings, rule: HostRule, key: str) -> None:
+    def __init__(self, settings: Settings, rule: HostRule, *, key: str) -> None:
         self._settings = settings
         self._rule = rule
         self._key = key
@@ -48,7 +48,7 @@ class LoginPlaces:
         sources = [source for source in self._sources() if isinstance(source, KeyringSource | FileSource)]
         return next((source.username for source in sources if source.username), "")
 
-    def put(self, place: LoginPlace, username: str, secret: Secret) -> None:
+    def put(self, place: LoginPlace, *, username: str, secret: Secret) -> None:
         """Store a login, and forget an older one that would go before it. Raises as ``LoginPlace.put``."""
         place.put(username, secret)
         if not isinstance(place, LoginsFile):

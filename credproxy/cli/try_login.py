@@ -50,12 +50,12 @@ async def try_login(rule: HostRule, target: Target, stored: Stored, page: str) -
         for one in _schemes(rule, target):
             try:
                 async with clock.timeout(PATIENCE):
-                    return await converse(_check(rule, one, stored, page), http, _CheckTerms(until, until))
+                    return await converse(_check(rule, one, stored, page), http, terms=_CheckTerms(until, until))
             except TimeoutError:
                 raise failed(
                     Code.UPSTREAM_UNAVAILABLE,
                     f"{target.authority!r} has not answered for {PATIENCE:g} s",
-                    "check the network, then try again",
+                    hint="check the network, then try again",
                 ) from None
             except Failed as error:
                 if one.scheme == "http" or not is_loopback(one.host) or error.failure.code not in _NO_TLS:
@@ -81,7 +81,7 @@ def _check(rule: HostRule, target: Target, stored: Stored, page: str) -> LoginCh
     if not url:
         raise UnprovenError("it has no page that could be asked")
     asked = parse_uri(url)
-    headers = rule.dress(stored, "the login", rule.width(asked))
+    headers = rule.dress(stored, "the login", width=rule.width(asked))
     return check_page(url, headers, Dial(own=True, rule=rule.match), rule.login_refused)
 
 

@@ -44,7 +44,7 @@ def check_registry(registry: AskedRegistry, login: UserPassword | IdentityToken,
         raise UnprovenError("it asks for no login")
     if found.asks is Asks.BASIC:
         if not isinstance(login, UserPassword):
-            raise failed(Code.BAD_CREDENTIALS, f"{registry.name} takes a user name and a password", _USER)
+            raise failed(Code.BAD_CREDENTIALS, f"{registry.name} takes a user name and a password", hint=_USER)
         yield from _accepted(registry, basic(login))
         return
     order = Order(found, (), login, "the login", registry.target.authority)
@@ -60,7 +60,7 @@ def _accepted(registry: AskedRegistry, authorization: Secret) -> LoginCheck:
     response = yield _ask(url, (("Authorization", (authorization,)),), registry.dial, registry.name)
     # A token for nothing may be told that it is for nothing; a token server that takes everybody's password is caught here.
     if response.status == HTTPStatus.UNAUTHORIZED:
-        raise failed(Code.BAD_CREDENTIALS, f"{registry.name} refuses the login", _AGAIN)
+        raise failed(Code.BAD_CREDENTIALS, f"{registry.name} refuses the login", hint=_AGAIN)
     passing = transient(response, registry.name)
     if passing is not None:
         raise passing
@@ -85,7 +85,7 @@ def check_page(url: str, headers: SecretHeaders, dial: Dial, refusals: Collectio
     subject = f"host {url.split('/')[2]!r}"
     response = yield _ask(url, headers, dial, subject)
     if response.status in refusals:
-        raise failed(Code.BAD_CREDENTIALS, f"{subject} refuses it with {response.status}", _AGAIN)
+        raise failed(Code.BAD_CREDENTIALS, f"{subject} refuses it with {response.status}", hint=_AGAIN)
     passing = transient(response, subject)
     if passing is not None:
         raise passing

@@ -67,7 +67,9 @@ class FromKeyring:
         if item is None or secret is None:
             return None
         username = self._settings.username or item.username or None
-        stored = from_text(secret.reveal(), username, f"the secret of {self._name!r} in the keyring", self._store)
+        stored = from_text(
+            secret.reveal(), username, where=f"the secret of {self._name!r} in the keyring", hint=self._store
+        )
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
@@ -116,7 +118,7 @@ class FromKeyring:
         """The one that is meant; of those under one user name, which several programs may have stored, the newest."""
         found = self._found
         if found.locked and not found.items:
-            raise unreadable(f"the secret of {self._name!r}", "cannot be read: the keyring is locked", UNLOCK)
+            raise unreadable(f"the secret of {self._name!r}", "cannot be read: the keyring is locked", hint=UNLOCK)
         names = {item.username for item in found.items}
         # gh and others store the active login under no user name, beside those of each.
         wanted = "" if "" in names else next(iter(names), "")
@@ -125,7 +127,7 @@ class FromKeyring:
             raise unreadable(
                 f"the keyring has several logins of {self._name!r}: {shown}, of which its rule",
                 "names none",
-                f'name one: {{ source = "keyring", service = "{self._settings.service}", username = "NAME" }}',
+                hint=f'name one: {{ source = "keyring", service = "{self._settings.service}", username = "NAME" }}',
             )
         items = [item for item in found.items if self._settings.username is not None or item.username == wanted]
         return max(items, key=lambda item: (item.changed, item.place), default=None)

@@ -39,7 +39,7 @@ class FromLogin:
         self._file: Watched[LoginIndex] = Watched(
             path,
             EMPTY,
-            lambda content: parse_logins(content, f"the file of logins {path!r}"),
+            parse=lambda content: parse_logins(content, f"the file of logins {path!r}"),
             name="credproxy login",
             files=files,
             clock=clock,
@@ -74,8 +74,10 @@ class FromLogin:
         again = f"log in again: credproxy login {identity.entry}"
         secret = await self._secret(identity.entry, entry, again)
         if secret is None:
-            raise unreadable(f"the login for {target.authority!r}", "has gone from the keyring", again)
-        stored: Stored = from_text(secret.reveal(), entry.username or None, f"the login for {identity.entry!r}", again)
+            raise unreadable(f"the login for {target.authority!r}", "has gone from the keyring", hint=again)
+        stored: Stored = from_text(
+            secret.reveal(), entry.username or None, where=f"the login for {identity.entry!r}", hint=again
+        )
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
@@ -117,10 +119,10 @@ class FromLogin:
         if found.absent:
             again = f"credproxy login {key} --store file"
             raise unreadable(
-                f"the login for {key!r}", f"lies in the keyring, which is not there: {found.absent}", again
+                f"the login for {key!r}", f"lies in the keyring, which is not there: {found.absent}", hint=again
             )
         if found.locked and not found.items:
-            raise unreadable(f"the login for {key!r}", "cannot be read: the keyring is locked", _UNLOCK)
+            raise unreadable(f"the login for {key!r}", "cannot be read: the keyring is locked", hint=_UNLOCK)
         newest = max(found.items, key=lambda item: (item.changed, item.place), default=None)
         return None if newest is None else await self._keyring.reveal(newest)
 
@@ -131,7 +133,7 @@ class FromLogin:
                 done = await self._processes.run(_decrypting(key, entry.sealed, self._uid))
                 if done.status != 0:
                     said = f"systemd-creds does not decrypt the login for {key!r}: {done.complaint[-200:]}"
-                    raise failed(Code.HELPER_FAILED, said, again)
+                    raise failed(Code.HELPER_FAILED, said, hint=again)
                 known = self._opened[key] = _Decrypted(entry.id, Secret(done.stdout.decode("utf-8", "replace")))
         return known.secret
 

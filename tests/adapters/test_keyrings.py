@@ -119,7 +119,7 @@ async def test_an_address_that_leads_nowhere_is_no_keyring(address: str) -> None
     keyring = SecretService({"DBUS_SESSION_BUS_ADDRESS": address}, clock=SystemClock(), uid=1)
     assert (await keyring.search("s", None)).absent
     with pytest.raises(NoKeyringError):
-        await keyring.store({"service": "s"}, "s", Secret("canary"))
+        await keyring.store({"service": "s"}, "s", secret=Secret("canary"))
 
 
 async def test_who_has_no_keyring_has_nothing_in_it() -> None:

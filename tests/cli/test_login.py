@@ -27,7 +27,7 @@ class Keyring:
         if self.problem is not None:
             raise self.problem
 
-    def store(self, attributes: dict[str, str], label: str, secret: Secret) -> None:
+    def store(self, attributes: dict[str, str], label: str, *, secret: Secret) -> None:
         """Take it."""
         assert label
         self.usable()

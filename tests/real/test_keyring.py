@@ -82,7 +82,7 @@ async def test_what_is_stored_is_found_by_other_programs_and_takes_the_place_of_
 ) -> None:
     """And is gone when it is erased."""
     for secret in ("one", "two"):
-        await keyring.store(ATTRIBUTES, "label", Secret(secret))
+        await keyring.store(ATTRIBUTES, "label", secret=Secret(secret))
     assert running.secret_tool("lookup", "service", "build") == "two"
     assert await keyring.erase(ATTRIBUTES) == 1
     assert await keyring.erase(ATTRIBUTES) == 0
@@ -91,7 +91,7 @@ async def test_what_is_stored_is_found_by_other_programs_and_takes_the_place_of_
 
 async def test_a_secret_that_is_gone_is_none(keyring: SecretService) -> None:
     """Between the look and the read."""
-    await keyring.store(ATTRIBUTES, "label", Secret("canary"))
+    await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
     (item,) = (await keyring.search("build", "u")).items
     await keyring.erase(ATTRIBUTES)
     assert await keyring.reveal(item) is None
@@ -109,13 +109,13 @@ async def test_a_locked_keyring_is_told_at_once_and_opens_no_window(short_path: 
     with session(short_path) as made:
         made.unlock()
         keyring = SecretService(made.environ, clock=SystemClock(), uid=0)
-        await keyring.store(ATTRIBUTES, "label", Secret("canary"))
+        await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
         made.lock()
         began = time.perf_counter()
         with pytest.raises(Failed, match="is locked"):
             await read(keyring)
         with pytest.raises(LockedKeyringError):
-            await keyring.store(ATTRIBUTES, "label", Secret("other"))
+            await keyring.store(ATTRIBUTES, "label", secret=Secret("other"))
         with pytest.raises(LockedKeyringError):
             await keyring.erase(ATTRIBUTES)
         assert time.perf_counter() - began < 2
@@ -131,7 +131,7 @@ async def test_a_keyring_that_nobody_has_made_a_password_for_takes_nothing(short
         keyring = SecretService(made.environ, clock=SystemClock(), uid=0)
         assert await read(keyring) is None
         with pytest.raises(Exception, match="no collection"):
-            await keyring.store(ATTRIBUTES, "label", Secret("canary"))
+            await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
 
 
 def test_a_daemon_answers_from_the_keyring_and_with_the_new_secret_within_a_second(

@@ -104,7 +104,7 @@ async def test_a_session_without_a_keyring_has_nothing() -> None:
 
 async def test_a_keyring_that_does_not_answer_is_an_error_of_every_question_of_the_second() -> None:
     """It is not asked again for each of them."""
-    broken = failed(Code.CREDENTIAL_UNREADABLE, "the keyring has not answered for 5 s", "look")
+    broken = failed(Code.CREDENTIAL_UNREADABLE, "the keyring has not answered for 5 s", hint="look")
     keyring, clock = FakeKeyring(broken=broken), FakeClock()
     found = source(keyring, clock=clock)
     for _ in range(3):

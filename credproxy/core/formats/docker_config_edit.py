@@ -72,7 +72,7 @@ def _opened(content: bytes, where: str) -> tuple[_Members, _Members, str]:
     except UNREADABLE as error:
         line = broken_line(content, error)
         said = "is not the JSON of a docker configuration" + (f": {line}" if line else "")
-        raise unreadable(where, said, "correct it with an editor, or move it away") from None
+        raise unreadable(where, said, hint="correct it with an editor, or move it away") from None
     return file, auths, member
 
 

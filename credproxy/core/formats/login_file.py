@@ -86,7 +86,7 @@ def parse_logins(content: bytes, where: str) -> LoginIndex:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         line = broken_line(content, error)
         said = "is not what credproxy login writes" + (f": {line}" if line else "")
-        raise unreadable(where, said, "move it away, and log in again: credproxy login HOST") from None
+        raise unreadable(where, said, hint="move it away, and log in again: credproxy login HOST") from None
 
 
 def login_name(authority: str) -> str:

@@ -38,7 +38,7 @@ def test_a_login_takes_the_place_of_every_one_of_its_registry(
     found = {key: value for key, value in json.loads(made).items() if key.lower() != "auths"}
     assert found == kept
     assert list(parse_index(made, "x").auths) == [name]
-    assert read_entry(made, docker_key(name), "x") == LOGIN
+    assert read_entry(made, docker_key(name), where="x") == LOGIN
     gone = without_entry(made, name, "x")
     assert gone is not None
     assert not parse_index(gone, "x").auths
