@@ -205,7 +205,7 @@ def _try(wish: _LoginWish, stored: Stored) -> None:
     from credproxy.exchange.login_check import UnprovenError  # noqa: PLC0415  as above
 
     try:
-        asyncio.run(try_login(wish.rule, wish.target, stored, wish.check_url))
+        asyncio.run(try_login(wish.rule, wish.target, stored=stored, page=wish.check_url))
     except UnprovenError as error:
         raise LoginError(
             f"nothing was stored: {wish.key} cannot tell whether the login is right: {error}",

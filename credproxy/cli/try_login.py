@@ -31,7 +31,7 @@ class _CheckTerms:
     for_actions: bool = False
 
 
-async def try_login(rule: HostRule, target: Target, stored: Stored, page: str) -> None:
+async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str) -> None:
     """Send it.
 
     Args:
