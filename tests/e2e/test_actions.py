@@ -99,12 +99,12 @@ def test_the_helper_socket_refuses_a_sandbox(served: Stage, registry: TokenRegis
 
     doubting = helper()
     assert (doubting.returncode, doubting.stdout) == (1, "")
-    assert "in a build action ask the actions socket" in doubting.stderr
+    assert "in a build action use the actions socket" in doubting.stderr
     refused = helper(CREDPROXY_PEER_NAMESPACES="any")  # as a program that does not doubt would ask
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert "other namespaces than the daemon's (user, mnt, pid)" in refused.stderr
-    assert "a build action asks the actions socket" in refused.stderr
+    assert "a build action uses the actions socket" in refused.stderr
     assert registry.requests == []
     assert served.headers(blob(registry)) == {"Authorization": ["Bearer canary-token-1"]}
     served.stop()
