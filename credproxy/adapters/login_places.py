@@ -224,7 +224,7 @@ class DockerLogins:
             told = {"ServerURL": self._server, "Username": username, "Secret": secret.reveal()}
             self._run(program, "store", json.dumps(told).encode())
             entry = {}
-        change_file(self.path, lambda content: with_entry(content, self.key, entry, self._where))
+        change_file(self.path, lambda content: with_entry(content, self.key, entry=entry, where=self._where))
 
     def remove(self) -> str:
         """Delete it."""
@@ -234,7 +234,7 @@ class DockerLogins:
         had = bool(program) and self._run(program, "get", self._server.encode()) is not None
         if had:
             self._run(program, "erase", self._server.encode())
-        changed = change_file(self.path, lambda content: without_entry(content, self.key, self._where))
+        changed = change_file(self.path, lambda content: without_entry(content, self.key, where=self._where))
         return name if changed or had else ""
 
     @property

@@ -18,7 +18,7 @@ from credproxy.core.formats.go_json import UNREADABLE, broken_line
 _Members = dict[str, msgspec.Raw]
 
 
-def with_entry(content: bytes, name: str, entry: dict[str, str], where: str) -> bytes:
+def with_entry(content: bytes, name: str, *, entry: dict[str, str], where: str) -> bytes:
     """Put an entry into ``auths`` in the place of every one for the registry.
 
     Args:
@@ -35,7 +35,7 @@ def with_entry(content: bytes, name: str, entry: dict[str, str], where: str) -> 
     return _written(file, member, {**kept, docker_key(name): msgspec.Raw(msgspec.json.encode(entry))})
 
 
-def without_entry(content: bytes, name: str, where: str) -> bytes | None:
+def without_entry(content: bytes, name: str, *, where: str) -> bytes | None:
     """Take every entry of a registry out; None where there is none. Raises as ``with_entry``."""
     file, auths, member = _opened(content, where)
     kept = {key: value for key, value in auths.items() if canonical_key(key) != name}

@@ -34,24 +34,24 @@ def test_a_login_takes_the_place_of_every_one_of_its_registry(
     content: bytes, name: str, kept: dict[str, object]
 ) -> None:
     """However that was spelled; what nobody knows here is as it was, and logged out of it is gone again."""
-    made = with_entry(content, name, entry_of(LOGIN), "x")
+    made = with_entry(content, name, entry=entry_of(LOGIN), where="x")
     found = {key: value for key, value in json.loads(made).items() if key.lower() != "auths"}
     assert found == kept
     assert list(parse_index(made, "x").auths) == [name]
     assert read_entry(made, docker_key(name), where="x") == LOGIN
-    gone = without_entry(made, name, "x")
+    gone = without_entry(made, name, where="x")
     assert gone is not None
     assert not parse_index(gone, "x").auths
-    assert without_entry(gone, name, "x") is None
+    assert without_entry(gone, name, where="x") is None
 
 
 def test_other_logins_stay_as_they_are_written() -> None:
     """And the file is indented as docker does it."""
     other = '{"auth":"eDp5","email":"a@b","n":1.0}'
-    made = with_entry(f'{{"auths":{{"other.test":{other}}}}}'.encode(), "reg.test", {}, "x").decode()
+    made = with_entry(f'{{"auths":{{"other.test":{other}}}}}'.encode(), "reg.test", entry={}, where="x").decode()
     assert '\n\t\t"other.test": {\n\t\t\t"auth": "eDp5",' in made
     assert '"n": 1.0' in made
-    assert without_entry(made.encode(), "unknown.test", "x") is None
+    assert without_entry(made.encode(), "unknown.test", where="x") is None
 
 
 @pytest.mark.parametrize(
@@ -71,6 +71,6 @@ def test_a_login_is_written_as_docker_writes_it(stored: Stored, wanted: dict[str
 def test_a_file_that_cannot_be_read_is_not_written(content: bytes) -> None:
     """What it holds may be all that somebody has."""
     with pytest.raises(Failed) as caught:
-        with_entry(content, "reg.test", {}, "the docker configuration 'x'")
+        with_entry(content, "reg.test", entry={}, where="the docker configuration 'x'")
     assert caught.value.failure.message.startswith("the docker configuration 'x' is not the JSON of a docker")
     assert not filled(caught.value.failure.hint, "correct it with an editor, or move it away")
