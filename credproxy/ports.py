@@ -25,10 +25,6 @@ from credproxy.core.ownership import Exposure
 
 T = TypeVar("T")
 
-for_actions: ContextVar[bool] = ContextVar("for_actions", default=False)
-"""Whether the exchange under way was caused by build actions: for code that is reached without ``Terms``, such as programs,
-which a source starts without knowing the caller (T16)."""
-
 
 class Clock(Protocol):
     """Time and waiting. ``boot`` runs through suspend (CLOCK_BOOTTIME); timers of the loop do not (PY19)."""
@@ -76,6 +72,11 @@ class Terms(Protocol):
     def for_actions(self) -> bool:
         """Whether build actions caused it: then their slots, pauses and breakers apply (T16)."""
         ...
+
+
+under_way: ContextVar[Terms | None] = ContextVar("under_way", default=None)
+"""The limits of the flight under way: for what is reached without ``Terms``, as the programs and the issuers are that a
+source asks without knowing the caller (T16)."""
 
 
 class HttpClient(Protocol):

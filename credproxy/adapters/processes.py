@@ -20,7 +20,7 @@ from typing import Self, TypeVar, TypeVarTuple
 from credproxy.adapters.file_exposure import exposures
 from credproxy.core.complaints import mask_complaint, mask_given
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.ports import Clock, Command, Completed, Metrics, for_actions
+from credproxy.ports import Clock, Command, Completed, Metrics, under_way
 
 
 STDOUT_LIMIT = 256 * 1024
@@ -85,7 +85,9 @@ class SystemProcesses:
         program = await self._in_thread(find_program, command, self._path)
         name = Path(program).name
         async with contextlib.AsyncExitStack() as slots:
-            if for_actions.get():  # first: who waits for a slot of actions' must hold none of the user's
+            if (
+                terms := under_way.get()
+            ) is not None and terms.for_actions:  # first: who waits for a slot of actions' must hold none of the user's
                 await slots.enter_async_context(self._for_actions.taken(program, max(1, command.concurrency // 2)))
             await slots.enter_async_context(self._all.taken(program, command.concurrency))
             begun = self._clock.boot()

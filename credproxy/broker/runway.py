@@ -22,7 +22,7 @@ from functools import partial
 from credproxy.broker.bugs import Bugs
 from credproxy.broker.flight import Flight, Outcome, Result
 from credproxy.core.errors import SHORT_OF_MEMORY, Code, Failed, Failure, failed
-from credproxy.ports import Clock, for_actions
+from credproxy.ports import Clock, under_way
 
 
 MANNED = 32
@@ -182,7 +182,7 @@ class Runway:
         flight.task.add_done_callback(partial(self._landed, flight))
 
     async def _fly(self, flight: Flight) -> Outcome:
-        for_actions.set(flight.for_actions)  # in the flight's own context
+        under_way.set(flight)  # in the flight's own context
         return flight.home.land(flight, await self._result(flight))
 
     async def _result(self, flight: Flight) -> Result:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from credproxy.core.kinds.sources import Sources, SourceSettings
+from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
@@ -17,6 +18,7 @@ from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
 from credproxy.sources.env import Env
@@ -113,6 +115,16 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             )
         case GlabSource():
             return Glab(tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key)
+        case CiOidcSource():
+            return CiOidc(
+                settings,
+                tools.environ,
+                files=tools.files,
+                processes=tools.processes,
+                http=tools.http,
+                clock=tools.clock,
+                key=tools.key,
+            )
         case _:
             assert_never(settings)
 

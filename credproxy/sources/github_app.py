@@ -1,7 +1,7 @@
 """Tokens of a GitHub App's installations, each made with the App's key and remembered until shortly before its end."""
 
 from collections.abc import Hashable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final, NamedTuple
 
 from cachetools import LRUCache
@@ -16,13 +16,11 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.github_app import CONTENTS, GithubAppSource
 from credproxy.exchange.installation_token import TokenRequest, claims, installation_token, not_installed
-from credproxy.ports import Clock, Files, HttpClient, Signer, converse, for_actions
+from credproxy.ports import Clock, Files, HttpClient, Signer
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 from credproxy.sources.secret_file import missing, read_secret_file
+from credproxy.sources.source_exchange import hold
 
-
-_TIMEOUT: Final = 20.0
-"""Seconds for both requests."""
 
 _MOST: Final = 1024
 """Tokens that are remembered: one for each owner, and one for each repository that build actions read."""
@@ -34,17 +32,6 @@ class _TokenLimits(NamedTuple):
     repositories: tuple[str, ...]
     permissions: tuple[tuple[str, str], ...]
     only: GithubName | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class _TokenTerms:
-    deadline: float
-    for_actions: bool
-    anew: bool = False
-
-    @property
-    def patience(self) -> float:
-        return self.deadline
 
 
 class GithubApp:
@@ -180,8 +167,7 @@ class GithubApp:
 
     async def _run(self, request: TokenRequest) -> Printed:
         assertion = await self._assertion()
-        terms = _TokenTerms(self._clock.boot() + _TIMEOUT, for_actions.get())
-        issued = await converse(installation_token(request, assertion), self._http, terms=terms)
+        issued = await hold(installation_token(request, assertion), self._http, self._clock)
         if issued is None:
             return b"", None
         stored, boot = PlainSecret(issued.token), self._clock.boot()

@@ -13,8 +13,8 @@ import pytest
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.processes import STDOUT_LIMIT, StartProcess, SystemProcesses
 from credproxy.core.errors import Code, Failed
-from credproxy.ports import Command, Completed, for_actions
-from tests.fakes import FakeClock, FakeMetrics
+from credproxy.ports import Command, Completed, under_way
+from tests.fakes import FakeClock, FakeMetrics, FixedTerms
 
 
 @pytest.fixture
@@ -212,7 +212,7 @@ async def test_build_actions_run_half_as_many_programs(processes: SystemProcesse
     """T16: helpers that hang for actions leave slots, of that program and of all, for the user's own calls."""
 
     async def hang() -> None:
-        for_actions.set(True)
+        under_way.set(FixedTerms(for_actions=True))
         await processes.run(sh(f"touch {tmp_path}/$$; exec sleep 30", concurrency=4))
 
     async with asyncio.TaskGroup() as group:

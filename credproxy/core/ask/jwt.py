@@ -16,6 +16,10 @@ class _Times(msgspec.Struct, frozen=True):
     iat: float | None = None
 
 
+class _Audience(msgspec.Struct, frozen=True):
+    aud: str | tuple[str, ...] = ()
+
+
 def claims(token: str) -> bytes:
     """The JSON text of a token's claims; empty for a token that is not a JWT."""
     parts = token.split(".")
@@ -50,6 +54,15 @@ def whole_life(token: str) -> float | None:
     if times is None or times.exp is None or times.iat is None or not 0 < times.iat < times.exp:
         return None
     return times.exp - times.iat
+
+
+def audiences(token: str) -> tuple[str, ...]:
+    """Whom a token is for; nothing where it does not say. Source: RFC 7519, section 4.1.3."""
+    try:
+        found = msgspec.json.decode(claims(token), type=_Audience).aud
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return ()
+    return (found,) if isinstance(found, str) else found
 
 
 def _times(token: str) -> _Times | None:

@@ -16,7 +16,7 @@ _PLAIN = frozenset({
     "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "format", "header", "helper_path", "host", "key_file", "key_id", "level",
     "listen", "login_store", "match", "method", "name", "netrc", "operations", "pass_env", "path", "path_prefix", "peer_namespaces",
     "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository", "requested_token_type", "scope", "scopes",
-    "service", "source", "subject", "subject_token_type", "url", "username",
+    "service", "source", "subject", "subject_token_type", "url", "username", "variable",
 })  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is still masked."""
 

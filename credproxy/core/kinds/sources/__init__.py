@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
@@ -25,6 +26,7 @@ SourceSettings = (
     | GhSource
     | GithubAppSource
     | GlabSource
+    | CiOidcSource
 )
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
@@ -41,4 +43,5 @@ SOURCES: Final = (
     GhSource,
     GithubAppSource,
     GlabSource,
+    CiOidcSource,
 )
