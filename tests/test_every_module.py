@@ -65,6 +65,7 @@ THROUGH = {
     "doctor.bazel_remote": "doctor/test_bazel.py",
     "doctor.network": "e2e/test_doctor.py",
     "exchange.statuses": "exchange/test_registry_token.py",
+    "exchange.vault_refusals": "exchange/test_vault_api.py",
     "gateway.pagination": "gateway/test_gateway.py",
     "gateway.reads": "gateway/test_gateway.py",
     "helper.credproxy_helper": "helper/test_pump.py",

@@ -1,11 +1,12 @@
 """Builds what one configuration needs: its providers, and the sources that they share."""
 
 import secrets
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, MutableMapping
+from dataclasses import dataclass, field
 from functools import partial
 
 import msgspec
+from cachetools import LRUCache
 
 from credproxy import providers, sources
 from credproxy.adapters.no_keyring import NO_KEYRING
@@ -23,10 +24,15 @@ from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
 from credproxy.providers.oci import OciProvider
 from credproxy.sources.nowhere import Nowhere
+from credproxy.sources.vault_token import VaultTokens
 
 
 KEY_BYTES = 32
 """Length of this process's random key: values that must be compared but not kept are digested with it."""
+
+
+_VAULTS = 64
+"""Logins to Vault whose tokens are kept: of the configuration in force, and of those before it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +48,7 @@ class World:
     signer: Signer
     learned: Learned
     keyring: Keyring = NO_KEYRING
+    vaults: MutableMapping[bytes, VaultTokens] = field(default_factory=partial(LRUCache, _VAULTS), repr=False)
 
 
 def build_table(settings: Settings, world: World) -> Table:
@@ -118,6 +125,7 @@ class _SharedSources:
             signer=world.signer,
             keyring=world.keyring,
             key=partial(secrets.token_bytes, KEY_BYTES),
+            vaults=world.vaults,
             docker_config=settings.docker_config,
             netrc=settings.netrc,
         )

@@ -1,8 +1,10 @@
 """One module per place where logins lie. Sources do not know one another; here is the one list of them."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, MutableMapping
+from dataclasses import dataclass, field
 from typing import assert_never
+
+import msgspec
 
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
@@ -18,6 +20,7 @@ from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
@@ -30,6 +33,8 @@ from credproxy.sources.glab import Glab
 from credproxy.sources.keyring import FromKeyring
 from credproxy.sources.login import FromLogin
 from credproxy.sources.netrc import Netrc
+from credproxy.sources.vault import Vault
+from credproxy.sources.vault_token import VaultTokens
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +51,7 @@ class SourceTools:
         signer: signs what they are asked with.
         keyring: of the user's session.
         key: gives random bytes of this process, for comparing secrets without keeping them.
+        vaults: the tokens for Vault that were obtained, by server and login: of the process, and shared by all sources.
         docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
     """
 
@@ -60,6 +66,7 @@ class SourceTools:
     key: Callable[[], bytes]
     docker_config: str = "auto"
     netrc: str = "auto"
+    vaults: MutableMapping[bytes, VaultTokens] = field(default_factory=dict)
 
 
 def make(settings: Sources, tools: SourceTools) -> Source:
@@ -125,8 +132,30 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
                 clock=tools.clock,
                 key=tools.key,
             )
+        case VaultSource():
+            tokens = _vault_tokens(settings, tools)
+            return Vault(settings, tokens, clock=tools.clock, key=tools.key)
         case _:
             assert_never(settings)
+
+
+def _vault_tokens(settings: VaultSource, tools: SourceTools) -> VaultTokens | None:
+    """Give the tokens for a server and a login, the same ones for equal settings; None where nobody names a server."""
+    server, auth = settings.server(tools.environ), settings.auth
+    if server is None:
+        return None
+    key = msgspec.json.encode((server.origin, server.namespace, server.dial.ca_bundle, auth), order="deterministic")
+    if key not in tools.vaults:
+        tools.vaults[key] = VaultTokens(
+            server,
+            auth,
+            proof=None if auth is None else _make(auth.proof[1], tools),
+            environ=tools.environ,
+            files=tools.files,
+            http=tools.http,
+            clock=tools.clock,
+        )
+    return tools.vaults[key]
 
 
 def _docker(wanted: str, tools: SourceTools) -> Source:

@@ -3,7 +3,7 @@
 import re
 from urllib.parse import SplitResult, unquote, urlsplit
 
-from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.ask.uri import canonical_authority, is_loopback
 
 
 _PRINTABLE = re.compile(r"[!-~]+")
@@ -44,6 +44,25 @@ def realm_problem(url: str | None) -> str:
     if "@" in parts.netloc:
         return "a login in the URL of a token server is not used: leave it out, and name a source in credentials"
     return "nothing after a # is sent to a token server: leave it out" if "#" in url else ""
+
+
+def server_problem(url: str | None, *, insecure: bool = False) -> str:
+    """Say why the address of a server's API cannot be used; "" for one that can, and for none.
+
+    Args:
+        url: such as ``https://vault.example.com:8200``.
+        insecure: plain http is allowed to other machines as well.
+    """
+    if url is None:
+        return ""
+    parts = _split(url)
+    if parts is None or parts.scheme not in {"http", "https"} or not _has_host(parts):
+        return "wanted the address of a server, such as https://vault.example.com:8200"
+    if "@" in parts.netloc or parts.path not in {"", "/"} or "?" in url or "#" in url:
+        return "nothing but a host and a port may stand in it"
+    if parts.scheme == "http" and not insecure and not is_loopback(parts.hostname or ""):
+        return "over plain http others could read the token: wanted https://, or insecure = true"
+    return ""
 
 
 def _split(url: str) -> SplitResult | None:

@@ -13,6 +13,7 @@ from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.vault import VaultSource
 
 
 SourceSettings = (
@@ -27,6 +28,7 @@ SourceSettings = (
     | GithubAppSource
     | GlabSource
     | CiOidcSource
+    | VaultSource
 )
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
@@ -44,4 +46,5 @@ SOURCES: Final = (
     GithubAppSource,
     GlabSource,
     CiOidcSource,
+    VaultSource,
 )

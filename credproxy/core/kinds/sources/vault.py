@@ -1,0 +1,183 @@
+"""``source = "vault"``: a secret of HashiCorp Vault or OpenBao.
+
+Source: developer.hashicorp.com/vault/docs/commands#environment-variables; openbao.org/docs/commands, which takes its own
+variables first and Vault's in their place.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Final
+
+from msgspec import field
+
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Dial
+from credproxy.core.ask.urls import server_problem
+from credproxy.core.ask.vault_values import VaultLogin, VaultServer
+from credproxy.core.formats.checks import Problem, absolute, user, within
+from credproxy.core.formats.toml_types import Base, FilePath
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
+from credproxy.core.kinds.sources.command import CommandSource
+from credproxy.core.kinds.sources.env import EnvSource
+from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.uses import Bundle, Use
+
+
+Proof = EnvSource | FileSource | CommandSource | CiOidcSource
+"""Where lies what a login begins with."""
+
+WHOLE: Final = "*"
+"""The field that is the whole secret, as JSON."""
+
+TOKENS: Final = ("BAO_TOKEN", "VAULT_TOKEN")
+ADDRESSES: Final = ("BAO_ADDR", "VAULT_ADDR")
+_NAMESPACES = ("BAO_NAMESPACE", "VAULT_NAMESPACE")
+_BUNDLES = ("BAO_CACERT", "VAULT_CACERT")
+
+_KUBERNETES = "/var/run/secrets/kubernetes.io/serviceaccount/token"
+
+
+class _LoginMethod(Base, frozen=True, kw_only=True):
+    """One way to log in."""
+
+    def problems(self) -> Iterator[Problem]:
+        """What is wrong with the place that its proof lies in."""
+        key, source = self.proof
+        yield from within((key,), source.problems())
+
+    @property
+    def proof(self) -> tuple[str, Proof]:
+        """The key that names where it lies what it begins with, and that place."""
+        raise NotImplementedError
+
+    def login(self, proof: Secret) -> VaultLogin | None:
+        """What is sent with that; None where it is the token itself."""
+        raise NotImplementedError
+
+
+class TokenAuth(_LoginMethod, frozen=True, tag_field="method", tag="token"):
+    """A token that lies somewhere else than in Vault's own places."""
+
+    token: Proof
+
+    @property
+    def proof(self) -> tuple[str, Proof]:
+        """The token itself."""
+        return "token", self.token
+
+    def login(self, proof: Secret) -> None:
+        """Nothing has to be asked for."""
+
+
+class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
+    """An AppRole: its ID, which is not a secret, and where the secret ID is."""
+
+    role_id: str
+    secret_id: Proof
+    mount: str = "approle"
+
+    @property
+    def proof(self) -> tuple[str, Proof]:
+        """The secret ID."""
+        return "secret_id", self.secret_id
+
+    def login(self, proof: Secret) -> VaultLogin:
+        """A secret ID may be good for one use, so it is sent once."""
+        return VaultLogin(self.mount, "", {"role_id": self.role_id, "secret_id": proof}, repeatable=False)
+
+
+class JwtAuth(_LoginMethod, frozen=True, tag_field="method", tag="jwt"):
+    """A JWT of somebody whom Vault believes, such as that of a CI job."""
+
+    role: str
+    jwt: Proof
+    mount: str = "jwt"
+
+    @property
+    def proof(self) -> tuple[str, Proof]:
+        """The JWT."""
+        return "jwt", self.jwt
+
+    def login(self, proof: Secret) -> VaultLogin:
+        """The JWT, and as whom."""
+        return VaultLogin(self.mount, self.role, {"role": self.role, "jwt": proof})
+
+
+class KubernetesAuth(_LoginMethod, frozen=True, tag_field="method", tag="kubernetes"):
+    """The service account of the pod in which the daemon runs."""
+
+    role: str
+    token: Proof = field(default_factory=lambda: FileSource(_KUBERNETES))
+    mount: str = "kubernetes"
+
+    @property
+    def proof(self) -> tuple[str, Proof]:
+        """The token of the service account."""
+        return "token", self.token
+
+    def login(self, proof: Secret) -> VaultLogin:
+        """The token, and as whom."""
+        return VaultLogin(self.mount, self.role, {"role": self.role, "jwt": proof})
+
+
+VaultAuth = TokenAuth | AppRoleAuth | JwtAuth | KubernetesAuth
+
+
+class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
+    """A secret of HashiCorp Vault or OpenBao; ``path`` as in its API and its policies: ``secret/data/ci/registry``.
+
+    ``field`` names the part that is the secret, ``"*"`` all of it as JSON; ``username_field`` that of the user's name.
+    """
+
+    path: str
+    field: str | None = None
+    username: str | None = None
+    username_field: str | None = None
+    address: str | None = None
+    namespace: str | None = None
+    ca_bundle: FilePath | None = None
+    insecure: bool = False
+    auth: VaultAuth | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """Paths, the address, names of users, and what is wrong with the login."""
+        if not _is_path(self.path):
+            yield ("path",), "wanted a path as in vault read, such as secret/data/ci/registry"
+        if self.namespace is not None and not _is_path(self.namespace.strip("/")):
+            yield ("namespace",), "wanted the name of a namespace, such as team/ci"
+        if problem := server_problem(self.address, insecure=self.insecure):
+            yield ("address",), problem
+        if self.username is not None and self.username_field is not None:
+            yield ("username_field",), "wanted this or username, and not both"
+        yield from absolute("ca_bundle", self.ca_bundle)
+        yield from user("username", self.username)
+        if self.auth is not None:
+            yield from within(("auth",), self.auth.problems())
+            if not _is_path(getattr(self.auth, "mount", "token")):
+                yield ("auth", "mount"), "wanted where the method is, such as jwt, without auth/"
+
+    def uses(self) -> Iterator[Use]:
+        """Its certificates, and what the login begins with."""
+        if self.ca_bundle is not None:
+            yield Bundle(self.ca_bundle)
+        if self.auth is not None:
+            yield from self.auth.proof[1].uses()
+
+    def server(self, environ: Mapping[str, str]) -> VaultServer | None:
+        """The server that is meant, by the rule or else by the environment; None where neither names one."""
+        address = self.address or _first(environ, ADDRESSES)
+        if address is None:
+            return None
+        namespace = self.namespace if self.namespace is not None else _first(environ, _NAMESPACES) or ""
+        bundle = self.ca_bundle or _first(environ, _BUNDLES)
+        return VaultServer(address.rstrip("/"), namespace.strip("/"), Dial(own=True, ca_bundle=bundle))
+
+
+def _is_path(text: str) -> bool:
+    """Whether a text is a path in Vault: nothing that a URL or a header would read as something else."""
+    parts = text.split("/")
+    return text.isprintable() and all(parts) and not {".", ".."} & set(parts) and parts[0] != "v1"
+
+
+def _first(environ: Mapping[str, str], names: tuple[str, ...]) -> str | None:
+    return next((environ[name] for name in names if environ.get(name)), None)

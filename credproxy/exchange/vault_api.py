@@ -1,0 +1,193 @@
+"""The conversations with HashiCorp Vault and OpenBao: log in, renew a token, read a secret, renew its lease.
+
+Source: the HTTP API of both: /auth/METHOD/login, /auth/token/renew-self, /auth/token/lookup-self, a secret's path,
+/sys/leases/renew. What a refusal means is told apart by its text, which is never repeated.
+"""
+
+import json
+from collections.abc import Generator, Mapping
+from datetime import datetime
+from http import HTTPStatus
+from urllib.parse import quote
+
+from credproxy.core.ask.credential import Secret, reveal
+from credproxy.core.ask.http import USER_AGENT, Method, Request, Response
+from credproxy.core.ask.vault_values import Lease, VaultLogin, VaultSecret, VaultServer, VaultToken
+from credproxy.core.errors import Code, failed
+from credproxy.exchange.token_answer import decode_object
+from credproxy.exchange.vault_refusals import (
+    beyond_policy,
+    errors_of,
+    login_refused,
+    not_there,
+    odd,
+    token_refused,
+    warnings_of,
+)
+
+
+_REFUSALS = frozenset({HTTPStatus.BAD_REQUEST, HTTPStatus.FORBIDDEN, HTTPStatus.NOT_FOUND})
+
+
+def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Response, VaultToken]:
+    """Obtain a token.
+
+    Raises:
+        Failed: bad_credentials (not with this login), bad_token (an answer without a token), and as ``odd``.
+    """
+    fields = {name: reveal(value) for name, value in login.fields.items()}
+    url = f"auth/{login.mount}/login"
+    response = yield _request(server, "POST", url, body=fields, repeatable=login.repeatable)
+    if response.status in _REFUSALS:
+        raise login_refused(server, login, response)
+    found = _token(server, response)
+    if found is None:
+        message = f"{server.name} gave no token for its login at auth/{login.mount}"
+        raise failed(
+            Code.BAD_TOKEN, message, "a login with a second factor needs somebody who is there: use another method"
+        )
+    return found
+
+
+def renew_token(server: VaultServer, token: Secret) -> Generator[Request, Response, VaultToken | None]:
+    """Let a token live longer; None where it cannot, and a new login is needed. Raises Failed as ``odd``."""
+    response = yield _request(server, "POST", "auth/token/renew-self", token, body={})
+    return None if response.status in _REFUSALS else _token(server, response)
+
+
+def token_lease(server: VaultServer, token: Secret) -> Generator[Request, Response, Lease | None]:
+    """Give what is left of a token's life; None where it may not look. Raises Failed as ``odd``."""
+    response = yield _request(server, "GET", "auth/token/lookup-self", token)
+    if response.status in _REFUSALS:
+        return None
+    data = _table(_body(server, response).get("data"))
+    if data.get("expire_time") is None:
+        return Lease(response.sent, None)
+    return Lease(response.sent, _seconds(data.get("ttl")) or 0.0, renewable=data.get("renewable") is True)
+
+
+def read_secret(server: VaultServer, path: str, token: Secret) -> Generator[Request, Response, VaultSecret]:
+    """Read what lies at a path; it is that of the API, such as ``secret/data/ci/registry``.
+
+    Raises:
+        Failed: bad_credentials (the token is not taken any more), denied (its policies), credential_unreadable (there is
+            nothing at the path), and as ``odd``.
+    """
+    response = yield _request(server, "GET", path, token)
+    if response.status == HTTPStatus.FORBIDDEN:
+        looked = yield _request(server, "GET", "auth/token/lookup-self", token)
+        if looked.status in _REFUSALS:
+            raise token_refused(server, path)
+        policies = _table(_body(server, looked).get("data")).get("policies")
+        raise beyond_policy(server, path, policies)
+    if response.status == HTTPStatus.NOT_FOUND:
+        asked = not errors_of(response)
+        mount = (yield _request(server, "GET", f"sys/internal/ui/mounts/{path}", token)) if asked else None
+        raise not_there(server, path, response, _table(_data(mount)) if mount is not None else {})
+    return _secret(server, path, response)
+
+
+def renew_lease(server: VaultServer, lease: Lease, token: Secret) -> Generator[Request, Response, Lease | None]:
+    """Let a secret live longer; None where it cannot, and another one has to be read. Raises Failed as ``odd``."""
+    response = yield _request(server, "PUT", "sys/leases/renew", token, body={"lease_id": lease.id})
+    if response.status in _REFUSALS:
+        return None
+    found = _body(server, response)
+    return _lease(response, found.get("lease_duration"), renewable=found.get("renewable") is True, name=lease.id)
+
+
+def _request(
+    server: VaultServer,
+    method: Method,
+    path: str,
+    token: Secret | None = None,
+    *,
+    body: Mapping[str, str] | None = None,
+    repeatable: bool = True,
+) -> Request:
+    named = (("X-Vault-Namespace", server.namespace),) if server.namespace else ()
+    shown = (("X-Vault-Token", token),) if token is not None else ()
+    typed = (("Content-Type", "application/json"),) if body is not None else ()
+    return Request(
+        method,
+        f"{server.origin}/v1/{quote(path)}",
+        headers=(
+            ("Accept", "application/json"),
+            ("User-Agent", USER_AGENT),
+            ("X-Vault-Request", "true"),
+            *named,
+            *typed,
+            *shown,
+        ),
+        body=None if body is None else Secret(json.dumps(body)),
+        repeatable=repeatable,
+        dial=server.dial,
+        subject=server.name,
+    )
+
+
+def _body(server: VaultServer, response: Response) -> dict[str, object]:
+    """The object that a 200 holds. Raises Failed as ``odd``."""
+    found = decode_object(response.body) if response.status == HTTPStatus.OK else None
+    if found is None:
+        raise odd(server, response)
+    return found
+
+
+def _token(server: VaultServer, response: Response) -> VaultToken | None:
+    found = _table(_body(server, response).get("auth"))
+    value = found.get("client_token")
+    if not isinstance(value, str) or not value:
+        return None
+    return VaultToken(
+        Secret(value), _lease(response, found.get("lease_duration"), renewable=found.get("renewable") is True)
+    )
+
+
+def _secret(server: VaultServer, path: str, response: Response) -> VaultSecret:
+    found = _body(server, response)
+    fields = found.get("data")
+    if not isinstance(fields, dict):
+        message = f"{server.name} gave no secret at {path!r}"
+        hint = "name the path of a secret, as in vault read: warnings and wrapped answers are none"
+        raise failed(Code.BAD_TOKEN, message + (", but warnings" if warnings_of(response) else ""), hint)
+    lease, seconds = found.get("lease_id"), found.get("lease_duration")
+    if isinstance(lease, str) and lease:
+        renewable = found.get("renewable") is True
+        return VaultSecret(fields, _lease(response, seconds, renewable=renewable, name=lease))
+    inner, metadata = fields.get("data"), _table(fields.get("metadata"))
+    if isinstance(inner, dict) and "version" in metadata:
+        return VaultSecret(inner, wall_until=_moment(metadata.get("deletion_time")))
+    return VaultSecret(fields, keep=_seconds(seconds))
+
+
+def _lease(response: Response, seconds: object, *, renewable: bool, name: str = "") -> Lease:
+    """What ends; whole seconds are told, so that 0 may be the last one, and is "without end" only of what cannot be renewed."""
+    told = _seconds(seconds)
+    ends = renewable or bool(name)
+    return Lease(response.sent, 0.0 if told is None and ends else told, renewable=renewable, id=name)
+
+
+def _seconds(value: object) -> float | None:
+    """A duration; None for 0, and for what is none."""
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    return float(value) if number and isinstance(value, (int, float)) and value > 0 else None
+
+
+def _moment(text: object) -> float | None:
+    """POSIX seconds of a time with nanoseconds, as Go writes it; "" is none."""
+    if not isinstance(text, str) or not text:
+        return None
+    try:
+        return datetime.fromisoformat(text).timestamp()
+    except ValueError:
+        return None
+
+
+def _data(response: Response) -> object:
+    found = decode_object(response.body) if response.status == HTTPStatus.OK else None
+    return None if found is None else found.get("data")
+
+
+def _table(value: object) -> dict[str, object]:
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,220 @@
+"""A secret of HashiCorp Vault or OpenBao: stored by somebody, or made for us and leased."""
+
+import json
+from collections.abc import Callable, Hashable, Mapping
+from dataclasses import dataclass, field, replace
+
+from credproxy.core.ask.credential import Identity, Stored
+from credproxy.core.ask.login import STATIC_KEEP, Login, login_of
+from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.target import Target
+from credproxy.core.ask.urls import server_problem
+from credproxy.core.ask.vault_values import Lease, VaultSecret, VaultToken
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.kinds.sources.vault import ADDRESSES, WHOLE, VaultSource
+from credproxy.exchange.vault_api import read_secret, renew_lease
+from credproxy.ports import Clock
+from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.vault_token import VaultTokens
+
+
+_WORTHWHILE = 2 / 3
+"""Of a lease's first life, that a renewed one must have: near the end of all that it may live, Vault gives less and less."""
+
+_STORE = "store the secret itself in that field: vault kv patch, or bao kv patch"
+
+
+@dataclass(frozen=True, slots=True)
+class _Leased:
+    """A dynamic secret that is in use.
+
+    Attributes:
+        whose: what ``VaultTokens.locate`` gave for the token that it was read with: to another user it is not given.
+        text: of all of it.
+        stored: what is given of that.
+        lease: as it was renewed last.
+        whole: seconds that it lasted at first.
+    """
+
+    whose: Hashable
+    text: bytes = field(repr=False)
+    stored: Stored
+    lease: Lease
+    whole: float
+
+
+class Vault:
+    """One secret. Source: ports.Source.
+
+    A secret that somebody stored is looked up again within five minutes. One that Vault made lives as long as its lease,
+    which is renewed while somebody asks; where that cannot be, another one is read.
+
+    Args:
+        settings: where it is.
+        tokens: gives the token for its server; None where nobody names one.
+        key: random bytes of this process, for comparing secrets without keeping them.
+    """
+
+    def __init__(
+        self,
+        settings: VaultSource,
+        tokens: VaultTokens | None,
+        *,
+        clock: Clock,
+        key: Callable[[], bytes],
+    ) -> None:
+        self._settings = settings
+        self._tokens = tokens
+        self._clock = clock
+        self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock)
+        self._leased: _Leased | None = None
+
+    async def locate(self, target: Target, repository: str | None) -> Identity | None:
+        """Name the secret; None where there is no server, or no token for it.
+
+        Raises:
+            Failed(credential_unreadable): the server's address cannot be used; and as the place of the login.
+        """
+        del repository
+        tokens = self._tokens
+        if tokens is None:
+            return None
+        origin = tokens.server.origin
+        if problem := server_problem(origin, insecure=self._settings.insecure):
+            raise unreadable(
+                "the address of Vault", f"cannot be used: {problem}", 'address = "https://..." in the rule'
+            )
+        stamp = await tokens.locate(target)
+        if stamp is None:
+            return None
+        place = "/".join(filter(None, (origin.partition("://")[2], tokens.server.namespace, self._settings.path)))
+        return Identity("vault", place, (stamp, self._answer.count))
+
+    async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
+        """Give the secret.
+
+        Raises:
+            Failed: credential_unreadable (no such secret, or not such a field), bad_credentials, denied, bad_token,
+                redirect_refused; and as ``HttpClient.send``.
+        """
+        assert self._tokens is not None
+        assert isinstance(identity.version, tuple)
+        tokens, whose = self._tokens, identity.version[0]
+        return await self._answer.login(lambda: self._ask(tokens, target, whose, anew=anew), anew=anew, stamp=whose)
+
+    async def peek(self, identity: Identity, target: Target) -> Login | None:
+        """Give what is known of it; nobody is asked."""
+        del identity, target
+        return self._answer.known
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why the file with the token cannot be read."""
+        del target
+        return None if self._tokens is None else self._tokens.trouble()
+
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Say which variables and files name no server, or hold no token."""
+        if self._tokens is None:
+            names = " nor ".join(ADDRESSES)
+            return (f"neither {names} is set in the daemon's environment, and the rule has no address",)
+        return self._tokens.looked(target)
+
+    def forget(self) -> None:
+        """The next question logs in, and reads."""
+        self._answer.forget()
+        self._leased = None
+        if self._tokens is not None:
+            self._tokens.forget()
+
+    async def _ask(self, tokens: VaultTokens, target: Target, whose: Hashable, *, anew: bool) -> Printed:
+        """Keep what is in use alive, or read what there is now."""
+        since = self._clock.boot()
+        if self._leased is not None and self._leased.whose == whose and not anew:
+            token = await tokens.token(target)
+            renewed = await self._renewed(self._leased, tokens, token)
+            if renewed is not None:
+                return await self._in_use(renewed, tokens, token)
+        token, secret = await self._read(tokens, target)
+        text = json.dumps(secret.fields, sort_keys=True).encode()
+        stored = self._picked(secret.fields, tokens)
+        if secret.lease is not None:
+            leased = _Leased(whose, text, stored, secret.lease, secret.lease.seconds or 0.0)
+            return await self._in_use(leased, tokens, token)
+        self._leased = None
+        return text, self._static(stored, secret, since)
+
+    async def _in_use(self, leased: _Leased, tokens: VaultTokens, token: VaultToken) -> Printed:
+        self._leased = leased
+        return leased.text, self._bounded(leased, await tokens.end(token))
+
+    async def _read(self, tokens: VaultTokens, target: Target) -> tuple[VaultToken, VaultSecret]:
+        """Read it; once more where the token was revoked before its time, and another one can be had."""
+        token = await tokens.token(target)
+        try:
+            return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token.value))
+        except Failed as error:
+            if error.failure.code is not Code.BAD_CREDENTIALS or not tokens.refused(token):
+                raise
+        token = await tokens.token(target)
+        return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token.value))
+
+    async def _renewed(self, leased: _Leased, tokens: VaultTokens, token: VaultToken) -> _Leased | None:
+        """The same with more time; None where another one has to be read."""
+        until = leased.lease.until
+        if not leased.lease.renewable or (until is not None and self._clock.boot() >= until):
+            return None
+        try:
+            lease = await tokens.hold(renew_lease(tokens.server, leased.lease, token.value))
+        except Failed:  # whoever cannot renew it may still read another one, or say better what is wrong
+            return None
+        if lease is None or (lease.seconds is not None and lease.seconds < leased.whole * _WORTHWHILE):
+            return None
+        return replace(leased, lease=lease)
+
+    def _static(self, stored: Stored, secret: VaultSecret, since: float) -> Login:
+        """A secret that somebody stored: until it is looked up again, or its version is deleted."""
+        boot, wall = self._clock.boot(), self._clock.wall()
+        keep = STATIC_KEEP if secret.keep is None else min(STATIC_KEEP, secret.keep)
+        login = login_of(stored, since=since, boot=boot, wall=wall, keep=keep)
+        return login if secret.wall_until is None else self._ending(login, boot + secret.wall_until - wall)
+
+    def _bounded(self, leased: _Leased, token_until: float | None) -> Login:
+        """A dynamic secret: it ends with its lease, and with the token that it was read with."""
+        boot, wall = self._clock.boot(), self._clock.wall()
+        login = login_of(leased.stored, since=leased.lease.since, boot=boot, wall=wall)
+        for until in (leased.lease.until, token_until):
+            login = login if until is None else self._ending(login, until)
+        return login
+
+    def _ending(self, login: Login, until: float) -> Login:
+        if login.until is not None and login.until <= until:
+            return login
+        return replace(login, until=until, wall_until=self._clock.wall() + until - self._clock.boot())
+
+    def _picked(self, fields: Mapping[str, object], tokens: VaultTokens) -> Stored:
+        """The parts that are the secret, and its user's name."""
+        settings, where = self._settings, f"the secret {self._settings.path!r} of {tokens.server.name}"
+        name, user = settings.field, settings.username_field
+        if name is None and "password" in fields:
+            name = "password"
+            user = user or ("username" if settings.username is None and "username" in fields else None)
+        if name is None and len(fields) == 1:
+            (name,) = fields
+        if name is None:
+            raise unreadable(where, f"has several fields: {_names(fields)}", 'name the one to send: field = "..."')
+        text = json.dumps(fields) if name == WHOLE else _text(fields, name, where)
+        whose = settings.username if user is None else _text(fields, user, where)
+        return from_text(text, whose, f"the field {name!r} of {where.removeprefix('the ')}", _STORE)
+
+
+def _text(fields: Mapping[str, object], name: str, where: str) -> str:
+    """A field's text; numbers and tables as JSON has them."""
+    value = fields.get(name)
+    if value is None:
+        hint = 'name one that it has: field = "...", username_field = "..."'
+        raise unreadable(where, f"has no field {name!r}: it has {_names(fields)}", hint)
+    return value if isinstance(value, str) else json.dumps(value)
+
+
+def _names(fields: Mapping[str, object]) -> str:
+    return ", ".join(map(repr, sorted(fields))) or "none"
