@@ -14,6 +14,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.vault import VaultHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
 from credproxy.providers.dressed import Dressed, DressedLogin
@@ -78,6 +79,8 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
             places = {key: tools.source(place) for key, place in rule.places.items()}
             secrets = OauthSecrets(rule, sources=places, keys=tools.keys, clock=tools.clock)
             return OauthProvider(rule, secrets=secrets, http=tools.http, clock=tools.clock)
+        case VaultHost():
+            return Dressed(rule, source=tools.source(rule.whole()), clock=tools.clock, required=not builtin)
         case NoneHost():
             return NoneProvider()
         case _:

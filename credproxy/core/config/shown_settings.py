@@ -13,9 +13,9 @@ from credproxy.core.redact import mask_command, mask_name, mask_text
 
 _PLAIN = frozenset({
     "action", "actions", "address", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes",
-    "builtin", "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "field", "format", "header", "helper_path", "host", "key_file",
-    "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env", "path",
-    "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
+    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "field", "format", "header", "helper_path", "host",
+    "key_file", "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env",
+    "path", "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
     "requested_token_type", "role", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field",
     "variable",
 })  # a table  # fmt: skip
@@ -34,7 +34,7 @@ def shown_settings(settings: Settings) -> dict[str, object]:
 
 def known_keys() -> frozenset[str]:
     """The keys for whose texts it was decided whether they are shown."""
-    return _PLAIN | _COMMANDS | _URLS | {"env", "prefix", "role_id"}
+    return _PLAIN | _COMMANDS | _URLS | {"env", "headers", "prefix", "role_id"}
 
 
 def _whole(name: str, value: object) -> object:

@@ -15,8 +15,8 @@ SECONDS = "wanted seconds, 0 or more"
 LONGEST_TIMEOUT = 300.0
 
 _ABSOLUTE = "wanted an absolute path, or one that begins with ~/"
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _HEADER = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,256}")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 def absolute(key: str, path: str | None) -> Iterator[Problem]:
@@ -64,7 +64,7 @@ def user(key: str, name: str | None) -> Iterator[Problem]:
 
 
 def header(key: str, name: str) -> Iterator[Problem]:
-    """The name of a header."""
+    """The name of a header (RFC 9110, section 5.1)."""
     if _HEADER.fullmatch(name) is None:
         yield (key,), "wanted the name of a header"
 

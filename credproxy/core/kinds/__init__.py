@@ -13,9 +13,10 @@ from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.vault import VaultHost
 
 
-HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | OauthHost | NoneHost
+HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | OauthHost | VaultHost | NoneHost
 
 KINDS: Final[tuple[type[HostRule], ...]] = (
     OciHost,
@@ -25,6 +26,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     GithubHost,
     GitlabHost,
     OauthHost,
+    VaultHost,
     NoneHost,
 )
 
