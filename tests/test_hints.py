@@ -64,6 +64,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "is it running? It is the proxy of the [[host]] for {}",
         "is {} up, and does the proxy reach it? Then try again",
         "is this machine very busy?",
+        "get a new refresh token from the identity provider, and store it in place of the old one",
         "is a credential file on a slow disk, or its program stuck?",
         "is it up, and is the network?",
         "is this machine's clock right, and the server fast?",

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, TypeVar
+from typing import Final, TypeVar
 
 import click
 
@@ -26,9 +26,6 @@ from credproxy.core.kinds import KINDS, HostRule
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import login_file
 
-
-if TYPE_CHECKING:
-    pass
 
 T = TypeVar("T")
 

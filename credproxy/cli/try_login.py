@@ -82,11 +82,11 @@ def _check(rule: HostRule, target: Target, stored: Stored, page: str) -> LoginCh
         raise UnprovenError("it has no page that could be asked")
     asked = parse_uri(url)
     headers = rule.dress(stored, "the login", width=rule.width(asked))
-    return check_page(url, headers, Dial(own=True, rule=rule.match), rule.login_refused)
+    return check_page(url, headers, dial=Dial(own=True, rule=rule.match), refusals=rule.login_refused)
 
 
 def _of_registry(rule: OciHost, target: Target, stored: Stored) -> LoginCheck:
     assert isinstance(stored, UserPassword | IdentityToken)
     place = parse_uri(f"{target.scheme}://{api_host(target.authority)}/")
     registry = RegistryRule(rule, exact=not rule.match or is_exact(rule)).registry(place)
-    return check_registry(registry, stored, target.path.strip("/") or None)
+    return check_registry(registry, stored, repository=target.path.strip("/") or None)

@@ -19,7 +19,7 @@ SUBJECT = "GitHub's server of identity tokens"
 _STARTED_ANEW = "start the daemon in a step of the job that needs the token: what a job may ask with ends with the job"
 
 
-def ask_job_token(url: str, bearer: Secret, audience: str) -> Generator[Request, Response, Secret]:
+def ask_job_token(url: str, bearer: Secret, *, audience: str) -> Generator[Request, Response, Secret]:
     """Ask for one token.
 
     Args:
@@ -45,7 +45,7 @@ def ask_job_token(url: str, bearer: Secret, audience: str) -> Generator[Request,
         raise _refused(response)
     value = (decode_object(response.body) or {}).get("value")
     if not isinstance(value, str) or not value:
-        raise failed(Code.BAD_TOKEN, f"{SUBJECT} gave no token: its answer has no value", _STARTED_ANEW)
+        raise failed(Code.BAD_TOKEN, f"{SUBJECT} gave no token: its answer has no value", hint=_STARTED_ANEW)
     return Secret(value)
 
 
@@ -54,8 +54,10 @@ def _refused(response: Response) -> Failed:
     if passing is not None:
         return passing
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
-        return failed(Code.REDIRECT_REFUSED, f"{SUBJECT} redirects, and a job's token is not sent on", _STARTED_ANEW)
+        return failed(
+            Code.REDIRECT_REFUSED, f"{SUBJECT} redirects, and a job's token is not sent on", hint=_STARTED_ANEW
+        )
     if response.status in {HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN}:
         message = f"{SUBJECT} answered {response.status}: the job is over, or lacks the permission id-token: write"
-        return failed(Code.BAD_CREDENTIALS, message, _STARTED_ANEW)
-    return failed(Code.BAD_TOKEN, f"{SUBJECT} answered {response.status}", _STARTED_ANEW)
+        return failed(Code.BAD_CREDENTIALS, message, hint=_STARTED_ANEW)
+    return failed(Code.BAD_TOKEN, f"{SUBJECT} answered {response.status}", hint=_STARTED_ANEW)

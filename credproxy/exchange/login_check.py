@@ -27,7 +27,9 @@ class UnprovenError(Exception):
     """The login was not refused, and nothing shows that it was looked at: why."""
 
 
-def check_registry(registry: AskedRegistry, login: UserPassword | IdentityToken, repository: str | None) -> LoginCheck:
+def check_registry(
+    registry: AskedRegistry, login: UserPassword | IdentityToken, *, repository: str | None
+) -> LoginCheck:
     """Try a login at a registry.
 
     Args:
@@ -69,7 +71,7 @@ def _accepted(registry: AskedRegistry, authorization: Secret) -> LoginCheck:
 _AGAIN = "nothing was stored: check user name and password, and that it has not expired"
 
 
-def check_page(url: str, headers: SecretHeaders, dial: Dial, refusals: Collection[int] = _REFUSED) -> LoginCheck:
+def check_page(url: str, headers: SecretHeaders, *, dial: Dial, refusals: Collection[int] = _REFUSED) -> LoginCheck:
     """Try headers at a page.
 
     Args:

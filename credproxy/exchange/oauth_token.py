@@ -43,7 +43,7 @@ _SENDABLE: Final = frozenset({"bearer", "n_a"})
 TokenExchange = Generator[Request, Response, "OauthToken"]
 
 
-class _Audience(msgspec.Struct, frozen=True):
+class _AudienceClaim(msgspec.Struct, frozen=True):
     aud: str | tuple[str, ...] = ()
 
 
@@ -188,7 +188,7 @@ def check_limited(server: OauthServer, limits: OauthLimits, *, token: OauthToken
         Failed(use_gateway): no build action may have it.
     """
     try:
-        said = msgspec.json.decode(claims(token.token.value.reveal()), type=_Audience).aud
+        said = msgspec.json.decode(claims(token.token.value.reveal()), type=_AudienceClaim).aud
     except (msgspec.DecodeError, UnicodeDecodeError):
         return
     named = {said} if isinstance(said, str) else set(said)

@@ -39,12 +39,12 @@ def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Respons
     url = f"auth/{login.mount}/login"
     response = yield _request(server, "POST", url, body=fields, repeatable=login.repeatable)
     if response.status in _REFUSALS:
-        raise login_refused(server, login, response)
+        raise login_refused(server, login, response=response)
     found = _token(server, response)
     if found is None:
         message = f"{server.name} gave no token for its login at auth/{login.mount}"
         raise failed(
-            Code.BAD_TOKEN, message, "a login with a second factor needs somebody who is there: use another method"
+            Code.BAD_TOKEN, message, hint="a login with a second factor needs somebody who is there: use another method"
         )
     return found
 
@@ -66,7 +66,7 @@ def token_lease(server: VaultServer, token: Secret) -> Generator[Request, Respon
     return Lease(response.sent, _seconds(data.get("ttl")) or 0.0, renewable=data.get("renewable") is True)
 
 
-def read_secret(server: VaultServer, path: str, token: Secret) -> Generator[Request, Response, VaultSecret]:
+def read_secret(server: VaultServer, path: str, *, token: Secret) -> Generator[Request, Response, VaultSecret]:
     """Read what lies at a path; it is that of the API, such as ``secret/data/ci/registry``.
 
     Raises:
@@ -79,15 +79,15 @@ def read_secret(server: VaultServer, path: str, token: Secret) -> Generator[Requ
         if looked.status in _REFUSALS:
             raise token_refused(server, path)
         policies = _table(_body(server, looked).get("data")).get("policies")
-        raise beyond_policy(server, path, policies)
+        raise beyond_policy(server, path, policies=policies)
     if response.status == HTTPStatus.NOT_FOUND:
         asked = not errors_of(response)
         mount = (yield _request(server, "GET", f"sys/internal/ui/mounts/{path}", token)) if asked else None
-        raise not_there(server, path, response, _table(_data(mount)) if mount is not None else {})
+        raise not_there(server, path, response=response, mount=_table(_data(mount)) if mount is not None else {})
     return _secret(server, path, response)
 
 
-def renew_lease(server: VaultServer, lease: Lease, token: Secret) -> Generator[Request, Response, Lease | None]:
+def renew_lease(server: VaultServer, lease: Lease, *, token: Secret) -> Generator[Request, Response, Lease | None]:
     """Let a secret live longer; None where it cannot, and another one has to be read. Raises Failed as ``odd``."""
     response = yield _request(server, "PUT", "sys/leases/renew", token, body={"lease_id": lease.id})
     if response.status in _REFUSALS:
@@ -150,7 +150,7 @@ def _secret(server: VaultServer, path: str, response: Response) -> VaultSecret:
     if not isinstance(fields, dict):
         message = f"{server.name} gave no secret at {path!r}"
         hint = "name the path of a secret, as in vault read: warnings and wrapped answers are none"
-        raise failed(Code.BAD_TOKEN, message + (", but warnings" if warnings_of(response) else ""), hint)
+        raise failed(Code.BAD_TOKEN, message + (", but warnings" if warnings_of(response) else ""), hint=hint)
     lease, seconds = found.get("lease_id"), found.get("lease_duration")
     if isinstance(lease, str) and lease:
         renewable = found.get("renewable") is True

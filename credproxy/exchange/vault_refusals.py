@@ -33,18 +33,20 @@ def odd(server: VaultServer, response: Response) -> Failed:
     """
     if any("sealed" in error for error in errors_of(response)):
         hint = "whoever runs it unseals it with vault operator unseal, or bao operator unseal"
-        return failed(Code.UPSTREAM_UNAVAILABLE, f"{server.name} is sealed: it cannot read its own storage", hint)
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"{server.name} is sealed: it cannot read its own storage", hint=hint)
     passing = transient(response, server.name)
     if passing is not None:
         return passing
     if HTTPStatus.MULTIPLE_CHOICES <= response.status < HTTPStatus.BAD_REQUEST:
         message = f"{server.name} redirects, and a token is not sent on"
-        return failed(Code.REDIRECT_REFUSED, message, 'name the server that answers itself: address = "https://..."')
+        return failed(
+            Code.REDIRECT_REFUSED, message, hint='name the server that answers itself: address = "https://..."'
+        )
     message = f"{server.name} answered {response.status}, and not as Vault does"
-    return failed(Code.BAD_TOKEN, message, "is that the address of Vault's API, without a path?")
+    return failed(Code.BAD_TOKEN, message, hint="is that the address of Vault's API, without a path?")
 
 
-def login_refused(server: VaultServer, login: VaultLogin, response: Response) -> Failed:
+def login_refused(server: VaultServer, login: VaultLogin, *, response: Response) -> Failed:
     """Say why a login was not taken, as far as the text tells."""
     said = " ".join(errors_of(response))
     place = f"auth/{login.mount}"
@@ -53,32 +55,32 @@ def login_refused(server: VaultServer, login: VaultLogin, response: Response) ->
     if response.status != HTTPStatus.BAD_REQUEST:
         message = f"{server.name} has no way to log in at {place!r}, or not for this caller"
         return failed(
-            Code.BAD_CREDENTIALS, message, "vault auth list shows what there is; in the rule: auth = {mount = ...}"
+            Code.BAD_CREDENTIALS, message, hint="vault auth list shows what there is; in the rule: auth = {mount = ...}"
         )
     if any(phrase in said for phrase in _NO_ROLE):
         message = f"{server.name} knows no role {login.role!r} at {place!r}"
-        return failed(Code.BAD_CREDENTIALS, message, f"vault list {place}/role shows what there is")
+        return failed(Code.BAD_CREDENTIALS, message, hint=f"vault list {place}/role shows what there is")
     problem = next((meaning for phrase, meaning in _BY_PHRASE if phrase in said), "is not taken")
     message = f"{server.name} refuses the login at {place!r}: what was sent {problem}"
     return failed(
-        Code.BAD_CREDENTIALS, message, f"compare it with the role: vault read {place}/role/{login.role or 'NAME'}"
+        Code.BAD_CREDENTIALS, message, hint=f"compare it with the role: vault read {place}/role/{login.role or 'NAME'}"
     )
 
 
 def token_refused(server: VaultServer, path: str) -> Failed:
     """Say that the token itself is not taken."""
     message = f"{server.name} does not take the token for {path!r}: it has expired or was revoked"
-    return failed(Code.BAD_CREDENTIALS, message, "log in again: vault login, or bao login")
+    return failed(Code.BAD_CREDENTIALS, message, hint="log in again: vault login, or bao login")
 
 
-def beyond_policy(server: VaultServer, path: str, policies: object) -> Failed:
+def beyond_policy(server: VaultServer, path: str, *, policies: object) -> Failed:
     """Say which policies the token has, and what one of them lacks."""
     names = [name for name in policies if isinstance(name, str)] if isinstance(policies, list) else []
     message = f"{server.name} does not let the token read {path!r}: its policies are {', '.join(map(repr, names))}"
-    return failed(Code.DENIED, message, f'one of them has to have: path "{path}" {{ capabilities = ["read"] }}')
+    return failed(Code.DENIED, message, hint=f'one of them has to have: path "{path}" {{ capabilities = ["read"] }}')
 
 
-def not_there(server: VaultServer, path: str, response: Response, mount: Mapping[str, object]) -> Failed:
+def not_there(server: VaultServer, path: str, *, response: Response, mount: Mapping[str, object]) -> Failed:
     """Say what a 404 means.
 
     Args:
@@ -93,16 +95,18 @@ def not_there(server: VaultServer, path: str, response: Response, mount: Mapping
     if "no handler for route" in said:
         message = f"{server.name} has no secrets engine at {path!r}"
         return failed(
-            Code.CREDENTIAL_UNREADABLE, message, "vault secrets list shows what there is: correct path in the rule"
+            Code.CREDENTIAL_UNREADABLE, message, hint="vault secrets list shows what there is: correct path in the rule"
         )
     right = _right_path(path, mount)
     if right is not None:
         message = f"{server.name} has nothing at {path!r}: its engine there is KV {_version(mount)}"
-        return failed(Code.CREDENTIAL_UNREADABLE, message, f'the path of the same secret is: path = "{right}"')
+        return failed(Code.CREDENTIAL_UNREADABLE, message, hint=f'the path of the same secret is: path = "{right}"')
     deleted = b'"deletion_time"' in response.body
     message = f"{server.name} has nothing at {path!r}{': its version was deleted' if deleted else ''}"
     return failed(
-        Code.CREDENTIAL_UNREADABLE, message, "store it with vault kv put, or bao kv put, or correct path in the rule"
+        Code.CREDENTIAL_UNREADABLE,
+        message,
+        hint="store it with vault kv put, or bao kv put, or correct path in the rule",
     )
 
 
@@ -124,7 +128,7 @@ def _texts(response: Response, key: str) -> tuple[str, ...]:
 def _no_namespace(server: VaultServer) -> Failed:
     message = f"{server.name}: there is no such namespace"
     return failed(
-        Code.CREDENTIAL_UNREADABLE, message, 'correct it in the rule, namespace = "...", or in VAULT_NAMESPACE'
+        Code.CREDENTIAL_UNREADABLE, message, hint='correct it in the rule, namespace = "...", or in VAULT_NAMESPACE'
     )
 
 

@@ -47,7 +47,7 @@ class ProviderTools:
     keys: KeyTools
 
 
-def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:  # noqa: PLR0911  one for each kind
+def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:  # noqa: C901, PLR0911, PLR0912  one for each kind
     """Make the provider of a rule. mypy finds a kind without a case here.
 
     Args:

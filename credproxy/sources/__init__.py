@@ -18,9 +18,9 @@ from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Signer, Source
-from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places

@@ -131,19 +131,19 @@ class CiOidc:
             return unreadable(
                 "the identity token of GitHub Actions",
                 f"is not for this job: {GITHUB_URL} and {GITHUB_TOKEN} are not both set in the daemon's environment",
-                "add to the job: permissions: {id-token: write}; and start the daemon in one of its steps",
+                hint="add to the job: permissions: {id-token: write}; and start the daemon in one of its steps",
             )
         if platform == "gitlab" and variable is None:
             return unreadable(
                 "the identity token of GitLab",
                 "has no name in the rule",
-                'name the variable of the job\'s id_tokens: variable = "NAME"',
+                hint='name the variable of the job\'s id_tokens: variable = "NAME"',
             )
         if platform == "gitlab" and not self._environ.get(variable or ""):
             return unreadable(
                 f"the variable {variable!r}",
                 "is not set in the daemon's environment",
-                f"add to the job: id_tokens: {{{variable}: {{aud: {audience}}}}}",
+                hint=f"add to the job: id_tokens: {{{variable}: {{aud: {audience}}}}}",
             )
         return None
 
@@ -152,7 +152,7 @@ class CiOidc:
         return self._platform != "circleci" or self._settings.audience in audiences(token)
 
     async def _of_file(self, path: str) -> Login:
-        content = await read_secret_file(self._files, path, "", _OVER["kubernetes"])
+        content = await read_secret_file(self._files, path, home="", hint=_OVER["kubernetes"])
         return self._login(content.decode("utf-8", "replace"), f"the file {path!r}")
 
     def _login(self, text: str, where: str) -> Login:
@@ -160,17 +160,17 @@ class CiOidc:
         login = login_of(self._stored(text, where), since=boot, boot=boot, wall=wall)
         if login.until is not None and login.until <= boot:
             ago = f"holds a token that expired {boot - login.until:.0f} s ago"
-            raise unreadable(where, ago, _OVER[self._platform or "kubernetes"])
+            raise unreadable(where, ago, hint=_OVER[self._platform or "kubernetes"])
         return login
 
     def _stored(self, text: str, where: str) -> Stored:
         wanted = self._settings.audience
-        stored = from_text(text, None, where, "write the token there, and nothing else")
+        stored = from_text(text, None, where=where, hint="write the token there, and nothing else")
         given = audiences(secret_of(stored).reveal())
         if given and wanted not in given:
             names = " and ".join(map(repr, given))
             raise unreadable(
-                where, f"holds a token for {names}", f"make it for {wanted!r}, or name its audience in the rule"
+                where, f"holds a token for {names}", hint=f"make it for {wanted!r}, or name its audience in the rule"
             )
         return stored
 
@@ -191,15 +191,15 @@ class CiOidc:
     async def _run(self) -> Printed:
         if self._platform == "github":
             bearer = Secret(self._environ[GITHUB_TOKEN])
-            asking = ask_job_token(self._environ[GITHUB_URL], bearer, self._settings.audience)
-            token = await hold(asking, self._http, self._clock)
+            asking = ask_job_token(self._environ[GITHUB_URL], bearer, audience=self._settings.audience)
+            token = await hold(asking, self._http, clock=self._clock)
             return token.reveal().encode(), self._stored(token.reveal(), "what GitHub gave")
         command = self._command()
         done = await self._processes.run(command)
         by_hand = " ".join(command.argv)
         if done.status != 0:
             message = f"the program {command.argv[0]!r} ended with status {done.status}: {done.complaint[-_SAID:]}"
-            raise failed(Code.HELPER_FAILED, message, by_hand)
+            raise failed(Code.HELPER_FAILED, message, hint=by_hand)
         return done.stdout, self._stored(done.stdout.decode("utf-8", "replace"), f"the output of {command.argv[0]!r}")
 
 

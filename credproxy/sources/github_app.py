@@ -167,7 +167,7 @@ class GithubApp:
 
     async def _run(self, request: TokenRequest) -> Printed:
         assertion = await self._assertion()
-        issued = await hold(installation_token(request, assertion), self._http, self._clock)
+        issued = await hold(installation_token(request, assertion), self._http, clock=self._clock)
         if issued is None:
             return b"", None
         stored, boot = PlainSecret(issued.token), self._clock.boot()

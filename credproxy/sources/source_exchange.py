@@ -24,7 +24,7 @@ class _Alone:
     for_actions: bool = False
 
 
-async def hold(conversation: Generator[Request, Response, T], http: HttpClient, clock: Clock) -> T:
+async def hold(conversation: Generator[Request, Response, T], http: HttpClient, *, clock: Clock) -> T:
     """Hold one. Raises Failed as the conversation and ``HttpClient.send`` do."""
     end = clock.boot() + _LONGEST
-    return await converse(conversation, http, under_way.get() or _Alone(end, end))
+    return await converse(conversation, http, terms=under_way.get() or _Alone(end, end))

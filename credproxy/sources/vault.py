@@ -82,7 +82,7 @@ class Vault:
         origin = tokens.server.origin
         if problem := server_problem(origin, insecure=self._settings.insecure):
             raise unreadable(
-                "the address of Vault", f"cannot be used: {problem}", 'address = "https://..." in the rule'
+                "the address of Vault", f"cannot be used: {problem}", hint='address = "https://..." in the rule'
             )
         stamp = await tokens.locate(target)
         if stamp is None:
@@ -151,12 +151,12 @@ class Vault:
         """Read it; once more where the token was revoked before its time, and another one can be had."""
         token = await tokens.token(target)
         try:
-            return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token.value))
+            return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token=token.value))
         except Failed as error:
             if error.failure.code is not Code.BAD_CREDENTIALS or not tokens.refused(token):
                 raise
         token = await tokens.token(target)
-        return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token.value))
+        return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token=token.value))
 
     async def _renewed(self, leased: _Leased, tokens: VaultTokens, token: VaultToken) -> _Leased | None:
         """The same with more time; None where another one has to be read."""
@@ -164,7 +164,7 @@ class Vault:
         if not leased.lease.renewable or (until is not None and self._clock.boot() >= until):
             return None
         try:
-            lease = await tokens.hold(renew_lease(tokens.server, leased.lease, token.value))
+            lease = await tokens.hold(renew_lease(tokens.server, leased.lease, token=token.value))
         except Failed:  # whoever cannot renew it may still read another one, or say better what is wrong
             return None
         if lease is None or (lease.seconds is not None and lease.seconds < leased.whole * _WORTHWHILE):
@@ -201,10 +201,10 @@ class Vault:
         if name is None and len(fields) == 1:
             (name,) = fields
         if name is None:
-            raise unreadable(where, f"has several fields: {_names(fields)}", 'name the one to send: field = "..."')
+            raise unreadable(where, f"has several fields: {_names(fields)}", hint='name the one to send: field = "..."')
         text = json.dumps(fields) if name == WHOLE else _text(fields, name, where)
         whose = settings.username if user is None else _text(fields, user, where)
-        return from_text(text, whose, f"the field {name!r} of {where.removeprefix('the ')}", _STORE)
+        return from_text(text, whose, where=f"the field {name!r} of {where.removeprefix('the ')}", hint=_STORE)
 
 
 def _text(fields: Mapping[str, object], name: str, where: str) -> str:
@@ -212,7 +212,7 @@ def _text(fields: Mapping[str, object], name: str, where: str) -> str:
     value = fields.get(name)
     if value is None:
         hint = 'name one that it has: field = "...", username_field = "..."'
-        raise unreadable(where, f"has no field {name!r}: it has {_names(fields)}", hint)
+        raise unreadable(where, f"has no field {name!r}: it has {_names(fields)}", hint=hint)
     return value if isinstance(value, str) else json.dumps(value)
 
 

@@ -63,7 +63,7 @@ class VaultTokens:
         self._variable = next((name for name in TOKENS if environ.get(name)), None)
         home = environ.get("HOME")
         path = f"{home}/.vault-token" if home and auth is None and self._variable is None else None
-        self._file: Watched[str] = Watched(path, "", _text, name="vault", files=files, clock=clock)
+        self._file: Watched[str] = Watched(path, "", parse=_text, name="vault", files=files, clock=clock)
         self._asking = asyncio.Lock()
         self._kept: VaultToken | None = None
         self._whole = 0.0
@@ -72,7 +72,7 @@ class VaultTokens:
 
     async def hold(self, conversation: Generator[Request, Response, T]) -> T:
         """Talk to the server. Raises Failed as the conversation and ``HttpClient.send`` do."""
-        return await hold(conversation, self._http, self._clock)
+        return await hold(conversation, self._http, clock=self._clock)
 
     @property
     def obtained(self) -> bool:
@@ -188,7 +188,7 @@ class VaultTokens:
         if login is None:
             looked = "; ".join(proof.looked(target)) or "there is nothing"
             what = f"what the login to {self.server.name} begins with"
-            raise unreadable(what, f"is not there: {looked}", "store it there, or name another place in auth")
+            raise unreadable(what, f"is not there: {looked}", hint="store it there, or name another place in auth")
         return secret_of(login.stored)
 
 

@@ -16,12 +16,12 @@ URL = "https://pipelines.actions.test/abc/idtoken?api-version=2.0"
 
 def asked(url: str = URL, audience: str = "vault") -> Request:
     """The request."""
-    return next(ask_job_token(url, Secret("runtime"), audience))
+    return next(ask_job_token(url, Secret("runtime"), audience=audience))
 
 
 def answered(status: int, body: object = None) -> Secret:
     """What becomes of an answer."""
-    conversation = ask_job_token(URL, Secret("runtime"), "vault")
+    conversation = ask_job_token(URL, Secret("runtime"), audience="vault")
     next(conversation)
     with pytest.raises(StopIteration) as ended:
         conversation.send(Response(status, (), json.dumps(body).encode(), 0.0, 0.0))

@@ -41,7 +41,7 @@ def talk(check: LoginCheck, *responses: Response) -> list[tuple[str, str]]:
 
 def test_a_registry_s_token_server_and_then_its_api_are_asked() -> None:
     """As ``docker login`` asks them, without a scope."""
-    sent = talk(check_registry(REGISTRY, LOGIN, None), BEARER, answer(200, TOKEN), answer(200))
+    sent = talk(check_registry(REGISTRY, LOGIN, repository=None), BEARER, answer(200, TOKEN), answer(200))
     assert sent == [
         ("https://reg.test/v2/", ""),
         ("https://reg.test/token?service=s", "Basic dTpjYW5hcnk="),
@@ -51,9 +51,9 @@ def test_a_registry_s_token_server_and_then_its_api_are_asked() -> None:
 
 def test_a_registry_of_basic_is_asked_with_the_login() -> None:
     """And takes no refresh token."""
-    assert talk(check_registry(REGISTRY, LOGIN, None), BASIC, answer(200))[1][1] == "Basic dTpjYW5hcnk="
+    assert talk(check_registry(REGISTRY, LOGIN, repository=None), BASIC, answer(200))[1][1] == "Basic dTpjYW5hcnk="
     with pytest.raises(Failed) as caught:
-        talk(check_registry(REGISTRY, IdentityToken(Secret("canary")), None), BASIC)
+        talk(check_registry(REGISTRY, IdentityToken(Secret("canary")), repository=None), BASIC)
     assert not filled(caught.value.failure.hint, "give one: -u NAME")
 
 
@@ -65,21 +65,21 @@ def test_a_registry_of_basic_is_asked_with_the_login() -> None:
 def test_a_refused_login_is_told(responses: tuple[Response, ...]) -> None:
     """Also by a registry whose token server gives tokens to whoever asks."""
     with pytest.raises(Failed) as caught:
-        talk(check_registry(REGISTRY, LOGIN, None), *responses)
+        talk(check_registry(REGISTRY, LOGIN, repository=None), *responses)
     assert caught.value.failure.code is Code.BAD_CREDENTIALS
     assert "canary" not in f"{caught.value.failure}"
 
 
 def test_a_token_for_nothing_that_may_not_see_the_api_is_a_login() -> None:
     """Its server knew the password."""
-    talk(check_registry(REGISTRY, LOGIN, None), BEARER, answer(200, TOKEN), answer(403))
+    talk(check_registry(REGISTRY, LOGIN, repository=None), BEARER, answer(200, TOKEN), answer(403))
 
 
 def test_a_registry_that_asks_for_nothing_proves_nothing() -> None:
     """A repository may show that it wants a login after all."""
     with pytest.raises(UnprovenError, match="asks for no login"):
-        talk(check_registry(REGISTRY, LOGIN, None), answer(200))
-    sent = talk(check_registry(REGISTRY, LOGIN, "a/b"), answer(200), BASIC, answer(200))
+        talk(check_registry(REGISTRY, LOGIN, repository=None), answer(200))
+    sent = talk(check_registry(REGISTRY, LOGIN, repository="a/b"), answer(200), BASIC, answer(200))
     assert sent[1][0] == "https://reg.test/v2/a/b/tags/list?n=1"
 
 
@@ -87,8 +87,8 @@ def test_a_registry_that_asks_for_nothing_proves_nothing() -> None:
 def test_a_server_that_is_out_of_order_is_not_a_refusal(status: int) -> None:
     """Nothing is known of the login."""
     headers = (("x-api-key", (Secret("canary"),)),)
-    page = check_page("https://a.test/", headers, Dial())
-    for check, before in ((check_registry(REGISTRY, LOGIN, None), (BASIC,)), (page, ())):
+    page = check_page("https://a.test/", headers, dial=Dial())
+    for check, before in ((check_registry(REGISTRY, LOGIN, repository=None), (BASIC,)), (page, ())):
         with pytest.raises(Failed) as caught:
             talk(check, *before, answer(status))
         assert caught.value.failure.code in {Code.RATE_LIMITED, Code.UPSTREAM_UNAVAILABLE}
@@ -98,12 +98,12 @@ def test_a_page_is_asked_with_the_login_and_without() -> None:
     """What everybody is given proves nothing."""
     headers = (("Authorization", (Secret("Bearer t"),)),)
     page = "https://a.test/page"
-    assert talk(check_page(page, headers, Dial()), answer(404), answer(401)) == [(page, "Bearer t"), (page, "")]
+    assert talk(check_page(page, headers, dial=Dial()), answer(404), answer(401)) == [(page, "Bearer t"), (page, "")]
     with pytest.raises(UnprovenError, match="it answers 404 without it, too"):
-        talk(check_page(page, headers, Dial()), answer(404), answer(404))
+        talk(check_page(page, headers, dial=Dial()), answer(404), answer(404))
     with pytest.raises(Failed, match=r"host 'a\.test' refuses it with 403") as caught:
-        talk(check_page(page, headers, Dial()), answer(403))
+        talk(check_page(page, headers, dial=Dial()), answer(403))
     assert not filled(
         caught.value.failure.hint, "nothing was stored: check user name and password, and that it has not expired"
     )
-    talk(check_page(page, headers, Dial(), {401}), answer(403), answer(401))
+    talk(check_page(page, headers, dial=Dial(), refusals={401}), answer(403), answer(401))

@@ -180,20 +180,20 @@ METADATA = {"version": 3, "deletion_time": "", "destroyed": False}
 )
 def test_a_secret_is_read_whatever_its_engine(body: dict[str, object], wanted: VaultSecret) -> None:
     """Version 2 of KV is known by its metadata, a dynamic secret by its lease."""
-    secret, (request,) = held(read_secret(SERVER, "secret/data/ci", TOKEN), answer(200, body))
+    secret, (request,) = held(read_secret(SERVER, "secret/data/ci", token=TOKEN), answer(200, body))
     assert secret == wanted
     assert request.url == "https://vault.test:8200/v1/secret/data/ci"
 
 
 def test_a_path_is_encoded() -> None:
     """Spaces are allowed in the names of secrets."""
-    assert next(read_secret(SERVER, "secret/data/a b?c", TOKEN)).url.endswith("/v1/secret/data/a%20b%3Fc")
+    assert next(read_secret(SERVER, "secret/data/a b?c", token=TOKEN)).url.endswith("/v1/secret/data/a%20b%3Fc")
 
 
 def test_a_token_that_may_not_read_is_told_with_its_policies() -> None:
     """And with the line that a policy lacks: who has the token is asked for, as the refusal does not tell."""
     looked = answer(200, {"data": {"policies": ["ci", "default"], "id": "canary"}})
-    failure = refusal(read_secret(SERVER, "secret/data/x", TOKEN), errors(403, "permission denied"), looked)
+    failure = refusal(read_secret(SERVER, "secret/data/x", token=TOKEN), errors(403, "permission denied"), looked)
     assert failure.code is Code.DENIED
     assert "its policies are 'ci', 'default'" in failure.message
     assert failure.hint == 'one of them has to have: path "secret/data/x" { capabilities = ["read"] }'
@@ -201,7 +201,9 @@ def test_a_token_that_may_not_read_is_told_with_its_policies() -> None:
 
 def test_a_token_that_is_over_is_told_apart_from_one_that_may_not_read() -> None:
     """Both are 403 to the question itself."""
-    failure = refusal(read_secret(SERVER, "secret/data/x", TOKEN), errors(403, "x"), errors(403, "permission denied"))
+    failure = refusal(
+        read_secret(SERVER, "secret/data/x", token=TOKEN), errors(403, "x"), errors(403, "permission denied")
+    )
     assert failure.code is Code.BAD_CREDENTIALS
     assert failure.hint == "log in again: vault login, or bao login"
 
@@ -240,7 +242,7 @@ def test_a_path_where_nothing_is_is_told_with_the_one_that_would_be_right(
     path: str, answers: tuple[Response, ...], says: str, hint: str
 ) -> None:
     """The two versions of KV have different paths for the same secret."""
-    failure = refusal(read_secret(SERVER, path, TOKEN), *answers)
+    failure = refusal(read_secret(SERVER, path, token=TOKEN), *answers)
     assert failure.code is Code.CREDENTIAL_UNREADABLE
     assert says in failure.message
     assert hint in failure.hint
@@ -264,8 +266,8 @@ def test_every_conversation_ends_with_an_answer_that_none_could_take(response: R
         log_in(INSIDE, JWT),
         renew_token(INSIDE, TOKEN),
         token_lease(INSIDE, TOKEN),
-        read_secret(INSIDE, "secret/data/x", TOKEN),
-        renew_lease(INSIDE, Lease(0, 1, id="l"), TOKEN),
+        read_secret(INSIDE, "secret/data/x", token=TOKEN),
+        renew_lease(INSIDE, Lease(0, 1, id="l"), token=TOKEN),
     ):
         failure = refusal(conversation, response)
         assert failure.code is code
@@ -276,7 +278,7 @@ def test_every_conversation_ends_with_an_answer_that_none_could_take(response: R
 @pytest.mark.parametrize("body", [{"data": None, "warnings": ["canary"]}, {"data": ["canary"]}, {"wrap_info": {}}])
 def test_an_answer_without_a_secret_is_not_one(body: dict[str, object]) -> None:
     """Such as a wrapped one, which others would have to open."""
-    assert refusal(read_secret(SERVER, "secret/data/x", TOKEN), answer(200, body)).code is Code.BAD_TOKEN
+    assert refusal(read_secret(SERVER, "secret/data/x", token=TOKEN), answer(200, body)).code is Code.BAD_TOKEN
 
 
 @pytest.mark.parametrize(
@@ -293,7 +295,7 @@ def test_an_answer_without_a_secret_is_not_one(body: dict[str, object]) -> None:
 )
 def test_a_lease_is_renewed_or_not(response: Response, wanted: Lease | None) -> None:
     """One that is gone, or may not be renewed, makes room for another secret."""
-    got, (request,) = held(renew_lease(SERVER, Lease(0.0, 20.0, renewable=True, id="l"), TOKEN), response)
+    got, (request,) = held(renew_lease(SERVER, Lease(0.0, 20.0, renewable=True, id="l"), token=TOKEN), response)
     assert got == wanted
     assert request.body is not None
     assert json.loads(request.body.reveal()) == {"lease_id": "l"}

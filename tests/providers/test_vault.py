@@ -32,7 +32,7 @@ def fields(**found: object) -> PlainSecret:
 
 def sent(made: VaultHost, stored: Stored) -> dict[str, str]:
     """What an answer has."""
-    return {name: value.reveal() for name, (value,) in made.dress(stored, "vault:x", ())}
+    return {name: value.reveal() for name, (value,) in made.dress(stored, "vault:x", width=())}
 
 
 @pytest.mark.parametrize(

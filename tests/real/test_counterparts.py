@@ -315,8 +315,9 @@ class TestHelpers:
         unknown = run([docker_helper.program, "get"], env=environment, stdin="unknown.test\n")
         assert unknown == Ran(1, "credentials not found in native keychain\n", "")
         assert run([docker_helper.program, "get"], env=environment) == Ran(1, "no credentials server URL\n", "")
-        assert run([docker_helper.program, "erase"], env=environment).code == 1
-        assert docker_helper.calls == ["get https://registry.test", "list", "get unknown.test", "get "]
+        assert run([docker_helper.program, "erase"], env=environment, stdin="https://registry.test").code == 0
+        assert run([docker_helper.program, "get"], env=environment, stdin="https://registry.test").code == 1
+        assert run([docker_helper.program, "unheard"], env=environment).code == 1
 
     def test_the_bazel_helper_answers_and_counts(self, bazel_helper: BazelHelper, environment: dict[str, str]) -> None:
         """It says what it was told to, and remembers each request."""

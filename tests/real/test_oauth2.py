@@ -120,7 +120,7 @@ class Asking:
         return grant.headers[0][1][0].reveal().removeprefix("Bearer ")
 
     async def begin(self, given: Mapping[str, object]) -> LoginMeans:
-        """What ``credproxy login`` begins with."""
+        """What a login begins with."""
         provider = self.provider(given)
         assert isinstance(provider, OauthProvider)
         return await provider.begin(parse_uri(URI), self.terms())
@@ -209,7 +209,10 @@ async def test_a_refresh_token_rotates_and_the_next_one_is_used(asking: Asking, 
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     path.write_text(seen[0])
     failure = await asking.failure(rule)
-    assert (failure.code, failure.hint) == (Code.BAD_CREDENTIALS, "credproxy login cache.test")
+    assert (failure.code, failure.hint) == (
+        Code.BAD_CREDENTIALS,
+        "get a new refresh token from the identity provider, and store it in place of the old one",
+    )
     path.write_text(seen[-1])
     assert (await asking.failure(rule)).code is Code.BAD_CREDENTIALS
 
@@ -240,7 +243,7 @@ async def test_an_assertion_and_somebody_elses_token_are_exchanged(asking: Askin
 
 
 async def test_a_login_on_another_device(asking: Asking, oidc: OidcServer, browser: Browser) -> None:
-    """As ``credproxy login`` drives it; what it brings is stored, and renewed from there."""
+    """As a login drives it; what it brings is stored, and renewed from there."""
     rule = asking.keep("none yet") | {"issuer": oidc.issuer, "scope": ["openid", "offline_access", "read"]}
     means = await asking.begin(rule)
     login = await asking.converse(
@@ -383,7 +386,9 @@ def test_a_login_survives_kill_9_or_says_that_its_last_answer_was_lost(asking: A
             first = program.line()
             if first.startswith("failed"):
                 assert "the answer to its renewal was lost before" in first, first
-                assert first.endswith("-> credproxy login cache.test"), first
+                assert first.endswith(
+                    "-> get a new refresh token from the identity provider, and store it in place of the old one"
+                ), first
                 lost += 1
             time.sleep(chance.uniform(0, 0.02))
             os.kill(pid, signal.SIGKILL)

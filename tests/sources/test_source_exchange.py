@@ -26,7 +26,7 @@ class Noting:
 async def held() -> Terms:
     """The limits of one exchange."""
     http = Noting()
-    got = await hold(ask_job_token("https://a.test/?x=1", Secret("s"), "aud"), http, FakeClock())
+    got = await hold(ask_job_token("https://a.test/?x=1", Secret("s"), audience="aud"), http, clock=FakeClock())
     assert got.reveal() == "a.b.c"
     return http.terms[0]
 

@@ -97,8 +97,8 @@ async def test_a_stored_secret_is_looked_up_again_within_five_minutes() -> None:
     world = World()
     source = world.source()
     found = await login(source)
-    lifetime = dressed(found, "x", world.clock.boot())
-    assert remaining(lifetime, world.clock.boot(), world.clock.wall()) == 300
+    lifetime = dressed(found, "x", boot=world.clock.boot())
+    assert remaining(lifetime, world.clock.boot(), wall=world.clock.wall()) == 300
     world.clock.suspend(200)
     await login(source)
     assert world.server.asked == ["secret/data/ci"]

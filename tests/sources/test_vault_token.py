@@ -57,7 +57,7 @@ async def test_without_a_token_it_says_where_there_is_none() -> None:
 async def test_a_token_file_that_cannot_be_read_is_trouble() -> None:
     """The token may be another one than that of the next place."""
     world = World({"VAULT_TOKEN": ""})
-    world.files.broken[TOKEN_FILE] = failed(Code.CREDENTIAL_UNREADABLE, "the file cannot be read", "chmod")
+    world.files.broken[TOKEN_FILE] = failed(Code.CREDENTIAL_UNREADABLE, "the file cannot be read", hint="chmod")
     source = world.source()
     assert await identity_of(source) is None
     trouble = source.trouble(TARGET)

@@ -14,7 +14,7 @@ from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources import SourceTools, make
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner
 
 
 ADDRESS = "https://vault.test:8200"
@@ -128,6 +128,7 @@ class World:
             files=self.files,
             http=self.http,
             signer=FakeSigner(),
+            keyring=FakeKeyring(),
             key=lambda: b"k",
             vaults=self.vaults,
         )

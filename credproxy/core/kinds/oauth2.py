@@ -3,7 +3,7 @@
 Which key goes with which grant::
 
     client_credentials   client_secret or key_file                       RFC 6749, section 4.4
-    refresh_token        refresh_token, which credproxy login can store     RFC 6749, section 6
+    refresh_token        refresh_token                                      RFC 6749, section 6
     jwt_bearer           assertion, or key_file with subject             RFC 7523, section 2.1
     token_exchange       subject_token                                      RFC 8693
 """
@@ -127,9 +127,10 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
             yield ("ca_bundle",), Bundle(self.ca_bundle)
 
     def setup(self, target: Target) -> str:
-        """Log in, where there is somebody to log in."""
+        """Where the secret goes, or where another refresh token comes from."""
+        del target
         if self.grant == "refresh_token":
-            return f"credproxy login {target.authority}"
+            return "get a new refresh token from the identity provider, and store it in place of the old one"
         return another_place(self.used[0]) if self.used else self.key_setup
 
     def withheld(self, target: Target) -> str:

@@ -65,15 +65,15 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
             "vault login, or bao login; or write into the secret of its [[host]] how to log in: auth = { method = ... }"
         )
 
-    def dress(self, stored: Stored, name: str, width: Width) -> SecretHeaders:
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """Fill the fields in."""
         del width
         fields = self._fields(stored, name)
         if not self.headers:
             user, password = (_text(fields, field, name) for field in self.basic)
-            pair = login(user, password, f"the secret {name!r}", self.remedy)
+            pair = login(user, password, where=f"the secret {name!r}", hint=self.remedy)
             if not isinstance(pair, UserPassword):
-                raise unreadable(name, self.empty, self.remedy)
+                raise unreadable(name, self.empty, hint=self.remedy)
             return (("Authorization", (basic(pair),)),)
         return tuple((key, (_filled(text, fields, name),)) for key, text in self.headers.items())
 
@@ -90,7 +90,7 @@ class VaultHost(DressedHost, frozen=True, tag_field="provider", tag="vault"):
         except msgspec.DecodeError:  # whose text may quote the secret
             found = None
         if not isinstance(found, dict):
-            raise unreadable(f"the secret {name!r}", self.empty, self.remedy)
+            raise unreadable(f"the secret {name!r}", self.empty, hint=self.remedy)
         return found
 
 
@@ -111,6 +111,6 @@ def _text(fields: Mapping[str, object], key: str, name: str) -> str:
     if value is None or isinstance(value, (dict, list)):
         names = ", ".join(map(repr, sorted(fields))) or "none"
         hint = "name fields that it has in headers or basic of its [[host]]"
-        raise unreadable(f"the secret {name!r}", f"has no text in a field {key!r}: it has {names}", hint)
+        raise unreadable(f"the secret {name!r}", f"has no text in a field {key!r}: it has {names}", hint=hint)
     text = value if isinstance(value, str) else msgspec.json.encode(value).decode()
-    return secret_of(from_text(text, None, f"the field {key!r} of {name!r}", _STORE)).reveal()
+    return secret_of(from_text(text, None, where=f"the field {key!r} of {name!r}", hint=_STORE)).reveal()

@@ -119,7 +119,10 @@ def test_what_it_names_is_looked_at() -> None:
 def test_how_a_person_logs_in() -> None:
     """The command that does it, or where the secret goes."""
     target = parse_uri("https://cache.test:8443/x")
-    assert host(**GOOD[4]).setup(target) == "credproxy login cache.test:8443"
+    assert (
+        host(**GOOD[4]).setup(target)
+        == "get a new refresh token from the identity provider, and store it in place of the old one"
+    )
     assert "client_secret = { source = ... }" in host(**GOOD[0]).setup(target)
     assert "subject_token = { source = ... }" in host(**GOOD[10]).setup(target)
     assert filled(host(**GOOD[3]).setup(target), "write a private key for {}, in PEM form, to {}, mode 0600") == (

@@ -23,7 +23,7 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.uses import Bundle, Use
 
 
-Proof = EnvSource | FileSource | CommandSource | CiOidcSource
+ProofSource = EnvSource | FileSource | CommandSource | CiOidcSource
 """Where lies what a login begins with."""
 
 WHOLE: Final = "*"
@@ -46,7 +46,7 @@ class _LoginMethod(Base, frozen=True, kw_only=True):
         yield from within((key,), source.problems())
 
     @property
-    def proof(self) -> tuple[str, Proof]:
+    def proof(self) -> tuple[str, ProofSource]:
         """The key that names where it lies what it begins with, and that place."""
         raise NotImplementedError
 
@@ -58,10 +58,10 @@ class _LoginMethod(Base, frozen=True, kw_only=True):
 class TokenAuth(_LoginMethod, frozen=True, tag_field="method", tag="token"):
     """A token that lies somewhere else than in Vault's own places."""
 
-    token: Proof
+    token: ProofSource
 
     @property
-    def proof(self) -> tuple[str, Proof]:
+    def proof(self) -> tuple[str, ProofSource]:
         """The token itself."""
         return "token", self.token
 
@@ -73,11 +73,11 @@ class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
     """An AppRole: its ID, which is not a secret, and where the secret ID is."""
 
     role_id: str
-    secret_id: Proof
+    secret_id: ProofSource
     mount: str = "approle"
 
     @property
-    def proof(self) -> tuple[str, Proof]:
+    def proof(self) -> tuple[str, ProofSource]:
         """The secret ID."""
         return "secret_id", self.secret_id
 
@@ -90,11 +90,11 @@ class JwtAuth(_LoginMethod, frozen=True, tag_field="method", tag="jwt"):
     """A JWT of somebody whom Vault believes, such as that of a CI job."""
 
     role: str
-    jwt: Proof
+    jwt: ProofSource
     mount: str = "jwt"
 
     @property
-    def proof(self) -> tuple[str, Proof]:
+    def proof(self) -> tuple[str, ProofSource]:
         """The JWT."""
         return "jwt", self.jwt
 
@@ -107,11 +107,11 @@ class KubernetesAuth(_LoginMethod, frozen=True, tag_field="method", tag="kuberne
     """The service account of the pod in which the daemon runs."""
 
     role: str
-    token: Proof = field(default_factory=lambda: FileSource(_KUBERNETES))
+    token: ProofSource = field(default_factory=lambda: FileSource(_KUBERNETES))
     mount: str = "kubernetes"
 
     @property
-    def proof(self) -> tuple[str, Proof]:
+    def proof(self) -> tuple[str, ProofSource]:
         """The token of the service account."""
         return "token", self.token
 
