@@ -2,8 +2,8 @@
 
 OpenSSL itself reads a socket with two calls for each record, of 5 bytes and of 16 KiB at most, and Python has no way to
 tell it otherwise (``SSL_CTX_set_read_ahead``). Here one call takes much of what is there, and the records are found in
-memory. Measured on two cores (bench/gateway.py, ``many``): up to a tenth less CPU for a GiB where calls of the kernel are
-cheap, and a third where they are dear; the two copies more are what it costs.
+memory. Fewer calls of the kernel stand against two copies more: which costs more differs from machine to machine
+(bench/gateway.py, ``many``, measures it).
 """
 
 import contextlib
