@@ -68,7 +68,7 @@ def post(server: OauthServer, url: str, *, client: OauthClient, form: Sequence[F
     Args:
         server: whose endpoint it is.
         url: of the endpoint.
-        client: who asks.
+        client: that asks the token server.
         form: its fields, in order; a name may occur again.
         once: it spends something, and is not sent again (U14).
     """

@@ -70,7 +70,7 @@ def begin(
 
     Args:
         server: with a ``device_url``.
-        client: who asks.
+        client: that asks the token server.
         limits: what the token is to be for.
         verifier: random, 43 to 128 characters of base64url (RFC 7636).
 

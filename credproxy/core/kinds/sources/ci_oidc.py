@@ -56,7 +56,7 @@ class CiOidcSource(SourceBase, frozen=True, tag_field="source", tag="ci-oidc"):
             yield ("variable",), "wanted a variable or a path, and not both"
 
     def uses(self) -> Iterator[Use]:
-        """The file. The variable is there in a job alone, so its absence elsewhere is no mistake."""
+        """The file. The variable is there in a job alone, so that it is missing elsewhere is not a mistake."""
         if self.path is not None:
             yield SecretFile(self.path)
 

@@ -48,11 +48,11 @@ class _LoginMethod(Base, frozen=True, kw_only=True):
     @property
     def proof(self) -> tuple[str, ProofSource]:
         """The key that names where it lies what it begins with, and that place."""
-        raise NotImplementedError
+        raise NotImplementedError  # a struct cannot be abstract: each way to log in below says it
 
     def login(self, proof: Secret) -> VaultLogin | None:
         """What is sent with that; None where it is the token itself."""
-        raise NotImplementedError
+        raise NotImplementedError  # a struct cannot be abstract: each way to log in below says it
 
 
 class TokenAuth(_LoginMethod, frozen=True, tag_field="method", tag="token"):
