@@ -15,7 +15,6 @@ from urllib.parse import SplitResult, urlsplit
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle_connections import Idle
 from credproxy.adapters.tcp_keepalive import lively
-from credproxy.adapters.tls_stream import SocketLike, TlsStream
 from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError, tunnel
 from credproxy.core.ask.http import Dial, Request
@@ -85,11 +84,11 @@ class Connections:
         fixed = dial.ca_bundle is None or not self._trust.changes
         return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
 
-    def take(self, key: PoolKey) -> SocketLike | None:
+    def take(self, key: PoolKey) -> socket.socket | None:
         """Give one that is kept; None where none is."""
         return self._idle.take(key)
 
-    def give_back(self, key: PoolKey, connection: SocketLike, *, good: bool) -> None:
+    def give_back(self, key: PoolKey, connection: socket.socket, *, good: bool) -> None:
         """Keep one whose last response was read to its end; close it where that, or another one's, was the last."""
         if good:
             self._idle.keep(key, connection)
@@ -104,7 +103,7 @@ class Connections:
         """Close what is kept."""
         self._idle.close()
 
-    def connect(self, request: Request, hold: Hold) -> SocketLike:
+    def connect(self, request: Request, hold: Hold) -> socket.socket:
         """Make one to where a request goes; blocks.
 
         Raises:
@@ -116,10 +115,13 @@ class Connections:
         url, dial = urlsplit(request.url), request.dial
         host, port = _place(url)
         encrypted, proxy = url.scheme == "https", proxy_of(dial.proxy)
-        context = self._context(dial) if encrypted else None
-        made = http.client.HTTPConnection(host, port, timeout=self._connect)
-        # The library's own seam for how a socket is made: TCP options stay its business.
-        made._create_connection = (  # type: ignore[attr-defined]  # noqa: SLF001  see above
+        made = (
+            http.client.HTTPSConnection(host, port, timeout=self._connect, context=self._context(dial))
+            if encrypted
+            else http.client.HTTPConnection(host, port, timeout=self._connect)
+        )
+        # The library's own seam for how a socket is made: TLS and TCP options stay its business.
+        made._create_connection = _ready_for_handshake(  # type: ignore[attr-defined]  # noqa: SLF001  see above
             self._dialler(dial, hold)
             if proxy is None
             else self._proxied(proxy, hold, place=(host, port) if encrypted else None)
@@ -130,7 +132,7 @@ class Connections:
             made.close()
             raise
         sock: socket.socket = made.sock
-        return sock if context is None else _encrypted(sock, context, host)
+        return sock
 
     def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
         """Dial a proxy, and tunnel to a place; what goes wrong until then is the proxy's doing and not the target's."""
@@ -190,15 +192,15 @@ class Connections:
         return known
 
 
-def _encrypted(sock: socket.socket, context: ssl.SSLContext, host: str) -> TlsStream:
-    sock.settimeout(HANDSHAKE)
-    try:
-        made = TlsStream(sock, context, host=host)
-        made.handshake()
-    except BaseException:
-        sock.close()
-        raise
-    return made
+def _ready_for_handshake(create: _Create) -> _Create:
+    """Give the next blocking step on a new socket, which is the TLS handshake, more time than connecting had."""
+
+    def created(address: tuple[str, int], timeout: float, source: object) -> socket.socket:
+        made = create(address, timeout, source)
+        made.settimeout(HANDSHAKE)
+        return made
+
+    return created
 
 
 def _place(url: SplitResult) -> tuple[str, int]:

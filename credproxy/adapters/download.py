@@ -6,6 +6,7 @@ which makes the pump fast. Any other one is read by the standard library.
 
 import io
 import socket
+import ssl
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -13,7 +14,6 @@ from credproxy.adapters import splice as splicing
 from credproxy.adapters.connections import Connections, PoolKey
 from credproxy.adapters.pump_request import PumpAnswer
 from credproxy.adapters.pump_response import Body, response
-from credproxy.adapters.tls_stream import SocketLike, TlsStream
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.checksum import Checksum
 from credproxy.core.minimum_speed import Pace
@@ -33,7 +33,7 @@ class Link(NamedTuple):
     """A connection with an answer on it; ``key`` says who may use it next."""
 
     key: PoolKey
-    sock: SocketLike
+    sock: socket.socket
     answered: PumpAnswer
 
 
@@ -70,9 +70,9 @@ class Download:
         self.tail = b""
         self._left = head.length or 0
         link.sock.settimeout(stalled)
-        if isinstance(link.sock, TlsStream):
+        if isinstance(link.sock, ssl.SSLSocket):
             # Where its end is all that tells the end of a body, one that the other side has not announced cuts it.
-            link.sock.ragged = head.length is not None
+            link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, pace=Pace(over=stalled))
         self._reader = _KeptReader(self._body) if head.length is None else None
@@ -174,7 +174,7 @@ class Download:
         """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
         link, give = self._link, self._giving(out)
         spliced = count - GATHER
-        if not splicing.AVAILABLE or link is None or not isinstance(link.sock, socket.socket) or spliced < GATHER:
+        if not splicing.AVAILABLE or link is None or isinstance(link.sock, ssl.SSLSocket) or spliced < GATHER:
             return self._move(count, give)
         first = self._move(self._body.early, give)
         if first.stopped is not Stopped.DONE:

@@ -1,10 +1,10 @@
 """Connections that nobody uses at the moment, kept for the next request of the same key; safe to use from many threads."""
 
 import select
+import socket
+import ssl
 import threading
 from collections.abc import Hashable
-
-from credproxy.adapters.tls_stream import SocketLike, TlsStream
 
 
 PER_KEY = 16
@@ -19,10 +19,10 @@ class Idle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Hashable, list[SocketLike]] = {}
-        self._resting: set[SocketLike] = set()
+        self._kept: dict[Hashable, list[socket.socket]] = {}
+        self._resting: set[socket.socket] = set()
 
-    def take(self, key: Hashable) -> SocketLike | None:
+    def take(self, key: Hashable) -> socket.socket | None:
         """Give one that is still good, or None."""
         while True:
             with self._lock:
@@ -36,7 +36,7 @@ class Idle:
                 return connection
             connection.close()
 
-    def keep(self, key: Hashable, connection: SocketLike) -> None:
+    def keep(self, key: Hashable, connection: socket.socket) -> None:
         """Keep one whose last response was read to its end; close another one where that is one too many."""
         with self._lock:
             kept = self._kept.setdefault(key, [])
@@ -65,7 +65,7 @@ class Idle:
             for connection in kept:
                 connection.close()
 
-    def _oldest(self) -> SocketLike | None:
+    def _oldest(self) -> socket.socket | None:
         if sum(map(len, self._kept.values())) <= KEPT:
             return None
         key = next(iter(self._kept))
@@ -76,9 +76,9 @@ class Idle:
         return oldest
 
 
-def _quiet(connection: SocketLike) -> bool:
+def _quiet(connection: socket.socket) -> bool:
     """False for a connection with anything to read: its end, or bytes that nobody asked for, also such of a read record."""
-    if isinstance(connection, TlsStream) and connection.pending():
+    if isinstance(connection, ssl.SSLSocket) and connection.pending():
         return False
     waiting = select.poll()
     waiting.register(connection, select.POLLIN)

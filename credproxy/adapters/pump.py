@@ -9,6 +9,7 @@ other callers waiting for 90 ms. Threads spend their time in ``recv`` and ``send
 
 import asyncio
 import http.client
+import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +22,6 @@ from credproxy.adapters.download import Download, Link
 from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.pump_request import CONTENT, Waits, ask
-from credproxy.adapters.tls_stream import SocketLike
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
@@ -30,7 +30,7 @@ from credproxy.ports import Poured
 
 
 PUMPS = 64
-"""Downloads at once. One has 256 KiB of buffer while it is pumped, and with TLS 176 KiB of OpenSSL's, so 27 MiB at most."""
+"""Downloads at once. A thread has 256 KiB of buffer while it pumps, so 16 MiB at most."""
 
 STALLED = 60.0
 """Seconds without a byte after which an upstream is asked again, and a client is left."""
@@ -173,7 +173,7 @@ class Pump:
                 pass  # it was closed while it idled, and a request without a body may be sent again
         return await self._begun(key, await self._connected(request, registry), request)
 
-    async def _begun(self, key: PoolKey, sock: SocketLike, request: Request) -> Link:
+    async def _begun(self, key: PoolKey, sock: socket.socket, request: Request) -> Link:
         try:
             self._asking.hold(sock)
             return Link(key, sock, await ask(sock, request, waits=self._waits))
@@ -183,14 +183,14 @@ class Pump:
         finally:
             self._asking.release(sock)
 
-    async def _connected(self, request: Request, registry: str) -> SocketLike:
+    async def _connected(self, request: Request, registry: str) -> socket.socket:
         await self._dialling.take(registry, self._connecting)
         waking = Waking()
         self._wakings.add(waking)
         loop = asyncio.get_running_loop()
         connecting = loop.run_in_executor(self._diallers, self._connections.connect, request, waking.hold)
 
-        def ended(done: "asyncio.Future[SocketLike]") -> None:
+        def ended(done: "asyncio.Future[socket.socket]") -> None:
             self._wakings.discard(waking)
             self._dialling.give_back(registry)
             if waking.over and done.exception() is None:

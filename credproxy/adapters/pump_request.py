@@ -8,6 +8,7 @@ asked twice.
 import asyncio
 import http.client
 import itertools
+import socket
 import ssl
 from typing import NamedTuple
 
@@ -15,7 +16,6 @@ from credproxy.adapters.interim_responses import UnfitAnswerError, unended
 from credproxy.adapters.network_errors import SilentError
 from credproxy.adapters.pump_response import Arriving, Head
 from credproxy.adapters.request_bytes import written
-from credproxy.adapters.tls_stream import SocketLike
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.core.ask.http import Request
 from credproxy.core.ask.proxy import is_from_proxy
@@ -35,6 +35,8 @@ WHOLE = 64 * 1024
 
 CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
 """Statuses whose bodies are what was asked for."""
+
+_AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Waits(NamedTuple):
@@ -58,7 +60,7 @@ class PumpAnswer(NamedTuple):
     small: bool
 
 
-async def ask(sock: SocketLike, request: Request, *, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
+async def ask(sock: socket.socket, request: Request, *, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
     """Send a request without a body, and give its answer; the socket does not block afterwards.
 
     Raises:
@@ -78,7 +80,7 @@ async def ask(sock: SocketLike, request: Request, *, waits: Waits = Waits()) -> 
     return PumpAnswer(head, whole, small=True)
 
 
-async def _headed(sock: SocketLike, data: bytes, waits: Waits) -> tuple[Head, bytes]:
+async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head, bytes]:
     arriving, loop = Arriving(), asyncio.get_running_loop()
     latest = until = loop.time() + waits.answer
     begun = False
@@ -98,7 +100,7 @@ async def _headed(sock: SocketLike, data: bytes, waits: Waits) -> tuple[Head, by
     return arriving.head, arriving.early
 
 
-async def _whole(sock: SocketLike, status: int, early: bytes, length: int, waits: Waits) -> bytes:
+async def _whole(sock: socket.socket, status: int, early: bytes, length: int, waits: Waits) -> bytes:
     found, until = bytearray(early), asyncio.get_running_loop().time() + waits.small
     try:
         while len(found) < length and (piece := await _received(sock, until)):
@@ -112,7 +114,7 @@ async def _whole(sock: SocketLike, status: int, early: bytes, length: int, waits
     return bytes(found)
 
 
-async def _sent(sock: SocketLike, data: bytes, until: float) -> None:
+async def _sent(sock: socket.socket, data: bytes, until: float) -> None:
     left = memoryview(data)
     while left:
         try:
@@ -123,15 +125,13 @@ async def _sent(sock: SocketLike, data: bytes, until: float) -> None:
             await _ready(sock, until, writing=True)
 
 
-async def _received(sock: SocketLike, until: float) -> bytes:
+async def _received(sock: socket.socket, until: float) -> bytes:
     """Give what there is as soon as there is anything; empty at the end. A socket with TLS may be ready for nothing."""
     for waited in itertools.count():
         try:
             piece = sock.recv(WHOLE)
-        except (BlockingIOError, ssl.SSLWantReadError):
+        except _AGAIN:
             await _ready(sock, until)
-        except ssl.SSLWantWriteError:
-            await _ready(sock, until, writing=True)
         else:
             if not waited:  # a record of TLS may hold one byte, and a hundred thousand of them may be there at once
                 await asyncio.sleep(0)  # noqa: TID251  no time passes
@@ -139,7 +139,7 @@ async def _received(sock: SocketLike, until: float) -> bytes:
     raise AssertionError
 
 
-async def _ready(sock: SocketLike, until: float, *, writing: bool = False) -> None:
+async def _ready(sock: socket.socket, until: float, *, writing: bool = False) -> None:
     """Wait for a socket. Raises TimeoutError.
 
     Not by asyncio.timeout, which costs more than all else here: most answers are there before anybody has to wait.

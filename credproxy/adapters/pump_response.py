@@ -4,6 +4,7 @@ import asyncio
 import http.client
 import io
 import re
+import socket
 import time
 from typing import IO, NamedTuple
 
@@ -12,7 +13,6 @@ from aiohttp.http_exceptions import BadHttpMessage
 from aiohttp.http_parser import HttpResponseParser
 
 from credproxy.adapters.interim_responses import CODED, SteadyResponse, UnfitAnswerError, passed_over
-from credproxy.adapters.tls_stream import SocketLike
 from credproxy.core.minimum_speed import Pace
 
 
@@ -171,7 +171,7 @@ class Body(io.RawIOBase):
         pace: judges the upstream; what came early took no waiting.
     """
 
-    def __init__(self, early: bytes, sock: SocketLike, *, pace: Pace) -> None:
+    def __init__(self, early: bytes, sock: socket.socket, *, pace: Pace) -> None:
         self._early = memoryview(early)
         self._sock = sock
         self._pace = pace
@@ -191,7 +191,7 @@ class Body(io.RawIOBase):
             return self._take_early(buffer)
         begun = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
         try:
-            got = self._sock.recv_into(memoryview(buffer))
+            got = self._sock.recv_into(buffer)
         except BlockingIOError:
             return None
         self._pace.moved(got, time.monotonic() - begun)  # noqa: TID251  see above

@@ -4,15 +4,13 @@ import contextlib
 import socket
 import threading
 
-from credproxy.adapters.tls_stream import SocketLike
-
 
 class Waking:
     """The sockets that one piece of blocking work waits on; its methods may be called from any thread."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: set[SocketLike] = set()
+        self._held: set[socket.socket] = set()
         self._over = False
 
     @property
@@ -20,14 +18,14 @@ class Waking:
         """Whether it was broken off."""
         return self._over
 
-    def hold(self, sock: SocketLike) -> None:
+    def hold(self, sock: socket.socket) -> None:
         """Take a socket before it is waited on. Raises ConnectionAbortedError: it was broken off."""
         with self._lock:
             if self._over:
                 raise ConnectionAbortedError
             self._held.add(sock)
 
-    def release(self, sock: SocketLike) -> None:
+    def release(self, sock: socket.socket) -> None:
         """Wait on a socket no more; it may be closed or lent to others from now on."""
         with self._lock:
             self._held.discard(sock)
@@ -38,4 +36,5 @@ class Waking:
             self._over = True
             for sock in self._held:
                 with contextlib.suppress(OSError):
-                    sock.shutdown(socket.SHUT_RDWR)
+                    # Not that of a TLS socket, which takes its state away from under the thread that reads.
+                    socket.socket.shutdown(sock, socket.SHUT_RDWR)
