@@ -3,7 +3,7 @@
 A port belongs to the rooms that need it. ``converse`` drives all exchanges.
 """
 
-from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Generator, Hashable, Iterable, Mapping
 from contextlib import AbstractAsyncContextManager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -348,21 +348,32 @@ class Source(Protocol):
         """
         ...
 
-    def trouble(self, target: Target) -> Failure | None:
-        """Why ``locate`` may have given None for a target that it should know: a file or a store that cannot be read.
+    def looked(self, target: Target) -> tuple[str, ...]:
+        """Say where ``locate`` has just looked in vain, a sentence for each place: for people, and never a secret."""
+        ...
 
-        Asked after ``locate``, and cheap.
+
+@runtime_checkable
+class Fallible(Protocol):
+    """A source, or a provider, that gives None where it cannot look: a file or a store that cannot be read.
+
+    One that raises that instead, or can always look, is not one.
+    """
+
+    def trouble(self, target: Target) -> Failure | None:
+        """Why ``locate`` or ``plan`` may have given None for a target that it should know. Asked after it, and cheap.
 
         A rule that names the source then fails with it; without a rule, the answer is ``{}`` and ``explain`` says why.
         """
         ...
 
-    def looked(self, target: Target) -> tuple[str, ...]:
-        """Say where ``locate`` has just looked in vain, a sentence for each place: for people, and never a secret."""
-        ...
+
+@runtime_checkable
+class Caches(Protocol):
+    """A source that remembers what files and programs gave."""
 
     def forget(self) -> None:
-        """Drop what is remembered about files and programs: the next question looks again (``flush``)."""
+        """Drop that: the next question looks again (``flush``)."""
         ...
 
 
@@ -453,7 +464,7 @@ class Plan:
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
         identity: of the stored login that it begins with; None if it begins with none.
-        trouble: for ``explain``: why it goes without a login that may exist (``Source.trouble``); None if nothing
+        trouble: for ``explain``: why it goes without a login that may exist (``Fallible.trouble``); None if nothing
             is broken, or if it has a login.
     """
 
@@ -488,10 +499,6 @@ class Provider(Protocol):
             Failed: as the plan's ``run`` would before it contacts a server: the stored login cannot be used, or there is no
                 such program.
         """
-        ...
-
-    def trouble(self, target: Target) -> Failure | None:
-        """Why ``plan`` may have given None for what should have a credential (``Source.trouble``); ``explain`` shows it."""
         ...
 
     def reasons(self, question: Question) -> tuple[str, ...]:
@@ -701,6 +708,17 @@ class Audit(Protocol):
     def handed_out(self, record: Record, caller: Caller, *, pid: int | None, program: str) -> None:
         """Log one; ``pid`` and ``program`` are those of the process that connected, None and "" if unknown."""
         ...
+
+
+def trouble_of(one: Source | Provider, target: Target) -> Failure | None:
+    """Why a source or a provider may have given None for a target that it should know; None if nothing is broken."""
+    return one.trouble(target) if isinstance(one, Fallible) else None
+
+
+def first_trouble(many: Iterable[Source] | Iterable[Provider], target: Target) -> Failure | None:
+    """Of the first that has one."""
+    troubles = (trouble_of(one, target) for one in many)
+    return next((trouble for trouble in troubles if trouble is not None), None)
 
 
 async def converse(conversation: Generator[Request, Response, T], http: HttpClient, *, terms: Terms) -> T:

@@ -38,7 +38,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.sources import SourceSettings
-from credproxy.ports import Plan, Provider, Source
+from credproxy.ports import Caches, Plan, Provider, Source, trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
 from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner, FakeSource, FixedTerms
@@ -207,7 +207,7 @@ async def to_plan_costs_nothing(contract: ProviderContract) -> None:
     provider = contract.provider(ground)
     plan = await provider.plan(contract.question())
     provider.reasons(contract.question())
-    provider.trouble(contract.question().target)
+    trouble_of(provider, contract.question().target)
     if plan is not None:
         await provider.check(plan, contract.question().target)
     assert (ground.http.requests, ground.processes.runs, ground.source.reads) == ([], [], 0)
@@ -321,6 +321,21 @@ async def a_changed_login_has_another_identity(contract: SourceContract) -> None
     assert (before == after) is contract.fixed
 
 
+async def a_flush_makes_a_source_look_again(contract: SourceContract) -> None:
+    """One that has nothing to forget gives what is stored now, without being told (ports.Caches)."""
+    ground = Ground()
+    contract.put(ground, CANARY)
+    source = contract.source(ground)
+    await found(contract, source)
+    contract.put(ground, f"{CANARY}-changed")
+    if isinstance(source, Caches):
+        source.forget()
+    failure, login = await found(contract, source)
+    assert failure is None
+    assert login is not None
+    assert "-changed" in repr_of(login.stored)
+
+
 async def no_source_shows_a_secret(contract: SourceContract) -> None:
     """In a name, a message, a repr or the log, be it usable or not (SEC-11)."""
     with written() as seen:
@@ -340,7 +355,7 @@ async def a_source_says_what_is_wrong(contract: SourceContract) -> None:
         failure, login = await found(contract, source)
         assert login is None
         assert failure is None or (failure.code in Code and failure.hint)
-        assert failure or source.trouble(contract.target) or source.looked(contract.target)
+        assert failure or trouble_of(source, contract.target) or source.looked(contract.target)
 
 
 async def a_login_ends_where_it_says(contract: SourceContract) -> None:
@@ -379,6 +394,7 @@ ANSWERLESS_CHECKS = (
 SOURCE_CHECKS = (
     equal_questions_have_equal_identities,
     a_changed_login_has_another_identity,
+    a_flush_makes_a_source_look_again,
     no_source_shows_a_secret,
     a_source_says_what_is_wrong,
     a_login_ends_where_it_says,
@@ -424,7 +440,7 @@ async def everything(contract: SourceContract, source: Source) -> list[str]:
             seen += [repr(await source.read(identity, contract.target))]
     except Failed as error:
         seen += [str(error), *shown(error.failure)]
-    return [*seen, repr(source.trouble(contract.target)), *source.looked(contract.target)]
+    return [*seen, repr(trouble_of(source, contract.target)), *source.looked(contract.target)]
 
 
 def shown(result: Grant | Failure) -> list[str]:

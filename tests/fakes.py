@@ -380,9 +380,6 @@ class FakeSource:
     def looked(self, target: Target) -> tuple[str, ...]:
         return (f"the fake source has no {target.authority!r}",)
 
-    def forget(self) -> None:
-        """Nothing is remembered."""
-
 
 @dataclass
 class FakeMetrics:

@@ -13,7 +13,7 @@ from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.routing import Router, is_exact
-from credproxy.ports import HasLogin, Plan, Provider
+from credproxy.ports import HasLogin, Plan, Provider, first_trouble
 
 
 class Routed(NamedTuple):
@@ -62,8 +62,7 @@ class Table:
                     Code.USE_GATEWAY, f"the credential of {plan.subject} cannot be narrowed", hint=_elsewhere(question)
                 )
             return Routed(plan, match, plan.reach or reach, plan.trouble)
-        troubles = (provider.trouble(question.target) for provider in providers)
-        return Routed(None, match, reach, next((trouble for trouble in troubles if trouble is not None), None))
+        return Routed(None, match, reach, first_trouble(providers, question.target))
 
     async def check(self, question: Question) -> None:
         """Check whether the exchange that ``plan`` has decided on could begin. Raises Failed if it could not."""

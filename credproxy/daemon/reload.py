@@ -82,19 +82,10 @@ class _Unconfigured:
         del target, method
         raise Failed(self._failure)
 
-    def trouble(self, target: Target) -> Failure | None:
-        """It is raised."""
-        del target
-        return None
-
     def reasons(self, question: Question) -> tuple[str, ...]:
         """It is raised."""
         del question
         return ()
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Nothing is remembered."""
-        del wanted
 
 
 class Service:

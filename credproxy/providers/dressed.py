@@ -8,7 +8,7 @@ from credproxy.core.ask.stored import not_stored, unreadable, usable
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
-from credproxy.ports import Clock, Narrows, Ordered, Plan, Source, Terms
+from credproxy.ports import Caches, Clock, Narrows, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.narrowing import check_opened
 
 
@@ -76,7 +76,7 @@ class Dressed:
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with its source."""
-        return self._source.trouble(target)
+        return trouble_of(self._source, target)
 
     def reasons(self, question: Question) -> tuple[str, ...]:
         """What its kind says, or where its source has looked."""
@@ -88,7 +88,8 @@ class Dressed:
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Let the source look again."""
         del wanted
-        self._source.forget()
+        if isinstance(self._source, Caches):
+            self._source.forget()
 
     def _narrowed(self, question: Question, identity: Identity) -> Identity | None:
         """The login narrowed for a build action; None if no build action asks, or it cannot be narrowed.

@@ -12,7 +12,7 @@ from credproxy.core.ask.jwt import header_life
 from credproxy.core.ask.lifetime import EMPTY_KEEP, LONGEST
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.ask.uri import canonical_uri
-from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.errors import Code, failed
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.redact import mask_command
 from credproxy.ports import Clock, Command, Completed, Plan, Processes, Terms
@@ -60,11 +60,6 @@ class ExecProvider:
         """Check whether the helper could be started. Raises Failed(helper_not_runnable)."""
         del plan, target
         await self._processes.find(self._command(b""))
-
-    def trouble(self, target: Target) -> Failure | None:
-        """None: what the program said is raised."""
-        del target
-        return None
 
     def reasons(self, question: Question) -> tuple[str, ...]:
         """None: it always plans, or raises."""

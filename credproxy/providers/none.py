@@ -1,7 +1,6 @@
 """``provider = "none"``: always ``{}``, whatever a wider rule says or logins exist."""
 
 from credproxy.core.ask.target import Question, Target
-from credproxy.core.errors import Failure
 from credproxy.ports import Plan
 
 
@@ -16,11 +15,6 @@ class NoneProvider:
     async def check(self, plan: Plan, target: Target) -> None:
         """It has no plan."""
         del plan, target
-
-    def trouble(self, target: Target) -> Failure | None:
-        """None: nothing is looked for."""
-        del target
-        return None
 
     def reasons(self, question: Question) -> tuple[str, ...]:
         """The rule says so."""

@@ -16,7 +16,7 @@ from credproxy.exchange import oauth_token
 from credproxy.exchange.oauth_client import OauthClient, claims
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import Proof
-from credproxy.ports import Clock, Files, Signer, Source
+from credproxy.ports import Caches, Clock, Files, Signer, Source, first_trouble, trouble_of
 
 
 SECRET: Final = "client_secret"  # noqa: S105  a key of the rule
@@ -136,13 +136,13 @@ class OauthSecrets:
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with one of its sources."""
-        troubles = (source.trouble(target) for source in self.sources.values())
-        return next((trouble for trouble in troubles if trouble is not None), None)
+        return first_trouble(self.sources.values(), target)
 
     def forget(self) -> None:
         """Let the sources look again."""
         for source in self.sources.values():
-            source.forget()
+            if isinstance(source, Caches):
+                source.forget()
 
     async def client(self, server: OauthServer, located: LocatedSecrets) -> OauthClient:
         """Say who the client is. Raises Failed(credential_unreadable): its key cannot be used."""
@@ -200,7 +200,7 @@ class OauthSecrets:
         return unreadable(f"the key {path!r} for {target.authority!r}", "is not there", hint=self._rule.key_setup)
 
     def _absent(self, key: str, source: Source, target: Target) -> Identity:
-        trouble = source.trouble(target)
+        trouble = trouble_of(source, target)
         if trouble is not None:
             raise Failed(trouble)
         what = f"no {key} of the client {self._rule.client_id!r}"

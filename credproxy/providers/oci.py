@@ -19,7 +19,7 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange import registry_grant
 from credproxy.exchange.discovery import Asks
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule
-from credproxy.ports import Clock, HttpClient, Plan, Source, Terms
+from credproxy.ports import Caches, Clock, HttpClient, Plan, Source, Terms, trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.registry_exchange import Talks, Wish
 
@@ -72,7 +72,7 @@ class OciProvider:
             key=purpose.key(identity),
             subject=purpose.subject,
             upstream=purpose.target.origin,
-            trouble=self._source.trouble(purpose.target) if anonymous else None,
+            trouble=self.trouble(purpose.target) if anonymous else None,
             identity=None if anonymous else identity,
             run=partial(self._run, purpose, identity),
             narrow=purpose.narrow,
@@ -95,7 +95,7 @@ class OciProvider:
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with its source."""
-        return self._source.trouble(target)
+        return trouble_of(self._source, target)
 
     def reasons(self, question: Question) -> tuple[str, ...]:
         """By kind of URI, as ``plan`` decides; else where its source has looked."""
@@ -105,11 +105,12 @@ class OciProvider:
     def forget(self, wanted: Callable[[str], bool]) -> None:
         """Forget pings, methods and what its source remembers."""
         self._learned.forget(wanted)
-        self._source.forget()
+        if isinstance(self._source, Caches):
+            self._source.forget()
 
     async def _locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         identity = await self._source.locate(target, repository)
-        trouble = self._source.trouble(target) if identity is None and self._rule.needs_login else None
+        trouble = self.trouble(target) if identity is None and self._rule.needs_login else None
         if trouble is not None:
             raise Failed(trouble)
         return identity

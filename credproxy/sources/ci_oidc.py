@@ -9,7 +9,7 @@ from credproxy.core.ask.jwt import audiences
 from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.ci_oidc import CIRCLE_TOKEN, GITHUB_TOKEN, GITHUB_URL, MARKS, CiOidcSource, Platform
 from credproxy.exchange.job_token import ask_job_token
 from credproxy.ports import Clock, Command, Files, HttpClient, Processes
@@ -96,11 +96,6 @@ class CiOidc:
         if self._answer.known is None and self._platform != "github":
             await self._processes.find(self._command())
         return self._answer.known
-
-    def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with a job is raised."""
-        del target
-        return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """Say which variables were looked at, or that the file is not there."""

@@ -7,7 +7,7 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Code, Failure, failed
+from credproxy.core.errors import Code, failed
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.redact import mask_command
 from credproxy.ports import Clock, Command, Processes
@@ -48,11 +48,6 @@ class CommandOutput:
         if self._answer.known is None:
             await self._processes.find(self._command)
         return self._answer.known
-
-    def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with the program is raised."""
-        del target
-        return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """It always names something, or raises."""

@@ -7,7 +7,6 @@ from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.ports import Clock
 
@@ -51,18 +50,10 @@ class Env:
         """Give its value, as ``read``."""
         return await self.read(identity, target)
 
-    def trouble(self, target: Target) -> Failure | None:
-        """Nothing else is looked at than what ``read`` complains of."""
-        del target
-        return None
-
     def looked(self, target: Target) -> tuple[str, ...]:
         """Where it is optional: that it is not set."""
         del target
         return (f"the variable {self._settings.name!r} is not set",) if self._absent else ()
-
-    def forget(self) -> None:
-        """Nothing is remembered: an environment does not change."""
 
     @property
     def _absent(self) -> bool:

@@ -8,7 +8,6 @@ from credproxy.core.ask.login import Login, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Clock, Files, Turn
 from credproxy.sources.secret_file import missing, read_secret_file
@@ -90,18 +89,10 @@ class File:
                 self._named = None
                 await place.close()
 
-    def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with the file is raised."""
-        del target
-        return None
-
     def looked(self, target: Target) -> tuple[str, ...]:
         """Where it is optional, ``locate`` gives None for one reason alone."""
         del target
         return (f"the file {self._settings.path!r} is not there",) if self._optional else ()
-
-    def forget(self) -> None:
-        """Nothing is remembered."""
 
     @property
     def _hint(self) -> str:

@@ -8,7 +8,7 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Narrows, Source
+from credproxy.ports import Caches, Narrows, Source, first_trouble, trouble_of
 
 
 class First:
@@ -30,7 +30,7 @@ class First:
             identity = await source.locate(target, repository)
             if identity is not None:
                 return replace(identity, version=(index, identity.version))
-            if source.trouble(target) is not None:
+            if trouble_of(source, target) is not None:
                 return None
         return None
 
@@ -55,8 +55,7 @@ class First:
 
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with the one that could not be passed."""
-        troubles = (source.trouble(target) for source in self._sources)
-        return next((trouble for trouble in troubles if trouble is not None), None)
+        return first_trouble(self._sources, target)
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """What each of them says."""
@@ -76,7 +75,8 @@ class First:
     def forget(self) -> None:
         """All of them look again."""
         for source in self._sources:
-            source.forget()
+            if isinstance(source, Caches):
+                source.forget()
 
 
 def _of(identity: Identity) -> tuple[int, Identity, bool]:

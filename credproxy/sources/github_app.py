@@ -13,7 +13,6 @@ from credproxy.core.ask.login import Login, bounded, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Form, Target
-from credproxy.core.errors import Failure
 from credproxy.core.kinds.sources.github_app import CONTENTS, GithubAppSource
 from credproxy.exchange.installation_token import TokenRequest, claims, installation_token, not_installed
 from credproxy.ports import Clock, Files, HttpClient, Signer
@@ -111,11 +110,6 @@ class GithubApp:
         if known is None:
             await self._assertion()
         return known
-
-    def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with the key is raised."""
-        del target
-        return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """Why it has nothing for a target."""

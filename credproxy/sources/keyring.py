@@ -76,11 +76,6 @@ class FromKeyring:
         """Give the login, as ``read``: no program is started."""
         return await self.read(identity, target)
 
-    def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with the keyring is raised."""
-        del target
-        return None
-
     def looked(self, target: Target) -> tuple[str, ...]:
         """What was found in place of the secret."""
         del target

@@ -4,7 +4,6 @@ from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
-from credproxy.core.errors import Failure
 
 
 class Nowhere:
@@ -32,15 +31,7 @@ class Nowhere:
         del identity, target
         return None
 
-    def trouble(self, target: Target) -> Failure | None:
-        """Nothing is stored."""
-        del target
-        return None
-
     def looked(self, target: Target) -> tuple[str, ...]:
         """Say why it is here, where a person chose that."""
         del target
         return (self._why,) if self._why else ()
-
-    def forget(self) -> None:
-        """Nothing is remembered."""

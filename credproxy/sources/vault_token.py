@@ -14,7 +14,7 @@ from credproxy.core.ask.vault_values import Lease, VaultServer, VaultToken
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.sources.vault import TOKENS, VaultAuth
 from credproxy.exchange.vault_api import log_in, renew_token, token_lease
-from credproxy.ports import Clock, Files, HttpClient, Source
+from credproxy.ports import Caches, Clock, Files, HttpClient, Source
 from credproxy.sources.source_exchange import hold
 from credproxy.sources.watched_file import Watched
 
@@ -138,7 +138,7 @@ class VaultTokens:
         """The next question logs in."""
         self._kept = None
         self._file.forget()
-        if self._proof is not None:
+        if self._proof is not None and isinstance(self._proof, Caches):
             self._proof.forget()
 
     async def _own(self, target: Target) -> Secret:

@@ -11,7 +11,7 @@ from credproxy.adapters.http_client import AiohttpClient
 from credproxy.broker.broker import Broker
 from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import Grant, Secret, Stored
+from credproxy.core.ask.credential import Grant, Secret
 from credproxy.core.ask.http import Dial, Request
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure
@@ -47,16 +47,6 @@ class Tokens:
 
         return Plan(key=(host,), subject=host, upstream=url, run=run)
 
-    async def stored(self, target: Target) -> Stored | None:
-        """None."""
-        del target
-        return None
-
-    def trouble(self, target: Target) -> Failure | None:
-        """None."""
-        del target
-        return None
-
     async def check(self, plan: Plan, target: Target) -> None:
         """Nothing is looked at."""
         del plan, target
@@ -65,10 +55,6 @@ class Tokens:
         """Nothing."""
         del question
         return ()
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Nothing is remembered."""
-        del wanted
 
 
 @dataclass

@@ -154,7 +154,6 @@ async def test_a_secret_that_goes_while_it_is_read_is_none() -> None:
     keyring.secrets.clear()
     assert await found.read(identity, TARGET) is None
     assert await found.peek(identity, TARGET) is None
-    assert found.trouble(TARGET) is None
 
 
 @pytest.mark.parametrize("username", [None, "u"])
