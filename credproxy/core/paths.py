@@ -77,6 +77,12 @@ def config_home(environ: Mapping[str, str]) -> str | None:
     return environ.get("XDG_CONFIG_HOME") or (f"{home}/.config" if home else None)
 
 
+def cache_home(environ: Mapping[str, str]) -> str | None:
+    """Where the user's programs keep what they can fetch again; None for a user without a home directory."""
+    home = environ.get("HOME")
+    return environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
+
+
 def netrc_file(environ: Mapping[str, str], wanted: str) -> str | None:
     """Give the netrc file that a configuration's ``netrc`` means: a path, ``"none"``, or ``"auto"`` for ``NETRC`` or the home's.
 

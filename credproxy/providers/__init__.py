@@ -10,6 +10,7 @@ from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
@@ -73,7 +74,7 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
         case BasicHost():
             source = tools.source(rule.credentials)
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
-        case GithubHost() | GitlabHost():
+        case GithubHost() | GitlabHost() | HuggingfaceHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
         case OauthHost():
             places = {key: tools.source(place) for key, place in rule.places.items()}

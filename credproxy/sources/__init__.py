@@ -15,6 +15,7 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
@@ -30,6 +31,7 @@ from credproxy.sources.first import First
 from credproxy.sources.gh import Gh
 from credproxy.sources.github_app import GithubApp
 from credproxy.sources.glab import Glab
+from credproxy.sources.hf import Hf
 from credproxy.sources.keyring import FromKeyring
 from credproxy.sources.login import FromLogin
 from credproxy.sources.netrc import Netrc
@@ -122,6 +124,8 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             )
         case GlabSource():
             return Glab(tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key)
+        case HfSource():
+            return Hf(tools.environ, files=tools.files, clock=tools.clock)
         case CiOidcSource():
             return CiOidc(
                 settings,

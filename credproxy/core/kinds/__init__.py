@@ -10,13 +10,25 @@ from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
 from credproxy.core.kinds.header import HeaderHost
+from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.vault import VaultHost
 
 
-HostRule = OciHost | ExecHost | HeaderHost | BasicHost | GithubHost | GitlabHost | OauthHost | VaultHost | NoneHost
+HostRule = (
+    OciHost
+    | ExecHost
+    | HeaderHost
+    | BasicHost
+    | GithubHost
+    | GitlabHost
+    | HuggingfaceHost
+    | OauthHost
+    | VaultHost
+    | NoneHost
+)
 
 KINDS: Final[tuple[type[HostRule], ...]] = (
     OciHost,
@@ -25,6 +37,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     BasicHost,
     GithubHost,
     GitlabHost,
+    HuggingfaceHost,
     OauthHost,
     VaultHost,
     NoneHost,

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from credproxy.core.formats.toml_lines import Path
-from credproxy.core.paths import config_home
+from credproxy.core.paths import cache_home, config_home
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,18 +59,24 @@ class Usual:
     Attributes:
         variables: of the environment; each may hold a token.
         folder: the variable that names the folder of its configuration.
-        below: the same folder if that is not set, relative to where programs keep their configuration.
+        below: the same folder if that is not set, relative to ``base``.
         file: in that folder.
+        base: where programs keep their configuration, or what they have cached.
+        itself: the variable that names the file, before all of that; "" for none.
     """
 
     variables: tuple[str, ...]
     folder: str
     below: str
     file: str
+    base: Literal["config", "cache"] = "config"
+    itself: str = ""
 
     def path(self, environ: Mapping[str, str]) -> str | None:
         """The file; None for a user without a home directory."""
-        home = config_home(environ)
+        if self.itself and (named := environ.get(self.itself)):
+            return named
+        home = config_home(environ) if self.base == "config" else cache_home(environ)
         folder = environ.get(self.folder) or (f"{home}/{self.below}" if home else None)
         return f"{folder}/{self.file}" if folder else None
 

@@ -10,6 +10,7 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
@@ -27,6 +28,7 @@ SourceSettings = (
     | GhSource
     | GithubAppSource
     | GlabSource
+    | HfSource
     | CiOidcSource
     | VaultSource
 )
@@ -45,6 +47,7 @@ SOURCES: Final = (
     GhSource,
     GithubAppSource,
     GlabSource,
+    HfSource,
     CiOidcSource,
     VaultSource,
 )
