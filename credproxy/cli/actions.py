@@ -96,7 +96,7 @@ def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> N
     granted, *wider = objects
     click.echo(f"{', '.join(granted.methods)} of {granted.url!r}:")
     for method in granted.methods:
-        click.echo(f"  {policy.name(policy.decide_object(target, method))} allows {method}")
+        click.echo(f"  {policy.name(policy.rules.decide_object(target, method))} allows {method}")
     click.echo("  the gateway fetches it: GET /v1/fetch?url=... on the actions socket")
     if wider:
         click.echo(f"  or a header is given, whose token reads all of {wider[0].url!r}: the rules allow that, too")

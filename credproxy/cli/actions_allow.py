@@ -189,9 +189,9 @@ def _question(settings: Settings, *, registry: str, repository: str) -> None:
 
 def _known(policy: Policy, rule: ActionRule, operations: tuple[Operation, ...]) -> _Already:
     objects = None if rule.url is None else object_pattern(rule.url)
-    decisions = [policy.standing(rule, operation) for operation in operations]
+    decisions = [policy.rules.standing(rule, operation) for operation in operations]
     if objects is not None:
-        decisions = [policy.standing_of_objects(objects)]
+        decisions = [policy.rules.standing_of_objects(objects)]
     name = Configuration().name
     allowing = dict.fromkeys(name(index) for allowed, index in decisions if allowed and index is not None)
     denying = dict.fromkeys(name(index) for allowed, index in decisions if not allowed and index is not None)

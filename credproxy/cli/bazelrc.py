@@ -92,7 +92,7 @@ def _for_actions(settings: Settings, hosts: set[str]) -> Iterator[str]:
     helper, socket = (
         find(os.environ, os.geteuid(), is_directory=os.path.isdir) for find in (helper_socket, actions_socket)
     )
-    allowed = policy_in_force(settings).registries()
+    allowed = policy_in_force(settings).rules.registries()
     if not allowed:
         click.echo("# no rule allows build actions anything yet: credproxy actions allow 'ghcr.io/my-org/**'", err=True)
     yield "# Lazy layers of rules_img come through the daemon; the action holds no credential and needs no network."

@@ -230,7 +230,7 @@ class Service:
     def serves_actions(self) -> bool:
         """Whether the policy in force allows build actions anything."""
         policy = self.broker.policy
-        return isinstance(policy, Policy) and bool(policy.registries())
+        return isinstance(policy, Policy) and bool(policy.rules.registries())
 
     @property
     def processes(self) -> Processes:

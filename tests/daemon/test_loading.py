@@ -39,7 +39,9 @@ async def test_without_any_file() -> None:
     """Defaults, and nothing is allowed."""
     loaded = await loader(FakeFiles()).load()
     assert loaded.settings == Settings()
-    assert not loaded.policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read").allowed
+    assert not loaded.policy.rules.decide(
+        Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read"
+    ).allowed
 
 
 async def test_a_policy_file_stands_for_the_rules() -> None:
@@ -52,7 +54,7 @@ async def test_a_policy_file_stands_for_the_rules() -> None:
         policy.deciding(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
         == "rules[0] of 'policy.yaml'"
     )
-    assert not policy.decide(Authority("ghcr.io"), RepositoryName("other/app"), operation="blob:read").allowed
+    assert not policy.rules.decide(Authority("ghcr.io"), RepositoryName("other/app"), operation="blob:read").allowed
 
 
 async def test_a_tilde_stands_for_the_daemons_home() -> None:
@@ -63,7 +65,7 @@ async def test_a_tilde_stands_for_the_daemons_home() -> None:
     made = Loader(files, (USER, MACHINE), required=False, home="/home/u")
     assert (
         (await made.load())
-        .policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
+        .policy.rules.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
         .allowed
     )
     assert await problem(loader(files)) == (
@@ -194,7 +196,7 @@ async def test_what_cannot_be_looked_at_has_not_changed() -> None:
     assert await made.changed()
     assert (
         (await made.load())
-        .policy.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
+        .policy.rules.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read")
         .allowed
     )
 
@@ -210,7 +212,7 @@ async def test_loads_come_one_after_the_other() -> None:
 
     async def load() -> None:
         loaded = await made.load()
-        done.append(len(loaded.policy.registries()))
+        done.append(len(loaded.policy.rules.registries()))
 
     async with asyncio.TaskGroup() as group:
         group.create_task(load())

@@ -9,8 +9,8 @@ from credproxy.core.errors import Failed
 from credproxy.core.formats.checks import LONGEST_TIMEOUT, absolute, duration, within
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.kinds import BUILTIN
+from credproxy.core.policy.action_rules import split_scope
 from credproxy.core.policy.objects import object_pattern
-from credproxy.core.policy.policy import split_scope
 from credproxy.core.policy.routing import match_key
 from credproxy.core.policy.rules import ActionRule
 

@@ -7,22 +7,19 @@ asks about each request, and its credential never leaves the daemon.
 
 from collections.abc import Sequence
 from shlex import quote
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
-from credproxy.core.ask.docker_hub import in_library, is_hub
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Granted, Object, Repository, Target
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds import HostRule
-from credproxy.core.policy.globs import includes, matches
-from credproxy.core.policy.objects import ObjectPattern, is_object, object_pattern
+from credproxy.core.policy.action_rules import ActionRules, Decision
+from credproxy.core.policy.objects import is_object
 from credproxy.core.policy.operations import EVERYTHING, READ, needed, read_operation
-from credproxy.core.policy.registries import ANY_PORT, Registries
 from credproxy.core.policy.routing import Router
 from credproxy.core.policy.rules import ActionRule, Operation
-from credproxy.core.policy.wide_rules import too_wide
 
 
 _METHODS = ("GET", "HEAD")
@@ -60,35 +57,6 @@ class Configuration:
         return f"credproxy actions allow {quote(url)}"
 
 
-class Decision(NamedTuple):
-    """Whether it is allowed, and the index of the rule that says so; None if no rule matches."""
-
-    allowed: bool
-    rule: int | None
-
-
-class _Compiled(NamedTuple):
-    rule: ActionRule
-    registries: Registries
-    repository: str
-    objects: ObjectPattern | None  # then the rule is only about these
-
-    def forbids(self, method: str, target: Target) -> bool:
-        """Whether it denies a URL, whatever that names; what a registry's API names can be allowed only by repository."""
-        return self.rule.action == "deny" and self.decides(method, target)
-
-    def decides(self, method: str, target: Target) -> bool:
-        """Whether it is about a URL."""
-        return self.objects is not None and method in self.rule.methods and self.objects.covers(target)
-
-    def names(self, registry: Authority, repository: RepositoryName, operation: Operation) -> bool:
-        """Whether it is about an operation on a repository."""
-        wanted = operation in self.rule.operations or "*" in self.rule.operations
-        return (
-            self.objects is None and wanted and self.registries.cover(registry) and matches(self.repository, repository)
-        )
-
-
 class Policy:
     """The rules in force.
 
@@ -96,59 +64,20 @@ class Policy:
         rules: in their order.
         router: knows what comes before ``/v2`` on a host (``path_prefix``).
         place: where the rules are written.
+
+    Attributes:
+        rules: likewise.
     """
 
     def __init__(self, rules: Sequence[ActionRule], router: Router, *, place: RulesLocation | None = None) -> None:
-        self._rules = tuple(map(_compiled, rules))
-        self._names_urls = any(one.objects is not None for one in self._rules)
+        self.rules = ActionRules(rules)
         self._router = router
         self._place = place or Configuration()
-
-    def decide(
-        self, registry: Authority, repository: RepositoryName, *, operation: Operation, target: Target | None = None
-    ) -> Decision:
-        """Find the first rule that matches.
-
-        Args:
-            registry: canonical, such as ``ghcr.io`` or ``reg.test:5000``.
-            repository: its name.
-            operation: that is wanted.
-            target: the URL, if there is one: a rule for URLs may deny it, but never allow it.
-        """
-        name = RepositoryName(in_library(repository)) if is_hub(registry) else repository
-        for index, rule in enumerate(self._rules):
-            if rule.names(registry, name, operation):
-                return Decision(rule.rule.action == "allow", index)
-            if target is not None and operation in READ and rule.forbids("GET", target):
-                return Decision(allowed=False, rule=index)
-        return Decision(allowed=False, rule=None)
-
-    def decide_object(self, target: Target, method: str) -> Decision:
-        """Find the first rule that matches a URL outside a registry's API."""
-        for index, rule in enumerate(self._rules):
-            if rule.decides(method, target):
-                return Decision(rule.rule.action == "allow", index)
-        return Decision(allowed=False, rule=None)
 
     def opened(self, target: Target) -> str:
         """A pattern of all that the narrowest credential for a target reads, where that is more than the target; else ""."""
         rule = self._router.match(target)
         return next(iter(() if rule is None else rule.opens(target)), "")
-
-    def _allows_all(self, opened: tuple[str, ...]) -> bool:
-        """Whether build actions may read all of the first of these patterns, and nothing in any of them is denied before."""
-        patterns = [pattern for pattern in map(object_pattern, opened) if pattern is not None]
-        for rule, _, _, objects in self._rules:
-            if objects is not None and rule.action == "deny" and any(map(objects.meets, patterns)):
-                return False
-            if (
-                objects is not None
-                and rule.action == "allow"
-                and len(rule.methods) > 1
-                and objects.include(patterns[0])
-            ):
-                return True
-        return False
 
     def name(self, decision: Decision) -> str | None:
         """Name the rule that decides; None if none matches."""
@@ -156,43 +85,23 @@ class Policy:
 
     def deciding(self, registry: Authority, repository: RepositoryName, *, operation: Operation) -> str | None:
         """The same for an operation on a repository."""
-        return self.name(self.decide(registry, repository, operation=operation))
-
-    def standing(self, rule: ActionRule, operation: Operation) -> Decision:
-        """Tell what the rules already say about everything that a further rule, placed after them all, would match."""
-        asked = _compiled(rule)
-        for index, (known, registries, pattern, objects) in enumerate(self._rules):
-            wanted = objects is None and (operation in known.operations or "*" in known.operations)
-            if wanted and registries.include(rule.registry) and includes(pattern, asked.repository):
-                return Decision(known.action == "allow", index)
-        return Decision(allowed=False, rule=None)
-
-    def standing_of_objects(self, pattern: ObjectPattern) -> Decision:
-        """The same for a rule for URLs, with each of its methods."""
-        for index, (known, _, _, objects) in enumerate(self._rules):
-            if objects is not None and len(known.methods) > 1 and objects.include(pattern):
-                return Decision(known.action == "allow", index)
-        return Decision(allowed=False, rule=None)
-
-    def registries(self) -> frozenset[str]:
-        """Give the registries that rules allow, as written; without the ports that a policy file implies."""
-        allowing = (one.rule.registry for one in self._rules if one.objects is None and one.rule.action == "allow")
-        return frozenset(registry.removesuffix(ANY_PORT) for registry in allowing)
+        return self.name(self.rules.decide(registry, repository, operation=operation))
 
     def too_wide(self) -> tuple[str, ...]:
         """Name rules that are broader than people usually intend, such as ``actions.rule[0] allows every registry``."""
-        found = too_wide([one.rule for one in self._rules])
-        return tuple(f"{self._place.name(index)} {problem}" for index, problem in found)
+        return tuple(f"{self._place.name(index)} {problem}" for index, problem in self.rules.too_wide())
 
     def require(
         self, registry: Authority, repository: RepositoryName, *operations: Operation, target: Target | None = None
     ) -> None:
-        """Permit it if one of these operations is allowed; ``target`` as for ``decide``.
+        """Permit it if one of these operations is allowed; ``target`` as for ``ActionRules.decide``.
 
         Raises:
             Failed(policy_denied): none is; the message names the rule that denies the first, the hint is the remedy.
         """
-        decisions = [self.decide(registry, repository, operation=operation, target=target) for operation in operations]
+        decisions = [
+            self.rules.decide(registry, repository, operation=operation, target=target) for operation in operations
+        ]
         if not any(decision.allowed for decision in decisions):
             remedy = self._place.remedy(registry=registry, repository=repository, write=operations[0] not in READ)
             raise self._denied(f"{operations[0]} of {repository!r} at {registry!r}", decisions[0], remedy)
@@ -208,7 +117,7 @@ class Policy:
             raise failed(
                 Code.BAD_REQUEST, "the URL names no object, or can be read in two ways", hint="ask for one path"
             )
-        decision = self.decide_object(target, method)
+        decision = self.rules.decide_object(target, method)
         if not decision.allowed:
             url = f"{target.origin}{target.path}"
             raise self._denied(f"{method} of {url!r}", decision, self._place.remedy_for(url))
@@ -233,7 +142,7 @@ class Policy:
         if not operations:
             raise failed(Code.METHOD_NOT_ALLOWED, f"tags and referrers are read with GET, not with {method}")
         # Parsed again only if rules for URLs may deny it: this runs for each request of the gateway.
-        target = parse_uri(f"https://{registry}{path}") if self._names_urls else None
+        target = parse_uri(f"https://{registry}{path}") if self.rules.name_urls else None
         self.require(registry, endpoint.repository, *operations, target=target)
         if endpoint.mount_from is not None:
             self.require(registry, endpoint.mount_from, "blob:read")
@@ -264,12 +173,12 @@ class Policy:
         With all that the narrowest credential for it would open, where rules allow all of that as well.
         """
         configured = rule is not None and not rule.is_registry
-        methods = tuple(method for method in _METHODS if self.decide_object(target, method).allowed)
+        methods = tuple(method for method in _METHODS if self.rules.decide_object(target, method).allowed)
         if methods:
             opened = () if rule is None else rule.opens(target)
-            wider = (Object(opened[0], _METHODS),) if opened and self._allows_all(opened) else ()
+            wider = (Object(opened[0], _METHODS),) if opened and self.rules.allow_all(opened) else ()
             return (Object(f"{target.origin}{target.path}", methods), *wider)
-        if is_object(target) and (configured or self.decide_object(target, "GET").rule is not None):
+        if is_object(target) and (configured or self.rules.decide_object(target, "GET").rule is not None):
             self.permit_object(target, "GET")
         return ()
 
@@ -292,18 +201,17 @@ class Policy:
 
     def _bare(self, registry: Authority) -> tuple[Granted, ...]:
         """What ``bare_host_scopes`` lists for a registry, each scope within the rules themselves (SC-18)."""
-        found = next((found.rule for found in self._rules if _lists_scopes(found, registry)), None)
-        granted = [] if found is None else [split_scope(scope) for scope in found.bare_host_scopes]
+        granted = self.rules.bare_host_scopes(registry)
         for name, actions in granted:
             for operation in READ:
                 self.require(registry, name, operation)
             if "push" in actions:
                 self.require(registry, name, "blob:write")
                 self._require_push(registry, name)
-        return tuple(granted)
+        return granted
 
     def _may_push(self, registry: Authority, repository: RepositoryName) -> bool:
-        return all(self.decide(registry, repository, operation=operation).allowed for operation in EVERYTHING)
+        return all(self.rules.decide(registry, repository, operation=operation).allowed for operation in EVERYTHING)
 
     def _require_push(self, registry: Authority, repository: RepositoryName) -> None:
         if not self._may_push(registry, repository):
@@ -320,22 +228,3 @@ class Policy:
             hint = f"the first rule that matches decides: one that allows it has to come before {rule}"
             return failed(Code.POLICY_DENIED, f"{rule} denies build actions {what}", hint=hint)
         return failed(Code.POLICY_DENIED, f"no rule allows build actions {what}", hint=remedy)
-
-
-def split_scope(scope: str) -> Repository:
-    """Read ``repository:<name>:<actions>``. Raises ValueError if it is not a scope."""
-    kind, name, actions = scope.split(":")
-    wanted = tuple(actions.split(","))
-    if kind != "repository" or not name or not set(wanted) <= {"pull", "push"} or "pull" not in wanted:
-        raise ValueError(scope)
-    return Repository(RepositoryName(name), wanted)
-
-
-def _compiled(rule: ActionRule) -> _Compiled:
-    registries = Registries(rule.registry)
-    name = in_library(rule.repository) if registries.is_hub else rule.repository
-    return _Compiled(rule, registries, name, None if rule.url is None else object_pattern(rule.url))
-
-
-def _lists_scopes(found: _Compiled, registry: Authority) -> bool:
-    return bool(found.rule.bare_host_scopes) and found.rule.action == "allow" and found.registries.cover(registry)

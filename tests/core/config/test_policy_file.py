@@ -122,17 +122,20 @@ def test_the_documented_example(
     text: str, registry: str, repository: str, operation: Operation, *, allowed: bool
 ) -> None:
     """rules_img ``policy_test.go``, TestDecide and TestLoadPolicyFileJSONAndYAMLParity."""
-    assert policy(text).decide(Authority(registry), RepositoryName(repository), operation=operation).allowed is allowed
+    assert (
+        policy(text).rules.decide(Authority(registry), RepositoryName(repository), operation=operation).allowed
+        is allowed
+    )
 
 
 def test_the_first_rule_that_matches_decides() -> None:
     """TestDecideFirstMatchWins: a broad allow in front of a deny hides it."""
     allow, deny = RULE, RULE.replace("allow", "deny").replace("**", "bar")
     hidden = policy(f'{{"version": 1, "rules": [{allow}, {deny}]}}')
-    assert hidden.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (True, 0)
+    assert hidden.rules.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (True, 0)
     effective = policy(f'{{"version": 1, "rules": [{deny}, {allow}]}}')
-    assert effective.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (False, 0)
-    assert effective.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read") == (True, 1)
+    assert effective.rules.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (False, 0)
+    assert effective.rules.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read") == (True, 1)
 
 
 @pytest.mark.parametrize(
@@ -150,7 +153,8 @@ def test_the_first_rule_that_matches_decides() -> None:
 def test_default_action(text: str, *, allowed: bool) -> None:
     """TestDecideDefaultAction: deny unless told, and a rule still comes first."""
     assert (
-        policy(text).decide(Authority("gcr.io"), RepositoryName("app"), operation="manifest:write").allowed is allowed
+        policy(text).rules.decide(Authority("gcr.io"), RepositoryName("app"), operation="manifest:write").allowed
+        is allowed
     )
 
 
@@ -158,8 +162,8 @@ def test_a_rule_comes_before_the_default() -> None:
     """``defaultAction: allow`` is for what no rule speaks of."""
     text = f"version: 1\ndefaultAction: allow\nrules:\n- {RULE.replace('allow', 'deny')}\n"
     made = policy(text)
-    assert not made.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read").allowed
-    assert made.decide(Authority("ghcr.io:8443"), RepositoryName("app"), operation="blob:read") == (True, 1)
+    assert not made.rules.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read").allowed
+    assert made.rules.decide(Authority("ghcr.io:8443"), RepositoryName("app"), operation="blob:read") == (True, 1)
     assert (
         made.deciding(Authority("ghcr.io"), RepositoryName("app"), operation="blob:read")
         == f"defaultAction of '{PATH}'"

@@ -8,7 +8,8 @@ from credproxy.core.ask.target import Granted
 from credproxy.core.ask.uri import check_canonical, parse_uri
 from credproxy.core.config.parse import ConfigError, load
 from credproxy.core.errors import Code, Failed
-from credproxy.core.policy.policy import Decision, Policy
+from credproxy.core.policy.action_rules import Decision
+from credproxy.core.policy.policy import Policy
 from credproxy.core.policy.routing import Router
 
 
@@ -54,10 +55,16 @@ def test_without_a_rule_nothing_is_allowed_and_the_refusal_is_the_remedy() -> No
 def test_the_first_rule_that_matches_decides() -> None:
     """A deny in front of an allow wins, behind it loses; a refusal names the rule."""
     made = policy(rule("org/secret", EVERYTHING, "deny"), rule("org/*"), rule("org/app", EVERYTHING, "deny"))
-    assert made.decide(Authority("ghcr.io"), RepositoryName("org/secret"), operation="blob:read") == Decision(False, 0)
-    assert made.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read") == Decision(True, 1)
-    assert made.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:write") == Decision(False, 2)
-    assert made.decide(Authority("ghcr.io"), RepositoryName("org/sub/app"), operation="blob:read") == Decision(
+    assert made.rules.decide(Authority("ghcr.io"), RepositoryName("org/secret"), operation="blob:read") == Decision(
+        False, 0
+    )
+    assert made.rules.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:read") == Decision(
+        True, 1
+    )
+    assert made.rules.decide(Authority("ghcr.io"), RepositoryName("org/app"), operation="blob:write") == Decision(
+        False, 2
+    )
+    assert made.rules.decide(Authority("ghcr.io"), RepositoryName("org/sub/app"), operation="blob:read") == Decision(
         False, None
     )
     with pytest.raises(Failed, match=r"actions\.rule\[0\] denies") as caught:
@@ -195,9 +202,9 @@ def test_the_gateway_mounts_only_what_may_be_read() -> None:
 def test_docker_hubs_short_names(registry: str, pattern: str) -> None:
     """SC-12: ``ubuntu`` is ``library/ubuntu`` in rules and in what they decide about; a scope has the path's own name."""
     made = policy(rule(pattern, registry="docker.io"))
-    assert made.decide(Authority(registry), RepositoryName("ubuntu"), operation="blob:read").allowed
-    assert made.decide(Authority(registry), RepositoryName("library/ubuntu"), operation="blob:read").allowed
-    assert made.decide(Authority(registry), RepositoryName("org/ubuntu"), operation="blob:read").allowed is (
+    assert made.rules.decide(Authority(registry), RepositoryName("ubuntu"), operation="blob:read").allowed
+    assert made.rules.decide(Authority(registry), RepositoryName("library/ubuntu"), operation="blob:read").allowed
+    assert made.rules.decide(Authority(registry), RepositoryName("org/ubuntu"), operation="blob:read").allowed is (
         pattern == "**"
     )
     assert granted(made, f"https://{registry}/v2/ubuntu/blobs/{DIGEST}") == (("ubuntu", ("pull",)),)
