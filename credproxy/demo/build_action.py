@@ -7,33 +7,37 @@ import shutil
 from collections.abc import Mapping
 from http import HTTPStatus
 from pathlib import Path
+from urllib.parse import quote
 
 import aiohttp
+from yarl import URL
 
 from credproxy.demo.demo_registry import DemoRegistry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
+
+FILE = "tool-1.0.tar.gz"
+"""A private file that the action needs as well."""
 
 _NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--kill-child")
 """What Bazel's sandbox takes from an action whose network is blocked."""
 
 
 async def play(say: Say, stage: Stage, *, registry: DemoRegistry, layer: str) -> None:
-    """A build action is refused, allowed by the command that the refusal names, and served in two ways."""
+    """A build action is refused, allowed by the command that the refusal names, and served in two ways; then a file."""
     await _header_mode(say, stage, registry, layer)
-    await _gateway_mode(say, stage, registry, layer)
+    sandbox = await _sandbox()
+    await _gateway_mode(say, stage, registry=registry, layer=layer, sandbox=sandbox)
+    await _file(say, stage, registry=registry, sandbox=sandbox)
+    say("9. What talked to the build action is a process of its own, which has no login to lose:")
+    for carrier in await _carriers(stage):
+        say(f"     carrier {carrier['pid']}: {carrier['confined']}")
 
 
 async def _header_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
     place = uri(registry, layer)
     say("6. A build action, which no helper reaches, asks the actions socket; nothing is allowed until a rule says so:")
-    status, refused, _ = await _ask_as_action(stage, place)
-    if status != HTTPStatus.FORBIDDEN:
-        raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
-    say(f"     {status} {refused['message']}")
-    command = shlex.split(refused["hint"])
-    say(f"     {shlex.join(command)}")
-    await _credproxy(stage, command[1:])
+    await _allowed_after_refusal(say, stage, place)
     status, _, headers = await _ask_as_action(stage, place)
     if status != HTTPStatus.OK:
         raise DemoError(f"the rule is there, and the actions socket answers {status}")
@@ -43,15 +47,25 @@ async def _header_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: st
     say(f"     a token to pull {registry.repository!r} and nothing else; {len(content)} bytes, the digest is right")
 
 
-async def _gateway_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: str) -> None:
+async def _allowed_after_refusal(say: Say, stage: Stage, place: str) -> None:
+    """Nothing is allowed until a rule says so; the refusal names the command that adds one, and that is run."""
+    status, refused, _ = await _ask_as_action(stage, place)
+    if status != HTTPStatus.FORBIDDEN:
+        raise DemoError(f"the actions socket should refuse what no rule allows, and answered {status}")
+    say(f"     {status} {refused['message']}")
+    command = shlex.split(refused["hint"])
+    say(f"     {shlex.join(command)}")
+    await _credproxy(stage, command[1:])
+
+
+async def _gateway_mode(
+    say: Say, stage: Stage, *, registry: DemoRegistry, layer: str, sandbox: tuple[str, ...]
+) -> None:
     say("7. rules_img's lazy layers need no token: the daemon is the registry. In a sandbox without a network:")
-    sandbox = await _sandbox()
-    if sandbox is None:
+    if not sandbox:
         say("     (this machine has no curl, or gives its users no namespaces: without a sandbox, then)")
     authority = registry.origin.removeprefix("http://")
     path = uri(registry, layer).removeprefix(registry.origin)
-    command = ["curl", "-sS", "--fail-with-body", "--unix-socket", str(_actions_socket(stage))]
-    command += ["-H", f"X-Rules_img-Original-Host: {authority}", f"http://localhost{path}"]
     if sandbox:
         direct = ["curl", "-sS", uri(registry, layer)]
         status, _, complaint = await _run([*sandbox, *direct])
@@ -59,19 +73,50 @@ async def _gateway_mode(say: Say, stage: Stage, registry: DemoRegistry, layer: s
             raise DemoError("a sandbox without a network should not have reached the registry")
         say(f"     {shlex.join(direct)}")
         say(f"       {complaint.decode(errors='replace').strip()}")
-    say(f"     {shlex.join(command)}")
-    if sandbox:
-        status, content, complaint = await _run([*sandbox, *command])
-        if status != 0:
-            raise DemoError(f"the gateway failed: {complaint.decode(errors='replace')}")
-    else:
-        content = await _through_gateway(stage, authority, path)
+    headers = {"X-Rules_img-Original-Host": authority}
+    content = await _through_gateway(say, stage, path=path, headers=headers, sandbox=sandbox)
     if digest_of(content) != layer:
         raise DemoError("what the gateway gave has another digest")
     say(f"       {len(content)} bytes, the digest is right, and no credential was in reach")
-    say("8. What talked to the build action is a process of its own, which has no login to lose:")
-    for carrier in await _carriers(stage):
-        say(f"     carrier {carrier['pid']}: {carrier['confined']}")
+
+
+async def _file(say: Say, stage: Stage, *, registry: DemoRegistry, sandbox: tuple[str, ...]) -> None:
+    place = f"{registry.origin}/files/{FILE}"
+    say(
+        "8. A private file beside the layer needs an API key, which opens all files. Again the action is refused first:"
+    )
+    await _allowed_after_refusal(say, stage, place)
+    status, refused, _ = await _ask_as_action(stage, place)
+    if status != HTTPStatus.FORBIDDEN:
+        raise DemoError(f"an action should not be given the API key, and the actions socket answered {status}")
+    say("     now it may have the file, but never the key:")
+    say(f"     {status} {refused['message']}")
+    path = f"/v1/fetch?url={quote(place, safe='')}"
+    content = await _through_gateway(say, stage, path=path, headers={}, sandbox=sandbox)
+    if content != registry.files[FILE]:
+        raise DemoError("what the gateway gave is not the file")
+    say(f"       {len(content)} bytes, the same as on the server")
+
+
+async def _through_gateway(
+    say: Say, stage: Stage, *, path: str, headers: Mapping[str, str], sandbox: tuple[str, ...]
+) -> bytes:
+    """What curl gets, from inside the sandbox where there is one; the same without curl where that is missing."""
+    place = f"http://localhost{path}"
+    command = ["curl", "-sS", "--fail-with-body", "--unix-socket", str(_actions_socket(stage))]
+    command += [part for name, value in headers.items() for part in ("-H", f"{name}: {value}")]
+    say(f"     {shlex.join([*command, place])}")
+    if shutil.which("curl") is None:
+        connector = aiohttp.UnixConnector(str(_actions_socket(stage)))
+        async with (
+            aiohttp.ClientSession(connector=connector) as session,
+            session.get(URL(place, encoded=True), headers=headers, raise_for_status=True) as response,
+        ):
+            return await response.read()
+    status, content, complaint = await _run([*sandbox, *command, place])
+    if status != 0:
+        raise DemoError(f"the gateway failed: {complaint.decode(errors='replace')}")
+    return content
 
 
 async def _carriers(stage: Stage) -> list[dict[str, object]]:
@@ -82,12 +127,12 @@ async def _carriers(stage: Stage) -> list[dict[str, object]]:
     return carriers
 
 
-async def _sandbox() -> tuple[str, ...] | None:
-    """What to put in front of a command; None where this machine cannot."""
+async def _sandbox() -> tuple[str, ...]:
+    """What to put in front of a command; nothing where this machine cannot."""
     if shutil.which("unshare") is None or shutil.which("curl") is None:
-        return None
+        return ()
     status, _, _ = await _run([*_NAMESPACES, "true"])
-    return _NAMESPACES if status == 0 else None
+    return _NAMESPACES if status == 0 else ()
 
 
 async def _run(argv: list[str], env: Mapping[str, str] | None = None) -> tuple[int, bytes, bytes]:
@@ -105,16 +150,6 @@ async def _run(argv: list[str], env: Mapping[str, str] | None = None) -> tuple[i
 
 def _actions_socket(stage: Stage) -> Path:
     return Path(stage.environ["XDG_RUNTIME_DIR"]) / "credproxy-actions" / "actions.sock"
-
-
-async def _through_gateway(stage: Stage, authority: str, path: str) -> bytes:
-    connector = aiohttp.UnixConnector(str(_actions_socket(stage)))
-    headers = {"X-Rules_img-Original-Host": authority}
-    async with (
-        aiohttp.ClientSession(connector=connector) as session,
-        session.get(f"http://localhost{path}", headers=headers) as response,
-    ):
-        return await response.read()
 
 
 async def _ask_as_action(stage: Stage, place: str) -> tuple[int, dict[str, str], dict[str, list[str]]]:

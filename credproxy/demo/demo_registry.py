@@ -1,4 +1,4 @@
-"""A registry with Bearer token authentication, small enough to read, honest enough to learn from.
+"""A registry with Bearer token authentication, and files behind an API key; small enough to read, honest enough to learn from.
 
 It shares no parser with credproxy: a registry that agreed with our mistakes would show nothing.
 """
@@ -16,13 +16,16 @@ from aiohttp import web
 
 
 SERVICE = "demo-registry"
+KEY_HEADER = "X-Api-Key"
+"""The header that its files want."""
 
 
 @dataclass
 class DemoRegistry:
-    """One user, one repository, blobs by digest; counts what it is asked.
+    """One user, one repository, blobs by digest, files by name; counts what it is asked.
 
     Attributes:
+        api_key: opens the files, whatever their name.
         origin: ``http://host:port`` under which it answers; set once it listens.
         seen: how often each kind of request arrived: ``ping``, ``exchange``, ``blob``, ``refused``.
     """
@@ -30,9 +33,11 @@ class DemoRegistry:
     user: str
     password: str
     repository: str
+    api_key: str
     token_life: int = 300
     origin: str = ""
     blobs: dict[str, bytes] = field(default_factory=dict)
+    files: dict[str, bytes] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
     seen: Counter[str] = field(default_factory=Counter)
 
@@ -50,6 +55,7 @@ class DemoRegistry:
                 web.get("/v2/", self._ping),
                 web.get("/token", self._token),
                 web.get("/v2/{name:.+}/blobs/{digest}", self._blob),
+                web.get("/files/{name}", self._file),
             ]
         )
         return app
@@ -87,6 +93,14 @@ class DemoRegistry:
         content = self.blobs.get(request.match_info["digest"])
         if content is None:
             return web.json_response({"errors": [{"code": "BLOB_UNKNOWN"}]}, status=HTTPStatus.NOT_FOUND)
+        return web.Response(body=content, content_type="application/octet-stream")
+
+    async def _file(self, request: web.Request) -> web.Response:
+        if not hmac.compare_digest(request.headers.get(KEY_HEADER, "").encode(), self.api_key.encode()):
+            return web.Response(status=HTTPStatus.FORBIDDEN)
+        content = self.files.get(request.match_info["name"])
+        if content is None:
+            return web.Response(status=HTTPStatus.NOT_FOUND)
         return web.Response(body=content, content_type="application/octet-stream")
 
     def _scope_of(self, request: web.Request) -> str | None:

@@ -20,7 +20,7 @@ import aiohttp
 from aiohttp import web
 
 from credproxy.demo import build_action
-from credproxy.demo.demo_registry import DemoRegistry
+from credproxy.demo.demo_registry import KEY_HEADER, DemoRegistry
 from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 
@@ -38,14 +38,17 @@ async def tell(say: Say, *, keep: bool = False) -> None:
     Raises:
         DemoError: a step did not do what it should.
     """
-    registry = DemoRegistry(user="demo", password=secrets.token_urlsafe(12), repository=REPOSITORY)
+    registry = DemoRegistry(
+        user="demo", password=secrets.token_urlsafe(12), repository=REPOSITORY, api_key=secrets.token_urlsafe(12)
+    )
     layer = registry.add_blob(os.urandom(LAYER_SIZE))
+    registry.files[build_action.FILE] = os.urandom(LAYER_SIZE)
     with tempfile.TemporaryDirectory(prefix="credproxy-demo-") as name:
         async with _listening(registry) as authority:
             stage = _set_stage(Path(name), registry, authority)
             say(f"1. A private registry runs at {registry.origin}; without a token it answers:")
             say(f"     {await _refusal(registry, layer)}")
-            say("2. The daemon starts with this configuration (the password is in its environment, not in a file):")
+            say("2. The daemon starts with this configuration (the secrets are in its environment, not in a file):")
             for line in _configuration(authority).splitlines():
                 say(f"     {line}")
             async with _daemon(stage):
@@ -101,6 +104,13 @@ def _configuration(authority: str) -> str:
         'provider = "oci"\n'
         'credentials = { source = "env", name = "DEMO_PASSWORD", username = "demo" }\n'
         "insecure = true  # it speaks plain http\n"
+        "\n"
+        "[[host]]\n"
+        f'match = "{authority}/files"\n'
+        'provider = "header"\n'
+        f'name = "{KEY_HEADER}"\n'
+        'secret = { source = "env", name = "DEMO_KEY" }\n'
+        "insecure = true\n"
     )
 
 
@@ -123,6 +133,7 @@ def _set_stage(folder: Path, registry: DemoRegistry, authority: str) -> Stage:
         "CREDPROXY_SOCKET": str(folder / "run" / "credproxy" / "helper.sock"),
         "CREDPROXY_AUTOSTART": "0",
         "DEMO_PASSWORD": registry.password,
+        "DEMO_KEY": registry.api_key,
     }
     return Stage(str(found["credproxy-helper"]), str(found["credproxy"]), folder, environ)
 

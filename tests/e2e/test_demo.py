@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
 def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
-    """One ping and one exchange for 200 calls, and a build action that is refused before it is allowed."""
+    """One ping and one exchange for 200 calls, and a build action that is refused before it is allowed: a layer, and a file."""
     done = staged.credproxy("demo")
     assert done.returncode == 0, done.stderr
     assert re.search(
@@ -21,6 +21,11 @@ def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
     assert "a token to pull 'acme/app' and nothing else; 1048576 bytes, the digest is right" in done.stdout
     assert "Couldn't connect to server" in done.stdout or "without a sandbox, then" in done.stdout
     assert "1048576 bytes, the digest is right, and no credential was in reach" in done.stdout
+    assert re.search(
+        r"403 no rule allows build actions GET of 'http://127.0.0.1:[0-9]+/files/tool-1.0.tar.gz'", done.stdout
+    )
+    assert "403 the credential of the secret for '127.0.0.1" in done.stdout
+    assert "1048576 bytes, the same as on the server" in done.stdout
     assert re.search(r"^     carrier [0-9]+: ", done.stdout, re.MULTILINE)
     assert "Basic" not in done.stdout
 
