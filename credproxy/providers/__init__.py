@@ -14,6 +14,7 @@ from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.remoteapis import RemoteapisHost
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.vault import VaultHost
 from credproxy.core.policy.routing import is_exact
@@ -76,6 +77,8 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
         case GithubHost() | GitlabHost() | HuggingfaceHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
+        case RemoteapisHost():
+            return Dressed(rule, source=tools.source(rule.places), clock=tools.clock, required=not builtin)
         case OauthHost():
             places = {key: tools.source(place) for key, place in rule.places.items()}
             secrets = OauthSecrets(rule, sources=places, keys=tools.keys, clock=tools.clock)

@@ -54,7 +54,7 @@ async def kind(settings: Settings, uri: str, machine: World) -> str:
 @pytest.mark.parametrize("case", CASES, ids=[case["uri"] for case in CASES])
 async def test_the_kind_that_answers(case: dict[str, str]) -> None:
     """Look-alikes and signed URLs get nothing, whatever login there is."""
-    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN"), "canary")
+    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY"), "canary")
     wanted = case["kind"] if case["kind"] in KNOWN else "none"
     assert await kind(Settings(), case["uri"], world(tokens)) == wanted
 

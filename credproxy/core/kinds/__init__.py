@@ -14,6 +14,7 @@ from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
+from credproxy.core.kinds.remoteapis import RemoteapisHost
 from credproxy.core.kinds.vault import VaultHost
 
 
@@ -25,6 +26,7 @@ HostRule = (
     | GithubHost
     | GitlabHost
     | HuggingfaceHost
+    | RemoteapisHost
     | OauthHost
     | VaultHost
     | NoneHost
@@ -38,6 +40,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     GithubHost,
     GitlabHost,
     HuggingfaceHost,
+    RemoteapisHost,
     OauthHost,
     VaultHost,
     NoneHost,

@@ -3,7 +3,9 @@
 from collections.abc import Hashable, Mapping
 from typing import ClassVar
 
-from credproxy.core.ask.credential import Secret, Stored
+from credproxy.core.ask.credential import PlainSecret, Secret, Stored
+from credproxy.core.ask.empty import empty_header, empty_login
+from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.kinds.base import HostBase
 
@@ -66,3 +68,25 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         """What ``explain`` says about its headers."""
         del width
         return {}
+
+
+def one_header(name: str, prefix: str, *, secret: Secret, where: str, remedy: str) -> SecretHeaders:
+    """Give a header with the secret as it is.
+
+    Args:
+        name: of the header.
+        prefix: what comes before the secret.
+        secret: likewise.
+        where: names the stored secret, for messages.
+        remedy: what a person does about one that cannot be sent.
+
+    Raises:
+        Failed(credential_unreadable): it holds nothing.
+    """
+    value = Secret(prefix + secret.reveal())
+    problem = empty_login(PlainSecret(secret))
+    if problem is None and (odd := empty_header(name, [value.reveal()])) is not None:
+        problem = f"is none: {odd}"
+    if problem is not None:
+        raise unreadable(f"the secret from {where}", problem, hint=remedy)
+    return ((name, (value,)),)

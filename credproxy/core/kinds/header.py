@@ -3,12 +3,11 @@
 from collections.abc import Iterator, Mapping
 from typing import ClassVar
 
-from credproxy.core.ask.credential import PlainSecret, Secret, Stored, secret_of
-from credproxy.core.ask.empty import empty_header, empty_login
-from credproxy.core.ask.stored import another_place, unreadable
+from credproxy.core.ask.credential import Stored, secret_of
+from credproxy.core.ask.stored import another_place
 from credproxy.core.ask.target import Target
 from credproxy.core.formats.checks import Problem, header
-from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width, one_header
 from credproxy.core.kinds.sources import Sources
 
 
@@ -35,14 +34,7 @@ class HeaderHost(DressedHost, frozen=True, tag_field="provider", tag="header"):
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
         """The secret as it is, ignoring anything stored with it."""
         del width
-        secret = secret_of(stored)
-        value = Secret(self.prefix + secret.reveal())
-        problem = empty_login(PlainSecret(secret))
-        if problem is None and (odd := empty_header(self.name, [value.reveal()])) is not None:
-            problem = f"is none: {odd}"
-        if problem is not None:
-            raise unreadable(f"the secret from {name}", problem, hint=self.remedy)
-        return ((self.name, (value,)),)
+        return one_header(self.name, self.prefix, secret=secret_of(stored), where=name, remedy=self.remedy)
 
     def about(self, width: Width) -> Mapping[str, str]:
         """Which header."""
