@@ -74,6 +74,29 @@ class Terms(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class OwnTerms:
+    """The limits of an exchange outside of any flight, such as one that a command holds. Source: Terms.
+
+    Attributes:
+        until: boot-clock second at which it is given up.
+    """
+
+    until: float
+    anew: bool = field(default=False, init=False)
+    for_actions: bool = field(default=False, init=False)
+
+    @property
+    def deadline(self) -> float:
+        """There is no earlier one."""
+        return self.until
+
+    @property
+    def patience(self) -> float:
+        """Nobody stops waiting before."""
+        return self.until
+
+
 under_way: ContextVar[Terms | None] = ContextVar("under_way", default=None)
 """The limits of the flight under way: for what is reached without ``Terms``, as the programs and the issuers are that a
 source asks without knowing the caller (T16)."""

@@ -1,6 +1,5 @@
 """Files that are written whole: whoever reads one, or is killed while it is written, finds the old content or the new one."""
 
-import fcntl
 import os
 import tempfile
 import time
@@ -8,7 +7,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from credproxy.adapters.directories import make_folders
+from credproxy.adapters.directories import make_folders, sync_folder
+from credproxy.adapters.rewriting import hold
 from credproxy.core.errors import Code, failed
 
 
@@ -36,7 +36,7 @@ def replace_file(place: Path, content: bytes) -> None:
             os.fchmod(file.fileno(), mode)
             os.fsync(file.fileno())
         Path(name).rename(target)
-        _sync_folder(target.parent)
+        sync_folder(target.parent)
     except BaseException:  # Ctrl-C as well must leave no half-written file
         with suppress(OSError):
             Path(name).unlink()
@@ -76,23 +76,17 @@ def exclusively(target: Path) -> Iterator[None]:
         OSError: there is no place for it.
     """
     make_folders(target.parent, 0o700)
-    lock = target.with_name(f".{target.name}.lock")
-    descriptor = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, _PRIVATE)
+    path = str(target.with_name(f".{target.name}.lock"))
+    lock, tries = hold(path), int(PATIENCE / _PAUSE)
+    while lock is None and tries:
+        time.sleep(_PAUSE)
+        lock, tries = hold(path), tries - 1
+    if lock is None:
+        raise failed(Code.OVERLOADED, f"another process is writing {str(target)!r}", hint="try again when it has ended")
     try:
-        for _ in range(int(PATIENCE / _PAUSE)):
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                time.sleep(_PAUSE)
-            else:
-                break
-        else:
-            raise failed(
-                Code.OVERLOADED, f"another process is writing {str(target)!r}", hint="try again when it has ended"
-            )
         yield
     finally:
-        os.close(descriptor)
+        lock.close()
 
 
 def _tidy(target: Path) -> None:
@@ -100,11 +94,3 @@ def _tidy(target: Path) -> None:
     for left in target.parent.glob(f".{target.name}.????????"):
         with suppress(OSError):
             left.unlink()
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -14,6 +14,7 @@ import os
 from pathlib import Path
 from typing import Final
 
+from credproxy.adapters.directories import sync_folder
 from credproxy.ports import FileVersion
 
 
@@ -90,9 +91,9 @@ class Place:
         os.ftruncate(self._descriptor, len(content))
         os.fsync(self._descriptor)
         about = os.fstat(self._descriptor)
-        Path(self._new).rename(self._path)
+        place = Path(self._new).rename(self._path)
         self._new = ""
-        _sync(os.path.dirname(self._path))  # noqa: PTH120  realpath has given a text
+        sync_folder(place.parent)
         return FileVersion(
             mtime_ns=about.st_mtime_ns, inode=about.st_ino, size=about.st_size, mode=about.st_mode, uid=about.st_uid
         )
@@ -102,11 +103,3 @@ class Place:
         os.close(self._descriptor)
         if self._new:
             Path(self._new).unlink(missing_ok=True)
-
-
-def _sync(directory: str) -> None:
-    descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

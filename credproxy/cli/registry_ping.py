@@ -2,7 +2,6 @@
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http_client import AiohttpClient
@@ -14,19 +13,11 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.discovery import discover
 from credproxy.exchange.plan import RegistryRule
-from credproxy.ports import converse
+from credproxy.ports import OwnTerms, converse
 
 
 MOST = 32
 _PATIENCE = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class _PingTerms:
-    deadline: float
-    patience: float
-    anew: bool = False
-    for_actions: bool = False
 
 
 def ping(settings: Settings, authorities: Iterable[str]) -> dict[str, str | Failure]:
@@ -56,7 +47,7 @@ async def _ping(settings: Settings, authority: str, http: AiohttpClient, clock: 
     until = clock.boot() + _PATIENCE
     try:
         async with clock.timeout(_PATIENCE):
-            found = await converse(discover(registry, None), http, terms=_PingTerms(until, until))
+            found = await converse(discover(registry, None), http, terms=OwnTerms(until))
     except TimeoutError:
         return Failure(Code.UPSTREAM_UNAVAILABLE, f"{registry.name} has not answered for {_PATIENCE:g} s", "")
     except Failed as error:

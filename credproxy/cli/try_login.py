@@ -1,7 +1,5 @@
 """Tries a login with one real request, as the daemon would send it."""
 
-from dataclasses import dataclass
-
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.core.ask.credential import IdentityToken, Stored, UserPassword
@@ -16,19 +14,11 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.login_check import LoginCheck, UnprovenError, check_page, check_registry
 from credproxy.exchange.plan import RegistryRule
-from credproxy.ports import converse
+from credproxy.ports import OwnTerms, converse
 
 
 PATIENCE = 30.0
 """Seconds: a person waits, and an identity provider may take eleven."""
-
-
-@dataclass(frozen=True, slots=True)
-class _CheckTerms:
-    deadline: float
-    patience: float
-    anew: bool = False
-    for_actions: bool = False
 
 
 async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str) -> None:
@@ -50,7 +40,7 @@ async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str
         for one in _schemes(rule, target):
             try:
                 async with clock.timeout(PATIENCE):
-                    return await converse(_check(rule, one, stored, page), http, terms=_CheckTerms(until, until))
+                    return await converse(_check(rule, one, stored, page), http, terms=OwnTerms(until))
             except TimeoutError:
                 raise failed(
                     Code.UPSTREAM_UNAVAILABLE,
