@@ -32,6 +32,7 @@ THROUGH = {
     "carrier.main": "e2e/test_carriers.py",
     "carrier.nursery": "e2e/test_carriers.py",
     "cli.try_login": "real/test_login.py",
+    "cli.login_choice": "cli/test_login.py",
     "cli.daemon_commands": "cli/test_commands.py",
     "cli.config": "cli/test_commands.py",
     "cli.stop": "systemd/test_install.py",

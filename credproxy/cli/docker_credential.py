@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 import msgspec
@@ -26,6 +27,9 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import login_file
 
 
+if TYPE_CHECKING:
+    from credproxy.adapters.writable_keyring import WritableKeyring
+
 _LONGEST = 64 * 1024
 
 
@@ -39,17 +43,24 @@ class _DockerLogin(msgspec.Struct):
 
 @click.command("docker-credential", hidden=True)
 @click.argument("verb", type=click.Choice(["store", "erase", "list"]))
-def docker_credential(verb: str) -> None:
+@click.pass_obj
+def docker_credential(keyring: "WritableKeyring | None", verb: str) -> None:
     """Do what docker-credential-credproxy is asked for."""
     try:
         with told():
-            {"store": _store, "erase": _erase, "list": _list}[verb]()
+            match verb:
+                case "store":
+                    _store(keyring)
+                case "erase":
+                    _erase(keyring)
+                case _:
+                    _list()
     except CommandError as error:
         click.echo("\n".join(filter(None, [error.message, error.hint])))
         stop(1)
 
 
-def _store() -> None:
+def _store(keyring: "WritableKeyring | None") -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes long
 
     try:
@@ -61,7 +72,7 @@ def _store() -> None:
         raise CommandError("no credentials username")  # the protocol's own words
     login(given.username, given.secret, where=f"the login for {key!r}")
     settings, rule = _about(key)
-    places = LoginPlaces(settings, rule, key=key)
+    places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     place = places.choose_for_docker(settings.login_store)
     with alone():
         places.put(place, username=given.username, secret=Secret(given.secret))
@@ -70,11 +81,11 @@ def _store() -> None:
         click.echo(f"warning: {place.warning}", err=True)
 
 
-def _erase() -> None:
+def _erase(keyring: "WritableKeyring | None") -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
     key = _key(_read().decode("utf-8", "replace"))
-    places = LoginPlaces(*_about(key), key=key)
+    places = LoginPlaces(*_about(key), key=key, keyring=keyring)
     with alone():
         places.remove()
     forget(key.partition("/")[0])

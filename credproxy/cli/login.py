@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 import click
 
@@ -26,6 +26,9 @@ from credproxy.core.kinds import KINDS, HostRule
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.paths import login_file
 
+
+if TYPE_CHECKING:
+    from credproxy.adapters.writable_keyring import WritableKeyring
 
 T = TypeVar("T")
 
@@ -87,8 +90,16 @@ _narrow: Final = {"max_content_width": WIDTH, "terminal_width": WIDTH}
 @click.option("--store", type=click.Choice(STORES), help="Where to; else login_store says.")
 @click.option("--check-url", default="", metavar="URL", help="Try it at this page, which wants it.")
 @click.option("--no-check", is_flag=True, help="Store it without trying it.")
+@click.pass_obj
 def login(
-    host: str, username: str, *, password_stdin: bool, store: LoginStore | None, check_url: str, no_check: bool
+    keyring: "WritableKeyring | None",
+    host: str,
+    *,
+    username: str,
+    password_stdin: bool,
+    store: LoginStore | None,
+    check_url: str,
+    no_check: bool,
 ) -> None:
     """Log in to HOST: try the login, then store it.
 
@@ -101,15 +112,16 @@ def login(
     if not rule.login_example:
         hint = rule.setup(target) or f"credproxy explain https://{target.authority}/"
         raise LoginError(f"nobody logs in to a host of provider {rule.tag()!r} here", hint)
-    _log_in(wish, store or settings.login_store)
+    _log_in(wish, store or settings.login_store, keyring=keyring)
 
 
 @click.command(cls=_LoginCommand, context_settings=_narrow, short_help="Delete the login for a host.")
 @click.argument("host")
-def logout(host: str) -> None:
+@click.pass_obj
+def logout(keyring: "WritableKeyring | None", host: str) -> None:
     """Delete the login for HOST, wherever login put it."""
     settings, key, _, rule = _about(host)
-    _log_out(settings, key, rule)
+    _log_out(settings, key, rule=rule, keyring=keyring)
 
 
 def say(text: str, *, err: bool = False) -> None:
@@ -133,10 +145,10 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
     return settings, key, target, settings.router().match(target) or OciHost(match="")
 
 
-def _log_in(wish: _LoginWish, store: LoginStore) -> None:
+def _log_in(wish: _LoginWish, store: LoginStore, *, keyring: "WritableKeyring | None") -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes longer than --help
 
-    places = LoginPlaces(wish.settings, wish.rule, key=wish.key)
+    places = LoginPlaces(wish.settings, wish.rule, key=wish.key, keyring=keyring)
     with told():
         place = places.choose(store)  # before anybody types a password
         username, secret = _asked(wish, places.username)
@@ -153,10 +165,10 @@ def _log_in(wish: _LoginWish, store: LoginStore) -> None:
         say("to encrypt it: --store keyring, or --store systemd-creds", err=True)
 
 
-def _log_out(settings: Settings, key: str, rule: HostRule) -> None:
+def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "WritableKeyring | None") -> None:
     from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  as above
 
-    places = LoginPlaces(settings, rule, key=key)
+    places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     with told(), alone():
         gone = places.remove()
     forget(key.partition("/")[0])

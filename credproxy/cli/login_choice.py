@@ -34,13 +34,14 @@ class LoginPlaces:
         settings: in force.
         rule: of its host.
         key: canonical name of the host, with its path.
+        keyring: takes secrets; None for the one of this system.
     """
 
-    def __init__(self, settings: Settings, rule: HostRule, *, key: str) -> None:
+    def __init__(self, settings: Settings, rule: HostRule, *, key: str, keyring: WritableKeyring | None = None) -> None:
         self._settings = settings
         self._rule = rule
         self._key = key
-        self.keyring: WritableKeyring = writable_keyring(os.environ, clock=SystemClock(), uid=os.geteuid())
+        self.keyring = keyring or writable_keyring(os.environ, clock=SystemClock(), uid=os.geteuid())
 
     @property
     def username(self) -> str:

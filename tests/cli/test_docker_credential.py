@@ -8,7 +8,7 @@ from click.testing import CliRunner, Result
 
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.cli import main
-from tests.cli.test_login import Keyring, configure, home, stored, use
+from tests.cli.test_login import Keyring, configure, home, stored
 
 
 __all__ = ["home"]
@@ -16,38 +16,36 @@ __all__ = ["home"]
 LOGIN = b'{"ServerURL":"reg.test:5000","Username":"u","Secret":"canary-s"}\n'
 
 
-def run(verb: str, said: bytes | str = b"") -> Result:
+def run(verb: str, said: bytes | str = b"", *, keyring: Keyring) -> Result:
     """As the helper hands it over."""
-    result = CliRunner().invoke(main, ["docker-credential", verb], input=said)
+    result = CliRunner().invoke(main, ["docker-credential", verb], input=said, obj=keyring)
     assert "canary" not in result.output
     return result
 
 
 @pytest.mark.parametrize("problem", [None, NoKeyringError("there is none")])
-def test_a_stored_login_is_listed_and_erased(
-    home: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception | None
-) -> None:
+def test_a_stored_login_is_listed_and_erased(home: Path, problem: Exception | None) -> None:
     """In the keyring, or in a file of our own, never in docker's: that is docker's to write."""
-    keyring = use(monkeypatch, problem)
-    assert (run("list").exit_code, run("list").stdout) == (0, "{}\n")
-    result = run("store", LOGIN)
+    keyring = Keyring(problem)
+    assert (run("list", keyring=keyring).exit_code, run("list", keyring=keyring).stdout) == (0, "{}\n")
+    result = run("store", LOGIN, keyring=keyring)
     assert (result.exit_code, result.stdout) == (0, "")
     assert stored(home)["reg.test:5000"]["kept"] == ("file" if problem else "keyring")
-    assert run("store", LOGIN.replace(b"reg.test:5000", b"https://index.docker.io/v1/")).exit_code == 0
-    assert json.loads(run("list").stdout) == {"reg.test:5000": "u", "https://index.docker.io/v1/": "u"}
+    assert run("store", LOGIN.replace(b"reg.test:5000", b"https://index.docker.io/v1/"), keyring=keyring).exit_code == 0
+    assert json.loads(run("list", keyring=keyring).stdout) == {"reg.test:5000": "u", "https://index.docker.io/v1/": "u"}
     for _ in range(2):  # erasing nothing is not an error
-        result = run("erase", "https://index.docker.io/v1/\n")
+        result = run("erase", "https://index.docker.io/v1/\n", keyring=keyring)
         assert (result.exit_code, result.stdout) == (0, "")
     assert list(stored(home)) == ["reg.test:5000"]
     assert len(keyring.secrets) == (problem is None)
     assert not (home / ".docker").exists()
 
 
-def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path) -> None:
     """``login_store = "docker"`` is for ``credproxy login``."""
-    use(monkeypatch, NoKeyringError("there is none"))
+    keyring = Keyring(NoKeyringError("there is none"))
     configure(home, 'login_store = "docker"\n')
-    assert run("store", LOGIN).exit_code == 0
+    assert run("store", LOGIN, keyring=keyring).exit_code == 0
     assert stored(home)["reg.test:5000"]["kept"] == "file"
 
 
@@ -67,21 +65,19 @@ def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path, monkey
         ("erase", b"\n", "no credentials server URL\n"),
     ],
 )
-def test_errors_are_on_standard_output(
-    home: Path, monkeypatch: pytest.MonkeyPatch, verb: str, said: bytes, told: str
-) -> None:
+def test_errors_are_on_standard_output(home: Path, verb: str, said: bytes, told: str) -> None:
     """With the protocol's own words where it has some."""
     del home
-    use(monkeypatch)
-    result = run(verb, said)
+    keyring = Keyring()
+    result = run(verb, said, keyring=keyring)
     assert (result.exit_code, result.stderr) == (1, "")
     assert result.stdout.startswith(told)
 
 
-def test_a_locked_keyring_is_told_to_docker(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_locked_keyring_is_told_to_docker(home: Path) -> None:
     """Which shows it to whoever logs in; nothing is stored."""
-    keyring: Keyring = use(monkeypatch, LockedKeyringError())
-    result = run("store", LOGIN)
+    keyring = Keyring(LockedKeyringError())
+    result = run("store", LOGIN, keyring=keyring)
     assert result.exit_code == 1
     assert result.stdout.startswith("the keyring is locked, and nothing was changed\nunlock it")
     assert keyring.secrets == {}

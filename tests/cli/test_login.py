@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.adapters.writable_keyring import NativeKeyring
-from credproxy.cli import login_choice, main
+from credproxy.cli import main
 from credproxy.cli.login import WIDTH, login, logout
 from credproxy.core.ask.credential import Secret
 from credproxy.core.kinds import KINDS
@@ -53,24 +53,17 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def use(monkeypatch: pytest.MonkeyPatch, problem: Exception | None = None) -> Keyring:
-    """Have this keyring."""
-    keyring = Keyring(problem)
-    monkeypatch.setattr(login_choice, "writable_keyring", lambda *_, **__: keyring)
-    return keyring
-
-
-def run(*arguments: str, password: str = "canary-pass") -> Result:
+def run(*arguments: str, keyring: Keyring, password: str = "canary-pass") -> Result:
     """With the password on standard input; nothing that is printed shows it, and all of it fits."""
-    result = CliRunner().invoke(main, [*arguments], input=f"{password}\n")
+    result = CliRunner().invoke(main, [*arguments], input=f"{password}\n", obj=keyring)
     assert password not in result.output
     assert [line for line in result.output.splitlines() if len(line) > WIDTH and " " in line.strip()] == []
     return result
 
 
-def log_in(*arguments: str, password: str = "canary-pass") -> Result:
+def log_in(*arguments: str, keyring: Keyring, password: str = "canary-pass") -> Result:
     """Untried."""
-    return run("login", *arguments, "--no-check", "--password-stdin", password=password)
+    return run("login", *arguments, "--no-check", "--password-stdin", keyring=keyring, password=password)
 
 
 def configure(home: Path, text: str) -> None:
@@ -107,32 +100,31 @@ def test_every_example_is_one_that_can_be_typed(kind: type) -> None:
     login.make_context("login", arguments)
 
 
-def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(home: Path) -> None:
     """The file says only that there is one; logged out, nothing is left."""
-    keyring = use(monkeypatch)
-    assert log_in("reg.test", "-u", "one").output == "logged in to reg.test as one\nstored in the keyring\n"
+    keyring = Keyring()
+    assert (
+        log_in("reg.test", "-u", "one", keyring=keyring).output
+        == "logged in to reg.test as one\nstored in the keyring\n"
+    )
     first = stored(home)["reg.test"]
-    assert log_in("https://reg.test/", "-u", "two", password="canary-two").exit_code == 0
+    assert log_in("https://reg.test/", "-u", "two", password="canary-two", keyring=keyring).exit_code == 0
     second = stored(home)["reg.test"]
     assert keyring.secrets == {("credproxy:reg.test", "two"): "canary-two"}
     assert (second["kept"], second["username"]) == ("keyring", "two")
     assert first["id"] != second["id"]
-    assert log_in("reg.test", "-u", "three", "--store", "file").exit_code == 0
+    assert log_in("reg.test", "-u", "three", "--store", "file", keyring=keyring).exit_code == 0
     assert (keyring.secrets, stored(home)["reg.test"]["kept"]) == ({}, "file")
-    assert run("logout", "reg.test").exit_code == 0
+    assert run("logout", "reg.test", keyring=keyring).exit_code == 0
     assert stored(home) == {}
-    assert run("logout", "reg.test").output == "no login for reg.test was stored from here\n"
+    assert run("logout", "reg.test", keyring=keyring).output == "no login for reg.test was stored from here\n"
 
 
-def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_go_before_it(
-    home: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_go_before_it(home: Path) -> None:
     """Else the old one would be used."""
-    keyring = use(monkeypatch)
-    assert log_in("reg.test", "-u", "one").exit_code == 0
-    result = log_in("reg.test", "-u", "two", "--store", "docker")
+    keyring = Keyring()
+    assert log_in("reg.test", "-u", "one", keyring=keyring).exit_code == 0
+    result = log_in("reg.test", "-u", "two", "--store", "docker", keyring=keyring)
     assert "warning: your password is stored unencrypted in" in result.output
     assert (keyring.secrets, stored(home)) == ({}, {})
     assert list(json.loads((home / ".docker/config.json").read_text())["auths"]) == ["reg.test"]
@@ -147,11 +139,11 @@ def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_
     ],
 )
 def test_a_keyring_that_cannot_be_had_is_told_and_nothing_is_stored(
-    home: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception, store: str, said: str, hint: str
+    home: Path, problem: Exception, store: str, said: str, hint: str
 ) -> None:
     """No file of plain text takes its place where the keyring is only locked."""
-    use(monkeypatch, problem)
-    result = log_in("reg.test", "-u", "u", "--store", store)
+    keyring = Keyring(problem)
+    result = log_in("reg.test", "-u", "u", "--store", store, keyring=keyring)
     assert result.exit_code == 1
     assert said in " ".join(result.output.split())
     assert hint in " ".join(result.output.split())
@@ -168,28 +160,24 @@ def test_a_keyring_that_cannot_be_had_is_told_and_nothing_is_stored(
         ('login_store = "file"\n', ".local/state/credproxy/logins.json"),
     ],
 )
-def test_without_a_keyring_a_registry_s_login_goes_where_docker_has_them(
-    home: Path, monkeypatch: pytest.MonkeyPatch, rule: str, file: str
-) -> None:
+def test_without_a_keyring_a_registry_s_login_goes_where_docker_has_them(home: Path, rule: str, file: str) -> None:
     """And everything else into a file of our own."""
-    use(monkeypatch, NoKeyringError("there is none"))
+    keyring = Keyring(NoKeyringError("there is none"))
     configure(home, rule)
-    assert log_in("reg.test", "-u", "u").exit_code == 0
+    assert log_in("reg.test", "-u", "u", keyring=keyring).exit_code == 0
     assert "reg.test" in (home / file).read_text()
 
 
 @pytest.mark.parametrize("config", ['{"credsStore": "credproxy"}', '{"credHelpers": {"reg.test": "credproxy"}}'])
-def test_what_docker_would_ask_us_for_is_not_stored_with_docker(
-    home: Path, monkeypatch: pytest.MonkeyPatch, config: str
-) -> None:
+def test_what_docker_would_ask_us_for_is_not_stored_with_docker(home: Path, config: str) -> None:
     """It would write an empty entry over ours."""
-    use(monkeypatch, NoKeyringError("there is none"))
+    keyring = Keyring(NoKeyringError("there is none"))
     (home / ".docker").mkdir()
     (home / ".docker/config.json").write_text(config)
-    assert log_in("reg.test", "-u", "u").exit_code == 0
+    assert log_in("reg.test", "-u", "u", keyring=keyring).exit_code == 0
     assert (home / ".docker/config.json").read_text() == config
     assert stored(home)["reg.test"]["kept"] == "file"
-    result = log_in("reg.test", "-u", "u", "--store", "docker")
+    result = log_in("reg.test", "-u", "u", "--store", "docker", keyring=keyring)
     assert result.exit_code == 1
     assert "has credproxy itself for 'reg.test'" in " ".join(result.output.split())
 
@@ -218,13 +206,11 @@ def test_what_docker_would_ask_us_for_is_not_stored_with_docker(
         (("reg.test", "-u", "a:b"), "", "has a user name that is empty or holds ':'"),
     ],
 )
-def test_what_cannot_be_is_told(
-    home: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...], rule: str, said: str
-) -> None:
+def test_what_cannot_be_is_told(home: Path, arguments: tuple[str, ...], rule: str, said: str) -> None:
     """And nothing is stored."""
-    use(monkeypatch, NoKeyringError("there is none"))
+    keyring = Keyring(NoKeyringError("there is none"))
     configure(home, rule)
-    result = log_in(*arguments)
+    result = log_in(*arguments, keyring=keyring)
     assert result.exit_code == 1
     assert said in " ".join(result.output.split())
     assert not (home / ".local/state/credproxy/logins.json").exists()
@@ -235,33 +221,31 @@ def test_what_cannot_be_is_told(
     [("", "is empty"), ("a\nb", "holds more than one line"), ("x" * 70_000, "more than 65536 bytes")],
     ids=["nothing", "two lines", "too much"],
 )
-def test_a_password_that_nobody_can_have_is_refused(
-    home: Path, monkeypatch: pytest.MonkeyPatch, password: str, said: str
-) -> None:
+def test_a_password_that_nobody_can_have_is_refused(home: Path, password: str, said: str) -> None:
     """A file that was piped in by mistake, for one."""
-    use(monkeypatch)
+    keyring = Keyring()
     result = CliRunner().invoke(
-        main, ["login", "reg.test", "-u", "u", "--password-stdin", "--no-check"], input=password
+        main, ["login", "reg.test", "-u", "u", "--password-stdin", "--no-check"], input=password, obj=keyring
     )
     assert result.exit_code == 1
     assert said in " ".join(result.output.split())
     assert not (home / ".local/state/credproxy/logins.json").exists()
 
 
-def test_a_disk_that_is_full_or_read_only_is_told(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_is_full_or_read_only_is_told(home: Path) -> None:
     """In the system's words."""
-    use(monkeypatch, NoKeyringError("there is none"))
+    keyring = Keyring(NoKeyringError("there is none"))
     (home / ".local").write_text("not a directory")
-    result = log_in("reg.test", "-u", "u", "--store", "file")
+    result = log_in("reg.test", "-u", "u", "--store", "file", keyring=keyring)
     assert result.exit_code == 1
     assert "nothing was changed" in result.output
 
 
-def test_bazel_is_told_of_the_hosts_that_somebody_logged_in_to(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_bazel_is_told_of_the_hosts_that_somebody_logged_in_to(home: Path) -> None:
     """Of GitHub's, all of them; and the file is hidden from sandboxes."""
-    use(monkeypatch)
+    keyring = Keyring()
     for host in ("reg.test:5000", "github.com"):
-        assert log_in(host, "-u", "u").exit_code == 0
+        assert log_in(host, "-u", "u", keyring=keyring).exit_code == 0
     named = CliRunner().invoke(main, ["bazelrc"]).output
     for host in ("reg.test", "api.github.com", "raw.githubusercontent.com"):
         assert f"--credential_helper={host}=" in named
