@@ -18,12 +18,15 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.stored import unreadable
 from credproxy.core.ask.target import Granted, Question, Target
+from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
 
 
 T = TypeVar("T")
+A = TypeVar("A", bound=LibraryAnswer)
 
 
 class Clock(Protocol):
@@ -267,6 +270,27 @@ class Processes(Protocol):
 
         Raises:
             Failed(helper_not_runnable): as ``run``.
+        """
+        ...
+
+
+class CloudLibraries(Protocol):
+    """The libraries of clouds, in a process of their own, which starts with the first question."""
+
+    def lacks(self, library: Library) -> str:
+        """Say what is not installed, and what installs it; "" where it is there. Cheap, and starts nothing."""
+        ...
+
+    async def ask(self, question: LibraryQuestion, wanted: type[A], *, limit: float = 30.0) -> A:
+        """Ask a library.
+
+        Args:
+            question: one of core.ask.worker_messages.
+            wanted: the type of its answer.
+            limit: seconds for the answer, without those that the process takes to start.
+
+        Raises:
+            Failed: what the library said; helper_failed (not in time, or it died), helper_not_runnable.
         """
         ...
 

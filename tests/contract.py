@@ -41,7 +41,17 @@ from credproxy.core.kinds.sources import SourceSettings
 from credproxy.ports import Caches, Plan, Provider, Source, trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner, FakeSource, FixedTerms
+from tests.fakes import (
+    FakeClock,
+    FakeFiles,
+    FakeHttp,
+    FakeKeyring,
+    FakeLibraries,
+    FakeProcesses,
+    FakeSigner,
+    FakeSource,
+    FixedTerms,
+)
 
 
 HOST = "reg.test"
@@ -74,6 +84,7 @@ class Ground:
         self.processes = FakeProcesses()
         self.files = FakeFiles()
         self.keyring = FakeKeyring()
+        self.libraries = FakeLibraries()
         self.environ = {"HOME": "/home/u"}
         self.source = FakeSource(HOST, None, clock=self.clock)
         self.learned = Learned(b"k")
@@ -97,6 +108,7 @@ class Ground:
             http=self.http,
             signer=FakeSigner(),
             keyring=self.keyring,
+            libraries=self.libraries,
             key=lambda: b"k",
         )
 

@@ -16,10 +16,13 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Question, Target
+from credproxy.core.ask.worker_messages import LibraryAnswer, LibraryQuestion
 from credproxy.core.checksum import Checksum
 from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
 from credproxy.ports import (
+    A,
     Command,
     Completed,
     FileVersion,
@@ -338,6 +341,29 @@ class FakeKeyring:
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
         return next((secret for known, secret in self.secrets.values() if known.place == item.place), None)
+
+
+@dataclass
+class FakeLibraries:
+    """Answers by a function for each type of question; remembers what was asked."""
+
+    answers: dict[type[LibraryQuestion], Callable[[LibraryQuestion], LibraryAnswer | Failed]] = field(
+        default_factory=dict
+    )
+    missing: frozenset[str] = frozenset()
+    asked: list[LibraryQuestion] = field(default_factory=list)
+
+    def lacks(self, library: Library) -> str:
+        return f"{library.extra} is not installed: {library.remedy}" if library.extra in self.missing else ""
+
+    async def ask(self, question: LibraryQuestion, wanted: type[A], *, limit: float = 30.0) -> A:
+        del limit
+        self.asked.append(question)
+        answer = self.answers[type(question)](question)
+        if isinstance(answer, Failed):
+            raise Failed(answer.failure)
+        assert isinstance(answer, wanted)
+        return answer
 
 
 @dataclass

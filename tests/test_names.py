@@ -9,7 +9,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1] / "credproxy"
 TREES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 
-PARALLEL = frozenset({"core/formats", "core/kinds", "core/kinds/sources", "providers", "sources"})
+PARALLEL = frozenset({"core/formats", "core/kinds", "core/kinds/sources", "providers", "sources", "worker"})
 """Folders with a file for each provider or source: its options, what it reads, who does it."""
 
 MODULES = {

@@ -126,7 +126,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
         raise _unfit("its environment is not empty")
     if threading.active_count() > 1:
         raise _unfit("it has more than one thread")
-    _go_first()
+    go_first()
     harden()
     for limit, most in (
         (resource.RLIMIT_NOFILE, descriptors),
@@ -152,7 +152,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     return Confinement(version, privileges=True, calls=calls, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
 
 
-def _go_first() -> None:
+def go_first() -> None:
     """Where memory runs out, have the kernel end this process before the daemon, which holds what all callers need.
 
     Once it cannot be read by others any more, a process that is not root's cannot do this. Source: proc_pid_oom_score_adj(5).

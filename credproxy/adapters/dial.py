@@ -11,16 +11,25 @@ from credproxy.core.ask.http import Dial
 
 _NAT64 = IPv6Network("64:ff9b::/96")
 _NOT_GLOBAL = (ip_network("192.0.0.0/24"), ip_network("198.18.0.0/15"), ip_network("100.64.0.0/10"))
-_NEVER = frozenset(
-    ip_address(address) for address in ("169.254.169.254", "169.254.170.2", "fd00:ec2::254", "100.100.100.200")
+_METADATA = frozenset(
+    ip_address(address)
+    for address in (
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "fd00:ec2::23",
+        "fd00:ec2::254",
+        "100.100.100.200",
+    )
 )
 
 
 def allowed(address: str, dial: Dial) -> bool:
     """Whether a connection to this literal address may be made.
 
-    Link-local, metadata, unspecified and multicast addresses never; other non-global ones only where the host was
-    named exactly, the registry itself was reached there, or the operator listed the network. Unparsable: no.
+    Unspecified and multicast addresses never, link-local and metadata ones only where the cloud is asked who the machine is;
+    other non-global ones only where the host was named exactly, the registry itself was reached there, or the operator
+    listed the network. Unparsable: no.
     """
     try:
         outer = ip_address(address.partition("%")[0])
@@ -28,9 +37,11 @@ def allowed(address: str, dial: Dial) -> bool:
         return False
     inner = _unwrap(outer)
     for judged in {outer, inner}:
-        if judged in _NEVER or judged.is_link_local or judged.is_multicast or judged.is_unspecified:
+        if judged.is_multicast or judged.is_unspecified:
             return False
-    if _is_global(outer, inner):
+        if (judged in _METADATA or judged.is_link_local) and not dial.metadata:
+            return False
+    if dial.metadata or _is_global(outer, inner):
         return True
     return dial.own or str(inner) in dial.addresses or _listed(inner, dial.networks)
 

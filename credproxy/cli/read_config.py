@@ -68,10 +68,10 @@ def load_policy_file(path: str) -> "PolicyFile":
 
 def lacking(settings: Settings) -> Iterator[tuple[str, str]]:
     """Give the rules that need a library that is not installed, and the command that installs it."""
-    from importlib.util import find_spec  # noqa: PLC0415  for this alone
+    from credproxy.adapters.libraries import is_installed  # noqa: PLC0415  asyncio takes longer than --help
 
     for _, owner, use in settings.uses():
-        if isinstance(use, Library) and find_spec(module := use.module(sys.platform)) is None:
+        if isinstance(use, Library) and not is_installed(module := use.module(sys.platform)):
             yield f"the rule for {owner} needs {module!r}, which is not installed", use.remedy
 
 

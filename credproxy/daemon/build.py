@@ -9,6 +9,7 @@ import msgspec
 from cachetools import LRUCache
 
 from credproxy import providers, sources
+from credproxy.adapters.libraries import WorkerLibraries
 from credproxy.adapters.no_keyring import NO_KEYRING
 from credproxy.broker.table import Table
 from credproxy.core.config.settings import DOCKER, LOGIN, NETRC, Settings
@@ -18,7 +19,7 @@ from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Provider, Signer, Source
+from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Provider, Signer, Source
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
@@ -48,6 +49,7 @@ class World:
     signer: Signer
     learned: Learned
     keyring: Keyring = NO_KEYRING
+    libraries: CloudLibraries = field(default_factory=partial(WorkerLibraries, {}), repr=False)
     vaults: MutableMapping[bytes, VaultTokens] = field(default_factory=partial(LRUCache, _VAULTS), repr=False)
 
 
@@ -124,6 +126,7 @@ class _SharedSources:
             http=world.http,
             signer=world.signer,
             keyring=world.keyring,
+            libraries=world.libraries,
             key=partial(secrets.token_bytes, KEY_BYTES),
             vaults=world.vaults,
             docker_config=settings.docker_config,

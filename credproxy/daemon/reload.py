@@ -14,6 +14,7 @@ from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.jwt_signing import JwtSigner
 from credproxy.adapters.keyrings import keyring_of
+from credproxy.adapters.libraries import WorkerLibraries
 from credproxy.adapters.processes import SystemProcesses
 from credproxy.broker.broker import Broker
 from credproxy.broker.broker_settings import BrokerSettings
@@ -131,8 +132,18 @@ class Service:
         upstream = RepeatingClient(self._http, clock=clock, sample=sample)
         learned = Learned(secrets.token_bytes(KEY_BYTES))
         keyring = keyring_of(environ, clock=clock, uid=os.getuid(), processes=self._processes)
+        self._libraries = WorkerLibraries(environ)
         self._world = World(
-            environ, os.getuid(), clock, upstream, self._processes, self._files, JwtSigner(), learned, keyring
+            environ,
+            os.getuid(),
+            clock,
+            upstream,
+            self._processes,
+            self._files,
+            JwtSigner(),
+            learned,
+            keyring,
+            self._libraries,
         )
         self._group = asyncio.TaskGroup()
         self._healing: asyncio.Task[None] | None = None
@@ -148,6 +159,7 @@ class Service:
     async def __aenter__(self) -> Self:
         self._stack.callback(self._files.close)
         self._stack.callback(self._processes.close)
+        self._stack.push_async_callback(self._libraries.close)
         await self._stack.enter_async_context(self._http)
         await self._stack.enter_async_context(self.broker)
         await self._stack.enter_async_context(self._group)

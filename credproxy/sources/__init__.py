@@ -21,7 +21,7 @@ from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
-from credproxy.ports import Clock, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
@@ -52,6 +52,7 @@ class SourceTools:
         http: asks issuers.
         signer: signs what they are asked with.
         keyring: of the user's session.
+        libraries: of clouds, in a process of their own.
         key: gives random bytes of this process, for comparing secrets without keeping them.
         vaults: the tokens for Vault that were obtained, by server and login: of the process, and shared by all sources.
         docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
@@ -65,6 +66,7 @@ class SourceTools:
     http: HttpClient
     signer: Signer
     keyring: Keyring
+    libraries: CloudLibraries
     key: Callable[[], bytes]
     docker_config: str = "auto"
     netrc: str = "auto"

@@ -28,6 +28,14 @@ def test_never_even_where_everything_is_listed(address: str) -> None:
     assert not allowed(address, Dial(networks=EVERYTHING, own=True, addresses=(address,)))
 
 
+@pytest.mark.parametrize("address", METADATA)
+def test_metadata_where_the_cloud_is_asked_who_the_machine_is(address: str) -> None:
+    """By a library in the worker; not where an answer of somebody's leads."""
+    assert allowed(address, Dial(metadata=True))
+    assert not allowed(address, Dial(metadata=True).elsewhere())
+    assert not any(allowed(one, Dial(metadata=True)) for one in ("0.0.0.0", "::", "224.0.0.1", "ff02::1"))
+
+
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses(address: str) -> None:
     """Also as what they lead to."""

@@ -570,10 +570,10 @@ async def test_a_name_that_leads_to_such_an_address() -> None:
 class Trusted:
     """A server's TLS context, and a policy that believes it."""
 
-    def __init__(self, bundle: Path) -> None:
+    def __init__(self, bundle: Path, *names: str) -> None:
         authority = trustme.CA()
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        authority.issue_cert("127.0.0.1").configure_cert(self.context)
+        authority.issue_cert("127.0.0.1", *names).configure_cert(self.context)
         authority.cert_pem.write_to_path(str(bundle))
         self.dial = Dial(own=True, ca_bundle=str(bundle))
 

@@ -41,7 +41,7 @@ from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools
 from tests.e2e.stage import stage
-from tests.fakes import FakeKeyring, FakeProcesses, FixedTerms
+from tests.fakes import FakeKeyring, FakeLibraries, FakeProcesses, FixedTerms
 from tests.real.browser import Browser
 from tests.real.clients import ROOT
 from tests.real.oidc import KEY_ID, ROBOT, OidcServer
@@ -97,6 +97,7 @@ class Asking:
             http=self._http,
             signer=JwtSigner(),
             keyring=FakeKeyring(),
+            libraries=FakeLibraries(),
             key=lambda: b"k",
         )
         made = providers.ProviderTools(

@@ -11,7 +11,16 @@ from credproxy.core.kinds.sources.file import FileSource
 from credproxy.ports import Source
 from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner, FakeSource
+from tests.fakes import (
+    FakeClock,
+    FakeFiles,
+    FakeHttp,
+    FakeKeyring,
+    FakeLibraries,
+    FakeProcesses,
+    FakeSigner,
+    FakeSource,
+)
 
 
 TARGET = parse_uri("https://a.test/")
@@ -74,6 +83,7 @@ TOOLS = SourceTools(
     http=FakeHttp(),
     signer=FakeSigner(),
     keyring=FakeKeyring(),
+    libraries=FakeLibraries(),
     key=lambda: b"k",
 )
 

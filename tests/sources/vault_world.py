@@ -14,7 +14,7 @@ from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources import SourceTools, make
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeProcesses, FakeSigner
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeLibraries, FakeProcesses, FakeSigner
 
 
 ADDRESS = "https://vault.test:8200"
@@ -129,6 +129,7 @@ class World:
             http=self.http,
             signer=FakeSigner(),
             keyring=FakeKeyring(),
+            libraries=FakeLibraries(),
             key=lambda: b"k",
             vaults=self.vaults,
         )

@@ -29,6 +29,7 @@ class Dial:
             is asked is the one to name.
         kind: of that rule.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.
+        metadata: the machine's cloud is asked who the machine is, which only the libraries in the worker do.
     """
 
     networks: tuple[str, ...] = ()
@@ -39,10 +40,11 @@ class Dial:
     proxy: str | None = field(default=None, repr=False)
     rule: str = field(default="", compare=False)
     kind: str = field(default="oci", compare=False)
+    metadata: bool = False
 
     def elsewhere(self) -> "Dial":
         """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""
-        return replace(self, own=False, addresses=(), tls_verify=True)
+        return replace(self, own=False, addresses=(), tls_verify=True, metadata=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -88,10 +88,12 @@ class Library:
     Attributes:
         extra: the name of that.
         modules: what is imported, by system as ``sys.platform`` names it; "" for every other one.
+        environ: variables of the daemon's environment that it reads: the worker gets them, and no others.
     """
 
     extra: str
     modules: Mapping[str, str] = field(hash=False)
+    environ: tuple[str, ...] = ()
 
     def module(self, platform: str) -> str:
         """What is imported on a system."""

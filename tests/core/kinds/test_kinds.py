@@ -94,6 +94,7 @@ def modules(package: str, path: list[str]) -> set[str]:
     """The files of a room that are one kind or source each."""
     return {f"{package}.{module.name}" for module in pkgutil.iter_modules(path) if not module.ispkg} - {
         f"{package}.base",
+        f"{package}.cloud_libraries",
         f"{package}.dressed",
         f"{package}.uses",
     }

@@ -1,0 +1,102 @@
+"""What the daemon and the worker tell each other: one message per frame, in MessagePack, of these types only.
+
+The worker is the process in which the libraries of clouds run: google-auth, botocore, azure-identity. It is one of ours, but
+what it has imported is large, may break, and talks to the network: the daemon takes nothing from it but these messages.
+
+A question of a library is a struct here, in ``LibraryQuestion``, with the answer that it has; a function of
+``credproxy/worker`` answers it.
+"""
+
+from typing import ClassVar, Final
+
+import msgspec
+
+from credproxy.core.errors import Failure
+
+
+VERSION: Final = 1
+"""Version of these messages. Both ends come from one installation; an upgrade under a running daemon may make them differ."""
+
+TO_WORKER: Final = 64 * 1024
+"""Bytes of the daemon's frame: names, paths, scopes, and a proxy's URL."""
+
+FROM_WORKER: Final = 256 * 1024
+"""Bytes of the worker's frame: the largest is a token, of which an upstream may send BODY_LIMIT."""
+
+
+class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):
+    """A message. Some contain secrets, so none shows its content in ``repr``."""
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}(...)"
+
+
+class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
+    """An access token of Google's for scopes, by Application Default Credentials. Its answer is a LibraryToken.
+
+    Attributes:
+        scopes: whole URLs.
+        credentials: path of the file that they are in, as gcloud or the console writes it; "" for the metadata server of
+            this machine.
+        proxy: ``http://[user:password@]host:port``, or None.
+        ca_bundle: path of certificates that are trusted besides the system's, or None.
+    """
+
+    library: ClassVar[str] = "google-auth"
+    by_hand: ClassVar[str] = "gcloud auth application-default print-access-token"
+
+    scopes: tuple[str, ...]
+    credentials: str = ""
+    proxy: str | None = None
+    ca_bundle: str | None = None
+
+
+class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
+    """A token that an issuer gave.
+
+    Attributes:
+        token: the secret.
+        until: POSIX seconds of its end, by this machine's clock; None where it does not say.
+        account: whose it is, if the library knows that: an e-mail address.
+        project: that pays for requests which are sent with it; "" for its own.
+    """
+
+    token: str
+    until: float | None = None
+    account: str = ""
+    project: str = ""
+
+
+LibraryQuestion = GoogleToken
+LibraryAnswer = LibraryToken
+
+
+class LibraryCall(_WorkerMessage, frozen=True, array_like=True, tag="call"):
+    """A question, with a number for its answer, and the seconds for which that is waited for."""
+
+    number: int
+    limit: float
+    question: LibraryQuestion
+
+
+class WorkerReady(_WorkerMessage, frozen=True, array_like=True, tag="ready"):
+    """The first message."""
+
+    version: int
+
+
+class LibraryAnswered(_WorkerMessage, frozen=True, array_like=True, tag="answered"):
+    """A question's answer."""
+
+    number: int
+    answer: LibraryAnswer
+
+
+class LibraryFailed(_WorkerMessage, frozen=True, array_like=True, tag="failed"):
+    """A question's answer: there is none, and why."""
+
+    number: int
+    failure: Failure
+
+
+FromWorker = WorkerReady | LibraryAnswered | LibraryFailed

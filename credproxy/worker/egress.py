@@ -1,0 +1,223 @@
+"""How libraries reach the network: one request, nothing followed, behind the dial guard, with our trust.
+
+Each library has a seam for its transport; a few lines beside it make that of this. Source: the standard library's
+``http.client``, since libraries block.
+"""
+
+import functools
+import http.client
+import os
+import socket
+import ssl
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from ipaddress import ip_address
+from urllib.parse import SplitResult, urlsplit
+
+from credproxy.adapters.dial import allowed
+from credproxy.adapters.tls_trust import trust, version
+from credproxy.core.ask.credential import reveal
+from credproxy.core.ask.http import BODY_LIMIT, Dial
+from credproxy.core.ask.proxy import Proxy, proxy_of
+from credproxy.core.errors import Code, Failed, failed
+
+
+METADATA = frozenset(
+    {
+        "metadata",
+        "metadata.google.internal",
+        "169.254.169.254",
+        "169.254.170.2",
+        "169.254.170.23",
+        "fd00:ec2::254",
+        "fd00:ec2::23",
+    }
+)
+"""Hosts that tell a machine, a container or a pod who it is: only a URL that names one of them itself may lead there."""
+
+_CONNECT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class EgressAnswer:
+    """What came back. Its body may be a secret.
+
+    Attributes:
+        headers: names in lower case; of several with one name the last.
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(repr=False)
+    body: bytes = field(repr=False)
+
+
+class Egress:
+    """The network for the libraries' part of one call.
+
+    Args:
+        limit: seconds for all requests together.
+        proxy: ``http://[user:password@]host:port`` for what is asked over TLS, or None.
+        ca_bundle: path of certificates that are trusted besides the system's, or None.
+    """
+
+    def __init__(self, limit: float, *, proxy: str | None = None, ca_bundle: str | None = None) -> None:
+        self._end = time.monotonic() + limit  # noqa: TID251  a suspended machine waits for nobody
+        self._proxy = proxy
+        self._bundle = ca_bundle
+
+    def send(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str],
+        body: bytes | None = None,
+        timeout: float | None = None,
+    ) -> EgressAnswer:
+        """Send a request, and read the answer, whatever its status.
+
+        Args:
+            method: such as POST.
+            url: absolute, of http or https.
+            headers: by name.
+            body: as it is sent, or None.
+            timeout: seconds that the library wants to wait for each part of the answer; None for all that are left.
+
+        Raises:
+            Failed: upstream_unavailable, tls_failed, address_refused, downgrade, answer_too_large, config_invalid.
+        """
+        parts = urlsplit(url)
+        name = f"host {parts.hostname or url[:100]!r}"
+        try:
+            metadata = (parts.hostname or "") in METADATA
+            proxy = None if metadata or parts.scheme == "http" else proxy_of(self._proxy)
+            dial = Dial(own=True, ca_bundle=self._bundle, metadata=metadata)
+            left = self._end - time.monotonic()  # noqa: TID251  see above
+            seconds = max(0.01, left if timeout is None else min(timeout, left))
+            connection = _connected(parts, dial, proxy, min(_CONNECT, seconds))
+            try:
+                connection.sock.settimeout(seconds)
+                connection.request(
+                    method, f"{parts.path or '/'}{'?' * bool(parts.query)}{parts.query}", body, dict(headers)
+                )
+                return _read(connection.getresponse(), name)
+            finally:
+                connection.close()
+        except (OSError, http.client.HTTPException, ValueError) as error:
+            raise _told(error, name) from None
+
+
+class _GuardedError(OSError):
+    """Where a name leads is not to be contacted."""
+
+    def __init__(self, address: str, *, plain: bool = False) -> None:
+        super().__init__()
+        self.address = address
+        self.plain = plain
+
+
+def _connected(parts: SplitResult, dial: Dial, proxy: Proxy | None, seconds: float) -> http.client.HTTPConnection:
+    """Connect to where a URL goes, straight or through a proxy."""
+    host, encrypted = parts.hostname or "", parts.scheme == "https"
+    if parts.scheme not in {"http", "https"} or not host:
+        raise http.client.InvalidURL
+    port = parts.port or (443 if encrypted else 80)
+    made = http.client.HTTPConnection(host, port, timeout=seconds)
+    place = (host, port) if proxy is None else (proxy.host, proxy.port)
+    sock = _dialled(place, dial, seconds, plain=not encrypted)
+    try:
+        if encrypted and proxy is not None:
+            _tunnel(sock, proxy, f"{host}:{port}")
+        made.sock = (
+            _context(dial.ca_bundle, version(dial)).wrap_socket(sock, server_hostname=host) if encrypted else sock
+        )
+    except BaseException:
+        sock.close()
+        raise
+    return made
+
+
+def _dialled(place: tuple[str, int], dial: Dial, seconds: float, *, plain: bool) -> socket.socket:
+    failure: OSError = OSError("no address")
+    for family, kind, protocol, _, address in socket.getaddrinfo(*place, type=socket.SOCK_STREAM):
+        where = str(address[0])
+        if not allowed(where, dial):
+            failure = _GuardedError(where)
+        elif plain and ip_address(where.partition("%")[0]).is_global:
+            failure = _GuardedError(where, plain=True)
+        else:
+            made = socket.socket(family, kind, protocol)
+            made.settimeout(seconds)
+            try:
+                made.connect(address)
+            except OSError as error:
+                made.close()
+                failure = error
+            else:
+                return made
+    raise failure
+
+
+def _tunnel(sock: socket.socket, proxy: Proxy, place: str) -> None:
+    """Have a proxy connect a socket to a place. Source: RFC 9110, section 9.3.6."""
+    asking = http.client.HTTPConnection(proxy.host, proxy.port)
+    asking.sock = sock
+    asking.putrequest("CONNECT", place, skip_host=True, skip_accept_encoding=True)
+    asking.putheader("Host", place)
+    if proxy.authorization is not None:
+        asking.putheader("Proxy-Authorization", reveal(proxy.authorization))
+    asking.endheaders()
+    with http.client.HTTPResponse(sock, method="CONNECT") as response:
+        response.begin()
+        status = response.status
+    if status != HTTPStatus.OK:
+        raise failed(
+            Code.UPSTREAM_UNAVAILABLE,
+            f"{proxy.name} did not connect to {place!r}: status {status}",
+            hint="ask the proxy's administrator, or correct the proxy of the rule",
+        )
+
+
+@functools.lru_cache(16)
+def _context(bundle: str | None, changed: int) -> ssl.SSLContext:
+    """A TLS context, the same until a bundle changes; to build one takes milliseconds."""
+    del changed
+    return trust(Dial(ca_bundle=bundle))
+
+
+def _read(response: http.client.HTTPResponse, name: str) -> EgressAnswer:
+    with response:
+        body = response.read(BODY_LIMIT + 1)
+    if len(body) > BODY_LIMIT:
+        raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {BODY_LIMIT} bytes")
+    return EgressAnswer(response.status, {key.lower(): value for key, value in response.getheaders()}, body)
+
+
+def _told(error: Exception, name: str) -> Failed:
+    """Say what happened, in our words: a library's text may quote what was sent."""
+    if isinstance(error, _GuardedError) and error.plain:
+        message = f"{name} leads to the address {error.address}, and secrets would travel there in plain http"
+        return failed(Code.DOWNGRADE, message, hint="write https:// where its URL is configured")
+    if isinstance(error, _GuardedError):
+        message = f"{name} leads to the address {error.address}, which is not to be contacted"
+        return failed(Code.ADDRESS_REFUSED, message, hint=f"correct where {name} is named, or its DNS entry")
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.lower().rstrip(".")
+        hint = 'if its certificate comes from a private CA, name that in the rule: ca_bundle = "/PATH/ca.pem"'
+        return failed(Code.TLS_FAILED, f"the TLS connection to {name} failed: {reason}", hint=hint)
+    return failed(Code.UPSTREAM_UNAVAILABLE, f"{name} {_reason(error)}", hint="check the network, then try again")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, socket.gaierror | UnicodeError):
+        return "has no address: the name was not found"
+    if isinstance(error, TimeoutError):
+        return "did not answer in time"
+    if isinstance(error, http.client.InvalidURL):
+        return "is not asked: its URL is not one of http or https"
+    if isinstance(error, http.client.HTTPException | ValueError):
+        return "gave an answer that is not HTTP"
+    number = getattr(error, "errno", None)
+    return f"cannot be reached: {os.strerror(number).lower()}" if isinstance(number, int) else "cannot be reached"

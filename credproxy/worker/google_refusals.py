@@ -1,0 +1,80 @@
+"""What a refusal of Google's means, in our words: the library's texts quote answers, and an answer may hold anything.
+
+Source: google/oauth2/_client.py and google/oauth2/reauth.py of google-auth 2.63; developers.google.com/identity/protocols/oauth2,
+"Refresh token expiration".
+"""
+
+import re
+from typing import Final
+
+from google.auth import exceptions
+
+from credproxy.core.ask.stored import unreadable
+from credproxy.core.errors import Code, Failed, failed
+
+
+_LOG_IN = "gcloud auth application-default login"
+_CODE = re.compile(r"[a-z][a-z_]{1,40}")
+_TEXT = 4096
+
+_CLOCK = ("reasonable timeframe", "iat and exp", "issued in the future", "not yet valid")
+"""What Google says of an assertion whose times are wrong."""
+
+_REAUTHENTICATE = ("invalid_rapt", "rapt_required", "reauth")
+"""An organisation wants its users to log in anew, every so many hours."""
+
+_FAULT: Final = {
+    "service_account": "its key was deleted or its account disabled: make another key in the console, or with gcloud iam "
+    "service-accounts keys create",
+    "metadata": "see which service account the machine has: gcloud compute instances describe NAME",
+    "external_account": "see whether the pool's provider still believes who gives the subject token",
+    "impersonated_service_account": "grant roles/iam.serviceAccountTokenCreator on the account that is impersonated",
+}
+
+
+def incomplete(name: str, problem: str) -> Failed:
+    """Say that no credentials can be made of a file.
+
+    Args:
+        name: of the login, for messages.
+        problem: the type of the library's error.
+    """
+    return unreadable(
+        name, f"lacks something that its type needs, or has a key that cannot be used ({problem})", hint=_LOG_IN
+    )
+
+
+def told(error: Exception, name: str, *, kind: str) -> Failed:
+    """Say why there is no token.
+
+    Args:
+        error: of the library.
+        name: of the credentials, for messages.
+        kind: their type.
+    """
+    text = _said(error)
+    again = _FAULT.get(kind, _LOG_IN)
+    if isinstance(error, ValueError) and not isinstance(error, exceptions.RefreshError):
+        return incomplete(name, type(error).__name__)
+    if kind == "metadata" or getattr(error, "retryable", False):
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"Google gives no token for {name} now", hint="try again in a minute")
+    if any(part in text for part in _CLOCK):
+        message = f"Google does not believe the time in what {name} signed: this machine's clock is wrong"
+        return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
+    if any(part in text for part in _REAUTHENTICATE):
+        message = f"Google wants {name} to be confirmed by a new login, as an organisation may demand every few hours"
+        return failed(Code.BAD_CREDENTIALS, message, hint=_LOG_IN)
+    if "unable to acquire impersonated" in text:
+        message = f"Google does not let {name} act for the service account that it names"
+        return failed(Code.DENIED, message, hint=_FAULT["impersonated_service_account"])
+    code = next((found for found in _CODE.findall(text) if "_" in found), "")
+    expired = "invalid_grant" in text
+    message = f"Google refuses {name}" + (
+        ": it has expired or was revoked" if expired else f" ({code})" if code else ""
+    )
+    return failed(Code.BAD_CREDENTIALS, message, hint=again)
+
+
+def _said(error: Exception) -> str:
+    """What was answered, to be searched and never to be shown."""
+    return " ".join(str(part) for part in error.args)[:_TEXT].lower()

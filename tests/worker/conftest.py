@@ -1,0 +1,22 @@
+"""What the tests of the worker's modules need."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.adapters.test_pump import Trusted
+from tests.worker.token_server import TokenServer
+
+
+@pytest.fixture
+def trusted(tmp_path: Path) -> Trusted:
+    """A private CA."""
+    return Trusted(tmp_path / "ca.pem")
+
+
+@pytest.fixture
+def server() -> Iterator[TokenServer]:
+    """Google's token servers."""
+    with TokenServer() as running:
+        yield running

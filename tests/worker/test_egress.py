@@ -1,0 +1,133 @@
+"""What libraries may reach, and how: behind the dial guard, with our trust, following nothing."""
+
+import pytest
+
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.worker.egress import Egress
+from tests.adapters.scripted import Scripted, Wire, answering, raw
+from tests.adapters.test_pump import Trusted
+from tests.hints import filled
+
+
+def refused(egress: Egress, url: str) -> Failure:
+    """Why a request has no answer."""
+    with pytest.raises(Failed) as caught:
+        egress.send("GET", url, headers={"X-Secret": "canary"})
+    assert "canary" not in repr(caught.value.failure)
+    return caught.value.failure
+
+
+def test_a_request_is_answered_whatever_its_status() -> None:
+    """Names of headers come in lower case, since google-auth looks for them so."""
+    with Scripted(answering(b"{}", "Metadata-Flavor: Google", status="404 Not Found")) as server:
+        found = Egress(5).send("POST", f"{server.url}/a?b=c", headers={"X-A": "1"}, body=b"body")
+    assert (found.status, found.body, found.headers["metadata-flavor"]) == (404, b"{}", "Google")
+    assert server.heads[0].startswith("POST /a?b=c HTTP/1.1\r\n")
+    assert "X-A: 1" in server.heads[0]
+    assert "canary" not in repr(found)
+
+
+def test_a_redirect_is_not_followed() -> None:
+    """A secret would go along."""
+    with Scripted(answering(b"", "Location: http://127.0.0.1:1/", status="307 Temporary Redirect")) as server:
+        assert Egress(5).send("GET", server.url, headers={}).status == 307
+    assert server.connections == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://[::ffff:169.254.169.254]/x",
+        "http://[64:ff9b::a9fe:a9fe]/x",
+        "https://[fe80::1]/x",
+        "http://0.0.0.0:1/x",
+        "https://224.0.0.1/x",
+    ],
+)
+def test_who_the_machine_is_is_asked_of_nobody_but_its_cloud(url: str) -> None:
+    """An address that leads there in another form, or was written by whoever wrote a file of credentials."""
+    failure = refused(Egress(5), url)
+    assert (failure.code, "is not to be contacted" in failure.message) == (Code.ADDRESS_REFUSED, True)
+    assert filled(failure.hint, "correct where {} is named, or its DNS entry")
+
+
+def test_a_secret_does_not_travel_the_internet_in_plain_http() -> None:
+    """To an address of one's own it may."""
+    failure = refused(Egress(5), "http://8.8.8.8/token")
+    assert failure.code is Code.DOWNGRADE
+    assert filled(failure.hint, "write https:// where its URL is configured") == ()
+
+
+@pytest.mark.parametrize(
+    ("script", "code", "said"),
+    [
+        (answering(b"x" * 200_000), Code.ANSWER_TOO_LARGE, "answered with more than 131072 bytes"),
+        (raw("not http\r\n\r\n"), Code.UPSTREAM_UNAVAILABLE, "gave an answer that is not HTTP"),
+        (raw(), Code.UPSTREAM_UNAVAILABLE, ""),
+        (Wire.stall, Code.UPSTREAM_UNAVAILABLE, "did not answer in time"),
+    ],
+    ids=["flood", "not-http", "nothing", "silence"],
+)
+def test_what_an_odd_server_does_is_told(script: object, code: Code, said: str) -> None:
+    """Within the time of the call."""
+    assert callable(script)
+    with Scripted(script) as server:
+        failure = refused(Egress(0.2), server.url)
+    assert failure.code is code
+    assert failure.message.startswith("host '127.0.0.1' ")
+    assert said in failure.message
+
+
+@pytest.mark.parametrize(
+    "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "https://", "http://127.0.0.1:x/", "nowhere"]
+)
+def test_other_urls_are_not_asked(url: str) -> None:
+    """Whatever a file of credentials says."""
+    assert refused(Egress(5), url).code is Code.UPSTREAM_UNAVAILABLE
+
+
+def test_a_closed_port_is_told() -> None:
+    """In the system's words."""
+    assert refused(Egress(5), "http://127.0.0.1:1/").message == "host '127.0.0.1' cannot be reached: connection refused"
+
+
+def test_a_certificate_is_checked_and_a_private_ca_believed_where_it_is_named(trusted: Trusted) -> None:
+    """As everywhere."""
+    with Scripted(answering(b"body"), context=trusted.context) as server:
+        failure = refused(Egress(5), server.url)
+        assert failure.code is Code.TLS_FAILED
+        assert (
+            filled(
+                failure.hint,
+                'if its certificate comes from a private CA, name that in the rule: ca_bundle = "/PATH/ca.pem"',
+            )
+            == ()
+        )
+        assert Egress(5, ca_bundle=trusted.dial.ca_bundle).send("GET", server.url, headers={}).body == b"body"
+
+
+def test_a_proxy_tunnels_and_sees_its_own_login_alone(trusted: Trusted) -> None:
+    """The request goes on in TLS, to the host that was named; for plain http it is left out."""
+
+    def tunnel(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 Connection established\r\n\r\n")
+        wire.encrypt(trusted.context)
+        answering(b"body")(wire)
+
+    with Scripted(tunnel) as proxy, Scripted(answering(b"straight")) as plain:
+        egress = Egress(5, proxy=f"http://u:p@127.0.0.1:{proxy.port}", ca_bundle=trusted.dial.ca_bundle)
+        assert egress.send("GET", "https://127.0.0.1:444/x", headers={"X-Secret": "canary"}).body == b"body"
+        assert egress.send("GET", plain.url, headers={}).body == b"straight"
+    connect, inner = proxy.heads
+    assert connect.startswith("CONNECT 127.0.0.1:444 HTTP/1.1\r\n")
+    assert "Proxy-Authorization: Basic dTpw" in connect
+    assert "canary" not in connect
+    assert "Proxy-Authorization" not in inner
+
+
+def test_a_proxy_that_refuses_is_told() -> None:
+    """And its login is not."""
+    with Scripted(answering(status="407 Proxy Authentication Required")) as proxy:
+        failure = refused(Egress(5, proxy=f"http://u:canary@127.0.0.1:{proxy.port}"), "https://127.0.0.1:444/x")
+    assert failure.message == f"proxy '127.0.0.1:{proxy.port}' did not connect to '127.0.0.1:444': status 407"

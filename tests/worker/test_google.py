@@ -1,0 +1,231 @@
+"""Tokens of Google's for each type of credentials, with google-auth itself as the client of a stand-in."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.worker.google import google_token
+from tests.adapters.scripted import Scripted, Wire
+from tests.adapters.test_pump import Trusted
+from tests.hints import filled
+from tests.worker.token_server import TokenServer, written
+
+
+SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
+
+IMPERSONATE = "/v1/projects/-/serviceAccounts/sa@corp.test:generateAccessToken"
+
+USER = {"type": "authorized_user", "client_id": "id", "client_secret": "canary", "refresh_token": "canary"}
+
+
+def token(path: str, **more: str) -> LibraryToken:
+    """Ask."""
+    return google_token(GoogleToken(SCOPES, path, **more), 5.0)
+
+
+def refused(path: str, **more: str) -> Failure:
+    """Why there is none; nothing secret is in that."""
+    with pytest.raises(Failed) as caught:
+        token(path, **more)
+    assert "canary" not in repr(caught.value.failure)
+    assert "BEGIN" not in repr(caught.value.failure)
+    assert caught.value.failure.hint
+    return caught.value.failure
+
+
+def test_a_service_account_asks_for_the_scopes(server: TokenServer, tmp_path: Path) -> None:
+    """By what its key signs; the e-mail address is told, and who pays."""
+    path = server.service_account(tmp_path, quota_project_id="payer")
+    found = token(path)
+    assert (found.token, found.account, found.project) == ("canary-google", "build@corp.test", "payer")
+    (_, _, form), *_ = server.asked
+    assert form["grant_type"] == ["urn:ietf:params:oauth:grant-type:jwt-bearer"]
+
+
+def test_its_end_is_counted_by_this_machine(server: TokenServer, tmp_path: Path) -> None:
+    """Which has to be right for nothing but the next hour."""
+    server.granting(seconds=60)
+    first = token(server.service_account(tmp_path)).until
+    server.granting(seconds=3660)
+    second = token(server.service_account(tmp_path)).until
+    assert first is not None
+    assert second is not None
+    assert 3590 < second - first < 3660
+
+
+def test_each_answer_is_asked_for(server: TokenServer, tmp_path: Path) -> None:
+    """The daemon remembers; a library that gave what it had would give what was refused."""
+    path = server.service_account(tmp_path)
+    token(path)
+    server.granting("canary-second")
+    assert token(path).token == "canary-second"
+
+
+def test_a_changed_file_is_another_login(server: TokenServer, tmp_path: Path) -> None:
+    """At once."""
+    path = server.service_account(tmp_path)
+    assert token(path).account == "build@corp.test"
+    server.service_account(tmp_path, client_email="other-user@corp.test")
+    assert token(path).account == "other-user@corp.test"
+
+
+def tunnel(trusted: Trusted, server: TokenServer) -> Scripted:
+    """A proxy at whose other end is the stand-in, whatever host is asked for: Google's own hosts cannot be configured."""
+
+    def play(wire: Wire) -> None:
+        wire.head()
+        wire.send("HTTP/1.1 200 OK\r\n\r\n")
+        wire.encrypt(trusted.context)
+        head = wire.head()
+        length = int(head.lower().partition("content-length: ")[2].split("\r\n")[0])
+        form = wire.body(length, chunked=False).decode()
+        status, content = server.reply(head.split()[1], form)
+        text = json.dumps(content).encode()
+        wire.send(f"HTTP/1.1 {status} OK\r\nContent-Length: {len(text)}\r\n\r\n", text)
+
+    return Scripted(play)
+
+
+@pytest.fixture
+def google(tmp_path: Path) -> Trusted:
+    """Google's own hosts."""
+    return Trusted(tmp_path / "google.pem", "oauth2.googleapis.com", "sts.googleapis.com")
+
+
+def test_a_user_refreshes_with_the_scopes_that_were_agreed_to(
+    server: TokenServer, google: Trusted, tmp_path: Path
+) -> None:
+    """Google refuses others, even narrower ones. Through a proxy, and at Google's own host, whatever the file says."""
+    path = written(tmp_path, {**USER, "token_uri": "https://evil.test", "quota_project_id": "payer", "account": "u@x"})
+    with tunnel(google, server) as proxy:
+        found = token(path, proxy=proxy.url, ca_bundle=str(google.dial.ca_bundle))
+    assert (found.token, found.project, found.account) == ("canary-google", "payer", "u@x")
+    assert proxy.heads[0].startswith("CONNECT oauth2.googleapis.com:443 ")
+    (_, _, form), *_ = server.asked
+    assert (form["grant_type"], "scope" in form) == (["refresh_token"], False)
+
+
+def external(server: TokenServer, source: dict[str, object], **more: object) -> dict[str, object]:
+    """An external account, whose subject token is there."""
+    return {
+        "type": "external_account",
+        "audience": "//iam.googleapis.com/projects/1/locations/global/workloadIdentityPools/p/providers/q",
+        "subject_token_type": "urn:ietf:params:oauth:token-type:jwt",
+        "token_url": f"{server.url}/v1/token",
+        "credential_source": source,
+        **more,
+    }
+
+
+def test_an_external_account_of_a_file(server: TokenServer, tmp_path: Path) -> None:
+    """The subject token is exchanged, and Google asked for nothing else."""
+    (tmp_path / "subject").write_text("canary-subject")
+    found = token(written(tmp_path, external(server, {"file": str(tmp_path / "subject")})))
+    assert found.token == "canary-google"
+    ((_, path, form),) = server.asked
+    assert (path, form["subject_token"], form["scope"]) == ("/v1/token", ["canary-subject"], [SCOPES[0]])
+
+
+def test_an_external_account_of_a_url_that_acts_for_a_service_account(server: TokenServer, tmp_path: Path) -> None:
+    """Three conversations through our transport."""
+    server.replies |= {
+        "/subject": (200, {"t": "canary-subject"}),
+        IMPERSONATE: (200, {"accessToken": "canary-impersonated", "expireTime": "2030-01-01T00:00:00Z"}),
+    }
+    source: dict[str, object] = {
+        "url": f"{server.url}/subject",
+        "format": {"type": "json", "subject_token_field_name": "t"},
+    }
+    more = {"service_account_impersonation_url": f"{server.url}{IMPERSONATE}"}
+    found = token(written(tmp_path, external(server, source, **more)))
+    assert (found.token, found.until) == ("canary-impersonated", 1893456000.0)
+    assert [path for _, path, _ in server.asked] == ["/subject", "/v1/token", IMPERSONATE]
+
+
+def test_an_external_account_of_a_program_wants_the_variable_that_allows_it(
+    server: TokenServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the library has it: a file alone starts no program."""
+    program = tmp_path / "subject"
+    program.write_text(
+        "#!/bin/sh\n"
+        'echo \'{"version": 1, "success": true, "token_type": "urn:ietf:params:oauth:token-type:jwt", "id_token": "canary"}\'\n'
+    )
+    program.chmod(0o700)
+    path = written(tmp_path, external(server, {"executable": {"command": str(program), "timeout_millis": 5000}}))
+    assert refused(path).code is Code.CREDENTIAL_UNREADABLE
+    monkeypatch.setenv("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")
+    assert token(path).token == "canary-google"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        ("canary", "is not a JSON object with a login of Google's"),
+        ("[]", "is not a JSON object with a login of Google's"),
+        ('{"type": "canary-type"}', ""),
+        ("{}", "has the type ''; known are authorized_user, service_account"),
+        ('{"type": "service_account", "client_email": "canary"}', "lacks something that its type needs"),
+        ('{"type": "authorized_user"}', "lacks something that its type needs"),
+        ('{"type": "external_account", "audience": "canary"}', "lacks something that its type needs"),
+        ('{"type": "impersonated_service_account"}', "lacks something that its type needs"),
+    ],
+)
+def test_a_file_that_cannot_be_used_is_told(content: str, said: str, tmp_path: Path) -> None:
+    """What it holds is not."""
+    path = tmp_path / "adc.json"
+    path.write_text(content.replace("canary-type", "x"))
+    failure = refused(str(path))
+    assert failure.code is Code.CREDENTIAL_UNREADABLE
+    assert said in failure.message
+
+
+def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+    """With what makes one."""
+    failure = refused(str(tmp_path / "x"))
+    assert failure.message == f"the file '{tmp_path / 'x'}' cannot be read: no such file or directory"
+    assert filled(failure.hint, "gcloud auth application-default login") == ()
+
+
+CANARY = {"error_description": "canary"}
+
+
+@pytest.mark.parametrize(
+    ("status", "content", "code", "said"),
+    [
+        (400, {"error": "invalid_grant", **CANARY}, Code.BAD_CREDENTIALS, "has expired or was revoked"),
+        (401, {"error": "deleted_client", **CANARY}, Code.BAD_CREDENTIALS, "(deleted_client)"),
+        (403, {"error": {"status": "PERMISSION_DENIED", "message": "canary"}}, Code.BAD_CREDENTIALS, "refuses"),
+        (400, {"error": "invalid_grant", "error_subtype": "invalid_rapt"}, Code.BAD_CREDENTIALS, "new login"),
+        (
+            400,
+            {
+                "error": "invalid_grant",
+                "error_description": "Invalid JWT: Token must be in a reasonable timeframe. canary",
+            },
+            Code.BAD_CREDENTIALS,
+            "this machine's clock is wrong",
+        ),
+        (503, {"error": "backend_error", **CANARY}, Code.UPSTREAM_UNAVAILABLE, "now"),
+        (200, {"canary": "canary"}, Code.BAD_CREDENTIALS, "refuses"),
+    ],
+)
+def test_what_google_refuses_is_told_in_our_words(
+    status: int, content: dict[str, object], code: Code, said: str, *, server: TokenServer, tmp_path: Path
+) -> None:
+    """Its own may quote anything."""
+    path = server.service_account(tmp_path)
+    server.replies["/token"] = (status, content)
+    failure = refused(path)
+    assert failure.code is code
+    assert said in failure.message
+
+
+def test_a_token_server_that_is_down_is_told_at_once(tmp_path: Path) -> None:
+    """The library would try again for as long as nobody waits."""
+    with TokenServer() as server:
+        path = server.service_account(tmp_path, token_uri="http://127.0.0.1:1/token")
+    assert refused(path).message == "host '127.0.0.1' cannot be reached: connection refused"
