@@ -1,4 +1,4 @@
-# What a developer types. Every target begins with `setup`, which is quick when nothing changed.
+# The commands for developers. Every target begins with `setup`, which is quick if nothing changed.
 
 PYTHON ?= python3
 VENV := .venv
@@ -7,7 +7,7 @@ STAMP := $(VENV)/.installed
 # One process more than processors, because many tests wait for a clock; a file stays in one process.
 PYTEST_ARGS ?= --numprocesses=$(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist=loadfile --no-loadscope-reorder
 
-# Whatever may look for cloud metadata finds none (and asks nobody outside).
+# Code that looks for cloud metadata finds none, and asks no outside host.
 export AWS_EC2_METADATA_DISABLED := true
 export GCE_METADATA_HOST := 127.0.0.1:1
 
@@ -28,7 +28,7 @@ demo: setup
 
 test: setup counterparts
 	@$(BIN)/python -m pytest $(PYTEST_ARGS) --ignore=tests/systemd
-	@$(BIN)/python -m pytest tests/systemd  # by itself: its machine is one user, and its watchdog has a real clock
+	@$(BIN)/python -m pytest tests/systemd  # not in parallel: it has one user, and a watchdog with a real clock
 
 lint: setup
 	@$(BIN)/ruff check .

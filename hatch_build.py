@@ -1,7 +1,7 @@
-"""Puts credproxy-helper into the wheel: compiled where there is a compiler, else the Python script.
+"""Puts credproxy-helper into the wheel: compiled if there is a compiler, else the Python script.
 
-The environment decides, where somebody wants to: ``CC`` names the compiler, ``CREDPROXY_BUILD_HELPER=python`` takes the
-script in any case, ``CREDPROXY_BUILD_HELPER=c`` makes it an error that nothing could be compiled.
+The environment can change that: ``CC`` names the compiler, ``CREDPROXY_BUILD_HELPER=python`` always takes the script,
+``CREDPROXY_BUILD_HELPER=c`` makes a failed compilation an error.
 """
 
 import os
@@ -19,26 +19,26 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 
 
 PROGRAMS = ("credproxy-helper", "docker-credential-credproxy")
-"""Two names of one program: the name says which protocol is spoken."""
+"""Two names of one program: the name selects the protocol."""
 
 SOURCES = Path(__file__).parent / "credproxy" / "helper"
 
 STRICT = ("-O2", "-std=c11", "-Wall", "-Wextra", "-Wconversion", "-Werror")
-"""How we compile it, and how the tests do."""
+"""Flags for us and for the tests."""
 
 ATTEMPTS = ((*STRICT, "-static"), STRICT, ("-O2", "-std=c11"))
-"""A static program starts fastest, but not every system has the libraries; a compiler from the future may warn anew."""
+"""A static program starts fastest, but not every system has the libraries; a future compiler may have new warnings."""
 
 
 class NotCompiledError(Exception):
-    """There is no helper program; says why."""
+    """The helper could not be compiled; the message says why."""
 
 
 def compile_helper(target: Path, *, version: str, flags: Sequence[str]) -> None:
     """Compile the C source to ``target``.
 
     Raises:
-        NotCompiledError: no compiler, or what it said.
+        NotCompiledError: there is no compiler, or it failed.
     """
     compiler = shlex.split(os.environ.get("CC", "")) or [next(filter(shutil.which, ("cc", "gcc", "clang")), "cc")]
     source = SOURCES / "credproxy_helper.c"
@@ -52,18 +52,18 @@ def compile_helper(target: Path, *, version: str, flags: Sequence[str]) -> None:
 
 
 def write_script(target: Path, *, version: str) -> None:
-    """Make the stand-in from its source: the version, and a Python that is there."""
+    """Make the stand-in from its source, with the version and an existing Python."""
     text = (SOURCES / "credproxy_helper.py").read_text()
     text = text.replace('VERSION = "unbuilt"', f'VERSION = "{version}"', 1)
     if not os.access("/usr/bin/python3", os.X_OK):
-        # Not sys.executable: that may be the environment of this build, which is gone afterwards.
+        # Not sys.executable: that may belong to the environment of this build, which is deleted afterwards.
         text = text.replace("#!/usr/bin/python3 ", f"#!{getattr(sys, '_base_executable', sys.executable)} ", 1)
     target.write_text(text)
     target.chmod(0o755)
 
 
 def build_helper(program: Path, *, version: str) -> str:
-    """Compile as strictly as this compiler allows. Returns why that is impossible, or an empty string."""
+    """Compile as strictly as this compiler allows. Returns why that failed, or an empty string."""
     wanted = os.environ.get("CREDPROXY_BUILD_HELPER", "")
     if wanted not in {"", "c", "python"}:
         raise NotCompiledError(f"CREDPROXY_BUILD_HELPER must be 'c' or 'python', not {wanted!r}")
@@ -86,7 +86,7 @@ class CustomBuildHook(BuildHookInterface[BuilderConfig]):
     """Adds the programs to wheels, editable ones included."""
 
     def initialize(self, version: str, build_data: dict[str, object]) -> None:
-        """Make the program under both names, and say where an installer puts them."""
+        """Make the program under both names, and tell installers where to put them."""
         del version  # the kind of wheel: "standard" or "editable"
         if self.target_name != "wheel":
             return
@@ -106,7 +106,7 @@ class CustomBuildHook(BuildHookInterface[BuilderConfig]):
             shutil.copy2(program, path)
 
     def finalize(self, version: str, build_data: dict[str, object], artifact_path: str) -> None:
-        """Remove what the wheel holds now."""
+        """Remove the files, which the wheel contains now."""
         del version, build_data, artifact_path
         if self.target_name == "wheel":
             self._made.cleanup()

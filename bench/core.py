@@ -1,4 +1,4 @@
-"""What the pure part of one question costs, and that hostile input costs no more than its length.
+"""What the pure part of one question costs, and that the cost of hostile input only grows with its length.
 
 Source: T-105. Run: ``python bench/core.py``.
 """
@@ -37,7 +37,7 @@ def microseconds(action: Callable[[], object], number: int) -> float:
 
 
 def question() -> None:
-    """Everything pure between a request's body and its answer's."""
+    """Everything pure between the body of a request and that of its answer."""
     target = parse_uri(decode_request(BODY))
     ROUTER.match(target)
     classify(target.path, target.query)
@@ -45,7 +45,7 @@ def question() -> None:
 
 
 def judge(uri: str) -> None:
-    """Validate and classify; a refusal is a result, too."""
+    """Validate and classify; a refusal counts as a result."""
     try:
         target = parse_uri(uri)
     except Failed:

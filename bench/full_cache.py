@@ -1,4 +1,4 @@
-"""Prints by how many MB a full cache grows the process, beyond the bytes of its tokens: 100,000 URIs of one helper.
+"""Prints how many MB a full cache adds to the process, beyond the bytes of its tokens: 100,000 URIs of one helper.
 
 Two numbers: each URI asked once, as one Bazel server does, and each asked twice, so that all are kept fresh.
 """
@@ -30,13 +30,13 @@ TOKEN = 200
 
 
 class Programs:
-    """A helper that answers at once, each time with another token."""
+    """A helper that answers at once, with a new token each time."""
 
     def __init__(self) -> None:
         self._count = 0
 
     async def find(self, command: Command) -> None:
-        """It is there."""
+        """Find the program."""
         del command
 
     async def run(self, command: Command) -> Completed:

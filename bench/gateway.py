@@ -2,8 +2,8 @@
 
     gateway.py [PART ...]
 
-The rows' targets stand beside them. Ratios count: both sides of one are measured in turns, on a machine that both share
-with the server. Nothing here leaves the loopback.
+Each row shows its target. Ratios count: both sides of a ratio are measured alternately, on a machine that they share
+with the server. All traffic stays on the loopback.
 """
 
 import http.client
@@ -64,7 +64,7 @@ class Bench:
         self.daemon = self._daemon()
 
     def path(self, blob: str) -> str:
-        """Where a blob is; its name is a digest in form, and the bench verifies lengths alone."""
+        """The path of a blob; its name has the form of a digest, and the bench only verifies lengths."""
         return f"/v2/bench/app/blobs/sha256:{SIZES[blob]:064x}"
 
     def authority(self, *, tls: bool) -> str:
@@ -72,12 +72,12 @@ class Bench:
         return f"localhost:{self.tls if tls else self.plain}"
 
     def direct(self, blob: str, *, tls: bool, times: int = 1) -> float:
-        """Bytes per second of curl straight to nginx, so many at once."""
+        """Bytes per second of curl straight to nginx, with ``count`` downloads at once."""
         scheme = "https" if tls else "http"
         return self._curl(f"{scheme}://{self.authority(tls=tls)}{self.path(blob)}", blob, times)
 
     def through(self, blob: str, *, tls: bool, times: int = 1, inside: Sequence[str] = ()) -> float:
-        """The same through the gateway; ``inside`` is what curl is started by, such as ``unshare``."""
+        """The same through the gateway; ``inside`` is the command that starts curl, such as ``unshare``."""
         header = f"X-Rules_img-Original-Host: {self.authority(tls=tls)}"
         where = ["--unix-socket", str(self.actions), "-H", header]
         return self._curl(f"http://localhost{self.path(blob)}", blob, times, *where, inside=inside)
@@ -128,7 +128,7 @@ class Bench:
             with place.open("wb") as file:
                 for at in range(0, size, MIB):
                     file.write(os.urandom(min(MIB, size - at)))
-        self.folder.chmod(0o755)  # nginx's workers are another user
+        self.folder.chmod(0o755)  # nginx's workers run as another user
         config = self.folder / "nginx.conf"
         config.write_text(NGINX.format(folder=self.folder, tls=self.tls, plain=self.plain))
         program = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -214,7 +214,7 @@ def large(bench: Bench) -> None:
 
 def many(bench: Bench) -> None:
     """16 blobs of 64 MiB at once over TLS: by one curl, whose connections are one carrier's, and by 16 of them."""
-    bench.through("layer", tls=True)  # so that there is a carrier
+    bench.through("layer", tls=True)  # makes sure that there is a carrier
     before = bench.memory()
     with _peak(bench.memory) as peak:
         _many(bench, "by one curl", lambda get: get("layer", tls=True, times=16))
@@ -240,7 +240,7 @@ def _many(bench: Bench, how: str, rate: "Callable[[Callable[..., float]], float]
 
 
 def _at_once(count: int, get: Callable[[], float]) -> float:
-    """Bytes per second of so many processes together, each with one layer."""
+    """Bytes per second of several processes together, each with one layer."""
     begun = time.perf_counter()
     with ThreadPoolExecutor(count) as pool:
         for done in [pool.submit(get) for _ in range(count)]:
@@ -249,7 +249,7 @@ def _at_once(count: int, get: Callable[[], float]) -> float:
 
 
 def helper(bench: Bench) -> None:
-    """Calls of the helper's program while 16 layers stream: through the gateway, straight to curl, and while nothing does."""
+    """Calls of the helper while 16 layers stream through the gateway, straight to curl, and while nothing streams."""
     body = bench.folder / "question"
     body.write_text(json.dumps({"uri": f"https://{bench.authority(tls=True)}{bench.path('small')}"}))
     environ = {"PATH": os.environ["PATH"], "HOME": str(bench.folder), "CREDPROXY_SOCKET": str(bench.helper)}
@@ -280,7 +280,7 @@ def helper(bench: Bench) -> None:
 
 @contextmanager
 def _streaming(stream: Callable[[], object]) -> Iterator[None]:
-    """Again and again, while the block runs."""
+    """Download again and again while the block runs."""
     over = threading.Event()
 
     def work() -> None:
@@ -298,7 +298,7 @@ def _streaming(stream: Callable[[], object]) -> Iterator[None]:
 
 
 def sandboxes(bench: Bench) -> None:
-    """64 sandboxes at once, one layer each over TLS; every byte of each arrives, or the bench ends."""
+    """64 sandboxes at once, one layer each over TLS; if a byte of any is missing, the bench fails."""
     spent = []
 
     def one() -> float:
@@ -379,8 +379,8 @@ def _latencies(place: Path, method: str, path: str, body: bytes, count: int = 10
 
 
 def first(bench: Bench) -> None:
-    """The first layer, before there is a carrier, and the next ones; and what carriers take while they do nothing."""
-    time.sleep(3)  # the process that they are forked from starts behind the daemon
+    """The first layer, before there is a carrier, and the next ones; and what idle carriers cost."""
+    time.sleep(3)  # the process that they are forked from starts after the daemon
     alone = bench.memory()
 
     def once() -> float:
@@ -463,7 +463,7 @@ def _connected(place: Path) -> socket.socket:
 
 
 def pumps(bench: Bench) -> None:
-    """The ways to move a body, so that the choice stays a measured one."""
+    """Compares ways to move a body, so that the choice stays based on measurements."""
     for tls, scheme in ((True, "https"), (False, "http")):
         url = f"{scheme}://{bench.authority(tls=tls)}{bench.path('big')}"
         argv = [sys.executable, Path(__file__).parent / "pumps.py", bench.folder / "ca.pem", url]

@@ -1,8 +1,8 @@
-"""The floor for small blobs: a pass-through as one would write it first, server and client in one event loop.
+"""The floor for small blobs: the simplest pass-through, with server and client in one event loop.
 
 naive.py SOCKET URL CA
 
-Every request on SOCKET is answered with what URL gives; CA is for TLS. No policy, no credential, no limit.
+Every request on SOCKET is answered with the content of URL; CA is for TLS. No policy, no credential, no limit.
 """
 
 import asyncio

@@ -2,8 +2,8 @@
 
     pumps.py CA_BUNDLE URL
 
-Prints a JSON object of bytes per second: each moves the blob at URL to a process that throws it away. The choice of
-adapters/pump.py rests on these figures.
+Prints a JSON object of bytes per second: each moves the blob at URL to a process that discards it. The choice in
+adapters/pump.py is based on these figures.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ def pumped(url: str, bundle: str, *, spliced: bool) -> Move:
 
 
 async def main(bundle: str, url: str) -> None:
-    """Take turns, and give the best of each."""
+    """Measure all alternately, and give the best of each."""
     ways = {"loop": in_loop(url, bundle), "thread": pumped(url, bundle, spliced=False)}
     if urlsplit(url).scheme == "http":
         ways["splice"] = pumped(url, bundle, spliced=True)

@@ -1,4 +1,4 @@
-"""``make bench``, the third table: the installed service under a real ``systemd --user``, while callers ask and ask.
+"""``make bench``, the third table: the installed service under a real ``systemd --user``, while callers keep asking.
 
 Needs root and systemd (tools/user-manager); without them it says so and measures nothing. Rows and targets:
 docs/design/faults.md#load. Bounded: about two minutes, eight callers at a time, once 10,000 connections.
@@ -28,7 +28,7 @@ TOOLS = HERE.parent / "tools"
 CALLERS = 8
 TIMES = 20
 PAUSE = 1.5
-"""Seconds from one restart to the next: the daemon is back long before, so that each one meets callers."""
+"""Seconds from one restart to the next: the daemon is back long before that, so each restart affects callers."""
 
 SOCKET = "/run/user/12345/credproxy/helper.sock"
 
@@ -53,25 +53,25 @@ class Service:
         """Give the daemon's process id; it has to run."""
         pid = int(self.run("systemctl", "--user", "show", "--value", "--property=MainPID", "credproxy.service"))
         if pid == 0:
-            raise SystemExit("the daemon does not run")  # and a signal to 0 would be for ourselves
+            raise SystemExit("the daemon does not run")  # a signal to 0 would go to ourselves
         return pid
 
     def restart(self) -> None:
-        """As an upgrade does."""
+        """Restart the service, as an upgrade does."""
         self.run("systemctl", "--user", "restart", "credproxy.service")
 
     def kill(self) -> None:
-        """As the kernel does when memory is short."""
+        """Kill the daemon, as the kernel does when memory is short."""
         os.kill(self.pid(), signal.SIGKILL)
 
     def exchanges(self) -> int:
-        """Count what the registry was asked for."""
+        """Count the requests to the registry."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.upstream}/counts") as answer:
             return int(json.loads(answer.read()).get("exchange", 0))
 
     @contextmanager
     def callers(self, seconds: float) -> Iterator[list[list[float]]]:
-        """Keep eight callers asking; what they saw is in the list at the end: seconds of each call, -1 for a failure."""
+        """Keep eight callers asking; at the end, the list has the seconds of each call, -1 for a failure."""
         seen: list[list[float]] = []
         argv = [TOOLS / "user-manager", "run", self.home, self.programs / "python", __file__, "call", str(seconds)]
         with subprocess.Popen([*argv, self.programs / "credproxy-helper"], stdout=subprocess.PIPE) as process:
@@ -81,7 +81,7 @@ class Service:
 
 
 def call(seconds: float, helper: str) -> None:
-    """What runs as the user: eight loops of one helper process after the other."""
+    """The program that runs as the user: eight loops, each running one helper process after the other."""
     end = time.perf_counter() + seconds
     request = os.memfd_create("request")
     os.write(request, b'{"uri":"https://cache.example/x"}')
@@ -103,7 +103,7 @@ def call(seconds: float, helper: str) -> None:
 
 
 def usual(service: Service) -> Row:
-    """Nothing happens: what a call takes while seven others ask."""
+    """Undisturbed: what a call takes while seven others ask."""
     with service.callers(5) as seen:
         time.sleep(5)
     spent = sorted(time for caller in seen for time in caller)
@@ -117,7 +117,7 @@ def usual(service: Service) -> Row:
 
 
 def disturbed(service: Service, what: str, disturb: Callable[[], None]) -> Row:
-    """The same while the daemon is ended again and again."""
+    """The same while the daemon is repeatedly ended."""
     with service.callers(TIMES * PAUSE + 2) as seen:
         for _ in range(TIMES):
             time.sleep(PAUSE)
@@ -134,7 +134,7 @@ def disturbed(service: Service, what: str, disturb: Callable[[], None]) -> Row:
 
 
 def hang(service: Service) -> Row:
-    """A daemon that does nothing any more: the watchdog's turn."""
+    """A daemon that hangs, which the watchdog ends."""
     os.kill(service.pid(), signal.SIGSTOP)
     begun = time.perf_counter()
     service.run(service.programs / "credproxy-helper", "get", "--uri", "https://cache.example/x")
@@ -144,7 +144,7 @@ def hang(service: Service) -> Row:
 
 
 def cold_start(service: Service) -> Row:
-    """Nothing runs, somebody asks."""
+    """A call while nothing runs."""
     spent = []
     for _ in range(5):
         service.run("systemctl", "--user", "stop", "credproxy.service")
@@ -155,7 +155,7 @@ def cold_start(service: Service) -> Row:
 
 
 def herd(service: Service) -> Row:
-    """10,000 clients at once on the socket that systemd made, the daemon not yet started, one cold key."""
+    """10,000 clients at once on systemd's socket, before the daemon is started, with one cold key."""
     service.run("systemctl", "--user", "stop", "credproxy.service")
     uri = f"http://127.0.0.1:{service.upstream}/v2/acme/app/blobs/sha256:{0:064x}"
     before = service.exchanges()
@@ -173,7 +173,7 @@ def herd(service: Service) -> Row:
 
 
 def install(folder: Path, stack: ExitStack) -> Service:
-    """Set everything up; the stack takes it down."""
+    """Set everything up; the exit stack cleans up."""
     folder.chmod(0o755)
     service = Service(folder / "home", folder / "opt" / "bin", folder / "herd", _upstream(stack))
     subprocess.run(["cc", "-O2", "-std=gnu11", "-o", service.herd, HERE / "herd.c"], check=True)

@@ -1,7 +1,7 @@
 """``make bench``: each figure beside its floor, measured in one run, printed as a table.
 
-Ratios count, not times: the machine is noisy, and both sides of a ratio are measured in turns. Nothing here is a test.
-The rows' targets stand beside them.
+Ratios count, not times: the machine is noisy, and both sides of a ratio are measured alternately. This is not a test.
+Each row shows its target.
 """
 
 import json
@@ -69,7 +69,7 @@ class Bench:
         return f"http://127.0.0.1:{self.upstream}/v2/{repository}/blobs/sha256:{number:064x}"
 
     def counts(self) -> dict[str, int]:
-        """What the registry was asked so far."""
+        """The requests to the registry so far."""
         with urllib.request.urlopen(f"http://127.0.0.1:{self.upstream}/counts") as answer:
             counts: dict[str, int] = json.loads(answer.read())
         return counts
@@ -200,14 +200,14 @@ def helper_calls(bench: Bench) -> None:
 
 @dataclass(frozen=True)
 class Load:
-    """What one run of h2load gave."""
+    """The result of one run of h2load."""
 
     rate: float
     p99: float
 
 
 def h2load(folder: Path, connections: int, requests: int, *options: str | Path) -> Load:
-    """So many requests over so many connections; each must be answered with 2xx."""
+    """Send requests over several connections; each must be answered with 2xx."""
     times = folder / "times"
     times.unlink(missing_ok=True)
     program = shutil.which("h2load") or "h2load"
@@ -229,7 +229,7 @@ def _asking(bench: Bench, socket: Path, requests: int) -> Load:
 
 
 def cached_requests(bench: Bench) -> None:
-    """32 keep-alive connections asking for a cached answer, in turns with the bare handler."""
+    """32 keep-alive connections that ask for a cached answer, alternating with the bare handler."""
     sockets = (bench.folder / "bare" / "bare.sock", bench.socket, bench.actions)
     rounds = [[_asking(bench, socket, 20_000) for socket in sockets] for _ in range(ROUNDS)]
     bare, ours, actions = (statistics.median(load.rate for load in side) for side in zip(*rounds, strict=True))
@@ -248,7 +248,7 @@ def cached_requests(bench: Bench) -> None:
 
 
 def million(bench: Bench) -> None:
-    """A million cached requests must not grow the daemon."""
+    """A million cached requests must not make the daemon grow."""
     _asking(bench, bench.socket, 50_000)
     before, open_before = bench.rss(), _descriptors(bench.daemon.pid)
     for _ in range(20):
@@ -297,7 +297,7 @@ def herd(bench: Bench) -> None:
 
 
 def start_up(bench: Bench) -> None:
-    """From exec to a listening socket, beside the import that it cannot avoid."""
+    """From exec to a listening socket, beside the unavoidable imports."""
     imports = []
     for _ in range(3):
         begun = time.perf_counter()

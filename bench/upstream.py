@@ -1,8 +1,8 @@
-"""A token-protected registry for the benches, in a process of its own.
+"""A token-protected registry for the benches, in a separate process.
 
     upstream.py DELAY_SECONDS
 
-Prints its port, then answers; ``GET /counts`` tells what it was asked. The token answer takes DELAY_SECONDS.
+Prints its port, then answers; ``GET /counts`` counts its requests. The token answer takes DELAY_SECONDS.
 """
 
 import asyncio

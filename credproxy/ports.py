@@ -278,7 +278,7 @@ class CloudLibraries(Protocol):
     """The libraries of clouds, in a process of their own, which starts with the first question."""
 
     def lacks(self, library: Library) -> str:
-        """Say what is not installed, and what installs it; "" where it is there. Cheap, and starts nothing."""
+        """Say what is not installed, and what installs it; "" if it is there. Cheap, and starts nothing."""
         ...
 
     async def ask(self, question: LibraryQuestion, wanted: type[A], *, limit: float = 30.0) -> A:
@@ -337,7 +337,7 @@ class KeyringFound:
     Attributes:
         items: that can be read.
         locked: how many there are that cannot, as long as the keyring is locked.
-        absent: why there is no keyring to search, as ``no session bus: ...``; "" where there is one.
+        absent: why there is no keyring to search, as ``no session bus: ...``; "" if there is one.
     """
 
     items: tuple[KeyringItem, ...] = ()
@@ -353,7 +353,7 @@ class Keyring(Protocol):
         ...
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
-        """Read one; None where it has gone meanwhile. Raises Failed(credential_unreadable)."""
+        """Read one; None if it has gone meanwhile. Raises Failed(credential_unreadable)."""
         ...
 
 
@@ -402,7 +402,7 @@ class Source(Protocol):
 
 @runtime_checkable
 class Fallible(Protocol):
-    """A source, or a provider, that gives None where it cannot look: a file or a store that cannot be read.
+    """A source, or a provider, that gives None if it cannot look: a file or a store that cannot be read.
 
     One that raises that instead, or can always look, is not one.
     """
@@ -438,7 +438,7 @@ class Narrows(Protocol):
     """A source whose issuer limits a login to one repository, so that a build action may have it."""
 
     def narrow(self, identity: Identity, target: Target) -> Identity | None:
-        """Name the same login limited to reading the repository of a target; None where it cannot be limited to that.
+        """Name the same login limited to reading the repository of a target; None if it cannot be limited to that.
 
         What ``read`` gives for it is no more than that.
         """
@@ -450,7 +450,7 @@ class Turn(Protocol):
 
     @property
     def login(self) -> Login | None:
-        """As it was stored when the turn began; None where nothing is."""
+        """As it was stored when the turn began; None if nothing is."""
         ...
 
     @property
@@ -483,7 +483,7 @@ class Rewritable(Protocol):
         """Have a login to oneself.
 
         Args:
-            identity: from ``locate``, which goes on to give the same one for what is stored in the turn; None where nothing
+            identity: from ``locate``, which goes on to give the same one for what is stored in the turn; None if nothing
                 is stored yet.
             target: what is asked about.
             until: boot-clock second up to which is waited for others.

@@ -1,1 +1,1 @@
-"""The world behind the ports: clock, HTTP, processes, files, metrics."""
+"""Implementations of the ports: clock, HTTP, processes, files, metrics."""

@@ -12,7 +12,7 @@ class CgroupMemory:
 
     Args:
         root: where the groups are mounted.
-        own: the file that names the process's own.
+        own: the file that names the group of this process.
     """
 
     def __init__(self, root: Path = _ROOT, own: Path = _OWN) -> None:
@@ -21,7 +21,7 @@ class CgroupMemory:
     def used(self) -> float | None:
         """Give what is in use as a fraction of ``memory.high``, or of ``memory.max`` where that is less.
 
-        What files have cached is not counted: the kernel takes it back by itself. None where there is no bound.
+        The page cache is not counted: the kernel reclaims it by itself. None if there is no limit.
         """
         if self._folder is None:
             return None
@@ -29,7 +29,7 @@ class CgroupMemory:
             bounds = [_read(self._folder / name) for name in ("memory.high", "memory.max")]
             stat = (self._folder / "memory.stat").read_text(encoding="ascii")
         except (OSError, ValueError):
-            return None  # no such controller here, and the kernel's own killer remains
+            return None  # no such controller here: only the kernel's OOM killer is left
         bound = min((bound for bound in bounds if bound is not None), default=None)
         anonymous = next((line.split()[1] for line in stat.splitlines() if line.startswith("anon ")), None)
         return None if not bound or anonymous is None else int(anonymous) / bound

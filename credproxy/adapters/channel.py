@@ -5,11 +5,11 @@
     4 bytes  length of what follows, big-endian; its highest bit says that a descriptor comes with this frame
     n bytes  the message
 
-A stream and not packets: a bundle of certificates is larger than what a packet may be, and macOS has no such packets. The
+A stream, because a bundle of certificates is larger than a packet may be, and macOS has no such packets. The
 kernel keeps a descriptor together with the byte that it was sent with, and never lets one read run past it (unix(7)).
 
-The other end may be hostile. Frames have a bound, what it does not read has one, and it is asked for no descriptors unless
-it is the one that is believed. Whatever does not fit ends the channel.
+The other end may be hostile. The size of a frame is limited, as are the bytes that it leaves unread, and descriptors
+are accepted only from an end that is trusted. Anything else ends the channel.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ _AT_ONCE = 64 * 1024
 _MOST_DESCRIPTORS = 32
 
 Receive = Callable[[bytes, int], None]
-"""Takes a message and its descriptor, -1 without one; it owns the descriptor."""
+"""Called with a message and its descriptor, -1 if it has none; the descriptor becomes the function's own."""
 
 
 class Channel:
@@ -38,7 +38,7 @@ class Channel:
     Args:
         sock: this end; it becomes non-blocking and belongs to the channel.
         receive: called for each message.
-        lost: called once, when the other end is gone or has broken the rules; says which.
+        lost: called once, when the other end is gone or has broken the rules, with the reason.
         limit: bytes of a message that is received.
         trusted: the other end may send descriptors.
         unread: see UNREAD.
@@ -88,7 +88,7 @@ class Channel:
             self._loop.add_writer(self._sock, self._writable)
 
     def close(self) -> None:
-        """End it; ``lost`` is not called."""
+        """Close the channel; ``lost`` is not called."""
         if not self.open:
             return
         self.open = False
@@ -112,7 +112,7 @@ class Channel:
                 data, descriptor = self._unsent[0]
                 if descriptor >= 0:
                     sent = socket.send_fds(self._sock, [data], [descriptor])
-                    os.close(descriptor)  # it is on its way with the first byte
+                    os.close(descriptor)  # the descriptor was sent with the first byte
                 else:
                     sent = self._sock.send(data)
                 self.unread -= sent

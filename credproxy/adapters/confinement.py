@@ -38,23 +38,24 @@ PRELOAD = (
     "credproxy.adapters.pump",
     "credproxy.gateway.gateway",
 )
-"""Modules to import before ``confine``: afterwards no file can be opened, so no import works."""
+"""Modules to import before ``confine``: afterwards no file can be opened, so nothing can be imported."""
 
 MEMORY: Final = 512 * 1024 * 1024
-"""Bytes of a carrier's private memory, stacks of its threads included: several times what its bounds let it need."""
+"""Bytes of a carrier's private memory, stacks of its threads included: several times what it needs within its
+limits."""
 
 DESCRIPTORS: Final = 2048
-"""Two for each connection that there may be, one for each registry, and some."""
+"""Descriptors: two for each possible connection, one for each registry, and some to spare."""
 
-_OOM_AHEAD, _OOM_MOST = 300, 1000  # of 1000, which stand for all memory that there is
+_OOM_AHEAD, _OOM_MOST = 300, 1000  # of 1000, which stands for all memory of the machine
 
 _SET_PARENT_DEATH_SIGNAL, _SET_NO_NEW_PRIVS = 1, 38  # <linux/prctl.h>
-_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # one number on all architectures, since Linux 5.13
+_CREATE_RULESET, _RESTRICT_SELF = 444, 446  # the same number on all architectures, since Linux 5.13
 _VERSION = 1  # <linux/landlock.h> LANDLOCK_CREATE_RULESET_VERSION
 
-# <linux/landlock.h>: for each ABI that brought rights, how many bits of LANDLOCK_ACCESS_FS_* there are from it on.
+# <linux/landlock.h>: for each ABI version that added rights, the number of LANDLOCK_ACCESS_FS_* bits since then.
 _FILE_RIGHTS = ((5, 16), (3, 15), (2, 14), (1, 13))
-_BIND_TCP = 1  # LANDLOCK_ACCESS_NET_BIND_TCP, ABI 4; connecting is what the process is there for
+_BIND_TCP = 1  # LANDLOCK_ACCESS_NET_BIND_TCP, ABI 4; connecting is allowed: it is the purpose of the process
 _SCOPES = 1 | 2  # LANDLOCK_SCOPE_ABSTRACT_UNIX_SOCKET, LANDLOCK_SCOPE_SIGNAL, ABI 6
 _ABI_NETWORK, _ABI_SCOPE = 4, 6
 
@@ -64,7 +65,7 @@ class Confinement:
     """What is in force.
 
     Attributes:
-        landlock: the ABI version of the kernel's Landlock; 0 where there is none.
+        landlock: the ABI version of the kernel's Landlock; 0 if there is none.
         privileges: whether no program can give this process privileges.
         calls: whether system calls are filtered, so that no socket with a path can be reached: see syscalls.
         memory: ``RLIMIT_DATA`` in bytes.
@@ -96,13 +97,13 @@ class Confinement:
 
 
 class _Attributes(ctypes.Structure):
-    """``struct landlock_ruleset_attr``; an older kernel takes zeros in what it does not know."""
+    """``struct landlock_ruleset_attr``; an older kernel accepts fields that it does not know if they are zero."""
 
     _fields_ = [("files", ctypes.c_uint64), ("network", ctypes.c_uint64), ("scoped", ctypes.c_uint64)]  # type: ignore[mutable-override]  # ctypes takes a list
 
 
 def landlock_version() -> int:
-    """The ABI version of this kernel's Landlock; 0 where it has none, or where it is switched off."""
+    """The ABI version of this kernel's Landlock; 0 if it has none or it is switched off."""
     if sys.platform != "linux":
         return 0
     found: int = _libc().syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), ctypes.c_uint32(_VERSION))
@@ -110,13 +111,14 @@ def landlock_version() -> int:
 
 
 def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
-    """Give up files, privileges and most of the machine, for good; open descriptors keep working.
+    """Give up access to files, privileges and most of the machine for good; open descriptors keep working.
 
     Args:
-        parent: process id of the process that forked this one. It forks from its main thread, with which it ends; this
-            process ends with it even in an endless loop, where it would not see that its channel is closed.
+        parent: process id of the process that forked this one. It must fork from its main thread: this process is
+            killed when that thread ends, even in an endless loop, in which it would not notice that its channel is
+            closed.
         descriptors: ``RLIMIT_NOFILE``.
-        memory: ``RLIMIT_DATA`` in bytes: beyond it there is a MemoryError. It counts stacks of threads, too.
+        memory: ``RLIMIT_DATA`` in bytes: beyond it a MemoryError is raised. Stacks of threads count as well.
 
     Raises:
         Unfit(internal): the environment is not empty, other threads run (Landlock would not bind them), the parent
@@ -139,7 +141,7 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
     if sys.platform != "linux":
         return Confinement(0, privileges=False, calls=False, memory=resource.getrlimit(resource.RLIMIT_DATA)[0])
     end_with_parent()
-    if os.getppid() != parent:  # it ended before the signal was asked for
+    if os.getppid() != parent:  # the parent ended before the signal was requested
         raise _unfit("the process that started it has ended")
     _control(_SET_NO_NEW_PRIVS, 1)
     version = landlock_version()
@@ -153,9 +155,10 @@ def confine(*, parent: int, descriptors: int, memory: int) -> Confinement:
 
 
 def go_first() -> None:
-    """Where memory runs out, have the kernel end this process before the daemon, which holds what all callers need.
+    """Have the kernel kill this process before the daemon if memory runs out: the daemon holds what all callers need.
 
-    Once it cannot be read by others any more, a process that is not root's cannot do this. Source: proc_pid_oom_score_adj(5).
+    A process that is not root's can do this only as long as others can still read it. Source:
+    proc_pid_oom_score_adj(5).
     """
     with contextlib.suppress(OSError), Path("/proc/self/oom_score_adj").open("r+", encoding="ascii") as score:
         wanted = min(_OOM_MOST, int(score.read()) + _OOM_AHEAD)
@@ -164,13 +167,13 @@ def go_first() -> None:
 
 
 def end_with_parent() -> None:
-    """Have the kernel end this process with the thread that started it, even stopped or in an endless loop; on Linux."""
+    """On Linux, have the kernel kill this process when the thread that started it ends, even if it is stopped."""
     if sys.platform == "linux":
         _control(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL)
 
 
 def _landlock(version: int) -> None:
-    """Handle all rights that the kernel knows and we do, and allow none."""
+    """Handle all rights that both the kernel and this code know, and allow none."""
     bits = next(bits for since, bits in _FILE_RIGHTS if version >= since)
     network = _BIND_TCP if version >= _ABI_NETWORK else 0
     wanted = _Attributes((1 << bits) - 1, network, _SCOPES if version >= _ABI_SCOPE else 0)

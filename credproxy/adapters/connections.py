@@ -25,8 +25,8 @@ CONNECT = 2.5
 """Seconds for connecting (TX-27)."""
 
 HANDSHAKE = 10.0
-"""Seconds for TLS. Something is there by then, and what takes its time may be this machine: with 64 downloads at once on
-two processors 2.5 were too few (bench/gateway.py, ``sandboxes``)."""
+"""Seconds for the TLS handshake. The server has answered by then, and the slow side may be this machine: with 64
+downloads at once on two processors 2.5 were too few (bench/gateway.py, ``sandboxes``)."""
 
 _TRIED = 4
 """Addresses of a host that are connected to, CONNECT seconds each."""
@@ -36,7 +36,7 @@ _CONTEXTS = 256
 Address = tuple[int, int, int, str, tuple[str | int, ...] | tuple[int, bytes]]
 Resolve = Callable[[str, int], Sequence[Address]]
 Hold = Callable[[socket.socket], None]
-"""Is told of each socket before it is waited on; what it raises ends the request."""
+"""Called with each socket before it is waited on; an exception from it ends the request."""
 
 PoolKey = tuple[str, str, Dial, int]
 """Scheme, authority, egress policy, and the version of its CA bundle."""
@@ -45,7 +45,7 @@ _Create = Callable[[tuple[str, int], float, object], socket.socket]
 
 
 class RefusedError(OSError):
-    """Every address of a host is one that must not be contacted; ``addresses`` are they."""
+    """Every address of a host is forbidden; ``addresses`` lists them."""
 
     def __init__(self, addresses: Sequence[str]) -> None:
         super().__init__(errno.EACCES, "address refused")
@@ -58,13 +58,13 @@ def system_resolve(host: str, port: int) -> Sequence[Address]:
 
 
 class Connections:
-    """Makes connections and keeps those that may be used again; safe to use from many threads.
+    """Makes connections and keeps reusable ones; safe to use from many threads.
 
-    One is reused only under the egress policy that it was dialled with (SEC-13).
+    A connection is reused only under the egress policy that it was dialled with (SEC-13).
 
     Args:
         resolve: turns names into addresses.
-        trust: builds TLS contexts; None for those of this machine's files.
+        trust: builds TLS contexts; None to build them from this machine's files.
         connect: seconds, see CONNECT.
     """
 
@@ -79,37 +79,37 @@ class Connections:
         self._contexts: dict[tuple[Dial, int], ssl.SSLContext] = {}
 
     async def key(self, request: Request) -> PoolKey:
-        """Who may use a connection for a request: its origin, under its egress policy."""
+        """Give the key under which a request's connection may be reused: its origin and egress policy."""
         url, dial = urlsplit(request.url), request.dial
         fixed = dial.ca_bundle is None or not self._trust.changes
         return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
 
     def take(self, key: PoolKey) -> socket.socket | None:
-        """Give one that is kept; None where none is."""
+        """Give a kept connection; None if there is none."""
         return self._idle.take(key)
 
     def give_back(self, key: PoolKey, connection: socket.socket, *, good: bool) -> None:
-        """Keep one whose last response was read to its end; close it where that, or another one's, was the last."""
+        """Keep a connection whose last response was read to its end, or close it if it cannot be reused."""
         if good:
             self._idle.keep(key, connection)
         else:
             connection.close()
 
     def sweep(self) -> bool:
-        """Close what has not been used since the sweep before; tell whether any is kept."""
+        """Close connections that were not used since the previous sweep; tell whether any are left."""
         return self._idle.sweep()
 
     def close(self) -> None:
-        """Close what is kept."""
+        """Close all kept connections."""
         self._idle.close()
 
     def connect(self, request: Request, hold: Hold) -> socket.socket:
-        """Make one to where a request goes; blocks.
+        """Make a connection to the target of a request; blocks.
 
         Raises:
-            OSError: it failed; RefusedError where the dial guard did not let it through, ProxyError where a proxy is to
+            OSError: it failed; RefusedError if the dial guard did not let it through, ProxyError if a proxy is to
                 blame.
-            ValueError: a host that cannot be asked.
+            ValueError: the host cannot be connected to.
             Failed(tls_failed): the CA bundle cannot be read.
         """
         url, dial = urlsplit(request.url), request.dial
@@ -135,8 +135,8 @@ class Connections:
         return sock
 
     def _proxied(self, proxy: Proxy, hold: Hold, *, place: tuple[str, int] | None) -> _Create:
-        """Dial a proxy, and tunnel to a place; what goes wrong until then is the proxy's doing and not the target's."""
-        # The operator named it, and it finds the target's address: the dial guard looks at the proxy's.
+        """Dial a proxy, and tunnel to the target; errors until then are the proxy's and not the target's."""
+        # The operator named the proxy, which resolves the target's address: the dial guard checks the proxy's.
         dialler = self._dialler(Dial(own=True), hold)
 
         def create(address: tuple[str, int], timeout: float, source: object) -> socket.socket:

@@ -28,7 +28,7 @@ def allowed(address: str, dial: Dial) -> bool:
     """Whether a connection to this literal address may be made.
 
     Unspecified and multicast addresses never, link-local and metadata ones only where the cloud is asked who the machine is;
-    other non-global ones only where the host was named exactly, the registry itself was reached there, or the operator
+    other non-global ones only if the host was named exactly, the registry itself was reached there, or the operator
     listed the network. Unparsable: no.
     """
     try:
@@ -47,7 +47,7 @@ def allowed(address: str, dial: Dial) -> bool:
 
 
 def network_of(address: str) -> str | None:
-    """What ``allow_private`` has to list for an address; None where nothing allows it."""
+    """What ``allow_private`` has to list for an address; None if nothing allows it."""
     if not allowed(address, Dial(networks=("0.0.0.0/0", "::/0"))):
         return None
     inner = _unwrap(ip_address(address.partition("%")[0]))

@@ -5,9 +5,9 @@ from pathlib import Path
 
 
 def make_folders(folder: Path, mode: int) -> None:
-    """Make a directory and those above it that are missing, each with this mode whatever the umask.
+    """Make a directory and its missing parents, each with this mode whatever the umask.
 
-    ``mkdir -p`` gives those above what the umask leaves: with a umask of 0 anybody could then replace what is below.
+    ``mkdir -p`` applies the umask to the parents: with a umask of 0 anybody could then replace their contents.
     """
     for place in reversed([folder, *folder.parents]):
         if not place.exists():

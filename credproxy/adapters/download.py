@@ -1,7 +1,7 @@
 """The body of one download, in plain blocking code: it runs in a thread of the pump.
 
-The body of an announced length is read from its socket, piece by piece until a large buffer is full. That is the gathering
-which makes the pump fast. Any other one is read by the standard library.
+The body of an announced length is read from its socket, piece by piece until a large buffer is full. This gathering
+makes the pump fast. Any other body is read by the standard library.
 """
 
 import io
@@ -24,13 +24,13 @@ GATHER = 256 * 1024
 """Bytes per write."""
 
 TAIL = 4 * 1024
-"""Bytes that are kept of what a client was given: enough to tell another blob from the same, for nothing."""
+"""Bytes kept of what a client was given: enough to notice a different blob, and cheap."""
 
 _SEND_BUFFER = 4 * 1024 * 1024
 
 
 class Link(NamedTuple):
-    """A connection with an answer on it; ``key`` says who may use it next."""
+    """A connection with an answer on it; it may be reused under ``key``."""
 
     key: PoolKey
     sock: socket.socket
@@ -38,24 +38,24 @@ class Link(NamedTuple):
 
 
 class _KeptReader(io.BufferedReader):
-    """Stays open where the library closes what it has read to its end: what lies behind that is looked at afterwards."""
+    """Stays open when the library closes what it has read to its end: the bytes after the end are checked later."""
 
     def close(self) -> None:
-        """Do nothing: there is nothing to close but the connection, which is somebody else's."""
+        """Do nothing: the connection belongs to the caller."""
 
 
 class Download:
-    """One response and what is left of its body.
+    """One response and the rest of its body.
 
     Args:
-        link: its head was read; belongs to the download from now on.
+        link: its head was read; it belongs to the download from now on.
         connections: where the connection goes back to.
-        stalled: seconds without a byte after which a side counts as gone, and over which its pace is judged.
+        stalled: seconds without a byte after which a side counts as gone; its pace is judged over the same time.
 
     Attributes:
         status, headers: of the response.
-        length: bytes of body that it announced; None where it did not.
-        tail: the last TAIL bytes that a client was given; empty where the kernel moved them.
+        length: bytes of body that it announced; None if it did not.
+        tail: the last TAIL bytes that a client was given; empty if only the kernel saw them.
     """
 
     def __init__(self, link: Link, connections: Connections, *, stalled: float) -> None:
@@ -71,7 +71,7 @@ class Download:
         self._left = head.length or 0
         link.sock.settimeout(stalled)
         if isinstance(link.sock, ssl.SSLSocket):
-            # Where its end is all that tells the end of a body, one that the other side has not announced cuts it.
+            # If only the end of the connection tells the end of a body, an unannounced end truncates it.
             link.sock.suppress_ragged_eofs = head.length is not None  # type: ignore[attr-defined]  # typeshed leaves it out
         self._waking.hold(link.sock)
         self._body = Body(link.answered.early, link.sock, pace=Pace(over=stalled))
@@ -82,11 +82,11 @@ class Download:
         """Give the next piece of the body, empty at its end.
 
         Raises:
-            OSError, http.client.HTTPException: it broke off.
+            OSError, http.client.HTTPException: the connection broke off.
         """
         if self._response is None:
             return self._announced()
-        # Not read(): that of a chunk whose size is negative takes all that comes, until the memory is full.
+        # Not read(): for a chunk of negative size it reads everything that comes, until memory is full.
         found = self._response.read1(GATHER)
         if not found:
             self._ended()
@@ -99,7 +99,7 @@ class Download:
         return bytes(found)
 
     def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
-        """Move ``count`` bytes of an announced body to a client's descriptor, which is closed in the end."""
+        """Move ``count`` bytes of an announced body to a client's descriptor, and close that at the end."""
         out = socket.socket(fileno=client)
         with out:
             try:
@@ -115,17 +115,17 @@ class Download:
                 self._waking.release(out)
 
     def skip(self, count: int, check: Checksum | None = None) -> Poured:
-        """Read ``count`` bytes of an announced body, for the checksum alone."""
+        """Read ``count`` bytes of an announced body for the checksum only."""
         return self._move(count, (lambda _: None) if check is None else check.update)
 
     def close(self) -> None:
-        """Close the connection, unless the body was read to its end and others have it; never while a thread works."""
+        """Close the connection, unless the body was read to its end and it was given back; never while a thread works."""
         link = self._let_go()
         if link is not None:
             link.sock.close()
 
     def break_off(self) -> None:
-        """Wake the thread, wherever it waits; from any thread."""
+        """Wake the thread wherever it waits; may be called from any thread."""
         self._waking.break_off()
 
     def _let_go(self) -> Link | None:
@@ -136,14 +136,15 @@ class Download:
 
     def _giving(self, out: socket.socket) -> Callable[[memoryview], None]:
         def give(piece: memoryview) -> None:
-            # Its time-out is that of the whole call: GATHER bytes in sixty seconds are 4 KiB a second, as of an upstream.
+            # The time-out applies to the whole call: GATHER bytes in sixty seconds are 4 KiB a second, as for an
+            # upstream.
             out.sendall(piece)
             self.tail = (self.tail + bytes(piece[-TAIL:]))[-TAIL:]
 
         return give
 
     def _checked(self, out: socket.socket, count: int, check: Checksum) -> Poured:
-        """Look at all bytes on their way, and at those behind them; the last piece leaves when they are right."""
+        """Check all bytes that pass, and that none follow the end; the last piece is passed on only if both are right."""
         give, held = self._giving(out), bytearray()
 
         def write(piece: memoryview) -> None:
@@ -171,7 +172,7 @@ class Download:
         return Poured(count, Stopped.DONE)
 
     def _poured(self, out: socket.socket, count: int) -> Poured:
-        """Most of a large body inside the kernel, where there is no TLS; its end always here, where it is judged."""
+        """Move most of a large body inside the kernel if there is no TLS; its end passes through here to be checked."""
         link, give = self._link, self._giving(out)
         spliced = count - GATHER
         if not splicing.AVAILABLE or link is None or isinstance(link.sock, ssl.SSLSocket) or spliced < GATHER:
@@ -181,7 +182,7 @@ class Download:
             return first
         try:
             middle = splicing.splice(link.sock, out, count=spliced - first.moved, stalled=self._stalled)
-        except OSError:  # no descriptor is left for a pipe: then it goes the slower way
+        except OSError:  # no descriptor is left for a pipe: use the slower way
             middle = Poured(0, Stopped.DONE)
         self._left -= middle.moved
         if middle.moved:
@@ -199,7 +200,7 @@ class Download:
         while moved < count:
             try:
                 got = body.gather(buffer[: count - moved])
-                # Asked before the last of the announced bytes is passed on.
+                # Checked before the last of the announced bytes is passed on.
                 surplus = got == self._left and got and not body.is_over()
             except OSError:
                 return Poured(moved, Stopped.UPSTREAM)
@@ -218,20 +219,20 @@ class Download:
         return Poured(moved, Stopped.DONE)
 
     def _is_over(self) -> bool:
-        """Whether nothing lies behind the body; of an announced one that was asked already."""
+        """Whether nothing follows the body; for an announced one that was checked already."""
         link, reader = self._link, self._reader
         if link is None or reader is None:
             return not self._body.early
         link.sock.settimeout(0)
         try:
             return not reader.peek(1)
-        except OSError:  # nothing is there yet, or the connection broke off behind the end
+        except OSError:  # nothing has arrived yet, or the connection broke off after the end
             return True
         finally:
             link.sock.settimeout(self._stalled)
 
     def _ended(self) -> None:
-        """Give the connection back: its response was read to the end."""
+        """Give the connection back: its response has been read to the end."""
         over = self._is_over()
         link = self._let_go()
         if link is None:

@@ -1,7 +1,7 @@
-"""Whether others could put another file in a file's place: the file, each link, and each directory on the way.
+"""Whether others could replace a file: checks the file, each link, and each directory on the way to it.
 
-As sshd's ``StrictModes`` looks at a user's files, and further: what a link leads to is looked at as well. Above the home
-directory nothing is judged, as there: who could change that has the whole account.
+This is what sshd's ``StrictModes`` checks about a user's files, and more: the target of a link is checked as well. As
+in sshd, directories above the home directory are not checked: anyone who could change them owns the whole account.
 """
 
 import os
@@ -15,26 +15,26 @@ from credproxy.core.ownership import Exposure, exposure
 
 
 _LINKS = 40
-"""As many as the kernel follows."""
+"""Symbolic links that are followed, as many as by the kernel."""
 
 
 class PathStop(NamedTuple):
-    """One place on the way to a file: a directory, a link, or the file itself."""
+    """One step on the way to a file: a directory, a link, or the file itself."""
 
     path: Path
     about: os.stat_result
 
 
 def exposures(path: str, home: str, *, end: os.stat_result | None = None) -> tuple[Exposure, ...]:
-    """What is wrong on the way to a file, and with the file.
+    """List what is wrong with a file and with the way to it.
 
     Args:
         path: of the file, absolute or not.
-        home: of the user; "" for nobody's, and then every directory up to the root is judged.
-        end: the file as it was when it was opened; None where it was not.
+        home: of the user; "" for no user: then every directory up to the root is checked.
+        end: the file as it was when it was opened; None if it was not.
 
     Raises:
-        OSError: something on the way is not there, or cannot be looked at.
+        OSError: something on the way is missing, or cannot be inspected.
     """
     me, above = os.geteuid(), set(Path(os.path.realpath(home)).parents) if home else set()
     found = []
@@ -49,10 +49,10 @@ def exposures(path: str, home: str, *, end: os.stat_result | None = None) -> tup
 
 
 def way(path: Path) -> Iterator[PathStop]:
-    """From the root to the file, following links as the kernel does.
+    """List the steps from the root to the file, following links as the kernel does.
 
     Raises:
-        OSError: something on the way is not there, or cannot be looked at.
+        OSError: something on the way is missing, or cannot be inspected.
     """
     here, links = Path("/"), 0
     left = list(reversed(path.parts[1:]))

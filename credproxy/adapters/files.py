@@ -1,6 +1,6 @@
-"""Small files, read off the event loop and within limits (C8).
+"""Small files, read outside the event loop and within limits (C8).
 
-A home directory may lie on a network that hangs: four threads and two seconds are all that such a file gets.
+A home directory may be on a network file system that hangs: such a file gets four threads and two seconds at most.
 """
 
 import asyncio
@@ -21,7 +21,7 @@ from credproxy.ports import FileVersion, Judged, Lock, Reserved
 
 
 LIMIT = 1024 * 1024
-"""Bytes: a docker configuration of a thousand registries is far below."""
+"""Bytes: a docker configuration of a thousand registries is far smaller."""
 
 TIMEOUT = 2.0
 """Seconds."""
@@ -29,7 +29,7 @@ TIMEOUT = 2.0
 _ABSENT = {errno.ENOENT, errno.ENOTDIR}
 
 _NOT_FILES = {errno.ENXIO, errno.ENODEV, errno.EOPNOTSUPP}
-"""How the system refuses to open a socket, or a device that nothing serves."""
+"""Errors of the system on opening a socket, or a device without a driver."""
 
 T = TypeVar("T")
 W = TypeVar("W")
@@ -39,7 +39,7 @@ class SystemFiles:
     """Files of this machine. Source: ports.Files.
 
     Args:
-        timeout: seconds that one file gets.
+        timeout: seconds for one file.
     """
 
     def __init__(self, timeout: float = TIMEOUT) -> None:
@@ -47,19 +47,19 @@ class SystemFiles:
         self._threads = ThreadPoolExecutor(4, thread_name_prefix="files")
 
     def close(self) -> None:
-        """Let the threads end; one that hangs in a dead file system is left behind."""
+        """Let the threads end; one that hangs in a dead file system is abandoned."""
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def version(self, path: str) -> FileVersion | None:
-        """None where nothing, or /dev/null, is at the path.
+        """None if nothing, or /dev/null, is at the path.
 
         Raises:
-            Failed(credential_unreadable): not a regular file, or it cannot be looked at, or not in time.
+            Failed(credential_unreadable): not a regular file, or it cannot be inspected, or not in time.
         """
         return await self._off_loop(path, _version)
 
     async def read(self, path: str) -> bytes | None:
-        """The content; None where nothing, or /dev/null, is at the path.
+        """The content; None if nothing, or /dev/null, is at the path.
 
         Raises:
             Failed(credential_unreadable): not a regular file, over LIMIT, unreadable, or not in time.
@@ -67,24 +67,24 @@ class SystemFiles:
         return await self._off_loop(path, _read)
 
     async def judged(self, path: str, home: str) -> Judged | None:
-        """The content, and who else could have written it. Raises as ``read``."""
+        """The content, and who else could have written it. Raises the same as ``read``."""
         return await self._off_loop(path, lambda path: _judged(path, home))
 
     async def exposures(self, path: str, home: str) -> tuple[Exposure, ...]:
-        """Who else could write a file that is there."""
+        """Who else could write an existing file."""
         return await self._off_loop(path, lambda path: exposures(path, home)) or ()
 
     async def lock(self, path: str) -> Lock | None:
-        """Hold a lock file; None where somebody else does. Raises Failed(credential_unreadable)."""
+        """Hold a lock file; None if somebody else does. Raises Failed(credential_unreadable)."""
         held = await self._whole(path, lambda: hold(path))
         return None if held is None else _SystemLock(self, path, held)
 
     async def reserve(self, path: str) -> Reserved:
-        """Take the place beside a file. Raises Failed(credential_unreadable)."""
+        """Reserve the space for a replacement beside a file. Raises Failed(credential_unreadable)."""
         return _SystemReserved(self, path, await self._whole(path, lambda: Place(path)))
 
     async def _whole(self, path: str, work: Callable[[], W]) -> W:
-        """Do something that is not left half done: who is cancelled waits for its end, for as long as a file gets."""
+        """Do something that must not be left half done: a cancelled task waits for its end, but no longer than one file takes."""
         waiting = asyncio.get_running_loop().run_in_executor(self._threads, work)
         try:
             return await asyncio.shield(waiting)
@@ -97,8 +97,8 @@ class SystemFiles:
     async def _off_loop(self, path: str, work: Callable[[str], T | None]) -> T | None:
         waiting = asyncio.get_running_loop().run_in_executor(self._threads, work, path)
         try:
-            # Not asyncio.timeout: a loop that is late, with ten thousand callers to serve, finds its alarm and the content
-            # at the same moment, and would blame the file.
+            # Not asyncio.timeout: a loop that is late, with ten thousand callers to serve, sees its timer and the
+            # content at the same moment, and would blame the file.
             await asyncio.wait({waiting}, timeout=self._timeout)
         finally:
             late = waiting.cancel()
@@ -167,11 +167,11 @@ def _judged(path: str, home: str) -> Judged | None:
 
 
 def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
-    # Without O_NONBLOCK, opening a FIFO would wait for a writer and hold one of four threads for ever.
+    # Without O_NONBLOCK, opening a FIFO would wait for a writer and block one of four threads for ever.
     descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     try:
         about = os.fstat(descriptor)
-        # Before it becomes a file object, which a directory does not.
+        # Checked before making a file object, which is impossible for a directory.
         if not _holds_text(path, about):
             return None
         with os.fdopen(descriptor, "rb", closefd=False) as file:
@@ -184,7 +184,7 @@ def _open_and_read(path: str) -> tuple[bytes, os.stat_result] | None:
 
 
 def read_file(path: str) -> bytes | None:
-    """Give the content, for who has no event loop; None where nothing, or /dev/null, is at the path.
+    """Give the content, without an event loop; None if nothing, or /dev/null, is at the path.
 
     Raises:
         Failed(credential_unreadable): not a regular file, over LIMIT, or unreadable.
@@ -193,7 +193,7 @@ def read_file(path: str) -> bytes | None:
 
 
 def read_judged(path: str, home: str) -> Judged | None:
-    """The same, with who else could have written it; see ``SystemFiles.judged``."""
+    """Give the content, and who else could have written it; see ``SystemFiles.judged``."""
     return _at_once(path, lambda path: _judged(path, home))
 
 
@@ -224,7 +224,7 @@ def _unwritten(path: str, error: OSError) -> Failed:
 
 
 def _only_its_mode(path: str, error: OSError) -> bool:
-    """Whether the file is the caller's own, and its mode alone keeps the caller from reading it."""
+    """Whether the file is the caller's own, and only its mode keeps the caller from reading it."""
     try:
         about = Path(path).stat()
     except OSError:
@@ -233,10 +233,10 @@ def _only_its_mode(path: str, error: OSError) -> bool:
 
 
 def _holds_text(path: str, found: os.stat_result) -> bool:
-    """False for /dev/null, which is how people say "none"."""
+    """False for /dev/null, which people use to say "none"."""
     if stat.S_ISCHR(found.st_mode) and found.st_rdev == Path(os.devnull).stat().st_rdev:
         return False
-    if stat.S_ISDIR(found.st_mode):  # docker makes one where a container mounts a file that is not there
+    if stat.S_ISDIR(found.st_mode):  # docker makes a directory if a container mounts a file that does not exist
         raise _unreadable(path, "is a directory", f"move it away: mv {quote(path)} {quote(path)}.directory")
     if not stat.S_ISREG(found.st_mode):
         raise _irregular(path)

@@ -1,4 +1,4 @@
-"""What the process gives up before it holds a secret (R3, F13)."""
+"""Hardens the process before it holds a secret (R3, F13)."""
 
 import ctypes
 import faulthandler
@@ -14,7 +14,7 @@ _PR_SET_DUMPABLE = 4  # <linux/prctl.h>
 
 
 def harden() -> None:
-    """No core file, no debugger of the same user, files private by default, signals as a daemon needs them.
+    """Disable core files and debuggers of the same user, make files private by default, set signals as a daemon needs them.
 
     Raises:
         Unfit(internal): the kernel refused; the daemon must not go on, as every same-uid process could read its memory.
@@ -22,7 +22,8 @@ def harden() -> None:
     os.umask(0o077)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     _reset_signals()
-    # The watchdog ends a process that hangs with SIGABRT: say where it hung, by file and line, without any value (P7).
+    # The watchdog ends a process that hangs with SIGABRT: report where it hung, by file and line, without any value
+    # (P7).
     faulthandler.enable()
     if sys.platform != "linux":
         return
@@ -38,7 +39,7 @@ def harden() -> None:
 
 
 def descriptor_limit(wanted: int = 65_536) -> int:
-    """How many files the daemon may have open: as many as it wants, up to the hard limit."""
+    """How many files the daemon may open: as many as it wants, up to the hard limit."""
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     return wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
 
@@ -46,7 +47,7 @@ def descriptor_limit(wanted: int = 65_536) -> int:
 def raise_descriptor_limit() -> int:
     """Raise the soft limit of open files towards the hard one; gives the limit in force.
 
-    A burst of clients is one descriptor each, and shells start programs with 1,024.
+    Each client takes one descriptor, and shells start programs with a limit of 1,024.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     target = descriptor_limit()
@@ -57,7 +58,8 @@ def raise_descriptor_limit() -> int:
 
 
 def _reset_signals() -> None:
-    # Inherited as ignored it would reap credential programs before their status is read (PY8); blocked, SIGTERM is deaf.
+    # SIGCHLD inherited as ignored would reap credential programs before their status is read (PY8); a blocked SIGTERM
+    # would not be seen.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())

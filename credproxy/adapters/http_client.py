@@ -1,6 +1,6 @@
-"""The HTTP client of every exchange: one request, nothing followed, nothing remembered, little believed.
+"""The HTTP client of every exchange: one request; no redirects followed, no cookies kept, little of the answer trusted.
 
-aiohttp's own exceptions hold request headers and whole URLs (PY17), so none of them leaves this file.
+aiohttp's own exceptions contain request headers and whole URLs (PY17), so none of them leaves this file.
 """
 
 import asyncio
@@ -41,30 +41,30 @@ from credproxy.ports import Clock, Room, Terms
 
 
 _TIMEOUT = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5)
-"""Connect and TLS get 2.5 s (TX-27), with the name look-up 5; the attempt's own limit is the caller's."""
+"""Connecting and TLS get 2.5 s (TX-27), 5 with the name look-up; the caller limits the whole attempt."""
 
 TAKEN = 30.0
-"""Seconds in which the other side has to take a piece of an upload; aiohttp itself waits for ever."""
+"""Seconds in which the other side has to take a piece of an upload; aiohttp itself would wait for ever."""
 
 STALLED = 60.0
-"""Seconds without a byte in the middle of an answer, and over which its pace is judged."""
+"""Seconds without a byte in the middle of an answer; its pace is judged over the same time."""
 
 CONNECTING = 10.0
-"""Seconds for all that comes before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
+"""Seconds for everything before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
 
 _CHUNK = 16 * 1024
 
 _SMALL = 64 * 1024
-"""Bytes that are held at first for an answer of unknown length; most manifests are smaller."""
+"""Bytes reserved at first for an answer of unknown length; most manifests are smaller."""
 
 _REASON = 64 * 1024
-"""Bytes that are read of a refusal, or of a redirect."""
+"""Bytes that are read of the body of a refusal or a redirect."""
 
 SESSIONS = 256
-"""Egress policies whose connections and certificates are kept; a configuration may be reloaded without end."""
+"""Egress policies whose connections and certificates are kept; a configuration may be reloaded any number of times."""
 
 _PEERS = 4096
-"""Addresses that are remembered for connections that are used again."""
+"""Addresses that are remembered for reused connections."""
 
 _PROXY_LOGIN = "Proxy-Authorization"
 
@@ -72,12 +72,12 @@ _Key = tuple[Dial, bool, int]
 
 
 class _DialRefusedError(OSError):
-    """An address that the guard does not let through; an OSError, so that other addresses are still tried."""
+    """The guard does not allow an address; an OSError, so that other addresses are still tried."""
 
 
 @dataclass(slots=True)
 class _Dialing:
-    """What one request may connect to, and what was tried; shared with the tasks that connect for it.
+    """What one request may connect to, and what has been tried; shared with the tasks that connect for it.
 
     ``connected``: it has a connection to its target, through a proxy or not.
     """
@@ -94,11 +94,11 @@ _dialing: ContextVar[_Dialing] = ContextVar("dialing")
 def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
     """Make the socket for an address, unless the request may not go there.
 
-    Stands where every connection passes with its final address: a resolver hook would not see IP literals (PY16).
+    Every connection passes here with its final address: a resolver hook would not see IP literals (PY16).
     """
     family, kind, protocol, _, sockaddr = info
     address, dialing = str(sockaddr[0]), _dialing.get()
-    # A proxy was named by the operator, and the target's address is then the proxy's to find.
+    # The operator named the proxy, and the proxy then resolves the target's address.
     if not allowed(address, Dial(own=True) if dialing.dial.proxy else dialing.dial):
         dialing.refused.append(address)
         raise _DialRefusedError(errno.EACCES, "address refused")
@@ -109,18 +109,18 @@ def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> sock
 class AiohttpClient:
     """Sends requests through aiohttp. Source: ports.HttpClient, ports.Forwarder.
 
-    Connections are pooled per egress policy, so that none is reused under another (SEC-13).
+    Connections are pooled per egress policy, so that none is reused under another one (SEC-13).
 
     Args:
         clock: for ``Response.sent`` and ``wall``.
         resolver: turns names into addresses; None for the system's.
         taken: seconds, see TAKEN.
-        answer: seconds in which the answer to a request of the gateway's has to begin.
-        headed: seconds in which a head that has begun has to end.
+        answer: seconds within which the answer to a gateway request has to begin.
+        headed: seconds within which a head that has begun has to end.
         stalled: seconds, see STALLED.
         connecting: seconds, see CONNECTING.
         sessions: see SESSIONS.
-        trust: builds TLS contexts; None for those of this machine's files.
+        trust: builds TLS contexts; None to build them from this machine's files.
     """
 
     def __init__(
@@ -145,7 +145,7 @@ class AiohttpClient:
         self._stalled = stalled
         self._connecting = connecting
         self._most = sessions
-        self._sessions: dict[_Key, Session] = {}  # the one that was used last is the last
+        self._sessions: dict[_Key, Session] = {}  # most recently used last
         self._peers: LRUCache[tuple[Dial, str], str] = LRUCache(_PEERS)
         self._opening = asyncio.Lock()
 
@@ -180,16 +180,16 @@ class AiohttpClient:
     async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, *, limit: int, room: Room | None = None
     ) -> Response:
-        """Send a request of the gateway's; content codings pass in both directions as they are.
+        """Send a gateway request; content codings pass unchanged in both directions.
 
         Args:
-            request: its own ``body`` is not looked at.
+            request: its own ``body`` is ignored.
             body: what is uploaded; in pieces where it is streamed.
             limit: bytes of the response that are read.
-            room: where they are held.
+            room: the memory that they are counted on.
 
         Raises:
-            Failed: overloaded, and as ``send``; what the body itself raises.
+            Failed: overloaded, and those of ``send``; whatever the body itself raises.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=self._answer)
         limits = _RequestLimits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
@@ -264,7 +264,7 @@ class AiohttpClient:
         current = 0 if fixed else await asyncio.to_thread(self._trust.version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:
-            async with self._opening:  # who comes second would else retire the first one's session, as an old one
+            async with self._opening:  # else the second task would retire the first one's session as an old one
                 if key not in self._sessions:
                     await self._open(key)
         lent = self._sessions[key] = self._sessions.pop(key)
@@ -283,10 +283,11 @@ class AiohttpClient:
             socket_factory=_guarded_socket,
             resolver=self._resolver,
             ttl_dns_cache=10,
-            # What the gateway sends waits for slow registries, and is bounded by the connections of its own callers.
+            # Gateway requests wait for slow registries, and their number is limited by the connections of its own
+            # callers.
             limit=0 if verbatim else 64,
         )
-        # The one seam that aiohttp has for how answers are read; both types make such a handler from a loop.
+        # The only hook that aiohttp has for how answers are read; both types make such a handler from a loop.
         handler = functools.partial(SteadyHandler, asyncio.get_running_loop(), self._headed)
         connector._factory = handler  # type: ignore[assignment]  # noqa: SLF001  see above
         made = aiohttp.ClientSession(
@@ -305,7 +306,7 @@ class AiohttpClient:
 
 @dataclass(frozen=True, slots=True)
 class _RequestLimits:
-    """Of one request: bytes of its answer, its time-outs, and whether content codings are left alone."""
+    """Limits of one request: bytes of its answer, its time-outs, and whether content codings are left alone."""
 
     size: int
     timeout: aiohttp.ClientTimeout
@@ -315,7 +316,7 @@ class _RequestLimits:
 
 
 def _told_of_connections() -> aiohttp.TraceConfig:
-    """Note when a request has its connection: until then whatever goes wrong is the proxy's doing."""
+    """Note when a request has its connection: any error before that is the proxy's."""
 
     async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
         context.trace_request_ctx.connected = True
@@ -327,12 +328,12 @@ def _told_of_connections() -> aiohttp.TraceConfig:
 
 
 def _blamed(error: Exception, dialing: _Dialing) -> Exception:
-    """Give a ProxyError in place of an error that a proxy is to blame for."""
+    """Replace an error that a proxy is to blame for by a ProxyError."""
     if dialing.dial.proxy is None or dialing.connected or isinstance(error, ProxyError):
         return error
     if isinstance(error, aiohttp.ClientHttpProxyError):
         return ProxyError(error.status)
-    # A tunnel that was opened has only TLS left to fail in; that is between us and the target.
+    # Once a tunnel is open, only TLS can fail; that is between us and the target.
     of_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
     if isinstance(error, aiohttp.ClientConnectorError | ssl.SSLError) and not of_proxy:
         return error
@@ -345,7 +346,7 @@ def _login(proxy: Proxy | None) -> dict[str, str]:
 
 def _fields(request: Request, proxy: Proxy | None, url: URL) -> list[tuple[str, str]]:
     fields = [(name, reveal(value)) for name, value in request.headers]
-    # Of a tunnelled request the proxy must see nothing; of a plain one it reads the login in the request itself.
+    # The proxy must see nothing of a tunnelled request; of a plain one it reads the login in the request itself.
     return [*fields, *_login(proxy).items()] if url.scheme == "http" else fields
 
 
@@ -365,12 +366,12 @@ def _name(request: Request, url: URL) -> str:
 
 
 async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _RequestLimits) -> bytes:
-    # One read() may give less than is there, and without a cap a bomb fills the memory (TX-7, T24).
+    # One read() may give less than has arrived, and without a cap a decompression bomb fills the memory (TX-7, T24).
     body, held = bytearray(), 0
     pace = None if limits.stalled is None else Pace(over=limits.stalled)
     while chunk := await _piece(answer, pace, limits.stalled):
         if answer.status >= HTTPStatus.MULTIPLE_CHOICES and len(body) + len(chunk) > _REASON:
-            answer.close()  # its status says it all: a page that is too long makes no other failure of it
+            answer.close()  # the status is enough: a body that is too long does not make it a different failure
             return bytes(body)
         if len(body) + len(chunk) > limits.size:
             answer.close()
@@ -384,7 +385,7 @@ async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _RequestLim
 
 
 def _next_share(held: int, announced: int | None, limit: int) -> int:
-    """How much to hold next: what was announced, else little and then all: in small steps all would wait for one another."""
+    """How much to reserve next: what was announced, else a little and then all: in small steps tasks would block one another."""
     if held:
         return limit
     return _SMALL if announced is None else min(max(announced, _CHUNK), limit)

@@ -1,4 +1,4 @@
-"""A session of aiohttp that ends when the last request that uses it has ended, and not under it."""
+"""An aiohttp session that is closed only after the last request that uses it has ended."""
 
 from types import TracebackType
 
@@ -25,11 +25,11 @@ class Session:
             await self._session.close()
 
     async def retire(self) -> None:
-        """Lend it to nobody new; close it now, or when its last request ends."""
+        """Lend it no more; close it now, or when its last request ends."""
         self._retired = True
         if not self._users:
             await self._session.close()
 
     async def close(self) -> None:
-        """Close it now, even while it is used: the daemon ends."""
+        """Close it now, even while it is in use: the daemon is stopping."""
         await self._session.close()

@@ -1,4 +1,4 @@
-"""Connections that nobody uses at the moment, kept for the next request of the same key; safe to use from many threads."""
+"""Idle connections, kept for the next request with the same key; safe to use from many threads."""
 
 import select
 import socket
@@ -11,11 +11,11 @@ PER_KEY = 16
 """Connections that are kept per origin; Bazel runs about as many downloads at once."""
 
 KEPT = 64
-"""Connections that are kept in all: each is a descriptor (PY10)."""
+"""Connections that are kept in total: each is a descriptor (PY10)."""
 
 
 class Idle:
-    """Connections by who may use them next."""
+    """Idle connections by key."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -23,13 +23,13 @@ class Idle:
         self._resting: set[socket.socket] = set()
 
     def take(self, key: Hashable) -> socket.socket | None:
-        """Give one that is still good, or None."""
+        """Give a connection that is still usable, or None."""
         while True:
             with self._lock:
                 kept = self._kept.pop(key, [])
                 connection = kept.pop() if kept else None
                 if kept:
-                    self._kept[key] = kept  # the origin that was used last is the last to lose a connection
+                    self._kept[key] = kept  # the most recently used origin is the last to lose a connection
                 if connection is not None:
                     self._resting.discard(connection)
             if connection is None or _quiet(connection):
@@ -37,7 +37,7 @@ class Idle:
             connection.close()
 
     def keep(self, key: Hashable, connection: socket.socket) -> None:
-        """Keep one whose last response was read to its end; close another one where that is one too many."""
+        """Keep a connection whose last response was read to its end; if that is one too many, close another one."""
         with self._lock:
             kept = self._kept.setdefault(key, [])
             kept.append(connection)
@@ -46,7 +46,7 @@ class Idle:
             surplus.close()
 
     def sweep(self) -> bool:
-        """Close what has not been used since the sweep before; tell whether any is kept."""
+        """Close connections that were not used since the previous sweep; tell whether any are left."""
         with self._lock:
             old = [one for kept in self._kept.values() for one in kept if one in self._resting]
             left = {key: [one for one in kept if one not in self._resting] for key, kept in self._kept.items()}
@@ -77,7 +77,7 @@ class Idle:
 
 
 def _quiet(connection: socket.socket) -> bool:
-    """False for a connection with anything to read: its end, or bytes that nobody asked for, also such of a read record."""
+    """False for a connection with anything to read: its end, or unrequested bytes, also those left in a TLS record."""
     if isinstance(connection, ssl.SSLSocket) and connection.pending():
         return False
     waiting = select.poll()

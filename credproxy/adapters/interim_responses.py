@@ -1,8 +1,8 @@
-"""Interim answers: passed over by both HTTP clients, up to a bound (RFC 9110, section 15.2).
+"""Interim answers: both HTTP clients skip them, up to a limit (RFC 9110, section 15.2).
 
 A server or a proxy may send any number of them before its answer: ``100 Continue``, ``102 Processing``, ``103 Early
-Hints``. The standard library passes over 100 alone, and neither library has a bound, so a server that sends nothing else
-would hold a request for ever.
+Hints``. The standard library skips only 100, and neither library has a limit, so a server that sends nothing else would
+block a request for ever.
 """
 
 import asyncio
@@ -17,17 +17,17 @@ from aiohttp.streams import StreamReader
 
 
 INTERIM = 16
-"""Interim answers before one answer. A server sends one or two, or a 102 from time to time while it works."""
+"""Interim answers allowed before one answer. A server sends one or two, or a 102 from time to time while it works."""
 
 
 CODED = "sent its body in a transfer coding that was not asked for"
-"""Said of an answer that is in chunks, and in something else besides."""
+"""Reason for an answer that has another transfer coding beside chunks."""
 
 _CHUNK_LINE = 8 * 1024
-"""Bytes of the line before a chunk, and of one behind the last; aiohttp's own bound."""
+"""Bytes of the line before a chunk, and of a trailer line; aiohttp's own limit."""
 
 _TRAILERS = 100
-"""Lines behind the last chunk."""
+"""Trailer lines after the last chunk."""
 
 _CHUNK_SIZE = re.compile(rb"([0-9A-Fa-f]{1,15})[ \t]*(?:;[^\n]*)?\r?\n")
 _CHUNK_END = b"\r\n"
@@ -35,7 +35,7 @@ _EMPTY = frozenset({b"\r\n", b"\n"})
 
 
 class UnfitAnswerError(http.client.HTTPException):
-    """What came does not answer what was asked; ``reason`` continues a sentence that begins with who sent it."""
+    """What came does not answer the request; ``reason`` continues a sentence that begins with the sender."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,7 +43,7 @@ class UnfitAnswerError(http.client.HTTPException):
 
 
 class _WholeLines:
-    """Reads lines that end: the library takes the end of a connection for the end of a head."""
+    """Reads complete lines only: the library takes the end of a connection for the end of a head."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self._source = source
@@ -60,12 +60,12 @@ class _WholeLines:
 
 
 class SteadyResponse(http.client.HTTPResponse):
-    """A response of the standard library's client that passes over every interim answer, and has a whole head."""
+    """A response of the standard library's client that skips every interim answer, and has a complete head."""
 
     def begin(self) -> None:
         """Read the head. Raises http.client.HTTPException, OSError."""
         source = self.fp
-        self.fp = _WholeLines(source)  # type: ignore[assignment]  # all that is read of a head are lines
+        self.fp = _WholeLines(source)  # type: ignore[assignment]  # a head is read only by lines
         try:
             super().begin()
         finally:
@@ -73,7 +73,8 @@ class SteadyResponse(http.client.HTTPResponse):
                 self.fp = source
 
     def _read_status(self) -> tuple[str, int, str]:
-        # The library calls this until it gets something else than 100, and again nowhere: a seam for the other numbers.
+        # The library calls this until it gets something other than 100, and nowhere else: a hook for the other
+        # statuses.
         count = 0
         while True:
             version, status, reason = super()._read_status()  # type: ignore[misc]  # typeshed leaves it out
@@ -82,8 +83,8 @@ class SteadyResponse(http.client.HTTPResponse):
             count += 1
             http.client.parse_headers(self.fp)
 
-    # Two more seams of the library: it takes whatever int() takes for a size, any two bytes for the end of a chunk, the
-    # end of a connection for the end of a body, and trailers without end.
+    # Two more hooks of the library: it accepts whatever int() accepts as a size, any two bytes as the end of a chunk,
+    # the end of a connection as the end of a body, and endless trailers.
     def _read_next_chunk_size(self) -> int:
         line = self.fp.readline(_CHUNK_LINE + 1)
         size = _CHUNK_SIZE.fullmatch(line)
@@ -108,9 +109,9 @@ class SteadyResponse(http.client.HTTPResponse):
 
 
 class SteadyHandler(ResponseHandler):
-    """A connection of aiohttp that gives no more interim answers than the bound; aiohttp passes over them itself.
+    """A connection of aiohttp that allows a limited number of interim answers; aiohttp skips them itself.
 
-    A head that has begun must end, too: aiohttp's own limit begins anew with each byte of it.
+    A head that has begun must also end in time: aiohttp's own limit restarts with each byte of it.
 
     Args:
         loop: as aiohttp's own.
@@ -126,29 +127,29 @@ class SteadyHandler(ResponseHandler):
         self._expected = False
 
     def set_response_params(self, **params: object) -> None:
-        """Begin to expect a head."""
+        """Start to expect a head."""
         self._expected = True
         super().set_response_params(**params)  # type: ignore[arg-type]  # as aiohttp gave them
 
     def data_received(self, data: bytes) -> None:
-        """Take what came; with its first byte a head begins."""
+        """Process received bytes; the first one begins a head."""
         if self._expected and self._late is None:
             self._late = self._loop.call_later(self._headed, self._broken)
         surplus = not self._expected and (self._payload is None or self._payload.is_eof())
         super().data_received(data)
         if surplus or (not self._expected and self._buffer):
-            # It may be lent to the next request already, which must not get what was sent before it was asked.
+            # The connection may be lent to the next request already, which must not get what was sent before it.
             self.close()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        """It is gone, and with it what it was waited for."""
+        """The connection is gone, and so is what was waited for."""
         self._begin_anew(expected=False)
         if exc is not None and self._payload is not None and not self._payload.is_eof():
             self._payload.set_exception(http.client.IncompleteRead(b""))  # the parser would take it for the body's end
         super().connection_lost(exc)
 
     async def read(self) -> tuple[RawResponseMessage, StreamReader]:
-        """Give the next answer. Raises UnfitAnswerError."""
+        """Read the next answer. Raises UnfitAnswerError."""
         message, payload = await super().read()
         if message.chunked and [one.strip().lower() for one in message.headers.getall("Transfer-Encoding")] != [
             "chunked"
@@ -171,7 +172,7 @@ class SteadyHandler(ResponseHandler):
 
 
 def unended(seconds: float) -> str:
-    """Say that a head has begun and not come to its end."""
+    """Report that a head has begun and not ended in time."""
     return f"began its answer, but has not finished its head for {seconds:g} s"
 
 

@@ -1,6 +1,6 @@
 """Signs JWTs. The libraries are loaded with the first one: most daemons sign nothing.
 
-A thread does it: to read a key of 4,096 bits takes some 50 ms.
+This is done in a thread: reading a key of 4,096 bits takes some 50 ms.
 """
 
 import asyncio
@@ -10,7 +10,7 @@ from credproxy.core.ask.credential import Secret
 
 
 _LEAST_BITS = 2048
-"""GitHub makes keys of so many; the library warns of shorter ones."""
+"""Bits of a key: what GitHub's keys have; the library warns about shorter ones."""
 
 _CURVES = {"ES256": "secp256r1", "ES384": "secp384r1"}
 
@@ -21,7 +21,7 @@ class JwtSigner:
     async def sign(
         self, key: bytes, claims: Mapping[str, str | int], *, algorithm: str = "RS256", key_id: str | None = None
     ) -> Secret:
-        """Give the signed JWT. Raises ValueError with the reason, in words of ours: what a library says may quote a key."""
+        """Give the signed JWT. Raises ValueError with a reason of our own: a library's message may quote a key."""
         return await asyncio.to_thread(_signed, key, claims, algorithm, key_id)
 
 

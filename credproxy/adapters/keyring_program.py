@@ -1,4 +1,4 @@
-"""Asks the keyring of macOS or Windows for one secret: a program of its own, which a library may block or crash.
+"""Asks the keyring of macOS or Windows for one secret, in a separate process: the library may block or crash.
 
 ``{"service", "username"}`` on standard input, ``{"username", "secret"}`` or ``{"absent"}`` on standard output.
 """
@@ -9,31 +9,31 @@ from typing import Protocol
 
 
 NATIVE = ("keyring.backends.macOS", "keyring.backends.Windows")
-"""The only ones that are asked: what somebody configured besides may be a file of plain text."""
+"""The only backends that are asked: another one that somebody configured may be a plain-text file."""
 
 
 class KeyringLogin(Protocol):
-    """A login, as the library has it."""
+    """A login as the library returns it."""
 
     username: str
     password: str
 
 
 class KeyringBackend(Protocol):
-    """What of the library's is used."""
+    """The methods of a library backend that are used."""
 
     def get_credential(self, service: str, username: str | None) -> KeyringLogin | None:
-        """Give a login of a service: of that user, or of the only one."""
+        """Give a login of a service: of the named user, or the only one."""
         ...
 
 
 def native(module: str) -> bool:
-    """Whether a backend is the system's own."""
+    """Whether a backend is the operating system's own."""
     return module.startswith(NATIVE)
 
 
 def answer(question: bytes, backend: KeyringBackend) -> dict[str, str | None]:
-    """Ask."""
+    """Search the keyring as the question says, and give the answer."""
     wanted = json.loads(question)
     found = backend.get_credential(wanted["service"], wanted["username"])
     return {"secret": None} if found is None else {"username": found.username, "secret": found.password}
@@ -43,7 +43,7 @@ def main() -> None:
     """Read the question, print the answer."""
     question = sys.stdin.buffer.read()
     try:
-        import keyring  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  it may be missing, which is an answer
+        import keyring  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  it may be missing
     except ImportError:
         told: dict[str, str | None] = {"absent": "library"}
     else:

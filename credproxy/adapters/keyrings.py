@@ -22,7 +22,7 @@ _KNOWN = 256
 
 
 def keyring_of(environ: Mapping[str, str], *, clock: Clock, uid: int, processes: Processes) -> Keyring:
-    """Give the one of this system."""
+    """Give the keyring of this system."""
     system: str = sys.platform  # else mypy takes one of the two for unreachable
     return SecretService(environ, clock=clock, uid=uid) if system == "linux" else LibraryKeyring(processes, clock=clock)
 
@@ -37,12 +37,12 @@ class _KnownSecret:
 class LibraryKeyring:
     """The keyring of macOS or of Windows. Source: ports.Keyring.
 
-    The library blocks, and a locked keychain may open a window: so it is a program of its own that asks, with a time
-    limit. What that said is remembered as that of any program is.
+    The library blocks, and a locked keychain may open a window, so a separate program asks it, with a time limit. Its
+    answer is remembered like that of any program.
 
     Args:
-        processes: run it.
-        clock: judges how long it is remembered.
+        processes: runs the program.
+        clock: limits how long the answer is remembered.
     """
 
     def __init__(self, processes: Processes, *, clock: Clock) -> None:
@@ -51,7 +51,7 @@ class LibraryKeyring:
         self._known: LRUCache[tuple[str, str | None], _KnownSecret] = LRUCache(_KNOWN)
 
     async def search(self, service: str, username: str | None) -> KeyringFound:
-        """Look for one. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
+        """Look for a secret. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
         before = self._known.get((service, username))
         if before is None or self._clock.boot() >= before.until:
             known = await self._asked(service, username)
@@ -61,7 +61,7 @@ class LibraryKeyring:
         return before.found
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
-        """Give what the search read; None where it is no longer known, so that the next one asks again."""
+        """Give the secret that the search read; None if it is no longer remembered, so that the next search asks again."""
         return next((known.secret for known in self._known.values() if item in known.found.items), None)
 
     async def _asked(self, service: str, username: str | None) -> _KnownSecret:
@@ -83,7 +83,7 @@ class LibraryKeyring:
 
 
 def _numbered(known: _KnownSecret, before: _KnownSecret) -> _KnownSecret:
-    """Count on where the secret is another one: the library does not tell when it was stored."""
+    """Count up if the secret has changed: the library does not tell when it was stored."""
     last = max((item.changed for item in before.found.items), default=0)
     same = known.secret == before.secret
     items = tuple(replace(item, changed=last + (not same)) for item in known.found.items)

@@ -1,18 +1,18 @@
-"""What processes that run for days do without."""
+"""Imports without what a process that runs for days does not need."""
 
 import importlib
 import sys
 
 
 def import_structlog() -> None:
-    """Import structlog without rich, which it takes for drawing tracebacks where it finds it.
+    """Import structlog without rich, which it would use for formatting tracebacks.
 
-    Nothing here draws any, and rich with all its lexers is five megabytes of every process and a tenth of a second of each
-    start. Code that has already imported it, or does so later, is not affected.
+    Nothing here formats tracebacks so, and rich with all its lexers costs five megabytes in every process and a tenth
+    of a second at each start. Code that imported it before, or does so later, is not affected.
     """
     if "rich" in sys.modules or "structlog" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # so Python is told that there is no such module
+    sys.modules["rich"] = None  # type: ignore[assignment]  # makes Python believe that there is no such module
     try:
         importlib.import_module("structlog")
     finally:

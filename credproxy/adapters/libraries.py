@@ -78,7 +78,7 @@ class WorkerLibraries:
         return self._worker.pid if self._worker is not None and self._worker.alive else None
 
     def lacks(self, library: Library) -> str:
-        """Say what is not installed, and what installs it; "" where it is there. Imports nothing of the library."""
+        """Say what is not installed, and what installs it; "" if it is there. Imports nothing of the library."""
         module = library.module(sys.platform)
         return "" if is_installed(module) else f"{module!r} is not installed: {library.remedy}"
 

@@ -1,7 +1,7 @@
-"""The log of a daemon that the helper started: a file of bounded size, with the three before it.
+"""The log of a daemon that the helper started: a file of limited size, with three older ones.
 
-Nothing else manages that file: journald keeps a service's log, and people who redirect stderr to a file of their own
-chose it, so that one is never touched.
+No other program manages that file. journald keeps a service's log, and a file that a user redirected stderr to is never
+touched.
 """
 
 import contextlib
@@ -18,18 +18,18 @@ LIMIT = 16 * 1024 * 1024
 """Bytes of one file."""
 
 KEPT = 3
-"""Files before the one that is written: ``daemon.log.1`` is the youngest."""
+"""Older files that are kept: ``daemon.log.1`` is the newest of them."""
 
 _STREAMS = (1, 2)
 _MODE = 0o600
 
 
 class LogFile:
-    """Writes to a descriptor, and puts another file behind it before the one there grows too large.
+    """Writes to a descriptor, and replaces the file behind it before that grows too large.
 
     Args:
         out: writes to standard error.
-        path: of the file that may be rotated; where standard error is anything else, nothing but writing happens.
+        path: of the file that may be rotated; if standard error is anything else, it is only written to.
         limit: bytes.
     """
 
@@ -40,7 +40,7 @@ class LogFile:
         self._ours = _is_regular(out.number) and _same(out.number, path)
 
     def write(self, text: str) -> None:
-        """Write a text whole. Raises OSError, also where there is no room and none can be made."""
+        """Write a whole text. Raises OSError, also if the disk is full and rotating does not help."""
         if (
             self._ours
             and os.fstat(self._out.number).st_size + len(text.encode("utf-8", "backslashreplace")) + 1 > self._limit
@@ -49,7 +49,7 @@ class LogFile:
         self._out.write(text)
 
     def _rotate(self) -> None:
-        # Daemons of other sockets write to the same file: one of them renames, the others find that it did.
+        # Daemons of other sockets write to the same file: one of them renames it, and the others notice.
         full = os.dup(self._out.number)
         try:
             fcntl.flock(full, fcntl.LOCK_EX)
@@ -62,7 +62,7 @@ class LogFile:
             os.close(full)
 
     def _begin(self) -> None:
-        # The new file first: where it cannot be made, nothing has been renamed.
+        # Make the new file first: if that fails, nothing has been renamed.
         beside = self._path.with_name(self._path.name + ".new")
         beside.unlink(missing_ok=True)
         fresh = os.open(
@@ -74,13 +74,13 @@ class LogFile:
                 with contextlib.suppress(FileNotFoundError):
                     younger.rename(older)
             beside.rename(self._path)
-        except BaseException:  # whatever it was, the descriptor would be lost
+        except BaseException:  # after any exception: the descriptor would be lost
             os.close(fresh)
             raise
         self._turn_to(fresh)
 
     def _turn_to(self, fresh: int) -> None:
-        """Let standard error, and standard output where it was the same file, be this one; ``fresh`` is closed."""
+        """Point standard error, and standard output if it was the same file, to this one; ``fresh`` is closed."""
         before = os.fstat(self._out.number)
         try:
             for number in {self._out.number, *_STREAMS}:

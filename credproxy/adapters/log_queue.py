@@ -1,7 +1,7 @@
-"""Lines on their way to a stream that may be slow, blocked or broken: nobody who logs waits for it (P14, C7).
+"""A queue of lines for a stream that may be slow, blocked or broken: code that logs never waits for it (P14, C7).
 
-One thread writes. What does not fit into the queue, and what the stream refuses, is dropped and counted; a line says
-how many are missing as soon as writing works again.
+One thread writes. Lines that do not fit into the queue or that the stream refuses are dropped and counted; as soon as
+writing works again, a line says how many are missing.
 """
 
 import os
@@ -12,18 +12,18 @@ from collections.abc import Callable
 
 
 LINES = 1000
-"""Lines that wait at most: some hundred KiB."""
+"""Most lines that may wait: some hundred KiB."""
 
 _GRACE = 0.5
-"""Seconds that the end waits for a place in the queue, and once more for the queue to run empty."""
+"""Seconds that ``close`` waits for a place in the queue, and again for the queue to run empty."""
 
 
 class LogQueue:
     """Takes lines and has them written.
 
     Args:
-        write: writes a text whole, however long that takes; raises OSError.
-        missing: makes the line that says how many are missing.
+        write: writes a whole text, however long that takes; raises OSError.
+        missing: formats the line that says how many lines are missing.
     """
 
     def __init__(self, write: Callable[[str], None], *, missing: Callable[[int], str]) -> None:
@@ -40,14 +40,14 @@ class LogQueue:
         return self._overflowed + self._refused
 
     def put(self, line: str) -> None:
-        """Have a line written, its end included; never waits and never fails."""
+        """Queue a line, its newline included; never waits and never fails."""
         try:
             self._lines.put_nowait(line)
         except queue.Full:
             self._overflowed += 1
 
     def close(self) -> None:
-        """Write what waits, for a second at most. What comes later is lost: the thread is gone, or stuck."""
+        """Write the queued lines, for a second at most. Later lines are lost: the thread is gone or stuck."""
         try:
             self._lines.put(None, timeout=_GRACE)
         except queue.Full:
@@ -70,20 +70,20 @@ class LogQueue:
     def _written(self, text: str) -> bool:
         try:
             self._write(text)
-        except OSError:  # a full disk, a closed pipe: there is nowhere left to say so
+        except OSError:  # a full disk, a closed pipe: there is nowhere left to report it
             return False
         return True
 
 
 class Descriptor:
-    """Writes to a file descriptor, past Python's own buffer: its lock, held by a thread that is stuck, would end us."""
+    """Writes to a file descriptor without Python's buffer, whose lock, held by a stuck thread, would abort the process."""
 
     def __init__(self, number: int) -> None:
         self.number = number
         self._torn = False
 
     def write(self, text: str) -> None:
-        """Write a text whole. Raises OSError; what follows then begins a new line."""
+        """Write a whole text. Raises OSError; the next text then begins on a new line."""
         data = ("\n" + text if self._torn else text).encode("utf-8", "backslashreplace")
         written = 0
         try:

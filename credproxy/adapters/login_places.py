@@ -1,6 +1,6 @@
-"""Places where ``credproxy login`` puts a login, and from which ``logout`` takes it: each is changed in one step, or not at all.
+"""Where ``credproxy login`` stores a login, and ``logout`` deletes it: each place is changed in one step, or not at all.
 
-Whoever changes one holds the lock of all (``replaced_file.exclusively``), so that there is one writer at a time.
+All changes are made under one lock (``replaced_file.exclusively``), so that there is one writer at a time.
 """
 
 import json
@@ -31,30 +31,30 @@ from credproxy.core.formats.login_file import (
 
 
 _TIMEOUT = 30.0
-"""Seconds for a program, which may wait for a person."""
+"""Seconds for a program, which may wait for the user."""
 
 _NOT_FOUND = b"credentials not found in native keychain"
 
 
 class LoginPlace(Protocol):
-    """Where a login lies."""
+    """A place where a login is stored."""
 
     @property
     def name(self) -> str:
-        """For people, such as ``the keyring``."""
+        """The name shown to people, such as ``the keyring``."""
         ...
 
     @property
     def warning(self) -> str:
-        """What a person should know of it; "" for nothing."""
+        """What the user should know about it; "" for nothing."""
         ...
 
     def put(self, username: str, secret: Secret) -> None:
-        """Store a login in the place of the one that is there. Raises Failed, OSError, and what the keyring raises."""
+        """Store a login, replacing the one that is there. Raises Failed, OSError, and what the keyring raises."""
         ...
 
     def remove(self) -> str:
-        """Delete it; give the name of what it was deleted from, "" where there was none. Raises as ``put``."""
+        """Delete the login; give the name of what it was deleted from, "" if there was none. Raises the same as ``put``."""
         ...
 
 
@@ -65,9 +65,9 @@ class LoginsFile:
     Attributes:
         path: of the file.
         key: of the login.
-        kept: where the secret goes.
-        keyring: has it, or had it.
-        uid: for whom it is encrypted.
+        kept: where the secret is stored.
+        keyring: holds the secret, or held it before.
+        uid: of the user for whom it is encrypted.
     """
 
     path: Path
@@ -78,16 +78,16 @@ class LoginsFile:
 
     @property
     def name(self) -> str:
-        """Of the place of the secret."""
+        """The name of the place of the secret."""
         return self._named(self.kept)
 
     @property
     def warning(self) -> str:
-        """Of a file of plain text."""
+        """The warning for a plain-text file."""
         return f"the password is stored unencrypted in {self.path}" if self.kept == "file" else ""
 
     def put(self, username: str, secret: Secret) -> None:
-        """Store the secret, and then what points to it: who is killed in between leaves the old login in force."""
+        """Store the secret, and then the entry that points to it: if killed in between, the old login stays in force."""
         sealed = _encrypted(self.key, secret, self.uid) if self.kept == "systemd-creds" else ""
         if self.kept == "keyring":
             label = f"credproxy login for {self.key}"
@@ -99,7 +99,7 @@ class LoginsFile:
             self._erase({"service": service_of(self.key), "username": before.username})
 
     def remove(self) -> str:
-        """Delete the secret, and then what points to it: who is killed in between can log out again."""
+        """Delete the secret, and then the entry that points to it: if killed in between, the user can log out again."""
         erased = self._erase({"service": service_of(self.key)})
         before = self._change(None)
         if before is None:
@@ -110,7 +110,7 @@ class LoginsFile:
         return {"keyring": "the keyring", "systemd-creds": f"{self.path}, encrypted", "file": str(self.path)}[kept]
 
     def _change(self, entry: StoredLogin | None) -> StoredLogin | None:
-        """Put the entry into the file, or take it out; give the one that was there."""
+        """Put the entry into the file, or remove it; give the previous one."""
         found: list[StoredLogin | None] = [None]
 
         def change(content: bytes) -> bytes | None:
@@ -133,10 +133,10 @@ class LoginsFile:
 
 @dataclass(frozen=True)
 class NamedKeyring:
-    """The secret of the keyring that a rule names.
+    """The keyring secret that a rule names.
 
     Attributes:
-        service, username: as the rule has them.
+        service, username: as in the rule.
     """
 
     service: str
@@ -146,12 +146,12 @@ class NamedKeyring:
     warning: str = ""
 
     def put(self, username: str, secret: Secret) -> None:
-        """Store it under the user name of the rule, else under the one that was typed."""
+        """Store the secret under the user name of the rule, else under the one that was typed."""
         attributes = {"service": self.service, "username": self.username or username}
         self.keyring.store(attributes, f"credproxy login for {self.service}", secret=secret)
 
     def remove(self) -> str:
-        """Delete it."""
+        """Delete the secret."""
         user = {} if self.username is None else {"username": self.username}
         return self.name if self.keyring.erase({"service": self.service, **user}) else ""
 
@@ -164,21 +164,21 @@ class NamedFile:
 
     @property
     def name(self) -> str:
-        """Its path."""
+        """The path of the file."""
         return str(self.path)
 
     @property
     def warning(self) -> str:
-        """It holds plain text."""
+        """The warning for a plain-text file."""
         return f"it is stored unencrypted in {self.path}"
 
     def put(self, username: str, secret: Secret) -> None:
-        """Write it: the rule has the user name."""
+        """Write the secret; the user name is in the rule."""
         del username
         change_file(self.path, lambda _: secret.reveal().encode() + b"\n")
 
     def remove(self) -> str:
-        """Delete it."""
+        """Delete the file."""
         try:
             self.path.resolve().unlink()
         except FileNotFoundError:
@@ -188,7 +188,7 @@ class NamedFile:
 
 @dataclass(frozen=True)
 class DockerLogins:
-    """Docker's configuration, or the program that it names for the registry, as ``docker login`` has it.
+    """Docker's configuration, or the program that it names for the registry, as used by ``docker login``.
 
     Attributes:
         path: of the file.
@@ -202,23 +202,23 @@ class DockerLogins:
 
     @property
     def program(self) -> str:
-        """The NAME of the ``docker-credential-NAME`` that has the login; "" where that is the file itself."""
+        """The NAME of the ``docker-credential-NAME`` that stores the login; "" if the file itself does."""
         content = self.path.read_bytes() if self.path.exists() else b""
         index = parse_index(content, self._where)
         return index.helpers.get(self.key.partition("/")[0], ("", index.store))[1]
 
     @property
     def name(self) -> str:
-        """The file, or the program."""
+        """The path of the file, or the name of the program."""
         return f"docker-credential-{self.program}" if self.program else str(self.path)
 
     @property
     def warning(self) -> str:
-        """Docker's own."""
+        """The same warning as docker's."""
         return "" if self.program else f"your password is stored unencrypted in {self.path}"
 
     def put(self, username: str, secret: Secret) -> None:
-        """Store it; a program has it for the whole registry."""
+        """Store the login; a program stores it for the whole registry."""
         program, entry = self.program, entry_of(login(username, secret.reveal(), where=self._where))
         if program:
             told = {"ServerURL": self._server, "Username": username, "Secret": secret.reveal()}
@@ -227,7 +227,7 @@ class DockerLogins:
         change_file(self.path, lambda content: with_entry(content, self.key, entry=entry, where=self._where))
 
     def remove(self) -> str:
-        """Delete it."""
+        """Delete the login."""
         if not self.path.exists():
             return ""
         program, name = self.program, self.name
@@ -246,7 +246,7 @@ class DockerLogins:
         return f"the docker configuration {str(self.path)!r}"
 
     def _run(self, program: str, verb: str, said: bytes) -> bytes | None:
-        """Run it; None where it says that it has none."""
+        """Run the program; None if it says that it has no login."""
         name = f"docker-credential-{program}"
         place = self.which(name)
         if place is None:
@@ -260,13 +260,13 @@ class DockerLogins:
             return done.stdout
         if done.stdout.strip() == _NOT_FOUND:
             return None
-        # What it says of a "store" may quote what it was given.
+        # Its output of a "store" may quote what it was given.
         what = done.stdout.decode("utf-8", "replace").strip()[:200] if verb != "store" else "see what it needs"
         raise failed(Code.HELPER_FAILED, f"{name!r} refuses: {what}", hint=f"run it by hand: {name} list")
 
 
 def _encrypted(key: str, secret: Secret, uid: int) -> str:
-    """Encrypt for this machine, and for this user where it is not root."""
+    """Encrypt for this machine, and for this user unless that is root."""
     user = ["--user"] if uid else []
     try:
         done = _run(

@@ -1,4 +1,4 @@
-"""What the event loop has to say for itself: class and place, never a text (PY17, PY24), and little of what comes in floods."""
+"""Logs errors of the event loop: class and place, never a text (PY17, PY24), and floods only in part."""
 
 import asyncio
 import errno
@@ -10,7 +10,8 @@ import structlog
 _SHORTAGES = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 
 _QUIET = 10.0
-"""Seconds between two lines on a shortage: asyncio reports each connection of its backlog, and again a second later (F9)."""
+"""Seconds between two lines about a shortage: asyncio reports each connection of its backlog, and again a second later
+(F9)."""
 
 log = structlog.get_logger("credproxy.daemon")
 
@@ -20,7 +21,7 @@ class LoopErrors:
 
     Args:
         now: seconds of a clock that does not go back.
-        short: is called where there was no memory left.
+        short: called when memory has run out.
     """
 
     def __init__(self, now: Callable[[], float], short: Callable[[], object] = lambda: None) -> None:
@@ -30,7 +31,7 @@ class LoopErrors:
         self._untold = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
-        """Take one error."""
+        """Handle one error."""
         del loop
         error = context.get("exception")
         if isinstance(error, OSError) and error.errno in _SHORTAGES:
@@ -41,7 +42,7 @@ class LoopErrors:
         log.error("event loop error", error=type(error).__name__ if error else None, about=str(context.get("message")))
 
     def _shortage(self, name: str) -> None:
-        # The loop itself tries again after a second, which is all that can be done.
+        # The loop itself tries again after a second; nothing more can be done.
         if self._now() - self._told < _QUIET:
             self._untold += 1
             return

@@ -21,7 +21,7 @@ class PrometheusMetrics:
         cache = Counter(
             "credproxy_cache_lookups", "Questions by state of the cache", ["outcome"], registry=self._registry
         )
-        # Bound once: labels() costs more than the increment, and this one stands on the hot path.
+        # Bound once: labels() costs more than the increment, and this one is on the hot path.
         self._cache = {outcome: cache.labels(outcome) for outcome in _OUTCOMES}
         self._exchanges = Histogram(
             "credproxy_exchange_seconds",
@@ -51,34 +51,34 @@ class PrometheusMetrics:
         )
 
     def cache(self, outcome: str) -> None:
-        """One look-up."""
+        """Count one cache look-up."""
         self._cache[outcome].inc()
 
     def exchange(self, upstream: str, outcome: str, *, seconds: float) -> None:
-        """One flight ended."""
+        """Count a flight that ended."""
         self._exchanges.labels(upstream, outcome).observe(seconds)
 
     def program(self, name: str, outcome: str, *, seconds: float) -> None:
-        """One program ended."""
+        """Count a program that ended."""
         self._programs.labels(name, outcome).observe(seconds)
 
     def reload(self, outcome: str) -> None:
-        """The configuration was read anew."""
+        """Count a reload of the configuration."""
         self._reloads.labels(outcome).inc()
 
     def waited(self, seconds: float) -> None:
-        """A question waited for a flight."""
+        """Record how long a question waited for a flight."""
         self._waits.observe(seconds)
 
     def age(self, seconds: float) -> None:
-        """Something was handed out from memory."""
+        """Record the age of a grant handed out from memory."""
         self._ages.observe(seconds)
 
     def gauge(self, name: str, about: str, *, value: Callable[[], float]) -> None:
-        """Show a value that is asked for at each scrape; ``name`` without the prefix."""
+        """Show a value that is read at each scrape; ``name`` is without the prefix."""
         Gauge(f"credproxy_{name}", about, registry=self._registry).set_function(value)
 
     def render(self) -> tuple[bytes, str]:
         """The page of ``GET /metrics`` and its content type."""
-        page: bytes = generate_latest(self._registry)  # type: ignore[no-untyped-call]  # the library types it nowhere
+        page: bytes = generate_latest(self._registry)  # type: ignore[no-untyped-call]  # the library has no type for it
         return page, CONTENT_TYPE_LATEST

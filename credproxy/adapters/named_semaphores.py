@@ -1,13 +1,13 @@
-"""How much of something scarce each of many may hold at once."""
+"""Limits how much of a scarce resource each of many users may hold at once."""
 
 import asyncio
 
 
 class NamedSemaphores:
-    """Places by name; a name that nobody holds or waits for takes no memory.
+    """A semaphore per name; a name that is not held or waited for takes no memory.
 
     Args:
-        most: places of each name.
+        most: places per name.
     """
 
     def __init__(self, most: int) -> None:
@@ -16,18 +16,18 @@ class NamedSemaphores:
 
     @property
     def names(self) -> int:
-        """How many names there are at the moment."""
+        """How many names are in use."""
         return len(self._shares)
 
     async def take(self, name: str, wait: float) -> None:
-        """Take one place of a name, which ``give_back`` ends; wait for it for so many seconds. Raises TimeoutError."""
+        """Take one place of a name, until ``give_back``; wait up to this many seconds. Raises TimeoutError."""
         share = self._shares.get(name)
         if share is None:
             share = self._shares[name] = _NamedSemaphore(self.most)
         share.users += 1
         try:
             await acquired(share.places, wait)
-        except BaseException:  # cancelled as well: what was not taken must not be counted
+        except BaseException:  # also when cancelled: a place that was not taken must not be counted
             self._leave(name, share)
             raise
 
@@ -52,7 +52,7 @@ class _NamedSemaphore:
 
 
 async def acquired(places: asyncio.Semaphore, wait: float) -> None:
-    """Acquire; wait for so many seconds. Raises TimeoutError. Costs no timer where a place is free."""
+    """Acquire; wait up to this many seconds. Raises TimeoutError. Sets no timer if a place is free."""
     if not places.locked():
         await places.acquire()
         return

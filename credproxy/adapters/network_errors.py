@@ -1,4 +1,4 @@
-"""What went wrong on the network, in our words: a library's texts hold headers and URLs (PY17)."""
+"""Describes network errors in our words: a library's messages contain headers and URLs (PY17)."""
 
 import errno
 import http.client
@@ -21,7 +21,7 @@ from credproxy.core.hints import in_rule
 
 
 class SilentError(TimeoutError):
-    """The request was sent, and no answer began in time. It is not to be sent again: who works on it would begin anew."""
+    """The request was sent, and no answer began in time. Not to be sent again: the server would restart its work."""
 
 
 class Call(NamedTuple):
@@ -29,8 +29,8 @@ class Call(NamedTuple):
 
     Attributes:
         name: what to call the other side, such as ``registry 'ghcr.io'``.
-        host: who is asked.
-        rule: the ``match`` of the ``[[host]]`` that a remedy goes into: a token server has none of its own.
+        host: that the request goes to.
+        rule: the ``match`` of the ``[[host]]`` that a remedy goes into: a token server has no rule of its own.
         kind: of that rule.
         proxy: the setting, with its login.
         answer: seconds that were waited for the beginning of an answer.
@@ -44,7 +44,7 @@ class Call(NamedTuple):
     kind: str = "oci"
 
     def setting(self, text: str) -> str:
-        """Where a setting goes that helps."""
+        """The rule that a helpful setting goes into."""
         return in_rule(self.rule or self.host, self.kind, setting=text)
 
 
@@ -52,8 +52,8 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
     """Say what happened to a request.
 
     Args:
-        error: of aiohttp, of ``http.client`` or of the system.
-        call: what was asked.
+        error: from aiohttp, ``http.client`` or the system.
+        call: the request.
         refused: addresses that the dial guard did not let through.
     """
     try:
@@ -87,7 +87,7 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
 
 def _of_the_network(error: Exception, call: Call) -> Failed:
     if _is_overlong(error):
-        # As final as any limit: the next answer has as many, and a client would ask for it for 35 s.
+        # As final as any limit: the next answer will have as many headers, and a client would retry for 35 s.
         message = f"{call.name} answered with more header fields, or longer ones, than are read"
         return failed(Code.ANSWER_TOO_LARGE, message, hint="ask its administrator")
     return Failed(
@@ -119,26 +119,26 @@ def _allowing(address: str, call: Call) -> str:
 
 
 def _is_overlong(error: Exception) -> bool:
-    """True for a head beyond a parser's bounds; neither library has a type of its own for all of them."""
+    """True for a head beyond a parser's limits; neither library has one exception type for all of them."""
     if isinstance(error, http.client.HTTPException):
         return str(error).startswith("got more than")
     return isinstance(error, aiohttp.ClientResponseError) and error.message.startswith(("Got more than", "Too many"))
 
 
 _LOGIN_WANTED = frozenset({HTTPStatus.PROXY_AUTHENTICATION_REQUIRED, HTTPStatus.UNAUTHORIZED})
-"""tinyproxy answers 407 to a request without a login, and 401 to one with another login than its own."""
+"""tinyproxy answers 407 to a request without a login, and 401 to one with a wrong login."""
 
 _MAY_PASS = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_MANY_REQUESTS})
 
 
 def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
-    """Say what a proxy did: a refusal is final like that of a registry, and its being down may pass like any outage.
+    """Describe a proxy's failure: a refusal is final like a registry's, and an outage may pass like any other.
 
-    Never ``bad_credentials``: that is about the registry's login, of which a rotated refresh token would be dropped.
+    Never ``bad_credentials``: that is about the registry's login, and would drop its rotated refresh token.
     """
     status = error.status
     if not status and isinstance(error.cause, TimeoutError):
-        # Who was silent is not known: the proxy, or what it connected to, in the handshake of TLS.
+        # It is not known which was silent: the proxy, or the target in the TLS handshake.
         hint = f"is the proxy running, and does it reach {call.host!r}?"
         message = f"no connection to {call.name} through {proxy.name} could be made in time"
         return failed(Code.UPSTREAM_UNAVAILABLE, message, hint=hint)
@@ -165,10 +165,10 @@ def _by_proxy(error: ProxyError, call: Call, proxy: Proxy) -> Failed:
 
 
 _UNCONNECTED = (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError)
-"""There was no connection, so nothing of the request has left: not even a refresh token was spent."""
+"""There was no connection, so nothing of the request was sent: not even a refresh token was spent."""
 
 _PLAIN = ("wrong version number", "http request", "record layer failure")
-"""What OpenSSL says of a server that answers TLS with a sentence."""
+"""OpenSSL's errors for a server that answers TLS with plain text."""
 
 
 def _tls_reason(error: BaseException) -> str:
@@ -182,7 +182,7 @@ def _tls_reason(error: BaseException) -> str:
 
 _TLS = (aiohttp.ClientConnectorCertificateError, aiohttp.ClientSSLError, ssl.SSLError)
 _CLOSED = (ssl.SSLEOFError, ssl.SSLZeroReturnError)
-"""TLS errors that say no more than that the other side has left: of those, unlike of certificates, the next try is free."""
+"""TLS errors that only say that the other side has left: unlike certificate errors, these may be tried again."""
 
 _REASONS: tuple[tuple[type[Exception], str], ...] = (
     (aiohttp.ClientConnectorDNSError, "has no address: the name was not found"),

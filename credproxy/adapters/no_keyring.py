@@ -1,4 +1,4 @@
-"""The keyring of who has none, as a system service."""
+"""Stands in for the keyring of a user without one, such as a system service."""
 
 from typing import Final
 
@@ -10,12 +10,12 @@ class NoKeyring:
     """Holds nothing. Source: ports.Keyring."""
 
     async def search(self, service: str, username: str | None) -> KeyringFound:
-        """Say so."""
+        """Report that there is no keyring."""
         del service, username
         return KeyringFound(absent="there is none")
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
-        """Nothing."""
+        """There is no secret to give."""
         del item
         return None
 

@@ -14,12 +14,12 @@ from credproxy.core.ask.carrier_messages import FORK, KILL, NURSERY
 
 
 _STARTING = 20.0
-"""Seconds for an interpreter to start and to import, on a machine that does much else."""
+"""Seconds for an interpreter to start and to import, on a busy machine."""
 
 _ENDING = 1.0
 
 _LOADER = ("LD_LIBRARY_PATH", "DYLD_LIBRARY_PATH")
-"""Without them an interpreter whose libraries lie in no usual place does not start."""
+"""Variables without which an interpreter does not start if its libraries are in an unusual place."""
 
 log = structlog.get_logger("credproxy.carriers")
 
@@ -35,7 +35,7 @@ class Nursery:
     """Starts carriers.
 
     Args:
-        ended: is told of each carrier that ended: its pid, and its exit status, negative for a signal.
+        ended: called for each carrier that ended, with its pid and its exit status, negative for a signal.
         python: the interpreter, and its options.
     """
 
@@ -54,7 +54,7 @@ class Nursery:
         self._starting = asyncio.Lock()
 
     async def warm_up(self) -> None:
-        """Start the process that carriers are forked from, if it does not run. Raises OSError, TimeoutError."""
+        """Start the process that carriers are forked from, unless it is running. Raises OSError, TimeoutError."""
         async with self._starting:
             await self._ready()
 
@@ -62,7 +62,7 @@ class Nursery:
         """Start a carrier.
 
         Raises:
-            OSError, TimeoutError: it cannot be started.
+            OSError, TimeoutError: the carrier cannot be started.
         """
         async with self._starting:
             control = await self._ready()
@@ -72,19 +72,19 @@ class Nursery:
                     pid = await self._asked(
                         lambda: socket.send_fds(control, [NURSERY.pack(FORK, 0)], [theirs.fileno()])
                     )
-            except BaseException:  # cancelled as well: nobody else has the socket yet
+            except BaseException:  # also when cancelled: nobody else has the socket yet
                 ours.close()
                 raise
         return Newborn(pid, ours)
 
     def kill(self, pid: int) -> None:
-        """End a carrier that does not end by itself; one that has ended is left alone."""
+        """Kill a carrier that does not end by itself; one that has ended is left alone."""
         if self._control is not None:
             with contextlib.suppress(OSError):
                 self._control.send(NURSERY.pack(KILL, pid))
 
     async def close(self) -> None:
-        """End it, and with it every carrier that is left: it kills its own when its socket ends."""
+        """End the nursery and every carrier that is left: it kills its carriers when its socket is closed."""
         self._let_go()
         process, self._process = self._process, None
         if process is not None:
@@ -120,7 +120,7 @@ class Nursery:
                     stdout=asyncio.subprocess.DEVNULL,
                     cwd="/",
                 )
-            except BaseException:  # cancelled as well: nobody else has the socket yet
+            except BaseException:  # also when cancelled: nobody else has the socket yet
                 ours.close()
                 raise
         ours.setblocking(False)

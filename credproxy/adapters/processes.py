@@ -1,7 +1,8 @@
-"""Runs other people's helpers: in a group of their own, with little, for so long, and none survives.
+"""Runs other people's helpers: each in its own process group, with few variables and a time limit, and none survives.
 
-The end of a run is the exit of the process, never the end of its output: a child that holds the pipe would otherwise
-hold us (F12, H6, H7). Nothing here blocks the loop, and nothing is left behind when the caller is cancelled (PY5).
+The end of a run is the exit of the process, never the end of its output: a child that keeps the pipe open would
+otherwise block us (F12, H6, H7). Nothing here blocks the loop, and nothing is left behind when the caller is cancelled
+(PY5).
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from credproxy.ports import Clock, Command, Completed, Metrics, under_way
 
 
 STDOUT_LIMIT = 256 * 1024
-"""Bytes; an answer is at most 8,000."""
+"""Bytes of output; an answer is at most 8,000."""
 
 _STDERR_KEPT = 64 * 1024
 _COMPLAINT = 2048
@@ -44,16 +45,17 @@ class SystemProcesses:
     """Programs of this machine. Source: ports.Processes; H1 to H12, T29, T30.
 
     Args:
-        environ: the daemon's environment, of which programs get a few variables.
-        clock: bounds each run.
+        environ: the daemon's environment, of which programs get only a few variables.
+        clock: limits each run.
         metrics: counts each run.
-        start: starts a program with its command and environment; another one for tests of what the system refuses.
+        start: starts a program with its command and environment; tests replace it to make the system refuse.
     """
 
     def __init__(
         self, environ: Mapping[str, str], *, clock: Clock, metrics: Metrics, start: StartProcess | None = None
     ) -> None:
-        # Whatever else the daemon was started with (sockets, watchdog, credentials directory) stays its own (T30).
+        # Everything else that the daemon was started with (sockets, watchdog, credentials directory) is kept from
+        # programs (T30).
         self._environ = {
             name: value for name, value in environ.items() if name in _INHERITED or name.startswith(("XDG_", "LC_"))
         } | {"GIT_TERMINAL_PROMPT": "0"}
@@ -75,19 +77,19 @@ class SystemProcesses:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     async def run(self, command: Command) -> Completed:
-        """Run to its exit.
+        """Run a program until it exits.
 
         Raises:
             Failed(helper_not_runnable): missing, not executable, or writable by others.
             Failed(helper_failed): over its time, or more output than STDOUT_LIMIT.
-            Failed(overloaded): the system has no process to give.
+            Failed(overloaded): the system cannot start another process.
         """
         program = await self._in_thread(find_program, command, self._path)
         name = Path(program).name
         async with contextlib.AsyncExitStack() as slots:
             if (
                 terms := under_way.get()
-            ) is not None and terms.for_actions:  # first: who waits for a slot of actions' must hold none of the user's
+            ) is not None and terms.for_actions:  # first: while it waits it must not hold one of the user's
                 await slots.enter_async_context(self._for_actions.taken(program, max(1, command.concurrency // 2)))
             await slots.enter_async_context(self._all.taken(program, command.concurrency))
             begun = self._clock.boot()
@@ -103,7 +105,7 @@ class SystemProcesses:
         return completed
 
     async def find(self, command: Command) -> None:
-        """Look whether it could be started. Raises Failed(helper_not_runnable) as ``run``."""
+        """Check whether a program could be started. Raises Failed(helper_not_runnable) as ``run`` does."""
         await self._in_thread(find_program, command, self._path)
 
     async def _run(self, program: str, command: Command) -> Completed:
@@ -139,12 +141,12 @@ class SystemProcesses:
         with contextlib.suppress(TimeoutError):
             async with self._clock.timeout(_DRAIN):
                 await pipes.ended.wait()
-        # Before it is reaped, while its process id and so its group cannot be anybody else's.
+        # Before it is reaped: until then no other process can get its process id, and so its group.
         _kill(process, signal.SIGKILL)
         process.wait()
 
     def _given(self, command: Command) -> dict[str, str]:
-        """What this program gets and others do not."""
+        """The environment variables that only this program gets."""
         passed = {name: self._whole[name] for name in command.pass_env if name in self._whole}
         return passed | dict(command.env)
 
@@ -162,7 +164,7 @@ class SystemProcesses:
     async def _after(
         self, error: OSError, program: str, command: Command, environ: Mapping[str, str]
     ) -> subprocess.Popen[bytes]:
-        if error.errno == errno.ETXTBSY:  # it is being written just now: an upgrade (H9)
+        if error.errno == errno.ETXTBSY:  # it is just being written by an upgrade (H9)
             await self._clock.sleep(0.05)
             with contextlib.suppress(OSError):
                 return await self._in_thread(self._start, program, command, environ)
@@ -183,7 +185,7 @@ class SystemProcesses:
 
 
 class _Slots:
-    """How many programs may run at once, in all and of each."""
+    """How many programs may run at once, in total and of each."""
 
     def __init__(self, most: int) -> None:
         self._total = asyncio.Semaphore(most)
@@ -191,18 +193,18 @@ class _Slots:
 
     @contextlib.asynccontextmanager
     async def taken(self, program: str, most: int) -> AsyncIterator[None]:
-        """Hold a slot for a program of which that many may run."""
+        """Hold a slot for a program that may run ``most`` times at once."""
         async with self._each.setdefault(program, asyncio.Semaphore(most)), self._total:
             yield
 
 
 class _Pipes:
-    """The three pipes of one run, read and written as the loop finds them ready; always closed at the end.
+    """The three pipes of one run, read and written when the loop finds them ready; always closed at the end.
 
     Args:
-        process: that runs.
-        stdin: what it reads.
-        given: what its complaint must not repeat.
+        process: the running program.
+        stdin: what it is given to read.
+        given: secrets that must not appear in its complaint.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, given: tuple[str, ...]) -> None:
@@ -239,13 +241,13 @@ class _Pipes:
         text = mask_given(self._stderr[-2 * _COMPLAINT :].decode("utf-8", "replace"), self._given)
         if len(self._stderr) <= 2 * _COMPLAINT:
             return mask_complaint(text)[-_COMPLAINT:]
-        # What announces a secret may have been cut away, and the secret left: so the rest of a line goes, and the word
-        # behind it is masked as if it had been announced.
+        # The word that announces a secret may have been cut off and the secret left: so the rest of a line is dropped,
+        # and the word after it is masked as if it had been announced.
         rest = text[text.find("\n", 0, _COMPLAINT) + 1 or _COMPLAINT :]
         return mask_complaint(f"password {rest}").removeprefix("password ")[-_COMPLAINT:]
 
     def last_words(self) -> str:
-        """The complaint as the end of a message, or nothing."""
+        """The complaint, formatted as the end of a message; "" without one."""
         words = self.complaint()
         return f"; it said: {words[-200:]}" if words else ""
 
@@ -254,7 +256,7 @@ class _Pipes:
             self._left = self._left[os.write(self._in.fileno(), self._left[:65536]) :]
         except BlockingIOError:
             return
-        except OSError:  # it does not read, or is gone: its answer counts, not its manners (H8)
+        except OSError:  # it does not read its input, or is gone: only its answer counts (H8)
             self._left = self._left[:0]
         if not self._left:
             self._close_in()
@@ -274,7 +276,7 @@ class _Pipes:
 
     def _read_err(self) -> None:
         self._stderr += self._read(self._err.fileno())
-        del self._stderr[:-_STDERR_KEPT]  # draining goes on, or a chatty helper would block (H5)
+        del self._stderr[:-_STDERR_KEPT]  # draining goes on, or a helper that prints a lot would block (H5)
 
     def _read(self, descriptor: int) -> bytes:
         try:
@@ -293,7 +295,7 @@ class _Pipes:
 
 @contextlib.asynccontextmanager
 async def _watched(process: subprocess.Popen[bytes], threads: ThreadPoolExecutor) -> AsyncIterator[asyncio.Event]:
-    """An event that is set once the process has exited, while it is not yet reaped where the system allows."""
+    """An event that is set once the process has exited, before it is reaped if the system allows that."""
     loop = asyncio.get_running_loop()
     exited = asyncio.Event()
     if not hasattr(os, "pidfd_open"):  # macOS
@@ -311,7 +313,7 @@ async def _watched(process: subprocess.Popen[bytes], threads: ThreadPoolExecutor
 
 
 async def _first(*events: asyncio.Event) -> None:
-    """Wait until one of them is set."""
+    """Wait until one of the events is set."""
     waits = [asyncio.ensure_future(event.wait()) for event in events]
     try:
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
@@ -322,7 +324,7 @@ async def _first(*events: asyncio.Event) -> None:
 
 
 def _start(program: str, command: Command, environ: Mapping[str, str]) -> subprocess.Popen[bytes]:
-    # A session of its own has no terminal to prompt on (H12), and its group can be killed as one (F12).
+    # A session of its own has no terminal to prompt on (H12), and its process group can be killed as one (F12).
     return subprocess.Popen(  # noqa: S603  an argument vector from the configuration, no shell
         [program, *command.argv[1:]],
         stdin=subprocess.PIPE,
@@ -336,7 +338,7 @@ def _start(program: str, command: Command, environ: Mapping[str, str]) -> subpro
 
 
 def _stop_unwanted(started: asyncio.Future[subprocess.Popen[bytes]]) -> None:
-    """Its caller left while it was being started (PY5)."""
+    """Kill a program whose caller left while it was being started (PY5)."""
     if not started.cancelled() and started.exception() is None:
         process = started.result()
         _kill(process, signal.SIGKILL)
@@ -347,13 +349,13 @@ def _stop_unwanted(started: asyncio.Future[subprocess.Popen[bytes]]) -> None:
 
 
 def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
-    if process.returncode is None:  # not reaped, so the id is still its own
+    if process.returncode is None:  # not yet reaped, so the process id is still its own
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
 
 
 def find_program(command: Command, path: str) -> str:
-    """The program's absolute path, once it may be run.
+    """Find the absolute path of a program that may be run.
 
     Raises:
         Failed(helper_not_runnable)
@@ -364,7 +366,8 @@ def find_program(command: Command, path: str) -> str:
         raise _not_runnable(wanted, "is not there or not executable", command.missing or _how_to_find(wanted))
     program = str(Path(found).absolute())
     if command.secure:
-        # Up to the root, and the links on the way as well: the system follows them anew when the program is started.
+        # All directories up to the root, and the links on the way: the system follows them again when it starts the
+        # program.
         try:
             exposed = exposures(program, "")
         except OSError as error:

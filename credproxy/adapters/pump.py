@@ -1,10 +1,10 @@
 """The blob pump: downloads whose bodies are moved by threads beside the event loop. Source: ports.Downloads.
 
-Whatever is small, and everybody who waits for an answer, stays in the loop: see ``pump_request``.
+Small bodies, and all waiting for answers, stay in the loop: see ``pump_request``.
 
-Measured on two cores (bench/gateway.py): what counts is gathering, because a TLS record is 16 KiB at most and a write
-per record halves the throughput; and that the loop has no part in it, because the fastest pump inside the loop kept
-other callers waiting for 90 ms. Threads spend their time in ``recv`` and ``send``, which let go of the interpreter.
+Measured on two cores (bench/gateway.py): two things matter. Gathering, because a TLS record is 16 KiB at most and a
+write per record halves the throughput; and staying out of the loop, because the fastest pump inside the loop made other
+callers wait for 90 ms. Threads spend their time in ``recv`` and ``send``, which release the GIL.
 """
 
 import asyncio
@@ -33,25 +33,25 @@ PUMPS = 64
 """Downloads at once. A thread has 256 KiB of buffer while it pumps, so 16 MiB at most."""
 
 STALLED = 60.0
-"""Seconds without a byte after which an upstream is asked again, and a client is left."""
+"""Seconds without a byte after which an upstream is asked again, and a client is given up."""
 
 QUEUED = 300.0
-"""Seconds that a download waits for one of the pumps: as long as for a slow registry, because its client waits as well."""
+"""Seconds that a download waits for a free pump: as long as for a slow registry, because its client waits as well."""
 
 IDLE = 30.0
-"""Seconds between two looks at the connections that are kept: one that nobody used from one to the next is closed."""
+"""Seconds between two sweeps of idle connections: one that was not used in between is closed."""
 
 CONNECTING = 30.0
-"""Seconds for all that comes before a request is sent, the name look-up included."""
+"""Seconds for everything before a request is sent, the name look-up included."""
 
 DIALLING = 32
-"""Connections at once that are being made, in threads of their own."""
+"""Connections that are made at once, in threads of their own."""
 
 T = TypeVar("T")
 
 
 class Pump:
-    """Opens downloads; an asynchronous context manager, at whose end every thread has ended.
+    """Opens downloads; an asynchronous context manager. When it exits, every thread has ended.
 
     Args:
         connections: to registries; None for the machine's network.
@@ -60,7 +60,7 @@ class Pump:
         queued: seconds, see QUEUED.
         idle: seconds, see IDLE.
         connecting: seconds, see CONNECTING.
-        waits: for answers.
+        waits: time limits for answers.
 
     Attributes:
         moved: bytes that clients were given.
@@ -81,7 +81,7 @@ class Pump:
         self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
         self._diallers = ThreadPoolExecutor(DIALLING, thread_name_prefix="pump-dialler")
         self._places = asyncio.Semaphore(pumps)
-        # One registry has half of either at most, whatever its redirects lead to: the others' downloads go on.
+        # One registry gets at most half of either, wherever its redirects lead, so that downloads from others go on.
         self._shares = NamedSemaphores(max(1, pumps // 2))
         self._dialling = NamedSemaphores(DIALLING // 2)
         self._stalled = stalled
@@ -104,12 +104,12 @@ class Pump:
 
     @property
     def running(self) -> int:
-        """How many downloads there are."""
+        """How many downloads are open."""
         return len(self._running)
 
     @property
     def sweeping(self) -> bool:
-        """Whether there are connections that a timer looks at."""
+        """Whether the timer for idle connections is set."""
         return self._sweeping is not None
 
     async def close(self) -> None:
@@ -126,17 +126,17 @@ class Pump:
         self._connections.close()
 
     async def open(self, request: Request, registry: str) -> "Pumped":
-        """Send a GET; give the response as soon as its head is there, and with it a body that is small.
+        """Send a GET; give the response as soon as its head has arrived, together with a small body.
 
         Args:
             request: without a body.
-            registry: for which it is, wherever its redirects lead to.
+            registry: that the request is for, wherever its redirects lead.
 
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
         link = await self._linked(request, registry)
-        if link.answered.small or link.answered.head.status not in CONTENT:  # of a refusal no large body is read
+        if link.answered.small or link.answered.head.status not in CONTENT:  # a large body of a refusal is not read
             return Pumped(self, link, registry=None)
         try:
             await self._place(registry)
@@ -170,7 +170,7 @@ class Pump:
             try:
                 return await self._begun(key, kept, request)
             except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
-                pass  # it was closed while it idled, and a request without a body may be sent again
+                pass  # it was closed while idle, and a request without a body may be sent again
         return await self._begun(key, await self._connected(request, registry), request)
 
     async def _begun(self, key: PoolKey, sock: socket.socket, request: Request) -> Link:
@@ -220,16 +220,16 @@ class Pump:
             raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
 
     def submit(self, work: Callable[[], T]) -> "asyncio.Future[T]":
-        """Do something that blocks, in a thread."""
+        """Run a blocking function in a thread."""
         try:
             return asyncio.get_running_loop().run_in_executor(self._threads, work)
         except RuntimeError:
             if self._closing:
                 raise
-            raise MemoryError from None  # no thread can be started: there is no room for its stack
+            raise MemoryError from None  # no thread can be started: there is no memory for its stack
 
     def closed(self, pumped: "Pumped", registry: str | None, *, link: Link | None) -> None:
-        """Give the place to the next one, and with it a connection whose small body nobody else has read."""
+        """Free its place for the next download; keep its connection if a small body has been read from it."""
         if link is not None:
             head, early, small = link.answered
             self._connections.give_back(
@@ -258,7 +258,7 @@ class Pumped:
     Args:
         pump: whose threads move it.
         link: its connection, with the head.
-        registry: on whose share it has a place; None where it needs none, because its body is here or is not read.
+        registry: whose share its place counts on; None if it needs no place, because its body is here or is not read.
     """
 
     def __init__(self, pump: Pump, link: Link, *, registry: str | None) -> None:
@@ -275,14 +275,14 @@ class Pumped:
 
     @property
     def tail(self) -> bytes:
-        """The last bytes that were poured, as far as they were seen."""
+        """The last bytes that were poured, as far as they passed through this process."""
         return b"" if self._moving is None else self._moving.tail
 
     async def read(self) -> bytes:
         """Give the next piece of the body, empty at its end.
 
         Raises:
-            Failed(upstream_unavailable): it broke off.
+            Failed(upstream_unavailable): the connection broke off.
         """
         try:
             return await self._run(self._download().piece)
@@ -290,19 +290,19 @@ class Pumped:
             raise failed(Code.UPSTREAM_UNAVAILABLE, "the registry broke off in the middle of a body") from None
 
     async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
-        """Move ``count`` bytes to a client's descriptor, which is closed in the end."""
+        """Move ``count`` bytes to a client's descriptor, and close that at the end."""
         poured = await self._run(partial(self._download().pour, client, count, check=check))
         self._pump.moved += poured.moved
         return poured
 
     async def skip(self, count: int, check: Checksum | None = None) -> Poured:
-        """Read ``count`` bytes, for the checksum alone."""
+        """Read ``count`` bytes for the checksum only."""
         return await self._run(partial(self._download().skip, count, check))
 
     def close(self) -> None:
-        """End it; close its connection unless the body was read to the end.
+        """End the download; close its connection unless the body was read to the end.
 
-        Never waits: a thread that works on it is woken, and the rest done when that has ended.
+        Never waits: a thread that works on it is woken, and the rest is done when the thread is finished.
         """
         self._over = True
         if self._moving is not None and self._working:
@@ -318,15 +318,15 @@ class Pumped:
         return self._moving
 
     async def _run(self, work: Callable[[], T]) -> T:
-        """Do some of it in a thread; who is cancelled meanwhile closes it."""
+        """Run one step in a thread; a caller that is cancelled meanwhile closes the download."""
         future = self._pump.submit(work)
         self._working = True
         future.add_done_callback(self._worked)
-        # What was begun must come to its end: it owns a descriptor, and a cancelled future might never be run.
+        # A step that was begun must finish: it owns a descriptor, and a cancelled future might never be run.
         return await asyncio.shield(future)
 
     def _worked(self, future: "asyncio.Future[T]") -> None:
-        future.exception()  # a cancelled caller does not fetch it, and the loop would complain (PY2)
+        future.exception()  # a cancelled caller does not fetch the exception, and the loop would complain (PY2)
         self._working = False
         if self._over:
             self._end()

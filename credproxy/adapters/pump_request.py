@@ -1,8 +1,8 @@
-"""One request of the pump's from its first byte to its answer's head, and a small body with it: inside the event loop.
+"""One request of the pump, from its first byte to the head of its answer and a small body, inside the event loop.
 
-Waiting for a head takes no thread: a pull-through cache takes minutes, and a hundred of them are a hundred sockets. A
-small answer crosses no thread at all, and a large one is on a connection that the pump takes over as it is: nothing is
-asked twice.
+Waiting for a head takes no thread: a pull-through cache takes minutes, and a hundred of them are only a hundred
+sockets. A small answer needs no thread at all. For a large one, the pump takes over the connection as it is: nothing is
+requested twice.
 """
 
 import asyncio
@@ -22,25 +22,25 @@ from credproxy.core.ask.proxy import is_from_proxy
 
 
 ANSWER = 300.0
-"""Seconds until the response's head is there: a pull-through cache fetches the whole blob before it begins."""
+"""Seconds until the response's head arrives: a pull-through cache fetches the whole blob before it answers."""
 
 HEADED = 30.0
-"""Seconds in which a head that has begun must be complete."""
+"""Seconds within which a head that has begun must be complete."""
 
 SMALL = 60.0
-"""Seconds from its head in which a small body must be complete."""
+"""Seconds after its head within which a small body must be complete."""
 
 WHOLE = 64 * 1024
-"""Bytes up to which a body is read with its head."""
+"""Bytes of a body that is still read together with its head."""
 
 CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
-"""Statuses whose bodies are what was asked for."""
+"""Statuses whose body is the requested content."""
 
 _AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
 
 
 class Waits(NamedTuple):
-    """Seconds, see ANSWER, HEADED and SMALL."""
+    """Time limits in seconds, see ANSWER, HEADED and SMALL."""
 
     answer: float = ANSWER
     headed: float = HEADED
@@ -48,11 +48,11 @@ class Waits(NamedTuple):
 
 
 class PumpAnswer(NamedTuple):
-    """A head, and what came with it.
+    """A head, and what arrived with it.
 
     Attributes:
         early: the beginning of the body.
-        small: that is all of it.
+        small: ``early`` is the whole body.
     """
 
     head: Head
@@ -64,8 +64,8 @@ async def ask(sock: socket.socket, request: Request, *, waits: Waits = Waits()) 
     """Send a request without a body, and give its answer; the socket does not block afterwards.
 
     Raises:
-        OSError, http.client.HTTPException: it failed; ProxyError where a proxy is to blame, SilentError where no
-            answer began.
+        OSError, http.client.HTTPException: it failed; ProxyError if a proxy is to blame, SilentError if no answer
+            began.
         ValueError: a header that cannot be sent.
     """
     sock.settimeout(0)
@@ -75,7 +75,7 @@ async def ask(sock: socket.socket, request: Request, *, waits: Waits = Waits()) 
     if head.length is None or head.length > WHOLE:
         return PumpAnswer(head, early, small=False)
     whole = early if len(early) == head.length else await _whole(sock, head.status, early, head.length, waits)
-    if len(whole) != head.length:  # and so nobody knows where the next answer would begin
+    if len(whole) != head.length:  # so it is not known where the next answer would begin
         head, whole = head._replace(closes=True), whole[: head.length]
     return PumpAnswer(head, whole, small=True)
 
@@ -91,7 +91,7 @@ async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head,
                 begun = arriving.begun
                 until = min(latest, loop.time() + waits.headed) if begun else latest
     except TimeoutError as error:
-        if error.errno is not None:  # the kernel's own: the request has not even arrived
+        if error.errno is not None:  # the kernel's own time-out: the request has not even arrived
             raise
         if not arriving.begun:
             raise SilentError from None
@@ -108,7 +108,7 @@ async def _whole(sock: socket.socket, status: int, early: bytes, length: int, wa
     except OSError:
         if status in CONTENT:
             raise http.client.IncompleteRead(b"") from None
-    # Debian's registry announces the blob's length with a refused range, and then sends a sentence.
+    # Debian's registry announces the blob's length when it refuses a range, and then sends a sentence.
     if len(found) != length and status in CONTENT:
         raise http.client.IncompleteRead(b"")
     return bytes(found)
@@ -126,14 +126,14 @@ async def _sent(sock: socket.socket, data: bytes, until: float) -> None:
 
 
 async def _received(sock: socket.socket, until: float) -> bytes:
-    """Give what there is as soon as there is anything; empty at the end. A socket with TLS may be ready for nothing."""
+    """Give what has arrived as soon as there is anything; empty at the end. A socket with TLS may be ready with no data."""
     for waited in itertools.count():
         try:
             piece = sock.recv(WHOLE)
         except _AGAIN:
             await _ready(sock, until)
         else:
-            if not waited:  # a record of TLS may hold one byte, and a hundred thousand of them may be there at once
+            if not waited:  # a TLS record may hold one byte, and a hundred thousand of them may be there at once
                 await asyncio.sleep(0)  # noqa: TID251  no time passes
             return piece
     raise AssertionError
@@ -142,10 +142,10 @@ async def _received(sock: socket.socket, until: float) -> bytes:
 async def _ready(sock: socket.socket, until: float, *, writing: bool = False) -> None:
     """Wait for a socket. Raises TimeoutError.
 
-    Not by asyncio.timeout, which costs more than all else here: most answers are there before anybody has to wait.
+    Not with asyncio.timeout, which costs more than everything else here: most answers are there without waiting.
     """
     loop, number = asyncio.get_running_loop(), sock.fileno()
-    if loop.time() >= until:  # what is always ready again would never be waited for until then
+    if loop.time() >= until:  # a socket that is always ready would never be waited for
         raise TimeoutError
     ready = loop.create_future()
     add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)

@@ -1,4 +1,4 @@
-"""An answer as it arrives: its head, in however many pieces that comes, and a body that begins with what came with it."""
+"""An answer as it arrives: its head, in any number of pieces, and a body that begins with what came with the head."""
 
 import asyncio
 import http.client
@@ -23,7 +23,7 @@ _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTRADICTS = "gave a length that is not a number, or more than one"
 
 _LINE = 64 * 1024
-"""Bytes of a line of a head; the standard library's own bound."""
+"""Bytes of a line of a head; the standard library's own limit."""
 
 _FIELDS = 100
 """Fields of a head, likewise."""
@@ -32,7 +32,7 @@ _MOST = 256 * 1024
 """Bytes of a head, with the interim answers before it."""
 
 _JUDGED = 0.1
-"""Seconds after which a body's pace is judged, however little has come."""
+"""Seconds after which a body's pace is judged, however little has arrived."""
 
 _EMPTY = frozenset({http.client.NO_CONTENT, http.client.NOT_MODIFIED})
 
@@ -41,10 +41,10 @@ class Head(NamedTuple):
     """The head of an answer to a GET.
 
     Attributes:
-        headers: in order, names as sent.
-        length: bytes of body that it announces; None where it does not.
-        closes: the connection ends with it.
-        bytes: of the head itself.
+        headers: in order, with names as sent.
+        length: bytes of body that it announces; None if it does not say.
+        closes: the connection is closed after it.
+        bytes: size of the head itself.
     """
 
     status: int
@@ -55,29 +55,29 @@ class Head(NamedTuple):
 
 
 class Arriving:
-    """What has arrived of an answer so far: interim ones are passed over.
+    """What has arrived of an answer so far: interim answers are skipped.
 
     Attributes:
-        head: of the answer; None until it is complete.
-        early: what has come behind it.
+        head: the answer's head; None until it is complete.
+        early: what has arrived after it.
     """
 
     def __init__(self) -> None:
-        self._bytes = bytearray()  # in place: a head may come byte by byte
+        self._bytes = bytearray()  # in place: a head may arrive byte by byte
         self._interim = self._taken = 0
         self.head: Head | None = None
         self.early = b""
 
     @property
     def begun(self) -> bool:
-        """Whether there is anything of the answer itself, and not of interim ones alone."""
+        """Whether anything of the answer itself has arrived, and not only interim answers."""
         return bool(self._bytes)
 
     def take(self, piece: bytes) -> bool:
-        """Take a piece, an empty one for the end; tell whether the head is complete.
+        """Add a piece, an empty one for the end; tell whether the head is complete.
 
         Raises:
-            http.client.HTTPException: what came is not a head, or is one beyond the bounds.
+            http.client.HTTPException: what arrived is not a head, or exceeds the limits.
         """
         if not piece:
             raise self._ended()
@@ -97,7 +97,7 @@ class Arriving:
         return False
 
     def _ended(self) -> Exception:
-        """Say what an end without a whole head is: it may be that nobody would have read it to its end."""
+        """Give the error for an end without a whole head: the head may already have been too long."""
         if not self._bytes and not self._interim:
             return http.client.RemoteDisconnected("")
         try:
@@ -112,11 +112,11 @@ class Arriving:
 
 
 class _Nobody(BaseProtocol):
-    """The parser wants a connection that it can stop; it is given a head alone."""
+    """The parser wants a connection that it can pause; here it only gets a head."""
 
 
 def _read(head: bytes) -> Head:
-    """Read a head: by aiohttp's parser, which takes a twentieth of the time, or as generously as the standard library."""
+    """Parse a head with aiohttp's parser, which is twenty times as fast, or else as leniently as the standard library."""
     loop = asyncio.get_running_loop()
     parser = HttpResponseParser(
         _Nobody(loop), loop, 1, max_line_size=_LINE, max_field_size=_LINE, max_headers=_FIELDS, response_with_body=False
@@ -135,9 +135,9 @@ def _read(head: bytes) -> Head:
 
 
 def _read_generously(head: bytes) -> Head:
-    """Read one that says more of its length than it should, say; whatever is right in the other one's eyes is here, too.
+    """Parse a head that aiohttp's parser refuses, such as one with two lengths; what that accepts is accepted here, too.
 
-    What says two things of its length is not read: it would be a guess where its body ends.
+    Contradictory lengths are refused: the end of the body would be a guess.
     """
     made = response(head, None)
     announced = {one.strip() for one in made.headers.get_all("Content-Length", ())}
@@ -148,27 +148,27 @@ def _read_generously(head: bytes) -> Head:
 
 
 class _ArrivedBody:
-    """Stands for a socket where the standard library makes a response of one: its head is here."""
+    """Stands in for the socket from which the standard library makes a response: the head has been read already."""
 
     def __init__(self, source: IO[bytes]) -> None:
         self.makefile = lambda _: source
 
 
 def response(head: bytes, body: IO[bytes] | None) -> http.client.HTTPResponse:
-    """Give the standard library's response, which knows how to read a body in chunks, or one without a length."""
-    made = SteadyResponse(_ArrivedBody(io.BytesIO(head)))  # type: ignore[arg-type]  # it makes a file of it and no more
+    """Give the standard library's response, which can read a chunked body, or one without a length."""
+    made = SteadyResponse(_ArrivedBody(io.BytesIO(head)))  # type: ignore[arg-type]  # it only calls makefile()
     made.begin()
-    made.fp = body  # type: ignore[assignment]  # as the library itself has none behind the end of a body
+    made.fp = body  # type: ignore[assignment]  # as the library itself does after the end of a body
     return made
 
 
 class Body(io.RawIOBase):
-    """The body of an answer: what came with its head, and then what its socket gives, if that is not too slow.
+    """The body of an answer: what arrived with its head, and then what its socket gives, unless that is too slow.
 
     Args:
-        early: came with the head.
+        early: bytes that arrived with the head.
         sock: with its time-out set.
-        pace: judges the upstream; what came early took no waiting.
+        pace: judges the upstream; the early bytes do not count.
     """
 
     def __init__(self, early: bytes, sock: socket.socket, *, pace: Pace) -> None:
@@ -178,18 +178,18 @@ class Body(io.RawIOBase):
 
     @property
     def early(self) -> int:
-        """Bytes that came with the head and were not read yet."""
+        """Bytes that arrived with the head and were not read yet."""
         return len(self._early)
 
     def readable(self) -> bool:
         """True."""
         return True
 
-    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]  # typeshed wants every buffer; callers give these
-        """Read some; 0 at its end, None where nothing is there and nobody waits. Raises OSError."""
+    def readinto(self, buffer: "bytearray | memoryview") -> int | None:  # type: ignore[override]  # typeshed wants any buffer; callers pass these
+        """Read some; 0 at the end, None if nothing has arrived and the socket does not block. Raises OSError."""
         if self._early:
             return self._take_early(buffer)
-        begun = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
+        begun = time.monotonic()  # noqa: TID251  time during suspend does not count
         try:
             got = self._sock.recv_into(buffer)
         except BlockingIOError:
@@ -200,12 +200,12 @@ class Body(io.RawIOBase):
     def gather(self, buffer: memoryview) -> int:
         """Fill a buffer; less only at the end. Raises OSError.
 
-        A record of TLS is 16 KiB at most, and each comes through here: its pace is judged once for all of them, and
-        before that where they take long.
+        A TLS record is 16 KiB at most, and each comes through here. The pace is judged once for all of them, and
+        earlier if they take long.
         """
         filled = counted = self._take_early(buffer)
         receive, pace, size = self._sock.recv_into, self._pace, len(buffer)
-        begun = now = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
+        begun = now = time.monotonic()  # noqa: TID251  time during suspend does not count
         while filled < size and (got := receive(buffer[filled:])):
             filled += got
             now = time.monotonic()  # noqa: TID251  see above
@@ -222,14 +222,14 @@ class Body(io.RawIOBase):
         return count
 
     def is_over(self) -> bool:
-        """Whether nothing more of it is here, now that its announced end was read."""
+        """Whether nothing follows, now that its announced end has been read."""
         if self._early:
             return False
         waits = self._sock.gettimeout()
         self._sock.settimeout(0)
         try:
             return not self._sock.recv(1)
-        except OSError:  # nothing is there yet, or the connection broke off behind the end, which takes nothing away
+        except OSError:  # nothing has arrived yet, or the connection broke off after the end, which does no harm
             return True
         finally:
             self._sock.settimeout(waits)

@@ -1,4 +1,4 @@
-"""Files that are written whole: whoever reads one, or is killed while it is written, finds the old content or the new one."""
+"""Files that are replaced as a whole: a reader, or a restart after a crash, finds the old content or the new one."""
 
 import os
 import tempfile
@@ -13,7 +13,7 @@ from credproxy.core.errors import Code, failed
 
 
 PATIENCE = 10.0
-"""Seconds to wait for another writer, which takes some milliseconds."""
+"""Seconds to wait for another writer, which needs some milliseconds."""
 
 _PAUSE = 0.05
 
@@ -21,11 +21,11 @@ _PRIVATE = 0o600
 
 
 def replace_file(place: Path, content: bytes) -> None:
-    """Write beside it and rename; a link is followed, the mode of a file that is there is kept, a new one is private.
+    """Write a temporary file and rename it; a link is followed, the mode of an existing file is kept, a new one is private.
 
-    On the disk when it returns. Raises OSError: the file is as it was.
+    The content is on the disk when this returns. Raises OSError: the file is unchanged.
     """
-    target = place.resolve()  # the file behind a link of somebody's dotfiles, not the link
+    target = place.resolve()  # the file behind the link of a dotfiles repository, not the link
     mode = target.stat().st_mode & 0o777 if target.exists() else _PRIVATE
     make_folders(target.parent, 0o700)
     handle, name = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
@@ -37,24 +37,24 @@ def replace_file(place: Path, content: bytes) -> None:
             os.fsync(file.fileno())
         Path(name).rename(target)
         sync_folder(target.parent)
-    except BaseException:  # Ctrl-C as well must leave no half-written file
+    except BaseException:  # Ctrl-C must not leave a half-written file either
         with suppress(OSError):
             Path(name).unlink()
         raise
 
 
 def change_file(place: Path, change: Callable[[bytes], bytes | None]) -> bool:
-    """Read, change and replace a file. Whoever calls it is the only writer: see ``exclusively``.
+    """Read, change and replace a file. The caller must be the only writer: see ``exclusively``.
 
     Args:
-        place: of the file; one that is not there is empty.
+        place: path of the file; a missing one counts as empty.
         change: gives the new content, None to leave it.
 
     Returns:
         Whether it was written.
 
     Raises:
-        OSError: it cannot be read or written, and is as it was.
+        OSError: it cannot be read or written, and is unchanged.
         Failed: what ``change`` raises.
     """
     target = place.resolve()
@@ -69,11 +69,11 @@ def change_file(place: Path, change: Callable[[bytes], bytes | None]) -> bool:
 
 @contextmanager
 def exclusively(target: Path) -> Iterator[None]:
-    """Hold the lock of a file, which is another one beside it: the file itself is replaced.
+    """Hold the lock of a file, which is a separate file beside it, because the file itself gets replaced.
 
     Raises:
         Failed(overloaded): another process holds it for ten seconds.
-        OSError: there is no place for it.
+        OSError: the lock file cannot be made.
     """
     make_folders(target.parent, 0o700)
     path = str(target.with_name(f".{target.name}.lock"))
@@ -90,7 +90,7 @@ def exclusively(target: Path) -> Iterator[None]:
 
 
 def _tidy(target: Path) -> None:
-    """Delete what a writer that was killed has left beside it; nobody else is writing now."""
+    """Delete what a killed writer has left beside the file; nobody else is writing now."""
     for left in target.parent.glob(f".{target.name}.????????"):
         with suppress(OSError):
             left.unlink()

@@ -1,4 +1,4 @@
-"""A request as it goes over the wire, kept until somebody sends it: who waits may be an event loop."""
+"""A request as bytes for the wire, for callers that send it themselves, such as an event loop."""
 
 import re
 from urllib.parse import urlsplit
@@ -11,14 +11,14 @@ from credproxy.core.ask.proxy import proxy_of
 _TARGET = re.compile(r"[!-~]+")
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _VALUE = re.compile(r"[\t -~\x80-\xff]*")
-"""Nothing that would end a line, and so begin another field. Source: RFC 9110, section 5.5."""
+"""No character that would end a line, and so begin another field. Source: RFC 9110, section 5.5."""
 
 
 def written(request: Request) -> bytes:
-    """Give the bytes of a request without a body: with its whole URL where a proxy is asked for it.
+    """Give the bytes of a request without a body: with its whole URL if it is sent to a proxy.
 
     Raises:
-        ValueError: a place, a host or a header that cannot be sent; which one is not said, as it may be a secret.
+        ValueError: a path, a host or a header cannot be sent; the message does not quote it, as it may be a secret.
     """
     url = urlsplit(request.url)
     proxy = proxy_of(request.dial.proxy) if url.scheme == "http" else None

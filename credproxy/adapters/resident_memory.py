@@ -1,13 +1,13 @@
-"""How much memory a process has, as the kernel says it. Source: proc_pid_statm(5)."""
+"""How much memory a process uses, as the kernel reports it. Source: proc_pid_statm(5)."""
 
 import os
 from collections.abc import Callable
 
 
 def resident(pid: int) -> int:
-    """Bytes of memory that a process has; 0 where that cannot be read."""
+    """Bytes of memory that a process uses; 0 if that cannot be read."""
     try:
-        # No disk, and no wait: the kernel makes it up.
+        # No disk access, and no waiting: the kernel generates the file.
         with open(f"/proc/{pid}/statm", encoding="ascii") as statm:  # noqa: PTH123  read at once, without a path of its own
             return _in_bytes(statm.read())
     except OSError:
@@ -15,7 +15,7 @@ def resident(pid: int) -> int:
 
 
 def own_memory() -> Callable[[], int]:
-    """Give what tells how many bytes this process has, also once it can open no file any more; 0 where nothing does."""
+    """Give a function that tells how many bytes this process uses, even when it can open no more files; 0 if unknown."""
     try:
         statm = os.open("/proc/self/statm", os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -24,7 +24,7 @@ def own_memory() -> Callable[[], int]:
 
 
 def _in_bytes(statm: str) -> int:
-    # The second number, in pages, is what is resident.
+    # The second number is the resident pages.
     try:
         return int(statm.split()[1]) * os.sysconf("SC_PAGE_SIZE")
     except (ValueError, IndexError):

@@ -1,10 +1,10 @@
-"""Files that are written anew, whole or not at all, by one process at a time.
+"""Files that are replaced by one process at a time, completely or not at all.
 
 ::
 
-    NAME         what is kept             0600, replaced by rename
+    NAME         what is stored           0600, replaced by rename
     .NAME.new    what will replace it     made before it is needed, so that there is space for it
-    .NAME.lock   who may do that          flock, and a note for whoever holds it next; it stays
+    .NAME.lock   who may do so          flock, and a note for whoever holds it next; it stays
 
 Source: rename(2), flock(2), fsync(2): a name is on the disk once its directory is.
 """
@@ -19,7 +19,7 @@ from credproxy.ports import FileVersion
 
 
 LARGEST: Final = 32 * 1024
-"""Bytes that are reserved: twice the longest token that is believed."""
+"""Bytes that are reserved: twice the longest token that is accepted."""
 
 _NOTE: Final = 256
 _PRIVATE: Final = 0o600
@@ -33,19 +33,19 @@ class HeldLock:
         self.note = os.pread(descriptor, _NOTE, 0)
 
     def mark(self, note: bytes) -> None:
-        """Write another note. Raises OSError."""
+        """Replace the note. Raises OSError."""
         os.pwrite(self._descriptor, note, 0)
         os.ftruncate(self._descriptor, len(note))
         os.fsync(self._descriptor)
         self.note = note
 
     def close(self) -> None:
-        """Let it go."""
+        """Release the lock."""
         os.close(self._descriptor)
 
 
 def hold(path: str) -> HeldLock | None:
-    """Open a lock file; None where another process, or another call, has it. Raises OSError."""
+    """Lock a lock file; None if another process, or another call, holds it. Raises OSError."""
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK, _PRIVATE)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -65,28 +65,28 @@ class Place:
     """A file that will replace another one. Every method blocks.
 
     Args:
-        path: of the file that is to be replaced; what a link leads to is replaced, and not the link.
+        path: of the file to be replaced; the target of a link is replaced, and not the link.
 
     Raises:
-        OSError: it cannot be made, or there is no space.
+        OSError: the file cannot be made, or there is no space.
     """
 
     def __init__(self, path: str) -> None:
         self._path = os.path.realpath(path)
         folder, name = os.path.split(self._path)
-        self._new = os.path.join(folder, f".{name}.new")  # noqa: PTH118  realpath has given a text
+        self._new = os.path.join(folder, f".{name}.new")  # noqa: PTH118  realpath gave a string
         flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
         self._descriptor = os.open(self._new, flags, _PRIVATE)
         try:
             os.fchmod(self._descriptor, _PRIVATE)
-            # Not posix_fallocate, which macOS does not have: written zeros take the space as well.
+            # Not posix_fallocate, which macOS does not have: writing zeros reserves the space as well.
             os.pwrite(self._descriptor, bytes(LARGEST), 0)
         except OSError:
             self.close()
             raise
 
     def commit(self, content: bytes) -> FileVersion:
-        """Replace the file. Raises OSError: it is as it was."""
+        """Replace the file. Raises OSError: it is unchanged."""
         os.pwrite(self._descriptor, content, 0)
         os.ftruncate(self._descriptor, len(content))
         os.fsync(self._descriptor)
@@ -99,7 +99,7 @@ class Place:
         )
 
     def close(self) -> None:
-        """Give it up."""
+        """Delete the replacement, unless it was used."""
         os.close(self._descriptor)
         if self._new:
             Path(self._new).unlink(missing_ok=True)

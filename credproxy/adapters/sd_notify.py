@@ -1,4 +1,4 @@
-"""What systemd is told: ready, reloading, stopping, alive. Source: sd_notify(3)."""
+"""Tells systemd the state of the daemon: ready, reloading, stopping, alive. Source: sd_notify(3)."""
 
 import contextlib
 import os
@@ -15,14 +15,14 @@ VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
 class Notifier:
-    """Sends datagrams to ``$NOTIFY_SOCKET``; does nothing where there is none, and never raises.
+    """Sends datagrams to ``$NOTIFY_SOCKET``; does nothing if there is none, and never raises.
 
     Args:
         environ: of the process.
 
     Attributes:
         supervised: whether a service manager listens.
-        watchdog: seconds between two calls of ``alive``; None where nobody waits for them.
+        watchdog: seconds between two calls of ``alive``; None if no watchdog is set.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -32,27 +32,27 @@ class Notifier:
         self._socket: socket.socket | None = None
 
     def ready(self) -> None:
-        """It serves; also after a reload."""
+        """Tell that the daemon serves; also after a reload."""
         self._send("READY=1")
 
     def reloading(self) -> None:
-        """The configuration is being read anew; ``ready`` ends that."""
+        """Tell that the configuration is being reloaded, until ``ready``."""
         self._send("RELOADING=1", f"MONOTONIC_USEC={monotonic_usec()}")
 
     def stopping(self) -> None:
-        """It takes no more questions."""
+        """Tell that the daemon takes no more questions."""
         self._send("STOPPING=1")
 
     def status(self, text: str) -> None:
-        """One line for people, in ``systemctl status``."""
+        """Set the line that ``systemctl status`` shows."""
         self._send("STATUS=" + " ".join(text.split()))
 
     def alive(self) -> None:
-        """The event loop turns."""
+        """Tell the watchdog that the event loop runs."""
         self._send("WATCHDOG=1")
 
     def close(self) -> None:
-        """Say no more."""
+        """Close the socket."""
         self._address = None
         if self._socket is not None:
             self._socket.close()
@@ -60,7 +60,7 @@ class Notifier:
     def _send(self, *lines: str) -> None:
         if self._address is None:
             return
-        # A service manager that has gone, or has no time, is not a reason to stop serving.
+        # A service manager that is gone or too busy is not a reason to stop serving.
         with contextlib.suppress(OSError):
             if self._socket is None:
                 self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
@@ -78,7 +78,7 @@ def _address(text: str) -> str | None:
 def _interval(environ: Mapping[str, str]) -> float | None:
     text = environ.get("WATCHDOG_USEC", "")
     if environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None  # meant for a parent of ours
+        return None  # meant for a parent process
     if not (text.isascii() and text.isdigit()) or int(text) == 0:
         return None
     return min(_PING, int(text) / 2e6)

@@ -1,8 +1,8 @@
-"""Which system calls a carrier may make: those that open another door to this machine fail with EPERM.
+"""Which system calls a carrier may make: those that give other access to this machine fail with EPERM.
 
-Landlock says nothing of sockets that have a path: a process of the user could still connect to the helper socket, to the
-session bus or to docker's. So no socket is made but of the internet's families, nothing is executed, and no other process,
-keyring or ring of the kernel's is reached. A filter of seccomp(2), which children inherit, too.
+Landlock does not restrict sockets that have a path: a process of the user could still connect to the helper socket, to
+the session bus or to docker's. So the filter allows only sockets of the internet families, no program can be executed,
+and no other process, kernel keyring or io_uring can be reached. It is a filter of seccomp(2), which children inherit.
 
 Own code: the bindings of libseccomp on PyPI need that library on the machine. Sources: <linux/seccomp.h>, <linux/filter.h>,
 <asm/unistd.h> of both machines.
@@ -20,7 +20,8 @@ _PR_SET_SECCOMP, _FILTER = 22, 2
 _KILL, _REFUSE, _ALLOW = 0x8000_0000, 0x0005_0000 | errno.EPERM, 0x7FFF_0000
 _LOAD, _AND, _EQUAL, _AT_LEAST, _RETURN = 0x20, 0x54, 0x15, 0x35, 0x06
 _NUMBER, _MACHINE, _FIRST, _SECOND = 0, 4, 16, 24
-"""Where a call's number, its machine and its arguments stand in ``struct seccomp_data``; both machines are little-endian."""
+"""Offsets of a call's number, its architecture and its arguments in ``struct seccomp_data``; both architectures are
+little-endian."""
 
 _INTERNET = (2, 10)
 _STREAM, _TYPE = 1, 0xF
@@ -28,7 +29,7 @@ _X32 = 0x4000_0000
 
 
 class _Calls(NamedTuple):
-    """A machine's mark in the audit system, and the numbers of its calls."""
+    """An architecture's number in the audit system, and the numbers of its calls."""
 
     mark: int
     socket: int
@@ -47,7 +48,7 @@ _MACHINES: Final = {
     ),
 }
 """Refused: execve, execveat, ptrace, process_vm_readv, process_vm_writev, add_key, request_key, keyctl, perf_event_open,
-bpf, userfaultfd, io_uring_setup (whose rings make any call unseen), pidfd_getfd."""
+bpf, userfaultfd, io_uring_setup (whose rings bypass the filter), pidfd_getfd."""
 
 
 _STEP = struct.Struct("HBBI")
@@ -60,14 +61,14 @@ class _FilterProgram(ctypes.Structure):
 
 
 def filtered() -> bool:
-    """Whether there is a filter for this machine."""
+    """Whether there is a filter for this architecture."""
     return sys.platform == "linux" and platform.machine() in _MACHINES and sys.maxsize > 1 << 32
 
 
 def restrict() -> bool:
-    """Put the filter in force, for this thread and all that it starts; False where there is none for this machine.
+    """Install the filter for this thread and all that it starts; False if there is none for this architecture.
 
-    ``no_new_privs`` has to be set.
+    ``no_new_privs`` must have been set.
 
     Raises:
         OSError: the kernel refuses it.
@@ -86,10 +87,10 @@ def restrict() -> bool:
 
 
 def _program(calls: _Calls) -> bytes:
-    """The filter, each test in front of what it skips."""
+    """Build the filter; each test precedes the instructions that it skips."""
     steps = [
         (_LOAD, 0, 0, _MACHINE),
-        (_EQUAL, 1, 0, calls.mark),  # another machine's numbers would mean other calls
+        (_EQUAL, 1, 0, calls.mark),  # the numbers of another architecture would mean other calls
         (_RETURN, 0, 0, _KILL),
         (_LOAD, 0, 0, _NUMBER),
         (_AT_LEAST, 0, 1, _X32),
@@ -107,7 +108,7 @@ def _program(calls: _Calls) -> bytes:
         (_EQUAL, 0, 4, calls.socketpair),
         (_LOAD, 0, 0, _SECOND),
         (_AND, 0, 0, _TYPE),
-        (_EQUAL, 1, 0, _STREAM),  # one of datagrams could be connected anew, to a path
+        (_EQUAL, 1, 0, _STREAM),  # a datagram socket could be reconnected to a path
         (_RETURN, 0, 0, _REFUSE),
         (_RETURN, 0, 0, _ALLOW),
     ]

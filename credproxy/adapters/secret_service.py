@@ -1,7 +1,7 @@
-"""The Secret Service of this session: gnome-keyring, KWallet, KeePassXC and whatever else answers to that name on the bus.
+"""The Secret Service of this session: gnome-keyring, KWallet, KeePassXC or another program that owns its name on the bus.
 
-One connection for each search, so that nothing is kept open and a bus that was restarted is found again. What would open
-a window (``Unlock``, ``Prompt``) is never called. Source: Secret Service API draft 0.2; D-Bus specification.
+Each search uses a new connection, so that nothing is kept open and a restarted bus is found again. Methods that would
+open a window (``Unlock``, ``Prompt``) are never called. Source: Secret Service API draft 0.2; D-Bus specification.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ from credproxy.ports import Clock, KeyringFound, KeyringItem
 
 
 TIMEOUT: Final = 5.0
-"""Seconds for one search, which takes some milliseconds; the bus may have to start the keyring first."""
+"""Seconds for one search, which usually takes some milliseconds; the bus may have to start the keyring first."""
 
 ADDRESS: Final = "DBUS_SESSION_BUS_ADDRESS"
 
@@ -35,7 +35,7 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 _NOTHING = "/"
 
 _NOBODY = ("ServiceUnknown", "NameHasNoOwner", "Disconnected")
-"""What the bus says where nobody has the name, by the last word; ``Spawn.`` errors are of who should have taken it."""
+"""Errors of the bus if nothing owns the name, by the last word; ``Spawn.`` errors are from starting the owner."""
 
 _GONE = ("NoSuchObject", "UnknownObject", "UnknownMethod")
 _LOCKED = "IsLocked"
@@ -44,11 +44,11 @@ MessageBody = tuple[object, ...]
 
 
 class NoKeyringError(Exception):
-    """There is none, and why."""
+    """There is no keyring; the message says why."""
 
 
 class LockedKeyringError(Exception):
-    """It is there, and locked: nothing can be stored in it without opening a window."""
+    """The keyring is locked: nothing can be stored in it without opening a window."""
 
 
 class _BusError(Exception):
@@ -61,15 +61,15 @@ class _BusError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class _Bus:
-    """A connection."""
+    """A connection to the bus."""
 
     send: Callable[[object], Awaitable[object]]
 
     async def call(
         self, path: str, interface: str, method: str, signature: str = "", body: MessageBody = ()
     ) -> MessageBody:
-        """Call a method of the keyring's. Raises _BusError."""
-        import jeepney  # type: ignore[import-untyped]  # noqa: PLC0415  it has no types; a daemon without a keyring does without
+        """Call a method of the keyring. Raises _BusError."""
+        import jeepney  # type: ignore[import-untyped]  # noqa: PLC0415  untyped; a daemon without a keyring does not need it
 
         address = jeepney.DBusAddress(path, bus_name=_SERVICE, interface=interface)
         message = jeepney.new_method_call(address, method, signature or None, body)
@@ -81,7 +81,7 @@ class _Bus:
         return found
 
     async def session(self) -> str:
-        """Begin one whose secrets are not encrypted once more on their way: the bus lets nobody else listen."""
+        """Open a session without extra encryption: nobody else can listen on the bus."""
         _, path = await self.call(_ROOT, _SERVICE_API, "OpenSession", "sv", ("plain", ("s", "")))
         return str(path)
 
@@ -91,8 +91,8 @@ class SecretService:
 
     Args:
         environ: says where the bus is.
-        clock: bounds what is waited for.
-        uid: whose bus it is where the environment does not say.
+        clock: limits the waiting.
+        uid: whose bus is used if the environment does not name one.
     """
 
     def __init__(self, environ: Mapping[str, str], *, clock: Clock, uid: int) -> None:
@@ -111,7 +111,7 @@ class SecretService:
         return KeyringFound(items, len(locked))
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
-        """Read one; None where it has gone, or was locked, since it was found. Raises Failed(credential_unreadable)."""
+        """Read a secret; None if it was deleted or locked since it was found. Raises Failed(credential_unreadable)."""
         try:
             async with self._connected() as bus:
                 (secret,) = await bus.call(item.place, _ITEM_API, "GetSecret", "o", (await bus.session(),))
@@ -121,7 +121,7 @@ class SecretService:
             return None
 
     async def usable(self) -> None:
-        """Look whether something could be stored. Raises as ``store``."""
+        """Check whether something could be stored. Raises the same as ``store``."""
         async with self._connected() as bus:
             collection = await _default(bus)
             (found,) = await bus.call(collection, _PROPERTIES, "Get", "ss", (_COLLECTION_API, "Locked"))
@@ -129,12 +129,12 @@ class SecretService:
             raise LockedKeyringError
 
     async def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
-        """Store one in the place of one with the same attributes.
+        """Store a secret, replacing one with the same attributes.
 
         Raises:
-            NoKeyringError: there is no keyring, or no collection that new secrets go to.
-            LockedKeyringError: it is locked.
-            Failed(credential_unreadable): it does not answer.
+            NoKeyringError: there is no keyring, or it has no default collection.
+            LockedKeyringError: the keyring is locked.
+            Failed(credential_unreadable): the keyring does not answer.
         """
         async with self._connected() as bus:
             collection = await _default(bus)
@@ -154,7 +154,7 @@ class SecretService:
                 raise LockedKeyringError
 
     async def erase(self, attributes: Mapping[str, str]) -> int:
-        """Delete all with these attributes; give how many there were. Raises as ``store``."""
+        """Delete all secrets with these attributes; give their number. Raises the same as ``store``."""
         async with self._connected() as bus:
             open_ones, locked = await _found(bus, attributes)
             if locked:
@@ -167,7 +167,7 @@ class SecretService:
 
     @contextlib.asynccontextmanager
     async def _connected(self) -> AsyncIterator[_Bus]:
-        """Connect for one task. Raises NoKeyringError; Failed(credential_unreadable): it does not answer."""
+        """Connect for one task. Raises NoKeyringError; Failed(credential_unreadable): the bus does not answer."""
         address = await asyncio.to_thread(partial(self._address))
         try:
             async with self._clock.timeout(TIMEOUT):
@@ -191,7 +191,7 @@ class SecretService:
             raise NoKeyringError(f"nothing answers on the session bus: {_why(error)}") from None
 
     def _address(self) -> str:
-        """Where the bus is: what the environment says, else where systemd has it. Raises NoKeyringError."""
+        """The address of the bus: from the environment, else systemd's default. Raises NoKeyringError."""
         if found := self._environ.get(ADDRESS):
             return found
         place = f"{self._environ.get('XDG_RUNTIME_DIR') or f'/run/user/{self._uid}'}/bus"
@@ -205,7 +205,7 @@ class SecretService:
 
 
 def as_secret(content: bytes) -> Secret:
-    """What is stored, as text. Raises Failed(credential_unreadable): it is none."""
+    """Decode a stored secret. Raises Failed(credential_unreadable): it is not text."""
     try:
         return Secret(content.decode())
     except UnicodeDecodeError:
@@ -231,7 +231,7 @@ async def _item(bus: _Bus, path: str) -> KeyringItem:
 
 
 async def _default(bus: _Bus) -> str:
-    """Where new secrets go. Raises NoKeyringError: nobody has made one yet, which would open a window."""
+    """The default collection, for new secrets. Raises NoKeyringError: there is none, and making one would open a window."""
     (path,) = await bus.call(_ROOT, _SERVICE_API, "ReadAlias", "s", ("default",))
     if path == _NOTHING:
         raise NoKeyringError("the keyring has no collection for new secrets yet")
@@ -243,7 +243,7 @@ def _cannot_store(error: _BusError) -> Exception:
 
 
 def _refused(error: _BusError) -> NoKeyringError | Failed:
-    """What an error of the bus or of the keyring means."""
+    """Translate an error of the bus or the keyring."""
     if error.name.endswith(_NOBODY) or ".Spawn." in error.name:
         return NoKeyringError("no keyring answers on the session bus")
     if error.name.endswith((*_GONE, _LOCKED)):

@@ -1,6 +1,6 @@
-"""From one socket to another inside the kernel, for upstreams without TLS: the bytes never come up here.
+"""Copies from one socket to another inside the kernel, for upstreams without TLS: the bytes never enter this process.
 
-Measured (bench/gateway.py): the only pump that is faster than curl straight to the server, because curl has to copy.
+Measured (bench/gateway.py): the only pump that is faster than curl without a proxy, because curl has to copy.
 """
 
 import contextlib
@@ -16,20 +16,20 @@ from credproxy.ports import Poured, Stopped
 
 
 AVAILABLE = hasattr(os, "splice")
-"""Linux."""
+"""Constants of Linux."""
 
 _PIPE = 1024 * 1024
-"""Bytes; what an unprivileged process may ask for (pipe-max-size)."""
+"""Bytes of a pipe: the most that an unprivileged process may ask for (pipe-max-size)."""
 
 
 def splice(source: socket.socket, sink: socket.socket, *, count: int, stalled: float) -> Poured:
     """Move ``count`` bytes; neither socket may have anything buffered in Python.
 
     Args:
-        source: connected, with a time-out, so not blocking.
+        source: connected, with a time-out, so non-blocking.
         sink: likewise.
         count: bytes.
-        stalled: seconds without a byte after which a side counts as gone, and over which its pace is judged.
+        stalled: seconds without a byte after which a side counts as gone; its pace is judged over the same time.
 
     Raises:
         OSError: there is no descriptor for a pipe, and nothing was moved.
@@ -75,8 +75,8 @@ class _SocketWait:
         self._stalled = stalled
 
     def wait(self) -> float:
-        """Give the seconds that it took. Raises TimeoutError."""
-        begun = time.monotonic()  # noqa: TID251  a suspended machine waits for nobody
+        """Wait, and give the seconds that it took. Raises TimeoutError."""
+        begun = time.monotonic()  # noqa: TID251  time during suspend does not count
         if not self._ready.poll(self._stalled * 1000):
             raise TimeoutError
         return time.monotonic() - begun  # noqa: TID251  see above
@@ -86,7 +86,7 @@ class _SocketWait:
 def _pipe() -> Iterator[tuple[int, int]]:
     reading, writing = os.pipe()
     try:
-        with contextlib.suppress(OSError):  # over its share of pipe memory a user gets a small one, which is slower
+        with contextlib.suppress(OSError):  # a user over the limit of pipe memory gets a small pipe, which is slower
             fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE)
         yield reading, writing
     finally:

@@ -1,7 +1,7 @@
-"""Sockets that notice when nobody is at their other end any more.
+"""Sockets that notice when the other end is gone.
 
-An upstream may be silent for minutes before it begins to answer. The kernel tells that from a machine that has gone, or
-from a connection that did not survive a sleep of this one, where it is asked to.
+An upstream may be silent for minutes before it begins to answer. If asked to, the kernel distinguishes that from a
+machine that is gone, and from a connection that did not survive a suspend of this machine.
 """
 
 import contextlib
@@ -9,13 +9,13 @@ import socket
 
 
 IDLE = 30
-"""Seconds without a sign from the other side before the kernel asks whether it is there; then it asks every ten."""
+"""Seconds without a packet from the other side before the kernel sends a probe; then it probes every ten."""
 
 PROBES = 3
-"""Questions without an answer after which it is gone."""
+"""Unanswered probes after which the other side counts as gone."""
 
 UNACKNOWLEDGED = 30
-"""Seconds that what was sent may stay without the kernel's receipt from the other side."""
+"""Seconds that sent data may remain unacknowledged by the other side."""
 
 _OPTIONS = (
     ("TCP_KEEPIDLE", IDLE),
@@ -27,7 +27,7 @@ _OPTIONS = (
 
 
 def lively(sock: socket.socket) -> socket.socket:
-    """Set what the system knows of this on a TCP socket; give it back."""
+    """Set the options that the system has for this on a TCP socket; give the socket back."""
     with contextlib.suppress(OSError):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
         for name, value in _OPTIONS:

@@ -1,4 +1,4 @@
-"""Whose certificates are believed, by egress policy (SEC-R, T32)."""
+"""Which certificates are trusted, by egress policy (SEC-R, T32)."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ def version(dial: Dial) -> int:
         return 0
     with contextlib.suppress(OSError):
         about = Path(dial.ca_bundle).stat()
-        # A copy may keep the time of what it was copied from, and a time may be set; when that was done cannot be.
+        # A copy may keep the original's mtime, and mtime may be set; ctime may not.
         return hash((about.st_mtime_ns, about.st_ctime_ns, about.st_dev, about.st_ino, about.st_size))
     return 0
 
@@ -32,13 +32,13 @@ class Trust(Protocol):
     """Builds TLS contexts. Both methods may block: they are called off the loop.
 
     Attributes:
-        changes: what a policy believes may change although it names the same bundle; else there is one version of it.
+        changes: the certificates may change although the policy names the same bundle; else there is only one version.
     """
 
     changes: bool
 
     def version(self, dial: Dial) -> int:
-        """A number that changes with what the policy believes."""
+        """A number that changes with the certificates that the policy trusts."""
         ...
 
     def context(self, dial: Dial) -> ssl.SSLContext:
@@ -47,7 +47,7 @@ class Trust(Protocol):
 
 
 class FileTrust:
-    """Reads the system's anchors and those of ``ca_bundle``. Source: Trust."""
+    """Reads the system's trust anchors and those of ``ca_bundle``. Source: Trust."""
 
     changes = True
 
@@ -75,10 +75,10 @@ def trust(dial: Dial) -> ssl.SSLContext:
 
 
 def anchors(bundle: str | None) -> bytes:
-    """Give what ``trust`` believes as PEM, for a process that can read no file: the system's, and those of a bundle.
+    """Give the certificates that ``trust`` uses, the system's and a bundle's, as PEM for a process that cannot read files.
 
     Raises:
-        Failed: as ``trust``.
+        Failed: the same as ``trust``.
     """
     found = b"".join(_system_anchors())
     if bundle is None:
@@ -89,7 +89,7 @@ def anchors(bundle: str | None) -> bytes:
 
 
 def trusting(pem: bytes, *, verify: bool) -> ssl.SSLContext:
-    """Build a context that believes these certificates and no others.
+    """Build a context that trusts these certificates and no others.
 
     Args:
         pem: of ``anchors``.
@@ -109,7 +109,7 @@ def _strict(context: ssl.SSLContext, *, verify: bool) -> ssl.SSLContext:
 
 
 def _system_anchors() -> Iterator[bytes]:
-    """The files that OpenSSL would look into: one with all of them, or one for each by the hash of its name."""
+    """The files that OpenSSL would read: one with all certificates, or one for each, named by the hash of its subject."""
     paths = ssl.get_default_verify_paths()
     if paths.cafile is not None:
         with contextlib.suppress(OSError):
@@ -131,22 +131,22 @@ def _unreadable(bundle: str) -> Failed:
 
 
 def _ascii(pem: bytes) -> str:
-    """PEM as ``ssl`` takes it: between certificates a bundle may say whose they are, in any encoding."""
+    """Give PEM as ``ssl`` takes it: between certificates, a bundle may have comments in any encoding."""
     return pem.decode("ascii", "backslashreplace")
 
 
 def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
     try:
         context.load_verify_locations(cadata=_ascii(content))
-    except (ValueError, ssl.SSLError):  # ValueError: it is empty
+    except (ValueError, ssl.SSLError):  # ValueError: the bundle is empty
         raise _unreadable(bundle) from None
 
 
 def _believed(bundle: str) -> bytes:
-    """The content of a bundle that nobody else can have written.
+    """Read a bundle that nobody else can have written.
 
-    It is read again whenever it changes, long after the configuration that names it was put in force: so it is judged
-    again, with the whole way to it, and what is judged is the very file that was read.
+    It is read again whenever it changes, long after the configuration that names it came into force. So it is judged
+    again, with the whole way to it, and the very file that was read is judged.
     """
     try:
         content, about = _read(bundle)
@@ -161,7 +161,7 @@ def _believed(bundle: str) -> bytes:
 
 
 def _read(bundle: str) -> tuple[bytes, os.stat_result]:
-    # Without O_NONBLOCK, opening a FIFO would wait for its writer, and hold the thread for ever.
+    # Without O_NONBLOCK, opening a FIFO would wait for its writer, and block the thread for ever.
     with os.fdopen(os.open(bundle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):

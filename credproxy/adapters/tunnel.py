@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: the tunnel that TLS goes through, and the failures that are the proxy's own."""
+"""The tunnel for TLS through an HTTP proxy, and the failures that are the proxy's own."""
 
 import http.client
 import socket
@@ -9,14 +9,14 @@ from credproxy.core.ask.proxy import Proxy
 
 
 TUNNEL = 5.0
-"""Seconds that a proxy may take until it has connected; it looks the name up and dials for us."""
+"""Seconds for a proxy to connect; it looks up the name and dials for us."""
 
 
 class ProxyError(OSError):
-    """A proxy could not be used, or refused what it was asked for.
+    """A proxy could not be used, or refused the request.
 
     Attributes:
-        status: of its answer; 0 where there was none.
+        status: of its answer; 0 if there was none.
         cause: what happened to the connection instead, or None.
     """
 

@@ -1,6 +1,6 @@
-"""What is sent with a request, by which time, and whose fault it is where that ends early.
+"""The body of a request, its time limits, and whose fault it is if it ends early.
 
-aiohttp blames the network for a client that breaks off, and waits for ever for a server that takes no more.
+aiohttp blames the network for a client that breaks off, and waits for ever for a server that reads no more.
 """
 
 import asyncio
@@ -10,16 +10,16 @@ from credproxy.core.errors import Failed, Failure
 
 
 class Upload:
-    """A body on its way.
+    """A body that is being sent.
 
     Args:
-        limit: ends the request.
-        taken: seconds in which the other side has to take each piece.
-        answer: seconds in which its answer has to begin, once all was sent.
+        limit: the time-out that ends the request.
+        taken: seconds within which the other side has to take each piece.
+        answer: seconds within which its answer has to begin, once everything was sent.
 
     Attributes:
-        failure: of the source of the pieces; None while there is none.
-        sent: all of it has been given to the other side.
+        failure: raised by the source of the pieces; None if there was none.
+        sent: the whole body has been given to the other side.
     """
 
     def __init__(self, limit: asyncio.Timeout, *, taken: float, answer: float) -> None:
@@ -33,14 +33,14 @@ class Upload:
     def begun(
         self, body: AsyncIterable[bytes] | bytes | None, connecting: float
     ) -> AsyncIterable[bytes] | bytes | None:
-        """Give the body to send; one that is there already is sent within the seconds for connecting."""
+        """Give the body to send; a complete one is sent within the seconds for connecting."""
         if body is None or isinstance(body, bytes):
             self._wait_for_answer(connecting)
             return body
         return self._pieces(body)
 
     def answered(self) -> None:
-        """The answer has begun: it has limits of its own."""
+        """Note that the answer has begun: it has its own limits."""
         self._answered = True
         self._limit.reschedule(None)
 

@@ -15,23 +15,23 @@ class Waking:
 
     @property
     def over(self) -> bool:
-        """Whether it was broken off."""
+        """Whether the work was broken off."""
         return self._over
 
     def hold(self, sock: socket.socket) -> None:
-        """Take a socket before it is waited on. Raises ConnectionAbortedError: it was broken off."""
+        """Register a socket before waiting on it. Raises ConnectionAbortedError: the work was broken off."""
         with self._lock:
             if self._over:
                 raise ConnectionAbortedError
             self._held.add(sock)
 
     def release(self, sock: socket.socket) -> None:
-        """Wait on a socket no more; it may be closed or lent to others from now on."""
+        """Unregister a socket; it may be closed or lent to others from now on."""
         with self._lock:
             self._held.discard(sock)
 
     def break_off(self) -> None:
-        """Wake the thread: what it waits for ends with an error, now and later."""
+        """Wake the thread: its current and later waits end with an error."""
         with self._lock:
             self._over = True
             for sock in self._held:

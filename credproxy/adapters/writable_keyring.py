@@ -1,4 +1,4 @@
-"""Stores in the keyring of this system, and deletes there: what only the command line does, which may wait."""
+"""Stores secrets in the keyring of this system, and deletes them; only the command line does so, and it may block."""
 
 import asyncio
 import sys
@@ -17,26 +17,26 @@ class WritableKeyring(Protocol):
     """A keyring that takes secrets.
 
     Raises:
-        NoKeyringError: there is none, or nothing can be stored in it yet.
-        LockedKeyringError: it is locked.
-        Failed(credential_unreadable): it does not answer.
+        NoKeyringError: there is no keyring, or nothing can be stored in it yet.
+        LockedKeyringError: the keyring is locked.
+        Failed(credential_unreadable): the keyring does not answer.
     """
 
     def usable(self) -> None:
-        """Look whether something could be stored."""
+        """Check whether something could be stored."""
         ...
 
     def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
-        """Store one in the place of one with the same attributes: ``service`` and ``username``."""
+        """Store a secret, replacing one with the same attributes: ``service`` and ``username``."""
         ...
 
     def erase(self, attributes: Mapping[str, str]) -> int:
-        """Delete all with these attributes, of which ``service`` is one; give how many there were."""
+        """Delete all secrets with these attributes, which must include ``service``; give their number."""
         ...
 
 
 def writable_keyring(environ: Mapping[str, str], *, clock: Clock, uid: int) -> WritableKeyring:
-    """Give the one of this system."""
+    """Give the keyring of this system."""
     system: str = sys.platform  # else mypy takes one of the two for unreachable
     return _SessionKeyring(SecretService(environ, clock=clock, uid=uid)) if system == "linux" else NativeKeyring()
 
@@ -61,19 +61,19 @@ class _SessionKeyring:
 
 
 class NativeKeyring:
-    """That of macOS or Windows, by the library. Source: WritableKeyring."""
+    """The keyring of macOS or Windows, through the library. Source: WritableKeyring."""
 
     def usable(self) -> None:
-        """Whether the library finds the system's own."""
+        """Check that the library finds the system's own keyring."""
         _backend()
 
     def store(self, attributes: Mapping[str, str], label: str, *, secret: Secret) -> None:
-        """The library has no labels."""
+        """Store a secret; the library has no labels."""
         del label
         _backend().set_password(attributes["service"], attributes["username"], secret.reveal())
 
     def erase(self, attributes: Mapping[str, str]) -> int:
-        """One after the other: the library finds one at a time."""
+        """Delete them one after the other: the library finds one at a time."""
         backend, service, count = _backend(), attributes["service"], 0
         while (found := backend.get_credential(service, attributes.get("username"))) is not None:
             backend.delete_password(service, found.username)
@@ -95,7 +95,7 @@ class _NativeBackend(Protocol):
 
 def _backend() -> _NativeBackend:
     try:
-        import keyring  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  of other systems than Linux
+        import keyring  # type: ignore[import-not-found,unused-ignore]  # noqa: PLC0415  on systems other than Linux
     except ImportError:
         raise NoKeyringError(f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}") from None
     backend: _NativeBackend = keyring.get_keyring()

@@ -1,7 +1,7 @@
 """The command line: click commands that print error and hint.
 
-A command is imported when it is named, or when all of them are listed; what it needs, when it runs. ``--help`` must not wait
-for aiohttp, and the daemon keeps in memory what it was started with: no other command.
+A command is imported when it is named, or when all commands are listed; its libraries are imported when it runs. So
+``--help`` does not wait for aiohttp, and the daemon's memory does not hold the other commands.
 """
 
 import importlib
@@ -36,19 +36,19 @@ _COMMANDS = {
     "bazelrc": "bazelrc",
     "doctor": "doctor",
 }
-"""In which module each command is, by its name there."""
+"""The module of each command, by its name there."""
 
 
 class _Commands(click.Group):
-    """Runs every command with an environment in which all parts, and the programs they start, find the same places."""
+    """Runs every command in an environment in which all parts, and the programs that they start, find the same paths."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """Give their names."""
+        """Give the commands' names."""
         del ctx
         return sorted(_COMMANDS)
 
     def get_command(self, ctx: click.Context, name: str) -> click.Command | None:
-        """Import one; None for a name that none has."""
+        """Import a command; None for an unknown name."""
         del ctx
         if name not in _COMMANDS:
             return None
@@ -58,7 +58,7 @@ class _Commands(click.Group):
         return command
 
     def invoke(self, ctx: click.Context) -> object:
-        """Settle the environment, and print a failure that no command had words of its own for."""
+        """Complete the environment, run the command, and print a failure that it did not handle."""
         settled = settle(os.environ, _home())
         for name in os.environ.keys() - settled.keys():
             del os.environ[name]
@@ -71,7 +71,7 @@ class _Commands(click.Group):
 
 
 def _home() -> str | None:
-    """What the user database names; None for a user that it does not know."""
+    """The home directory from the user database; None for a user that it does not contain."""
     try:
         return pwd.getpwuid(os.geteuid()).pw_dir
     except KeyError:

@@ -1,4 +1,4 @@
-"""``credproxy actions``: what build actions may have. Works on files; no daemon is needed."""
+"""``credproxy actions``: what build actions may have. Works on files, without a daemon."""
 
 from collections.abc import Sequence
 from shlex import quote
@@ -45,7 +45,7 @@ def check(file: str) -> None:
 
 
 class _FileRules(NamedTuple):
-    """The rules that a file leads to, and where each of them stands."""
+    """The rules from a file, and where each of them is."""
 
     where: str
     rules: tuple[ActionRule, ...]
@@ -92,7 +92,7 @@ def test(uri: str) -> None:
 
 
 def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> None:
-    """The URL, and where a header may be given for more than that, what it opens."""
+    """Print the URL and, if the header would be valid for more, what it gives access to."""
     granted, *wider = objects
     click.echo(f"{', '.join(granted.methods)} of {granted.url!r}:")
     for method in granted.methods:
@@ -114,7 +114,7 @@ def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:
         return EVERYTHING
     if path in {"", "/"}:
         return READ
-    # A mount's source comes with the upload's path, which reads nothing itself.
+    # A mount's source comes with the upload's path, which reads nothing by itself.
     return ("blob:read" if "/blobs/uploads" in path else read_operation(path),)
 
 

@@ -1,4 +1,4 @@
-"""``credproxy actions allow``: adds a rule for build actions to the user's configuration, and puts it in force."""
+"""``credproxy actions allow``: adds a rule for build actions to the user's configuration, and puts it into force."""
 
 import json
 import os
@@ -32,7 +32,7 @@ from credproxy.core.policy.rules import ActionRule, Operation
 
 _EXAMPLE = "credproxy actions allow 'ghcr.io/my-org/**'"
 _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
-"""A digest or a tag behind a repository."""
+"""A digest or a tag after a repository."""
 
 
 @click.command(short_help="Add a rule for a registry and a repository.")
@@ -60,7 +60,7 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
             click.echo(f"{known.by} already allows {pattern}; nothing was added")
         else:
             _warn(known, own)
-            # A table of an array may stand anywhere, so nothing of the text has to be understood or moved.
+            # A table of an array may be anywhere, so the text need not be parsed or moved.
             whole = f"{text.rstrip()}\n\n{wish.text}" if text.strip() else wish.text
             replace_file(place, _checked_text(whole, place).encode())
             click.echo(f"{place}: build actions may {'read and write' if write else 'read'} {pattern}")
@@ -75,14 +75,14 @@ def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
 
 
 def _own_place() -> Path:
-    """The user's configuration. Raises CommandError: without a home directory there is the machine's alone."""
+    """The user's configuration. Raises CommandError: without a home directory there is only the machine's."""
     if config_home(os.environ) is None:
         raise CommandError("there is no place for a configuration of this user: HOME is not set", "set HOME")
     return Path(config_files(os.environ)[0])
 
 
 class _Already(NamedTuple):
-    """What the rules say already: whether all is allowed, by which rules; and which of them denies, "" for none."""
+    """What the rules say already: whether all is allowed, and by which rules; and which rule denies it, "" for none."""
 
     allowed: bool
     by: str
@@ -90,7 +90,7 @@ class _Already(NamedTuple):
 
 
 class _WantedRule(NamedTuple):
-    """A rule that is wanted: its text, and what it says of repositories, nothing where it is for URLs."""
+    """A rule to add: its text, and what it says about repositories, empty if it is for URLs."""
 
     text: str
     registry: str = ""
@@ -107,7 +107,7 @@ def _wish_for_images(pattern: str, *, write: bool) -> _WantedRule:
 
 
 def _wish_for_objects(url: str, *, write: bool) -> _WantedRule:
-    """A rule for URLs, unless a registry's repositories are meant."""
+    """Make a rule for URLs; None if the pattern means a registry's repositories."""
     if write:
         raise CommandError("build actions may read what a URL names, and never write it", "leave --write out")
     target = _target(url)
@@ -121,11 +121,11 @@ def _target(url: str) -> Target | None:
     try:
         return parse_uri(url)
     except Failed:
-        return None  # what is wrong with it is told where the rule is read
+        return None  # its mistakes are reported when the rule is parsed
 
 
 def _is_registry(target: Target) -> bool:
-    """Whether its host is one: by its rule, by a login that docker stores, or because its path is of the protocol."""
+    """Whether its host is a registry: by its rule, by docker's logins, or because its path belongs to the protocol."""
     rule = in_force().router().match(target)
     logins = (
         set[str]()
@@ -163,15 +163,15 @@ def _suggested(*, registry: str, repository: str) -> str:
 
 
 def _looks_like_registry(name: str) -> bool:
-    """As docker tells a registry from the beginning of a repository. Source: distribution/reference, splitDockerDomain."""
+    """Tell a registry from a repository's name as docker does. Source: distribution/reference, splitDockerDomain."""
     return "." in name or ":" in name or name == "localhost"
 
 
 def _question(settings: Settings, *, registry: str, repository: str) -> None:
-    """Doubt that a name without a dot is a registry, unless a host rule says that it is a host.
+    """Ask the user whether a name without a dot is a registry, unless a host rule says so.
 
     Raises:
-        CommandError: nobody is there to ask, or the answer is no.
+        CommandError: there is no user to ask, or the answer is no.
     """
     if _looks_like_registry(registry):
         return
@@ -208,7 +208,7 @@ def _warn(known: _Already, own: Settings) -> None:
 
 
 def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None:
-    """Rules beside a policy file would be an error, or take its place."""
+    """Refuse to add a rule beside a policy file: it would be an error, or replace the file."""
     try:
         policy = read_policy(in_force())
     except ConfigError as error:
@@ -226,7 +226,7 @@ def _refuse_policy_file(wish: _WantedRule, pattern: str, *, write: bool) -> None
 
 
 def _new_rule(text: str, pattern: str) -> ActionRule:
-    """The rule. Raises CommandError about the pattern as it was typed, because no file has a mistake."""
+    """Parse the new rule. Raises CommandError about the pattern as typed: it is not in a file yet."""
     try:
         return load(text, "").actions.rule[0]
     except ConfigError as error:
@@ -245,16 +245,16 @@ def _is_pattern(pattern: str) -> bool:
 
 
 def _held(place: Path) -> tuple[str, Settings]:
-    """What the user's configuration says, as text and read; of no file, nothing."""
+    """The user's configuration, as text and parsed; empty without a file."""
     content = read_content(str(place), "nothing was changed: ", judge=_refuse_exposed)
-    if content is None and place.exists():  # /dev/null, which is not to become a file
+    if content is None and place.exists():  # /dev/null, which must not become a file
         raise CommandError(f"nothing was changed: {str(place)!r} leads to {os.devnull}", f"rm {quote(str(place))}")
     content = content or b""
     return content.decode("utf-8", "replace"), _checked(content, str(place))
 
 
 def _refuse_exposed(exposures: Iterable[Exposure], where: str) -> None:
-    """What is written is the user's own, so what others wrote would become believed by it. Raises CommandError."""
+    """Refuse a file that others could have written: writing it as the user would make it trusted. Raises CommandError."""
     for one in exposures:
         if one.grave:
             raise CommandError(f"nothing was changed: {where!r} is not trusted: it {one.problem}", one.remedy)

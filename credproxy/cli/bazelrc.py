@@ -1,4 +1,4 @@
-"""``credproxy bazelrc``: the lines for .bazelrc. Works on files; no daemon is needed."""
+"""``credproxy bazelrc``: the lines for .bazelrc. Works on files, without a daemon."""
 
 import json
 import os
@@ -28,7 +28,7 @@ _GOOGLE = re.compile(r"gcr\.io|.+\.(?:gcr\.io|pkg\.dev|google\.com)")
 _NAME_THEM = 'for a line, name its registries in the configuration: [[host]] match = "HOST" provider = "oci"'
 
 _DUMMY = {"auth": "bm9uZTpub25l"}
-"""``none:none``: enough for ``img`` to look no further, and the gateway drops it."""
+"""``none:none``: it stops ``img`` from looking further, and the gateway drops it."""
 
 
 @click.command(short_help="Print the lines for .bazelrc.")
@@ -127,7 +127,7 @@ def _for_google(hosts: list[str]) -> Iterator[str]:
 
 
 def helper_program() -> str:
-    """Where credproxy-helper is. Raises CommandError where it is not installed."""
+    """The path of credproxy-helper. Raises CommandError if it is not installed."""
     places = [Path(program).absolute().parent / "credproxy-helper" for program in (sys.argv[0], sys.executable)]
     found = next((str(place) for place in places if place.exists()), shutil.which("credproxy-helper"))
     if found is None:

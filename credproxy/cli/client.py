@@ -16,15 +16,15 @@ from credproxy.helper import credproxy_helper
 
 _TIMEOUT = 12.0
 _LONGEST_WAIT = 10.0
-"""Seconds, all pauses together; a person would take a longer wait for a program that hangs."""
+"""Seconds of all pauses together; after a longer wait a user would think that the program hangs."""
 
 _ATTEMPTS = 60
 _PAUSE = 0.05
-"""Seconds; all attempts together are the helper's own patience with a daemon that is being replaced."""
+"""Seconds of all attempts together: as long as the helper waits for a daemon that is being replaced."""
 
 
 class UnixConnection(http.client.HTTPConnection):
-    """To a Unix socket; ``timeout`` in seconds, for each step."""
+    """A connection to a Unix socket; ``timeout`` in seconds, for each step."""
 
     def __init__(self, path: str, timeout: float = _TIMEOUT) -> None:
         super().__init__("localhost", timeout=timeout)
@@ -38,14 +38,14 @@ class UnixConnection(http.client.HTTPConnection):
 
 
 class TrustingNoImpostor(UnixConnection):
-    """To a daemon of this user or root, in the namespaces of this process: what the helper asks for, in its words.
+    """A connection to a daemon of this user or root, in the namespaces of this process: with the helper's own checks.
 
-    ``connect`` raises CommandError for a listener that is not believed, ConnectionRefusedError where the listener has
-    ended and left its socket to somebody else.
+    ``connect`` raises CommandError for a listener that is not trusted, ConnectionRefusedError if the listener has ended
+    and another process has its socket.
     """
 
     def connect(self) -> None:
-        """Connect, and believe no impostor (T4, T11)."""
+        """Connect, unless the listener is an impostor (T4, T11)."""
         for _ in range(_ATTEMPTS):
             super().connect()
             try:
@@ -87,10 +87,10 @@ def call(method: str, path: str, *, body: object = None) -> bytes:
 def call_in_turn(
     method: str, path: str, *, body: object = None, pause: Callable[[float], None] = time.sleep
 ) -> dict[str, object]:
-    """``ask`` for what the daemon does once a second: too early, it waits as long as the daemon says and asks again.
+    """``ask`` for something that the daemon does once a second: if too early, wait as long as the daemon says and repeat.
 
     Raises:
-        CommandError: as ``call``; or it was too early for ``_LONGEST_WAIT``, since others ask as well.
+        CommandError: as ``call``; or it was too early for ``_LONGEST_WAIT``, because others ask as well.
     """
     left = _LONGEST_WAIT
     status, content = _exchanged(method, path, body)
@@ -120,7 +120,7 @@ def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
 
 
 def its_log() -> str:
-    """The hint where only the daemon knows more."""
+    """The hint if only the daemon knows more."""
     own = quote(log_file(os.environ))
     return f"see its log: tail {own}; of a service: journalctl --user --unit={SERVICE}"
 

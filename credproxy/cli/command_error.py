@@ -1,4 +1,4 @@
-"""How the commands talk about what went wrong: message, then hint, on stderr; lower case, no final period."""
+"""How the commands report errors: message, then hint, on stderr; lower case, no final period."""
 
 import os
 import sys
@@ -9,7 +9,7 @@ import click
 
 
 NO_CREDENTIAL = 3
-"""The exit status of ``get --require`` where there is none."""
+"""The exit status of ``get --require`` without a credential."""
 
 
 class CommandError(click.ClickException):
@@ -28,11 +28,11 @@ class CommandError(click.ClickException):
 
 
 def unreadable(path: str, error: OSError, *, before: str = "") -> CommandError:
-    """Say in the system's words, not in Python's, why a file cannot be used; ``before`` is said first."""
+    """Say in the system's words, not in Python's, why a file cannot be used; ``before`` is the beginning of the message."""
     said = os.strerror(error.errno or 0).lower()
     return CommandError(f"{before}{path!r} cannot be read: {said}", f"ls -ld {quote(path or '.')}")
 
 
 def stop(status: int) -> NoReturn:
-    """Leave with a status."""
+    """Exit with a status."""
     sys.exit(status)

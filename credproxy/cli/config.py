@@ -1,4 +1,4 @@
-"""``credproxy config``. Works on files; no daemon is needed."""
+"""``credproxy config``. Works on files, without a daemon."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def check(file: str | None, *, deep: bool) -> None:
     try:
         files = read_files(chosen)
         settings = load_files(files, home())
-        if not deep:  # which tells the mistakes of a policy file beside all else
+        if not deep:  # which reports mistakes of a policy file as well
             read_policy(settings)
     except ConfigError as error:
         tell(error)
@@ -54,7 +54,7 @@ def check(file: str | None, *, deep: bool) -> None:
 
 
 def _look(files: tuple[str, ...] | None) -> None:
-    """Print what is wrong with what the configuration names; leave with status 1 where something does not work."""
+    """Print what is wrong with what the configuration names; exit with status 1 if something does not work."""
     from credproxy.cli.gathering import gather  # noqa: PLC0415  ssl takes longer than --help
     from credproxy.cli.looking import ThisMachine  # noqa: PLC0415  as above
     from credproxy.cli.tables import show_findings  # noqa: PLC0415  rich takes longer than the check

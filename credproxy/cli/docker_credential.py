@@ -1,4 +1,4 @@
-"""What ``docker-credential-credproxy`` hands over: it stores, erases and lists as docker's credential helper protocol has it.
+"""What ``docker-credential-credproxy`` delegates: storing, erasing and listing by docker's credential helper protocol.
 
 Errors go to standard output, with exit status 1. Source: docker-credential-helpers, credentials/credentials.go.
 """
@@ -34,7 +34,7 @@ _LONGEST = 64 * 1024
 
 
 class _DockerLogin(msgspec.Struct):
-    """What ``store`` is given."""
+    """The input of ``store``."""
 
     server: str = msgspec.field(default="", name="ServerURL")
     username: str = msgspec.field(default="", name="Username")
@@ -61,7 +61,7 @@ def docker_credential(keyring: "WritableKeyring | None", verb: str) -> None:
 
 
 def _store(keyring: "WritableKeyring | None") -> None:
-    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes long
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  its imports take long
 
     try:
         given = msgspec.json.decode(_read(), type=_DockerLogin)
@@ -69,7 +69,7 @@ def _store(keyring: "WritableKeyring | None") -> None:
         raise CommandError("standard input is not the JSON of the docker helper protocol") from None
     key = _key(given.server)
     if not given.username:
-        raise CommandError("no credentials username")  # the protocol's own words
+        raise CommandError("no credentials username")  # the wording of the protocol
     login(given.username, given.secret, where=f"the login for {key!r}")
     settings, rule = _about(key)
     places = LoginPlaces(settings, rule, key=key, keyring=keyring)
@@ -107,7 +107,7 @@ def _read() -> bytes:
 def _key(server: str) -> str:
     text = server.strip()
     if not text:
-        raise CommandError("no credentials server URL")  # the protocol's own words
+        raise CommandError("no credentials server URL")  # the wording of the protocol
     key = canonical_key(text)
     if key is None:
         raise CommandError(f"{text!r} is not a server URL", "give host[:port] or https://host[:port]")

@@ -1,4 +1,4 @@
-"""``credproxy doctor``: gathers facts, asks the checks, tells the person."""
+"""``credproxy doctor``: gathers facts, runs the checks, prints the findings."""
 
 import json
 import os
@@ -93,7 +93,7 @@ def _examine(known: _Gathered, *, with_network: bool) -> Iterator[Finding]:
 
 
 def _carriers(unbound: int) -> Iterator[Finding]:
-    from credproxy.adapters.confinement import landlock_version  # noqa: PLC0415  for the doctor alone, not for --help
+    from credproxy.adapters.confinement import landlock_version  # noqa: PLC0415  only for doctor, not for --help
     from credproxy.adapters.seccomp import filtered  # noqa: PLC0415  as above
 
     yield from confinement.check(landlock_version(), filtered=filtered(), unbound=unbound)
@@ -104,10 +104,10 @@ def _socket(known: _Gathered) -> str:
 
 
 def _service(known: _Gathered) -> service.Facts:
-    from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415  for the doctor alone, not for --help
+    from credproxy.adapters.hardening import descriptor_limit  # noqa: PLC0415  only for doctor, not for --help
     from credproxy.daemon.limits import share  # noqa: PLC0415  as above
 
-    # Without a home directory there is no other place that a bare environment could lead to.
+    # Without a home directory, a bare environment could not lead to another place.
     bare = {"HOME": known.environ["HOME"]} if "HOME" in known.environ else known.environ
     runtime = known.environ.get("XDG_RUNTIME_DIR")
     open_files = descriptor_limit()
@@ -159,7 +159,7 @@ def _helper(machine: ThisMachine) -> programs.Helper:
     twin = str(Path(path).with_name("docker-credential-credproxy"))
     try:
         capabilities = "security.capability" in os.listxattr(path)
-    except (OSError, AttributeError):  # macOS has no such attributes, nor the function
+    except (OSError, AttributeError):  # macOS has neither such attributes nor the function
         capabilities = False
     return programs.Helper(machine.look(path), twin, probing.docker_version(twin), capabilities)
 

@@ -1,4 +1,4 @@
-"""``credproxy explain``: asks the daemon, or decides here where none runs."""
+"""``credproxy explain``: asks the daemon, or decides here if none runs."""
 
 import contextlib
 import json

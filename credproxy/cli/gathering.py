@@ -1,4 +1,4 @@
-"""What ``doctor`` and ``config check --deep`` look at: the configuration, and the files that it names."""
+"""What ``doctor`` and ``config check --deep`` check: the configuration, and the files that it names."""
 
 import os
 import tomllib
@@ -23,11 +23,12 @@ from credproxy.doctor.finding import Where, nowhere
 
 
 def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[configured.Facts, Logins]:
-    """Read the configuration and the logins that it leads to; what is wrong with them is among the facts.
+    """Read the configuration and the logins that it leads to; the facts include what is wrong with them.
 
     Args:
         files: of the configuration; None for the usual places.
-        strict: tell of each key its line, and what is missing in this environment as an error; read docker's and netrc files of rules, too.
+        strict: report the line of each key, and what is missing in this environment as an error; also read the docker
+            and netrc files of rules.
     """
     found: list[tuple[str, str]] = []
     settings, rules, unreadable = Settings(), 0, ""
@@ -35,7 +36,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
     try:
         found = read_files(files)
         settings = load_files(found, home())
-        with suppress(CommandError):  # a policy file that cannot be read is told with what the configuration names
+        with suppress(CommandError):  # an unreadable policy file is reported with what the configuration names
             policy = read_policy(settings)
             rules = len(settings.actions.rule if policy is None else policy.rules)
     except CommandError as error:
@@ -61,7 +62,7 @@ def gather(files: tuple[str, ...] | None, *, strict: bool = False) -> tuple[conf
 
 
 def _where(files: list[tuple[str, str]]) -> Where:
-    """Give what stands before a message: ``FILE:LINE: KEY: ``, or "" where no file has the key."""
+    """Give the prefix of a message: ``FILE:LINE: KEY: ``, or "" if no file has the key."""
     parts = dict(_parts(files))
 
     def place(path: Path) -> str:
@@ -77,9 +78,9 @@ def _where(files: list[tuple[str, str]]) -> Where:
 
 
 def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str, Path]]]:
-    """For each part of the settings the file that it comes from, its text, and where in it the part stands.
+    """For each part of the settings: the file that it comes from, its text, and where in the text the part is.
 
-    Follows how files are put together (``core.config.parse.load_files``): of two rules for one host the first file's stays.
+    Follows how files are merged (``core.config.parse.load_files``): of two rules for one host the first file's stays.
     """
     index, seen, keys = 0, set[object](), set[str]()
     for name, text in files:
@@ -95,7 +96,7 @@ def _parts(files: list[tuple[str, str]]) -> Iterator[tuple[Path, tuple[str, str,
 
 
 def _of_rules(settings: Settings) -> Iterator[Logins]:
-    """What lies in the files that rules name instead of the usual ones."""
+    """The content of the files that rules name instead of the usual ones."""
     for use in dict.fromkeys(use for _, _, use in settings.uses()):
         match use:
             case LoginFile(path, "docker"):
@@ -107,7 +108,7 @@ def _of_rules(settings: Settings) -> Iterator[Logins]:
 
 
 def _bundles(settings: Settings) -> dict[str, str]:
-    """For each ``ca_bundle`` why TLS cannot use it, "" where it can."""
+    """For each ``ca_bundle`` why TLS cannot use it, "" if it can."""
     return {use.path: _problem(use.path) for _, _, use in settings.uses() if isinstance(use, Bundle)}
 
 

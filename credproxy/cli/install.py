@@ -1,4 +1,4 @@
-"""``install`` and ``uninstall``: the service that nobody has to think of."""
+"""``install`` and ``uninstall``: the service that starts by itself."""
 
 import os
 import sys
@@ -79,13 +79,13 @@ def _wanted(*, user: bool, gateway_only: bool, jit_helpers: bool) -> Installatio
 
 
 def need_root(command: str, uid: int) -> None:
-    """Raise CommandError for anybody else than root, with the command that was meant."""
+    """Raise CommandError for anybody but root, with the command to run instead."""
     if uid != 0:
         raise CommandError(f"only root can {command} a service for all users", f"sudo credproxy {command} --system")
 
 
 def _home() -> str:
-    home = os.environ.get("HOME")  # settled: an absolute path
+    home = os.environ.get("HOME")  # already completed: an absolute path
     if home is None:
         raise CommandError(
             f"HOME is not set, and /etc/passwd has no entry for uid {os.geteuid()}",
@@ -99,6 +99,6 @@ def _runtime() -> Path:
 
 
 def _installer(*, dry_run: bool, force: bool) -> Installer:
-    # systemctl finds the user's manager there; a shell of `su` or cron does not know of it.
+    # systemctl finds the user's manager there; a shell from `su` or cron does not have the variable.
     environ = os.environ | ({"XDG_RUNTIME_DIR": str(_runtime())} if _runtime().is_dir() else {})
     return Installer(click.echo, runner(environ), dry_run=dry_run, force=force)

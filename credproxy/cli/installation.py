@@ -1,4 +1,4 @@
-"""What belongs to an installation: files, and the steps that put them to work and take them out of it. Pure."""
+"""What belongs to an installation: files, and the steps that activate and deactivate them. Pure."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -10,12 +10,12 @@ from credproxy.core.unit_names import SERVICE, SOCKETS
 
 
 _JIT = f"{SERVICE}.d/10-jit-helpers.conf"
-_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  named because the service cannot see them
+_HIDDEN = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108  listed because the service cannot see them
 
 
 @dataclass(frozen=True, slots=True)
 class InstallStep:
-    """One command. ``needed`` is false where it may fail because there is nothing to do."""
+    """One command. ``needed`` is false if it may fail because there is nothing to do."""
 
     argv: tuple[str, ...]
     needed: bool = True
@@ -27,15 +27,15 @@ class Installation:
 
     Attributes:
         files: content by path.
-        unwanted: further files of this kind, not of the variant that was asked for.
-        probe: succeeds where the service manager can be talked to.
-        up: when the files are written.
-        renew: first, where a file will be replaced.
-        retire: first, where an unwanted file is there.
+        unwanted: files of this kind that are not part of the requested variant.
+        probe: succeeds if the service manager can be reached.
+        up: after the files are written.
+        renew: first, if a file will be replaced.
+        retire: first, if there is an unwanted file.
         down: before files are removed.
-        after: when they are gone.
-        leftovers: what a daemon leaves behind; a folder only goes when it is empty.
-        notes: for the person, at the end.
+        after: after files are removed.
+        leftovers: what a daemon leaves behind; a folder is removed only if it is empty.
+        notes: for the user, at the end.
     """
 
     files: Mapping[Path, str]
@@ -57,8 +57,8 @@ def for_user(*, program: str, config: Path, runtime: Path, gateway_only: bool, j
         program: ``credproxy``, absolute.
         config: ``$XDG_CONFIG_HOME``.
         runtime: ``$XDG_RUNTIME_DIR``.
-        gateway_only: only the socket for build actions.
-        jit_helpers: with the drop-in for credential programs that write machine code.
+        gateway_only: install only the socket for build actions.
+        jit_helpers: include the drop-in for credential programs that generate machine code.
     """
     folder, service = config / "systemd" / "user", "credproxy-gateway-only.service" if gateway_only else SERVICE
     sources = {SERVICE: service, SOCKETS[1]: SOCKETS[1]}
@@ -134,7 +134,7 @@ def _with_systemd(*systemctl: str, files: Mapping[Path, str], unwanted: tuple[Pa
         probe=step("show-environment"),
         renew=(step("stop", *names, needed=False),),
         retire=(step("disable", "--now", *(path.name for path in unwanted), needed=False),),
-        # An installation after an upgrade puts the new program to work.
+        # Installing after an upgrade starts the new program.
         up=(step("daemon-reload"), step("enable", "--now", *names), step("try-restart", SERVICE)),
         down=(step("disable", "--now", *names, SERVICE, needed=False),),
         after=(step("daemon-reload"), step("reset-failed", *names, SERVICE, needed=False)),

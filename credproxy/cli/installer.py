@@ -1,4 +1,4 @@
-"""Writes and removes an installation, and says every file and every command. Nothing is done before all is known to be ours."""
+"""Writes and removes an installation, and prints every file and command. It first checks that all files are ours."""
 
 import contextlib
 import shlex
@@ -16,20 +16,20 @@ from credproxy.core.unit_names import SERVICE
 
 
 RunCommand = Callable[[tuple[str, ...]], tuple[int, str]]
-"""Runs a command; gives its exit status and what it complained of."""
+"""Runs a command; gives its exit status and its error output."""
 
 _PATIENCE = 60.0
 
 
 @dataclass(frozen=True, slots=True)
 class Installer:
-    """Does what it is told, or says what it would do.
+    """Installs or uninstalls, or says what it would do.
 
     Attributes:
         say: prints a line.
-        run: a command.
-        dry_run: change nothing.
-        force: also replace and remove files that a person changed.
+        run: runs a command.
+        dry_run: do not change anything.
+        force: also replace and remove files that the user changed.
     """
 
     say: Callable[[str], None]
@@ -38,10 +38,10 @@ class Installer:
     force: bool = False
 
     def install(self, wanted: Installation) -> None:
-        """Write what is missing or old, and start it.
+        """Write files that are missing or old, and start the service.
 
         Raises:
-            CommandError: no service manager, a file that a person changed, or a command that failed.
+            CommandError: no service manager, a file that the user changed, or a command that failed.
         """
         complaint = self._missing(wanted)
         if complaint is not None:
@@ -61,10 +61,10 @@ class Installer:
             self.say(note)
 
     def uninstall(self, found: Installation) -> None:
-        """Stop it and remove every file.
+        """Stop the service and remove every file.
 
         Raises:
-            CommandError: a file that a person changed, or a command that failed.
+            CommandError: a file that the user changed, or a command that failed.
         """
         files = [path for path in (*found.files, *found.unwanted) if _read(path) is not None]
         if not files:
@@ -82,7 +82,7 @@ class Installer:
             self._clear(path)
 
     def _missing(self, installation: Installation) -> str | None:
-        """Why the service manager cannot be talked to."""
+        """Why the service manager cannot be reached."""
         argv = installation.probe.argv
         status, complaint = self.run(argv)
         return None if status == 0 else f"there is no service manager here: {shlex.join(argv)}: {complaint}"
@@ -139,7 +139,7 @@ class Installer:
 
 
 def runner(environ: Mapping[str, str]) -> RunCommand:
-    """Give what really runs commands."""
+    """Give the function that really runs commands."""
 
     def run(argv: tuple[str, ...]) -> tuple[int, str]:
         try:

@@ -33,18 +33,18 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 WIDTH: Final = 60
-"""Columns of what is said: a phone, or a window beside the editor."""
+"""Columns of the output: fits a phone, or a window beside the editor."""
 
 STORES: Final = ("auto", "keyring", "docker", "systemd-creds", "file")
 LONGEST: Final = 64 * 1024
-"""Bytes of a password."""
+"""Most bytes of a password."""
 
 
 class LoginError(CommandError):
-    """An error whose lines fit."""
+    """An error whose lines are wrapped."""
 
     def show(self, file: object = None) -> None:
-        """Print both."""
+        """Print message and hint."""
         del file
         say(f"credproxy: {self.message}", err=True)
         if self.hint:
@@ -52,7 +52,7 @@ class LoginError(CommandError):
 
 
 class _LoginCommand(click.Command):
-    """Whose help fits, and has an example for each kind that can be logged in to."""
+    """Its help is wrapped, and has an example for each kind that supports logging in."""
 
     def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Write the examples by the provider of the host's rule."""
@@ -66,7 +66,7 @@ class _LoginCommand(click.Command):
 
 @dataclass(frozen=True, slots=True)
 class _LoginWish:
-    """What was typed: the host and its rule, whose login, and what to do with it."""
+    """The command's arguments: the host and its rule, the user, and what to do with the login."""
 
     settings: Settings
     key: str
@@ -125,13 +125,13 @@ def logout(keyring: "WritableKeyring | None", host: str) -> None:
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Print in lines that fit; a path is not broken."""
+    """Print wrapped lines; a path is not broken."""
     lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
     click.echo("\n".join(lines), err=err)
 
 
 def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
-    """The configuration, the key of the login, what it is for, and the rule: a host without one is taken for a registry."""
+    """The configuration, the login's key and target, and the rule: a host without one counts as a registry."""
     key = login_key(host)
     if key is None:
         raise LoginError(f"{host!r} names no host", "credproxy login ghcr.io -u me")
@@ -146,11 +146,11 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
 
 
 def _log_in(wish: _LoginWish, store: LoginStore, *, keyring: "WritableKeyring | None") -> None:
-    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  what it needs takes longer than --help
+    from credproxy.cli.login_choice import LoginPlaces  # noqa: PLC0415  its imports take longer than --help
 
     places = LoginPlaces(wish.settings, wish.rule, key=wish.key, keyring=keyring)
     with told():
-        place = places.choose(store)  # before anybody types a password
+        place = places.choose(store)  # before the user types a password
         username, secret = _asked(wish, places.username)
         stored = from_text(secret.reveal(), username or None, where="the password", hint="type it again")
         if not wish.no_check:
@@ -179,10 +179,10 @@ def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "Writable
 
 
 def _asked(wish: _LoginWish, username: str) -> tuple[str, Secret]:
-    """User name and password, as they were given or are typed now.
+    """User name and password, as given or as typed now.
 
     Args:
-        wish: says what was given.
+        wish: the arguments that were given.
         username: of the rule; "" for none.
     """
     if not wish.password_stdin and not sys.stdin.isatty():
@@ -223,7 +223,7 @@ def _try(wish: _LoginWish, stored: Stored) -> None:
 
 
 def forget(authority: str) -> None:
-    """Let a daemon that runs look at once; else it would within a second."""
+    """Make a running daemon look at once; otherwise it would within a second."""
     try:
         call_in_turn("POST", "/v1/flush", body={"match": authority})
     except NoDaemonError:
@@ -234,7 +234,7 @@ def forget(authority: str) -> None:
 
 @contextmanager
 def told() -> Iterator[None]:
-    """What went wrong, in lines that fit: whatever it is, nothing is half stored."""
+    """Report what went wrong, in wrapped lines: in any case nothing is half stored."""
     from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError  # noqa: PLC0415  as above
 
     try:
@@ -256,7 +256,7 @@ def told() -> Iterator[None]:
 
 @contextmanager
 def alone() -> Iterator[None]:
-    """One writer at a time, of all processes."""
+    """Hold the lock that allows one writer at a time, across all processes."""
     from credproxy.adapters.replaced_file import exclusively  # noqa: PLC0415  as above
 
     path = login_file(os.environ)

@@ -1,4 +1,4 @@
-"""Where a login is to lie: where the rule of its host looks for it, and there where ``login_store`` says."""
+"""Where to store a login: where the rule of its host looks for it, and as ``login_store`` says."""
 
 import os
 import shutil
@@ -28,7 +28,7 @@ OURSELVES = "credproxy"
 
 
 class LoginPlaces:
-    """The places of one login.
+    """The places where one login may be stored.
 
     Args:
         settings: in force.
@@ -50,13 +50,13 @@ class LoginPlaces:
         return next((source.username for source in sources if source.username), "")
 
     def put(self, place: LoginPlace, *, username: str, secret: Secret) -> None:
-        """Store a login, and forget an older one that would go before it. Raises as ``LoginPlace.put``."""
+        """Store a login, and delete an older one that would take precedence. Raises the same as ``LoginPlace.put``."""
         place.put(username, secret)
         if not isinstance(place, LoginsFile):
             self.of_logins("file").remove()
 
     def remove(self) -> list[str]:
-        """Delete it everywhere; give the names of the places that had it."""
+        """Delete the login everywhere; give the names of the places that had it."""
         return [name for place in self.everywhere() if (name := place.remove())]
 
     def choose(self, store: LoginStore) -> LoginPlace:
@@ -84,12 +84,12 @@ class LoginPlaces:
         )
 
     def choose_for_docker(self, store: LoginStore) -> LoginPlace:
-        """The same where docker has us store it: not in docker's own configuration, which it writes itself. Raises as ``choose``."""
+        """The same for a login that docker asks us to store: never in docker's own file. Raises the same as ``choose``."""
         place = self.choose("auto" if store == "docker" else store)
         return self.of_logins("file") if isinstance(place, DockerLogins) else place
 
     def everywhere(self) -> Iterator[LoginPlace]:
-        """Each place where one may lie that was stored from here."""
+        """Each place where a login from here may be stored."""
         yield self.of_logins("file")
         for source in self._sources():
             match source:
@@ -105,7 +105,7 @@ class LoginPlaces:
                     pass
 
     def of_logins(self, kept: SecretKept) -> LoginsFile:
-        """The file of logins. Raises CommandError: there is no home directory for it."""
+        """The file of logins. Raises CommandError: there is no home directory."""
         path = login_file(os.environ)
         if path is None:
             raise CommandError("there is no place for a login: HOME is not set", "set HOME")
@@ -142,14 +142,14 @@ class LoginPlaces:
         return DockerLogins(Path(path or self._docker_file()), self._key, self._which)
 
     def _docker_file(self) -> str:
-        """The one that ``docker login`` writes. Source: docker/cli cli/config, Dir."""
+        """The configuration file that ``docker login`` writes. Source: docker/cli cli/config, Dir."""
         if self._settings.docker_config != "auto":
             return self._settings.docker_config
         folder = os.environ.get("DOCKER_CONFIG") or f"{os.environ.get('HOME', '')}/.docker"
         return f"{folder}/config.json"
 
     def _loops(self, place: DockerLogins) -> bool:
-        """Whether docker would ask us for what we store there."""
+        """Whether docker would ask us for the login that we store there."""
         content = place.path.read_bytes() if place.path.exists() else b""
         index = parse_index(content, f"the docker configuration {str(place.path)!r}")
         return OURSELVES in {index.store, index.helpers.get(self._key.partition("/")[0], ("", ""))[1]}
@@ -159,6 +159,6 @@ class LoginPlaces:
         return partial(shutil.which, path=self._settings.helper_path)
 
     def _sources(self) -> Iterator[SourceSettings]:
-        """Of the option that a login is for: the first."""
+        """The sources of the option that a login is for: the first option that takes any."""
         first = self._rule.source_keys[:1]
         return (source for key, source in self._rule.secrets() if key[:1] == first)

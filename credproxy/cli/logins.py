@@ -1,4 +1,4 @@
-"""Hosts that this user has credentials for, and where the logins lie, as the daemon would find them."""
+"""Hosts that this user has credentials for, and where the logins are stored, as the daemon would find them."""
 
 import os
 import shutil
@@ -29,12 +29,12 @@ from credproxy.core.paths import config_home, login_file, netrc_file
 
 
 _LIST_TIMEOUT = 5.0
-"""Seconds: a person waits for it, and a store that is locked may wait for that person."""
+"""Seconds: the user waits for it, and a locked store may wait for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Logins:
-    """Where this user's logins lie.
+    """Where this user's logins are stored.
 
     Attributes:
         docker: docker's and podman's files that can be read, by path.
@@ -49,12 +49,12 @@ class Logins:
 
     @property
     def files(self) -> list[str]:
-        """All of them."""
+        """All files with logins."""
         return [*self.docker, *filter(None, [self.netrc])]
 
 
 def find_logins(settings: Settings) -> Logins:
-    """Look at the files that the daemon would read."""
+    """Read the files that the daemon would read."""
     from credproxy.sources.docker_config import places  # noqa: PLC0415  structlog takes longer than --help
 
     chosen = settings.docker_config
@@ -90,7 +90,7 @@ def _machines(path: str, content: bytes, broken: list[tuple[str, str]]) -> froze
 
 
 def _read(path: str, broken: list[tuple[str, str]]) -> bytes | None:
-    """The content, None for nothing; what the daemon could not read either is noted."""
+    """The content, None for nothing; a file that the daemon could not read either is noted."""
     from credproxy.adapters.files import read_file  # noqa: PLC0415  asyncio takes longer than --help
 
     try:
@@ -101,11 +101,11 @@ def _read(path: str, broken: list[tuple[str, str]]) -> bytes | None:
 
 
 def store_hosts(settings: Settings, docker: Mapping[str, Index]) -> tuple[set[str], list[str], list[Failure]]:
-    """Ask the common credential programs of docker's files what they have.
+    """Ask the common credential programs of docker's files for their registries.
 
     Returns:
         The registries that they list; the programs that list none, by their full names; and those that cannot be asked.
-        That a program lists none says nothing: the daemon asks it about each registry (``get``).
+        A program that lists none may still have logins: the daemon asks it about each registry (``get``).
     """
     found, silent, missing = set[str](), list[str](), list[Failure]()
     for store, path in {index.store: path for path, index in reversed(list(docker.items()))}.items():
@@ -140,14 +140,14 @@ def _list(place: str) -> frozenset[str]:
 
 
 def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[str] = ()) -> set[str]:
-    """Every host that gets something: configured, logged in to or listed by a store, with its port where it has one."""
+    """Every host that gets a credential: configured, logged in to or listed by a store, with its port if it has one."""
     ours = logged_in(settings)
     found = {*ours, *listed, *(host for index in docker.values() for host in index.authorities())}
     router = settings.router()
     rules = {host: router.match(parse_uri(f"https://{host}/")) for host in found}
     found = {host for host, rule in rules.items() if rule is None or rule.answers}
     found |= {match.partition("/")[0] for rule in settings.host if rule.answers for match in rule.matches()}
-    # A built-in rule is there for everybody: it counts where something that it names is there as well.
+    # Every user has the built-in rules: one counts only if something that it names exists.
     builtin = settings.rules()[len(settings.host) :]
     found |= {
         rule.match.partition("/")[0]
@@ -158,7 +158,7 @@ def hosts(settings: Settings, docker: Mapping[str, Index], *, listed: Iterable[s
 
 
 def logged_in(settings: Settings) -> frozenset[str]:
-    """The hosts that ``credproxy login`` has stored a login for. Of a file that cannot be read none: the daemon says so."""
+    """The hosts that ``credproxy login`` has stored a login for. Empty if the file cannot be read: the daemon reports that."""
     path = login_file(os.environ) if settings.works(LOGIN) else None
     content = _read(path, []) if path else None
     if path is None or content is None:

@@ -1,4 +1,4 @@
-"""The machine as ``doctor`` looks at it: reads, and changes nothing."""
+"""The machine as ``doctor`` sees it: only reads, and changes nothing."""
 
 import os
 import shutil
@@ -10,20 +10,20 @@ from credproxy.doctor.machine import READ_LIMIT, PathState
 
 
 class ThisMachine:
-    """Files of this machine, seen with this user's eyes. Source: doctor.machine.Machine."""
+    """Files of this machine, as this user sees them. Source: doctor.machine.Machine."""
 
     @property
     def uid(self) -> int:
-        """The effective one: whose rights count."""
+        """The effective uid, whose rights count."""
         return os.geteuid()
 
     @property
     def roots(self) -> frozenset[int]:
-        """By which uids root's files are shown."""
+        """The uids that root's files may appear to have."""
         return roots()
 
     def look(self, path: str) -> PathState:
-        """What is at a path."""
+        """Look at a path."""
         try:
             found = Path(path).stat()
         except (OSError, ValueError):
@@ -33,7 +33,7 @@ class ThisMachine:
         )
 
     def lineage(self, path: str) -> tuple[PathState, ...]:
-        """The file itself, behind links, then each link and directory on the way back to the root."""
+        """The file itself, with links followed, then each link and directory on the way back to the root."""
         try:
             *before, last = way(Path(path).absolute())
         except (OSError, ValueError):

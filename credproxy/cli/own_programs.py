@@ -1,4 +1,4 @@
-"""Where our own programs are: beside the one that runs, so that an installation refers to itself."""
+"""Where our own programs are: beside the running one, so that an installation refers to itself."""
 
 import os
 import shutil
@@ -9,7 +9,7 @@ from credproxy.cli.command_error import CommandError
 
 
 def program() -> tuple[str, ...]:
-    """Give the words that run this very ``credproxy`` again, also after its files were replaced; links are kept."""
+    """Give the command that runs this ``credproxy`` again, also after its files were replaced; links are kept."""
     started = os.path.abspath(sys.argv[0])  # noqa: PTH100  abspath keeps links
     if os.path.basename(started) == "__main__.py":  # noqa: PTH119  as above
         return sys.executable, "-m", "credproxy"
@@ -17,7 +17,7 @@ def program() -> tuple[str, ...]:
 
 
 def beside(name: str) -> str:
-    """Give the absolute path of ``credproxy`` or ``credproxy-helper``, links kept: they outlive an upgrade.
+    """Give the absolute path of ``credproxy`` or ``credproxy-helper``. Links are kept, because they survive an upgrade.
 
     Raises:
         CommandError: it is neither beside this program nor on PATH.

@@ -1,4 +1,4 @@
-"""What ``doctor`` asks of running things: the sockets, a sandbox, systemd. Each is bounded by seconds."""
+"""What ``doctor`` asks running processes: the sockets, a sandbox, systemd. Each has a time limit in seconds."""
 
 import contextlib
 import http.client
@@ -27,8 +27,8 @@ from credproxy.helper import credproxy_helper
 _PATIENCE = 3.0
 _UCRED = struct.Struct("=3i")  # Linux <sys/socket.h>: pid, uid, gid
 
-# Asks as a build action in linux-sandbox would, and prints the status. On the standard library's lowest floor, because
-# nothing else is sure to be found in there.
+# Asks as a build action in linux-sandbox would, and prints the status. It only uses the most basic standard modules,
+# because nothing else is sure to be found in the sandbox.
 _INSIDE = """
 import _socket, sys
 talk = _socket.socket(_socket.AF_UNIX)
@@ -42,19 +42,19 @@ _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"
 
 
 def door(machine: Machine, name: str, *, path: str) -> SocketState:
-    """Look at a socket and ask the process that listens there."""
+    """Check a socket and ask the process that listens there."""
     return SocketState(
         name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper")
     )
 
 
 class RunningDaemon(NamedTuple):
-    """What a daemon says of itself.
+    """What a daemon reports about itself.
 
     Attributes:
         version: "" for none.
-        clocks: by how many seconds its clock is ahead of each server's.
-        unbound: carriers that can open files, by their own word.
+        clocks: seconds by which its clock is ahead of each server's.
+        unbound: carriers that report that they can open files.
     """
 
     version: str = ""
@@ -79,9 +79,9 @@ def running(path: str) -> RunningDaemon:
 
 
 def from_sandbox(path: str) -> int | None:
-    """The status that a caller in namespaces of its own gets; None where there is no such caller.
+    """The status that a caller in namespaces of its own gets; None if there is no such caller.
 
-    The daemon is told of it first, so that its log has no refusal that nobody needs to look into.
+    The daemon is told first, so that its log does not show a refusal that looks like a problem.
     """
     mark = secrets.token_hex(16)
     _announce(path, mark)
@@ -90,7 +90,7 @@ def from_sandbox(path: str) -> int | None:
 
 
 def units() -> dict[str, Unit] | None:
-    """The user's units by name; None where no systemd can be asked."""
+    """The user's units by name; None if no systemd can be asked."""
     names = (*SOCKETS, SERVICE)
     wanted = ("Id", "LoadState", "ActiveState", "UnitFileState", "Result")
     said = _run(("systemctl", "--user", "show", f"--property={','.join(wanted)}", *names))
@@ -112,7 +112,7 @@ def lingers() -> bool | None:
 
 
 def docker_version(program: str) -> str:
-    """What ``docker-credential-credproxy version`` says of itself, its last word; "" if nothing."""
+    """The version that ``docker-credential-credproxy version`` prints as its last word; "" if none."""
     said = _run((program, "version"))
     return said.split()[-1] if said and said.split() else ""
 
@@ -141,7 +141,7 @@ def _reply(path: str, *, believed: bool) -> HealthReply:
 
 
 def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
-    """Why the helper would not believe who listens, and its hint."""
+    """Why the helper would not trust the process that listens, and its hint."""
     try:
         credproxy_helper.believe(talk, os.fsencode(path))
     except credproxy_helper.Stop as stop:
@@ -151,7 +151,7 @@ def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
 
 def _announce(path: str, mark: str) -> None:
     connection = UnixConnection(path, _PATIENCE)
-    # Without it the probe is one line in the log, no more.
+    # Without it the probe only causes a line in the log.
     with contextlib.suppress(OSError, http.client.HTTPException):
         connection.request("GET", "/healthz", headers={"X-Credproxy-Probe": mark})
         connection.getresponse().read()
@@ -159,7 +159,7 @@ def _announce(path: str, mark: str) -> None:
 
 
 def _listener(sock: socket.socket) -> tuple[int, int]:
-    """The pid and uid of the process that listens; zeros where the system does not say."""
+    """The pid and uid of the process that listens; zeros if unknown."""
     if sys.platform == "darwin":
         return 0, 0
     pid, uid, _ = _UCRED.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _UCRED.size))
@@ -169,7 +169,7 @@ def _listener(sock: socket.socket) -> tuple[int, int]:
 def _run(argv: Sequence[str], text: str = "") -> str | None:
     """Standard output of a command that succeeded; ``text`` is its standard input."""
     try:
-        done = subprocess.run(  # noqa: S603  our own words, and paths of ours
+        done = subprocess.run(  # noqa: S603  our own commands and paths
             argv, capture_output=True, text=True, timeout=_PATIENCE + 2, check=False, input=text
         )
     except (OSError, subprocess.TimeoutExpired):

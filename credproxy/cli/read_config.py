@@ -1,4 +1,4 @@
-"""The configuration and what it names, read for commands as the daemon would read it. No daemon is needed."""
+"""Reads the configuration and what it names for commands, as the daemon would read it, without a daemon."""
 
 import os
 import sys
@@ -32,14 +32,14 @@ def in_force() -> Settings:
 
 
 def believed() -> Settings:
-    """The same, where the daemon would believe the files: it says who else could write them, and leaves where it would not."""
+    """The same, if the daemon would trust the files: says who else could write them, and exits if it would not."""
     settings = in_force()
     distrust([("the configuration", name) for name, _ in read_files(None)], settings)
     return settings
 
 
 def policy_in_force(settings: Settings) -> Policy:
-    """The rules for build actions of a configuration. Raises CommandError with the first mistake of a policy file."""
+    """A configuration's rules for build actions. Raises CommandError with the first mistake of a policy file."""
     try:
         found = read_policy(settings)
     except ConfigError as error:
@@ -76,7 +76,7 @@ def lacking(settings: Settings) -> Iterator[tuple[str, str]]:
 
 
 def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
-    """Say of each file that the daemon would believe who else could write it; leave with status 1 where it would not."""
+    """For each file, say who else could write it; exit with status 1 if the daemon would refuse the file."""
     from credproxy.adapters.file_exposure import exposures  # noqa: PLC0415  the adapters are not for --help
 
     policy = settings.actions.policy_file
@@ -86,7 +86,7 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
         try:
             found = exposures(name, home())
         except OSError:
-            continue  # the code that needs it reports what is missing
+            continue  # the code that needs the file reports that it is missing
         for one in found:
             refused = refused or one.grave
             verdict = f"is not trusted: it {one.problem}" if one.grave else f"{one.problem}; this is a warning"
@@ -96,19 +96,19 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
 
 
 def home() -> str:
-    """What ``~/`` stands for in a configuration; "" where there is none."""
+    """What ``~/`` stands for in a configuration; "" if there is none."""
     return os.environ.get("HOME", "")
 
 
 def tell(error: ConfigError) -> NoReturn:
-    """Print every mistake, and leave with status 1."""
+    """Print every mistake, and exit with status 1."""
     for mistake in error.mistakes:
         click.echo(str(mistake), err=True)
     stop(1)
 
 
 def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
-    """Give name and text of configuration files, or of those that are there. Raises CommandError, or ConfigError."""
+    """Give name and text of configuration files, or of those that exist. Raises CommandError, or ConfigError."""
     found = []
     for place in files or config_files(os.environ):
         content = read_content(place)
@@ -122,15 +122,15 @@ def read_files(files: tuple[str, ...] | None) -> list[tuple[str, str]]:
 def read_content(
     path: str, before: str = "", *, judge: Callable[[Iterable[Exposure], str], None] | None = None
 ) -> bytes | None:
-    """Read a file as the daemon reads it, so that nothing is waited for, and nothing is read without end.
+    """Read a file as the daemon reads it, so that it never blocks, and never reads without a limit.
 
     Args:
-        path: of a file that a person wrote.
-        before: is said in front of a failure.
-        judge: is told who else could have written the very file that was read.
+        path: of a file that the user wrote.
+        before: the beginning of an error message.
+        judge: called with who else could have written the very file that was read.
 
     Returns:
-        The content; None where nothing, or /dev/null, is at the path.
+        The content; None if nothing, or /dev/null, is at the path.
 
     Raises:
         CommandError: not a regular file, larger than 1 MiB, or it cannot be opened.

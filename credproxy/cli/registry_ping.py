@@ -1,4 +1,4 @@
-"""``doctor --network``: each registry is pinged without a credential, as an exchange would begin."""
+"""``doctor --network``: each registry is pinged without a credential, as at the beginning of an exchange."""
 
 import asyncio
 from collections.abc import Iterable
@@ -21,10 +21,10 @@ _PATIENCE = 10.0
 
 
 def ping(settings: Settings, authorities: Iterable[str]) -> dict[str, str | Failure]:
-    """Ask registries, all at once; give what each wants to see, ``bearer from 'auth.example.com'``, or why not.
+    """Ask all registries at once; give what each requires, ``bearer from 'auth.example.com'``, or why that is unknown.
 
     Args:
-        settings: whose host rules say how to reach them.
+        settings: their host rules say how to reach the registries.
         authorities: canonical; at most MOST are asked.
     """
     return asyncio.run(_ping_all(settings, list(dict.fromkeys(authorities))[:MOST]))

@@ -1,4 +1,4 @@
-"""``serve`` and ``demo``: what starts something."""
+"""``serve`` and ``demo``."""
 
 import asyncio
 import contextlib

@@ -1,4 +1,4 @@
-"""What ``status`` looks like to people: once, or again each second."""
+"""How ``status`` is shown: once, or again each second."""
 
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ StatusObject = Mapping[str, object]
 
 _EVERY = 1.0
 _A_LINE = 4
-"""Numbers of a line: the first is of the daemon, the others of what it remembers."""
+"""Numbers of each line: the first line is about the daemon, the others about what it remembers."""
 
 _STATES = {"fresh": "green", "advisory": "cyan", "mandatory": "yellow", "expired": "red"}
 _UNITS = (("d", 86400), ("h", 3600), ("m", 60), ("s", 1))
@@ -29,7 +29,7 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
 
     Args:
         status: the answer of ``/v1/status``.
-        rows: answers that are shown at most, those used last; None for all.
+        rows: most answers to show, the last used ones; None for all.
     """
     parts: list[RenderableType] = [*_lines(status)]
     refused = status.get("refused")
@@ -51,11 +51,11 @@ def view(status: StatusObject, rows: int | None = None) -> RenderableType:
 
 
 def watch(ask: Callable[[], StatusObject], console: Console, *, pause: Callable[[float], None] = time.sleep) -> None:
-    """Draw what ``ask`` gives, each second, until the person stops it; a daemon that is away may come back.
+    """Draw what ``ask`` gives, each second, until the user stops it; a daemon that is gone may come back.
 
     Raises:
-        CommandError: nobody answers the first time.
-        KeyboardInterrupt: the person stopped it; what was drawn last stays.
+        CommandError: there is no answer the first time.
+        KeyboardInterrupt: the user stopped it; the last output stays.
     """
     drawn = view(ask(), _room(console))
     with Live(drawn, console=console, auto_refresh=False, vertical_overflow="crop") as live:
@@ -69,7 +69,7 @@ def watch(ask: Callable[[], StatusObject], console: Console, *, pause: Callable[
 
 
 def span(seconds: float) -> str:
-    """Seconds as a person says them: ``4m 58s``, ``-3s``."""
+    """Seconds for people: ``4m 58s``, ``-3s``."""
     left = int(abs(seconds))
     sign = "-" if seconds <= -1 else ""
     for index, (unit, size) in enumerate(_UNITS[:-1]):
@@ -80,7 +80,7 @@ def span(seconds: float) -> str:
 
 
 def _room(console: Console) -> int:
-    """Answers that fit beside the lines around them."""
+    """Answers that fit on the terminal with the other lines."""
     return max(3, console.height - 14)
 
 

@@ -1,6 +1,6 @@
 """``stop`` and ``restart``: the daemon that serves the helper socket, however it was started.
 
-There is no request that ends a daemon: what may end it is a signal of its own user, or its service manager.
+There is no request that ends a daemon: only a signal from its own user, or its service manager, may end it.
 """
 
 import contextlib
@@ -37,7 +37,7 @@ class ListeningProcess:
     Attributes:
         pid: of the daemon, or of the service manager that listens in its place.
         waiting: it is the service manager: no daemon runs, and the first call starts one.
-        systemctl: the command that manages it, ``systemctl --user`` or ``systemctl``; empty for one that no unit started.
+        systemctl: the command that manages it, ``systemctl --user`` or ``systemctl``; empty if no unit started it.
     """
 
     pid: int
@@ -46,12 +46,12 @@ class ListeningProcess:
 
 
 def find(path: str, run: RunCommand) -> ListeningProcess | None:
-    """Find who serves a socket; None where nobody does.
+    """Find who serves a socket; None if nobody does.
 
     Raises:
         CommandError: the process that listens is not this user's daemon, or does not answer.
     """
-    # Asked first, because a connection to a socket of systemd's would start the daemon.
+    # Asked first, because a connection to a socket of systemd would start the daemon.
     if (managed := _managed(path, run)) is not None:
         return managed
     connection = TrustingNoImpostor(path)
@@ -68,7 +68,7 @@ def find(path: str, run: RunCommand) -> ListeningProcess | None:
 
 
 def _managed(path: str, run: RunCommand) -> ListeningProcess | None:
-    """What systemd says of its own socket at that path; None where it has none."""
+    """What systemd says about its own socket at that path; None if it has none."""
     for systemctl in (("systemctl", "--user"), ("systemctl",)):
 
         def shown(unit: str, name: str, *, show: tuple[str, ...] = (*systemctl, "show")) -> str:
@@ -85,7 +85,7 @@ def end(pid: int) -> None:
     """Send SIGTERM and wait for the end.
 
     Raises:
-        CommandError: it is another user's, or it has not ended in time.
+        CommandError: the process is another user's, or it has not ended in time.
     """
     try:
         pidfd = os.pidfd_open(pid) if sys.platform == "linux" else -1
@@ -103,7 +103,7 @@ def end(pid: int) -> None:
 
 
 def end_self_started(say: Callable[[str], object], *, dry_run: bool) -> None:
-    """End a daemon that no unit looks after, and remove what it leaves in its directories; say so.
+    """End a daemon that no unit manages, and remove what it leaves in its directories; say so.
 
     Raises:
         CommandError: as ``find`` and ``end``.
@@ -115,7 +115,7 @@ def end_self_started(say: Callable[[str], object], *, dry_run: bool) -> None:
         if not dry_run:
             end(found.pid)
             _clear(Path(path))
-            with contextlib.suppress(Failed):  # it had no place for one
+            with contextlib.suppress(Failed):  # it had no runtime directory
                 _clear(Path(actions_socket(os.environ, os.geteuid(), is_directory=os.path.isdir)))
 
 
@@ -227,7 +227,7 @@ def _ended_elsewhere(pid: int) -> bool:
 
 
 def _within(seconds: float, happened: Callable[[], bool]) -> bool:
-    """Look ten times a second."""
+    """Wait until a condition holds, checking ten times a second."""
     for _ in range(int(seconds * 10)):
         if happened():
             return True

@@ -1,4 +1,4 @@
-"""What ``explain`` and ``doctor`` look like to people."""
+"""How ``explain`` and ``doctor`` are shown."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -25,7 +25,7 @@ def show_explanation(explanation: Mapping[str, object], console: Console | None 
 
 
 def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Console | None = None) -> None:
-    """Print what is wrong, the worst first, each with the command that mends it; then how many there are of each."""
+    """Print what is wrong, the worst first, each with the command that fixes it; then the number of each severity."""
     out = console or Console(highlight=False, emoji=False)
     for finding in findings:
         if finding.severity is Severity.OK and not verbose:
@@ -38,7 +38,7 @@ def show_findings(findings: Sequence[Finding], *, verbose: bool, console: Consol
 
 
 def _row(out: Console, *cells: tuple[int, str], text: str) -> None:
-    """Print short cells of given widths, and a text: folded beside them on a terminal, one line for other programs."""
+    """Print short cells of given widths, and a text: wrapped beside them on a terminal, one line for other programs."""
     if out.is_terminal:
         row = Table.grid(*(Column(width=width) for width, _ in cells), Column(overflow="fold"), padding=(0, 1, 0, 0))
         row.add_row(*(cell for _, cell in cells), escape(text))

@@ -26,13 +26,13 @@ async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str
 
     Args:
         rule: of the host.
-        target: the host, and below it the path, that somebody logs in to.
+        target: the host, with the path if there is one, to log in to.
         stored: the login.
-        page: the URL to ask for; "" for the one that the kind knows.
+        page: the URL to request; "" for the one that the kind knows.
 
     Raises:
-        Failed: it is refused, or the host cannot be asked.
-        UnprovenError: nothing shows that it was looked at.
+        Failed: the login is refused, or the host cannot be asked.
+        UnprovenError: nothing shows that the login was checked.
     """
     clock = SystemClock()
     until = clock.boot() + PATIENCE
@@ -57,7 +57,7 @@ _NO_TLS = frozenset({Code.TLS_FAILED, Code.UPSTREAM_UNAVAILABLE})
 
 
 def _schemes(rule: HostRule, target: Target) -> tuple[Target, ...]:
-    """Where to ask: this machine's own hosts may have no TLS, as docker takes it."""
+    """The schemes to try: like docker, allow loopback hosts to have no TLS."""
     if rule.insecure:
         return (plain(target),)
     return (target, plain(target)) if is_loopback(target.host) and target.scheme == "https" else (target,)

@@ -1,4 +1,4 @@
-"""The shipped service files: filled in for this machine, and marked, so that a person's changes are seen."""
+"""The shipped service files: filled in for this machine, and marked, so that a user's changes are noticed."""
 
 import hashlib
 import re
@@ -18,25 +18,25 @@ def unit(name: str, *, program: str) -> str:
 
 
 def actions_link(uid: int) -> str:
-    """Give the tmpfiles.d snippet that links the one path of the actions socket to that user's."""
+    """Give the tmpfiles.d snippet that links the one fixed path of the actions socket to that user's."""
     return _marked(_shipped("user/credproxy-actions.tmpfiles.conf").replace("@UID@", str(uid)))
 
 
 def agent(*, program: str, home: str) -> str:
     """Give launchd's property list."""
     text = _shipped("launchd/credproxy.plist").replace("@PROGRAM@", escape(program)).replace("@HOME@", escape(home))
-    declaration, rest = text.split("\n", 1)  # before which nothing may stand
+    declaration, rest = text.split("\n", 1)  # which must come first
     return f"{declaration}\n<!-- {_MARK} {_hash(text)} -->\n{rest}"
 
 
 def untouched(text: str) -> bool:
-    """Whether a file is as we wrote it, in whatever version."""
+    """Whether a file is as some version of ours wrote it."""
     found = _MARKED.search(text)
     return found is not None and found[1] == _hash(_MARKED.sub("", text, count=1))
 
 
 def quoted(path: str) -> str:
-    """Write a path as systemd reads it: a percent sign begins a specifier, a blank ends a word. Source: systemd.syntax(7)."""
+    """Quote a path for systemd: a percent sign begins a specifier, a blank ends a word. Source: systemd.syntax(7)."""
     path = path.replace("%", "%%")
     return path if _PLAIN.fullmatch(path) else '"' + path.replace("\\", "\\\\").replace('"', '\\"') + '"'
 

@@ -1,4 +1,4 @@
-"""``explain`` without a daemon: the same decisions, made here from the same files; nobody is asked, no program started."""
+"""``explain`` without a daemon: the same decisions from the same files; no server is asked, no program started."""
 
 import asyncio
 import os
@@ -34,7 +34,7 @@ class _NoNetwork:
     """Sends nothing. Source: ports.HttpClient."""
 
     async def send(self, request: Request, terms: Terms) -> Response:
-        """Refuse."""
+        """Refuse to run."""
         del request, terms
         raise failed(Code.UPSTREAM_UNAVAILABLE, "without a daemon no server is asked", hint="credproxy serve")
 
@@ -43,14 +43,14 @@ class _NoPrograms:
     """Starts nothing. Source: ports.Processes.
 
     Args:
-        path: where programs are looked for.
+        path: where to look for programs.
     """
 
     def __init__(self, path: str) -> None:
         self._path = path
 
     async def run(self, command: Command) -> Completed:
-        """Refuse."""
+        """Refuse to run."""
         raise failed(
             Code.HELPER_NOT_RUNNABLE,
             f"{command.argv[0]!r} may have a login, and without a daemon it is not asked",
@@ -58,12 +58,12 @@ class _NoPrograms:
         )
 
     async def find(self, command: Command) -> None:
-        """Look whether the daemon could start it. Raises Failed(helper_not_runnable)."""
+        """Check whether the daemon could start a program. Raises Failed(helper_not_runnable)."""
         find_program(command, self._path)
 
 
 def explain_here(uri: str, settings: Settings) -> dict[str, object]:
-    """Give the explanation as JSON has it, without what only a daemon has.
+    """Give the explanation as JSON, without what only a daemon knows.
 
     Raises:
         CommandError: the URI cannot be used.
@@ -100,7 +100,7 @@ def _drop(*event: object) -> MutableMapping[str, object]:
 
 @contextmanager
 def _quiet() -> Iterator[None]:
-    """What a daemon would log is not this command's to print: the reasons are in the explanation."""
+    """Suppress what a daemon would log: the reasons are in the explanation."""
     before = structlog.get_config()
     structlog.configure(processors=[_drop])
     try:

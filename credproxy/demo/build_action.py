@@ -1,4 +1,4 @@
-"""The demo's second half: what a build action gets, which no credential helper reaches."""
+"""The demo's second half: what a build action gets, which cannot use a credential helper."""
 
 import asyncio
 import json
@@ -20,7 +20,7 @@ FILE = "tool-1.0.tar.gz"
 """A private file that the action needs as well."""
 
 _NAMESPACES = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", "--net", "--kill-child")
-"""What Bazel's sandbox takes from an action whose network is blocked."""
+"""What Bazel's sandbox takes away from an action whose network is blocked."""
 
 
 async def play(say: Say, stage: Stage, *, registry: DemoRegistry, layer: str) -> None:
@@ -128,7 +128,7 @@ async def _carriers(stage: Stage) -> list[dict[str, object]]:
 
 
 async def _sandbox() -> tuple[str, ...]:
-    """What to put in front of a command; nothing where this machine cannot."""
+    """What to put in front of a command; nothing if this machine cannot."""
     if shutil.which("unshare") is None or shutil.which("curl") is None:
         return ()
     status, _, _ = await _run([*_NAMESPACES, "true"])
@@ -153,7 +153,7 @@ def _actions_socket(stage: Stage) -> Path:
 
 
 async def _ask_as_action(stage: Stage, place: str) -> tuple[int, dict[str, str], dict[str, list[str]]]:
-    """Status, error and headers of an answer."""
+    """Make a request as a build action; give status, error and headers of the answer."""
     connector = aiohttp.UnixConnector(str(_actions_socket(stage)))
     async with (
         aiohttp.ClientSession(connector=connector) as session,

@@ -1,6 +1,6 @@
 """A registry with Bearer token authentication, and files behind an API key; small enough to read, honest enough to learn from.
 
-It shares no parser with credproxy: a registry that agreed with our mistakes would show nothing.
+It shares no parser with credproxy: a registry with the same mistakes would prove nothing.
 """
 
 import base64

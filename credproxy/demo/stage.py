@@ -1,4 +1,4 @@
-"""What the demo's scenes share: where it plays, and how a file is downloaded."""
+"""What the steps of the demo share: programs and folders, and how a file is downloaded."""
 
 import hashlib
 from collections.abc import Callable
@@ -15,12 +15,12 @@ Say = Callable[[str], None]
 
 
 class DemoError(Exception):
-    """The demo did not show what it should; the text says which step."""
+    """The demo did not show what it should; the message names the step."""
 
 
 @dataclass(frozen=True)
 class Stage:
-    """Where the demo plays: programs, folder, environment of the child processes."""
+    """The demo's programs, folder, and environment of the child processes."""
 
     helper: str
     daemon: str
@@ -29,12 +29,12 @@ class Stage:
 
 
 def uri(registry: DemoRegistry, digest: str) -> str:
-    """A blob's place in the registry."""
+    """The URL of a blob in the registry."""
     return f"{registry.origin}/v2/{registry.repository}/blobs/{digest}"
 
 
 def digest_of(content: bytes) -> str:
-    """The name of a blob."""
+    """The digest of a blob."""
     return f"sha256:{hashlib.sha256(content).hexdigest()}"
 
 

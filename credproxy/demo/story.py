@@ -1,7 +1,7 @@
-"""``credproxy demo``: the main job end to end on this machine, told step by step.
+"""``credproxy demo``: the main job end to end on this machine, step by step.
 
-Everything is real but the registry's fame: the helper and the daemon run as processes of their own, as they do under
-Bazel, and talk through files in a folder that is removed at the end.
+Only the registry is private; everything else is real. The helper and the daemon run as separate processes, as they do
+under Bazel, with their sockets and files in a folder that is removed at the end.
 """
 
 import asyncio
@@ -26,14 +26,14 @@ from credproxy.demo.stage import DemoError, Say, Stage, digest_of, download, uri
 
 CALLS = 200
 AT_ONCE = 8
-"""Bazel downloads eight files at a time, so that many helpers run at once."""
+"""Helpers at once: Bazel downloads eight files at a time."""
 
 REPOSITORY = "acme/app"
 LAYER_SIZE = 1024 * 1024
 
 
 async def tell(say: Say, *, keep: bool = False) -> None:
-    """Run the demo; ``say`` takes one line. With ``keep`` all stays up until interrupted.
+    """Run the demo; ``say`` takes one line. With ``keep`` everything keeps running until interrupted.
 
     Raises:
         DemoError: a step did not do what it should.

@@ -1,4 +1,4 @@
-"""What Bazel is told about credential helpers (CL-37 to CL-40, docs/design/clients.md#how-bazel-picks-a-helper)."""
+"""Checks Bazel's configuration of credential helpers (CL-37 to CL-40, docs/design/clients.md#how-bazel-picks-a-helper)."""
 
 import re
 from collections.abc import Collection, Iterator, Sequence
@@ -15,7 +15,7 @@ from credproxy.doctor.machine import Machine
 
 
 SCOPE = re.compile(r"(\*|[-a-zA-Z0-9]+)(\.[-a-zA-Z0-9]+)+")
-"""What Bazel takes as a scope: no port, no path, no single label."""
+"""What Bazel accepts as a scope: no port, no path, no single label."""
 
 _ADD = "credproxy bazelrc >> ~/.bazelrc"
 _LEAST_TIMEOUT = 9.0
@@ -27,11 +27,11 @@ topic = Topic("bazel")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of Bazel's configuration.
+    """What is known about Bazel's configuration.
 
     Attributes:
         lines: what its files say.
-        hosts: those that we have credentials for: names and ``*.suffix``, as ``credproxy bazelrc`` prints them.
+        hosts: those with credentials: names and ``*.suffix``, as ``credproxy bazelrc`` prints them.
         workspace: its root; None outside of one.
         netrc: machines of the netrc file: Bazel reads that itself, so they need no line.
     """
@@ -53,12 +53,12 @@ class _Line:
 
     @property
     def ours(self) -> bool:
-        """Whether it starts our helper: also as a copy or a link in the workspace's tools."""
+        """Whether it starts our helper, possibly through a copy or a link in the workspace."""
         return "credproxy-helper" in self.path.rpartition("/")[2]
 
 
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
-    """Look at every line, then at every host."""
+    """Check every line, then every host."""
     for where, missing in facts.lines.missing:
         yield topic.error(f"{where}: imports {missing!r}, which is not there, so Bazel does not start", _edit(where))
     for where in facts.lines.unclosed:
@@ -105,7 +105,7 @@ def _check_scope(facts: Facts, line: _Line) -> Iterator[Finding]:
             "credproxy bazelrc",
         )
     elif scope.startswith("*.") and is_storage(scope):
-        # A wildcard above them asks us about every presigned URL, and hides netrc for all.
+        # A wildcard above them asks us about every presigned URL, and disables netrc for all of them.
         yield topic.warning(
             f"{where}: {scope!r} covers hosts of presigned URLs, which need no credential", _edit(where)
         )
@@ -125,7 +125,7 @@ def _configured(facts: Facts, host: str) -> bool:
 
 
 def _unrunnable(machine: Machine, workspace: str | None, path: str) -> str:
-    """Why Bazel could not start it; "" if it can, or if that cannot be known here."""
+    """Why Bazel could not start it; "" if it can, or if that is unknown."""
     if workspace is not None:
         path = path.replace("%workspace%", workspace, 1)
     if path.startswith("%"):

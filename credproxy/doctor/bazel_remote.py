@@ -1,4 +1,4 @@
-"""What Bazel's lines for remote caches, executors and build events do to a helper for the same host (docs/design/clients.md#how-bazel-calls-it)."""
+"""How Bazel's options for remote services affect a helper for the same host (docs/design/clients.md#how-bazel-calls-it)."""
 
 import re
 from collections.abc import Callable, Iterator, Sequence
@@ -15,7 +15,7 @@ _SERVERS = {
     "remote_downloader_header": ("remote_downloader",),
     "bes_header": ("bes_backend",),
 }
-"""Each header option, and the options that name the servers which it is sent to."""
+"""Each header option, and the options that name the servers that the header is sent to."""
 
 _ENDPOINTS = frozenset({*_REMOTE, "bes_backend"})
 _URL = re.compile(r"(?:([A-Za-z][A-Za-z0-9+.-]*)://)?(?:([^/?#]*)@)?(\[[^\]/?#]*\]|[^:/?#@]*)(?::[0-9]+)?(?:[/?#].*)?")
@@ -26,7 +26,7 @@ topic = Topic("bazel")
 def check(
     options: Sequence[Option], answered: Callable[[str], bool], *, edit: Callable[[str], str]
 ) -> Iterator[Finding]:
-    """Look at headers that double the helper's, and at URLs that keep Bazel from asking it. No value is ever shown.
+    """Find headers that duplicate the helper's, and URLs that keep Bazel from asking it. No value is ever shown.
 
     Args:
         options: of all files.

@@ -38,10 +38,10 @@ _VALUED = frozenset(
         "bes_header",
     }
 )
-"""The options that are looked for; each takes a value, which may be the next word."""
+"""The options to look for; each takes a value, which may be the next word."""
 
 _OLD = {"remote_http_cache": "remote_cache"}
-"""Names that Bazel still takes for others (``oldName`` in its RemoteOptions.java)."""
+"""Old names that Bazel still accepts (``oldName`` in its RemoteOptions.java)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,8 +51,8 @@ class Option:
     Attributes:
         where: ``FILE:LINE``.
         command: ``common``, ``build``, ...
-        config: it counts only with ``--config=`` this; "" where it always counts.
-        name: today's, without dashes, and without the ``experimental_`` of earlier versions.
+        config: it counts only with ``--config=`` this; "" if it always counts.
+        name: the current one, without dashes, and without the ``experimental_`` of earlier versions.
     """
 
     where: str
@@ -64,9 +64,9 @@ class Option:
 
 @dataclass(slots=True)
 class Lines:
-    """What was found: ``files`` that were read, options in order, those of ``startup`` apart; ``unclosed`` quotations and ``missing`` imports.
+    """What was found: the ``files`` read, options in order, ``startup`` apart, ``unclosed`` quotations, ``missing`` imports.
 
-    The last two as ``FILE:LINE``, missing ones with the file that is not there.
+    The last two as ``FILE:LINE``, missing ones with the file that does not exist.
     """
 
     files: list[str] = field(default_factory=list)
@@ -87,7 +87,7 @@ def collect(
 
     Args:
         files: in the order in which Bazel reads them; those that are not there are skipped.
-        read: gives a file's text, None where it cannot be read.
+        read: gives a file's text, None if it cannot be read.
         workspace: its root; None outside of one.
         environ: the variables that a file may name.
     """
@@ -105,9 +105,9 @@ class _BazelrcReader:
     lines: Lines = field(default_factory=Lines)
 
     def take(self, path: str, importers: tuple[str, ...]) -> bool:
-        """Read a file and what it imports; False where it is not there."""
+        """Read a file and what it imports; False if it is not there."""
         if path in importers or len(importers) >= _DEPTH or len(self.lines.files) >= _FILES:
-            return True  # Bazel itself refuses a circle
+            return True  # Bazel itself refuses a cycle
         text = self.read(path)
         if text is None:
             return False
@@ -133,7 +133,7 @@ class _BazelrcReader:
 
 
 def _joined(text: str) -> Iterator[tuple[int, str]]:
-    """Each line with its number, continuations joined to their first one."""
+    """Each line with its number, continuation lines joined to their first one."""
     first, pending = 1, ""
     for number, line in enumerate(text.splitlines(), 1):
         if not pending:

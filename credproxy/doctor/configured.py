@@ -1,4 +1,4 @@
-"""The configuration: whether it can be used, and which of its settings should be meant."""
+"""Checks whether the configuration can be used, and whether its settings make sense."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -18,15 +18,15 @@ topic = Topic("configuration")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the daemon would load now.
+    """The configuration that the daemon would load now.
 
     Attributes:
-        places: where it looks, the most important first.
-        files: those that are there.
-        mistakes: why they cannot be used; those of the policy file as well.
-        unreadable: a file that is there and cannot be read, and why; "" for none.
-        logins: docker's, podman's and netrc files that are there.
-        broken: what cannot be used of those, and what to do.
+        places: where it looks, in order of precedence.
+        files: those that exist.
+        mistakes: why they cannot be used, including mistakes of the policy file.
+        unreadable: a file that exists and cannot be read, and why; "" for none.
+        logins: docker's, podman's and netrc files that exist.
+        broken: what is unusable in those, and what to do.
         actions: how many rules there are for build actions.
         variables, bundles: see ``named.check``.
     """
@@ -46,7 +46,7 @@ class Facts:
 
 
 def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
-    """Look at the files and at what they say."""
+    """Check the files and their content."""
     if facts.unreadable:
         yield topic.error(facts.unreadable, "credproxy config path")
     for mistake in facts.mistakes:
@@ -57,7 +57,7 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         yield from _believed(machine, "the configuration", path)
     if facts.settings.actions.policy_file is not None:
         yield from _believed(machine, "the policy file", facts.settings.actions.policy_file)
-    for subject, path in believed_files(facts.settings, programs=False):  # those are looked at by themselves
+    for subject, path in believed_files(facts.settings, programs=False):  # those are checked separately
         yield from _believed(machine, subject, path)
     yield from _logins(machine, facts)
     if not facts.mistakes and not facts.unreadable:

@@ -1,4 +1,4 @@
-"""What the kernel takes away from the processes that talk to build actions."""
+"""Checks how the kernel confines the processes that talk to build actions."""
 
 from collections.abc import Iterator
 
@@ -9,12 +9,12 @@ topic = Topic("carriers")
 
 
 def check(landlock: int, *, filtered: bool, unbound: int = 0) -> Iterator[Finding]:
-    """Judge what carriers are kept from.
+    """Judge the confinement of carriers.
 
     Args:
-        landlock: version of the kernel's Landlock; 0 where it has none, or where it is switched off.
-        filtered: whether there is a filter of system calls for this machine.
-        unbound: carriers that run and say that they can open files.
+        landlock: version of the kernel's Landlock; 0 if it has none or it is switched off.
+        filtered: whether there is a filter of system calls for this architecture.
+        unbound: running carriers that report that they can open files.
     """
     if landlock and unbound:
         yield topic.warning(

@@ -1,4 +1,4 @@
-"""The two sockets and who answers on them (P1, T4, T8, T11)."""
+"""Checks the two sockets and the processes that answer on them (P1, T4, T8, T11)."""
 
 import stat
 from collections.abc import Iterator, Mapping
@@ -15,14 +15,14 @@ from credproxy.doctor.machine import PathState
 
 
 PATH_LIMIT = 103
-"""Bytes of a socket's path that every system takes (CL-36)."""
+"""Bytes of a socket's path that every system supports (CL-36)."""
 
 
 topic = Topic("daemon")
 
 
 class SocketOutcome(Enum):
-    """What became of a question at a socket."""
+    """The outcome of a request to a socket."""
 
     ANSWERED = "answered"
     ABSENT = "nothing is there"
@@ -32,12 +32,12 @@ class SocketOutcome(Enum):
 
 @dataclass(frozen=True, slots=True)
 class HealthReply:
-    """What ``GET /healthz`` gave.
+    """The answer to ``GET /healthz``.
 
     Attributes:
-        status, message, hint: of an answer; the texts of an error only.
-        uid, pid: of the process that listens, by the kernel's word; 0 where it does not say.
-        doubt, remedy: why the helper does not believe who listens, and what it says to do; "" where it does.
+        status, message, hint: of an answer; the texts only of an error.
+        uid, pid: of the process that listens, from the kernel; 0 if unknown.
+        doubt, remedy: why the helper does not trust that process, and what it says to do; "" if it does.
     """
 
     outcome: SocketOutcome
@@ -66,24 +66,24 @@ class SocketState:
 
     @property
     def unit(self) -> str:
-        """The unit that makes it."""
+        """The unit that creates the socket."""
         return socket_unit(self.name)
 
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the daemon.
+    """What is known about the daemon.
 
     Attributes:
-        actions: the door of build actions, or why there is no place for it.
-        me: this user.
+        actions: the socket for build actions, or why there is no place for it.
+        me: the uid of this user.
         version: of this program; ``theirs`` of the daemon, "" if unknown.
         units: of the sockets, those that systemd says are listening.
         autostart: whether the helper may start a daemon.
-        sandbox: status that a caller in namespaces of its own got on the helper socket; None where that was not tried.
+        sandbox: status that a caller in namespaces of its own got on the helper socket; None if that was not tried.
         any_namespace: the configuration admits callers of all namespaces.
         unbound: carriers of the daemon that say that they can open files.
-        clocks: seconds by which the daemon's clock is ahead, by the origin of a server that told its own.
+        clocks: seconds by which the daemon's clock is ahead, by origin of the server that told its time.
     """
 
     helper: SocketState
@@ -100,7 +100,7 @@ class Facts:
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Look at both sockets."""
+    """Check both sockets."""
     if facts.helper.reply.outcome is SocketOutcome.ABSENT and not facts.units:
         yield from _not_running(facts)
         yield from _place(facts.helper, facts.me)
@@ -157,7 +157,7 @@ def _place(door: SocketState, me: int) -> Iterator[Finding]:
         yield topic.error(
             f"the {door.name} socket {found.path!r} belongs to uid {found.uid}", f"rm {quote(found.path)}"
         )
-    elif found.is_socket and where.uid == me and stat.S_IMODE(found.mode) != 0o600:  # noqa: PLR2004  its owner alone
+    elif found.is_socket and where.uid == me and stat.S_IMODE(found.mode) != 0o600:  # noqa: PLR2004  only its owner
         yield topic.warning(
             f"the {door.name} socket {found.path!r} has mode {found.bits}; wanted 0600",
             f"chmod 600 {quote(found.path)}",
@@ -204,7 +204,7 @@ def _who(door: SocketState, facts: Facts) -> Iterator[Finding]:
 
 def _version(facts: Facts) -> Iterator[Finding]:
     if facts.theirs and facts.theirs != facts.version:
-        pid = facts.helper.reply.pid  # 0 where it is not visible, and `kill 0` would end the shell that runs the remedy
+        pid = facts.helper.reply.pid  # 0 if it is not visible, and `kill 0` would end the shell that runs the remedy
         by_hand = f"kill {pid}" if pid else "credproxy restart"
         restart = f"systemctl --user restart {SERVICE}" if facts.units else by_hand
         yield topic.warning(f"the daemon that runs is version {facts.theirs}, this program is {facts.version}", restart)

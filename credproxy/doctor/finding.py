@@ -1,4 +1,4 @@
-"""What a check says."""
+"""The result of a check."""
 
 from collections.abc import Callable, Iterable, Iterator
 from enum import StrEnum
@@ -11,17 +11,17 @@ from credproxy.core.formats.toml_lines import Path
 
 
 Where = Callable[[Path], str]
-"""Gives what stands before a message about a key of the configuration, such as ``FILE:LINE: KEY: ``."""
+"""Gives the prefix of a message about a key of the configuration, such as ``FILE:LINE: KEY: ``."""
 
 
 def nowhere(path: Path) -> str:
-    """For who knows no files."""
+    """The prefix if the files are unknown."""
     del path
     return ""
 
 
 class Severity(StrEnum):
-    """How bad it is, worst first: something does not work; may hurt; good to know; as it should be."""
+    """How bad it is, worst first: something does not work; it may do harm; good to know; as it should be."""
 
     ERROR = "error"
     WARNING = "warning"
@@ -30,12 +30,12 @@ class Severity(StrEnum):
 
 
 class Finding(Struct, frozen=True):
-    """One line for a person.
+    """One line for the user.
 
     Attributes:
-        topic: what it is about, from a short list.
+        topic: its subject, from a short list.
         message: lower case, no final period; never a secret.
-        remedy: the next command, or the line to write; "" where there is nothing to do.
+        remedy: the next command, or the line to write; "" if there is nothing to do.
     """
 
     severity: Severity
@@ -50,24 +50,24 @@ class Topic(NamedTuple):
     name: str
 
     def error(self, message: str, remedy: str) -> Finding:
-        """Something does not work."""
+        """Report that something does not work."""
         return Finding(Severity.ERROR, self.name, message, remedy)
 
     def warning(self, message: str, remedy: str) -> Finding:
-        """It works, and may hurt."""
+        """Report that something works but may do harm."""
         return Finding(Severity.WARNING, self.name, message, remedy)
 
     def note(self, message: str, remedy: str = "") -> Finding:
-        """Good to know."""
+        """Report what is good to know."""
         return Finding(Severity.NOTE, self.name, message, remedy)
 
     def ok(self, message: str) -> Finding:
-        """As it should be."""
+        """Report that something is as it should be."""
         return Finding(Severity.OK, self.name, message)
 
 
 def placed(findings: Iterable[Finding], where: str) -> Iterator[Finding]:
-    """The same, each with the place that it is about before its message."""
+    """The same findings, each message prefixed with the place that it is about."""
     return (replace(finding, message=f"{where}{finding.message}") for finding in findings)
 
 

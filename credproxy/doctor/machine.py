@@ -1,4 +1,4 @@
-"""How checks look at files: satisfied by shape, by the real machine and by a fake one."""
+"""How checks read files: a protocol for the real machine and for a fake one."""
 
 import stat
 from dataclasses import dataclass
@@ -8,15 +8,15 @@ from credproxy.core.ownership import Exposure, exposure
 
 
 READ_LIMIT = 1024 * 1024
-"""Bytes: the daemon reads no larger file."""
+"""Bytes: the daemon does not read a larger file."""
 
 
 @dataclass(frozen=True, slots=True)
 class PathState:
-    """What is at a path, behind links.
+    """What is at a path, with links followed.
 
     Attributes:
-        mode: ``st_mode``, whole; 0 where nothing is, or nothing may be seen.
+        mode: the whole ``st_mode``; 0 if there is nothing, or nothing visible.
         uid: its owner.
         readable, runnable: by this user.
         size: in bytes.
@@ -31,22 +31,22 @@ class PathState:
 
     @property
     def there(self) -> bool:
-        """Whether anything is."""
+        """Whether anything is there."""
         return self.mode != 0
 
     @property
     def is_file(self) -> bool:
-        """A regular one."""
+        """Whether it is a regular file."""
         return stat.S_ISREG(self.mode)
 
     @property
     def is_directory(self) -> bool:
-        """A directory."""
+        """Whether it is a directory."""
         return stat.S_ISDIR(self.mode)
 
     @property
     def is_socket(self) -> bool:
-        """A socket."""
+        """Whether it is a socket."""
         return stat.S_ISSOCK(self.mode)
 
     @property
@@ -56,33 +56,33 @@ class PathState:
 
     @property
     def open_to_others(self) -> bool:
-        """Whether anybody else may do anything with it."""
+        """Whether anybody else has any permission."""
         return bool(self.mode & 0o077)
 
 
 class Machine(Protocol):
-    """This machine's files, read only; nothing raises."""
+    """This machine's files, read only; no method raises."""
 
     @property
     def uid(self) -> int:
-        """Of this user."""
+        """The uid of this user."""
         ...
 
     @property
     def roots(self) -> frozenset[int]:
-        """By which uids root's files are shown (``core.ownership.shown_roots``)."""
+        """The uids that root's files may appear to have (``core.ownership.shown_roots``)."""
         ...
 
     def look(self, path: str) -> PathState:
-        """What is at a path."""
+        """Look at a path."""
         ...
 
     def lineage(self, path: str) -> tuple[PathState, ...]:
-        """The file itself, behind links, then each link and directory on the way back to the root."""
+        """The file itself, with links followed, then each link and directory on the way back to the root."""
         ...
 
     def read(self, path: str) -> bytes | None:
-        """The content, at most 1 MiB; None where it cannot be read."""
+        """The content, at most 1 MiB; None if it cannot be read."""
         ...
 
     def which(self, name: str, path: str | None = None) -> str | None:
@@ -91,7 +91,7 @@ class Machine(Protocol):
 
 
 def replaceable(machine: Machine, path: str) -> Exposure | None:
-    """How others could replace the file at a path, or a directory on the way to it (T29): the gravest way."""
+    """How others could replace the file at a path, or a directory on the way to it (T29): the worst way."""
     places = machine.lineage(path)
     me, roots = machine.uid, machine.roots
     found = [exposure(place.path, owner=place.uid, mode=place.mode, me=me, roots=roots) for place in places]

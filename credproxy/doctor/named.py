@@ -1,6 +1,6 @@
-"""What the configuration names: files, variables and directories; programs are looked at in ``programs``.
+"""Checks the files, variables and directories that the configuration names; ``programs`` checks programs.
 
-Nothing is run, and no secret leaves here: of a secret's file it counts whether it can be read and holds anything.
+Nothing is run, and no secret is shown: for a file with a secret, only whether it is readable and not empty.
 """
 
 from collections.abc import Callable, Iterator, Mapping
@@ -30,20 +30,20 @@ def check(
     place: Where = nowhere,
     strict: bool = False,
 ) -> Iterator[Finding]:
-    """Look at everything that the settings name.
+    """Check everything that the settings name.
 
     Args:
-        machine: to look with.
+        machine: reads files.
         settings: that are in force or would be.
-        variables: of this process, and whether each holds anything.
-        bundles: for each ``ca_bundle`` why it cannot be used; "" where it can.
-        place: what stands before a message about a key of the settings, such as ``FILE:LINE: KEY: ``.
-        strict: whether what is missing here is an error, although the daemon's environment may have it.
+        variables: of this process, and whether each is non-empty.
+        bundles: for each ``ca_bundle`` why it cannot be used; "" if it can.
+        place: gives the prefix of a message about a key of the settings, such as ``FILE:LINE: KEY: ``.
+        strict: whether a variable that is missing here is an error, although the daemon's environment may have it.
     """
     missing = topic.error if strict else topic.warning
     for key, subject, use in settings.uses():
         if isinstance(key[-1], int) and not _is_there(machine, use, variables):
-            continue  # one of several that are tried: which of them are there is another thing on each machine
+            continue  # one of several alternatives: which of them exist differs between machines
         yield from placed(_use(machine, subject, use, missing, variables=variables, bundles=bundles), place(key))
     yield from _top(machine, settings, place, missing)
     if settings.actions.policy_file is not None:
@@ -51,7 +51,7 @@ def check(
 
 
 def _top(machine: Machine, settings: Settings, place: Where, missing: MakeFinding) -> Iterator[Finding]:
-    """What stands before the first table."""
+    """The settings before the first table."""
     for name, path in (("docker_config", settings.docker_config), ("netrc", settings.netrc)):
         if path not in _CHOSEN:
             yield from placed(_logins(machine, name, path, missing), place((name,)))
@@ -86,7 +86,7 @@ def _use(
         case Bundle(path):
             yield from _bundle(machine, subject, path, bundles.get(path, ""))
         case Program() | Usual() | Library():
-            return  # of libraries ``config check`` tells
+            return  # ``config check`` reports missing libraries
 
 
 def _variable(subject: str, name: str, variables: Mapping[str, bool], missing: MakeFinding) -> Iterator[Finding]:
@@ -121,7 +121,7 @@ def _write(path: str) -> str:
 
 
 def _unusable(content: bytes, source: SecretFile, where: str) -> str:
-    """Why the daemon would not use what a file holds; "" where it would."""
+    """Why the daemon would not use the content of a file; "" if it would."""
     if source.pem:
         return "" if b"PRIVATE KEY-----" in content else f"{where} is not a private key in PEM form"
     try:
@@ -134,7 +134,7 @@ def _unusable(content: bytes, source: SecretFile, where: str) -> str:
 
 
 def _policy(machine: Machine, path: str) -> Iterator[Finding]:
-    """Its mistakes are told by its own reader."""
+    """The policy file; its own parser reports its mistakes."""
     place = machine.look(path)
     if not place.is_file or not place.readable:
         problem = "is not there" if not place.there else "cannot be read" if place.is_file else "is not a file"

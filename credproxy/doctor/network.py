@@ -1,4 +1,4 @@
-"""Whether registries can be reached, and whether their token server is one that logins may be sent to. Opt-in."""
+"""Checks whether registries can be reached, and whether logins may be sent to their token servers. Opt-in."""
 
 from collections.abc import Iterator, Mapping
 
@@ -10,11 +10,11 @@ topic = Topic("network")
 
 
 def check(answers: Mapping[str, str | Failure], left_out: int) -> Iterator[Finding]:
-    """Report.
+    """Report the answers.
 
     Args:
-        answers: by registry: what it asks for, or why nobody knows.
-        left_out: registries that were too many to ask.
+        answers: by registry: what it asks for, or why that is unknown.
+        left_out: registries beyond the limit, which were not asked.
     """
     for registry, answer in answers.items():
         if isinstance(answer, Failure):

@@ -1,4 +1,4 @@
-"""Programs that see secrets, or that Bazel starts: there, runnable, and nobody else's to replace (T29)."""
+"""Checks that programs that see secrets, or that Bazel starts, exist, can run, and cannot be replaced by others (T29)."""
 
 import stat
 from collections.abc import Iterator, Mapping
@@ -21,11 +21,11 @@ topic = Topic("programs")
 
 @dataclass(frozen=True, slots=True)
 class Helper:
-    """credproxy-helper as it is installed.
+    """The installed credproxy-helper.
 
     Attributes:
-        place: None where it is neither beside this program nor on PATH.
-        twin: the path of ``docker-credential-credproxy`` beside it, and ``version`` what that calls itself.
+        place: None if it is neither beside this program nor on PATH.
+        twin: the path of ``docker-credential-credproxy`` beside it; ``version`` is the version that it prints.
         capabilities: whether the file has capabilities of its own.
     """
 
@@ -36,7 +36,7 @@ class Helper:
 
 
 def check_commands(machine: Machine, settings: Settings, *, place: Where = nowhere) -> Iterator[Finding]:
-    """The programs that the configuration names; ``place`` gives what stands before a message about a key."""
+    """The programs that the configuration names; ``place`` gives the prefix of a message about a key."""
     for key, subject, use in settings.uses():
         if isinstance(use, Program):
             yield from placed(_command(machine, f"of {subject}", use.path), place(key))
@@ -46,9 +46,9 @@ def check_docker(machine: Machine, files: Mapping[str, Index], *, path: str | No
     """The ``docker-credential-*`` programs that docker's and podman's files name.
 
     Args:
-        machine: to look with.
-        files: what they say, by path.
-        path: where the daemon searches programs; None for PATH.
+        machine: reads files.
+        files: their content, by path.
+        path: where the daemon searches for programs; None for PATH.
     """
     for where, index in files.items():
         for name, about in _named(index).items():
@@ -68,7 +68,7 @@ def check_docker(machine: Machine, files: Mapping[str, Index], *, path: str | No
 
 
 def check_helper(machine: Machine, helper: Helper, *, version: str) -> Iterator[Finding]:
-    """What Bazel starts. ``version`` is this program's."""
+    """The program that Bazel starts. ``version`` is that of this program."""
     place = helper.place
     if place is None:
         yield topic.error("credproxy-helper is not installed beside credproxy nor on PATH", "pipx install credproxy")
@@ -103,7 +103,7 @@ def check_helper(machine: Machine, helper: Helper, *, version: str) -> Iterator[
 
 
 def check_docker_name(machine: Machine, files: Mapping[str, Index], *, helper: Helper) -> Iterator[Finding]:
-    """Whether docker finds us, where its configuration names us."""
+    """Whether docker finds us, if its configuration names us."""
     naming = [where for where, index in files.items() if _OURSELVES in _named(index)]
     if naming and machine.which("docker-credential-credproxy") is None:
         said = f"{naming[0]!r} names credproxy, but docker-credential-credproxy is not on PATH"
@@ -132,7 +132,7 @@ def _command(machine: Machine, subject: str, program: str) -> Iterator[Finding]:
 
 
 def _missing_interpreter(machine: Machine, program: str) -> str:
-    """What a script's first line names, where that cannot be run: the system then says that the script is not there."""
+    """The interpreter that a script names, if it cannot be run: the system then says that the script does not exist."""
     first = (machine.read(program) or b"").partition(b"\n")[0]
     words = first.removeprefix(_SCRIPT).split() if first.startswith(_SCRIPT) else []
     name = words[0].decode(errors="replace") if words else ""
@@ -140,10 +140,10 @@ def _missing_interpreter(machine: Machine, program: str) -> str:
 
 
 def _named(index: Index) -> dict[str, str]:
-    """The programs that a file names, and what for."""
+    """The programs that a file names, and their purpose."""
     named: dict[str, list[str]] = {}
     for registry, (_, program) in index.helpers.items():
-        if program:  # an entry that cannot be read is told with the files
+        if program:  # an unreadable entry is reported with the files
             named.setdefault(program, []).append(registry)
     about = {program: ", ".join(repr(name) for name in sorted(registries)) for program, registries in named.items()}
     return about | ({index.store: "every registry"} if index.store else {})

@@ -1,4 +1,4 @@
-"""What a sandboxed build action can see of this user's secrets (F15): a sandbox does not hide a home by itself."""
+"""Checks which of this user's secrets a sandboxed build action can see (F15): by default the home is visible."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,10 +16,10 @@ topic = Topic("sandbox")
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """Where secrets may lie.
+    """Where secrets may be.
 
     Attributes:
-        home: of the user; ``config``: ``$XDG_CONFIG_HOME``.
+        home: of the user; ``config`` is ``$XDG_CONFIG_HOME``.
         docker: docker's and podman's files, by path.
         socket: the directory of the helper socket.
         settings: name further files.
@@ -35,14 +35,14 @@ class Facts:
 
 
 def check(machine: Machine, facts: Facts, *, lines: Lines) -> Iterator[Finding]:
-    """Compare what lies there with what Bazel's files hide."""
+    """Compare what is there with what Bazel's files hide."""
     options = (option for option in lines.options if option.name == "sandbox_block_path" and not option.config)
     hidden = [option.value.rstrip("/") for option in options]
     seen = [path for path in to_hide(machine, facts) if not _covered(path, hidden)]
     if not seen:
         yield topic.ok("a sandboxed build action can see no login of yours")
         return
-    # A user who lets build actions ask for tokens wants them to have no more than that.
+    # A user who lets build actions ask for tokens does not want them to have more than that.
     actions = facts.settings.actions
     say = topic.warning if actions.rule or actions.policy_file else topic.note
     yield say(
@@ -51,7 +51,7 @@ def check(machine: Machine, facts: Facts, *, lines: Lines) -> Iterator[Finding]:
 
 
 def to_hide(machine: Machine, facts: Facts) -> list[str]:
-    """Every file and directory that holds secrets, and the helper socket's: those that are there."""
+    """Every existing file and directory that holds secrets, and that of the helper socket."""
     docker = [path for path, index in facts.docker.items() if set(index.auths.values()) - index.empty]
     usual = [
         f"{facts.home}/.netrc",

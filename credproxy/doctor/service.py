@@ -1,4 +1,4 @@
-"""What keeps the daemon there: the user's service, the runtime directory, the limit of open files."""
+"""Checks what the daemon depends on: the user's service, the runtime directory, the limit of open files."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,14 +10,14 @@ from credproxy.doctor.machine import PathState
 
 
 _MANY = 1000
-"""Helpers at once that a large build starts; each waits with an open connection."""
+"""Helpers that a large build starts at once; each waits with an open connection."""
 
 topic = Topic("service")
 
 
 @dataclass(frozen=True, slots=True)
 class Unit:
-    """What ``systemctl show`` says of one unit: its own words, ``not-found``, ``active``, ``enabled``, ``success``."""
+    """What ``systemctl show`` says about a unit, in its own words: ``not-found``, ``active``, ``enabled``, ``success``."""
 
     load: str
     active: str
@@ -27,15 +27,15 @@ class Unit:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the surroundings.
+    """What is known about the environment.
 
     Attributes:
-        me: this user.
-        units: by name; None where no systemd of this user can be asked.
+        me: the uid of this user.
+        units: by name; None if no systemd of this user can be asked.
         linger: whether the user's services outlive the last session; None if unknown.
-        runtime: ``XDG_RUNTIME_DIR``; None where it is not set.
-        socket: the helper socket by this environment, ``bare`` by one without any variable but HOME.
-        open_files: the hard limit, and ``helpers`` that it lets wait at once.
+        runtime: ``XDG_RUNTIME_DIR``; None if it is not set.
+        socket: the helper socket in this environment; ``bare`` is that in one with HOME only.
+        open_files: the hard limit; ``helpers`` is how many it lets wait at once.
     """
 
     me: int
@@ -56,7 +56,7 @@ class Facts:
 
 
 def check(facts: Facts) -> Iterator[Finding]:
-    """Look around."""
+    """Check the environment."""
     yield from _runtime(facts)
     yield from _units(facts)
     yield from _limits(facts)

@@ -6,10 +6,10 @@ RFC 9110, section 11::
     challenge        = auth-scheme [ 1*SP ( token68 / #auth-param ) ]
     auth-param       = token BWS "=" BWS ( token / quoted-string )
 
-Read more widely, because registries write more widely: tabs and spaces anywhere around ``=`` and ``,``; an unquoted
-value ends at a comma or white space, whatever it holds (CH-6); an empty value is an absent parameter (CH-7).
-Read more strictly where a lenient reader can be lied to: a parameter that occurs twice, or a control character in a
-value, poisons its challenge (CH-8, CH-9). Nothing here raises; what is wrong is a mark on the value.
+Parsed more leniently, because registries are less strict: tabs and spaces anywhere around ``=`` and ``,``; an unquoted
+value ends at a comma or white space, whatever it contains (CH-6); an empty value is an absent parameter (CH-7). Parsed
+more strictly where a lenient parser can be deceived: a parameter that occurs twice, or a control character in a value,
+poisons its challenge (CH-8, CH-9). Nothing here raises; mistakes are marked on the value.
 
 Source: CH-1 to CH-14.
 """
@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 LINES = 16
 LINE_LENGTH = 8 * 1024
 CHALLENGES = 16
-"""More of any than a registry sends; what lies beyond is not read (CH-1)."""
+"""Limits, all above what a registry sends; the rest is not read (CH-1)."""
 
 _NAMES = frozenset({"realm", "service", "scope"})
 _SEPARATORS = re.compile(r"[ \t,]*")
@@ -43,7 +43,7 @@ class Challenge:
     Attributes:
         scheme: lower case.
         parameters: names in lower case, values unquoted; empty values are left out.
-        malformed: its tail could not be read; what came before it is there (CH-10).
+        malformed: its tail could not be parsed; what came before it is kept (CH-10).
         poisoned: never to be used (CH-8, CH-9).
     """
 
@@ -54,7 +54,7 @@ class Challenge:
 
 
 def parse_challenges(lines: Sequence[str]) -> tuple[Challenge, ...]:
-    """Read every field line on its own, so that a bad one cannot spoil a good one.
+    """Parse every field line separately, so that a bad one cannot spoil a good one.
 
     Args:
         lines: the values of all ``WWW-Authenticate`` lines, in order.
@@ -85,7 +85,7 @@ def _parse_line(line: str) -> list[Challenge]:
             at = _after_scheme(line, name.end())
             continue
         if not found:
-            break  # parameters of nobody: whose the rest of the line is cannot be known (CH-12)
+            break  # parameters without a scheme: what the rest of the line belongs to is unknown (CH-12)
         at, value = _value(line, equals.end())
         if value is None:
             _mark(found)
@@ -100,9 +100,10 @@ def _parse_line(line: str) -> list[Challenge]:
 
 
 def _after_scheme(line: str, at: int) -> int:
-    """Where parameters begin; a token68 such as ``YII=`` is none (CH-11).
+    """Where parameters begin; a token68 such as ``YII=`` is not one (CH-11).
 
-    ``realm=`` looks like one, too. It has to count as named, or a second realm behind it would not poison (CH-8).
+    ``realm=`` looks like a token68, too. It has to count as a parameter, or a second realm after it would not poison
+    the challenge (CH-8).
     """
     token68 = _TOKEN68.match(line, at)
     skipped = token68 is not None and token68[0].strip().rstrip("=").lower() not in _NAMES
@@ -117,7 +118,7 @@ def _value(line: str, at: int) -> tuple[int, str | None]:
     quoted = _QUOTED.match(line, at)
     if quoted is None:
         return at, None
-    # The octet behind a backslash stands for itself; a string-literal unescaper would refuse "\l" (CH-5).
+    # The octet after a backslash stands for itself; a string-literal unescaper would refuse "\l" (CH-5).
     return quoted.end(), _ESCAPE.sub(r"\1", quoted[1])
 
 

@@ -23,11 +23,11 @@ _ANYWHERE_GLOBAL = Dial()
 
 _REDIRECTED = frozenset({301, 302, 303, 307, 308})
 _REDIRECTS = 3
-"""Redirects that are followed: one for a slash, one for a name, and one to spare."""
+"""Redirects that are followed: one to add a slash, one to change the host name, and one to spare."""
 
 
 class Asks(Enum):
-    """What a registry wants to see."""
+    """What a registry requires."""
 
     NOTHING = "nothing"
     BASIC = "basic"
@@ -36,13 +36,13 @@ class Asks(Enum):
 
 @dataclass(frozen=True, slots=True)
 class AskedRegistry:
-    """Who is asked, and what the configuration says of it.
+    """A registry to ask, and what the configuration says about it.
 
     Attributes:
         target: scheme and authority.
         prefix: path in front of ``/v2/``, or "".
         dial: where it may be reached.
-        realm: a static realm, or None to take the challenge's (CH-17); an operator's word needs no pair.
+        realm: a static realm, or None to take the challenge's (CH-17); the operator's own setting needs no pair.
         service: likewise.
         realm_hosts: canonical authorities that may be its token server.
     """
@@ -56,7 +56,7 @@ class AskedRegistry:
 
     @property
     def name(self) -> str:
-        """For messages."""
+        """Its name in messages."""
         return f"registry {self.target.authority!r}"
 
     @property
@@ -73,7 +73,7 @@ class Found:
         asks: see Asks.
         realm: canonical URL of the token endpoint; "" unless Bearer.
         authority: the token endpoint's host, canonical; "" unless Bearer.
-        service: "" where the challenge names none: it is never invented (CH-13).
+        service: "" if the challenge names none: it is never invented (CH-13).
         dial: where the token endpoint may be reached.
     """
 
@@ -88,9 +88,9 @@ def discover(registry: AskedRegistry, second_look: str | None) -> Generator[Requ
     """Ping, and choose.
 
     Args:
-        registry: who is asked.
-        second_look: a repository whose tags are asked for where the ping says 200, since Artifactory's anonymous ping
-            hides that it wants a login (TX-3); None where there is no credential to be hidden from.
+        registry: to ask.
+        second_look: a repository whose tags are requested if the ping says 200, because Artifactory's anonymous ping
+            hides that it wants a login (TX-3); None if there is no credential anyway.
 
     Raises:
         Failed: no_challenge, unsupported_scheme, poisoned_challenge, realm_refused, downgrade, redirect_refused,
@@ -99,7 +99,7 @@ def discover(registry: AskedRegistry, second_look: str | None) -> Generator[Requ
     response = yield from _answered(registry, "/v2/")
     if response.status == HTTPStatus.OK and second_look is not None:
         response = yield from _answered(registry, f"/v2/{second_look}/tags/list?n=1")
-        if response.status == HTTPStatus.NOT_FOUND:  # open, and this repository is yet to be pushed
+        if response.status == HTTPStatus.NOT_FOUND:  # open, and this repository does not exist yet
             return Found(Asks.NOTHING)
     if response.status == HTTPStatus.OK:
         return Found(Asks.NOTHING)
@@ -109,7 +109,7 @@ def discover(registry: AskedRegistry, second_look: str | None) -> Generator[Requ
 
 
 def choose(registry: AskedRegistry, challenges: Sequence[Challenge], *, peer: str = "") -> Found:
-    """Bearer with a trusted realm before all else; Basic only where no Bearer was offered at all (CH-16, P-4).
+    """Prefer Bearer with a trusted realm; take Basic only if no Bearer was offered at all (CH-16, P-4).
 
     ``peer`` is the address at which the registry was reached; its token server may be there, too (SEC-4).
     """
@@ -160,17 +160,17 @@ def _bearer(registry: AskedRegistry, realm: str, service: str, peer: str, *, con
             dial,
             own=dial.own and found.host == registry.target.host,
             addresses=(peer,) if peer else (),
-            tls_verify=True,  # the mark is the registry's alone, and never a realm's (SEC-R)
+            tls_verify=True,  # the mark is only for the registry, and never for a realm (SEC-R)
         )
-    # The canonical spelling: with its dot, ``reg.test.`` would be another name to TLS.
+    # The canonical spelling: with its dot, ``reg.test.`` would be a different name for TLS.
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)
 
 
 def _answered(registry: AskedRegistry, path: str) -> Generator[Request, Response, Response]:
-    """Ask without a login, and where the registry says that the same thing is elsewhere on itself, ask there.
+    """Ask without a login; if the registry redirects to the same thing on its own origin, ask there.
 
     Raises:
-        Failed: redirect_refused (another origin, no place, too often), no_challenge (an open page is at the end of it).
+        Failed: redirect_refused (another origin, no location, too often), no_challenge (it ends at an open page).
     """
     url = f"{registry.target.origin}{registry.prefix}{path}"
     asked = urlsplit(url).path
@@ -223,12 +223,12 @@ def _elsewhere(registry: AskedRegistry, target: Target, place: str) -> Failed:
 
 
 def _alike(path: str, asked: str) -> bool:
-    """Whether a path is the one that was asked for, behind a prefix and with or without its last slash."""
+    """Whether a path is the requested one, with any prefix, and with or without its last slash."""
     return path.rstrip("/").endswith(asked.rstrip("/"))
 
 
 def _ask(registry: AskedRegistry, url: str) -> Request:
-    # No Authorization: Harbor answers Basic to whatever carries one, nvcr.io another realm (P-2).
+    # No Authorization: Harbor answers any request that has one with Basic, nvcr.io with another realm (P-2).
     return Request("GET", url, headers=(("User-Agent", USER_AGENT),), dial=registry.dial, subject=registry.name)
 
 

@@ -1,4 +1,4 @@
-"""Whether what an exchange gave may be handed to a build action: third-party code that must not hold a secret.
+"""Whether the result of an exchange may be given to a build action: third-party code that must not get a secret.
 
 Source: SC-20, T12.
 """
@@ -12,7 +12,7 @@ from credproxy.exchange.granted import UnknownAccessError, access, beyond
 
 
 _TELLING = 5
-"""Characters from which a secret is recognised inside a token: shorter ones are in any text by chance."""
+"""Least characters of a secret that is looked for inside a token: shorter ones occur in any text by chance."""
 
 
 def refusal(grant: Grant, stored: Stored | None, *, scopes: Sequence[str]) -> str | None:
@@ -21,7 +21,7 @@ def refusal(grant: Grant, stored: Stored | None, *, scopes: Sequence[str]) -> st
     Args:
         grant: what the exchange gave.
         stored: what it was obtained with.
-        scopes: what was asked for, canonical.
+        scopes: the requested ones, canonical.
     """
     if grant.empty:
         return None
@@ -54,7 +54,7 @@ def _secrets(stored: Stored | None) -> list[str]:
 
 
 def _decoded(token: str) -> list[str]:
-    """What base64 hides: the parts of a JWT, or a login that somebody calls a token."""
+    """What base64 hides: the parts of a JWT, or a login that is passed off as a token."""
     found = []
     for part in token.split("."):
         for alphabet in (b"-_", b"+/"):
@@ -67,7 +67,7 @@ def _decoded(token: str) -> list[str]:
 
 
 def _wider(text: str, scopes: Sequence[str]) -> bool:
-    """True for claims whose ``access`` has what no scope asked for."""
+    """True for claims whose ``access`` exceeds the requested scopes."""
     try:
         granted = access(text)
     except UnknownAccessError:

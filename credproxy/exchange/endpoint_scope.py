@@ -16,7 +16,7 @@ _UPLOAD = ("pull", "push")
 
 
 def endpoint_scopes(endpoint: Endpoint, settings: OciHost) -> tuple[str, ...]:
-    """The scopes in canonical form; empty for an endpoint that needs no token, or gets none.
+    """The scopes in canonical form; empty for an endpoint that needs or gets no token.
 
     Raises:
         Failed(policy_denied): a mount from a repository that ``actions`` does not let be pulled (TX-22).

@@ -1,8 +1,8 @@
-"""What a token says that it grants, beside what was asked for: less, or more (TX-12).
+"""Compares what a token says that it grants with what was requested: less, or more (TX-12).
 
-A 200 does not mean access: a server grants the intersection with what the login may do, possibly nothing, and that is
-no error; Docker Hub always issues a token. Nothing is decided by what is read here but what people are told, save that
-``down_scope`` keeps a token that says more from a build action. Nobody checks a signature: the server that made it does.
+A 200 does not mean access: a server grants the intersection with what the login may do, possibly nothing, which is not
+an error; Docker Hub always issues a token. What is read here only affects messages, except that ``down_scope`` keeps a
+token that grants more from a build action. The signature is not checked here: only the server needs to.
 
 Source: distribution docs/content/spec/auth/jwt.md (``access``), RFC 6749, section 5.1 (``scope``).
 """
@@ -21,15 +21,15 @@ Actions = dict[tuple[str, str], set[str]]
 
 
 class UnknownAccessError(Exception):
-    """A token has an ``access`` of no known form."""
+    """A token has an ``access`` of an unknown form."""
 
 
 def stated(token: str, scope: object) -> tuple[str, ...] | None:
-    """The scopes that an answer says it grants, canonical; None where it does not say.
+    """The scopes that an answer says it grants, canonical; None if it does not say.
 
     Args:
-        token: its ``access`` claim counts, if it is a JWT.
-        scope: the answer's member of that name, which counts else.
+        token: its ``access`` claim counts if it is a JWT.
+        scope: the answer's member of that name, which counts otherwise.
     """
     try:
         claimed = access(claims(token).decode("utf-8", "replace"))
@@ -43,12 +43,12 @@ def stated(token: str, scope: object) -> tuple[str, ...] | None:
 
 
 def access(text: str) -> tuple[str, ...] | None:
-    """The ``access`` of a JWT's claims as canonical scopes; None for claims without, and for a text that holds none.
+    """The ``access`` of a JWT's claims as canonical scopes; None for claims without it, and for a token that is not a JWT.
 
     Names of members are read in any case, as Go reads them: ACR writes them with capitals.
 
     Raises:
-        UnreadableError: it is there and cannot be read.
+        UnreadableError: it is there but cannot be read.
     """
     if not text.startswith("{"):
         return None
@@ -67,7 +67,7 @@ def access(text: str) -> tuple[str, ...] | None:
 def beyond(granted: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
     """The part of some scopes that others do not have, canonical; ``*`` has every action.
 
-    Scopes of no ``type:name:actions`` cannot be compared and are left out.
+    Scopes that are not ``type:name:actions`` cannot be compared and are left out.
     """
     has = _actions(asked)
     left = {
@@ -78,7 +78,7 @@ def beyond(granted: Iterable[str], asked: Iterable[str]) -> tuple[str, ...]:
 
 
 def note(asked: Sequence[str], granted: Sequence[str] | None) -> str:
-    """Say in words how what was granted differs; empty where it does not, or where nobody knows."""
+    """Describe how what was granted differs from what was requested; empty if it does not, or if unknown."""
     if granted is None:
         return ""
     missing, more = lacking(asked, granted), beyond(granted, asked)
@@ -93,9 +93,9 @@ def note(asked: Sequence[str], granted: Sequence[str] | None) -> str:
 
 
 def lacking(asked: Sequence[str], granted: Sequence[str] | None) -> tuple[str, ...]:
-    """The part of what was asked for that is not granted; empty where nobody knows.
+    """The requested part that is not granted; empty if unknown.
 
-    Who asked for ``*`` and got some actions got all that there are, as far as anybody can tell.
+    If ``*`` was requested and some actions were granted, these are all that exist, as far as is known.
     """
     if granted is None:
         return ()

@@ -2,18 +2,18 @@
 
 ::
 
-    GET  /orgs/OWNER/installation                  200 {"id": 1, ...}; 404 where the App is not installed there
-    GET  /users/OWNER/installation                 likewise, of an owner that is not an organisation
+    GET  /orgs/OWNER/installation                  200 {"id": 1, ...}; 404 if the App is not installed there
+    GET  /users/OWNER/installation                 likewise, for an owner that is not an organisation
     POST /app/installations/ID/access_tokens       {"repositories": ["x"], "permissions": {"contents": "read"}}
                                                    201 {"token", "expires_at", "permissions", "repositories"}
 
-Both with ``Authorization: Bearer JWT``, which the App's key has signed. GitHub says why it refuses in a message, of which
-known words are believed and nothing is passed on: 401 for a signature of another App and for times that its clock does
-not like, 403 for an installation that is suspended and for limits, 404 for one of another App, 422 for repositories and
-permissions that the installation does not have.
+Both with ``Authorization: Bearer JWT``, which the App's key has signed. GitHub says why it refuses in a message; only
+known words of it are recognised, and it is never passed on. 401 is for the signature of another App and for times that
+do not fit its clock, 403 for a suspended installation and for rate limits, 404 for an installation of another App, 422
+for repositories and permissions that the installation does not have.
 
 Source: docs.github.com/rest/apps/apps; github.com/octokit/auth-app.js issues 698 and 1399 (``exp`` at ten minutes is
-refused where the machine's clock is ahead), octokit.rb pull 1307 (suspended), PyGithub pull 3539 (422).
+refused if the machine's clock is ahead), octokit.rb pull 1307 (suspended), PyGithub pull 3539 (422).
 """
 
 from collections.abc import Generator, Mapping
@@ -35,10 +35,10 @@ from credproxy.exchange.statuses import transient
 
 
 BACK: float = 60.0
-"""Seconds by which ``iat`` lies in the past, as GitHub's documentation asks for: clocks differ."""
+"""Seconds by which ``iat`` is in the past, as GitHub's documentation asks for: clocks differ."""
 
 AHEAD: float = 540.0
-"""Seconds to ``exp``: GitHub takes 600, and refuses these where this machine's clock is ahead by a second."""
+"""Seconds to ``exp``: GitHub allows 600, but refuses that if this machine's clock is ahead by a second."""
 
 _IMPLIED = ("metadata", "read")
 """A permission that every token of an installation has."""
@@ -46,7 +46,7 @@ _IMPLIED = ("metadata", "read")
 _NO_APP = "integration not found"
 
 _DEFAULT_PAUSE = 60.0
-"""Seconds, where GitHub does not say: its documentation asks for a minute at least."""
+"""Seconds to wait if GitHub does not say: its documentation asks for a minute at least."""
 
 _LIMITED = frozenset({HTTPStatus.FORBIDDEN, HTTPStatus.TOO_MANY_REQUESTS})
 
@@ -55,17 +55,17 @@ T = TypeVar("T", bound=msgspec.Struct)
 
 @dataclass(frozen=True, slots=True)
 class TokenRequest:
-    """One token.
+    """A token to request.
 
     Attributes:
         api: root of the API.
         app: its id, for messages.
         dial: for connections to the API.
-        owner: whose installation, where ``installation`` does not say it.
-        installation: its number, or None.
-        repositories: names; all that the installation has where there are none.
+        owner: of the installation, if ``installation`` is None.
+        installation: its id, or None.
+        repositories: names; if empty, all that the installation has.
         permissions: of the token.
-        only: the one repository that the token may be for, where it goes to somebody who may have nothing else.
+        only: the one repository that the token may be for, if its receiver may have nothing else.
     """
 
     api: str
@@ -79,13 +79,13 @@ class TokenRequest:
 
     @property
     def subject(self) -> str:
-        """What to call who is asked, in messages."""
+        """What messages call the server."""
         return f"the API {self.api!r}"
 
 
 @dataclass(frozen=True, slots=True)
 class InstallationToken:
-    """A token, and its life on both clocks."""
+    """A token, and its lifetime on both clocks."""
 
     token: Secret
     since: float
@@ -113,17 +113,17 @@ class _RefusalReply(msgspec.Struct, frozen=True):
 
 
 def claims(app: str, wall: float) -> dict[str, str | int]:
-    """What the App's key signs."""
+    """The claims that the App's key signs."""
     return {"iss": app, "iat": int(wall - BACK), "exp": int(wall + AHEAD)}
 
 
 def installation_token(
     wanted: TokenRequest, assertion: Secret
 ) -> Generator[Request, Response, InstallationToken | None]:
-    """Ask for a token; None where the App is not installed for an owner.
+    """Ask for a token; None if the App is not installed for an owner.
 
     Args:
-        wanted: which one.
+        wanted: the token to request.
         assertion: the signed JWT.
 
     Raises:
@@ -146,7 +146,7 @@ def installation_token(
 
 
 def not_installed(wanted: TokenRequest) -> Failed:
-    """The failure where nobody else is asked."""
+    """The failure if no other source is asked."""
     hint = "install it there: its settings on GitHub, Install App; or name an installation: installation = NUMBER"
     return failed(Code.DENIED, f"the GitHub App {wanted.app!r} is not installed for {wanted.owner!r}", hint=hint)
 
@@ -185,7 +185,7 @@ def _issued(wanted: TokenRequest, response: Response, found: _TokenReply) -> Ins
 
 
 def _check_narrow(wanted: TokenRequest, found: _TokenReply) -> None:
-    """A token for build actions is for what it was asked for: a server that knows no ``repositories`` gives all."""
+    """Check that a token for build actions is limited as requested: a server that ignores ``repositories`` grants all."""
     if wanted.only is None:
         return
     names = [one.full_name for one in found.repositories or ()]
@@ -236,7 +236,7 @@ def _unauthorised(wanted: TokenRequest, response: Response) -> Failed:
 
 
 def _limits(wanted: TokenRequest, response: Response) -> Failed | None:
-    """Primary and secondary limits, which GitHub says with 403 as well. Source: docs.github.com/rest, "Rate limits"."""
+    """Primary and secondary rate limits, reported with 403 as well. Source: docs.github.com/rest, "Rate limits"."""
     pause = retry_after(response.headers, response.wall)
     spent = "0" in response.all("x-ratelimit-remaining")
     limited = spent or pause is not None or _says(response, "rate limit")

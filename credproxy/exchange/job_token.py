@@ -1,4 +1,4 @@
-"""The identity token of a job of GitHub Actions, for an audience: one request to the place that the job was told.
+"""The identity token of a job of GitHub Actions, for an audience: one request to the URL that the job was given.
 
 Source: docs.github.com, "OpenID Connect reference"; actions/toolkit packages/core/src/oidc-utils.ts.
 """
@@ -20,7 +20,7 @@ _STARTED_ANEW = "start the daemon in a step of the job that needs the token: wha
 
 
 def ask_job_token(url: str, bearer: Secret, *, audience: str) -> Generator[Request, Response, Secret]:
-    """Ask for one token.
+    """Request one token.
 
     Args:
         url: ``ACTIONS_ID_TOKEN_REQUEST_URL``, which has a query already.

@@ -1,8 +1,8 @@
-"""The one real request by which a login is tried before it is stored.
+"""The one real request that tries a login before it is stored.
 
-A registry is asked as docker asks it: its token server for a token without a scope, then its API with that. Elsewhere it is
-a page that wants the login: asked with it, and once more without it, because what everybody is given proves nothing.
-Source: docker/cli and moby registry/auth.go, loginV2.
+A registry is asked as docker asks it: its token server for a token without a scope, then its API with that token.
+Elsewhere a page that needs the login is requested with it, and again without it, because an answer that everybody gets
+proves nothing. Source: docker/cli and moby registry/auth.go, loginV2.
 """
 
 from collections.abc import Collection, Generator
@@ -24,7 +24,7 @@ _REFUSED = frozenset({HTTPStatus.UNAUTHORIZED, HTTPStatus.FORBIDDEN})
 
 
 class UnprovenError(Exception):
-    """The login was not refused, and nothing shows that it was looked at: why."""
+    """The login was not refused, but nothing shows that it was checked; the message says why."""
 
 
 def check_registry(
@@ -33,9 +33,9 @@ def check_registry(
     """Try a login at a registry.
 
     Args:
-        registry: who is asked.
+        registry: to ask.
         login: a user with a password, or a refresh token.
-        repository: asked about where the registry shows everybody that it is there (TX-3); None for none.
+        repository: to ask about if the registry answers its ping to everybody (TX-3); None for none.
 
     Raises:
         Failed: bad_credentials; what ``discover`` and ``obtain`` raise.
@@ -60,7 +60,7 @@ _USER = "give one: -u NAME"
 def _accepted(registry: AskedRegistry, authorization: Secret) -> LoginCheck:
     url = f"{registry.target.origin}{registry.prefix}/v2/"
     response = yield _ask(url, (("Authorization", (authorization,)),), registry.dial, registry.name)
-    # A token for nothing may be told that it is for nothing; a token server that takes everybody's password is caught here.
+    # A token without a scope may be refused as such; a token server that accepts any password is caught here.
     if response.status == HTTPStatus.UNAUTHORIZED:
         raise failed(Code.BAD_CREDENTIALS, f"{registry.name} refuses the login", hint=_AGAIN)
     passing = transient(response, registry.name)
@@ -72,17 +72,17 @@ _AGAIN = "nothing was stored: check user name and password, and that it has not 
 
 
 def check_page(url: str, headers: SecretHeaders, *, dial: Dial, refusals: Collection[int] = _REFUSED) -> LoginCheck:
-    """Try headers at a page.
+    """Try headers on a page.
 
     Args:
-        url: of a page that wants them.
-        headers: that hold the login.
+        url: of a page that needs them.
+        headers: that contain the login.
         dial: where it may be reached.
-        refusals: the statuses that say that it is not one.
+        refusals: the statuses that mean that the login is wrong.
 
     Raises:
         Failed: bad_credentials; upstream_unavailable, rate_limited.
-        UnprovenError: everybody is answered like that.
+        UnprovenError: everybody gets that answer.
     """
     subject = f"host {url.split('/')[2]!r}"
     response = yield _ask(url, headers, dial, subject)

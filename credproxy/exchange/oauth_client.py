@@ -1,4 +1,4 @@
-"""How a client says to an authorization server who it is, and the form that it posts.
+"""How a client authenticates to an authorization server, and the form that it posts.
 
 Source: RFC 6749, section 2.3.1 (a secret in Basic is form-encoded first, or in the form); RFC 7521, section 4.2, and
 RFC 7523, section 2.2 (a signed assertion); RFC 6749, section 3.2.1 (a client without a secret names itself).
@@ -18,23 +18,23 @@ from credproxy.exchange.oauth_server import OauthServer
 
 ASSERTION_TYPE: Final = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
 LIFE: Final = 60
-"""Seconds that an assertion is good for: it is sent at once, and some servers take none that lives long."""
+"""Seconds that an assertion is valid: it is sent at once, and some servers refuse a long-lived one."""
 
 BACK: Final = 10
-"""Seconds by which its ``iat`` lies in the past, for a server whose clock is behind."""
+"""Seconds by which its ``iat`` is in the past, for a server whose clock is behind."""
 
 Field = tuple[str, str | Secret]
 
 
 @dataclass(frozen=True, slots=True)
 class OauthClient:
-    """A client, and how it says who it is.
+    """A client, and how it authenticates.
 
     Attributes:
         id: its ``client_id``.
         method: see RFC 7591, section 2.
         secret: the client's secret, or the signed assertion for private_key_jwt.
-        proof: where that is stored, for messages.
+        proof: where the secret is stored, for messages.
     """
 
     id: str
@@ -44,19 +44,19 @@ class OauthClient:
 
     @property
     def once(self) -> bool:
-        """Whether what it sends is taken once: a server may remember the ``jti`` of an assertion."""
+        """Whether what it sends is accepted only once: a server may remember the ``jti`` of an assertion."""
         return self.method == "private_key_jwt"
 
 
 def claims(issuer: str, subject: str, *, audience: str, wall: float, nonce: str) -> dict[str, str | int]:
-    """What is signed. Source: RFC 7523, section 3.
+    """The claims to sign. Source: RFC 7523, section 3.
 
     Args:
         issuer: who signs.
-        subject: the client itself, or whom a token is wanted for.
+        subject: the client itself, or the user that a token is wanted for.
         audience: the issuer or the token endpoint of the server.
         wall: POSIX seconds, now.
-        nonce: of which there is no second one.
+        nonce: a unique value.
     """
     now = int(wall)
     return {"iss": issuer, "sub": subject, "aud": audience, "iat": now - BACK, "exp": now + LIFE, "jti": nonce}
@@ -68,9 +68,9 @@ def post(server: OauthServer, url: str, *, client: OauthClient, form: Sequence[F
     Args:
         server: whose endpoint it is.
         url: of the endpoint.
-        client: that asks the token server.
+        client: that makes the request.
         form: its fields, in order; a name may occur again.
-        once: it spends something, and is not sent again (U14).
+        once: it spends something, and must not be sent again (U14).
     """
     headers: list[tuple[str, str | Secret]] = [
         ("Content-Type", "application/x-www-form-urlencoded"),
@@ -92,7 +92,7 @@ def post(server: OauthServer, url: str, *, client: OauthClient, form: Sequence[F
 
 
 def _named(client: OauthClient) -> Iterator[Field]:
-    """What the form says of the client itself: nothing where Basic says it, as some servers want one of both."""
+    """What the form says about the client itself: nothing if Basic does, because some servers want only one of both."""
     if client.method != "client_secret_basic":
         yield "client_id", client.id
     if client.method == "client_secret_post" and client.secret is not None:

@@ -1,4 +1,4 @@
-"""A login in the browser of this machine, which brings a code back to a port of the loopback.
+"""A login in the browser of this machine, which returns a code to a loopback port.
 
 ::
 
@@ -6,8 +6,8 @@
     GET http://127.0.0.1:PORT/ ? code, state, iss     or     ? error, state                           by the browser, to us
     POST token_url      code, redirect_uri, code_verifier                                             by us
 
-What is random is drawn by who begins. Source: RFC 6749, section 4.1; RFC 7636 (PKCE); RFC 8252 (native applications);
-RFC 9207 (``iss``, which tells from whom the code came).
+The caller generates the random values. Source: RFC 6749, section 4.1; RFC 7636 (PKCE); RFC 8252 (native applications);
+RFC 9207 (``iss``, which tells which server the code is from).
 """
 
 import base64
@@ -26,7 +26,7 @@ from credproxy.exchange.oauth_token import OauthLimits, TokenExchange, obtain, o
 
 _AGAIN = "begin again, and let the browser come back by itself"
 _LONGEST: Final = 16_384
-"""Characters of a query that is read."""
+"""Most characters of a query that is read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,9 +34,9 @@ class BrowserLogin:
     """A login that waits for a browser.
 
     Attributes:
-        state: random; tells our own page from one that somebody else opened.
-        verifier: random, 43 to 128 characters of base64url; whoever has the code alone gets nothing for it.
-        redirect_uri: where the browser comes back to, such as ``http://127.0.0.1:41234/``.
+        state: random; distinguishes our own page from one that somebody else opened.
+        verifier: random, 43 to 128 characters of base64url; the code is worthless without it.
+        redirect_uri: where the browser returns to, such as ``http://127.0.0.1:41234/``.
     """
 
     state: Secret
@@ -45,13 +45,13 @@ class BrowserLogin:
 
 
 def challenge_of(verifier: Secret) -> str:
-    """The digest of a verifier, which may be seen. Source: RFC 7636, section 4.2."""
+    """The digest of a verifier, which is not secret. Source: RFC 7636, section 4.2."""
     digest = hashlib.sha256(verifier.reveal().encode()).digest()
     return base64.urlsafe_b64encode(digest).decode().rstrip("=")
 
 
 def authorize_url(server: OauthServer, client: OauthClient, *, limits: OauthLimits, login: BrowserLogin) -> str:
-    """The page that the browser is sent to. Raises Failed(no_challenge): the server has none."""
+    """The page to open in the browser. Raises Failed(no_challenge): the server has none."""
     if not server.authorize_url:
         message = f"{server.subject} does not say where a login in a browser begins"
         raise failed(
@@ -71,12 +71,12 @@ def authorize_url(server: OauthServer, client: OauthClient, *, limits: OauthLimi
 
 
 def code_of(server: OauthServer, login: BrowserLogin, *, query: str) -> Secret:
-    """Read what the browser came back with.
+    """Read the code from the query that the browser returned with.
 
     Args:
-        server: from whom it has to come.
-        login: that it was sent with.
-        query: behind the ``?`` of what it asks for.
+        server: that the code must come from.
+        login: that was begun.
+        query: after the ``?`` of the requested URL.
 
     Raises:
         Failed: bad_request (it is not the answer to this login: another state or issuer, no code), denied.
@@ -99,7 +99,7 @@ def code_of(server: OauthServer, login: BrowserLogin, *, query: str) -> Secret:
 def redeem(
     server: OauthServer, client: OauthClient, *, limits: OauthLimits, login: BrowserLogin, code: Secret
 ) -> TokenExchange:
-    """Get the token for a code. Raises as ``oauth_token.obtain``."""
+    """Get the token for a code. Raises the same as ``oauth_token.obtain``."""
     return obtain(
         server,
         client,
@@ -109,7 +109,7 @@ def redeem(
 
 
 def _once(query: str) -> dict[str, str]:
-    """The fields of a query; of one that has a field twice nothing is believed."""
+    """The fields of a query; none if a field occurs twice."""
     pairs = parse_qsl(query, keep_blank_values=True) if len(query) <= _LONGEST else []
     found = dict(pairs)
     return found if len(found) == len(pairs) else {}

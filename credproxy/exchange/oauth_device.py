@@ -1,12 +1,12 @@
-"""A login on another device: a person confirms a short code in any browser, while we ask whether that was done.
+"""A login on another device: the user confirms a short code in any browser, while we poll for the result.
 
 ::
 
     POST device_url   client_id, scope, code_challenge      200 {"device_code", "user_code", "verification_uri", "expires_in"}
     POST token_url    device_code, code_verifier            400 authorization_pending, slow_down; in the end a token
 
-A generator cannot wait, so there is one for the beginning and one for each question; who drives them sleeps in between.
-Source: RFC 8628; RFC 7636 for the challenge, which some servers demand here as well.
+A generator cannot wait, so there is one for the beginning and one for each poll; the caller sleeps in between.
+Source: RFC 8628; RFC 7636 for the challenge, which some servers require here as well.
 """
 
 from collections.abc import Generator
@@ -29,28 +29,28 @@ from credproxy.exchange.token_answer import decode_object
 GRANT: Final = "urn:ietf:params:oauth:grant-type:device_code"
 
 INTERVAL: Final = 5.0
-"""Seconds between two questions where the server does not say, and by which ``slow_down`` makes them longer."""
+"""Seconds between two polls if the server does not say; ``slow_down`` adds as many."""
 
 _LONGEST_INTERVAL: Final = 60.0
 _LIFE: Final = 600.0
-"""Seconds that a code is good for where the server does not say, although it has to."""
+"""Seconds that a code is valid if the server does not say, although it must."""
 
 _LONGEST_LIFE: Final = 3600.0
 _CODE: Final = 64
-"""Characters of a code that somebody may be asked to type."""
+"""Most characters of a code that a user is asked to type."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceLogin:
-    """A login that waits for somebody.
+    """A login that waits for the user.
 
     Attributes:
-        user_code: what is typed.
-        url: where.
-        complete_url: the same with the code in it, for a QR code; "" where the server has none.
-        interval: seconds to wait before the next question.
-        until: boot-clock second at which the code ends.
-        code: what is asked with.
+        user_code: what the user types.
+        url: the page to type it on.
+        complete_url: the same page with the code in the URL, for a QR code; "" if the server has none.
+        interval: seconds to wait before the next poll.
+        until: boot-clock second at which the code expires.
+        code: the device code, for polling.
         verifier: whose digest was sent at the beginning.
     """
 
@@ -70,12 +70,12 @@ def begin(
 
     Args:
         server: with a ``device_url``.
-        client: that asks the token server.
-        limits: what the token is to be for.
+        client: that makes the request.
+        limits: of the token.
         verifier: random, 43 to 128 characters of base64url (RFC 7636).
 
     Raises:
-        GrantRefused: as ``oauth_token.obtain``.
+        GrantRefused: the same as ``oauth_token.obtain``.
         Failed: no_challenge (the server has no such endpoint), bad_token (its answer cannot be used), upstream_unavailable.
     """
     if not server.device_url:
@@ -91,13 +91,14 @@ def begin(
 def ask(
     server: OauthServer, client: OauthClient, *, login: DeviceLogin, limits: OauthLimits
 ) -> Generator[Request, Response, OauthToken | DeviceLogin]:
-    """Ask once whether it was confirmed; give the token, or the login to wait for still.
+    """Poll once; give the token, or the login that is still pending.
 
-    A question whose answer was lost may be asked again.
+    A poll whose answer was lost may be repeated.
 
     Raises:
-        GrantRefused: denied (somebody said no), bad_credentials (the code has ended), and as ``oauth_token.obtain``.
-        Failed: upstream_unavailable and what else may pass: the login goes on.
+        GrantRefused: denied (the user said no), bad_credentials (the code has expired), and those of
+            ``oauth_token.obtain``.
+        Failed: upstream_unavailable and other temporary failures: the login continues.
     """
     proof = _proof(login.code, login.verifier)
     response = yield post(server, server.token_url, client=client, form=proof.form)
@@ -134,7 +135,7 @@ def _typeable(code: str) -> bool:
 
 
 def _page(url: object) -> str:
-    """A page that a person may be sent to; "" for none."""
+    """A URL that a user may be sent to; "" if it is not one."""
     if not isinstance(url, str):
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What an authorization server refuses, in our words: of its own only the code counts, from a closed list (SEC-6).
+"""Refusals of an authorization server, in our words: of its answer only the code is used, from a closed list (SEC-6).
 
 Source: RFC 6749, section 5.2; RFC 8628, section 3.5; RFC 8693, section 2.2.2; RFC 8707, section 2.
 """
@@ -22,22 +22,22 @@ _ENDED: Final = frozenset({"invalid_grant", "expired_token"})
 
 
 class GrantRefused(Failed):
-    """The server has answered, and has given nothing: what was sent is not spent by that."""
+    """The server has answered with a refusal: this did not spend what was sent."""
 
 
 @dataclass(frozen=True, slots=True)
 class AskedFor:
-    """What was asked for, for messages.
+    """What was requested, for messages.
 
     Attributes:
-        server: who was asked.
-        client: who asked.
-        grant: by what.
+        server: that was asked.
+        client: that made the request.
+        grant: the grant type.
         proof: what was sent beside the client's own secret, and where it is stored, such as ``the refresh token from
             file:/x``; "" for none.
-        signed: a time that this machine's clock shows is in what was sent.
-        scopes, targets: what was asked for; ``targets`` are ``audience`` and ``resource``.
-        setup: what a person does once the proof is over.
+        signed: what was sent contains a time of this machine's clock.
+        scopes, targets: what was requested; ``targets`` are ``audience`` and ``resource``.
+        setup: what the user does when the proof has expired.
     """
 
     server: OauthServer
@@ -57,7 +57,7 @@ def error_of(response: Response) -> str:
 
 
 def refusal(asked: AskedFor, response: Response) -> Failed:
-    """Say why there is no token; GrantRefused where that is what the server said."""
+    """Say why there is no token: a GrantRefused if the server refused."""
     error = error_of(response)
     passing = transient(response, asked.server.subject)
     if passing is not None:
@@ -153,7 +153,7 @@ def _off(asked: AskedFor, what: str, skew: str) -> GrantRefused:
 
 
 def _skew(response: Response) -> str | None:
-    """By how much this machine's clock is off, where that is enough to spoil what it signs."""
+    """By how much this machine's clock is off, if that is enough to invalidate what it signs."""
     ahead = clock_ahead(response.headers, response.wall)
     if ahead is None or abs(ahead) < SKEWED:
         return None

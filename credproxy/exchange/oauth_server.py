@@ -6,9 +6,9 @@
       GET https://id.test/.well-known/oauth-authorization-server/team     RFC 8414, section 3
       GET https://id.test/team/.well-known/openid-configuration           OpenID Connect Discovery, section 4
 
-A document is believed if it names the very issuer that was asked about. A secret goes only to an endpoint that is https
-and on the issuer's own origin, or that the rule names itself: the origin is what the operator wrote down, and whoever can
-change a document could have secrets sent anywhere. Redirects are not followed.
+A document is accepted if it names the very issuer that was asked about. A secret goes only to an endpoint that is https
+and on the issuer's own origin, or that the rule names: the operator configured the origin, and otherwise a changed
+document could have secrets sent anywhere. Redirects are not followed.
 """
 
 from collections.abc import Generator
@@ -34,9 +34,9 @@ class OauthServer:
     """An authorization server.
 
     Attributes:
-        dial: where they may be reached.
-        issuer: "" where the rule names endpoints alone.
-        token_url, device_url, authorize_url: its endpoints; "" where there is none, or where it is not known yet.
+        dial: where its endpoints may be reached.
+        issuer: "" if the rule only names endpoints.
+        token_url, device_url, authorize_url: its endpoints; "" if there is none, or if it is not known yet.
     """
 
     dial: Dial
@@ -47,24 +47,24 @@ class OauthServer:
 
     @property
     def subject(self) -> str:
-        """For messages."""
+        """Its name in messages."""
         return f"token server {urlsplit(self.token_url or self.issuer).netloc!r}"
 
     @property
     def complete(self) -> bool:
-        """Whether the issuer has nothing to add."""
+        """Whether the issuer need not be asked."""
         return not self.issuer or bool(self.token_url and self.device_url and self.authorize_url)
 
     def setting(self, text: str) -> str:
-        """Where a setting goes that helps, for hints."""
+        """The rule that a helpful setting goes into, for hints."""
         return in_rule(self.dial.rule, self.dial.kind, setting=text)
 
 
 def find(named: OauthServer) -> Generator[Request, Response, OauthServer]:
-    """Complete what a rule names with what its issuer publishes.
+    """Complete a rule's endpoints with those that its issuer publishes.
 
     Args:
-        named: with an issuer; an endpoint that it names stands.
+        named: has an issuer; the endpoints that it names are kept.
 
     Raises:
         Failed: no_challenge (no such document), realm_refused, downgrade, redirect_refused, rate_limited,
@@ -110,7 +110,7 @@ def _believed(named: OauthServer, found: dict[str, object]) -> OauthServer:
         message = f"{_issuer(named)} publishes the document of another one{whose}"
         raise failed(Code.REALM_REFUSED, message, hint="write " + named.setting(_AS_PUBLISHED))
     device, authorize = _parsed(found, "device_authorization_endpoint"), _parsed(found, "authorization_endpoint")
-    # A browser goes to the second, and no secret of ours with it.
+    # Only a browser opens the second one, without a secret of ours.
     seen = authorize is not None and (authorize[1].scheme == "https" or _is_own(named, authorize[1]))
     return replace(
         named,
@@ -121,7 +121,7 @@ def _believed(named: OauthServer, found: dict[str, object]) -> OauthServer:
 
 
 def _token_url(named: OauthServer, found: dict[str, object]) -> str:
-    """The endpoint that gets secrets. Raises Failed: it is not the issuer's own."""
+    """The endpoint that gets secrets. Raises Failed: it is not on the issuer's origin."""
     parsed = _parsed(found, "token_endpoint")
     if parsed is None:
         raise _unpublished(named, "no token endpoint")
@@ -140,7 +140,7 @@ def _is_own(named: OauthServer, target: Target) -> bool:
 
 
 def _parsed(found: dict[str, object], member: str) -> tuple[str, Target] | None:
-    """A URL of a document as it is written, and what it means; None for none."""
+    """A URL of a document as written, and parsed; None if there is none."""
     url = found.get(member)
     if not isinstance(url, str) or "://" not in url or '"' in url or "#" in url:
         return None

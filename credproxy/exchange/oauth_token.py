@@ -1,4 +1,4 @@
-"""The token request of OAuth 2.0, by each grant.
+"""The token request of OAuth 2.0, for each grant type.
 
 ::
 
@@ -8,8 +8,8 @@
     token_exchange         subject_token              RFC 8693, section 2.1
     each with              scope, resource, audience  RFC 8707 for the second; the third is Auth0's, and RFC 8693's
 
-What is spent by being sent once is never sent twice (U14): a refresh token, since many servers give another one in its
-place and revoke all of them when they see the old one again (RFC 9700, section 4.14).
+What is spent by being sent is never sent twice (U14): many servers replace a used refresh token by a new one, and
+revoke all of them when they see the old one again (RFC 9700, section 4.14).
 """
 
 from collections.abc import Generator
@@ -30,15 +30,15 @@ from credproxy.exchange.token_answer import Token, decode_object, parse_token
 
 
 JWT_BEARER: Final = "urn:ietf:params:oauth:grant-type:jwt-bearer"
-TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  the name of a grant
+TOKEN_EXCHANGE: Final = "urn:ietf:params:oauth:grant-type:token-exchange"  # noqa: S105  the name of a grant type
 
 NO_REFRESH: Final = (
     'ask for one: offline_access in the scope of the [[host]], and the grant "refresh_token" for the client'
 )
-"""What a person does where a login brought no refresh token."""
+"""What the user does if a login gave no refresh token."""
 
 _SENDABLE: Final = frozenset({"bearer", "n_a"})
-"""Types of tokens that a header alone can carry; RFC 8693 says N_A of what is not an access token."""
+"""Token types that can be sent in a header; RFC 8693 uses N_A for a token that is not an access token."""
 
 TokenExchange = Generator[Request, Response, "OauthToken"]
 
@@ -49,7 +49,7 @@ class _AudienceClaim(msgspec.Struct, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class OauthToken:
-    """A token, and the scopes that were asked for and are not granted."""
+    """A token, and the requested scopes that were not granted."""
 
     token: Token
     lacking: tuple[str, ...] = ()
@@ -57,12 +57,12 @@ class OauthToken:
 
 @dataclass(frozen=True, slots=True)
 class OauthLimits:
-    """What a token is wanted for.
+    """What a token is limited to.
 
     Attributes:
-        scopes: as the server calls them.
-        audience: logical names of who shall take it.
-        resource: URLs of who shall take it.
+        scopes: in the server's own terms.
+        audience: logical names of the services that shall accept it.
+        resource: URLs of the services that shall accept it.
     """
 
     scopes: tuple[str, ...] = ()
@@ -71,16 +71,16 @@ class OauthLimits:
 
     @property
     def parts(self) -> tuple[tuple[str, ...], ...]:
-        """All of it, for a key."""
+        """All parts, for a key."""
         return self.scopes, self.audience, self.resource
 
     def told(self) -> dict[str, str]:
-        """What there is of it, for people."""
+        """The parts that are set, for people."""
         named = zip(("scopes", "audience", "resource"), self.parts, strict=True)
         return {name: " ".join(values) for name, values in named if values}
 
     def form(self) -> tuple[Field, ...]:
-        """Its fields: a list of scopes is one, everything else occurs again."""
+        """Its form fields: scopes share one field, other values have one each."""
         scope: tuple[Field, ...] = (("scope", " ".join(self.scopes)),) if self.scopes else ()
         resource: tuple[Field, ...] = tuple(("resource", one) for one in self.resource)
         return (*scope, *resource, *(("audience", one) for one in self.audience))
@@ -88,15 +88,15 @@ class OauthLimits:
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """What entitles to a token beside the client's own secret.
+    """What entitles the client to a token, beside its own secret.
 
     Attributes:
-        grant: as a rule names it.
-        form: its fields.
+        grant: its type, as a rule names it.
+        form: its form fields.
         name: what it is and where it is stored, for messages; "" for none.
-        setup: what a person does once it is over.
-        once: it is spent by being sent.
-        signed: a time that this machine's clock shows is in it.
+        setup: what the user does when it has expired.
+        once: being sent spends it.
+        signed: it contains a time of this machine's clock.
     """
 
     grant: str
@@ -112,26 +112,26 @@ OF_CLIENT: Final = Proof("client_credentials", (("grant_type", "client_credentia
 
 
 def of_refresh_token(token: Secret, *, name: str, setup: str) -> Proof:
-    """A refresh token, which is spent."""
+    """A refresh token, which is spent by use."""
     form = (("grant_type", "refresh_token"), ("refresh_token", token))
     return Proof("refresh_token", form, f"the refresh token from {name}", setup, once=True)
 
 
 def of_assertion(assertion: Secret, *, name: str, setup: str, signed: bool) -> Proof:
-    """A JWT; ``signed`` here, and then it is taken once."""
+    """A JWT; if it was ``signed`` here, it is accepted only once."""
     form = (("grant_type", JWT_BEARER), ("assertion", assertion))
     return Proof("jwt_bearer", form, f"the assertion from {name}", setup, once=signed, signed=signed)
 
 
 def of_subject_token(token: Secret, kind: str, *, wanted: str | None, name: str, setup: str) -> Proof:
-    """A token of somebody else's, of a type, for one of a type."""
+    """A token of another issuer, to exchange; with its type and the wanted type."""
     form: tuple[Field, ...] = (("grant_type", TOKEN_EXCHANGE), ("subject_token", token), ("subject_token_type", kind))
     of_type: tuple[Field, ...] = () if wanted is None else (("requested_token_type", wanted),)
     return Proof("token_exchange", (*form, *of_type), f"the subject token from {name}", setup)
 
 
 def of_code(code: Secret, verifier: Secret, *, redirect_uri: str) -> Proof:
-    """A code that a browser brought."""
+    """A code that a browser returned."""
     form = (
         ("grant_type", "authorization_code"),
         ("code", code),
@@ -142,7 +142,7 @@ def of_code(code: Secret, verifier: Secret, *, redirect_uri: str) -> Proof:
 
 
 def obtain(server: OauthServer, client: OauthClient, *, proof: Proof, limits: OauthLimits) -> TokenExchange:
-    """Ask for a token, once.
+    """Request a token once.
 
     Raises:
         GrantRefused: bad_credentials, denied, no_challenge, redirect_refused, bad_token, rate_limited.
@@ -155,7 +155,7 @@ def obtain(server: OauthServer, client: OauthClient, *, proof: Proof, limits: Oa
 
 
 def asked(server: OauthServer, client: OauthClient, *, proof: Proof, limits: OauthLimits) -> AskedFor:
-    """For messages."""
+    """The request, for messages."""
     return AskedFor(
         server,
         client,
@@ -169,23 +169,23 @@ def asked(server: OauthServer, client: OauthClient, *, proof: Proof, limits: Oau
 
 
 def issued(server: OauthServer, limits: OauthLimits, *, response: Response) -> OauthToken:
-    """Read a 200. Raises Failed(bad_token): there is no token that a header can carry."""
+    """Read a 200. Raises Failed(bad_token): there is no token that can be sent in a header."""
     found = decode_object(response.body) or {}
     kind, scope = found.get("token_type"), found.get("scope")
     if isinstance(kind, str) and kind.lower() not in _SENDABLE:
         message = f"{server.subject} gave a token that wants a proof beside each request"
         raise failed(Code.BAD_TOKEN, message, hint="let the client have Bearer tokens there")
     token = parse_token(response, server.subject, trust_jwt_exp=True)
-    # A server that does not say grants what was asked for (RFC 6749, section 5.1).
+    # A server that does not say grants what was requested (RFC 6749, section 5.1).
     granted = scope.split() if isinstance(scope, str) else limits.scopes
     return OauthToken(token, tuple(one for one in limits.scopes if one not in granted))
 
 
 def check_limited(server: OauthServer, limits: OauthLimits, *, token: OauthToken) -> None:
-    """Refuse a token that says of itself that it is for more than was asked for; one that says nothing is believed.
+    """Refuse a token that states wider access than was requested; one that states nothing is accepted.
 
     Raises:
-        Failed(use_gateway): no build action may have it.
+        Failed(use_gateway): build actions may not have it.
     """
     try:
         said = msgspec.json.decode(claims(token.token.value.reveal()), type=_AudienceClaim).aud

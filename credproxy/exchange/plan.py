@@ -1,6 +1,6 @@
-"""What a question means for one registry: whose login, which scopes, under which key. Decided without I/O.
+"""What a question means for one registry: which login, which scopes, under which key. Decided without I/O.
 
-The answer is by kind of URI::
+It depends on the kind of URI::
 
     https://HOST/v2/...    the scopes of its endpoint: pull, push, the catalog      (TX-20, TX-22)
     HOST alone             what ``bare_host`` says: the login itself, a token for a list of scopes, or nothing (SC-18)
@@ -39,13 +39,12 @@ class Purpose:
     Attributes:
         target: as the registry is addressed: over plain http where its rule says so.
         repository: picks a login that is stored for a path; None for a bare host.
-        scopes: canonical, the primary one first; of one repository and more the others are those that a blob is mounted
-            from.
-        kind: for people.
-        min_lifetime: seconds that a token must live to be worth anything (SC-18).
-        narrow: only what is no more than the scopes may be given.
-        for_gateway: the gateway sends it, and nobody else sees it.
-        exchanged: what is wanted is a token; False where it is the login itself.
+        scopes: canonical, the primary one first; scopes of further repositories are those that a blob is mounted from.
+        kind: a description for people.
+        min_lifetime: seconds that a token must live to be useful (SC-18).
+        narrow: nothing wider than the scopes may be given.
+        for_gateway: only the gateway sends it, and nothing else sees it.
+        exchanged: a token is wanted; False if the login itself is.
     """
 
     target: Target
@@ -64,22 +63,22 @@ class Purpose:
 
     @property
     def subject(self) -> str:
-        """For messages."""
+        """Its name in messages."""
         return f"registry {self.target.authority!r}"
 
     @property
     def contact(self) -> Target:
-        """The host that has the API: ``docker.io`` has none (TX-2)."""
+        """The host of the API: ``docker.io`` has none (TX-2)."""
         if self.target.authority == "docker.io":
             return replace(self.target, host=HUB_API)
         return self.target
 
     def key(self, identity: Identity) -> tuple[Hashable, ...]:
-        """Under which the answer is remembered: questions that share one are answered by one exchange."""
+        """The key under which the answer is remembered: one exchange answers all questions that share it."""
         return ("oci", self.target.origin, identity, self.scopes, self.min_lifetime)
 
     def detail(self, identity: Identity) -> dict[str, str]:
-        """For ``explain``."""
+        """What ``explain`` shows."""
         return {
             "provider": "oci",
             "registry": self.target.authority,
@@ -91,12 +90,12 @@ class Purpose:
 
 @dataclass(frozen=True, slots=True)
 class RegistryRule:
-    """A host rule, as it is read for the registries that it matches.
+    """A host rule, applied to the registries that it matches.
 
     Attributes:
         settings: the rule; ``match`` is "" for the implicit rule of registries that the docker configuration names.
         exact: the rule, or the docker configuration, names the host itself and not a wildcard (SEC-4).
-        last: nobody is asked after it, so that what the gateway carries goes out anonymously where it has no login.
+        last: no rule comes after it, so the gateway sends requests anonymously if it has no login.
     """
 
     settings: OciHost
@@ -123,23 +122,23 @@ class RegistryRule:
         return Purpose(target, endpoint.repository, self._sent(scopes), endpoint.kind.name.lower())
 
     def whose(self, purpose: Purpose, found: Identity | None) -> Identity | None:
-        """Choose the login: the one that its source has, or ANONYMOUS; None: the answer is ``{}``."""
+        """Choose the login: the source's, or ANONYMOUS; None: the answer is ``{}``."""
         if found is not None or not purpose.exchanged:
             return found
         return ANONYMOUS if self.anonymous or (purpose.for_gateway and self.last) else None
 
     @property
     def anonymous(self) -> bool:
-        """Whether it may do without a login."""
+        """Whether requests may be made without a login."""
         return self.settings.anonymous == "pull"
 
     @property
     def needs_login(self) -> bool:
-        """A rule that names its registry is not answered with nothing where its source is broken (P-12)."""
+        """Whether a broken source is an error: it is for a rule that names its registry (P-12)."""
         return self.settings.match != "" and not self.anonymous
 
     def reason(self, target: Target) -> str | None:
-        """Say why a question of the helper socket is for nothing; None where it is only the login that is missing."""
+        """Say why a question of the helper socket gets no credential; None if only the login is missing."""
         settings = self.settings
         if target.form is Form.LITERAL:
             return 'a registry has no URI of this form: only provider = "exec", "header" or "basic" may answer it'
@@ -153,7 +152,7 @@ class RegistryRule:
         return None if endpoint_scopes(endpoint, settings) else self._no_scopes(target, endpoint)
 
     def reach(self, purpose: Purpose) -> Reach:
-        """Where the gateway finds the registry's API."""
+        """Where the gateway reaches the registry's API."""
         return Reach(purpose.contact.origin, self.dial(purpose.target), self.settings.path_prefix or "")
 
     def dial(self, target: Target) -> Dial:
@@ -169,7 +168,7 @@ class RegistryRule:
         )
 
     def registry(self, target: Target) -> AskedRegistry:
-        """The registry, as an exchange addresses it."""
+        """The registry as addressed by an exchange."""
         settings = self.settings
         return AskedRegistry(
             target=Target(target.scheme, target.host, target.port, "", "", target.form),
@@ -177,12 +176,12 @@ class RegistryRule:
             dial=self.dial(target),
             realm=settings.realm,
             service=settings.service,
-            # A host that cannot be read stays as written, and matches nothing.
+            # A host that cannot be parsed stays as written, and matches nothing.
             realm_hosts=frozenset(canonical_authority(name) or name for name in settings.realm_hosts),
         )
 
     def _bare(self, target: Target) -> Purpose | None:
-        """Which of SC-18's answers a question without a repository gets; a scope-less token would be useless."""
+        """Choose among SC-18's answers for a question without a repository; a token without scopes would be useless."""
         bare = self.settings.bare_host
         if isinstance(bare, BareHost):
             if self.settings.single_scope:
@@ -195,7 +194,7 @@ class RegistryRule:
     def _granted(self, target: Target, grants: tuple[Granted, ...], *, for_gateway: bool) -> Purpose | None:
         repositories = [one for one in grants if isinstance(one, Repository)]
         if not repositories:
-            return None  # its tokens are for repositories, and an object is none
+            return None  # its tokens are for repositories, and an object is not one
         scopes = self._sent(canonical(repository_scope(name, actions) for name, actions in repositories))
         if for_gateway:
             return Purpose(self._spoken_to(target), repositories[0].name, scopes, "gateway", for_gateway=True)

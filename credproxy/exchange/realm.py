@@ -1,8 +1,8 @@
 """Which token servers may see a registry's login (SEC-R).
 
 A realm is a URL that the registry names in its challenge. It is trusted when it has the registry's own origin, or when
-registry and realm are a listed pair; never because it is well known by itself, since any registry could then have its
-callers' logins sent there (SEC-8), and never by its registrable domain, which tenants share.
+registry and realm are a listed pair; never because it is well known, since any registry could then have its users'
+logins sent there (SEC-8), and never by its registrable domain, which tenants share.
 
 Source: SEC-R.
 """
@@ -42,9 +42,9 @@ def check_realm(
 
     Args:
         realm: as the challenge has it.
-        registry: whose challenge it is.
+        registry: that sent the challenge.
         allowed: canonical authorities that the operator listed for this registry (``realm_hosts``).
-        configured: the realm is the operator's own word (CH-17) and needs no pair.
+        configured: the operator configured the realm (CH-17), so it needs no pair.
         rule: ``match`` of the ``[[host]]`` that a hint points to; "" for the registry's authority.
 
     Raises:
@@ -72,12 +72,12 @@ def check_realm(
 
 
 def _may_be_paired(realm: Target) -> bool:
-    """True for https and a name: a certificate then tells whether the realm is who it says."""
+    """True for https and a name: a certificate then proves the realm's identity."""
     return realm.scheme == "https" and not _is_address(realm.host)
 
 
 def _remedy(realm: Target, rule: str) -> str:
-    """The setting that makes a realm trusted: ``realm_hosts`` would not do for plain http, nor for an address."""
+    """The setting that makes a realm trusted: ``realm_hosts`` does not work for plain http, nor for an address."""
     if _unfit(realm.host):
         return "no setting allows that address: the registry's administrator has to name another token server"
     setting = f'realm_hosts = ["{realm.authority}"]' if _may_be_paired(realm) else _realm(realm)
@@ -113,7 +113,7 @@ def _is_address(host: str) -> bool:
 
 
 def _unfit(host: str) -> bool:
-    """True for addresses that are never dialled, whatever is configured; the dial guard has the last word."""
+    """True for addresses that are never dialled, whatever is configured; the dial guard makes the final check."""
     if not _is_address(host):
         return False
     address = ip_address(host.strip("[]"))

@@ -1,4 +1,4 @@
-"""From what a login, a challenge and a token server gave to a grant of a registry's. Source: docs/design/exchanges.md#token-requests.
+"""Makes a grant from a login, a challenge and an answer. Source: docs/design/exchanges.md#token-requests.
 
 ``boot`` is boot-clock seconds, now, throughout.
 """
@@ -25,21 +25,21 @@ from credproxy.exchange.token_answer import Token
 
 
 def checked(login: Login, identity: Identity, *, target: Target) -> Login:
-    """Give the login back if a registry can do anything with it.
+    """Give the login back if a registry can use it.
 
     Raises:
-        Failed(credential_unreadable): it is empty, or not a text that can be sent.
+        Failed(credential_unreadable): it is empty, or cannot be sent.
     """
     hint = f"log in again: docker login {target.authority}"
     stored = usable(login.stored, str(identity), hint=hint)
-    # Elsewhere a key may stand for the user name; a registry's login has both, or a variable was not set.
+    # Elsewhere a key may be the user name; a registry's login has both parts, unless a variable was not set.
     if isinstance(stored, UserPassword) and not stored.password:
         raise unreadable(str(identity), "has an empty password", hint=hint)
     return login
 
 
 def at_once(login: Login | None, identity: Identity, *, boot: float, anonymous: bool) -> Grant | None:
-    """Give what needs no word with the registry: a finished token, or nothing for an empty entry; None: ask it.
+    """Give the grant that needs no request: a finished token, or nothing for an empty entry; None: ask the registry.
 
     Args:
         login: as its source gave it.
@@ -55,7 +55,7 @@ def at_once(login: Login | None, identity: Identity, *, boot: float, anonymous: 
 
 
 def sendable(login: Login | None, identity: Identity) -> UserPassword | IdentityToken | None:
-    """Give what a token server takes; None to go without. Raises Failed(credential_unreadable): it is neither."""
+    """Give what a token server accepts; None for no login. Raises Failed(credential_unreadable): it is neither."""
     stored = None if login is None else login.stored
     if stored is None or isinstance(stored, (UserPassword, IdentityToken)):
         return stored
@@ -65,12 +65,12 @@ def sendable(login: Login | None, identity: Identity) -> UserPassword | Identity
 
 
 def of_login(login: Login | None, identity: Identity, *, boot: float) -> Grant:
-    """The login itself, for a client that exchanges it."""
+    """The grant of the login itself, for a client that exchanges it."""
     return _basic(login, identity, boot) or empty("the stored credential is not a user name and password", boot)
 
 
 def of_basic(login: Login | None, identity: Identity, *, boot: float, allowed: bool) -> Grant:
-    """What a registry gets that takes only Basic; ``allowed`` by its rule."""
+    """The grant for a registry that takes only Basic; ``allowed`` by its rule."""
     if not allowed:
         return empty("the registry takes only Basic, and allow_basic = false", boot)
     without = "the registry takes only Basic, and the stored credential is not a user name and password"
@@ -78,13 +78,13 @@ def of_basic(login: Login | None, identity: Identity, *, boot: float, allowed: b
 
 
 def of_token(token: Token, purpose: Purpose, *, login: Login | None, boot: float) -> Grant:
-    """A token that was asked for with a login; None for an anonymous one."""
+    """The grant of a token that was obtained with a login; None for an anonymous token."""
     odd, less = note(purpose.scopes, token.granted), bool(lacking(purpose.scopes, token.granted))
     return _bearer(token.value, bounded(token.lifetime, login, boot=boot), odd, less=less)
 
 
 def check_narrow(grant: Grant, login: Login | None, *, purpose: Purpose) -> None:
-    """Refuse what no build action may have, where one asks. Raises Failed(use_gateway)."""
+    """Refuse what a build action may not have, if the caller is one. Raises Failed(use_gateway)."""
     stored = None if login is None else login.stored
     reason = refusal(grant, stored, scopes=purpose.scopes) if purpose.narrow else None
     if reason is not None:
@@ -92,16 +92,16 @@ def check_narrow(grant: Grant, login: Login | None, *, purpose: Purpose) -> None
 
 
 def too_short(grant: Grant, purpose: Purpose, *, boot: float) -> Grant | None:
-    """The empty grant in place of a token that lives shorter than it must; None: it lives long enough."""
+    """The empty grant in place of a token that does not live long enough; None: it does."""
     least = purpose.min_lifetime
     if grant.lifetime.until is None or grant.lifetime.until - boot >= least:
         return None
-    # Below min_lifetime the broker asks anew, and would with every question (SC-18).
+    # Below min_lifetime the broker would make a new exchange for every question (SC-18).
     return empty(f"the token lives shorter than min_lifetime = {least:g}", boot, keep=least + EMPTY_KEEP)
 
 
 def empty(why: str, boot: float, *, keep: float = EMPTY_KEEP) -> Grant:
-    """There is no credential; ``keep`` in seconds."""
+    """The grant without a credential; ``keep`` in seconds."""
     return Grant((), Lifetime(since=boot, keep=keep), note=why)
 
 

@@ -1,8 +1,8 @@
 """The token request: from a stored credential and scopes to a registry's Bearer token.
 
 Two forms. GET with Basic, which every token server has, and POST for identity tokens, which Quay, Harbor and GitLab
-refuse; where the POST is refused for what it is, and a login is known as well, the GET follows (TX-9). Never an
-anonymous GET in its place: that turns a private pull into "not found".
+refuse; if the POST is refused as such, and a login is known as well, the GET follows (TX-9). An anonymous GET never
+takes its place: that would turn a private pull into "not found".
 
 Source: docs/design/exchanges.md#token-requests; distribution docs/content/spec/auth/{token,oauth}.md.
 """
@@ -38,19 +38,19 @@ Exchange = Generator[Request, Response, "Obtained"]
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """What is to be obtained, and with what.
+    """What to obtain, and with what.
 
     Attributes:
         found: the token endpoint.
         scopes: canonical, the primary one first.
-        mounted: those of ``scopes`` that a blob is mounted from: an upload goes on without them (TX-22).
+        mounted: those of ``scopes`` that a blob is mounted from: an upload works without them (TX-22).
         credential: None for an anonymous token.
         credential_name: which stored credential it is, for messages.
         registry: authority, for messages.
-        fixed: the method that the configuration wants: no other one is tried.
-        method: what worked last time for this kind of credential; None to choose by it.
+        fixed: the configured method: no other one is tried.
+        method: what worked last time for this kind of credential; None to choose by the kind.
         password_grant: whether a password may be sent by POST.
-        account: whether the user name goes into the query, where logs see it (TX-4).
+        account: whether the user name goes into the query, where logs show it (TX-4).
         trust_jwt_exp: see TX-16.
     """
 
@@ -67,12 +67,12 @@ class Order:
     mounted: tuple[str, ...] = ()
 
     def unmounted(self) -> "Order":
-        """The same without what a blob is mounted from."""
+        """The same order without the scopes that a blob is mounted from."""
         return replace(self, scopes=tuple(one for one in self.scopes if one not in self.mounted), mounted=())
 
     @property
     def subject(self) -> str:
-        """For messages."""
+        """Its name in messages."""
         return f"token server {self.found.authority!r}"
 
 
@@ -85,7 +85,7 @@ class Obtained:
 
 
 def obtain(order: Order) -> Exchange:
-    """Run the exchange.
+    """Hold the exchange.
 
     Raises:
         Failed: bad_credentials, denied, no_challenge (no such endpoint), redirect_refused, bad_token, rate_limited,
@@ -102,7 +102,7 @@ def obtain(order: Order) -> Exchange:
         raise _refused(order, response)
     token = _token(order, response)
     if order.mounted and lacking(order.unmounted().scopes, token.granted):
-        # A server that looks at one scope may have looked at the other one (TX-21).
+        # A server that reads only one scope may have read the other one (TX-21).
         response = yield _send(order.unmounted(), method, login)
         token = _token(order, response) if response.status == HTTPStatus.OK else token
     return Obtained(token, method)
@@ -115,13 +115,13 @@ def _token(order: Order, response: Response) -> Token:
 def _first(order: Order, login: UserPassword | None) -> TokenMethod:
     wanted = order.fixed or order.method
     if isinstance(order.credential, IdentityToken):
-        # GET can stand in only where a login is known; what worked last time is tried first (TX-9).
+        # GET is possible only if a login is known; what worked last time is tried first (TX-9).
         return "GET" if wanted == "GET" and login is not None else "POST"
     return "POST" if wanted == "POST" and login is not None and order.password_grant else "GET"
 
 
 def _instead(order: Order, method: TokenMethod, login: UserPassword | None, status: int) -> TokenMethod | None:
-    """Which other method may do what this one was refused for; None: the refusal stands (TX-9)."""
+    """The other method to try after a refusal; None: the refusal stands (TX-9)."""
     if order.fixed is not None or login is None:
         return None
     if isinstance(order.credential, IdentityToken):
@@ -147,7 +147,7 @@ def _ask(order: Order, method: TokenMethod, login: UserPassword | None) -> Gener
         order = order.unmounted()
         response = yield _send(order, method, login)
     again = order.scopes
-    # Scopes that the server will not give to anybody must not cost the ones that it will (TX-10).
+    # Scopes that the server never grants must not prevent those that it would (TX-10).
     if response.status == HTTPStatus.FORBIDDEN:
         again = without_push(order.scopes)
     elif response.status == HTTPStatus.BAD_REQUEST:
@@ -159,7 +159,7 @@ def _ask(order: Order, method: TokenMethod, login: UserPassword | None) -> Gener
 
 
 def _serves(order: Order, response: Response) -> bool:
-    """False where the server refuses, in whatever way, and may not refuse the target alone; what may pass is waited for."""
+    """False for a refusal of any kind, which may be due to the mounted scopes alone; True for temporary failures."""
     if response.status != HTTPStatus.OK:
         return transient(response, order.subject) is not None
     try:
@@ -190,7 +190,7 @@ def _url(order: Order, login: UserPassword | None) -> str:
     ours += [("scope", scope) for scope in order.scopes]
     if order.account and login is not None:
         ours.append(("account", login.username))
-    # A service may hold octets beyond ASCII; they go back as they came.
+    # A service may contain octets beyond ASCII; they are sent back unchanged.
     return _endpoint(order, [f"{name}={quote(value, ':/,', errors='surrogateescape')}" for name, value in ours])
 
 
@@ -231,7 +231,7 @@ def _post(order: Order) -> Request:
 
 
 def _refused(order: Order, response: Response) -> Failed:
-    """Say whose login was refused, and never with what words the server did it (SEC-6)."""
+    """Say which login was refused, and never quote the server (SEC-6)."""
     passing = transient(response, order.subject)
     if passing is not None:
         return passing
@@ -271,5 +271,5 @@ def _refused(order: Order, response: Response) -> Failed:
 
 
 def _invalid_grant(response: Response) -> bool:
-    """A refresh token that is over comes as 400 with this word. Source: RFC 6749, section 5.2."""
+    """An expired refresh token is reported as 400 with this word. Source: RFC 6749, section 5.2."""
     return (decode_object(response.body) or {}).get("error") == "invalid_grant"

@@ -4,7 +4,7 @@
 
     scope    = type ":" name ":" actions        actions = action *( "," action )
 
-The type ends at the first colon and the actions begin behind the last, as a name may hold ``host:port``.
+The type ends at the first colon and the actions begin after the last, because a name may contain ``host:port``.
 
 Source: TX-20 to TX-25; distribution docs/content/spec/auth/scope.md.
 """
@@ -20,8 +20,8 @@ _COLONS = 2
 def canonical(scopes: Iterable[str]) -> tuple[str, ...]:
     """Split, merge by type and name, order; the first name stays first, the rest is sorted (TX-21).
 
-    ``*`` swallows the other actions; a scope without actions grants nothing and goes; what is no ``type:name:actions``
-    (``aws``) passes untouched.
+    ``*`` absorbs the other actions; a scope without actions grants nothing and is dropped; anything that is not
+    ``type:name:actions`` (``aws``) passes unchanged.
     """
     merged: dict[tuple[str, str], set[str]] = {}
     for scope in " ".join(scopes).split():
@@ -40,7 +40,7 @@ def repository_scope(name: str, actions: Iterable[str]) -> str:
 
 
 def without_push(scopes: Iterable[str]) -> tuple[str, ...]:
-    """The same repositories, to be pulled from only: the second try where a token server refuses push (TX-10)."""
+    """The same repositories with pull only: the second try if a token server refuses push (TX-10)."""
     return canonical(_with_actions(scope, lambda actions: actions & {"pull"} or {"pull"}) for scope in scopes)
 
 
@@ -57,7 +57,7 @@ def _with_actions(scope: str, change: Callable[[set[str]], set[str]]) -> str:
 
 
 def split(scope: str) -> tuple[str, str | None, str]:
-    """Type, name and actions; no name in what is no ``type:name:actions``."""
+    """Type, name and actions; the name is empty if this is not ``type:name:actions``."""
     if scope.count(":") < _COLONS:
         return scope, None, ""
     kind, _, rest = scope.partition(":")

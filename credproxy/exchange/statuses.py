@@ -1,4 +1,4 @@
-"""Statuses that may pass on their own, whichever server answers with them (TX-10)."""
+"""Temporary failures by status, whichever server answers with them (TX-10)."""
 
 from http import HTTPStatus
 

@@ -18,10 +18,10 @@ from credproxy.exchange.granted import stated
 
 
 DEFAULT_LIFE = 60.0
-"""Seconds where the server does not say (the specification's). Not a floor: our clients cannot try again on 401."""
+"""Seconds if the server does not say (as in the specification). Not a minimum: our clients cannot try again on 401."""
 
 _BELIEVED = 30 * 24 * 3600.0
-"""Seconds above which a lifetime is a mistake: olareg sends nanoseconds."""
+"""Seconds above which a lifetime must be a mistake: olareg sends nanoseconds."""
 
 _TOKEN = re.compile(r"[!-~]{1,16384}")
 
@@ -34,7 +34,7 @@ class Token:
         value: printable ASCII.
         lifetime: counted from the moment before the request was sent (TX-15).
         refresh_token: a new one that replaces the one just used (TX-13), or None.
-        granted: the scopes that it says it grants, or None where it does not say (TX-12).
+        granted: the scopes that it says it grants, or None if it does not say (TX-12).
     """
 
     value: Secret
@@ -47,7 +47,7 @@ def parse_token(response: Response, subject: str, *, trust_jwt_exp: bool = False
     """Read a 200.
 
     Raises:
-        Failed(bad_token): no JSON object with a usable token; the message never quotes the body (SEC-6).
+        Failed(bad_token): not a JSON object with a usable token; the message never quotes the body (SEC-6).
     """
     found = decode_object(response.body)
     if found is None:
@@ -77,10 +77,10 @@ def decode_object(body: bytes) -> dict[str, object] | None:
 
 
 def lifetime_of(value: object) -> float:
-    """Seconds of an ``expires_in``: a positive number or digit string, truncated; 60 for all else (TX-14)."""
+    """Seconds of an ``expires_in``: a positive number or digit string, truncated; 60 for anything else (TX-14)."""
     if isinstance(value, str) and value.isascii() and value.isdigit():
         value = int(value[:20])
-    # The range is judged before the conversion, which infinity and a number of 400 digits do not survive.
+    # The range is checked before the conversion, which fails for infinity and for a number of 400 digits.
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not 1 <= value <= _BELIEVED:
         return DEFAULT_LIFE
     return min(float(int(value)), LONGEST)
@@ -89,21 +89,21 @@ def lifetime_of(value: object) -> float:
 def _left(found: dict[str, object], token: str, response: Response, *, trust_jwt_exp: bool) -> float:
     """Seconds from ``response.sent`` to the hard expiry.
 
-    What the server says of times is compared with its own ``Date``: this machine's clock may be off by more than a token
-    lives. Where it sends none, this machine's clock has to do.
+    The server's times are compared with its own ``Date``: this machine's clock may be off by more than a token's
+    lifetime. If it sends none, this machine's clock is used.
     """
     date = server_time(response.headers)
     now = response.wall if date is None else date
     whole = lifetime_of(found.get("expires_in"))
     left = whole - _age(found.get("issued_at"), now)
     if left <= 0:
-        # Issued so long ago that it is dead on arrival: one of the clocks is off, and a minute is a safe guess.
+        # Issued so long ago that it has already expired: one of the clocks is off, and a minute is a safe guess.
         left = min(whole, DEFAULT_LIFE)
     ends = life(token, now)
     if ends is None:
         return left
     if ends <= 0 and date is None:
-        # Here it has to be this machine's clock that is ahead, or the token that is dead: the same guess.
+        # Here either this machine's clock is ahead, or the token has expired: the same guess.
         ends = min(whole_life(token) or ends, DEFAULT_LIFE)
     if trust_jwt_exp and "expires_in" not in found:
         return min(ends, LONGEST)
@@ -111,7 +111,7 @@ def _left(found: dict[str, object], token: str, response: Response, *, trust_jwt
 
 
 def _age(issued_at: object, now: float) -> float:
-    """Seconds since ``issued_at``; 0 where it is missing, unreadable or in the future (TX-15)."""
+    """Seconds since ``issued_at``; 0 if it is missing, unreadable or in the future (TX-15)."""
     if not isinstance(issued_at, str):
         return 0.0
     try:

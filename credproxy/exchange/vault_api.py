@@ -1,7 +1,7 @@
 """The conversations with HashiCorp Vault and OpenBao: log in, renew a token, read a secret, renew its lease.
 
 Source: the HTTP API of both: /auth/METHOD/login, /auth/token/renew-self, /auth/token/lookup-self, a secret's path,
-/sys/leases/renew. What a refusal means is told apart by its text, which is never repeated.
+/sys/leases/renew. The meaning of a refusal is recognised by its text, which is never repeated.
 """
 
 import json
@@ -33,7 +33,7 @@ def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Respons
     """Obtain a token.
 
     Raises:
-        Failed: bad_credentials (not with this login), bad_token (an answer without a token), and as ``odd``.
+        Failed: bad_credentials (the login was refused), bad_token (an answer without a token), and those of ``odd``.
     """
     fields = {name: reveal(value) for name, value in login.fields.items()}
     url = f"auth/{login.mount}/login"
@@ -50,13 +50,13 @@ def log_in(server: VaultServer, login: VaultLogin) -> Generator[Request, Respons
 
 
 def renew_token(server: VaultServer, token: Secret) -> Generator[Request, Response, VaultToken | None]:
-    """Let a token live longer; None where it cannot, and a new login is needed. Raises Failed as ``odd``."""
+    """Renew a token; None if that is impossible, and a new login is needed. Raises Failed as ``odd``."""
     response = yield _request(server, "POST", "auth/token/renew-self", token, body={})
     return None if response.status in _REFUSALS else _token(server, response)
 
 
 def token_lease(server: VaultServer, token: Secret) -> Generator[Request, Response, Lease | None]:
-    """Give what is left of a token's life; None where it may not look. Raises Failed as ``odd``."""
+    """Give the rest of a token's lifetime; None if it may not look that up. Raises Failed as ``odd``."""
     response = yield _request(server, "GET", "auth/token/lookup-self", token)
     if response.status in _REFUSALS:
         return None
@@ -67,11 +67,11 @@ def token_lease(server: VaultServer, token: Secret) -> Generator[Request, Respon
 
 
 def read_secret(server: VaultServer, path: str, *, token: Secret) -> Generator[Request, Response, VaultSecret]:
-    """Read what lies at a path; it is that of the API, such as ``secret/data/ci/registry``.
+    """Read the secret at a path of the API, such as ``secret/data/ci/registry``.
 
     Raises:
-        Failed: bad_credentials (the token is not taken any more), denied (its policies), credential_unreadable (there is
-            nothing at the path), and as ``odd``.
+        Failed: bad_credentials (the token is no longer accepted), denied (by its policies), credential_unreadable
+            (there is nothing at the path), and those of ``odd``.
     """
     response = yield _request(server, "GET", path, token)
     if response.status == HTTPStatus.FORBIDDEN:
@@ -88,7 +88,7 @@ def read_secret(server: VaultServer, path: str, *, token: Secret) -> Generator[R
 
 
 def renew_lease(server: VaultServer, lease: Lease, *, token: Secret) -> Generator[Request, Response, Lease | None]:
-    """Let a secret live longer; None where it cannot, and another one has to be read. Raises Failed as ``odd``."""
+    """Renew a secret's lease; None if that is impossible, and another one has to be read. Raises Failed as ``odd``."""
     response = yield _request(server, "PUT", "sys/leases/renew", token, body={"lease_id": lease.id})
     if response.status in _REFUSALS:
         return None
@@ -127,7 +127,7 @@ def _request(
 
 
 def _body(server: VaultServer, response: Response) -> dict[str, object]:
-    """The object that a 200 holds. Raises Failed as ``odd``."""
+    """The JSON object of a 200. Raises Failed as ``odd``."""
     found = decode_object(response.body) if response.status == HTTPStatus.OK else None
     if found is None:
         raise odd(server, response)
@@ -162,20 +162,20 @@ def _secret(server: VaultServer, path: str, response: Response) -> VaultSecret:
 
 
 def _lease(response: Response, seconds: object, *, renewable: bool, name: str = "") -> Lease:
-    """What ends; whole seconds are told, so that 0 may be the last one, and is "without end" only of what cannot be renewed."""
+    """Read a lease. Vault rounds down, so 0 may be its last second; it means "endless" only if it is not renewable."""
     told = _seconds(seconds)
     ends = renewable or bool(name)
     return Lease(response.sent, 0.0 if told is None and ends else told, renewable=renewable, id=name)
 
 
 def _seconds(value: object) -> float | None:
-    """A duration; None for 0, and for what is none."""
+    """A duration; None for 0, and for anything else."""
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     return float(value) if number and isinstance(value, (int, float)) and value > 0 else None
 
 
 def _moment(text: object) -> float | None:
-    """POSIX seconds of a time with nanoseconds, as Go writes it; "" is none."""
+    """POSIX seconds of a time with nanoseconds, as Go formats it; None for ""."""
     if not isinstance(text, str) or not text:
         return None
     try:

@@ -1,6 +1,6 @@
-"""What an answer of Vault's or OpenBao's means that is not what was asked for, and what somebody does about it.
+"""What an unsuccessful answer of Vault or OpenBao means, and what the user does about it.
 
-Their texts are looked at and never repeated: some quote what was sent.
+Their texts are matched and never repeated: some quote what was sent.
 """
 
 from collections.abc import Mapping
@@ -21,12 +21,12 @@ _BY_PHRASE = (
     ("claim", "has other claims than the role wants"),
     ("secret id", "is not the ID of a role with a secret ID of its own, or that one is used up"),
 )
-"""What a refusal's text has in it, in small letters, and what it says of what was sent. Sources: vault-plugin-auth-jwt
+"""A part of a refusal's text, in lower case, and what it means for the login. Sources: vault-plugin-auth-jwt
 path_login.go, builtin/credential/approle/path_login.go."""
 
 
 def odd(server: VaultServer, response: Response) -> Failed:
-    """Say what is wrong where no answer could be right.
+    """Give the failure for an answer that is wrong for any request.
 
     Gives:
         upstream_unavailable (sealed, or a 5xx), rate_limited, redirect_refused, bad_token.
@@ -47,7 +47,7 @@ def odd(server: VaultServer, response: Response) -> Failed:
 
 
 def login_refused(server: VaultServer, login: VaultLogin, *, response: Response) -> Failed:
-    """Say why a login was not taken, as far as the text tells."""
+    """Say why a login was refused, as far as the text tells."""
     said = " ".join(errors_of(response))
     place = f"auth/{login.mount}"
     if "namespace not found" in said:
@@ -68,13 +68,13 @@ def login_refused(server: VaultServer, login: VaultLogin, *, response: Response)
 
 
 def token_refused(server: VaultServer, path: str) -> Failed:
-    """Say that the token itself is not taken."""
+    """Say that the token itself was refused."""
     message = f"{server.name} does not take the token for {path!r}: it has expired or was revoked"
     return failed(Code.BAD_CREDENTIALS, message, hint="log in again: vault login, or bao login")
 
 
 def beyond_policy(server: VaultServer, path: str, *, policies: object) -> Failed:
-    """Say which policies the token has, and what one of them lacks."""
+    """Say which policies the token has, and what they lack."""
     names = [name for name in policies if isinstance(name, str)] if isinstance(policies, list) else []
     message = f"{server.name} does not let the token read {path!r}: its policies are {', '.join(map(repr, names))}"
     return failed(Code.DENIED, message, hint=f'one of them has to have: path "{path}" {{ capabilities = ["read"] }}')
@@ -85,9 +85,9 @@ def not_there(server: VaultServer, path: str, *, response: Response, mount: Mapp
 
     Args:
         server: that answered.
-        path: that was asked for.
+        path: that was requested.
         response: the answer.
-        mount: what ``sys/internal/ui/mounts/PATH`` tells of the engine there; empty where it may not be known.
+        mount: what ``sys/internal/ui/mounts/PATH`` says about the engine there; empty if the token may not read that.
     """
     said = " ".join(errors_of(response))
     if "namespace not found" in said:
@@ -111,12 +111,12 @@ def not_there(server: VaultServer, path: str, *, response: Response, mount: Mapp
 
 
 def errors_of(response: Response) -> tuple[str, ...]:
-    """The texts of its errors, in small letters."""
+    """The texts of its errors, in lower case."""
     return _texts(response, "errors")
 
 
 def warnings_of(response: Response) -> tuple[str, ...]:
-    """The texts of its warnings, in small letters."""
+    """The texts of its warnings, in lower case."""
     return _texts(response, "warnings")
 
 
@@ -133,7 +133,7 @@ def _no_namespace(server: VaultServer) -> Failed:
 
 
 def _version(mount: Mapping[str, object]) -> str | None:
-    """Of a KV engine; None for any other one."""
+    """The version of a KV engine; None for any other engine."""
     options = mount.get("options")
     if mount.get("type") not in {"kv", "generic"}:
         return None
@@ -142,7 +142,7 @@ def _version(mount: Mapping[str, object]) -> str | None:
 
 
 def _right_path(path: str, mount: Mapping[str, object]) -> str | None:
-    """The path of the same secret in the other version of KV; None where the path is of the right one."""
+    """The path of the same secret in the engine's version of KV; None if the path is right already."""
     place, version = mount.get("path"), _version(mount)
     if not isinstance(place, str) or version is None or not path.startswith(place):
         return None

@@ -7,20 +7,20 @@
     headers           what passes in each direction
     oci_errors        failures and upstream's refusals as OCI errors
     uri_reference     URI references, in one spelling
-    redirect          where an answer may lead
-    link_header       where a list goes on
+    redirect          where a redirect may lead
+    link_header       where the next page of a list is
     pagination        queries of next pages that were handed out
     uploads           upload sessions
-    known_blobs       blobs that are known to be there
-    authorizer        who decides, as a port
+    known_blobs       blobs that are known to exist
+    authorizer        policy and credentials, as a port
     upstream_request  one request as a conversation
-    resume            how a broken body goes on
+    resume            how a broken body is continued
     blob              a body on its way to the client
     reads             pulling
     listed            bodies of lists
     writes            pushing
-    body_memory       what bodies that are held whole may take
-    gateway           the use case: begin there
+    body_memory       memory for bodies that are held whole
+    gateway           the use case: begin reading there
 
 Decides, and asks ports to move the bytes. Source: docs/design/clients.md#the-gateway, rules_img ``img_tool/pkg/serve/gateway``.
 """

@@ -1,6 +1,6 @@
-"""Who decides: what a request to a registry may be sent with, and where to.
+"""The port that decides what a request to a registry may be sent with, and where to.
 
-The gateway asks, and does not care who answers: the daemon's own broker and policy, or they from another process.
+The gateway does not care who answers: the daemon's own broker and policy, or the same in another process.
 """
 
 from dataclasses import dataclass, field
@@ -18,8 +18,8 @@ class Passage:
 
     Attributes:
         reach: the registry.
-        headers: the credential, for the registry alone; empty where it asks for none.
-        ticket: by which its issuer recognises it; opaque to all others.
+        headers: the credential, for the registry alone; empty if it asks for none.
+        ticket: by which its issuer recognises it; opaque to everything else.
     """
 
     reach: Reach
@@ -31,15 +31,15 @@ class Authorizer(Protocol):
     """Policy and credentials."""
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
-        """Let what is answered without the registry be answered. Raises Failed: policy_denied, and those of ``Policy.permit``."""
+        """Permit a request that is answered without the registry. Raises Failed: policy_denied, and those of ``Policy.permit``."""
         ...
 
     async def credential(self, want: Wanted, incoming: Incoming, *, patience: float) -> Passage:
-        """Give what a request is sent with, if policy lets it be sent.
+        """Give what a request is sent with, if policy permits it.
 
         Args:
-            want: what is asked.
-            incoming: by whom.
+            want: the operation.
+            incoming: the client's request.
             patience: seconds that the caller waits.
 
         Raises:
@@ -48,14 +48,14 @@ class Authorizer(Protocol):
         ...
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
-        """Drop what a registry did not take; give another one, or None where there is none to try.
+        """Drop a credential that a registry refused; give another one, or None if there is none to try.
 
         Args:
-            passage: that was sent.
+            passage: that the request was sent with.
             patience: seconds that the caller waits.
             forbidden: the registry knew the login and said 403.
 
         Raises:
-            Failed: another one should be had, and is not.
+            Failed: there should be another one, but there is none.
         """
         ...

@@ -1,7 +1,7 @@
-"""A blob on its way to the client, resumed where its registry breaks off.
+"""A blob on its way to the client, resumed if its registry breaks off.
 
 A body of announced length is poured past the event loop; one of unknown length goes through it, piece by piece, and is
-not resumed, because nobody can say what would be missing.
+not resumed, because it is unknown what is missing.
 """
 
 from collections.abc import Awaitable, Callable
@@ -20,7 +20,7 @@ RESUMES = 3
 """Times that one body is resumed (U15)."""
 
 _PAUSE = 0.1
-"""Seconds before the first of them; each later pause is four times as long, unless the registry asks for more."""
+"""Seconds before the first resume; each later pause is four times as long, unless the registry asks for more."""
 
 _HOW = {
     Stopped.UPSTREAM: "broke off",
@@ -38,10 +38,10 @@ class Blob:
 
     Args:
         transfer: the answer whose head the client gets.
-        span: what that promised; None where it cannot be resumed.
-        reopen: asks once more with these fields added, from the registry on.
+        span: what that head promised; None if it cannot be resumed.
+        reopen: repeats the request with these fields added, beginning at the registry.
         clock: waits before each resume.
-        name: what to call who is asked, in messages.
+        name: what messages call the upstream.
         digest: of the blob.
     """
 
@@ -75,16 +75,16 @@ class Blob:
         return self._transfer.length if self._span is None else self._span.length
 
     def close(self) -> None:
-        """End the transfer, wherever it is; what was moved up to then is not resumed."""
+        """End the transfer, wherever it is; it is not resumed."""
         self._closed = True
         self._transfer.close()
 
     async def send(self, sink: Sink) -> None:
-        """Send it whole, over as many transfers as allowed.
+        """Send the whole body, over as many transfers as allowed.
 
         Raises:
-            Failed: it cannot be completed; upstream_unavailable, or what stands in the way of the rest.
-            ConnectionError: the client has left, or takes nothing any more.
+            Failed: it cannot be completed; upstream_unavailable, or why the rest cannot be had.
+            ConnectionError: the client has left, or reads no more.
         """
         try:
             if self.length is None:
@@ -93,7 +93,7 @@ class Blob:
             else:
                 await self._poured(sink, self.length)
         finally:
-            if self._closed:  # while another transfer was being opened, which nobody else knows of
+            if self._closed:  # while another transfer was being opened, known only here
                 self._transfer.close()
 
     async def _poured(self, sink: Sink, length: int) -> None:
@@ -112,7 +112,7 @@ class Blob:
                 await self._resumed(self._span, moved)
 
     async def _resumed(self, span: ByteRange, moved: int) -> None:
-        """Open the rest, by as many tries as are left. Raises Failed."""
+        """Open the rest, with as many tries as are left. Raises Failed."""
         while True:
             self._go_on_for_somebody()
             if self.resumes == RESUMES:
@@ -132,25 +132,25 @@ class Blob:
                 return
 
     def _go_on_for_somebody(self) -> None:
-        if self._closed:  # nobody is there any more who would take the rest
+        if self._closed:  # the client has left: nobody would read the rest
             raise ConnectionResetError
 
     def _note(self, failure: Failure) -> None:
-        """Take one failed try for what it is. Raises Failed where no other one can help."""
+        """Judge a failed try. Raises Failed if another one cannot help."""
         if failure.code not in _PASSING or failure.unanswered:
             raise Failed(failure)
         self._last = f"failed: {failure.message}"
         self._asked_pause = min(failure.retry_after or 0.0, LONGEST_PAUSE)
 
     async def _goes_on(self, span: ByteRange, moved: int) -> bool:
-        """Whether the new transfer is where the old one broke off; False for another try. Raises Failed."""
+        """Whether the new transfer continues where the old one broke off; False for another try. Raises Failed."""
         status, headers = self._transfer.status, self._transfer.headers
         if may_pass(status):
             self._last = f"was answered with status {status}"
             self._asked_pause = retry_after(headers, self._clock.wall()) or 0.0
             return False
         rest = continues(span, moved, status=status, headers=headers, length=self._transfer.length)
-        # A digest is about all bytes as they are without a coding; a part of them proves nothing.
+        # A digest covers all bytes without a content coding; a part of them proves nothing.
         self._check = None if rest is None or rest.told or span.coding else checksum(self._digest)
         if rest is None or not (rest.same or self._check):
             return self._otherwise(span, status, moved)
@@ -164,7 +164,7 @@ class Blob:
         return skipped.stopped is Stopped.DONE
 
     def _otherwise(self, span: ByteRange, status: int, moved: int) -> bool:
-        """Ask for everything next time, as the rest cannot be had. Raises Failed where that cannot be judged either."""
+        """Ask for the whole body next time, as the rest cannot be had. Raises Failed if that could not be verified either."""
         self._last = f"was answered with status {status}" + (", and not with the rest" if misses(status) else "")
         if self._whole or not misses(status) or span.coding or checksum(self._digest) is None:
             raise self._broken(moved)

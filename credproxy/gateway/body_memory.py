@@ -1,7 +1,7 @@
-"""The memory that bodies held whole may take, all of them together: manifests in both directions, and small uploads.
+"""Limits the memory of all bodies that are held whole: manifests in both directions, and small uploads.
 
-Each may have a few megabytes, and a build asks for hundreds at once. One sandbox has a quarter, or its readers that do not
-read would keep the others waiting. Source: ports.Room.
+Each may have a few megabytes, and a build asks for hundreds at once. One sandbox gets a quarter, or its clients that do
+not read would block the others. Source: ports.Room.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ MEMORY = 64 * 1024 * 1024
 """Bytes of all bodies that are held whole."""
 
 WAIT = 10.0
-"""Seconds that one waits for the others to leave; a client repeats what it is told then."""
+"""Seconds that a request waits for memory; a client repeats a request that is then refused."""
 
 
 class _Waiter(NamedTuple):
@@ -26,11 +26,11 @@ class _Waiter(NamedTuple):
 
 
 class Memory:
-    """Bytes that are lent, in the order in which they are asked for: a large body is not passed by for ever.
+    """Lends bytes in the order of requests, so that a large body is not passed over for ever.
 
     Args:
-        clock: for the wait.
-        size: bytes in all; an account has a quarter of them, or one body if that is larger.
+        clock: for waiting.
+        size: bytes in total; an account gets a quarter of them, or one body if that is larger.
     """
 
     def __init__(self, clock: Clock, size: int = MEMORY) -> None:
@@ -41,14 +41,14 @@ class Memory:
         self._waiting: deque[_Waiter] = deque()
 
     def room(self, account: str | None = None) -> "HeldRoom":
-        """What one request holds, nothing at first, and on whose account; None is bound to no share."""
+        """Give a room for one request of an account, empty at first; an account of None has no share as its limit."""
         return HeldRoom(self, account)
 
     async def lend(self, count: int, account: str | None) -> None:
-        """Lend so many bytes as soon as they are free.
+        """Lend this many bytes as soon as they are free.
 
         Raises:
-            Failed(overloaded): they are not within WAIT seconds.
+            Failed(overloaded): they were not free within WAIT seconds.
         """
         entry = _Waiter(count, account, asyncio.get_running_loop().create_future())
         self._waiting.append(entry)
@@ -58,7 +58,7 @@ class Memory:
         try:
             async with self._clock.timeout(WAIT):
                 await entry.served
-        except BaseException as error:  # cancelled as well: bytes that nobody waits for would be held for ever
+        except BaseException as error:  # also when cancelled: bytes that nobody waits for would be held for ever
             whose = "of this sandbox or user " if self._has_its_share(count, account) else ""
             self._withdraw(entry)
             if not isinstance(error, TimeoutError):
@@ -68,7 +68,7 @@ class Memory:
             raise failed(Code.OVERLOADED, message, hint="ask again, with fewer --jobs", retry_after=1.0) from None
 
     def give_back(self, count: int, account: str | None) -> None:
-        """Take back so many bytes."""
+        """Take back this many bytes."""
         self.free += count
         self._held[account] -= count
         if not self._held[account]:
@@ -78,9 +78,9 @@ class Memory:
     def _withdraw(self, entry: _Waiter) -> None:
         if entry in self._waiting:
             self._waiting.remove(entry)
-            self._serve()  # who stood behind it may need less
+            self._serve()  # the next one in the queue may need less
         else:
-            self.give_back(entry.size, entry.account)  # it was served in the same moment
+            self.give_back(entry.size, entry.account)  # it was served at the same moment
 
     def _has_its_share(self, count: int, account: str | None) -> bool:
         held = self._held[account]
@@ -89,7 +89,7 @@ class Memory:
     def _serve(self) -> None:
         for entry in tuple(self._waiting):
             if self._has_its_share(entry.size, entry.account):
-                continue  # it waits for its own, and keeps nobody else waiting
+                continue  # it waits for its own share, and does not block others
             if entry.size > self.free:
                 return
             self._waiting.remove(entry)
@@ -100,7 +100,7 @@ class Memory:
 
 
 class HeldRoom:
-    """What one request holds; ``close`` gives it back. Source: ports.Room."""
+    """The memory that one request holds; ``close`` gives it back. Source: ports.Room."""
 
     def __init__(self, memory: Memory, account: str | None) -> None:
         self._memory = memory
@@ -108,12 +108,12 @@ class HeldRoom:
         self.held = 0
 
     async def hold(self, count: int) -> None:
-        """Hold so many bytes more. Raises Failed(overloaded)."""
+        """Hold this many bytes more. Raises Failed(overloaded)."""
         await self._memory.lend(count, self._account)
         self.held += count
 
     def close(self) -> None:
-        """Hold nothing any more."""
+        """Give everything back."""
         held, self.held = self.held, 0
         if held:
             self._memory.give_back(held, self._account)

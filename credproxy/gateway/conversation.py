@@ -1,4 +1,4 @@
-"""What a request of the gateway's needs on its way, as a conversation yields it, and how one goes along redirects."""
+"""What a gateway request needs on its way, as yielded by a conversation, and how it follows redirects."""
 
 from collections.abc import Generator
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -15,24 +15,24 @@ from credproxy.gateway.wanted import Wanted
 
 
 _RUN_OUT = frozenset({400, 401, 403, 404, 410})
-"""What storage hosts say of a signed URL whose time is over: 403 S3, Google and Azure, 400 and 401 some of their like, 404
-and 410 those that forget it."""
+"""Statuses of storage hosts for an expired signed URL: 403 from S3, Google and Azure, 400 and 401 from some similar
+ones, 404 and 410 from those that forget it."""
 
 
 log = structlog.get_logger("credproxy.gateway")
 
 
 class ResponseHead(Protocol):
-    """What is looked at of an answer on the way."""
+    """What is read of an answer on the way."""
 
     @property
     def status(self) -> int:
-        """Of the response."""
+        """The response's."""
         ...
 
     @property
     def headers(self) -> Headers:
-        """Of the response."""
+        """The response's."""
         ...
 
 
@@ -46,7 +46,7 @@ class NeedCredential(NamedTuple):
 
 
 class Refused(NamedTuple):
-    """Say that the registry did not take it; sent another Passage, or None where there is none to try."""
+    """Say that the registry refused it; sent another Passage, or None if there is none to try."""
 
     passage: Passage
     forbidden: bool
@@ -65,14 +65,14 @@ class Look(NamedTuple):
 
 
 class Looked(NamedTuple, Generic[H]):
-    """An answer, and its body where it is a 200."""
+    """An answer, and its body if it is a 200."""
 
     answer: H
     body: bytes
 
 
 class Landed(NamedTuple, Generic[H]):
-    """An answer, the request that it answers, which is the last one on the way, and what that was sent with."""
+    """The final answer, the request that it answers, and what that was sent with."""
 
     answer: H
     hop: Hop
@@ -81,11 +81,11 @@ class Landed(NamedTuple, Generic[H]):
 
 Step = NeedCredential | Refused | Send | Look
 Conversation = Generator[Step, Passage | Looked[H] | H | None, Landed[H]]
-"""A Failed that befalls a step is thrown into it."""
+"""A Failed of a step is thrown into it."""
 
 
 def lasting(wanted: Wanted, headers: Headers, *, passage: Passage, start: Hop) -> Conversation[H]:
-    """Follow where it leads, once more from the beginning where that place has run out."""
+    """Follow redirects; start again once if the target's URL has expired."""
     landed: Landed[H] = yield from _along(wanted, headers, passage, start)
     if landed.hop.own or landed.answer.status not in _RUN_OUT:
         return landed
@@ -94,7 +94,7 @@ def lasting(wanted: Wanted, headers: Headers, *, passage: Passage, start: Hop) -
 
 
 def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conversation[H]:
-    """The credential goes to the registry alone."""
+    """Follow redirects; the credential goes only to the registry."""
     for _ in range(redirect.MOST + 1):
         answer = head((yield Send(request(wanted.method, hop, headers=headers, passage=passage))))
         place = values(answer.headers, "Location")
@@ -105,20 +105,20 @@ def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conv
 
 
 def going_round(wanted: Wanted) -> Failed:
-    """The failure of redirects without an end."""
+    """The failure for endless redirects."""
     message = f"{wanted.upstream} redirects more than {redirect.MOST} times"
     return failed(Code.REDIRECT_REFUSED, message, hint="ask its administrator")
 
 
 def head(sent: Passage | Looked[H] | H | None) -> H:
-    """What a Send was sent."""
+    """Narrow what a Send was answered with to the head of an answer."""
     assert sent is not None
     assert not isinstance(sent, Passage | Looked)
     return sent
 
 
 def request(method: Method, hop: Hop, *, headers: Headers, passage: Passage) -> Request:
-    """Build one request; a hop that is not the registry's own gets no credential, which may have more than one field."""
+    """Build one request; a hop that is not to the registry gets no credential, which may have more than one field."""
     credential = passage.headers if hop.own else ()
     given = {name.lower() for name, _ in credential}
     asked_with = [field for field in headers if field[0].lower() not in given]

@@ -1,4 +1,4 @@
-"""The use case of the gateway: a request is read, judged, sent with a credential that stays here, and answered.
+"""The use case of the gateway: read a request, judge it, send it with a credential that stays here, and answer.
 
 ``Gateway.answer`` is where to begin.
 """
@@ -25,9 +25,9 @@ class Gateway:
 
     Args:
         authorizer: policy and credentials.
-        forwarder: sends everything but downloads of blobs and lists.
-        downloads: opens those.
-        clock: for what is remembered, and for pauses.
+        forwarder: sends everything except downloads of blobs and lists.
+        downloads: opens downloads.
+        clock: for memory and for pauses.
         token: draws ids of upload sessions.
     """
 
@@ -52,11 +52,11 @@ class Gateway:
         return len(self._uploads)
 
     def forget(self) -> None:
-        """Drop what is known of blobs: a flush, or another configuration."""
+        """Drop what is known about blobs, after a flush or a new configuration."""
         self._reads.known_blobs.clear()
 
     async def answer(self, incoming: Incoming, upload: RequestBody, *, patience: float) -> Reply:
-        """Answer one request; a failure is an answer, too.
+        """Answer one request; a failure becomes an answer, too.
 
         Args:
             incoming: without its body.
@@ -90,7 +90,7 @@ class Gateway:
 
 
 def _ping(incoming: Incoming) -> Reply:
-    # Answered here: a challenge on this socket would begin a token dance on it.
+    # Answered here: a challenge on this socket would make the client ask for a token on it.
     if incoming.method not in {"GET", "HEAD"}:
         raise failed(Code.METHOD_NOT_ALLOWED, f"this path takes GET, not {incoming.method[:20]!r}")
     return Reply(HTTPStatus.OK, (("Content-Type", "application/json"), API_VERSION), b"{}")

@@ -1,4 +1,4 @@
-"""Which header fields pass the gateway; every other one stops here.
+"""Which header fields pass the gateway; every other one is dropped.
 
 Lists of what passes, not of what does not: a client's ``Authorization``, forwarding headers and our own names never
 leave, and a registry's cookies, challenges and server versions never arrive.
@@ -48,14 +48,14 @@ _WARNING = re.compile(rf"{_ONE_WARNING}(?:[\t ]*,[\t ]*{_ONE_WARNING})*")
 _LENGTH = re.compile(r"[0-9]{1,18}")
 
 _LONGEST_WARNINGS = 4096
-"""Bytes of all warnings of an answer: what the distribution specification allows."""
+"""Bytes of all warnings of an answer that the distribution specification allows."""
 
 
 def upward(incoming: Incoming, *, writing: bool) -> Headers:
     """Fields of a request that go to the registry, without the length, which belongs to the code that sends the body.
 
     Raises:
-        Failed(bad_request): a value with a control character; aiohttp's parser refuses most of them before.
+        Failed(bad_request): a value has a control character; aiohttp's parser refuses most of them earlier.
     """
     passed = [(name, value) for name in (_WRITE if writing else _READ) for value in incoming.all(name)]
     for name, value in passed:
@@ -65,7 +65,7 @@ def upward(incoming: Incoming, *, writing: bool) -> Headers:
 
 
 def downward(headers: Headers) -> Headers:
-    """Fields of an answer that go to the client; its length is the server's business, its places are the gateway's."""
+    """Fields of an answer that go to the client; the server sets its length, the gateway its locations."""
     passed, warned = [], False
     for field in headers:
         name = field[0].lower()
@@ -78,13 +78,13 @@ def downward(headers: Headers) -> Headers:
 
 
 def announced(headers: Headers) -> int | None:
-    """The Content-Length of an answer to HEAD; None where there is none or no number."""
+    """The Content-Length of an answer to HEAD; None if there is none or it is not a number."""
     found = values(headers, "Content-Length")
     return int(found[0]) if len(found) == 1 and _LENGTH.fullmatch(found[0]) else None
 
 
 def refused(headers: Headers) -> Headers:
-    """Fields of a refusal that go to the client: how long the whole is, when to ask again, warnings."""
+    """Fields of a refusal that go to the client: the total length, when to ask again, warnings."""
     found = tuple(("Content-Range", value) for value in values(headers, "Content-Range")[:1] if _VALUE.fullmatch(value))
     pause = retry_after(headers, None)
     if pause is not None:
@@ -100,7 +100,7 @@ def warning(text: str) -> tuple[str, str]:
 
 
 def _warnings(headers: Headers) -> Headers:
-    """Warnings for the client's user: of code 299, as the specification has them, and no more than it allows."""
+    """Warnings for the client's user: with code 299, as the specification says, and no more than it allows."""
     found: list[tuple[str, str]] = []
     left = _LONGEST_WARNINGS
     for value in map(_line, values(headers, "Warning")):
@@ -111,7 +111,7 @@ def _warnings(headers: Headers) -> Headers:
 
 
 def _line(value: str) -> str:
-    """A text for people, as one line: the one client decodes headers as Latin-1, the other as UTF-8."""
+    """A text for people, as one line: some clients decode headers as Latin-1, others as UTF-8."""
     with contextlib.suppress(UnicodeError):
         value = value.encode("latin-1").decode()
     return "".join(character if character.isprintable() else "?" for character in value.strip())

@@ -1,4 +1,4 @@
-"""A request as it arrived at the gateway, and the answer as it leaves."""
+"""A request as it arrived at the gateway, and the answer as it is sent."""
 
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -22,9 +22,9 @@ class Incoming:
         headers: all field lines, in order.
         uid: of the caller.
         sandbox: names the caller's sandbox in the budget of exchanges; None for a caller outside any.
-        pid, program: of the process that connected, for the audit log; None and "" where nobody knows.
-        connection: its number, for an authority that knows callers by it.
-        room: for bodies that are held whole; None where nothing is counted.
+        pid, program: of the process that connected, for the audit log; None and "" if unknown.
+        connection: its number, for an authorizer that identifies callers by it.
+        room: memory for bodies that are held whole; None if it is not counted.
     """
 
     method: str
@@ -40,7 +40,7 @@ class Incoming:
     _lines: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        # Some eight fields are looked for in each request: one pass over its lines, and not one for each of them.
+        # Some eight fields are looked up in each request: one pass over its lines instead of one per field.
         found: dict[str, tuple[str, ...]] = {}
         for name, value in self.headers:
             lower = name.lower()
@@ -60,12 +60,12 @@ def values(headers: Headers, name: str) -> tuple[str, ...]:
 
 @dataclass(frozen=True, slots=True)
 class UpstreamAnswer:
-    """The head of an answer, and whose it is.
+    """The head of an answer, and where it came from.
 
     Attributes:
         anonymous: the request held no credential.
-        own: the registry itself gave it, and not a host that it led to.
-        subject: what to call who gave it; "" for the registry.
+        own: the registry itself gave it, not a host that it redirected to.
+        subject: what messages call the sender; "" for the registry.
     """
 
     status: int
@@ -76,19 +76,19 @@ class UpstreamAnswer:
 
 
 class RequestBody(Protocol):
-    """The body of a request, not read yet."""
+    """The unread body of a request."""
 
     @property
     def length(self) -> int | None:
-        """Bytes that were announced; None for a body in chunks."""
+        """Bytes that were announced; None for a chunked body."""
         ...
 
     async def whole(self, limit: int) -> bytes:
-        """Read it to its end. Raises Failed: too_large, or bad_request where it stalls or breaks off."""
+        """Read it to its end. Raises Failed: too_large, or bad_request if it stalls or breaks off."""
         ...
 
     def pieces(self) -> AsyncIterator[bytes]:
-        """Read it piece by piece. Raises Failed(bad_request) where it stalls or breaks off."""
+        """Read it piece by piece. Raises Failed(bad_request) if it stalls or breaks off."""
         ...
 
 
@@ -97,20 +97,20 @@ class Stream(Protocol):
 
     @property
     def length(self) -> int | None:
-        """Bytes; None where that is not known before."""
+        """Bytes of the body; None if unknown beforehand."""
         ...
 
     async def send(self, sink: Sink) -> None:
-        """Send it whole.
+        """Send the whole body.
 
         Raises:
-            Failed: it cannot be completed; the client's connection must be aborted, or a short body looks complete.
+            Failed: it cannot be completed; the client's connection must be aborted, or a truncated body looks complete.
             ConnectionError: the client has left.
         """
         ...
 
     def close(self) -> None:
-        """End it, sent or not."""
+        """End it, whether sent or not."""
         ...
 
 
@@ -121,10 +121,10 @@ class Reply:
     Attributes:
         headers: without Content-Length, which follows from the body; for HEAD ``length`` stands for the body.
         body: the bytes, or a stream that the server sends and closes.
-        code, reason: our own code and message where it is a refusal, for the log.
+        code, reason: our own code and message if it is a refusal, for the log.
         told: what the client reads of it, in one line.
-        inside: its cause lies on this machine, and the daemon that told it has logged it.
-        upstream: the refusal is a registry's, or that of a host that it led to.
+        inside: its cause is on this machine, and the daemon has logged it.
+        upstream: the refusal comes from a registry, or from a host that it redirected to.
     """
 
     status: int

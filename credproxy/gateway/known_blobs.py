@@ -1,7 +1,7 @@
-"""Blobs that are known to be there: a build asks about the same base layers again and again.
+"""Blobs that are known to exist: a build asks about the same base layers again and again.
 
-Only what a digest names, and only that it exists: bytes with that digest cannot change, but tags and manifests' names can,
-and "not there" ends with the next upload. Policy has decided before anything is looked up here.
+Only blobs named by digest, and only that they exist: bytes with a digest cannot change, but tags and manifests' names
+can, and "not there" ends with the next upload. Policy has decided before a look-up here.
 """
 
 from typing import NamedTuple
@@ -14,7 +14,7 @@ from credproxy.ports import Clock
 
 
 KEEP = 300.0
-"""Seconds: as long a deletion by others may go unnoticed, and a login that lost its rights."""
+"""Seconds for which a deletion by others, or a login's loss of rights, may go unnoticed."""
 
 MOST = 10_000
 
@@ -29,7 +29,7 @@ class BlobKey(NamedTuple):
 
 
 class KnownBlob(NamedTuple):
-    """What a HEAD is answered with."""
+    """The answer to a HEAD."""
 
     headers: Headers
     length: int
@@ -37,25 +37,25 @@ class KnownBlob(NamedTuple):
 
 
 class KnownBlobs:
-    """Blobs by place."""
+    """Known blobs by repository and user."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._known: LRUCache[BlobKey, KnownBlob] = LRUCache(MOST)
 
     def get(self, place: BlobKey) -> KnownBlob | None:
-        """What is known, while it is believed."""
+        """Look up a blob; None if it is unknown or too old."""
         known = self._known.get(place)
         return known if known is not None and self._clock.boot() < known.until else None
 
     def put(self, place: BlobKey, headers: Headers, *, length: int) -> None:
-        """Remember a blob of that many bytes."""
+        """Remember a blob and its size in bytes."""
         self._known[place] = KnownBlob(headers, length, self._clock.boot() + KEEP)
 
     def drop(self, place: BlobKey) -> None:
-        """It may be gone."""
+        """Forget a blob, which may have been deleted."""
         self._known.pop(place, None)
 
     def clear(self) -> None:
-        """Forget all: a flush, or another configuration."""
+        """Forget all, after a flush or a new configuration."""
         self._known.clear()

@@ -1,10 +1,10 @@
-"""Where a list goes on: ``Link`` fields, read as RFC 8288 defines them.
+"""Where the next page of a list is: ``Link`` fields, parsed as RFC 8288 defines them.
 
-No library on the package index reads them by the letter, and one that misses a link makes a list shorter without a word:
-so its appendix B.2 is followed here, and what cannot be read is an error where it may be the link to the next page.
+No library on the package index parses them strictly, and one that misses a link silently shortens a list. So this
+follows appendix B.2, and a link that cannot be parsed is an error if it may lead to the next page.
 
-The next page is asked of the gateway again, at the list's own path: of the registry's link its query is handed out. So a
-link has to lead to that same list, on the registry.
+The client asks the gateway for the next page, at the list's own path: only the query of the registry's link is handed
+out. So a link has to lead to that same list, on the registry.
 """
 
 import re
@@ -19,7 +19,7 @@ from credproxy.gateway.wanted import Wanted
 
 
 LONGEST = 6 * 1024
-"""Characters of a query that is handed out: aiohttp's parser takes a request line of 8,190."""
+"""Characters of a query that is handed out: aiohttp's parser accepts a request line of 8,190."""
 
 _TARGET = re.compile(r"[\t ,]*<([^>]*)>")
 _PARAMETER = re.compile(r'[\t ]*;[\t ]*([!#$%&\'*+.^_`|~0-9A-Za-z-]*)[\t ]*(?:=[\t ]*("(?:[^"\\]|\\.)*"|[^",;\t ]*))?')
@@ -39,11 +39,11 @@ def next_query(headers: Headers, hop: Hop, *, reach: Reach, wanted: Wanted) -> s
         headers: of the answer.
         hop: the request that it answers: links are relative to it.
         reach: of the registry.
-        wanted: the list that was asked for.
+        wanted: the requested list.
 
     Raises:
-        Failed(redirect_refused): there is a next page, at a place that the gateway cannot ask.
-        Failed(answer_too_large): its query fits in no request.
+        Failed(redirect_refused): there is a next page, but not where the gateway can request it.
+        Failed(answer_too_large): its query does not fit in a request.
     """
     target = next(_targets(headers, hop, _names_next), None)
     if target is None:
@@ -76,12 +76,13 @@ def _targets(headers: Headers, hop: Hop, meant: Callable[[dict[str, str]], bool]
 
 
 def _names_next(parameters: dict[str, str]) -> bool:
-    # An apostrophe quotes nothing in a header, and no relation begins with one: a server that writes one means a quote.
+    # An apostrophe is not a quotation mark in a header, but no relation begins with one: a server that sends it means a
+    # quote.
     return "next" in parameters.get("rel", "").strip("'").lower().split()
 
 
 def _names_nothing(parameters: dict[str, str]) -> bool:
-    """True for a link without a relation, which go-containerregistry takes for the next page, whatever it is."""
+    """True for a link without a relation, which go-containerregistry always takes for the next page."""
     return not {"rel", "rev"} & parameters.keys()
 
 
@@ -97,7 +98,7 @@ def _is_page(place: Location | UnfitReference, reach: Reach, wanted: Wanted) -> 
 
 
 def _links(value: str, hop: Hop) -> Iterator[_Link]:
-    """Every link of a field line, with its parameters: names in lower case, of each the first one. Raises Failed."""
+    """Every link of a field line, with its parameters: names in lower case, the first of each name. Raises Failed."""
     at = 0
     while _GAP.match(value, at) is None:
         target = _TARGET.match(value, at)
@@ -122,14 +123,14 @@ def _unquoted(value: str) -> str:
 
 
 def _unread(rest: str, hop: Hop) -> None:
-    """What is not a link may pass, unless it may be the one to the next page."""
+    """Ignore what is not a link, unless it may be the one to the next page."""
     if "next" in rest.lower():
         message = f"{hop.subject} says that a list goes on, in a Link header that is not in its form"
         raise failed(Code.REDIRECT_REFUSED, message, hint=_REMEDY)
 
 
 def _is_here(anchor: str, hop: Hop) -> bool:
-    """True for an anchor that names this very page; a link from elsewhere says nothing of it (RFC 8288, 3.2)."""
+    """True for an anchor that names this very page; a link with another anchor says nothing about it (RFC 8288, 3.2)."""
     there, here = resolve(hop.url, anchor), resolve(hop.url, "")
     if isinstance(there, UnfitReference) or isinstance(here, UnfitReference) or "#" in anchor:
         return False

@@ -1,4 +1,4 @@
-"""Bodies of lists, which the specification limits nowhere: streamed, save those that are small."""
+"""Bodies of lists, whose size the specification does not limit: streamed unless they are small."""
 
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.blob import Blob
@@ -7,14 +7,15 @@ from credproxy.ports import Clock, Sink, Transfer
 
 
 WHOLE = 64 * 1024
-"""Bytes of a list without a length that are read first: a list that ends before has a length, for HTTP/1.0 as well."""
+"""Bytes of a list without a length that are read first: a list that ends within them is sent with a length, also for
+HTTP/1.0."""
 
 
 async def listed(transfer: Transfer, clock: Clock, *, registry: str) -> bytes | Stream:
     """Give a list's body: whole if it is small, else a stream, which is not resumed, because a list may change.
 
     Raises:
-        Failed(upstream_unavailable): it broke off in its first bytes; the caller closes the transfer.
+        Failed(upstream_unavailable): it broke off within its first bytes; the caller closes the transfer.
     """
     if transfer.whole is not None:
         transfer.close()
@@ -45,7 +46,7 @@ class _Begun:
         return None
 
     async def send(self, sink: Sink) -> None:
-        """Send both parts. Raises as Blob does."""
+        """Send both parts. Raises the same as Blob."""
         await sink.write(self._first)
         await self._rest.send(sink)
 

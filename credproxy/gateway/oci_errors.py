@@ -1,12 +1,12 @@
 """Failures and upstream's refusals in the error shape of the OCI distribution specification.
 
-``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so what time does not mend is a 403
-with cause and remedy, at once, and never a 401, which would begin a token dance on our socket (docs/design/clients.md#the-gateway). What is
-too large stays too large: that is a 413.
+``img`` prints ``<CODE>: <message>`` and repeats 408, 429 and most of 5xx for 35 s: so a failure that time does not fix
+is at once a 403 with cause and remedy, and never a 401, which would make the client ask for a token on our socket
+(docs/design/clients.md#the-gateway). What is too large stays too large: that is a 413.
 
-A message names who spoke: the registry, the host that it keeps its blobs at, or a proxy.
+A message names its sender: the registry, the host where it keeps its blobs, or a proxy.
 
-An upstream's text is never passed on: of its body, a code of the specification's own list is all that is believed.
+An upstream's text is never passed on: only a code from the specification's list is used from its body.
 """
 
 import json
@@ -41,7 +41,7 @@ _STATUS = {
     Code.OVERLOADED: (503, "UNAVAILABLE"),
     Code.STILL_TRYING: (504, "UNAVAILABLE"),
 }
-"""Everything else is about permission, policy or credentials, or about a registry that stays as it is: 403."""
+"""Everything else is about permission, policy or credentials, or about a registry that will not change: 403."""
 
 _SPECIFIED = frozenset(
     {
@@ -69,18 +69,18 @@ _HOSTS_HINT = "your login is not the cause: is this machine's clock right? If so
 
 
 def failure_reply(failure: Failure) -> Reply:
-    """A failure of ours."""
+    """The reply for a failure of our own."""
     status, code = _STATUS.get(failure.code, (403, "DENIED"))
     return _reply(status, code, failure)
 
 
 def refusal_reply(wanted: Wanted, answer: UpstreamAnswer, *, body: bytes) -> Reply:
-    """A registry's answer of 400 or more, or one that fits no request of ours.
+    """The reply for a registry's answer of 400 or more, or one that does not fit the request.
 
     Args:
-        wanted: what was asked.
+        wanted: the operation.
         answer: its head.
-        body: of it a code of the specification is believed, and nothing else.
+        body: only a code of the specification is used from it.
     """
     return replace(_refusal(wanted, answer, body), upstream=True)
 
@@ -94,7 +94,7 @@ def _refusal(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
         where = f" in {wanted.repository!r}" if wanted.object is None else ""
         failure = Failure(Code.NOT_FOUND, f"{speaker} has no such {wanted.what.value}{where}")
         reply = _reply(status, _UNKNOWN[wanted.what], failure, answer.headers)
-        # Whether something is there is what a client asks with a read: the answer refuses it nothing.
+        # A read may ask whether something exists: "not found" is then an answer and not a refusal.
         return replace(reply, code="") if wanted.reads and answer.own else reply
     if status == HTTPStatus.TOO_MANY_REQUESTS:
         failure = Failure(Code.RATE_LIMITED, f"{speaker} limits the rate of requests", "try again later")
@@ -108,9 +108,9 @@ def _refusal(wanted: Wanted, answer: UpstreamAnswer, body: bytes) -> Reply:
 
 
 def unread(wanted: Wanted, reply: Reply) -> Reply:
-    """A failure as an answer to HEAD, which has no body that could tell the reason.
+    """A failure as an answer to HEAD, which has no body for the reason.
 
-    ``img`` asks HEAD before it pushes, and of a 403 there it prints the bare status. 404 makes it go on to the request
+    ``img`` sends a HEAD before it pushes, and prints only the status of a 403. After a 404 it goes on to the request
     whose refusal has a body. The reason also stands in a ``Warning``, which some clients print.
     """
     final = reply.status == HTTPStatus.FORBIDDEN and wanted.what in {What.BLOB, What.MANIFEST}
@@ -119,7 +119,7 @@ def unread(wanted: Wanted, reply: Reply) -> Reply:
 
 
 def in_api_form(reply: Reply) -> Reply:
-    """A failure as the JSON API tells it: a client that asks for an object is not a registry client."""
+    """A failure in the form of the JSON API: a client that asks for an object is not a registry client."""
     if not reply.told or not isinstance(reply.body, bytes):
         return reply
     found = json.loads(reply.body)["errors"][0]

@@ -1,8 +1,8 @@
-"""Queries of next pages that were handed out: each is taken when it comes back.
+"""Queries of next pages that were handed out: each is accepted when it comes back.
 
 A registry names the next page with parameters of its own (``next_page``, ``continuationToken``, ``last``), which a client
-sends back as they are. Those that many registries use are known by name (wanted.py); any other one is taken from the user
-that it was handed to, for the list that it belongs to. What an action invents is refused still.
+sends back as they are. Those that many registries use are known by name (wanted.py); any other one is accepted from the
+user that it was handed to, for the list that it belongs to. A query that an action invents is still refused.
 """
 
 import hashlib
@@ -15,7 +15,7 @@ from credproxy.core.ask.names import Authority
 
 
 MOST = 4096
-"""Pages that are remembered; the one that rested longest goes first."""
+"""Pages that are remembered; the least recently used one is dropped first."""
 
 
 class Listing(NamedTuple):
@@ -42,6 +42,6 @@ class Pages:
 
 
 def _digest(query: str) -> bytes:
-    # Some clients write a query anew, in another order and with other escapes: what counts is what it says.
+    # Some clients rewrite a query, in another order and with other escapes: its meaning counts.
     fields = sorted(parse_qsl(query, keep_blank_values=True))
     return hashlib.sha256(repr(fields).encode("utf-8", "surrogateescape")).digest()

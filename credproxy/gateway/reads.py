@@ -1,4 +1,4 @@
-"""Pulling through the gateway: blobs and lists as streams, manifests and heads whole."""
+"""Pulls through the gateway: blobs and lists as streams, manifests and heads whole."""
 
 import hashlib
 from collections.abc import Awaitable, Callable
@@ -32,21 +32,21 @@ _PAUSES = (0.1, 0.4)
 _DIGESTS = {"sha256": hashlib.sha256, "sha512": hashlib.sha512}
 
 _LASTING = frozenset({"accept-ranges", "content-type", "docker-content-digest", "etag", "last-modified"})
-"""Of an answer's fields those that are about the blob, and not about the answer."""
+"""The fields of an answer that are about the blob, and not about the answer."""
 
 
 class Reads:
-    """Sends what changes nothing, and follows where it leads.
+    """Sends requests that change nothing, and follows redirects.
 
     Args:
         requests: authorises.
-        forwarder: sends HEAD, and asks for manifests.
+        forwarder: sends HEAD requests, and those for manifests.
         downloads: opens blobs and lists.
-        pages: is told of the next pages that are handed out.
-        clock: for what is remembered, and for pauses.
+        pages: remembers the next pages that are handed out.
+        clock: for memory and for pauses.
 
     Attributes:
-        known_blobs: blobs that are known to be there.
+        known_blobs: blobs that are known to exist.
     """
 
     def __init__(
@@ -63,7 +63,8 @@ class Reads:
         """Send a request that policy has allowed.
 
         Raises:
-            Failed: those of the requests, the carrier and the downloads; redirect_refused for a list whose next page is lost.
+            Failed: those of the requests, the forwarder and the downloads; redirect_refused for a list whose next page
+                is lost.
         """
         if want.method == "GET" and want.what in {What.BLOB, What.OBJECT}:
             return await self._blob(want, incoming, patience)
@@ -97,7 +98,7 @@ class Reads:
         try:
             headers = (*downward(transfer.headers), *self._next_page(want, incoming, landed))
             body = await listed(transfer, self._clock, registry=want.registry)
-        except BaseException:  # cancelled as well: the transfer holds a place of the pump
+        except BaseException:  # also when cancelled: the transfer holds a place of the pump
             transfer.close()
             raise
         return Reply(transfer.status, headers, body)
@@ -141,11 +142,11 @@ class Reads:
     async def _open(self, registry: str, request: Request) -> Transfer:
         transfer = await self._downloads.open(request, registry)
         if transfer.status not in _SENT:
-            transfer.close()  # its status and headers, and a small body, are there already
+            transfer.close()  # its status and headers, and a small body, have been read already
         return transfer
 
     async def _read(self, room: Room | None, transfer: Transfer) -> bytes:
-        """Read what was looked at, of which a little is enough."""
+        """Read the body of a request of our own, up to its limit."""
         found = bytearray(transfer.whole or b"")
         try:
             while transfer.whole is None and (piece := await transfer.read()):
@@ -162,7 +163,7 @@ class Reads:
         return await self._forwarder.forward(request, None, limit=MANIFEST_LIMIT, room=room)
 
     def _next_page(self, want: Wanted, incoming: Incoming, landed: Landed[H]) -> Headers:
-        """The ``Link`` to the next page: a place of ours, which is taken when it comes back."""
+        """The ``Link`` to the next page: a URL of the gateway, which is accepted when it comes back."""
         if want.what not in LISTS or landed.answer.status != HTTPStatus.OK:
             return ()
         query = next_query(landed.answer.headers, landed.hop, reach=landed.passage.reach, wanted=want)
@@ -172,7 +173,7 @@ class Reads:
         return (("Link", f'<{want.path}{f"?{query}" if query else ""}>; rel="next"'),)
 
     def _learn(self, place: BlobKey, status: int, headers: Headers, body: bytes) -> None:
-        """Remember a blob whose last byte was seen, and whose digest is right; of a larger one nobody here has either."""
+        """Remember a blob whose last byte was seen and whose digest is right; for a larger one neither is known here."""
         coded = any(name.lower() == "content-encoding" for name, _ in headers)
         if status == HTTPStatus.OK and not coded and _is(body, place.digest):
             lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
@@ -184,7 +185,7 @@ async def _body_of(response: Response) -> bytes:
 
 
 def place_of(want: Wanted, incoming: Incoming) -> BlobKey:
-    """What a blob is remembered by."""
+    """The key under which a blob is remembered."""
     return BlobKey(incoming.uid, want.registry, want.repository, want.reference)
 
 

@@ -1,12 +1,12 @@
 """Where a registry's answer may lead. Only GET and HEAD are followed, inside the daemon (docs/design/clients.md#the-gateway).
 
-A redirect passed on would make the client dial our socket again for the storage host. Followed here, it is a request of
-ours to an address that somebody else chose: no credential goes along, the address guard stays on, and https stays https
-(SEC-3 forbids redirects in exchanges; of blobs they are the normal case).
+A redirect passed on would make the client dial our socket again for the storage host. Followed here, it is our own
+request to an address that somebody else chose: no credential is sent, the address guard stays on, and https stays https
+(SEC-3 forbids redirects in exchanges; for blobs they are the normal case).
 
-A place on the registry's origin, in whatever spelling, is asked with the registry's credential, and any other place never
-is. One exception keeps policy whole: a host that is not the registry may send us back to it, and so choose a path there.
-Then the credential goes along to the repository that policy allowed, and to no other path.
+A URL on the registry's origin, in any spelling, is requested with the registry's credential, and any other URL never
+is. There is one exception, for the sake of policy: a host that is not the registry may send us back to it, and so
+choose a path there. Then the credential is sent only for the repository that policy allowed, and for no other path.
 """
 
 from dataclasses import dataclass, replace
@@ -19,18 +19,18 @@ from credproxy.gateway.wanted import Wanted
 
 
 MOST = 10
-"""Redirects of one request: Go's client, which rules_img's gateway uses, follows as many."""
+"""Redirects of one request: Go's client, which rules_img's gateway uses, follows the same number."""
 
 STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
 @dataclass(frozen=True, slots=True)
 class Hop:
-    """One request on the way.
+    """One request along redirects.
 
     Attributes:
-        url: absolute; behind a redirect it is presigned mostly, and so a secret: never logged.
-        own: it goes to the registry itself, with its credential.
+        url: absolute; after a redirect it is usually presigned, and so a secret: never logged.
+        own: it is sent to the registry itself, with its credential.
         subject: what to call the other side in a message.
     """
 
@@ -41,7 +41,7 @@ class Hop:
 
 
 def first(reach: Reach, path: str, *, query: str, upstream: str) -> Hop:
-    """The registry itself."""
+    """The first hop, to the registry itself."""
     where = f"{reach.origin}{reach.prefix}{path}"
     return Hop(f"{where}?{query}" if query else where, reach.dial, own=True, subject=upstream)
 
@@ -50,13 +50,13 @@ def follow(hop: Hop, location: str, *, reach: Reach, wanted: Wanted) -> Hop:
     """The next hop.
 
     Args:
-        hop: the one that answered.
+        hop: the previous one, which was answered.
         location: of its answer, as it was sent.
-        reach: of the registry: another place on its own origin is still its own.
+        reach: of the registry: another URL on its origin still belongs to it.
         wanted: what policy allowed, on which registry.
 
     Raises:
-        Failed: redirect_refused (a place that does not exist, a login, another scheme), downgrade (https to http).
+        Failed: redirect_refused (an impossible URL, a login, another scheme), downgrade (https to http).
     """
     place = resolve(hop.url, location)
     if isinstance(place, UnfitReference):
@@ -72,7 +72,7 @@ def follow(hop: Hop, location: str, *, reach: Reach, wanted: Wanted) -> Hop:
 
 
 def renewed(hop: Hop, reach: Reach) -> Hop:
-    """A hop that was remembered, as it is made now: the configuration may have changed, and the origin with it."""
+    """A remembered hop, made anew: the configuration may have changed, and the origin with it."""
     place = resolve(hop.url, "")
     own = hop.own and isinstance(place, Location) and place.origin == reach.origin
     return replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())

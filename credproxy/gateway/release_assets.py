@@ -1,8 +1,8 @@
-"""Where the API has the asset of a release whose browser's URL was asked for.
+"""Finds the API's URL of a release asset whose browser URL was requested.
 
 ::
 
-    https://github.com/OWNER/REPOSITORY/releases/download/TAG/FILE     takes no token: of a private repository 404
+    https://github.com/OWNER/REPOSITORY/releases/download/TAG/FILE     takes no token: 404 for a private repository
     GET API/repos/OWNER/REPOSITORY/releases/tags/TAG                   {"id": 1, "assets": [{"id": 2, "name": "FILE"}, ...]}
     GET API/repos/OWNER/REPOSITORY/releases/1/assets?per_page=100&page=1
     GET API/repos/OWNER/REPOSITORY/releases/assets/2                   with Accept: application/octet-stream, 302 to storage
@@ -31,11 +31,11 @@ from credproxy.gateway.wanted import Wanted
 
 
 LOOK_LIMIT: Final = 4 * 1024 * 1024
-"""Bytes of one answer: a release of a thousand assets, the most that GitHub takes, is described in some two million."""
+"""Bytes of one answer: the description of a release with a thousand assets, GitHub's maximum, has some two million."""
 
 PER_PAGE: Final = 100
 PAGES: Final = 10
-"""So many make a thousand."""
+"""Pages that are read: together a thousand assets."""
 
 T = TypeVar("T")
 
@@ -51,10 +51,10 @@ class _Release(msgspec.Struct, frozen=True):
 
 
 def asset_url(file: ReleaseFile, api: str) -> Generator[str, bytes, str]:
-    """Yield URLs of the API and be sent what they give; return that of the asset, "" where the release has no such.
+    """Yield URLs of the API and be sent their answers; return the asset's URL, "" if the release has no such asset.
 
     Args:
-        file: what is looked for.
+        file: the name of the asset.
         api: root of the API.
 
     Raises:
@@ -88,7 +88,7 @@ def _read(body: bytes, kind: type[T], api: str) -> T:
 
 
 def asset(wanted: Wanted, headers: Headers, *, passage: Passage, file: ReleaseFile) -> Conversation[H]:
-    """Ask the API for an asset, on behalf of its browser's URL, which is what policy has allowed."""
+    """Ask the API for an asset, on behalf of its browser URL, which policy has allowed."""
     there = replace(passage, reach=_api_of(passage.reach))
     search = asset_url(file, passage.reach.release_api)
     asks: tuple[tuple[str, str | Secret], ...] = (*API_HEADERS, *passage.headers)
@@ -112,7 +112,7 @@ def asset(wanted: Wanted, headers: Headers, *, passage: Passage, file: ReleaseFi
 def _looked(
     wanted: Wanted, headers: tuple[tuple[str, str | Secret], ...], passage: Passage, url: str
 ) -> Generator[Step, Passage | Looked[H] | H | None, tuple[Looked[H], Hop]]:
-    """One request of ours, along redirects of the API itself: a repository that was renamed has some."""
+    """Send a request of our own, following redirects of the API itself: a renamed repository has some."""
     hop = _hop(url, passage.reach)
     for _ in range(redirect.MOST):
         seen: Passage | Looked[H] | H | None = yield Look(

@@ -1,9 +1,9 @@
-"""How a body that broke off goes on: which bytes are asked for again, and whether the answer continues the first.
+"""How a body that broke off is continued: which bytes are requested again, and whether the answer continues the first.
 
-Nobody else does this, and ``img`` does not repeat a truncated download: without it a cut connection is a failed build
-(docs/design/clients.md#the-gateway, U15). What the bytes are is decided by the blob's digest. A second answer that is the same representation as
-the first, by its entity tag, goes on where that broke off. Any other one is taken whole, and is right if its digest is: so
-a registry may change tags, and servers, and no client assembles two halves of which the second is not the blob's.
+``img`` does not repeat a truncated download: without this, a cut connection would fail the build
+(docs/design/clients.md#the-gateway, U15). The blob's digest decides what the bytes are. A second answer with the entity
+tag of the first continues where that broke off. Any other one is read whole, and is right if its digest is. So a
+registry may change tags and servers, and no client gets a second half that belongs to something else.
 """
 
 import re
@@ -22,7 +22,7 @@ class ByteRange:
     """What the client was promised: bytes ``start`` to ``end``, inclusive, of one representation.
 
     Attributes:
-        total: of the representation; None where the registry did not say.
+        total: of the representation; None if the registry did not say.
         etag: its entity tag, as sent; "" without one.
         coding: its content coding; ranges count coded bytes.
     """
@@ -40,7 +40,7 @@ class ByteRange:
 
 
 def promised(status: int, headers: Headers, *, length: int | None) -> ByteRange | None:
-    """Read the first answer; None for one that cannot go on: without a length, or of several ranges."""
+    """Read the first answer; None for one that cannot be continued: without a length, or with several ranges."""
     if length is None or length == 0:
         return None
     if status == HTTPStatus.OK:
@@ -53,12 +53,12 @@ def promised(status: int, headers: Headers, *, length: int | None) -> ByteRange 
 
 @dataclass(frozen=True, slots=True)
 class Rest:
-    """A second answer that can go on.
+    """A second answer that can continue the first.
 
     Attributes:
-        before: bytes of it that lie before those that are missing.
-        same: it is the same representation as the first one, as far as anybody says.
-        told: its server says so, by a strong entity tag: its digest need not be looked at.
+        before: bytes of it that come before the missing ones.
+        same: it is the same representation as the first one, as far as is known.
+        told: its server says so, by a strong entity tag: its digest need not be checked.
     """
 
     before: int
@@ -67,7 +67,7 @@ class Rest:
 
 
 def may_pass(status: int) -> bool:
-    """Whether an answer is one that another try may not get."""
+    """Whether another try may get a different answer."""
     return status in _PASSING or status >= HTTPStatus.INTERNAL_SERVER_ERROR
 
 
@@ -77,7 +77,7 @@ def misses(status: int) -> bool:
 
 
 def again(span: ByteRange, moved: int, *, whole: bool) -> Headers:
-    """The fields that ask for the rest, after ``moved`` bytes; none of them where the whole is asked for.
+    """The fields that ask for the rest, after ``moved`` bytes; none if the whole body is requested.
 
     ``If-Range`` takes no weak entity tag: RFC 9110, section 13.1.5.
     """
@@ -88,10 +88,10 @@ def again(span: ByteRange, moved: int, *, whole: bool) -> Headers:
 
 
 def continues(span: ByteRange, moved: int, *, status: int, headers: Headers, length: int | None) -> Rest | None:
-    """How the second answer goes on; None if it cannot.
+    """How the second answer continues the first; None if it cannot.
 
-    A server without ranges sends everything once more, and what is there already is skipped. It may also send everything
-    because it was asked with ``If-Range`` and has something else now: it is the same only if its entity tag says so.
+    A server without ranges sends everything again, and what has arrived already is skipped. It may also send everything
+    because of ``If-Range``, if it has something else now: it is the same only if its entity tag says so.
     """
     etag = _one(headers, "ETag")
     if _one(headers, "Content-Encoding") != span.coding:
@@ -103,7 +103,7 @@ def continues(span: ByteRange, moved: int, *, status: int, headers: Headers, len
         told = known and etag == span.etag and etag.startswith('"')
         return Rest(span.start + moved, same=known and not changed, told=told) if fits else None
     found = _content_range(headers)
-    # The rest of another representation proves nothing: what lies before it is needed, too.
+    # The rest of another representation proves nothing: the bytes before it are needed, too.
     if status != HTTPStatus.PARTIAL_CONTENT or found is None or length != span.length - moved or changed:
         return None
     first, last, total = found
@@ -114,7 +114,7 @@ def continues(span: ByteRange, moved: int, *, status: int, headers: Headers, len
 def _changed(before: str, now: str) -> bool:
     if before.startswith("W/"):
         before, now = before.removeprefix("W/"), now.removeprefix("W/")
-    # A tag that was strong and is weak now says that the bytes are others (RFC 9110, section 8.8.1).
+    # A tag that was strong and is weak now says that the bytes are different (RFC 9110, section 8.8.1).
     return bool(before and now) and before != now
 
 

@@ -1,6 +1,6 @@
-"""Upload sessions: the client is given an id of ours, and the registry's own place stays here.
+"""Upload sessions: the client gets an id of ours, and the registry's own URL stays here.
 
-A registry names the next request of an upload by any URL it likes, with its state in the query, on another host even. An
+A registry names the next request of an upload by any URL, with its state in the query, even on another host. An
 id keeps all that from the client: nothing can be forged into it, and it needs no rule of its own about where an upload
 may go. A session belongs to the user, the sandbox, the registry and the repository that it was begun with: one push is the
 work of one process, and no sandbox can use or end another's.
@@ -17,19 +17,19 @@ from credproxy.ports import Clock
 
 
 MOST = 1024
-"""Sessions that are remembered, of all callers together."""
+"""Sessions that are remembered for all callers together."""
 
 SHARE = 64
 """Sessions of one sandbox, or of one user outside any."""
 
 RESTED = 3600.0
-"""Seconds without a request after which a session gives way to others."""
+"""Seconds without a request after which a session may be dropped for others."""
 
 _RETRY_AFTER = 60.0
 
 
 class Owner(NamedTuple):
-    """Who may go on with a session."""
+    """Who may continue a session, and for which repository."""
 
     uid: int
     sandbox: str | None
@@ -38,7 +38,7 @@ class Owner(NamedTuple):
 
     @property
     def caller(self) -> tuple[int, str | None]:
-        """Whose share it counts for."""
+        """The caller whose share it counts on."""
         return self.uid, self.sandbox
 
 
@@ -48,28 +48,28 @@ class _UploadSession(NamedTuple):
 
 
 class Uploads:
-    """Sessions by id. A young one is never ended for another.
+    """Sessions by id. A recently used one is never ended for another.
 
     Args:
-        token: draws an id that nobody can guess, of characters that a path may hold.
-        clock: tells how long a session rested.
+        token: generates an unguessable id, of characters that are allowed in a path.
+        clock: tells how long a session was idle.
     """
 
     def __init__(self, token: Callable[[], str], clock: Clock) -> None:
         self._token = token
         self._clock = clock
-        self._sessions: dict[tuple[Owner, str], _UploadSession] = {}  # the one that rested longest comes first
+        self._sessions: dict[tuple[Owner, str], _UploadSession] = {}  # the one that was idle longest comes first
         self._shares: Counter[tuple[int, str | None]] = Counter()
 
     def __len__(self) -> int:
-        """How many there are."""
+        """How many sessions there are."""
         return len(self._sessions)
 
     def admit(self, owner: Owner) -> None:
-        """Say whether one more may be begun, before its registry is asked.
+        """Check whether one more may be begun, before its registry is asked.
 
         Raises:
-            Failed(overloaded): the caller, or all callers together, have as many as may be.
+            Failed(overloaded): the caller, or all callers together, have as many as allowed.
         """
         if self._full(owner):
             self._sweep()
@@ -81,14 +81,14 @@ class Uploads:
             raise failed(Code.OVERLOADED, message, hint="ask again later", retry_after=_RETRY_AFTER)
 
     def begin(self, owner: Owner, place: Hop) -> str:
-        """Remember where an upload goes on; give its id. Raises as ``admit``: others may have begun since."""
+        """Remember where an upload continues; give its id. Raises the same as ``admit``: others may have begun since."""
         self.admit(owner)
         session = self._token()
         self._put(owner, session, place)
         return session
 
     def place(self, owner: Owner, session: str) -> Hop:
-        """Where it goes on. Raises Failed(not_found) for an id that is not known, or not for this owner."""
+        """Where an upload continues. Raises Failed(not_found) for an unknown id, or one of another owner."""
         found = self._sessions.get((owner, session))
         if found is None:
             message = "this upload is not known: it has ended, or credproxy was restarted"
@@ -97,12 +97,12 @@ class Uploads:
         return found.place
 
     def move(self, owner: Owner, session: str, *, place: Hop) -> None:
-        """Note the next place of one that has not ended meanwhile."""
+        """Note the next URL of a session that has not ended meanwhile."""
         if (owner, session) in self._sessions:
             self._put(owner, session, place)
 
     def end(self, owner: Owner, session: str) -> None:
-        """Forget it."""
+        """Forget a session."""
         if self._sessions.pop((owner, session), None) is None:
             return
         self._shares[owner.caller] -= 1

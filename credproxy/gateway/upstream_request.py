@@ -1,10 +1,10 @@
-"""One request on its way to a registry: with its credential, once more where that was refused, along redirects.
+"""One request on its way to a registry: with its credential, repeated if that was refused, following redirects.
 
-A conversation, as exchanges are: a generator that yields what it needs and is sent what came of it. So who decides and who
-sends may be anywhere, and a test reads as a play. ``UpstreamRequests.drive`` is the one driver.
+A conversation, as exchanges are: a generator that yields what it needs and is sent the result. So deciding and sending
+may be done anywhere, and a test reads like a script. ``UpstreamRequests.drive`` is the only driver.
 
-Who refused decides what follows. A 401 of the registry drops the credential that it does not take. A refusal of a storage
-host says nothing about that credential: the place that the registry named has run out mostly, and a new one is asked for.
+What follows depends on who refused. A 401 of the registry drops the refused credential. A refusal by a storage host
+says nothing about that credential: usually the URL from the registry has expired, and a new one is requested.
 """
 
 from collections.abc import Awaitable, Callable
@@ -43,14 +43,14 @@ class UpstreamRequests:
     """Drives conversations.
 
     Args:
-        authorizer: gives credentials, and hears which of them were refused.
+        authorizer: gives credentials, and is told which of them were refused.
     """
 
     def __init__(self, authorizer: Authorizer) -> None:
         self._authorizer = authorizer
 
     async def permit(self, want: Wanted, incoming: Incoming) -> None:
-        """Ask whether what is known here already may be told. Raises Failed."""
+        """Ask whether the caller may get what is already known here. Raises Failed."""
         await self._authorizer.permit(want, incoming)
 
     async def drive(
@@ -62,17 +62,17 @@ class UpstreamRequests:
         send: Callable[[Request], Awaitable[H]],
         read: Callable[[H], Awaitable[bytes]] | None = None,
     ) -> Landed[H]:
-        """Hold a conversation to its end.
+        """Run a conversation to its end.
 
         Args:
             conversation: not begun yet.
             incoming: the request that it is held for.
             patience: seconds for a credential.
-            send: sends one request; what it gives needs no closing where its status is not 200 or 206.
-            read: reads the body of what was sent, and closes that; None for who never looks.
+            send: sends one request; its result needs no closing unless its status is 200 or 206.
+            read: reads the body of an answer, and closes it; None for conversations without Look.
 
         Raises:
-            Failed: no credential where there should be one; what the conversation and ``send`` raise.
+            Failed: there is no credential but there should be one; what the conversation and ``send`` raise.
         """
         try:
             step = next(conversation)
@@ -109,16 +109,16 @@ class UpstreamRequests:
 
 
 def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
-    """Ask a registry for something, and follow where it leads.
+    """Ask a registry for something, and follow redirects.
 
-    Where the place has run out to which the registry led, the registry is asked for another one, once.
+    If the URL that the registry redirected to has expired, the registry is asked for another one, once.
 
     Args:
-        wanted: what is asked: a GET or HEAD.
-        headers: the client's, as far as they pass.
+        wanted: the operation, a GET or HEAD.
+        headers: those of the client that pass.
 
     Raises:
-        Failed: redirect_refused, downgrade; what befell a step.
+        Failed: redirect_refused, downgrade; failures of a step.
     """
     return _travel(wanted, partial(_pulled, wanted, headers))
 
@@ -128,7 +128,7 @@ def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[
     start = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
     if file is None or not passage.headers:
         return (yield from lasting(wanted, headers, passage=passage, start=start))
-    # Where strangers may look, most assets are for everybody; elsewhere the browser's URL leads to a login.
+    # On a public host most assets are public; elsewhere the browser URL redirects to a login page.
     if wanted.registry == PUBLIC:
         landed: Landed[H] = yield from lasting(wanted, headers, passage=passage, start=start)
         if not landed.hop.own or landed.answer.status != HTTPStatus.NOT_FOUND:
@@ -139,16 +139,16 @@ def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[
 def push(
     wanted: Wanted, headers: Headers, *, start: Callable[[Passage], Hop], repeatable: bool = True
 ) -> Conversation[H]:
-    """Send a registry something; no redirect is followed.
+    """Send something to a registry; redirects are not followed.
 
     Args:
-        wanted: what is done.
-        headers: the client's, as far as they pass.
-        start: where it goes; raises Failed.
-        repeatable: it may be sent twice; False for a body that is streamed.
+        wanted: the operation.
+        headers: those of the client that pass.
+        start: gives the URL; raises Failed.
+        repeatable: it may be sent twice; False for a streamed body.
 
     Raises:
-        Failed: what ``start`` raises; what befell a step.
+        Failed: what ``start`` raises; failures of a step.
     """
 
     def attempt(passage: Passage) -> Conversation[H]:
@@ -162,9 +162,9 @@ def push(
 def _travel(
     wanted: Wanted, attempt: Callable[[Passage], Conversation[H]], *, repeatable: bool = True
 ) -> Conversation[H]:
-    """Send with a credential; where the registry refuses it, try another one, once.
+    """Send with a credential; if the registry refuses it, try another one, once.
 
-    Where no other one is to be had, the refusal stands: the same login is not sent twice.
+    If there is no other one, the refusal stands: the same login is not sent twice.
     """
     passage = yield NeedCredential(wanted)
     assert isinstance(passage, Passage)
@@ -177,7 +177,7 @@ def _travel(
     except Failed:
         if status != HTTPStatus.FORBIDDEN:
             raise
-        return landed  # what the registry said of the login is the better answer
+        return landed  # what the registry said about the login is the better answer
     if newer is None:
         return landed
     if not repeatable:
@@ -188,7 +188,7 @@ def _travel(
 
 
 def answered(landed: Landed[H]) -> UpstreamAnswer:
-    """The head of an answer, and who gave it."""
+    """The head of an answer, and where it came from."""
     answer, hop, passage = landed
     anonymous = not (hop.own and passage.headers)
     return UpstreamAnswer(answer.status, answer.headers, anonymous=anonymous, own=hop.own, subject=hop.subject)

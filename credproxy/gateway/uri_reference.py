@@ -1,8 +1,9 @@
 """URI references as registries write them: resolved, and in the one spelling that is compared and sent.
 
 ``urljoin`` and yarl's ``join`` both leave the dot segments of a reference with an authority, take ``https:x`` for a path
-and drop an empty query, so section 5.2 of RFC 3986 is followed here by the letter. What a browser repairs is repaired in
-the same way: a space, a brace or a letter outside ASCII is percent-encoded. What cannot be meant is refused by name.
+and drop an empty query, so this follows section 5.2 of RFC 3986 to the letter. What a browser repairs is repaired in
+the same way: a space, a brace or a letter outside ASCII is percent-encoded. Anything that cannot be intended is refused
+with a reason.
 
 Source: RFC 3986, sections 5.2, 6.2.2 and 6.2.3, and appendix B.
 """
@@ -28,15 +29,16 @@ _SCHEMES = frozenset({"http", "https"})
 
 
 class _UnfitError(ValueError):
-    """Why a reference leads nowhere."""
+    """Why a reference cannot be resolved."""
 
 
 @dataclass(frozen=True, slots=True)
 class UnfitReference:
-    """A reference that leads nowhere.
+    """A reference that cannot be resolved.
 
     Attributes:
-        reason: such as ``holds a control character``; of the reference itself only a scheme, as the rest may be a secret.
+        reason: such as ``holds a control character``; it quotes only the scheme of the reference, as the rest may be a
+            secret.
     """
 
     reason: str
@@ -49,8 +51,8 @@ class Location:
     Attributes:
         scheme: ``http`` or ``https``.
         authority: canonical, without the scheme's default port.
-        path: at least ``/``; as it was written, without dot segments.
-        query: as it was written; None without one.
+        path: at least ``/``; as written, without dot segments.
+        query: as written; None without one.
     """
 
     scheme: str
@@ -71,7 +73,7 @@ class Location:
 
     @property
     def url(self) -> str:
-        """In full; behind a redirect it is a secret mostly."""
+        """The whole URL; after a redirect it is usually a secret."""
         return f"{self.origin}{self.path}{'' if self.query is None else f'?{self.query}'}"
 
 
@@ -79,12 +81,12 @@ def resolve(base: str, reference: str) -> Location | UnfitReference:
     """Resolve a reference.
 
     Args:
-        base: the URL that was asked, absolute and sound.
-        reference: as it stood in a header, which the one client decodes as Latin-1 and the other as UTF-8.
+        base: the requested URL, absolute and valid.
+        reference: as it was in a header, which one HTTP client decodes as Latin-1 and the other as UTF-8.
 
     Returns:
-        Unfit for another scheme than http and https, no host or a strange one, a login, a control character. It is no
-        exception, which would drag along a parser's error, and with it what that was given.
+        Unfit for another scheme than http and https, no host or a strange one, a login, a control character. This is
+        not an exception, which would carry a parser's error, and with it that parser's input.
     """
     try:
         return _resolve(base, reference)
@@ -137,7 +139,7 @@ def _encoded(reference: str) -> str:
 
 
 def _bytes(text: str) -> bytes:
-    """What was on the wire; a letter that was no UTF-8 there is encoded as one, as browsers do."""
+    """The bytes on the wire; a letter that was not UTF-8 there is encoded as UTF-8, as browsers do."""
     try:
         raw = text.encode("latin-1")
     except UnicodeEncodeError:
@@ -176,7 +178,7 @@ def _host(text: str) -> str:
         return text
     try:
         name = unquote_to_bytes(text).decode()
-        # A colon or a bracket from behind an escape would be read as a port or an address.
+        # An escaped colon or bracket would be read as a port or an address.
         if name.isascii():
             return name if _NAME.fullmatch(name) else ""
         return idna.encode(name, uts46=True).decode()

@@ -1,4 +1,4 @@
-"""What a request wants: the endpoint that policy decides about, and what its token must grant.
+"""What a request asks for: the endpoint that policy decides about, and what its token must grant.
 
 ::
 
@@ -9,8 +9,8 @@
     POST                  /v2/<name>/blobs/uploads/           may mount from another repository
     GET PATCH PUT DELETE  /v2/<name>/blobs/uploads/<id>       the id is the gateway's own
 
-Judged in the form in which it is sent on: a path with a percent sign, a query that can be read in two ways, a host that is
-not in canonical form are refused, because a registry that reads them differently would see another repository (T14, F14).
+It is judged in the form in which it is forwarded: a path with a percent sign, an ambiguous query and a host that is not
+in canonical form are refused, because a registry that reads them differently would see another repository (T14, F14).
 """
 
 import re
@@ -31,7 +31,7 @@ from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
 
 
 class What(Enum):
-    """The kind of thing that is named."""
+    """The kind of thing that a request names."""
 
     BLOB = "blob"
     MANIFEST = "manifest"
@@ -53,8 +53,8 @@ class Wanted:
         operation: what it does, for messages.
         grants: what the registry's token must grant.
         query: as it goes to the registry.
-        digest: that an upload, or a mount, names in its query.
-        object: what is wanted if it is not part of a registry; then ``registry`` is its host, and all that is about
+        digest: from the query of an upload or a mount.
+        object: set if the target is not part of a registry; then ``registry`` is its host, and everything about
             repositories is empty.
     """
 
@@ -72,26 +72,27 @@ class Wanted:
 
     @property
     def upstream(self) -> str:
-        """What to call who is asked, in messages."""
+        """What messages call the upstream."""
         return f"{'registry' if self.object is None else 'host'} {self.registry!r}"
 
     @property
     def described(self) -> str:
-        """What is done, in messages: never with a query, which may be a secret."""
+        """The operation, for messages: never with a query, which may be a secret."""
         name = self.repository if self.object is None else f"{self.object.origin}{self.object.path}"
         return f"{self.operation} of {name!r}"
 
     @property
     def path(self) -> str:
-        """Where the registry has it; for an upload session, which only the registry names, where it was begun."""
+        """Its path on the registry; for an upload session, whose path only the registry knows, the one where it was begun."""
         if self.object is not None:
             return self.object.path
         return f"/v2/{self.repository}/{_PLACES[self.what]}{'' if self.what is What.SESSION else self.reference}"
 
     def unmounted(self) -> "Wanted | None":
-        """The upload that a mount becomes where the registry does not mount; None for everything else.
+        """The upload that a mount becomes if the registry does not mount; None for everything else.
 
-        Source: OCI distribution specification, "Mounting a blob from another repository": 202, and the upload goes on.
+        Source: OCI distribution specification, "Mounting a blob from another repository": 202, and the upload
+            continues.
         """
         if self.endpoint.mount_from is None:
             return None
@@ -106,7 +107,7 @@ class Wanted:
 
     @property
     def reads(self) -> bool:
-        """It changes nothing, so it may be sent twice and redirected."""
+        """Whether it changes nothing, so that it may be repeated and redirected."""
         return self.method in {"GET", "HEAD"}
 
 
@@ -120,7 +121,7 @@ _PLACES = {
 }
 
 FETCH = "/v1/fetch"
-"""The path at which objects are asked for."""
+"""The path for requesting objects."""
 
 _NO_ENDPOINT = Endpoint(Kind.OTHER)
 
@@ -160,11 +161,11 @@ _OPERATIONS: dict[What, _Allowed] = {
 }
 
 _DROPPED = frozenset({"origin"})
-"""Taken and not passed on: go-containerregistry tells the source's registry, which is none of the target's business."""
+"""Accepted and not forwarded: go-containerregistry names the source's registry, which does not concern the target."""
 
 _MOUNT = frozenset({"mount", "from"})
-"""Passed on together or not at all: without a source a registry may look for the blob in every repository that our login
-reads, and then the action would have what it may not read (TX-22). What is left begins an upload."""
+"""Forwarded together or not at all: without a source a registry may look for the blob in every repository that our
+login can read, and the action would get what it may not read (TX-22). What is left begins an upload."""
 
 _PAGED = frozenset(
     {
@@ -174,8 +175,8 @@ _PAGED = frozenset(
     }
 )  # a table  # fmt: skip
 """Parameters with which registries page their lists: Azure (``orderby``), Quay (``next_page``), Harbor (``page``), GitLab
-(``per_page``, ``before``), ECR (``nextToken``), Nexus (``continuationToken``), Google (``pageToken``), and their like. What
-a list's own path names is decided by policy, so none of them reaches another repository."""
+(``per_page``, ``before``), ECR (``nextToken``), Nexus (``continuationToken``), Google (``pageToken``), and their like.
+Policy decides about the path of the list, so none of them reaches another repository."""
 
 _QUERIES: dict[tuple[What, Method], frozenset[str]] = {
     (What.TAGS, "GET"): _PAGED,
@@ -188,7 +189,7 @@ _QUERIES: dict[tuple[What, Method], frozenset[str]] = {
 
 
 HandedOut = Callable[[Authority, str, str], bool]
-"""Whether the gateway itself has named this query as the next page: registry, path, query."""
+"""Whether the gateway itself handed out this query for the next page: registry, path, query."""
 
 
 def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Wanted:
@@ -196,7 +197,7 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
 
     Args:
         incoming: the request.
-        handed_out: such a query is taken as it is, whatever a registry put into it.
+        handed_out: such a query is accepted as it is, whatever the registry put into it.
 
     Raises:
         Failed: bad_request, not_found (an endpoint that is not of the protocol), method_not_allowed.

@@ -1,4 +1,4 @@
-"""Pushing through the gateway: uploads and their sessions, manifests, deletions."""
+"""Pushes through the gateway: uploads and their sessions, manifests, deletions."""
 
 from collections.abc import AsyncIterable
 from dataclasses import replace
@@ -23,13 +23,14 @@ from credproxy.ports import Forwarder
 
 
 MANIFEST_LIMIT = 4 * 1024 * 1024
-"""Bytes of a manifest or a list: what the distribution specification asks registries to take."""
+"""Bytes of a manifest or a list: what the distribution specification asks registries to accept."""
 
 _SMALL = 64 * 1024
 """Bytes of an upload that are read first, so that they can be sent again after a refused token."""
 
 _NOT_MOUNTED = frozenset({*range(400, 500), 501}) - {408, 429}
-"""What a registry may say of a mount, for its source or its token or because it has none; an upload may be taken still."""
+"""Statuses of a registry that refuses a mount, for its source or its token or because it has none; it may still accept
+an upload."""
 
 _Body = AsyncIterable[bytes] | bytes | None
 
@@ -38,12 +39,12 @@ log = structlog.get_logger("credproxy.gateway")
 
 
 class Writes:
-    """Sends what changes a registry.
+    """Sends requests that change a registry.
 
     Args:
         requests: authorises.
         forwarder: sends.
-        uploads: sessions under way.
+        uploads: open sessions.
     """
 
     def __init__(self, requests: UpstreamRequests, forwarder: Forwarder, *, uploads: Uploads) -> None:
@@ -52,12 +53,13 @@ class Writes:
         self._uploads = uploads
 
     async def answer(self, wanted: Wanted, incoming: Incoming, *, upload: RequestBody, patience: float) -> Reply:
-        """Send a request that policy has allowed, and say how it ended.
+        """Send a request that policy has allowed, and give the answer.
 
         Raises:
-            Failed: too_large, bad_request (of the body), not_found (a session), and those of the requests and the carrier.
+            Failed: too_large, bad_request (of the body), not_found (a session), and those of the requests and the
+                forwarder.
         """
-        await self._requests.permit(wanted, incoming)  # nobody reads a body that may not be sent
+        await self._requests.permit(wanted, incoming)  # a body that may not be sent is not read
         body = await _body(wanted, upload)
         repeatable = body is None or isinstance(body, bytes)
         reply = await self._sent(wanted, incoming, upload, body, patience)
@@ -103,7 +105,7 @@ class Writes:
     def _place(
         self, wanted: Wanted, owner: Owner, session: Hop | None, response: Response, passage: Passage
     ) -> Headers:
-        """The ``Location`` of an answer, always a path of ours."""
+        """The ``Location`` of an answer, always a path of the gateway."""
         if wanted.what is What.MANIFEST:
             return (("Location", wanted.path),)
         if wanted.what is What.BLOB:

@@ -3,11 +3,11 @@
  * the one that docker, podman, skopeo and crane start for every registry.
  *
  * A byte pump: standard input becomes the body of one HTTP request on the daemon's socket, the answer's body becomes
- * standard output. Only if nothing listens it does more: it starts the daemon, and waits for its socket.
+ * standard output. It does more only if nothing listens: it starts the daemon, and waits for its socket.
  *
  *   main              which protocol, which command
- *   ask               one question, one retry where the connection broke
- *   open_connection   find a listener; bring one up; is it ours?
+ *   ask               one question, one retry if the connection broke
+ *   open_connection   find a listener, or start one; is it ours?
  *   launch            the daemon, cut off from everything that this process inherited
  *
  * credproxy_helper.py behaves the same, and passes the same tests. Source of the rules: CL-1 to CL-12 and CL-41.
@@ -54,20 +54,20 @@
 
 enum {
     REQUEST_MAX = 65536,    /* the most that the daemon reads of a request's body */
-    REQUEST_HEAD_MAX = 512, /* its fixed text is below 300 bytes; path, type, version and three numbers add less than 150 */
+    REQUEST_HEAD_MAX = 512, /* its fixed text has less than 300 bytes; path, type, version and numbers add less than 150 */
     ANSWER_HEAD_MAX = 8192, /* the daemon sends about 200; any HTTP server's own limit is 8 KiB */
     ANSWER_MAX = 8192,      /* the smallest pipe that a busy Linux user gets: one byte more and our one write would
                                block for ever, as Bazel reads only after our exit. The daemon stops at 8,000 */
-    ERROR_MAX = 2048,       /* the error text shares that danger (CL-5) */
+    ERROR_MAX = 2048,       /* the error text could block in the same way (CL-5) */
     PATH_ROOM = 4096,       /* PATH_MAX */
 
-    TIMEOUT_MS = 9000,      /* below Bazel's 10 s, after which it throws our error text away (CL-6) */
+    TIMEOUT_MS = 9000,      /* below Bazel's 10 s, after which it discards our error text (CL-6) */
     TIMEOUT_LEAST_MS = 100,
     TIMEOUT_MOST_MS = 600000,
     START_WAIT_MS = 3000,   /* a cold Python and aiohttp take 0.4 s, a busy machine several times that (CL-9) */
-    RETURN_WAIT_MS = 1500,  /* not ours to start: a daemon that restarts is away for 0.25 to 1 s (F7) */
-    ENDING_MS = 200,        /* a process of many pages needs some time to end */
-    PASSED_ON_MS = 1000,    /* a daemon that ended at once may have met another that is about to listen */
+    RETURN_WAIT_MS = 1500,  /* if we may not start it: a restarting daemon is away for 0.25 to 1 s (F7) */
+    ENDING_MS = 200,        /* a process with many pages needs some time to end */
+    PASSED_ON_MS = 1000,    /* a daemon that ended at once may have found another one that is about to listen */
     RETRY_PAUSE_MS = 50,
     PAUSE_FIRST_MS = 10,
     PAUSE_MOST_MS = 50,
@@ -79,23 +79,23 @@ struct answer {
     const char *body;
 };
 
-enum likeness { SAME, OTHER, UNKNOWN }; /* of the listener's namespaces and our own */
+enum likeness { SAME, OTHER, UNKNOWN }; /* how the listener's namespaces compare with our own */
 
 struct start { /* what this process has done about a daemon that does not listen */
     int64_t began, until;
     int lock;     /* descriptor, or -1 */
     bool ours;    /* the lock is held: nobody else starts one */
-    pid_t daemon; /* 0 not started by us, -1 started and gone again */
+    pid_t daemon; /* 0: not started by us, -1: started, and gone again */
 };
 
-struct report { /* what the new daemon's process says before it turns into the daemon */
+struct report { /* what the new process reports before it becomes the daemon */
     pid_t pid;
-    int error; /* 0, or why it could not */
+    int error; /* 0, or the error number */
 };
 
 extern char **environ;
 
-/* Hints that are given twice. */
+/* Hints that are used twice. */
 static const char RESTART[] = "ask again; restart the daemon if `credproxy status` does not answer either";
 static const char OTHER_PATH[] = "check the path, or set CREDPROXY_SOCKET to another";
 static const char TOO_LONG[] = "no real URI is that long: look at what the caller sends";
@@ -106,7 +106,7 @@ static const char HIDDEN[] = "set CREDPROXY_PEER_NAMESPACES=any, which also trus
                              "or have /proc mounted with gid= of a group of yours as well";
 static const char BY_HAND[] = "run `credproxy serve` by hand to see why";
 
-/* What a service manager told our caller, and not the daemon. */
+/* Variables that a service manager set for our caller, and not for the daemon. */
 static const char *const supervision[] = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID",
                                           "LISTEN_PID",    "LISTEN_FDS",    "LISTEN_FDNAMES"};
 
@@ -114,9 +114,9 @@ static struct sockaddr_un place = {.sun_family = AF_UNIX};
 static char directory[sizeof place.sun_path];
 static bool directory_is_roots, listener_gone;
 static int64_t timeout_ms = TIMEOUT_MS, deadline;
-static int error_fd = STDERR_FILENO; /* docker's protocol wants errors on standard output */
+static int error_fd = STDERR_FILENO; /* docker's protocol expects errors on standard output */
 
-/* The body is read behind room for the head, so that both leave in one piece. The last byte shows an overlong one. */
+/* The body is read after the space for the head, so that both are sent at once. The last byte shows an overlong one. */
 static char request[REQUEST_HEAD_MAX + REQUEST_MAX + 1];
 static char *const body = request + REQUEST_HEAD_MAX;
 static char received[ANSWER_HEAD_MAX + ANSWER_MAX];
@@ -125,7 +125,7 @@ static char received[ANSWER_HEAD_MAX + ANSWER_MAX];
 
 static int64_t now_ms(void)
 {
-    /* The clock of poll() and of Bazel's own timeout: it stands still in suspend, and so does their patience. */
+    /* The clock of poll() and of Bazel's own timeout: it stops during suspend, and so do their timeouts. */
     struct timespec now;
     clock_gettime(CLOCK_MONOTONIC, &now);
     return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
@@ -137,7 +137,7 @@ static int left_ms(void)
     return left > 0 ? (int)left : 0;
 }
 
-/* Write all of it; a caller that hung up no longer wants it (CL-8). Returns false on any other failure. */
+/* Write everything; a caller that hung up no longer wants it (CL-8). Returns false on any other failure. */
 static bool put(int fd, const char *data, size_t size)
 {
     while (size > 0) {
@@ -156,7 +156,7 @@ static bool put(int fd, const char *data, size_t size)
     return true;
 }
 
-/* End with the cause in one line and what to do about it in another: ERROR_MAX bytes in all. */
+/* Exit with the cause in one line and a hint in another: ERROR_MAX bytes in total. */
 static _Noreturn void __attribute__((format(printf, 2, 3))) fail(const char *hint, const char *format, ...)
 {
     char text[ERROR_MAX];
@@ -174,7 +174,7 @@ static _Noreturn void __attribute__((format(printf, 2, 3))) fail(const char *hin
     _exit(1);
 }
 
-/* "9.0", "0.25": milliseconds as a person writes seconds. One result at a time. */
+/* "9.0", "0.25": milliseconds as seconds for people. One result at a time. */
 static const char *seconds(int64_t ms)
 {
     static char text[24]; /* 20 digits of an int64_t, the point, the end */
@@ -184,7 +184,7 @@ static const char *seconds(int64_t ms)
     return text;
 }
 
-/* Wait until fd can be used; false when the time is over. What is wrong with it, the next call on it will say. */
+/* Wait until fd can be used; false when the time is over. The next call on it will report any error. */
 static bool ready(int fd, short events)
 {
     for (;;) {
@@ -217,7 +217,7 @@ static const char *setting(const char *name)
     return value != NULL && *value != '\0' ? value : NULL;
 }
 
-/* CREDPROXY_TIMEOUT: digits, and a fraction if wanted. Not strtod: that takes "inf", "0x9" and locales. */
+/* CREDPROXY_TIMEOUT: digits, and a fraction if wanted. Not strtod: that accepts "inf", "0x9" and depends on locales. */
 static bool read_timeout(void)
 {
     const char *text = setting("CREDPROXY_TIMEOUT");
@@ -239,7 +239,7 @@ static bool read_timeout(void)
     return true;
 }
 
-/* Apart from reading it, because standard input must have been read before we end (CL-2). */
+/* Separate from reading it, because standard input must be read before we exit (CL-2). */
 static _Noreturn void refuse_timeout(void)
 {
     fail("give seconds, such as 9 or 2.5, or unset it", "CREDPROXY_TIMEOUT must be from 0.1 to 600, not '%s'",
@@ -269,7 +269,7 @@ static bool is_program(const char *path)
     return stat(path, &found) == 0 && S_ISREG(found.st_mode) && access(path, X_OK) == 0;
 }
 
-/* The sixth field of this user's line. By hand: getpwuid() needs shared libraries at run time, and we have none. */
+/* The sixth field of this user's line. By hand: getpwuid() needs shared libraries, and a static program has none. */
 static bool home_from_passwd(char *out, size_t room)
 {
     struct stat found;
@@ -310,7 +310,7 @@ static const char *home(void)
     return home_from_passwd(found, sizeof found) ? found : NULL;
 }
 
-/* CL-11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead. */
+/* CL-11: the environment is the caller's, which may be bare. The daemon binds to the path that the same steps give. */
 static void find_socket(void)
 {
     const char *path = setting("CREDPROXY_SOCKET"), *runtime = setting("XDG_RUNTIME_DIR");
@@ -345,7 +345,7 @@ static void find_log(char *out)
         put_path(out, PATH_ROOM, "/dev/null");
 }
 
-/* Every directory above the last slash of path, private where it is new. What fails, the use of the path will show. */
+/* Make every directory above the last slash of path; new ones are private. Using the path will show any failure. */
 static void make_parents(const char *path)
 {
     char part[PATH_ROOM];
@@ -425,11 +425,11 @@ static _Noreturn void become_daemon(const char *program, const char *log, int te
     dup2(tell, 3);
     fcntl(3, F_SETFD, FD_CLOEXEC);
     close_from(4);
-    for (int number = 1; number < 32; number++) /* an ignored signal stays ignored across exec; SIGCHLD would hurt */
+    for (int number = 1; number < 32; number++) /* an ignored signal stays ignored across exec; SIGCHLD would do harm */
         signal(number, SIG_DFL);
     for (size_t i = 0; i < sizeof supervision / sizeof supervision[0]; i++)
         unsetenv(supervision[i]);
-    /* Where we look, whatever it would make of the environment: elsewhere nobody would find it, and it would stay. */
+    /* Bind where we look, whatever it would derive from the environment: elsewhere it would not be found, and remain. */
     setenv("CREDPROXY_SOCKET", place.sun_path, 1);
     char *arguments[] = {(char *)(uintptr_t)program, (char *)(uintptr_t)"serve", NULL};
     if (chdir("/") == 0 && write(3, &report.pid, sizeof report.pid) == sizeof report.pid)
@@ -459,7 +459,7 @@ static pid_t launch(const char *program, const char *log)
     close(tell[1]);
     waitpid(child, NULL, 0);
     size_t have = 0;
-    while (have < sizeof report && ready(tell[0], POLLIN)) { /* its end: the program has been executed */
+    while (have < sizeof report && ready(tell[0], POLLIN)) { /* it is closed when the program has been executed */
         ssize_t n = read(tell[0], (char *)&report + have, sizeof report - have);
         if (n <= 0)
             break;
@@ -472,7 +472,7 @@ static pid_t launch(const char *program, const char *log)
     return report.pid;
 }
 
-/* Asked of a pidfd where there is one: in many a container nobody reaps, and kill() takes a zombie for alive. */
+/* Ask a pidfd if there is one: many containers do not reap, and kill() takes a zombie for alive. */
 static bool has_ended(pid_t pid)
 {
 #ifdef SYS_pidfd_open
@@ -486,7 +486,7 @@ static bool has_ended(pid_t pid)
     return kill(pid, 0) != 0 && errno == ESRCH;
 }
 
-/* True once this process is the one that may start the daemon. The lock is given up by closing it, also on exit. */
+/* True once this process is the one that may start the daemon. Closing it releases the lock, also on exit. */
 static bool lock_start(struct start *start)
 {
     char path[sizeof directory + sizeof "/autostart.lock"];
@@ -514,7 +514,7 @@ static _Noreturn void give_up(const struct start *start, const char *log)
          log);
 }
 
-/* One step towards a listener, or the end. Returns true if it is worth connecting again at once. */
+/* Take one step towards a listener, or fail. Returns true if it is worth connecting again at once. */
 static bool bring_up(struct start *start)
 {
     static char program[PATH_ROOM], log[PATH_ROOM];
@@ -545,7 +545,7 @@ static bool bring_up(struct start *start)
 
 /* ---- connecting ------------------------------------------------------------------------------------------------ */
 
-/* T4: in a directory that others can write to, the socket may be anybody's. False if there is no such directory. */
+/* T4: in a directory that others can write to, anybody may have made the socket. False if there is no such directory. */
 static bool check_directory(void)
 {
     struct stat found;
@@ -574,7 +574,7 @@ static bool is_roots_choice(uid_t uid)
 }
 
 #ifndef __APPLE__
-/* Read the beginning of a file below /proc/WHO. Returns its size; 0 where it cannot be read. */
+/* Read the beginning of a file below /proc/WHO. Returns its size; 0 if it cannot be read. */
 static size_t read_proc(const char *who, const char *name, char *out, size_t room)
 {
     char path[48]; /* "/proc/", ten digits, a slash, the longest name below, the end */
@@ -601,8 +601,8 @@ static enum likeness compare_pids(const char *pid)
 {
     char self[16] = ""; /* ten digits */
     if (readlink("/proc/self", self, sizeof self - 1) <= 0 || atoi(self) != getpid())
-        return UNKNOWN; /* this /proc is of another pid namespace, and its numbers mean other processes */
-    size_t size = read_proc(pid, "status", received, sizeof received); /* the groups stand before it, and may be many */
+        return UNKNOWN; /* this /proc belongs to another pid namespace, where numbers mean other processes */
+    size_t size = read_proc(pid, "status", received, sizeof received); /* the groups come before it, and may be many */
     const char *line = size > 0 ? strstr(received, "\nNSpid:\t") : NULL;
     if (line == NULL)
         return UNKNOWN;
@@ -610,10 +610,10 @@ static enum likeness compare_pids(const char *pid)
     return line[strspn(line, "0123456789")] == '\n' ? SAME : OTHER;
 }
 
-/* The namespace's name where it may be read, else the map of user ids: an ordinary user's sandbox has another one. */
+/* The namespace's name if it may be read, else the map of user ids: that of an ordinary user's sandbox is different. */
 static enum likeness compare_users(const char *pid)
 {
-    char path[32], theirs[4096] = "", ours[4096] = ""; /* a name has below 20 bytes, each of few lines of a map 33 */
+    char path[32], theirs[4096] = "", ours[4096] = ""; /* a name has under 20 bytes, a line of a map 33 */
     snprintf(path, sizeof path, "/proc/%s/ns/user", pid);
     if (readlink(path, theirs, sizeof theirs - 1) > 0)
         return readlink("/proc/self/ns/user", ours, sizeof ours - 1) > 0 && strcmp(theirs, ours) == 0 ? SAME : OTHER;
@@ -622,7 +622,7 @@ static enum likeness compare_users(const char *pid)
     return strcmp(theirs, ours) == 0 ? SAME : OTHER;
 }
 
-/* Whether /proc hides processes that may not be traced, as our daemon is one: hidepid, which is shown where it is set. */
+/* Whether /proc hides processes that may not be traced, such as our daemon: hidepid, which is listed if it is set. */
 static bool proc_hides(void)
 {
     bool hides = false;
@@ -631,7 +631,7 @@ static bool proc_hides(void)
         char *end = strchr(line, '\n');
         if (end != NULL)
             *end = '\0';
-        if (strstr(line, " /proc proc ") != NULL) /* the last one lies on top */
+        if (strstr(line, " /proc proc ") != NULL) /* the last mount hides earlier ones */
             hides = strstr(line, "hidepid=") != NULL;
         line = end != NULL ? end + 1 : NULL;
     }
@@ -649,7 +649,7 @@ static bool listener_ended(int fd, pid_t pid, int wait_ms)
         close(held);
         return n == 1;
     }
-    return errno != ENOPROTOOPT || has_ended(pid); /* before Linux 6.5 there is nothing better than the pid */
+    return errno != ENOPROTOOPT || has_ended(pid); /* before Linux 6.5 the pid is the best there is */
 }
 
 static bool any_namespaces(void)
@@ -662,12 +662,12 @@ static bool any_namespaces(void)
 }
 
 /*
- * T11: a sandboxed build action has our user id, and may put a socket of its own where we look for the daemon's.
+ * T11: a sandboxed build action has our user id, and may create a socket where we look for the daemon's.
  *
- * False if the process that called listen() has ended: somebody else holds its socket. A service manager keeps one for
- * the daemon's successor, which calls listen() itself, so that the next attempt can tell; any other holder is nobody's
- * daemon. What is compared is what the kernel shows of a process to everybody: the names of the namespaces of a process
- * that is not dumpable, as our daemon is, it shows to root alone.
+ * False if the process that called listen() has ended: another process holds its socket. A service manager keeps one for
+ * the daemon's successor, which calls listen() itself, so that the next attempt can tell; any other holder is not a
+ * daemon. This compares what the kernel shows to everybody. It shows the names of the namespaces of a process
+ * that is not dumpable, such as our daemon, only to root.
  */
 static bool check_namespaces(int fd, pid_t peer)
 {
@@ -676,10 +676,10 @@ static bool check_namespaces(int fd, pid_t peer)
     char pid[16]; /* ten digits, the end */
     snprintf(pid, sizeof pid, "%d", (int)peer);
     const char *const names[] = {"mnt", "pid", "user"};
-    /* Pid 0: it has none in our pid namespace. */
+    /* Pid 0: the process has no pid in our pid namespace. */
     enum likeness found[] = {peer != 0 ? compare_mounts(pid) : UNKNOWN,
                              peer != 0 ? compare_pids(pid) : OTHER, peer != 0 ? compare_users(pid) : UNKNOWN};
-    /* What cannot be read may be because it is just ending: its namespaces go some time before its end is told. */
+    /* A process that is just ending may be unreadable: its namespaces are gone some time before its end is visible. */
     bool known = found[0] != UNKNOWN && found[1] != UNKNOWN && found[2] != UNKNOWN;
     if (peer != 0 && listener_ended(fd, peer, known ? 0 : ENDING_MS))
         return false;
@@ -698,7 +698,7 @@ static bool check_namespaces(int fd, pid_t peer)
 }
 #endif
 
-/* T4: the directory says who may have put the socket there, only the kernel says who listens. False as above. */
+/* T4: the directory shows who may have made the socket, but only the kernel knows who listens. False as above. */
 static bool check_peer(int fd)
 {
 #ifdef __APPLE__
@@ -716,13 +716,13 @@ static bool check_peer(int fd)
              "the program that listens on '%s' runs as uid %u, not as you (uid %u) or root", place.sun_path,
              (unsigned)uid, (unsigned)geteuid());
 #ifndef __APPLE__
-    if (uid == geteuid()) /* nobody in a sandbox of ours has another user's id */
+    if (uid == geteuid()) /* a process in our sandboxes cannot have another user's id */
         return check_namespaces(fd, peer.pid);
 #endif
     return true;
 }
 
-/* One attempt. Returns a descriptor, or -1; then nobody says whether nothing listens, or somebody with no time yet. */
+/* One attempt. Returns a descriptor, or -1; then *nobody tells whether nothing listens or the listener is busy. */
 static int connect_once(bool *nobody)
 {
     *nobody = true;
@@ -789,7 +789,7 @@ static _Noreturn void unexpected(const char *what)
          "unexpected answer from the daemon on '%s': %s", place.sun_path, what);
 }
 
-/* An error does not end it: a daemon that refuses a request may have answered it before reading all. */
+/* An error is ignored: a daemon that refuses a request may have answered before reading all of it. */
 static void send_request(int fd, const char *path, const char *type, size_t length)
 {
     char head[REQUEST_HEAD_MAX];
@@ -812,7 +812,7 @@ static void send_request(int fd, const char *path, const char *type, size_t leng
     }
 }
 
-/* "Content-Length:" OWS 1*DIGIT OWS CRLF, behind the name. */
+/* "Content-Length:" OWS 1*DIGIT OWS CRLF, after the name. */
 static size_t parse_length(const char *at)
 {
     size_t value = 0;
@@ -829,7 +829,7 @@ static size_t parse_length(const char *at)
     return value;
 }
 
-/* The status line behind VERSION, and the length; size includes the empty line, whose CRLF ends every scan below. */
+/* The status line after VERSION, and the length; size includes the empty line, whose CRLF ends every scan below. */
 static void parse_head(const char *head, size_t size, struct answer *answer)
 {
     static const char length_name[] = "content-length:", coding_name[] = "transfer-encoding:";
@@ -887,7 +887,7 @@ static struct answer ask(const char *path, const char *type, size_t length)
         if (receive(fd, &answer))
             return answer;
         close(fd);
-        pause_ms(RETRY_PAUSE_MS); /* the connection broke: a daemon that stops, or was killed. Its successor answers */
+        pause_ms(RETRY_PAUSE_MS); /* the connection broke: the daemon stopped or was killed; its successor answers */
     }
     fail("ask again; if this persists, look in the daemon's log",
          "the daemon on '%s' closed the connection twice before its answer was complete", place.sun_path);
@@ -895,7 +895,7 @@ static struct answer ask(const char *path, const char *type, size_t length)
 
 /* ---- the two protocols ----------------------------------------------------------------------------------------- */
 
-/* To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (CL-2). */
+/* Always read to the end: a caller whose write fails reports "Broken pipe", and not our message (CL-2). */
 static size_t read_stdin(void)
 {
     size_t have = 0;
@@ -940,7 +940,7 @@ static size_t put_uri(const char *uri)
     return size + 2;
 }
 
-/* The answer to standard output, in one write; anything else as two lines of text where the protocol wants errors. */
+/* Write the answer to standard output, in one write; anything else as two lines where the protocol expects errors. */
 static int deliver(const struct answer *answer)
 {
     if (answer->status == 200) {
@@ -1023,7 +1023,7 @@ static const char DOCKER_HELP[] =
     "\n"
     "Exit status: 0 for a login and for what was done; 1 if there is none, or for an error, which is printed on standard output.\n";
 
-/* The daemon stores nothing: whoever stores a login is a process of its own, and ends with it. */
+/* The daemon does not store logins: a separate process does, and then ends. */
 static _Noreturn void hand_over(const char *command)
 {
     char program[PATH_ROOM];
@@ -1052,7 +1052,7 @@ static int serve_docker(int argc, char **argv)
     if (!timeout_valid)
         refuse_timeout();
     if (length == 0)
-        return say(STDOUT_FILENO, "no credentials server URL\n", 1); /* the protocol's own words */
+        return say(STDOUT_FILENO, "no credentials server URL\n", 1); /* the wording of the protocol */
     find_socket();
     struct answer answer = ask("/v1/docker/get", "text/plain", length);
     return deliver(&answer);
@@ -1061,13 +1061,13 @@ static int serve_docker(int argc, char **argv)
 int main(int argc, char **argv)
 {
     deadline = now_ms() + timeout_ms;
-    for (int fd = 0; fd <= 2; fd++) /* a socket with the number of a closed stderr would be sent our error text */
+    for (int fd = 0; fd <= 2; fd++) /* a socket with the number of a closed stderr would receive our error text */
         if (fcntl(fd, F_GETFD) == -1)
             open("/dev/null", O_RDWR);
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
-    signal(SIGTERM, SIG_DFL); /* Bazel waits without limit for us to obey it, whatever we inherited (CL-7) */
+    signal(SIGTERM, SIG_DFL); /* Bazel waits for us without limit, whatever we inherited (CL-7) */
     signal(SIGPIPE, SIG_IGN);
     const char *slash = argc > 0 ? strrchr(argv[0], '/') : NULL;
     const char *name = slash != NULL ? slash + 1 : argc > 0 ? argv[0] : "";

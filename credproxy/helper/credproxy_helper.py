@@ -1,10 +1,10 @@
 #!/usr/bin/python3 -IS
-"""The stand-in for credproxy_helper.c where there was no compiler: same behaviour, same words, same tests.
+"""The stand-in for credproxy_helper.c if there was no compiler: same behaviour, same messages, same tests.
 
-Run as a script, since ``-m`` would load the package first; only ``believe`` is imported, by the command line. It is
-compiled at every start, and every import costs: so ``posix`` for ``os``, ``_socket`` for ``socket``, JSON and HTTP by
-hand, no ``typing``. Source of the rules: CL-1 to CL-12 and CL-41. The names are those of the C source, which
-says why where this does not.
+It runs as a script, because ``-m`` would load the package first; the command line imports only ``believe``. It is
+compiled at every start, and every import costs time: hence ``posix`` instead of ``os``, ``_socket`` instead of
+``socket``, JSON and HTTP by hand, no ``typing``. Source of the rules: CL-1 to CL-12 and CL-41. The names are those of
+the C source, which gives the reasons that are missing here.
 """
 
 # ruff: noqa: SIM105  contextlib costs more than all other imports together
@@ -85,7 +85,7 @@ Exit status: 0 for a login and for what was done; 1 if there is none, or for an 
 SUPERVISION = (b"NOTIFY_SOCKET", b"WATCHDOG_USEC", b"WATCHDOG_PID", b"LISTEN_PID", b"LISTEN_FDS", b"LISTEN_FDNAMES")
 
 
-class Stop(Exception):  # noqa: N818  it ends the program, with a cause and what to do about it
+class Stop(Exception):  # noqa: N818  it ends the program, with a cause and a hint
     """What is wrong, in one line, and a hint in another."""
 
     def __init__(self, cause: bytes, hint: bytes) -> None:
@@ -95,7 +95,7 @@ class Stop(Exception):  # noqa: N818  it ends the program, with a cause and what
 
 
 class Run:
-    """What this run goes by."""
+    """The settings and state of this run."""
 
     timeout_ms = TIMEOUT_MS
     deadline = 0
@@ -112,12 +112,12 @@ def now_ms() -> int:
 
 
 def left_ms() -> int:
-    """What is left of the time."""
+    """The time that is left."""
     return max(0, Run.deadline - now_ms())
 
 
 def not_after_deadline(wait_ms: int) -> int:
-    """The end of a wait that begins now."""
+    """The end of a wait that begins now, at most the deadline."""
     return min(now_ms() + wait_ms, Run.deadline)
 
 
@@ -134,7 +134,7 @@ def ready(fd: int, event: int) -> bool:
 
 
 def put(fd: int, data: bytes) -> None:
-    """Write all of it; a caller that hung up no longer wants it (CL-8)."""
+    """Write everything; a caller that hung up no longer wants it (CL-8)."""
     while data:
         try:
             data = data[posix.write(fd, data) :]
@@ -159,7 +159,7 @@ def fail(stop: Stop) -> int:
 
 
 def seconds(ms: int) -> bytes:
-    """Milliseconds as a person writes seconds: ``9.0``, ``0.25``."""
+    """Milliseconds as seconds for people: ``9.0``, ``0.25``."""
     whole, rest = divmod(ms, 1000)
     return b"%d.%b" % (whole, (b"%03d" % rest).rstrip(b"0") or b"0")
 
@@ -194,7 +194,7 @@ def read_timeout() -> bool:
 
 
 def refuse_timeout() -> Stop:
-    """Apart from reading it, because standard input must have been read before we end (CL-2)."""
+    """Separate from reading it, because standard input must be read before we exit (CL-2)."""
     return Stop(
         b"CREDPROXY_TIMEOUT must be from 0.1 to 600, not '%b'" % setting(b"CREDPROXY_TIMEOUT"),
         b"give seconds, such as 9 or 2.5, or unset it",
@@ -202,7 +202,7 @@ def refuse_timeout() -> Stop:
 
 
 def fit(path: bytes, most: int) -> bytes:
-    """A path that its use allows."""
+    """Check that a path is not too long for its use."""
     if len(path) > most:
         raise Stop(
             b"'%b...' is longer than the %d bytes that it may have" % (path[:most], most),
@@ -243,7 +243,7 @@ def home() -> bytes:
 
 
 def find_socket() -> None:
-    """CL-11: the environment is the caller's, which may be bare. The daemon binds where the same steps lead."""
+    """CL-11: the environment is the caller's, which may be bare. The daemon binds to the path that the same steps give."""
     path, runtime, own = setting(b"CREDPROXY_SOCKET"), setting(b"XDG_RUNTIME_DIR"), b"/run/user/%d" % posix.geteuid()
     if path:
         if not path.startswith(b"/") or path == b"/":
@@ -276,7 +276,7 @@ def find_log() -> bytes:
 
 
 def make_parents(path: bytes) -> None:
-    """Every directory above the last slash, private where it is new. What fails, the use of the path will show."""
+    """Make every directory above the last slash; new ones are private. Using the path will show any failure."""
     at = path.find(b"/", 1)
     while at > 0:
         try:
@@ -291,13 +291,13 @@ def make_parents(path: bytes) -> None:
 
 def look_for_program() -> bytes:
     """``credproxy`` beside this file, else on PATH; never relative to the working directory."""
-    import os  # noqa: PLC0415  costs a millisecond, and only who starts a daemon needs it
+    import os  # noqa: PLC0415  costs a millisecond, and only starting a daemon needs it
 
     places = (setting(b"PATH") or b"/usr/local/bin:/usr/bin:/bin").split(b":")
     try:
         places.insert(0, os.path.realpath(os.fsencode(sys.argv[0])).rpartition(b"/")[0])
     except OSError:
-        pass  # named relatively, from a directory that is gone
+        pass  # a relative name, from a directory that is gone
     for at in places:
         if at.startswith(b"/") and is_program(at + b"/credproxy"):
             return at + b"/credproxy"
@@ -305,7 +305,7 @@ def look_for_program() -> bytes:
 
 
 def find_program() -> bytes:
-    """The same, to start the daemon."""
+    """Find the program that starts the daemon."""
     program = look_for_program()
     if not program:
         raise Stop(
@@ -316,7 +316,7 @@ def find_program() -> bytes:
 
 
 def become_daemon(program: bytes, log: bytes, tell: int) -> None:
-    """Cut off from everything inherited: one descriptor left open here hangs a build (CL-9). Never returns."""
+    """Become the daemon, without anything inherited: one descriptor left open here hangs a build (CL-9). Never returns."""
     pid, number = posix.getpid(), 0
     quiet = posix.open(b"/dev/null", posix.O_RDWR)
     for fd in range(3):
@@ -328,7 +328,7 @@ def become_daemon(program: bytes, log: bytes, tell: int) -> None:
         posix.dup2(kept, 2)
     except OSError:
         pass  # without a log it still serves
-    posix.dup2(tell, 3, False)  # not inheritable: its end tells that the program runs
+    posix.dup2(tell, 3, False)  # not inheritable: when it is closed, the program runs
     posix.closerange(4, 65536)
     for signal in range(1, 32):
         try:
@@ -345,7 +345,7 @@ def become_daemon(program: bytes, log: bytes, tell: int) -> None:
         number = error.errno or errno.EIO
         posix.write(3, pack("i", number))
     finally:
-        posix._exit(127)  # noqa: SLF001  that is its name
+        posix._exit(127)  # noqa: SLF001  its public name
 
 
 def launch(program: bytes, log: bytes) -> int:
@@ -365,7 +365,7 @@ def launch(program: bytes, log: bytes) -> int:
         except OSError as error:
             posix.write(tell, pack("ii", grandchild, error.errno))
         finally:
-            posix._exit(0)  # noqa: SLF001  that is its name
+            posix._exit(0)  # noqa: SLF001  its public name
     posix.close(tell)
     posix.waitpid(child, 0)
     report = b""
@@ -385,7 +385,7 @@ def launch(program: bytes, log: bytes) -> int:
 
 
 def has_ended(pid: int) -> bool:
-    """Asked of a pidfd where there is one: in many a container nobody reaps, and kill() takes a zombie for alive."""
+    """Ask a pidfd if there is one: many containers do not reap, and kill() takes a zombie for alive."""
     try:
         if sys.platform != "linux":
             posix.kill(pid, 0)
@@ -401,7 +401,7 @@ def has_ended(pid: int) -> bool:
 
 
 class Start:
-    """What this process does about a daemon that does not listen."""
+    """What this process has done about a daemon that does not listen."""
 
     def __init__(self) -> None:
         self.began = self.until = self.daemon = 0
@@ -411,7 +411,7 @@ class Start:
         self.program = self.log = b""
 
     def begin(self) -> None:
-        """Nothing listens, seen for the first time."""
+        """Note that nothing listens, seen for the first time."""
         wait = START_WAIT_MS if self.allowed else RETURN_WAIT_MS if is_directory(Run.directory) else 0
         self.began = now_ms()
         self.until = not_after_deadline(wait)
@@ -421,7 +421,7 @@ class Start:
 
     def take_lock(self) -> bool:
         """Whether this process is the one that may start the daemon."""
-        import fcntl  # noqa: PLC0415  only who starts a daemon needs it
+        import fcntl  # noqa: PLC0415  only starting a daemon needs it
 
         if self.lock < 0:
             make_parents(Run.place)
@@ -442,12 +442,12 @@ class Start:
         return True
 
     def release(self) -> None:
-        """Somebody listens."""
+        """A daemon listens: release the lock."""
         if self.lock >= 0:
             posix.close(self.lock)
 
     def give_up(self) -> Stop:
-        """Why there is still no listener."""
+        """Fail, saying why there is still no listener."""
         if not self.allowed:
             return Stop(
                 b"nothing listens on '%b', and CREDPROXY_AUTOSTART=0 forbids starting the daemon" % Run.place,
@@ -463,7 +463,7 @@ class Start:
         )
 
     def step(self) -> bool:
-        """One step towards a listener, or the end. Returns true if it is worth connecting again at once."""
+        """Take one step towards a listener, or fail. Returns true if it is worth connecting again at once."""
         if self.until == 0:
             self.begin()
         if now_ms() >= self.until:
@@ -485,7 +485,7 @@ class Start:
 
 
 def check_directory() -> bool:
-    """T4: in a directory that others can write to, the socket may be anybody's. False if there is no such directory."""
+    """T4: in a directory that others can write to, anybody may have made the socket. False if there is no such directory."""
     try:
         found = posix.stat(Run.directory)
     except FileNotFoundError:
@@ -517,7 +517,7 @@ def is_roots_choice(uid: int) -> bool:
 
 
 def read_proc(who: bytes, name: bytes, room: int) -> bytes:
-    """The beginning of a file below /proc/WHO; nothing where it cannot be read."""
+    """The beginning of a file below /proc/WHO; nothing if it cannot be read."""
     try:
         fd = posix.open(b"/proc/%b/%b" % (who, name), posix.O_RDONLY)
     except OSError:
@@ -539,7 +539,7 @@ def compare_mounts(pid: bytes) -> int:
 
 
 def compare_pids(pid: bytes) -> int:
-    """A single number behind "NSpid:" means the pid namespace of /proc."""
+    """A single number after "NSpid:" means the pid namespace of /proc."""
     try:
         if int(posix.readlink("/proc/self")) != posix.getpid():
             return UNKNOWN
@@ -552,7 +552,7 @@ def compare_pids(pid: bytes) -> int:
 
 
 def compare_users(pid: bytes) -> int:
-    """The namespace's name where it may be read, else the map of user ids."""
+    """The namespace's name if it may be read, else the map of user ids."""
     try:
         theirs, ours = posix.readlink(b"/proc/%b/ns/user" % pid), posix.readlink(b"/proc/self/ns/user")
     except OSError:
@@ -563,7 +563,7 @@ def compare_users(pid: bytes) -> int:
 
 
 def proc_hides() -> bool:
-    """Whether /proc hides processes that may not be traced, as our daemon is one."""
+    """Whether /proc hides processes that may not be traced, such as our daemon."""
     mounted = [line for line in read_proc(b"self", b"mounts", 16383).split(b"\n") if b" /proc proc " in line]
     return bool(mounted) and b"hidepid=" in mounted[-1]
 
@@ -580,7 +580,7 @@ def listener_ended(connection: _socket.socket, pid: int, wait_ms: int) -> bool:
 
 
 def any_namespaces() -> bool:
-    """Whether the caller believes a daemon wherever it is."""
+    """Whether the caller accepts a daemon in any namespace."""
     wanted = setting(b"CREDPROXY_PEER_NAMESPACES")
     if wanted not in {b"", b"any", b"same"}:
         raise Stop(
@@ -591,7 +591,7 @@ def any_namespaces() -> bool:
 
 
 def untold(name: bytes, *, hidden: bool) -> Stop:
-    """Why a listener is not believed that cannot be looked at."""
+    """Fail for a listener that cannot be inspected."""
     if hidden:
         return Stop(
             b"/proc is mounted with hidepid, and hides the namespaces of the program that listens on '%b'" % Run.place,
@@ -631,7 +631,7 @@ def check_namespaces(connection: _socket.socket, peer: int) -> bool:
 
 
 def check_peer(connection: _socket.socket) -> bool:
-    """T4: the directory says who may have put the socket there, only the kernel says who listens. False as above."""
+    """T4: the directory shows who may have made the socket, but only the kernel knows who listens. False as above."""
     if sys.platform == "darwin":
         credentials = connection.getsockopt(0, 1, 76)  # SOL_LOCAL, LOCAL_PEERCRED, sizeof(struct xucred)
     else:
@@ -649,12 +649,12 @@ def check_peer(connection: _socket.socket) -> bool:
 
 
 def believe(connection: _socket.socket, path: bytes) -> bool:
-    """For the command line: whether the daemon that a connection to ``path`` leads to is this user's.
+    """For the command line: check that the daemon behind a connection to ``path`` is this user's.
 
-    False if the process that called listen() has ended, which may pass.
+    False if the process that called listen() has ended, which may be temporary.
 
     Raises:
-        Stop: it is not.
+        Stop: it is not this user's.
     """
     Run.place, Run.directory = path, path.rpartition(b"/")[0] or b"/"
     check_directory()
@@ -662,7 +662,7 @@ def believe(connection: _socket.socket, path: bytes) -> bool:
 
 
 def connect_once(connection: _socket.socket) -> int:
-    """One attempt: 0, or the error number of one that may pass; ESRCH where the listener has ended."""
+    """One attempt: 0, or the number of an error that may be temporary; ESRCH if the listener has ended."""
     left = left_ms() or 1
     connection.setsockopt(_socket.SOL_SOCKET, _socket.SO_SNDTIMEO, pack("ll", left // 1000, left % 1000 * 1000))
     number = connection.connect_ex(Run.place)
@@ -675,7 +675,7 @@ def connect_once(connection: _socket.socket) -> int:
 
 
 def nobody_took_it() -> Stop:
-    """The time is over, and no daemon has taken our connection."""
+    """Fail: the time is over, and no daemon has accepted our connection."""
     waited = seconds(Run.timeout_ms)
     if Run.listener_gone:
         return Stop(
@@ -687,7 +687,7 @@ def nobody_took_it() -> Stop:
 
 
 def open_connection() -> _socket.socket:
-    """Find a listener, or bring one up."""
+    """Find a listener, or start one."""
     start, pause = Start(), PAUSE_FIRST_MS
     while True:
         number = errno.ENOENT
@@ -713,12 +713,12 @@ def open_connection() -> _socket.socket:
 
 
 def too_slow() -> Stop:
-    """The daemon took the question and says nothing."""
+    """Fail: the daemon took the question and does not answer."""
     return Stop(b"the daemon on '%b' has not answered for %b s" % (Run.place, seconds(Run.timeout_ms)), RESTART)
 
 
 def unexpected(what: bytes) -> Stop:
-    """It speaks, but not as our daemon does."""
+    """Fail: it answers, but not as our daemon does."""
     return Stop(
         b"unexpected answer from the daemon on '%b': %b" % (Run.place, what),
         b"check that what listens there is credproxy, in the helper's version",
@@ -726,7 +726,7 @@ def unexpected(what: bytes) -> Stop:
 
 
 def send_request(connection: _socket.socket, path: bytes, kind: bytes, body: bytes) -> None:
-    """An error does not end it: a daemon that refuses a request may have answered it before reading all."""
+    """An error is ignored: a daemon that refuses a request may have answered before reading all of it."""
     head = (
         b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Type: %b\r\nAccept: text/plain\r\n"
         b"Content-Length: %d\r\nX-Credproxy-Deadline-Ms: %d\r\nX-Credproxy-Parent: %d\r\n"
@@ -765,7 +765,7 @@ def parse_head(head: bytes) -> tuple[int, int]:
 
 
 def parse_length(value: bytes) -> int:
-    """1*DIGIT, within what a caller's pipe takes."""
+    """1*DIGIT, not above what a caller's pipe can hold."""
     if not value.isdigit():
         raise unexpected(b"a Content-Length that is not a number")
     if len(value.lstrip(b"0")) > len(str(ANSWER_MAX)) or int(value) > ANSWER_MAX:
@@ -801,7 +801,7 @@ def receive(connection: _socket.socket) -> tuple[int, bytes]:
 
 
 def ask(path: bytes, kind: bytes, body: bytes) -> tuple[int, bytes]:
-    """One question, asked once more if its connection broke: a daemon that stops, or was killed, has a successor."""
+    """Ask one question, and repeat it once if its connection broke: a stopped or killed daemon has a successor."""
     for _ in range(2):
         connection = open_connection()
         send_request(connection, path, kind, body)
@@ -820,7 +820,7 @@ def ask(path: bytes, kind: bytes, body: bytes) -> tuple[int, bytes]:
 
 
 def read_stdin() -> bytes:
-    """To the end, always: a caller whose write fails reports "Broken pipe", and not what we have to say (CL-2)."""
+    """Always read to the end: a caller whose write fails reports "Broken pipe", and not our message (CL-2)."""
     data, overlong = b"", False
     while True:
         if not ready(0, select.POLLIN):
@@ -858,7 +858,7 @@ def put_uri(uri: bytes) -> bytes:
 
 
 def deliver(status: int, answer: bytes) -> int:
-    """The answer to standard output, in one write; anything else as text where the protocol wants errors."""
+    """Write the answer to standard output, in one write; anything else as text where the protocol expects errors."""
     if status == 200:  # noqa: PLR2004  OK
         try:
             put(1, answer)
@@ -898,7 +898,7 @@ def serve_bazel(arguments: list[bytes]) -> int:
 
 
 def hand_over(command: bytes) -> None:
-    """The daemon stores nothing: whoever stores a login is a process of its own, and ends with it."""
+    """The daemon does not store logins: a separate process does, and then ends."""
     program = look_for_program()
     if not program:
         raise Stop(
@@ -939,7 +939,7 @@ def serve_docker(arguments: list[bytes]) -> int:
 
 
 def main() -> int:
-    """Which protocol, which command."""
+    """Choose the protocol and the command."""
     Run.deadline = now_ms() + Run.timeout_ms
     for fd in range(3):
         try:
@@ -958,4 +958,4 @@ def main() -> int:
 
 
 if __name__ == "__main__":
-    posix._exit(main())  # noqa: SLF001  nothing to tidy up, and it costs a millisecond
+    posix._exit(main())  # noqa: SLF001  there is nothing to clean up, and that would cost a millisecond

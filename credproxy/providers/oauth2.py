@@ -173,7 +173,7 @@ class OauthProvider:
         )
 
     def _narrowed(self, question: Question) -> OauthLimits | None:
-        """What a token for a build action is limited to; None where nobody asks for that, or it cannot be.
+        """What a token for a build action is limited to; None if nobody asks for that, or it cannot be.
 
         Raises:
             Failed(use_gateway): as ``check_opened``.

@@ -118,7 +118,7 @@ class OauthSecrets:
         return replace(located, logins=logins)
 
     async def newer(self, located: LocatedSecrets) -> LocatedSecrets | None:
-        """What has taken the place of refused secrets; None where they are the same, and the refusal stands."""
+        """What has taken the place of refused secrets; None if they are the same, and the refusal stands."""
         try:
             newer = await self.read(located, anew=True)
         except Failed as error:  # what the server said is the better answer

@@ -1,4 +1,4 @@
-"""One module per place where logins lie. Sources do not know one another; here is the one list of them."""
+"""One module per place where logins are stored. Sources do not know one another; this is the one list of them."""
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
@@ -41,21 +41,21 @@ from credproxy.sources.vault_token import VaultTokens
 
 @dataclass(frozen=True, slots=True)
 class SourceTools:
-    """What sources reach the world through.
+    """What sources need of the outside world.
 
     Attributes:
         environ: the daemon's environment.
-        uid: whose docker and podman files are looked at.
+        uid: of the user whose docker and podman files are read.
         clock: judges ages.
         processes: runs programs.
-        files: reads.
+        files: reads files.
         http: asks issuers.
-        signer: signs what they are asked with.
+        signer: signs requests to them.
         keyring: of the user's session.
         libraries: of clouds, in a process of their own.
         key: gives random bytes of this process, for comparing secrets without keeping them.
         vaults: the tokens for Vault that were obtained, by server and login: of the process, and shared by all sources.
-        docker_config, netrc: the files that are meant where a source names none: a path, "auto" or "none".
+        docker_config, netrc: the default files for sources that name none: a path, "auto" or "none".
     """
 
     environ: Mapping[str, str]
@@ -80,13 +80,13 @@ def make(settings: Sources, tools: SourceTools) -> Source:
     return _make(settings, tools)
 
 
-def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = False) -> Source:  # noqa: C901, PLR0911, PLR0912  one for each source
-    """Make one source. One without a line here is a mistake that mypy finds.
+def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = False) -> Source:  # noqa: C901, PLR0911, PLR0912  one case per source
+    """Make one source. If a source has no case here, mypy reports it.
 
     Args:
         settings: of the source.
-        tools: it works with.
-        optional: others are asked after it, so that what is not there is no mistake.
+        tools: for the source to use.
+        optional: other sources are asked after it, so that a missing login is not an error.
     """
     match settings:
         case DockerConfigSource(path):
@@ -146,7 +146,7 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
 
 
 def _vault_tokens(settings: VaultSource, tools: SourceTools) -> VaultTokens | None:
-    """Give the tokens for a server and a login, the same ones for equal settings; None where nobody names a server."""
+    """Give the tokens for a server and a login, the same ones for equal settings; None if nobody names a server."""
     server, auth = settings.server(tools.environ), settings.auth
     if server is None:
         return None

@@ -1,4 +1,4 @@
-"""The identity token of the CI job in which the daemon runs: given to the job, or asked for."""
+"""The identity token of the CI job in which the daemon runs: given to the job, or requested."""
 
 from collections.abc import Callable, Mapping
 
@@ -19,7 +19,7 @@ from credproxy.sources.source_exchange import hold
 
 
 _SAID = 300
-"""Characters of a program's complaint that are repeated."""
+"""Characters of a program's error output that are repeated."""
 
 _OVER = {
     "gitlab": "GitLab makes it once for a job, to last until the job's timeout: raise that, or use the token earlier",
@@ -32,7 +32,7 @@ class CiOidc:
     """The job's token. Source: ports.Source.
 
     Args:
-        settings: whom it is for, and where it is.
+        settings: the audience, and where the token is.
         environ: of the daemon, which must run within the job.
         key: gives random bytes of this process, for comparing tokens without keeping them.
     """
@@ -63,7 +63,7 @@ class CiOidc:
         """Name the job's token; None outside of a job.
 
         Raises:
-            Failed(credential_unreadable): this is a job, and it is given no token.
+            Failed(credential_unreadable): this is a job, but it has no token.
         """
         del target, repository
         if self._platform is None or not self._in_job(self._platform):
@@ -80,7 +80,7 @@ class CiOidc:
         """Give the token.
 
         Raises:
-            Failed: credential_unreadable; helper_failed, helper_not_runnable; and as ``exchange.job_token``.
+            Failed: credential_unreadable; helper_failed, helper_not_runnable; and those of ``exchange.job_token``.
         """
         del identity, target
         if self._settings.path is not None:
@@ -90,7 +90,7 @@ class CiOidc:
         return await self._answer.login(self._run, anew=anew)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give it as far as it is known; else look whether it could be asked for. Raises Failed as ``read``."""
+        """Give the token if it is known; else check whether it could be requested. Raises the same as ``read``."""
         if self._settings.path is not None or self._variable is not None:
             return await self.read(identity, target)
         if self._answer.known is None and self._platform != "github":
@@ -98,7 +98,7 @@ class CiOidc:
         return self._answer.known
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Say which variables were looked at, or that the file is not there."""
+        """Say which variables were looked at, or that the file is missing."""
         del target
         if self._settings.path is not None:
             return (f"the file {self._settings.path!r} is not there",)
@@ -110,17 +110,17 @@ class CiOidc:
         return (f"the daemon does not run in a CI job: none of {names} is set in its environment",)
 
     def forget(self) -> None:
-        """The next question asks for another token."""
+        """Make the next question request a new token."""
         self._answer.forget()
 
     def _in_job(self, platform: Platform) -> bool:
-        """Whether the daemon runs in a job of the platform, as far as its environment tells."""
+        """Whether the daemon runs in a job of the platform, according to its environment."""
         given = (self._settings.variable, GITHUB_URL if platform == "github" else None)
         marked = any(of == platform and self._environ.get(mark, "").lower() == "true" for mark, of in MARKS.items())
         return platform == "kubernetes" or marked or any(self._environ.get(name or "") for name in given)
 
     def _withheld(self, platform: Platform) -> Failed | None:
-        """What the job lacks, and what gives it."""
+        """What the job lacks, and how to provide it."""
         audience, variable = self._settings.audience, self._settings.variable
         if platform == "github" and not (self._environ.get(GITHUB_URL) and self._environ.get(GITHUB_TOKEN)):
             return unreadable(
@@ -143,7 +143,7 @@ class CiOidc:
         return None
 
     def _suits(self, token: str) -> bool:
-        """Whether a variable's token is the one to give: CircleCI's is, where it is for the audience."""
+        """Whether a variable's token can be used: CircleCI's can, if it is for the audience."""
         return self._platform != "circleci" or self._settings.audience in audiences(token)
 
     async def _of_file(self, path: str) -> Login:
@@ -170,7 +170,7 @@ class CiOidc:
         return stored
 
     def _command(self) -> Command:
-        """The program of the platform that asks."""
+        """The platform's program that requests a token."""
         audience = self._settings.audience
         if self._platform == "circleci":
             claims = msgspec.json.encode({"aud": audience}).decode()

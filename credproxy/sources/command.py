@@ -17,8 +17,8 @@ from credproxy.sources.program_answers import Printed, ProgramAnswer
 class CommandOutput:
     """One program's output. Source: ports.Source.
 
-    What is made of it is used for ``keep`` seconds at most. The identity's version is a counter that rises when a later
-    run printed something else, because no file tells that it would (P-1).
+    What is derived from it is used for ``keep`` seconds at most. The identity's version is a counter that rises when a
+    later run prints something else, because no file shows such a change (P-1).
 
     Args:
         key: random bytes of this process, for comparing outputs without keeping them.
@@ -43,19 +43,19 @@ class CommandOutput:
         return await self._answer.login(self._run, anew=anew)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Look whether the program could be started. Raises Failed(helper_not_runnable)."""
+        """Check whether the program could be started. Raises Failed(helper_not_runnable)."""
         del identity, target
         if self._answer.known is None:
             await self._processes.find(self._command)
         return self._answer.known
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """It always names something, or raises."""
+        """Nothing to say: ``locate`` always names a login, or raises."""
         del target
         return ()
 
     def forget(self) -> None:
-        """The next read runs the program."""
+        """Make the next read run the program."""
         self._answer.forget()
 
     async def _run(self) -> Printed:

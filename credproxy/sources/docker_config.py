@@ -36,19 +36,19 @@ _LOOK = 1.0
 """Seconds between looks at the files (DC-3): a new login is seen within one."""
 
 _ANSWERS = 1024
-"""Logins of programs that are remembered."""
+"""Programs' logins that are remembered."""
 
 _ABSENT_KEEP = 60.0
-"""Seconds that "not found" is kept for a registry that no file names: as long as Bazel keeps the ``{}`` that it becomes."""
+"""Seconds that "not found" is kept for a registry that no file names: as long as Bazel keeps the resulting ``{}``."""
 
 _FAILURE_KEEP = 10.0
 """Seconds that a store is not asked about such a registry after it failed."""
 
 _ASK_TIMEOUT = 6.0
-"""Seconds for a store that is asked about such a registry, within the 8.5 s that a question has."""
+"""Seconds for a store that is asked about such a registry, within the 8.5 s of a question."""
 
 _ASKED = 1024
-"""Registries that are remembered so: questions name them, so their number has no other bound."""
+"""Such registries that are remembered: questions name them, so nothing else limits their number."""
 
 _TIMEOUT = Command(()).timeout
 
@@ -64,7 +64,7 @@ log = structlog.get_logger("credproxy.sources")
 
 @dataclass(slots=True)
 class _FileCopy:
-    """One file: ``version`` is of the copy that ``index`` was read from, ``seen`` of the newest one.
+    """One file: ``version`` belongs to the copy that ``index`` was read from, ``seen`` to the newest one.
 
     ``content`` is that copy: a file that breaks leaves it in force. ``failure`` is why the newest one is not used.
     """
@@ -78,7 +78,7 @@ class _FileCopy:
 
 @dataclass(frozen=True, slots=True)
 class _StoreAnswer:
-    """What the store said of a registry that no file names, and until when that counts; ``failure`` if it said nothing."""
+    """What the store said about a registry that no file names, and until when that is valid; ``failure`` if it did not answer."""
 
     until: float
     found: bool = False
@@ -131,14 +131,14 @@ class DockerConfig:
         self._asked: LRUCache[tuple[str, str], _StoreAnswer] = LRUCache(_ASKED)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the entry; None where no file, and no store, has one for the registry.
+        """Name the entry; None if no file, and no store, has one for the registry.
 
-        A registry that no file names is looked for in the store, once in a minute: what ``get`` says counts, as it does
-        for docker, and not what ``list`` says. A store that fails leaves such a registry without a login (``trouble``).
+        A registry that no file names is looked up in the store, once a minute: as for docker, what ``get`` says counts,
+        not ``list``. A store that fails leaves such a registry without a login (``trouble``).
 
         Raises:
-            Failed(credential_unreadable): a file that comes first for this registry never parsed (DC-4), or its entry
-                in ``credHelpers`` cannot be read.
+            Failed(credential_unreadable): a file that has precedence for this registry could never be parsed (DC-4), or
+                its entry in ``credHelpers`` cannot be read.
         """
         if target.form is Form.LITERAL:
             return None
@@ -175,7 +175,7 @@ class DockerConfig:
         return login
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give the login of a file; of a program what is remembered, else look whether it could be started.
+        """Give a file's login, or a program's remembered one; else check whether the program could be started.
 
         Raises:
             Failed: credential_unreadable, helper_not_runnable.
@@ -192,7 +192,7 @@ class DockerConfig:
         return answer.known
 
     def trouble(self, target: Target) -> Failure | None:
-        """Why the registry's login may be unknown: a store that did not tell, or a file whose older copy is in force."""
+        """Why the registry's login may be unknown: a store that did not answer, or a file whose older copy is in force."""
         for known in self._known.values():
             entry = known.index.in_store(target.authority) if known.index is not None else None
             asked = self._asked.get((entry.program, entry.key)) if entry is not None else None
@@ -201,7 +201,7 @@ class DockerConfig:
         return next((known.failure for known in self._known.values() if known.failure is not None), None)
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Name each file, and what it has for the same host; and the store that it names."""
+        """Name each file, what it has for the same host, and the store that it names."""
         files = {f"the docker configuration {path!r}": known.index for path, known in self._known.items()}
         if self._inline_index is not None:
             files = {f"the variable {_INLINE}": self._inline_index, **files}
@@ -223,7 +223,7 @@ class DockerConfig:
         return f", and {store} cannot tell" if asked.failure is not None else f", and {store} has none either"
 
     def forget(self) -> None:
-        """Look at files and programs again."""
+        """Make the next question look at files and programs again."""
         self._looked = float("-inf")
         self._asked.clear()
         for answer in self._answers.values():
@@ -261,7 +261,7 @@ class DockerConfig:
             return _StoreAnswer(self._clock.boot() + _FAILURE_KEEP, failure=error.failure)
         if login is None:
             return _StoreAnswer(self._clock.boot() + _ABSENT_KEEP)
-        return _StoreAnswer(float("inf"), found=True)  # whether it still has one is for ``read`` to find out
+        return _StoreAnswer(float("inf"), found=True)  # ``read`` finds out whether it still has one
 
     def _in_file(self, path: str, key: str) -> Login | None:
         stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, where=_where(path))
@@ -300,7 +300,7 @@ class DockerConfig:
         for path, known in self._known.items():
             try:
                 version = await self._files.version(path)
-                # A changed mode does not make another version, so what could not be read is tried again.
+                # A changed mode does not change the version, so an unreadable file is tried again.
                 if version != known.seen:
                     await self._load(path, known, version)
             except Failed as error:
@@ -322,7 +322,7 @@ class DockerConfig:
             log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {quote(path)}")
 
     def _spoiled(self, path: str, known: _FileCopy, failure: Failure) -> None:
-        if failure != known.failure:  # it is looked at each second, and said once
+        if failure != known.failure:  # checked each second, but logged once
             log.error("docker configuration cannot be read", path=path, reason=failure.message, hint=failure.hint)
         known.failure = failure
 
@@ -347,7 +347,7 @@ def _command(path: str, program: str, key: str, seconds: float = _TIMEOUT) -> Co
 
 
 def _without_ourselves(index: Index, path: str) -> Index:
-    """Skip entries that name docker-credential-credproxy: asking it would ask ourselves, and so on without end."""
+    """Skip entries that name docker-credential-credproxy: it would ask this daemon again, in an endless loop."""
     names = [name for name, (_, program) in index.helpers.items() if program == _OURSELVES]
     if not names and index.store != _OURSELVES:
         return index

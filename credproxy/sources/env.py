@@ -15,10 +15,10 @@ class Env:
     """One variable, as it was when the daemon started. Source: ports.Source.
 
     Args:
-        settings: name it.
+        settings: name the variable.
         environ: the daemon's environment.
         clock: for its login.
-        optional: others are asked after it: not set, or set to nothing, is then "not mine".
+        optional: other sources are asked after it: an unset or empty variable is then "not mine".
     """
 
     def __init__(
@@ -31,12 +31,12 @@ class Env:
         self._identity = Identity("env", settings.name)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """This variable: a rule named it."""
+        """Name the variable."""
         del target, repository
         return None if self._absent else self._identity
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give its value. Raises Failed(credential_unreadable) where it is not set or cannot be used."""
+        """Give its value. Raises Failed(credential_unreadable) if it is not set or cannot be used."""
         del identity, target, anew
         name, now = self._settings.name, self._clock.boot()
         where, hint = f"the variable {name!r}", f"stop the daemon, export {name}, and start it again"
@@ -51,7 +51,7 @@ class Env:
         return await self.read(identity, target)
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Where it is optional: that it is not set."""
+        """If it is optional: that it is not set."""
         del target
         return (f"the variable {self._settings.name!r} is not set",) if self._absent else ()
 

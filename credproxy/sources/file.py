@@ -1,4 +1,4 @@
-"""A secret in a file of its own."""
+"""A secret in a separate file."""
 
 import contextlib
 from collections.abc import AsyncIterator, Hashable
@@ -18,11 +18,11 @@ class File:
     """The content of one file, read for each exchange and not kept. Source: ports.Source, ports.Rewritable.
 
     Args:
-        settings: name it.
+        settings: name the file.
         files: reads it.
         clock: for its login.
         home: the directories above it are not judged; "" for none.
-        optional: others are asked after it: a file that is not there is then "not mine".
+        optional: other sources are asked after it: a missing file is then "not mine".
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class File:
         self._clock = clock
         self._home = home
         self._optional = optional
-        self._named: Identity | None = None  # while it is written: what it is named meanwhile
-        self._written: tuple[Hashable, Hashable] = (None, None)  # the stamp of what we wrote, and what it stands for
+        self._named: Identity | None = None  # while it is written: its identity meanwhile
+        self._written: tuple[Hashable, Hashable] = (None, None)  # version that we wrote, and the one it counts as
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the file and its version, so that a rewritten one is another credential, unless we wrote it."""
@@ -68,7 +68,7 @@ class File:
 
     @contextlib.asynccontextmanager
     async def turn(self, identity: Identity | None, target: Target, *, until: float) -> AsyncIterator[Turn]:
-        """Have the file to oneself. Raises Failed: credential_unreadable, upstream_unavailable."""
+        """Take exclusive hold of the file. Raises Failed: credential_unreadable, upstream_unavailable."""
         path = self._settings.path
         async with alone(lock_of(path), files=self._files, clock=self._clock, until=until, name=f"file:{path}") as lock:
             place = await self._files.reserve(path)
@@ -76,7 +76,7 @@ class File:
                 missing = await self._files.version(path) is None
                 now = None if missing else await self.locate(target, None)
                 login = None if now is None else await self.read(now, target)
-                # Somebody else's login, stored since the question was planned, is not to be taken for this one.
+                # A different login, stored since the question was planned, must not be taken for this one.
                 self._named = now if now == identity else None
 
                 async def write(secret: Secret) -> None:
@@ -90,7 +90,7 @@ class File:
                 await place.close()
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Where it is optional, ``locate`` gives None for one reason alone."""
+        """If it is optional: that the file is missing, the only reason for ``locate`` to give None."""
         del target
         return (f"the file {self._settings.path!r} is not there",) if self._optional else ()
 

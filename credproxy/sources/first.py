@@ -1,4 +1,4 @@
-"""Several sources, one after the other: the first that has a login for the target gives it."""
+"""A list of sources: the first one that has a login for the target gives it."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -15,7 +15,7 @@ class First:
     """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered, ports.Narrows.
 
     "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
-    have the login that was meant, and the next one may be somebody else's.
+    have the intended login, and the next source may have somebody else's.
 
     Args:
         sources: in order.
@@ -25,7 +25,7 @@ class First:
         self._sources = tuple(sources)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the first one's credential; its version tells which source it is of. Raises Failed as that source does."""
+        """Name the credential of the first source that has one; its version includes which source that is. Raises Failed as that source does."""
         for index, source in enumerate(self._sources):
             identity = await source.locate(target, repository)
             if identity is not None:
@@ -35,9 +35,9 @@ class First:
         return None
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the login that was named; where its place turns out to hold nothing, that of the next that has one.
+        """Give the named login; if it turns out to be missing, the login of the next source that has one.
 
-        Of a narrow one there is no next: that one's would be as wide as it is.
+        A narrowed login has no next one: other sources' logins would not be narrowed.
         """
         index, own, narrow = _of(identity)
         login = await self._sources[index].read(own, target, anew=anew)
@@ -54,33 +54,33 @@ class First:
         return await self._sources[index].peek(own, target)
 
     def trouble(self, target: Target) -> Failure | None:
-        """What is wrong with the one that could not be passed."""
+        """What is wrong with the source that could not be passed over."""
         return first_trouble(self._sources, target)
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """What each of them says."""
+        """What each source says."""
         return tuple(said for source in self._sources for said in source.looked(target))
 
     def narrow(self, identity: Identity, target: Target) -> Identity | None:
-        """As the source does that has the credential."""
+        """Narrow as the source does that has the credential."""
         index, own, _ = _of(identity)
         source = self._sources[index]
         narrow = source.narrow(own, target) if isinstance(source, Narrows) else None
         return None if narrow is None else replace(narrow, version=(index, narrow.version, "narrow"))
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
-        """What those say that were asked before the one that has the credential."""
+        """What the sources say that come before the one with the credential."""
         return tuple(said for source in self._sources[: _of(identity)[0]] for said in source.looked(target))
 
     def forget(self) -> None:
-        """All of them look again."""
+        """Make all sources look again."""
         for source in self._sources:
             if isinstance(source, Caches):
                 source.forget()
 
 
 def _of(identity: Identity) -> tuple[int, Identity, bool]:
-    """The place of the source in the list, the identity as it gave it, and whether that is a narrow one."""
+    """The position of the source in the list, the identity as the source gave it, and whether it is a narrowed one."""
     assert isinstance(identity.version, tuple)
     index, version, *narrow = identity.version
     return index, replace(identity, version=version), bool(narrow)

@@ -26,18 +26,19 @@ _TIMEOUT = 10.0
 """Seconds for ``gh auth token``, which itself waits three for a keyring."""
 
 _PASSED = ("GH_CONFIG_DIR", "DBUS_SESSION_BUS_ADDRESS")
-"""Variables that gh needs beside those that every program gets: where its file and its keyring are, and never a token."""
+"""Variables that gh needs beside those that every program gets: they locate its file and its keyring, and are never
+tokens."""
 
 _NONE = "no oauth "
-"""What gh says where neither its file nor its keyring has one: ``no oauth token``, of which the last word is masked, as every
-argument of a program is. Source: cli/cli pkg/cmd/auth/token."""
+"""What gh says if neither its file nor its keyring has a token: ``no oauth token``; the last word is masked like every
+argument of a program. Source: cli/cli pkg/cmd/auth/token."""
 
 
 class Gh:
     """What gh knows. Source: ports.Source, core/formats/gh_hosts.py.
 
-    The file says which hosts there is a login for, so gh itself is started only for one of those whose token it keeps in a
-    keyring. A file that can no longer be read leaves the last good copy in force.
+    The file says which hosts have a login, so gh itself is started only for a host in it whose token is in a keyring. A
+    file that can no longer be read leaves the last good copy in force.
 
     Args:
         settings: which user.
@@ -72,7 +73,7 @@ class Gh:
         self._answers: dict[str, ProgramAnswer] = {}
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the variable, or the entry of the file; None where neither is for the host."""
+        """Name the variable or the entry of the file; None if neither is for the host."""
         del repository
         if target.form is Form.LITERAL:
             return None
@@ -88,7 +89,7 @@ class Gh:
         return Identity("gh", host if self._user is None else f"{self._user}@{host}", stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give what ``locate`` named; None where it has gone meanwhile.
+        """Give what ``locate`` named; None if it is gone by now.
 
         Raises:
             Failed: credential_unreadable; helper_failed, helper_not_runnable for a token that gh has to be asked for.
@@ -104,7 +105,7 @@ class Gh:
         return await self._answer(host).login(lambda: self._run(found), anew=anew, stamp=self._file.version)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give it as far as it is known; else look whether gh could be asked. Raises Failed as ``read``."""
+        """Give the token if it is known; else check whether gh could be asked. Raises the same as ``read``."""
         host = login_host(target.host)
         found = self._file.content.get(host)
         if self._text(identity) or found is None or found.token_of(self._user):
@@ -114,11 +115,11 @@ class Gh:
         return self._answer(host).known
 
     def trouble(self, target: Target) -> Failure | None:
-        """Why the file cannot be read, unless a variable goes before it."""
+        """Why the file cannot be read, unless a variable takes precedence."""
         return None if self._variable(login_host(target.host)) else self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Name the variables, the file, and whether that is there."""
+        """Name the variables and the file, and whether the file exists."""
         host = login_host(target.host)
         names = " nor ".join(map(repr, self._variables(host)))
         told = (f"neither {names} is set in the daemon's environment",) if names else ()
@@ -132,13 +133,13 @@ class Gh:
         return (*told, f"gh's file {self._file.path!r} has no login{whose} for {host!r}")
 
     def forget(self) -> None:
-        """The next question looks at the file, and asks gh."""
+        """Make the next question look at the file, and ask gh."""
         self._file.forget()
         for answer in self._answers.values():
             answer.forget()
 
     def _variables(self, host: str) -> tuple[str, ...]:
-        """Those that may hold a token for a host; none where a user is named, of whom they say nothing."""
+        """Variables that may hold a token for a host; none if a user is named, because they do not name one."""
         if self._user is not None:
             return ()
         if host == PUBLIC or (is_tenant(host) and self._environ.get(HOST, "").lower() == host):
@@ -158,7 +159,7 @@ class Gh:
         return login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     def _answer(self, host: str) -> ProgramAnswer:
-        """What gh said of a host of its file."""
+        """The remembered answer of gh about a host of its file."""
         if host not in self._answers:
             self._answers[host] = ProgramAnswer(keep=PROGRAM_KEEP, key=self._key(), clock=self._clock)
         return self._answers[host]

@@ -26,7 +26,7 @@ _MOST: Final = 1024
 
 
 class _TokenLimits(NamedTuple):
-    """What a token is limited to: a part of its identity."""
+    """What a token is limited to; part of its identity."""
 
     repositories: tuple[str, ...]
     permissions: tuple[tuple[str, str], ...]
@@ -34,16 +34,16 @@ class _TokenLimits(NamedTuple):
 
 
 class GithubApp:
-    """One App. Source: ports.Source, ports.Narrows.
+    """A GitHub App. Source: ports.Source, ports.Narrows.
 
     Args:
-        settings: name it.
+        settings: name the App.
         files: reads its key.
         http: asks GitHub.
         signer: signs with the key.
         clock: judges lifetimes.
         home: the directories above it are not judged; "" for none.
-        optional: others are asked after it: what it is not installed for is then "not mine".
+        optional: other sources are asked after it: a target without an installation is then "not mine".
     """
 
     def __init__(
@@ -68,7 +68,7 @@ class GithubApp:
         self._tokens: LRUCache[Hashable, ProgramAnswer] = LRUCache(_MOST)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name App and installation; None for another host, and for a URL without an owner where no rule names one."""
+        """Name the App and the installation; None for another host, and for a URL without an owner if no rule names one."""
         del repository
         whose = self._whose(target)
         if whose is None:
@@ -91,10 +91,10 @@ class GithubApp:
         return replace(identity, entry=f"{identity.entry} for {place.name}", version=(stamp, limits))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give a token; None where the App is not installed for the target, and others are asked.
+        """Give a token; None if the App is not installed for the target and other sources are asked next.
 
         Raises:
-            Failed: credential_unreadable for the key; what GitHub says, see ``exchange.installation_token``.
+            Failed: credential_unreadable for the key; errors from GitHub, see ``exchange.installation_token``.
         """
         stamp, limits = _parts(identity)
         request = self._request(target, limits)
@@ -104,7 +104,7 @@ class GithubApp:
         return login
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give the token that there is; else look whether the key could sign. Raises Failed(credential_unreadable)."""
+        """Give a remembered token; else check whether the key could sign. Raises Failed(credential_unreadable)."""
         del target
         known = self._answer(identity).known
         if known is None:
@@ -112,7 +112,7 @@ class GithubApp:
         return known
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Why it has nothing for a target."""
+        """Why it has no login for a target."""
         app, host = self._settings.app, self._settings.host
         if not self._is_mine(target):
             return (f"the GitHub App {app!r} is for {host!r}",)
@@ -121,12 +121,12 @@ class GithubApp:
         )
 
     def forget(self) -> None:
-        """The next question asks GitHub."""
+        """Make the next question ask GitHub."""
         for answer in self._tokens.values():
             answer.forget()
 
     def _whose(self, target: Target) -> str | None:
-        """Which installation; None where this App is not meant."""
+        """Which installation to use; None if the target is not for this App."""
         if not self._is_mine(target):
             return None
         if self._settings.installation is not None:
@@ -135,7 +135,7 @@ class GithubApp:
         return None if place is None else place.owner.lower()
 
     def _is_mine(self, target: Target) -> bool:
-        # The signed JWT goes to this host: a URL may come from anywhere, and must not choose who gets it.
+        # The signed JWT is sent to this host: a URL may come from anywhere, and must not choose its receiver.
         port = "" if target.port is None else f":{target.port}"
         return target.form is not Form.LITERAL and f"{login_host(target.host)}{port}" == self._settings.host
 
@@ -143,7 +143,7 @@ class GithubApp:
         return TokenRequest(
             api=api_of(target),
             app=self._settings.app,
-            # Named exactly is named on purpose: its own addresses may be private (SEC-4).
+            # A host that is named exactly is named on purpose: its addresses may be private (SEC-4).
             dial=Dial(own=self._settings.host != PUBLIC),
             owner=(github_name(target) or GithubName("")).owner,
             installation=self._settings.installation,

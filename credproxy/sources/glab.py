@@ -1,7 +1,7 @@
 """The login that ``glab`` would use for a host: its variables, the token of a CI job, its configuration.
 
-What glab alone can do, it is asked to do: renew an OAuth token, whose refresh token is good once and stays its secret, and
-read its keyring. So there is one who spends and stores refresh tokens, and none is lost.
+glab is asked for what only it can do: read its keyring, and renew an OAuth token, whose refresh token is valid once and
+stays glab's secret. So only one program uses and stores refresh tokens, and none is lost.
 """
 
 from collections.abc import Callable, Mapping
@@ -24,10 +24,10 @@ from credproxy.sources.watched_file import Watched
 
 
 _KEEP = 240.0
-"""Seconds that an answer of glab's is used, as one of docker's programs is."""
+"""Seconds that an answer of glab is used, like one of docker's programs."""
 
 _SPARE = 30.0
-"""Seconds before its end from which a token is renewed instead of read: glab itself renews from ten on."""
+"""Seconds before its expiry from which a token is renewed instead of read; glab itself renews from ten seconds on."""
 
 _HOSTS = 256
 """Hosts whose answers are remembered."""
@@ -80,7 +80,7 @@ class Glab:
         return Identity("glab", host.name, (stamp, answer.count if answer else 0))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the token that ``locate`` named; None where the file has changed since and has it no more.
+        """Give the token that ``locate`` named; None if the file has changed since and no longer has it.
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable.
@@ -96,7 +96,7 @@ class Glab:
         )
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give what can be given without glab, else look whether it could be started."""
+        """Give what can be given without glab; else check whether it could be started."""
         host = self._file.content.get(target.authority)
         if identity.source == "env" or host is None:
             return await self.read(identity, target)
@@ -106,7 +106,7 @@ class Glab:
         return known
 
     def trouble(self, target: Target) -> Failure | None:
-        """Why the file cannot be read, so that which hosts it names is not known."""
+        """Why the file cannot be read, so that it is unknown which hosts it names."""
         del target
         return self._file.failure
 
@@ -115,13 +115,13 @@ class Glab:
         return (self._about_variables(), self._about_job(), self._about_file(target))
 
     def forget(self) -> None:
-        """The next question looks at the file, and asks glab."""
+        """Make the next question look at the file, and ask glab."""
         self._file.forget()
         for answer in self._answers.values():
             answer.forget()
 
     def _variable(self, target: Target) -> str | None:
-        """A token is for one host: to send it to another one would give it away."""
+        """The variable's token, for its own host only: sending it to another host would give it away."""
         if target.authority == self._meant:
             for name in TOKENS:
                 if self._environ.get(name):
@@ -130,7 +130,7 @@ class Glab:
 
     @property
     def _meant(self) -> str | None:
-        """The host that ``GITLAB_TOKEN`` is for."""
+        """Give the host that ``GITLAB_TOKEN`` is for."""
         named = next((value for name in HOSTS if (value := self._environ.get(name))), None)
         if named is not None:
             return canonical_authority(named.partition("://")[2] or named)
@@ -147,7 +147,7 @@ class Glab:
         return from_text(self._environ.get(name, ""), JOB_USER if name == JOB_TOKEN else None, where=where, hint=hint)
 
     def _in_file(self, host: GlabHost) -> Login | None:
-        """Its token, as far as the file has one that is good."""
+        """The host's token, if the file has a usable one."""
         where = f"the token of {host.name!r} in {self._file.path!r}"
         if host.token is None:
             job = host.job_token

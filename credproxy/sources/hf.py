@@ -37,7 +37,7 @@ class Hf:
         self._clock = clock
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the variable or the file; None where neither has a token, or the host is another one."""
+        """Name the variable or the file; None if neither has a token, or the host is another one."""
         del repository
         if not self._knows(target):
             return None
@@ -49,7 +49,7 @@ class Hf:
         return Identity("hf", str(self._file.path), self._file.version and self._file.version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the token; None where it has gone meanwhile. Raises Failed(credential_unreadable)."""
+        """Give the token; None if it has gone meanwhile. Raises Failed(credential_unreadable)."""
         del target, anew
         of_file = identity.entry == self._file.path
         text = self._file.content if of_file else self._environ.get(identity.entry, "")

@@ -1,4 +1,4 @@
-"""A secret of the keyring of the user's session, which libsecret, keyring and go-keyring store alike."""
+"""A secret in the keyring of the user's session, which libsecret, keyring and go-keyring store in the same way."""
 
 import asyncio
 
@@ -13,24 +13,24 @@ from credproxy.sources.watched_file import LOOK
 
 
 REFUSED_LOOK = 10.0
-"""Seconds between two looks that refusals cause."""
+"""Seconds between two searches that refusals cause."""
 
 UNLOCK = (
     "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; a machine without a desktop takes "
     '{ source = "systemd-credential" }, or { source = "file" } with mode 0600'
 )
-"""What a person does, and the way out where nobody ever unlocks a keyring."""
+"""What a user does, and the alternative if nobody ever unlocks a keyring."""
 
 
 class FromKeyring:
-    """The secret of one service. Source: ports.Source, ports.Keyring.
+    """The keyring's secret for one service. Source: ports.Source, ports.Keyring.
 
-    The keyring is searched once a second at most; that reads no secret. A session without a keyring has none: others are
-    asked. A locked one may have the very secret that is meant, so that nobody else is asked.
+    The keyring is searched once a second at most; a search reads no secret. If the session has no keyring, the next
+    source is asked. A locked keyring may have the intended secret, so no other source is asked.
 
     Args:
-        settings: of which service, and whose.
-        keyring: is searched.
+        settings: name the service and the user.
+        keyring: the keyring to search.
         clock: for its login.
     """
 
@@ -44,7 +44,7 @@ class FromKeyring:
         self._failure: Failure | None = None
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Name the secret; None where there is none of this service, or no keyring.
+        """Name the secret; None if there is none of this service, or no keyring.
 
         Raises:
             Failed(credential_unreadable): the keyring is locked or does not answer, or there are several logins.
@@ -77,14 +77,14 @@ class FromKeyring:
         return await self.read(identity, target)
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """What was found in place of the secret."""
+        """What was found instead of the secret."""
         del target
         if self._found.absent:
             return (f"the keyring is not looked at: {self._found.absent}",)
         return (f"the keyring has no secret of {self._name!r}",)
 
     def forget(self) -> None:
-        """The next question searches the keyring."""
+        """Make the next question search the keyring."""
         self._looked = float("-inf")
 
     @property
@@ -98,7 +98,7 @@ class FromKeyring:
         return f"store it anew: secret-tool store --label x service {self._settings.service}{user}"
 
     async def _look(self) -> None:
-        async with self._looking:  # whoever comes meanwhile is served by the same search
+        async with self._looking:  # one search serves all questions that arrive meanwhile
             if self._clock.boot() - self._looked >= LOOK:
                 try:
                     self._found = await self._keyring.search(self._settings.service, self._settings.username)
@@ -110,12 +110,12 @@ class FromKeyring:
             raise Failed(self._failure)
 
     def _item(self) -> KeyringItem | None:
-        """The one that is meant; of those under one user name, which several programs may have stored, the newest."""
+        """The item to use; if several programs have stored one under the same user name, the newest."""
         found = self._found
         if found.locked and not found.items:
             raise unreadable(f"the secret of {self._name!r}", "cannot be read: the keyring is locked", hint=UNLOCK)
         names = {item.username for item in found.items}
-        # gh and others store the active login under no user name, beside those of each.
+        # gh and others store the active login without a user name, beside one for each user.
         wanted = "" if "" in names else next(iter(names), "")
         if len(names) > 1 and "" not in names and self._settings.username is None:
             shown = ", ".join(map(repr, sorted(names)))

@@ -1,4 +1,4 @@
-"""What ``credproxy login`` has stored: a file says which logins there are and where the secret of each lies."""
+"""What ``credproxy login`` has stored: a file says which logins there are and where each secret is."""
 
 import asyncio
 from dataclasses import dataclass
@@ -27,8 +27,8 @@ class FromLogin:
     Args:
         path: of the file; None for a user without a home directory.
         files: read it.
-        keyring: has secrets.
-        processes: decrypt others.
+        keyring: holds secrets.
+        processes: run the program that decrypts others.
         clock: judges ages.
         uid: of the user, for whom secrets are encrypted.
     """
@@ -52,7 +52,7 @@ class FromLogin:
         self._opening = asyncio.Lock()
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Name the login that is stored for the host, or for a path on it; None where there is none."""
+        """Name the login that is stored for the host, or for a path on it; None if there is none."""
         if target.form is Form.LITERAL:
             return None
         await self._file.look()
@@ -61,12 +61,12 @@ class FromLogin:
         return None if found is None else Identity("login", found[0], found[1].id)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give it; None where somebody logged out meanwhile.
+        """Give it; None if somebody logged out meanwhile.
 
         Raises:
             Failed: credential_unreadable; helper_failed, helper_not_runnable for one that has to be decrypted.
         """
-        del anew  # it changes together with the file, which has been looked at
+        del anew  # it changes together with the file, which has been checked
         since = self._clock.boot()
         entry = self._file.content.logins.get(identity.entry)
         if entry is None:
@@ -81,7 +81,7 @@ class FromLogin:
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give it as far as no program has to decrypt it."""
+        """Give the login unless a program has to decrypt it."""
         entry = self._file.content.logins.get(identity.entry)
         known = self._opened.get(identity.entry)
         if entry is not None and entry.kept == "systemd-creds" and (known is None or known.id != entry.id):
@@ -95,13 +95,13 @@ class FromLogin:
         return self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Say that nobody has logged in; without a home directory nobody can."""
+        """Say that there is no login; without a home directory there cannot be one."""
         if self._file.path is None:
             return ()
         return (f"credproxy login has stored none for {target.authority!r}",)
 
     def forget(self) -> None:
-        """The next question looks at the file."""
+        """Make the next question look at the file."""
         self._file.forget()
         self._opened.clear()
 
@@ -127,7 +127,7 @@ class FromLogin:
         return None if newest is None else await self._keyring.reveal(newest)
 
     async def _decrypted(self, key: str, entry: StoredLogin, again: str) -> Secret:
-        async with self._opening:  # forty repositories of one login are one run
+        async with self._opening:  # one run for forty repositories of one login
             known = self._opened.get(key)
             if known is None or known.id != entry.id:
                 done = await self._processes.run(_decrypting(key, entry.sealed, self._uid))
@@ -140,7 +140,7 @@ class FromLogin:
 
 @dataclass(frozen=True, slots=True)
 class _Decrypted:
-    """A login that was decrypted, and which one it was."""
+    """A decrypted login, and its identity."""
 
     id: str
     secret: Secret
@@ -151,7 +151,7 @@ _UNLOCK = "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; 
 
 
 def _decrypting(key: str, sealed: str, uid: int) -> Command:
-    """The program that opens a secret; what is encrypted for a user alone says so since systemd 256."""
+    """The program that decrypts a secret; since systemd 256, a secret encrypted for a user alone is marked as such."""
     user = ("--user",) if uid else ()
     argv = ("systemd-creds", "decrypt", *user, f"--name={sealed_name(key)}", "-", "-")
     return Command(argv, stdin=sealed.encode(), timeout=_TIMEOUT)

@@ -1,4 +1,4 @@
-"""Logins in a netrc file: exact hosts only, since its ``default`` entry would configure every host there is (P-7)."""
+"""Logins in a netrc file: exact hosts only, because its ``default`` entry would match every host (P-7)."""
 
 import structlog
 
@@ -13,7 +13,7 @@ from credproxy.sources.watched_file import Watched
 
 
 _LOGGED = 8
-"""Mistakes of one file that are logged: a file of another kind, given by mistake, may have thousands."""
+"""Mistakes per file that are logged: a file of another kind may have thousands."""
 
 _NOTHING = Content({}, {}, ())
 
@@ -23,8 +23,8 @@ log = structlog.get_logger("credproxy.sources")
 class Netrc:
     """One netrc file. Source: ports.Source, core/formats/netrc.py.
 
-    A file that can no longer be read leaves the last good copy in force (DC-3). A file that can be read is believed: an
-    entry with a mistake in it is an error for its machine alone.
+    A file that can no longer be read leaves the last good copy in force (DC-3). A readable file is in force: a faulty
+    entry is an error for its own machine only.
 
     Args:
         path: of the file, or None for none.
@@ -42,7 +42,7 @@ class Netrc:
         )
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the machine's entry; None where the file has none, is not there, or was never readable.
+        """Name the machine's entry; None if the file has none, is not there, or was never readable.
 
         Raises:
             Failed(credential_unreadable): the file names the machine, and its entry cannot be used.
@@ -60,7 +60,7 @@ class Netrc:
         return Identity("netrc", target.host, version and version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the login that ``locate`` named; None where the file has changed since and has it no more."""
+        """Give the login that ``locate`` named; None if the file has changed since and no longer has it."""
         del target, anew
         stored, now = self._file.content.logins.get(identity.entry), self._clock.boot()
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
@@ -70,12 +70,12 @@ class Netrc:
         return await self.read(identity, target)
 
     def trouble(self, target: Target) -> Failure | None:
-        """Why the file cannot be read, so that which machines it names is not known, or only of an older copy."""
+        """Why the file cannot be read, so that its machines are unknown, or known only from an older copy."""
         del target
         return self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Name the file, and whether it is there."""
+        """Name the file, and whether it exists."""
         path, failure = self._file.path, self._file.failure
         if path is None:
             return ("no netrc file is looked at",)
@@ -86,7 +86,7 @@ class Netrc:
         return (f"the netrc file {path!r} names no machine {target.host!r}",)
 
     def forget(self) -> None:
-        """The next question looks at the file."""
+        """Make the next question look at the file."""
         self._file.forget()
 
     def _tell_mistakes(self) -> None:

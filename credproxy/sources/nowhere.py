@@ -1,4 +1,4 @@
-"""No stored secret at all: what is asked with it is asked anonymously."""
+"""The source that never has a login: requests are made anonymously."""
 
 from credproxy.core.ask.credential import Identity
 from credproxy.core.ask.login import Login
@@ -10,7 +10,7 @@ class Nowhere:
     """Knows no host. Source: ports.Source.
 
     Args:
-        why: what a person is told; "" for nothing.
+        why: what the user is told; "" for nothing.
     """
 
     def __init__(self, why: str = "") -> None:
@@ -32,6 +32,6 @@ class Nowhere:
         return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Say why it is here, where a person chose that."""
+        """Say why there is no login, if that was configured."""
         del target
         return (self._why,) if self._why else ()

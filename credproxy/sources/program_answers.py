@@ -1,7 +1,7 @@
-"""What a program said when it was asked for a login: remembered, asked for again in time, and once for all who wait.
+"""Programs' answers about logins: remembered, renewed in time, and fetched once for all who wait.
 
-Shared by the sources that start programs. No file tells that a program's answer would be another one now, so two things
-do: age, and an upstream that refuses what the program gave (``anew``).
+Shared by the sources that start programs. No file shows that a program's answer would be different now, so two things
+cause a new run: age, and an upstream that refuses what the program gave (``anew``).
 """
 
 import asyncio
@@ -16,24 +16,24 @@ from credproxy.ports import Clock
 
 
 LOOK_AGAIN = 10.0
-"""Seconds between two runs that refusals cause: a login that may not do a thing is refused each time."""
+"""Seconds between two runs that refusals cause: a login without the needed permission is refused each time."""
 
 NOTHING_KEEP = 10.0
-"""Seconds that "there is no login" is remembered: a new one must be seen within ten."""
+"""Seconds that "there is no login" is remembered: a new login must be seen within ten."""
 
 Printed = tuple[bytes, Stored | Login | None]
-"""A program's output, and what it means: None for "there is no login". A Login where an issuer said when it ends."""
+"""A program's output, and what it means: None for "there is no login", a Login if an issuer said when it ends."""
 
 
 class ProgramAnswer:
     """The last answer of one program to one question.
 
     Args:
-        keep: seconds after which what is made of it must not be used any more.
+        keep: seconds after which what is derived from the answer must not be used any more.
         key: random bytes of this process: outputs are compared by keyed digests, so none is kept for it.
 
     Attributes:
-        count: rises when the program says something else than the time before: part of the identity of its login.
+        count: rises when the program's output changes; part of the identity of its login.
     """
 
     def __init__(self, *, keep: float, key: bytes, clock: Clock) -> None:
@@ -52,22 +52,22 @@ class ProgramAnswer:
 
     @property
     def known(self) -> Login | None:
-        """The login that the next question gets without a run; None where it would start the program."""
+        """The login that the next question gets without a run; None if it would start the program."""
         return self._login if self._clock.boot() < self._again else None
 
     async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool, stamp: Hashable = None) -> Login | None:
-        """Give the login; None where the program has none.
+        """Give the login; None if the program has none.
 
         Args:
             run: starts the program.
-            stamp: of the file that names the program: ``docker login`` writes it anew when it has told the store.
-            anew: an upstream refused what was given last: look again, unless that was done within ten seconds.
+            stamp: of the file that names the program: ``docker login`` rewrites it after telling the store.
+            anew: an upstream refused the last answer: run again, unless that was done within ten seconds.
 
         Raises:
-            Failed: what ``run`` raises; who waited for a run shares its failure.
+            Failed: what ``run`` raises; all who waited for a run share its failure.
         """
         runs = self._runs
-        async with self._asking:  # forty repositories of one login are one run
+        async with self._asking:  # one run for forty repositories of one login
             if self._runs == runs and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
             if self._runs != runs and self._failure is not None:
@@ -75,7 +75,7 @@ class ProgramAnswer:
             return self._login
 
     def forget(self) -> None:
-        """The next question starts the program."""
+        """Make the next question start the program."""
         self._login, self._again, self._doubted = None, float("-inf"), float("-inf")
 
     def _due(self, *, anew: bool, stamp: Hashable) -> bool:
@@ -91,10 +91,10 @@ class ProgramAnswer:
         try:
             output, stored = await run()
         except Failed as error:
-            # Somebody's refusal may have caused this run: to everybody else the login is as good as it was.
+            # One caller's refusal may have caused this run: for all others the login is as good as before.
             self._again = float("-inf") if self._login is None else again_at(self._login)
             self._failure = error.failure
-            self._runs += 1  # not where a flight was cancelled: the next waiter then starts the program itself
+            self._runs += 1  # not if a flight was cancelled: the next waiter then starts the program itself
             return
         now, self._failure = self._clock.boot(), None
         self._runs += 1

@@ -1,6 +1,6 @@
-"""A file with a secret that a rule names, read anew each time and judged: anyone else who could write it would choose the login.
+"""A secret file that a rule names, read and judged each time: anyone else who could write it would choose the login.
 
-It is read long after the configuration that names it was put in force.
+It is read long after the configuration that names it came into force.
 """
 
 from credproxy.core.ask.stored import unreadable
@@ -9,16 +9,16 @@ from credproxy.ports import Files
 
 
 async def read_secret_file(files: Files, path: str, *, home: str, hint: str) -> bytes:
-    """Give its content.
+    """Give the content of the file.
 
     Args:
         files: reads it.
         path: of the file.
         home: the directories above it are not judged; "" for none.
-        hint: what a person does about a file that is not there.
+        hint: what the user does about a missing file.
 
     Raises:
-        Failed(credential_unreadable): it is not there, cannot be read, or could have been written by others.
+        Failed(credential_unreadable): it is missing, cannot be read, or could have been written by others.
     """
     found = await files.judged(path, home)
     if found is None:
@@ -27,5 +27,5 @@ async def read_secret_file(files: Files, path: str, *, home: str, hint: str) -> 
 
 
 def missing(path: str, hint: str) -> Failed:
-    """The failure of a file that is not there."""
+    """The failure for a missing file."""
     return unreadable(f"the file {path!r}", "is not there", hint=hint)

@@ -1,4 +1,4 @@
-"""Holds the exchanges that sources need, within the limits of the flight under way."""
+"""Holds the exchanges that sources need, within the limits of the current flight."""
 
 from collections.abc import Generator
 from typing import TypeVar
@@ -14,5 +14,5 @@ _LONGEST = 30.0
 
 
 async def hold(conversation: Generator[Request, Response, T], http: HttpClient, *, clock: Clock) -> T:
-    """Hold one. Raises Failed as the conversation and ``HttpClient.send`` do."""
+    """Hold one exchange. Raises Failed as the conversation and ``HttpClient.send`` do."""
     return await converse(conversation, http, terms=under_way.get() or OwnTerms(clock.boot() + _LONGEST))

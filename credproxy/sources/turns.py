@@ -1,7 +1,7 @@
-"""A stored login that changes by being used, in the hands of one process at a time. Shared by sources that can be written.
+"""A stored login that changes by being used: one process has it at a time. Shared by sources that can be written.
 
-What is about to be sent is put down first, as a digest in the lock file: if we end before the answer is there, whoever has
-the next turn knows that the token may be spent, and can say so.
+A digest of what will be sent is first written to the lock file: if this process ends before the answer arrives, the
+next turn knows that the token may be spent, and can say so.
 """
 
 import contextlib
@@ -16,7 +16,7 @@ from credproxy.ports import Clock, Files, Lock
 
 
 _PAUSE: Final = 0.05
-"""Seconds between two looks whether another process has let go."""
+"""Seconds between two attempts to take a lock from another process."""
 
 Write = Callable[[Secret], Awaitable[None]]
 
@@ -25,9 +25,9 @@ class KeptTurn:
     """One turn. Source: ports.Turn.
 
     Args:
-        lock: held.
+        lock: the held lock.
         login: as it is stored now.
-        write: stores another secret in its place, for good.
+        write: replaces the stored secret permanently.
     """
 
     def __init__(self, lock: Lock, login: Login | None, *, write: Write) -> None:
@@ -38,15 +38,15 @@ class KeptTurn:
         self.doubtful = bool(self._digest) and lock.note == self._digest
 
     async def sent(self) -> None:
-        """Leave the digest of what is sent."""
+        """Write the digest of what is sent."""
         await self._lock.mark(self._digest)
 
     async def settled(self) -> None:
-        """Leave nothing."""
+        """Clear the note."""
         await self._lock.mark(b"")
 
     async def store(self, secret: Secret) -> None:
-        """Write; the note is of the old secret, and so says nothing of the new one."""
+        """Write the new secret; the note is about the old one, and does not affect it."""
         await self._write(secret)
 
 
@@ -58,17 +58,17 @@ def lock_of(path: str) -> str:
 
 @contextlib.asynccontextmanager
 async def alone(path: str, *, files: Files, clock: Clock, until: float, name: str) -> AsyncIterator[Lock]:
-    """Hold a lock file, as soon as others let it go.
+    """Hold a lock file, as soon as others release it.
 
     Args:
         path: of the lock file.
-        files: locks.
-        clock: waits.
+        files: locks the file.
+        clock: for waiting.
         until: boot-clock second.
         name: of the login, for the message.
 
     Raises:
-        Failed: upstream_unavailable: somebody else had it all the time; credential_unreadable.
+        Failed: upstream_unavailable: another process held it all the time; credential_unreadable.
     """
     while (lock := await files.lock(path)) is None:
         if clock.boot() >= until:
@@ -82,5 +82,5 @@ async def alone(path: str, *, files: Files, clock: Clock, until: float, name: st
 
 
 def _digest(secret: Secret) -> bytes:
-    """Of a random text, so that nobody can guess it."""
+    """Digest a token; tokens are random, so it cannot be guessed from the digest."""
     return hashlib.sha256(secret.reveal().encode(errors="surrogateescape")).hexdigest().encode()

@@ -1,4 +1,4 @@
-"""A secret of HashiCorp Vault or OpenBao: stored by somebody, or made for us and leased."""
+"""A secret of HashiCorp Vault or OpenBao: stored by somebody, or generated for us and leased."""
 
 import json
 from collections.abc import Callable, Hashable, Mapping
@@ -19,7 +19,8 @@ from credproxy.sources.vault_token import VaultTokens
 
 
 _WORTHWHILE = 2 / 3
-"""Of a lease's first life, that a renewed one must have: near the end of all that it may live, Vault gives less and less."""
+"""Fraction of a lease's first duration that a renewed one must have: near its maximum lifetime, Vault grants less and
+less."""
 
 _STORE = "store the secret itself in that field: vault kv patch, or bao kv patch"
 
@@ -29,11 +30,11 @@ class _Leased:
     """A dynamic secret that is in use.
 
     Attributes:
-        whose: what ``VaultTokens.locate`` gave for the token that it was read with: to another user it is not given.
-        text: of all of it.
-        stored: what is given of that.
-        lease: as it was renewed last.
-        whole: seconds that it lasted at first.
+        whose: what ``VaultTokens.locate`` gave for the token that it was read with: another user does not get it.
+        text: the whole secret.
+        stored: the part that is given.
+        lease: as last renewed.
+        whole: seconds of its first duration.
     """
 
     whose: Hashable
@@ -46,12 +47,12 @@ class _Leased:
 class Vault:
     """One secret. Source: ports.Source.
 
-    A secret that somebody stored is looked up again within five minutes. One that Vault made lives as long as its lease,
-    which is renewed while somebody asks; where that cannot be, another one is read.
+    A stored secret is looked up again within five minutes. A generated one lives as long as its lease, which is renewed
+    while there are questions; if that fails, another one is read.
 
     Args:
-        settings: where it is.
-        tokens: gives the token for its server; None where nobody names one.
+        settings: where the secret is.
+        tokens: gives the token for its server; None if nobody names one.
         key: random bytes of this process, for comparing secrets without keeping them.
     """
 
@@ -70,10 +71,10 @@ class Vault:
         self._leased: _Leased | None = None
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
-        """Name the secret; None where there is no server, or no token for it.
+        """Name the secret; None if there is no server, or no token for it.
 
         Raises:
-            Failed(credential_unreadable): the server's address cannot be used; and as the place of the login.
+            Failed(credential_unreadable): the server's address cannot be used; and what the source of the login raises.
         """
         del repository
         tokens = self._tokens
@@ -95,7 +96,7 @@ class Vault:
 
         Raises:
             Failed: credential_unreadable (no such secret, or not such a field), bad_credentials, denied, bad_token,
-                redirect_refused; and as ``HttpClient.send``.
+                redirect_refused; and those of ``HttpClient.send``.
         """
         assert self._tokens is not None
         assert isinstance(identity.version, tuple)
@@ -103,7 +104,7 @@ class Vault:
         return await self._answer.login(lambda: self._ask(tokens, target, whose, anew=anew), anew=anew, stamp=whose)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
-        """Give what is known of it; nobody is asked."""
+        """Give the remembered secret; Vault is not asked."""
         del identity, target
         return self._answer.known
 
@@ -120,14 +121,14 @@ class Vault:
         return self._tokens.looked(target)
 
     def forget(self) -> None:
-        """The next question logs in, and reads."""
+        """Make the next question log in, and read."""
         self._answer.forget()
         self._leased = None
         if self._tokens is not None:
             self._tokens.forget()
 
     async def _ask(self, tokens: VaultTokens, target: Target, whose: Hashable, *, anew: bool) -> Printed:
-        """Keep what is in use alive, or read what there is now."""
+        """Renew the secret in use, or read the current one."""
         since = self._clock.boot()
         if self._leased is not None and self._leased.whose == whose and not anew:
             token = await tokens.token(target)
@@ -148,7 +149,7 @@ class Vault:
         return leased.text, self._bounded(leased, await tokens.end(token))
 
     async def _read(self, tokens: VaultTokens, target: Target) -> tuple[VaultToken, VaultSecret]:
-        """Read it; once more where the token was revoked before its time, and another one can be had."""
+        """Read the secret; once more if the token was revoked early and another one can be obtained."""
         token = await tokens.token(target)
         try:
             return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token=token.value))
@@ -159,27 +160,27 @@ class Vault:
         return token, await tokens.hold(read_secret(tokens.server, self._settings.path, token=token.value))
 
     async def _renewed(self, leased: _Leased, tokens: VaultTokens, token: VaultToken) -> _Leased | None:
-        """The same with more time; None where another one has to be read."""
+        """The same secret with more time; None if another one has to be read."""
         until = leased.lease.until
         if not leased.lease.renewable or (until is not None and self._clock.boot() >= until):
             return None
         try:
             lease = await tokens.hold(renew_lease(tokens.server, leased.lease, token=token.value))
-        except Failed:  # whoever cannot renew it may still read another one, or say better what is wrong
+        except Failed:  # reading another one may still work, or say better what is wrong
             return None
         if lease is None or (lease.seconds is not None and lease.seconds < leased.whole * _WORTHWHILE):
             return None
         return replace(leased, lease=lease)
 
     def _static(self, stored: Stored, secret: VaultSecret, since: float) -> Login:
-        """A secret that somebody stored: until it is looked up again, or its version is deleted."""
+        """A stored secret, until it is looked up again, or its version is deleted."""
         boot, wall = self._clock.boot(), self._clock.wall()
         keep = STATIC_KEEP if secret.keep is None else min(STATIC_KEEP, secret.keep)
         login = login_of(stored, since=since, boot=boot, wall=wall, keep=keep)
         return login if secret.wall_until is None else self._ending(login, boot + secret.wall_until - wall)
 
     def _bounded(self, leased: _Leased, token_until: float | None) -> Login:
-        """A dynamic secret: it ends with its lease, and with the token that it was read with."""
+        """A dynamic secret, which ends with its lease and with the token that it was read with."""
         boot, wall = self._clock.boot(), self._clock.wall()
         login = login_of(leased.stored, since=leased.lease.since, boot=boot, wall=wall)
         for until in (leased.lease.until, token_until):
@@ -192,7 +193,7 @@ class Vault:
         return replace(login, until=until, wall_until=self._clock.wall() + until - self._clock.boot())
 
     def _picked(self, fields: Mapping[str, object], tokens: VaultTokens) -> Stored:
-        """The parts that are the secret, and its user's name."""
+        """The fields that make the secret, and the user name."""
         settings, where = self._settings, f"the secret {self._settings.path!r} of {tokens.server.name}"
         name, user = settings.field, settings.username_field
         if name is None and "password" in fields:

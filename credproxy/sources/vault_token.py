@@ -1,4 +1,4 @@
-"""The token with which one Vault is asked: the user's own, or one that was obtained by a login and is kept for its lease."""
+"""The token for one Vault: the user's own, or one that was obtained by a login and is kept for its lease."""
 
 import asyncio
 from collections.abc import Generator, Hashable, Mapping
@@ -22,21 +22,21 @@ from credproxy.sources.watched_file import Watched
 T = TypeVar("T")
 
 _AGAIN = 2 / 3
-"""Of its life, after which a token is renewed: enough is left to try that again, and then to log in."""
+"""Fraction of its lifetime after which a token is renewed: enough is left to try again, and then to log in."""
 
 _PAUSE = 10.0
-"""Seconds until the next try where a renewal fails, and between two logins that a refused token causes."""
+"""Seconds until the next try after a failed renewal, and between two logins that a refused token causes."""
 
 log = structlog.get_logger("credproxy.sources")
 
 
 class VaultTokens:
-    """The token for one server and one way to log in, shared by all secrets that are read so.
+    """The token for one server and one way to log in, shared by all secrets read with it.
 
     Args:
-        server: whose it is.
+        server: that the token is for.
         auth: how to log in; None for the user's own token.
-        proof: where lies what the login begins with; None where there is none.
+        proof: where lies what the login begins with; None if there is none.
         environ: of the daemon.
 
     Attributes:
@@ -76,11 +76,11 @@ class VaultTokens:
 
     @property
     def obtained(self) -> bool:
-        """Whether a token comes from a login of the daemon's, which can make another one."""
+        """Whether tokens come from a login by the daemon, which can obtain another one."""
         return self._auth is not None and self._auth.login(Secret("")) is not None
 
     async def locate(self, target: Target) -> Hashable | None:
-        """Give what changes with the user's token; None where there is none. Asks nobody, and reads no secret of Vault's."""
+        """Give a value that changes with the user's token; None if there is none. Asks no server, and reads no secret of Vault."""
         if self._proof is not None:
             found = await self._proof.locate(target, None)
             return None if found is None else () if self.obtained else (found.source, found.entry, found.version)
@@ -93,7 +93,8 @@ class VaultTokens:
         """Give the token, obtained or renewed if it is time.
 
         Raises:
-            Failed: credential_unreadable (there is none), what the place of the proof raises, and as ``exchange.vault_api.log_in``.
+            Failed: credential_unreadable (there is none), what the source of the proof raises, and those of
+                ``exchange.vault_api.log_in``.
         """
         if not self.obtained:
             return VaultToken(await self._own(target), Lease(self._clock.boot(), None))
@@ -104,7 +105,7 @@ class VaultTokens:
             return await self._next(kept, target)
 
     def refused(self, token: VaultToken) -> bool:
-        """Vault does not take it; tell whether another one may be obtained now: once in ten seconds."""
+        """Note that Vault refused the token; tell whether another one may be obtained now: once in ten seconds."""
         now = self._clock.boot()
         if not self.obtained or now - self._doubted < _PAUSE:
             return False
@@ -113,7 +114,7 @@ class VaultTokens:
         return True
 
     async def end(self, token: VaultToken) -> float | None:
-        """Boot-clock seconds at which a token ends, which ends its secrets' leases, too; None where that is not known."""
+        """Boot-clock seconds at which a token ends, which ends its secrets' leases, too; None if that is not known."""
         if self.obtained:
             return token.lease.until
         lease = await self.hold(token_lease(self.server, token.value))
@@ -124,7 +125,7 @@ class VaultTokens:
         return self._file.failure
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Say where there is no token."""
+        """Say where no token was found."""
         if self._proof is not None:
             return self._proof.looked(target)
         names = " nor ".join(TOKENS)
@@ -135,7 +136,7 @@ class VaultTokens:
         return (said, f"the file {self._file.path!r} {empty}")
 
     def forget(self) -> None:
-        """The next question logs in."""
+        """Make the next question log in."""
         self._kept = None
         self._file.forget()
         if self._proof is not None and isinstance(self._proof, Caches):
@@ -148,7 +149,7 @@ class VaultTokens:
         return Secret(text.strip())
 
     async def _next(self, kept: VaultToken | None, target: Target) -> VaultToken:
-        """Renew what is kept, or log in; what fails costs nobody a token that is still good."""
+        """Renew the kept token, or log in; a failure does not discard a token that is still valid."""
         try:
             new = (None if kept is None else await self._renewed(kept)) or await self._log_in(target)
         except Failed as error:
@@ -168,7 +169,7 @@ class VaultTokens:
         if not kept.lease.renewable or (until is not None and self._clock.boot() >= until):
             return None
         new = await self.hold(renew_token(self.server, kept.value))
-        # Near the end of all that it may live, Vault gives less and less.
+        # Near its maximum lifetime, Vault grants less and less.
         worthwhile = new is not None and (new.lease.seconds is None or new.lease.seconds >= self._whole * _AGAIN)
         return new if worthwhile else None
 

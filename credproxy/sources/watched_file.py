@@ -1,4 +1,4 @@
-"""One file with logins that another program writes, looked at once a second."""
+"""A file with logins that another program writes, checked once a second."""
 
 from collections.abc import Callable
 from typing import Generic, TypeVar
@@ -18,18 +18,18 @@ log = structlog.get_logger("credproxy.sources")
 
 
 class Watched(Generic[T]):
-    """What a file said when it could be read last; one that can no longer be read leaves that in force (DC-3).
+    """The last readable content of a file; a file that can no longer be read leaves that in force (DC-3).
 
     Args:
         path: of the file; None for none.
-        nothing: what a file says that is not there.
+        nothing: the content that a missing file stands for.
         parse: reads its content; may raise Failed.
-        name: whose file it is, for the log, such as ``netrc``.
+        name: of the file's kind, for the log, such as ``netrc``.
 
     Attributes:
         path: likewise.
-        content: what it said.
-        version: of the file that was read last; None while there is none.
+        content: its last readable content.
+        version: of the file as last read; None if there is none.
         failure: why it cannot be read now.
     """
 
@@ -47,7 +47,7 @@ class Watched(Generic[T]):
         self._looked = float("-inf")
 
     async def look(self) -> bool:
-        """Look, unless that was done within the second; tell whether something was read."""
+        """Check the file, unless that was done within the last second; tell whether it was read."""
         if self.path is None or self._clock.boot() - self._looked < LOOK:
             return False
         try:
@@ -59,12 +59,12 @@ class Watched(Generic[T]):
             self._looked = self._clock.boot()
 
     def forget(self) -> None:
-        """The next question looks at the file."""
+        """Make the next question look at the file."""
         self._looked, self.version = float("-inf"), None
 
     async def _read(self, path: str) -> bool:
         version = await self._files.version(path)
-        # A changed mode does not make another version, so what could not be read is tried again.
+        # A changed mode does not change the version, so an unreadable file is tried again.
         if version is not None and version == self.version and self.failure is None:
             return False
         content = None if version is None else await self._files.read(path)
@@ -75,6 +75,6 @@ class Watched(Generic[T]):
         return content is not None
 
     def _spoiled(self, path: str, failure: Failure) -> None:
-        if failure != self.failure:  # it is looked at each second, and said once
+        if failure != self.failure:  # checked each second, but logged once
             log.error("logins cannot be read", of=self._name, path=path, reason=failure.message, hint=failure.hint)
         self.failure = failure

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 
 def ask(path: str, authority: str, number: int, *, leave: bool) -> tuple[int, str]:
-    """Ask for one repository; status 0 where it did not wait."""
+    """Ask for one repository; status 0 if it did not wait."""
     body = json.dumps({"uri": f"http://{authority}/v2/org/r{number}/blobs/sha256:{'a' * 64}"}).encode()
     with socket.socket(socket.AF_UNIX) as talk:
         talk.connect(path)

@@ -20,7 +20,7 @@ HEAD = b"GET /v2/"
 
 
 def connect(place: str, first: bytes) -> socket.socket | None:
-    """One connection more; None where it was refused."""
+    """One connection more; None if it was refused."""
     port = place.isdigit()
     talk = socket.socket(socket.AF_INET if port else socket.AF_UNIX)
     try:
@@ -47,7 +47,7 @@ def is_open(talk: socket.socket) -> bool:
 
 
 def drip(talk: socket.socket) -> bool:
-    """Send one byte more of a head; False where it is closed."""
+    """Send one byte more of a head; False if it is closed."""
     with contextlib.suppress(BlockingIOError):
         try:
             talk.send(b"x")

@@ -30,7 +30,7 @@ PLAIN_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
 
 @pytest.fixture
 def plain_user() -> tuple[str, ...]:
-    """What to put in front of a command so that it runs without capabilities: nothing, where nobody here has any."""
+    """What to put in front of a command so that it runs without capabilities: nothing, if nobody here has any."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("unshare") is None or subprocess.run([*PLAIN_USER, "true"], check=False).returncode:

@@ -31,7 +31,7 @@ from credproxy.gateway.resume import ByteRange, Rest, again, continues, promised
 def test_what_the_first_answer_promises(
     status: int, headers: dict[str, str], length: int | None, span: ByteRange | None
 ) -> None:
-    """None where nobody can say what would be missing: it is sent on, and not resumed."""
+    """None if nobody can say what would be missing: it is sent on, and not resumed."""
     assert promised(status, tuple(headers.items()), length=length) == span
 
 
@@ -110,7 +110,7 @@ DOUBTFUL = Rest(3, same=False, told=False)
 def test_whether_the_second_answer_continues_the_first(
     span: ByteRange, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
 ) -> None:
-    """U15: how many bytes to skip, and whether that is sure; None where it cannot go on."""
+    """U15: how many bytes to skip, and whether that is sure; None if it cannot go on."""
     assert continues(span, 3, status=status, headers=tuple(headers.items()), length=length) == rest
 
 

@@ -176,7 +176,7 @@ async def test_an_upload_that_the_registry_has_forgotten() -> None:
 
 
 async def test_a_mount() -> None:
-    """201 where the registry has it, 202 and an upload where not; ``origin`` stays here."""
+    """201 if the registry has it, 202 and an upload where not; ``origin`` stays here."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
     async with world(forwarded=(response(201, b"", ("Location", BLOB)), BEGUN)) as w:
         reply = await w.answer(incoming(target, "POST"))

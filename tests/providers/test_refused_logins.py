@@ -49,7 +49,7 @@ async def test_after_a_flush_a_refused_login_is_tried_again() -> None:
 
 
 async def test_a_login_that_was_taken_is_not_held_back_by_what_it_may_not_do() -> None:
-    """Some servers say 401 where a login lacks a right."""
+    """Some servers say 401 if a login lacks a right."""
     async with world() as w:
         await w.ask("https://reg.test/v2/mine/manifests/x")
         w.script(token=w.respond(401))

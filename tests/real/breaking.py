@@ -70,7 +70,7 @@ class BreakingRegistry(Accepting):
                     return
 
     def _answer(self, talk: ssl.SSLSocket, head: bytes) -> bool:
-        """Send the blob, or half of it; True where the connection ends with that."""
+        """Send the blob, or half of it; True if the connection ends with that."""
         number = len(self.downloads)
         if number in self._instead:
             talk.sendall(self._instead[number])

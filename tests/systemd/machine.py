@@ -73,7 +73,7 @@ class Machine:
         return self.systemctl("show", "--value", f"--property={name}", unit)
 
     def pid(self) -> int:
-        """Give the daemon's process id, as the host knows it; 0 where it does not run."""
+        """Give the daemon's process id, as the host knows it; 0 if it does not run."""
         return int(self.show("MainPID"))
 
     def signal(self, number: signal.Signals) -> int:

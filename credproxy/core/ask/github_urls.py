@@ -42,7 +42,7 @@ _ON_ONE_HOST = frozenset({"raw", "codeload"})
 
 
 class GithubName(NamedTuple):
-    """Whose something is; ``repository`` is "" where a URL names the owner alone."""
+    """Whose something is; ``repository`` is "" if a URL names the owner alone."""
 
     owner: str
     repository: str = ""

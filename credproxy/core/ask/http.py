@@ -25,7 +25,7 @@ class Dial:
         addresses: single addresses that are allowed because the registry itself was reached there.
         ca_bundle: path of extra trust anchors, or None for the system's.
         tls_verify: False only for a registry with that setting, never for a realm.
-        rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" where the host that
+        rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" if the host that
             is asked is the one to name.
         kind: of that rule.
         proxy: ``http://[user:password@]host:port`` or None; never from the environment. Not shown: it may hold a secret.

@@ -57,7 +57,7 @@ def whole_life(token: str) -> float | None:
 
 
 def audiences(token: str) -> tuple[str, ...]:
-    """Whom a token is for; nothing where it does not say. Source: RFC 7519, section 4.1.3."""
+    """Whom a token is for; nothing if it does not say. Source: RFC 7519, section 4.1.3."""
     try:
         found = msgspec.json.decode(claims(token), type=_Audience).aud
     except (msgspec.DecodeError, UnicodeDecodeError):

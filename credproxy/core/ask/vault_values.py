@@ -54,7 +54,7 @@ class Lease:
 
     Attributes:
         since: boot-clock seconds before it was asked for.
-        seconds: that it lasts from then on; None where it does not end.
+        seconds: that it lasts from then on; None if it does not end.
         renewable: whether it may be asked for more.
         id: of a secret's lease; "" for a token.
     """

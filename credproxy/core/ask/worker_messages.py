@@ -56,7 +56,7 @@ class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
 
     Attributes:
         token: the secret.
-        until: POSIX seconds of its end, by this machine's clock; None where it does not say.
+        until: POSIX seconds of its end, by this machine's clock; None if it does not say.
         account: whose it is, if the library knows that: an e-mail address.
         project: that pays for requests which are sent with it; "" for its own.
     """

@@ -36,7 +36,7 @@ def with_entry(content: bytes, name: str, *, entry: dict[str, str], where: str) 
 
 
 def without_entry(content: bytes, name: str, *, where: str) -> bytes | None:
-    """Take every entry of a registry out; None where there is none. Raises as ``with_entry``."""
+    """Take every entry of a registry out; None if there is none. Raises as ``with_entry``."""
     file, auths, member = _opened(content, where)
     kept = {key: value for key, value in auths.items() if canonical_key(key) != name}
     return None if len(kept) == len(auths) else _written(file, member, kept)

@@ -1,6 +1,6 @@
 """JSON and YAML as plain values with the line of each: strict, bounded, and nothing is constructed.
 
-A YAML scalar is its text, or None where it is a plain null: ``no``, ``12:30`` and ``2026-01-01`` are words, as in
+A YAML scalar is its text, or None if it is a plain null: ``no``, ``12:30`` and ``2026-01-01`` are words, as in
 rules_img's parser (goccy/go-yaml). Values that it would rewrite, such as ``1.10`` or ``010``, have to be quoted. Aliases
 are followed, up to NODES values, however often they repeat one another.
 """

@@ -35,7 +35,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         source_keys: the options that name sources.
         answers: whether its hosts can get a credential at all.
         is_registry: whether it is for the API of registries alone, and not for objects beside it.
-        login_example: how a person logs in with ``credproxy login``, for ``--help``; "" where that is done elsewhere.
+        login_example: how a person logs in with ``credproxy login``, for ``--help``; "" if that is done elsewhere.
         login_asks: what is typed: a password, for a user whose name is typed as well, or a token.
     """
 
@@ -98,7 +98,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return ""
 
     def log_in(self, target: Target) -> str:
-        """The command that stores a login where one of its sources looks for it; "" where none looks there."""
+        """The command that stores a login where one of its sources looks for it; "" if none looks there."""
         if not any(isinstance(source, LoginSource) for _, source in self.secrets()):
             return ""
         who = " -u NAME" if self.login_asks == "password" else ""
@@ -121,7 +121,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return ""
 
     def release_api(self, target: Target) -> str:
-        """The root of an API that gives a release's asset where its own URL takes no credential; "" where there is none."""
+        """The root of an API that gives a release's asset where its own URL takes no credential; "" if there is none."""
         del target
         return ""
 

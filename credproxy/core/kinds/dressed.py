@@ -57,7 +57,7 @@ class DressedHost(HostBase, frozen=True, kw_only=True):
         raise NotImplementedError  # a struct cannot be abstract; tests/core/kinds/test_kinds.py checks for it
 
     def login_page(self, target: Target) -> str:
-        """Give the URL that is asked with a new login before it is stored; "" where nothing can be asked.
+        """Give the URL that is asked with a new login before it is stored; "" if nothing can be asked.
 
         Args:
             target: the host, and below it the path, that somebody logs in to.

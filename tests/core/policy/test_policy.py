@@ -253,7 +253,7 @@ def test_what_is_not_canonical_is_refused(uri: str) -> None:
 
 @pytest.mark.parametrize("uri", ["ghcr.io", "https://ghcr.io", "https://ghcr.io/"])
 def test_a_bare_host_gets_the_scopes_that_a_rule_lists(uri: str) -> None:
-    """And nothing where none does."""
+    """And nothing if none does."""
     scopes = 'bare_host_scopes = ["repository:org/app:pull", "repository:org/base:pull"]'
     assert granted(policy(rule("org/*", more=scopes)), uri) == (("org/app", ("pull",)), ("org/base", ("pull",)))
     assert granted(policy(rule("org/*")), uri) == ()

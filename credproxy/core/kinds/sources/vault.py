@@ -51,7 +51,7 @@ class _LoginMethod(Base, frozen=True, kw_only=True):
         raise NotImplementedError  # a struct cannot be abstract: each way to log in below says it
 
     def login(self, proof: Secret) -> VaultLogin | None:
-        """What is sent with that; None where it is the token itself."""
+        """What is sent with that; None if it is the token itself."""
         raise NotImplementedError  # a struct cannot be abstract: each way to log in below says it
 
 
@@ -164,7 +164,7 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
             yield from self.auth.proof[1].uses()
 
     def server(self, environ: Mapping[str, str]) -> VaultServer | None:
-        """The server that is meant, by the rule or else by the environment; None where neither names one."""
+        """The server that is meant, by the rule or else by the environment; None if neither names one."""
         address = self.address or _first(environ, ADDRESSES)
         if address is None:
             return None
