@@ -434,6 +434,15 @@ class Ordered(Protocol):
 
 
 @runtime_checkable
+class Guesses(Protocol):
+    """A source that may name a login before it knows whether there is one, because only a program could tell."""
+
+    def guessed(self, identity: Identity) -> bool:
+        """Whether ``read`` may give None for this one, and nothing be wrong with that."""
+        ...
+
+
+@runtime_checkable
 class Narrows(Protocol):
     """A source whose issuer limits a login to one repository, so that a build action may have it."""
 

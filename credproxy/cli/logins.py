@@ -21,10 +21,12 @@ from credproxy.core.formats.docker_config import (
     parse_index,
     unusable_program,
 )
+from credproxy.core.formats.git_credential import may_have_helper
 from credproxy.core.formats.login_file import parse_logins
 from credproxy.core.formats.netrc import parse_netrc
+from credproxy.core.kinds.sources.git import own_git_config_files
 from credproxy.core.kinds.sources.login import shared_name
-from credproxy.core.kinds.uses import Library, Use, Usual, Variable
+from credproxy.core.kinds.uses import GitHelper, Library, Use, Usual, Variable
 from credproxy.core.paths import config_home, login_file, netrc_file
 
 
@@ -178,6 +180,8 @@ def _is_there(use: Use) -> bool:
             return any(map(os.environ.get, variables)) or (path is not None and Path(path).exists())
         case Library():
             return False
+        case GitHelper():
+            return any(may_have_helper(_read(path, []) or b"") for path in own_git_config_files(os.environ))
         case _:
             return Path(use.path).exists()
 

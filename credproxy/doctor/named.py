@@ -9,7 +9,7 @@ from shlex import quote
 from credproxy.core.ask.stored import from_text
 from credproxy.core.config.settings import Settings
 from credproxy.core.errors import Failed
-from credproxy.core.kinds.uses import Bundle, Library, LoginFile, Program, SecretFile, Use, Usual, Variable
+from credproxy.core.kinds.uses import Bundle, GitHelper, Library, LoginFile, Program, SecretFile, Use, Usual, Variable
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import READ_LIMIT, Machine
 
@@ -85,7 +85,7 @@ def _use(
             yield from _logins(machine, f"the rule for {subject}", path, missing)
         case Bundle(path):
             yield from _bundle(machine, subject, path, bundles.get(path, ""))
-        case Program() | Usual() | Library():
+        case Program() | Usual() | Library() | GitHelper():
             return  # ``config check`` reports missing libraries
 
 

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 
-from credproxy.core.ask.credential import Grant, Identity, Stored
+from credproxy.core.ask.credential import Grant, Identity, Lifetime, Stored
+from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import Login, dressed
 from credproxy.core.ask.stored import not_stored, unreadable, usable
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
-from credproxy.ports import Caches, Clock, Narrows, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.ports import Caches, Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.narrowing import check_opened
 
 
@@ -27,6 +28,7 @@ class Dressed:
         self._tag = rule.tag()
         self._source = source
         self._ordered = source if isinstance(source, Ordered) else None
+        self._guesses = source if isinstance(source, Guesses) else None
         self._clock = clock
         self._required = required
 
@@ -41,8 +43,7 @@ class Dressed:
             return None
         identity = await self._locate(target)
         if identity is None and self._required:
-            what = f"no {self._rule.lacks} for {target.authority!r}"
-            raise not_stored(what, self._source.looked(target), setup=self._rule.setup(target))
+            raise self._missing(target)
         if identity is None:
             return None
         narrow = self._narrowed(question, identity)
@@ -51,6 +52,8 @@ class Dressed:
 
         async def run(terms: Terms) -> Grant:
             login = await self._source.read(identity, target, anew=terms.anew)
+            if login is None and self._guesses is not None and self._guesses.guessed(identity):
+                return self._nothing(target)
             return self._grant(login, identity, width, direct=narrow is None)
 
         return Plan(
@@ -110,6 +113,16 @@ class Dressed:
         lifetime = dressed(login, name, boot=self._clock.boot())
         note = self._rule.note if headers else self._rule.unsent
         return Grant(headers, lifetime, note=note, direct=direct)
+
+    def _nothing(self, target: Target) -> Grant:
+        """What is given where its source only guessed that there is a login. Raises Failed where somebody wrote the rule."""
+        if self._required:
+            raise self._missing(target)
+        return Grant((), Lifetime(since=self._clock.boot(), keep=EMPTY_KEEP), note=f"there is no {self._rule.lacks}")
+
+    def _missing(self, target: Target) -> Failed:
+        what = f"no {self._rule.lacks} for {target.authority!r}"
+        return not_stored(what, self._source.looked(target), setup=self._rule.setup(target))
 
     def _passed(self, identity: Identity, target: Target) -> dict[str, str]:
         passed = () if self._ordered is None else self._ordered.passed(identity, target)

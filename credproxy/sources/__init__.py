@@ -13,6 +13,7 @@ from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.hf import HfSource
@@ -29,6 +30,7 @@ from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.first import First
 from credproxy.sources.gh import Gh
+from credproxy.sources.git import Git
 from credproxy.sources.github_app import GithubApp
 from credproxy.sources.glab import Glab
 from credproxy.sources.hf import Hf
@@ -128,6 +130,16 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             return Glab(tools.environ, files=tools.files, processes=tools.processes, clock=tools.clock, key=tools.key)
         case HfSource():
             return Hf(tools.environ, files=tools.files, clock=tools.clock)
+        case GitSource():
+            return Git(
+                settings,
+                tools.environ,
+                files=tools.files,
+                processes=tools.processes,
+                clock=tools.clock,
+                key=tools.key,
+                optional=optional,
+            )
         case CiOidcSource():
             return CiOidc(
                 settings,

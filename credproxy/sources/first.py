@@ -8,11 +8,11 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Caches, Narrows, Source, first_trouble, trouble_of
+from credproxy.ports import Caches, Guesses, Narrows, Source, first_trouble, trouble_of
 
 
 class First:
-    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered, ports.Narrows.
+    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered, ports.Narrows, ports.Guesses.
 
     "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
     have the intended login, and the next source may have somebody else's.
@@ -67,6 +67,12 @@ class First:
         source = self._sources[index]
         narrow = source.narrow(own, target) if isinstance(source, Narrows) else None
         return None if narrow is None else replace(narrow, version=(index, narrow.version, "narrow"))
+
+    def guessed(self, identity: Identity) -> bool:
+        """As the source does that named it."""
+        index, own, _ = _of(identity)
+        source = self._sources[index]
+        return isinstance(source, Guesses) and source.guessed(own)
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
         """What the sources say that come before the one with the credential."""

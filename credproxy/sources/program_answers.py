@@ -30,14 +30,16 @@ class ProgramAnswer:
 
     Args:
         keep: seconds after which what is derived from the answer must not be used any more.
+        nothing_keep: seconds that "there is no login" is remembered.
         key: random bytes of this process: outputs are compared by keyed digests, so none is kept for it.
 
     Attributes:
         count: rises when the program's output changes; part of the identity of its login.
     """
 
-    def __init__(self, *, keep: float, key: bytes, clock: Clock) -> None:
+    def __init__(self, *, keep: float, key: bytes, clock: Clock, nothing_keep: float = NOTHING_KEEP) -> None:
         self._keep = keep
+        self._nothing_keep = nothing_keep
         self._key = key
         self._clock = clock
         self._asking = asyncio.Lock()
@@ -54,6 +56,11 @@ class ProgramAnswer:
     def known(self) -> Login | None:
         """The login that the next question gets without a run; None if it would start the program."""
         return self._login if self._clock.boot() < self._again else None
+
+    @property
+    def nothing(self) -> bool:
+        """Whether the program has just said that there is no login."""
+        return self._login is None and self._clock.boot() < self._again
 
     async def login(self, run: Callable[[], Awaitable[Printed]], *, anew: bool, stamp: Hashable = None) -> Login | None:
         """Give the login; None if the program has none.
@@ -102,7 +109,7 @@ class ProgramAnswer:
         self.count += bool(self._digest) and digest != self._digest
         self._digest = digest
         if stored is None:
-            self._login, self._again = None, now + NOTHING_KEEP
+            self._login, self._again = None, now + self._nothing_keep
             return
         if not isinstance(stored, Login):
             stored = login_of(stored, since=since, boot=now, wall=self._clock.wall(), keep=self._keep)

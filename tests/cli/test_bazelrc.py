@@ -101,6 +101,15 @@ def test_a_login_that_another_program_keeps_counts_where_it_is(home: Path, monke
     assert "tool.test" in hosts(settings, {})
 
 
+def test_a_credential_helper_of_git_counts_where_the_user_has_one(home: Path) -> None:
+    """What it has, nobody knows before it is asked."""
+    assert "github.com" not in hosts(Settings(), {})
+    (home / "h" / ".gitconfig").write_text("[user]\n\tname = me\n")
+    assert "github.com" not in hosts(Settings(), {})
+    (home / "h" / ".gitconfig").write_text("[credential]\n\thelper = store\n")
+    assert {"github.com", "gitlab.com"} <= hosts(Settings(), {})
+
+
 def test_the_flags(home: Path) -> None:
     """The gateway's socket, and two directories: one is hidden, the other one shown (F1)."""
     configure(home, rule("ghcr.io"))

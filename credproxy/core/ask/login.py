@@ -4,7 +4,7 @@ Nothing outlives the login that it was obtained with. The login itself in anothe
 long as the login; a token from an exchange has its own lifetime, and ends when its login is known to end.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from credproxy.core.ask.credential import Lifetime, Stored
 from credproxy.core.ask.jwt import stored_life
@@ -59,6 +59,20 @@ def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: fl
     if left is None:
         return Login(stored, since, keep=keep)
     return Login(stored, since, boot + left, keep, wall + left)
+
+
+def ended(login: Login, wall_until: float, *, boot: float, wall: float) -> Login:
+    """Give a login whose issuer says when it ends, beside what the secret itself says: the earlier of the two counts.
+
+    Args:
+        login: as ``login_of`` made it.
+        wall_until: POSIX seconds of that end.
+        boot: boot-clock seconds, now.
+        wall: POSIX seconds, now.
+    """
+    if login.wall_until is not None and login.wall_until <= wall_until:
+        return login
+    return replace(login, until=boot + wall_until - wall, wall_until=wall_until)
 
 
 def dressed(login: Login, name: str, *, boot: float) -> Lifetime:

@@ -29,6 +29,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.login import LoginSource
 
 
@@ -52,7 +53,7 @@ class GithubHost(DressedHost, frozen=True, tag_field="provider", tag="github"):
     login_example: ClassVar[str] = "credproxy login github.com"
     login_refused: ClassVar[frozenset[int]] = frozenset({401})
 
-    credentials: Sources = (LoginSource(), GhSource())
+    credentials: Sources = (LoginSource(), GhSource(), GitSource())
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:

@@ -18,6 +18,7 @@ from credproxy.core.ask.stored import another_place, unreadable, usable
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width
 from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.glab import JOB_USER, OAUTH_USER, GlabSource
 from credproxy.core.kinds.sources.login import LoginSource
 
@@ -62,7 +63,7 @@ class GitlabHost(DressedHost, frozen=True, tag_field="provider", tag="gitlab"):
     login_example: ClassVar[str] = "credproxy login gitlab.com"
     login_refused: ClassVar[frozenset[int]] = frozenset({401})
 
-    credentials: Sources = (LoginSource(), GlabSource())
+    credentials: Sources = (LoginSource(), GlabSource(), GitSource())
     header: Header | None = None
 
     @classmethod

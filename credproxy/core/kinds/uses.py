@@ -105,7 +105,12 @@ class Library:
         return f"pip install 'credproxy[{self.extra}]', in the environment of credproxy; of pipx: pipx install --force 'credproxy[{self.extra}]'"
 
 
-Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual | Library
+@dataclass(frozen=True, slots=True)
+class GitHelper:
+    """The credential helpers that the user's configuration of git names, if it names any."""
+
+
+Use = Variable | SecretFile | LoginFile | Program | Bundle | Usual | Library | GitHelper
 
 Used = tuple[Path, Use]
 """Something that is named, and the key that names it."""

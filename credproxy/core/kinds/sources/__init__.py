@@ -8,6 +8,7 @@ from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
+from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
 from credproxy.core.kinds.sources.hf import HfSource
@@ -29,6 +30,7 @@ SourceSettings = (
     | GithubAppSource
     | GlabSource
     | HfSource
+    | GitSource
     | CiOidcSource
     | VaultSource
 )
@@ -48,6 +50,7 @@ SOURCES: Final = (
     GithubAppSource,
     GlabSource,
     HfSource,
+    GitSource,
     CiOidcSource,
     VaultSource,
 )

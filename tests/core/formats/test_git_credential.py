@@ -1,0 +1,123 @@
+"""What is read of git's configuration and of its answers, and what it is told."""
+
+import pytest
+
+from credproxy.core.ask.uri import parse_uri
+from credproxy.core.formats.git_credential import (
+    GitAnswer,
+    credential_request,
+    may_have_helper,
+    parse_git_answer,
+    parse_git_config,
+    repository_path,
+)
+from credproxy.core.kinds.sources.git import git_config_files
+
+
+@pytest.mark.parametrize(
+    ("content", "wanted"),
+    [
+        ("[credential]\n helper = store\n", True),
+        ('  [ Credential "https://github.com" ]\n', True),
+        ('[user]\n name = x\n[includeIf "gitdir:~/w/"]\n path = w\n', True),
+        ("[include]\n path = other\n", True),
+        ("", False),
+        ("[user]\n name = credential\n", False),
+        ("[credentials]\n", False),
+        ("# [credential]\n", False),
+    ],
+)
+def test_a_file_that_names_no_helper_is_seen_without_git(content: str, *, wanted: bool) -> None:
+    """Most machines have none, and there git is not started."""
+    assert may_have_helper(content.encode()) is wanted
+
+
+@pytest.mark.parametrize(
+    ("said", "served", "others", "by_path", "sent"),
+    [
+        (("credential.helper\nstore",), True, True, False, False),
+        (("credential.helper\nstore", "credential.usehttppath\ntrue"), True, True, True, True),
+        (("credential.helper\nstore", "credential.https://github.com.usehttppath\nfalse"), True, True, False, False),
+        (("credential.https://github.com.helper\n!gh",), True, False, False, False),
+        (("credential.https://github.com:8443.helper\n!gh",), True, False, False, False),
+        (("credential.https://github.com/acme.username\nme", "credential.helper\nx"), True, True, True, False),
+        (("credential.https://*.corp.test.helper\nx",), True, True, False, False),
+        (("credential.https://[broken.helper\nx",), True, True, False, False),
+        (("credential.helper\n", "credential.interactive\nfalse"), False, False, False, False),
+        (("credential.helper",), False, False, False, False),
+        ((), False, False, False, False),
+    ],
+)
+def test_what_git_says_of_its_helpers(
+    said: tuple[str, ...], *, served: bool, others: bool, by_path: bool, sent: bool
+) -> None:
+    """Whom they serve, and whether that depends on the path; which of several counts for a URL, git knows."""
+    found = parse_git_config("".join(f"{one}\0" for one in said).encode())
+    assert (found.serve("github.com"), found.serve("other.test")) == (served, others)
+    assert (found.by_path, found.sent_path) == (by_path, sent)
+
+
+@pytest.mark.parametrize(
+    ("uri", "wanted"),
+    [
+        ("https://github.com/o/r/archive/v1.zip", "o/r"),
+        ("https://github.com/o/r.git", "o/r"),
+        ("https://api.github.com/repos/o/r/releases/assets/1", "o/r"),
+        ("https://raw.githubusercontent.com/o/r/main/f", "o/r"),
+        ("https://api.github.com/user", ""),
+        ("https://gitlab.com/g/s/p/-/archive/v1/p.zip", "g/s/p"),
+        ("https://gitlab.com/api/v4/projects/g%2Fp/packages/x", "g/p"),
+        ("https://gitlab.com/api/v4/projects/g%2Fp", "g/p"),
+        ("https://gitlab.com/api/v4/projects/g%0Apath=x/packages", ""),
+        ("https://git.test/a/b%20c/x", "a"),
+        ("git.test", ""),
+    ],
+)
+def test_the_path_of_the_repository(uri: str, wanted: str) -> None:
+    """As git would have it; a text that could be another line of the request is none."""
+    assert repository_path(parse_uri(uri)) == wanted
+
+
+def test_what_git_is_told() -> None:
+    """One line for each, and an empty one at the end."""
+    assert credential_request("h:1", "o/r", username="u") == b"protocol=https\nhost=h:1\npath=o/r\nusername=u\n\n"
+    assert credential_request("h", "", username=None) == b"protocol=https\nhost=h\n\n"
+
+
+@pytest.mark.parametrize(
+    ("output", "username", "password", "until"),
+    [
+        ("protocol=https\nhost=h\nusername=u\npassword=p=q\n", "u", "p=q", None),
+        ("password=p\npassword_expiry_utc=1800000000\n", "", "p", 1_800_000_000.0),
+        ("username=u\npassword=p\npassword_expiry_utc=soon\noauth_refresh_token=r\n", "u", "p", None),
+    ],
+)
+def test_what_git_answers(output: str, username: str, password: str, until: float | None) -> None:
+    """Whatever other fields there are."""
+    answer = parse_git_answer(output.encode())
+    assert answer is not None
+    assert (answer.username, answer.password.reveal(), answer.until) == (username, password, until)
+    assert password not in repr(answer)
+
+
+@pytest.mark.parametrize("output", ["", "username=u\n", "password=\n"])
+def test_an_answer_without_a_password_is_none(output: str) -> None:
+    """A helper may know only whose login it would be."""
+    none: GitAnswer | None = None
+    assert parse_git_answer(output.encode()) is none
+
+
+@pytest.mark.parametrize(
+    ("environ", "wanted"),
+    [
+        ({"HOME": "/h", "GIT_CONFIG_NOSYSTEM": "1"}, ("/h/.config/git/config", "/h/.gitconfig")),
+        ({"HOME": "/h", "XDG_CONFIG_HOME": "/c", "GIT_CONFIG_NOSYSTEM": "1"}, ("/c/git/config", "/h/.gitconfig")),
+        ({"HOME": "/h", "GIT_CONFIG_SYSTEM": "/s", "GIT_CONFIG_GLOBAL": "/g"}, ("/s", "/g")),
+        ({"HOME": "/h", "GIT_CONFIG_SYSTEM": "/s", "GIT_CONFIG_GLOBAL": ""}, ("/s",)),
+        ({"GIT_CONFIG_SYSTEM": "/s"}, ("/s",)),
+    ],
+)
+def test_where_git_s_configuration_lies(environ: dict[str, str], wanted: tuple[str, ...]) -> None:
+    """Source: git-config(1)."""
+    assert git_config_files(environ) == wanted
+    assert "/etc/gitconfig" in git_config_files({})
