@@ -150,6 +150,13 @@ async def test_the_handler_is_not_asked_for_a_refused_peer(bound: Bound) -> None
     assert seen[1] is None
 
 
+async def told(program: str, bound: Bound, how: str) -> tuple[str, str]:
+    """What another process prints that connects there, and its errors."""
+    words = [sys.executable, "-c", program, str(bound.path), how]
+    done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, check=False, timeout=8)
+    return done.stdout, done.stderr
+
+
 INHERITS = """
 import os, select, socket, sys
 talk = socket.socket(socket.AF_UNIX)
@@ -166,9 +173,13 @@ ended = select.poll()
 ended.register(connector, select.POLLIN)
 assert ended.poll(10_000)
 answer = ask()
-print(answer.split()[1].decode(), b"the process that connected has ended" in answer, talk.recv(1) == b"")
+early = sys.argv[2] == "asks nothing" and b"namespaces cannot be read" in answer
+print(answer.split()[1].decode(), early or b"the process that connected has ended" in answer, talk.recv(1) == b"")
 """
-"""Leaves its connection to a child and exits; the child asks on. SPIRE's grandchild trick."""
+"""Leaves its connection to a child and exits; the child asks on. SPIRE's grandchild trick.
+
+One that asked nothing may have ended before its connection was accepted: then nothing of it can be read.
+"""
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a pidfd is Linux's")
@@ -180,15 +191,7 @@ async def test_inherited_fd_refused_after_connector_exit(bound: Bound, how: str,
     handle = Routes("helper", None, table=FINE).handle
     gate = Gate(os.getuid(), namespaces=namespaces())
     async with serving(bound, handle, gate=gate):
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", INHERITS, str(bound.path), how],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=8,
-        )
-    assert (done.stdout, done.stderr) == (printed, "")
+        assert await told(INHERITS, bound, how) == (printed, "")
 
 
 ENTERS = """
@@ -224,15 +227,7 @@ async def test_a_connection_is_refused_once_its_process_has_entered_a_sandbox(
     handle = Routes("helper", None, table=FINE).handle
     async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces())) as server:
         server.pause = pause
-        done = await asyncio.to_thread(
-            subprocess.run,
-            [sys.executable, "-c", ENTERS, str(bound.path), how],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=8,
-        )
-    assert (done.stdout, done.stderr) == (printed, "")
+        assert await told(ENTERS, bound, how) == (printed, "")
 
 
 def descriptors() -> int:
