@@ -9,13 +9,13 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "explanation" / "architecture.md").read_text()
-CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
+LINTED = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]["contracts"]
 FILES = sorted(set(re.findall(r"`(\w+(?:/\w+)*\.py)`", PAGE)))
 
 
 def layers(container: str) -> list[list[str]]:
     """The rows of a contract, from top to bottom; without the module that only starts the command line."""
-    found = next(one["layers"] for one in CONTRACTS if one.get("containers") == [container])
+    found = next(one["layers"] for one in LINTED if one.get("containers") == [container])
     return [layer.split(" | ") for layer in found if layer != "__main__"]
 
 
