@@ -94,7 +94,7 @@ def test_every_source_has_an_entry() -> None:
     assert {tag: one.settings.__struct_config__.tag for tag, one in THEIRS.items()} == {tag: tag for tag in THEIRS}
 
 
-def test_whoever_asks_somebody_says_how_that_fails() -> None:
+def test_every_entry_that_asks_a_server_says_how_that_fails() -> None:
     """An entry whose upstreams never fail would show nothing of what is said then."""
     for tag, one in PROVIDERS.items():
         assert bool(one.faults) is (one.granted is not nothing), tag

@@ -45,7 +45,7 @@ THROUGH = {
     "cli.serve": "e2e/test_demo.py",
     "cli.tables": "cli/test_explain.py",
     "cli.without_daemon": "cli/test_explain.py",
-    "core.config.believed": "e2e/test_believed.py",
+    "core.config.trusted_files": "e2e/test_trusted_files.py",
     "core.formats.checks": "core/config/test_parse.py",
     "core.ask.endpoint_reasons": "cli/test_explain.py",
     "core.formats.go_json": "cli/test_bazelrc.py",

@@ -219,7 +219,7 @@ def test_there_are_hints() -> None:
 @pytest.mark.parametrize(
     "hint", [hint for hint in HINTS if "credproxy " in hint.text], ids=lambda hint: f"{hint.place} {hint.text}"
 )
-def test_every_command_of_ours_in_a_hint_exists(hint: Hint) -> None:
+def test_every_own_command_in_a_hint_exists(hint: Hint) -> None:
     """With its options."""
     for typed in re.findall(r"credproxy ((?:[a-z]+|--[a-z-]+)(?: (?:[a-z]+|--[a-z-]+))*)", hint.text):
         command: click.Command = main

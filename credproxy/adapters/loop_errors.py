@@ -28,7 +28,7 @@ class LoopErrors:
         self._now = now
         self._short = short
         self._told = float("-inf")
-        self._untold = 0
+        self._unreported = 0
 
     def __call__(self, loop: asyncio.AbstractEventLoop, context: dict[str, object]) -> None:
         """Handle one error."""
@@ -44,7 +44,7 @@ class LoopErrors:
     def _shortage(self, name: str) -> None:
         # The loop itself tries again after a second; nothing more can be done.
         if self._now() - self._told < _QUIET:
-            self._untold += 1
+            self._unreported += 1
             return
-        log.error("no connection can be accepted", error=name, unreported=self._untold, hint="credproxy doctor")
-        self._told, self._untold = self._now(), 0
+        log.error("no connection can be accepted", error=name, unreported=self._unreported, hint="credproxy doctor")
+        self._told, self._unreported = self._now(), 0

@@ -70,7 +70,7 @@ def trust(dial: Dial) -> ssl.SSLContext:
     """
     context = ssl.create_default_context()
     if dial.ca_bundle is not None:
-        _load(context, dial.ca_bundle, _believed(dial.ca_bundle))
+        _load(context, dial.ca_bundle, _read_bundle(dial.ca_bundle))
     return _strict(context, verify=dial.tls_verify)
 
 
@@ -83,7 +83,7 @@ def anchors(bundle: str | None) -> bytes:
     found = b"".join(_system_anchors())
     if bundle is None:
         return found
-    content = _believed(bundle)
+    content = _read_bundle(bundle)
     _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
     return found + b"\n" + content
 
@@ -142,7 +142,7 @@ def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
         raise _unreadable(bundle) from None
 
 
-def _believed(bundle: str) -> bytes:
+def _read_bundle(bundle: str) -> bytes:
     """Read a bundle that nobody else can have written.
 
     It is read again whenever it changes, long after the configuration that names it came into force. So it is judged

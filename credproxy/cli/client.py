@@ -37,7 +37,7 @@ class UnixConnection(http.client.HTTPConnection):
         self.sock.connect(self._path)
 
 
-class TrustingNoImpostor(UnixConnection):
+class VerifiedConnection(UnixConnection):
     """A connection to a daemon of this user or root, in the namespaces of this process: with the helper's own checks.
 
     ``connect`` raises CommandError for a listener that is not trusted, ConnectionRefusedError if the listener has ended
@@ -49,7 +49,7 @@ class TrustingNoImpostor(UnixConnection):
         for _ in range(_ATTEMPTS):
             super().connect()
             try:
-                if credproxy_helper.believe(self.sock, os.fsencode(self._path)):
+                if credproxy_helper.verify_daemon(self.sock, os.fsencode(self._path)):
                     return
             except credproxy_helper.Stop as stop:
                 self.sock.close()
@@ -105,7 +105,7 @@ def call_in_turn(
 
 def _exchanged(method: str, path: str, body: object) -> tuple[int, bytes]:
     place = socket_path(os.environ)
-    connection = TrustingNoImpostor(place)
+    connection = VerifiedConnection(place)
     try:
         connection.request(method, path, None if body is None else json.dumps(body).encode())
         response = connection.getresponse()

@@ -7,7 +7,7 @@ import click
 
 from credproxy.cli.client import NoDaemonError, ask
 from credproxy.cli.daemon_commands import as_json
-from credproxy.cli.read_config import believed
+from credproxy.cli.read_config import trusted_settings
 
 
 @click.command(short_help="Say what would be answered for URI, and why.")
@@ -24,7 +24,7 @@ def explain(uri: str, *, as_json: bool) -> None:
     if told is None:
         from credproxy.cli.without_daemon import explain_here  # noqa: PLC0415  the broker takes longer than the call
 
-        told = {"daemon": "none is running; this is what one would answer", **explain_here(uri, believed())}
+        told = {"daemon": "none is running; this is what one would answer", **explain_here(uri, trusted_settings())}
     if as_json:
         click.echo(json.dumps(told))
         return

@@ -14,7 +14,7 @@ import click
 
 from credproxy.cli.client import NoDaemonError, call_in_turn
 from credproxy.cli.command_error import CommandError
-from credproxy.cli.read_config import believed
+from credproxy.cli.read_config import trusted_settings
 from credproxy.core.ask.credential import Secret, Stored
 from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Target
@@ -141,7 +141,7 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
         target = parse_uri(f"{scheme or 'https'}://{name}")
     except Failed as error:
         raise LoginError(error.failure.message, error.failure.hint) from None
-    settings = believed()
+    settings = trusted_settings()
     return settings, key, target, settings.router().match(target) or OciHost(match="")
 
 

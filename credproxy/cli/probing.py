@@ -44,7 +44,7 @@ _SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork"
 def door(machine: Machine, name: str, *, path: str) -> SocketState:
     """Check a socket and ask the process that listens there."""
     return SocketState(
-        name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, believed=name == "helper")
+        name, machine.look(path), machine.look(str(Path(path).parent)), _reply(path, verified=name == "helper")
     )
 
 
@@ -117,12 +117,12 @@ def docker_version(program: str) -> str:
     return said.split()[-1] if said and said.split() else ""
 
 
-def _reply(path: str, *, believed: bool) -> HealthReply:
+def _reply(path: str, *, verified: bool) -> HealthReply:
     connection = UnixConnection(path, _PATIENCE)
     try:
         connection.connect()
         pid, uid = _listener(connection.sock)
-        doubt = _doubt(connection.sock, path) if believed else ("", "")
+        doubt = _doubt(connection.sock, path) if verified else ("", "")
         connection.request("GET", "/healthz")
         response = connection.getresponse()
         content = response.read()
@@ -143,7 +143,7 @@ def _reply(path: str, *, believed: bool) -> HealthReply:
 def _doubt(talk: socket.socket, path: str) -> tuple[str, str]:
     """Why the helper would not trust the process that listens, and its hint."""
     try:
-        credproxy_helper.believe(talk, os.fsencode(path))
+        credproxy_helper.verify_daemon(talk, os.fsencode(path))
     except credproxy_helper.Stop as stop:
         return os.fsdecode(stop.cause), os.fsdecode(stop.hint)
     return "", ""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, NoReturn
 import click
 
 from credproxy.cli.command_error import CommandError, stop
-from credproxy.core.config.believed import believed_files
 from credproxy.core.config.parse import ConfigError, decode, load_files
 from credproxy.core.config.settings import Settings
+from credproxy.core.config.trusted_files import trusted_files
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.uses import Library
 from credproxy.core.ownership import Exposure
@@ -31,7 +31,7 @@ def in_force() -> Settings:
         raise CommandError(str(error.mistakes[0]), "credproxy config check") from None
 
 
-def believed() -> Settings:
+def trusted_settings() -> Settings:
     """The same, if the daemon would trust the files: says who else could write them, and exits if it would not."""
     settings = in_force()
     distrust([("the configuration", name) for name, _ in read_files(None)], settings)
@@ -80,7 +80,7 @@ def distrust(files: list[tuple[str, str]], settings: Settings) -> None:
     from credproxy.adapters.file_exposure import exposures  # noqa: PLC0415  the adapters are not for --help
 
     policy = settings.actions.policy_file
-    named = [*files, *([] if policy is None else [("the policy file", policy)]), *believed_files(settings)]
+    named = [*files, *([] if policy is None else [("the policy file", policy)]), *trusted_files(settings)]
     refused = False
     for subject, name in named:
         try:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import click
 
-from credproxy.cli.client import TrustingNoImpostor, ask, its_log, socket_path
+from credproxy.cli.client import VerifiedConnection, ask, its_log, socket_path
 from credproxy.cli.command_error import CommandError
 from credproxy.cli.installer import RunCommand, runner
 from credproxy.core.errors import Failed
@@ -54,7 +54,7 @@ def find(path: str, run: RunCommand) -> ListeningProcess | None:
     # Asked first, because a connection to a socket of systemd would start the daemon.
     if (managed := _managed(path, run)) is not None:
         return managed
-    connection = TrustingNoImpostor(path)
+    connection = VerifiedConnection(path)
     try:
         connection.connect()
         pid = _listener(connection.sock)

@@ -5,9 +5,9 @@ from dataclasses import replace
 from pathlib import PurePath
 from typing import NamedTuple
 
-from credproxy.core.config.believed import believed_files
 from credproxy.core.config.parse import ConfigError, decode, load_files
 from credproxy.core.config.settings import Settings
+from credproxy.core.config.trusted_files import trusted_files
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.policy.policy import Policy
@@ -87,8 +87,8 @@ class Loader:
                 hint=f'to accept that, write peer_namespaces = "any" into {self._paths[0]}',
             )
         policy = await self._policy(settings)
-        for subject, path in believed_files(settings):
-            self._believe(subject, path, (await self._look(path, keep=True)).exposures)
+        for subject, path in trusted_files(settings):
+            self._check_writers(subject, path, (await self._look(path, keep=True)).exposures)
         return Loaded(settings, policy, tuple(self._exposed), tuple(path for path, _ in found))
 
     async def _policy(self, settings: Settings) -> Policy:
@@ -125,10 +125,10 @@ class Loader:
             raise failed(Code.CONFIG_INVALID, error.failure.message, hint=error.failure.hint) from None
         if found is None:
             return None
-        self._believe(subject, path, found.exposures)
+        self._check_writers(subject, path, found.exposures)
         return found.content
 
-    def _believe(self, subject: str, path: str, exposures: tuple[Exposure, ...]) -> None:
+    def _check_writers(self, subject: str, path: str, exposures: tuple[Exposure, ...]) -> None:
         """Note what a group could change. Raises Failed(config_invalid) if anybody else could."""
         for one in exposures:
             if one.grave:

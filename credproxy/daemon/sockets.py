@@ -103,9 +103,9 @@ def _is_outsiders(options: ServeOptions, path: str) -> bool:
 
 def _usual(options: ServeOptions, variable: str, *, actions: bool) -> str | None:
     """Where callers look by default; the helper tells a daemon that it starts where it has looked."""
-    untold = replace(options, environ={name: value for name, value in options.environ.items() if name != variable})
+    bare = replace(options, environ={name: value for name, value in options.environ.items() if name != variable})
     try:
-        return _path(untold, actions=actions)
+        return _path(bare, actions=actions)
     except Failed:
         return None  # there is no such place
 

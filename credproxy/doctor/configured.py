@@ -4,9 +4,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from shlex import quote
 
-from credproxy.core.config.believed import believed_files
 from credproxy.core.config.parse import Mistake
 from credproxy.core.config.settings import Settings
+from credproxy.core.config.trusted_files import trusted_files
 from credproxy.core.counted import counted
 from credproxy.doctor import named
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere
@@ -54,11 +54,11 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
         again = f"credproxy actions check {quote(mistake.where)}" if policy else "credproxy config check"
         yield topic.error(str(mistake), f"${{EDITOR:-vi}} {quote(mistake.where)}; {again}")
     for path in facts.files:
-        yield from _believed(machine, "the configuration", path)
+        yield from _check_writers(machine, "the configuration", path)
     if facts.settings.actions.policy_file is not None:
-        yield from _believed(machine, "the policy file", facts.settings.actions.policy_file)
-    for subject, path in believed_files(facts.settings, programs=False):  # those are checked separately
-        yield from _believed(machine, subject, path)
+        yield from _check_writers(machine, "the policy file", facts.settings.actions.policy_file)
+    for subject, path in trusted_files(facts.settings, programs=False):  # those are checked separately
+        yield from _check_writers(machine, subject, path)
     yield from _logins(machine, facts)
     if not facts.mistakes and not facts.unreadable:
         yield from _in_force(facts)
@@ -72,7 +72,7 @@ def check(machine: Machine, facts: Facts) -> Iterator[Finding]:
     )
 
 
-def _believed(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
+def _check_writers(machine: Machine, subject: str, path: str) -> Iterator[Finding]:
     exposed = replaceable(machine, path) if machine.look(path).there else None
     if exposed is not None and exposed.grave:
         yield topic.error(f"{subject} {path!r} is not trusted: it {exposed.problem}", exposed.remedy)

@@ -171,7 +171,7 @@ def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:
     restart = f"systemctl --user restart {door.unit}" if door.unit in facts.units else "credproxy serve"
     match reply.outcome:
         case SocketOutcome.ANSWERED if reply.status == HTTPStatus.OK:
-            yield from _who(door, facts)
+            yield from _listener(door, facts)
         case SocketOutcome.ANSWERED:
             yield topic.error(
                 f"the {door.name} socket refuses us: {reply.message or reply.status}", reply.hint or restart
@@ -189,7 +189,7 @@ def _answer(door: SocketState, facts: Facts) -> Iterator[Finding]:
             yield topic.error(f"the program that listens at {path!r} does not answer", f"ss -xlp src {quote(path)}")
 
 
-def _who(door: SocketState, facts: Facts) -> Iterator[Finding]:
+def _listener(door: SocketState, facts: Facts) -> Iterator[Finding]:
     reply = door.reply
     if reply.doubt:
         yield topic.error(f"credproxy-helper refuses to ask the daemon: {reply.doubt}", reply.remedy)

@@ -80,7 +80,7 @@ def find(named: OauthServer) -> Generator[Request, Response, OauthServer]:
         )
         found = decode_object(response.body) if response.status == HTTPStatus.OK else None
         if found is not None:
-            return _believed(named, found)
+            return _completed(named, found)
         _check_status(named, response)
     raise _unpublished(named, "no document that says where its token endpoint is")
 
@@ -103,7 +103,7 @@ def _check_status(named: OauthServer, response: Response) -> None:
         raise failed(Code.REDIRECT_REFUSED, message, hint="write " + named.setting(_AS_PUBLISHED))
 
 
-def _believed(named: OauthServer, found: dict[str, object]) -> OauthServer:
+def _completed(named: OauthServer, found: dict[str, object]) -> OauthServer:
     said = found.get("issuer")
     if said != named.issuer:
         whose = f", {shown(said)}" if isinstance(said, str) and said else ""

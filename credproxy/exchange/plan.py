@@ -121,7 +121,7 @@ class RegistryRule:
             return None
         return Purpose(target, endpoint.repository, self._sent(scopes), endpoint.kind.name.lower())
 
-    def whose(self, purpose: Purpose, found: Identity | None) -> Identity | None:
+    def choose_login(self, purpose: Purpose, found: Identity | None) -> Identity | None:
         """Choose the login: the source's, or ANONYMOUS; None: the answer is ``{}``."""
         if found is not None or not purpose.exchanged:
             return found

@@ -114,7 +114,7 @@ class Blob:
     async def _resumed(self, span: ByteRange, moved: int) -> None:
         """Open the rest, with as many tries as are left. Raises Failed."""
         while True:
-            self._go_on_for_somebody()
+            self._check_client()
             if self.resumes == RESUMES:
                 raise self._broken(moved)
             self._transfer.close()
@@ -127,11 +127,11 @@ class Blob:
             except Failed as error:
                 self._note(error.failure)
                 continue
-            self._go_on_for_somebody()
+            self._check_client()
             if await self._goes_on(span, moved):
                 return
 
-    def _go_on_for_somebody(self) -> None:
+    def _check_client(self) -> None:
         if self._closed:  # the client has left: nobody would read the rest
             raise ConnectionResetError
 

@@ -84,7 +84,7 @@ enum likeness { SAME, OTHER, UNKNOWN }; /* how the listener's namespaces compare
 struct start { /* what this process has done about a daemon that does not listen */
     int64_t began, until;
     int lock;     /* descriptor, or -1 */
-    bool ours;    /* the lock is held: nobody else starts one */
+    bool ours;    /* the lock is held: no other process starts one */
     pid_t daemon; /* 0: not started by us, -1: started, and gone again */
 };
 
@@ -722,10 +722,10 @@ static bool check_peer(int fd)
     return true;
 }
 
-/* One attempt. Returns a descriptor, or -1; then *nobody tells whether nothing listens or the listener is busy. */
-static int connect_once(bool *nobody)
+/* One attempt. Returns a descriptor, or -1; then *absent tells whether nothing listens or the listener is busy. */
+static int connect_once(bool *absent)
 {
-    *nobody = true;
+    *absent = true;
     if (!check_directory())
         return -1;
     int fd = socket(AF_UNIX, SOCK_STREAM, 0);
@@ -740,13 +740,13 @@ static int connect_once(bool *nobody)
         if (!listener_gone)
             return fd;
         close(fd);
-        *nobody = false;
+        *absent = false;
         return -1;
     }
     int why = errno;
     close(fd);
-    *nobody = why == ENOENT || why == ECONNREFUSED;
-    if (!*nobody && why != EAGAIN && why != EINTR && why != ECONNRESET && why != ENOTCONN)
+    *absent = why == ENOENT || why == ECONNREFUSED;
+    if (!*absent && why != EAGAIN && why != EINTR && why != ECONNRESET && why != ENOTCONN)
         fail(OTHER_PATH, "cannot connect to '%s': %s", place.sun_path, strerror(why));
     return -1;
 }
@@ -755,14 +755,14 @@ static int open_connection(void)
 {
     struct start start = {.lock = -1};
     for (int pause = PAUSE_FIRST_MS;; pause = pause * 2 < PAUSE_MOST_MS ? pause * 2 : PAUSE_MOST_MS) {
-        bool nobody;
-        int fd = connect_once(&nobody);
+        bool absent;
+        int fd = connect_once(&absent);
         if (fd >= 0) {
             if (start.lock >= 0)
                 close(start.lock);
             return fd;
         }
-        if (nobody && bring_up(&start))
+        if (absent && bring_up(&start))
             continue;
         if (left_ms() == 0 && listener_gone)
             fail("run `systemctl --user restart credproxy.socket`; without systemd delete the directory of that socket",

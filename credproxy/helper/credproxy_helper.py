@@ -1,7 +1,7 @@
 #!/usr/bin/python3 -IS
 """The stand-in for credproxy_helper.c if there was no compiler: same behaviour, same messages, same tests.
 
-It runs as a script, because ``-m`` would load the package first; the command line imports only ``believe``. It is
+It runs as a script, because ``-m`` would load the package first; the command line imports only ``verify_daemon``. It is
 compiled at every start, and every import costs time: hence ``posix`` instead of ``os``, ``_socket`` instead of
 ``socket``, JSON and HTTP by hand, no ``typing``. Source of the rules: CL-1 to CL-12 and CL-41. The names are those of
 the C source, which gives the reasons that are missing here.
@@ -590,7 +590,7 @@ def any_namespaces() -> bool:
     return wanted == b"any"
 
 
-def untold(name: bytes, *, hidden: bool) -> Stop:
+def cannot_inspect(name: bytes, *, hidden: bool) -> Stop:
     """Fail for a listener that cannot be inspected."""
     if hidden:
         return Stop(
@@ -626,7 +626,7 @@ def check_namespaces(connection: _socket.socket, peer: int) -> bool:
             )
     unknown = [name for name, likeness in found.items() if likeness == UNKNOWN]
     if unknown:
-        raise untold(unknown[0], hidden=peer != 0 and proc_hides())
+        raise cannot_inspect(unknown[0], hidden=peer != 0 and proc_hides())
     return True
 
 
@@ -648,7 +648,7 @@ def check_peer(connection: _socket.socket) -> bool:
     return True
 
 
-def believe(connection: _socket.socket, path: bytes) -> bool:
+def verify_daemon(connection: _socket.socket, path: bytes) -> bool:
     """For the command line: check that the daemon behind a connection to ``path`` is this user's.
 
     False if the process that called listen() has ended, which may be temporary.
@@ -674,7 +674,7 @@ def connect_once(connection: _socket.socket) -> int:
     return number
 
 
-def nobody_took_it() -> Stop:
+def not_accepted() -> Stop:
     """Fail: the time is over, and no daemon has accepted our connection."""
     waited = seconds(Run.timeout_ms)
     if Run.listener_gone:
@@ -704,7 +704,7 @@ def open_connection() -> _socket.socket:
         if number in {errno.ENOENT, errno.ECONNREFUSED} and start.step():
             continue
         if left_ms() == 0:
-            raise nobody_took_it()
+            raise not_accepted()
         pause_ms(pause)
         pause = min(pause * 2, PAUSE_MOST_MS)
 

@@ -64,7 +64,7 @@ class OciProvider:
         purpose = self._rule.purpose(question)
         if purpose is None:
             return None
-        identity = self._rule.whose(purpose, await self._locate(purpose.target, purpose.repository))
+        identity = self._rule.choose_login(purpose, await self._locate(purpose.target, purpose.repository))
         if identity is None:
             return None
         anonymous = identity is ANONYMOUS

@@ -91,7 +91,7 @@ class Talks:
                 raise
             # "No login" holds for one repository at one moment, not for the registry for an hour (TX-3).
             if found.asks is not Asks.NOTHING:
-                self._believe(target, known, found)
+                self._remember(target, known, found)
             return Challenged(known, found)
 
     async def token(self, wish: Wish, asked: Challenged, *, terms: Terms) -> Token:
@@ -109,7 +109,7 @@ class Talks:
             )
         return token
 
-    def _believe(self, target: Target, known: LearnedRegistry, found: Found) -> None:
+    def _remember(self, target: Target, known: LearnedRegistry, found: Found) -> None:
         if known.found is not None and known.found.realm != found.realm:
             before, now = known.found.authority, found.authority
             log.warning("token server changed", registry=target.authority, before=before, now=now)

@@ -70,7 +70,7 @@ class GithubApp:
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the App and the installation; None for another host, and for a URL without an owner if no rule names one."""
         del repository
-        whose = self._whose(target)
+        whose = self._owner_or_installation(target)
         if whose is None:
             return None
         version = await self._files.version(self._settings.key_file)
@@ -125,7 +125,7 @@ class GithubApp:
         for answer in self._tokens.values():
             answer.forget()
 
-    def _whose(self, target: Target) -> str | None:
+    def _owner_or_installation(self, target: Target) -> str | None:
         """Which installation to use; None if the target is not for this App."""
         if not self._is_mine(target):
             return None

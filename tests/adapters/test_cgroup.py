@@ -29,12 +29,12 @@ def _group(folder: Path, *, high: str, most: str, stat: str = "anon 300\nfile 50
         pytest.param("what", "max", None, id="not a number"),
     ],
 )
-def test_what_is_used_of_what_is_granted(tmp_path: Path, high: str, most: str, expected: float | None) -> None:
+def test_the_fraction_of_the_limit_that_is_in_use(tmp_path: Path, high: str, most: str, expected: float | None) -> None:
     """C6: Files in the page cache do not count."""
     assert _group(tmp_path, high=high, most=most).used() == expected
 
 
-def test_without_the_count_there_is_no_fraction(tmp_path: Path) -> None:
+def test_the_fraction_is_none_without_the_page_cache_count(tmp_path: Path) -> None:
     """C6: A kernel that does not tell, a group of the first version, no such folder: then nobody is relieved."""
     assert _group(tmp_path, high="400", most="max", stat="file 1\n").used() is None
     (tmp_path / "first").write_text("4:memory:/user.slice\n")

@@ -91,7 +91,7 @@ async def test_a_descriptor_arrives_with_its_message(pair: tuple[socket.socket, 
     other.channel.close()
 
 
-async def test_what_was_not_delivered_is_closed_with_the_channel(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_undelivered_descriptors_are_closed_with_the_channel(pair: tuple[socket.socket, socket.socket]) -> None:
     """Descriptors in a queue belong to nobody else."""
     one = End(pair[0])
     before = _descriptors()
@@ -117,7 +117,9 @@ async def test_what_was_not_delivered_is_closed_with_the_channel(pair: tuple[soc
         (b"\0\0", "is gone"),
     ],
 )
-async def test_who_breaks_the_rules_is_left(sent: bytes, how: str, pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_a_peer_that_breaks_the_protocol_is_disconnected(
+    sent: bytes, how: str, pair: tuple[socket.socket, socket.socket]
+) -> None:
     """A frame that is too long, a descriptor that was not asked for, an end in the middle."""
     end = End(pair[0], limit=100)
     pair[1].sendall(sent)
@@ -127,7 +129,7 @@ async def test_who_breaks_the_rules_is_left(sent: bytes, how: str, pair: tuple[s
     end.channel.send(b"nobody hears this")
 
 
-async def test_a_descriptor_that_is_not_asked_for_is_not_kept(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_an_unrequested_descriptor_is_not_kept(pair: tuple[socket.socket, socket.socket]) -> None:
     """The kernel closes it: a hostile end cannot fill this process's table."""
     end = End(pair[0])
     before = _descriptors()
@@ -143,7 +145,7 @@ async def test_a_descriptor_that_is_not_asked_for_is_not_kept(pair: tuple[socket
     end.channel.close()
 
 
-async def test_who_does_not_read_is_left(pair: tuple[socket.socket, socket.socket]) -> None:
+async def test_a_peer_that_does_not_read_is_disconnected(pair: tuple[socket.socket, socket.socket]) -> None:
     """What it was told has a bound, and with it the memory that it costs."""
     end = End(pair[0], unread=1 << 20)
     for _ in range(64):

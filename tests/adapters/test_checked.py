@@ -21,7 +21,7 @@ def check_of(body: bytes) -> Checksum:
 
 @pytest.mark.parametrize("body", [SMALL, BODY], ids=["small", "large"])
 @pytest.mark.parametrize("start", [0, 2])
-async def test_what_is_right_arrives(body: bytes, start: int) -> None:
+async def test_a_correct_body_is_passed_on(body: bytes, start: int) -> None:
     """The part before it is looked at and let go; the connection is used again."""
     with Scripted(answering(body)) as server:
         async with Pump() as pump:
@@ -34,7 +34,7 @@ async def test_what_is_right_arrives(body: bytes, start: int) -> None:
     assert server.connections == 1
 
 
-async def test_a_part_arrives_when_the_whole_is_right() -> None:
+async def test_a_part_is_passed_on_if_the_whole_is_right() -> None:
     """What lies behind it is read as well: a digest is about all of it."""
     for right in (True, False):
         with Scripted(answering(BODY)) as server:
@@ -49,7 +49,7 @@ async def test_a_part_arrives_when_the_whole_is_right() -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
-async def test_what_is_wrong_is_never_completed(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
+async def test_a_wrong_body_is_never_completed(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
     """The last piece is held back, so that its client can see that something is wrong; also without TLS."""
     with Scripted(answering(BODY), context=trusted.context if encrypted else None) as server:
         async with Pump() as pump:
@@ -60,7 +60,7 @@ async def test_what_is_wrong_is_never_completed(encrypted: bool, trusted: Truste
     assert body == BODY[: len(BODY) - GATHER]
 
 
-async def test_a_break_in_what_is_looked_at_says_how_much_was_given() -> None:
+async def test_a_break_in_a_checked_body_says_how_much_was_given() -> None:
     """What was held back counts as not given."""
     head = f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY)}\r\n\r\n"
     with Scripted(raw(head, BODY[:-5])) as server:

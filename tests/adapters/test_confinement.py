@@ -125,7 +125,7 @@ print(json.dumps([
         ),
     ],
 )
-def test_what_cannot_be_confined_says_why(change: str, why: str) -> None:
+def test_a_process_that_cannot_be_confined_says_why(change: str, why: str) -> None:
     """It must not go on; and the value of a variable is not told."""
     begin = BEGIN.split("force =", maxsplit=1)[0]
     said = inside(

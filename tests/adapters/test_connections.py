@@ -51,7 +51,7 @@ def give_back(connections: Connections, link: Link) -> None:
     connections.give_back(link.key, link.sock, good=True)
 
 
-def test_one_is_used_again_under_the_policy_it_was_dialled_with(connections: Connections) -> None:
+def test_a_connection_is_reused_only_under_the_policy_it_was_dialled_with(connections: Connections) -> None:
     """SEC-13: the same origin under another egress policy is another connection."""
     with Scripted(answering(b"body")) as server:
         for dial in (OWN, replace(OWN, networks=("10.0.0.0/8",)), OWN):
@@ -59,7 +59,7 @@ def test_one_is_used_again_under_the_policy_it_was_dialled_with(connections: Con
         assert server.connections == 2
 
 
-def test_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
+def test_a_changed_bundle_ends_the_connections_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
     """T32: an authority that was taken away is believed for no request more."""
     first = Trusted(tmp_path / "ca.pem")
     with Scripted(answering(b"body"), context=first.context) as server:
@@ -72,7 +72,7 @@ def test_a_bundle_that_changed_ends_what_it_vouched_for(connections: Connections
             ask(connections, server.url, first.dial)
 
 
-def test_some_are_kept_for_an_origin_and_not_more(connections: Connections) -> None:
+def test_a_limited_number_is_kept_per_origin(connections: Connections) -> None:
     """Sixteen, as many as Bazel downloads at once; each is a descriptor (PY10)."""
     with Scripted(answering(b"body")) as server:
         links = [ask(connections, server.url) for _ in range(20)]
@@ -81,7 +81,7 @@ def test_some_are_kept_for_an_origin_and_not_more(connections: Connections) -> N
         assert [link.sock.fileno() == -1 for link in links] == [True] * 4 + [False] * 16
 
 
-def test_the_origin_that_rested_longest_loses_its_connections() -> None:
+def test_the_least_recently_used_origin_loses_its_connections() -> None:
     """PY10: sixty-four in all, however many hosts the redirects of a build lead to."""
     origins = [f"http://{name}.test" for name in "abcde"]
     with Scripted(answering(b"body")) as server:
@@ -149,7 +149,7 @@ def test_a_name_without_addresses() -> None:
         ask(addresses(), "http://reg.test/")
 
 
-def test_whoever_has_broken_off_connects_to_nobody(connections: Connections) -> None:
+def test_after_a_break_off_nothing_is_connected(connections: Connections) -> None:
     """P8: asked before each wait."""
 
     def hold(_: socket.socket) -> None:
@@ -168,7 +168,7 @@ def test_a_bundle_that_is_not_there(connections: Connections) -> None:
     assert caught.value.failure.code is Code.TLS_FAILED
 
 
-def test_what_nobody_used_between_two_sweeps_is_closed(connections: Connections) -> None:
+def test_a_connection_unused_between_two_sweeps_is_closed(connections: Connections) -> None:
     """A connection to a registry is a descriptor here and one there: it does not stay because no request comes."""
     with Scripted(answering(b"body")) as server:
         used, unused = ask(connections, server.url), ask(connections, server.url)

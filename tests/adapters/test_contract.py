@@ -253,7 +253,7 @@ async def test_time_does_not_go_back_and_a_limit_that_is_over_ends_a_wait(clock:
         await clock.sleep(0)
 
 
-async def test_a_file_that_is_not_there_is_none(folder: Folder) -> None:
+async def test_a_missing_file_gives_none(folder: Folder) -> None:
     """Whatever is asked about it, and after it was deleted, too."""
     for write in (False, True):
         if write:
@@ -277,7 +277,7 @@ async def test_a_file_has_one_version_until_it_is_rewritten(folder: Folder) -> N
     assert await folder.files.read(folder.path("f")) == b"another"
 
 
-async def test_a_private_file_is_believed_and_not_shown(folder: Folder) -> None:
+async def test_a_private_file_is_trusted_and_its_content_not_shown(folder: Folder) -> None:
     """Its content is a secret."""
     folder.put("f", CANARY)
     found = await folder.files.judged(folder.path("f"), folder.path("").rstrip("/"))
@@ -300,7 +300,7 @@ async def test_one_at_a_time_holds_a_lock_and_leaves_a_note(folder: Folder) -> N
     again.close()
 
 
-async def test_a_file_is_written_anew_or_stays_as_it_is(folder: Folder) -> None:
+async def test_a_file_is_replaced_or_unchanged(folder: Folder) -> None:
     """And whoever wrote it knows its version."""
     folder.put("f", b"old")
     place = await folder.files.reserve(folder.path("f"))
@@ -366,7 +366,7 @@ async def test_every_status_is_a_response_and_nothing_is_followed(server: Server
     assert CANARY.decode() not in repr(response)
 
 
-async def test_a_server_that_nobody_is_behind_is_an_error(server: Server) -> None:
+async def test_a_port_without_a_listener_is_an_error(server: Server) -> None:
     """One that may pass."""
     with pytest.raises(Failed) as caught:
         await server.client.send(get(f"{server.dead}/"), FixedTerms(deadline=1e12, patience=1e12))

@@ -29,7 +29,7 @@ def test_never_even_where_everything_is_listed(address: str) -> None:
 
 
 @pytest.mark.parametrize("address", METADATA)
-def test_metadata_where_the_cloud_is_asked_who_the_machine_is(address: str) -> None:
+def test_metadata_addresses_are_allowed_for_the_machines_identity(address: str) -> None:
     """By a library in the worker; not where an answer of somebody's leads."""
     assert allowed(address, Dial(metadata=True))
     assert not allowed(address, Dial(metadata=True).elsewhere())

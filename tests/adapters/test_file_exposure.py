@@ -36,14 +36,14 @@ def said(path: Path, home: Path | str = "") -> list[tuple[str, bool]]:
     return [(one.remedy, one.grave) for one in exposures(str(path), str(home))]
 
 
-def test_a_private_file_is_believed(place: Path) -> None:
+def test_a_private_file_is_trusted(place: Path) -> None:
     """Also below a sticky directory such as /tmp, where others can add files but replace none."""
     assert said(place) == []
 
 
 @pytest.mark.parametrize(("bits", "grave"), [(0o002, True), (0o020, False), (0o022, True)])
 @pytest.mark.parametrize("above", [0, 1, 2, 3])
-def test_a_file_or_a_directory_that_others_may_write_is_told(
+def test_a_file_or_a_directory_that_others_may_write_is_reported(
     place: Path, bits: int, above: int, *, grave: bool
 ) -> None:
     """Everybody is grave, a group is not; as far up as the home directory itself."""
@@ -88,7 +88,7 @@ def test_a_way_that_leads_in_a_circle_ends(place: Path) -> None:
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
 @pytest.mark.parametrize("what", ["file", "directory", "link"])
-def test_what_belongs_to_somebody_else_is_grave(place: Path, what: str) -> None:
+def test_a_file_of_another_user_is_grave(place: Path, what: str) -> None:
     """A link of another user in a sticky directory leads where that user likes."""
     spoiled = place if what == "file" else place.parent
     if what == "link":
@@ -100,10 +100,10 @@ def test_what_belongs_to_somebody_else_is_grave(place: Path, what: str) -> None:
     assert said(place) == [(f"chown root {spoiled}", True)]
 
 
-@pytest.mark.parametrize(("owner", "believed"), [(0, True), (1000, True), (1001, False), (65534, False)])
-def test_an_owner_is_this_user_or_root(owner: int, *, believed: bool) -> None:
+@pytest.mark.parametrize(("owner", "trusted"), [(0, True), (1000, True), (1001, False), (65534, False)])
+def test_an_owner_is_this_user_or_root(owner: int, *, trusted: bool) -> None:
     """Nobody else, and not the one whose name a user namespace does not show."""
-    assert (exposure("/x", owner=owner, mode=0o100600, me=1000) is None) is believed
+    assert (exposure("/x", owner=owner, mode=0o100600, me=1000) is None) is trusted
 
 
 async def test_the_very_file_that_was_read_is_judged(place: Path) -> None:
@@ -131,7 +131,7 @@ def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> Non
 
 
 @pytest.mark.parametrize("spoiled", ["file", "directory"])
-def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoiled: str) -> None:
+def test_a_world_writable_ca_bundle_is_not_trusted(place: Path, spoiled: str) -> None:
     """Also where it changes long after the configuration that names it was put in force."""
     (place if spoiled == "file" else place.parent).chmod(0o777)
     with pytest.raises(Failed) as caught:
@@ -140,7 +140,7 @@ def test_a_ca_bundle_that_everybody_may_write_is_not_believed(place: Path, spoil
     assert caught.value.failure.hint == f"chmod go-w {place if spoiled == 'file' else place.parent}"
 
 
-def test_a_ca_bundle_is_not_believed_where_a_link_leads_to_what_everybody_may_write(place: Path) -> None:
+def test_a_ca_bundle_behind_a_link_to_a_world_writable_directory_is_not_trusted(place: Path) -> None:
     """The directory of what a link leads to counts, and not only that of the link."""
     bundle = place.with_name("ca.pem")
     other = place.parents[1] / "other"
@@ -179,11 +179,11 @@ def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
         ("", {0}),
     ],
 )
-def test_where_root_is_not_shown_whoever_is_not_shown_may_be_root(uid_map: str, shown: set[int]) -> None:
+def test_in_a_user_namespace_without_root_the_overflow_uid_counts_as_root(uid_map: str, shown: set[int]) -> None:
     """In a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
     assert shown_roots(uid_map, 65534) == shown
-    believed = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
-    assert believed is (65534 in shown)
+    trusted = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
+    assert trusted is (65534 in shown)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="user namespaces are Linux's")
@@ -193,7 +193,7 @@ def test_this_machines_root_is_shown_as_itself_or_not() -> None:
     assert roots() == shown_roots(Path("/proc/self/uid_map").read_text(), overflow)
 
 
-def test_the_command_that_mends_it_holds_the_path_as_one_word(tmp_path: Path) -> None:
+def test_the_command_that_fixes_it_has_the_path_as_one_word(tmp_path: Path) -> None:
     """It is copied into a shell, and a home may have a space in its name."""
     folder = tmp_path / "My Home"
     folder.mkdir(mode=0o700)

@@ -44,9 +44,7 @@ async def test_nothing_and_dev_null_are_absent(files: SystemFiles, tmp_path: Pat
         assert await files.version(str(path)) is None
 
 
-async def test_a_directory_in_the_place_of_a_file_is_told_and_how_to_move_it(
-    files: SystemFiles, tmp_path: Path
-) -> None:
+async def test_a_directory_instead_of_a_file_is_reported_with_the_remedy(files: SystemFiles, tmp_path: Path) -> None:
     """Docker makes one where a container mounts a file that is not there; the hint is a command that mends it."""
     place = tmp_path / "config's.json"
     place.mkdir()
@@ -60,7 +58,7 @@ async def test_a_directory_in_the_place_of_a_file_is_told_and_how_to_move_it(
     assert await files.version(str(place)) is None
 
 
-async def test_what_is_not_text_is_refused_when_it_is_looked_at(files: SystemFiles, tmp_path: Path) -> None:
+async def test_a_special_file_is_refused_when_it_is_checked(files: SystemFiles, tmp_path: Path) -> None:
     """A FIFO has a version as well, and reading it would wait for a writer."""
     os.mkfifo(tmp_path / "fifo")
     with pytest.raises(Failed, match="is not a regular file"):
@@ -79,7 +77,7 @@ async def test_a_fifo_and_a_large_file_are_errors_in_time(files: SystemFiles, tm
         assert str(path) in caught.value.failure.message
 
 
-async def test_a_socket_is_told_as_what_it_is(files: SystemFiles, tmp_path: Path) -> None:
+async def test_a_socket_is_reported_as_such(files: SystemFiles, tmp_path: Path) -> None:
     """The system refuses to open one with an error that speaks of devices."""
     with socket.socket(socket.AF_UNIX) as made:
         here = os.open(tmp_path, os.O_RDONLY)

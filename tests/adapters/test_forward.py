@@ -69,7 +69,7 @@ async def test_a_body_that_is_there_has_its_length(method: Method) -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"])
-async def test_no_body_is_no_length_or_none_of_it(method: Method) -> None:
+async def test_no_body_has_length_zero_or_no_length(method: Method) -> None:
     """A registry that waits for bytes that never come would take the next request for them."""
     with Scripted(answering()) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -117,7 +117,7 @@ async def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
     assert "Cookie" not in server.heads[1]
 
 
-async def test_no_more_is_read_than_may_be() -> None:
+async def test_no_more_is_read_than_the_limit() -> None:
     """T24."""
     with Scripted(answering(b"x" * 101)) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -216,7 +216,7 @@ async def test_a_body_that_is_there_is_sent_again_where_a_connection_was_closed(
 
 
 @pytest.mark.parametrize("announced", [True, False])
-async def test_a_body_that_is_streamed_is_not(announced: bool) -> None:  # noqa: FBT001  parametrized
+async def test_a_streamed_body_is_not_sent_again(announced: bool) -> None:  # noqa: FBT001  parametrized
     """There is nothing left of it to send, and an empty one would be taken for it."""
     uploads = Uploads()
     headers: tuple[Header, ...] = (("Content-Length", "5"),) if announced else ()
@@ -265,7 +265,7 @@ async def test_a_cancelled_upload_ends_its_connection() -> None:
         "",
     ],
 )
-async def test_what_does_not_answer_is_an_error_of_ours(answer: str) -> None:
+async def test_a_server_that_does_not_answer_is_a_failure_of_our_own(answer: str) -> None:
     """PY17: bounded, and named without a word of it, or of what was asked."""
     with Scripted(raw(answer)) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -288,7 +288,7 @@ async def test_a_place_that_cannot_be_reached(url: str) -> None:
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
-async def test_a_bundle_that_changed_ends_no_request_that_is_under_way(tmp_path: Path) -> None:
+async def test_a_changed_bundle_does_not_end_requests_in_progress(tmp_path: Path) -> None:
     """The session that it vouched for is closed when its last request has ended, and is used for no new one."""
     first = Trusted(tmp_path / "ca.pem")
     begun, go_on = threading.Event(), threading.Event()
@@ -387,7 +387,7 @@ async def test_a_head_beyond_its_bounds_is_a_final_answer(head: str) -> None:
 
 
 @pytest.mark.parametrize("status", ["404 Not Found", "307 Temporary Redirect", "503 Service Unavailable"])
-async def test_a_long_page_makes_no_other_failure_of_a_refusal(status: str) -> None:
+async def test_a_long_body_does_not_change_the_failure_of_a_refusal(status: str) -> None:
     """Its status is what counts; no more than 64 KiB of it are read."""
     with Scripted(raw(f"HTTP/1.1 {status}\r\nContent-Length: 5000000\r\n\r\n", b"x" * 5_000_000)) as server:
         async with AiohttpClient(SystemClock()) as client:

@@ -314,7 +314,7 @@ async def test_a_connection_that_is_reset_says_so() -> None:
     )
 
 
-async def test_a_name_server_that_hangs_holds_up_nobody_else() -> None:
+async def test_a_hanging_name_server_does_not_block_other_requests() -> None:
     """U5: the loop is not blocked, and a request to another host is answered meanwhile."""
 
     class Hanging(Names):
@@ -456,7 +456,7 @@ async def test_plain_http_behind_https_is_a_tls_error_and_no_downgrade() -> None
         assert (await refusal(f"https://127.0.0.1:{port}/")).failure.code is Code.TLS_FAILED
 
 
-async def test_a_ca_bundle_that_is_none_names_its_path(tmp_path: Path) -> None:
+async def test_the_error_for_an_invalid_ca_bundle_names_its_path(tmp_path: Path) -> None:
     """Bad input: what was wrong, and the command to look at it."""
     bundle = tmp_path / "ca.pem"
     bundle.write_text("nonsense")

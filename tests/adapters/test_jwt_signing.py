@@ -53,7 +53,7 @@ async def test_another_library_takes_the_signature(form: str) -> None:
     ],
     ids=["empty", "text", "cut", "public", "passphrase", "short", "curve"],
 )
-async def test_what_is_not_such_a_key_is_told_in_words_of_ours(key: bytes, problem: str) -> None:
+async def test_an_invalid_key_is_reported_in_our_own_words(key: bytes, problem: str) -> None:
     """A library's may quote it."""
     with pytest.raises(ValueError, match=f"^{problem}$") as caught:
         await JwtSigner().sign(key, CLAIMS)
@@ -85,7 +85,7 @@ async def test_each_algorithm_with_a_key_of_its_sort(
         (CURVE, "ES384", "is not a key on the curve secp384r1, which ES384 needs"),
     ],
 )
-async def test_a_key_of_another_sort_is_told(
+async def test_a_key_of_another_sort_is_reported(
     key: rsa.RSAPrivateKey | ec.EllipticCurvePrivateKey | ed25519.Ed25519PrivateKey, algorithm: str, problem: str
 ) -> None:
     """With what the algorithm needs."""

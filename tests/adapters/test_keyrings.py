@@ -114,7 +114,7 @@ async def test_linux_asks_the_secret_service(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("address", ["unix:path=/nonexistent/bus", "tcp:host=localhost", "nonsense"])
-async def test_an_address_that_leads_nowhere_is_no_keyring(address: str) -> None:
+async def test_a_bus_address_without_a_bus_means_no_keyring(address: str) -> None:
     """Nothing can be stored there, and nothing is found."""
     keyring = SecretService({"DBUS_SESSION_BUS_ADDRESS": address}, clock=SystemClock(), uid=1)
     assert (await keyring.search("s", None)).absent
@@ -122,7 +122,7 @@ async def test_an_address_that_leads_nowhere_is_no_keyring(address: str) -> None
         await keyring.store({"service": "s"}, "s", secret=Secret("canary"))
 
 
-async def test_who_has_no_keyring_has_nothing_in_it() -> None:
+async def test_a_user_without_a_keyring_has_no_secret() -> None:
     """As a system service."""
     assert (await NO_KEYRING.search("s", "u")).absent
     assert await NO_KEYRING.reveal(KeyringItem("s")) is None

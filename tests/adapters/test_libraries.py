@@ -115,7 +115,7 @@ async def until_ended(pid: int) -> None:
         ("sys.exit()", "ended with status 0"),
     ],
 )
-async def test_one_that_cannot_start_is_told_with_the_command_that_shows_why(code: str, how: str) -> None:
+async def test_one_that_cannot_start_is_reported_with_the_command_that_shows_why(code: str, how: str) -> None:
     """And it is gone."""
     async with worker(code) as libraries:
         failure = await failure_of(libraries)
@@ -126,7 +126,7 @@ async def test_one_that_cannot_start_is_told_with_the_command_that_shows_why(cod
         assert libraries.pid is None
 
 
-async def test_a_program_that_is_not_there_is_told_as_well() -> None:
+async def test_a_program_that_is_not_there_is_reported_as_well() -> None:
     """An interpreter that an upgrade has taken away."""
     libraries = WorkerLibraries({}, python=("/nowhere/python",))
     failure = await failure_of(libraries)
@@ -222,7 +222,7 @@ async def test_a_stopped_one_is_a_hanging_one() -> None:
         assert await ask(libraries) == "t"
 
 
-async def test_a_caller_that_leaves_disturbs_nobody() -> None:
+async def test_a_caller_that_leaves_does_not_disturb_others() -> None:
     """The answer to its question comes all the same, and is not taken for one that nobody asked."""
     async with worker(
         READY + "first = heard()\nother = heard()\ntoken(first)\ntoken(other, 'other')\nheard()"
@@ -249,7 +249,7 @@ async def test_build_actions_have_half_of_the_slots() -> None:
         await asyncio.gather(*theirs, return_exceptions=True)
 
 
-async def test_it_ends_when_nobody_has_asked_for_a_while_and_begins_again() -> None:
+async def test_it_ends_when_idle_and_starts_again() -> None:
     """Memory that nobody needs is given back."""
     async with worker(READY + "while True: token(heard())", idle=0.05) as libraries:
         assert not libraries.pid
@@ -297,7 +297,7 @@ async def test_the_actual_one_is_not_dumped_not_read_and_holds_three_descriptors
             assert len([place for place in places.values() if not place.startswith("/")]) == 1
 
 
-async def test_a_library_that_dies_of_a_bug_is_told_by_type_and_place_alone(tmp_path: Path) -> None:
+async def test_a_library_that_dies_of_a_bug_is_reported_by_type_and_place_alone(tmp_path: Path) -> None:
     """Its text may hold a secret: here the file of credentials does, and what it has in a wrong place is quoted by the library."""
     path = tmp_path / "adc.json"
     path.write_text('{"type": "authorized_user", "client_id": 1, "client_secret": {}, "refresh_token": ["canary"]}')
@@ -333,7 +333,7 @@ async def test_nothing_of_it_is_logged(capfd: pytest.CaptureFixture[str], tmp_pa
     assert "canary" not in "".join(capfd.readouterr())
 
 
-def test_a_library_that_is_missing_is_told_with_the_command_that_brings_it() -> None:
+def test_a_library_that_is_missing_is_reported_with_the_command_that_brings_it() -> None:
     """Without importing anything of it."""
     libraries = WorkerLibraries({})
     assert libraries.lacks(GOOGLE) == ""

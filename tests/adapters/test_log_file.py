@@ -60,7 +60,7 @@ def test_a_file_that_was_too_large_from_the_start_makes_way_at_once(path: Path, 
     assert contents(path) == {"daemon.log": LINE, "daemon.log.1": "y" * 5000}
 
 
-def test_what_was_not_the_helpers_file_is_only_written(path: Path, tmp_path: Path) -> None:
+def test_a_file_that_is_not_the_helpers_is_only_written(path: Path, tmp_path: Path) -> None:
     """A file that a user chose, a link to one, and what is not a file at all grow as they did."""
     chosen = tmp_path / "mine.log"
     path.symlink_to(chosen)

@@ -20,7 +20,7 @@ class Now:
         return self.seconds
 
 
-def test_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> None:
+def test_a_shortage_is_reported_every_ten_seconds_and_counted_in_between() -> None:
     """C5: F9: asyncio reports each connection of its backlog, 143,192 times in the prototype."""
     now, loop = Now(), asyncio.new_event_loop()
     errors = LoopErrors(now)
@@ -37,7 +37,7 @@ def test_a_shortage_is_told_every_ten_seconds_and_counted_in_between() -> None:
     assert events[0]["error"] == "EMFILE"
 
 
-def test_everything_else_is_told_without_its_text() -> None:
+def test_everything_else_is_reported_without_its_text() -> None:
     """PY24: PY17: the text of an exception may quote a request."""
     loop = asyncio.new_event_loop()
     with capture_logs() as events:

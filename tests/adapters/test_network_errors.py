@@ -31,7 +31,7 @@ def test_a_handshake_without_an_answer_is_not_told_as_a_refused_connection() -> 
     assert failure.message == "registry 'ghcr.io' did not complete a connection in time"
 
 
-def test_a_silence_behind_a_proxy_is_not_told_of_the_proxy_alone() -> None:
+def test_a_silence_behind_a_proxy_is_not_attributed_to_the_proxy_alone() -> None:
     """It may have connected, to a registry that then says nothing; its login is not shown."""
     call = Call("registry 'ghcr.io'", "ghcr.io", "http://u:canary@proxy.test:3128")
     failure = explain(ProxyError(cause=TimeoutError()), call).failure

@@ -39,7 +39,7 @@ class ByteByByte(socket.socket):
         return b"y" * 64
 
 
-async def test_a_head_of_many_small_records_keeps_nobody_waiting() -> None:
+async def test_a_head_in_many_small_records_does_not_block_others() -> None:
     """A hundred thousand records of a byte stopped the loop of a carrier for twenty seconds, and it was ended as one that hangs."""
     turns, most = 0, 256 * 1024 // 64
 
@@ -70,7 +70,7 @@ async def test_a_head_of_many_small_records_keeps_nobody_waiting() -> None:
     ],
 )
 @every_client
-async def test_chunks_that_are_none(send: Send, body: str) -> None:
+async def test_invalid_chunks(send: Send, body: str) -> None:
     """What one client takes for the end of a body is none for the other one either."""
 
     def script(wire: Wire) -> None:
@@ -112,7 +112,7 @@ async def test_trailers_without_end() -> None:
 
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
-async def test_what_lies_behind_chunks_is_nobodys_answer(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
+async def test_bytes_after_the_last_chunk_are_not_an_answer(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
     """Not even where it is in a record that was read already, and no longer in the kernel."""
 
     def script(wire: Wire) -> None:
@@ -137,7 +137,7 @@ async def test_what_lies_behind_chunks_is_nobodys_answer(encrypted: bool, truste
 @pytest.mark.parametrize(
     "body", ["Content-Length: 5\r\n\r\nhello", "Transfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"]
 )
-async def test_what_lies_behind_a_manifest_is_nobodys_answer(body: str) -> None:
+async def test_bytes_after_a_manifest_are_not_an_answer(body: str) -> None:
     """The other client parsed it at once, and gave it to the next request."""
     head, end, rest = body.partition("\r\n\r\n")
 
@@ -178,7 +178,7 @@ def unannounced(wire: Wire) -> None:
 
 
 @pytest.mark.parametrize("script", [cut, unannounced])
-async def test_a_blob_without_a_length_ends_by_the_word_of_its_server(script: Script, trusted: Trusted) -> None:
+async def test_a_blob_without_a_length_ends_when_its_server_says_so(script: Script, trusted: Trusted) -> None:
     """With TLS a connection that only ends was cut."""
     with Scripted(script, context=trusted.context) as server:
         async with Pump() as pump:
@@ -190,7 +190,7 @@ async def test_a_blob_without_a_length_ends_by_the_word_of_its_server(script: Sc
 
 @pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"])
 @every_client
-async def test_a_transfer_coding_that_nobody_asked_for_is_told(send: Send, coding: str) -> None:
+async def test_an_unrequested_transfer_coding_is_reported(send: Send, coding: str) -> None:
     """Its bytes are not those of the blob; one client passed them on with the sizes of their chunks."""
 
     def script(wire: Wire) -> None:
@@ -215,7 +215,7 @@ async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str
         await send(request(server.url, OWN))
 
 
-async def test_a_reset_behind_the_last_byte_takes_nothing_away() -> None:
+async def test_a_reset_after_the_last_byte_does_no_harm() -> None:
     """The body is whole, and is not asked for again."""
 
     def script(wire: Wire) -> None:

@@ -91,7 +91,7 @@ async def test_a_manifest_that_drips() -> None:
     assert caught.value.failure.message == told
 
 
-async def test_a_client_that_drinks_drop_by_drop() -> None:
+async def test_a_client_that_reads_drop_by_drop() -> None:
     """A reader of a few bytes a second keeps its pump no longer than one that reads nothing."""
     with Scripted(lambda wire: wire.answer(b"x" * 64 * LARGE)) as server:
         async with Pump(stalled=OVER) as pump, client() as somebody:

@@ -121,7 +121,7 @@ SAYING_SO = "Server: tinyproxy/1.11.1\r\n"
         (429, Code.UPSTREAM_UNAVAILABLE, "could not connect to registry 'reg.test' (status 429)"),
     ],
 )
-async def test_what_a_proxy_refuses_is_told_of_the_proxy(
+async def test_what_a_proxy_refuses_is_attributed_to_the_proxy(
     send: Send, target: str, status: int, code: Code, said: str
 ) -> None:
     """The registry has said nothing at all, so its login and its rights are not what is wrong."""
@@ -140,7 +140,7 @@ async def test_a_refusal_of_the_registry_stays_the_registrys(send: Send) -> None
 
 @every_client
 @both_ways
-async def test_a_proxy_that_is_down_is_told_of_the_proxy(send: Send, target: str) -> None:
+async def test_a_proxy_that_is_down_is_attributed_to_the_proxy(send: Send, target: str) -> None:
     """It may be back in a moment."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
@@ -151,7 +151,7 @@ async def test_a_proxy_that_is_down_is_told_of_the_proxy(send: Send, target: str
 
 @every_client
 @both_ways
-async def test_a_proxy_without_an_address_is_told_of_the_proxy(send: Send, target: str) -> None:
+async def test_a_proxy_without_an_address_is_attributed_to_the_proxy(send: Send, target: str) -> None:
     """Its name is the only one that is looked up here."""
     failure = (await refusal(send, target, "http://proxy.invalid:3128")).failure
     assert failure.code is Code.UPSTREAM_UNAVAILABLE
@@ -160,7 +160,7 @@ async def test_a_proxy_without_an_address_is_told_of_the_proxy(send: Send, targe
 
 @every_client
 @pytest.mark.parametrize("answer", ["", f"{CANARY}\r\n\r\n", "HTTP/1.1 101 x\r\n\r\n"], ids=["none", "no http", "101"])
-async def test_a_proxy_that_gives_no_answer_is_told_of_the_proxy(send: Send, answer: str) -> None:
+async def test_a_proxy_that_gives_no_answer_is_attributed_to_the_proxy(send: Send, answer: str) -> None:
     """Whatever happens before the tunnel is there is its doing."""
     with Scripted(raw(answer)) as proxy:
         failure = (await refusal(send, TARGET["tunnelled"], proxy.url)).failure
@@ -169,7 +169,7 @@ async def test_a_proxy_that_gives_no_answer_is_told_of_the_proxy(send: Send, ans
 
 
 @every_client
-async def test_a_certificate_behind_a_proxy_is_told_of_the_registry(send: Send, trusted: Trusted) -> None:
+async def test_a_certificate_behind_a_proxy_is_attributed_to_the_registry(send: Send, trusted: Trusted) -> None:
     """The tunnel was there; TLS is between us and the registry, and the message says which way it was asked."""
 
     def tunnel(wire: Wire) -> None:

@@ -383,7 +383,7 @@ async def test_an_upstream_that_breaks_off(how: str) -> None:
     assert body == BODY[: len(body)]
 
 
-async def test_a_small_body_that_breaks_off_is_no_answer() -> None:
+async def test_a_small_body_that_breaks_off_is_an_error() -> None:
     """U9: it would have been given as a whole."""
     with Scripted(raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", SMALL)) as server:
         async with Pump() as pump:
@@ -405,7 +405,7 @@ async def test_more_than_was_announced_is_never_completed(encrypted: bool, trust
     assert outcome.moved == len(body) < len(BODY)
 
 
-async def test_a_small_body_with_more_behind_it_is_no_answer() -> None:
+async def test_a_small_body_followed_by_more_bytes_is_an_error() -> None:
     """Nor is its connection used again."""
     with Scripted(raw("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nsmallHTTP/1.1 200 OK\r\n\r\n")) as server:
         async with Pump() as pump:
@@ -484,7 +484,7 @@ async def test_statuses_without_a_body(head: str, status: int) -> None:
 
 
 @pytest.mark.parametrize("length", ["-5", "five", "5, 5", "²"])
-async def test_a_length_that_is_none_is_none(length: str) -> None:
+async def test_an_invalid_length_is_ignored(length: str) -> None:
     """Then the body ends with the connection."""
     with Scripted(raw(f"HTTP/1.1 200 OK\r\nContent-Length: {length}\r\n\r\n".encode("latin-1"), SMALL)) as server:
         async with Pump() as pump:
@@ -508,7 +508,7 @@ async def test_a_length_that_is_none_is_none(length: str) -> None:
         pytest.param("HTTP/1.1 103 Hints\r\n\r\n", id="an interim answer and no other"),
     ],
 )
-async def test_what_does_not_answer_is_an_error_of_ours(answer: str) -> None:
+async def test_a_server_that_does_not_answer_is_a_failure_of_our_own(answer: str) -> None:
     """Bounded, closed, and named without a word of it (PY17)."""
     with Scripted(raw(answer)) as server:
         async with Pump() as pump:
@@ -545,7 +545,7 @@ async def test_a_header_that_cannot_be_sent() -> None:
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433", "0x7f.1"])
-async def test_an_address_that_is_nobodys_own_is_not_contacted(address: str) -> None:
+async def test_a_forbidden_address_is_not_contacted(address: str) -> None:
     """T15, PY16: judged is the address that is dialled, however it is written."""
     with Scripted(answering()) as server:
         async with Pump() as pump:
@@ -590,7 +590,7 @@ async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
 
 
 @pytest.mark.parametrize("case", ["another ca", "another name", "no tls"])
-async def test_tls_that_cannot_be_believed(case: str, trusted: Trusted, tmp_path: Path) -> None:
+async def test_an_untrusted_certificate(case: str, trusted: Trusted, tmp_path: Path) -> None:
     """T32: no request is sent, nothing falls back."""
     context = Trusted(tmp_path / "other.pem").context if case == "another ca" else trusted.context
     host = "localhost" if case == "another name" else "127.0.0.1"
@@ -678,7 +678,7 @@ async def test_a_refusal_waits_for_no_place() -> None:
             first.close()
 
 
-async def test_who_waits_too_long_for_a_place_is_told_so() -> None:
+async def test_a_download_that_waits_too_long_for_a_place_fails() -> None:
     """Overloaded, with when to ask again; and it takes no place away."""
     with Scripted(answering(BODY)) as server:
         async with Pump(pumps=1, queued=0.02) as pump:
@@ -789,7 +789,7 @@ STALLS = ["in a head", "in a body", "in a chunk"]
 
 
 @pytest.mark.parametrize("when", STALLS)
-async def test_whoever_leaves_ends_the_download(when: str) -> None:
+async def test_a_caller_that_leaves_ends_the_download(when: str) -> None:
     """P8: cancelled while a thread waits for the upstream, it ends at once; the loop itself never waits."""
     with Scripted(stalling(when)) as server:
         async with Pump() as pump, client() as somebody, asyncio.TaskGroup() as group:

@@ -48,7 +48,7 @@ def test_a_proxy_is_asked_for_the_whole_url_and_gets_its_login() -> None:
         ("https://reg.test/", "", "x"),
     ],
 )
-def test_what_would_be_read_otherwise_is_not_sent(url: str, name: str, value: str) -> None:
+def test_an_ambiguous_request_is_not_sent(url: str, name: str, value: str) -> None:
     """And the error repeats none of it: each may be a secret."""
     with pytest.raises(ValueError, match=r"^got a (path|header) that cannot be") as caught:
         written(Request("GET", url, ((name, Secret(value)),)))

@@ -45,7 +45,7 @@ def test_a_file_is_replaced_and_private_whatever_it_was(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["token"]
 
 
-def test_what_is_given_up_leaves_the_file_as_it_was(tmp_path: Path) -> None:
+def test_an_abandoned_replacement_leaves_the_file_unchanged(tmp_path: Path) -> None:
     """And nothing beside it."""
     path = tmp_path / "token"
     path.write_text("old")
@@ -54,7 +54,7 @@ def test_what_is_given_up_leaves_the_file_as_it_was(tmp_path: Path) -> None:
     assert [one.name for one in tmp_path.iterdir()] == ["token"]
 
 
-def test_what_a_process_left_that_was_killed_is_used_again(tmp_path: Path) -> None:
+def test_leftovers_of_a_killed_process_are_reused(tmp_path: Path) -> None:
     """There is one name for it, so that they do not pile up."""
     path = tmp_path / "token"
     (tmp_path / ".token.new").write_text("half")
@@ -64,7 +64,7 @@ def test_what_a_process_left_that_was_killed_is_used_again(tmp_path: Path) -> No
     assert path.read_bytes() == b"new"
 
 
-def test_a_link_stays_one(tmp_path: Path) -> None:
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
     """Who keeps such files elsewhere finds the new content there."""
     (tmp_path / "real").mkdir()
     path = tmp_path / "token"
@@ -108,7 +108,7 @@ def test_one_at_a_time_holds_a_lock_and_the_next_one_reads_its_note(tmp_path: Pa
     again.close()
 
 
-def test_a_lock_is_let_go_by_whoever_is_killed(tmp_path: Path) -> None:
+def test_a_killed_process_releases_its_lock(tmp_path: Path) -> None:
     """Its note stays, which is what it is for."""
     path = tmp_path / "lock"
     program = f"""
@@ -128,7 +128,7 @@ input()
     lock.close()
 
 
-def test_a_lock_file_that_was_deleted_is_no_lock(tmp_path: Path) -> None:
+def test_a_deleted_lock_file_is_not_a_lock(tmp_path: Path) -> None:
     """Two who have different files of the same name would both think that they are alone."""
     path = tmp_path / "lock"
     first = held(path)
@@ -139,7 +139,7 @@ def test_a_lock_file_that_was_deleted_is_no_lock(tmp_path: Path) -> None:
     second.close()
 
 
-async def test_what_is_in_the_way_is_told_before_anything_is_lost(files: SystemFiles, tmp_path: Path) -> None:
+async def test_an_obstacle_is_reported_before_anything_is_lost(files: SystemFiles, tmp_path: Path) -> None:
     """Whatever the system says."""
     (tmp_path / ".token.new").mkdir()
     (tmp_path / "lock").mkdir()
@@ -150,7 +150,9 @@ async def test_what_is_in_the_way_is_told_before_anything_is_lost(files: SystemF
         filled(caught.value.failure.hint, "it and its directory have to be yours, with space left: ls -ld {}; df {}")
 
 
-async def test_who_is_cancelled_in_the_middle_of_writing_waits_for_its_end(files: SystemFiles, tmp_path: Path) -> None:
+async def test_a_task_cancelled_while_writing_waits_for_the_end_of_the_write(
+    files: SystemFiles, tmp_path: Path
+) -> None:
     """A lock that is let go while a thread still writes would let another process read the old token."""
     path = tmp_path / "token"
     place = await files.reserve(str(path))

@@ -48,7 +48,7 @@ def test_an_answer_may_take_five_minutes_to_begin() -> None:
 
 
 @every_client
-async def test_what_does_not_begin_in_time_is_told_as_that_and_asked_once(send: Send) -> None:
+async def test_what_does_not_begin_in_time_is_reported_as_that_and_asked_once(send: Send) -> None:
     """It did accept the connection; and whoever works on an answer would begin anew if it were asked again."""
     with Scripted(silent) as server:
         with pytest.raises(Failed) as caught:
@@ -59,7 +59,7 @@ async def test_what_does_not_begin_in_time_is_told_as_that_and_asked_once(send: 
     assert failure.message == f"registry 'reg.test' has not begun to answer within {ANSWER:g} s"
 
 
-async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
+async def test_an_upload_whose_answer_does_not_begin_is_reported_as_that() -> None:
     """A registry that takes its time to commit has taken every piece: that is not the network's fault."""
 
     async def pieces() -> AsyncIterator[bytes]:
@@ -79,7 +79,7 @@ async def test_an_upload_whose_answer_does_not_begin_is_told_as_that() -> None:
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "PUT"])
-async def test_who_leaves_while_an_answer_has_not_begun_ends_the_request_at_once(method: Method) -> None:
+async def test_a_caller_that_leaves_before_the_answer_ends_the_request_at_once(method: Method) -> None:
     """The upstream sees the end of the connection, and need not go on; of downloads P8 says the same."""
     ended = threading.Event()
 
@@ -158,7 +158,7 @@ def late(body: bytes) -> Script:
     return script
 
 
-async def test_who_waits_for_a_head_takes_no_place_and_no_thread() -> None:
+async def test_waiting_for_a_head_takes_no_place_and_no_thread() -> None:
     """S11: sixty slow requests at one registry stop nobody, not even another request to that registry."""
     with Scripted(silent) as slow, Scripted(answering(BODY)) as quick:
         async with Pump(pumps=2) as pump, asyncio.TaskGroup() as group:
@@ -187,7 +187,7 @@ async def test_one_registry_has_half_of_the_places_wherever_it_leads_to() -> Non
                 transfer.close()
 
 
-async def test_who_waits_too_long_behind_a_registrys_own_downloads_is_told_so() -> None:
+async def test_waiting_too_long_for_a_registrys_other_downloads_fails() -> None:
     """Overloaded, with when to ask again, and with the name of who is slow."""
     with Scripted(late(BODY)) as slow:
         async with Pump(pumps=2, queued=0.05) as pump:
@@ -200,7 +200,7 @@ async def test_who_waits_too_long_behind_a_registrys_own_downloads_is_told_so() 
     assert failure.message == "1 downloads from 'slow.test' are running, and none has ended for 0.05 s"
 
 
-async def test_a_share_is_forgotten_when_nobody_holds_it() -> None:
+async def test_an_unused_share_is_forgotten() -> None:
     """Names are chosen by whoever redirects: they must not stay."""
     shares = NamedSemaphores(1)
     await shares.take("a", 1.0)

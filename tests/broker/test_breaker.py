@@ -104,7 +104,7 @@ def test_an_outage_is_as_old_as_its_first_failure_and_ends_with_a_good_answer() 
     assert (breaker.outage(15.0), breaker.phase) == (0.0, Phase.CLOSED)
 
 
-def test_an_old_failure_is_no_part_of_a_new_outage() -> None:
+def test_an_old_failure_is_not_part_of_a_new_outage() -> None:
     """What was down yesterday and is asked by two hundred at once today is not refused to all but one."""
     breaker = Breaker()
     _fail(breaker, 0.0, 5)

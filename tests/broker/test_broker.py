@@ -44,7 +44,7 @@ async def test_expires_by_lifetime(life: float, expires: float) -> None:
         assert shown(await w.answer()) == expires
 
 
-async def test_a_host_that_nobody_configured_gets_an_empty_answer_for_a_minute() -> None:
+async def test_an_unconfigured_host_gets_an_empty_answer_for_a_minute() -> None:
     """``{}`` carries now + empty_ttl and costs nothing."""
     async with world() as w:
         w.provider.key = lambda _: None
@@ -369,7 +369,7 @@ async def test_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_else()
         assert (token(answer), shown(answer)) == ("tok1", 3600 + 270)
 
 
-async def test_an_absolute_expiry_is_believed_on_the_wall_clock_too() -> None:
+async def test_an_absolute_expiry_also_counts_on_the_wall_clock() -> None:
     """C1: a source that states an absolute time is exchanged anew when the wall clock says that it is over."""
     async with world() as w:
         w.provider.wall_life = 300
@@ -568,7 +568,7 @@ async def test_stored_gives_the_login_and_contains_bugs() -> None:
             await w.broker.stored(target)
 
 
-async def test_a_question_that_cannot_even_be_planned_in_time_is_told_so() -> None:
+async def test_a_question_that_cannot_be_planned_in_time_fails() -> None:
     """A credential source that hangs ends in an error within the caller's patience."""
     async with world() as w:
         w.provider.plan_delay = 100

@@ -59,7 +59,7 @@ async def test_a_young_grant_is_above_doubt() -> None:
         assert len(w.provider.runs) == 1 + 3
 
 
-async def test_who_asks_meanwhile_gets_it_for_seconds_too() -> None:
+async def test_a_doubtful_grant_is_given_for_seconds_only() -> None:
     """Another server's next question would otherwise come when the old token has long been refused."""
     async with world() as w:
         w.provider.life = 3600

@@ -150,7 +150,7 @@ async def test_a_server_that_never_ends_is_given_up(drip: bytes) -> None:
         pytest.param(b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 6\r\n\r\n<html>", id="a page"),
     ],
 )
-async def test_what_is_no_answer_is_not_kept(answer: bytes) -> None:
+async def test_a_failure_to_answer_is_not_cached(answer: bytes) -> None:
     """U9, U10: an error for who asks, nothing in memory, and the next question is a new exchange that may succeed."""
     answers = [answer]
 

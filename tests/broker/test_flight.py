@@ -126,7 +126,7 @@ class _Unheard(BaseException):
     """What no provider should raise."""
 
 
-async def test_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> None:
+async def test_a_base_exception_ends_the_broker_and_all_waiting() -> None:
     """P10: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
     told: list[Told] = []
     with pytest.raises(BaseExceptionGroup) as caught:  # noqa: PT012  the broker's own end is what raises
@@ -142,7 +142,7 @@ async def test_a_base_exception_ends_the_broker_and_nobody_waits_for_ever() -> N
     assert told[0].code is Code.INTERNAL
 
 
-async def test_a_cancellation_that_nobody_asked_for_is_a_bug_like_any_other() -> None:
+async def test_an_unrequested_cancellation_is_a_bug_like_any_other() -> None:
     """P10: a provider that lets some inner task's CancelledError through harms only its own answer."""
     async with world() as w:
         w.provider.error = asyncio.CancelledError()
@@ -172,7 +172,7 @@ async def test_nothing_of_a_request_leaks_into_its_flight() -> None:
         assert seen == ["unset"]
 
 
-async def test_terms_tell_the_deadline_and_the_patience_of_the_first_who_leaves() -> None:
+async def test_terms_tell_the_deadline_and_the_shortest_patience() -> None:
     """TX-27: deadline = start + 30 s; patience = the earliest deadline among those who still wait."""
     async with world() as w:
         w.provider.delay = 10
@@ -187,7 +187,7 @@ async def test_terms_tell_the_deadline_and_the_patience_of_the_first_who_leaves(
         assert (patient.done(), terms.patience - start) == (True, 30)
 
 
-async def test_5_6_at_most_32_exchanges_fly_with_somebody_waiting() -> None:
+async def test_5_6_at_most_32_flights_have_waiters() -> None:
     """The 33rd waits for its turn, and has it as soon as one lands."""
     async with world() as w:
         w.provider.delay = 1
@@ -258,7 +258,7 @@ async def test_5_6_a_full_queue_sheds_load() -> None:
         assert [flight.phase for flight in w.broker.status().flights].count("queued") == 0
 
 
-async def test_5_6_who_waited_in_the_queue_in_vain_is_told_so() -> None:
+async def test_5_6_a_caller_that_waits_too_long_in_the_queue_gets_an_error() -> None:
     """A caller whose exchange never began is told that it is waiting for its turn, and it leaves the queue."""
     async with world() as w:
         w.provider.delay = 25
@@ -274,7 +274,7 @@ async def test_5_6_who_waited_in_the_queue_in_vain_is_told_so() -> None:
         assert not any(task.done() for task in tasks)
 
 
-async def test_5_6_flights_without_waiters_hold_up_nobody_and_are_at_most_16() -> None:
+async def test_5_6_at_most_16_flights_have_no_waiters_and_they_do_not_block_others() -> None:
     """A flight that everybody left frees its place; above 16 of them the oldest is cancelled."""
     async with world() as w:
         w.provider.delay = 25
@@ -313,7 +313,7 @@ async def test_a_flight_that_was_left_may_be_joined_again() -> None:
         assert (token(again.result()), len(w.provider.runs)) == ("tok1", 1)
 
 
-async def test_drain_waits_for_who_waits_but_not_for_ever() -> None:
+async def test_drain_waits_for_waiters_but_not_for_ever() -> None:
     """P5: exchanges with waiters get their second; then whoever still waits is told that the daemon stops."""
     async with world() as w:
         w.provider.delay = 0.5

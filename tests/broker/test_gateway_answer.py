@@ -42,7 +42,7 @@ async def test_a_credential_that_cannot_be_narrowed_is_carried_and_not_given() -
         assert caught.value.failure.code is Code.USE_GATEWAY
 
 
-async def test_what_is_cached_for_the_gateway_is_for_nobody_else() -> None:
+async def test_a_grant_cached_for_the_gateway_is_not_given_to_others() -> None:
     """SEC-16: another socket, another key, and another key for each user (T10)."""
     async with world() as w:
         assert token(await ask_for_gateway(w)) == "tok1"
@@ -84,7 +84,7 @@ async def test_once_in_ten_seconds_for_a_key() -> None:
         assert token(await ask_for_gateway(w)) == "tok4"
 
 
-async def test_who_is_refused_after_somebody_else_gets_the_new_one() -> None:
+async def test_a_second_refusal_of_the_same_credential_gets_the_new_one() -> None:
     """Forty downloads with one token that was revoked: one exchange, and nobody is told that the login may not."""
     async with world() as w:
         handouts = [await ask_for_gateway(w) for _ in range(40)]

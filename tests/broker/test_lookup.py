@@ -53,7 +53,7 @@ def test_parts_do_not_run_into_one_another(one: tuple[object, ...], other: tuple
     assert key_of(Caller(), one) == key_of(Caller(), one)
 
 
-def test_a_secret_is_no_part_of_a_key() -> None:
+def test_a_secret_is_not_part_of_a_key() -> None:
     """SEC-17: a provider that puts one in fails at its first question."""
     with pytest.raises(TypeError):
         key_of(Caller(), ("oci", Secret("canary")))  # type: ignore[arg-type]  # mypy sees it as well

@@ -61,7 +61,7 @@ async def test_repeats_from_the_front_count_as_use() -> None:
         assert len(w.provider.runs) == 2
 
 
-async def test_renewal_ends_when_nobody_asks_any_more() -> None:
+async def test_renewal_ends_when_there_are_no_more_questions() -> None:
     """A key of 60 s tokens is renewed until 120 s after its last use, and then dropped."""
     async with world() as w:
         w.provider.life = 60

@@ -235,7 +235,7 @@ async def test_a_second_attempt_that_fails_does_not_win() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 4.0])
 
 
-async def test_a_second_attempt_costs_a_retry_and_is_none_of_the_six() -> None:
+async def test_a_second_attempt_costs_a_retry_and_does_not_count_as_an_exchange() -> None:
     """A pair of silent requests that both fail is one attempt (U1)."""
     async with wire((5, _response(503)), (5, _response(503)), (0, _response(503)), (0, OK)) as w:
         assert (await w.send(patience=30), w.sent) == (OK, [0.0, 4.0, 9.075, 9.3])
@@ -301,7 +301,7 @@ async def test_a_date_in_the_past_is_the_default_back_off() -> None:
         assert (await w.send(), w.sent) == (OK, [0.0, 1.0, 3.0])
 
 
-async def test_a_long_pause_is_an_error_at_once_and_nobody_asks_until_then() -> None:
+async def test_a_long_pause_is_an_error_at_once_and_no_request_is_sent_until_it_ends() -> None:
     """T-92, U2: 429 with Retry-After: 30: no wait, ``rate_limited``, and no request to that origin for 30 s."""
     async with wire((0, _limited("30")), (0, OK), sample=0.0) as w:
         first = await w.send()
@@ -328,7 +328,7 @@ async def test_a_pause_holds_for_the_origin_and_for_no_other() -> None:
         assert await w.send(other) == OK
 
 
-async def test_who_waits_for_a_pause_comes_back_a_little_apart() -> None:
+async def test_waiters_of_a_pause_retry_a_little_apart() -> None:
     """T-92: TX-10: jitter only upwards, each for itself."""
     async with wire((0, _limited("5")), (0, OK), sample=0.5) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 5.25])
@@ -360,7 +360,7 @@ async def test_five_failed_attempts_open_the_breaker() -> None:
         assert len(w.sent) == calls
 
 
-async def test_a_probe_closes_the_breaker_and_all_who_waited_go_on() -> None:
+async def test_a_successful_probe_closes_the_breaker_for_all_waiters() -> None:
     """One request goes through; a good answer lets those who waited go on together, and is logged (U13)."""
     async with wire((0, _response(503))) as w:
         await w.fail()

@@ -37,7 +37,7 @@ async def test_nothing_is_renewed_meanwhile() -> None:
         assert (token(await w.answer(_host(1))), len(w.provider.runs)) == ("tok2", 3)
 
 
-async def test_an_allocation_that_fails_in_an_exchange_is_no_bug() -> None:
+async def test_a_failed_allocation_in_an_exchange_is_not_a_bug() -> None:
     """C6: It is said what was short, and what can be forgotten is."""
     async with world() as w:
         await w.ask(_host(0))

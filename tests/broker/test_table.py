@@ -42,7 +42,7 @@ async def test_without_a_rule_the_first_that_has_a_plan_answers() -> None:
     assert await _key(table, "https://reg.test/v2/a/b/blobs/x") == "second"
 
 
-async def test_without_anybody_there_is_no_plan() -> None:
+async def test_without_a_provider_there_is_no_plan() -> None:
     """A host that nobody knows gets ``{}``."""
     routed = await _table().plan(question("https://reg.test/x"))
     assert (routed.plan, routed.rule) == (None, "")

@@ -93,7 +93,7 @@ def test_what_cannot_be_added_changes_nothing(home: Path, text: str, pattern: st
     assert path.read_text() == text
 
 
-def test_a_file_that_is_no_text_is_left_alone(home: Path) -> None:
+def test_a_file_that_is_not_text_is_left_alone(home: Path) -> None:
     """Two lines and no traceback."""
     path = configure(home, "")
     path.write_bytes(b"\xff\xfe")
@@ -197,7 +197,7 @@ def test_allow_leaves_a_policy_file_to_its_owner(home: Path) -> None:
 @pytest.mark.parametrize(
     "command", [("actions", "test", BLOB), ("actions", "allow", "a.b/c"), ("bazelrc", "--actions")]
 )
-def test_a_broken_policy_file_is_told_by_every_command(home: Path, command: tuple[str, ...]) -> None:
+def test_a_broken_policy_file_is_reported_by_every_command(home: Path, command: tuple[str, ...]) -> None:
     """With its line, and the command that tells all of it."""
     path = with_policy(home, "version: 1\nruls: []\n")
     done = run(*command)

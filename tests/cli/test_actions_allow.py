@@ -173,7 +173,7 @@ def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
         ("reg:5000/", "'reg:5000/' names no repository", "'ghcr.io/my-org/**'"),
     ],
 )
-def test_what_people_paste_is_told_with_the_command_that_works(
+def test_what_people_paste_is_reported_with_the_command_that_works(
     home: Path, pattern: str, message: str, command: str
 ) -> None:
     """A reference of docker's or a URL is not a pattern; the hint can be run as it stands."""
@@ -244,7 +244,7 @@ def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
         ("*/**", "'*' is not a registry", "'ghcr.io/my-org/**'"),
     ],
 )
-def test_a_pattern_that_can_be_no_rule_is_told_as_what_was_typed(
+def test_a_pattern_that_can_be_no_rule_is_reported_as_what_was_typed(
     home: Path, pattern: str, message: str, hint: str
 ) -> None:
     """No file has a mistake, so none is named, and the hint is a command that adds a rule."""
@@ -269,7 +269,7 @@ def test_what_others_may_have_written_does_not_become_the_users_by_a_new_rule(ho
     assert place.read_bytes() == before
 
 
-def test_directories_that_are_made_for_a_rule_are_nobody_elses_whatever_the_umask(home: Path) -> None:
+def test_directories_made_for_a_rule_are_private_whatever_the_umask(home: Path) -> None:
     """Or the daemon would not believe the file in them, rightly."""
     place_of(home).parent.parent.rmdir()
     before = os.umask(0)

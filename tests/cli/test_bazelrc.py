@@ -138,7 +138,7 @@ def test_every_line_says_what_it_is_for(home: Path) -> None:
     assert all(len(line) < 140 for line in lines if line.startswith("# "))
 
 
-def test_google_hosts_get_an_entry_that_is_no_secret(home: Path) -> None:
+def test_google_hosts_get_an_entry_that_is_not_a_secret(home: Path) -> None:
     """3.3 to 5.3 s for each blob are saved: from rules, host rules and docker's logins, sorted, each once."""
     docker = home / "h" / ".docker"
     docker.mkdir()
@@ -207,7 +207,7 @@ def test_what_a_store_lists_gets_a_line(home: Path) -> None:
 
 
 @pytest.mark.parametrize("script", ["exit 1", "echo '{}'", "echo nonsense", "kill $$", 'echo "{"'])
-def test_a_store_that_lists_nothing_is_told_with_the_rule_that_gives_a_line(home: Path, script: str) -> None:
+def test_a_store_that_lists_nothing_is_reported_with_the_rule_that_gives_a_line(home: Path, script: str) -> None:
     """What it lists says nothing: the daemon asks it about each registry. The hint is followed, and there is a line."""
     store(home, script)
     done = run("bazelrc")

@@ -27,7 +27,7 @@ def credproxy(path: Path, *words: str, **environ: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize("words", [("status", "--json"), ("get", "https://ghcr.io/"), ("reload",)], ids=" ".join)
-def test_a_command_does_not_believe_an_impostor_in_a_sandbox(short_path: Path, words: tuple[str, ...]) -> None:
+def test_a_command_does_not_trust_an_impostor_in_a_sandbox(short_path: Path, words: tuple[str, ...]) -> None:
     """It would be told which hosts somebody asks for, and print what it likes."""
     path = short_path / "helper.sock"
     with listening(path, *unshare(*SANDBOXES["user, mount and pid"]), how="hidden"):
@@ -37,7 +37,7 @@ def test_a_command_does_not_believe_an_impostor_in_a_sandbox(short_path: Path, w
     assert "CREDPROXY_PEER_NAMESPACES=any" in done.stderr
 
 
-def test_a_command_believes_it_where_its_user_says_so(short_path: Path) -> None:
+def test_a_command_trusts_any_namespace_if_the_user_says_so(short_path: Path) -> None:
     """As the helper does, for devcontainers."""
     path = short_path / "helper.sock"
     with listening(path, *unshare(*SANDBOXES["user, mount and pid"])):

@@ -138,7 +138,7 @@ def test_help_needs_no_aiohttp() -> None:
 
 
 @pytest.mark.parametrize("args", [("config", "check"), ("actions", "check")])
-def test_a_directory_in_the_place_of_a_file_is_told_in_plain_words(home: Path, args: tuple[str, ...]) -> None:
+def test_a_directory_in_the_place_of_a_file_is_reported_in_plain_words(home: Path, args: tuple[str, ...]) -> None:
     """With status 1, as any other file that cannot be read, and a hint that a shell takes as it stands."""
     (place := home / "a b.toml").mkdir()
     done = run(*args, str(place))
@@ -149,7 +149,7 @@ def test_a_directory_in_the_place_of_a_file_is_told_in_plain_words(home: Path, a
 
 
 @pytest.mark.parametrize("args", [("config", "check"), ("config", "show"), ("bazelrc",), ("explain", "https://a.b")])
-def test_a_configuration_that_is_not_utf_8_is_told_with_its_line(home: Path, args: tuple[str, ...]) -> None:
+def test_a_configuration_that_is_not_utf_8_is_reported_with_its_line(home: Path, args: tuple[str, ...]) -> None:
     """TOML is UTF-8; what somebody's editor saved in another way may mean something else."""
     path = configure(home, "")
     path.write_bytes(b"empty_ttl = 30\n# f\xfcr\n")

@@ -42,7 +42,7 @@ def test_a_clean_home_has_no_errors(workspace: Path) -> None:
     del workspace
 
 
-def test_a_broken_home_is_told_with_the_errors_first(home: Path, workspace: Path) -> None:
+def test_a_broken_home_is_reported_with_the_errors_first(home: Path, workspace: Path) -> None:
     """Configuration, programs and lines at once; exit status 1, and each with what to do."""
     program = home / "corp-helper"
     program.write_text("#!/bin/sh\n")
@@ -161,7 +161,7 @@ def test_the_machine_is_looked_at_without_raising(tmp_path: Path) -> None:
     assert str(tmp_path / "link") in [place.path for place in linked]
 
 
-def test_a_link_in_a_directory_that_everybody_may_write_is_told(tmp_path: Path) -> None:
+def test_a_link_in_a_directory_that_everybody_may_write_is_reported(tmp_path: Path) -> None:
     """Whoever may replace the link chooses the file, however well that is kept."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "open").mkdir()

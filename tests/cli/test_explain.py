@@ -73,7 +73,7 @@ def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
     assert done.stderr.endswith("hint: credproxy config check\n")
 
 
-def test_a_configuration_that_the_daemon_would_not_believe_is_not_explained(home: Path) -> None:
+def test_an_untrusted_configuration_is_not_explained(home: Path) -> None:
     """Whoever may write it would decide where logins go; the command that ends that is named."""
     path = configure(home, "")
     path.chmod(0o666)

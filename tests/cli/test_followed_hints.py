@@ -31,7 +31,7 @@ def typed(advice: str) -> Result:
 
 
 @pytest.mark.parametrize("command", [("bazelrc",), ("config", "show"), ("actions", "allow", "ghcr.io/my-org/**")])
-def test_every_mistake_is_told_by_the_command_that_the_hint_names(home: Path, command: tuple[str, ...]) -> None:
+def test_every_mistake_is_reported_by_the_command_that_the_hint_names(home: Path, command: tuple[str, ...]) -> None:
     """With its line. Once those lines are gone, the first command works."""
     good = '[[host]]\nmatch = "reg.test"\nprovider = "oci"\n'
     path = configure(home, f"empty_tll = 5\nallow_root = 7\n{good}")

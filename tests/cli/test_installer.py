@@ -202,7 +202,7 @@ def test_variants_of_the_users_service_are_not_for_the_system() -> None:
 
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
-def test_who_is_not_root_is_told_the_command_that_was_meant(command: str) -> None:
+def test_a_user_other_than_root_is_told_the_right_command(command: str) -> None:
     """Whoever wants to remove the service is not told to install it."""
     with pytest.raises(CommandError, match=f"only root can {command}") as caught:
         need_root(command, 1000)

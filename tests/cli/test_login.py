@@ -120,7 +120,9 @@ def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(ho
     assert run("logout", "reg.test", keyring=keyring).output == "no login for reg.test was stored from here\n"
 
 
-def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_go_before_it(home: Path) -> None:
+def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_take_precedence_over_it(
+    home: Path,
+) -> None:
     """Else the old one would be used."""
     keyring = Keyring()
     assert log_in("reg.test", "-u", "one", keyring=keyring).exit_code == 0
@@ -138,7 +140,7 @@ def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_
         (NoKeyringError("there is none"), "keyring", "no keyring: there is none", "--store file, docker or"),
     ],
 )
-def test_a_keyring_that_cannot_be_had_is_told_and_nothing_is_stored(
+def test_a_keyring_that_cannot_be_had_is_reported_and_nothing_is_stored(
     home: Path, problem: Exception, store: str, said: str, hint: str
 ) -> None:
     """No file of plain text takes its place where the keyring is only locked."""
@@ -206,7 +208,7 @@ def test_what_docker_would_ask_us_for_is_not_stored_with_docker(home: Path, conf
         (("reg.test", "-u", "a:b"), "", "has a user name that is empty or holds ':'"),
     ],
 )
-def test_what_cannot_be_is_told(home: Path, arguments: tuple[str, ...], rule: str, said: str) -> None:
+def test_what_cannot_be_is_reported(home: Path, arguments: tuple[str, ...], rule: str, said: str) -> None:
     """And nothing is stored."""
     keyring = Keyring(NoKeyringError("there is none"))
     configure(home, rule)
@@ -221,7 +223,7 @@ def test_what_cannot_be_is_told(home: Path, arguments: tuple[str, ...], rule: st
     [("", "is empty"), ("a\nb", "holds more than one line"), ("x" * 70_000, "more than 65536 bytes")],
     ids=["nothing", "two lines", "too much"],
 )
-def test_a_password_that_nobody_can_have_is_refused(home: Path, password: str, said: str) -> None:
+def test_an_impossible_password_is_refused(home: Path, password: str, said: str) -> None:
     """A file that was piped in by mistake, for one."""
     keyring = Keyring()
     result = CliRunner().invoke(
@@ -232,7 +234,7 @@ def test_a_password_that_nobody_can_have_is_refused(home: Path, password: str, s
     assert not (home / ".local/state/credproxy/logins.json").exists()
 
 
-def test_a_disk_that_is_full_or_read_only_is_told(home: Path) -> None:
+def test_a_disk_that_is_full_or_read_only_is_reported(home: Path) -> None:
     """In the system's words."""
     keyring = Keyring(NoKeyringError("there is none"))
     (home / ".local").write_text("not a directory")
@@ -241,7 +243,7 @@ def test_a_disk_that_is_full_or_read_only_is_told(home: Path) -> None:
     assert "nothing was changed" in result.output
 
 
-def test_bazel_is_told_of_the_hosts_that_somebody_logged_in_to(home: Path) -> None:
+def test_bazelrc_has_the_hosts_with_a_stored_login(home: Path) -> None:
     """Of GitHub's, all of them; and the file is hidden from sandboxes."""
     keyring = Keyring()
     for host in ("reg.test:5000", "github.com"):

@@ -140,7 +140,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_a_unit(
         installer.uninstall(found)
 
 
-def test_dev_null_is_no_configuration_and_no_rule_is_written_into_it(home: Path) -> None:
+def test_dev_null_means_no_configuration_and_is_never_written(home: Path) -> None:
     """The daemon takes it for "none"; ``actions allow`` would put a file in the place of the device."""
     path = configure(home, "")
     path.unlink()

@@ -208,9 +208,7 @@ VALUES = st.text(alphabet=st.characters(min_codepoint=9, max_codepoint=0x100), m
     st.lists(st.tuples(NAMES, st.lists(VALUES, max_size=2)), max_size=4),
     st.none() | st.integers(min_value=-10, max_value=2**40),
 )
-def test_every_answer_of_ours_is_accepted_and_comes_back(
-    headers: list[tuple[str, list[str]]], expires: int | None
-) -> None:
+def test_every_answer_is_accepted_and_round_trips(headers: list[tuple[str, list[str]]], expires: int | None) -> None:
     """Whatever a provider gives: refused by us with a reason, or read by Bazel exactly as meant (CL-16 to CL-22)."""
     handout = Handout(tuple((name, tuple(map(Secret, values))) for name, values in headers), expires)
     try:

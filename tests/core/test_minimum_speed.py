@@ -5,14 +5,14 @@ import pytest
 from credproxy.core.minimum_speed import LEAST, OVER, Pace
 
 
-def test_who_is_as_fast_as_asked_goes_on_for_ever() -> None:
+def test_a_side_at_the_minimum_speed_may_continue_for_ever() -> None:
     """S11: 4 KiB a second over each minute of waiting, however it is cut."""
     pace = Pace()
     for _ in range(600):
         pace.moved(LEAST * 10, 10.0)
 
 
-def test_who_is_slower_is_told_so_after_that_time() -> None:
+def test_a_slower_side_fails_after_that_time() -> None:
     """Two bytes a second were a transfer without an end: each wait was short."""
     pace = Pace()
     for _ in range(int(OVER) - 1):

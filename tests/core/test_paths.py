@@ -47,7 +47,7 @@ def test_without_a_runtime_directory_sockets_are_below_home() -> None:
     assert actions_socket(environ, 1000, is_directory=nowhere) == "/home/me/.local/state/credproxy-actions/actions.sock"
 
 
-def test_a_relative_runtime_directory_is_none() -> None:
+def test_a_relative_runtime_directory_is_ignored() -> None:
     """Even where one of that name is in the working directory."""
     environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "run"}
     assert (
@@ -102,7 +102,7 @@ def test_without_a_home_only_the_machines_configuration_is_read() -> None:
         ("/etc/netrc", {"NETRC": "/n"}, "/etc/netrc"),
     ],
 )
-def test_the_netrc_file_is_one_for_the_daemon_and_for_who_looks(
+def test_the_daemon_and_the_commands_use_the_same_netrc_file(
     wanted: str, environ: dict[str, str], found: str | None
 ) -> None:
     """What ``doctor`` reads is what the daemon reads."""

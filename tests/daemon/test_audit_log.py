@@ -22,7 +22,7 @@ def lines(record: Record, program: str = "/usr/bin/x", level: str = "error") -> 
     return [json.loads(line) for line in out.getvalue().splitlines()]
 
 
-def test_a_line_says_who_was_handed_what_and_for_how_long() -> None:
+def test_a_line_says_who_was_given_what_and_for_how_long() -> None:
     """R28: Also at level error: who wants less of the rest did not ask for less of this."""
     (line,) = lines(RECORD)
     assert line.pop("timestamp")

@@ -75,7 +75,7 @@ async def test_github_is_switched_off_by_name(settings: Settings, wanted: str) -
     assert await kind(settings, "https://api.github.com/repos/o/r", world({"GH_TOKEN": "canary"})) == wanted
 
 
-async def test_without_a_login_nothing_is_given_and_the_command_is_told() -> None:
+async def test_without_a_login_nothing_is_given_and_the_command_is_reported() -> None:
     """Nobody wrote the rule, so it is no error."""
     table = build_table(Settings(), world())
     asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Caller())

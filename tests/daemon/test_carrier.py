@@ -253,7 +253,7 @@ async def test_a_mount_asks_for_both_repositories() -> None:
         assert other.office.incoming[-1][1].query == f"mount={digest}&from=b"
 
 
-async def test_a_connection_that_has_ended_is_nobodys() -> None:
+async def test_a_message_about_an_ended_connection_is_ignored() -> None:
     """Its place is given back once, however often a carrier says so."""
     async with carrier() as other:
         number = other.open()

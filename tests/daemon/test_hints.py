@@ -203,7 +203,7 @@ MENDED = json.dumps({"auths": {"reg.test": {"auth": "dTpy"}}})
         ),
     ],
 )
-async def test_a_login_that_is_refused_is_stored_anew(stored: dict[str, str], status: int, template: str) -> None:
+async def test_a_refused_login_is_stored_again(stored: dict[str, str], status: int, template: str) -> None:
     """``docker login`` names the registry, and not its token server."""
     clock = FakeClock()
     http = GuardedHttp(clock=clock)

@@ -66,7 +66,7 @@ async def test_a_caller_of_our_own_version_costs_nothing() -> None:
         ("another program 99.1\n", 0),
     ],
 )
-async def test_what_a_caller_says_is_not_believed(said: str, status: int) -> None:
+async def test_a_callers_environment_is_not_trusted(said: str, status: int) -> None:
     """Only the program on disk counts, if it is credproxy and works."""
     one = Installation(said, status=status)
     await one.hear("99.1")
@@ -96,7 +96,7 @@ async def test_a_successor_does_not_look_for_the_first_minute() -> None:
     assert one.begun == 1
 
 
-async def test_a_program_that_is_gone_is_no_reason_to_stop() -> None:
+async def test_a_missing_program_does_not_stop_the_daemon() -> None:
     """It may be replaced in this moment."""
     one = Installation("")
     one.processes.programs[PROGRAM[0]] = lambda command: failed(Code.HELPER_NOT_RUNNABLE, f"{command.argv[0]!r}: gone")
@@ -117,7 +117,7 @@ async def test_a_hand_over_waits_for_downloads_a_minute_at_most(downloads: list[
     assert (departure.handing, len(slept), round(sum(slept), 6)) == (True, waits, waits * 0.1)
 
 
-async def test_who_ends_the_daemon_while_it_waits_to_hand_over_ends_it_for_good() -> None:
+async def test_a_daemon_that_is_ended_while_it_waits_to_hand_over_stays_ended() -> None:
     """SIGTERM comes first, whatever else is under way."""
     departure = Departure()
 

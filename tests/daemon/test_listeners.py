@@ -114,7 +114,7 @@ async def test_a_self_made_socket_that_was_deleted_is_back_within_a_minute(bound
         assert await world.asks() == b"ok\n"
 
 
-async def test_who_finds_somebody_else_at_the_path_gives_way(bound: Bound) -> None:
+async def test_a_daemon_that_finds_another_one_at_its_path_gives_way(bound: Bound) -> None:
     """P1: systemd after an installation; nobody reaches this daemon any more, so it stops, and removes nothing."""
     async with kept(bound) as world:
         world.path.unlink()

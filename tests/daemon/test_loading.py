@@ -135,7 +135,7 @@ NAMES_MORE = (
         ("/pass", "the program of 'e.f',"),
     ],
 )
-async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: str) -> None:
+async def test_a_file_that_others_may_write_is_not_trusted(path: str, subject: str) -> None:
     """Neither the configuration nor what it names; the hint mends it, and then it counts as changed."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)
@@ -153,7 +153,7 @@ async def test_a_file_that_others_may_write_is_not_believed(path: str, subject: 
     assert (await made.load()).exposed == ()
 
 
-async def test_what_a_group_may_write_is_believed_and_told() -> None:
+async def test_a_group_writable_file_is_trusted_with_a_warning() -> None:
     """Of each file, with its name."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)

@@ -33,7 +33,7 @@ def test_ten_a_second_and_then_a_counter() -> None:
     assert place.out[10:] == [{"event": "question failed", "code": "denied", "repeated": 490}, {"event": "ready"}]
 
 
-def test_what_was_counted_is_told_at_the_end() -> None:
+def test_what_was_counted_is_reported_at_the_end() -> None:
     """Also where no later line would tell it."""
     place = Place()
     place.log(12, event="x")

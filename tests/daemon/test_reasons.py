@@ -80,7 +80,7 @@ async def test_every_empty_answer_has_its_reason(rules: list[HostRule], uri: str
     assert len(set(told.reasons)) == len(told.reasons)
 
 
-async def test_a_user_name_in_the_uri_is_told_and_not_repeated() -> None:
+async def test_a_user_name_in_the_uri_is_reported_and_not_repeated() -> None:
     """Whatever the answer: Google's own tools write one."""
     async with daemon(docker=DOCKER) as running:
         for host, answer in (("reg.test:5000", "credential"), ("reg.test", "{}")):
@@ -137,7 +137,7 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
         assert '"headers":{}' in await running.get("https://reg.test/x")
 
 
-async def test_of_several_sources_each_that_was_passed_is_told() -> None:
+async def test_of_several_sources_each_that_was_passed_is_reported() -> None:
     """``explain`` shows where the login is from, and why it is from nowhere else."""
     rule = BasicHost("reg.test", credentials=(NetrcSource(), FileSource("/none"), DockerConfigSource()))
     async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}') as running:

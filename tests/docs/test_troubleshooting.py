@@ -18,6 +18,6 @@ def test_every_code_has_a_remedy(code: Code) -> None:
     assert len(REMEDIES[code.value]) > 10
 
 
-def test_no_code_is_explained_that_is_none() -> None:
+def test_only_existing_codes_are_explained() -> None:
     """A renamed code must not stay behind."""
     assert set(REMEDIES) == {code.value for code in Code}

@@ -32,7 +32,7 @@ def look(
     return told(check(MACHINE, Facts(lines, hosts, settings, workspace)))
 
 
-def test_a_line_for_a_host_of_ours_is_fine() -> None:
+def test_a_line_for_a_host_with_credentials_is_fine() -> None:
     """An exact host, an absolute path, for every command."""
     assert look(f"common --credential_helper=reg.example={OURS}\n", "reg.example") == [
         ("ok", f"{RC}:1: 'reg.example' goes to credproxy", "")
@@ -146,7 +146,7 @@ def test_hosts_without_a_line_are_one_finding() -> None:
     ]
 
 
-def test_a_line_of_ours_under_another_path_is_ours() -> None:
+def test_our_helper_under_another_path_is_recognised() -> None:
     """Also a copy in the workspace's tools."""
     text = "common --credential_helper=reg.example=%workspace%/tools/credproxy-helper\n"
     lines = collect((RC,), {RC: text}.get, workspace="/w")

@@ -35,7 +35,7 @@ def test_quotations_and_continuations() -> None:
     ]
 
 
-def test_a_quotation_that_is_not_closed_is_told_and_the_rest_is_read() -> None:
+def test_a_quotation_that_is_not_closed_is_reported_and_the_rest_is_read() -> None:
     """One bad line hides no other."""
     lines = read({"/w/.bazelrc": "build --x='\ncommon --credential_helper=/y\n"})
     assert lines.unclosed == ["/w/.bazelrc:1"]

@@ -123,7 +123,7 @@ def test_root_is_noted() -> None:
     assert look("allow_root = true\n")[1][0] == "note"
 
 
-def test_logins_that_others_may_read_or_nobody_can() -> None:
+def test_logins_that_others_may_read_or_that_are_unreadable() -> None:
     """Docker's own files as well: the daemon reads them."""
     machine = FakeMachine().put("/h/.netrc", 0o644).put("/h/.docker/config.json", 0o600)
     broken = ("the netrc file '/n' cannot be parsed at line 3", "vi /n")
@@ -135,7 +135,7 @@ def test_logins_that_others_may_read_or_nobody_can() -> None:
 
 
 @pytest.mark.parametrize(("mode", "uid"), [(0o602, ME), (0o600, ME + 1)])
-def test_logins_that_others_may_write_are_told(mode: int, uid: int) -> None:
+def test_logins_that_others_may_write_are_reported(mode: int, uid: int) -> None:
     """Docker and curl use such files, and so does the daemon; whoever writes them chooses who you are to a registry."""
     machine = FakeMachine().put("/h/.netrc", mode, uid=uid)
     found = bad(check(machine, Facts((CONFIG,), (), Settings(), logins=("/h/.netrc",))))

@@ -42,7 +42,7 @@ def nothing(name: str = "helper") -> SocketState:
 FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", theirs="1.0", sandbox=403)
 
 
-def test_a_listener_that_the_helper_does_not_believe_is_an_error() -> None:
+def test_a_listener_that_the_helper_does_not_trust_is_an_error() -> None:
     """Every call fails then, however well the socket answers: the helper's own reason and hint are told."""
     doubted = replace(ANSWERS, doubt="/proc is mounted with hidepid", remedy="set it to any")
     assert bad(check(replace(FINE, helper=door(reply=doubted)))) == [
@@ -215,7 +215,7 @@ def test_a_gate_that_could_not_be_tried_is_said() -> None:
     assert "not tried" in finding[1]
 
 
-def test_a_service_for_build_actions_alone_is_no_mistake() -> None:
+def test_a_service_only_for_build_actions_is_not_a_mistake() -> None:
     """``install --gateway-only`` makes no helper socket."""
     units = frozenset({"credproxy-actions.socket"})
     found = told(check(replace(FINE, helper=nothing(), units=units)))

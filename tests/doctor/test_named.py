@@ -48,7 +48,7 @@ def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) ->
         ('helper_path = "/folder:/none"\n', "warning", "helper_path names '/none', which is not a directory"),
     ],
 )  # a table  # fmt: skip
-def test_what_does_not_work_is_told_with_a_command(text: str, severity: str, words: str) -> None:
+def test_what_does_not_work_is_reported_with_a_command(text: str, severity: str, words: str) -> None:
     """One finding, of the right weight, that names the rule and the place."""
     ((found, message, remedy),) = look(text, {"EMPTY": False}, good="holds no certificate in PEM form")
     assert found == severity
@@ -88,7 +88,7 @@ def test_what_is_missing_here_is_an_error_where_that_was_asked_for() -> None:
         (b"canary\xff", "is not UTF-8 text"),
     ],
 )
-def test_a_secret_that_the_daemon_would_not_use_is_told_and_not_shown(content: bytes, problem: str) -> None:
+def test_a_secret_that_the_daemon_would_not_use_is_reported_and_not_shown(content: bytes, problem: str) -> None:
     """By the same rules as the daemon's."""
     found = told(
         check(

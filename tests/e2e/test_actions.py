@@ -212,7 +212,7 @@ def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage
     assert event["first"] == "defaultAction of 'policy.yaml' allows every registry"
 
 
-def test_a_broken_policy_file_at_start_is_told_and_heals(staged: Stage, registry: TokenRegistry) -> None:
+def test_a_broken_policy_file_at_start_is_reported_and_heals(staged: Stage, registry: TokenRegistry) -> None:
     """P3: The daemon looks at the policy's own version, not at the configuration's alone."""
     path = policy_file(staged, registry, "org/app", version=2)
     staged.configure(f'{registry.rule()}[actions]\npolicy_file = "{path}"\n')
@@ -265,7 +265,7 @@ def test_a_provider_that_cannot_narrow_is_refused(staged: Stage, registry: Token
     assert json.loads(body)["error"]["code"] == "use_gateway"
 
 
-def test_a_broken_configuration_is_told_here_too(staged: Stage, registry: TokenRegistry) -> None:
+def test_a_broken_configuration_is_reported_here_too(staged: Stage, registry: TokenRegistry) -> None:
     """Not "no rule allows it", which would send people the wrong way."""
     staged.configure("empty_ttl = 0\n")
     staged.start()
@@ -334,7 +334,7 @@ def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -
     assert (tmp_path / "layer").read_bytes() == Serving.BLOB
 
 
-def test_the_port_of_the_loopback_serves_who_has_the_token(staged: Stage, registry: TokenRegistry) -> None:
+def test_the_loopback_port_serves_callers_with_the_token(staged: Stage, registry: TokenRegistry) -> None:
     """T34: The same answers as on the socket; without the token nothing, and a port that is taken is told."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]

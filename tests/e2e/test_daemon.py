@@ -298,7 +298,7 @@ def test_an_existing_helper_behind_the_daemon_runs_once_per_uri_and_lifetime(sta
         ("sleep 30 & exit 4", "ended with status 4"),
     ],
 )
-def test_a_helper_that_fails_is_named_and_hurts_nobody_else(staged: Stage, script: str, words: str) -> None:
+def test_a_failing_helper_is_named_and_does_not_affect_others(staged: Stage, script: str, words: str) -> None:
     """H3 to H7 through the whole daemon."""
     program = staged.home / "bad-helper"
     program.write_text(f"#!/bin/sh\n{script}\n")

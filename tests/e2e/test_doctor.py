@@ -78,7 +78,7 @@ def test_a_socket_that_a_killed_daemon_left_is_a_warning(staged: Stage) -> None:
     assert findings(staged)[f"nobody listens at '{staged.socket}': a killed daemon left it behind"] == "warning"
 
 
-def test_somebody_who_does_not_answer_is_an_error(staged: Stage) -> None:
+def test_a_listener_that_does_not_answer_is_an_error(staged: Stage) -> None:
     """Within seconds."""
     staged.socket.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as silent:

@@ -141,7 +141,7 @@ def take_descriptors(victim: int) -> None:
     resource.prlimit(victim, resource.RLIMIT_NOFILE, (3, hard))
 
 
-def test_a_carrier_that_is_lost_takes_nobody_elses_layers_along(building: Building) -> None:
+def test_a_lost_carrier_does_not_affect_downloads_of_others(building: Building) -> None:
     """Killed, out of memory, out of descriptors: another one is there for its sandboxes, as soon as they ask again."""
     killed, hungry, full, other = carriers(building.staged)
     os.kill(killed, signal.SIGKILL)

@@ -142,7 +142,7 @@ BROKEN_ENTRIES = ["!!!", base64.b64encode(b"no colon").decode(), base64.b64encod
 
 
 @pytest.mark.parametrize("auth", BROKEN_ENTRIES)
-def test_logging_in_again_mends_an_entry(staged: Stage, auth: str) -> None:
+def test_logging_in_again_fixes_an_entry(staged: Stage, auth: str) -> None:
     """What ``docker login`` writes is written here: there is no registry to log in to."""
     docker(staged, {"auths": {"reg.test": {"auth": auth}}})
     staged.configure(STORED)
@@ -232,7 +232,7 @@ def test_what_a_rule_misses_is_stored_there_or_elsewhere(staged: Stage, provider
 
 
 @pytest.mark.parametrize("way", ["a login", "a header"])
-def test_a_token_alone_is_no_login_and_both_ways_out_work(staged: Stage, way: str) -> None:
+def test_a_token_alone_is_not_a_login_and_both_remedies_work(staged: Stage, way: str) -> None:
     """Basic needs two words; whoever has only one wants another provider."""
     (staged.home / "secret").write_text(PASSWORD)
     place = f'{{ source = "file", path = "{staged.home}/secret"'
@@ -513,7 +513,7 @@ def test_a_helper_that_waits_is_seen_to_wait(staged: Stage) -> None:
     assert answered(staged) == {"Authorization": [PASSWORD]}
 
 
-def test_an_empty_password_of_docker_is_stored_anew(staged: Stage) -> None:
+def test_an_empty_docker_password_is_stored_again(staged: Stage) -> None:
     """With this user name it would be a token."""
     docker(staged, {"auths": {"reg.test": {"auth": base64.b64encode(b"oauth2accesstoken:").decode()}}})
     staged.configure(STORED)

@@ -157,7 +157,7 @@ def world(staged: Stage, github: GitHub, tmp_path: Path) -> Iterator[World]:
     assert "canary" not in staged.log()
 
 
-def test_a_clock_that_is_wrong_is_told(world: World) -> None:
+def test_a_clock_that_is_wrong_is_reported(world: World) -> None:
     """By how much, and not that the key were wrong."""
     for ahead, said in ((-200.0, "s ahead (bad_credentials)"), (4000.0, "s behind (bad_credentials)")):
         world.github.ahead = ahead
@@ -169,7 +169,7 @@ def test_a_clock_that_is_wrong_is_told(world: World) -> None:
     world.works()
 
 
-def test_another_apps_key_is_told_and_replaced(world: World) -> None:
+def test_another_apps_key_is_reported_and_replaced(world: World) -> None:
     """By a new one, as the hint says; no reload is needed."""
     stored(new_key(), world.key.parent)
     problem, hint = world.refusal()
@@ -180,7 +180,7 @@ def test_another_apps_key_is_told_and_replaced(world: World) -> None:
     world.works()
 
 
-def test_a_key_that_cannot_be_used_is_told(world: World) -> None:
+def test_a_key_that_cannot_be_used_is_reported(world: World) -> None:
     """It is read and judged for each token."""
     world.key.write_text("canary-key")
     assert "is not a private key in PEM form" in world.refusal()[0]
@@ -197,7 +197,7 @@ def test_a_key_that_cannot_be_used_is_told(world: World) -> None:
     world.works()
 
 
-def test_an_owner_who_has_not_installed_it_is_told(world: World) -> None:
+def test_an_owner_without_an_installation_is_named(world: World) -> None:
     """It is installed, or another installation is named."""
     problem, hint = world.refusal("/gone/x/archive/v1.zip")
     assert f"the GitHub App '{APP}' is not installed for 'gone'" in problem
@@ -208,7 +208,7 @@ def test_an_owner_who_has_not_installed_it_is_told(world: World) -> None:
     world.works("/gone/x/archive/v1.zip")
 
 
-def test_an_installation_that_is_not_the_apps_is_told(world: World) -> None:
+def test_an_installation_that_is_not_the_apps_is_reported(world: World) -> None:
     """By its number."""
     world.configure(", installation = 5")
     problem, hint = world.refusal()
@@ -218,7 +218,7 @@ def test_an_installation_that_is_not_the_apps_is_told(world: World) -> None:
     world.works()
 
 
-def test_a_suspended_installation_is_told(world: World) -> None:
+def test_a_suspended_installation_is_reported(world: World) -> None:
     """Until that is lifted."""
     world.github.suspended = True
     problem, hint = world.refusal()
@@ -228,7 +228,7 @@ def test_a_suspended_installation_is_told(world: World) -> None:
     world.works()
 
 
-def test_permissions_that_were_not_granted_are_told(world: World) -> None:
+def test_permissions_that_were_not_granted_are_reported(world: World) -> None:
     """All that were asked for: GitHub does not say which."""
     world.configure(', permissions = { contents = "read", packages = "read" }')
     problem, hint = world.refusal()
@@ -238,7 +238,7 @@ def test_permissions_that_were_not_granted_are_told(world: World) -> None:
     world.works()
 
 
-def test_repositories_that_it_does_not_have_are_told(world: World) -> None:
+def test_repositories_that_it_does_not_have_are_reported(world: World) -> None:
     """Likewise."""
     world.configure(', repositories = ["hello", "gone"]')
     problem, hint = world.refusal()

@@ -90,7 +90,7 @@ def test_a_sandbox_cannot_take_the_connections_of_others(
         assert gauge(staged, "actions_connections_ended") >= 600 - LIMIT // 4
 
 
-def test_a_hundred_readers_that_do_not_read_take_a_quarter_of_the_memory_and_nobodys_answer(
+def test_a_hundred_readers_that_do_not_read_take_a_quarter_of_the_memory_and_do_not_block_others(
     staged: Stage, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
     """S8: each asks for a manifest of four megabytes; another sandbox of the same carrier has its own, and the user a token."""
@@ -133,7 +133,7 @@ def test_five_sandboxes_at_once_leave_room_for_a_sixth_and_for_the_user(
         assert LIMIT // 4 < gauge(staged, "actions_connections") <= LIMIT * 3 // 4 + PENDING
 
 
-def test_who_has_no_token_cannot_take_the_port(staged: Stage, registry: TokenRegistry) -> None:
+def test_callers_without_the_token_cannot_exhaust_the_port(staged: Stage, registry: TokenRegistry) -> None:
     """T34: silent connections of any local user; whoever brings the token is answered."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))

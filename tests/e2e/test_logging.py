@@ -94,7 +94,9 @@ def _read_until(reading: int, wanted: str) -> str:
     return found.decode()
 
 
-def test_a_log_that_nobody_reads_stops_nothing(staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]) -> None:
+def test_a_log_that_is_not_read_does_not_block_the_daemon(
+    staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]
+) -> None:
     """P14: with stderr a full pipe it answers on, and says how much is missing once somebody reads again."""
     reading, writing = pipe
     staged.configure(registry.rule() + AUDITED)

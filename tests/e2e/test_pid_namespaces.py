@@ -96,7 +96,7 @@ def serve(staged: Stage, registry: TokenRegistry, container: tuple[str, ...], mo
 
 
 @pytest.mark.parametrize("where", ["outside", "in a sibling"])
-def test_who_is_outside_of_the_daemons_pid_namespace_is_refused(
+def test_a_caller_outside_the_daemons_pid_namespace_is_refused(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...], where: str
 ) -> None:
     """SO_PEERCRED gives 0 for it, which once was read as "self", and opened the gate to the stored password."""
@@ -113,14 +113,16 @@ def test_who_is_outside_of_the_daemons_pid_namespace_is_refused(
     assert (helper.returncode, helper.stdout) == (1, "")
 
 
-def test_who_is_inside_with_it_is_served(staged: Stage, registry: TokenRegistry, container: tuple[str, ...]) -> None:
+def test_a_caller_in_the_daemons_pid_namespace_is_served(
+    staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
+) -> None:
     """A daemon and its callers in one container are what devcontainers have."""
     serve(staged, registry, container)
     status, text = ask(staged, "/v1/docker/get", f"http://{registry.authority}", *beside(staged, container))
     assert (status, json.loads(text)["Secret"]) == (200, registry.password)
 
 
-def test_the_audit_log_names_nobody_where_nobody_is_visible(
+def test_the_audit_log_names_no_process_if_none_is_visible(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
     """With every namespace admitted an answer is given, and its line says that the process is unknown: not 0."""
@@ -131,7 +133,7 @@ def test_the_audit_log_names_nobody_where_nobody_is_visible(
     assert (line["pid"], line["program"]) == (None, "")
 
 
-def test_a_daemon_that_sees_another_proc_admits_nobody_and_says_why(
+def test_a_daemon_with_a_foreign_proc_refuses_all_and_says_why(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
     """In the /proc of outside the number of a caller is somebody else, whose namespaces may be the daemon's."""

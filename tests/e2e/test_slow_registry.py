@@ -77,7 +77,7 @@ def slow(request: pytest.FixtureRequest) -> Iterator[Slow]:
     made.close()
 
 
-def test_sixty_requests_at_a_slow_registry_stop_nobody_else(
+def test_sixty_requests_to_a_slow_registry_do_not_block_others(
     staged: Stage, slow: Slow, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
     """One carrier for all: the same sandbox, another one and the user have their layers of another registry at once."""

@@ -258,7 +258,7 @@ def test_inherited_signal_settings_do_it_no_harm(staged: Stage) -> None:
 
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
-def test_work_in_flight_ends_with_it_and_nobody_survives(staged: Stage, times: int) -> None:
+def test_work_in_flight_ends_with_the_daemon_and_no_process_survives(staged: Stage, times: int) -> None:
     """P5: one second for what somebody waits for, none when asked twice; then the helpers' groups are killed."""
     notes = slow_helper(staged)
     process = staged.start()

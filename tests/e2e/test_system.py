@@ -141,7 +141,7 @@ def test_what_concerns_all_users_is_for_root(staged: Stage, served: Path, verb: 
 
 
 @pytest.mark.parametrize("settings", ["", 'peer_namespaces = "same"\n'], ids=["default", "same"])
-def test_it_serves_nobody_until_somebody_accepts_that_it_sees_no_namespaces(
+def test_it_serves_no_caller_until_the_operator_accepts_that_it_sees_no_namespaces(
     staged: Stage, served: Path, settings: str
 ) -> None:
     """6.5: with the line to write, and without a restart once it is there."""

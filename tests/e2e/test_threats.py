@@ -77,7 +77,7 @@ WITHOUT_PTRACE = ("setpriv", "--bounding-set", "-sys_ptrace")
 """Root as a container has it."""
 
 
-def test_in_a_container_without_cap_sys_ptrace_all_is_served_and_who_has_it_is_told(
+def test_in_a_container_without_cap_sys_ptrace_all_is_served_and_with_it_there_is_a_warning(
     staged: Stage, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
     """Processes of the same privileges may look at one another; one with more is refused where namespaces count."""

@@ -218,7 +218,7 @@ def test_redirects_of_a_ping_are_bounded() -> None:
     )
 
 
-def test_a_login_page_at_the_end_of_a_redirect_is_no_open_registry() -> None:
+def test_a_login_page_at_the_end_of_a_redirect_is_not_an_open_registry() -> None:
     """P-12: a web server's page would else turn a configured login into anonymity."""
     with pytest.raises(Failed) as caught:
         talk(redirect("/users/sign_in"), response(200))

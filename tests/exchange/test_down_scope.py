@@ -41,7 +41,7 @@ def test_a_token_for_what_was_asked_is_handed_out(token: str) -> None:
     assert refusal(grant(f"Bearer {token}"), None, scopes=SCOPES) is None
 
 
-def test_no_credential_is_no_secret() -> None:
+def test_an_empty_credential_is_not_a_secret() -> None:
     """``{}``."""
     assert refusal(Grant((), Lifetime(since=0.0)), LOGIN, scopes=SCOPES) is None
 

@@ -38,7 +38,7 @@ def test_numbers_without_end_are_sixty_seconds(value: float) -> None:
     [b'{"token":"t","expires_in":' + NINES + b"}", jwt(b'{"exp":' + NINES + b"}"), jwt(b"[" * 6000)],
     ids=["expires_in", "exp", "nested payload"],
 )
-def test_numbers_without_end_in_an_answer_are_no_bug_of_ours(body: bytes) -> None:
+def test_huge_numbers_in_an_answer_do_not_raise(body: bytes) -> None:
     """TX-16: T-105: the token is good, its life the default."""
     assert parse_token(answer(body), "s").lifetime.until == 60
 
@@ -52,12 +52,12 @@ def test_json_that_says_two_things_is_refused(body: bytes) -> None:
 
 
 @pytest.mark.parametrize("access_token", [b"1", b"{}", b"null", b'""', b"true"])
-def test_an_access_token_that_is_no_text_leaves_the_other_field(access_token: bytes) -> None:
+def test_an_access_token_that_is_not_text_leaves_the_other_field(access_token: bytes) -> None:
     """TX-8: ``access_token`` if a non-empty string, else ``token``."""
     assert parse_token(answer(b'{"access_token":' + access_token + b',"token":"B"}'), "s").value.reveal() == "B"
 
 
-def test_parameters_of_nobody_take_their_line_with_them() -> None:
+def test_parameters_without_a_scheme_end_the_parsing_of_their_line() -> None:
     """CH-12: a line that begins with name=value is dropped."""
     assert parse_challenges(['scope=foo, Bearer realm="https://a/t"']) == ()
 

@@ -115,7 +115,7 @@ def test_the_installation_is_found_by_its_owner(*, owned_by_user: bool) -> None:
     assert issued is not None
 
 
-def test_an_owner_who_has_not_installed_it_is_none_and_a_sentence() -> None:
+def test_an_owner_without_an_installation_gives_none_or_a_message() -> None:
     """Others may be asked; where nobody else is, it is an error."""
     assert held(FOUND, answer(404, "Not Found"), answer(404, "Not Found"))[1] is None
     told = not_installed(FOUND).failure
@@ -188,7 +188,7 @@ def test_what_a_refusal_means(wanted: TokenRequest, response: Response, code: Co
         (429, {}, 60.0),
     ],
 )
-def test_limits_are_no_refusals(status: int, headers: Mapping[str, str], pause: float) -> None:
+def test_rate_limits_are_not_refusals(status: int, headers: Mapping[str, str], pause: float) -> None:
     """GitHub says them with 403 as well, and of the secondary ones only how long to wait."""
     told = failure(ONE, answer(status, "You have exceeded a secondary rate limit", **headers)).failure
     assert (told.code, told.retry_after) == (Code.RATE_LIMITED, pause)
@@ -197,7 +197,7 @@ def test_limits_are_no_refusals(status: int, headers: Mapping[str, str], pause: 
 HELLO = [{"full_name": "Octo/Hello"}]
 
 
-def test_a_token_for_one_repository_is_believed_where_it_says_so() -> None:
+def test_a_token_for_one_repository_must_say_so() -> None:
     """In whatever case GitHub writes the name."""
     (request,), issued = held(NARROW, token(repositories=HELLO))
     assert request.body is not None

@@ -62,7 +62,7 @@ def test_a_registry_of_basic_is_asked_with_the_login() -> None:
     [(BASIC, answer(401)), (BEARER, answer(401)), (BEARER, answer(200, TOKEN), answer(401))],
     ids=["basic", "token server", "token for everybody"],
 )
-def test_a_refused_login_is_told(responses: tuple[Response, ...]) -> None:
+def test_a_refused_login_is_reported(responses: tuple[Response, ...]) -> None:
     """Also by a registry whose token server gives tokens to whoever asks."""
     with pytest.raises(Failed) as caught:
         talk(check_registry(REGISTRY, LOGIN, repository=None), *responses)

@@ -52,7 +52,7 @@ def test_where_the_browser_is_sent(page: str) -> None:
     assert "canary" not in repr(LOGIN)
 
 
-def test_a_server_without_that_page_is_told_with_the_setting() -> None:
+def test_a_server_without_that_page_is_reported_with_the_setting() -> None:
     """Its issuer publishes none."""
     with pytest.raises(Failed) as caught:
         authorize_url(replace(SERVER, authorize_url=""), CLIENT, limits=LIMITS, login=LOGIN)
@@ -97,7 +97,7 @@ def test_the_code_is_taken_from_the_answer_to_our_own_login(issuer: dict[str, st
         ),
     ],
 )
-def test_what_is_not_believed(query: str, code: Code, hint: str) -> None:
+def test_answers_that_are_rejected(query: str, code: Code, hint: str) -> None:
     """Any page may send the browser to a port of this machine."""
     with pytest.raises(Failed) as caught:
         code_of(SERVER, LOGIN, query=query)

@@ -125,7 +125,7 @@ async def test_a_page_with_the_code_in_it_is_optional() -> None:
     assert (await begun(BEGUN | {"verification_uri_complete": "javascript:x"})).complete_url == ""
 
 
-async def test_a_server_without_that_endpoint_is_told_with_the_setting() -> None:
+async def test_a_server_without_that_endpoint_is_reported_with_the_setting() -> None:
     """Its issuer does not publish one, or not on its own origin."""
     with pytest.raises(Failed) as caught:
         await converse(
@@ -138,7 +138,7 @@ async def test_a_server_without_that_endpoint_is_told_with_the_setting() -> None
     assert filled(failure.hint, "name it {}")[0].endswith('device_url = "https://HOST/PATH"')
 
 
-async def test_a_client_that_may_not_begin_is_told_so() -> None:
+async def test_a_client_that_may_not_begin_gets_an_error() -> None:
     """As for every other grant."""
     http = FakeHttp({DEVICE: [answer({"error": "unauthorized_client"}, 400)]})
     with pytest.raises(Failed) as caught:
@@ -146,7 +146,7 @@ async def test_a_client_that_may_not_begin_is_told_so() -> None:
     assert "does not let the client 'bazel' ask by device_code" in caught.value.failure.message
 
 
-async def test_the_code_is_asked_with_until_somebody_confirms() -> None:
+async def test_the_code_is_polled_until_the_user_confirms() -> None:
     """With the verifier of its challenge."""
     http = FakeHttp({TOKEN: [answer({"access_token": "t", "refresh_token": "r", "scope": "read"})]})
     got = await converse(ask(SERVER, CLIENT, login=LOGIN, limits=LIMITS), http, terms=FixedTerms())
@@ -162,7 +162,7 @@ async def test_the_code_is_asked_with_until_somebody_confirms() -> None:
     assert got.lacking == ("offline_access",)
 
 
-async def test_who_is_told_to_slow_down_does_and_stays_slow() -> None:
+async def test_slow_down_lengthens_all_later_intervals() -> None:
     """RFC 8628, section 3.5: five seconds more each time."""
     assert await asked(answer({"error": "authorization_pending"}, 400)) == LOGIN
     slower = await asked(answer({"error": "slow_down"}, 400))

@@ -60,7 +60,7 @@ async def test_the_document_of_rfc_8414_is_asked_for_first_and_without_a_secret(
 
 
 @pytest.mark.parametrize("first", [answer(b"", 404), answer(b"<html>"), answer(b"[1]"), answer(b"", 403)], ids=repr)
-async def test_openid_connects_document_is_asked_for_where_there_is_none(first: Response) -> None:
+async def test_the_openid_document_is_requested_if_the_first_is_missing(first: Response) -> None:
     """Many have the second alone, and some answer everything with a page."""
     server, requests = await found({FIRST: first, SECOND: answer(DOCUMENT)})
     assert isinstance(server, OauthServer)

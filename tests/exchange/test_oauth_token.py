@@ -136,7 +136,7 @@ async def test_a_token_lives_as_its_server_says() -> None:
     ("scope", "lacking"),
     [("read write x", ()), ("read", ("write",)), ("", ("read", "write")), (None, ()), (["read"], ())],
 )
-async def test_scopes_that_are_not_granted_are_told(scope: object, lacking: tuple[str, ...]) -> None:
+async def test_scopes_that_are_not_granted_are_reported(scope: object, lacking: tuple[str, ...]) -> None:
     """A 200 does not mean that everything was granted; a server that does not say grants it all."""
     assert (await run(answer(200, {"access_token": "t", "scope": scope}))).lacking == lacking
 
@@ -202,7 +202,7 @@ async def test_what_a_refusal_says(
 @pytest.mark.parametrize(
     ("status", "body"), [(503, b""), (500, refusal("server_error")), (400, refusal("temporarily_unavailable"))]
 )
-async def test_what_may_pass_is_no_refusal(status: int, body: object) -> None:
+async def test_a_temporary_failure_is_not_a_refusal(status: int, body: object) -> None:
     """Nobody knows then whether what was sent is spent."""
     said = await failure(answer(status, body), REFRESH)
     assert not isinstance(said, GrantRefused)

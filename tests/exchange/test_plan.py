@@ -134,8 +134,8 @@ def test_a_bare_host_is_for_the_login_itself() -> None:
     found = purpose("reg.test")
     assert (found.scopes, found.exchanged, found.mounted) == ((), False, ())
     rule = RegistryRule(OciHost(match="reg.test", anonymous="pull"), exact=True)
-    assert rule.whose(found, None) is None
-    assert rule.whose(found, LOGIN) is LOGIN
+    assert rule.choose_login(found, None) is None
+    assert rule.choose_login(found, LOGIN) is LOGIN
 
 
 @pytest.mark.parametrize(
@@ -183,15 +183,15 @@ def test_whose_login_it_is(anonymous: str | None, last: bool, for_gateway: bool,
     settings = OciHost(match="reg.test", anonymous="pull" if anonymous else None)
     rule = RegistryRule(settings, exact=True, last=last)
     found = replace(purpose(MANIFEST), for_gateway=for_gateway)
-    assert rule.whose(found, None) is expected
-    assert rule.whose(found, LOGIN) is LOGIN
+    assert rule.choose_login(found, None) is expected
+    assert rule.choose_login(found, LOGIN) is LOGIN
 
 
 @pytest.mark.parametrize(
     ("match", "anonymous", "expected"),
     [("reg.test", False, True), ("reg.test", True, False), ("", False, False)],
 )
-def test_who_names_a_registry_needs_its_login(match: str, anonymous: bool, expected: bool) -> None:  # noqa: FBT001  a table
+def test_a_rule_that_names_a_registry_needs_its_login(match: str, anonymous: bool, expected: bool) -> None:  # noqa: FBT001  a table
     """P-12: a broken source is then an error, and not an answer without a credential."""
     settings = OciHost(match=match, anonymous="pull" if anonymous else None)
     assert RegistryRule(settings, exact=True).needs_login is expected

@@ -96,7 +96,7 @@ def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None
     )
 
 
-def test_an_ip_literal_is_no_pair_even_when_listed() -> None:
+def test_an_ip_literal_is_not_trusted_even_when_listed() -> None:
     """SEC-R: a name can be checked by its certificate and its address; a literal is whoever answers there."""
     with pytest.raises(Failed):
         check_realm("https://10.0.0.6/t", parse_uri("https://reg.test/v2/"), allowed=("10.0.0.6",))

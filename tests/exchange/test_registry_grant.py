@@ -63,7 +63,7 @@ def header(grant: Grant) -> str:
         (REFRESH, IDENTITY, False, None),
     ],
 )
-def test_what_needs_no_word_with_the_registry(
+def test_logins_that_need_no_request_to_the_registry(
     stored: Stored | None,
     identity: Identity,
     anonymous: bool,  # noqa: FBT001  a table
@@ -92,7 +92,7 @@ def test_what_a_token_server_takes(stored: UserPassword | IdentityToken | None) 
     assert registry_grant.sendable(found, IDENTITY) is stored
 
 
-def test_a_key_without_a_user_name_is_no_login_of_a_registry() -> None:
+def test_a_key_without_a_user_name_is_not_a_registry_login() -> None:
     """It says which setting names one, and not the key."""
     with pytest.raises(Failed) as caught:
         registry_grant.sendable(login(PlainSecret(Secret("canary"))), IDENTITY)
@@ -134,7 +134,7 @@ def test_a_token_does_not_outlive_the_login_that_it_was_asked_for_with(until: fl
 
 
 @pytest.mark.parametrize(("value", "refused"), [("tok", False), ("password", True)])
-def test_only_who_must_be_given_little_is_refused_what_is_much(value: str, refused: bool) -> None:  # noqa: FBT001  a table
+def test_only_a_question_that_must_be_narrow_is_refused_a_wide_grant(value: str, refused: bool) -> None:  # noqa: FBT001  a table
     """SC-20: a token that holds the login is for the user, and not for a build action."""
     grant = registry_grant.of_token(token(value), purpose(), login=login(USER), boot=NOW)
     registry_grant.check_narrow(grant, login(USER), purpose=purpose())

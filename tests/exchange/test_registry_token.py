@@ -122,7 +122,7 @@ def test_each_status_has_its_code_and_no_message_a_body(
 
 
 @pytest.mark.parametrize("code", [403, 429, 500, 503, 302])
-def test_other_statuses_are_no_reason_to_send_the_password_too(code: int) -> None:
+def test_other_statuses_do_not_cause_a_second_request_with_the_password(code: int) -> None:
     """TX-9: a second secret is spent only where the first was refused for its form."""
     conversation = obtain(order(BOTH, "repository:a:pull"))
     next(conversation)
@@ -190,7 +190,7 @@ def test_an_upload_does_without_a_source_that_makes_an_answer_without_a_token(bo
     assert obtained.token.value.reveal() == "t"
 
 
-def test_an_outage_is_no_refusal_of_the_source() -> None:
+def test_an_outage_is_not_a_refusal_of_the_source() -> None:
     """All attempts were made with both scopes; what may pass is told as that."""
     with pytest.raises(Failed) as caught:
         talk(mount(), status(503))
@@ -216,13 +216,13 @@ def test_a_token_that_lacks_only_the_source_is_taken_as_it_is() -> None:
     assert len(requests) == 1
 
 
-def test_what_is_no_mount_loses_none_of_its_scopes() -> None:
+def test_a_request_that_is_not_a_mount_keeps_all_scopes() -> None:
     """The scopes that a bare host was configured with are all wanted."""
     with pytest.raises(Failed):
         talk(order(LOGIN, "repository:a:pull", "repository:b:pull"), status(401))
 
 
-def test_a_login_that_is_wrong_is_told_after_two_tries() -> None:
+def test_a_login_that_is_wrong_is_reported_after_two_tries() -> None:
     """It is refused for the target alone as well; that is what counts."""
     with pytest.raises(Failed) as caught:
         talk(mount(), status(401), status(401))

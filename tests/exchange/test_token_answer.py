@@ -34,7 +34,7 @@ def parse(body: object) -> Token:
 
 
 @pytest.mark.parametrize("body", [b"", b"{", b"null", b'"t"', b"1", b"\xff", b'{"token":NaN}', b"[" * 100_000])
-def test_what_is_no_json_object_is_no_token(body: bytes) -> None:
+def test_only_a_json_object_is_a_token(body: bytes) -> None:
     """U10: our own error, whatever the bytes."""
     with pytest.raises(Failed) as caught:
         parse(body)

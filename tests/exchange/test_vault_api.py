@@ -190,7 +190,7 @@ def test_a_path_is_encoded() -> None:
     assert next(read_secret(SERVER, "secret/data/a b?c", token=TOKEN)).url.endswith("/v1/secret/data/a%20b%3Fc")
 
 
-def test_a_token_that_may_not_read_is_told_with_its_policies() -> None:
+def test_a_token_that_may_not_read_is_reported_with_its_policies() -> None:
     """And with the line that a policy lacks: who has the token is asked for, as the refusal does not tell."""
     looked = answer(200, {"data": {"policies": ["ci", "default"], "id": "canary"}})
     failure = refusal(read_secret(SERVER, "secret/data/x", token=TOKEN), errors(403, "permission denied"), looked)
@@ -238,7 +238,7 @@ NOTHING = errors(404)
         ("secret/x", (errors(404, "namespace not found"),), "there is no such namespace", "VAULT_NAMESPACE"),
     ],
 )
-def test_a_path_where_nothing_is_is_told_with_the_one_that_would_be_right(
+def test_a_path_where_nothing_is_is_reported_with_the_one_that_would_be_right(
     path: str, answers: tuple[Response, ...], says: str, hint: str
 ) -> None:
     """The two versions of KV have different paths for the same secret."""

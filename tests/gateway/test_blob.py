@@ -310,7 +310,7 @@ async def test_a_resume_waits_as_long_as_the_registry_asks(value: str, seconds: 
 
 
 @pytest.mark.parametrize("code", [Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING])
-async def test_a_failure_of_ours_that_may_pass_counts_as_well(code: Code) -> None:
+async def test_our_own_temporary_failures_count_as_well(code: Code) -> None:
     """The token has expired by then and its server limits the rate, or all pumps are busy: with its own pause (U15)."""
     registry = Registry(30)
     async with world(registry, failed(code, "not now", hint="", retry_after=5.0), registry) as w:
@@ -350,7 +350,7 @@ async def test_a_registry_that_does_not_begin_is_not_asked_again() -> None:
         assert len(w.downloads.requests) == 2
 
 
-async def test_what_no_time_mends_is_the_end() -> None:
+async def test_what_no_time_fixes_is_the_end() -> None:
     """U15: Its own failure, for the log."""
     async with world(Registry(30), failed(Code.TLS_FAILED, "x")) as w:
         _, _, error = await fetched(w)

@@ -21,7 +21,7 @@ async def test_what_is_free_is_lent_at_once_and_given_back() -> None:
     assert (room.held, memory.free) == (0, 100)
 
 
-async def test_who_waits_is_served_in_order() -> None:
+async def test_waiters_are_served_in_order() -> None:
     """A small one that comes later does not pass by a large one, or that would wait for ever."""
     memory = Memory(FakeClock(), 100)
     first = memory.room()
@@ -43,7 +43,7 @@ async def test_who_waits_is_served_in_order() -> None:
     assert memory.free == 0
 
 
-async def test_who_waits_too_long_is_told_so_and_holds_nothing() -> None:
+async def test_a_caller_that_waits_too_long_gets_an_error_and_holds_nothing() -> None:
     """Overloaded, with when to ask again; whoever stood behind it is served if it needs less."""
     clock = FakeClock()
     memory = Memory(clock, 100)
@@ -62,7 +62,7 @@ async def test_who_waits_too_long_is_told_so_and_holds_nothing() -> None:
     assert memory.free == 0
 
 
-async def test_who_leaves_while_it_waits_takes_nothing_along() -> None:
+async def test_a_caller_that_leaves_while_it_waits_holds_nothing() -> None:
     """Cancelled before it was served, and in the very moment in which it is."""
     memory = Memory(FakeClock(), 100)
     holder = memory.room()
@@ -78,7 +78,7 @@ async def test_who_leaves_while_it_waits_takes_nothing_along() -> None:
     assert memory.free == 100
 
 
-async def test_a_sandbox_has_a_quarter_and_keeps_nobody_else_waiting() -> None:
+async def test_a_sandbox_gets_a_quarter_and_does_not_block_others() -> None:
     """S8: its own wait for one another; others and the user are served, also those that asked later."""
     clock = FakeClock()
     memory = Memory(clock, 400)
@@ -103,7 +103,7 @@ async def test_a_sandbox_has_a_quarter_and_keeps_nobody_else_waiting() -> None:
     )
 
 
-async def test_one_body_larger_than_a_share_is_held_where_there_is_no_other() -> None:
+async def test_one_body_larger_than_a_share_is_held_if_there_is_no_other() -> None:
     """A share keeps a sandbox from having many, and none from having one."""
     memory = Memory(FakeClock(), 100)
     room = memory.room("a")

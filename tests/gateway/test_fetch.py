@@ -56,7 +56,7 @@ async def test_a_redirect_is_followed_without_the_credential() -> None:
         assert [bool(sent(request, "Authorization")) for request in w.downloads.requests] == [True, False]
 
 
-async def test_who_sends_it_back_does_not_choose_another_path() -> None:
+async def test_a_host_that_redirects_back_cannot_choose_another_path() -> None:
     """The credential goes along to the URL that was allowed, and to no other one of its host."""
     steps = (
         FakeTransfer(302, (("Location", "https://storage.test/a"),)),
@@ -81,7 +81,7 @@ async def test_a_body_that_breaks_off_goes_on_where_it_was() -> None:
         assert await w.received(await w.answer(fetch())) == b"a" * 60 + b"b" * 40
 
 
-async def test_a_refusal_is_told_in_the_form_of_the_json_api() -> None:
+async def test_a_refusal_has_the_form_of_the_json_api() -> None:
     """With the words of policy, without the query, which may be a signature."""
     async with world(FakeTransfer(body=b"x", small=True)) as w:
         w.policy.denied = {"files.test"}
@@ -100,7 +100,7 @@ async def test_a_refusal_is_told_in_the_form_of_the_json_api() -> None:
         (500, "host 'files.test' answered GET of 'https://files.test/releases/a.tar' with status 500"),
     ],
 )
-async def test_what_the_host_says_is_told_as_its_own(status: int, message: str) -> None:
+async def test_what_the_host_says_is_reported_as_its_own(status: int, message: str) -> None:
     """It is no registry, and a docker login would not help."""
     async with world(FakeTransfer(status, body=b"canary", small=True)) as w:
         reply = await w.answer(fetch(f"{OBJECT}?canary"))
@@ -109,7 +109,7 @@ async def test_what_the_host_says_is_told_as_its_own(status: int, message: str) 
         assert b"canary" not in (reply.body if isinstance(reply.body, bytes) else b"")
 
 
-async def test_a_token_that_single_sign_on_does_not_know_is_told_with_the_page_that_mends_it() -> None:
+async def test_a_token_that_single_sign_on_does_not_know_is_reported_with_the_page_that_fixes_it() -> None:
     """Without its query, which is for one person; and not of a request that had no token."""
     page = "https://github.com/orgs/octo-org/sso"
     told = ("X-GitHub-SSO", f"required; url={page}?authorization_request=canary-4711")

@@ -57,7 +57,7 @@ async def test_a_denied_request_touches_nothing(method: str) -> None:
         assert (w.provider.runs, w.downloads.requests, w.forwarder.requests, upload.reads) == ([], [], [], 0)
 
 
-async def test_what_is_remembered_is_no_way_round_policy() -> None:
+async def test_remembered_blobs_do_not_bypass_policy() -> None:
     """T18: a rule that was taken away ends what a HEAD was answered from."""
     async with world(GENUINE) as w:
         await w.get(GENUINE_BLOB)
@@ -132,7 +132,7 @@ async def test_a_refused_token_is_fetched_once_more() -> None:
         assert w.tokens() == [["Bearer tok1"], ["Bearer tok2"]]
 
 
-async def test_a_login_that_may_not_is_told_so_at_once() -> None:
+async def test_a_login_without_the_right_fails_at_once() -> None:
     """docs/design/clients.md#the-gateway: 403 with cause and remedy, never 401; and an action in a loop is no exchange in a loop."""
     async with world(status(401, ("WWW-Authenticate", "Bearer realm=x"))) as w:
         for _ in range(3):
@@ -167,7 +167,7 @@ async def test_a_forbidden_request_is_not_repeated() -> None:
         assert len(w.downloads.requests) == 1
 
 
-async def test_a_login_that_ran_out_and_was_mended_in_its_store_is_found_within_the_request() -> None:
+async def test_an_expired_login_that_was_renewed_in_its_store_is_found_within_the_request() -> None:
     """ECR says 403 of a Basic login whose twelve hours are over, others 401: the build does not see it."""
     for refusal in (401, 403):
         async with world(status(refusal), SMALL) as w:
@@ -254,7 +254,7 @@ async def test_no_credential_behind_a_redirect() -> None:
     assert CANARY not in f"{events}{second.subject}"
 
 
-async def test_egress_of_a_redirect_is_nobodys_own() -> None:
+async def test_a_redirect_gets_no_private_egress() -> None:
     """T26: an exact rule lets its own host be private, and no other."""
     rules = (NoneHost(match="reg.test"),)
     async with world(status(302, ("Location", "https://10.0.0.1/x")), SMALL, rules=rules) as w:
@@ -288,7 +288,7 @@ async def test_redirects_that_are_not_followed(location: str, expected: str) -> 
         assert len(w.downloads.requests) <= 11
 
 
-async def test_a_redirect_without_a_place_is_no_answer() -> None:
+async def test_a_redirect_without_a_location_is_an_error() -> None:
     """502."""
     async with world(status(302)) as w:
         assert (await w.get()).status == 502
@@ -343,7 +343,7 @@ async def test_other_answers(target: str, number: int) -> None:
         assert reply.upstream is (number != 304)
 
 
-async def test_a_206_that_nobody_asked_for() -> None:
+async def test_an_unrequested_206() -> None:
     """docs/design/clients.md#the-img-client: img takes none either; 502 for both."""
     part = FakeTransfer(206, (("Content-Range", "bytes 0-4/100"),), BODY[:5])
     async with world(part, part) as w:
@@ -369,7 +369,7 @@ SILENT = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer with
 @pytest.mark.parametrize(
     "error", [failed(Code.TLS_FAILED, "x"), failed(Code.OVERLOADED, "x"), unavailable(5.0), SILENT]
 )
-async def test_what_another_try_does_not_mend_is_not_tried_again(error: Failed) -> None:
+async def test_what_another_try_does_not_fix_is_not_tried_again(error: Failed) -> None:
     """A certificate, our own bounds, an open breaker, a registry that has worked on the request for five minutes."""
     async with world(error) as w:
         await w.get()

@@ -188,7 +188,7 @@ def test_a_length_is_a_number_or_unknown(values: tuple[str, ...], length: int | 
         ("soon", None),
     ],
 )
-def test_a_registry_makes_nobody_wait_for_ever(sent: str, passed: str | None) -> None:
+def test_a_registry_cannot_make_clients_wait_for_ever(sent: str, passed: str | None) -> None:
     """U2: seconds, five minutes at most; img does as it is told."""
     assert refused((("Retry-After", sent),)) == ((("Retry-After", passed),) if passed else ())
 
@@ -200,7 +200,7 @@ def test_a_date_to_come_back_at_leaves_as_seconds() -> None:
         assert refused((date, ("Retry-After", form))) == (("Retry-After", "20"),)
 
 
-def test_a_pause_until_a_date_is_told_in_seconds() -> None:
+def test_a_pause_until_a_date_is_reported_in_seconds() -> None:
     """RFC 9110, section 10.2.3; counted from the registry's own clock."""
     sent = (("Date", "Wed, 21 Oct 2026 07:28:00 GMT"), ("Retry-After", "Wed, 21 Oct 2026 07:28:30 GMT"))
     assert refused(sent) == (("Retry-After", "30"),)

@@ -49,7 +49,7 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
         OWNER._replace(repository=RepositoryName("a/b")),
     ],
 )
-def test_an_upload_belongs_to_who_began_it(other: Owner) -> None:
+def test_an_upload_belongs_to_the_caller_that_began_it(other: Owner) -> None:
     """T10: an id of another user, registry or repository is none, whoever learned it."""
     known = uploads()
     session = known.begin(OWNER, HOP)
@@ -90,7 +90,7 @@ def test_a_young_upload_is_never_ended_for_a_newcomer() -> None:
     assert [known.place(owner, session) for owner, session in sessions] == [HOP] * MOST
 
 
-def test_an_upload_that_rested_for_an_hour_gives_way_where_there_is_no_room() -> None:
+def test_an_upload_idle_for_an_hour_gives_way_if_there_is_no_room() -> None:
     """And not before; one that was used meanwhile stays."""
     clock = FakeClock()
     known = uploads(clock)
@@ -142,7 +142,7 @@ def test_a_blob_is_known_for_five_minutes() -> None:
         PLACE._replace(digest="sha256:" + "b" * 64),
     ],
 )
-def test_what_one_knows_is_no_answer_to_another(other: BlobKey) -> None:
+def test_what_one_user_knows_is_not_an_answer_for_another(other: BlobKey) -> None:
     """T18: else a cache would tell which repositories have it, and to users who may not know."""
     known = KnownBlobs(FakeClock())
     known.put(PLACE, (), length=7)

@@ -49,7 +49,7 @@ STATUSES = {
 
 
 @pytest.mark.parametrize("code", Code)
-def test_every_code_of_ours_golden(code: Code) -> None:
+def test_every_code_golden(code: Code) -> None:
     """T19: cause, remedy and our code, and nothing else; never a 401, which would begin a token dance on our socket."""
     status, oci = STATUSES[code]
     failure = Failure(code, "it went wrong", "do this")
@@ -62,7 +62,7 @@ def test_every_code_of_ours_golden(code: Code) -> None:
     assert (reply.code, reply.reason) == (code.value, "it went wrong")
 
 
-def test_img_repeats_only_what_time_may_mend() -> None:
+def test_img_repeats_only_what_time_may_fix() -> None:
     """docs/design/clients.md#the-img-client: for six requests and 35 s; so a refusal by policy or by a login is none of these."""
     repeated = {code for code, (status, _) in STATUSES.items() if status in RETRIED}
     assert repeated == {
@@ -131,7 +131,7 @@ def test_a_login_that_is_refused(status: int) -> None:
     assert "WWW-Authenticate" not in headers
 
 
-def test_nobodys_login_is_refused() -> None:
+def test_a_denied_anonymous_request_blames_no_login() -> None:
     """Another cause, another remedy."""
     assert refusal(401, anonymous=True)[2] == (
         "registry 'reg.test' refuses blob:read of 'a' without a login, and there is none for it; "

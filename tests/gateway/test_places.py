@@ -93,7 +93,7 @@ async def test_every_page_of_quay_is_reached() -> None:
 
 @pytest.mark.parametrize("listing", [TAGS, f"/v2/a/referrers/{D}"])
 @pytest.mark.parametrize("query", ["state=x;y&state=z", "weird", "a=1&b=%20+c"])
-async def test_a_query_that_nobody_knows_is_taken_from_whom_it_was_handed_to(listing: str, query: str) -> None:
+async def test_an_unknown_query_is_accepted_from_the_user_it_was_handed_to(listing: str, query: str) -> None:
     """And from nobody else, nor for another list: what an action invents is refused still."""
     async with world(page(f"<{listing}?{query}>; rel=next"), page()) as w:
         place = next_page(await w.get(f"{listing}?n=1"))
@@ -107,7 +107,7 @@ async def test_a_query_that_nobody_knows_is_taken_from_whom_it_was_handed_to(lis
         assert len(w.downloads.requests) == count
 
 
-async def test_a_client_may_write_the_query_anew() -> None:
+async def test_a_client_may_rewrite_the_query() -> None:
     """In another order, with other escapes."""
     async with world(page(f"<{TAGS}?b=%7Ex&a=1>; rel=next"), page()) as w:
         await w.get(TAGS)
@@ -253,7 +253,7 @@ async def test_a_place_with_a_space_is_followed_as_a_browser_would() -> None:
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
-async def test_a_place_that_ran_out_is_asked_for_anew(status: int) -> None:
+async def test_an_expired_url_is_requested_again(status: int) -> None:
     """The storage host refuses its own URL; the registry names a fresh one, once, and its token is as good as before."""
     async with world(AWAY, refusing(status), AWAY, OK) as w:
         with structlog.testing.capture_logs() as events:
@@ -268,7 +268,7 @@ async def test_a_place_that_ran_out_is_asked_for_anew(status: int) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD"])
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x", TAGS])
-async def test_a_place_is_asked_for_anew_for_whatever_was_asked(method: str, target: str) -> None:
+async def test_an_expired_url_is_requested_again_for_every_operation(method: str, target: str) -> None:
     """Manifests, lists and HEAD are redirected as well."""
     away, gone = response(302, b"", ("Location", "https://cdn.test/x")), response(403)
     steps = (AWAY, refusing(403), AWAY, OK)

@@ -180,7 +180,7 @@ def test_only_the_origin_itself_is_given_the_credential(location: str) -> None:
     assert hop.url.isprintable()
 
 
-def test_a_place_that_was_remembered_is_made_anew() -> None:
+def test_a_remembered_hop_is_made_again() -> None:
     """A reload may have changed the registry's origin and its egress policy: the login goes to the new one only."""
     there, dial = (
         first(TLS, "/v2/a/blobs/uploads/x", query="", upstream="reg.test"),

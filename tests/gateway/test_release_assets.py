@@ -121,7 +121,7 @@ async def test_everything_else_is_asked_for_once(url: str, rule: GithubHost | He
     ],
     ids=["missing", "sign-on", "limit", "html", "large"],
 )
-async def test_what_the_api_refuses_is_told_as_ever(answer: FakeTransfer, code: str, said: str) -> None:
+async def test_what_the_api_refuses_is_reported_as_ever(answer: FakeTransfer, code: str, said: str) -> None:
     """In the words that a request to it has."""
     async with world(MISSING, answer, MISSING, answer, MISSING, answer, rules=GITHUB) as w:
         w.provider.always = "tok"

@@ -139,7 +139,7 @@ async def test_an_upload_without_a_place() -> None:
         ("/v2/a/blobs/uploads/uuid", 1000, "reg.test"),
     ],
 )
-async def test_an_upload_of_somebody_else(target: str, uid: int, host: str) -> None:
+async def test_an_upload_of_another_caller(target: str, uid: int, host: str) -> None:
     """T10: not found, and neither the registry nor the broker hears of it."""
     async with world(forwarded=(BEGUN,)) as w:
         await begin(w)
@@ -198,14 +198,14 @@ async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
 
 
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
-async def test_a_mount_that_may_pass_later_is_no_upload_now(status: int, told: int) -> None:
+async def test_a_temporary_failure_of_a_mount_does_not_become_an_upload(status: int, told: int) -> None:
     """The next request may have it mounted."""
     async with world(forwarded=(response(status),)) as w:
         reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, len(w.forwarder.requests)) == (told, 1)
 
 
-async def test_an_upload_that_is_refused_as_well_is_told() -> None:
+async def test_an_upload_that_is_refused_as_well_is_reported() -> None:
     """The target is not to be pushed to: that is the answer."""
     async with world(forwarded=(response(403), response(403))) as w:
         reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
@@ -298,7 +298,7 @@ async def test_a_manifest_is_4_mib_at_most() -> None:
 
 
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", BLOB, "/v2/a/blobs/uploads/id1"])
-async def test_a_body_where_none_belongs_is_announced_to_nobody(target: str) -> None:
+async def test_an_unexpected_body_is_not_forwarded(target: str) -> None:
     """An announced length without its bytes, and the registry takes the next request on that connection for them."""
     async with world(forwarded=(BEGUN, response(202))) as w:
         await begin(w)

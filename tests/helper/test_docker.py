@@ -50,7 +50,7 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
 
 
 @pytest.mark.parametrize("word", ["version", "--version", "-V"])
-def test_its_version_is_told_without_a_daemon(helper: Helper, place: Place, word: str) -> None:
+def test_its_version_is_reported_without_a_daemon(helper: Helper, place: Place, word: str) -> None:
     """Nobody is asked."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.docker, word], b"", env=place.env())

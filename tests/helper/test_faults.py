@@ -223,7 +223,7 @@ def test_the_timeout_can_be_set(helper: Helper, place: Place, text: str, least: 
         "²",
     ],
 )
-def test_a_timeout_that_is_no_sane_number_is_an_error(helper: Helper, place: Place, text: str) -> None:
+def test_an_invalid_timeout_is_an_error(helper: Helper, place: Place, text: str) -> None:
     """It is named, not guessed at; and standard input is read to its end before (CL-2)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get"], b"x" * 65_536, env=place.env(CREDPROXY_TIMEOUT=text))
@@ -234,7 +234,7 @@ def test_a_timeout_that_is_no_sane_number_is_an_error(helper: Helper, place: Pla
     ]
 
 
-def test_a_daemon_that_breaks_every_first_connection_costs_nobody_an_answer(helper: Helper, place: Place) -> None:
+def test_a_daemon_that_breaks_every_first_connection_loses_no_answer(helper: Helper, place: Place) -> None:
     """Eight at once are cut off, and all ask again (R16)."""
 
     def unreliable(daemon: ScriptedDaemon, connection: socket.socket) -> None:

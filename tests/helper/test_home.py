@@ -91,7 +91,9 @@ def test_helper_and_daemon_agree_on_the_socket(helper: Helper, place: Place, ins
 
 
 @pytest.mark.parametrize("environ", ["", "HOME=relative"])
-def test_a_user_that_nobody_knows_is_told_the_same_by_both(helper: Helper, inside: Inside, environ: str) -> None:
+def test_a_user_without_a_passwd_entry_gets_the_same_message_from_both(
+    helper: Helper, inside: Inside, environ: str
+) -> None:
     """Some containers run as a uid without a line in /etc/passwd; nothing is put below the root of the file system."""
     done = inside(
         f'env -i {environ} "$1" get --uri x; env -i {environ} "$2" status; env -i {environ} "$2" serve',
@@ -138,7 +140,9 @@ def test_the_first_call_of_a_bare_environment_is_answered(
 @pytest.mark.e2e
 @pytest.mark.timeout(60)
 @pytest.mark.parametrize("setting", ["HOME={}/mine", "CREDPROXY_SOCKET={}/mine/x.sock"])
-def test_a_user_that_nobody_knows_follows_the_hint(helper: Helper, place: Place, inside: Inside, setting: str) -> None:
+def test_a_user_without_a_passwd_entry_can_follow_the_hint(
+    helper: Helper, place: Place, inside: Inside, setting: str
+) -> None:
     """Each of these two variables is enough; a runtime directory would be the user's outside of this sandbox.
 
     Only with a home directory is there a configuration to write to.

@@ -35,7 +35,7 @@ def differs(place: Place, kind: str) -> list[str]:
 
 @pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
 @pytest.mark.parametrize("kind", SANDBOXES)
-def test_an_impostor_in_a_sandbox_is_not_believed(helper: Helper, place: Place, kind: str, how: str) -> None:
+def test_an_impostor_in_a_sandbox_is_not_trusted(helper: Helper, place: Place, kind: str, how: str) -> None:
     """It has our uid and the right path; nothing is sent to it, whether or not it lets itself be looked at."""
     with listening(place.socket, *unshare(*SANDBOXES[kind]), how=how) as impostor:
         result = ask(helper, place)
@@ -56,7 +56,7 @@ def test_an_impostor_in_a_sandbox_is_not_believed(helper: Helper, place: Place, 
     ],
     ids=["container", "pid"],
 )
-def test_an_impostor_of_root_without_a_user_namespace_is_not_believed(
+def test_an_impostor_of_root_without_a_user_namespace_is_not_trusted(
     helper: Helper, place: Place, options: tuple[str, ...], kind: str, how: str
 ) -> None:
     """What most containers are."""
@@ -66,14 +66,14 @@ def test_an_impostor_of_root_without_a_user_namespace_is_not_believed(
 
 
 @pytest.mark.parametrize("kind", SANDBOXES)
-def test_from_a_sandbox_the_daemon_outside_is_not_believed_either(helper: Helper, place: Place, kind: str) -> None:
+def test_from_a_sandbox_the_daemon_outside_is_not_trusted_either(helper: Helper, place: Place, kind: str) -> None:
     """Neither side can tell which of the two is the sandbox; what a build action may have, the actions socket has."""
     with listening(place.socket, how="hidden"):
         result = ask(helper, place, *unshare(*SANDBOXES[kind]))
     assert (result.code, result.out, result.lines[1]) == (1, b"", HINT)
 
 
-def test_any_daemon_is_believed_where_the_caller_says_so(helper: Helper, place: Place) -> None:
+def test_any_daemon_is_trusted_if_the_caller_says_so(helper: Helper, place: Place) -> None:
     """For devcontainers: the counterpart of ``peer_namespaces = "any"``."""
     sandbox = unshare(*SANDBOXES["user, mount and pid"])
     with listening(place.socket, *sandbox):
@@ -97,14 +97,14 @@ def test_a_misspelt_permission_is_an_error(helper: Helper, place: Place, word: s
 
 @pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
 @pytest.mark.parametrize("word", ["same", ""], ids=["same", "unset"])
-def test_a_listener_beside_the_helper_is_believed(helper: Helper, place: Place, how: str, word: str) -> None:
+def test_a_listener_in_the_helpers_namespaces_is_trusted(helper: Helper, place: Place, how: str, word: str) -> None:
     """Also where it hides the names of its namespaces, as our daemon does."""
     with listening(place.socket, how=how):
         result = ask(helper, place, CREDPROXY_PEER_NAMESPACES=word)
     assert (result.code, result.out) == (0, b"{}")
 
 
-def test_an_ordinary_user_believes_a_daemon_that_cannot_be_looked_at(helper: Helper, place: Place) -> None:
+def test_an_ordinary_user_trusts_a_daemon_that_cannot_be_inspected(helper: Helper, place: Place) -> None:
     """Root may look at everything; a user cannot read the links in /proc/PID/ns of a process that is not dumpable."""
     plain = unshare("--user", "--map-user=1000", "--map-group=1000")
     inside = (
@@ -116,7 +116,7 @@ def test_an_ordinary_user_believes_a_daemon_that_cannot_be_looked_at(helper: Hel
     assert result.out.endswith(b"{}")
 
 
-def test_whoever_holds_the_socket_of_a_program_that_has_ended_is_not_believed(helper: Helper, place: Place) -> None:
+def test_a_process_that_holds_the_socket_of_an_ended_program_is_not_trusted(helper: Helper, place: Place) -> None:
     """In a sandbox a parent could listen and leave, so that its pid says nothing."""
     with listening(place.socket, how="left"):
         result = ask(helper, place, CREDPROXY_TIMEOUT="1")
@@ -127,7 +127,7 @@ def test_whoever_holds_the_socket_of_a_program_that_has_ended_is_not_believed(he
     ]
 
 
-def test_a_successor_that_takes_over_a_socket_is_believed(helper: Helper, place: Place) -> None:
+def test_a_successor_that_takes_over_a_socket_is_trusted(helper: Helper, place: Place) -> None:
     """A service manager keeps the socket of a daemon that crashed; the next one calls listen() on it."""
     with listening(place.socket, how="left succeed"):
         result = ask(helper, place)
@@ -162,7 +162,7 @@ print(json.dumps([done.returncode, done.stdout, done.stderr.splitlines()]))
 
 @pytest.mark.usefixtures("as_root")
 @pytest.mark.parametrize("options", ["hidepid=invisible", "hidepid=noaccess"])
-def test_where_proc_hides_the_daemon_the_reason_and_what_helps_are_told(
+def test_where_proc_hides_the_daemon_the_reason_and_what_helps_are_reported(
     helper: Helper, place: Place, options: str
 ) -> None:
     """The daemon is not dumpable, so ``hidepid`` hides it from its own user: nobody can tell whether it is an impostor."""

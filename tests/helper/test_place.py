@@ -88,7 +88,7 @@ def test_a_user_without_home_is_told_what_to_set(helper: Helper, place: Place) -
 
 
 @pytest.mark.parametrize("path", ["helper.sock", "./helper.sock", "@abstract", "/"])
-def test_a_socket_that_is_no_absolute_path_is_an_error(helper: Helper, place: Place, path: str) -> None:
+def test_a_relative_socket_path_is_an_error(helper: Helper, place: Place, path: str) -> None:
     """The working directory is the caller's, and an abstract socket crosses sandboxes (T4)."""
     result = ask(helper, place.env(CREDPROXY_SOCKET=path))
     assert (result.code, result.out) == (1, b"")
@@ -161,7 +161,7 @@ def test_a_directory_that_others_can_read_is_fine(helper: Helper, place: Place, 
 
 
 @pytest.mark.usefixtures("as_root")
-def test_a_directory_of_somebody_else_is_refused(helper: Helper, place: Place) -> None:
+def test_a_directory_of_another_user_is_refused(helper: Helper, place: Place) -> None:
     """T4: Its owner could exchange the socket at any time."""
     os.chown(place.directory, STRANGER, -1)
     with ScriptedDaemon(place.socket) as daemon:
@@ -220,7 +220,7 @@ def test_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper: He
 
 
 @pytest.mark.usefixtures("as_root")
-def test_a_link_to_somebody_elses_socket_is_nobodys_choice(helper: Helper, place: Place) -> None:
+def test_a_link_to_another_users_socket_is_refused(helper: Helper, place: Place) -> None:
     """T4: The link's owner says nothing of who made the socket behind it."""
     behind = place.directory / "behind.sock"
     with socket.socket(socket.AF_UNIX) as listener:

@@ -93,7 +93,7 @@ def test_the_daemon_gets_the_environment_and_the_very_socket(beside: Helper, pla
     assert note["environ"] == wanted | {"CREDPROXY_SOCKET": str(place.socket)}
 
 
-def test_the_daemon_is_not_told_of_the_callers_service_manager(
+def test_the_daemon_is_not_attributed_to_the_callers_service_manager(
     beside: Helper, place: Place, starts: stub.Starts
 ) -> None:
     """A caller below systemd has variables that are about itself: a daemon would say READY=1 for it."""
@@ -142,7 +142,7 @@ def test_the_directory_is_made_private(beside: Helper, place: Place, starts: stu
     assert starts.count() == 1
 
 
-def test_what_a_killed_daemon_left_is_no_obstacle(beside: Helper, place: Place, starts: stub.Starts) -> None:
+def test_leftovers_of_a_killed_daemon_do_not_prevent_a_start(beside: Helper, place: Place, starts: stub.Starts) -> None:
     """A socket file that nobody listens on."""
     with ScriptedDaemon(place.socket):
         pass
@@ -252,9 +252,7 @@ def test_the_wait_for_the_start_is_three_seconds(beside: Helper, place: Place, s
     assert starts.count() == 1
 
 
-def test_whoever_does_not_hold_the_lock_waits_for_the_one_who_does(
-    beside: Helper, place: Place, starts: stub.Starts
-) -> None:
+def test_a_helper_without_the_lock_waits_for_the_holder(beside: Helper, place: Place, starts: stub.Starts) -> None:
     """It starts nothing itself."""
     with (place.directory / "autostart.lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
@@ -319,7 +317,7 @@ def test_a_restart_that_does_not_come_is_given_up(helper: Helper, place: Place) 
     assert 1.4 < result.seconds < 2.0
 
 
-def test_sigterm_while_it_waits_for_the_start_leaves_nobody_on_the_pipes(
+def test_sigterm_while_it_waits_for_the_start_leaves_no_process_on_the_pipes(
     beside: Helper, place: Place, starts: stub.Starts
 ) -> None:
     """Bazel's timeout in the middle of a start: the daemon lives on, the build goes on."""

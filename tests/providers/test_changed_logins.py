@@ -110,7 +110,7 @@ async def test_a_new_login_that_is_refused_as_well_is_the_end_of_it() -> None:
         assert logins(w) == [basic("u:p"), basic("u:new")]
 
 
-async def test_what_is_no_refusal_of_the_login_looks_nothing_up() -> None:
+async def test_only_a_refusal_of_the_login_causes_a_look_up() -> None:
     """An answer without a token, or no such endpoint, says nothing of the login."""
     for status in (404, 204, 307):
         async with world(stored=U_P) as w:

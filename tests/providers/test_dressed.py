@@ -126,7 +126,7 @@ async def test_without_a_secret_a_written_rule_fails_and_a_built_in_one_gives_no
 
 
 @pytest.mark.parametrize("required", [True, False])
-async def test_what_a_kind_withheld_gets_nothing_and_the_reason_is_told(*, required: bool) -> None:
+async def test_what_a_kind_withheld_gets_nothing_and_the_reason_is_reported(*, required: bool) -> None:
     """Whether there is a login or not, and whoever wrote the rule: a credential would spoil it."""
     for host in ("api", "raw"):
         asked = question(f"https://{host}.test/a?signed=1")

@@ -78,7 +78,7 @@ async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource
     assert "empty" in caught.value.failure.message
 
 
-async def test_a_scheme_with_nothing_behind_it_is_told_in_a_sentence() -> None:
+async def test_a_scheme_with_nothing_behind_it_is_reported_in_a_sentence() -> None:
     """``echo "Bearer $UNSET"`` where the rule has no prefix of its own."""
     source = FakeSource("reg.test", PlainSecret(Secret("Bearer ")))
     made = Dressed(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())

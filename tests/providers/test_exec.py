@@ -77,7 +77,7 @@ async def test_no_expiry_is_kept_as_long_as_the_rule_says() -> None:
     assert (found.lifetime.until, found.lifetime.keep) == (None, 600.0)
 
 
-async def test_no_credential_is_no_error() -> None:
+async def test_an_empty_answer_is_not_an_error() -> None:
     """``{}`` is kept for a minute, so that a login is seen soon."""
     found = await grant(printing('{"headers":{}}'))
     assert found.empty

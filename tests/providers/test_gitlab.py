@@ -91,7 +91,7 @@ async def test_each_token_has_its_header(stored: Stored, wanted: dict[str, str])
         ("Authorization", {"Authorization": "Bearer glcbt-x"}),
     ],
 )
-async def test_who_knows_better_says_the_header(header: Header, wanted: dict[str, str]) -> None:
+async def test_a_rule_may_name_the_header(header: Header, wanted: dict[str, str]) -> None:
     """An older deploy token has no prefix."""
     assert await headers(plain("glcbt-x"), API, header) == wanted
 
@@ -154,7 +154,7 @@ async def test_a_token_of_another_kind_is_named_and_not_sent(token: str) -> None
 @pytest.mark.parametrize(
     "stored", [plain("undefined"), login("oauth2", "null"), IdentityToken(Secret("canary"))], ids=str
 )
-async def test_what_is_no_token_is_refused(stored: Stored) -> None:
+async def test_an_invalid_token_is_refused(stored: Stored) -> None:
     """An empty variable of a script, or docker's refresh token."""
     with pytest.raises(Failed) as caught:
         await headers(stored, API)

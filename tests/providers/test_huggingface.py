@@ -133,7 +133,7 @@ async def test_the_hub_works_without_a_rule_unless_it_is_switched_off(settings: 
         assert ((await table.plan(Question(parse_uri(uri), Caller()))).plan is not None) is wanted
 
 
-async def test_without_a_token_the_command_is_told_and_makes_one() -> None:
+async def test_without_a_token_the_command_is_reported_and_makes_one() -> None:
     """Nobody wrote the rule, so it is no error."""
     world = machine()
     table, asked = build_table(Settings(), world), Question(parse_uri("https://huggingface.co/o/m"), Caller())

@@ -43,7 +43,7 @@ def rotating(w: World) -> None:
     w.script(token=answer)
 
 
-async def test_a_reload_pings_nobody_again_and_spends_no_refresh_token_twice() -> None:
+async def test_a_reload_does_not_ping_again_or_spend_a_refresh_token_twice() -> None:
     """A rotated refresh token is all that there is of the login: with the spent one, the login is lost."""
     async with world(stored=IDENTITY) as w:
         rotating(w)

@@ -218,7 +218,7 @@ async def test_a_secret_that_was_changed_meanwhile_is_taken() -> None:
     assert len(world.http.requests) == before + 1
 
 
-async def test_a_secret_that_is_not_stored_is_told_with_where_it_goes() -> None:
+async def test_a_secret_that_is_not_stored_is_reported_with_where_it_goes() -> None:
     """Nobody is asked without it."""
     world = World(client_secret={"source": "file", "path": "/s"})
     with pytest.raises(Failed) as caught:
@@ -227,7 +227,7 @@ async def test_a_secret_that_is_not_stored_is_told_with_where_it_goes() -> None:
     assert world.http.requests == []
 
 
-async def test_the_issuers_document_is_believed_for_an_hour() -> None:
+async def test_the_issuers_document_is_cached_for_an_hour() -> None:
     """And beyond that while it cannot be had: an issuer does not move because it is down."""
     world = of_client(issuer=ISSUER, token_url=None)
     well_known = f"{ISSUER}/.well-known/oauth-authorization-server"
@@ -253,7 +253,7 @@ async def test_a_rotated_token_is_stored_before_anything_is_made_of_the_answer(w
     assert not world.server.revoked
 
 
-async def test_a_rotated_token_is_no_other_login(world: World) -> None:
+async def test_a_rotated_token_is_the_same_login(world: World) -> None:
     """What was made of the login before stays good: a key that changed would cause an exchange for each question."""
     key = (await world.plan()).key
     for _ in range(3):
@@ -261,7 +261,7 @@ async def test_a_rotated_token_is_no_other_login(world: World) -> None:
         assert (await world.plan()).key == key
 
 
-async def test_a_login_that_somebody_else_stores_is_another_one(world: World) -> None:
+async def test_a_login_that_another_process_stores_is_a_new_one(world: World) -> None:
     """P-1: also in the middle of an exchange, whose answer is then not given to the new one."""
     plan = await world.plan()
     world.files.put(PATH, "refresh-0\n")
@@ -297,7 +297,7 @@ async def test_two_daemons_use_it_one_after_the_other(world: World) -> None:
     assert world.stored == "refresh-2\n"
 
 
-async def test_who_waits_for_another_process_waits_no_longer_than_its_caller(world: World) -> None:
+async def test_waiting_for_another_process_lasts_no_longer_than_its_caller(world: World) -> None:
     """And says what it waited for."""
     world.files.held.add(LOCK)
     running = asyncio.ensure_future(world.failure())
@@ -330,7 +330,7 @@ def lost(world: World) -> None:
     world.http.script[URL] = [step]
 
 
-async def test_a_lost_answer_is_told_as_in_doubt(world: World) -> None:
+async def test_a_lost_answer_is_reported_as_in_doubt(world: World) -> None:
     """U14: nobody sends it again within the flight, and whoever reads the failure knows the next step."""
     lost(world)
     failure = await world.failure()
@@ -342,7 +342,7 @@ async def test_a_lost_answer_is_told_as_in_doubt(world: World) -> None:
     )
 
 
-async def test_a_token_in_doubt_is_tried_again_as_there_is_no_other(world: World) -> None:
+async def test_a_doubtful_token_is_tried_again_if_there_is_no_other(world: World) -> None:
     """By another process as well; where the server has not seen it, all is well."""
     world.http.script[URL] = [failed(Code.UPSTREAM_UNAVAILABLE, "it broke off")]
     await world.failure()
@@ -390,7 +390,7 @@ async def test_a_request_that_never_left_spends_nothing(world: World) -> None:
     assert world.files.notes[LOCK] == b""
 
 
-async def test_whoever_is_cancelled_leaves_the_doubt_and_not_the_lock(world: World) -> None:
+async def test_a_cancelled_exchange_leaves_the_doubt_and_releases_the_lock(world: World) -> None:
     """A flight that took too long: its answer may still have come."""
     world.http.hold[URL] = asyncio.Event()
     running = asyncio.ensure_future(world.grant())
@@ -501,7 +501,7 @@ async def test_another_key_is_another_login() -> None:
 
 
 @pytest.mark.parametrize("content", [None, "canary, not a key"])
-async def test_a_key_that_is_missing_or_none_is_told_with_what_to_write(content: str | None) -> None:
+async def test_a_key_that_is_missing_or_none_is_reported_with_what_to_write(content: str | None) -> None:
     """And never with what is in the file."""
     world = of_key()
     world.files.remove(KEY)
@@ -521,7 +521,7 @@ async def test_a_key_that_others_could_have_written_is_not_used() -> None:
     assert (await world.failure()).hint == f"chmod 600 {KEY}"
 
 
-async def test_a_token_of_somebody_elses_is_exchanged() -> None:
+async def test_a_token_of_another_issuer_is_exchanged() -> None:
     """RFC 8693: from any source, such as the identity of a job."""
     given = {
         "grant": "token_exchange",

@@ -14,7 +14,7 @@ BLOB = "https://reg.test/v2/app/blobs/sha256:" + "a" * 64
 PULL: tuple[Granted, ...] = (Repository(RepositoryName("app"), ("pull",)),)
 
 
-async def test_a_cached_push_token_is_no_answer_to_who_may_pull() -> None:
+async def test_a_cached_push_token_is_not_given_to_a_caller_that_may_only_pull() -> None:
     """SEC-16: another key, another request, another token."""
     async with world(OciHost(match="reg.test", actions={"app": ("pull", "push")})) as w:
         w.script(token=[w.granted("push-token"), w.granted("pull-token")])
@@ -68,7 +68,7 @@ async def test_a_stored_registry_token_is_not_handed_on() -> None:
         assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
 
 
-async def test_a_token_server_that_gives_the_password_back_is_not_believed() -> None:
+async def test_a_token_that_contains_the_password_is_not_given_to_an_action() -> None:
     """Gitea did, and ECR Public does."""
     async with world(stored=UserPassword("u", Secret("canary-password"))) as w:
         w.script(token=w.granted("canary-password"))

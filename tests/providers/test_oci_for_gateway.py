@@ -88,7 +88,7 @@ async def test_basic_that_was_switched_off_stays_off() -> None:
         assert authorization(await ask_for_gateway(w)) is None
 
 
-async def test_an_anonymous_token_where_there_is_no_login() -> None:
+async def test_an_anonymous_token_if_there_is_no_login() -> None:
     """Docker Hub gives one for public images; without asking for it everything is a 401."""
     async with world(stored=None) as w:
         w.script(token=w.granted("public"))
@@ -103,7 +103,7 @@ async def test_an_open_registry_needs_none() -> None:
         assert authorization(await ask_for_gateway(w)) is None
 
 
-async def test_who_is_not_the_last_leaves_it_to_the_next() -> None:
+async def test_a_rule_that_is_not_the_last_leaves_it_to_the_next() -> None:
     """Docker's configuration is asked before netrc, and only then is a host nobody's."""
     nowhere = FakeSource("elsewhere", None)
     provider = OciProvider(

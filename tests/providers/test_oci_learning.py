@@ -74,7 +74,7 @@ async def test_many_repositories_at_once_are_one_ping() -> None:
         assert len(w.requests) == 11
 
 
-async def test_who_waits_for_a_ping_that_fails_shares_its_failure() -> None:
+async def test_waiters_of_a_failed_ping_share_its_failure() -> None:
     """Else ten flights would fail one after another, each with all its attempts."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()
@@ -88,7 +88,7 @@ async def test_who_waits_for_a_ping_that_fails_shares_its_failure() -> None:
         assert len(w.requests) == 2
 
 
-async def test_who_waits_longer_than_the_one_whose_ping_failed_tries_for_itself() -> None:
+async def test_a_waiter_with_more_patience_than_the_failed_ping_retries() -> None:
     """A caller in a hurry fails alone; the registry is back while the others still have patience."""
     async with world() as w:
         w.script(ping=[*[w.respond(503)] * 2, w.challenge(BEARER)])
@@ -117,7 +117,7 @@ async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> N
         assert w.requests.count("GET /v2/") == 2
 
 
-async def test_what_worked_for_a_refresh_token_is_no_reason_to_post_a_password() -> None:
+async def test_a_method_learned_for_refresh_tokens_is_not_used_for_passwords() -> None:
     """TX-9: a user and password goes by GET first."""
     async with world(host(allow_password_grant=True), stored=IDENTITY) as w:
         await w.ask(MANIFEST)
@@ -161,7 +161,7 @@ async def test_a_refused_push_falls_back_to_pull_by_post_as_well() -> None:
         assert w.form(2)["scope"] == ["repository:a/b:pull"]
 
 
-async def test_another_success_than_200_is_no_token() -> None:
+async def test_a_success_other_than_200_is_not_a_token() -> None:
     """TX-7: 200 only."""
     async with world() as w:
         w.script(token=w.respond(204))
@@ -226,7 +226,7 @@ async def test_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None
         assert len(w.requests) == 3
 
 
-async def test_a_realm_that_changes_is_told() -> None:
+async def test_a_realm_that_changes_is_reported() -> None:
     """SEC-R: it is judged anew, and a warning names both."""
     async with world(host(realm_hosts=("auth.test",))) as w:
         await w.ask(MANIFEST)
@@ -239,7 +239,7 @@ async def test_a_realm_that_changes_is_told() -> None:
         assert [(one["before"], one["now"], one["log_level"]) for one in told] == [("reg.test", "auth.test", "warning")]
 
 
-async def test_unchecked_certificates_are_told() -> None:
+async def test_unchecked_certificates_are_reported() -> None:
     """RQ-2: ``tls_verify = false`` is loudly logged."""
     with structlog.testing.capture_logs() as events:
         async with world(host(tls_verify=False)):

@@ -108,7 +108,7 @@ async def test_artifactory_hides_its_challenge_and_refuses_post_with_401(stored:
         assert await w.ask(MANIFEST) == ok("t", 3540)
 
 
-async def test_ghcr_answers_403_to_a_bad_login_and_nobody_goes_anonymously_instead() -> None:
+async def test_ghcr_answers_403_to_a_bad_login_without_an_anonymous_retry() -> None:
     """P-12: the anonymous request would succeed, and the private image be "not found"."""
     async with world() as w:
         serve(w, "reg.test", registry="ghcr")

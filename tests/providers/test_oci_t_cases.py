@@ -233,7 +233,7 @@ async def test_a_credential_earns_a_second_look_behind_an_open_ping() -> None:
         pytest.param("/token?service=reg.test", id="SC-15"),
     ],
 )
-async def test_what_is_no_read_or_write_of_one_repository_gets_nothing(path: str) -> None:
+async def test_only_reads_and_writes_of_one_repository_get_a_token(path: str) -> None:
     """T-22 to T-29: the empty answer, and nobody is asked."""
     async with world() as w:
         await nothing(w, "https://reg.test" + path)
@@ -261,7 +261,7 @@ async def test_host_case_and_default_port_are_the_same_registry() -> None:
         assert len(w.requests) == 2
 
 
-async def test_a_bare_host_that_nobody_configured() -> None:
+async def test_an_unconfigured_bare_host() -> None:
     """T-35."""
     async with world() as w:
         await nothing(w, "registry.example.com")
@@ -286,7 +286,7 @@ async def test_a_token_that_lives_too_short_for_a_bare_host_is_not_given() -> No
         assert len(w.requests) == 2
 
 
-async def test_a_cached_token_with_too_little_left_is_exchanged_anew() -> None:
+async def test_a_cached_token_with_too_little_time_left_is_exchanged_again() -> None:
     """T-37: SC-18: first a new exchange, then the empty answer."""
     async with world(host(bare_host=BARE)) as w:
         w.script(token=[w.granted("old"), w.granted("new")])
@@ -460,7 +460,7 @@ async def test_no_service_in_the_challenge_none_in_the_request() -> None:
         assert w.requests[1] == "GET /token?scope=repository:a/b:pull"
 
 
-async def test_an_empty_scope_in_the_challenge_is_none() -> None:
+async def test_an_empty_scope_in_the_challenge_is_ignored() -> None:
     """T-50: exactly one ``scope``, the derived one."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://reg.test/token",service="reg.test",scope=""'))
@@ -517,7 +517,7 @@ async def test_a_single_label_registry_shares_no_domain_with_its_realm() -> None
         assert await w.refusal("https://registry/v2/a/manifests/x") is Code.REALM_REFUSED
 
 
-async def test_a_host_that_nobody_configured_costs_nothing() -> None:
+async def test_an_unconfigured_host_costs_nothing() -> None:
     """T-63, SEC-2: no request, not even a name look-up."""
     async with world() as w:
         await nothing(w, "https://unknown.example/v2/a/manifests/x")
@@ -566,7 +566,7 @@ async def test_a_server_errors_body_is_in_no_error() -> None:
         assert len(w.requests) <= 10
 
 
-async def test_a_well_known_realm_is_nobody_elses() -> None:
+async def test_a_well_known_realm_is_only_for_its_own_registry() -> None:
     """T-71, SEC-8: pairs, not a set."""
     async with world(OciHost(match="evil.test")) as w:
         w.http.script["https://evil.test/v2/"] = [w.challenge('Bearer realm="https://auth.docker.io/token"')]
@@ -604,7 +604,7 @@ async def test_bearer_beats_basic(lines: list[str]) -> None:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_a_refused_realm_is_no_reason_for_basic() -> None:
+async def test_a_refused_realm_does_not_lead_to_basic() -> None:
     """T-79, V34: no downgrade."""
     async with world() as w:
         w.script(ping=w.challenge('Bearer realm="https://evil/t"', 'Basic realm="r"'))
@@ -639,7 +639,7 @@ async def test_harbor_is_pinged_without_authorization() -> None:
         assert await w.ask(MANIFEST) == ok("tok1", 270)
 
 
-async def test_an_expired_challenge_is_learned_anew_with_a_cold_ping() -> None:
+async def test_an_expired_challenge_is_learned_again_with_a_cold_ping() -> None:
     """T-82: nvcr.io names another realm to whoever presents an expired token."""
     async with world() as w:
         await w.ask(MANIFEST)
@@ -844,7 +844,7 @@ async def test_a_registry_token_is_sent_as_it_is() -> None:
         assert w.requests == []
 
 
-async def test_a_plain_secret_is_no_login() -> None:
+async def test_a_plain_secret_is_not_a_login() -> None:
     """What is stored has to fit; the error says what is missing."""
     async with world(stored=PlainSecret(Secret("key"))) as w:
         assert await w.refusal(MANIFEST) is Code.CREDENTIAL_UNREADABLE

@@ -21,7 +21,7 @@ async def test_a_body_beyond_the_limit_is_an_error() -> None:
         assert len(w.requests) == 2
 
 
-async def test_who_waits_for_a_trickle_is_told_in_time_and_the_next_one_is_served() -> None:
+async def test_a_trickling_answer_fails_in_time_and_the_next_caller_is_served() -> None:
     """T-48: an error within 8.5 s; the exchange goes on without its caller."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
@@ -36,7 +36,7 @@ async def test_who_waits_for_a_trickle_is_told_in_time_and_the_next_one_is_serve
 
 
 @pytest.mark.parametrize("value", ["Wed, 31 Dec 2025 23:59:00 GMT", "soon", "-1", ""])
-async def test_a_retry_after_that_helps_nobody_means_the_usual_pause(value: str) -> None:
+async def test_a_useless_retry_after_means_the_usual_pause(value: str) -> None:
     """T-92: a date in the past, and garbage: a moment's pause, then the token."""
     async with world() as w:
         w.script(token=[w.respond(429, Retry_After=value), w.granted()])

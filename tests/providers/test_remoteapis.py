@@ -110,7 +110,7 @@ async def test_a_signed_url_gets_nothing() -> None:
     ("stored", "what"),
     [(IdentityToken(Secret(CANARY)), "not a key of a remote cache"), (PlainSecret(Secret("null")), "null")],
 )
-async def test_what_is_not_a_key_is_told(stored: Stored, what: str) -> None:
+async def test_what_is_not_a_key_is_reported(stored: Stored, what: str) -> None:
     """And the hint makes it one."""
     with pytest.raises(Failed, match=what) as caught:
         await granted(RemoteapisHost("cache.test"), stored)
@@ -136,7 +136,7 @@ def test_a_header_that_grpc_cannot_send_is_a_mistake(name: str) -> None:
         ("cas.nativelink.net", (LoginSource(),)),
     ],
 )
-def test_the_variable_of_one_service_is_nobody_else_s(match: str, wanted: tuple[object, ...]) -> None:
+def test_a_services_variable_is_only_for_that_service(match: str, wanted: tuple[object, ...]) -> None:
     """Whoever writes a rule for a cache of their own does not send BuildBuddy's key there."""
     assert RemoteapisHost(match).places == wanted
     assert tuple(source for _, source in RemoteapisHost(match).secrets()) == wanted

@@ -70,7 +70,7 @@ def test_fields_are_put_where_the_rule_has_them(
         ({}, "it has none"),
     ],
 )
-def test_a_field_that_is_not_there_is_told_with_those_that_are(found: dict[str, object], says: str) -> None:
+def test_a_field_that_is_not_there_is_reported_with_those_that_are(found: dict[str, object], says: str) -> None:
     """By name, and never by value."""
     with pytest.raises(Failed) as caught:
         sent(rule(headers={"A": "Bearer {token}"}), fields(**found))
@@ -110,7 +110,7 @@ def test_a_secret_without_fields_goes_with_another_kind(stored: Stored) -> None:
     filled(caught.value.failure.hint, 'send a secret of one text with provider = "header"')
 
 
-def test_the_source_gives_all_fields_whoever_asks() -> None:
+def test_the_source_gives_all_fields_to_every_rule() -> None:
     """In a list, too; what is not Vault's is left as it is."""
     one, other = VaultSource("a"), EnvSource("X")
     assert VaultHost(HOST, secret=one).whole() == VaultSource("a", field="*")
@@ -134,7 +134,7 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, object], ke
     assert key in {path for path, _ in rule(**options).problems()}
 
 
-def test_whoever_has_no_token_is_told_how_to_log_in() -> None:
+def test_a_user_without_a_token_is_told_how_to_log_in() -> None:
     """Or where to store what is not Vault's."""
     filled(
         rule().setup(TARGET),

@@ -177,7 +177,7 @@ class TestTokenServer:
         assert wire.get(_token_url(token_server)).status == 200
         assert time.perf_counter() - started >= 0.3
 
-    def test_cuts_off_who_waits_when_stopped(self, token_server: TokenServer, wire: Wire) -> None:
+    def test_cuts_off_waiting_clients_when_stopped(self, token_server: TokenServer, wire: Wire) -> None:
         """A client sees its connection end, and stop() does not wait for the stall."""
         token_server.stall = 30
         with ThreadPoolExecutor(1) as pool:
@@ -333,7 +333,7 @@ class TestHelpers:
         assert bazel_helper.calls == [request, request]
         assert run([bazel_helper.program], env=environment).code == 2
 
-    def test_uv_is_a_bazel_helper_that_knows_nobody(self, environment: dict[str, str]) -> None:
+    def test_uv_is_a_bazel_helper_without_logins(self, environment: dict[str, str]) -> None:
         """With an empty HOME it answers that a URL needs no header."""
         options = ["--preview-features", "auth-helper", "auth", "helper", "--protocol=bazel", "get"]
         done = run([find("uv"), *options], env=environment, stdin='{"uri":"https://registry.test/simple/"}')

@@ -169,7 +169,7 @@ def test_an_unpaired_token_server_sees_nothing(
     assert token_server.asked == []
 
 
-def test_a_certificate_that_nobody_signed_for_us_is_an_error(
+def test_an_untrusted_certificate_is_an_error(
     staged: Stage, registry: Registry, token_server: TokenServer, pki: Pki
 ) -> None:
     """T32: no fallback; the error names the key to set."""

@@ -191,7 +191,7 @@ def test_what_is_asked_is_what_comes_back(served: Gateway, registry: Registry, p
     assert served.get(registry.authority, blob(pushed.layer), "-X", "DELETE").status == 403
 
 
-def test_a_rejected_token_is_replaced_and_a_refused_login_is_told_at_once(
+def test_a_rejected_token_is_replaced_and_a_refused_login_is_reported_at_once(
     served: Gateway, registry: Registry, token_server: TokenServer, pushed: Image
 ) -> None:
     """Drop it, fetch it once more; what is refused then is a 403 with cause and remedy, after one exchange more."""

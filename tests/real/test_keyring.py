@@ -89,7 +89,7 @@ async def test_what_is_stored_is_found_by_other_programs_and_takes_the_place_of_
     assert await read(keyring) is None
 
 
-async def test_a_secret_that_is_gone_is_none(keyring: SecretService) -> None:
+async def test_a_deleted_secret_gives_none(keyring: SecretService) -> None:
     """Between the look and the read."""
     await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
     (item,) = (await keyring.search("build", "u")).items
@@ -104,7 +104,7 @@ async def test_a_bus_without_a_keyring_has_nothing(short_path: Path) -> None:
     assert found == KeyringFound(absent="no keyring answers on the session bus")
 
 
-async def test_a_locked_keyring_is_told_at_once_and_opens_no_window(short_path: Path) -> None:
+async def test_a_locked_keyring_is_reported_at_once_and_opens_no_window(short_path: Path) -> None:
     """Nothing is read from it, and nothing stored in it; unlocked again it answers."""
     with session(short_path) as made:
         made.unlock()
@@ -124,7 +124,7 @@ async def test_a_locked_keyring_is_told_at_once_and_opens_no_window(short_path: 
         assert await read(keyring) == UserPassword("u", Secret("canary"))
 
 
-async def test_a_keyring_that_nobody_has_made_a_password_for_takes_nothing(short_path: Path) -> None:
+async def test_a_keyring_without_a_default_collection_stores_nothing(short_path: Path) -> None:
     """As on a server where the bus starts it: there is no collection, and to make one would open a window."""
     with session(short_path) as made:
         made.start_locked()

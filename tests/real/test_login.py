@@ -254,7 +254,7 @@ def test_no_terminal_is_told_together_with_the_way_out(staged: Stage) -> None:
     assert done.stderr == "credproxy: there is no terminal to ask on\nhint: pipe it in, with --password-stdin\n"
 
 
-def test_a_locked_keyring_is_told_before_a_password_is_typed(
+def test_a_locked_keyring_is_reported_before_a_password_is_typed(
     staged: Stage, registry: Registry, short_path: Path
 ) -> None:
     """It never falls into a file of plain text by itself."""
@@ -304,7 +304,7 @@ def page() -> Iterator[str]:
     ],
     ids=["header", "basic"],
 )
-def test_a_host_that_is_no_registry_is_asked_with_the_login_and_without(
+def test_a_host_that_is_not_a_registry_is_asked_with_the_login_and_without(
     staged: Stage, page: str, text: str, user: str, header: str, value: str
 ) -> None:
     """What everybody is given proves nothing, so that nothing is stored unless somebody says so."""

@@ -218,7 +218,7 @@ async def test_a_refresh_token_rotates_and_the_next_one_is_used(asking: Asking, 
     assert (await asking.failure(rule)).code is Code.BAD_CREDENTIALS
 
 
-async def test_a_client_that_signs_says_so_anew_each_time(asking: Asking, oidc: OidcServer) -> None:
+async def test_a_client_signs_a_new_assertion_each_time(asking: Asking, oidc: OidcServer) -> None:
     """The server remembers each assertion, and takes none twice (RFC 7523)."""
     rule = {"issuer": oidc.issuer, "client_id": "signer", "key_file": str(oidc.key), "key_id": KEY_ID}
     for audience in (None, f"{oidc.issuer}/token"):
@@ -227,7 +227,7 @@ async def test_a_client_that_signs_says_so_anew_each_time(asking: Asking, oidc: 
     assert (failure.code, failure.message.split(":")[0]) == (Code.BAD_CREDENTIALS, "token server '127.0.0.1")
 
 
-async def test_an_assertion_and_somebody_elses_token_are_exchanged(asking: Asking, oidc: OidcServer) -> None:
+async def test_an_assertion_and_another_issuers_token_are_exchanged(asking: Asking, oidc: OidcServer) -> None:
     """Signed by us, or taken from where it is; a changed one is refused with where it came from."""
     secret = client(oidc, "exchanger", {"scope": ["read"], "audience": ["cache"]})
     signed = {"grant": "jwt_bearer", "key_file": str(oidc.key), "subject": "me", "assertion_audience": oidc.issuer}

@@ -178,7 +178,7 @@ def test_a_list_of_twenty_megabytes_arrives_and_a_manifest_of_five_is_refused_on
     assert len(registry.targets) == 2
 
 
-def test_why_a_push_is_denied_reaches_who_pushes(gateway: Gateway, pki: Pki, tmp_path: Path) -> None:
+def test_the_reason_of_a_denied_push_reaches_the_client(gateway: Gateway, pki: Pki, tmp_path: Path) -> None:
     """Crane is go-containerregistry, as img is: it asks HEAD first, goes on after a 404, and prints the next refusal."""
     environment = clients(tmp_path)
     made_image = image(1_000)

@@ -76,7 +76,7 @@ def test_a_proxy_that_wants_another_login_is_named(
         assert "wrong" not in said
 
 
-def test_a_host_that_a_proxy_does_not_allow_is_told_of_the_proxy(
+def test_a_host_that_a_proxy_does_not_allow_is_attributed_to_the_proxy(
     gateway: Gateway, registry: Registry, token_server: TokenServer, pki: Pki, tmp_path: Path
 ) -> None:
     """403 to CONNECT is the proxy's, and final."""
@@ -88,7 +88,7 @@ def test_a_host_that_a_proxy_does_not_allow_is_told_of_the_proxy(
         assert expected in answer.message
 
 
-def test_a_proxy_that_is_down_is_told_of_the_proxy(
+def test_a_proxy_that_is_down_is_attributed_to_the_proxy(
     gateway: Gateway, registry: Registry, token_server: TokenServer, pki: Pki
 ) -> None:
     """It may be back in a moment, so a client may ask again."""

@@ -144,7 +144,7 @@ async def test_a_dynamic_secret_ends_with_the_users_token(bao: Bao) -> None:
     assert login.until - SystemClock().boot() <= 20
 
 
-async def test_a_path_of_the_wrong_version_is_told_with_the_right_one(bao: Bao) -> None:
+async def test_a_path_of_the_wrong_version_is_reported_with_the_right_one(bao: Bao) -> None:
     """In both directions; the hint's path is read."""
     asker = Asker(bao)
     for wrong, field in (("secret/ci/registry", "password"), ("old/data/registry", "token")):
@@ -153,7 +153,7 @@ async def test_a_path_of_the_wrong_version_is_told_with_the_right_one(bao: Bao) 
         await asker.stored(right, field=field)
 
 
-async def test_a_policy_that_does_not_let_read_is_told_with_the_line_that_does(bao: Bao) -> None:
+async def test_a_policy_that_does_not_let_read_is_reported_with_the_line_that_does(bao: Bao) -> None:
     """The line is written into the policy, and the same token reads."""
     bao.write("secret/data/other", data={"a": "b"})
     bao.write("sys/policies/acl/narrow", policy=POLICY)
@@ -166,7 +166,7 @@ async def test_a_policy_that_does_not_let_read_is_told_with_the_line_that_does(b
     assert secret_of(await asker.stored("secret/data/other")).reveal() == "b"
 
 
-async def test_a_token_that_is_over_is_told_and_a_login_by_the_program_is_seen(bao: Bao, tmp_path: Path) -> None:
+async def test_a_token_that_is_over_is_reported_and_a_login_by_the_program_is_seen(bao: Bao, tmp_path: Path) -> None:
     """``bao login`` writes the file in which the daemon looks."""
     (tmp_path / ".vault-token").write_text("s.over")
     asker = Asker(bao, {"BAO_TOKEN": "", "HOME": str(tmp_path)})
@@ -244,7 +244,7 @@ async def test_a_jwt_that_is_not_taken_says_what_is_wrong_with_it(bao: Bao, ci: 
     await asker.stored("secret/data/ci/registry", auth=by_jwt(tmp_path, good))
 
 
-async def test_a_role_or_a_method_that_is_not_there_is_told_with_the_command_that_lists_them(
+async def test_a_role_or_a_method_that_is_not_there_is_reported_with_the_command_that_lists_them(
     bao: Bao, ci: Ci, tmp_path: Path
 ) -> None:
     """What is on the list is taken."""

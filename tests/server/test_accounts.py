@@ -39,7 +39,7 @@ def test_all_accounts_leave_a_quarter_to_the_user() -> None:
     assert not accounts.arrive(None).admitted  # nobody has more than the user has
 
 
-def test_who_has_proven_whose_it_is_is_counted_there() -> None:
+def test_a_connection_that_has_proven_its_account_counts_there() -> None:
     """A connection of the port, once its token was shown."""
     accounts = Accounts(LIMIT)
     accounts.arrive("unproven")

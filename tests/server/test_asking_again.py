@@ -44,7 +44,7 @@ async def test_the_same_server_asking_early_is_a_sign() -> None:
     assert watch.ask()
 
 
-async def test_another_server_and_another_uri_are_none() -> None:
+async def test_another_server_or_another_uri_is_not_a_sign_of_refusal() -> None:
     """Each Bazel server has a memory of its own, with a place for each URI."""
     watch = Watch()
     watch.ask()
@@ -54,7 +54,7 @@ async def test_another_server_and_another_uri_are_none() -> None:
 
 
 @pytest.mark.parametrize("later", [3590.1, 3600, 7200])
-async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
+async def test_asking_after_the_answer_expired_is_not_a_sign_of_refusal(later: float) -> None:
     """That is what expiry is for; the last ten seconds do not count either."""
     watch = Watch()
     watch.ask()
@@ -62,7 +62,7 @@ async def test_asking_when_the_answer_is_over_is_no_sign(later: float) -> None:
     assert not watch.ask()
 
 
-async def test_no_credential_is_refused_by_nobody() -> None:
+async def test_an_empty_answer_cannot_be_refused() -> None:
     """``{}`` is asked about again for other reasons."""
     watch = Watch()
     watch.doubt.given(ANOTHER, URI, handout=Handout((), int(T0) + 3600))
@@ -78,7 +78,7 @@ async def test_an_answer_that_names_no_end_is_kept_for_five_minutes_at_least(lat
     assert watch.ask(seconds=None) is sign
 
 
-async def test_a_habit_is_no_sign() -> None:
+async def test_a_regular_interval_is_not_a_sign_of_refusal() -> None:
     """Bazel 7.1 to 7.3 ask at each use: one of many early questions counts, until there were none for ten minutes."""
     watch = Watch()
     watch.ask()
@@ -107,7 +107,7 @@ async def call(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str]:
     return token, expires[11:19]
 
 
-async def test_a_refused_answer_is_renewed_behind_the_back_of_who_asks_again(bound: Bound) -> None:
+async def test_a_refused_answer_is_renewed_in_the_background(bound: Bound) -> None:
     """CL-31: the old token at once, for five seconds only; then the new one, with its whole life."""
     async with world() as w, daemon(w, bound):
         w.provider.life = 3600
@@ -134,7 +134,7 @@ async def test_another_helpers_answer_without_an_end_is_renewed_as_well(bound: B
 
 
 @pytest.mark.parametrize("parent", ["", "0", "1", "-5", "x", "4" * 11, "\xb2"])
-async def test_a_parent_that_is_none_is_nobody(bound: Bound, parent: str) -> None:
+async def test_an_unknown_parent_process_counts_as_none(bound: Bound, parent: str) -> None:
     """Whatever the header holds, the question is answered; the children of init are nobody's."""
     async with world() as w, daemon(w, bound):
         w.provider.life = 3600

@@ -35,7 +35,7 @@ def test_a_connection_with_a_request_under_way_is_not_ended() -> None:
     assert shares.arrive("later", A) == (True, "a2")
 
 
-def test_who_has_been_silent_longest_goes_and_dripping_makes_nobody_younger() -> None:
+def test_the_longest_silent_connection_is_closed_and_dripping_bytes_does_not_help() -> None:
     """Age counts from the end of the last request; telling of silence again changes nothing."""
     shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(A, 4, shares)
@@ -55,7 +55,7 @@ def test_all_sandboxes_together_leave_a_quarter_to_the_user() -> None:
     assert shares.open == 16
 
 
-def test_nobody_takes_a_place_from_who_has_as_few() -> None:
+def test_an_account_does_not_displace_one_with_as_few_connections() -> None:
     """Otherwise many holders of one connection each could end one another's without end."""
     shares: ConnectionLimit[object] = ConnectionLimit(8, share=2, pool=6)
     for number in range(6):
@@ -138,7 +138,7 @@ class Model:
 
 
 @given(steps=STEPS, limit=st.integers(1, 24))
-def test_no_bound_is_passed_and_nobody_is_ended_who_asks(steps: list[tuple[str, int, int]], limit: int) -> None:
+def test_no_limit_is_exceeded_and_no_active_connection_is_closed(steps: list[tuple[str, int, int]], limit: int) -> None:
     """In any order of events."""
     model = Model(limit)
     for what, key, number in steps:

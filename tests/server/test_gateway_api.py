@@ -315,7 +315,9 @@ async def test_the_ping_needs_no_host_and_no_network(short_path: Path, path: str
         ("GET /v2/_catalog", 400, "UNSUPPORTED"),
     ],
 )
-async def test_a_missing_host_is_told_before_anything_else(short_path: Path, line: str, status: int, code: str) -> None:
+async def test_a_missing_host_is_reported_before_anything_else(
+    short_path: Path, line: str, status: int, code: str
+) -> None:
     """docs/design/clients.md#the-gateway: 400, with how to name it."""
     async with serving(short_path, fake()) as served, served.connected() as client:
         await client.send(line)
@@ -415,7 +417,7 @@ async def test_requests_that_are_pipelined_while_a_body_is_poured(short_path: Pa
                 assert (await client.answer()).body == b"{}"
 
 
-async def test_bytes_that_are_no_request_while_a_body_is_poured(short_path: Path) -> None:
+async def test_garbage_while_a_body_is_poured(short_path: Path) -> None:
     """The error for them comes behind the body, and closes."""
     with Scripted(answering(BODY)) as registry:
         async with pumping(short_path, registry) as (served, _), served.connected() as client:
@@ -444,7 +446,7 @@ async def test_the_answers_before_a_body_come_before_it(short_path: Path) -> Non
             assert (await client.answer()).body == BODY
 
 
-async def test_who_reads_no_answer_begins_no_download(short_path: Path) -> None:
+async def test_a_client_that_does_not_read_cannot_begin_downloads(short_path: Path) -> None:
     """T16: a blob behind answers that nobody takes is not asked for; after half a minute the connection is free."""
     downloads = fake()
     async with serving(short_path, downloads, response(200, b"m" * 20_000)) as served, served.connected() as client:
@@ -593,7 +595,7 @@ async def test_the_end_of_the_server_ends_what_streams(short_path: Path) -> None
             assert not (await client.answer()).whole
 
 
-async def test_an_absolute_form_is_no_way_in(short_path: Path) -> None:
+async def test_the_absolute_form_is_refused(short_path: Path) -> None:
     """PY14: whose host would count? Nothing is sent anywhere."""
     async with serving(short_path, fake(), response(200)) as served:
         answer = await served.ask("GET http://evil.test/v2/a/manifests/x")
@@ -803,7 +805,7 @@ async def test_an_upload_that_drips_ends(short_path: Path) -> None:
         assert answer.error()[1] == "the upload brought less than 4,096 bytes a second over 60 s (bad_request)"
 
 
-async def test_an_upload_that_breaks_off_is_nobodys_error(short_path: Path) -> None:
+async def test_an_upload_that_breaks_off_is_not_logged_as_an_error(short_path: Path) -> None:
     """PY12: no traceback, nothing sent."""
     with structlog.testing.capture_logs() as events:
         async with serving(short_path, fake(), response(201)) as served:
@@ -903,7 +905,7 @@ async def test_no_more_than_a_piece_of_an_unread_body_is_copied(short_path: Path
         assert served.server.outgoing.unread.held == 0
 
 
-async def test_who_waits_too_long_for_the_memory_of_others_is_told_so(short_path: Path) -> None:
+async def test_a_request_that_waits_too_long_for_memory_fails(short_path: Path) -> None:
     """503, which a client repeats; and whoever does not read is left after a minute."""
     manifests = serving(short_path, fake(), response(200, LARGE), memory=3 * 1024 * 1024)
     async with manifests as served, served.connected() as slow:

@@ -110,7 +110,7 @@ def test_wrong_names_are_refused(listening: Callable[[str], socket.socket], name
 
 
 @pytest.mark.parametrize("count", ["two", "-1", "1.0", "²"])
-def test_a_count_that_is_none_is_refused(listening: Callable[[str], socket.socket], count: str) -> None:
+def test_an_invalid_count_is_refused(listening: Callable[[str], socket.socket], count: str) -> None:
     """P13."""
     found = take(listening("helper"), names="helper", LISTEN_FDS=count)
     assert isinstance(found, list)
@@ -155,7 +155,7 @@ def tcp(folder: Path) -> socket.socket:
         (abstract, "the socket 'actions' is abstract: no sandbox would keep build actions from it"),
     ],
 )
-def test_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
+def test_wrong_sockets_are_refused_and_waiting_callers_are_reported(
     listening: Callable[[str], socket.socket], folder: Path, make: Callable[[Path], socket.socket], said: str
 ) -> None:
     """P13: or the connection in the queue would have the service manager start it again, for ever."""
@@ -168,7 +168,7 @@ def test_wrong_sockets_are_refused_and_who_waits_at_the_right_one_is_told(
     assert answer.endswith(f"\r\n\r\n{said}\nreinstall the units: credproxy install\n")
 
 
-def test_a_file_is_no_socket(listening: Callable[[str], socket.socket]) -> None:
+def test_a_file_is_not_a_socket(listening: Callable[[str], socket.socket]) -> None:
     """P13: nor is a descriptor that is closed."""
     with (
         Path(os.devnull).open("rb") as file,

@@ -153,9 +153,7 @@ print(Path(sys.argv[1]).exists())
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pid namespaces are Linux's")
-def test_a_socket_of_a_process_that_is_not_visible_is_somebody_elses(
-    short_path: Path, sandbox: tuple[str, ...]
-) -> None:
+def test_a_socket_of_an_invisible_process_belongs_to_another_user(short_path: Path, sandbox: tuple[str, ...]) -> None:
     """From inside of a pid namespace a listener outside has the number 0: it is not us, and its file stays."""
     place = short_path / "run" / "helper.sock"
     argv = [*sandbox, "--mount-proc", sys.executable, "-c", WATCHER, str(place)]
@@ -221,7 +219,7 @@ def test_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, left:
         bind(str(bound.path), backlog=8)
 
 
-def test_who_lost_lock_and_socket_to_another_daemon_stays_away(bound: Bound) -> None:
+def test_a_daemon_that_lost_lock_and_socket_to_another_one_stays_away(bound: Bound) -> None:
     """P1: the whole directory was deleted, and somebody was faster."""
     bound.path.unlink()
     bound.path.with_suffix(".lock").unlink()

@@ -89,7 +89,7 @@ def test_a_container_that_root_made_is_its_pid_namespace(sandbox: tuple[str, ...
 
 
 @ROOT
-def test_who_was_given_a_mount_namespace_alone_is_known_by_it() -> None:
+def test_a_caller_with_only_its_own_mount_namespace_is_identified_by_it() -> None:
     """There is nothing better."""
     with process("unshare", "--mount") as pid:
         assert named(pid) == namespaces(pid)[1]

@@ -126,7 +126,7 @@ print(blind.message if blind else "sees", end="")
     ],
     ids=["its own /proc", "the /proc of outside"],
 )
-def test_a_gate_in_a_pid_namespace_refuses_who_comes_from_outside(
+def test_a_gate_in_a_pid_namespace_refuses_callers_from_outside(
     short_path: Path, sandbox: tuple[str, ...], proc: tuple[str, ...], sight: str
 ) -> None:
     """It sees neither number nor namespaces nor program; and it knows where /proc would show it somebody else's."""
@@ -141,7 +141,7 @@ def test_a_gate_in_a_pid_namespace_refuses_who_comes_from_outside(
 
 
 @linux
-def test_a_gate_without_a_proc_knows_that_it_sees_nobody(sandbox: tuple[str, ...]) -> None:
+def test_a_gate_without_proc_knows_that_it_cannot_see_callers(sandbox: tuple[str, ...]) -> None:
     """Nothing is mounted there; nobody is taken for a neighbour, and starting does not fail."""
     script = (
         "from credproxy.server.namespaces import UNREADABLE, obstacle, own_namespaces; "
@@ -154,7 +154,7 @@ def test_a_gate_without_a_proc_knows_that_it_sees_nobody(sandbox: tuple[str, ...
     assert "/proc is missing" in done.stdout, done.stderr
 
 
-def test_root_is_no_way_around_them() -> None:
+def test_root_does_not_bypass_them() -> None:
     """A container's root is root."""
     assert Gate(1000, allow_root=True, namespaces=HERE).refusal(Peer(1, 0, None)) is not None
 
@@ -227,7 +227,7 @@ def test_a_peer_that_ends_later_is_known_to_have_ended(
     peer.lifeline.close()
 
 
-def test_a_closed_gate_admits_nobody_and_says_why() -> None:
+def test_a_closed_gate_refuses_everybody_and_says_why() -> None:
     """8.2: better than a comparison that cannot be made."""
     why = Failure(Code.PEER_REFUSED, "blind")
     assert Gate(1000, closed=why).refusal(Peer(1, 1000, HERE)) is why

@@ -94,7 +94,7 @@ async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(boun
     assert str(events[0]["place"]).startswith("broken:")
 
 
-async def test_an_answer_that_there_is_no_memory_for_is_503(bound: Bound) -> None:
+async def test_an_answer_without_memory_for_it_is_503(bound: Bound) -> None:
     """C6: It is no bug, whoever holds memory that can be given back is told, and asking again makes sense."""
 
     async def starved(request: web.BaseRequest) -> web.StreamResponse:

@@ -128,7 +128,7 @@ async def test_larger_answers_are_refused_where_others_do_not_read_theirs(bound:
 
 
 @pytest.mark.parametrize("limits", [Outgoing(piece_seconds=0.05), Outgoing(whole_seconds=0.05)])
-async def test_who_reads_nothing_is_cut_off_and_everything_is_free(bound: Bound, limits: Outgoing) -> None:
+async def test_a_client_that_does_not_read_is_cut_off_and_its_memory_freed(bound: Bound, limits: Outgoing) -> None:
     """By the limit of a piece, and by that of the whole."""
     async with limited(bound, large, limits) as server, silent(bound, 16, GO_ON):
         await reached(server, 16)
@@ -141,7 +141,7 @@ async def missing(request: web.BaseRequest) -> web.Response:
 
 
 @pytest.mark.parametrize(("handler", "data"), [(small, GO_ON * 32), (missing, GO_ON * 4096)])
-async def test_answers_of_any_size_that_nobody_reads_are_cut_off(bound: Bound, handler: Handler, data: bytes) -> None:
+async def test_unread_answers_of_any_size_are_cut_off(bound: Bound, handler: Handler, data: bytes) -> None:
     """Requests one behind the other, whose small answers fill the kernel's buffer: errors, too."""
     async with limited(bound, handler, Outgoing(piece_seconds=0.05)) as server, silent(bound, 4, data):
         await reached(server, 4)

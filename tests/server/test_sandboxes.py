@@ -124,7 +124,7 @@ async def test_each_of_many_users_has_a_share_of_the_places_and_asks_as_often_as
             await refused
 
 
-async def test_who_has_shown_the_token_of_a_port_is_the_user() -> None:
+async def test_a_caller_that_has_shown_the_token_of_a_port_is_the_user() -> None:
     """Its connection was unproven when it came."""
     await ask(Sandboxes(FakeClock()), PassedPeer(None, 1000, account="unproven", port=5151), int(BURST) + 10)
 

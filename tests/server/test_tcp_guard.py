@@ -84,7 +84,7 @@ async def ask(port: int, headers: list[tuple[str, str]]) -> str:
     return answer
 
 
-async def test_who_has_all_three_is_answered() -> None:
+async def test_a_request_with_all_three_is_answered() -> None:
     """T34: The port's own address as Host, by number or by name; the header; the token."""
     async with listening() as port:
         for host in ("127.0.0.1:{port}", "localhost:{port}"):
@@ -102,7 +102,7 @@ async def test_who_has_all_three_is_answered() -> None:
         pytest.param({"Authorization": f"Basic {TOKEN}"}, "the token is missing", id="another-scheme"),
     ],
 )
-async def test_what_is_missing_is_told_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
+async def test_what_is_missing_is_reported_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
     """T34: 403, and never the token that was wanted."""
     headers = [(name, value) for name, value in (GOOD | change).items() if value is not None]
     async with listening() as port:
@@ -111,7 +111,7 @@ async def test_what_is_missing_is_told_and_nothing_else(change: dict[str, str | 
     assert problem in answer
 
 
-async def test_two_tokens_are_none() -> None:
+async def test_two_tokens_are_refused() -> None:
     """T34: Of two Authorization lines nobody knows which one others would read."""
     async with listening() as port:
         answer = await ask(port, [*GOOD.items(), ("Authorization", "Bearer other")])
@@ -131,7 +131,7 @@ async def test_a_token_that_its_program_has_replaced_is_looked_up_before_a_calle
         assert (await ask(port, [*wrong.items()])).startswith("HTTP/1.1 403")
 
 
-async def test_a_token_that_cannot_be_read_lets_nobody_in() -> None:
+async def test_an_unreadable_token_admits_no_caller() -> None:
     """T34: Fail closed, and say why."""
 
     async def unreadable(*, anew: bool) -> Secret:

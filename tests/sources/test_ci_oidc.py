@@ -185,7 +185,7 @@ async def test_the_file_of_kubernetes_is_read_again_when_it_changes() -> None:
     assert await job.source.locate(TARGET, None) != before
 
 
-async def test_a_file_that_others_could_write_is_not_believed() -> None:
+async def test_a_file_that_others_could_write_is_not_trusted() -> None:
     """Whoever writes it chooses as whom the daemon logs in."""
     job = Job({}, path=PATH)
     job.files.put(PATH, token())
@@ -219,7 +219,7 @@ async def test_outside_of_a_job_it_says_where_it_looked(
         ({"CIRCLECI": "true", "CIRCLE_OIDC_TOKEN_V2": token(left=-60)}, {}, "to last for an hour"),
     ],
 )
-async def test_a_token_that_is_over_says_who_could_make_another(
+async def test_the_error_for_an_expired_token_says_how_to_get_another(
     environ: dict[str, str], options: dict[str, str], hint: str
 ) -> None:
     """Nothing renews what the job was given once."""
@@ -236,7 +236,7 @@ async def test_a_file_that_is_over_points_to_the_kubelet() -> None:
 
 
 @pytest.mark.parametrize("aud", ["sigstore", ["a", "b"]])
-async def test_a_token_for_somebody_else_is_not_given_out(aud: object) -> None:
+async def test_a_token_for_another_audience_is_not_given(aud: object) -> None:
     """Who gets it could use it there."""
     failure = await Job({"VAULT_ID": token(aud=aud)}, variable="VAULT_ID").failure()
     assert "holds a token for 'sigstore'" in failure.message or "for 'a' and 'b'" in failure.message
@@ -262,7 +262,7 @@ async def test_it_ends_where_the_token_ends() -> None:
     assert (login.until, login.wall_until) == (1100.0, T0 + 100)
 
 
-async def test_to_explain_asks_nobody() -> None:
+async def test_explain_sends_no_request() -> None:
     """Neither GitHub nor a program; what is known is told."""
     job = Job(GITHUB)
     identity = Identity("ci-oidc", "github")

@@ -201,7 +201,7 @@ async def test_a_missing_helper_is_an_error_for_its_host_alone() -> None:
     assert await setting.read("other.test") == UserPassword("u", Secret("p"))
 
 
-async def test_not_found_is_no_error() -> None:
+async def test_not_found_is_not_an_error() -> None:
     """T-53: the protocol's own words."""
     assert await Setting({"credHelpers": {"reg.test": "x"}}, x=NOT_FOUND).read("reg.test") is None
 
@@ -510,7 +510,7 @@ async def test_an_environment_entry_whose_text_is_lost_is_an_error_for_its_regis
 @pytest.mark.parametrize(
     "content", ['{"auths": {"reg.test": %s}}', '{"plugins": %s}', "%s"], ids=["an entry", "a setting", "the file"]
 )
-async def test_a_file_nested_without_end_is_an_error_and_no_fault_of_ours(content: str) -> None:
+async def test_a_deeply_nested_file_is_an_error_and_does_not_raise(content: str) -> None:
     """Msgspec gives up with a RecursionError, which is not one of its own errors."""
     deep = content % ("[" * 100_000 + "]" * 100_000)
     with pytest.raises(Failed) as caught:
@@ -529,7 +529,7 @@ async def test_a_file_nested_without_end_is_an_error_and_no_fault_of_ours(conten
         '{"HttpHeaders": {"x": 5}, "experimental": null, "plugins": []}',
     ],
 )
-async def test_what_is_not_set_names_nobody(content: str) -> None:
+async def test_an_unset_option_names_no_file(content: str) -> None:
     """Docker reads all of them, but for the byte order mark, which an editor adds and nobody sees."""
     setting = Setting(content)
     assert await setting.locate("reg.test") is None

@@ -54,7 +54,7 @@ async def test_the_first_that_has_a_login_gives_it() -> None:
     assert peeked.stored == TWO
 
 
-async def test_where_none_has_one_each_is_told() -> None:
+async def test_where_none_has_one_each_is_reported() -> None:
     """A person sees all places at once."""
     first = First([fake("b.test", ONE, "b"), fake("c.test", ONE, "c")])
     assert await found(first) is None

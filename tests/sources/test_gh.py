@@ -79,7 +79,7 @@ class World:
         ({}, "gho_mona"),
     ],
 )
-async def test_variables_go_before_the_file_in_the_order_of_gh(environ: dict[str, str], wanted: str) -> None:
+async def test_variables_take_precedence_over_the_file_in_the_order_of_gh(environ: dict[str, str], wanted: str) -> None:
     """Source: gh help environment. An empty one is as if it were not set."""
     assert await World(environ).token() == wanted
 
@@ -246,7 +246,7 @@ async def test_a_login_is_seen_within_a_second_and_a_logout_too() -> None:
     assert await world.token() is None
 
 
-async def test_a_login_that_has_gone_between_two_looks_is_none() -> None:
+async def test_a_login_deleted_between_locate_and_read_gives_none() -> None:
     """Not an error, and not the old one."""
     world = World()
     target = parse_uri("github.com")
@@ -272,7 +272,7 @@ async def test_a_file_that_cannot_be_read_is_named_and_the_last_good_one_counts(
     assert World({"GH_TOKEN": "t"}, stored=text).gh.trouble(parse_uri("github.com")) is None
 
 
-async def test_what_is_no_token_is_refused_and_not_quoted() -> None:
+async def test_an_invalid_token_is_refused_and_not_quoted() -> None:
     """A line break would make a header of its own."""
     with pytest.raises(Failed) as caught:
         await World({"GH_TOKEN": "canary\nX: y"}).token()

@@ -59,7 +59,7 @@ async def test_the_token_comes_from_the_keyring_that_gh_reads(tmp_path: Path, st
     assert await stored(tmp_path, stand_in) == PlainSecret(Secret("gho_keyring"))
 
 
-async def test_a_keyring_without_a_token_is_no_login(tmp_path: Path, stand_in: str) -> None:
+async def test_a_keyring_without_a_token_gives_no_login(tmp_path: Path, stand_in: str) -> None:
     """What gh complains of is known again, although its arguments are masked in it."""
     (tmp_path / "hosts.yml").write_text("github.com:\n    user: mona\n")
     assert await stored(tmp_path, stand_in) is None

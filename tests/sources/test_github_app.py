@@ -90,7 +90,7 @@ def minted(ground: Ground) -> list[dict[str, object]]:
     return [json.loads(body.reveal()) for body in posts if body is not None]
 
 
-async def test_one_token_serves_all_of_an_owner_and_all_who_wait() -> None:
+async def test_one_token_serves_all_repositories_of_an_owner_and_all_waiters() -> None:
     """Whatever the URL: an installation is an owner's."""
     ground = Ground()
     put(ground, ISSUED)
@@ -100,7 +100,7 @@ async def test_one_token_serves_all_of_an_owner_and_all_who_wait() -> None:
     assert minted(ground) == [{"permissions": {"contents": "read"}}]
 
 
-async def test_a_token_is_made_anew_before_it_is_fifty_minutes_old() -> None:
+async def test_a_token_is_replaced_before_it_is_fifty_minutes_old() -> None:
     """Nobody gets one that ends while it is used."""
     ground = Ground()
     put(ground, ISSUED)
@@ -136,7 +136,7 @@ async def test_another_key_makes_another_token() -> None:
         (HOST, "the URL names no owner"),
     ],
 )
-async def test_who_is_not_meant_gets_nothing_and_nothing_is_sent(url: str, said: str) -> None:
+async def test_other_targets_get_nothing_and_nothing_is_sent(url: str, said: str) -> None:
     """A URL must not choose which host gets what the key has signed."""
     ground = Ground()
     put(ground, ISSUED)
@@ -198,7 +198,7 @@ async def test_what_the_rules_own_tokens_may_not_do_no_build_action_may(options:
     assert minted(ground) == []
 
 
-async def test_a_narrow_token_that_is_not_to_be_had_is_nobody_elses() -> None:
+async def test_if_a_narrow_token_is_impossible_no_other_one_is_used() -> None:
     """The next source's would be as wide as it is."""
     ground = Ground()
     put(ground, ISSUED)
@@ -210,7 +210,7 @@ async def test_a_narrow_token_that_is_not_to_be_had_is_nobody_elses() -> None:
     assert await token(source, narrow=True) is None
 
 
-async def test_explain_looks_at_the_key_and_asks_nobody() -> None:
+async def test_explain_checks_the_key_and_sends_no_request() -> None:
     """What would fail is told before a build does."""
     ground = Ground()
     put(ground, ISSUED)
@@ -246,7 +246,7 @@ async def test_explain_looks_at_the_key_and_asks_nobody() -> None:
         ({"permissions": {"Contents": "read"}}, "permissions"),
     ],
 )
-def test_mistakes_are_told_with_their_key(options: dict[str, object], key: str) -> None:
+def test_mistakes_are_reported_with_their_key(options: dict[str, object], key: str) -> None:
     """Before a daemon runs with them."""
     given = {"source": "github-app", "app": "4711", "key_file": KEY} | options
     found = [path for path, _ in msgspec.convert(given, GithubAppSource).problems()]

@@ -97,7 +97,7 @@ async def test_a_variable_is_for_one_host(environ: dict[str, str], uri: str, wan
     assert await World(**environ).stored(uri) == wanted
 
 
-async def test_a_variable_goes_before_the_file() -> None:
+async def test_a_variable_takes_precedence_over_the_file() -> None:
     """As glab has it."""
     world = World("hosts:\n  gitlab.com:\n    token: f\n", GITLAB_TOKEN="v")
     assert await world.stored(GITLAB) == PlainSecret(Secret("v"))
@@ -183,7 +183,7 @@ async def test_an_oauth_token_ends_when_the_file_says() -> None:
     assert world.processes.runs == []
 
 
-async def test_an_expired_oauth_token_is_renewed_by_glab_once_for_all_who_ask() -> None:
+async def test_glab_renews_an_expired_oauth_token_once_for_all_questions() -> None:
     """A refresh token is good once, and glab spends and stores it: forty callers are one run."""
     world = World()
     world.files.put(FILE, f"{OAUTH}{iso(int(world.clock.wall()) + 10)}\n")
@@ -260,7 +260,7 @@ async def test_without_glab_an_expired_token_is_an_error_and_explain_sees_it() -
     assert known.stored == UserPassword("oauth2", Secret("new"))
 
 
-async def test_a_refused_token_is_asked_for_anew() -> None:
+async def test_a_refused_token_is_requested_again() -> None:
     """And another answer is another credential."""
     world = World("hosts:\n  git.test:\n    use_keyring: true\n")
     world.glab("username=you\npassword=one\n")
@@ -296,7 +296,7 @@ async def test_a_refused_token_is_asked_for_anew() -> None:
     ],
     ids=str,
 )
-async def test_each_place_that_was_looked_at_is_told(
+async def test_each_place_that_was_looked_at_is_reported(
     environ: dict[str, str], content: str | None, said: list[str]
 ) -> None:
     """For explain; a token is not shown."""
@@ -308,7 +308,7 @@ async def test_each_place_that_was_looked_at_is_told(
         assert "canary" not in sentence
 
 
-async def test_a_literal_target_is_nobodys() -> None:
+async def test_an_ip_literal_has_no_login() -> None:
     """A wildcard names no host."""
     world = World("hosts:\n  gitlab.com:\n    token: t\n")
     assert await world.source.locate(parse_uri("*.gitlab.com"), None) is None

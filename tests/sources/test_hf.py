@@ -45,7 +45,7 @@ class World:
         ({}, "hf_file"),
     ],
 )
-async def test_variables_go_before_the_file(environ: dict[str, str], wanted: str) -> None:
+async def test_variables_take_precedence_over_the_file(environ: dict[str, str], wanted: str) -> None:
     """In the order of huggingface_hub, and without the space around that it drops as well."""
     assert await World(environ).token() == wanted
 
@@ -116,7 +116,7 @@ async def test_where_it_has_looked() -> None:
     )
 
 
-async def test_a_file_that_cannot_be_used_is_told_and_mended_as_the_hint_says() -> None:
+async def test_a_file_that_cannot_be_used_is_reported_and_fixed_as_the_hint_says() -> None:
     """It is the token that was meant: no other place is asked instead. A variable goes before it."""
     world, target = World(stored=f"{CANARY}\xff".encode("latin-1")), parse_uri(URL)
     assert await world.token() is None
@@ -131,7 +131,7 @@ async def test_a_file_that_cannot_be_used_is_told_and_mended_as_the_hint_says() 
     assert World({"HF_TOKEN": "x"}, b"\xff").hf.trouble(target) is None
 
 
-async def test_a_token_that_no_header_can_carry_is_told() -> None:
+async def test_a_token_that_no_header_can_carry_is_reported() -> None:
     """Line breaks go, as with huggingface_hub; other control characters are a mistake."""
     world = World({"HF_TOKEN": f"{CANARY}\x01"})
     with pytest.raises(Failed, match="control characters") as caught:

@@ -144,7 +144,7 @@ async def test_a_refused_secret_is_looked_up_again_once_in_ten_seconds() -> None
     assert await found.locate(TARGET, None) != identity
 
 
-async def test_a_secret_that_goes_while_it_is_read_is_none() -> None:
+async def test_a_secret_deleted_while_it_is_read_gives_none() -> None:
     """Somebody logged out between the two looks."""
     keyring = FakeKeyring()
     keyring.put("s", "key")
@@ -157,7 +157,7 @@ async def test_a_secret_that_goes_while_it_is_read_is_none() -> None:
 
 
 @pytest.mark.parametrize("username", [None, "u"])
-async def test_a_secret_that_no_header_can_carry_is_stored_anew_as_the_hint_says(username: str | None) -> None:
+async def test_a_secret_that_no_header_can_carry_is_stored_again_as_the_hint_says(username: str | None) -> None:
     """It is not quoted."""
     keyring, clock = FakeKeyring(), FakeClock()
     keyring.put("s", "canary\nx", "u")

@@ -117,7 +117,7 @@ async def test_a_secret_lies_in_the_keyring_or_is_decrypted_once() -> None:
     assert len(world.processes.runs) == 2
 
 
-async def test_what_is_wrong_with_the_keyring_is_told_with_the_way_out() -> None:
+async def test_what_is_wrong_with_the_keyring_is_reported_with_the_way_out() -> None:
     """It is gone from there, locked, or there is no keyring any more."""
     world = World(**{"a.test": {"kept": "keyring", "id": "1", "username": "u"}})
     with pytest.raises(Failed) as caught:
@@ -150,7 +150,7 @@ async def test_what_does_not_decrypt_is_an_error() -> None:
     assert caught.value.failure.message == "systemd-creds does not decrypt the login for 'a.test': no key"
 
 
-async def test_a_file_that_somebody_else_wrote_is_told_and_not_quoted() -> None:
+async def test_a_file_of_another_format_is_reported_and_not_quoted() -> None:
     """Nothing is known of its logins; it is moved away, as the hint says."""
     world = World()
     world.files.put(PLACE, f'{{"logins":\n"{CANARY}"}}')
@@ -167,7 +167,7 @@ async def test_a_file_that_somebody_else_wrote_is_told_and_not_quoted() -> None:
     assert world.source.looked(target) == ("credproxy login has stored none for 'a.test'",)
 
 
-async def test_somebody_logs_out_between_the_look_and_the_read() -> None:
+async def test_a_logout_between_locate_and_read() -> None:
     """It is none, and not an error."""
     world, target = World(**{"a.test": in_file("x")}), parse_uri("a.test")
     identity = await world.source.locate(target, None)

@@ -50,7 +50,7 @@ async def test_a_machine_is_found_by_its_exact_name_on_any_port() -> None:
     assert await setting.read("sub.reg.test") is None
 
 
-async def test_the_default_entry_configures_nobody() -> None:
+async def test_the_default_entry_is_ignored() -> None:
     """P-7: it would send a login to every host there is."""
     assert await Setting().read("unknown.example") is None
 
@@ -64,7 +64,7 @@ async def test_a_file_that_is_gone_when_all_is_forgotten_is_gone() -> None:
     assert await setting.read() is None
 
 
-async def test_no_file_is_no_login() -> None:
+async def test_without_a_file_there_is_no_login() -> None:
     """Nor is an absent path."""
     assert await Setting(None).read() is None
     assert await Setting(path=None).read() is None
@@ -80,7 +80,7 @@ async def test_a_changed_netrc_is_seen_within_a_second() -> None:
     assert await setting.source.locate(TARGET, None) != first
 
 
-async def test_an_entry_that_is_broken_when_the_daemon_starts_is_an_error_until_it_is_mended() -> None:
+async def test_an_entry_that_is_broken_when_the_daemon_starts_is_an_error_until_it_is_fixed() -> None:
     """An error that names file and line, and not ``{}``; other machines go on, and a mended file is used in a second."""
     setting = Setting("machine reg.test login u password my canary\nmachine other.test login o password q\n")
     with structlog.testing.capture_logs() as events:

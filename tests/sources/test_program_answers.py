@@ -69,7 +69,7 @@ async def test_a_refusal_has_the_program_asked_again_at_once_and_once_in_ten_sec
     assert program.runs == 3
 
 
-async def test_forty_who_are_refused_together_are_one_run() -> None:
+async def test_forty_refusals_at_once_cause_one_run() -> None:
     """Forty repositories of one login: the first one sees to it, the rest waits for what it finds."""
     program = Program()
     answer = program.answer()
@@ -82,7 +82,7 @@ async def test_forty_who_are_refused_together_are_one_run() -> None:
     assert program.runs == 2
 
 
-async def test_forty_who_ask_together_are_one_run() -> None:
+async def test_forty_questions_at_once_cause_one_run() -> None:
     """A cold build with many images of one registry."""
     program = Program(gate=asyncio.Event())
     answer = program.answer()
@@ -94,7 +94,7 @@ async def test_forty_who_ask_together_are_one_run() -> None:
     assert program.runs == 1
 
 
-async def test_who_waits_for_a_run_that_fails_shares_its_failure_and_the_next_tries_again() -> None:
+async def test_waiters_of_a_failed_run_share_its_failure_and_the_next_question_retries() -> None:
     """Else ten flights would start a program that hangs, one after another."""
     program = Program(gate=asyncio.Event(), failure=failed(Code.HELPER_FAILED, "locked"))
     answer = program.answer()
@@ -109,7 +109,7 @@ async def test_who_waits_for_a_run_that_fails_shares_its_failure_and_the_next_tr
     assert await said(answer, program) == "one"
 
 
-async def test_a_second_look_that_fails_takes_the_login_from_nobody_else() -> None:
+async def test_a_failed_second_run_does_not_take_the_login_from_others() -> None:
     """One repository is denied to it, and the store is locked just then: the other repositories go on."""
     program = Program()
     answer = program.answer()
@@ -157,7 +157,7 @@ async def test_forgetting_starts_the_program() -> None:
     assert answer.count == 1
 
 
-async def test_a_waiter_that_is_cancelled_takes_nobody_along() -> None:
+async def test_a_cancelled_waiter_does_not_cancel_others() -> None:
     """F11."""
     program = Program(gate=asyncio.Event())
     answer = program.answer()

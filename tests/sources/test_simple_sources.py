@@ -94,7 +94,7 @@ async def test_a_missing_file_says_where_to_write_it() -> None:
 
 
 @pytest.mark.parametrize("grave", [True, False])
-async def test_a_secret_file_that_others_may_write_is_not_believed_whenever_it_is_read(*, grave: bool) -> None:
+async def test_a_secret_file_that_others_may_write_is_refused_at_every_read(*, grave: bool) -> None:
     """It was judged when its rule was put in force, and may be anybody's by now; of a group's there is a warning then."""
     files = FakeFiles()
     files.put("/s", "one\n")

@@ -71,7 +71,7 @@ async def test_a_secret_with_several_fields_wants_one_named() -> None:
     assert await text(world.source(field="a")) == "canary-2"
 
 
-async def test_a_field_that_is_not_there_is_told_with_those_that_are() -> None:
+async def test_a_field_that_is_not_there_is_reported_with_those_that_are() -> None:
     """And so is that of the user's name."""
     world = World()
     failure = await failure_of(world.source(field="token"))
@@ -139,7 +139,7 @@ async def test_version_one_says_itself_how_long_it_is_good() -> None:
     assert (await login(world.source())).keep == 60
 
 
-async def test_a_dynamic_secret_ends_with_its_lease_which_is_renewed_while_somebody_asks() -> None:
+async def test_a_dynamic_secret_ends_with_its_lease_which_is_renewed_while_in_use() -> None:
     """Of 20 s, for 60 s at most; then another one is made, before the old one ends."""
     world = World()
     world.server.dynamic[LEASED] = 20.0
@@ -159,7 +159,7 @@ async def test_a_dynamic_secret_ends_with_its_lease_which_is_renewed_while_someb
     assert world.server.asked.count("sys/leases/renew") > len(seen)
 
 
-async def test_a_lease_that_nobody_needs_is_not_renewed() -> None:
+async def test_an_unused_lease_is_not_renewed() -> None:
     """It lapses."""
     world = World()
     world.server.dynamic[LEASED] = 20.0
@@ -182,7 +182,7 @@ async def test_a_lease_that_cannot_be_renewed_makes_room_for_another_secret(stat
     assert await text(source) != first
 
 
-async def test_a_secret_that_a_server_refuses_is_made_anew_and_not_renewed() -> None:
+async def test_a_refused_dynamic_secret_is_replaced_and_not_renewed() -> None:
     """It may have been revoked there."""
     world = World()
     world.server.dynamic[LEASED] = 20.0
@@ -236,7 +236,7 @@ async def test_an_address_of_the_environment_is_judged_as_that_of_a_rule(
 
 
 @pytest.mark.parametrize("status", [307, 200])
-async def test_a_server_that_is_not_vault_itself_is_told_so(status: int) -> None:
+async def test_a_server_that_is_not_vault_is_reported(status: int) -> None:
     """A node that stands by redirects; a web page is not Vault's API."""
     world = World()
     world.http.script["https://other.test"] = [Response(status, (), b"<html>", 0.0, 0.0)]
@@ -248,7 +248,7 @@ async def test_a_server_that_is_not_vault_itself_is_told_so(status: int) -> None
     assert await text(world.source(address=ADDRESS)) == "kv-1"
 
 
-async def test_a_path_of_something_else_than_a_secret_is_told_so() -> None:
+async def test_a_path_that_is_not_a_secret_is_reported() -> None:
     """Such as one that answers with a wrapped secret, or with nothing but warnings."""
     world = World()
     world.server.answers["sys/x"] = world.server._say(200, {"data": None, "warnings": ["canary"]})
@@ -257,7 +257,7 @@ async def test_a_path_of_something_else_than_a_secret_is_told_so() -> None:
     assert await text(world.source()) == "kv-1"
 
 
-async def test_openbaos_variables_go_before_vaults_and_the_rule_before_both() -> None:
+async def test_openbaos_variables_take_precedence_over_vaults_and_the_rule_before_both() -> None:
     """As ``bao`` itself has it."""
     names = {"ADDR": "https://{}.test", "NAMESPACE": "{}", "CACERT": "/{}.pem"}
     environ = {f"{kind}_{name}": form.format(kind.lower()) for kind in ("BAO", "VAULT") for name, form in names.items()}
@@ -272,7 +272,7 @@ async def test_openbaos_variables_go_before_vaults_and_the_rule_before_both() ->
     assert server.namespace == ""
 
 
-async def test_to_explain_asks_nobody() -> None:
+async def test_explain_sends_no_request() -> None:
     """What is known is told."""
     world = World()
     source = world.source()
@@ -311,13 +311,13 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, object], ke
     assert key in {path for path, _ in settings.problems()}
 
 
-def test_plain_http_is_for_this_machine_or_for_who_says_so() -> None:
+def test_plain_http_is_only_for_loopback_or_if_configured() -> None:
     """``bao server -dev`` speaks nothing else."""
     for options in ({"address": "http://127.0.0.1:8200"}, {"address": "http://vault.test", "insecure": True}):
         assert not list(msgspec.convert({"source": "vault", "path": "a", **options}, VaultSource).problems())
 
 
-def test_what_it_names_is_judged_before_it_is_believed() -> None:
+def test_files_that_it_names_are_judged_before_they_are_trusted() -> None:
     """Its certificates, and what the login begins with."""
     auth = {**JWT_AUTH, "jwt": {"source": "file", "path": "/jwt"}}
     settings = msgspec.convert({"source": "vault", "path": "a", "ca_bundle": "/ca", "auth": auth}, VaultSource)

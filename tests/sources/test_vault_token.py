@@ -35,7 +35,7 @@ async def test_the_users_token_is_found_as_vault_and_bao_find_it(
     assert await text(world.source()) == "kv-1"
 
 
-async def test_without_a_token_it_says_where_there_is_none() -> None:
+async def test_without_a_token_it_says_where_it_looked() -> None:
     """Each place, with its result; and a login is seen within a second."""
     world = World({"VAULT_TOKEN": ""})
     source = world.source()
@@ -162,7 +162,7 @@ async def test_a_token_is_renewed_at_two_thirds_of_its_life_and_replaced_near_it
     assert (logins(world), renewals) == (3, 15)
 
 
-async def test_a_renewal_that_fails_costs_nobody_a_token_that_is_still_good() -> None:
+async def test_a_failed_renewal_does_not_discard_a_valid_token() -> None:
     """It is tried again ten seconds later; where the token is over as well, the failure is told."""
     world = World()
     source = world.source(auth=JWT_AUTH)

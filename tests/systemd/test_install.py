@@ -66,7 +66,7 @@ def test_installing_again_changes_nothing_and_starts_the_new_program(installed: 
     assert installed.helper(URI).returncode == 0
 
 
-def test_a_unit_that_somebody_changed_is_not_overwritten(installed: Machine) -> None:
+def test_a_changed_unit_is_not_overwritten(installed: Machine) -> None:
     """Nothing is written, not even the others; --force does it."""
     path = installed.units / SERVICE
     path.write_text(path.read_text() + "# mine\n")
@@ -81,7 +81,7 @@ def test_a_unit_that_somebody_changed_is_not_overwritten(installed: Machine) -> 
     assert "# mine" not in path.read_text()
 
 
-def test_an_old_unit_of_ours_is_replaced(installed: Machine) -> None:
+def test_our_own_old_unit_is_replaced(installed: Machine) -> None:
     """An upgrade may bring another text; a socket is made anew then."""
     path = installed.units / "credproxy.socket"
     text = path.read_text().partition("\n")[2].replace("Backlog=4096", "Backlog=17")

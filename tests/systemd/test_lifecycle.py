@@ -91,7 +91,7 @@ def test_restarts_and_crashes_cost_no_caller_anything(installed: Machine, end: s
     assert len(seen) == 3
 
 
-def test_who_asks_while_it_is_away_is_answered_by_the_successor(installed: Machine) -> None:
+def test_calls_during_a_restart_are_answered_by_the_successor(installed: Machine) -> None:
     """The socket is the service manager's: it outlives the daemon, and so does its queue."""
     installed.helper(URI)
     inode = installed.run("stat", "--format=%i", HELPER_SOCKET).stdout
@@ -111,7 +111,7 @@ def test_a_hanging_daemon_is_replaced_before_its_caller_gives_up(installed: Mach
     assert "Fatal Python error: Aborted" in installed.log()
 
 
-def test_wrong_sockets_end_it_for_good_and_whoever_waits_is_told(installed: Machine) -> None:
+def test_wrong_sockets_end_it_for_good_and_waiting_callers_are_reported(installed: Machine) -> None:
     """P13: status 64 is not restarted, and the callers' connections do not start it over and over."""
     installed.keep_log()
     folder = installed.units / "credproxy.socket.d"

@@ -139,7 +139,7 @@ def test_it_runs_as_its_own_user_without_capabilities_or_homes(system: System) -
     assert "read-only" in system.run(*inside, "touch", "/opt/x").stderr.lower()
 
 
-def test_what_somebody_wrote_into_its_state_is_not_run(system: System) -> None:
+def test_files_written_into_its_state_are_not_executed(system: System) -> None:
     """What the service can write it cannot run: a credential program has to be installed."""
     program = "/var/lib/credproxy/corp-helper"
     script = f"printf '#!/bin/sh\\necho {{}}\\n' >{program} && chmod 755 {program} && chown credproxy {program}"

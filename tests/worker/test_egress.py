@@ -44,7 +44,7 @@ def test_a_redirect_is_not_followed() -> None:
         "https://224.0.0.1/x",
     ],
 )
-def test_who_the_machine_is_is_asked_of_nobody_but_its_cloud(url: str) -> None:
+def test_only_the_cloud_is_asked_for_the_machines_identity(url: str) -> None:
     """An address that leads there in another form, or was written by whoever wrote a file of credentials."""
     failure = refused(Egress(5), url)
     assert (failure.code, "is not to be contacted" in failure.message) == (Code.ADDRESS_REFUSED, True)
@@ -68,7 +68,7 @@ def test_a_secret_does_not_travel_the_internet_in_plain_http() -> None:
     ],
     ids=["flood", "not-http", "nothing", "silence"],
 )
-def test_what_an_odd_server_does_is_told(script: object, code: Code, said: str) -> None:
+def test_what_an_odd_server_does_is_reported(script: object, code: Code, said: str) -> None:
     """Within the time of the call."""
     assert callable(script)
     with Scripted(script) as server:
@@ -86,12 +86,12 @@ def test_other_urls_are_not_asked(url: str) -> None:
     assert refused(Egress(5), url).code is Code.UPSTREAM_UNAVAILABLE
 
 
-def test_a_closed_port_is_told() -> None:
+def test_a_closed_port_is_reported() -> None:
     """In the system's words."""
     assert refused(Egress(5), "http://127.0.0.1:1/").message == "host '127.0.0.1' cannot be reached: connection refused"
 
 
-def test_a_certificate_is_checked_and_a_private_ca_believed_where_it_is_named(trusted: Trusted) -> None:
+def test_a_certificate_is_verified_and_a_private_ca_trusted_if_named(trusted: Trusted) -> None:
     """As everywhere."""
     with Scripted(answering(b"body"), context=trusted.context) as server:
         failure = refused(Egress(5), server.url)
@@ -126,7 +126,7 @@ def test_a_proxy_tunnels_and_sees_its_own_login_alone(trusted: Trusted) -> None:
     assert "Proxy-Authorization" not in inner
 
 
-def test_a_proxy_that_refuses_is_told() -> None:
+def test_a_proxy_that_refuses_is_reported() -> None:
     """And its login is not."""
     with Scripted(answering(status="407 Proxy Authentication Required")) as proxy:
         failure = refused(Egress(5, proxy=f"http://u:canary@127.0.0.1:{proxy.port}"), "https://127.0.0.1:444/x")

@@ -174,7 +174,7 @@ def test_an_external_account_of_a_program_wants_the_variable_that_allows_it(
         ('{"type": "impersonated_service_account"}', "lacks something that its type needs"),
     ],
 )
-def test_a_file_that_cannot_be_used_is_told(content: str, said: str, tmp_path: Path) -> None:
+def test_a_file_that_cannot_be_used_is_reported(content: str, said: str, tmp_path: Path) -> None:
     """What it holds is not."""
     path = tmp_path / "adc.json"
     path.write_text(content.replace("canary-type", "x"))
@@ -183,7 +183,7 @@ def test_a_file_that_cannot_be_used_is_told(content: str, said: str, tmp_path: P
     assert said in failure.message
 
 
-def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:
+def test_a_file_that_is_not_there_is_reported(tmp_path: Path) -> None:
     """With what makes one."""
     failure = refused(str(tmp_path / "x"))
     assert failure.message == f"the file '{tmp_path / 'x'}' cannot be read: no such file or directory"
@@ -213,7 +213,7 @@ CANARY = {"error_description": "canary"}
         (200, {"canary": "canary"}, Code.BAD_CREDENTIALS, "refuses"),
     ],
 )
-def test_what_google_refuses_is_told_in_our_words(
+def test_what_google_refuses_is_reported_in_our_words(
     status: int, content: dict[str, object], code: Code, said: str, *, server: TokenServer, tmp_path: Path
 ) -> None:
     """Its own may quote anything."""
@@ -224,7 +224,7 @@ def test_what_google_refuses_is_told_in_our_words(
     assert said in failure.message
 
 
-def test_a_token_server_that_is_down_is_told_at_once(tmp_path: Path) -> None:
+def test_a_token_server_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
     """The library would try again for as long as nobody waits."""
     with TokenServer() as server:
         path = server.service_account(tmp_path, token_uri="http://127.0.0.1:1/token")

@@ -18,7 +18,7 @@ def handout(*headers: tuple[str, str], **detail: str) -> Handout:
     return Handout(tuple((name, (Secret(value),)) for name, value in headers), 1_767_225_600, detail=detail)
 
 
-def test_a_token_is_told_by_the_beginning_of_its_digest() -> None:
+def test_a_token_is_identified_by_the_beginning_of_its_digest() -> None:
     """R28: ``printf %s TOKEN | sha256sum | cut -c-8`` finds the line; the query is not in it."""
     given = handout(("Authorization", f"Bearer {TOKEN}"), scopes="repository:org/app:pull", credential="env:X")
     assert record(TARGET, given) == Record(

@@ -104,7 +104,7 @@ def test_secret_is_not_serialised(serialise: Callable[[Secret], object]) -> None
     assert VALUE not in str(caught.value)
 
 
-def test_secret_is_no_key() -> None:
+def test_a_secret_cannot_be_a_key() -> None:
     """A cache key would keep it alive after its use, and a digest of it would be one more secret (SEC-17)."""
     with pytest.raises(TypeError):
         hash(SECRET)

@@ -29,7 +29,7 @@ def test_files_and_programs_are_named_to_their_user_alone(code: Code) -> None:
     assert "canary" not in f"{shown.message} {shown.hint}".lower()
 
 
-def test_everything_else_is_told_as_it_is() -> None:
+def test_everything_else_is_reported_as_it_is() -> None:
     """T19: A refusal is its own remedy."""
     failure = Failure(Code.POLICY_DENIED, "no rule allows it", "credproxy actions allow 'ghcr.io/a'")
     assert outward(failure) is failure

@@ -61,7 +61,7 @@ def test_each_kind_of_login_says_what_is_empty(stored: Stored, problem: str) -> 
         PlainSecret(Secret(" x ")),
     ],
 )
-def test_what_holds_something_is_none_of_it(stored: Stored) -> None:
+def test_a_value_with_content_is_not_empty(stored: Stored) -> None:
     """However odd."""
     assert empty_login(stored) is None
 
@@ -139,7 +139,7 @@ def test_another_helpers_clean_nothing_stays_one(answer: str) -> None:
 
 @pytest.mark.parametrize("username", [None, "u", "<token>"])
 @pytest.mark.parametrize("text", [text for text in SPACES if text])
-def test_a_text_of_spaces_is_no_secret(text: str, username: str | None) -> None:
+def test_a_text_of_spaces_is_not_a_secret(text: str, username: str | None) -> None:
     """A variable or a file that holds nothing that can be seen; the message says so, and how to store one."""
     with pytest.raises(Failed) as caught:
         from_text(text, username, where="the file '/s'", hint="write it")
@@ -152,7 +152,7 @@ NOTHINGS = ["null", "undefined", "None", "nil", "<nil>", "(null)", "<no value>",
 
 
 @pytest.mark.parametrize("word", NOTHINGS)
-def test_the_word_for_a_value_that_is_missing_is_no_token(word: str) -> None:
+def test_the_word_for_a_value_that_is_missing_is_not_a_token(word: str) -> None:
     """``jq -r .token`` prints ``null`` where there is none, and a script goes on with it."""
     for problem in (
         empty_login(PlainSecret(Secret(word))),

@@ -50,7 +50,7 @@ def test_what_real_helpers_print(printed: str, expected: dict[str, list[str]]) -
     ],
     ids=["empty", "blank", "garbage", "partial", "two documents", "not UTF-8", "a list", "a text", "a number", "epoch"],
 )
-def test_what_is_no_answer_is_an_error(printed: bytes, problem: str) -> None:
+def test_an_invalid_answer_is_an_error(printed: bytes, problem: str) -> None:
     """H4: never a guess, never cached; what was printed is not in the error, as it may hold a secret."""
     with pytest.raises(HelperAnswerError) as caught:
         parse_helper_answer(printed)

@@ -33,7 +33,7 @@ def test_a_program_that_takes_longer_than_its_login_is_kept_is_of_use_all_the_sa
     assert remaining(dressed(Login(STORED, T, keep=0), "command:x", boot=T + 20), T + 20, wall=0) == 10
 
 
-def test_a_login_that_says_when_it_ends_is_believed() -> None:
+def test_a_login_may_say_when_it_ends() -> None:
     """Also where it is kept for longer; twelve hours are the most that is believed."""
     assert dressed(Login(STORED, T, until=T + 50), "n", boot=T).until == T + 50
     assert dressed(Login(STORED, T, until=T + 50, keep=240), "n", boot=T).until == T + 50

@@ -21,7 +21,7 @@ def test_where_a_proxy_is(setting: str, host: str, port: int, name: str) -> None
     assert "u:p" not in proxy.url + repr(proxy)
 
 
-def test_no_setting_is_no_proxy() -> None:
+def test_without_a_setting_there_is_no_proxy() -> None:
     """And one without a host is an error, not a proxy on this machine."""
     assert proxy_of(None) is None
     for setting in ("http://", "http://:3128", "http://proxy.test:port"):

@@ -48,7 +48,7 @@ def test_each_form_of_a_date_is_read_as_utc_wherever_this_machine_is(text: str) 
 @pytest.mark.parametrize(
     "text", ["", "soon", "-", "Sun, 99 Nov 1994 08:49:37 GMT", "Sun, 06 Nov 999999999 08:49:37 GMT", "1994"]
 )
-def test_what_is_no_date_is_none(text: str) -> None:
+def test_an_invalid_date_gives_none(text: str) -> None:
     """Garbage from a server raises nothing."""
     assert http_date(text) is None
 
@@ -102,7 +102,7 @@ def test_without_a_readable_date_of_the_response_our_own_clock_stands_in() -> No
     assert retry_after(headers, NOW + 5) == 15.0
 
 
-def test_a_date_says_nothing_where_nobody_knows_what_time_it_is() -> None:
+def test_a_date_is_ignored_if_the_time_is_unknown() -> None:
     """Neither side told a time, so there is nothing to count from."""
     assert retry_after((("Retry-After", "Sun, 06 Nov 1994 08:49:57 GMT"),), None) is None
 

@@ -35,7 +35,7 @@ PAGE = "https://github.com/orgs/octo-org/sso"
         ("https://files.test/a", f"required; url={PAGE}", None),
     ],
 )
-def test_who_wants_it_and_where_it_begins(url: str, told: str, found: SingleSignOn | None) -> None:
+def test_which_organisation_requires_it_and_where_to_authorise(url: str, told: str, found: SingleSignOn | None) -> None:
     """Never with the query, and never a page of somebody else's."""
     assert single_sign_on(parse_uri(url), 403, headers=(("X-GitHub-SSO", told),)) == found
 

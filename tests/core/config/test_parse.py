@@ -132,7 +132,7 @@ def test_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
 
 
 @pytest.mark.parametrize("match", ["", "a b", "a..b", "http://a.b", "a.b:99999", "*.", "a.*"])
-def test_a_match_that_is_none(match: str) -> None:
+def test_an_invalid_match(match: str) -> None:
     """The grammar of hosts is the router's own."""
     with pytest.raises(ConfigError) as caught:
         load(f'[[host]]\nmatch = "{match}"\nprovider = "none"\n', "f")
@@ -140,7 +140,7 @@ def test_a_match_that_is_none(match: str) -> None:
     assert caught.value.mistakes[0].line == 2
 
 
-def test_all_mistakes_of_meaning_are_told_at_once() -> None:
+def test_all_mistakes_of_meaning_are_reported_at_once() -> None:
     """Whoever mends the file should need one round."""
     text = 'empty_ttl = 0\n[[host]]\nmatch = "a.b"\nprovider = "exec"\ncommand = ["x"]\ntimeout = 900\n'
     with pytest.raises(ConfigError) as caught:
@@ -151,7 +151,7 @@ def test_all_mistakes_of_meaning_are_told_at_once() -> None:
     assert failure.message.endswith("(and 2 more)")
 
 
-def test_the_typo_is_told_and_not_the_key_that_it_leaves_missing() -> None:
+def test_the_typo_is_reported_and_not_the_key_that_it_leaves_missing() -> None:
     """``provder`` is one mistake, and what stands beside it is checked as if the key were right."""
     text = '[[host]]\nmatch = "a.b"\nprovder = "exec"\ncommand = "x"\ntimeot = 900\n'
     with pytest.raises(ConfigError) as caught:
@@ -163,7 +163,7 @@ def test_the_typo_is_told_and_not_the_key_that_it_leaves_missing() -> None:
     ]
 
 
-def test_all_mistakes_of_all_kinds_are_told_with_their_lines() -> None:
+def test_all_mistakes_of_all_kinds_are_reported_with_their_lines() -> None:
     """Of syntax, of shape and of meaning, in rules before and behind one that cannot be used."""
     text = """empty_ttl = 0
 netrc = relative
@@ -356,7 +356,7 @@ def test_the_users_file_lies_over_the_machines() -> None:
     assert isinstance(merged.host[0], OciHost)
 
 
-def test_mistakes_of_both_files_are_told() -> None:
+def test_mistakes_of_both_files_are_reported() -> None:
     """Each with its own name."""
     with pytest.raises(ConfigError) as caught:
         load_files([("user", "x = 1\n"), ("machine", "y = 1\n")])

@@ -81,7 +81,7 @@ def texts(kind: inspect.Type, key: str = "") -> Iterator[str]:
         yield from texts(found, name)
 
 
-def test_of_every_key_somebody_has_decided_whether_it_is_shown() -> None:
+def test_every_key_is_listed_as_shown_or_masked() -> None:
     """A new key is hidden until it is listed, and this test says that it is not."""
     found = set(texts(inspect.type_info(Settings)))
     assert {"proxy", "path", "command", "actions", "env"} <= found, "this test sees no keys"

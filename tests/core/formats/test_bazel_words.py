@@ -30,7 +30,7 @@ def test_a_line_is_cut_as_bazel_cuts_it(line: str, words: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("line", ["build 'a", 'build "a\\"', "build a'b"])
-def test_a_quotation_that_is_not_closed_is_told(line: str) -> None:
+def test_a_quotation_that_is_not_closed_is_reported(line: str) -> None:
     """Bazel says nothing, and takes it to the end of the line."""
     assert not split_words(line, {}).closed
 

@@ -21,7 +21,7 @@ def test_a_token_is_read_whatever_tag_glab_left_at_it() -> None:
 @pytest.mark.parametrize(
     "text", ["", "hosts:\n", "hosts: []\n", "git_protocol: ssh\n", "- a\n", "hosts:\n  gitlab.com:\n"]
 )
-def test_a_file_may_name_nobody(text: str) -> None:
+def test_a_file_may_name_no_host(text: str) -> None:
     """As glab writes it before the first login."""
     assert hosts(text) == {}
 
@@ -66,7 +66,7 @@ def test_when_a_token_ends(date: str, until: float | None) -> None:
 
 
 @pytest.mark.parametrize("content", [b"hosts: {", b"hosts:\n  a.test:\n    token: \xff\n", b"a: 1\na: 2\n"])
-def test_a_file_that_is_none_is_named_and_not_quoted(content: bytes) -> None:
+def test_an_invalid_file_is_named_and_not_quoted(content: bytes) -> None:
     """What stands in it is secret."""
     with pytest.raises(Failed) as caught:
         parse_glab(b"# canary\n" + content, "the file")

@@ -121,7 +121,7 @@ def test_an_entry_that_cannot_be_used_is_an_error_for_its_machine_alone(content:
         assert pairs(around).keys() == {"a", "z"}
 
 
-def test_a_machine_whose_name_cannot_be_read_leaves_its_login_to_nobody() -> None:
+def test_the_login_of_a_machine_with_an_unreadable_name_is_unused() -> None:
     """The login behind it would otherwise be taken for one of the machine before it."""
     found = parse_netrc(b'machine a login u password p\nmachine "b\nlogin v password q\n', WHERE)
     assert found.hosts == {"a"}
@@ -129,7 +129,7 @@ def test_a_machine_whose_name_cannot_be_read_leaves_its_login_to_nobody() -> Non
     assert [mistake.line for mistake in found.mistakes] == [2]
 
 
-def test_mistakes_outside_of_every_machine_are_told_with_their_lines() -> None:
+def test_mistakes_outside_of_every_machine_are_reported_with_their_lines() -> None:
     """They spoil no entry, and say why a host is missing."""
     found = parse_netrc(b"login u\nmachne h login u password p\nmachine i:1 login u password p\n", WHERE)
     assert sorted({mistake.line for mistake in found.mistakes}) == [1, 2, 3]
@@ -137,7 +137,7 @@ def test_mistakes_outside_of_every_machine_are_told_with_their_lines() -> None:
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
-def test_utf_16_is_told_as_that(encoding: str) -> None:
+def test_utf_16_is_reported_as_that(encoding: str) -> None:
     """Windows writes it; nothing can be told of the machines in it."""
     content = "\ufeffmachine h login u password p".encode(encoding)
     with pytest.raises(Failed, match="is in UTF-16"):

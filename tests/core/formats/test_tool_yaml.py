@@ -19,7 +19,7 @@ def test_keys_are_texts_and_values_are_as_they_stand() -> None:
 
 
 @pytest.mark.parametrize(("content", "problem"), [(b"\xff", "is not UTF-8 text"), (b"a: b\na: c\n", "line 2")])
-def test_what_cannot_be_read_is_told_with_its_place(content: bytes, problem: str) -> None:
+def test_what_cannot_be_read_is_reported_with_its_place(content: bytes, problem: str) -> None:
     """And how to have it written anew; nothing of it is quoted."""
     with pytest.raises(Failed) as caught:
         read_tool_yaml(content, "the file", hint="log in")

@@ -195,7 +195,7 @@ def test_what_a_source_refuses(source: dict[str, object], key: str) -> None:
     assert [path for path, _ in msgspec.convert(source, SourceSettings).problems()] == [(key,)]
 
 
-def test_certificates_that_nobody_looks_at_are_a_risk() -> None:
+def test_unverified_certificates_are_a_risk() -> None:
     """Whoever is on the way reads the login."""
     assert [problem for problem, _ in OciHost("a.test", tls_verify=False).risks()] == [
         "anybody can pose as 'a.test': tls_verify = false"

@@ -104,7 +104,7 @@ def test_what_does_not_go_together(given: Mapping[str, object], key: str) -> Non
     ],
     ids=str,
 )
-def test_how_the_client_says_who_it_is(given: Mapping[str, object], way: str, used: tuple[str, ...]) -> None:
+def test_how_the_client_authenticates(given: Mapping[str, object], way: str, used: tuple[str, ...]) -> None:
     """By what it has, unless the rule says it; and which of its sources are looked at."""
     rule = host(**given)
     assert (rule.authentication, rule.used, tuple(rule.places)) == (way, used, used)

@@ -70,7 +70,7 @@ def test_another_origin_is_another_place(url: str) -> None:
         "ftp://b.test/a", "https://u:p@b.test/a",
     ],
 )  # a table  # fmt: skip
-def test_what_is_no_pattern(pattern: str) -> None:
+def test_invalid_patterns(pattern: str) -> None:
     """It names one origin, in canonical form, and a path."""
     assert object_pattern(pattern) is None
     with pytest.raises(ConfigError, match="is not a pattern of URLs"):
@@ -120,7 +120,7 @@ def test_the_first_rule_decides() -> None:
         assert "canary" not in str(failure)
 
 
-def test_what_nobody_configured_gets_nothing_and_is_no_error() -> None:
+def test_an_unconfigured_object_gets_nothing_and_is_not_an_error() -> None:
     """An action asks about public places, too; where a login is configured it is told what would allow it."""
     host = HeaderHost("files.test", EnvSource("X"))
     policy = Policy((), Router((host,)))

@@ -227,7 +227,7 @@ def test_docker_hubs_short_names(registry: str, pattern: str) -> None:
         "",
     ],
 )
-def test_a_path_that_is_no_single_repository_gets_nothing(path: str) -> None:
+def test_a_path_that_is_not_a_single_repository_gets_nothing(path: str) -> None:
     """Whatever a registry would make of it: no rule is asked, no token is given."""
     found = granted(policy(rule("**", EVERYTHING, registry="ghcr.io")), f"https://ghcr.io/v2/{path}")
     assert found == () or isinstance(found, Code)

@@ -292,7 +292,7 @@ def test_what_belongs_to_a_rule_is_answered_by_it() -> None:
     assert Router([Forge("f.test/org")]).match(parse_uri("https://api.f.test/repos/organ")) is None
 
 
-def test_a_rule_that_names_a_place_goes_before_one_that_it_belongs_to() -> None:
+def test_a_rule_that_names_a_place_takes_precedence_over_one_that_it_belongs_to() -> None:
     """In whatever order they stand."""
     rules = [Forge("f.test/org"), NoneHost("API.f.test/repos/org")]
     for order in (rules, rules[::-1]):

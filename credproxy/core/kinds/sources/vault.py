@@ -87,7 +87,7 @@ class AppRoleAuth(_LoginMethod, frozen=True, tag_field="method", tag="approle"):
 
 
 class JwtAuth(_LoginMethod, frozen=True, tag_field="method", tag="jwt"):
-    """A JWT of somebody whom Vault believes, such as that of a CI job."""
+    """A JWT of an issuer that Vault trusts, such as a CI system."""
 
     role: str
     jwt: ProofSource

@@ -6,7 +6,7 @@ from credproxy.core.config.settings import Settings
 from credproxy.core.kinds.uses import Bundle, Program, SecretFile
 
 
-def believed_files(settings: Settings, *, programs: bool = True) -> Iterator[tuple[str, str]]:
+def trusted_files(settings: Settings, *, programs: bool = True) -> Iterator[tuple[str, str]]:
     """Give what each file is, for messages, and its path; the policy file is read, and so judged, separately.
 
     Args:

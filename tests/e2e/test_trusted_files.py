@@ -21,7 +21,7 @@ def await_true(condition: Callable[[], bool]) -> None:
 
 
 @pytest.mark.parametrize("spoiled", ["file", "directory"])
-def test_a_configuration_that_everybody_may_write_is_not_believed_until_it_is_mended(
+def test_a_world_writable_configuration_is_not_trusted_until_it_is_fixed(
     staged: Stage, registry: TokenRegistry, spoiled: str
 ) -> None:
     """Every question is answered with what is wrong; following the hint mends it without a restart."""
@@ -55,9 +55,7 @@ def test_a_reload_of_what_everybody_may_write_keeps_what_is_in_force(staged: Sta
     assert staged.headers(registry.uri("a/b/manifests/x")) == {"Authorization": ["Bearer canary-token-1"]}
 
 
-def test_a_configuration_that_a_group_may_write_is_believed_with_a_warning(
-    staged: Stage, registry: TokenRegistry
-) -> None:
+def test_a_group_writable_configuration_is_trusted_with_a_warning(staged: Stage, registry: TokenRegistry) -> None:
     """A umask of 002 makes every file so; it is told in the log, once, by `config check`, and by the doctor."""
     staged.configure(registry.rule())
     staged.config.chmod(0o660)
