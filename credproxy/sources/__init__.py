@@ -20,6 +20,7 @@ from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
@@ -37,6 +38,7 @@ from credproxy.sources.hf import Hf
 from credproxy.sources.keyring import FromKeyring
 from credproxy.sources.login import FromLogin
 from credproxy.sources.netrc import Netrc
+from credproxy.sources.systemd_credential import SystemdCredential
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
 
@@ -99,6 +101,8 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             return Env(settings, tools.environ, clock=tools.clock, optional=optional)
         case FileSource():
             return File(settings, tools.files, clock=tools.clock, home=tools.environ.get("HOME", ""), optional=optional)
+        case SystemdCredentialSource():
+            return SystemdCredential(settings, tools.environ, files=tools.files, clock=tools.clock, optional=optional)
         case CommandSource():
             return CommandOutput(settings, processes=tools.processes, clock=tools.clock, key=tools.key)
         case KeyringSource():

@@ -187,3 +187,20 @@ def test_a_variable_for_the_service_is_written_where_the_documentation_says(inst
     finally:
         shutil.rmtree(folder)
         installed.systemctl("daemon-reload")
+
+
+def test_a_credential_of_the_unit_is_a_secret_and_a_new_one_comes_with_a_restart(installed: Machine) -> None:
+    """Loaded from where the drop-in says; without it the error says how to make one."""
+    secret = installed.home / "secret"
+    secret.write_text("made-up\n")
+    secret.chmod(0o644)  # its owner is the user of the tests, and the reader the user of the machine
+    rule = '[[host]]\nmatch = "a.corp.example"\nprovider = "header"\nsecret = '
+    installed.configure(f'{rule}{{ source = "systemd-credential", name = "corp-key" }}\n')
+    told = installed.helper("https://a.corp.example/x").stderr
+    assert "LoadCredential=corp-key:FILE" in told
+    installed.drop_in("credential", f"[Service]\nLoadCredential=corp-key:{secret}\n")
+    installed.systemctl("restart", "credproxy.service")
+    assert "made-up" in installed.helper("https://a.corp.example/x").stdout
+    secret.write_text("another\n")
+    installed.systemctl("restart", "credproxy.service")
+    assert "another" in installed.helper("https://a.corp.example/x").stdout

@@ -15,6 +15,7 @@ from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 
 
@@ -23,6 +24,7 @@ SourceSettings = (
     | NetrcSource
     | EnvSource
     | FileSource
+    | SystemdCredentialSource
     | CommandSource
     | KeyringSource
     | LoginSource
@@ -43,6 +45,7 @@ SOURCES: Final = (
     NetrcSource,
     EnvSource,
     FileSource,
+    SystemdCredentialSource,
     CommandSource,
     KeyringSource,
     LoginSource,
