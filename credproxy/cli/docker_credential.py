@@ -19,8 +19,8 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import login
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import Settings
-from credproxy.core.formats.docker_config import canonical_key
 from credproxy.core.formats.docker_config_edit import docker_key
+from credproxy.core.formats.docker_keys import canonical_key
 from credproxy.core.formats.login_file import EMPTY, parse_logins
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.oci import OciHost

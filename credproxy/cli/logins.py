@@ -12,15 +12,8 @@ from credproxy.core.ask.docker_hub import HUB_API
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.config.settings import LOGIN, Settings
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.core.formats.docker_config import (
-    Index,
-    broken_helper,
-    install_program,
-    is_program,
-    listed,
-    parse_index,
-    unusable_program,
-)
+from credproxy.core.formats.docker_config import Index, parse_index
+from credproxy.core.formats.docker_programs import broken_helper, install_program, is_program, listed, unusable_program
 from credproxy.core.formats.git_credential import may_have_helper
 from credproxy.core.formats.login_file import parse_logins
 from credproxy.core.formats.netrc import parse_netrc

@@ -15,7 +15,8 @@ from credproxy.adapters.nursery_client import Newborn, Nursery
 from credproxy.adapters.resident_memory import resident
 from credproxy.core.ask.carrier_messages import SHORT_OF_MEMORY, CarrierReport
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.daemon.carrier import Carrier, Office, PassedConnection
+from credproxy.daemon.carrier import Carrier
+from credproxy.daemon.carrier_questions import Office, PassedConnection
 from credproxy.ports import Clock
 
 

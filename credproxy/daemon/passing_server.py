@@ -14,7 +14,7 @@ from collections.abc import Callable
 import structlog
 
 from credproxy.core.errors import Code, Failed, Failure
-from credproxy.daemon.carrier import PassedConnection
+from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.daemon.carriers import Carriers
 from credproxy.ports import Audit
 from credproxy.server.accounts import Accounts, Verdict

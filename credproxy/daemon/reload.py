@@ -20,15 +20,15 @@ from credproxy.broker.broker import Broker
 from credproxy.broker.broker_settings import BrokerSettings
 from credproxy.broker.retry import RepeatingClient
 from credproxy.broker.table import Table
-from credproxy.core.ask.credential import PlainSecret, Secret, Stored
+from credproxy.core.ask.credential import PlainSecret, Secret
 from credproxy.core.ask.endpoint import Endpoint
 from credproxy.core.ask.names import Authority
 from credproxy.core.ask.stored import unreadable
-from credproxy.core.ask.target import Form, Granted, Question, Target
+from credproxy.core.ask.target import Form, Granted, Target
 from credproxy.core.config.config_checks import size_in_bytes
 from credproxy.core.config.settings import Settings
 from credproxy.core.counted import counted
-from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.ownership import Exposure
 from credproxy.core.paths import config_files
 from credproxy.core.policy.policy import Policy
@@ -37,7 +37,8 @@ from credproxy.daemon.audit_log import AuditLog
 from credproxy.daemon.build import KEY_BYTES, World, build_table, build_token
 from credproxy.daemon.loading import Loaded, Loader
 from credproxy.daemon.service_manager import Announcer
-from credproxy.ports import Clock, Metrics, Plan, Processes, Sample, Source
+from credproxy.daemon.unconfigured import Unconfigured
+from credproxy.ports import Clock, Metrics, Processes, Sample, Source
 from credproxy.providers.learned import Learned
 from credproxy.server.helper_api import Reloaded
 
@@ -51,42 +52,6 @@ _PORT = Target("http", "localhost", None, "", "", Form.HOST)
 _TOPIC = "configuration"
 
 log = structlog.get_logger("credproxy.daemon")
-
-
-class _Unconfigured:
-    """Answers every question with what is wrong with the configuration (P3): exiting would cause a crash loop."""
-
-    def __init__(self, failure: Failure) -> None:
-        self._failure = failure
-
-    async def plan(self, question: Question) -> Plan | None:
-        del question
-        raise Failed(self._failure)
-
-    async def check(self, plan: Plan, target: Target) -> None:
-        """It has no plan."""
-        del plan, target
-
-    async def stored(self, target: Target) -> Stored | None:
-        del target
-        raise Failed(self._failure)
-
-    def grants(self, target: Target) -> tuple[Granted, ...]:
-        del target
-        raise Failed(self._failure)
-
-    def permit(self, registry: Authority, method: str, path: str, endpoint: Endpoint) -> None:
-        del registry, method, path, endpoint
-        raise Failed(self._failure)
-
-    def permit_object(self, target: Target, method: str) -> None:
-        del target, method
-        raise Failed(self._failure)
-
-    def reasons(self, question: Question) -> tuple[str, ...]:
-        """It is raised."""
-        del question
-        return ()
 
 
 class Service:
@@ -180,7 +145,7 @@ class Service:
             failure = error.failure
             log.warning("no valid configuration", reason=failure.message, hint=failure.hint)
             self._announcer.say(_TOPIC, f"no valid configuration: {failure.message}; every question gets that answer")
-            unconfigured = _Unconfigured(failure)
+            unconfigured = Unconfigured(failure)
             self.broker.swap(Table(Router(()), {}, fallback=(unconfigured,)), unconfigured, options=BrokerSettings())
             self._healing = self._group.create_task(self._heal())
 

@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from shlex import quote
 
 from credproxy.core.config.settings import Settings
-from credproxy.core.formats.docker_config import Index, install_program, is_program, unusable_program
+from credproxy.core.formats.docker_config import Index
+from credproxy.core.formats.docker_programs import install_program, is_program, unusable_program
 from credproxy.core.kinds.uses import Program
 from credproxy.doctor.finding import Finding, Topic, Where, nowhere, placed
 from credproxy.doctor.machine import Machine, PathState, replaceable

@@ -15,16 +15,12 @@ from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.formats.docker_config import (
-    DockerEntry,
-    Index,
+from credproxy.core.formats.docker_config import DockerEntry, Index, parse_index, parse_inline, read_entry
+from credproxy.core.formats.docker_programs import (
     broken_helper,
     from_helper,
     install_program,
     is_program,
-    parse_index,
-    parse_inline,
-    read_entry,
     unusable_program,
 )
 from credproxy.core.paths import config_home

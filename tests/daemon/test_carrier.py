@@ -40,7 +40,8 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Authority, Origin
 from credproxy.core.errors import Code, Failure, failed
-from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier, PassedConnection
+from credproxy.daemon.carrier import BURST, QUESTIONS, Carrier
+from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import Incoming
 from credproxy.gateway.wanted import Wanted

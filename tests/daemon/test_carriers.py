@@ -11,7 +11,7 @@ import msgspec
 from credproxy.adapters.channel import Channel
 from credproxy.adapters.nursery_client import Newborn
 from credproxy.core.ask.carrier_messages import TOLD, Alive, Closed, Figures, Leave, Opened, ToCarrier, ToDaemon
-from credproxy.daemon.carrier import PassedConnection
+from credproxy.daemon.carrier_questions import PassedConnection
 from credproxy.daemon.carriers import IDLE, REMEMBERED, SILENT, Carriers
 from credproxy.server.peer import Peer
 from tests.daemon.test_carrier import FakeOffice

@@ -8,7 +8,6 @@ import binascii
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from shlex import quote
 from typing import Literal
 
 import msgspec
@@ -17,13 +16,11 @@ from credproxy.core.ask.credential import IdentityToken, RegistryToken, Secret, 
 from credproxy.core.ask.docker_hub import HUB_KEY, is_hub
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.stored import login, unreadable
-from credproxy.core.ask.uri import canonical_authority
-from credproxy.core.errors import Failed
+from credproxy.core.formats.docker_keys import canonical_key, folded, hierarchy, host_of, login_again
 from credproxy.core.formats.go_json import REPLACEMENT, UNREADABLE, as_go_reads, broken_line, with_names
 
 
 _MEMBER = re.compile(r"at `\$\.(auths|credHelpers|credsStore)`")
-_PROGRAM = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
 _HINT = "correct it with an editor, or move it away and log in again with docker login"
 
 
@@ -109,14 +106,14 @@ class Index:
         Strict order, no fall-through: a program of its own, the common program for what ``auths`` names, the file
         itself (DC-5, DC-8). A path-scoped key never answers for another path (DC-9).
         """
-        canonical = _fold(authority)
-        for name in _hierarchy(canonical, repository):
+        canonical = folded(authority)
+        for name in hierarchy(canonical, repository):
             if name in self.auths and self.auths[name] in self.registry_tokens:
                 return DockerEntry("auth", self.auths[name])
         helper = self.helpers.get(canonical)
         if helper is not None:
             return DockerEntry("helper" if helper[1] else "broken", *helper)
-        for name in _hierarchy(canonical, repository):
+        for name in hierarchy(canonical, repository):
             # An empty entry means "look in the store"; without a store it means nothing, and the next source may know (DC-12).
             if name in self.auths and (self.store or self.auths[name] not in self.empty):
                 return self.in_store(authority) or DockerEntry("auth", self.auths[name])
@@ -128,11 +125,11 @@ class Index:
 
     def lacks(self, authority: str) -> str:
         """Say that there is no login for a registry, and for what else on the same host there is one."""
-        host = _host(_fold(authority))
-        named = {name for name in (*self.auths, *self.helpers) if _host(name.partition("/")[0]) == host}
-        near = sorted(named - {_fold(authority)})
+        host = host_of(folded(authority))
+        named = {name for name in (*self.auths, *self.helpers) if host_of(name.partition("/")[0]) == host}
+        near = sorted(named - {folded(authority)})
         said = f"has no login for {authority!r}"
-        if _fold(authority) in self.auths:
+        if folded(authority) in self.auths:
             said = f"has an entry for {authority!r} that is empty"
         if near:
             said += f", only for {', '.join(map(repr, near))}: port and path matter"
@@ -169,38 +166,6 @@ def parse_index(content: bytes, where: str) -> Index:
     return Index(auths, empty, tokens, helpers, file.creds_store or "")
 
 
-def broken_helper(key: str, where: str) -> Failed:
-    """Say that ``credHelpers`` names no program for a registry."""
-    return unreadable(
-        f"the entry {key!r} in 'credHelpers' of {where}",
-        "is not the name of a program",
-        hint=f'write "{key}": "NAME", for docker-credential-NAME, or remove it',
-    )
-
-
-def is_program(name: str) -> bool:
-    """Whether ``docker-credential-NAME`` may be started: it must be a name, never a path."""
-    return _PROGRAM.fullmatch(name) is not None
-
-
-def unusable_program(name: str, where: str) -> Failed:
-    """Say that what a file names is not the name of a program."""
-    return unreadable(
-        f"the credential program name {name!r} in {where}",
-        "cannot be used",
-        hint=f"write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {name!r}",
-    )
-
-
-def install_program(name: str, path: str) -> str:
-    """The hint if ``docker-credential-NAME``, which the file at ``path`` names, is not found."""
-    program = f"docker-credential-{name}"
-    return (
-        f"install {program}, or take {name!r} out of {path}; "
-        f"where it is installed, name its folder in helper_path, then: credproxy reload"
-    )
-
-
 def parse_inline(content: bytes) -> Index | None:
     """Read ``DOCKER_AUTH_CONFIG``: ``auths`` with ``auth`` and nothing else; None for anything else (DC-2)."""
     try:
@@ -223,50 +188,19 @@ def read_entry(content: bytes, key: str, *, where: str) -> Stored | None:
         return None
     auth = _entry(raw)
     if auth is None:
-        raise unreadable(place, "is not what docker writes for a login", hint=_login_again(key))
+        raise unreadable(place, "is not what docker writes for a login", hint=login_again(key))
     if auth.empty:
         return None
     if auth.registrytoken:
         return RegistryToken(Secret(auth.registrytoken))
-    pair = _pair(auth, place, _login_again(key))
+    pair = _pair(auth, place, login_again(key))
     if auth.identitytoken:
         if pair is None or not pair[1]:
             return IdentityToken(Secret(auth.identitytoken), pair[0] if pair else "")
         return IdentityToken(Secret(auth.identitytoken), pair[0], Secret(pair[1]))
     if pair is None:
-        raise unreadable(place, "has a password without a user name", hint=_login_again(key))
-    return login(*pair, where=place, hint=_login_again(key))
-
-
-def from_helper(output: bytes, program: str, *, key: str) -> Stored:
-    """Give what ``docker-credential-<program> get`` printed (DC-14, DC-15).
-
-    Raises:
-        Failed(credential_unreadable): not a JSON object with ``Username`` and ``Secret``.
-    """
-    place = f"the answer of 'docker-credential-{program}'"
-    by_hand = f"see what it says: echo {quote(key)} | docker-credential-{program} get"
-    try:
-        found = msgspec.json.decode(with_names(output, ("Username", "Secret")), type=_StoreReply)
-    except UNREADABLE:
-        raise unreadable(place, "is not the JSON of the docker helper protocol", hint=by_hand) from None
-    if not found.secret:
-        raise unreadable(place, "holds an empty secret", hint=_login_again(key))
-    return login(found.username, found.secret, where=place, hint=_login_again(key))
-
-
-class _StoreReply(msgspec.Struct, frozen=True):
-    username: str = msgspec.field(name="Username")
-    secret: str = msgspec.field(name="Secret")
-
-
-def listed(output: bytes) -> frozenset[str] | None:
-    """Give the canonical authorities that ``docker-credential-<program> list`` printed; None if it is not such a list."""
-    try:
-        found = msgspec.json.decode(as_go_reads(output), type=dict[str, str])
-    except UNREADABLE:
-        return None
-    return frozenset(name for name in map(canonical_key, found) if name is not None)
+        raise unreadable(place, "has a password without a user name", hint=login_again(key))
+    return login(*pair, where=place, hint=login_again(key))
 
 
 def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
@@ -284,10 +218,6 @@ def _pair(auth: _Auth, place: str, hint: str) -> tuple[str, str] | None:
     if not username:
         raise unreadable(place, "has an 'auth' with an empty user name", hint=hint)
     return username, password.strip("\0")
-
-
-def _login_again(key: str) -> str:
-    return f"log in again: docker login {canonical_key(key) or key}"
 
 
 def _decode(content: bytes, where: str) -> _ConfigDocument:
@@ -326,32 +256,3 @@ def _text(raw: msgspec.Raw) -> str | None:
     except UNREADABLE:
         return None
     return None if REPLACEMENT in text else text
-
-
-def canonical_key(key: str) -> str | None:
-    """Give ``host[:port][/path]`` of a key, URL forms normalised to the host (DC-8); None if it names no registry."""
-    scheme, _, rest = key.rpartition("://")
-    host, _, path = rest.partition("/")
-    authority = canonical_authority(host, "http" if scheme == "http" else "https")
-    if authority is None:
-        return None
-    path = path.strip("/")
-    if scheme or path in {"v1", "v2", ""}:
-        path = "" if path in {"v1", "v2", ""} else path
-    return _fold(authority) + (f"/{path}" if path else "")
-
-
-def _host(authority: str) -> str:
-    host, colon, port = authority.rpartition(":")
-    return host if colon and port.isdigit() else authority
-
-
-def _fold(authority: str) -> str:
-    return "docker.io" if is_hub(authority) else authority
-
-
-def _hierarchy(host: str, repository: RepositoryName | None) -> Iterator[str]:
-    """``host/a/b``, ``host/a``, ``host``: whole segments only (DC-8)."""
-    parts = repository.split("/") if repository else []
-    for count in range(len(parts), -1, -1):
-        yield "/".join([host, *parts[:count]])

@@ -11,7 +11,7 @@ import msgspec
 from credproxy.core.ask.credential import IdentityToken, PlainSecret, RegistryToken, Stored
 from credproxy.core.ask.docker_hub import HUB_KEY
 from credproxy.core.ask.stored import unreadable
-from credproxy.core.formats.docker_config import canonical_key
+from credproxy.core.formats.docker_keys import canonical_key
 from credproxy.core.formats.go_json import UNREADABLE, broken_line
 
 
