@@ -3,11 +3,12 @@
 from collections.abc import Callable
 
 from credproxy.core.ask.credential import Identity
-from credproxy.core.ask.login import Login
+from credproxy.core.ask.login import PROGRAM_KEEP, Login, ended, login_of
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.stored import from_text, unreadable
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Code, failed
+from credproxy.core.formats.printed_json import PrintedSecret, parse_printed_json
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.redact import mask_command
 from credproxy.ports import Clock, Command, Processes
@@ -30,7 +31,9 @@ class CommandOutput:
         self._settings = settings
         self._command = Command(settings.argv, timeout=settings.timeout, env=settings.env, pass_env=settings.pass_env)
         self._processes = processes
-        self._answer = ProgramAnswer(keep=settings.keep, key=key(), clock=clock)
+        self._clock = clock
+        self._keep = PROGRAM_KEEP if settings.keep is None else settings.keep
+        self._answer = ProgramAnswer(keep=self._keep, key=key(), clock=clock)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the program."""
@@ -61,6 +64,7 @@ class CommandOutput:
     async def _run(self) -> Printed:
         program, line = self._settings.argv[0], " ".join(mask_command(self._settings.argv))
         by_hand = f"run it by hand, with argv as the configuration has it: {line}"
+        since = self._clock.boot()
         done = await self._processes.run(self._command)
         if done.status != 0:
             raise failed(
@@ -68,8 +72,29 @@ class CommandOutput:
                 f"the program {program!r} ended with status {done.status}: {done.complaint[-300:]}",
                 hint=by_hand,
             )
+        where = f"the output of {program!r}"
+        if self._settings.fields is not None:
+            found = parse_printed_json(done.stdout, self._settings.fields, where=where, hint=by_hand)
+            return done.stdout, self._until(found, since, where=where, hint=by_hand)
         try:
             text = done.stdout.decode()
         except UnicodeDecodeError:
-            raise unreadable(f"the output of {program!r}", "is not UTF-8 text", hint=by_hand) from None
-        return done.stdout, from_text(text, self._settings.username, where=f"the output of {program!r}", hint=by_hand)
+            raise unreadable(where, "is not UTF-8 text", hint=by_hand) from None
+        return done.stdout, from_text(text, self._settings.username, where=where, hint=by_hand)
+
+    def _until(self, found: PrintedSecret, since: float, *, where: str, hint: str) -> Login:
+        """Give the login, which ends when its program says; where that is known, only ``keep`` in the rule is earlier."""
+        username = found.username if self._settings.username is None else self._settings.username
+        stored = from_text(found.text, username, where=where, hint=hint)
+        boot, wall = self._clock.boot(), self._clock.wall()
+        keep = self._keep if found.until is None else self._settings.keep
+        login = login_of(stored, since=since, boot=boot, wall=wall, keep=keep)
+        if found.until is None:
+            return login
+        if found.until <= wall:
+            raise failed(
+                Code.EXPIRED_ON_ARRIVAL,
+                f"{where} is a secret that ended {wall - found.until:.0f} s ago by its own words",
+                hint="log in again where the program gets it from, and check this machine's clock",
+            )
+        return ended(login, found.until, boot=boot, wall=wall)

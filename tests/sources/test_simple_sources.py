@@ -1,10 +1,15 @@
 """Environment, file and command as sources of secrets."""
 
+import json
+
+import msgspec
 import pytest
 
 from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.login import Login
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
+from credproxy.core.formats.printed_json import PrintedFields
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
@@ -15,6 +20,7 @@ from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from tests.contract import CANARY, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
+from tests.hints import filled
 
 
 TARGET = parse_uri("reg.test")
@@ -155,6 +161,81 @@ async def test_a_command_that_fails_says_what_it_said() -> None:
         await read(source)
     assert caught.value.failure.message == "the program '/bin/pass' ended with status 2: no such entry"
     assert caught.value.failure.hint == "run it by hand, with argv as the configuration has it: /bin/pass ***"
+
+
+class JsonProgram:
+    """A program that prints JSON, and the source that reads it."""
+
+    def __init__(self, keep: float | None = None, username: str | None = None) -> None:
+        self.clock = FakeClock()
+        self.printed: dict[str, object] = {"token": "one"}
+        self.processes = FakeProcesses({"/bin/corp": lambda _: Completed(0, json.dumps(self.printed).encode())})
+        fields = PrintedFields(value="token", username=None if username else "user", expires="end")
+        settings = CommandSource(("/bin/corp",), keep=keep, username=username, format="json", fields=fields)
+        self.source = CommandOutput(settings, processes=self.processes, clock=self.clock, key=lambda: b"k")
+
+    async def login(self, **printed: object) -> Login:
+        """What is given after the program prints this, beside what it printed before."""
+        self.printed |= printed
+        identity = await self.source.locate(TARGET, None)
+        assert identity is not None
+        login = await self.source.read(identity, TARGET)
+        assert login is not None
+        return login
+
+
+async def test_a_program_that_prints_json_says_whose_secret_it_is_and_until_when() -> None:
+    """It is used until then, whatever is usual for programs, and asked for anew ahead of that."""
+    program = JsonProgram()
+    boot, wall = program.clock.boot(), program.clock.wall()
+    login = await program.login(user="u", end=wall + 3600)
+    assert login.stored == UserPassword("u", Secret("one"))
+    assert (login.until, login.wall_until, login.keep) == (boot + 3600, wall + 3600, None)
+    await program.clock.advance(2000)
+    assert (await program.login(token="two")).stored == UserPassword("u", Secret("one"))
+    await program.clock.advance(1590)
+    assert (await program.login()).stored == UserPassword("u", Secret("two"))
+    assert len(program.processes.runs) == 2
+
+
+async def test_without_an_end_json_is_kept_as_text_is_and_keep_is_never_exceeded() -> None:
+    """``keep`` in the rule counts beside the end that the program names, and the earlier one wins."""
+    assert (await JsonProgram().login(user="u", end=None)).keep == 240
+    program = JsonProgram(keep=30)
+    assert (await program.login(user="u", end=program.clock.wall() + 3600)).keep == 30
+
+
+async def test_the_user_of_the_rule_is_taken_with_json_too() -> None:
+    """Where the program does not say."""
+    assert (await JsonProgram(username="ci").login(end=None)).stored == UserPassword("ci", Secret("one"))
+
+
+async def test_a_secret_that_has_ended_is_told_and_another_one_is_taken_as_the_hint_says() -> None:
+    """It would only be refused upstream, with less to say."""
+    program = JsonProgram()
+    with pytest.raises(Failed, match="ended 5 s ago") as caught:
+        await program.login(user="u", end=program.clock.wall() - 5)
+    assert caught.value.failure.code is Code.EXPIRED_ON_ARRIVAL
+    hint = caught.value.failure.hint
+    assert filled(hint, "log in again where the program gets it from, and check this machine's clock") == ()
+    assert (await program.login(end=program.clock.wall() + 60)).stored == UserPassword("u", Secret("one"))
+
+
+@pytest.mark.parametrize(
+    ("more", "keys"),
+    [
+        ({"format": "json"}, [("fields",)]),
+        ({"fields": PrintedFields(value="x")}, [("fields",)]),
+        ({"format": "json", "fields": PrintedFields(value="")}, [("fields", "value")]),
+        ({"format": "json", "username": "u", "fields": PrintedFields(value="x", username="y")}, [("username",)]),
+        ({"format": "json", "fields": PrintedFields(value="x", expires="y.z")}, []),
+    ],
+    ids=str,
+)
+def test_mistakes_in_fields(more: dict[str, object], keys: list[tuple[str, ...]]) -> None:
+    """Each with its key."""
+    settings = msgspec.structs.replace(CommandSource(("/bin/corp",)), **more)
+    assert [path for path, _ in settings.problems()] == keys
 
 
 def into_variable(ground: Ground, secret: str) -> None:

@@ -13,10 +13,10 @@ from credproxy.core.redact import mask_command, mask_name, mask_text
 
 _PLAIN = frozenset({
     "action", "actions", "address", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes",
-    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "field", "format", "header", "helper_path", "host",
+    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "expires", "field", "format", "header", "helper_path", "host",
     "key_file", "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env",
     "path", "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
-    "requested_token_type", "role", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field",
+    "requested_token_type", "role", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field", "value",
     "variable",
 })  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is still masked."""
