@@ -348,12 +348,24 @@ class KeyringFound:
 class Keyring(Protocol):
     """The keyring of the user's session. Never opens a window, and never falls into a file of plain text."""
 
-    async def search(self, service: str, username: str | None) -> KeyringFound:
-        """Look for secrets by their attributes. Raises Failed(credential_unreadable): it does not answer."""
+    async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
+        """Look for secrets by their attributes; ``anew``: whatever is remembered.
+
+        Raises:
+            Failed(credential_unreadable): it does not answer.
+        """
         ...
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
         """Read one; None if it has gone meanwhile. Raises Failed(credential_unreadable)."""
+        ...
+
+    async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
+        """Put another secret in the place of the one with these attributes; it is kept for good when this returns.
+
+        Raises:
+            Failed(credential_unreadable): there is no keyring, it is locked or does not answer, and the old one is still there.
+        """
         ...
 
 
@@ -488,12 +500,11 @@ class Turn(Protocol):
 class Rewritable(Protocol):
     """A source whose login changes by being used: of rotated refresh tokens (RFC 9700, section 4.14)."""
 
-    def turn(self, identity: Identity | None, target: Target, *, until: float) -> AbstractAsyncContextManager[Turn]:
+    def turn(self, identity: Identity, target: Target, *, until: float) -> AbstractAsyncContextManager[Turn]:
         """Have a login to oneself.
 
         Args:
-            identity: from ``locate``, which goes on to give the same one for what is stored in the turn; None if nothing
-                is stored yet.
+            identity: from ``locate``, which goes on to give the same one for what is stored in the turn.
             target: what is asked about.
             until: boot-clock second up to which is waited for others.
 

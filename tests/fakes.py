@@ -318,6 +318,7 @@ class FakeKeyring:
 
     secrets: dict[tuple[str, str], tuple[KeyringItem, Secret]] = field(default_factory=dict)
     locked: bool = False
+    closed: bool = False  # it takes nothing
     absent: str = ""
     broken: Failed | None = None
     searches: int = 0
@@ -328,7 +329,8 @@ class FakeKeyring:
         item = KeyringItem(f"/{service}/{username}", username, 1 if before is None else before[0].changed + 1)
         self.secrets[service, username] = item, Secret(secret)
 
-    async def search(self, service: str, username: str | None) -> KeyringFound:
+    async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
+        del anew
         self.searches += 1
         if self.broken is not None:
             raise Failed(self.broken.failure)
@@ -341,6 +343,12 @@ class FakeKeyring:
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
         return next((secret for known, secret in self.secrets.values() if known.place == item.place), None)
+
+    async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
+        assert label
+        if self.locked or self.closed or self.absent:
+            raise failed(Code.CREDENTIAL_UNREADABLE, "the keyring takes nothing", hint="unlock it")
+        self.put(service, secret.reveal(), username)
 
 
 @dataclass

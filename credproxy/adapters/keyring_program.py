@@ -1,6 +1,7 @@
-"""Asks the keyring of macOS or Windows for one secret, in a separate process: the library may block or crash.
+"""Asks the keyring of macOS or Windows for one secret, or stores one, in a separate process: the library may block or crash.
 
-``{"service", "username"}`` on standard input, ``{"username", "secret"}`` or ``{"absent"}`` on standard output.
+``{"service", "username"}`` on standard input, ``{"username", "secret"}`` or ``{"absent"}`` on standard output; a ``secret`` in
+the question is stored.
 """
 
 import json
@@ -26,6 +27,10 @@ class KeyringBackend(Protocol):
         """Give a login of a service: of the named user, or the only one."""
         ...
 
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Store one, in the place of one that is there."""
+        ...
+
 
 def native(module: str) -> bool:
     """Whether a backend is the operating system's own."""
@@ -33,8 +38,11 @@ def native(module: str) -> bool:
 
 
 def answer(question: bytes, backend: KeyringBackend) -> dict[str, str | None]:
-    """Search the keyring as the question says, and give the answer."""
+    """Search the keyring, or store, as the question says, and give the answer."""
     wanted = json.loads(question)
+    if "secret" in wanted:
+        backend.set_password(wanted["service"], wanted["username"], wanted["secret"])
+        return {}
     found = backend.get_credential(wanted["service"], wanted["username"])
     return {"secret": None} if found is None else {"username": found.username, "secret": found.password}
 

@@ -11,7 +11,7 @@ from cachetools import LRUCache
 from credproxy.adapters.secret_service import SecretService
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.login import PROGRAM_KEEP
-from credproxy.core.ask.stored import unreadable
+from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.kinds.sources.keyring import LIBRARY
 from credproxy.ports import Clock, Command, Keyring, KeyringFound, KeyringItem, Processes
 
@@ -50,10 +50,10 @@ class LibraryKeyring:
         self._clock = clock
         self._known: LRUCache[tuple[str, str | None], _KnownSecret] = LRUCache(_KNOWN)
 
-    async def search(self, service: str, username: str | None) -> KeyringFound:
+    async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
         """Look for a secret. Raises Failed: credential_unreadable, helper_failed, helper_not_runnable."""
         before = self._known.get((service, username))
-        if before is None or self._clock.boot() >= before.until:
+        if before is None or anew or self._clock.boot() >= before.until:
             known = await self._asked(service, username)
             if before is not None and known.found.items:
                 known = _numbered(known, before)
@@ -64,22 +64,39 @@ class LibraryKeyring:
         """Give the secret that the search read; None if it is no longer remembered, so that the next search asks again."""
         return next((known.secret for known in self._known.values() if item in known.found.items), None)
 
+    async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
+        """Put another secret in the place of one. Raises as ``search``; credential_unreadable."""
+        del label  # the library has none
+        answer = await self._run({"service": service, "username": username, "secret": secret.reveal()})
+        if answer.get("absent"):
+            raise locked("the keyring", f"takes nothing: {_absent(answer)}")
+        for key in [key for key in self._known if key[0] == service]:
+            del self._known[key]
+
     async def _asked(self, service: str, username: str | None) -> _KnownSecret:
         until = self._clock.boot() + PROGRAM_KEEP
-        question = json.dumps({"service": service, "username": username}).encode()
-        argv = (sys.executable, "-I", _PROGRAM)
-        done = await self._processes.run(Command(argv, stdin=question, timeout=_TIMEOUT, secure=False, concurrency=1))
-        if done.status != 0:
-            said = f"does not answer: {done.complaint[-200:]}" if done.complaint else "does not answer"
-            raise unreadable("the keyring", said, hint="unlock it, and see what it has in its own program")
-        answer = json.loads(done.stdout)
-        if absent := answer.get("absent"):
-            missing = f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}"
-            return _KnownSecret(until, KeyringFound(absent=missing if absent == "library" else str(absent)))
+        answer = await self._run({"service": service, "username": username})
+        if answer.get("absent"):
+            return _KnownSecret(until, KeyringFound(absent=_absent(answer)))
         if answer.get("secret") is None:
             return _KnownSecret(until, KeyringFound())
         item = KeyringItem(f"{service}\n{username}", str(answer.get("username") or ""))
-        return _KnownSecret(until, KeyringFound((item,)), Secret(answer["secret"]))
+        return _KnownSecret(until, KeyringFound((item,)), Secret(str(answer["secret"])))
+
+    async def _run(self, question: Mapping[str, str | None]) -> dict[str, object]:
+        argv, told = (sys.executable, "-I", _PROGRAM), json.dumps(question).encode()
+        done = await self._processes.run(Command(argv, stdin=told, timeout=_TIMEOUT, secure=False, concurrency=1))
+        if done.status != 0:
+            said = f"does not answer: {done.complaint[-200:]}" if done.complaint else "does not answer"
+            raise unreadable("the keyring", said, hint="unlock it, and see what it has in its own program")
+        answer: dict[str, object] = json.loads(done.stdout)
+        return answer
+
+
+def _absent(answer: Mapping[str, object]) -> str:
+    """Why there is no keyring."""
+    missing = f"{LIBRARY.module(sys.platform)} is not installed: {LIBRARY.remedy}"
+    return missing if answer["absent"] == "library" else str(answer["absent"])
 
 
 def _numbered(known: _KnownSecret, before: _KnownSecret) -> _KnownSecret:

@@ -3,37 +3,35 @@
 All changes are made under one lock (``replaced_file.exclusively``), so that there is one writer at a time.
 """
 
-import json
-import os
 import secrets
-import subprocess
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from credproxy.adapters.replaced_file import change_file
+from msgspec.structs import replace
+
+from credproxy.adapters.directories import make_folders
+from credproxy.adapters.login_programs import encrypted
+from credproxy.adapters.replaced_file import change_file, exclusively, replace_file
 from credproxy.adapters.secret_service import NoKeyringError
 from credproxy.adapters.writable_keyring import WritableKeyring
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.stored import login
-from credproxy.core.errors import Code, failed
-from credproxy.core.formats.docker_config import parse_index
-from credproxy.core.formats.docker_config_edit import docker_key, entry_of, with_entry, without_entry
+from credproxy.core.errors import Failed
 from credproxy.core.formats.login_file import (
+    EMPTY,
+    LoginIndex,
     SecretKept,
     StoredLogin,
+    apart,
+    apart_folder,
     attributes_of,
+    kept_apart,
+    label_of,
     parse_logins,
-    sealed_name,
     service_of,
 )
-
-
-_TIMEOUT = 30.0
-"""Seconds for a program, which may wait for the user."""
-
-_NOT_FOUND = b"credentials not found in native keychain"
 
 
 class LoginPlace(Protocol):
@@ -68,6 +66,7 @@ class LoginsFile:
         kept: where the secret is stored.
         keyring: holds the secret, or held it before.
         uid: of the user for whom it is encrypted.
+        rotates: whether the secret changes by being used, and is kept apart.
     """
 
     path: Path
@@ -75,6 +74,7 @@ class LoginsFile:
     kept: SecretKept
     keyring: WritableKeyring
     uid: int
+    rotates: bool = False
 
     @property
     def name(self) -> str:
@@ -84,17 +84,21 @@ class LoginsFile:
     @property
     def warning(self) -> str:
         """The warning for a plain-text file."""
-        return f"the password is stored unencrypted in {self.path}" if self.kept == "file" else ""
+        what = "refresh token" if self.rotates else "password"
+        return f"the {what} is stored unencrypted in {self._named('file')}" if self.kept == "file" else ""
 
     def put(self, username: str, secret: Secret) -> None:
         """Store the secret, and then the entry that points to it: if killed in between, the old login stays in force."""
-        sealed = _encrypted(self.key, secret, self.uid) if self.kept == "systemd-creds" else ""
+        sealed = encrypted(self.key, secret, uid=self.uid) if self.kept == "systemd-creds" else ""
         if self.kept == "keyring":
-            label = f"credproxy login for {self.key}"
-            self.keyring.store(attributes_of(self.key, username), label, secret=secret)
+            self.keyring.store(attributes_of(self.key, username), label_of(self.key), secret=secret)
         plain = secret.reveal() if self.kept == "file" else ""
-        entry = StoredLogin(self.kept, secrets.token_hex(8), username, plain, sealed)
-        before = self._change(entry)
+        entry = StoredLogin(self.kept, secrets.token_hex(8), username, plain, sealed, self.rotates)
+        try:
+            before = self._change(self._apart(entry) if self.rotates else entry)
+        except BaseException:
+            self._undo(entry)
+            raise
         if before is not None and before.kept == "keyring" and (self.kept, username) != ("keyring", before.username):
             self._erase({"service": service_of(self.key), "username": before.username})
 
@@ -107,22 +111,49 @@ class LoginsFile:
         return self._named(before.kept)
 
     def _named(self, kept: SecretKept) -> str:
-        return {"keyring": "the keyring", "systemd-creds": f"{self.path}, encrypted", "file": str(self.path)}[kept]
+        path = apart_folder(str(self.path)) if self.rotates else str(self.path)
+        return {"keyring": "the keyring", "systemd-creds": f"{path}, encrypted", "file": path}[kept]
+
+    def _undo(self, entry: StoredLogin) -> None:
+        """Delete a secret that nothing points to."""
+        Path(apart(str(self.path), entry)).unlink(missing_ok=True)
+        with suppress(Failed, OSError):
+            content = self.path.read_bytes() if self.path.exists() else b""
+            there = parse_logins(content, str(self.path)).logins.get(self.key)
+            if self.kept == "keyring" and (
+                there is None or (there.kept, there.username) != ("keyring", entry.username)
+            ):
+                self._erase(attributes_of(self.key, entry.username))
+
+    def _apart(self, entry: StoredLogin) -> StoredLogin:
+        """Put what changes into a file of its own, or make the place for the lock of one that is in the keyring."""
+        place = Path(apart(str(self.path), entry))
+        make_folders(place.parent, 0o700)
+        if self.kept != "keyring":
+            replace_file(place, (entry.sealed or f"{entry.secret}\n").encode())
+        return replace(entry, secret="", sealed="")
+
+    def _tidy(self, logins: LoginIndex) -> None:
+        """Delete what is kept apart for logins that are none any more, or that were never finished."""
+        wanted = kept_apart(str(self.path), logins)
+        for place in Path(apart_folder(str(self.path))).glob("*"):
+            if str(place) not in wanted:
+                place.unlink(missing_ok=True)
 
     def _change(self, entry: StoredLogin | None) -> StoredLogin | None:
         """Put the entry into the file, or remove it; give the previous one."""
-        found: list[StoredLogin | None] = [None]
+        before, after = EMPTY, EMPTY
 
         def change(content: bytes) -> bytes | None:
-            logins = parse_logins(content, f"the file of logins {str(self.path)!r}")
-            found[0] = logins.logins.get(self.key)
-            if entry is None and found[0] is None:
-                return None
-            return (logins.without(self.key) if entry is None else logins.with_login(self.key, entry)).encoded()
+            nonlocal before, after
+            before = parse_logins(content, f"the file of logins {str(self.path)!r}")
+            after = before.without(self.key) if entry is None else before.with_login(self.key, entry)
+            return None if after == before else after.encoded()
 
         if entry is not None or self.path.exists():
             change_file(self.path, change)
-        return found[0]
+        self._tidy(after)
+        return before.logins.get(self.key)
 
     def _erase(self, attributes: Mapping[str, str]) -> int:
         try:
@@ -173,9 +204,10 @@ class NamedFile:
         return f"it is stored unencrypted in {self.path}"
 
     def put(self, username: str, secret: Secret) -> None:
-        """Write the secret; the user name is in the rule."""
+        """Write the secret; the user name is in the rule. A daemon that is renewing the old secret comes first."""
         del username
-        change_file(self.path, lambda _: secret.reveal().encode() + b"\n")
+        with exclusively(self.path):
+            change_file(self.path, lambda _: secret.reveal().encode() + b"\n")
 
     def remove(self) -> str:
         """Delete the file."""
@@ -184,113 +216,3 @@ class NamedFile:
         except FileNotFoundError:
             return ""
         return self.name
-
-
-@dataclass(frozen=True)
-class DockerLogins:
-    """Docker's configuration, or the program that it names for the registry, as used by ``docker login``.
-
-    Attributes:
-        path: of the file.
-        key: canonical name of the registry, with its path.
-        which: finds a program on the path of the configuration.
-    """
-
-    path: Path
-    key: str
-    which: Callable[[str], str | None]
-
-    @property
-    def program(self) -> str:
-        """The NAME of the ``docker-credential-NAME`` that stores the login; "" if the file itself does."""
-        content = self.path.read_bytes() if self.path.exists() else b""
-        index = parse_index(content, self._where)
-        return index.helpers.get(self.key.partition("/")[0], ("", index.store))[1]
-
-    @property
-    def name(self) -> str:
-        """The path of the file, or the name of the program."""
-        return f"docker-credential-{self.program}" if self.program else str(self.path)
-
-    @property
-    def warning(self) -> str:
-        """The same warning as docker's."""
-        return "" if self.program else f"your password is stored unencrypted in {self.path}"
-
-    def put(self, username: str, secret: Secret) -> None:
-        """Store the login; a program stores it for the whole registry."""
-        program, entry = self.program, entry_of(login(username, secret.reveal(), where=self._where))
-        if program:
-            told = {"ServerURL": self._server, "Username": username, "Secret": secret.reveal()}
-            self._run(program, "store", json.dumps(told).encode())
-            entry = {}
-        change_file(self.path, lambda content: with_entry(content, self.key, entry=entry, where=self._where))
-
-    def remove(self) -> str:
-        """Delete the login."""
-        if not self.path.exists():
-            return ""
-        program, name = self.program, self.name
-        had = bool(program) and self._run(program, "get", self._server.encode()) is not None
-        if had:
-            self._run(program, "erase", self._server.encode())
-        changed = change_file(self.path, lambda content: without_entry(content, self.key, where=self._where))
-        return name if changed or had else ""
-
-    @property
-    def _server(self) -> str:
-        return docker_key(self.key.partition("/")[0])
-
-    @property
-    def _where(self) -> str:
-        return f"the docker configuration {str(self.path)!r}"
-
-    def _run(self, program: str, verb: str, said: bytes) -> bytes | None:
-        """Run the program; None if it says that it has no login."""
-        name = f"docker-credential-{program}"
-        place = self.which(name)
-        if place is None:
-            raise failed(
-                Code.HELPER_NOT_RUNNABLE,
-                f"{name!r} is not installed, which {self._where} names",
-                hint=f"install it, or take {program!r} out of {self.path}",
-            )
-        done = _run([place, verb], said)
-        if done.returncode == 0:
-            return done.stdout
-        if done.stdout.strip() == _NOT_FOUND:
-            return None
-        # Its output of a "store" may quote what it was given.
-        what = done.stdout.decode("utf-8", "replace").strip()[:200] if verb != "store" else "see what it needs"
-        raise failed(Code.HELPER_FAILED, f"{name!r} refuses: {what}", hint=f"run it by hand: {name} list")
-
-
-def _encrypted(key: str, secret: Secret, uid: int) -> str:
-    """Encrypt for this machine, and for this user unless that is root."""
-    user = ["--user"] if uid else []
-    try:
-        done = _run(
-            ["systemd-creds", "encrypt", *user, f"--name={sealed_name(key)}", "-", "-"], secret.reveal().encode()
-        )
-    except OSError:
-        raise failed(
-            Code.HELPER_NOT_RUNNABLE, "systemd-creds is not installed", hint="log in with --store file"
-        ) from None
-    if done.returncode != 0:
-        said = done.stderr.decode("utf-8", "replace").strip()[-200:]
-        raise failed(
-            Code.HELPER_FAILED,
-            f"systemd-creds does not encrypt: {said}",
-            hint="users need systemd 256 for it; else: --store file",
-        )
-    return done.stdout.decode("ascii")
-
-
-def _run(argv: list[str], said: bytes) -> "subprocess.CompletedProcess[bytes]":
-    environ = {**os.environ, "GIT_TERMINAL_PROMPT": "0"}
-    try:
-        return subprocess.run(argv, input=said, capture_output=True, env=environ, timeout=_TIMEOUT, check=False)  # noqa: S603  docker's configuration, or this file, names it
-    except subprocess.TimeoutExpired:
-        raise failed(
-            Code.HELPER_FAILED, f"{argv[0]!r} has not answered for {_TIMEOUT:g} s", hint=f"run it by hand: {argv[0]}"
-        ) from None

@@ -3,21 +3,30 @@
 from typing import Final
 
 from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.stored import locked
 from credproxy.ports import KeyringFound, KeyringItem
+
+
+_NONE = "there is none"
 
 
 class NoKeyring:
     """Holds nothing. Source: ports.Keyring."""
 
-    async def search(self, service: str, username: str | None) -> KeyringFound:
+    async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
         """Report that there is no keyring."""
-        del service, username
-        return KeyringFound(absent="there is none")
+        del service, username, anew
+        return KeyringFound(absent=_NONE)
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
         """There is no secret to give."""
         del item
         return None
+
+    async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
+        """Refuse."""
+        del service, username, label, secret
+        raise locked("the keyring", f"takes nothing: {_NONE}")
 
 
 NO_KEYRING: Final = NoKeyring()

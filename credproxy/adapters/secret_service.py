@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.stored import unreadable
+from credproxy.core.ask.stored import locked, unreadable
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.sources.keyring import LIBRARY
 from credproxy.ports import Clock, KeyringFound, KeyringItem
@@ -100,15 +100,16 @@ class SecretService:
         self._clock = clock
         self._uid = uid
 
-    async def search(self, service: str, username: str | None) -> KeyringFound:
+    async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
         """Look for secrets by their attributes ``service`` and ``username``. Raises Failed(credential_unreadable)."""
+        del anew  # nothing is remembered
         try:
             async with self._connected() as bus:
-                open_ones, locked = await _search(bus, service, username)
+                open_ones, closed = await _search(bus, service, username)
                 items = tuple([await _item(bus, path) for path in open_ones])
         except NoKeyringError as error:
             return KeyringFound(absent=str(error))
-        return KeyringFound(items, len(locked))
+        return KeyringFound(items, len(closed))
 
     async def reveal(self, item: KeyringItem) -> Secret | None:
         """Read a secret; None if it was deleted or locked since it was found. Raises Failed(credential_unreadable)."""
@@ -119,6 +120,15 @@ class SecretService:
                 return as_secret(bytes(secret[2]))
         except NoKeyringError:
             return None
+
+    async def rewrite(self, service: str, username: str, *, label: str, secret: Secret) -> None:
+        """Put another secret in the place of one. Raises Failed(credential_unreadable)."""
+        try:
+            await self.store({"service": service, "username": username}, label, secret=secret)
+        except NoKeyringError as error:
+            raise locked("the keyring", f"takes nothing: {error}") from None
+        except LockedKeyringError:
+            raise locked("the keyring", "takes nothing: it is locked") from None
 
     async def usable(self) -> None:
         """Check whether something could be stored. Raises the same as ``store``."""
@@ -156,8 +166,8 @@ class SecretService:
     async def erase(self, attributes: Mapping[str, str]) -> int:
         """Delete all secrets with these attributes; give their number. Raises the same as ``store``."""
         async with self._connected() as bus:
-            open_ones, locked = await _found(bus, attributes)
-            if locked:
+            open_ones, closed = await _found(bus, attributes)
+            if closed:
                 raise LockedKeyringError
             for path in open_ones:
                 (prompt,) = await bus.call(path, _ITEM_API, "Delete")
@@ -219,8 +229,8 @@ async def _search(bus: _Bus, service: str, username: str | None) -> tuple[list[s
 
 async def _found(bus: _Bus, attributes: Mapping[str, str]) -> tuple[list[str], list[str]]:
     found = await bus.call(_ROOT, _SERVICE_API, "SearchItems", "a{ss}", (dict(attributes),))
-    open_ones, locked = (list(map(str, paths)) for paths in found if isinstance(paths, list))
-    return open_ones, locked
+    open_ones, closed = (list(map(str, paths)) for paths in found if isinstance(paths, list))
+    return open_ones, closed
 
 
 async def _item(bus: _Bus, path: str) -> KeyringItem:

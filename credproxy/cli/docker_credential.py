@@ -13,7 +13,8 @@ import click
 import msgspec
 
 from credproxy.cli.command_error import CommandError, stop
-from credproxy.cli.login import alone, forget, told
+from credproxy.cli.login import alone, forget
+from credproxy.cli.login_words import told
 from credproxy.cli.read_config import in_force
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.stored import login

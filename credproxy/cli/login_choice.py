@@ -7,7 +7,8 @@ from functools import partial
 from pathlib import Path
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.login_places import DockerLogins, LoginPlace, LoginsFile, NamedFile, NamedKeyring
+from credproxy.adapters.docker_logins import DockerLogins
+from credproxy.adapters.login_places import LoginPlace, LoginsFile, NamedFile, NamedKeyring
 from credproxy.adapters.secret_service import NoKeyringError
 from credproxy.adapters.writable_keyring import WritableKeyring, writable_keyring
 from credproxy.cli.command_error import CommandError
@@ -80,7 +81,7 @@ class LoginPlaces:
                     pass
         raise CommandError(
             f"the rule for {self._rule.match!r} looks where nothing can be stored",
-            'put { source = "login" } in front of its ' + (self._rule.source_keys or ("credentials",))[0],
+            'put { source = "login" } in front of its ' + self._rule.login_key,
         )
 
     def choose_for_docker(self, store: LoginStore) -> LoginPlace:
@@ -109,7 +110,7 @@ class LoginPlaces:
         path = login_file(os.environ)
         if path is None:
             raise CommandError("there is no place for a login: HOME is not set", "set HOME")
-        return LoginsFile(Path(path), self._key, kept, self.keyring, os.geteuid())
+        return LoginsFile(Path(path), self._key, kept, self.keyring, os.geteuid(), self._rule.rotates)
 
     def _by_choice(self, store: LoginStore) -> LoginPlace:
         docker = self._rule.is_registry and self._settings.docker_config != "none"
@@ -159,6 +160,5 @@ class LoginPlaces:
         return partial(shutil.which, path=self._settings.helper_path)
 
     def _sources(self) -> Iterator[SourceSettings]:
-        """The sources of the option that a login is for: the first option that takes any."""
-        first = self._rule.source_keys[:1]
-        return (source for key, source in self._rule.secrets() if key[:1] == first)
+        """The sources of the option that a login is for."""
+        return (source for key, source in self._rule.secrets() if key[0] == self._rule.login_key)

@@ -14,11 +14,16 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.login_check import LoginCheck, UnprovenError, check_page, check_registry
 from credproxy.exchange.plan import RegistryRule
-from credproxy.ports import OwnTerms, converse
+from credproxy.ports import Clock, OwnTerms, converse
 
 
 PATIENCE = 30.0
 """Seconds: a person waits, and an identity provider may take eleven."""
+
+
+def from_now(clock: Clock) -> OwnTerms:
+    """The limits of a request that is sent now."""
+    return OwnTerms(clock.boot() + PATIENCE)
 
 
 async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str) -> None:
@@ -35,12 +40,11 @@ async def try_login(rule: HostRule, target: Target, *, stored: Stored, page: str
         UnprovenError: nothing shows that the login was checked.
     """
     clock = SystemClock()
-    until = clock.boot() + PATIENCE
     async with AiohttpClient(clock) as http:
         for one in _schemes(rule, target):
             try:
                 async with clock.timeout(PATIENCE):
-                    return await converse(_check(rule, one, stored, page), http, terms=OwnTerms(until))
+                    return await converse(_check(rule, one, stored, page), http, terms=from_now(clock))
             except TimeoutError:
                 raise failed(
                     Code.UPSTREAM_UNAVAILABLE,

@@ -68,7 +68,7 @@ def explain_here(uri: str, settings: Settings) -> dict[str, object]:
     Raises:
         CommandError: the URI cannot be used.
     """
-    with _quiet():
+    with quiet():
         try:
             told = msgspec.to_builtins(asyncio.run(_explained(uri, settings)))
         except Failed as error:
@@ -99,8 +99,8 @@ def _drop(*event: object) -> MutableMapping[str, object]:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
-    """Suppress what a daemon would log: the reasons are in the explanation."""
+def quiet() -> Iterator[None]:
+    """Suppress what a daemon would log: a command says the reasons itself."""
     before = structlog.get_config()
     structlog.configure(processors=[_drop])
     try:

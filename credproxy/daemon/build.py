@@ -59,7 +59,15 @@ def build_table(settings: Settings, world: World) -> Table:
     Raises:
         Failed(config_invalid): an invalid ``match``; ``core.config.parse`` refuses it earlier, with its line.
     """
-    tools = providers.ProviderTools(
+    tools = provider_tools(settings, world)
+    router = settings.router()
+    made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}
+    return Table(router, made, fallback=_fallback(tools, settings))
+
+
+def provider_tools(settings: Settings, world: World) -> providers.ProviderTools:
+    """What the providers of a configuration reach the world through."""
+    return providers.ProviderTools(
         clock=world.clock,
         http=world.http,
         processes=world.processes,
@@ -72,9 +80,6 @@ def build_table(settings: Settings, world: World) -> Table:
             nonce=partial(secrets.token_urlsafe, KEY_BYTES),
         ),
     )
-    router = settings.router()
-    made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}
-    return Table(router, made, fallback=_fallback(tools, settings))
 
 
 def build_token(settings: Settings, world: World) -> Source | None:

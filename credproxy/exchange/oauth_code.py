@@ -65,9 +65,16 @@ def authorize_url(server: OauthServer, client: OauthClient, *, limits: OauthLimi
         ("code_challenge", challenge_of(login.verifier)),
         ("code_challenge_method", "S256"),
         *((name, reveal(value)) for name, value in limits.form()),
+        # Without it a server leaves that scope out (OpenID Connect Core, section 11).
+        *([("prompt", "consent")] if "offline_access" in limits.scopes else []),
     ]
     mark = "&" if urlsplit(server.authorize_url).query else "?"
     return f"{server.authorize_url}{mark}{urlencode(fields, quote_via=quote)}"
+
+
+def is_answer(login: BrowserLogin, query: str) -> bool:
+    """Whether a query is of the page that this login opened: it has its state. Anybody may ask for a page with another one."""
+    return hmac.compare_digest(_once(query).get("state", "").encode(), login.state.reveal().encode())
 
 
 def code_of(server: OauthServer, login: BrowserLogin, *, query: str) -> Secret:
@@ -82,7 +89,7 @@ def code_of(server: OauthServer, login: BrowserLogin, *, query: str) -> Secret:
         Failed: bad_request (it is not the answer to this login: another state or issuer, no code), denied.
     """
     found = _once(query)
-    if not hmac.compare_digest(found.get("state", "").encode(), login.state.reveal().encode()):
+    if not is_answer(login, query):
         raise failed(Code.BAD_REQUEST, "the browser came back with the answer to another login", hint=_AGAIN)
     if "iss" in found and server.issuer and found["iss"] != server.issuer:
         message = f"the browser came back from another issuer than {server.issuer!r}"

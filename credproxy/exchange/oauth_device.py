@@ -13,8 +13,10 @@ from collections.abc import Generator
 from dataclasses import dataclass, replace
 from http import HTTPStatus
 from typing import Final
+from urllib.parse import urlsplit
 
 from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.empty import blank
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
@@ -38,6 +40,9 @@ _LIFE: Final = 600.0
 _LONGEST_LIFE: Final = 3600.0
 _CODE: Final = 64
 """Most characters of a code that a user is asked to type."""
+
+_URL: Final = 2048
+"""Most characters of the address of a page."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +126,10 @@ def _proof(code: Secret | None, verifier: Secret) -> Proof:
 def _begun(server: OauthServer, response: Response, verifier: Secret) -> DeviceLogin:
     found = decode_object(response.body) or {}
     code, user_code = found.get("device_code"), found.get("user_code")
-    url, complete = _page(found.get("verification_uri")), _page(found.get("verification_uri_complete"))
+    url = _page(server, found.get("verification_uri"))
+    complete = _page(server, found.get("verification_uri_complete"))
+    # A QR code shows nobody where it leads: only to the place that is shown.
+    complete = complete if url and complete and parse_uri(complete).origin == parse_uri(url).origin else ""
     if not isinstance(code, str) or not code or not isinstance(user_code, str) or not _typeable(user_code) or not url:
         message = f"{server.subject} began no login: its answer holds no code, or no page to type it in"
         raise failed(Code.BAD_TOKEN, message, hint="ask its administrator")
@@ -131,15 +139,16 @@ def _begun(server: OauthServer, response: Response, verifier: Secret) -> DeviceL
 
 
 def _typeable(code: str) -> bool:
-    return 0 < len(code) <= _CODE and code.isascii() and code.isprintable()
+    return len(code) <= _CODE and code.isascii() and code.isprintable() and not blank(code)
 
 
-def _page(url: object) -> str:
-    """A URL that a user may be sent to; "" if it is not one."""
-    if not isinstance(url, str):
+def _page(server: OauthServer, url: object) -> str:
+    """A URL that a user may be sent to, by https unless the server itself is asked by http; "" if it is not one."""
+    if not isinstance(url, str) or len(url) > _URL or "://" not in url:
         return ""
+    schemes = {"https", urlsplit(server.token_url).scheme}
     try:
-        return url if parse_uri(url).scheme in {"https", "http"} and "://" in url else ""
+        return url if parse_uri(url).scheme in schemes else ""
     except Failed:
         return ""
 

@@ -67,7 +67,7 @@ class File:
         return await self.read(identity, target)
 
     @contextlib.asynccontextmanager
-    async def turn(self, identity: Identity | None, target: Target, *, until: float) -> AsyncIterator[Turn]:
+    async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
         """Take exclusive hold of the file. Raises Failed: credential_unreadable, upstream_unavailable."""
         path = self._settings.path
         async with alone(lock_of(path), files=self._files, clock=self._clock, until=until, name=f"file:{path}") as lock:

@@ -1,6 +1,7 @@
 """A list of sources: the first one that has a login for the target gives it."""
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 
 from credproxy.core.ask.credential import Identity
@@ -8,11 +9,11 @@ from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Target
 from credproxy.core.errors import Failure
-from credproxy.ports import Caches, Guesses, Narrows, Source, first_trouble, trouble_of
+from credproxy.ports import Caches, Guesses, Narrows, Rewritable, Source, Turn, first_trouble, trouble_of
 
 
 class First:
-    """Asks the sources of a list in its order. Source: ports.Source, ports.Ordered, ports.Narrows, ports.Guesses.
+    """Asks the sources of a list in its order. Source: ports.Source, Ordered, Narrows, Guesses, Rewritable.
 
     "Not mine" goes on to the next one. "Mine but broken" does not, and neither does a file that cannot be read: it may
     have the intended login, and the next source may have somebody else's.
@@ -73,6 +74,15 @@ class First:
         index, own, _ = _of(identity)
         source = self._sources[index]
         return isinstance(source, Guesses) and source.guessed(own)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
+        """Have a login to oneself, where each source of the list is one that can be written. Raises as that source does."""
+        index, own, _ = _of(identity)
+        source = self._sources[index]
+        assert isinstance(source, Rewritable)  # the kind checks for it: see OauthHost.mistakes
+        async with source.turn(own, target, until=until) as turn:
+            yield turn
 
     def passed(self, identity: Identity, target: Target) -> tuple[str, ...]:
         """What the sources say that come before the one with the credential."""

@@ -1,28 +1,31 @@
 """What ``credproxy login`` has stored: a file says which logins there are and where each secret is."""
 
-import asyncio
-from dataclasses import dataclass
+import contextlib
+from collections.abc import AsyncIterator
 
-from credproxy.core.ask.credential import Identity, Secret, Stored
+import structlog
+
+from credproxy.core.ask.credential import Identity, Secret, Stored, secret_of
 from credproxy.core.ask.login import Login, login_of
-from credproxy.core.ask.stored import from_text, unreadable
+from credproxy.core.ask.stored import TOKEN_USER, from_text, unreadable
 from credproxy.core.ask.target import Form, Target
-from credproxy.core.errors import Code, Failure, failed
-from credproxy.core.formats.login_file import (
-    EMPTY,
-    LoginIndex,
-    StoredLogin,
-    parse_logins,
-    sealed_name,
-    service_of,
-)
+from credproxy.core.errors import Failed, Failure
+from credproxy.core.formats.login_file import EMPTY, LoginIndex, StoredLogin, apart_lock, parse_logins
 from credproxy.core.kinds.sources.login import shared_name
-from credproxy.ports import Clock, Command, Files, Keyring, Processes
+from credproxy.ports import Clock, Files, Keyring, Lock, Processes, Turn
+from credproxy.sources.login_secrets import LoginSecrets
+from credproxy.sources.turns import KeptTurn, alone, lock_of
 from credproxy.sources.watched_file import Watched
 
 
+_OTHERS = 40.0
+"""Seconds that a command that logs in or out is waited for: it may wait for a program, which has thirty."""
+
+log = structlog.get_logger("credproxy.sources")
+
+
 class FromLogin:
-    """The logins of this user. Source: ports.Source, core/formats/login_file.py.
+    """The logins of this user. Source: ports.Source, ports.Rewritable, core/formats/login_file.py.
 
     Args:
         path: of the file; None for a user without a home directory.
@@ -44,12 +47,9 @@ class FromLogin:
             files=files,
             clock=clock,
         )
-        self._keyring = keyring
-        self._processes = processes
+        self._secrets = LoginSecrets(path, files=files, keyring=keyring, processes=processes, uid=uid)
+        self._files = files
         self._clock = clock
-        self._uid = uid
-        self._opened: dict[str, _Decrypted] = {}
-        self._opening = asyncio.Lock()
 
     async def locate(self, target: Target, repository: str | None) -> Identity | None:
         """Name the login that is stored for the host, or for a path on it; None if there is none."""
@@ -66,28 +66,47 @@ class FromLogin:
         Raises:
             Failed: credential_unreadable; helper_failed, helper_not_runnable for one that has to be decrypted.
         """
-        del anew  # it changes together with the file, which has been checked
-        since = self._clock.boot()
+        del target
         entry = self._file.content.logins.get(identity.entry)
-        if entry is None:
-            return None
-        again = f"log in again: credproxy login {identity.entry}"
-        secret = await self._secret(identity.entry, entry, again)
-        if secret is None:
-            raise unreadable(f"the login for {target.authority!r}", "has gone from the keyring", hint=again)
-        stored: Stored = from_text(
-            secret.reveal(), entry.username or None, where=f"the login for {identity.entry!r}", hint=again
-        )
-        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
+        return None if entry is None else await self._login(identity.entry, entry, anew=anew)
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:
         """Give the login unless a program has to decrypt it."""
         entry = self._file.content.logins.get(identity.entry)
-        known = self._opened.get(identity.entry)
-        if entry is not None and entry.kept == "systemd-creds" and (known is None or known.id != entry.id):
-            await self._processes.find(_decrypting(identity.entry, entry.sealed, self._uid))
+        if entry is not None and not await self._secrets.is_known(identity.entry, entry):
             return None
         return await self.read(identity, target)
+
+    @contextlib.asynccontextmanager
+    async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
+        """Have a login to oneself. Its identity says when somebody logged in, and so stays through its turns.
+
+        Raises:
+            Failed: credential_unreadable, helper_failed, helper_not_runnable, upstream_unavailable.
+        """
+        del target
+        key, path = identity.entry, self._file.path
+        if path is None:
+            raise _gone(key)
+        async with (
+            self._alone(apart_lock(path, key), identity, until=until) as lock,
+            contextlib.AsyncExitStack() as stack,
+        ):
+            # Whoever logs in or out has the other lock: what is read belongs together, and what is tried changes nothing.
+            async with self._alone(lock_of(path), identity, until=until):
+                entry = await self._now(key)
+                login = await self._login(key, entry, anew=True)
+                replacing = self._secrets.replacing(key, entry, now=secret_of(login.stored))
+                replace = await stack.enter_async_context(replacing)
+
+            async def write(secret: Secret) -> None:
+                async with self._alone(lock_of(path), identity, until=self._clock.boot() + _OTHERS):
+                    if await self._is_in_force(key, entry):
+                        await replace(secret)
+                    else:
+                        log.info("login was replaced while it was renewed", credential=str(identity))
+
+            yield KeptTurn(lock, login, write=write)
 
     def trouble(self, target: Target) -> Failure | None:
         """Why the file cannot be read."""
@@ -103,55 +122,42 @@ class FromLogin:
     def forget(self) -> None:
         """Make the next question look at the file."""
         self._file.forget()
-        self._opened.clear()
+        self._secrets.forget()
 
-    async def _secret(self, key: str, entry: StoredLogin, again: str) -> Secret | None:
-        match entry.kept:
-            case "file":
-                return Secret(entry.secret)
-            case "keyring":
-                return await self._in_keyring(key, entry)
-            case "systemd-creds":
-                return await self._decrypted(key, entry, again)
+    def _alone(self, lock: str, identity: Identity, *, until: float) -> contextlib.AbstractAsyncContextManager[Lock]:
+        return alone(lock, files=self._files, clock=self._clock, until=until, name=str(identity))
 
-    async def _in_keyring(self, key: str, entry: StoredLogin) -> Secret | None:
-        found = await self._keyring.search(service_of(key), entry.username)
-        if found.absent:
-            again = f"credproxy login {key} --store file"
-            raise unreadable(
-                f"the login for {key!r}", f"lies in the keyring, which is not there: {found.absent}", hint=again
-            )
-        if found.locked and not found.items:
-            raise unreadable(f"the login for {key!r}", "cannot be read: the keyring is locked", hint=_UNLOCK)
-        newest = max(found.items, key=lambda item: (item.changed, item.place), default=None)
-        return None if newest is None else await self._keyring.reveal(newest)
+    async def _now(self, key: str) -> StoredLogin:
+        """A login that rotates, as the file has it at this moment. Raises Failed(credential_unreadable)."""
+        self._file.forget()
+        await self._file.look()
+        if self._file.failure is not None:
+            raise Failed(self._file.failure)
+        entry = self._file.content.logins.get(key)
+        if entry is None:
+            raise _gone(key)
+        if not entry.rotates:
+            said = "was stored for a rule of another kind"
+            raise unreadable(f"the login for {key!r}", said, hint=f"log in again: credproxy login {key}")
+        return entry
 
-    async def _decrypted(self, key: str, entry: StoredLogin, again: str) -> Secret:
-        async with self._opening:  # one run for forty repositories of one login
-            known = self._opened.get(key)
-            if known is None or known.id != entry.id:
-                done = await self._processes.run(_decrypting(key, entry.sealed, self._uid))
-                if done.status != 0:
-                    said = f"systemd-creds does not decrypt the login for {key!r}: {done.complaint[-200:]}"
-                    raise failed(Code.HELPER_FAILED, said, hint=again)
-                known = self._opened[key] = _Decrypted(entry.id, Secret(done.stdout.decode("utf-8", "replace")))
-        return known.secret
+    async def _is_in_force(self, key: str, entry: StoredLogin) -> bool:
+        """Whether nobody has logged in or out since. Raises Failed(credential_unreadable)."""
+        self._file.forget()
+        await self._file.look()
+        after = self._file.content.logins.get(key)
+        return after is not None and after.id == entry.id
 
-
-@dataclass(frozen=True, slots=True)
-class _Decrypted:
-    """A decrypted login, and its identity."""
-
-    id: str
-    secret: Secret
+    async def _login(self, key: str, entry: StoredLogin, *, anew: bool) -> Login:
+        since, again = self._clock.boot(), f"log in again: credproxy login {key}"
+        secret = await self._secrets.read(key, entry, anew=anew)
+        if secret is None:
+            raise unreadable(f"the login for {key!r}", "has gone from the keyring", hint=again)
+        # One that rotates is a refresh token, whoever asks for it: no password, and no token for a header.
+        username = TOKEN_USER if entry.rotates else entry.username or None
+        stored: Stored = from_text(secret.reveal(), username, where=f"the login for {key!r}", hint=again)
+        return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())
 
 
-_TIMEOUT = 10.0
-_UNLOCK = "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; or log in with --store file"
-
-
-def _decrypting(key: str, sealed: str, uid: int) -> Command:
-    """The program that decrypts a secret; since systemd 256, a secret encrypted for a user alone is marked as such."""
-    user = ("--user",) if uid else ()
-    argv = ("systemd-creds", "decrypt", *user, f"--name={sealed_name(key)}", "-", "-")
-    return Command(argv, stdin=sealed.encode(), timeout=_TIMEOUT)
+def _gone(key: str) -> Failed:
+    return unreadable(f"the login for {key!r}", "is not stored any more", hint=f"log in again: credproxy login {key}")

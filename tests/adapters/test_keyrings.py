@@ -28,9 +28,16 @@ class Login:
 class Native:
     """A keychain with one login."""
 
+    def __init__(self) -> None:
+        self.stored: dict[tuple[str, str], str] = {}
+
     def get_credential(self, service: str, username: str | None) -> Login | None:
         """Of one service."""
         return Login() if (service, username) in {("s", None), ("s", "u")} else None
+
+    def set_password(self, service: str, username: str, password: str) -> None:
+        """Remember it."""
+        self.stored[service, username] = password
 
 
 def question(service: str, username: str | None = None) -> bytes:
@@ -42,6 +49,14 @@ def test_the_program_gives_user_and_secret_or_nothing() -> None:
     """As JSON."""
     assert answer(question("s"), Native()) == {"username": "u", "secret": "canary"}
     assert answer(question("other"), Native()) == {"secret": None}
+
+
+def test_the_program_stores_what_a_question_holds() -> None:
+    """And says nothing."""
+    native_keyring = Native()
+    told = json.dumps({"service": "s", "username": "u", "secret": "canary-new"}).encode()
+    assert answer(told, native_keyring) == {}
+    assert native_keyring.stored == {("s", "u"): "canary-new"}
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """``credproxy login`` and ``logout`` without a network: what is said, and where a login goes. tests/real/test_login.py has the rest."""
 
 import json
+import signal
 from pathlib import Path
 
 import click
@@ -10,7 +11,8 @@ from click.testing import CliRunner, Result
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.adapters.writable_keyring import NativeKeyring
 from credproxy.cli import main
-from credproxy.cli.login import WIDTH, login, logout
+from credproxy.cli.login import login, logout, undisturbed
+from credproxy.cli.login_words import WIDTH
 from credproxy.core.ask.credential import Secret
 from credproxy.core.kinds import KINDS
 
@@ -20,6 +22,7 @@ class Keyring:
 
     def __init__(self, problem: Exception | None = None) -> None:
         self.problem = problem
+        self.closes = False  # it is locked by the time that something is stored
         self.secrets: dict[tuple[str, str], str] = {}
 
     def usable(self) -> None:
@@ -30,6 +33,8 @@ class Keyring:
     def store(self, attributes: dict[str, str], label: str, *, secret: Secret) -> None:
         """Take it."""
         assert label
+        if self.closes:
+            raise LockedKeyringError
         self.usable()
         self.secrets[attributes["service"], attributes["username"]] = secret.reveal()
 
@@ -216,6 +221,91 @@ def test_what_cannot_be_is_reported(home: Path, arguments: tuple[str, ...], rule
     assert result.exit_code == 1
     assert said in " ".join(result.output.split())
     assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+OAUTH = '[[host]]\nmatch = "cache.test"\nprovider = "oauth2"\nclient_id = "c"\ntoken_url = "https://id.test/t"\n'
+REFRESH = f'{OAUTH}grant = "refresh_token"\n'
+
+
+@pytest.mark.parametrize(
+    ("rule", "arguments", "said"),
+    [
+        (REFRESH, ("-u", "me", "--password-stdin"), "-u means nothing here"),
+        (REFRESH, (), "there is no terminal to show a code on"),
+        (REFRESH, ("--flow", "device"), "does not say where a login on another device begins"),
+        (REFRESH, ("--flow", "browser"), "does not say where a login in a browser begins"),
+        (REFRESH, ("--store", "docker", "--password-stdin"), "docker's configuration is for registries alone"),
+        (
+            f'{OAUTH}client_secret = {{ source = "env", name = "X" }}\n',
+            (),
+            "nobody logs in to a host of provider 'oauth2'",
+        ),
+        ('[[host]]\nmatch = "cache.test"\nprovider = "basic"\n', ("--flow", "device"), "--flow means nothing"),
+    ],
+)
+def test_a_login_at_an_identity_provider_that_cannot_be_is_told(
+    home: Path, rule: str, arguments: tuple[str, ...], said: str
+) -> None:
+    """Before anybody is asked, where that can be."""
+    configure(home, rule)
+    result = run("login", "cache.test", *arguments, keyring=Keyring(NoKeyringError("there is none")))
+    assert result.exit_code == 1
+    assert said in " ".join(result.output.split())
+    assert not (home / ".local/state/credproxy/logins.json").exists()
+
+
+@pytest.mark.parametrize("place", ["login", "file"])
+def test_a_refresh_token_goes_where_its_rule_looks(home: Path, place: str) -> None:
+    """In the keyring nothing else is written for each renewal; a file is the rule's own."""
+    keyring = Keyring()
+    path = home / "token"
+    source = f'refresh_token = {{ source = "file", path = "{path}" }}\n' if place == "file" else ""
+    configure(home, REFRESH + source)
+    assert log_in("cache.test", keyring=keyring).exit_code == 0
+    if place == "file":
+        assert path.read_text() == "canary-pass\n"
+    else:
+        assert keyring.secrets == {("credproxy:cache.test", ""): "canary-pass"}
+        assert stored(home)["cache.test"]["rotates"]
+    assert run("logout", "cache.test", keyring=keyring).exit_code == 0
+    assert (keyring.secrets, path.exists()) == ({}, False)
+
+
+def test_a_keyring_that_is_locked_midway_leaves_what_was_there(home: Path) -> None:
+    """It was open when the login began."""
+    keyring = Keyring()
+    configure(home, REFRESH)
+    assert log_in("cache.test", keyring=keyring).exit_code == 0
+    before = stored(home)
+    keyring.closes = True
+    result = log_in("cache.test", password="canary-two", keyring=keyring)
+    assert result.exit_code == 1
+    assert "the keyring is locked, and nothing was changed" in " ".join(result.output.split())
+    assert stored(home) == before
+
+
+def test_a_secret_is_deleted_again_where_the_file_of_logins_cannot_be_written(home: Path) -> None:
+    """Else it would lie in the keyring, and nothing would point to it."""
+    keyring = Keyring()
+    place = home / ".local/state/credproxy/logins.json"
+    place.parent.mkdir(parents=True)
+    place.symlink_to("/proc/nowhere/logins.json")
+    assert log_in("reg.test", "-u", "u", keyring=keyring).exit_code == 1
+    assert keyring.secrets == {}
+    place.unlink()
+    assert log_in("reg.test", "-u", "u", keyring=keyring).exit_code == 0
+    assert keyring.secrets == {("credproxy:reg.test", "u"): "canary-pass"}
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_who_is_asked_to_end_while_it_stores_stores_first(number: signal.Signals) -> None:
+    """It takes moments; afterwards signals do what they did before."""
+    before, done = signal.getsignal(number), []
+    with undisturbed():
+        signal.raise_signal(number)
+        done.append(number)
+    assert done == [number]
+    assert signal.getsignal(number) is before
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Dial, Response
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange.oauth_client import OauthClient
-from credproxy.exchange.oauth_code import BrowserLogin, authorize_url, challenge_of, code_of, redeem
+from credproxy.exchange.oauth_code import BrowserLogin, authorize_url, challenge_of, code_of, is_answer, redeem
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import OauthLimits
 from credproxy.ports import converse
@@ -50,6 +50,20 @@ def test_where_the_browser_is_sent(page: str) -> None:
         "resource": "https://cache.test/",
     }
     assert "canary" not in repr(LOGIN)
+
+
+def test_who_wants_a_refresh_token_is_asked_for_consent() -> None:
+    """Else a server leaves ``offline_access`` out, and the first renewal asks for more than was granted."""
+    url = authorize_url(SERVER, CLIENT, limits=OauthLimits(("openid", "offline_access")), login=LOGIN)
+    assert dict(parse_qsl(urlsplit(url).query))["prompt"] == "consent"
+    assert "prompt" not in authorize_url(SERVER, CLIENT, limits=LIMITS, login=LOGIN)
+
+
+def test_a_query_is_the_answer_where_it_has_the_state() -> None:
+    """Once; whatever else it says."""
+    assert is_answer(LOGIN, "error=x&state=canary-state")
+    for query in ("", "state=", "state=other&code=x", "state=canary-state&state=canary-state", "x" * 20_000):
+        assert not is_answer(LOGIN, query)
 
 
 def test_a_server_without_that_page_is_reported_with_the_setting() -> None:

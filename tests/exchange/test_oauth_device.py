@@ -108,6 +108,12 @@ async def test_times_that_make_no_sense(more: dict[str, object], interval: float
         {"verification_uri": "file:///etc/passwd"},
         {"verification_uri": "id.test/d"},
         {"verification_uri": "https://id.test/\u001b[2J"},
+        {"verification_uri": "https://id.test/\u202ed"},
+        {"verification_uri": "https://id.test@evil.test/d"},
+        {"verification_uri": "http://id.test/d"},
+        {"verification_uri": "https://id.test/" + "d" * 2048},
+        {"user_code": " " * 9},
+        {"user_code": "x" * 1_000_000},
         {"verification_uri": None},
     ],
     ids=str,
@@ -121,8 +127,17 @@ async def test_an_answer_that_no_person_could_follow_is_refused(more: dict[str, 
 
 
 async def test_a_page_with_the_code_in_it_is_optional() -> None:
-    """And left out where it is none."""
-    assert (await begun(BEGUN | {"verification_uri_complete": "javascript:x"})).complete_url == ""
+    """And left out where it is none, or leads to another place than the page that is shown: nobody reads a QR code."""
+    for complete in ("javascript:x", "https://evil.test/d?user_code=x", "http://id.test/d", 7):
+        assert (await begun(BEGUN | {"verification_uri_complete": complete})).complete_url == ""
+
+
+async def test_a_page_is_as_secure_as_the_server_is_asked() -> None:
+    """Where the rule has plain http, which is told, the page may have it as well."""
+    plain = replace(SERVER, token_url="http://id.test/token", device_url="http://id.test/device")
+    http = FakeHttp({"http://id.test/device": [answer(BEGUN | {"verification_uri": "http://id.test/d"})]})
+    login = await converse(begin(plain, CLIENT, limits=LIMITS, verifier=VERIFIER), http, terms=FixedTerms())
+    assert login.url == "http://id.test/d"
 
 
 async def test_a_server_without_that_endpoint_is_reported_with_the_setting() -> None:

@@ -35,7 +35,7 @@ ROBOT = OauthClient("robot", "client_secret_basic", Secret("canary-secret"), "en
 REFRESH = of_refresh_token(
     Secret("canary-refresh"),
     name="file:/r",
-    setup="get a new refresh token from the identity provider, and store it in place of the old one",
+    setup="credproxy login HOST",
 )
 ASSERTION = of_assertion(Secret("canary-assertion"), name="/key.pem", setup="compare subject", signed=True)
 SUBJECT = of_subject_token(Secret("canary-subject"), "urn:t", wanted="urn:w", name="env:JOB", setup="look at the job")
@@ -168,13 +168,13 @@ REFUSALS = [
     (OF_CLIENT, ROBOT, 401, "", Code.BAD_CREDENTIALS, text_of("store the right one there; if it is right, send it in another way: {}")),
     (OF_CLIENT, SIGNER, 400, "invalid_client", Code.BAD_CREDENTIALS, text_of("register the key's public half there, and name it as it is named there: {}")),
     (REFRESH, PUBLIC, 401, "invalid_client", Code.BAD_CREDENTIALS, text_of("give it one: {}")),
-    (REFRESH, PUBLIC, 400, "invalid_grant", Code.BAD_CREDENTIALS, "get a new refresh token from the identity provider, and store it in place of the old one"),
+    (REFRESH, PUBLIC, 400, "invalid_grant", Code.BAD_CREDENTIALS, "credproxy login HOST"),
     (SUBJECT, ROBOT, 400, "invalid_grant", Code.BAD_CREDENTIALS, "look at the job"),
     (OF_CLIENT, ROBOT, 400, "invalid_scope", Code.DENIED, text_of("have it granted to the client, or name another one {}")),
     (OF_CLIENT, ROBOT, 400, "unauthorized_client", Code.DENIED, text_of("have that grant enabled for the client, or name another one {}")),
     (OF_CLIENT, ROBOT, 400, "unsupported_grant_type", Code.DENIED, text_of("have that grant enabled for the client, or name another one {}")),
     (OF_CLIENT, ROBOT, 400, "invalid_target", Code.DENIED, text_of("have it allowed for the client, or correct it {}")),
-    (REFRESH, PUBLIC, 403, "access_denied", Code.DENIED, "get a new refresh token from the identity provider, and store it in place of the old one"),
+    (REFRESH, PUBLIC, 403, "access_denied", Code.DENIED, "credproxy login HOST"),
     (OF_CLIENT, ROBOT, 403, "access_denied", Code.DENIED, text_of("ask whoever grants it to the client {}")),
     (OF_CLIENT, ROBOT, 400, "slow_down", Code.RATE_LIMITED, "too many requests were made with this login"),
     (OF_CLIENT, ROBOT, 400, "invalid_request", Code.DENIED, text_of("see that the client may ask so, and compare with what the server wants, {}")),

@@ -337,8 +337,7 @@ async def test_a_lost_answer_is_reported_as_in_doubt(world: World) -> None:
     assert len(world.http.requests) == 1
     assert failure.code is Code.UPSTREAM_UNAVAILABLE
     assert failure.hint == (
-        "run the build again; the refresh token may have been spent: if this goes on, "
-        "get a new refresh token from the identity provider, and store it in place of the old one"
+        "run the build again; the refresh token may have been spent: if this goes on, credproxy login cache.test"
     )
 
 
@@ -360,7 +359,7 @@ async def test_a_token_that_was_spent_in_doubt_says_so(world: World) -> None:
     failure = await world.failure()
     assert failure.code is Code.BAD_CREDENTIALS
     assert "the answer to its renewal was lost before" in failure.message
-    assert failure.hint == "get a new refresh token from the identity provider, and store it in place of the old one"
+    assert failure.hint == "credproxy login cache.test"
     world.files.put(PATH, "refresh-9\n")
     world.server = Rotating(world.clock, current="refresh-9")
     world.http.script[URL] = [world.server]
@@ -377,9 +376,7 @@ async def test_a_token_that_has_ended_names_the_next_command(world: World) -> No
             f"token server 'id.test' does not take the refresh token from file:{PATH}: "
             "it has ended, was revoked or is for another client"
         )
-        assert (
-            failure.hint == "get a new refresh token from the identity provider, and store it in place of the old one"
-        )
+        assert failure.hint == "credproxy login cache.test"
 
 
 async def test_a_request_that_never_left_spends_nothing(world: World) -> None:

@@ -1,8 +1,8 @@
 """Renews a login again and again, in a process that may be killed at any moment; a program for test_oauth2.py.
 
-    python renewing.py TOKEN_FILE ISSUER
+    python renewing.py ISSUER SOURCE
 
-For each line on its standard input it forks a process that renews as often as the line says, prints a line for each time
+SOURCE is the JSON of where the refresh token is. For each line on its standard input it forks a process that renews as often as the line says, prints a line for each time
 (``ok ACCESS_TOKEN``, or ``failed`` and the failure), and ``end``. It imports once, so that thirty of them take no time.
 """
 
@@ -10,19 +10,23 @@ import asyncio
 import os
 import sys
 
+import msgspec
+
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.http_client import AiohttpClient
+from credproxy.adapters.keyrings import keyring_of
+from credproxy.adapters.processes import SystemProcesses
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Failed
 from credproxy.core.kinds.oauth2 import OauthHost
-from credproxy.core.kinds.sources.file import FileSource
+from credproxy.core.kinds.sources import SourceSettings
 from credproxy.providers.oauth2 import OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools, OauthSecrets
-from credproxy.sources.file import File
-from tests.fakes import FakeSigner, FixedTerms
+from credproxy.sources import SourceTools, make
+from tests.fakes import FakeLibraries, FakeMetrics, FakeSigner, FixedTerms
 
 
 def say(*words: object) -> None:
@@ -30,17 +34,28 @@ def say(*words: object) -> None:
     os.write(1, (" ".join(map(str, words)).replace("\n", " ") + "\n").encode())
 
 
-async def renew(path: str, issuer: str, times: int) -> None:
+async def renew(issuer: str, place: SourceSettings, times: int) -> None:
     """Renew."""
     clock, files = SystemClock(), SystemFiles()
-    place = FileSource(path)
     rule = OauthHost(
         match="cache.test", client_id="bazel", token_url=f"{issuer}/token", grant="refresh_token", refresh_token=place
     )
+    processes = SystemProcesses(os.environ, clock=clock, metrics=FakeMetrics())
     async with AiohttpClient(clock) as http:
-        source = File(place, files, clock=clock, home=os.path.dirname(path))  # noqa: PTH120  a text
+        tools = SourceTools(
+            environ=os.environ,
+            uid=os.geteuid(),
+            clock=clock,
+            processes=processes,
+            files=files,
+            http=http,
+            signer=FakeSigner(),
+            keyring=keyring_of(os.environ, clock=clock, uid=os.geteuid(), processes=processes),
+            key=lambda: b"k",
+            libraries=FakeLibraries(),
+        )
         keys = KeyTools(files, FakeSigner(), "", lambda: "")
-        secrets = OauthSecrets(rule, sources={"refresh_token": source}, keys=keys, clock=clock)
+        secrets = OauthSecrets(rule, sources={"refresh_token": make(place, tools)}, keys=keys, clock=clock)
         provider = OauthProvider(rule, secrets=secrets, http=http, clock=clock)
         for _ in range(times):
             now = clock.boot()
@@ -57,13 +72,14 @@ async def renew(path: str, issuer: str, times: int) -> None:
 
 def main() -> None:
     """Fork for each line."""
-    path, issuer = sys.argv[1:]
+    issuer, place = sys.argv[1:]
+    settings: SourceSettings = msgspec.json.decode(place, type=SourceSettings)
     say("ready")
     for line in sys.stdin:
         child = os.fork()
         if child == 0:
             say("pid", os.getpid())
-            asyncio.run(renew(path, issuer, int(line)))
+            asyncio.run(renew(issuer, settings, int(line)))
             os._exit(0)
         os.waitpid(child, 0) if line.startswith("0") else None
 

@@ -1,15 +1,9 @@
 """``provider = "oauth2"`` and a certified authorization server, whose refresh tokens rotate and cost the login if used twice."""
 
-import contextlib
 import json
 import os
-import random
 import secrets
-import signal
 import stat
-import subprocess
-import sys
-import time
 from collections.abc import AsyncIterator, Generator, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -32,6 +26,7 @@ from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.oauth2 import OauthHost
+from credproxy.core.kinds.sources.file import FileSource
 from credproxy.exchange import oauth_code, oauth_device
 from credproxy.exchange.oauth_code import BrowserLogin
 from credproxy.exchange.oauth_device import DeviceLogin
@@ -43,8 +38,8 @@ from credproxy.providers.oauth_secrets import KeyTools
 from tests.e2e.stage import stage
 from tests.fakes import FakeKeyring, FakeLibraries, FakeProcesses, FixedTerms
 from tests.real.browser import Browser
-from tests.real.clients import ROOT
 from tests.real.oidc import KEY_ID, ROBOT, OidcServer
+from tests.real.renewals import renewing
 
 
 pytestmark = [pytest.mark.real, pytest.mark.timeout(60)]
@@ -212,7 +207,7 @@ async def test_a_refresh_token_rotates_and_the_next_one_is_used(asking: Asking, 
     failure = await asking.failure(rule)
     assert (failure.code, failure.hint) == (
         Code.BAD_CREDENTIALS,
-        "get a new refresh token from the identity provider, and store it in place of the old one",
+        "credproxy login cache.test",
     )
     path.write_text(seen[-1])
     assert (await asking.failure(rule)).code is Code.BAD_CREDENTIALS
@@ -315,52 +310,11 @@ def test_a_daemon_answers_a_build_with_one_exchange(short_path: Path, oidc: Oidc
     assert oidc.introspected(answers[1][0].removeprefix("Bearer "))["active"]
 
 
-class Renewing:
-    """Processes that renew one login; see renewing.py."""
-
-    def __init__(self, path: Path, issuer: str) -> None:
-        self._process = subprocess.Popen(
-            [sys.executable, Path(__file__).with_name("renewing.py"), path, issuer],
-            env=os.environ | {"PYTHONPATH": str(ROOT)},
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        assert self.line() == "ready"
-
-    def line(self) -> str:
-        """The next line of any of them."""
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        assert line, "the program has ended"
-        return line.strip()
-
-    def start(self, times: int) -> None:
-        """One more process, that renews so often."""
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{times}\n")
-        self._process.stdin.flush()
-
-    def end(self) -> None:
-        """All of them."""
-        self._process.communicate(timeout=20)
-
-
-@contextlib.contextmanager
-def renewing(path: Path, issuer: str) -> Iterator[Renewing]:
-    """Until the end of the block."""
-    made = Renewing(path, issuer)
-    try:
-        yield made
-    finally:
-        made.end()
-
-
 def test_many_processes_use_one_login(asking: Asking, oidc: OidcServer) -> None:
     """Eight at once, five times each: every one gets a token, and no refresh token is used twice."""
     asking.keep(oidc.refresh_token())
     before = oidc.revoked()
-    with renewing(asking.folder / TOKEN, oidc.issuer) as program:
+    with renewing(oidc.issuer, FileSource(str(asking.folder / TOKEN)), asking.environ) as program:
         for _ in range(8):
             program.start(5)
         lines: list[str] = []
@@ -376,32 +330,16 @@ def test_a_login_survives_kill_9_or_says_that_its_last_answer_was_lost(asking: A
 
     Between the server's answer and the disk nothing can be done; all else has to be survived.
     """
-    chance = random.Random()
     path = asking.folder / TOKEN
     asking.keep(oidc.refresh_token())
-    lost = 0
-    with renewing(path, oidc.issuer) as program:
-        for _ in range(15):
-            program.start(1000)
-            pid = int(program.line().removeprefix("pid "))
-            first = program.line()
-            if first.startswith("failed"):
-                assert "the answer to its renewal was lost before" in first, first
-                assert first.endswith(
-                    "-> get a new refresh token from the identity provider, and store it in place of the old one"
-                ), first
-                lost += 1
-            time.sleep(chance.uniform(0, 0.02))
-            os.kill(pid, signal.SIGKILL)
-            program.start(0)
-            while not (line := program.line()).startswith("pid"):
-                assert line.startswith(("ok", "failed")), line
-            assert program.line() == "end"
-            content = path.read_text()
-            assert content.endswith("\n")
-            assert len(content) > 20
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert {one.name for one in asking.folder.iterdir()} <= {TOKEN, f".{TOKEN}.lock", f".{TOKEN}.new"}
-            if first.startswith("failed"):
-                asking.keep(oidc.refresh_token())
+
+    def whole() -> None:
+        content = path.read_text()
+        assert content.endswith("\n")
+        assert len(content) > 20
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        assert {one.name for one in asking.folder.iterdir()} <= {TOKEN, f".{TOKEN}.lock", f".{TOKEN}.new"}
+
+    with renewing(oidc.issuer, FileSource(str(path)), asking.environ) as program:
+        lost = program.kill_often(15, again=lambda: asking.keep(oidc.refresh_token()), whole=whole)
     assert lost < 15

@@ -1,12 +1,13 @@
 """What ``credproxy login`` has stored, as the daemon reads it."""
 
 import json
+from collections.abc import Callable, Mapping
 
 import pytest
 
 from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.errors import Failed
+from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.ports import Command, Completed
 from credproxy.sources.login import FromLogin
@@ -16,12 +17,13 @@ from tests.hints import filled
 
 
 PLACE = "/home/u/.local/state/credproxy/logins.json"
+APART = "/home/u/.local/state/credproxy/logins.d"
 
 
 class World:
     """A home with a file of logins."""
 
-    def __init__(self, **logins: dict[str, str]) -> None:
+    def __init__(self, **logins: Mapping[str, object]) -> None:
         self.files, self.keyring, self.clock = FakeFiles(), FakeKeyring(), FakeClock()
         self.processes = FakeProcesses({"systemd-creds": lambda _: Completed(0, b"opened")})
         self.put(logins)
@@ -29,7 +31,7 @@ class World:
             PLACE, files=self.files, keyring=self.keyring, processes=self.processes, clock=self.clock, uid=1000
         )
 
-    def put(self, logins: dict[str, dict[str, str]]) -> None:
+    def put(self, logins: Mapping[str, Mapping[str, object]]) -> None:
         """Write it anew."""
         self.files.put(PLACE, json.dumps({"logins": logins}))
 
@@ -41,7 +43,7 @@ class World:
         return None if login is None else login.stored
 
 
-def in_file(secret: str, username: str = "u", number: str = "1") -> dict[str, str]:
+def in_file(secret: str, username: str = "u", number: str = "1") -> dict[str, object]:
     """An entry with its secret."""
     return {"kept": "file", "id": number, "username": username, "secret": secret}
 
@@ -176,6 +178,148 @@ async def test_a_logout_between_locate_and_read() -> None:
     world.clock.suspend(1)
     await world.source.locate(target, None)
     assert await world.source.read(identity, target) is None
+
+
+def rotating(kept: str, number: str = "1") -> dict[str, object]:
+    """An entry whose secret is kept apart."""
+    return {"kept": kept, "id": number, "rotates": True}
+
+
+class Rotating(World):
+    """A home with one refresh token, ``old``."""
+
+    def __init__(self, kept: str) -> None:
+        super().__init__()
+        self.kept = kept
+        self.target = parse_uri("https://a.test/x")
+        self.processes.programs["systemd-creds"] = self.creds
+        self.log_in("1", "old")
+
+    def creds(self, command: Command) -> Completed:
+        """Encrypt and decrypt by a word in front."""
+        given = command.stdin
+        if command.argv[1] == "encrypt":
+            return Completed(0, b"sealed " + given)
+        return Completed(0, given.removeprefix(b"sealed "))
+
+    def log_in(self, number: str, secret: str) -> None:
+        """As the command stores it."""
+        if self.kept == "keyring":
+            self.keyring.put("credproxy:a.test", secret)
+        else:
+            self.files.put(f"{APART}/{number}", f"sealed {secret}" if self.kept == "systemd-creds" else f"{secret}\n")
+        self.files.put(PLACE, json.dumps({"logins": {"a.test": rotating(self.kept, number)}}))
+
+    async def turn(self, *, sent: bool = True, secret: str = "new", during: Callable[[], None] = lambda: None) -> bool:
+        """Renew; tell whether it was in doubt."""
+        identity = await self.source.locate(self.target, None)
+        assert identity is not None
+        async with self.source.turn(identity, self.target, until=self.clock.boot()) as turn:
+            assert turn.login is not None
+            if sent:
+                await turn.sent()
+            during()
+            if secret:
+                await turn.store(Secret(secret))
+            return turn.doubtful
+
+    async def token(self) -> str:
+        """What is stored."""
+        self.source.forget()
+        found = await self.read("https://a.test/x")
+        assert isinstance(found, IdentityToken)
+        return found.token.reveal()
+
+
+STORES = ["file", "keyring", "systemd-creds"]
+
+
+@pytest.mark.parametrize("kept", STORES)
+async def test_a_secret_that_changes_by_being_used_is_replaced_and_stays_the_same_login(kept: str) -> None:
+    """Else each renewal would cause an exchange; another daemon has the new one, and nothing is left in the file of logins."""
+    world = Rotating(kept)
+    before = await world.source.locate(world.target, None)
+    content = world.files.content[PLACE]
+    for secret in ("second", "third"):
+        assert await world.turn(secret=secret) is False
+        assert await world.token() == secret
+    assert await world.source.locate(world.target, None) == before
+    assert world.files.content[PLACE] == content
+    assert world.files.held == set()
+
+
+@pytest.mark.parametrize("kept", STORES)
+async def test_who_ends_before_the_answer_leaves_word(kept: str) -> None:
+    """The next one knows that the token may be spent; a new login is in no doubt."""
+    world = Rotating(kept)
+    assert await world.turn(secret="") is False
+    assert await world.turn(sent=False, secret="") is True
+    world.log_in("2", "another")
+    assert await world.turn() is False
+
+
+@pytest.mark.parametrize("kept", STORES)
+async def test_who_logs_in_while_another_renews_is_not_overwritten(kept: str) -> None:
+    """And who logs out stays logged out."""
+    world = Rotating(kept)
+    await world.turn(during=lambda: world.log_in("2", "of somebody else"))
+    assert await world.token() == "of somebody else"
+    await world.turn(secret="late", during=lambda: world.put({}))
+    assert "late" not in str(world.files.content) + str([s.reveal() for _, s in world.keyring.secrets.values()])
+
+
+@pytest.mark.parametrize("kept", STORES)
+async def test_nothing_is_sent_where_nothing_could_be_stored(kept: str) -> None:
+    """It fails before the turn begins."""
+    world = Rotating(kept)
+    world.keyring.closed = True
+    world.files.broken[f"{APART}/.1.new"] = failed(Code.CREDENTIAL_UNREADABLE, "there is no space", hint="df")
+    with pytest.raises(Failed):
+        await world.turn(during=lambda: pytest.fail("it was sent"))
+    assert world.files.held == set()
+
+
+async def test_a_program_that_no_longer_encrypts_is_found_before_anything_is_sent() -> None:
+    """It still decrypts."""
+    world = Rotating("systemd-creds")
+    world.processes.programs["systemd-creds"] = lambda command: (
+        Completed(1, b"", "no key") if command.argv[1] == "encrypt" else world.creds(command)
+    )
+    with pytest.raises(Failed) as caught:
+        await world.turn(during=lambda: pytest.fail("it was sent"))
+    assert caught.value.failure.message == "systemd-creds does not encrypt the login for 'a.test': no key"
+
+
+async def test_a_keyring_that_is_locked_midway_is_told() -> None:
+    """The old secret is there, and the next one knows that it may be spent."""
+    world = Rotating("keyring")
+    with pytest.raises(Failed):
+        await world.turn(during=lambda: setattr(world.keyring, "closed", True))
+    world.keyring.closed = False
+    assert await world.token() == "old"
+    assert await world.turn(sent=False, secret="") is True
+
+
+async def test_what_is_not_there_or_was_stored_for_another_rule_is_told() -> None:
+    """With the command that helps."""
+    world = Rotating("file")
+    identity = await world.source.locate(world.target, None)
+    assert identity is not None
+    cases: list[tuple[dict[str, dict[str, object]], str]] = [
+        ({"a.test": in_file("a password")}, "was stored for a rule of another kind"),
+        ({"a.test": rotating("file", "7")}, f"has gone: '{APART}/7' is not there"),
+        ({}, "is not stored any more"),
+    ]
+    for logins, said in cases:
+        world.put(logins)
+        with pytest.raises(Failed) as caught:
+            async with world.source.turn(identity, world.target, until=0):
+                pytest.fail("there is nothing to renew")
+        assert caught.value.failure.message == f"the login for 'a.test' {said}"
+        (key,) = filled(caught.value.failure.hint, "log in again: credproxy login {}")
+        assert key == "a.test"
+    world.log_in("8", "new")
+    assert await world.token() == "new"
 
 
 def stored(ground: Ground, secret: str) -> None:

@@ -11,6 +11,9 @@ from credproxy.core.errors import Code, Failed, failed
 TOKEN_USER = "<token>"  # noqa: S105  docker's own word for "the secret is an identity token"
 """Source: docker/cli cli/config/credentials/native_store.go (DC-15)."""
 
+UNLOCK = "unlock it: log in to your desktop, or gnome-keyring-daemon --unlock; or log in with --store file"
+"""What a person does about a keyring that cannot be read or written."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -76,3 +79,8 @@ def another_place(key: str) -> str:
 def unreadable(where: str, problem: str, *, hint: str = "") -> Failed:
     """Name a stored credential that was found but is broken."""
     return failed(Code.CREDENTIAL_UNREADABLE, f"{where} {problem}", hint=hint)
+
+
+def locked(where: str, problem: str) -> Failed:
+    """Name a secret that a keyring keeps to itself, or does not take."""
+    return unreadable(where, problem, hint=UNLOCK)

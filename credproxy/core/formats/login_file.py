@@ -3,8 +3,12 @@
 One file, so that one rename puts a login in place or takes it away. By host, ``host:port`` or either with a path::
 
     {"logins": {"ghcr.io": {"username": "u", "kept": "keyring", "id": "4f1c..."}}}
+
+A secret that changes by being used is kept apart, in a file that is named by the id of its login: the file of logins is then
+not written for each change, and two such secrets do not wait for one another.
 """
 
+import hashlib
 import re
 from collections.abc import Iterator, Mapping
 from typing import Literal
@@ -33,6 +37,8 @@ class StoredLogin(msgspec.Struct, frozen=True, omit_defaults=True):
         username: "" for a secret without one.
         secret: where ``kept`` is ``file``.
         sealed: what ``systemd-creds encrypt`` made of the secret, where that keeps it.
+        rotates: whether the secret changes by being used. What would stand in ``secret`` or ``sealed`` is then kept apart:
+            see ``apart``.
     """
 
     kept: SecretKept
@@ -40,6 +46,7 @@ class StoredLogin(msgspec.Struct, frozen=True, omit_defaults=True):
     username: str = ""
     secret: str = ""
     sealed: str = ""
+    rotates: bool = False
 
     def __repr__(self) -> str:
         return f"StoredLogin(kept={self.kept!r}, username={self.username!r})"
@@ -76,17 +83,46 @@ class LoginIndex(msgspec.Struct, frozen=True):
 
 EMPTY = LoginIndex()
 
+_NUMBER = re.compile(r"[0-9a-f]{1,64}")
+"""An id that names a file."""
+
+_WRITTEN_BY_OTHERS = "move it away, and log in again: credproxy login HOST"
 _EMPTY_SEGMENT = re.compile(r"^/|//")
 
 
 def parse_logins(content: bytes, where: str) -> LoginIndex:
     """Read it. Raises Failed(credential_unreadable): somebody else wrote it."""
     try:
-        return msgspec.json.decode(content, type=LoginIndex) if content.strip() else EMPTY
+        found = msgspec.json.decode(content, type=LoginIndex) if content.strip() else EMPTY
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         line = broken_line(content, error)
         said = "is not what credproxy login writes" + (f": {line}" if line else "")
-        raise unreadable(where, said, hint="move it away, and log in again: credproxy login HOST") from None
+        raise unreadable(where, said, hint=_WRITTEN_BY_OTHERS) from None
+    if any(login.rotates and _NUMBER.fullmatch(login.id) is None for login in found.logins.values()):
+        raise unreadable(where, "is not what credproxy login writes", hint=_WRITTEN_BY_OTHERS)
+    return found
+
+
+def apart_folder(path: str) -> str:
+    """The folder of secrets that are kept apart, beside the file of logins at ``path``."""
+    return path.removesuffix(".json") + ".d"
+
+
+def apart(path: str, login: StoredLogin) -> str:
+    """The file of one such secret, beside the file of logins at ``path``."""
+    return f"{apart_folder(path)}/{login.id}"
+
+
+def apart_lock(path: str, key: str) -> str:
+    """The file that is held by who uses such a secret, wherever that lies; named so that every key can be a name."""
+    return f"{apart_folder(path)}/.{hashlib.sha256(key.encode()).hexdigest()[:32]}.lock"
+
+
+def kept_apart(path: str, index: LoginIndex) -> frozenset[str]:
+    """All files that belong into that folder: secrets, what is being written in their place, and locks."""
+    logins = {key: login for key, login in index.logins.items() if login.rotates}
+    names = (name for login in logins.values() for name in (login.id, f".{login.id}.new"))
+    return frozenset([*(f"{apart_folder(path)}/{name}" for name in names), *(apart_lock(path, key) for key in logins)])
 
 
 def login_name(authority: str) -> str:
@@ -110,6 +146,11 @@ def login_key(text: str) -> str | None:
 def service_of(key: str) -> str:
     """The service under which the keyring has the secret of a login."""
     return f"{KEYRING_SERVICE}:{key}"
+
+
+def label_of(key: str) -> str:
+    """What a person sees of it in the keyring."""
+    return f"credproxy login for {key}"
 
 
 def sealed_name(key: str) -> str:

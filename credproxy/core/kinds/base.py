@@ -104,6 +104,16 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         who = " -u NAME" if self.login_asks == "password" else ""
         return f"credproxy login {shell(target.authority)}{who}"
 
+    @property
+    def login_key(self) -> str:
+        """The option that ``credproxy login`` stores a login for; "" where nobody logs in."""
+        return next(iter(self.source_keys), "credentials")
+
+    @property
+    def rotates(self) -> bool:
+        """Whether what is stored for that changes by being used."""
+        return False
+
     def api_prefix(self) -> str | None:
         """The path before a registry's ``/v2``, if one is set."""
         return None

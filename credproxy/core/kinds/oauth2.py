@@ -10,6 +10,7 @@ Which key goes with which grant::
 
 import re
 from collections.abc import Iterator, Mapping
+from shlex import quote as shell
 from typing import ClassVar, Final, Literal
 from urllib.parse import urlsplit
 
@@ -22,10 +23,14 @@ from credproxy.core.formats.checks import Problem, absolute, header, networks
 from credproxy.core.formats.toml_types import FilePath
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, SecretFile, Used
 
 
 GrantKind = Literal["client_credentials", "refresh_token", "jwt_bearer", "token_exchange"]
+Flow = Literal["auto", "device", "browser"]
+"""How a person logs in: on another device (RFC 8628), in the browser of this machine (RFC 8252), or as the server has it."""
+
 ClientAuth = Literal["client_secret_basic", "client_secret_post", "private_key_jwt", "none"]
 Algorithm = Literal["RS256", "PS256", "ES256", "ES384"]
 
@@ -50,6 +55,7 @@ _ID: Final = re.compile(r"[ -~]+")  # RFC 6749, appendix A.1
 class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_only=True):
     """An access token of an identity provider's, as Bearer or in a header of any name."""
 
+    login_example: ClassVar[str] = "credproxy login build.corp.example"
     source_keys: ClassVar[tuple[str, ...]] = ("client_secret", "refresh_token", "assertion", "subject_token")
 
     client_id: str
@@ -58,6 +64,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     device_url: str | None = None
     authorize_url: str | None = None
     grant: GrantKind = "client_credentials"
+    flow: Flow = "auto"
     client_auth: ClientAuth | None = None
     client_secret: Sources | None = None
     key_file: FilePath | None = None
@@ -93,8 +100,9 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     def used(self) -> tuple[str, ...]:
         """The options with sources that its exchange begins with, what it spends first."""
         secret = self.authentication in {"client_secret_basic", "client_secret_post"}
-        own = [key for key, grant in _OF_GRANT.items() if grant == self.grant and getattr(self, key) is not None]
-        return (*(key for key in own if key in self.source_keys), *(("client_secret",) if secret else ()))
+        named = dict(self._sources())
+        own = [key for key, grant in _OF_GRANT.items() if grant == self.grant and key in named]
+        return (*own, *(("client_secret",) if secret else ()))
 
     @property
     def key_setup(self) -> str:
@@ -128,9 +136,24 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
 
     def setup(self, target: Target) -> str:
         """Where the secret goes, or where another refresh token comes from."""
-        del target
-        if self.grant == "refresh_token":
-            return "get a new refresh token from the identity provider, and store it in place of the old one"
+        return self.log_in(target) or self._other_setup
+
+    def log_in(self, target: Target) -> str:
+        """The command that gets a refresh token, and stores it where the rule has it."""
+        return f"credproxy login {shell(target.authority)}" if self.rotates else ""
+
+    @property
+    def login_key(self) -> str:
+        """A person logs in for a refresh token alone."""
+        return "refresh_token" if self.rotates else ""
+
+    @property
+    def rotates(self) -> bool:
+        """The server may put another refresh token in the place of the one that was used."""
+        return self.grant == "refresh_token"
+
+    @property
+    def _other_setup(self) -> str:
         return another_place(self.used[0]) if self.used else self.key_setup
 
     def withheld(self, target: Target) -> str:
@@ -147,6 +170,12 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         url = f"{target.origin}{target.path}"
         found = [one for one in self.resource if f"{url}/".startswith(f"{one.rstrip('/')}/")]
         return max(found, key=len, default=None)
+
+    def _sources(self) -> Iterator[tuple[str, Sources]]:
+        """Those that it names; a refresh token lies where ``credproxy login`` puts it, unless it names another place."""
+        yield from super()._sources()
+        if self.rotates and self.refresh_token is None:
+            yield "refresh_token", LoginSource()
 
     def _places(self) -> Iterator[Problem]:
         if self.issuer is None and self.token_url is None:
@@ -172,9 +201,9 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         for key, grant in _OF_GRANT.items():
             if getattr(self, key) is not None and grant != self.grant:
                 yield (key,), f'means nothing with grant = "{self.grant}": wanted grant = "{grant}"'
+        if self.flow != "auto" and not self.rotates:
+            yield ("flow",), f'means nothing with grant = "{self.grant}": wanted grant = "refresh_token"'
         match self.grant:
-            case "refresh_token" if self.refresh_token is None:
-                yield ("refresh_token",), f'wanted with grant = "{self.grant}": the file where the token is kept'
             case "refresh_token":
                 yield from self._kept()
             case "jwt_bearer" if (self.assertion is None) is (self.key_file is None or self._signs):

@@ -77,7 +77,6 @@ def test_what_goes_together(given: Mapping[str, object]) -> None:
         ({"client_auth": "client_secret_post"}, "client_secret"),
         ({"client_secret": SECRET, "assertion_audience": "x"}, "assertion_audience"),
         ({"client_auth": "private_key_jwt"}, "key_file"),
-        ({"grant": "refresh_token"}, "refresh_token"),
         ({"grant": "refresh_token", "refresh_token": SECRET}, "refresh_token"),
         ({"grant": "jwt_bearer"}, "assertion"),
         ({"grant": "jwt_bearer", "assertion": SECRET, "key_file": "/key.pem"}, "assertion"),
@@ -97,6 +96,7 @@ def test_what_does_not_go_together(given: Mapping[str, object], key: str) -> Non
         (GOOD[2], "client_secret_post", ("client_secret",)),
         (GOOD[3], "private_key_jwt", ()),
         (GOOD[4], "none", ("refresh_token",)),
+        ({"grant": "refresh_token"}, "none", ("refresh_token",)),
         (GOOD[5], "client_secret_basic", ("refresh_token", "client_secret")),
         (GOOD[8], "none", ()),
         (GOOD[9], "private_key_jwt", ("assertion",)),
@@ -119,10 +119,7 @@ def test_what_it_names_is_looked_at() -> None:
 def test_how_a_person_logs_in() -> None:
     """The command that does it, or where the secret goes."""
     target = parse_uri("https://cache.test:8443/x")
-    assert (
-        host(**GOOD[4]).setup(target)
-        == "get a new refresh token from the identity provider, and store it in place of the old one"
-    )
+    assert host(**GOOD[4]).setup(target) == "credproxy login cache.test:8443"
     assert "client_secret = { source = ... }" in host(**GOOD[0]).setup(target)
     assert "subject_token = { source = ... }" in host(**GOOD[10]).setup(target)
     assert filled(host(**GOOD[3]).setup(target), "write a private key for {}, in PEM form, to {}, mode 0600") == (

@@ -1,5 +1,7 @@
 """``source = "login"``: what ``credproxy login`` and ``docker-credential-credproxy store`` have stored."""
 
+from typing import ClassVar
+
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
 from credproxy.core.formats.login_file import login_name
 from credproxy.core.kinds.sources import hf
@@ -8,6 +10,8 @@ from credproxy.core.kinds.sources.base import SourceBase
 
 class LoginSource(SourceBase, frozen=True, tag_field="source", tag="login"):
     """The login for the host that ``credproxy login HOST`` stored, wherever ``login_store`` had it put."""
+
+    rewritable: ClassVar[bool] = True
 
 
 def shared_name(authority: str) -> str:

@@ -1,0 +1,55 @@
+"""How ``credproxy login`` and ``logout`` talk: in lines that fit, and never of a secret."""
+
+import os
+import textwrap
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Final
+
+import click
+
+from credproxy.cli.command_error import CommandError
+from credproxy.core.ask.stored import UNLOCK
+from credproxy.core.errors import Failed
+
+
+WIDTH: Final = 60
+"""Columns of what is said: a phone, or a window beside the editor."""
+
+
+class LoginError(CommandError):
+    """An error whose lines fit."""
+
+    def show(self, file: object = None) -> None:
+        """Print both."""
+        del file
+        say(f"credproxy: {self.message}", err=True)
+        if self.hint:
+            say(f"hint: {self.hint}", err=True)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Print in lines that fit; a path is not broken."""
+    lines = textwrap.wrap(text, WIDTH, break_long_words=False, break_on_hyphens=False, subsequent_indent="  ")
+    click.echo("\n".join(lines), err=err)
+
+
+@contextmanager
+def told() -> Iterator[None]:
+    """What went wrong, in lines that fit: whatever it is, nothing is half stored."""
+    from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError  # noqa: PLC0415  it takes longer than --help
+
+    try:
+        yield
+    except Failed as error:
+        raise LoginError(error.failure.message, error.failure.hint) from None
+    except CommandError as error:
+        raise LoginError(error.message, error.hint) from None
+    except LockedKeyringError:
+        raise LoginError("the keyring is locked, and nothing was changed", UNLOCK) from None
+    except NoKeyringError as error:
+        hint = "log in with --store file, docker or systemd-creds"
+        raise LoginError(f"nothing was changed: no keyring: {error}", hint) from None
+    except OSError as error:
+        said = os.strerror(error.errno or 0).lower()
+        raise LoginError(f"nothing was changed: {error.filename or 'a file'}: {said}", "credproxy doctor") from None

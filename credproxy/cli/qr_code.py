@@ -1,0 +1,33 @@
+"""A QR code of a page's address, where the terminal can show one."""
+
+import os
+import shutil
+import sys
+from io import StringIO
+
+import click
+
+
+_BORDER = 2
+"""Modules of margin: half of what the norm has, and enough for telephones."""
+
+
+def qr_code(url: str, *, columns: int) -> str:
+    """Give its lines; "" where it cannot be shown: no terminal, no UTF-8, too few columns or rows."""
+    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
+    if not sys.stdout.isatty() or encoding != "utf8" or os.environ.get("TERM", "dumb") == "dumb":
+        return ""
+    import segno  # noqa: PLC0415  most commands need none
+
+    try:
+        made = segno.make(url, error="l", micro=False)
+    except segno.DataOverflowError:
+        return ""
+    width, height = made.symbol_size(border=_BORDER)
+    size = shutil.get_terminal_size()
+    if width > min(columns, size.columns) or height / 2 > size.lines - 1:
+        return ""
+    drawn = StringIO()
+    made.terminal(drawn, compact=True, border=_BORDER)
+    # Dark on light, whatever the colours of the terminal are: not every telephone reads it the other way round.
+    return "\n".join(click.style(line, fg="bright_white", bg="black") for line in drawn.getvalue().splitlines())
