@@ -11,9 +11,10 @@ from enum import Enum
 from typing import NamedTuple, Protocol, TypeVar, runtime_checkable
 
 from credproxy.core.ask.audit import Record
+from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Caller, Grant, Identity, Secret, Stored
 from credproxy.core.ask.endpoint import Endpoint
-from credproxy.core.ask.http import Reach, Request, Response
+from credproxy.core.ask.http import Method, Reach, Request, Response
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.stored import unreadable
@@ -311,6 +312,42 @@ class Signer(Protocol):
 
         Raises:
             ValueError: the key cannot be used: what is wrong with it, such as "is not a private key in PEM form".
+        """
+        ...
+
+
+class AwsSigner(Protocol):
+    """Signs requests with access keys: AWS Signature Version 4."""
+
+    @property
+    def lacking(self) -> str:
+        """The command that installs the library that signs; "" where it is there."""
+        ...
+
+    async def sign(
+        self,
+        keys: AwsKeys,
+        *,
+        service: str,
+        region: str,
+        method: Method,
+        url: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> tuple[tuple[str, Secret], ...]:
+        """Sign one request, as of now.
+
+        Args:
+            keys: to sign with.
+            service: by Amazon's name for it in signatures, such as ``s3`` or ``ecr``.
+            region: likewise, such as ``eu-west-1``.
+            method: of the request.
+            url: as its server reads it: see ``aws_url.signed_form``.
+            headers: that are signed as well, and must then be sent.
+            body: of the request.
+
+        Returns:
+            The headers to send, those that were given included; without Host.
         """
         ...
 

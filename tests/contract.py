@@ -42,6 +42,7 @@ from credproxy.ports import Caches, Plan, Provider, Source, trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
 from tests.fakes import (
+    FakeAwsSigner,
     FakeClock,
     FakeFiles,
     FakeHttp,
@@ -93,7 +94,7 @@ class Ground:
         """Make the provider of a rule, as the daemon does."""
         keys = KeyTools(self.files, FakeSigner(), "/home/u", lambda: "nonce")
         tools = providers.ProviderTools(
-            self.clock, self.http, self.processes, lambda _: self.source, self.learned, keys
+            self.clock, self.http, self.processes, lambda _: self.source, self.learned, keys, FakeAwsSigner()
         )
         return providers.make(rule, tools)
 

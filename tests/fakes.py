@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from types import TracebackType
 
 from credproxy.core.ask.audit import Record
+from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Caller, Grant, Identity, Lifetime, Secret, Stored
-from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http import Method, Request, Response
 from credproxy.core.ask.login import Login
 from credproxy.core.ask.names import RepositoryName
 from credproxy.core.ask.target import Question, Target
@@ -288,6 +289,31 @@ class FakeSigner:
             raise ValueError("is not a private key in PEM form")
         self.signed.append(claims)
         return Secret(f"signed {claims['iss']}")
+
+
+@dataclass
+class FakeAwsSigner:
+    """Signs with the id of the key, the service and the region; remembers what it signed."""
+
+    signed: list[tuple[str, str]] = field(default_factory=list)
+    lacking: str = ""
+
+    async def sign(
+        self,
+        keys: AwsKeys,
+        *,
+        service: str,
+        region: str,
+        method: Method,
+        url: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> tuple[tuple[str, Secret], ...]:
+        del body
+        self.signed.append((method, url))
+        given = tuple((name, Secret(value)) for name, value in headers)
+        token = () if keys.session_token is None else (("X-Amz-Security-Token", keys.session_token),)
+        return (*given, *token, ("Authorization", Secret(f"AWS4 {keys.key_id}/{region}/{service} {len(self.signed)}")))
 
 
 @dataclass

@@ -79,7 +79,6 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "install it, or take {} out of {}",
         "run it by hand: {} list",
         "run it by hand: {}",
-        "set the clock: timedatectl set-ntp true",
         "ask the proxy's administrator, or correct the proxy of the rule",
         "users need systemd 256 for it; else: --store file",
         "see whether it hangs: secret-tool search x x",

@@ -33,7 +33,7 @@ class Table:
 
     Args:
         router: finds the rule.
-        providers: by the rule's ``match``.
+        providers: by the rule's key, see ``Router.key``.
         fallback: asked in turn where no rule matches, until one gives a plan.
     """
 
@@ -127,7 +127,7 @@ class Table:
         # A built-in rule is not the user's decision: without a login for it, what works without rules is asked as usual.
         # A signed URL takes no header, so none of theirs either.
         after = self._fallback if rule.match in self._router.builtin and not is_signed(target) else ()
-        return (self._providers[rule.match], *after), rule
+        return (self._providers[self._router.key(rule)], *after), rule
 
 
 def _elsewhere(question: Question) -> str:

@@ -9,6 +9,7 @@ import msgspec
 from cachetools import LRUCache
 
 from credproxy import providers, sources
+from credproxy.adapters.aws_signing import BotocoreSigner
 from credproxy.adapters.libraries import WorkerLibraries
 from credproxy.adapters.no_keyring import NO_KEYRING
 from credproxy.broker.table import Table
@@ -19,7 +20,18 @@ from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
-from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Provider, Signer, Source
+from credproxy.ports import (
+    AwsSigner,
+    Clock,
+    CloudLibraries,
+    Files,
+    HttpClient,
+    Keyring,
+    Processes,
+    Provider,
+    Signer,
+    Source,
+)
 from credproxy.providers.dressed import DressedLogin
 from credproxy.providers.learned import Learned
 from credproxy.providers.oauth_secrets import KeyTools
@@ -50,6 +62,7 @@ class World:
     learned: Learned
     keyring: Keyring = NO_KEYRING
     libraries: CloudLibraries = field(default_factory=partial(WorkerLibraries, {}), repr=False)
+    aws: AwsSigner = field(default_factory=BotocoreSigner)
     vaults: MutableMapping[bytes, VaultTokens] = field(default_factory=partial(LRUCache, _VAULTS), repr=False)
 
 
@@ -61,7 +74,9 @@ def build_table(settings: Settings, world: World) -> Table:
     """
     tools = provider_tools(settings, world)
     router = settings.router()
-    made = {rule.match: providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()}
+    made = {
+        router.key(rule): providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()
+    }
     return Table(router, made, fallback=_fallback(tools, settings))
 
 
@@ -79,6 +94,7 @@ def provider_tools(settings: Settings, world: World) -> providers.ProviderTools:
             home=world.environ.get("HOME", ""),
             nonce=partial(secrets.token_urlsafe, KEY_BYTES),
         ),
+        aws=world.aws,
     )
 
 

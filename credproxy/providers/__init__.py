@@ -15,10 +15,11 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.remoteapis import RemoteapisHost
+from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.kinds.sources import Sources
 from credproxy.core.kinds.vault import VaultHost
 from credproxy.core.policy.routing import is_exact
-from credproxy.ports import Clock, HttpClient, Processes, Provider, Source
+from credproxy.ports import AwsSigner, Clock, HttpClient, Processes, Provider, Source
 from credproxy.providers.dressed import Dressed, DressedLogin
 from credproxy.providers.exec import ExecProvider
 from credproxy.providers.learned import Learned
@@ -26,6 +27,7 @@ from credproxy.providers.none import NoneProvider
 from credproxy.providers.oauth2 import OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools, OauthSecrets
 from credproxy.providers.oci import OciProvider
+from credproxy.providers.s3 import S3Provider
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +41,7 @@ class ProviderTools:
         source: gives the source that settings name, the same one for equal settings.
         learned: what upstreams taught this process.
         keys: reads private keys, and signs.
+        aws: signs with access keys.
     """
 
     clock: Clock
@@ -47,6 +50,7 @@ class ProviderTools:
     source: Callable[[Sources], Source]
     learned: Learned
     keys: KeyTools
+    aws: AwsSigner
 
 
 def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Provider:  # noqa: C901, PLR0911, PLR0912  one for each kind
@@ -83,6 +87,15 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
             places = {key: tools.source(place) for key, place in rule.places.items()}
             secrets = OauthSecrets(rule, sources=places, keys=tools.keys, clock=tools.clock)
             return OauthProvider(rule, secrets=secrets, http=tools.http, clock=tools.clock)
+        case S3Host():
+            return S3Provider(
+                rule,
+                source=tools.source(rule.credentials),
+                signer=tools.aws,
+                http=tools.http,
+                clock=tools.clock,
+                required=not builtin,
+            )
         case VaultHost():
             return Dressed(rule, source=tools.source(rule.whole()), clock=tools.clock, required=not builtin)
         case NoneHost():

@@ -7,6 +7,7 @@ from typing import assert_never
 import msgspec
 
 from credproxy.core.kinds.sources import Sources, SourceSettings
+from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
@@ -20,10 +21,12 @@ from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.sources.aws import Aws
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig, places
@@ -38,6 +41,7 @@ from credproxy.sources.hf import Hf
 from credproxy.sources.keyring import FromKeyring
 from credproxy.sources.login import FromLogin
 from credproxy.sources.netrc import Netrc
+from credproxy.sources.r2 import R2
 from credproxy.sources.systemd_credential import SystemdCredential
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
@@ -157,6 +161,10 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
         case VaultSource():
             tokens = _vault_tokens(settings, tools)
             return Vault(settings, tokens, clock=tools.clock, key=tools.key)
+        case AwsSource():
+            return Aws(settings, tools.environ, files=tools.files, clock=tools.clock)
+        case R2Source():
+            return R2(tools.environ, http=tools.http, clock=tools.clock, key=tools.key)
         case _:
             assert_never(settings)
 

@@ -106,14 +106,15 @@ async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
     """Nobody wrote it: where it has no login, that of a netrc file is sent, as it was before there was such a rule."""
     router = Router([], [NoneHost("git.test")])
     for own, expected in ((None, "fallback"), ("own", "own")):
-        table = Table(router, {"git.test": _provider(own)}, fallback=[_provider("fallback")])
+        table = Table(router, {"none git.test": _provider(own)}, fallback=[_provider("fallback")])
         assert await _key(table, "https://git.test/x") == expected
 
 
 async def test_of_a_built_in_rule_is_told_how_to_log_in() -> None:
     """Whoever never wrote it does not know what it would take."""
     rules: list[HostRule] = [OciHost("reg.test"), NoneHost("cdn.test")]
-    table = Table(Router([], rules), {rule.match: _provider(None) for rule in rules})
+    router = Router([], rules)
+    table = Table(router, {router.key(rule): _provider(None) for rule in rules})
     assert table.why_nothing(question("https://reg.test/x")) == (
         "the built-in rule 'reg.test' answers for it",
         "the fake provider has no 'reg.test'",

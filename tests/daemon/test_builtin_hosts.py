@@ -25,6 +25,9 @@ CASES: Final = json.loads((Path(__file__).parents[1] / "data" / "builtin-hosts.j
 KNOWN: Final = {rule.tag() for rule in BUILTIN}
 """Kinds to come have their lines already: until then nothing answers for them."""
 
+AMAZON: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
+R2: Final = ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
+
 GH: Final = "github.com:\n  user: u\n  oauth_token: gho_canary\n"
 
 
@@ -54,7 +57,7 @@ async def kind(settings: Settings, uri: str, machine: World) -> str:
 @pytest.mark.parametrize("case", CASES, ids=[case["uri"] for case in CASES])
 async def test_the_kind_that_answers(case: dict[str, str]) -> None:
     """Look-alikes and signed URLs get nothing, whatever login there is."""
-    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY"), "canary")
+    tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY", *AMAZON, *R2), "canary")
     wanted = case["kind"] if case["kind"] in KNOWN else "none"
     assert await kind(Settings(), case["uri"], world(tokens)) == wanted
 

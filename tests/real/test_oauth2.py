@@ -36,7 +36,7 @@ from credproxy.providers.learned import Learned
 from credproxy.providers.oauth2 import LoginMeans, OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools
 from tests.e2e.stage import stage
-from tests.fakes import FakeKeyring, FakeLibraries, FakeProcesses, FixedTerms
+from tests.fakes import FakeAwsSigner, FakeKeyring, FakeLibraries, FakeProcesses, FixedTerms
 from tests.real.browser import Browser
 from tests.real.oidc import KEY_ID, ROBOT, OidcServer
 from tests.real.renewals import renewing
@@ -102,6 +102,7 @@ class Asking:
             source=lambda place: sources.make(place, tools),
             learned=Learned(b"k"),
             keys=KeyTools(self._files, JwtSigner(), str(self.folder), secrets.token_urlsafe),
+            aws=FakeAwsSigner(),
         )
         return providers.make(rule, made)
 

@@ -15,6 +15,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.remoteapis import RemoteapisHost
+from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.kinds.vault import VaultHost
 
 
@@ -28,6 +29,7 @@ HostRule = (
     | HuggingfaceHost
     | RemoteapisHost
     | OauthHost
+    | S3Host
     | VaultHost
     | NoneHost
 )
@@ -42,6 +44,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     HuggingfaceHost,
     RemoteapisHost,
     OauthHost,
+    S3Host,
     VaultHost,
     NoneHost,
 )

@@ -125,6 +125,11 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """
         return (self.match,)
 
+    def claims(self, target: Target) -> bool:
+        """Whether a target of its ``match`` is one that it knows: asked of built-in rules, whose ``match`` may be wider."""
+        del target
+        return True
+
     def withheld(self, target: Target) -> str:
         """Why one of its targets gets no credential nevertheless, for people; "" if it gets one."""
         del target

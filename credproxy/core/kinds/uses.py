@@ -1,8 +1,8 @@
 """What a rule or a source names outside the configuration: code that examines such things handles these, not kinds."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Final, Literal
 
 from credproxy.core.formats.toml_lines import Path
 from credproxy.core.paths import cache_home, config_home
@@ -52,6 +52,13 @@ class Bundle:
     path: str
 
 
+_BASES: Final[Mapping[str, Callable[[Mapping[str, str]], str | None]]] = {
+    "config": config_home,
+    "cache": cache_home,
+    "home": lambda environ: environ.get("HOME"),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Usual:
     """Where a program of the user's keeps its login, if it has one: it may be missing.
@@ -60,23 +67,25 @@ class Usual:
         variables: of the environment; each may hold a token.
         folder: the variable that names the folder of its configuration.
         below: the same folder if that is not set, relative to ``base``.
-        file: in that folder.
-        base: where programs keep their configuration, or what they have cached.
+        file: in that folder; "" for a login that is in variables alone.
+        base: where programs keep their configuration, or what they have cached, or the home directory.
         itself: the variable that names the file, before all of that; "" for none.
     """
 
     variables: tuple[str, ...]
-    folder: str
-    below: str
-    file: str
-    base: Literal["config", "cache"] = "config"
+    folder: str = ""
+    below: str = ""
+    file: str = ""
+    base: Literal["config", "cache", "home"] = "config"
     itself: str = ""
 
     def path(self, environ: Mapping[str, str]) -> str | None:
         """The file; None for a user without a home directory."""
         if self.itself and (named := environ.get(self.itself)):
             return named
-        home = config_home(environ) if self.base == "config" else cache_home(environ)
+        if not self.file:
+            return None
+        home = _BASES[self.base](environ)
         folder = environ.get(self.folder) or (f"{home}/{self.below}" if home else None)
         return f"{folder}/{self.file}" if folder else None
 

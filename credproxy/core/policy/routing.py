@@ -59,8 +59,12 @@ class Router:
 
     def __init__(self, rules: Sequence[HostRule], builtin: Sequence[HostRule] = ()) -> None:
         self._written = _RulesOfHost(rules)
-        self._builtin = _RulesOfHost(builtin)
+        self._builtin = _RulesOfHost(builtin, shared=True)
         self.builtin = frozenset(rule.match for rule in builtin)
+
+    def key(self, rule: HostRule) -> str:
+        """By what the provider of one of its rules is found: built-in ones of several kinds may share a ``match``."""
+        return f"{rule.tag()} {rule.match}" if rule.match in self.builtin else rule.match
 
     def match(self, target: Target) -> HostRule | None:
         """The most specific rule for a target, or None.
@@ -77,9 +81,15 @@ class Router:
 
 
 class _RulesOfHost:
-    """Rules of one precedence."""
+    """Rules of one precedence.
 
-    def __init__(self, rules: Sequence[HostRule]) -> None:
+    Args:
+        rules: of which the first that fits answers.
+        shared: several may have one ``match``, and each answers for the targets that it claims.
+    """
+
+    def __init__(self, rules: Sequence[HostRule], *, shared: bool = False) -> None:
+        self._shared = shared
         self._places: dict[_Host, list[_PathPrefix]] = {}
         first: dict[tuple[_Host, tuple[str, ...]], int] = {}
         for index, rule in enumerate(rules):
@@ -90,7 +100,7 @@ class _RulesOfHost:
                     Code.CONFIG_INVALID, f"host[{index}]: {error.failure.message}", hint=error.failure.hint
                 ) from None
             earlier = first.setdefault((host, segments), index)
-            if earlier != index:
+            if earlier != index and not shared:
                 raise failed(
                     Code.CONFIG_INVALID,
                     f"host[{index}]: the match {rule.match!r} repeats that of host[{earlier}]",
@@ -121,6 +131,8 @@ class _RulesOfHost:
                 if segments is None:
                     return None, False
                 places = [place for place in places if place.segments == segments[: len(place.segments)]]
+            if self._shared:
+                places = [place for place in places if place.rule.claims(target)]
             if places:
                 return places[0].rule, True
         return None, True

@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
@@ -15,6 +16,7 @@ from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.sources.netrc import NetrcSource
+from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 
@@ -35,6 +37,8 @@ SourceSettings = (
     | GitSource
     | CiOidcSource
     | VaultSource
+    | AwsSource
+    | R2Source
 )
 
 Sources = SourceSettings | tuple[SourceSettings, ...]
@@ -56,4 +60,6 @@ SOURCES: Final = (
     GitSource,
     CiOidcSource,
     VaultSource,
+    AwsSource,
+    R2Source,
 )

@@ -1,0 +1,68 @@
+"""Signs requests to Amazon's services, and to what speaks as they do (Signature Version 4).
+
+botocore does it. It is imported with the first signature, off the event loop, because that takes a tenth of a second.
+"""
+
+import asyncio
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, NamedTuple
+
+from credproxy.core.ask.aws_keys import AwsKeys
+from credproxy.core.ask.credential import Secret
+from credproxy.core.ask.http import Method
+from credproxy.core.kinds.sources.aws import LIBRARY
+
+
+if TYPE_CHECKING:
+    from botocore.auth import S3SigV4Auth, SigV4Auth
+    from botocore.awsrequest import AWSRequest
+    from botocore.credentials import ReadOnlyCredentials
+
+_LACKING = "" if find_spec(LIBRARY.module("")) is not None else LIBRARY.remedy
+
+
+class _Signing(NamedTuple):
+    """What signs, once it is imported."""
+
+    s3: "type[S3SigV4Auth]"
+    other: "type[SigV4Auth]"
+    request: "type[AWSRequest]"
+    keys: "type[ReadOnlyCredentials]"
+
+
+class BotocoreSigner:
+    """Signs. Source: ports.AwsSigner."""
+
+    def __init__(self) -> None:
+        self._signing: _Signing | None = None
+        self.lacking = _LACKING
+
+    async def sign(
+        self,
+        keys: AwsKeys,
+        *,
+        service: str,
+        region: str,
+        method: Method,
+        url: str,
+        headers: tuple[tuple[str, str], ...] = (),
+        body: bytes = b"",
+    ) -> tuple[tuple[str, Secret], ...]:
+        """Give the headers to send, those that were given included."""
+        if self._signing is None:
+            self._signing = await asyncio.to_thread(_imported)
+        signing = self._signing
+        request = signing.request(method=method, url=url, headers=dict(headers), data=body)
+        token = None if keys.session_token is None else keys.session_token.reveal()
+        found = signing.keys(keys.key_id, keys.secret.reveal(), token)
+        # S3 wants its path as it is, and the digest of the body; the others want neither.
+        (signing.s3 if service == "s3" else signing.other)(found, service, region).add_auth(request)
+        return tuple((name, Secret(value)) for name, value in request.headers.items())
+
+
+def _imported() -> _Signing:
+    from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415  see above
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
+    from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
+
+    return _Signing(S3SigV4Auth, SigV4Auth, AWSRequest, ReadOnlyCredentials)

@@ -1,0 +1,65 @@
+"""The hosts of Amazon's services, and Cloudflare's R2, as their documentation names them: every other name is somebody else's.
+
+Source: docs.aws.amazon.com "Amazon Simple Storage Service endpoints and quotas", "Virtual hosting of general purpose buckets",
+"Dual-stack endpoints"; developers.cloudflare.com/r2/api/s3/api.
+"""
+
+import re
+from dataclasses import dataclass
+from typing import Final
+
+
+AUTO: Final = "auto"
+"""R2's only region."""
+
+_REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
+_BUCKET = r"(?P<bucket>[a-z0-9][a-z0-9._-]{0,252})"
+_DOMAIN = r"\.amazonaws\.com(?:\.cn)?"
+
+_S3 = tuple(
+    re.compile(f"{form}{_DOMAIN}")
+    for form in (
+        rf"(?:{_BUCKET}\.)?s3(?:-fips)?(?:\.dualstack)?\.{_REGION}",
+        rf"(?:{_BUCKET}\.)?s3",
+        rf"(?:{_BUCKET}\.)?s3-{_REGION}",  # as they were written before 2019
+        rf"{_BUCKET}\.s3-accelerate(?:\.dualstack)?",
+        rf"{_BUCKET}\.s3-accesspoint(?:-fips)?(?:\.dualstack)?\.{_REGION}",
+    )
+)
+_R2 = re.compile(
+    r"(?:(?P<bucket>[a-z0-9][a-z0-9-]{1,61})\.)?(?P<account>[0-9a-f]{16,64})(?:\.(?:eu|fedramp))?\.r2\.cloudflarestorage\.com"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class S3Place:
+    """What the name of a host says of an object's place.
+
+    Attributes:
+        region: "" where it does not say.
+        bucket: "" where the path names it.
+    """
+
+    region: str = ""
+    bucket: str = ""
+
+
+def s3_place(host: str) -> S3Place | None:
+    """Read the name of a host of Amazon's S3, without a port; None for every other one."""
+    found = next((found for form in _S3 if (found := form.fullmatch(host))), None)
+    if found is None:
+        return None
+    parts = found.groupdict(default="")
+    return S3Place(parts.get("region", ""), parts.get("bucket", ""))
+
+
+def r2_account(host: str) -> str | None:
+    """The account whose R2 a host is, without a port; None for every other host."""
+    found = _R2.fullmatch(host)
+    return None if found is None else found["account"]
+
+
+def r2_bucket(host: str) -> str:
+    """The bucket that the name of such a host begins with; "" where the path names it."""
+    found = _R2.fullmatch(host)
+    return (found["bucket"] or "") if found is not None else ""

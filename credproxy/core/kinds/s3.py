@@ -1,0 +1,104 @@
+"""``provider = "s3"``: objects in buckets of Amazon's S3, Cloudflare's R2, and every store that speaks the same.
+
+Each answer is a signature for one method and one URL (Signature Version 4): whoever has it can do that one thing for a few
+minutes, so that a build action may have it.
+"""
+
+import re
+from collections.abc import Iterator
+from shlex import quote as shell
+from typing import ClassVar, Self
+
+from credproxy.core.ask.aws_hosts import AUTO, r2_account, r2_bucket, s3_place
+from credproxy.core.ask.aws_url import signed_form
+from credproxy.core.ask.signed_url import REASON, is_signed
+from credproxy.core.ask.stored import another_place
+from credproxy.core.ask.target import Form, Target
+from credproxy.core.ask.uri import canonical_authority
+from credproxy.core.formats.checks import Problem
+from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.aws import LIBRARY, AwsSource
+from credproxy.core.kinds.sources.r2 import R2Source
+from credproxy.core.kinds.uses import Used
+
+
+_NAME = re.compile(r"[a-z0-9-]{1,64}")
+_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
+
+
+class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
+    """A signature for one URL. ``endpoint`` is the authority that the store knows itself by, where a proxy changes it."""
+
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+
+    credentials: Sources = (AwsSource(),)
+    region: str | None = None
+    endpoint: str | None = None
+    path_style: bool | None = None
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """Amazon's hosts, and Cloudflare's."""
+        return (
+            cls("*.amazonaws.com"),
+            cls("*.amazonaws.com.cn"),
+            cls("*.r2.cloudflarestorage.com", credentials=(R2Source(),)),
+        )
+
+    def mistakes(self) -> Iterator[Problem]:
+        """Names that are none."""
+        if self.region is not None and _NAME.fullmatch(self.region) is None:
+            yield ("region",), "wanted the name of a region, such as eu-west-1, or auto"
+        if self.endpoint is not None and canonical_authority(self.endpoint) != self.endpoint:
+            yield ("endpoint",), "wanted a host, or host:port, as the store itself knows it"
+
+    def own_uses(self) -> Iterator[Used]:
+        """The library that signs."""
+        yield (), LIBRARY
+
+    def setup(self, target: Target) -> str:
+        """Log in with the tools of the store's owner, unless the rule names another place."""
+        sources = [source for _, source in self.secrets()]
+        if any(isinstance(source, R2Source) for source in sources):
+            return "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or CLOUDFLARE_API_TOKEN, in the daemon's environment"
+        found = next((source for source in sources if isinstance(source, AwsSource)), None)
+        if found is None:
+            return another_place("credentials")
+        del target
+        profile = "" if found.profile is None else f" --profile {shell(found.profile)}"
+        return f"aws configure{profile}"
+
+    def claims(self, target: Target) -> bool:
+        """Amazon has other services below the same names."""
+        return s3_place(target.host) is not None or r2_account(target.host) is not None
+
+    def withheld(self, target: Target) -> str:
+        """What is signed already, and what names no object."""
+        if target.form is not Form.URL:
+            return "a signature is for one URL: there is none for a host"
+        return REASON if is_signed(target) else ""
+
+    def signed_url(self, target: Target) -> str:
+        """The URL to sign, as the store reads the one that is asked about."""
+        return signed_form(target, self.endpoint or "")
+
+    def region_of(self, target: Target) -> str | None:
+        """The region that the rule or the name of the host says; None where the bucket has to be asked."""
+        if self.region is not None:
+            return self.region
+        if r2_account(target.host) is not None:
+            return AUTO
+        place = s3_place(target.host)
+        return place.region or None if place is not None else None
+
+    def bucket_url(self, target: Target) -> str:
+        """The URL of the bucket that a target is in, for asking about its region; "" where it names none."""
+        place = s3_place(target.host)
+        in_path = self.path_style
+        if in_path is None:
+            in_path = not (place.bucket if place is not None else r2_bucket(target.host))
+        if not in_path:
+            return f"{target.origin}/"
+        bucket = target.path[1:].partition("/")[0]
+        return f"{target.origin}/{bucket}" if _BUCKET.fullmatch(bucket) else ""

@@ -1,0 +1,43 @@
+"""The regions of buckets whose host does not name one: each is asked once, however many of its objects are waiting."""
+
+import asyncio
+from typing import Final
+
+from cachetools import LRUCache
+
+from credproxy.core.ask.http import Dial
+from credproxy.exchange.bucket_region import bucket_region
+from credproxy.ports import HttpClient, Terms, converse
+
+
+_MOST: Final = 1024
+
+
+class BucketRegions:
+    """What buckets said.
+
+    Args:
+        http: asks them.
+    """
+
+    def __init__(self, http: HttpClient) -> None:
+        self._http = http
+        self._known: LRUCache[str, str] = LRUCache(_MOST)
+        self._asking: LRUCache[str, asyncio.Lock] = LRUCache(_MOST)
+
+    async def region(self, url: str, *, dial: Dial, subject: str, terms: Terms) -> str:
+        """Give the region of a bucket. Arguments, and what is raised, as in ``exchange.bucket_region``."""
+        known = self._known.get(url)
+        if known is not None:
+            return known
+        lock = self._asking.setdefault(url, asyncio.Lock())
+        async with lock:
+            if url not in self._known:
+                self._known[url] = await converse(
+                    bucket_region(url, dial=dial, subject=subject), self._http, terms=terms
+                )
+            return self._known[url]
+
+    def forget(self) -> None:
+        """Ask again."""
+        self._known.clear()

@@ -1,0 +1,169 @@
+"""``provider = "s3"``: signs one request at a time, with a key that is looked up once for all of them.
+
+Its source remembers the key, so ten thousand objects of one bucket are one look at it and ten thousand signatures. The key
+itself is never handed out.
+"""
+
+import hashlib
+from collections.abc import Callable
+from typing import Final, get_args
+
+from cachetools import LRUCache
+
+from credproxy.core.ask.aws_keys import HINT, aws_keys
+from credproxy.core.ask.credential import Grant, Identity, Lifetime
+from credproxy.core.ask.http import Dial, Method
+from credproxy.core.ask.login import Login, dressed
+from credproxy.core.ask.stored import not_stored, unreadable
+from credproxy.core.ask.target import Object, Question, Target
+from credproxy.core.ask.uri import canonical_uri, plain
+from credproxy.core.errors import Failed, Failure
+from credproxy.core.kinds.s3 import S3Host
+from credproxy.core.policy.routing import is_exact
+from credproxy.exchange.bucket_region import USUAL
+from credproxy.ports import AwsSigner, Caches, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.providers.bucket_regions import BucketRegions
+
+
+SIGNATURE_LIFE: Final = 300.0
+"""Seconds for which a signature is handed out: servers take it for 15 minutes."""
+
+_DETAILS: Final = 64
+
+
+class S3Provider:
+    """Answers for one rule. Source: ports.Provider.
+
+    Args:
+        rule: knows regions, and what is signed.
+        source: where the key is.
+        signer: signs.
+        http: asks buckets for their region.
+        clock: judges lifetimes.
+        required: somebody wrote the rule, so a missing key is an error, not "no credential" (P-12).
+    """
+
+    def __init__(
+        self, rule: S3Host, *, source: Source, signer: AwsSigner, http: HttpClient, clock: Clock, required: bool = True
+    ) -> None:
+        self._rule = rule
+        self._source = source
+        self._ordered = source if isinstance(source, Ordered) else None
+        self._signer = signer
+        self._clock = clock
+        self._required = required
+        self._regions = BucketRegions(http)
+        self._dial = Dial(own=is_exact(rule), rule=rule.match, kind=rule.tag())
+        # Shared, because there may be 100,000 plans, one for each URL.
+        self._details: LRUCache[tuple[Identity, Method], dict[str, str]] = LRUCache(_DETAILS)
+
+    async def plan(self, question: Question) -> Plan | None:
+        """Every URL of the rule is signed, but one that is signed already.
+
+        Raises:
+            Failed(credential_unreadable): somebody wrote the rule, and there is no key, or nothing that signs.
+        """
+        target = plain(question.target) if self._rule.insecure else question.target
+        if self._rule.withheld(target):
+            return None
+        identity = await self._locate(target)
+        if identity is None or (self._signer.lacking and not self._required):
+            return None
+        if self._signer.lacking:
+            raise unreadable("the library that signs", "is not installed", hint=self._signer.lacking)
+        method, narrow = _signed_for(question)
+        # A URL may hold a secret, and a key is shown and kept: its digest distinguishes URLs just as well (SEC-17).
+        what = hashlib.sha256(canonical_uri(target).encode()).digest()
+
+        async def run(terms: Terms) -> Grant:
+            return await self._run(target, identity, method=method, terms=terms)
+
+        return Plan(
+            key=(self._rule.tag(), self._rule.match, method, what, identity),
+            subject=f"the signature for {target.authority!r}",
+            upstream=f"source:{identity.source}",
+            run=run,
+            narrow=narrow,
+            identity=identity,
+            detail=self._detail(identity, method, target),
+        )
+
+    async def check(self, plan: Plan, target: Target) -> None:
+        """Look at the key. Raises Failed as ``run``."""
+        login = None if plan.identity is None else await self._source.peek(plan.identity, target)
+        if plan.identity is not None and login is not None:
+            self._life(login, plan.identity)
+            aws_keys(login.stored, str(plan.identity))
+
+    def trouble(self, target: Target) -> Failure | None:
+        """What is wrong with its source."""
+        return trouble_of(self._source, target)
+
+    def reasons(self, question: Question) -> tuple[str, ...]:
+        """What its kind says, what is not installed, or where its source has looked."""
+        if withheld := self._rule.withheld(question.target):
+            return (withheld,)
+        if self._signer.lacking:
+            return (f"the library that signs is not installed: {self._signer.lacking}",)
+        return self._source.looked(question.target)
+
+    def forget(self, wanted: Callable[[str], bool]) -> None:
+        """Forget regions, and let the source look again."""
+        del wanted
+        self._regions.forget()
+        if isinstance(self._source, Caches):
+            self._source.forget()
+
+    async def _locate(self, target: Target) -> Identity | None:
+        identity = await self._source.locate(target, None)
+        if identity is None and self._required:
+            if (trouble := self.trouble(target)) is not None:
+                raise Failed(trouble)
+            looked = self._source.looked(target)
+            raise not_stored(f"no access key for {target.authority!r}", looked, setup=self._rule.setup(target))
+        return identity
+
+    async def _run(self, target: Target, identity: Identity, *, method: Method, terms: Terms) -> Grant:
+        login = await self._source.read(identity, target, anew=terms.anew)
+        if login is None:
+            raise unreadable(str(identity), "holds no access key", hint=HINT)
+        keys = aws_keys(login.stored, str(identity))
+        region = self._rule.region_of(target) or await self._asked_region(target, terms)
+        life = self._life(login, identity)
+        url = self._rule.signed_url(target)
+        headers = await self._signer.sign(keys, service="s3", region=region, method=method, url=url)
+        return Grant(tuple((name, (value,)) for name, value in headers), life)
+
+    async def _asked_region(self, target: Target, terms: Terms) -> str:
+        url = self._rule.bucket_url(target)
+        if not url:
+            return USUAL
+        subject = f"host {target.authority!r}"
+        return await self._regions.region(url, dial=self._dial, subject=subject, terms=terms)
+
+    def _life(self, login: Login, identity: Identity) -> Lifetime:
+        """From now, and never past the end of the login. Raises Failed(expired_on_arrival): that is over."""
+        boot, wall = self._clock.boot(), self._clock.wall()
+        own = dressed(login, str(identity), boot=boot)
+        left = min(SIGNATURE_LIFE, SIGNATURE_LIFE if own.until is None else own.until - boot)
+        # The signature itself has the wall clock's time in it.
+        return Lifetime(since=boot, until=boot + left, wall_until=min(wall + left, own.wall_until or wall + left))
+
+    def _detail(self, identity: Identity, method: Method, target: Target) -> dict[str, str]:
+        found = self._details.get((identity, method))
+        if found is None:
+            passed = () if self._ordered is None else self._ordered.passed(identity, target)
+            found = {"provider": self._rule.tag(), "signs": method, "credential": str(identity)}
+            found |= {"looked": "; ".join(passed)} if passed else {}
+            self._details[identity, method] = found
+        return found
+
+
+def _signed_for(question: Question) -> tuple[Method, bool]:
+    """The method to sign for, and whether the answer is narrow: the helper's protocol tells none, and then it is GET."""
+    url = f"{question.target.origin}{question.target.path}"
+    granted = [one for one in question.grants or () if isinstance(one, Object) and one.url == url]
+    methods = [known for known in get_args(Method) if any(known in one.methods for one in granted)]
+    if question.for_gateway:  # which asks about the one that it is about to send
+        return (methods[0] if len(methods) == 1 else "GET"), False
+    return "GET", "GET" in methods
