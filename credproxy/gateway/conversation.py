@@ -5,6 +5,7 @@ from typing import Generic, NamedTuple, Protocol, TypeVar
 
 import structlog
 
+from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Method, Request
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway import redirect
@@ -97,8 +98,8 @@ def _along(wanted: Wanted, headers: Headers, passage: Passage, hop: Hop) -> Conv
     """Follow redirects; the credential goes only to the registry."""
     for _ in range(redirect.MOST + 1):
         answer = head((yield Send(request(wanted.method, hop, headers=headers, passage=passage))))
-        place = values(answer.headers, "Location")
-        if answer.status not in redirect.STATUSES or not place:
+        place = values(answer.headers, "Location") if answer.status in redirect.STATUSES else ()
+        if not place:
             return Landed(answer, hop, passage)
         hop = redirect.follow(hop, place[0], reach=passage.reach, wanted=wanted)
     raise going_round(wanted)
@@ -113,13 +114,14 @@ def going_round(wanted: Wanted) -> Failed:
 def head(sent: Passage | Looked[H] | H | None) -> H:
     """Narrow what a Send was answered with to the head of an answer."""
     assert sent is not None
-    assert not isinstance(sent, Passage | Looked)
+    assert not isinstance(sent, (Passage, Looked))  # a tuple: a union would be built for each request
     return sent
 
 
 def request(method: Method, hop: Hop, *, headers: Headers, passage: Passage) -> Request:
     """Build one request; a hop that is not to the registry gets no credential, which may have more than one field."""
-    credential = passage.headers if hop.own else ()
-    given = {name.lower() for name, _ in credential}
-    asked_with = [field for field in headers if field[0].lower() not in given]
-    return Request(method, hop.url, (*asked_with, *credential), dial=hop.dial, subject=hop.subject)
+    fields: tuple[tuple[str, str | Secret], ...] = headers
+    if hop.own and passage.headers:
+        given = {name.lower() for name, _ in passage.headers}
+        fields = (*[field for field in headers if field[0].lower() not in given], *passage.headers)
+    return Request(method, hop.url, fields, dial=hop.dial, subject=hop.subject)

@@ -58,23 +58,19 @@ def upward(incoming: Incoming, *, writing: bool) -> Headers:
         Failed(bad_request): a value has a control character; aiohttp's parser refuses most of them earlier.
     """
     passed = [(name, value) for name in (_WRITE if writing else _READ) for value in incoming.all(name)]
-    for name, value in passed:
-        if _VALUE.fullmatch(value) is None:
-            raise failed(Code.BAD_REQUEST, f"the header {name} holds a control character")
+    if _VALUE.fullmatch("".join([value for _, value in passed])) is None:
+        name = next(name for name, value in passed if _VALUE.fullmatch(value) is None)
+        raise failed(Code.BAD_REQUEST, f"the header {name} holds a control character")
     return tuple(passed)
 
 
 def downward(headers: Headers) -> Headers:
     """Fields of an answer that go to the client; the server sets its length, the gateway its locations."""
-    passed, warned = [], False
-    for field in headers:
-        name = field[0].lower()
-        if name in _ANSWER:
-            if _VALUE.fullmatch(field[1]):
-                passed.append(field)
-        elif name == _WARNED:
-            warned = True
-    return (*passed, *_warnings(headers)) if warned else tuple(passed)
+    names = [name.lower() for name, _ in headers]
+    passed = [field for name, field in zip(names, headers, strict=True) if name in _ANSWER]
+    if _VALUE.fullmatch("".join([value for _, value in passed])) is None:
+        passed = [field for field in passed if _VALUE.fullmatch(field[1])]
+    return (*passed, *_warnings(headers)) if _WARNED in names else tuple(passed)
 
 
 def announced(headers: Headers) -> int | None:

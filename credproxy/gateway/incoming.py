@@ -1,8 +1,11 @@
 """A request as it arrived at the gateway, and the answer as it is sent."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Protocol
+
+from msgspec import Struct
+from msgspec.structs import force_setattr
 
 from credproxy.ports import Room, Sink
 
@@ -13,8 +16,7 @@ ORIGINAL_HOST = "X-Rules_img-Original-Host"
 Headers = tuple[tuple[str, str], ...]
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(Struct, frozen=True):
     """One request.
 
     Attributes:
@@ -36,8 +38,8 @@ class Incoming:
     pid: int | None = None
     program: str = ""
     connection: int = 0
-    room: Room | None = field(default=None, repr=False, compare=False)
-    _lines: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    room: Room | None = None
+    _lines: dict[str, tuple[str, ...]] = {}
 
     def __post_init__(self) -> None:
         # Some eight fields are looked up in each request: one pass over its lines instead of one per field.
@@ -45,7 +47,7 @@ class Incoming:
         for name, value in self.headers:
             lower = name.lower()
             found[lower] = (*found.get(lower, ()), value)
-        object.__setattr__(self, "_lines", found)
+        force_setattr(self, "_lines", found)
 
     def all(self, name: str) -> tuple[str, ...]:
         """Every field line of that name, in order; the name in any case."""
@@ -114,8 +116,7 @@ class Stream(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(Struct, frozen=True):
     """One answer.
 
     Attributes:
@@ -129,10 +130,13 @@ class Reply:
 
     status: int
     headers: Headers = ()
-    body: bytes | Stream = field(default=b"", repr=False)
+    body: bytes | Stream = b""
     length: int | None = None
     code: str = ""
     reason: str = ""
     told: str = ""
     inside: bool = False
     upstream: bool = False
+
+    def __repr__(self) -> str:
+        return f"Reply(status={self.status}, code={self.code!r})"  # without a body, which may be what an action sent

@@ -6,8 +6,6 @@ can, and "not there" ends with the next upload. Policy has decided before a look
 
 from typing import NamedTuple
 
-from cachetools import LRUCache
-
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.gateway.incoming import Headers
 from credproxy.ports import Clock
@@ -41,7 +39,7 @@ class KnownBlobs:
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
-        self._known: LRUCache[BlobKey, KnownBlob] = LRUCache(MOST)
+        self._known: dict[BlobKey, KnownBlob] = {}  # in the order in which they expire
 
     def get(self, place: BlobKey) -> KnownBlob | None:
         """Look up a blob; None if it is unknown or too old."""
@@ -50,7 +48,10 @@ class KnownBlobs:
 
     def put(self, place: BlobKey, headers: Headers, *, length: int) -> None:
         """Remember a blob and its size in bytes."""
+        self._known.pop(place, None)
         self._known[place] = KnownBlob(headers, length, self._clock.boot() + KEEP)
+        if len(self._known) > MOST:
+            del self._known[next(iter(self._known))]
 
     def drop(self, place: BlobKey) -> None:
         """Forget a blob, which may have been deleted."""

@@ -10,12 +10,12 @@ An upstream's text is never passed on: only a code from the specification's list
 """
 
 import json
-from dataclasses import replace
 from http import HTTPStatus
 from shlex import quote
 from typing import Final
 
 import msgspec
+from msgspec.structs import replace
 
 from credproxy.core.ask.disclosure import outward
 from credproxy.core.ask.single_sign_on import REMEDY as SIGN_ON_REMEDY, single_sign_on

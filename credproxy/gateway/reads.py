@@ -1,7 +1,6 @@
 """Pulls through the gateway: blobs and lists as streams, manifests and heads whole."""
 
 import hashlib
-from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 
@@ -10,7 +9,7 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.blob import Blob
 from credproxy.gateway.conversation import Conversation, H, Landed
 from credproxy.gateway.headers import announced, downward, upward
-from credproxy.gateway.incoming import Headers, Incoming, Reply
+from credproxy.gateway.incoming import Headers, Incoming, Reply, values
 from credproxy.gateway.known_blobs import BlobKey, KnownBlobs
 from credproxy.gateway.link_header import next_query
 from credproxy.gateway.listed import listed
@@ -25,6 +24,7 @@ from credproxy.ports import Clock, Downloads, Forwarder, Room, Transfer
 
 
 _RANGED = frozenset({"range", "if-range"})
+_GOOD = frozenset({HTTPStatus.OK, HTTPStatus.NOT_MODIFIED})
 _SENT = frozenset({HTTPStatus.OK, HTTPStatus.PARTIAL_CONTENT})
 _PAUSES = (0.1, 0.4)
 """Seconds before a download that could not be opened is tried again."""
@@ -90,7 +90,7 @@ class Reads:
 
     async def _list(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
         fields = upward(incoming, writing=False)
-        landed = await self._persistently(lambda: self._opened(want, incoming, patience, fields))
+        landed = await self._persistently(want, incoming, patience, fields)
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
@@ -105,12 +105,7 @@ class Reads:
 
     async def _blob(self, want: Wanted, incoming: Incoming, patience: float) -> Reply:
         fields = upward(incoming, writing=False)
-        unranged = tuple(field for field in fields if field[0].lower() not in _RANGED)
-
-        async def reopen(rest: Headers) -> Transfer:
-            return (await self._opened(want, incoming, patience, (*unranged, *rest))).answer
-
-        landed = await self._persistently(lambda: self._opened(want, incoming, patience, fields))
+        landed = await self._persistently(want, incoming, patience, fields)
         transfer = landed.answer
         if not _good(transfer.status, fields):
             transfer.close()
@@ -120,6 +115,11 @@ class Reads:
             transfer.close()
             self._learn(place_of(want, incoming), transfer.status, headers, transfer.whole)
             return Reply(transfer.status, headers, transfer.whole)
+        unranged = tuple([field for field in fields if field[0].lower() not in _RANGED])
+
+        async def reopen(rest: Headers) -> Transfer:
+            return (await self._opened(want, incoming, patience, (*unranged, *rest))).answer
+
         span = promised(transfer.status, transfer.headers, length=transfer.length)
         body = Blob(transfer, span, reopen=reopen, clock=self._clock, name=want.upstream, digest=want.reference)
         return Reply(transfer.status, headers, body)
@@ -128,16 +128,18 @@ class Reads:
         send, read = partial(self._open, want.registry), partial(self._read, incoming.room)
         return await self._requests.drive(pull(want, headers), incoming, patience=patience, send=send, read=read)
 
-    async def _persistently(self, opened: Callable[[], Awaitable[Landed[Transfer]]]) -> Landed[Transfer]:
+    async def _persistently(
+        self, want: Wanted, incoming: Incoming, patience: float, headers: Headers
+    ) -> Landed[Transfer]:
         for pause in _PAUSES:
             try:
-                return await opened()
+                return await self._opened(want, incoming, patience, headers)
             except Failed as error:
                 told = error.failure
                 if told.code is not Code.UPSTREAM_UNAVAILABLE or told.retry_after is not None or told.unanswered:
                     raise
             await self._clock.sleep(pause)
-        return await opened()
+        return await self._opened(want, incoming, patience, headers)
 
     async def _open(self, registry: str, request: Request) -> Transfer:
         transfer = await self._downloads.open(request, registry)
@@ -174,9 +176,8 @@ class Reads:
 
     def _learn(self, place: BlobKey, status: int, headers: Headers, body: bytes) -> None:
         """Remember a blob whose last byte was seen and whose digest is right; for a larger one neither is known here."""
-        coded = any(name.lower() == "content-encoding" for name, _ in headers)
-        if status == HTTPStatus.OK and not coded and _is(body, place.digest):
-            lasting = tuple(field for field in headers if field[0].lower() in _LASTING)
+        if status == HTTPStatus.OK and not values(headers, "Content-Encoding") and _is(body, place.digest):
+            lasting = tuple([field for field in headers if field[0].lower() in _LASTING])
             self.known_blobs.put(place, lasting, length=len(body))
 
 
@@ -192,7 +193,7 @@ def place_of(want: Wanted, incoming: Incoming) -> BlobKey:
 def _good(status: int, fields: Headers) -> bool:
     if status == HTTPStatus.PARTIAL_CONTENT:
         return any(name.lower() == "range" for name, _ in fields)
-    return status in {HTTPStatus.OK, HTTPStatus.NOT_MODIFIED}
+    return status in _GOOD
 
 
 def _is(body: bytes, digest: str) -> bool:

@@ -9,7 +9,7 @@ is. There is one exception, for the sake of policy: a host that is not the regis
 choose a path there. Then the credential is sent only for the repository that policy allowed, and for no other path.
 """
 
-from dataclasses import dataclass, replace
+import msgspec
 
 from credproxy.core.ask.endpoint import classify
 from credproxy.core.ask.http import Dial, Reach
@@ -24,8 +24,7 @@ MOST = 10
 STATUSES = frozenset({301, 302, 303, 307, 308})
 
 
-@dataclass(frozen=True, slots=True)
-class Hop:
+class Hop(msgspec.Struct, frozen=True):
     """One request along redirects.
 
     Attributes:
@@ -75,7 +74,7 @@ def renewed(hop: Hop, reach: Reach) -> Hop:
     """A remembered hop, made anew: the configuration may have changed, and the origin with it."""
     place = resolve(hop.url, "")
     own = hop.own and isinstance(place, Location) and place.origin == reach.origin
-    return replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())
+    return msgspec.structs.replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())
 
 
 def _same_repository(place: Location, reach: Reach, wanted: Wanted) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from http import HTTPStatus
 
-from credproxy.core.ask.github_urls import PUBLIC, release_file
+from credproxy.core.ask.github_urls import PUBLIC, ReleaseFile, release_file
 from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway import redirect
@@ -25,7 +25,6 @@ from credproxy.gateway.conversation import (
     NeedCredential,
     Refused,
     Send,
-    Step,
     head,
     lasting,
     request,
@@ -77,8 +76,17 @@ class UpstreamRequests:
         try:
             step = next(conversation)
             while True:
+                answer: Passage | Looked[H] | H | None
                 try:
-                    answer = await self._answered(step, incoming, patience, send, read)
+                    # Not in a method of its own: each request comes through here twice.
+                    if isinstance(step, Send):
+                        answer = await send(step.request)
+                    elif isinstance(step, NeedCredential):
+                        answer = await self._authorizer.credential(step.wanted, incoming, patience=patience)
+                    elif isinstance(step, Refused):
+                        answer = await self._authorizer.refused(step.passage, patience, forbidden=step.forbidden)
+                    else:
+                        answer = await _looked(step, send, read)
                 except Failed as error:
                     step = conversation.throw(error)
                 else:
@@ -87,25 +95,13 @@ class UpstreamRequests:
             landed: Landed[H] = stop.value
             return landed
 
-    async def _answered(
-        self,
-        step: Step,
-        incoming: Incoming,
-        patience: float,
-        send: Callable[[Request], Awaitable[H]],
-        read: Callable[[H], Awaitable[bytes]] | None,
-    ) -> Passage | Looked[H] | H | None:
-        match step:
-            case NeedCredential(wanted):
-                return await self._authorizer.credential(wanted, incoming, patience=patience)
-            case Refused(passage, forbidden):
-                return await self._authorizer.refused(passage, patience, forbidden=forbidden)
-            case Send(request):
-                return await send(request)
-            case Look(request):
-                assert read is not None
-                answer = await send(request)
-                return Looked(answer, await read(answer) if answer.status == HTTPStatus.OK else b"")
+
+async def _looked(
+    step: Look, send: Callable[[Request], Awaitable[H]], read: Callable[[H], Awaitable[bytes]] | None
+) -> Looked[H]:
+    assert read is not None
+    answer = await send(step.request)
+    return Looked(answer, await read(answer) if answer.status == HTTPStatus.OK else b"")
 
 
 def pull(wanted: Wanted, headers: Headers) -> Conversation[H]:
@@ -127,7 +123,12 @@ def _pulled(wanted: Wanted, headers: Headers, passage: Passage) -> Conversation[
     file = None if wanted.object is None or not passage.reach.release_api else release_file(wanted.object)
     start = redirect.first(passage.reach, wanted.path, query=wanted.query, upstream=wanted.upstream)
     if file is None or not passage.headers:
-        return (yield from lasting(wanted, headers, passage=passage, start=start))
+        return lasting(wanted, headers, passage=passage, start=start)
+    return _released(wanted, headers, passage=passage, start=start, file=file)
+
+
+def _released(wanted: Wanted, headers: Headers, *, passage: Passage, start: Hop, file: ReleaseFile) -> Conversation[H]:
+    """Request a release asset, which may have to be looked up in an API."""
     # On a public host most assets are public; elsewhere the browser URL redirects to a login page.
     if wanted.registry == PUBLIC:
         landed: Landed[H] = yield from lasting(wanted, headers, passage=passage, start=start)

@@ -15,9 +15,12 @@ in canonical form are refused, because a registry that reads them differently wo
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from urllib.parse import parse_qsl, urlencode
+
+from msgspec import Struct
+from msgspec.structs import replace
 
 from credproxy.core.ask.endpoint import Endpoint, Kind, classify, is_digest
 from credproxy.core.ask.http import Method
@@ -41,9 +44,10 @@ class What(Enum):
     SESSION = "begun upload"
     OBJECT = "object"
 
+    __hash__ = object.__hash__  # Enum's own is in Python, and slow for a key of many look-ups
 
-@dataclass(frozen=True, slots=True)
-class Wanted:
+
+class Wanted(Struct, frozen=True):
     """One operation.
 
     Attributes:
@@ -122,6 +126,9 @@ _PLACES = {
 
 FETCH = "/v1/fetch"
 """The path for requesting objects."""
+
+_REMEMBERED = 300
+"""Longest host, in characters, whose canonical form is cached."""
 
 _NO_ENDPOINT = Endpoint(Kind.OTHER)
 
@@ -224,11 +231,11 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
         what in LISTS and _SENT.fullmatch(incoming.query) and handed_out(registry, incoming.path, incoming.query)
     )
     taken = {} if next_page else _fields(incoming.query, _QUERIES.get((what, method), frozenset()))
-    fields = {name: value for name, value in taken.items() if name not in dropped}
+    fields = {name: value for name, value in taken.items() if name not in dropped} if taken else taken
     name = endpoint.repository
-    grants: list[Granted] = [Repository(name, actions)]
+    grants: tuple[Granted, ...] = (Repository(name, actions),)
     if endpoint.mount_from is not None:
-        grants.append(Repository(endpoint.mount_from, _PULL))
+        grants = (*grants, Repository(endpoint.mount_from, _PULL))
     return Wanted(
         method,
         registry,
@@ -237,9 +244,9 @@ def wanted(incoming: Incoming, handed_out: HandedOut = lambda *_: False) -> Want
         reference,
         endpoint,
         operation,
-        tuple(grants),
-        incoming.query if next_page else urlencode(fields, safe=":/"),
-        fields.get("digest") or fields.get("mount", ""),
+        grants,
+        incoming.query if next_page else urlencode(fields, safe=":/") if fields else "",
+        (fields.get("digest") or fields.get("mount", "")) if fields else "",
     )
 
 
@@ -291,11 +298,17 @@ def original_host(incoming: Incoming) -> Authority:
             f"the header {ORIGINAL_HOST} {how}",
             hint=f"name the registry: curl -H '{ORIGINAL_HOST}: ghcr.io' --unix-socket ...",
         )
-    canonical = canonical_authority(found[0])
+    canonical = _canonical(found[0]) if len(found[0]) <= _REMEMBERED else canonical_authority(found[0])
     if canonical is None or canonical != found[0]:
         hint = f"send {canonical}" if canonical else "send host or host:port"
         raise failed(Code.BAD_REQUEST, f"the registry {found[0][:80]!a} is not in canonical form", hint=hint)
     return canonical
+
+
+@lru_cache(maxsize=256)
+def _canonical(text: str) -> Authority | None:
+    """Cached, because a build has few registries and many requests."""
+    return canonical_authority(text)
 
 
 def _what(endpoint: Endpoint, path: str) -> tuple[What, str]:

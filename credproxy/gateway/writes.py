@@ -1,11 +1,11 @@
 """Pushes through the gateway: uploads and their sessions, manifests, deletions."""
 
 from collections.abc import AsyncIterable
-from dataclasses import replace
 from http import HTTPStatus
 from urllib.parse import quote
 
 import structlog
+from msgspec.structs import replace
 
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.errors import Code, failed

@@ -1,9 +1,8 @@
 """Pushing: sessions whose places stay here, bodies that are sent once, and nothing that is redirected."""
 
-from dataclasses import replace
-
 import pytest
 import structlog
+from msgspec.structs import replace
 
 from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, failed

@@ -26,10 +26,11 @@ import binascii
 import json
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeGuard
 from urllib.parse import unquote, unquote_plus
+
+import msgspec
 
 from credproxy.core.ask.names import RepositoryName
 
@@ -45,9 +46,10 @@ class Kind(Enum):
     OTHER = "other"
     AMBIGUOUS = "ambiguous"
 
+    __hash__ = object.__hash__  # Enum's own is in Python, and slow for a key of many look-ups
 
-@dataclass(frozen=True, slots=True)
-class Endpoint:
+
+class Endpoint(msgspec.Struct, frozen=True):
     """One reading of a path.
 
     Attributes:
@@ -70,9 +72,8 @@ _NAME_LENGTH = 255
 _COMPONENT = re.compile(r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*")
 _TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}")
 _DIGEST = re.compile(r"[a-z0-9]+(?:[+._-][a-z0-9]+)*(?::|%3[Aa])[A-Za-z0-9=_-]+")
-_ARTIFACTS = re.compile(
-    r"/artifacts-uploads/namespaces/(?:([^/%:]+)(?::|%3[Aa]))?([^/%:]+)/repositories/([^/%]+)/uploads/[^/]+"
-)
+_ELSEWHERE = "/artifacts-uploads/namespaces/"
+_ARTIFACTS = re.compile(_ELSEWHERE + r"(?:([^/%:]+)(?::|%3[Aa]))?([^/%:]+)/repositories/([^/%]+)/uploads/[^/]+")
 _STATE_DIGEST = 32
 """Bytes in front of a state's JSON: its HMAC-SHA256, which only the registry can check."""
 
@@ -90,7 +91,7 @@ def classify(path: str, query: str = "", *, prefix: str | None = None) -> Endpoi
         query: raw, without ``?``; only ``mount`` and ``from`` of an upload are read (SC-9).
         prefix: what comes before ``/v2`` on this host, such as ``/artifactory/api/docker/remote`` (SC-10).
     """
-    if (elsewhere := _artifacts(path)) is not None:
+    if path.startswith(_ELSEWHERE) and (elsewhere := _artifacts(path)) is not None:
         return elsewhere
     found = _classified(path, query, prefix)
     return _stated(path, query) if found.kind is Kind.OTHER else found

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
+import msgspec
+
 from credproxy import __version__
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.names import Origin
@@ -67,8 +69,7 @@ class Reach:
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One request of a conversation, or of the gateway's.
 
     Attributes:
