@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Sequence
 from urllib.parse import SplitResult, urlsplit
 
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.dial import allowed
 from credproxy.adapters.idle_connections import Idle
 from credproxy.adapters.tcp_keepalive import lively
@@ -80,15 +81,17 @@ class Connections:
 
     async def key(self, request: Request) -> PoolKey:
         """Give the key under which a request's connection may be reused: its origin and egress policy."""
-        url, dial = urlsplit(request.url), request.dial
-        fixed = dial.ca_bundle is None or not self._trust.changes
-        return (url.scheme, url.netloc, dial, 0 if fixed else await asyncio.to_thread(self._trust.version, dial))
+        dial = request.dial
+        scheme, _, host, *_ = request.url.split("/", 3)
+        if dial.ca_bundle is None or not self._trust.changes:
+            return (scheme, host, dial, 0)
+        return (scheme, host, dial, await asyncio.to_thread(self._trust.version, dial))
 
-    def take(self, key: PoolKey) -> socket.socket | None:
+    def take(self, key: PoolKey) -> AwaitedSocket | None:
         """Give a kept connection; None if there is none."""
         return self._idle.take(key)
 
-    def give_back(self, key: PoolKey, connection: socket.socket, *, good: bool) -> None:
+    def give_back(self, key: PoolKey, connection: AwaitedSocket, *, good: bool) -> None:
         """Keep a connection whose last response was read to its end, or close it if it cannot be reused."""
         if good:
             self._idle.keep(key, connection)

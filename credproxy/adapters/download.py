@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from credproxy.adapters import splice as splicing
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, PoolKey
 from credproxy.adapters.pump_request import PumpAnswer
 from credproxy.adapters.pump_response import Body, response
@@ -30,7 +31,7 @@ _SEND_BUFFER = 4 * 1024 * 1024
 
 
 class Link(NamedTuple):
-    """A connection with an answer on it; it may be reused under ``key``."""
+    """A connection with an answer on it, which no event loop waits for; it may be reused under ``key``."""
 
     key: PoolKey
     sock: socket.socket
@@ -237,4 +238,5 @@ class Download:
         link = self._let_go()
         if link is None:
             return
-        self._connections.give_back(link.key, link.sock, good=over and not link.answered.head.closes)
+        good = over and not link.answered.head.closes
+        self._connections.give_back(link.key, AwaitedSocket(link.sock), good=good)

@@ -1,10 +1,9 @@
 """Idle connections, kept for the next request with the same key; safe to use from many threads."""
 
-import select
-import socket
-import ssl
 import threading
 from collections.abc import Hashable
+
+from credproxy.adapters.awaited_socket import AwaitedSocket
 
 
 PER_KEY = 16
@@ -19,27 +18,29 @@ class Idle:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._kept: dict[Hashable, list[socket.socket]] = {}
-        self._resting: set[socket.socket] = set()
+        self._kept: dict[Hashable, list[AwaitedSocket]] = {}
+        self._resting: set[AwaitedSocket] = set()
 
-    def take(self, key: Hashable) -> socket.socket | None:
+    def take(self, key: Hashable) -> AwaitedSocket | None:
         """Give a connection that is still usable, or None."""
         while True:
             with self._lock:
-                kept = self._kept.pop(key, [])
-                connection = kept.pop() if kept else None
-                if kept:
-                    self._kept[key] = kept  # the most recently used origin is the last to lose a connection
-                if connection is not None:
-                    self._resting.discard(connection)
-            if connection is None or _quiet(connection):
+                kept = self._kept.get(key)
+                if kept is None:
+                    return None
+                connection = kept.pop()
+                if not kept:
+                    del self._kept[key]
+                self._resting.discard(connection)
+            if connection.quiet():
                 return connection
             connection.close()
 
-    def keep(self, key: Hashable, connection: socket.socket) -> None:
+    def keep(self, key: Hashable, connection: AwaitedSocket) -> None:
         """Keep a connection whose last response was read to its end; if that is one too many, close another one."""
         with self._lock:
-            kept = self._kept.setdefault(key, [])
+            kept = self._kept.pop(key, None) or []
+            self._kept[key] = kept  # the most recently used origin is the last to lose a connection
             kept.append(connection)
             surplus = kept.pop(0) if len(kept) > PER_KEY else self._oldest()
         if surplus is not None:
@@ -65,7 +66,7 @@ class Idle:
             for connection in kept:
                 connection.close()
 
-    def _oldest(self) -> socket.socket | None:
+    def _oldest(self) -> AwaitedSocket | None:
         if sum(map(len, self._kept.values())) <= KEPT:
             return None
         key = next(iter(self._kept))
@@ -74,12 +75,3 @@ class Idle:
         if not kept:
             del self._kept[key]
         return oldest
-
-
-def _quiet(connection: socket.socket) -> bool:
-    """False for a connection with anything to read: its end, or unrequested bytes, also those left in a TLS record."""
-    if isinstance(connection, ssl.SSLSocket) and connection.pending():
-        return False
-    waiting = select.poll()
-    waiting.register(connection, select.POLLIN)
-    return not waiting.poll(0)

@@ -8,20 +8,22 @@ callers wait for 90 ms. Threads spend their time in ``recv`` and ``send``, which
 """
 
 import asyncio
+import contextlib
 import http.client
 import socket
 import ssl
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Self, TypeVar
+from typing import NamedTuple, Self, TypeVar
 from urllib.parse import urlsplit
 
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, PoolKey, RefusedError
 from credproxy.adapters.download import Download, Link
 from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
 from credproxy.adapters.network_errors import Call, explain
-from credproxy.adapters.pump_request import CONTENT, Waits, ask
+from credproxy.adapters.pump_request import CONTENT, PumpAnswer, Waits, ask
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
@@ -92,8 +94,8 @@ class Pump:
         self._sweeping: asyncio.TimerHandle | None = None
         self._closing = False
         self._running: set[Pumped] = set()
-        self._asking = Waking()
-        self._wakings = {self._asking}
+        self._asking: set[AwaitedSocket] = set()
+        self._wakings: set[Waking] = set()
         self.moved = 0
 
     async def __aenter__(self) -> Self:
@@ -115,6 +117,9 @@ class Pump:
     async def close(self) -> None:
         """End every download, and with it its thread."""
         self._closing = True
+        for asking in self._asking:
+            with contextlib.suppress(OSError):
+                asking.shutdown()
         for waking in self._wakings:
             waking.break_off()
         for pumped in tuple(self._running):
@@ -135,15 +140,15 @@ class Pump:
         Raises:
             Failed: overloaded, upstream_unavailable, tls_failed, address_refused.
         """
-        link = await self._linked(request, registry)
-        if link.answered.small or link.answered.head.status not in CONTENT:  # a large body of a refusal is not read
-            return Pumped(self, link, registry=None)
+        asked = await self._linked(request, registry)
+        if asked.answered.small or asked.answered.head.status not in CONTENT:  # a large body of a refusal is not read
+            return Pumped(self, asked, registry=None)
         try:
             await self._place(registry)
         except BaseException:
-            link.sock.close()
+            asked.connection.close()
             raise
-        pumped = Pumped(self, link, registry=registry)
+        pumped = Pumped(self, asked, registry=registry)
         self._running.add(pumped)
         return pumped
 
@@ -151,9 +156,17 @@ class Pump:
         """Read a body from its connection."""
         return Download(link, self._connections, stalled=self._stalled)
 
-    async def _linked(self, request: Request, registry: str) -> Link:
+    async def _linked(self, request: Request, registry: str) -> "Asked":
         try:
-            return await self._asked(request, registry)
+            key = await self._connections.key(request)
+            kept = self._connections.take(key)
+            if kept is not None:
+                try:
+                    return Asked(key, kept, await self._begun(kept, request))
+                except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
+                    pass  # it was closed while idle, and a request without a body may be sent again
+            made = AwaitedSocket(await self._connected(request, registry))
+            return Asked(key, made, await self._begun(made, request))
         except RefusedError as error:
             raise explain(error, self._call(request), refused=error.addresses) from None
         except (OSError, http.client.HTTPException, ValueError) as error:
@@ -163,25 +176,17 @@ class Pump:
         host, dial = urlsplit(request.url).hostname or "", request.dial
         return Call(request.subject or f"host {host!r}", host, dial.proxy, self._waits.answer, dial.rule)
 
-    async def _asked(self, request: Request, registry: str) -> Link:
-        key = await self._connections.key(request)
-        kept = self._connections.take(key)
-        if kept is not None:
-            try:
-                return await self._begun(key, kept, request)
-            except (http.client.RemoteDisconnected, ConnectionError, ssl.SSLEOFError):
-                pass  # it was closed while idle, and a request without a body may be sent again
-        return await self._begun(key, await self._connected(request, registry), request)
-
-    async def _begun(self, key: PoolKey, sock: socket.socket, request: Request) -> Link:
+    async def _begun(self, connection: AwaitedSocket, request: Request) -> PumpAnswer:
+        self._asking.add(connection)
         try:
-            self._asking.hold(sock)
-            return Link(key, sock, await ask(sock, request, waits=self._waits))
+            if self._closing:
+                raise ConnectionAbortedError  # noqa: TRY301  the connection is closed below
+            return await ask(connection, request, waits=self._waits)
         except BaseException:
-            sock.close()
+            connection.close()
             raise
         finally:
-            self._asking.release(sock)
+            self._asking.discard(connection)
 
     async def _connected(self, request: Request, registry: str) -> socket.socket:
         await self._dialling.take(registry, self._connecting)
@@ -228,18 +233,16 @@ class Pump:
                 raise
             raise MemoryError from None  # no thread can be started: there is no memory for its stack
 
-    def closed(self, pumped: "Pumped", registry: str | None, *, link: Link | None) -> None:
+    def closed(self, pumped: "Pumped", registry: str | None, *, asked: "Asked | None") -> None:
         """Free its place for the next download; keep its connection if a small body has been read from it."""
-        if link is not None:
-            head, early, small = link.answered
-            self._connections.give_back(
-                link.key, link.sock, good=small and not head.closes and len(early) == head.length
-            )
-        if pumped in self._running:
+        if asked is not None:
+            head, early, small = asked.answered
+            good = small and not head.closes and len(early) == head.length
+            self._connections.give_back(asked.key, asked.connection, good=good)
+        if registry is not None and pumped in self._running:
             self._running.remove(pumped)
             self._places.release()
-            if registry is not None:
-                self._shares.give_back(registry)
+            self._shares.give_back(registry)
         self._sweep_later()
 
     def _sweep_later(self) -> None:
@@ -252,24 +255,32 @@ class Pump:
             self._sweep_later()
 
 
+class Asked(NamedTuple):
+    """A connection in the event loop with an answer on it; it may be reused under ``key``."""
+
+    key: PoolKey
+    connection: AwaitedSocket
+    answered: PumpAnswer
+
+
 class Pumped:
     """One download, as the event loop sees it. Source: ports.Transfer; its methods are called one at a time.
 
     Args:
         pump: whose threads move it.
-        link: its connection, with the head.
+        asked: its connection, with the head.
         registry: whose share its place counts on; None if it needs no place, because its body is here or is not read.
     """
 
-    def __init__(self, pump: Pump, link: Link, *, registry: str | None) -> None:
-        head, early, small = link.answered
+    def __init__(self, pump: Pump, asked: Asked, *, registry: str | None) -> None:
+        head, early, small = asked.answered
         self.status = head.status
         self.headers = head.headers
         self.length = head.length
         self.whole = early if small else None
         self._pump = pump
         self._registry = registry
-        self._link: Link | None = link
+        self._asked: Asked | None = asked
         self._moving: Download | None = None
         self._working = self._over = False
 
@@ -312,9 +323,9 @@ class Pumped:
 
     def _download(self) -> Download:
         if self._moving is None:
-            link, self._link = self._link, None
-            assert link is not None
-            self._moving = self._pump.download(link)
+            asked, self._asked = self._asked, None
+            assert asked is not None
+            self._moving = self._pump.download(Link(asked.key, asked.connection.release(), asked.answered))
         return self._moving
 
     async def _run(self, work: Callable[[], T]) -> T:
@@ -332,7 +343,7 @@ class Pumped:
             self._end()
 
     def _end(self) -> None:
-        link, self._link = self._link, None
+        asked, self._asked = self._asked, None
         if self._moving is not None:
             self._moving.close()
-        self._pump.closed(self, self._registry, link=link)
+        self._pump.closed(self, self._registry, asked=asked)

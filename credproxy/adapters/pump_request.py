@@ -7,11 +7,9 @@ requested twice.
 
 import asyncio
 import http.client
-import itertools
-import socket
-import ssl
 from typing import NamedTuple
 
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.interim_responses import UnfitAnswerError, unended
 from credproxy.adapters.network_errors import SilentError
 from credproxy.adapters.pump_response import Arriving, Head
@@ -36,8 +34,6 @@ WHOLE = 64 * 1024
 CONTENT = (http.client.OK, http.client.PARTIAL_CONTENT)
 """Statuses whose body is the requested content."""
 
-_AGAIN = (BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError)
-
 
 class Waits(NamedTuple):
     """Time limits in seconds, see ANSWER, HEADED and SMALL."""
@@ -60,15 +56,14 @@ class PumpAnswer(NamedTuple):
     small: bool
 
 
-async def ask(sock: socket.socket, request: Request, *, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
-    """Send a request without a body, and give its answer; the socket does not block afterwards.
+async def ask(sock: AwaitedSocket, request: Request, *, waits: Waits = Waits()) -> PumpAnswer:  # noqa: B008  a value
+    """Send a request without a body, and give its answer.
 
     Raises:
         OSError, http.client.HTTPException: it failed; ProxyError if a proxy is to blame, SilentError if no answer
             began.
         ValueError: a header that cannot be sent.
     """
-    sock.settimeout(0)
     head, early = await _headed(sock, written(request), waits)
     if request.dial.proxy is not None and request.url.startswith("http:") and is_from_proxy(head.status, head.headers):
         raise ProxyError(head.status)
@@ -80,16 +75,18 @@ async def ask(sock: socket.socket, request: Request, *, waits: Waits = Waits()) 
     return PumpAnswer(head, whole, small=True)
 
 
-async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head, bytes]:
+async def _headed(sock: AwaitedSocket, data: bytes, waits: Waits) -> tuple[Head, bytes]:
     arriving, loop = Arriving(), asyncio.get_running_loop()
     latest = until = loop.time() + waits.answer
     begun = False
     try:
-        await _sent(sock, data, until)
-        while not arriving.take(await _received(sock, until)):
+        await sock.send(data, until)
+        piece = await sock.receive(until, first=True)
+        while not arriving.take(piece):
             if arriving.begun != begun:
                 begun = arriving.begun
                 until = min(latest, loop.time() + waits.headed) if begun else latest
+            piece = await sock.receive(until)
     except TimeoutError as error:
         if error.errno is not None:  # the kernel's own time-out: the request has not even arrived
             raise
@@ -100,10 +97,10 @@ async def _headed(sock: socket.socket, data: bytes, waits: Waits) -> tuple[Head,
     return arriving.head, arriving.early
 
 
-async def _whole(sock: socket.socket, status: int, early: bytes, length: int, waits: Waits) -> bytes:
+async def _whole(sock: AwaitedSocket, status: int, early: bytes, length: int, waits: Waits) -> bytes:
     found, until = bytearray(early), asyncio.get_running_loop().time() + waits.small
     try:
-        while len(found) < length and (piece := await _received(sock, until)):
+        while len(found) < length and (piece := await sock.receive(until)):
             found += piece
     except OSError:
         if status in CONTENT:
@@ -112,53 +109,3 @@ async def _whole(sock: socket.socket, status: int, early: bytes, length: int, wa
     if len(found) != length and status in CONTENT:
         raise http.client.IncompleteRead(b"")
     return bytes(found)
-
-
-async def _sent(sock: socket.socket, data: bytes, until: float) -> None:
-    left = memoryview(data)
-    while left:
-        try:
-            left = left[sock.send(left) :]
-        except ssl.SSLWantReadError:
-            await _ready(sock, until)
-        except (BlockingIOError, ssl.SSLWantWriteError):
-            await _ready(sock, until, writing=True)
-
-
-async def _received(sock: socket.socket, until: float) -> bytes:
-    """Give what has arrived as soon as there is anything; empty at the end. A socket with TLS may be ready with no data."""
-    for waited in itertools.count():
-        try:
-            piece = sock.recv(WHOLE)
-        except _AGAIN:
-            await _ready(sock, until)
-        else:
-            if not waited:  # a TLS record may hold one byte, and a hundred thousand of them may be there at once
-                await asyncio.sleep(0)  # noqa: TID251  no time passes
-            return piece
-    raise AssertionError
-
-
-async def _ready(sock: socket.socket, until: float, *, writing: bool = False) -> None:
-    """Wait for a socket. Raises TimeoutError.
-
-    Not with asyncio.timeout, which costs more than everything else here: most answers are there without waiting.
-    """
-    loop, number = asyncio.get_running_loop(), sock.fileno()
-    if loop.time() >= until:  # a socket that is always ready would never be waited for
-        raise TimeoutError
-    ready = loop.create_future()
-    add, remove = (loop.add_writer, loop.remove_writer) if writing else (loop.add_reader, loop.remove_reader)
-    add(number, _settle, ready, True)
-    timer = loop.call_at(until, _settle, ready, False)
-    try:
-        if not await ready:
-            raise TimeoutError
-    finally:
-        timer.cancel()
-        remove(number)
-
-
-def _settle(ready: "asyncio.Future[bool]", found: bool) -> None:  # noqa: FBT001  a callback's argument
-    if not ready.done():
-        ready.set_result(found)

@@ -17,7 +17,7 @@ from credproxy.core.minimum_speed import Pace
 
 
 _END = re.compile(rb"\n\r?\n")
-_STATUS = re.compile(rb"HTTP/1\.\d +(\d{3})")
+_INTERIM = re.compile(rb"HTTP/1\.\d +(1\d\d)")
 
 _LENGTH = re.compile(r"[0-9]{1,18}")
 _CONTRADICTS = "gave a length that is not a number, or more than one"
@@ -81,6 +81,9 @@ class Arriving:
         """
         if not piece:
             raise self._ended()
+        if not self._taken and (end := _END.search(piece)) is not None and not self._is_interim(piece):
+            self.head, self.early = _read(piece[: end.end()]), piece[end.end() :]  # at once, as nearly every head comes
+            return True
         self._taken += len(piece)
         searched = max(0, len(self._bytes) - 2)
         self._bytes += piece
@@ -107,7 +110,7 @@ class Arriving:
         return http.client.IncompleteRead(b"")
 
     def _is_interim(self, head: bytes) -> bool:
-        status = _STATUS.match(head)
+        status = _INTERIM.match(head)
         return status is not None and passed_over(int(status[1]), self._interim)
 
 
@@ -122,16 +125,16 @@ def _read(head: bytes) -> Head:
         _Nobody(loop), loop, 1, max_line_size=_LINE, max_field_size=_LINE, max_headers=_FIELDS, response_with_body=False
     )
     try:
-        (message, _), *_ = parser.feed_data(head)[0]
-    except (BadHttpMessage, ValueError):  # ValueError: it found no message at all
+        message = parser.feed_data(head)[0][0][0]
+    except (BadHttpMessage, IndexError):  # IndexError: it found no message at all
         return _read_generously(head)
-    if message.chunked and not response(head, None).chunked:
+    chunked, status = message.chunked, message.code
+    if chunked and not response(head, None).chunked:
         raise UnfitAnswerError(CODED)
     announced = message.headers.get("Content-Length")
-    length = 0 if message.code in _EMPTY else None if announced is None or message.chunked else int(announced)
+    length = 0 if status in _EMPTY else None if announced is None or chunked else int(announced)
     headers = tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in message.raw_headers])
-    closes = message.should_close or (length is None and not message.chunked)
-    return Head(message.code, headers, length, closes, head)
+    return Head(status, headers, length, message.should_close or (length is None and not chunked), head)
 
 
 def _read_generously(head: bytes) -> Head:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.connections import Connections, RefusedError
 from credproxy.adapters.download import Link
 from credproxy.adapters.pump_request import ask as ask_on
@@ -40,15 +41,20 @@ def ask(connections: Connections, url: str, dial: Dial = OWN) -> Link:
     """Ask, and read the answer to its end."""
     request = Request("GET", url, dial=dial)
     key = asyncio.run(connections.key(request))
-    sock = connections.take(key) or connections.connect(request, _hold)
-    link = Link(key, sock, asyncio.run(ask_on(sock, request)))
+    connection = connections.take(key) or AwaitedSocket(connections.connect(request, _hold))
+
+    async def asked() -> Link:
+        answered = await ask_on(connection, request)
+        return Link(key, connection.release(), answered)
+
+    link = asyncio.run(asked())
     assert link.answered.early == b"body"
     return link
 
 
 def give_back(connections: Connections, link: Link) -> None:
     """Let the next one have the connection."""
-    connections.give_back(link.key, link.sock, good=True)
+    connections.give_back(link.key, AwaitedSocket(link.sock), good=True)
 
 
 def test_a_connection_is_reused_only_under_the_policy_it_was_dialled_with(connections: Connections) -> None:

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from credproxy.adapters.awaited_socket import AwaitedSocket
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.pump import Pump
@@ -30,7 +31,7 @@ class ByteByByte(socket.socket):
     def send(self, data: object, flags: int = 0) -> int:
         """Take all."""
         del flags
-        assert isinstance(data, memoryview)
+        assert isinstance(data, bytes)
         return len(data)
 
     def recv(self, size: int, flags: int = 0) -> bytes:
@@ -52,7 +53,7 @@ async def test_a_head_in_many_small_records_does_not_block_others() -> None:
     async with asyncio.TaskGroup() as group:
         running = group.create_task(others())
         with ByteByByte() as sock, pytest.raises(http.client.HTTPException):
-            await ask(sock, request("http://reg.test/v2/", OWN))
+            await ask(AwaitedSocket(sock), request("http://reg.test/v2/", OWN))
         running.cancel()
     assert turns > most // 2
 
