@@ -55,8 +55,9 @@ class Attendance(Generic[HolderKey]):
 
     def begin(self) -> None:
         """A request is under way, including one whose body still streams."""
-        self._begun = True
-        self._shares.begin(self._key)
+        if not self._begun:
+            self._begun = True
+            self._shares.begin(self._key)
 
     def end(self, heads: Arrived) -> None:
         """A request is answered to its last byte; the next one may have come with it."""

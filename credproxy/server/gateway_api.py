@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 
 import structlog
 from aiohttp import HttpVersion11, web
+from aiohttp.helpers import EMPTY_BODY_STATUS_CODES
 from multidict import CIMultiDict
 
 from credproxy.core.errors import Code, Failed, Failure, failed
@@ -17,7 +18,7 @@ from credproxy.gateway.gateway import Gateway
 from credproxy.gateway.incoming import Incoming, Reply, Stream
 from credproxy.gateway.oci_errors import failure_reply
 from credproxy.ports import Clock, Room
-from credproxy.server.response_writer import PIECE, write_pieces, write_whole
+from credproxy.server.response_writer import PIECE, may_be_small, send_small, write_pieces, write_whole
 from credproxy.server.responses import SERVER
 from credproxy.server.routes import connection, patience
 
@@ -26,6 +27,9 @@ PREFIX = "/v2"
 
 IDLE = 60.0
 """Seconds that a client's upload may be silent, over which its pace is judged, and that a small body may take."""
+
+_SERVER = ("Server", SERVER)
+_BYTES = ("Content-Type", "application/octet-stream")
 
 _ENDING = 1.0
 """Seconds in which a thread that was woken reports how much it has moved."""
@@ -71,6 +75,8 @@ class GatewayApi:
             upload = _UnreadBody(request, self._clock, room)
             reply = _endless(request, await self._gateway.answer(incoming, upload, patience=patience(request)))
             self._write_down(request, reply)
+            if _is_small(reply) and may_be_small(request):
+                return await self._send_small(request, reply)
             response = _response(request, reply)
             if not isinstance(reply.body, bytes):
                 await self._stream(request, response, reply.body, path)
@@ -80,10 +86,23 @@ class GatewayApi:
         finally:
             room.close()
 
+    async def _send_small(self, request: web.BaseRequest, reply: Reply) -> web.StreamResponse:
+        """Send an answer of at most one piece; the connection itself limits the wait to PIECE_SECONDS."""
+        assert isinstance(reply.body, bytes)
+        headers = [*reply.headers, _SERVER]
+        if not any([name.lower() == "content-type" for name, _ in headers]):  # noqa: C419  there are few
+            headers.append(_BYTES)
+        try:
+            return await send_small(request, reply.status, headers=headers, body=reply.body)
+        except ConnectionError:
+            if request.transport is not None:
+                request.transport.abort()
+            return _response(request, reply)
+
     async def _written(self, request: web.BaseRequest, response: web.StreamResponse) -> None:
         """Write a body that is held whole in memory: it counts until its client has it."""
         try:
-            if _is_one_piece(response):  # the connection itself waits for that, no longer than PIECE_SECONDS
+            if _is_one_piece(response):  # the connection itself limits the wait to PIECE_SECONDS
                 await write_whole(request, response)
             else:
                 async with self._clock.timeout(IDLE):
@@ -155,6 +174,11 @@ async def _sent(request: web.BaseRequest, stream: Stream, sink: "_ClientSink") -
         finally:
             sending.cancel()
         raise
+
+
+def _is_small(reply: Reply) -> bool:
+    body = reply.body
+    return isinstance(body, bytes) and 0 < len(body) <= PIECE and reply.status not in EMPTY_BODY_STATUS_CODES
 
 
 def _is_one_piece(response: web.StreamResponse) -> bool:

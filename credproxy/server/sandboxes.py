@@ -14,8 +14,8 @@ half of them at most, because one that never answers would otherwise stop all ot
 """
 
 import asyncio
-import contextlib
 from collections.abc import AsyncIterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from weakref import WeakValueDictionary
 
 from cachetools import LRUCache
@@ -49,6 +49,9 @@ _MOST = 1024
 """Sandboxes that are remembered: a flood of new ones pushes out old ones, and memory does not grow."""
 
 
+_UNBOUND: AbstractAsyncContextManager[None] = nullcontext()
+
+
 class _Share:
     def __init__(self, now: float) -> None:
         self.bucket = Bucket(PER_SECOND, BURST, now=now)
@@ -71,8 +74,7 @@ class Sandboxes:
         # By account and registry: each lives as long as a request holds or awaits one of its slots.
         self._halves: WeakValueDictionary[tuple[str, str], asyncio.Semaphore] = WeakValueDictionary()
 
-    @contextlib.asynccontextmanager
-    async def admit(self, peer: Peer, *, whole: bool = True, registry: str = "") -> AsyncIterator[None]:
+    def admit(self, peer: Peer, *, whole: bool = True, registry: str = "") -> AbstractAsyncContextManager[None]:
         """Admit one request, as soon as its sandbox has a slot.
 
         Args:
@@ -83,10 +85,12 @@ class Sandboxes:
         Raises:
             Failed(overloaded): its sandbox asks too often, or it or its user has too much under way.
         """
-        if peer.charged is None:
-            yield
-            return
-        share = self._share(peer.charged)
+        account = peer.charged
+        return _UNBOUND if account is None else self._bound(peer, account, whole=whole, registry=registry)
+
+    @asynccontextmanager
+    async def _bound(self, peer: Peer, account: str, *, whole: bool, registry: str) -> AsyncIterator[None]:
+        share = self._share(account)
         if peer.sandbox is not None:
             self._count(share)
         who, all_who, patience = _OF_SANDBOXES if peer.sandbox is not None else _OF_USERS
@@ -101,7 +105,7 @@ class Sandboxes:
                 "uploads",
             )
         places = (
-            (self._half(f"{what} of {peer.charged}", registry, of_each), of_each // 2, f"this {who} for one registry"),
+            (self._half(f"{what} of {account}", registry, of_each), of_each // 2, f"this {who} for one registry"),
             (mine, of_each, f"this {who}"),
             (self._half(what, registry, of_all), of_all // 2, f"{all_who} for one registry"),
             (every, of_all, all_who),

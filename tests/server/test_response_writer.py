@@ -9,7 +9,7 @@ from aiohttp import web
 
 from credproxy.server.listener import Bound
 from credproxy.server.protocol import GatedServer, Handler
-from credproxy.server.response_writer import Outgoing, Unread
+from credproxy.server.response_writer import Outgoing, Unread, may_be_small, send_small
 from credproxy.server.responses import text_response
 from tests.fakes import settle
 from tests.server.test_protocol import GET, serving, talk
@@ -155,3 +155,49 @@ async def test_the_longest_silent_connection_goes_where_too_many_pieces_are_unre
         await reached(server, 4)
         assert outgoing.unread.held <= 300 * 1024
         assert (await talk(bound, GET)).endswith(LARGE)
+
+
+async def sent_small(request: web.BaseRequest) -> web.StreamResponse:
+    """Answer in one write where that is possible, and at length otherwise."""
+    if not may_be_small(request):
+        return text_response(b"at length")
+    return await send_small(request, 200, headers=(("X-One", "1"),), body=b"at once")
+
+
+async def split(request: web.BaseRequest) -> web.StreamResponse:
+    """Try to answer with a second header in the first one."""
+    return await send_small(request, 200, headers=(("X-One", "1\r\nX-Two: 2"),), body=b"at once")
+
+
+async def test_a_small_answer_leaves_in_one_write_and_the_connection_goes_on(bound: Bound) -> None:
+    """With its length; the last request of a connection is answered by aiohttp, which closes it."""
+    async with limited(bound, sent_small, Outgoing()):
+        answer = await talk(bound, GO_ON + GO_ON + GET)
+    first, second, last = answer.split(b"HTTP/1.1 200 OK\r\n")[1:]
+    assert first.startswith(b"X-One: 1\r\nContent-Length: 7\r\nDate: ")
+    assert first.endswith(b"\r\n\r\nat once")
+    assert second.endswith(b"\r\n\r\nat once")
+    assert last.endswith(b"\r\n\r\nat length")
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"GET / HTTP/1.0\r\nHost: x\r\nConnection: keep-alive\r\n\r\n",
+        b"HEAD / HTTP/1.1\r\nHost: x\r\n\r\n",
+    ],
+)
+async def test_an_unusual_request_is_answered_by_aiohttp(bound: Bound, data: bytes) -> None:
+    """It knows what an older client and HEAD want."""
+    async with limited(bound, sent_small, Outgoing()):
+        answer = await talk(bound, data + GET)
+    assert b"at once" not in answer
+    assert answer.endswith(b"at length")
+
+
+async def test_a_header_with_a_line_break_is_not_sent(bound: Bound) -> None:
+    """Whoever lets one through has a bug, and gets its 500."""
+    async with limited(bound, split, Outgoing()):
+        answer = await talk(bound, GET)
+    assert answer.startswith(b"HTTP/1.1 500 ")
+    assert b"X-Two" not in answer
