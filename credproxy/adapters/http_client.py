@@ -5,17 +5,11 @@ aiohttp's own exceptions contain request headers and whole URLs (PY17), so none 
 
 import asyncio
 import contextlib
-import errno
 import functools
 import http.client
-import socket
-import ssl
 import warnings
 from collections.abc import AsyncIterable, AsyncIterator, Callable
-from contextvars import ContextVar
-from dataclasses import dataclass, field
-from http import HTTPStatus
-from types import SimpleNamespace, TracebackType
+from types import TracebackType
 from typing import Self
 
 import aiohttp
@@ -23,12 +17,12 @@ from aiohttp.abc import AbstractResolver
 from cachetools import LRUCache
 from yarl import URL
 
-from credproxy.adapters.dial import allowed
+from credproxy.adapters.capped_body import RequestLimits, read_capped
+from credproxy.adapters.guarded_dialing import Dialing, blamed, current_dialing, guarded_socket, told_of_connections
 from credproxy.adapters.http_session import Session
-from credproxy.adapters.interim_responses import SteadyHandler, UnfitAnswerError
+from credproxy.adapters.interim_responses import SteadyHandler
 from credproxy.adapters.network_errors import Call, SilentError, explain
 from credproxy.adapters.pump_request import ANSWER, HEADED
-from credproxy.adapters.tcp_keepalive import lively
 from credproxy.adapters.tls_trust import FileTrust, Trust
 from credproxy.adapters.tunnel import ProxyError
 from credproxy.adapters.upload import Upload
@@ -36,7 +30,6 @@ from credproxy.core.ask.credential import reveal
 from credproxy.core.ask.http import BODY_LIMIT, Dial, Request, Response
 from credproxy.core.ask.proxy import Proxy, is_from_proxy, proxy_of
 from credproxy.core.errors import Code, Failed, failed
-from credproxy.core.minimum_speed import LEAST, Pace
 from credproxy.ports import Clock, Room, Terms
 
 
@@ -52,13 +45,6 @@ STALLED = 60.0
 CONNECTING = 10.0
 """Seconds for everything before a request is sent, from the name look-up to a proxy's tunnel, and for sending it."""
 
-_CHUNK = 16 * 1024
-
-_SMALL = 64 * 1024
-"""Bytes reserved at first for an answer of unknown length; most manifests are smaller."""
-
-_REASON = 64 * 1024
-"""Bytes that are read of the body of a refusal or a redirect."""
 
 SESSIONS = 256
 """Egress policies whose connections and certificates are kept; a configuration may be reloaded any number of times."""
@@ -69,41 +55,6 @@ _PEERS = 4096
 _PROXY_LOGIN = "Proxy-Authorization"
 
 _Key = tuple[Dial, bool, int]
-
-
-class _DialRefusedError(OSError):
-    """The guard does not allow an address; an OSError, so that other addresses are still tried."""
-
-
-@dataclass(slots=True)
-class _Dialing:
-    """What one request may connect to, and what has been tried; shared with the tasks that connect for it.
-
-    ``connected``: it has a connection to its target, through a proxy or not.
-    """
-
-    dial: Dial
-    tried: list[str] = field(default_factory=list)
-    refused: list[str] = field(default_factory=list)
-    connected: bool = False
-
-
-_dialing: ContextVar[_Dialing] = ContextVar("dialing")
-
-
-def _guarded_socket(info: tuple[int, int, int, str, tuple[object, ...]]) -> socket.socket:
-    """Make the socket for an address, unless the request may not go there.
-
-    Every connection passes here with its final address: a resolver hook would not see IP literals (PY16).
-    """
-    family, kind, protocol, _, sockaddr = info
-    address, dialing = str(sockaddr[0]), _dialing.get()
-    # The operator named the proxy, and the proxy then resolves the target's address.
-    if not allowed(address, Dial(own=True) if dialing.dial.proxy else dialing.dial):
-        dialing.refused.append(address)
-        raise _DialRefusedError(errno.EACCES, "address refused")
-    dialing.tried.append(address)
-    return lively(socket.socket(family, kind, protocol))
 
 
 class AiohttpClient:
@@ -175,7 +126,7 @@ class AiohttpClient:
         """
         del terms
         body = None if request.body is None else request.body.reveal().encode()
-        return await self._exchange(request, body, _RequestLimits(BODY_LIMIT, _TIMEOUT))
+        return await self._exchange(request, body, RequestLimits(BODY_LIMIT, _TIMEOUT))
 
     async def forward(
         self, request: Request, body: AsyncIterable[bytes] | bytes | None, *, limit: int, room: Room | None = None
@@ -192,7 +143,7 @@ class AiohttpClient:
             Failed: overloaded, and those of ``send``; whatever the body itself raises.
         """
         timeout = aiohttp.ClientTimeout(total=None, connect=5.0, sock_connect=2.5, sock_read=self._answer)
-        limits = _RequestLimits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
+        limits = RequestLimits(limit, timeout, verbatim=True, stalled=self._stalled, room=room)
         idle = asyncio.timeout(None)
         upload = Upload(idle, taken=self._taken, answer=self._answer)
         try:
@@ -213,12 +164,12 @@ class AiohttpClient:
         self,
         request: Request,
         body: AsyncIterable[bytes] | bytes | None,
-        limits: "_RequestLimits",
+        limits: RequestLimits,
         answered: Callable[[], None] = lambda: None,
     ) -> Response:
         url = _url(request)
-        dialing, call = _Dialing(request.dial), self._call(request, url)
-        token = _dialing.set(dialing)
+        dialing, call = Dialing(request.dial), self._call(request, url)
+        token = current_dialing.set(dialing)
         try:
             proxy = proxy_of(request.dial.proxy)
             async with self._session(request.dial, verbatim=limits.verbatim) as session:
@@ -240,18 +191,18 @@ class AiohttpClient:
                     )
                     if proxy is not None and url.scheme == "http" and is_from_proxy(answer.status, headers):
                         raise ProxyError(answer.status)
-                    content = await _capped(answer, call.name, limits)
+                    content = await read_capped(answer, call.name, limits=limits)
                     return Response(answer.status, headers, content, sent, wall, self._peer(dialing, url))
         except (aiohttp.ClientError, http.client.HTTPException, TimeoutError, OSError, ValueError) as error:
-            raise explain(_blamed(error, dialing), call, refused=dialing.refused) from None
+            raise explain(blamed(error, dialing), call, refused=dialing.refused) from None
         finally:
-            _dialing.reset(token)
+            current_dialing.reset(token)
 
     def _call(self, request: Request, url: URL) -> Call:
         dial = request.dial
         return Call(_name(request, url), url.host or "", dial.proxy, self._answer, dial.rule, dial.kind)
 
-    def _peer(self, dialing: _Dialing, url: URL) -> str:
+    def _peer(self, dialing: Dialing, url: URL) -> str:
         # A pooled connection was dialled earlier, under the same policy.
         key = (dialing.dial, url.authority)
         if dialing.tried:
@@ -280,7 +231,7 @@ class AiohttpClient:
             await self._sessions.pop(old).retire()
         connector = aiohttp.TCPConnector(
             ssl=context,
-            socket_factory=_guarded_socket,
+            socket_factory=guarded_socket,
             resolver=self._resolver,
             ttl_dns_cache=10,
             # Gateway requests wait for slow registries, and their number is limited by the connections of its own
@@ -299,45 +250,9 @@ class AiohttpClient:
             skip_auto_headers=("Accept", "User-Agent", "Content-Type", *(("Accept-Encoding",) if verbatim else ())),
             max_line_size=8190,
             max_field_size=16 * 1024,
-            trace_configs=[] if dial.proxy is None else [_told_of_connections()],
+            trace_configs=[] if dial.proxy is None else [told_of_connections()],
         )
         self._sessions[key] = Session(made)
-
-
-@dataclass(frozen=True, slots=True)
-class _RequestLimits:
-    """Limits of one request: bytes of its answer, its time-outs, and whether content codings are left alone."""
-
-    size: int
-    timeout: aiohttp.ClientTimeout
-    verbatim: bool = False
-    stalled: float | None = None
-    room: Room | None = None
-
-
-def _told_of_connections() -> aiohttp.TraceConfig:
-    """Note when a request has its connection: any error before that is the proxy's."""
-
-    async def connected(_: aiohttp.ClientSession, context: SimpleNamespace, __: object) -> None:
-        context.trace_request_ctx.connected = True
-
-    told = aiohttp.TraceConfig()
-    told.on_connection_create_end.append(connected)
-    told.on_connection_reuseconn.append(connected)
-    return told
-
-
-def _blamed(error: Exception, dialing: _Dialing) -> Exception:
-    """Replace an error that a proxy is to blame for by a ProxyError."""
-    if dialing.dial.proxy is None or dialing.connected or isinstance(error, ProxyError):
-        return error
-    if isinstance(error, aiohttp.ClientHttpProxyError):
-        return ProxyError(error.status)
-    # Once a tunnel is open, only TLS can fail; that is between us and the target.
-    of_proxy = isinstance(error, aiohttp.ClientProxyConnectionError | aiohttp.ClientConnectorDNSError)
-    if isinstance(error, aiohttp.ClientConnectorError | ssl.SSLError) and not of_proxy:
-        return error
-    return ProxyError(cause=error)
 
 
 def _login(proxy: Proxy | None) -> dict[str, str]:
@@ -363,49 +278,3 @@ def _url(request: Request) -> URL:
 
 def _name(request: Request, url: URL) -> str:
     return request.subject or f"host {url.host!r}"
-
-
-async def _capped(answer: aiohttp.ClientResponse, name: str, limits: _RequestLimits) -> bytes:
-    # One read() may give less than has arrived, and without a cap a decompression bomb fills the memory (TX-7, T24).
-    body, held = bytearray(), 0
-    pace = None if limits.stalled is None else Pace(over=limits.stalled)
-    while chunk := await _piece(answer, pace, limits.stalled):
-        if answer.status >= HTTPStatus.MULTIPLE_CHOICES and len(body) + len(chunk) > _REASON:
-            answer.close()  # the status is enough: a body that is too long does not make it a different failure
-            return bytes(body)
-        if len(body) + len(chunk) > limits.size:
-            answer.close()
-            raise failed(Code.ANSWER_TOO_LARGE, f"{name} answered with more than {limits.size} bytes")
-        if len(body) + len(chunk) > held and limits.room is not None:
-            wanted = _next_share(held, answer.content_length, limits.size)
-            await limits.room.hold(wanted - held)
-            held = wanted
-        body += chunk
-    return bytes(body)
-
-
-def _next_share(held: int, announced: int | None, limit: int) -> int:
-    """How much to reserve next: what was announced, else a little and then all: in small steps tasks would block one another."""
-    if held:
-        return limit
-    return _SMALL if announced is None else min(max(announced, _CHUNK), limit)
-
-
-async def _piece(answer: aiohttp.ClientResponse, pace: Pace | None, stalled: float | None) -> bytes:
-    loop = asyncio.get_running_loop()
-    begun = loop.time()
-    try:
-        async with asyncio.timeout(stalled):
-            piece = await answer.content.read(_CHUNK)
-    except aiohttp.SocketTimeoutError:
-        raise
-    except TimeoutError:
-        reason = f"sent nothing for {stalled:g} s in the middle of its answer"
-        raise UnfitAnswerError(reason) from None
-    try:
-        if pace is not None and piece:
-            pace.moved(len(piece), loop.time() - begun)
-    except TimeoutError:
-        reason = f"sent less than {LEAST:,} bytes a second of its answer over {stalled:g} s"
-        raise UnfitAnswerError(reason) from None
-    return piece

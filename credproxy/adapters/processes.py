@@ -9,26 +9,19 @@ import asyncio
 import contextlib
 import errno
 import os
-import shutil
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from shlex import quote
-from typing import Self, TypeVar, TypeVarTuple
+from typing import TypeVar, TypeVarTuple
 
-from credproxy.adapters.file_exposure import exposures
-from credproxy.core.complaints import mask_complaint, mask_given
+from credproxy.adapters.program_pipes import STDOUT_LIMIT, Pipes
+from credproxy.adapters.program_search import find_program
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.ports import Clock, Command, Completed, Metrics, under_way
 
 
-STDOUT_LIMIT = 256 * 1024
-"""Bytes of output; an answer is at most 8,000."""
-
-_STDERR_KEPT = 64 * 1024
-_COMPLAINT = 2048
 _AT_ONCE = 16
 _DRAIN = 0.1
 _GRACE = 1.0
@@ -111,7 +104,8 @@ class SystemProcesses:
     async def _run(self, program: str, command: Command) -> Completed:
         process = await self._spawn(program, command)
         try:
-            with _Pipes(process, command.stdin, (*self._given(command).values(), *command.argv[1:])) as pipes:
+            given = (*self._given(command).values(), *command.argv[1:])
+            with Pipes(process, command.stdin, given=given) as pipes:
                 async with _watched(process, self._threads) as exited:
                     await self._until_exit(command, process, pipes, exited)
                 return Completed(process.returncode or 0, bytes(pipes.stdout), pipes.complaint())
@@ -120,7 +114,7 @@ class SystemProcesses:
             await asyncio.shield(self._in_thread(process.wait))
 
     async def _until_exit(
-        self, command: Command, process: subprocess.Popen[bytes], pipes: "_Pipes", exited: asyncio.Event
+        self, command: Command, process: subprocess.Popen[bytes], pipes: "Pipes", exited: asyncio.Event
     ) -> None:
         name = Path(command.argv[0]).name
         try:
@@ -198,101 +192,6 @@ class _Slots:
             yield
 
 
-class _Pipes:
-    """The three pipes of one run, read and written when the loop finds them ready; always closed at the end.
-
-    Args:
-        process: the running program.
-        stdin: what it is given to read.
-        given: secrets that must not appear in its complaint.
-    """
-
-    def __init__(self, process: subprocess.Popen[bytes], stdin: bytes, given: tuple[str, ...]) -> None:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        assert process.stderr is not None
-        self.stdout = bytearray()
-        self.flooded = asyncio.Event()
-        self.ended = asyncio.Event()
-        self._stderr = bytearray()
-        self._left = memoryview(stdin)
-        self._given = given
-        self._in, self._out, self._err = process.stdin, process.stdout, process.stderr
-        self._open = {self._out.fileno(), self._err.fileno()}
-
-    def __enter__(self) -> Self:
-        loop = asyncio.get_running_loop()
-        for pipe in (self._in, self._out, self._err):
-            os.set_blocking(pipe.fileno(), False)
-        loop.add_writer(self._in.fileno(), self._write)
-        loop.add_reader(self._out.fileno(), self._read_out)
-        loop.add_reader(self._err.fileno(), self._read_err)
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        loop = asyncio.get_running_loop()
-        for pipe in (self._out, self._err):
-            loop.remove_reader(pipe.fileno())
-            pipe.close()
-        self._close_in()
-
-    def complaint(self) -> str:
-        """The end of stderr, sanitised, at most 2 KiB (H3)."""
-        text = mask_given(self._stderr[-2 * _COMPLAINT :].decode("utf-8", "replace"), self._given)
-        if len(self._stderr) <= 2 * _COMPLAINT:
-            return mask_complaint(text)[-_COMPLAINT:]
-        # The word that announces a secret may have been cut off and the secret left: so the rest of a line is dropped,
-        # and the word after it is masked as if it had been announced.
-        rest = text[text.find("\n", 0, _COMPLAINT) + 1 or _COMPLAINT :]
-        return mask_complaint(f"password {rest}").removeprefix("password ")[-_COMPLAINT:]
-
-    def last_words(self) -> str:
-        """The complaint, formatted as the end of a message; "" without one."""
-        words = self.complaint()
-        return f"; it said: {words[-200:]}" if words else ""
-
-    def _write(self) -> None:
-        try:
-            self._left = self._left[os.write(self._in.fileno(), self._left[:65536]) :]
-        except BlockingIOError:
-            return
-        except OSError:  # it does not read its input, or is gone: only its answer counts (H8)
-            self._left = self._left[:0]
-        if not self._left:
-            self._close_in()
-
-    def _close_in(self) -> None:
-        if not self._in.closed:
-            asyncio.get_running_loop().remove_writer(self._in.fileno())
-            with contextlib.suppress(OSError):
-                self._in.close()
-
-    def _read_out(self) -> None:
-        data = self._read(self._out.fileno())
-        self.stdout += data
-        if len(self.stdout) > STDOUT_LIMIT:
-            asyncio.get_running_loop().remove_reader(self._out.fileno())
-            self.flooded.set()
-
-    def _read_err(self) -> None:
-        self._stderr += self._read(self._err.fileno())
-        del self._stderr[:-_STDERR_KEPT]  # draining goes on, or a helper that prints a lot would block (H5)
-
-    def _read(self, descriptor: int) -> bytes:
-        try:
-            data = os.read(descriptor, 65536)
-        except BlockingIOError:
-            return b""
-        except OSError:
-            data = b""
-        if not data:
-            asyncio.get_running_loop().remove_reader(descriptor)
-            self._open.discard(descriptor)
-            if not self._open:
-                self.ended.set()
-        return data
-
-
 @contextlib.asynccontextmanager
 async def _watched(process: subprocess.Popen[bytes], threads: ThreadPoolExecutor) -> AsyncIterator[asyncio.Event]:
     """An event that is set once the process has exited, before it is reaped if the system allows that."""
@@ -352,38 +251,3 @@ def _kill(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
     if process.returncode is None:  # not yet reaped, so the process id is still its own
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(process.pid, number)
-
-
-def find_program(command: Command, path: str) -> str:
-    """Find the absolute path of a program that may be run.
-
-    Raises:
-        Failed(helper_not_runnable)
-    """
-    wanted = command.argv[0]
-    found = shutil.which(wanted, path=path)
-    if found is None:
-        raise _not_runnable(wanted, "is not there or not executable", command.missing or _how_to_find(wanted))
-    program = str(Path(found).absolute())
-    if command.secure:
-        # All directories up to the root, and the links on the way: the system follows them again when it starts the
-        # program.
-        try:
-            exposed = exposures(program, "")
-        except OSError as error:
-            message = f"cannot be looked at: {os.strerror(error.errno or 0).lower()}"
-            hint = f"see which part of the path is at fault: namei -l {quote(program)}"
-            raise _not_runnable(wanted, message, hint) from None
-        if exposed:
-            raise _not_runnable(wanted, exposed[0].problem, exposed[0].remedy)
-    return program
-
-
-def _how_to_find(program: str) -> str:
-    if Path(program).is_file():
-        return f"chmod u+x {quote(program)}"
-    return f"install it there, or name another program instead of {program}, then: credproxy reload"
-
-
-def _not_runnable(program: str, problem: str, hint: str) -> Failed:
-    return failed(Code.HELPER_NOT_RUNNABLE, f"helper {program!r} {problem}", hint=hint)

@@ -15,7 +15,7 @@ from credproxy.adapters.files import SystemFiles
 from credproxy.adapters.jwt_signing import JwtSigner
 from credproxy.adapters.keyrings import keyring_of
 from credproxy.adapters.metrics import PrometheusMetrics
-from credproxy.adapters.processes import find_program
+from credproxy.adapters.program_search import find_program
 from credproxy.broker.broker import Broker
 from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.report import Explanation

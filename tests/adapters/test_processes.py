@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.adapters.processes import STDOUT_LIMIT, StartProcess, SystemProcesses
+from credproxy.adapters.processes import StartProcess, SystemProcesses
+from credproxy.adapters.program_pipes import STDOUT_LIMIT
 from credproxy.core.errors import Code, Failed
 from credproxy.ports import Command, Completed, under_way
 from tests.fakes import FakeClock, FakeMetrics, FixedTerms
