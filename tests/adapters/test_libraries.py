@@ -32,7 +32,6 @@ QUESTION = GoogleToken(("scope",), "/nowhere/adc.json")
 BEGIN = """
 import os, socket, struct, sys, time
 import msgspec
-from credproxy.adapters.worker_client import PYTHON
 from credproxy.core.ask.worker_messages import *
 from credproxy.core.errors import *
 sock = socket.socket(fileno=int(sys.argv[1]))
@@ -317,6 +316,26 @@ async def test_a_token_of_google_comes_through_it(tmp_path: Path) -> None:
             assert "canary" not in repr(found)
             many = await asyncio.gather(*(ask(libraries, GoogleToken(("a", "b"), path)) for _ in range(20)))
             assert set(many) == {"canary-google"}
+
+
+async def test_the_machines_own_service_account_is_asked_of_its_metadata_server() -> None:
+    """Which a variable names here; one that is not there is told at once, and not after the library's three tries."""
+    with TokenServer() as server:
+        place = "/computeMetadata/v1/instance/service-accounts/default"
+        server.replies |= {
+            f"{place}/": (200, {"email": "vm@corp.test", "scopes": ["s"], "aliases": ["default"]}),
+            f"{place}/token": (200, {"access_token": "canary-metadata", "expires_in": 3599, "token_type": "Bearer"}),
+        }
+        environ = {"GCE_METADATA_HOST": server.place, "GCE_METADATA_IP": server.place, "PATH": os.environ["PATH"]}
+        async with worker(None, environ) as libraries:
+            question = GoogleToken(("https://www.googleapis.com/auth/devstorage.read_only",))
+            assert await ask(libraries, question) == "canary-metadata"
+            assert any(path.startswith(f"{place}/token?scopes=") for _, path, _ in server.asked)
+            server.replies[f"{place}/token"] = (404, {"error": "canary"})
+            with pytest.raises(Failed) as caught:
+                await ask(libraries, question)
+            assert "canary" not in repr(caught.value.failure)
+            assert "this machine's service account" in caught.value.failure.message
 
 
 async def test_nothing_of_it_is_logged(capfd: pytest.CaptureFixture[str], tmp_path: Path) -> None:

@@ -1,13 +1,17 @@
 """Tokens of Google's for each type of credentials, with google-auth itself as the client of a stand-in."""
 
 import json
+from base64 import urlsafe_b64decode
 from pathlib import Path
+from urllib.parse import unquote
 
+import msgspec
 import pytest
 
-from credproxy.core.ask.worker_messages import GoogleToken, LibraryToken
+from credproxy.core.ask.worker_messages import GoogleObjects, GoogleToken, LibraryToken
 from credproxy.core.errors import Code, Failed, Failure
 from credproxy.worker.google import google_token
+from credproxy.worker.google_credentials import PLATFORM
 from tests.adapters.scripted import Scripted, Wire
 from tests.adapters.test_pump import Trusted
 from tests.hints import filled
@@ -18,22 +22,34 @@ SCOPES = ("https://www.googleapis.com/auth/devstorage.read_only",)
 
 IMPERSONATE = "/v1/projects/-/serviceAccounts/sa@corp.test:generateAccessToken"
 
+IDENTIFY = "/v1/projects/-/serviceAccounts/sa@corp.test:generateIdToken"
+
 USER = {"type": "authorized_user", "client_id": "id", "client_secret": "canary", "refresh_token": "canary"}
 
 
-def token(path: str, **more: str) -> LibraryToken:
+READING = GoogleToken(SCOPES)
+
+
+def token(path: str, question: GoogleToken = READING) -> LibraryToken:
     """Ask."""
-    return google_token(GoogleToken(SCOPES, path, **more), 5.0)
+    return google_token(msgspec.structs.replace(question, credentials=path), 5.0)
 
 
-def refused(path: str, **more: str) -> Failure:
+def refused(path: str, question: GoogleToken = READING) -> Failure:
     """Why there is none; nothing secret is in that."""
     with pytest.raises(Failed) as caught:
-        token(path, **more)
+        token(path, question)
     assert "canary" not in repr(caught.value.failure)
     assert "BEGIN" not in repr(caught.value.failure)
     assert caught.value.failure.hint
     return caught.value.failure
+
+
+def claims_of(assertion: str) -> dict[str, str]:
+    """What a service account has signed."""
+    part = assertion.split(".")[1]
+    found: dict[str, str] = json.loads(urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+    return found
 
 
 def test_a_service_account_asks_for_the_scopes(server: TokenServer, tmp_path: Path) -> None:
@@ -92,7 +108,8 @@ def tunnel(trusted: Trusted, server: TokenServer) -> Scripted:
 @pytest.fixture
 def google(tmp_path: Path) -> Trusted:
     """Google's own hosts."""
-    return Trusted(tmp_path / "google.pem", "oauth2.googleapis.com", "sts.googleapis.com")
+    hosts = ("oauth2.googleapis.com", "sts.googleapis.com", "iamcredentials.googleapis.com")
+    return Trusted(tmp_path / "google.pem", *hosts)
 
 
 def test_a_user_refreshes_with_the_scopes_that_were_agreed_to(
@@ -101,7 +118,7 @@ def test_a_user_refreshes_with_the_scopes_that_were_agreed_to(
     """Google refuses others, even narrower ones. Through a proxy, and at Google's own host, whatever the file says."""
     path = written(tmp_path, {**USER, "token_uri": "https://evil.test", "quota_project_id": "payer", "account": "u@x"})
     with tunnel(google, server) as proxy:
-        found = token(path, proxy=proxy.url, ca_bundle=str(google.dial.ca_bundle))
+        found = token(path, GoogleToken(SCOPES, proxy=proxy.url, ca_bundle=google.dial.ca_bundle))
     assert (found.token, found.project, found.account) == ("canary-google", "payer", "u@x")
     assert proxy.heads[0].startswith("CONNECT oauth2.googleapis.com:443 ")
     (_, _, form), *_ = server.asked
@@ -159,6 +176,72 @@ def test_an_external_account_of_a_program_wants_the_variable_that_allows_it(
     assert refused(path).code is Code.CREDENTIAL_UNREADABLE
     monkeypatch.setenv("GOOGLE_EXTERNAL_ACCOUNT_ALLOW_EXECUTABLES", "1")
     assert token(path).token == "canary-google"
+
+
+def test_a_token_for_a_folder_is_limited_to_reading_its_objects(
+    server: TokenServer, google: Trusted, tmp_path: Path
+) -> None:
+    """By a boundary that Google checks; the token that it is made of does not leave the worker."""
+    server.replies["/v1/token"] = (200, {"access_token": "narrow", "expires_in": 3599, "token_type": "Bearer"})
+    question = GoogleToken((), objects=GoogleObjects("bkt", "a/b c/"), ca_bundle=google.dial.ca_bundle)
+    with tunnel(google, server) as proxy:
+        found = token(server.service_account(tmp_path), msgspec.structs.replace(question, proxy=proxy.url))
+    assert found.token == "narrow"
+    (_, _, first), (_, path, form) = server.asked
+    assert (path, form["subject_token"]) == ("/v1/token", ["canary-google"])
+    assert PLATFORM in claims_of(first["assertion"][0])["scope"]
+    (rule,) = json.loads(unquote(form["options"][0]))["accessBoundary"]["accessBoundaryRules"]
+    assert rule == {
+        "availablePermissions": ["inRole:roles/storage.objectViewer"],
+        "availableResource": "//storage.googleapis.com/projects/_/buckets/bkt",
+        "availabilityCondition": {
+            "expression": "resource.name.startsWith('projects/_/buckets/bkt/objects/a/b c/')",
+        },
+    }
+
+
+def test_a_login_acts_for_a_service_account(server: TokenServer, google: Trusted, tmp_path: Path) -> None:
+    """With the scopes of the rule; the login's own token has the one that this takes."""
+    server.replies[IMPERSONATE] = (200, {"accessToken": "canary-acting", "expireTime": "2030-01-01T00:00:00Z"})
+    question = GoogleToken(SCOPES, impersonate="sa@corp.test", ca_bundle=google.dial.ca_bundle)
+    with tunnel(google, server) as proxy:
+        found = token(server.service_account(tmp_path), msgspec.structs.replace(question, proxy=proxy.url))
+    assert (found.token, found.until, found.account) == ("canary-acting", 1893456000.0, "sa@corp.test")
+    assert json.loads(server.asked[-1][2]["json"][0])["scope"] == [*SCOPES]
+
+
+def test_a_login_that_may_not_act_for_it_is_told_the_role(server: TokenServer, google: Trusted, tmp_path: Path) -> None:
+    """For an access token and for an ID token."""
+    server.replies |= dict.fromkeys((IMPERSONATE, IDENTIFY), (403, {"error": {"message": "canary"}}))
+    for audience in ("", "https://x.run.app"):
+        question = GoogleToken(SCOPES, impersonate="sa@corp.test", audience=audience, ca_bundle=google.dial.ca_bundle)
+        with tunnel(google, server) as proxy:
+            failure = refused(server.service_account(tmp_path), msgspec.structs.replace(question, proxy=proxy.url))
+        assert failure.code is Code.DENIED
+        assert failure.hint == "grant roles/iam.serviceAccountTokenCreator on the account that is impersonated"
+
+
+def test_an_id_token_is_for_its_audience(server: TokenServer, google: Trusted, tmp_path: Path) -> None:
+    """Of a service account's own key, or of an account that the login acts for."""
+    jwt = "e30.eyJleHAiOjE4OTM0NTYwMDB9.c2ln"
+    server.replies |= {"/token": (200, {"id_token": jwt})}
+    question = GoogleToken((), audience="https://x.run.app", ca_bundle=google.dial.ca_bundle)
+    found = token(server.service_account(tmp_path), question)
+    assert (found.token, found.until) == (jwt, 1893456000.0)
+    assert claims_of(server.asked[0][2]["assertion"][0])["target_audience"] == "https://x.run.app"
+    server.granting()
+    server.replies[IDENTIFY] = (200, {"token": "of-another"})
+    with tunnel(google, server) as proxy:
+        other = msgspec.structs.replace(question, impersonate="sa@corp.test", proxy=proxy.url)
+        assert token(server.service_account(tmp_path), other).token == "of-another"
+    assert json.loads(server.asked[-1][2]["json"][0])["audience"] == "https://x.run.app"
+
+
+def test_a_user_has_no_id_token_for_an_audience(tmp_path: Path) -> None:
+    """Google gives one for its own program alone; the way out is told."""
+    failure = refused(written(tmp_path, USER), GoogleToken((), audience="https://x.run.app"))
+    assert failure.message.endswith("is not one that Google gives tokens for an audience to")
+    assert filled(failure.hint, 'act for a service account that may: impersonate = "NAME@PROJECT..."') == ()
 
 
 @pytest.mark.parametrize(

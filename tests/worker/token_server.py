@@ -2,7 +2,7 @@
 
 import json
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Self
@@ -104,7 +104,7 @@ class TokenServer:
         return written(folder, found | more)
 
 
-def written(folder: Path, content: dict[str, object]) -> str:
+def written(folder: Path, content: Mapping[str, object]) -> str:
     """Write credentials, and give their path."""
     path = folder / f"{content.get('type', 'x')}.json"
     path.write_text(json.dumps(content))

@@ -31,13 +31,23 @@ class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):
         return f"{type(self).__name__}(...)"
 
 
+class GoogleObjects(_WorkerMessage, frozen=True, array_like=True):
+    """The objects of a bucket whose names begin with a prefix, which may be empty."""
+
+    bucket: str
+    prefix: str = ""
+
+
 class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
-    """An access token of Google's for scopes, by Application Default Credentials. Its answer is a LibraryToken.
+    """A token of Google's, by Application Default Credentials. Its answer is a LibraryToken.
 
     Attributes:
-        scopes: whole URLs.
+        scopes: of an access token, whole URLs.
         credentials: path of the file that they are in, as gcloud or the console writes it; "" for the metadata server of
             this machine.
+        audience: of an ID token, which is then wanted instead; "" for an access token.
+        impersonate: e-mail address of the service account that is acted for; "" for none.
+        objects: all that an access token may read; None for whatever its login may.
         proxy: ``http://[user:password@]host:port``, or None.
         ca_bundle: path of certificates that are trusted besides the system's, or None.
     """
@@ -47,6 +57,9 @@ class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
 
     scopes: tuple[str, ...]
     credentials: str = ""
+    audience: str = ""
+    impersonate: str = ""
+    objects: GoogleObjects | None = None
     proxy: str | None = None
     ca_bundle: str | None = None
 
