@@ -493,12 +493,17 @@ class Guesses(Protocol):
 
 @runtime_checkable
 class Narrows(Protocol):
-    """A source whose issuer limits a login to one repository, so that a build action may have it."""
+    """A source whose issuer limits a login to a repository or to a folder, so that a build action may have it."""
 
-    def narrow(self, identity: Identity, target: Target) -> Identity | None:
-        """Name the same login limited to reading the repository of a target; None if it cannot be limited to that.
+    def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
+        """Name the same login limited to reading what a build action may have; None if it cannot be limited to that.
 
         What ``read`` gives for it is no more than that.
+
+        Args:
+            identity: from ``locate``.
+            target: what is asked about.
+            opened: the first pattern of one of the kind's ``openings`` for it: all that the login may open.
         """
         ...
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from credproxy.core.ask.credential import Grant, Identity, Lifetime, Stored
+from credproxy.core.ask.credential import Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import Login, dressed
 from credproxy.core.ask.stored import not_stored, unreadable, usable
@@ -10,7 +10,7 @@ from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
 from credproxy.ports import Caches, Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
-from credproxy.providers.narrowing import check_opened
+from credproxy.providers.narrowing import check_opened, opening
 
 
 class Dressed:
@@ -102,7 +102,10 @@ class Dressed:
         """
         if question.grants is None or question.for_gateway or not isinstance(self._source, Narrows):
             return None
-        narrow = self._source.narrow(identity, question.target)
+        opened = opening(self._rule, question)
+        if not opened:
+            return None
+        narrow = self._source.narrow(identity, question.target, opened=opened)
         return narrow if narrow is not None and check_opened(self._rule, question, calls=self._rule.calls) else None
 
     def _grant(self, login: Login | None, identity: Identity, width: Width, *, direct: bool = True) -> Grant:
@@ -110,6 +113,8 @@ class Dressed:
         if login is None:
             raise unreadable(name, self._rule.empty, hint=self._rule.remedy)
         headers = self._rule.dress(login.stored, name, width=width)
+        if headers:
+            headers += tuple((key, (Secret(value),)) for key, value in login.beside)
         lifetime = dressed(login, name, boot=self._clock.boot())
         note = self._rule.note if headers else self._rule.unsent
         return Grant(headers, lifetime, note=note, direct=direct)

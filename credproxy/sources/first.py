@@ -62,11 +62,11 @@ class First:
         """What each source says."""
         return tuple(said for source in self._sources for said in source.looked(target))
 
-    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+    def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
         """Narrow as the source does that has the credential."""
         index, own, _ = _of(identity)
         source = self._sources[index]
-        narrow = source.narrow(own, target) if isinstance(source, Narrows) else None
+        narrow = source.narrow(own, target, opened=opened) if isinstance(source, Narrows) else None
         return None if narrow is None else replace(narrow, version=(index, narrow.version, "narrow"))
 
     def guessed(self, identity: Identity) -> bool:

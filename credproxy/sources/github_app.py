@@ -78,8 +78,9 @@ class GithubApp:
             raise missing(self._settings.key_file, self._hint)
         return Identity("github-app", f"{self._settings.app}@{whose}", (version.stamp, self._limits))
 
-    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+    def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
         """Name a token that reads the repository of a target, if this App's tokens may."""
+        del opened  # the repository is all that GitHub can limit one to
         place = github_name(target)
         listed = self._settings.repositories
         if place is None or not place.repository or (listed and place.repository not in listed):

@@ -155,8 +155,9 @@ async def test_only_a_login_is_given_to_a_docker_client() -> None:
 class Limiting(FakeSource):
     """A source whose logins can be limited to one repository."""
 
-    def narrow(self, identity: Identity, target: Target) -> Identity | None:
+    def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
         """All but one."""
+        assert opened == WIDER.url
         return None if target.path.startswith("/wide") else replace(identity, entry="narrow")
 
 

@@ -76,7 +76,7 @@ async def token(source: Source, url: str = URL, *, narrow: bool = False) -> str 
     identity = await source.locate(target, None)
     if identity is not None and narrow:
         assert isinstance(source, Narrows)
-        identity = source.narrow(identity, target)
+        identity = source.narrow(identity, target, opened="")
     login = None if identity is None else await source.read(identity, target)
     if login is None:
         return None

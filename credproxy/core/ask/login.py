@@ -34,6 +34,7 @@ class Login:
         until: boot-clock seconds of its stated end; None if it does not say.
         keep: seconds from ``since`` after which it must be looked up again, for a program's output: it is unknown
             when that ends. None for a static login, which changes together with its file.
+        beside: headers that its issuer wants to be sent with it, such as the project that pays; never secret.
         wall_until: POSIX seconds, the same moment as ``until``: the wall clock may be set meanwhile, and then the
             earlier of the two counts (docs/design/faults.md#renewal).
     """
@@ -43,6 +44,7 @@ class Login:
     until: float | None = None
     keep: float | None = None
     wall_until: float | None = None
+    beside: tuple[tuple[str, str], ...] = ()
 
 
 def login_of(stored: Stored, *, since: float, boot: float, wall: float, keep: float | None = None) -> Login:

@@ -149,6 +149,14 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         del target
         return ()
 
+    def openings(self, target: Target) -> tuple[tuple[str, ...], ...]:
+        """The same for each width that its issuer offers, the widest first: the first that the rules allow is used.
+
+        So that one credential serves all that is in it.
+        """
+        opened = self.opens(target)
+        return (opened,) if opened else ()
+
     def _sources(self) -> Iterator[tuple[str, Sources]]:
         found = ((key, getattr(self, key)) for key in self.source_keys)
         return ((key, sources) for key, sources in found if sources is not None)

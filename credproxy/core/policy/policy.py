@@ -77,7 +77,8 @@ class Policy:
     def opened(self, target: Target) -> str:
         """A pattern of all that the narrowest credential for a target reads, where that is more than the target; else ""."""
         rule = self._router.match(target)
-        return next(iter(() if rule is None else rule.opens(target)), "")
+        openings = () if rule is None else rule.openings(target)
+        return openings[-1][0] if openings else ""
 
     def name(self, decision: Decision) -> str | None:
         """Name the rule that decides; None if none matches."""
@@ -175,9 +176,10 @@ class Policy:
         configured = rule is not None and not rule.is_registry
         methods = tuple(method for method in _METHODS if self.rules.decide_object(target, method).allowed)
         if methods:
-            opened = () if rule is None else rule.opens(target)
-            wider = (Object(opened[0], _METHODS),) if opened and self.rules.allow_all(opened) else ()
-            return (Object(f"{target.origin}{target.path}", methods), *wider)
+            openings = () if rule is None else rule.openings(target)
+            wider = next((opened[0] for opened in openings if self.rules.allow_all(opened)), None)
+            own = Object(f"{target.origin}{target.path}", methods)
+            return (own,) if wider is None else (own, Object(wider, _METHODS))
         if is_object(target) and (configured or self.rules.decide_object(target, "GET").rule is not None):
             self.permit_object(target, "GET")
         return ()
