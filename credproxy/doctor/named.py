@@ -122,6 +122,8 @@ def _write(path: str) -> str:
 
 def _unusable(content: bytes, source: SecretFile, where: str) -> str:
     """Why the daemon would not use the content of a file; "" if it would."""
+    if source.json:
+        return "" if content.lstrip().startswith(b"{") else f"{where} is not an object of JSON"
     if source.pem:
         return "" if b"PRIVATE KEY-----" in content else f"{where} is not a private key in PEM form"
     try:

@@ -9,6 +9,7 @@ from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
+from credproxy.core.kinds.google import GoogleHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
@@ -79,7 +80,7 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
         case BasicHost():
             source = tools.source(rule.credentials)
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
-        case GithubHost() | GitlabHost() | HuggingfaceHost():
+        case GithubHost() | GitlabHost() | GoogleHost() | HuggingfaceHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
         case RemoteapisHost():
             return Dressed(rule, source=tools.source(rule.places), clock=tools.clock, required=not builtin)

@@ -17,6 +17,7 @@ from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
@@ -37,6 +38,7 @@ from credproxy.sources.gh import Gh
 from credproxy.sources.git import Git
 from credproxy.sources.github_app import GithubApp
 from credproxy.sources.glab import Glab
+from credproxy.sources.google import Google
 from credproxy.sources.hf import Hf
 from credproxy.sources.keyring import FromKeyring
 from credproxy.sources.login import FromLogin
@@ -146,6 +148,15 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
                 processes=tools.processes,
                 clock=tools.clock,
                 key=tools.key,
+                optional=optional,
+            )
+        case GoogleSource():
+            return Google(
+                settings,
+                tools.environ,
+                files=tools.files,
+                libraries=tools.libraries,
+                clock=tools.clock,
                 optional=optional,
             )
         case CiOidcSource():

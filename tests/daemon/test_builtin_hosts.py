@@ -17,7 +17,7 @@ from credproxy.core.kinds.none import NoneHost
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Completed
 from credproxy.providers.learned import Learned
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeProcesses, FakeSigner, FixedTerms
+from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeLibraries, FakeProcesses, FakeSigner, FixedTerms
 from tests.hints import filled
 
 
@@ -27,15 +27,18 @@ KNOWN: Final = {rule.tag() for rule in BUILTIN}
 
 AMAZON: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 R2: Final = ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
+ADC: Final = '{"type": "authorized_user", "account": "u@corp.test"}'
 
 GH: Final = "github.com:\n  user: u\n  oauth_token: gho_canary\n"
 
 
-def world(environ: dict[str, str] | None = None, gh: str = "") -> World:
+def world(environ: dict[str, str] | None = None, gh: str = "", *, everything: bool = False) -> World:
     """A machine with a login of each kind."""
     files = FakeFiles()
     if gh:
         files.put("/home/u/.config/gh/hosts.yml", gh)
+    if everything:
+        files.put("/home/u/.config/gcloud/application_default_credentials.json", ADC)
     return World(
         environ={"HOME": "/home/u", "XDG_CONFIG_HOME": "/home/u/.config", **(environ or {})},
         uid=1000,
@@ -45,6 +48,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "") -> World:
         files=files,
         signer=FakeSigner(),
         learned=Learned(b"k"),
+        libraries=FakeLibraries(),
     )
 
 
@@ -59,7 +63,7 @@ async def test_the_kind_that_answers(case: dict[str, str]) -> None:
     """Look-alikes and signed URLs get nothing, whatever login there is."""
     tokens = dict.fromkeys(("GH_TOKEN", "GITLAB_TOKEN", "HF_TOKEN", "BUILDBUDDY_API_KEY", *AMAZON, *R2), "canary")
     wanted = case["kind"] if case["kind"] in KNOWN else "none"
-    assert await kind(Settings(), case["uri"], world(tokens)) == wanted
+    assert await kind(Settings(), case["uri"], world(tokens, everything=True)) == wanted
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
+from credproxy.core.kinds.google import GoogleHost
 from credproxy.core.kinds.header import HeaderHost
 from credproxy.core.kinds.huggingface import HuggingfaceHost
 from credproxy.core.kinds.none import NoneHost
@@ -26,6 +27,7 @@ HostRule = (
     | BasicHost
     | GithubHost
     | GitlabHost
+    | GoogleHost
     | HuggingfaceHost
     | RemoteapisHost
     | OauthHost
@@ -41,6 +43,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     BasicHost,
     GithubHost,
     GitlabHost,
+    GoogleHost,
     HuggingfaceHost,
     RemoteapisHost,
     OauthHost,

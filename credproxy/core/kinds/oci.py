@@ -1,23 +1,46 @@
 """``provider = "oci"``: a registry of the OCI distribution protocol."""
 
-from collections.abc import Iterator
-from typing import ClassVar, Literal
+from collections.abc import Callable, Iterator
+from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 from msgspec import field
 
+from credproxy.core.ask.google_urls import is_registry
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.ask.urls import proxy_problem, realm_problem
 from credproxy.core.formats.checks import Problem, absolute, duration, networks, within
 from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.base import HostBase
-from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, Used
 
 
 _ACTIONS = ("pull", "push", "delete", "*")
+
+
+DOCKER: Final = (LoginSource(), DockerConfigSource())
+"""Where logins of registries are, whoever serves them."""
+
+
+class _CloudRegistries(NamedTuple):
+    """Registries of a cloud, which take a login of its own tools.
+
+    Attributes:
+        matches: of their rules.
+        has: whether a target of these is one; a ``match`` may be wider.
+        source: of the login.
+    """
+
+    matches: tuple[str, ...]
+    has: Callable[[Target], bool]
+    source: SourceSettings
+
+
+_OF_CLOUDS: Final = (_CloudRegistries(("gcr.io", "*.gcr.io", "*.pkg.dev"), is_registry, GoogleSource()),)
 
 
 class BareHost(Base, frozen=True):
@@ -41,7 +64,7 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     login_example: ClassVar[str] = "credproxy login ghcr.io -u me"
     login_asks: ClassVar[Literal["password", "token"]] = "password"
 
-    credentials: Sources = (LoginSource(), DockerConfigSource())
+    credentials: Sources = DOCKER
     realm: str | None = None
     service: str | None = None
     realm_hosts: tuple[str, ...] = ()
@@ -60,6 +83,15 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     path_prefix: str | None = None
     ca_bundle: FilePath | None = None
     proxy: str | None = None
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """Registries of clouds, for whom docker's files name none and the cloud's own tools have a login."""
+        return tuple(cls(match, credentials=(*DOCKER, cloud.source)) for cloud in _OF_CLOUDS for match in cloud.matches)
+
+    def claims(self, target: Target) -> bool:
+        """What are registries among the hosts of a cloud's."""
+        return all(cloud.has(target) for cloud in _OF_CLOUDS if self.match in cloud.matches)
 
     def mistakes(self) -> Iterator[Problem]:
         """Addresses, paths, scopes and actions."""
@@ -92,8 +124,9 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
             )
 
     def setup(self, target: Target) -> str:
-        """Log in as docker does."""
-        return f"docker login {target.authority}"
+        """Log in as docker does, or by the tool of a cloud whose login it takes."""
+        other = next((source.log_in for _, source in self.secrets() if source.log_in), "")
+        return other or f"docker login {target.authority}"
 
     def api_prefix(self) -> str | None:
         """Its ``path_prefix``."""

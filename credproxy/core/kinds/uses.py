@@ -23,11 +23,13 @@ class SecretFile:
         path: of the file.
         username: makes a login of it.
         pem: it is a private key in PEM form, not a line of text.
+        json: it is an object of JSON.
     """
 
     path: str
     username: str | None = None
     pem: bool = False
+    json: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from credproxy.core.kinds.sources.gh import GhSource
 from credproxy.core.kinds.sources.git import GitSource
 from credproxy.core.kinds.sources.github_app import GithubAppSource
 from credproxy.core.kinds.sources.glab import GlabSource
+from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.kinds.sources.hf import HfSource
 from credproxy.core.kinds.sources.keyring import KeyringSource
 from credproxy.core.kinds.sources.login import LoginSource
@@ -33,6 +34,7 @@ SourceSettings = (
     | GhSource
     | GithubAppSource
     | GlabSource
+    | GoogleSource
     | HfSource
     | GitSource
     | CiOidcSource
@@ -56,6 +58,7 @@ SOURCES: Final = (
     GhSource,
     GithubAppSource,
     GlabSource,
+    GoogleSource,
     HfSource,
     GitSource,
     CiOidcSource,

@@ -19,6 +19,11 @@ class SourceBase(Base, frozen=True):
     narrows: ClassVar[bool] = False
     rewritable: ClassVar[bool] = False
 
+    @property
+    def log_in(self) -> str:
+        """The command that stores a login where only this source looks; "" if there is none."""
+        return ""
+
     def problems(self) -> Iterator[Problem]:
         """What a type cannot express about its options: the key, and what is wrong."""
         return iter(())

@@ -1,0 +1,72 @@
+"""``provider = "google"``: Cloud Storage, Artifact Registry and the other APIs of Google's.
+
+Registries among them are answered by ``oci``, with the same login. Source: cloud.google.com/docs/authentication/rest.
+"""
+
+from collections.abc import Iterator
+from typing import ClassVar, Self
+
+from credproxy.core.ask.credential import Stored, secret_of
+from credproxy.core.ask.google_urls import STORAGE, folder_patterns, is_registry, stored_object
+from credproxy.core.ask.signed_url import REASON, is_signed
+from credproxy.core.ask.stored import another_place
+from credproxy.core.ask.target import Target
+from credproxy.core.formats.checks import Problem
+from credproxy.core.kinds.dressed import DressedHost, SecretHeaders, Width, one_header
+from credproxy.core.kinds.sources import Sources
+from credproxy.core.kinds.sources.google import GoogleSource
+
+
+_DEEPEST = 16
+"""Folders that are tried for a token which is limited to one of them."""
+
+
+class GoogleHost(DressedHost, frozen=True, tag_field="provider", tag="google"):
+    """Google's APIs: a token that reads, by the login of gcloud, a file of credentials, or the machine's service account."""
+
+    source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    calls: ClassVar[str] = "token"
+    lacks: ClassVar[str] = "login of Google's"
+    empty: ClassVar[str] = "holds no token"
+    remedy: ClassVar[str] = "log in again: gcloud auth application-default login"
+
+    credentials: Sources = (GoogleSource(),)
+
+    @classmethod
+    def builtin(cls) -> tuple[Self, ...]:
+        """Storage, packages, and every other API: for whom there is a login."""
+        return tuple(cls(host) for host in (STORAGE, f"*.{STORAGE}", "*.pkg.dev", "*.googleapis.com"))
+
+    def claims(self, target: Target) -> bool:
+        """Not the registries."""
+        return not is_registry(target)
+
+    def mistakes(self) -> Iterator[Problem]:
+        """A token in plain http."""
+        if self.insecure:
+            yield ("insecure",), "Google's APIs are asked over TLS alone: leave it out"
+
+    def setup(self, target: Target) -> str:
+        """Log in with gcloud, unless the rule names another place."""
+        del target
+        found = next((source for _, source in self.secrets() if isinstance(source, GoogleSource)), None)
+        return another_place("credentials") if found is None else found.log_in
+
+    def withheld(self, target: Target) -> str:
+        """A URL that carries a signature of its own."""
+        return REASON if is_signed(target) else ""
+
+    def openings(self, target: Target) -> tuple[tuple[str, ...], ...]:
+        """A token for reading storage can be limited to a bucket, or to a folder in it."""
+        found = stored_object(target)
+        if found is None or not all(source.narrows for _, source in self.secrets()):
+            return ()
+        folders = found.name.split("/")[:-1][:_DEEPEST]
+        prefixes = ["", *(f"{'/'.join(folders[: count + 1])}/" for count in range(len(folders)))]
+        patterns = (folder_patterns(target, found.bucket, prefix=prefix) for prefix in prefixes)
+        return tuple(one for one in patterns if one)
+
+    def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
+        """A token is sent as Bearer, whatever name is stored with it."""
+        del width
+        return one_header("Authorization", "Bearer ", secret=secret_of(stored), where=name, remedy=self.remedy)
