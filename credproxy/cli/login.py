@@ -2,6 +2,7 @@
 
 import os
 import signal
+import textwrap
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -37,11 +38,22 @@ class _LoginCommand(click.Command):
         """Write the examples by the provider of the host's rule."""
         del ctx
         with formatter.section("Examples, by the provider of HOST"):
-            formatter.write_dl([(kind.tag(), self._example(kind)) for kind in KINDS if kind.login_example])
+            for kind in KINDS:
+                if kind.login_example:
+                    formatter.write(_lines(kind.tag(), self._example(kind)))
 
     def _example(self, kind: type[HostRule]) -> str:
         return kind.login_example if self.name == "login" else f"credproxy logout {kind.login_example.split()[2]}"
 
+
+def _lines(tag: str, example: str) -> str:
+    """An example behind its provider; one that is too long goes on in the next line, as a shell takes it."""
+    parts = textwrap.wrap(example, WIDTH - _TAG - 2, break_on_hyphens=False, break_long_words=False)
+    return f"  {tag:<{_TAG - 2}}" + f" \\\n{'':{_TAG + 2}}".join(parts) + "\n"
+
+
+_TAG: Final = 15
+"""Columns of a provider's name."""
 
 _narrow: Final = {"max_content_width": WIDTH, "terminal_width": WIDTH}
 

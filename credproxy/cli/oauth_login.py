@@ -23,7 +23,7 @@ from credproxy.cli.device_login import on_another_device
 from credproxy.cli.held_login import HeldLogin
 from credproxy.cli.login_wish import LoginWish
 from credproxy.cli.login_words import LoginError, say
-from credproxy.cli.oauth_means import OauthMeans
+from credproxy.cli.oauth_means import OauthMeans, in_time
 from credproxy.cli.try_login import from_now
 from credproxy.cli.typed_login import piped
 from credproxy.cli.without_daemon import quiet
@@ -67,16 +67,16 @@ async def _refresh_token(wish: LoginWish, rule: OauthHost, given: Secret | None)
     held = HeldLogin(clock, given)
     async with AiohttpClient(clock) as http, _provider(wish, rule, http, held) as provider:
 
-        async def begin() -> LoginMeans:
+        async def had() -> LoginMeans:
             return await provider.begin(wish.target, from_now(clock))
 
         if given is None:
-            token = await _confirmed(OauthMeans(wish.target.authority, begin, clock, http), wish.flow or rule.flow)
+            token = await _confirmed(OauthMeans(wish.target.authority, had, clock, http), wish.flow or rule.flow)
             held.secret = token.token.refresh_token
         if held.secret is None:
             raise LoginError("the identity provider gave no refresh token, and nothing was stored", NO_REFRESH)
         if not wish.no_check:
-            await _try(wish, rule, provider, http)
+            await in_time(clock, _try(wish, rule, provider, http))
         return held.secret
 
 

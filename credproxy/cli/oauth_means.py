@@ -4,8 +4,9 @@ from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from credproxy.cli.try_login import from_now
+from credproxy.cli.try_login import PATIENCE, from_now
 from credproxy.core.ask.http import Request, Response
+from credproxy.core.errors import Code, failed
 from credproxy.ports import Clock, HttpClient, converse
 from credproxy.providers.oauth2 import LoginMeans
 
@@ -19,20 +20,34 @@ class OauthMeans:
 
     Attributes:
         host: what is logged in to, for commands that are named.
-        begin: gives server and client.
+        had: gives server and client.
         clock: waits.
         http: sends.
     """
 
     host: str
-    begin: Callable[[], Awaitable[LoginMeans]]
+    had: Callable[[], Awaitable[LoginMeans]]
     clock: Clock
     http: HttpClient
+
+    async def begin(self) -> LoginMeans:
+        """Give server and client. Raises Failed: as ``OauthProvider.begin``; upstream_unavailable."""
+        return await in_time(self.clock, self.had())
 
     async def again(self, before: LoginMeans) -> LoginMeans:
         """The same for another request: what a client has signed is taken once."""
         return await self.begin() if before.client.once else before
 
     async def converse(self, conversation: Generator[Request, Response, T]) -> T:
-        """Hold one from now on."""
-        return await converse(conversation, self.http, terms=from_now(self.clock))
+        """Hold one from now on. Raises Failed: what it raises; upstream_unavailable."""
+        return await in_time(self.clock, converse(conversation, self.http, terms=from_now(self.clock)))
+
+
+async def in_time(clock: Clock, work: Awaitable[T]) -> T:
+    """Wait for an exchange. Raises Failed(upstream_unavailable): it takes longer than a person waits, such as a slow body."""
+    try:
+        async with clock.timeout(PATIENCE):
+            return await work
+    except TimeoutError:
+        message = f"the identity provider has not answered in full for {PATIENCE:g} s"
+        raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="check the network, then try again") from None

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from credproxy.core.config.settings import Settings
 from credproxy.core.formats.docker_config import Index
+from credproxy.core.formats.login_file import apart_folder
 from credproxy.core.kinds.uses import SecretFile
 from credproxy.doctor.bazelrc_reader import Lines
 from credproxy.doctor.finding import Finding, Topic
@@ -61,7 +62,8 @@ def to_hide(machine: Machine, facts: Facts) -> list[str]:
         f"{facts.config}/gh/hosts.yml",
     ]
     files = [use.path for _, _, use in facts.settings.uses() if isinstance(use, SecretFile)]
-    wanted = dict.fromkeys([facts.socket, *docker, *usual, facts.logins, *files])
+    logins = [facts.logins, apart_folder(facts.logins)] if facts.logins else []
+    wanted = dict.fromkeys([facts.socket, *docker, *usual, *logins, *files])
     return [path for path in wanted if path and machine.look(path).readable]
 
 

@@ -123,6 +123,23 @@ async def test_a_code_that_nobody_confirms_ends_and_so_does_the_wait(answer: obj
     assert (await log_in([GIVEN])).token is not None
 
 
+async def test_a_server_that_never_finishes_an_answer_is_given_up() -> None:
+    """A byte now and then would hold a person for ever; of a question it is a lost answer."""
+    world = OauthWorld()
+    world.http.script = {DEVICE: [world.answer(BEGUN)], TOKEN: [world.answer(ISSUED)]}
+    world.http.hold = {DEVICE: asyncio.Event()}
+    running = asyncio.ensure_future(on_another_device(world.means()))
+    await world.clock.advance(31)
+    with pytest.raises(Failed, match="has not answered in full for 30 s"):
+        await running
+    world.http.hold = {TOKEN: asyncio.Event()}
+    running = asyncio.ensure_future(on_another_device(world.means()))
+    await world.clock.advance(36)
+    world.http.hold[TOKEN].set()
+    await world.clock.advance(10)
+    assert isinstance(await running, OauthToken)
+
+
 async def test_a_client_that_signs_does_so_for_each_question() -> None:
     """A server takes each signature once; a client that does not sign is not looked up again."""
     signing, other = OauthWorld(client=OauthClient("bazel", "private_key_jwt")), OauthWorld()

@@ -69,6 +69,14 @@ def test_secrets_in_files_of_ones_own_are_named() -> None:
     assert look(FakeMachine().put("/s"), settings=settings)[1] == "a sandboxed build action can see '/s'"
 
 
+def test_what_was_logged_in_to_is_named_with_what_lies_apart() -> None:
+    """F15: Refresh tokens that rotate have a folder of their own."""
+    machine = FakeMachine().put("/h/logins.json", 0o600).place("/h/logins.d", stat.S_IFDIR | 0o700)
+    facts = Facts("/h", "/h/.config", {}, "/run/credproxy", Settings(), "/h/logins.json")
+    (finding,) = told(check(machine, facts, lines=collect((), lambda _: None, workspace=None)))
+    assert finding[1] == "a sandboxed build action can see '/h/logins.json', '/h/logins.d'"
+
+
 def test_the_helper_sockets_directory_is_named() -> None:
     """T11: The gate refuses a sandbox; hidden, it is not even found."""
     machine = FakeMachine().place("/run/credproxy", stat.S_IFDIR | 0o700)
