@@ -101,8 +101,9 @@ def login(
 @click.pass_obj
 def logout(keyring: "WritableKeyring | None", host: str) -> None:
     """Delete the login for HOST, wherever login put it."""
-    settings, key, _, rule = _about(host)
+    settings, key, target, rule = _about(host)
     _log_out(settings, key, rule=rule, keyring=keyring)
+    forget(target.authority)
 
 
 def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
@@ -117,7 +118,10 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
     except Failed as error:
         raise LoginError(error.failure.message, error.failure.hint) from None
     settings = trusted_settings()
-    return settings, key, target, settings.router().match(target) or OciHost(match="")
+    # The name of a login that serves several hosts may be none of them.
+    named = (rule for rule in settings.rules() if rule.login_host == key)
+    rule = settings.router().match(target) or next(named, OciHost(match=""))
+    return settings, rule.login_host or key, target, rule
 
 
 def _log_in(wish: LoginWish, store: LoginStore, *, keyring: "WritableKeyring | None") -> None:
@@ -156,7 +160,6 @@ def _log_out(settings: Settings, key: str, *, rule: HostRule, keyring: "Writable
     places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     with told(), alone(), undisturbed():
         gone = places.remove()
-    forget(key.partition("/")[0])
     for name in gone:
         say(f"deleted from {name}")
     if not gone:

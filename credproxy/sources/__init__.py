@@ -116,6 +116,7 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
         case LoginSource():
             return FromLogin(
                 login_file(tools.environ),
+                settings.key,
                 files=tools.files,
                 keyring=tools.keyring,
                 processes=tools.processes,

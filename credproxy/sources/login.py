@@ -29,6 +29,7 @@ class FromLogin:
 
     Args:
         path: of the file; None for a user without a home directory.
+        key: of the login that is meant; None for that of the host that is asked about.
         files: read it.
         keyring: holds secrets.
         processes: run the program that decrypts others.
@@ -37,7 +38,15 @@ class FromLogin:
     """
 
     def __init__(
-        self, path: str | None, *, files: Files, keyring: Keyring, processes: Processes, clock: Clock, uid: int
+        self,
+        path: str | None,
+        key: str | None = None,
+        *,
+        files: Files,
+        keyring: Keyring,
+        processes: Processes,
+        clock: Clock,
+        uid: int,
     ) -> None:
         self._file: Watched[LoginIndex] = Watched(
             path,
@@ -48,6 +57,7 @@ class FromLogin:
             clock=clock,
         )
         self._secrets = LoginSecrets(path, files=files, keyring=keyring, processes=processes, uid=uid)
+        self._key = key
         self._files = files
         self._clock = clock
 
@@ -57,7 +67,11 @@ class FromLogin:
             return None
         await self._file.look()
         path = target.path if repository is None else repository
-        found = self._file.content.find(shared_name(target.authority), path)
+        logins = self._file.content
+        if self._key is None:
+            found = logins.find(shared_name(target.authority), path)
+        else:
+            found = (self._key, logins.logins[self._key]) if self._key in logins.logins else None
         return None if found is None else Identity("login", found[0], found[1].id)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
@@ -117,7 +131,7 @@ class FromLogin:
         """Say that there is no login; without a home directory there cannot be one."""
         if self._file.path is None:
             return ()
-        return (f"credproxy login has stored none for {target.authority!r}",)
+        return (f"credproxy login has stored none for {self._key or target.authority!r}",)
 
     def forget(self) -> None:
         """Make the next question look at the file."""

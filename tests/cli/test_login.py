@@ -271,6 +271,29 @@ def test_a_refresh_token_goes_where_its_rule_looks(home: Path, place: str) -> No
     assert (keyring.secrets, path.exists()) == ({}, False)
 
 
+@pytest.mark.parametrize(
+    ("match", "more", "typed", "key"),
+    [
+        ("*.cache.test", "", "a.cache.test", "cache.test"),
+        ("*.cache.test", "", "cache.test", "cache.test"),
+        ("cache.test/team", "", "cache.test/team", "cache.test/team"),
+        ("cache.test:8443", "", "cache.test:8443", "cache.test:8443"),
+        ("*.cache.test", 'refresh_token = { source = "login", host = "id.test" }\n', "b.cache.test", "id.test"),
+    ],
+)
+def test_one_login_at_an_identity_provider_is_for_all_hosts_of_its_rule(
+    home: Path, match: str, more: str, typed: str, key: str
+) -> None:
+    """Whichever of them is named, and by the name that it is stored under; ``logout`` finds it as well."""
+    keyring = Keyring()
+    configure(home, REFRESH.replace('match = "cache.test"', f'match = "{match}"') + more)
+    for name in (typed, key):
+        assert log_in(name, keyring=keyring).exit_code == 0
+        assert list(stored(home)) == [key]
+        assert run("logout", name, keyring=keyring).output == "deleted from the keyring\n"
+        assert stored(home) == {}
+
+
 def test_a_keyring_that_is_locked_midway_leaves_what_was_there(home: Path) -> None:
     """It was open when the login began."""
     keyring = Keyring()

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 
 import pytest
 
-from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword
+from credproxy.core.ask.credential import IdentityToken, PlainSecret, Secret, Stored, UserPassword, secret_of
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.login import LoginSource
@@ -83,6 +83,21 @@ async def test_a_login_is_for_its_host_and_what_is_below_its_path(
 ) -> None:
     """The longest path counts; Docker Hub's names share one, and GitHub's do."""
     assert await World(**LOGINS).read(uri, repository) == wanted
+
+
+async def test_one_login_serves_several_hosts_where_its_rule_says_so() -> None:
+    """It is that of the host that is named, whatever is asked about; nobody's else."""
+    world = World(**LOGINS)
+    for key, wanted in (("reg.test/team", "team"), ("reg.test", "all"), ("x.test", None)):
+        source = FromLogin(
+            PLACE, key, files=world.files, keyring=world.keyring, processes=world.processes, clock=world.clock, uid=1000
+        )
+        for uri in ("https://a.cache.test/x", "https://api.corp.test/x"):
+            target = parse_uri(uri)
+            identity = await source.locate(target, None)
+            login = None if identity is None else await source.read(identity, target)
+            assert (None if login is None else secret_of(login.stored).reveal()) == wanted
+        assert source.looked(parse_uri("a.test")) == (f"credproxy login has stored none for {key!r}",)
 
 
 async def test_another_login_is_another_identity_and_what_is_next_to_it_changes_nothing() -> None:

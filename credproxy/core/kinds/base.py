@@ -110,6 +110,12 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         return next(iter(self.source_keys), "credentials")
 
     @property
+    def login_host(self) -> str | None:
+        """Under which host a login for one of its hosts is stored, if that is another one (``login_key``)."""
+        sources = (source for key, source in self.secrets() if key[0] == self.login_key)
+        return next((source.key for source in sources if isinstance(source, LoginSource) and source.key), None)
+
+    @property
     def rotates(self) -> bool:
         """Whether what is stored for that changes by being used."""
         return False

@@ -172,10 +172,10 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         return max(found, key=len, default=None)
 
     def _sources(self) -> Iterator[tuple[str, Sources]]:
-        """Those that it names; a refresh token lies where ``credproxy login`` puts it, unless it names another place."""
+        """Those that it names; a refresh token is where ``credproxy login`` puts it, one for all its hosts, unless it names a place."""
         yield from super()._sources()
         if self.rotates and self.refresh_token is None:
-            yield "refresh_token", LoginSource()
+            yield "refresh_token", LoginSource(self.match.removeprefix("*."))
 
     def _places(self) -> Iterator[Problem]:
         if self.issuer is None and self.token_url is None:

@@ -128,6 +128,14 @@ def test_how_a_person_logs_in() -> None:
     )
 
 
+def test_a_host_that_no_login_can_be_stored_for_is_a_mistake() -> None:
+    """Of the source; where the rule names no place, all its hosts share one login."""
+    rule = host(grant="refresh_token", refresh_token={"source": "login", "host": "a b"})
+    assert [path for path, _ in rule.problems()] == [("refresh_token", "host")]
+    assert host(match="*.cache.test", grant="refresh_token").login_host == "cache.test"
+    assert host(grant="client_credentials", client_secret=SECRET).login_host is None
+
+
 def test_a_url_that_is_signed_gets_nothing() -> None:
     """A second credential makes most stores answer 400."""
     assert host(**GOOD[0]).withheld(parse_uri("https://cache.test/x?sig=s&se=e"))

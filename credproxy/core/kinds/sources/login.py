@@ -1,17 +1,35 @@
 """``source = "login"``: what ``credproxy login`` and ``docker-credential-credproxy store`` have stored."""
 
+from collections.abc import Iterator
 from typing import ClassVar
 
 from credproxy.core.ask.github_urls import HOSTS, is_tenant, login_host
-from credproxy.core.formats.login_file import login_name
+from credproxy.core.formats.checks import Problem
+from credproxy.core.formats.login_file import login_key, login_name
 from credproxy.core.kinds.sources import hf
 from credproxy.core.kinds.sources.base import SourceBase
 
 
 class LoginSource(SourceBase, frozen=True, tag_field="source", tag="login"):
-    """The login for the host that ``credproxy login HOST`` stored, wherever ``login_store`` had it put."""
+    """The login for the host that ``credproxy login HOST`` stored, wherever ``login_store`` had it put.
+
+    Attributes:
+        host: whose login it is, where one login serves several hosts; None for the host that is asked about.
+    """
 
     rewritable: ClassVar[bool] = True
+
+    host: str | None = None
+
+    def problems(self) -> Iterator[Problem]:
+        """A name under which no login can be stored."""
+        if self.host is not None and login_key(self.host) is None:
+            yield ("host",), "wanted a host, host:port, or either with a path"
+
+    @property
+    def key(self) -> str | None:
+        """The canonical name of that host; None for the host that is asked about."""
+        return None if self.host is None else login_key(self.host)
 
 
 def shared_name(authority: str) -> str:
