@@ -29,6 +29,33 @@ def test_no_exception_text_is_logged() -> None:
                 assert node.arg != "exc_info" or isinstance(node.value, ast.Name), path
 
 
+OPTIONAL = {
+    method.name
+    for protocol in ast.parse((ROOT / "credproxy" / "ports.py").read_text()).body
+    if isinstance(protocol, ast.ClassDef)
+    and any(ast.unparse(one) == "runtime_checkable" for one in protocol.decorator_list)
+    for method in protocol.body
+    if isinstance(method, ast.FunctionDef | ast.AsyncFunctionDef)
+}
+"""Methods that a provider or a source has only if it can do something there."""
+
+
+def does_nothing(method: ast.FunctionDef | ast.AsyncFunctionDef) -> bool:
+    """Whether there is nothing in it but a docstring, and arguments that are dropped."""
+    left = [one for one in method.body if not isinstance(one, ast.Delete)][1:]
+    return [ast.unparse(one) for one in left] in ([], ["return None"], ["return ()"], ["pass"])
+
+
+def test_an_optional_capability_is_not_an_empty_method() -> None:
+    """The caller asks whether it is there (ports.Caches, ports.Fallible, ...): an empty one says that it is."""
+    assert {"forget", "trouble", "narrow"} <= OPTIONAL
+    for path in FILES:
+        if path.parent.name in {"sources", "providers"}:
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name in OPTIONAL:
+                    assert not does_nothing(node), f"{path.name}: leave {node.name} out"
+
+
 def test_the_import_contract_holds() -> None:
     """Imports point down; the contract is in pyproject.toml."""
     done = subprocess.run(
