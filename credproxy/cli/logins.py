@@ -50,7 +50,7 @@ class Logins:
 
 def find_logins(settings: Settings) -> Logins:
     """Read the files that the daemon would read."""
-    from credproxy.sources.docker_config import places  # noqa: PLC0415  structlog takes longer than --help
+    from credproxy.sources.docker_files import places  # noqa: PLC0415  structlog takes longer than --help
 
     chosen = settings.docker_config
     broken: list[tuple[str, str]] = []

@@ -30,7 +30,8 @@ from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, P
 from credproxy.sources.aws import Aws
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
-from credproxy.sources.docker_config import DockerConfig, places
+from credproxy.sources.docker_config import DockerConfig
+from credproxy.sources.docker_files import places
 from credproxy.sources.env import Env
 from credproxy.sources.file import File
 from credproxy.sources.first import First

@@ -3,9 +3,8 @@
 The last good copy of each file is kept in memory, and of each program its last answer.
 """
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
-from shlex import quote
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import structlog
 from cachetools import LRUCache
@@ -15,7 +14,7 @@ from credproxy.core.ask.login import PROGRAM_KEEP, Login, login_of
 from credproxy.core.ask.names import Authority, RepositoryName
 from credproxy.core.ask.target import Form, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.core.formats.docker_config import DockerEntry, Index, parse_index, parse_inline, read_entry
+from credproxy.core.formats.docker_config import DockerEntry, Index, parse_inline, read_entry
 from credproxy.core.formats.docker_programs import (
     broken_helper,
     from_helper,
@@ -23,13 +22,10 @@ from credproxy.core.formats.docker_programs import (
     is_program,
     unusable_program,
 )
-from credproxy.core.paths import config_home
-from credproxy.ports import Clock, Command, Files, FileVersion, Processes
+from credproxy.ports import Clock, Command, Files, Processes
+from credproxy.sources.docker_files import DockerFiles, named
 from credproxy.sources.program_answers import Printed, ProgramAnswer
 
-
-_LOOK = 1.0
-"""Seconds between looks at the files (DC-3): a new login is seen within one."""
 
 _ANSWERS = 1024
 """Programs' logins that are remembered."""
@@ -51,25 +47,9 @@ _TIMEOUT = Command(()).timeout
 _INLINE = "DOCKER_AUTH_CONFIG"
 _NO_FILE = ""
 
-_OURSELVES = "credproxy"
 _NOT_FOUND = b"credentials not found in native keychain"
-_OTHERS_READ = 0o077
 
 log = structlog.get_logger("credproxy.sources")
-
-
-@dataclass(slots=True)
-class _FileCopy:
-    """One file: ``version`` belongs to the copy that ``index`` was read from, ``seen`` to the newest one.
-
-    ``content`` is that copy: a file that breaks leaves it in force. ``failure`` is why the newest one is not used.
-    """
-
-    seen: FileVersion | None = None
-    version: FileVersion | None = None
-    index: Index | None = None
-    content: bytes = field(default=b"", repr=False)
-    failure: Failure | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,25 +61,11 @@ class _StoreAnswer:
     failure: Failure | None = None
 
 
-def places(environ: Mapping[str, str], uid: int) -> tuple[str, ...]:
-    """Where ``docker_config = "auto"`` looks, in order (DC-1)."""
-    home, config = environ.get("HOME"), config_home(environ)
-    runtime = environ.get("XDG_RUNTIME_DIR") or f"/run/user/{uid}"
-    found = [
-        environ.get("REGISTRY_AUTH_FILE", ""),
-        f"{environ['DOCKER_CONFIG']}/config.json" if environ.get("DOCKER_CONFIG") else "",
-        f"{home}/.docker/config.json" if home else "",
-        f"{runtime}/containers/auth.json",
-        f"{config}/containers/auth.json" if config else "",
-    ]
-    return tuple(dict.fromkeys(path for path in found if path))
-
-
 class DockerConfig:
     """The logins of docker and podman. Source: ports.Source; DC-1 to DC-19.
 
     Args:
-        paths: files in order of precedence; the first with an entry for a registry answers.
+        paths: files in order of precedence; the first one with an entry for a registry answers.
         inline: the value of ``DOCKER_AUTH_CONFIG`` (DC-2), or "".
         key: random bytes of this process, for comparing answers without keeping them.
     """
@@ -114,15 +80,12 @@ class DockerConfig:
         key: Callable[[], bytes],
         inline: str = "",
     ) -> None:
-        self._paths = paths
-        self._files = files
+        self._files = DockerFiles(paths, files=files, clock=clock)
         self._processes = processes
         self._clock = clock
         self._key = key()
         self._inline = inline.encode("utf-8", "surrogateescape")  # a variable may hold bytes that are not UTF-8
         self._inline_index = self._read_inline() if inline else None
-        self._known = {path: _FileCopy() for path in paths}
-        self._looked = float("-inf")
         self._answers: LRUCache[tuple[str, str], ProgramAnswer] = LRUCache(_ANSWERS)
         self._asked: LRUCache[tuple[str, str], _StoreAnswer] = LRUCache(_ASKED)
 
@@ -138,15 +101,14 @@ class DockerConfig:
         """
         if target.form is Form.LITERAL:
             return None
-        if self._clock.boot() - self._looked >= _LOOK:
-            await self._look()
+        await self._files.look()
         found = await self._find(target.authority, repository)
         if found is None:
             return None
         path, entry = found
         if entry.kind == "broken":
-            raise broken_helper(entry.key, _where(path))
-        known = self._known[path].version if path else None
+            raise broken_helper(entry.key, named(path))
+        known = self._files.copies[path].version if path else None
         version = None if known is None else known.stamp
         if entry.kind == "auth":
             return Identity("docker-config", f"{path or _INLINE}#{entry.key}", version)
@@ -189,16 +151,16 @@ class DockerConfig:
 
     def trouble(self, target: Target) -> Failure | None:
         """Why the registry's login may be unknown: a store that did not answer, or a file whose older copy is in force."""
-        for known in self._known.values():
+        for known in self._files.copies.values():
             entry = known.index.in_store(target.authority) if known.index is not None else None
             asked = self._asked.get((entry.program, entry.key)) if entry is not None else None
             if asked is not None and asked.failure is not None:
                 return asked.failure
-        return next((known.failure for known in self._known.values() if known.failure is not None), None)
+        return next((known.failure for known in self._files.copies.values() if known.failure is not None), None)
 
     def looked(self, target: Target) -> tuple[str, ...]:
         """Name each file, what it has for the same host, and the store that it names."""
-        files = {f"the docker configuration {path!r}": known.index for path, known in self._known.items()}
+        files = {f"the docker configuration {path!r}": known.index for path, known in self._files.copies.items()}
         if self._inline_index is not None:
             files = {f"the variable {_INLINE}": self._inline_index, **files}
         if not files:
@@ -220,7 +182,7 @@ class DockerConfig:
 
     def forget(self) -> None:
         """Make the next question look at files and programs again."""
-        self._looked = float("-inf")
+        self._files.forget()
         self._asked.clear()
         for answer in self._answers.values():
             answer.forget()
@@ -230,7 +192,7 @@ class DockerConfig:
             entry = self._inline_index.find(authority, repository)
             if entry is not None:
                 return _NO_FILE, entry
-        for path, known in self._known.items():
+        for path, known in self._files.copies.items():
             if known.index is None and known.failure is not None:
                 raise Failed(known.failure)
             if known.index is not None:
@@ -260,7 +222,9 @@ class DockerConfig:
         return _StoreAnswer(float("inf"), found=True)  # ``read`` finds out whether it still has one
 
     def _in_file(self, path: str, key: str) -> Login | None:
-        stored = read_entry(self._inline if path == _INLINE else self._known[path].content, key, where=_where(path))
+        stored = read_entry(
+            self._inline if path == _INLINE else self._files.copies[path].content, key, where=named(path)
+        )
         now = self._clock.boot()
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
@@ -275,7 +239,7 @@ class DockerConfig:
         async def run() -> Printed:
             return await self._ask(path, DockerEntry(entry.kind, key, program), authority, seconds)
 
-        known = self._known[path].version if path in self._known else None
+        known = self._files.copies[path].version if path in self._files.copies else None
         return await answer.login(run, anew=anew, stamp=None if known is None else known.stamp)
 
     async def _ask(self, path: str, entry: DockerEntry, authority: str, seconds: float) -> Printed:
@@ -292,36 +256,6 @@ class DockerConfig:
             hint=f"log in again: docker login {authority}",
         )
 
-    async def _look(self) -> None:
-        for path, known in self._known.items():
-            try:
-                version = await self._files.version(path)
-                # A changed mode does not change the version, so an unreadable file is tried again.
-                if version != known.seen:
-                    await self._load(path, known, version)
-            except Failed as error:
-                self._spoiled(path, known, error.failure)
-        self._looked = self._clock.boot()
-
-    async def _load(self, path: str, known: _FileCopy, version: FileVersion | None) -> None:
-        content = await self._files.read(path) if version is not None else None
-        known.seen = version
-        if content is None or version is None:
-            known.version, known.index, known.content, known.failure = None, None, b"", None
-            return
-        index = parse_index(content, _where(path))
-        if known.failure is not None:
-            log.info("docker configuration can be read again", path=path)
-        known.version, known.index, known.content = version, _without_ourselves(index, path), content
-        known.failure = None
-        if version.mode & _OTHERS_READ and any(key not in index.empty for key in index.auths.values()):
-            log.warning("others may read this file of logins", path=path, hint=f"chmod 600 {quote(path)}")
-
-    def _spoiled(self, path: str, known: _FileCopy, failure: Failure) -> None:
-        if failure != known.failure:  # checked each second, but logged once
-            log.error("docker configuration cannot be read", path=path, reason=failure.message, hint=failure.hint)
-        known.failure = failure
-
     def _read_inline(self) -> Index | None:
         index = parse_inline(self._inline)
         if index is None:
@@ -331,7 +265,7 @@ class DockerConfig:
 
 def _command(path: str, program: str, key: str, seconds: float = _TIMEOUT) -> Command:
     if not is_program(program):
-        raise unusable_program(program, _where(path))
+        raise unusable_program(program, named(path))
     # One at a time: osxkeychain hangs when it is asked twice at once (DC-19).
     return Command(
         (f"docker-credential-{program}", "get"),
@@ -340,18 +274,3 @@ def _command(path: str, program: str, key: str, seconds: float = _TIMEOUT) -> Co
         concurrency=1,
         missing=install_program(program, path),
     )
-
-
-def _without_ourselves(index: Index, path: str) -> Index:
-    """Skip entries that name docker-credential-credproxy: it would ask this daemon again, in an endless loop."""
-    names = [name for name, (_, program) in index.helpers.items() if program == _OURSELVES]
-    if not names and index.store != _OURSELVES:
-        return index
-    log.info("entries that name credproxy itself are skipped", path=path, registries=names)
-    helpers = {name: entry for name, entry in index.helpers.items() if name not in names}
-    store = "" if index.store == _OURSELVES else index.store
-    return replace(index, helpers=helpers, store=store)
-
-
-def _where(path: str) -> str:
-    return f"the docker configuration {path!r}"

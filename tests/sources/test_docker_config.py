@@ -14,7 +14,8 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.ports import Command, Completed
-from credproxy.sources.docker_config import DockerConfig, places
+from credproxy.sources.docker_config import DockerConfig
+from credproxy.sources.docker_files import places
 from tests.contract import CANARY, HOST, Ground, SourceContract
 from tests.fakes import FakeClock, FakeFiles, FakeProcesses
 
