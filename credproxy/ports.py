@@ -821,7 +821,9 @@ class Audit(Protocol):
 
 def trouble_of(one: Source | Provider, target: Target) -> Failure | None:
     """Why a source or a provider may have given None for a target that it should know; None if nothing is broken."""
-    return one.trouble(target) if isinstance(one, Fallible) else None
+    # For each question without a credential, and before Python 3.12 isinstance takes 20 us for a protocol.
+    trouble: Callable[[Target], Failure | None] | None = getattr(one, "trouble", None)
+    return None if trouble is None else trouble(target)
 
 
 def first_trouble(many: Iterable[Source] | Iterable[Provider], target: Target) -> Failure | None:
