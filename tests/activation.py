@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import IO
 
 
-# LISTEN_PID is known only after the fork, so a small program of its own stands between.
+# LISTEN_PID is known only after the fork, so a small program runs in between.
 _LAUNCHER = """
 import fcntl, os, sys
 count = int(sys.argv[1])
@@ -30,7 +30,7 @@ def activated(
     out: IO[bytes] | int = subprocess.PIPE,
     user: int | None = None,
 ) -> subprocess.Popen[bytes]:
-    """Start it; LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES are what ``environ`` says where it says something."""
+    """Start it; ``environ`` may override LISTEN_PID, LISTEN_FDS and LISTEN_FDNAMES."""
     settings = {"LISTEN_FDS": str(len(descriptors))} | dict(environ)
     if names is not None:
         settings["LISTEN_FDNAMES"] = names

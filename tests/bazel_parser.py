@@ -1,8 +1,8 @@
 """What Bazel makes of a helper's standard output, with everything it refuses.
 
 A port of ``GetCredentialsResponse.java`` (its gson type adapter) over gson's lenient ``JsonReader``, and of the two
-places behind it where a header may still end the request. The JSON grammar that gson accepts beyond RFC 8259 (comments,
-single quotes, bare words, ``;`` and ``=``) is ported as well: what it accepts must not look refused here.
+later places where a header may still make the request fail. The JSON grammar that gson accepts beyond RFC 8259
+(comments, single quotes, bare words, ``;`` and ``=``) is ported as well: what it accepts must not look refused here.
 
 Source: docs/design/clients.md#what-bazel-accepts.
 """
@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 
-class Rejected(Exception):  # noqa: N818  named as the tests speak of it
+class Rejected(Exception):  # noqa: N818  named as in the tests
     """Bazel does not use the output; ``reason`` says what it would complain about."""
 
     def __init__(self, reason: str) -> None:
@@ -25,7 +25,7 @@ class NoOutput(Rejected):
 
 
 class Crashed(Rejected):
-    """An exception that nobody treats as a parse error: UNAUTHENTICATED over gRPC, a crash on the download path."""
+    """An exception that is not treated as a parse error: UNAUTHENTICATED over gRPC, a crash on the download path."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +40,7 @@ def parse(stdout: bytes) -> ParsedAnswer:
     """Read an answer and attach its headers to a request, as Bazel would.
 
     Raises:
-        Rejected: NoOutput or Crashed where Bazel tells these apart.
+        Rejected: NoOutput or Crashed if Bazel distinguishes these.
     """
     answer = read(stdout)
     for name, values in answer.headers.items():
@@ -50,7 +50,7 @@ def parse(stdout: bytes) -> ParsedAnswer:
 
 
 def read(stdout: bytes) -> ParsedAnswer:
-    """Only the parser: a header that no request can carry passes."""
+    """Run only the parser: a header that no request can carry passes."""
     document = _Reader(stdout.decode(errors="replace")).document()
     if document is None:
         raise NoOutput("process exited without output")
@@ -115,7 +115,7 @@ def _headers(value: "_Node") -> list[tuple[str, list[str]]]:
 def _attach(name: str, value: str) -> None:
     """``HttpURLConnection.addRequestProperty`` and grpc-java's ``Metadata``: the stricter of both.
 
-    The JVM drops Host and its like in silence, so the client would get less than it was told.
+    The JVM silently drops Host and similar headers, so fewer headers than given would be sent.
     """
     if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name):
         raise Rejected("illegal character(s) in message header field")
@@ -126,7 +126,7 @@ def _attach(name: str, value: str) -> None:
 
 
 class _Other(Enum):
-    """Values whose content nobody looks at."""
+    """Values whose content does not matter."""
 
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -157,7 +157,7 @@ class _Reader:
         self._at = 0
 
     def document(self) -> "_Node | None":
-        """The only value; None for an empty document or ``null``, behind which nobody looks."""
+        """The only value; None for an empty document or ``null``, after which nothing is checked."""
         if self._peek() == ")" and self._text.startswith(")]}'\n", self._at):
             self._at += 5
         if self._peek() == "":

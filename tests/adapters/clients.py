@@ -1,4 +1,4 @@
-"""The ways in which the daemon sends a request, as one kind of function: what holds for one must hold for all."""
+"""The ways in which the daemon sends a request, as functions with one signature: what holds for one must hold for all."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
@@ -47,7 +47,7 @@ async def carry(request: Request) -> Got:
 
 
 async def upload(request: Request) -> Got:
-    """The same with a body that is there."""
+    """The same with a complete body."""
     async with AiohttpClient(SystemClock(), answer=ANSWER) as client:
         answer = await client.forward(request, b"hello", limit=100_000)
         return Got(answer.status, answer.body)

@@ -1,4 +1,4 @@
-"""A server on loopback that plays what a test wrote, byte by byte, one script for each connection."""
+"""A server on loopback that follows a test's script byte by byte, one script for each connection."""
 
 import contextlib
 import socket
@@ -22,7 +22,7 @@ class Wire:
         self._data = b""
 
     def head(self) -> str:
-        """Read the head of one request. Raises EOFError where there is none any more."""
+        """Read the head of one request. Raises EOFError if there are no more."""
         while b"\r\n\r\n" not in self._data:
             self._more()
         head, _, self._data = self._data.partition(b"\r\n\r\n")
@@ -31,7 +31,7 @@ class Wire:
         return text
 
     def body(self, length: int | None, *, chunked: bool) -> bytes:
-        """Read the body of that request, of that length or in chunks. Raises EOFError where it breaks off."""
+        """Read the body of that request, by its length or in chunks. Raises EOFError if it breaks off."""
         if not chunked:
             return self._exactly(length or 0)
         found = b""
@@ -59,13 +59,13 @@ class Wire:
         self.send("\r\n".join([f"HTTP/1.1 {status}", f"Content-Length: {len(body)}", *lines, "", ""]), body)
 
     def stall(self) -> None:
-        """Say nothing more until the other side has left or the test is over."""
+        """Send nothing more until the other side has left or the test is over."""
         with contextlib.suppress(OSError):
             while self.sock.recv(65536):
                 pass
 
     def reset(self) -> None:
-        """Hang up so that the other side is told of an error."""
+        """Reset the connection."""
         self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
 
     def _line(self) -> bytes:
@@ -87,7 +87,7 @@ class Wire:
         self._data += more
 
     def encrypt(self, context: ssl.SSLContext) -> None:
-        """Go on in TLS, as the server."""
+        """Continue with TLS, as the server."""
         self.sock = context.wrap_socket(self.sock, server_side=True)
         self._server.wires.append(self)
 
@@ -123,7 +123,7 @@ class Scripted:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up on everybody; a script that failed fails the test."""
+        """Close all connections; a script that failed fails the test."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
@@ -173,7 +173,7 @@ def serial(*steps: Script) -> Script:
 
 
 def answering(body: bytes = b"", *lines: str, status: str = "200 OK") -> Script:
-    """Answer every request of the connection alike."""
+    """Answer every request of the connection in the same way."""
 
     def play(wire: Wire) -> None:
         while True:

@@ -1,4 +1,4 @@
-"""How near to its bound the memory is, as the kernel's files say it."""
+"""How near memory is to its limit, from the kernel's files."""
 
 from pathlib import Path
 
@@ -35,7 +35,7 @@ def test_the_fraction_of_the_limit_that_is_in_use(tmp_path: Path, high: str, mos
 
 
 def test_the_fraction_is_none_without_the_page_cache_count(tmp_path: Path) -> None:
-    """C6: A kernel that does not tell, a group of the first version, no such folder: then nobody is relieved."""
+    """C6: A kernel that does not say, a group of version 1, no such folder: then no memory is freed."""
     assert _group(tmp_path, high="400", most="max", stat="file 1\n").used() is None
     (tmp_path / "first").write_text("4:memory:/user.slice\n")
     assert CgroupMemory(tmp_path, tmp_path / "first").used() is None

@@ -1,4 +1,4 @@
-"""Frames between two processes: whole, in order, with their descriptors; and an end for who breaks the rules."""
+"""Frames between two processes: whole, in order, with their descriptors; a peer that breaks the protocol is disconnected."""
 
 import asyncio
 import os
@@ -18,7 +18,7 @@ def _descriptors() -> int:
 
 
 class End:
-    """One end of a pair and what it heard."""
+    """One end of a pair and what it received."""
 
     def __init__(
         self, sock: socket.socket, *, trusted: bool = False, limit: int = 1 << 20, unread: int = 1 << 24
@@ -35,7 +35,7 @@ class End:
         )
 
     async def until(self, count: int) -> None:
-        """Wait for so many messages, or for the end."""
+        """Wait for this many messages, or for the end."""
         for _ in range(1000):
             if len(self.heard) >= count or self.lost:
                 return
@@ -68,7 +68,7 @@ async def test_messages_arrive_whole_and_in_order_whatever_their_size(
 
 
 async def test_a_descriptor_arrives_with_its_message(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Between messages without any, behind a large one, and several in a row; the sender's own stays open."""
+    """Between messages without any, after a large one, and several in a row; the sender's own stays open."""
     one, other = End(pair[0]), End(pair[1], trusted=True)
     readers = []
     one.channel.send(b"x" * 500_000)
@@ -92,7 +92,7 @@ async def test_a_descriptor_arrives_with_its_message(pair: tuple[socket.socket, 
 
 
 async def test_undelivered_descriptors_are_closed_with_the_channel(pair: tuple[socket.socket, socket.socket]) -> None:
-    """Descriptors in a queue belong to nobody else."""
+    """Descriptors in a queue have no other owner."""
     one = End(pair[0])
     before = _descriptors()
     reading, writing = os.pipe()
@@ -120,7 +120,7 @@ async def test_undelivered_descriptors_are_closed_with_the_channel(pair: tuple[s
 async def test_a_peer_that_breaks_the_protocol_is_disconnected(
     sent: bytes, how: str, pair: tuple[socket.socket, socket.socket]
 ) -> None:
-    """A frame that is too long, a descriptor that was not asked for, an end in the middle."""
+    """A frame that is too long, an unrequested descriptor, an end in the middle."""
     end = End(pair[0], limit=100)
     pair[1].sendall(sent)
     pair[1].shutdown(socket.SHUT_WR)
@@ -146,7 +146,7 @@ async def test_an_unrequested_descriptor_is_not_kept(pair: tuple[socket.socket, 
 
 
 async def test_a_peer_that_does_not_read_is_disconnected(pair: tuple[socket.socket, socket.socket]) -> None:
-    """What it was told has a bound, and with it the memory that it costs."""
+    """The unread bytes are limited, and with them the memory that they cost."""
     end = End(pair[0], unread=1 << 20)
     for _ in range(64):
         end.channel.send(b"x" * (1 << 16))

@@ -1,4 +1,4 @@
-"""Bytes that are looked at on their way: the last piece leaves when all of them are right."""
+"""Bytes that are checked in passing: the last piece is sent only if all of them are right."""
 
 import hashlib
 
@@ -13,7 +13,7 @@ from tests.adapters.test_pump import BODY, SMALL, Trusted, client, get, poured
 
 
 def check_of(body: bytes) -> Checksum:
-    """Look for these bytes."""
+    """Check for these bytes."""
     made = checksum(f"sha256:{hashlib.sha256(body).hexdigest()}")
     assert made is not None
     return made
@@ -22,7 +22,7 @@ def check_of(body: bytes) -> Checksum:
 @pytest.mark.parametrize("body", [SMALL, BODY], ids=["small", "large"])
 @pytest.mark.parametrize("start", [0, 2])
 async def test_a_correct_body_is_passed_on(body: bytes, start: int) -> None:
-    """The part before it is looked at and let go; the connection is used again."""
+    """The part before it is checked and dropped; the connection is reused."""
     with Scripted(answering(body)) as server:
         async with Pump() as pump:
             for _ in range(2):
@@ -35,7 +35,7 @@ async def test_a_correct_body_is_passed_on(body: bytes, start: int) -> None:
 
 
 async def test_a_part_is_passed_on_if_the_whole_is_right() -> None:
-    """What lies behind it is read as well: a digest is about all of it."""
+    """What follows it is read as well: a digest covers all of it."""
     for right in (True, False):
         with Scripted(answering(BODY)) as server:
             async with Pump() as pump:
@@ -74,7 +74,7 @@ async def test_a_break_in_a_checked_body_says_how_much_was_given() -> None:
 
 
 async def test_a_client_that_leaves_before_the_last_piece() -> None:
-    """P8: no fault of the registry's."""
+    """P8: it is not the registry's fault."""
     with Scripted(answering(SMALL)) as server:
         async with Pump() as pump, client() as somebody:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -85,7 +85,7 @@ async def test_a_client_that_leaves_before_the_last_piece() -> None:
 
 
 async def test_the_end_of_what_was_given_is_kept(trusted: Trusted) -> None:
-    """4 KiB of it, to compare with what another server sends there; nothing of what went past this process."""
+    """4 KiB of it, to compare with what another server sends there; nothing of what did not pass through this process."""
     for context in (trusted.context, None):
         with Scripted(answering(BODY), context=context) as server:
             async with Pump() as pump:

@@ -1,4 +1,4 @@
-"""A process that confined itself, tried from inside: each test starts one."""
+"""A process that confined itself, tested from inside: each test starts one."""
 
 import json
 import socket
@@ -41,7 +41,7 @@ def inside(code: str, begin: str = BEGIN) -> object:
 
 @needs_landlock
 def test_no_file_is_opened_executed_made_or_removed(tmp_path: Path) -> None:
-    """An import is a file, too; what was open before keeps working."""
+    """An import opens a file, too; what was open before keeps working."""
     (tmp_path / "here").write_text("x")
     here, new = str(tmp_path / "here"), str(tmp_path / "new")
     said = inside(
@@ -61,7 +61,7 @@ print(json.dumps([
     landlock_version() < 6, reason="this kernel's Landlock does not know TCP ports and scopes (>= 6.12)"
 )
 def test_no_port_is_bound_and_no_other_process_is_signalled() -> None:
-    """Connecting by TCP stays free: it is what the process is there for."""
+    """Connecting by TCP stays possible: it is the purpose of the process."""
     said = inside(
         """
 bound = tried(lambda: socket.socket().bind(("127.0.0.1", 0)))
@@ -97,7 +97,7 @@ print(json.dumps([
 
 @pytest.mark.skipif(sys.platform != "linux", reason="prctl and RLIMIT_DATA for mappings are Linux's")
 def test_it_is_bounded_and_private() -> None:
-    """Too much memory is an exception and no kill; no debugger, no core file, no new privileges, no further file."""
+    """Too much memory raises an exception and does not kill; no debugger, core file, new privileges or further files."""
     said = inside(
         """
 import resource
@@ -126,7 +126,7 @@ print(json.dumps([
     ],
 )
 def test_a_process_that_cannot_be_confined_says_why(change: str, why: str) -> None:
-    """It must not go on; and the value of a variable is not told."""
+    """It must not go on; and the value of a variable is not shown."""
     begin = BEGIN.split("force =", maxsplit=1)[0]
     said = inside(
         f"""
@@ -142,7 +142,7 @@ except Exception as error:
 
 
 def test_the_modules_to_preload_are_there() -> None:
-    """Each is imported by the name that it has here, and none twice."""
+    """Each can be imported by its name here, and none is listed twice."""
     assert len(set(PRELOAD)) == len(PRELOAD)
     assert inside("print(json.dumps([name for name in PRELOAD if name not in sys.modules]))") == []
 

@@ -1,4 +1,4 @@
-"""Connections of the blob pump: what they may be used for again, how many are kept, and which addresses are tried."""
+"""Connections of the blob pump: what they may be reused for, how many are kept, and which addresses are tried."""
 
 import asyncio
 import errno
@@ -26,19 +26,19 @@ OWN = Dial(own=True)
 
 
 def _hold(_: socket.socket) -> None:
-    """Nobody breaks off here."""
+    """Nothing breaks off here."""
 
 
 @pytest.fixture
 def connections() -> Iterator[Connections]:
-    """Some that are closed in the end."""
+    """Connections that are closed at the end."""
     made = Connections()
     yield made
     made.close()
 
 
 def ask(connections: Connections, url: str, dial: Dial = OWN) -> Link:
-    """Ask, and read the answer to its end."""
+    """Send a request, and read the answer to its end."""
     request = Request("GET", url, dial=dial)
     key = asyncio.run(connections.key(request))
     connection = connections.take(key) or AwaitedSocket(connections.connect(request, _hold))
@@ -53,7 +53,7 @@ def ask(connections: Connections, url: str, dial: Dial = OWN) -> Link:
 
 
 def give_back(connections: Connections, link: Link) -> None:
-    """Let the next one have the connection."""
+    """Return the connection for reuse."""
     connections.give_back(link.key, AwaitedSocket(link.sock), good=True)
 
 
@@ -66,7 +66,7 @@ def test_a_connection_is_reused_only_under_the_policy_it_was_dialled_with(connec
 
 
 def test_a_changed_bundle_ends_the_connections_it_vouched_for(connections: Connections, tmp_path: Path) -> None:
-    """T32: an authority that was taken away is believed for no request more."""
+    """T32: an authority that was removed is not trusted for any further request."""
     first = Trusted(tmp_path / "ca.pem")
     with Scripted(answering(b"body"), context=first.context) as server:
         give_back(connections, ask(connections, server.url, first.dial))
@@ -114,7 +114,7 @@ def test_the_next_address_is_tried() -> None:
 
 
 def test_tls_may_take_longer_than_connecting(tmp_path: Path) -> None:
-    """Where 64 downloads begin at once, this machine is what is slow, and the other side is there."""
+    """If 64 downloads begin at once, this machine is the slow side, and the other one has answered."""
 
     def slowly(wire: Wire) -> None:
         time.sleep(0.3)
@@ -128,7 +128,7 @@ def test_tls_may_take_longer_than_connecting(tmp_path: Path) -> None:
 
 
 def test_a_host_of_a_hundred_addresses_is_given_up() -> None:
-    """Each may take its 2.5 s: whoever answers for the name decides how many there are."""
+    """Each may take its 2.5 s, and the owner of the name decides how many there are."""
     with Scripted(answering(b"body")) as server:
         connections = addresses(*[("127.0.0.1", 1)] * 99, ("127.0.0.1", server.port))
         with pytest.raises(ConnectionRefusedError):
@@ -137,7 +137,7 @@ def test_a_host_of_a_hundred_addresses_is_given_up() -> None:
 
 
 def test_a_refused_address_is_named_if_no_other_answers() -> None:
-    """T15: What was not tried is what the reader can do something about."""
+    """T15: The user can do something about the address that was not tried."""
     with Scripted(answering(b"body")) as server:
         connections = addresses(("10.0.0.1", 1), ("127.0.0.1", server.port))
         with pytest.raises(RefusedError) as caught:
@@ -150,7 +150,7 @@ def test_a_refused_address_is_named_if_no_other_answers() -> None:
 
 
 def test_a_name_without_addresses() -> None:
-    """The system calls that an error; a resolver that does not is no reason for another one."""
+    """The system reports that as an error; a resolver that does not must not cause another one."""
     with pytest.raises(OSError, match="no address"):
         ask(addresses(), "http://reg.test/")
 
@@ -175,7 +175,7 @@ def test_a_bundle_that_is_not_there(connections: Connections) -> None:
 
 
 def test_a_connection_unused_between_two_sweeps_is_closed(connections: Connections) -> None:
-    """A connection to a registry is a descriptor here and one there: it does not stay because no request comes."""
+    """A connection to a registry is a descriptor on both sides: it is not kept just because no request comes."""
     with Scripted(answering(b"body")) as server:
         used, unused = ask(connections, server.url), ask(connections, server.url)
         give_back(connections, unused)

@@ -1,7 +1,7 @@
-"""What a port promises is kept by the adapter and by the fake that stands in for it: each test runs on both.
+"""The adapter and the fake both keep a port's promises: each test runs on both.
 
-A fake that promises less makes tests that cannot fail, and one that promises more makes code that fails with the adapter.
-What providers and sources hold is in tests/contract.py.
+With a fake that promises less, tests cannot fail; with one that promises more, code fails with the adapter. The
+contract of providers and sources is in tests/contract.py.
 """
 
 import contextlib
@@ -36,7 +36,7 @@ def clock(request: pytest.FixtureRequest) -> Clock:
 
 
 class Folder(Protocol):
-    """Files, and who changes them."""
+    """Files, and how to change them."""
 
     files: Files
 
@@ -124,10 +124,10 @@ class Programs(Protocol):
     processes: Processes
 
     def command(self, status: int = 0, stdin: bytes = b"") -> Command:
-        """One that prints CANARY, reads nothing and ends so."""
+        """A program that prints CANARY, reads nothing and exits with this status."""
 
     def started(self) -> bool:
-        """Whether it was."""
+        """Whether a program was started."""
 
 
 class FakePrograms:
@@ -138,12 +138,12 @@ class FakePrograms:
         self.processes: Processes = self._processes
 
     def command(self, status: int = 0, stdin: bytes = b"") -> Command:
-        """One that prints CANARY, reads nothing and ends so."""
+        """A program that prints CANARY, reads nothing and exits with this status."""
         self._processes.programs["/bin/sh"] = lambda _: Completed(status, CANARY)
         return Command(("/bin/sh",), stdin=stdin)
 
     def started(self) -> bool:
-        """Whether it was."""
+        """Whether a program was started."""
         return bool(self._processes.runs)
 
 
@@ -156,12 +156,12 @@ class RealPrograms:
         self._mark = place / "started"
 
     def command(self, status: int = 0, stdin: bytes = b"") -> Command:
-        """One that prints CANARY, reads nothing and ends so."""
+        """A program that prints CANARY, reads nothing and exits with this status."""
         script = f"touch {self._mark}; printf {CANARY.decode()}; exit {status}"
         return Command(("/bin/sh", "-c", script), stdin=stdin)
 
     def started(self) -> bool:
-        """Whether it was."""
+        """Whether a program was started."""
         return self._mark.exists()
 
     def close(self) -> None:
@@ -230,19 +230,19 @@ async def server(request: pytest.FixtureRequest) -> AsyncIterator[Server]:
     if request.param == "fake":
         yield FakeServer()
         return
-    with contextlib.closing(socket.socket()) as nobody:  # bound, and nobody listens
+    with contextlib.closing(socket.socket()) as nobody:  # bound, but not listening
         nobody.bind(("127.0.0.1", 0))
         async with serving(answer) as port, AiohttpClient(SystemClock()) as client:
             yield RealServer(client, port, dead=nobody.getsockname()[1])
 
 
 def get(url: str) -> Request:
-    """A request of our own machine."""
+    """A request to this machine."""
     return Request("GET", url, dial=Dial(own=True))
 
 
 async def test_time_does_not_go_back_and_a_limit_that_is_over_ends_a_wait(clock: Clock) -> None:
-    """And one that is not leaves its block alone."""
+    """A limit that is not over leaves its block alone."""
     before = clock.boot()
     await clock.sleep(0)
     assert clock.boot() >= before
@@ -254,7 +254,7 @@ async def test_time_does_not_go_back_and_a_limit_that_is_over_ends_a_wait(clock:
 
 
 async def test_a_missing_file_gives_none(folder: Folder) -> None:
-    """Whatever is asked about it, and after it was deleted, too."""
+    """For every method, and after a deletion, too."""
     for write in (False, True):
         if write:
             folder.put("f", b"x")
@@ -265,7 +265,7 @@ async def test_a_missing_file_gives_none(folder: Folder) -> None:
 
 
 async def test_a_file_has_one_version_until_it_is_rewritten(folder: Folder) -> None:
-    """Which is what makes another key."""
+    """The version becomes part of the key."""
     folder.put("f", b"one")
     versions = [await folder.files.version(folder.path("f")) for _ in range(2)]
     folder.put("f", b"another")
@@ -287,7 +287,7 @@ async def test_a_private_file_is_trusted_and_its_content_not_shown(folder: Folde
 
 
 async def test_one_at_a_time_holds_a_lock_and_leaves_a_note(folder: Folder) -> None:
-    """Until it is closed; a lock file is made where none is."""
+    """Until it is closed; a missing lock file is made."""
     lock = await folder.files.lock(folder.path("l"))
     assert lock is not None
     assert lock.note == b""
@@ -301,7 +301,7 @@ async def test_one_at_a_time_holds_a_lock_and_leaves_a_note(folder: Folder) -> N
 
 
 async def test_a_file_is_replaced_or_unchanged(folder: Folder) -> None:
-    """And whoever wrote it knows its version."""
+    """And the writer knows its version."""
     folder.put("f", b"old")
     place = await folder.files.reserve(folder.path("f"))
     await place.close()
@@ -317,7 +317,7 @@ async def test_a_file_is_replaced_or_unchanged(folder: Folder) -> None:
 
 
 async def test_what_cannot_be_read_is_an_error_with_a_remedy(folder: Folder) -> None:
-    """Of each method, with the one code that sources let pass."""
+    """For each method, with the one code that sources let pass."""
     folder.spoil("f")
     path = folder.path("f")
     for ask in (folder.files.version(path), folder.files.read(path), folder.files.judged(path, "")):
@@ -329,7 +329,7 @@ async def test_what_cannot_be_read_is_an_error_with_a_remedy(folder: Folder) -> 
 
 @pytest.mark.parametrize("status", [0, 3])
 async def test_a_program_is_run_to_its_exit_and_its_output_is_not_shown(programs: Programs, status: int) -> None:
-    """A status is a value and no error; input that nobody reads is fine."""
+    """A status is a value and not an error; unread input is fine."""
     done = await programs.processes.run(programs.command(status, stdin=b"x" * 100_000))
     assert (done.status, done.stdout) == (status, CANARY)
     assert CANARY.decode() not in repr(done)
@@ -345,7 +345,7 @@ async def test_to_look_for_a_program_does_not_start_it(programs: Programs) -> No
 
 @pytest.mark.parametrize("missing", ["", "install the thing"])
 async def test_a_program_that_is_not_there_is_an_error_with_a_remedy(programs: Programs, missing: str) -> None:
-    """The one of whoever names it, if there is one."""
+    """The hint comes from the rule that names it, if there is one."""
     command = Command(("/nowhere/helper",), missing=missing)
     for ask in (programs.processes.run(command), programs.processes.find(command)):
         with pytest.raises(Failed) as caught:
@@ -367,7 +367,7 @@ async def test_every_status_is_a_response_and_nothing_is_followed(server: Server
 
 
 async def test_a_port_without_a_listener_is_an_error(server: Server) -> None:
-    """One that may pass."""
+    """A temporary one."""
     with pytest.raises(Failed) as caught:
         await server.client.send(get(f"{server.dead}/"), FixedTerms(deadline=1e12, patience=1e12))
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE

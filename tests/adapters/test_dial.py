@@ -18,7 +18,7 @@ EVERYTHING = ("0.0.0.0/0", "::/0")
 
 @pytest.mark.parametrize("address", [*NEVER, *PRIVATE, "not an address", ""])
 def test_refused_where_nothing_is_listed(address: str) -> None:
-    """T15: Only public addresses, unless somebody said otherwise."""
+    """T15: Only public addresses, unless configured otherwise."""
     assert not allowed(address, Dial())
 
 
@@ -38,7 +38,7 @@ def test_metadata_addresses_are_allowed_for_the_machines_identity(address: str) 
 
 @pytest.mark.parametrize("address", PUBLIC)
 def test_public_addresses(address: str) -> None:
-    """Also as what they lead to."""
+    """Also in other forms that lead to them."""
     assert allowed(address, Dial())
 
 
@@ -58,5 +58,5 @@ def test_a_listed_network_and_a_single_address() -> None:
 
 @given(st.ip_addresses(v=4))
 def test_an_ipv4_address_and_its_mapped_form_are_judged_alike(address: object) -> None:
-    """``ipaddress`` alone takes ``::ffff:7f00:1`` for no loopback."""
+    """``ipaddress`` alone does not take ``::ffff:7f00:1`` for loopback."""
     assert allowed(str(address), Dial()) == allowed(f"::ffff:{address}", Dial())

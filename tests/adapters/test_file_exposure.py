@@ -1,4 +1,4 @@
-"""Who could put another file in a file's place: real files, links and directories."""
+"""Who could replace a file: real files, links and directories."""
 
 import asyncio
 import contextlib
@@ -32,7 +32,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def said(path: Path, home: Path | str = "") -> list[tuple[str, bool]]:
-    """What is wrong: the command that mends it, and whether it is grave."""
+    """What is wrong: the command that fixes it, and whether it is grave."""
     return [(one.remedy, one.grave) for one in exposures(str(path), str(home))]
 
 
@@ -46,7 +46,7 @@ def test_a_private_file_is_trusted(place: Path) -> None:
 def test_a_file_or_a_directory_that_others_may_write_is_reported(
     place: Path, bits: int, above: int, *, grave: bool
 ) -> None:
-    """Everybody is grave, a group is not; as far up as the home directory itself."""
+    """Write access for everybody is grave, for a group it is not; checked up to the home directory itself."""
     spoiled = [place, *place.parents][above]
     spoiled.chmod(spoiled.stat().st_mode | bits)
     assert said(place) == [(f"chmod go-w {spoiled}", grave)]
@@ -54,7 +54,7 @@ def test_a_file_or_a_directory_that_others_may_write_is_reported(
 
 
 def test_what_is_above_the_home_directory_is_not_judged(place: Path) -> None:
-    """As sshd does not: who could change that has the account."""
+    """As in sshd: a user who could change that owns the account."""
     above = place.parents[3]
     above.chmod(0o777)
     assert said(place, home=place.parents[2]) == []
@@ -64,7 +64,7 @@ def test_what_is_above_the_home_directory_is_not_judged(place: Path) -> None:
 
 
 def test_links_are_followed_and_both_ends_are_judged(place: Path, tmp_path: Path) -> None:
-    """Dotfiles are often links; whoever may write the directory of the link, or of its target, decides."""
+    """Dotfiles are often links; write access to the directory of the link, or of its target, decides."""
     elsewhere = tmp_path / "dotfiles"
     elsewhere.mkdir(mode=0o700)
     target = elsewhere / "credproxy.toml"
@@ -79,7 +79,7 @@ def test_links_are_followed_and_both_ends_are_judged(place: Path, tmp_path: Path
 
 
 def test_a_way_that_leads_in_a_circle_ends(place: Path) -> None:
-    """As the kernel ends it."""
+    """As in the kernel."""
     place.unlink()
     place.symlink_to(place)
     with pytest.raises(OSError, match="too many links"):
@@ -102,12 +102,12 @@ def test_a_file_of_another_user_is_grave(place: Path, what: str) -> None:
 
 @pytest.mark.parametrize(("owner", "trusted"), [(0, True), (1000, True), (1001, False), (65534, False)])
 def test_an_owner_is_this_user_or_root(owner: int, *, trusted: bool) -> None:
-    """Nobody else, and not the one whose name a user namespace does not show."""
+    """No other user, and not the one that stands for unmapped users."""
     assert (exposure("/x", owner=owner, mode=0o100600, me=1000) is None) is trusted
 
 
 async def test_the_very_file_that_was_read_is_judged(place: Path) -> None:
-    """With its content comes what was wrong with it; where nothing is, nothing is wrong."""
+    """Its content comes with what was wrong; a missing file has nothing wrong."""
     await asyncio.to_thread(place.write_text, "a = 1")
     await asyncio.to_thread(place.chmod, 0o602)
     with contextlib.closing(SystemFiles()) as files:
@@ -120,7 +120,7 @@ async def test_the_very_file_that_was_read_is_judged(place: Path) -> None:
 
 
 def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> None:
-    """What was opened is compared with what is there: a private file put in its place afterwards hides nothing."""
+    """The opened file is compared with the current one: replacing it afterwards by a private file hides nothing."""
     opened = place.stat()
     other = place.with_name("other")
     other.write_text("")
@@ -132,7 +132,7 @@ def test_a_file_that_was_replaced_while_it_was_read_is_grave(place: Path) -> Non
 
 @pytest.mark.parametrize("spoiled", ["file", "directory"])
 def test_a_world_writable_ca_bundle_is_not_trusted(place: Path, spoiled: str) -> None:
-    """Also where it changes long after the configuration that names it was put in force."""
+    """Also if it changes long after the configuration that names it came into force."""
     (place if spoiled == "file" else place.parent).chmod(0o777)
     with pytest.raises(Failed) as caught:
         trust(Dial(ca_bundle=str(place)))
@@ -156,7 +156,7 @@ def test_a_ca_bundle_behind_a_link_to_a_world_writable_directory_is_not_trusted(
 
 
 def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
-    """As in bundles of Linux distributions: a process that can read no file believes them as well."""
+    """As in bundles of Linux distributions: a process that cannot read files can use them as well."""
     pem = trustme.CA().cert_pem.bytes()
     place.write_bytes("# F\u0151tan\u00fas\u00edtv\u00e1ny\n".encode() + pem + "# f\u00fcr alle\n".encode("latin-1"))
     subjects = [one["subject"] for one in trust(Dial(ca_bundle=str(place))).get_ca_certs()]
@@ -180,7 +180,7 @@ def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
     ],
 )
 def test_in_a_user_namespace_without_root_the_overflow_uid_counts_as_root(uid_map: str, shown: set[int]) -> None:
-    """In a unit with PrivateUsers=, in bubblewrap, in a rootless container: what is below /etc is root's there, too."""
+    """In a unit with PrivateUsers=, in bubblewrap, in a rootless container: root's files below /etc have that uid."""
     assert shown_roots(uid_map, 65534) == shown
     trusted = exposure("/etc", owner=65534, mode=0o040755, me=1000, roots=frozenset(shown)) is None
     assert trusted is (65534 in shown)
@@ -194,7 +194,7 @@ def test_this_machines_root_is_shown_as_itself_or_not() -> None:
 
 
 def test_the_command_that_fixes_it_has_the_path_as_one_word(tmp_path: Path) -> None:
-    """It is copied into a shell, and a home may have a space in its name."""
+    """Users copy it into a shell, and a home may have a space in its name."""
     folder = tmp_path / "My Home"
     folder.mkdir(mode=0o700)
     file = folder / "config.toml"

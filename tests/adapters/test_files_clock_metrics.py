@@ -37,7 +37,7 @@ async def test_a_file_is_read_and_versioned(files: SystemFiles, tmp_path: Path) 
 
 
 async def test_nothing_and_dev_null_are_absent(files: SystemFiles, tmp_path: Path) -> None:
-    """With ``NETRC=/dev/null`` people say that there is none."""
+    """Users write ``NETRC=/dev/null`` to say that there is no file."""
     (tmp_path / "file").touch()
     for path in (tmp_path / "nope", tmp_path / "nope" / "deeper", tmp_path / "file" / "deeper", Path(os.devnull)):
         assert await files.read(str(path)) is None
@@ -45,7 +45,7 @@ async def test_nothing_and_dev_null_are_absent(files: SystemFiles, tmp_path: Pat
 
 
 async def test_a_directory_instead_of_a_file_is_reported_with_the_remedy(files: SystemFiles, tmp_path: Path) -> None:
-    """Docker makes one where a container mounts a file that is not there; the hint is a command that mends it."""
+    """Docker makes one if a container mounts a missing file; the hint is a command that fixes it."""
     place = tmp_path / "config's.json"
     place.mkdir()
     with pytest.raises(Failed, match="is a directory"):
@@ -88,7 +88,7 @@ async def test_a_socket_is_reported_as_such(files: SystemFiles, tmp_path: Path) 
 
 
 async def test_a_late_event_loop_is_not_blamed_on_the_file(tmp_path: Path) -> None:
-    """C8: in a burst the loop comes back after the limit, and finds the content beside the alarm."""
+    """C8: in a burst the loop comes back after the limit, and finds both the content and the timer."""
     place = tmp_path / "file"
     place.write_bytes(b"content")
     files = SystemFiles(timeout=0.05)

@@ -1,4 +1,4 @@
-"""The gateway's own requests through aiohttp, byte by byte: nothing is added, mended, or sent twice."""
+"""The gateway's own requests through aiohttp, byte by byte: nothing is added, fixed, or sent twice."""
 
 import asyncio
 import gzip
@@ -26,7 +26,7 @@ Header = tuple[str, str | Secret]
 
 
 def request(method: Method, url: str, *headers: Header, dial: Dial = OWN) -> Request:
-    """A request of the gateway's."""
+    """A gateway request."""
     return Request(method, url, headers, dial=dial, subject="registry 'reg.test'")
 
 
@@ -37,7 +37,7 @@ async def pieces(*parts: bytes) -> AsyncIterator[bytes]:
 
 
 class Uploads:
-    """Reads requests whole, with what came behind each head, and answers each."""
+    """Reads whole requests, with what followed each head, and answers each."""
 
     def __init__(self) -> None:
         self.bodies: list[bytes] = []
@@ -54,7 +54,7 @@ class Uploads:
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "PATCH", "DELETE"])
 async def test_a_body_that_is_there_has_its_length(method: Method) -> None:
-    """Said once, by the client that sends it; no type, no agent, no encoding is made up."""
+    """Sent once, by the client; no type, agent or encoding is invented."""
     uploads = Uploads()
     with Scripted(uploads) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -97,7 +97,7 @@ async def test_a_body_that_is_streamed(announced: bool) -> None:  # noqa: FBT001
 
 
 async def test_codings_pass_as_they_are() -> None:
-    """A layer's bytes are what its digest is about: nothing is asked for that the client did not, nothing is unpacked."""
+    """The digest covers a layer's bytes: no coding is requested that the client did not request, and nothing is decoded."""
     packed = gzip.compress(b"hello")
     with Scripted(answering(packed, "Content-Encoding: gzip")) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -107,7 +107,7 @@ async def test_codings_pass_as_they_are() -> None:
 
 
 async def test_no_redirect_is_followed_and_no_cookie_kept() -> None:
-    """T26: whether it may be is decided elsewhere."""
+    """T26: whether to follow it is decided elsewhere."""
     away = answering(b"", "Location: /elsewhere", "Set-Cookie: a=b", status="307 Go")
     with Scripted(away) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -170,7 +170,7 @@ async def test_an_upstream_that_takes_no_more() -> None:
 
 
 async def test_a_client_that_is_slow_is_not_an_upstream_that_takes_no_more() -> None:
-    """Whoever gives the pieces has a limit of its own for them."""
+    """The source of the pieces has its own limit for them."""
 
     async def slow() -> AsyncIterator[bytes]:
         yield b"hello"
@@ -217,7 +217,7 @@ async def test_a_body_that_is_there_is_sent_again_where_a_connection_was_closed(
 
 @pytest.mark.parametrize("announced", [True, False])
 async def test_a_streamed_body_is_not_sent_again(announced: bool) -> None:  # noqa: FBT001  parametrized
-    """There is nothing left of it to send, and an empty one would be taken for it."""
+    """Nothing of it is left to send, and an empty body would be taken for it."""
     uploads = Uploads()
     headers: tuple[Header, ...] = (("Content-Length", "5"),) if announced else ()
     with Scripted(once, uploads) as server:
@@ -266,7 +266,7 @@ async def test_a_cancelled_upload_ends_its_connection() -> None:
     ],
 )
 async def test_a_server_that_does_not_answer_is_a_failure_of_our_own(answer: str) -> None:
-    """PY17: bounded, and named without a word of it, or of what was asked."""
+    """PY17: within a limit, and without quoting the answer or the request."""
     with Scripted(raw(answer)) as server:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
@@ -289,7 +289,7 @@ async def test_a_place_that_cannot_be_reached(url: str) -> None:
 
 
 async def test_a_changed_bundle_does_not_end_requests_in_progress(tmp_path: Path) -> None:
-    """The session that it vouched for is closed when its last request has ended, and is used for no new one."""
+    """Its session is closed when the last request has ended, and is not used for a new one."""
     first = Trusted(tmp_path / "ca.pem")
     begun, go_on = threading.Event(), threading.Event()
 
@@ -316,7 +316,7 @@ async def test_a_changed_bundle_does_not_end_requests_in_progress(tmp_path: Path
 
 
 class Held:
-    """A room that remembers what was asked of it, and has no more than so much."""
+    """A room that remembers the requested bytes, and has a limit."""
 
     def __init__(self, most: int) -> None:
         self.most = most
@@ -343,7 +343,7 @@ class Held:
 async def test_memory_is_asked_for_before_it_is_taken(
     method: Method, answer: tuple[str, bytes], asked: list[int]
 ) -> None:
-    """What was announced at once; else little, and then as much as may come."""
+    """The announced length at once; without one a little, and then as much as may come."""
     head, body = answer
     with Scripted(raw("HTTP/1.1 200 OK\r\n", head, body)) as server:
         async with AiohttpClient(SystemClock()) as client:
@@ -353,7 +353,7 @@ async def test_memory_is_asked_for_before_it_is_taken(
 
 
 async def test_without_room_an_answer_is_not_read() -> None:
-    """The failure is the room's own."""
+    """The failure comes from the room."""
     with Scripted(answering(b"x" * 70_000)) as server:
         async with AiohttpClient(SystemClock()) as client:
             with pytest.raises(Failed) as caught:
@@ -373,7 +373,7 @@ HEADS = {
 
 @pytest.mark.parametrize("head", HEADS.values(), ids=list(HEADS))
 async def test_a_head_beyond_its_bounds_is_a_final_answer(head: str) -> None:
-    """The next one has as many fields: a 503 would be asked for again for 35 s. Both clients judge alike."""
+    """The next answer would have as many fields: a 503 would be retried for 35 s. Both clients judge in the same way."""
     with Scripted(raw(f"HTTP/1.1 {head}")) as server:
         async with AiohttpClient(SystemClock()) as client, Pump() as pump:
             for asking in (
@@ -388,7 +388,7 @@ async def test_a_head_beyond_its_bounds_is_a_final_answer(head: str) -> None:
 
 @pytest.mark.parametrize("status", ["404 Not Found", "307 Temporary Redirect", "503 Service Unavailable"])
 async def test_a_long_body_does_not_change_the_failure_of_a_refusal(status: str) -> None:
-    """Its status is what counts; no more than 64 KiB of it are read."""
+    """Its status counts; no more than 64 KiB of it are read."""
     with Scripted(raw(f"HTTP/1.1 {status}\r\nContent-Length: 5000000\r\n\r\n", b"x" * 5_000_000)) as server:
         async with AiohttpClient(SystemClock()) as client:
             answer = await client.forward(request("GET", server.url), None, limit=4 * 1024 * 1024)

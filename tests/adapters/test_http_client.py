@@ -1,4 +1,4 @@
-"""The HTTP client against real servers on loopback that misbehave: one request, nothing followed, little believed."""
+"""The HTTP client against real servers on loopback that misbehave: one request, nothing followed, little trusted."""
 
 import asyncio
 import contextlib
@@ -31,7 +31,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 class Names(AbstractResolver):
-    """Resolves from a table; remembers what it was asked."""
+    """Resolves from a table; remembers the names that were looked up."""
 
     def __init__(self, table: dict[str, list[str]]) -> None:
         self.table = table
@@ -185,7 +185,7 @@ async def test_neither_netrc_nor_the_environments_proxy_is_used(
 
 
 async def test_the_first_requests_may_come_at_once() -> None:
-    """Each would open the session that they are to share, and close the other's as an outdated one."""
+    """Otherwise each would open a session of its own, and close the other's as outdated."""
     async with serving(hello) as port, AiohttpClient(SystemClock()) as client:
         requests = [client.send(Request("GET", f"http://127.0.0.1:{port}/", dial=OWN), FixedTerms()) for _ in range(20)]
         assert [response.body for response in await asyncio.gather(*requests)] == [b"hello"] * 20
@@ -193,7 +193,7 @@ async def test_the_first_requests_may_come_at_once() -> None:
 
 
 async def test_sessions_have_a_bound_and_a_session_that_is_given_up_ends_after_its_request() -> None:
-    """A configuration that is reloaded with other settings again and again fills no memory, and breaks no request off."""
+    """Repeated reloads with other settings do not fill memory, and do not break off requests."""
     asked, answered = asyncio.Event(), asyncio.Event()
 
     async def handler(request: web.Request) -> web.Response:
@@ -230,7 +230,7 @@ async def test_a_body_over_the_limit_is_an_error() -> None:
 
 
 async def test_the_connection_of_an_oversized_answer_is_closed() -> None:
-    """U11: what the server still had to send is not read, nor taken for the next answer."""
+    """U11: the rest of the answer is not read, and not taken for the next answer."""
     closed = asyncio.Event()
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -269,7 +269,7 @@ async def test_a_compressed_bomb_stops_at_the_limit() -> None:
     ],
 )
 async def test_a_broken_answer_is_an_error(answer: bytes) -> None:
-    """U9: also where what came is valid JSON."""
+    """U9: even if the part that arrived is valid JSON."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del reader
@@ -335,7 +335,7 @@ async def test_a_hanging_name_server_does_not_block_other_requests() -> None:
 
 
 async def test_the_systems_resolver_runs_off_the_loop(monkeypatch: pytest.MonkeyPatch) -> None:
-    """U5, PY20: a look-up that takes its time is a thread's. The C library is what is replaced: below it is the network."""
+    """U5, PY20: a slow look-up blocks only a thread. The test replaces the C library's function: below it is the network."""
     seen: list[bool] = []
 
     def slowly(*args: object, **kwargs: object) -> list[object]:
@@ -429,7 +429,7 @@ async def test_a_private_authority_is_trusted_where_it_is_named(authority: trust
 
 
 async def test_a_certificate_that_has_expired_is_named_as_that(authority: trustme.CA, tmp_path: Path) -> None:
-    """U7: what to mend is in the message; nothing is sent, over TLS or without."""
+    """U7: the message says what to fix; nothing is sent, over TLS or without."""
     bundle = tmp_path / "ca.pem"
     authority.cert_pem.write_to_path(str(bundle))
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
@@ -466,7 +466,7 @@ async def test_the_error_for_an_invalid_ca_bundle_names_its_path(tmp_path: Path)
 
 
 async def test_a_fifo_in_the_place_of_a_ca_bundle_holds_no_thread(tmp_path: Path) -> None:
-    """OpenSSL would wait for a writer, and so would every other exchange behind it."""
+    """OpenSSL would wait for a writer, and so would every later exchange."""
     os.mkfifo(tmp_path / "ca.pem")
     error = await refusal("https://127.0.0.1:1/", dial=Dial(own=True, ca_bundle=str(tmp_path / "ca.pem")))
     assert error.failure.code is Code.TLS_FAILED
@@ -474,7 +474,7 @@ async def test_a_fifo_in_the_place_of_a_ca_bundle_holds_no_thread(tmp_path: Path
 
 @pytest.mark.parametrize("padded", [False, True], ids=["of another length", "of the same length and time"])
 async def test_a_changed_ca_bundle_is_read_again(authority: trustme.CA, tmp_path: Path, *, padded: bool) -> None:
-    """PY21: one context, made anew when its file changes.
+    """PY21: one context, replaced when its file changes.
 
     Also where ``cp -p``, or a clock with whole seconds, leaves the time as it was: the same length would be the same file.
     """
@@ -499,7 +499,7 @@ async def test_a_changed_ca_bundle_is_read_again(authority: trustme.CA, tmp_path
 
 
 async def test_no_error_shows_a_header_a_body_or_a_query() -> None:
-    """PY17: nor does its traceback."""
+    """PY17: and neither does its traceback."""
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         del reader

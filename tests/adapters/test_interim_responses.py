@@ -1,4 +1,4 @@
-"""Interim answers: every client passes over them, on every way to an answer, and none waits for them without end."""
+"""Interim answers: every client skips them, wherever they come, and none waits for them endlessly."""
 
 from collections.abc import AsyncIterator
 
@@ -45,7 +45,7 @@ async def test_an_interim_answer_is_passed_over(send: Send, before: tuple[str, .
 
 @every_client
 async def test_a_connection_on_which_interim_answers_came_is_used_again(send: Send) -> None:
-    """What was counted for one answer does not count for the next."""
+    """Those before one answer do not count for the next."""
 
     def play(wire: Wire) -> None:
         while True:
@@ -65,7 +65,7 @@ async def test_an_interim_answer_before_a_refusal(send: Send) -> None:
 
 
 async def test_interim_answers_while_an_upload_is_under_way() -> None:
-    """A registry says 100 to the beginning of a body, and 102 while it commits what it has."""
+    """A registry sends 100 at the beginning of a body, and 102 while it commits."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield b"hello"
@@ -85,7 +85,7 @@ async def test_interim_answers_while_an_upload_is_under_way() -> None:
 
 
 async def test_an_interim_answer_to_head() -> None:
-    """HEAD has a length and no body, and what comes next is not taken for one."""
+    """The answer to HEAD has a length and no body, and what comes next is not taken for one."""
     with Scripted(raw(EARLY, "HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n")) as server:
         assert await CLIENTS["carry"](request(server.url, OWN, "HEAD")) == Got(200, b"")
 
@@ -108,7 +108,7 @@ async def test_interim_answers_without_end_are_an_error(send: Send) -> None:
 
 @every_client
 async def test_another_protocol_is_an_error_that_says_so(send: Send) -> None:
-    """Nobody asked for an upgrade, so 101 is not an answer, and what follows it is not HTTP (RFC 9110, section 15.2.2)."""
+    """No upgrade was requested, so 101 is not an answer, and what follows it is not HTTP (RFC 9110, section 15.2.2)."""
     with Scripted(raw(EARLY, SWITCHING)) as server, pytest.raises(Failed) as caught:
         await send(request(server.url, OWN))
     failure = caught.value.failure
@@ -133,7 +133,7 @@ async def test_an_interim_answer_of_a_proxy_to_connect(send: Send, trusted: Trus
 
 @every_client
 async def test_interim_answers_of_a_proxy_without_end(send: Send) -> None:
-    """Told of the proxy that sends them."""
+    """The error names the proxy that sends them."""
 
     def flood(wire: Wire) -> None:
         wire.head()

@@ -1,4 +1,4 @@
-"""A signature that another library verifies, and what is said of files that hold no key."""
+"""A signature that another library verifies, and the errors for files without a key."""
 
 import jwt
 import pytest
@@ -54,7 +54,7 @@ async def test_another_library_takes_the_signature(form: str) -> None:
     ids=["empty", "text", "cut", "public", "passphrase", "short", "curve"],
 )
 async def test_an_invalid_key_is_reported_in_our_own_words(key: bytes, problem: str) -> None:
-    """A library's may quote it."""
+    """A library's message may quote it."""
     with pytest.raises(ValueError, match=f"^{problem}$") as caught:
         await JwtSigner().sign(key, CLAIMS)
     assert caught.value.__cause__ is None

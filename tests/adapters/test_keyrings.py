@@ -1,4 +1,4 @@
-"""The keyrings of systems other than Linux, which a library asks in a program of its own; of Linux's, where there is none."""
+"""The keyrings of systems other than Linux, which a library asks in a separate program; and Linux without a keyring."""
 
 import json
 import sys
@@ -19,7 +19,7 @@ from tests.fakes import FakeClock, FakeProcesses
 
 
 class Login:
-    """What the library gives."""
+    """A login as the library returns it."""
 
     username = "u"
     password = "canary"
@@ -41,7 +41,7 @@ class Native:
 
 
 def question(service: str, username: str | None = None) -> bytes:
-    """As it is asked."""
+    """The input of the program."""
     return json.dumps({"service": service, "username": username}).encode()
 
 
@@ -75,7 +75,7 @@ def test_only_the_system_s_own_keyring_is_asked(module: str, *, wanted: bool) ->
 
 
 def programs(*said: Mapping[str, str | None]) -> FakeProcesses:
-    """The program, which says these in turn."""
+    """The program, which prints these outputs in turn."""
     left = list(said)
 
     def run(command: Command) -> Completed:
@@ -86,7 +86,7 @@ def programs(*said: Mapping[str, str | None]) -> FakeProcesses:
 
 
 async def test_what_the_program_says_is_remembered_and_another_secret_is_a_change() -> None:
-    """A run takes a tenth of a second, and no date is told."""
+    """A run takes a tenth of a second, and no date is known."""
     processes, clock = programs(*({"username": "u", "secret": secret} for secret in ("a", "a", "b"))), FakeClock()
     keyring = LibraryKeyring(processes, clock=clock)
     first = await keyring.search("s", None)
@@ -102,7 +102,7 @@ async def test_what_the_program_says_is_remembered_and_another_secret_is_a_chang
 
 
 async def test_nothing_and_no_library_are_not_errors() -> None:
-    """The next place is asked."""
+    """The next source is asked."""
     keyring = LibraryKeyring(programs({"secret": None}), clock=FakeClock())
     assert await keyring.search("s", None) == KeyringFound()
     keyring = LibraryKeyring(programs({"absent": "library"}), clock=FakeClock())
@@ -112,7 +112,7 @@ async def test_nothing_and_no_library_are_not_errors() -> None:
 
 
 async def test_a_program_that_fails_is_an_error_without_its_output() -> None:
-    """Which is a secret."""
+    """The output is a secret."""
     processes = FakeProcesses({sys.executable: lambda _: Completed(1, b"canary", "locked")})
     with pytest.raises(Failed) as caught:
         await LibraryKeyring(processes, clock=FakeClock()).search("s", None)
@@ -121,7 +121,7 @@ async def test_a_program_that_fails_is_an_error_without_its_output() -> None:
 
 @pytest.mark.skipif(sys.platform != "linux", reason="the Secret Service is Linux's")
 async def test_linux_asks_the_secret_service(tmp_path: Path) -> None:
-    """And without a bus there is none, which is not an error."""
+    """Without a bus there is no keyring, which is not an error."""
     environ = {"XDG_RUNTIME_DIR": str(tmp_path)}
     keyring = keyring_of(environ, clock=SystemClock(), uid=1, processes=FakeProcesses())
     assert isinstance(keyring, SecretService)
@@ -144,7 +144,7 @@ async def test_a_user_without_a_keyring_has_no_secret() -> None:
 
 
 def test_bytes_that_are_not_text_are_an_error_that_quotes_none() -> None:
-    """Other programs may store such, and no header could carry them."""
+    """Other programs may store such a secret, and no header could carry it."""
     assert as_secret("pä".encode()) == Secret("pä")
     with pytest.raises(Failed) as caught:
         as_secret(b"canary\xff")

@@ -1,4 +1,4 @@
-"""The file of a daemon that the helper started: bounded, with three before it, and never somebody else's file."""
+"""The file of a daemon that the helper started: limited in size, with three older files, and never another file."""
 
 import os
 from collections.abc import Iterator
@@ -39,7 +39,7 @@ def contents(path: Path) -> dict[str, str]:
 
 
 def test_a_full_file_makes_way_and_three_are_kept(path: Path, number: int) -> None:
-    """Whatever is written, four files of at most the limit are there, the youngest lines in the last ones."""
+    """Whatever is written, there are four files of at most the limit, the newest lines in the last ones."""
     file = LogFile(Descriptor(number), path, limit=LIMIT)
     for count in range(100):
         file.write(f"{count:03d}{LINE[3:]}")
@@ -61,7 +61,7 @@ def test_a_file_that_was_too_large_from_the_start_makes_way_at_once(path: Path, 
 
 
 def test_a_file_that_is_not_the_helpers_is_only_written(path: Path, tmp_path: Path) -> None:
-    """A file that a user chose, a link to one, and what is not a file at all grow as they did."""
+    """A file that a user chose, a link to one, and anything that is not a file grow as before."""
     chosen = tmp_path / "mine.log"
     path.symlink_to(chosen)
     number = opened(chosen)
@@ -81,7 +81,7 @@ def test_a_file_that_is_not_the_helpers_is_only_written(path: Path, tmp_path: Pa
 
 
 def test_two_daemons_with_one_file_rotate_it_once(path: Path, number: int) -> None:
-    """Daemons of two sockets share it; who finds it renamed goes on in the new one."""
+    """Daemons of two sockets share it; one that finds it renamed continues in the new one."""
     other = opened(path)
     try:
         first, second = (LogFile(Descriptor(each), path, limit=LIMIT) for each in (number, other))

@@ -39,7 +39,7 @@ def _missing(count: int) -> str:
 
 @pytest.fixture
 def stream() -> Iterator[Stream]:
-    """A stream that works; whoever is stuck in it is let go at the end."""
+    """A working stream; a thread that is stuck in it is released at the end."""
     made = Stream()
     yield made
     made.open.set()
@@ -70,7 +70,7 @@ def test_a_stuck_stream_costs_lines_and_no_time(stream: Stream) -> None:
 
 
 def test_the_end_does_not_wait_for_a_stuck_stream(stream: Stream) -> None:
-    """P14: A second at most, and then without it."""
+    """P14: it waits a second at most, and then gives up."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.open.clear()
     for number in range(2 * LINES):
@@ -82,7 +82,7 @@ def test_the_end_does_not_wait_for_a_stuck_stream(stream: Stream) -> None:
 
 @pytest.mark.parametrize("number", [errno.ENOSPC, errno.EIO, errno.EPIPE, errno.EBADF])
 def test_a_broken_stream_costs_lines_and_nothing_else(stream: Stream, number: int) -> None:
-    """C7: a full disk raises nowhere; once it has room, one line says how many are missing."""
+    """C7: a full disk never raises; once it has room, one line says how many are missing."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.error = OSError(number, os.strerror(number))
     for _ in range(3):
@@ -96,7 +96,7 @@ def test_a_broken_stream_costs_lines_and_nothing_else(stream: Stream, number: in
 
 
 def test_a_stream_that_stays_broken_ends_quietly(stream: Stream) -> None:
-    """C7: There is nowhere to say so."""
+    """C7: There is nowhere to report it."""
     logs = LogQueue(stream.write, missing=_missing)
     stream.error = OSError(errno.ENOSPC, "full")
     logs.put("lost\n")
@@ -105,7 +105,7 @@ def test_a_stream_that_stays_broken_ends_quietly(stream: Stream) -> None:
 
 
 def test_a_descriptor_that_must_not_block_is_waited_for() -> None:
-    """O_NONBLOCK belongs to whoever shares the descriptor: the line is written whole all the same."""
+    """Another process that shares the descriptor may set O_NONBLOCK: the line is still written whole."""
     reading, writing = os.pipe()
     fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, 4096)
     os.set_blocking(writing, False)
@@ -122,7 +122,7 @@ def test_a_descriptor_that_must_not_block_is_waited_for() -> None:
 
 
 def test_after_a_torn_line_comes_a_new_one() -> None:
-    """A disk that fills up in the middle of a line must not make one of it and the next."""
+    """A disk that fills up in the middle of a line must not join it with the next one."""
     written: list[bytes] = []
 
     class Torn(Descriptor):

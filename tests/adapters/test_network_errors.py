@@ -17,7 +17,7 @@ from credproxy.adapters.tunnel import ProxyError
     ],
 )
 def test_without_a_route_the_reason_is_the_systems(number: int, expected: str) -> None:
-    """U6: A machine that is not connected: the breaker and the retries treat it as any other refusal (U3)."""
+    """U6: On a machine without a network, breaker and retries treat it like any other refusal (U3)."""
     failure = explain(OSError(number, os.strerror(number)), Call("registry 'ghcr.io'", "ghcr.io")).failure
     assert (failure.code.value, failure.message) == (
         "upstream_unavailable",
@@ -26,13 +26,13 @@ def test_without_a_route_the_reason_is_the_systems(number: int, expected: str) -
 
 
 def test_a_handshake_without_an_answer_is_not_told_as_a_refused_connection() -> None:
-    """A registry that accepts a connection and is silent in TLS: all that is known is that it was not completed."""
+    """A registry that accepts a connection and is silent in TLS: it is only known that the handshake did not complete."""
     failure = explain(TimeoutError(), Call("registry 'ghcr.io'", "ghcr.io")).failure
     assert failure.message == "registry 'ghcr.io' did not complete a connection in time"
 
 
 def test_a_silence_behind_a_proxy_is_not_attributed_to_the_proxy_alone() -> None:
-    """It may have connected, to a registry that then says nothing; its login is not shown."""
+    """It may have connected to a registry that is silent; its login is not shown."""
     call = Call("registry 'ghcr.io'", "ghcr.io", "http://u:canary@proxy.test:3128")
     failure = explain(ProxyError(cause=TimeoutError()), call).failure
     assert (failure.message, failure.hint) == (

@@ -1,4 +1,4 @@
-"""S11: answers that end oddly, or not at all: neither a cut body nor what lies behind one is taken for something else."""
+"""S11: answers that end oddly, or not at all: neither a truncated body nor the bytes after one are misinterpreted."""
 
 import asyncio
 import contextlib
@@ -26,7 +26,7 @@ every_client = pytest.mark.parametrize("send", CLIENTS.values(), ids=CLIENTS)
 
 
 class ByteByByte(socket.socket):
-    """Stands for a connection with TLS whose records hold next to nothing, all of which have arrived."""
+    """Stands for a TLS connection with tiny records, all of which have arrived."""
 
     def send(self, data: object, flags: int = 0) -> int:
         """Take all."""
@@ -41,7 +41,7 @@ class ByteByByte(socket.socket):
 
 
 async def test_a_head_in_many_small_records_does_not_block_others() -> None:
-    """A hundred thousand records of a byte stopped the loop of a carrier for twenty seconds, and it was ended as one that hangs."""
+    """A hundred thousand records of one byte blocked a carrier's loop for twenty seconds, and it was killed as hanging."""
     turns, most = 0, 256 * 1024 // 64
 
     async def others() -> None:
@@ -72,7 +72,7 @@ async def test_a_head_in_many_small_records_does_not_block_others() -> None:
 )
 @every_client
 async def test_invalid_chunks(send: Send, body: str) -> None:
-    """What one client takes for the end of a body is none for the other one either."""
+    """Both clients agree on what ends a body."""
 
     def script(wire: Wire) -> None:
         wire.head()
@@ -98,7 +98,7 @@ async def read(url: str) -> bytes:
 
 
 async def test_trailers_without_end() -> None:
-    """They come fast enough, and nobody sees any of them: a thread read them for ever."""
+    """They come fast enough and are all dropped: a thread read them for ever."""
 
     def script(wire: Wire) -> None:
         wire.head()
@@ -114,7 +114,7 @@ async def test_trailers_without_end() -> None:
 
 @pytest.mark.parametrize("encrypted", [False, True], ids=["plain", "tls"])
 async def test_bytes_after_the_last_chunk_are_not_an_answer(encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
-    """Not even where it is in a record that was read already, and no longer in the kernel."""
+    """Not even if they are in a record that was read already, and no longer in the kernel."""
 
     def script(wire: Wire) -> None:
         wire.head()
@@ -156,7 +156,7 @@ async def test_bytes_after_a_manifest_are_not_an_answer(body: str) -> None:
 
 
 def cut(wire: Wire) -> None:
-    """Break off in the middle of a body whose end nothing else tells."""
+    """Break off in the middle of a body that only ends with the connection."""
     wire.head()
     wire.send("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", "x" * 1000)
     time.sleep(0.05)
@@ -173,14 +173,14 @@ async def test_a_manifest_without_a_length_that_breaks_off_is_not_whole() -> Non
 
 
 def unannounced(wire: Wire) -> None:
-    """End a connection with TLS as anybody between the two could: without its own word for that."""
+    """End a TLS connection as an attacker in between could: without a close alert."""
     wire.head()
     wire.send("HTTP/1.1 200 OK\r\nX: y\r\n\r\n", "x" * 1000)
 
 
 @pytest.mark.parametrize("script", [cut, unannounced])
 async def test_a_blob_without_a_length_ends_when_its_server_says_so(script: Script, trusted: Trusted) -> None:
-    """With TLS a connection that only ends was cut."""
+    """With TLS, a connection that ends without a close alert was cut."""
     with Scripted(script, context=trusted.context) as server:
         async with Pump() as pump:
             transfer = await pump.open(get(server.url, trusted.dial), "reg.test")
@@ -192,7 +192,7 @@ async def test_a_blob_without_a_length_ends_when_its_server_says_so(script: Scri
 @pytest.mark.parametrize("coding", ["gzip, chunked", "chunked, chunked", "gzip\r\nTransfer-Encoding: chunked"])
 @every_client
 async def test_an_unrequested_transfer_coding_is_reported(send: Send, coding: str) -> None:
-    """Its bytes are not those of the blob; one client passed them on with the sizes of their chunks."""
+    """Its bytes are not those of the blob; one client passed them on with the chunk sizes."""
 
     def script(wire: Wire) -> None:
         wire.head()
@@ -206,7 +206,7 @@ async def test_an_unrequested_transfer_coding_is_reported(send: Send, coding: st
 @pytest.mark.parametrize("lengths", [("5", "10"), ("10", "5"), ("1_0",), ("+5",)], ids=str)
 @every_client
 async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str, ...]) -> None:
-    """Nobody knows where such a body ends, and with it the next answer begins."""
+    """It is unknown where such a body ends and the next answer begins."""
 
     def script(wire: Wire) -> None:
         wire.head()
@@ -217,7 +217,7 @@ async def test_lengths_that_contradict_each_other(send: Send, lengths: tuple[str
 
 
 async def test_a_reset_after_the_last_byte_does_no_harm() -> None:
-    """The body is whole, and is not asked for again."""
+    """The body is complete, and is not requested again."""
 
     def script(wire: Wire) -> None:
         wire.answer(b"x" * 100_000)

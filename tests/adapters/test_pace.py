@@ -1,4 +1,4 @@
-"""S11: bodies that never end, since each wait for a byte of them is short. Both ends, and each way that bytes go."""
+"""S11: bodies that never end, although each wait for a byte is short. On both sides, and on each path of the bytes."""
 
 import contextlib
 import socket
@@ -50,7 +50,7 @@ def dripping(head: str, first: bytes = b"", each: bytes = b"x") -> Script:
     ],
 )
 async def test_a_large_body_that_drips(sent: int, encrypted: bool, trusted: Trusted) -> None:  # noqa: FBT001  parametrized
-    """It counts as broken off: what was moved is not lost, and the rest is asked for again."""
+    """It counts as broken off: what was moved is not lost, and the rest is requested again."""
     script = dripping(f"Content-Length: {LARGE}", b"x" * sent)
     with Scripted(script, context=trusted.context if encrypted else None) as server:
         async with Pump(stalled=OVER) as pump:
@@ -62,7 +62,7 @@ async def test_a_large_body_that_drips(sent: int, encrypted: bool, trusted: Trus
 
 
 async def test_a_body_in_chunks_that_drips() -> None:
-    """Nobody knows its end; it is an error."""
+    """Its end is unknown, so it is an error."""
     with Scripted(dripping("Transfer-Encoding: chunked", each=b"1\r\nx\r\n")) as server:
         async with Pump(stalled=OVER) as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -73,7 +73,7 @@ async def test_a_body_in_chunks_that_drips() -> None:
 
 
 async def test_a_small_body_that_drips() -> None:
-    """It has so much time from its head, and not for each byte."""
+    """It has a time limit from its head, and not for each byte."""
     with Scripted(dripping("Content-Length: 60000")) as server:
         async with Pump(waits=Waits(small=OVER)) as pump:
             with pytest.raises(Failed) as caught:
@@ -92,7 +92,7 @@ async def test_a_manifest_that_drips() -> None:
 
 
 async def test_a_client_that_reads_drop_by_drop() -> None:
-    """A reader of a few bytes a second keeps its pump no longer than one that reads nothing."""
+    """A client that reads a few bytes a second keeps its pump no longer than one that reads nothing."""
     with Scripted(lambda wire: wire.answer(b"x" * 64 * LARGE)) as server:
         async with Pump(stalled=OVER) as pump, client() as somebody:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -115,7 +115,7 @@ def _sip(sock: socket.socket, over: threading.Event) -> None:
 
 @pytest.mark.skipif(not AVAILABLE, reason="splice is Linux's")
 def test_inside_the_kernel_both_ends_are_judged() -> None:
-    """Bytes that never come up here are counted, too."""
+    """Bytes that never enter this process are counted, too."""
     source, theirs = socket.socketpair()
     sink, reader = socket.socketpair()
     with source, theirs, sink, reader:

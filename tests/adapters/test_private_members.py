@@ -1,6 +1,6 @@
-"""Members of aiohttp and the standard library that promise nothing, and what breaks without them.
+"""Private members of aiohttp and the standard library that are used, and what breaks without them.
 
-aiohttp has an upper bound for them. Whoever raises it runs this file first.
+They are the reason for aiohttp's upper bound. Run this file before raising it.
 """
 
 import ast
@@ -35,7 +35,7 @@ USED = {
     (http.client.HTTPResponse, "_read_status"): "interim answers have a bound",
     (http.client.HTTPResponse, "_safe_read"): "a chunk ends as it must, or its body is cut",
 }
-"""Read or called from below, by the class that they belong to."""
+"""Members that are read or called, by the class that they belong to."""
 
 REPLACED = {
     (http.client.HTTPResponse, "_read_next_chunk_size"): "the size of a chunk is a number of its grammar",
@@ -48,18 +48,18 @@ REPLACED = {
     ("owner", "name"), [*USED, *REPLACED], ids=[f"{o.__name__}.{n}" for o, n in (*USED, *REPLACED)]
 )
 async def test_the_member_is_there(owner: type, name: str) -> None:
-    """A message says what it is for: it is what has to be done in another way."""
+    """The message says what it is for, and so what has to be done in another way."""
     assert hasattr(await an_instance(owner), name), (USED | REPLACED)[owner, name]
 
 
 async def test_a_connector_makes_its_handlers_by_its_factory() -> None:
-    """Without ``_factory`` no answer of an upstream would have a bound for its interim answers and its head."""
+    """Without ``_factory``, interim answers and heads of an upstream would have no limits."""
     async with aiohttp.TCPConnector() as connector:
         assert isinstance(connector._factory(), ResponseHandler)
 
 
 def test_the_library_makes_sockets_where_it_can_be_told_how() -> None:
-    """Without ``_create_connection`` a download would pass the dial guard by."""
+    """Without ``_create_connection``, a download would bypass the dial guard."""
     asked: list[object] = []
 
     def refuse(*place: object) -> None:
@@ -75,7 +75,7 @@ def test_the_library_makes_sockets_where_it_can_be_told_how() -> None:
 
 @pytest.mark.timeout(60)  # it imports and parses the package
 def test_no_other_private_member_of_a_library_is_used() -> None:
-    """One that is not in the table would break without a word about what for."""
+    """One that is not in the table would break without saying what it is for."""
     listed = {(owner, name) for owner, name in (*USED, *REPLACED)}
     found = {member for path in sorted((ROOT / "credproxy").rglob("*.py")) for member in borrowed(path)}
     assert found <= listed
@@ -83,7 +83,7 @@ def test_no_other_private_member_of_a_library_is_used() -> None:
 
 
 def test_aiohttp_has_an_upper_bound() -> None:
-    """Below the next minor version, which nobody has tried; and what is installed is within it."""
+    """Below the next minor version, which is untested; and the installed version is within it."""
     wanted = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["dependencies"]
     bound = next(one for one in wanted if one.startswith("aiohttp")).partition("<")[2]
     installed = tuple(map(int, aiohttp.__version__.split(".")[:2]))
@@ -117,7 +117,7 @@ async def answer(request: web.BaseRequest) -> web.StreamResponse:
 
 
 def borrowed(path: Path) -> set[tuple[type, str]]:
-    """Private members that a module's classes use of a library's class above them, by the class that we list them under."""
+    """Private members of a library's base class that a module's classes use, by the class that we list them under."""
     text = path.read_text()
     if "aiohttp" not in text and "http.client" not in text and "OutgoingHandler" not in text:
         return set()
@@ -144,7 +144,7 @@ def private(made: type) -> set[str]:
 
 
 def assigned(made: type) -> set[str]:
-    """Those that it makes: by an assignment, an annotation, a slot, or a method that its library has not."""
+    """The names that it defines: by an assignment, an annotation, a slot, or a method that its library does not have."""
     foreign = {name for base in made.__mro__ if not base.__module__.startswith("credproxy") for name in vars(base)}
     stored = {node.attr for node in of_itself(made) if isinstance(node.ctx, ast.Store)}
     return (stored | {*vars(made)} | {*inspect.get_annotations(made)}) - foreign

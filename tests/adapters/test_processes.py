@@ -20,7 +20,7 @@ from tests.fakes import FakeClock, FakeMetrics, FixedTerms
 
 @pytest.fixture
 async def processes() -> AsyncIterator[SystemProcesses]:
-    """The runner, with this process's environment and two variables that are nobody else's."""
+    """The runner, with this process's environment and two variables of its own."""
     environ = dict(os.environ) | {"NOTIFY_SOCKET": "canary", "XDG_DATA_HOME": "/data", "SECRET_OF_MINE": "canary"}
     made = SystemProcesses(environ, clock=SystemClock(), metrics=FakeMetrics())
     yield made
@@ -40,7 +40,7 @@ async def refusal(processes: SystemProcesses, command: Command) -> Failed:
 
 
 def alive(mark: str) -> list[str]:
-    """Give the processes that carry a mark in their command line, zombies left out."""
+    """Give the processes with a mark in their command line, except zombies."""
     found = []
     for folder in Path("/proc").iterdir():
         if folder.name.isdigit():
@@ -54,7 +54,7 @@ def alive(mark: str) -> list[str]:
 
 
 async def gone(mark: str) -> None:
-    """None of these is left: killed is killed, but the kernel takes a moment to take it down."""
+    """Wait until none of these is left: the kernel takes a moment to end a killed process."""
     for _ in range(100):
         if not alive(mark):
             return
@@ -95,7 +95,7 @@ async def test_a_complaint_is_shown_without_tokens_and_control_characters(proces
 async def test_a_secret_that_a_program_announces_is_not_in_its_complaint(
     processes: SystemProcesses, before: str
 ) -> None:
-    """Also where a flood came before it."""
+    """Also after a flood of output."""
     complaint = (await processes.run(sh(f"{before}echo password hunter2 >&2; exit 1"))).complaint
     assert complaint.endswith("***")
     assert "hunter2" not in complaint
@@ -106,7 +106,7 @@ async def test_a_secret_that_a_program_announces_is_not_in_its_complaint(
 async def test_a_secret_is_not_left_where_the_word_that_announces_it_was_cut_away(
     processes: SystemProcesses, cut: int, between: str
 ) -> None:
-    """Of a flood the last 4 KiB are looked at; here they begin at each character of the secret, and before it."""
+    """The last 4 KiB of a flood are checked; here they begin at each character of the secret, and before it."""
     padding = "x" * (4096 - len(" end") - cut - len(" "))
     script = f"printf 'password{between}hunter2 {padding} end' >&2; exit 1"
     complaint = (await processes.run(sh(script))).complaint
@@ -168,7 +168,7 @@ def refusing(*numbers: int) -> tuple[StartProcess, list[str]]:
 
 @pytest.mark.parametrize("number", [errno.EAGAIN, errno.ENOMEM])
 async def test_a_system_without_a_process_to_give(number: int) -> None:
-    """H10, C9: fork fails at TasksMax: told as something that passes, and the next run is like any other."""
+    """H10, C9: fork fails at TasksMax: reported as temporary, and the next run is like any other."""
     start, tried = refusing(number)
     made = SystemProcesses(os.environ, clock=SystemClock(), metrics=FakeMetrics(), start=start)
     error = await refusal(made, Command(("/bin/true",)))
@@ -254,7 +254,7 @@ async def test_what_a_rule_gives_a_program_is_not_in_its_complaint(processes: Sy
 
 
 async def test_a_program_gets_the_daemons_variables_that_are_named(processes: SystemProcesses) -> None:
-    """Those that are set; its own value goes first, and what was passed is not in its complaint either."""
+    """Those that are set; a rule's own value takes precedence, and a passed value is not in its complaint either."""
     names = ("SECRET_OF_MINE", "NOT_SET_ANYWHERE", "XDG_DATA_HOME")
     passing = sh("env", env={"XDG_DATA_HOME": "/mine"}, pass_env=names)
     lines = (await processes.run(passing)).stdout.decode().splitlines()
@@ -266,7 +266,7 @@ async def test_a_program_gets_the_daemons_variables_that_are_named(processes: Sy
 
 
 async def test_a_program_that_others_could_replace_is_not_run(processes: SystemProcesses, tmp_path: Path) -> None:
-    """T29: file and folders; the hint is the command that mends it."""
+    """T29: file and folders; the hint is the command that fixes it."""
     program = tmp_path / "helper"
     program.write_text("#!/bin/sh\n")
     program.chmod(0o777)
@@ -281,7 +281,7 @@ async def test_a_program_that_others_could_replace_is_not_run(processes: SystemP
 
 
 async def test_a_link_that_others_could_replace_is_not_followed(processes: SystemProcesses, tmp_path: Path) -> None:
-    """T29: the program is anybody's if a link on the way to it, or the directory of one, is."""
+    """T29: anybody who can replace a link on the way to a program, or write a link's directory, controls it."""
     (tmp_path / "bin").mkdir(mode=0o755)
     (tmp_path / "bin" / "helper").symlink_to("../program")
     (tmp_path / "link").symlink_to("bin")

@@ -1,4 +1,4 @@
-"""Through an HTTP proxy: every client in the same way, with the proxy's own login, and with its refusals told as its own."""
+"""Through an HTTP proxy: every client in the same way, with the proxy's own login, and with its refusals attributed to it."""
 
 import base64
 import socket
@@ -58,7 +58,7 @@ async def refusal(send: Send, url: str, setting: str) -> Failed:
 async def test_the_login_of_a_proxy_goes_to_the_proxy_alone(
     send: Send, trusted: Trusted, written: str, sent: str
 ) -> None:
-    """RFC 7617 in ``CONNECT``; nothing of it is in the request that the registry sees."""
+    """RFC 7617 in ``CONNECT``; the request that the registry sees does not contain it."""
 
     def tunnel(wire: Wire) -> None:
         wire.head()
@@ -92,9 +92,9 @@ async def test_a_plain_request_has_the_login_in_itself(send: Send) -> None:
 @pytest.mark.parametrize("login", ["", f"user:{CANARY}"], ids=["no login", "another login"])
 @pytest.mark.parametrize("status", [407, 401])
 async def test_a_proxy_that_wants_another_login(send: Send, target: str, login: str, status: int) -> None:
-    """Final, since no time mends it; the message names the proxy and its status, and the hint where the login goes.
+    """Final, because waiting does not help; the message names the proxy and its status, and the hint where the login goes.
 
-    It is not ``bad_credentials``: the registry's login is as good as before, and nothing of it is to be dropped.
+    It is not ``bad_credentials``: the registry's login is as good as before, and must not be dropped.
     """
     answer = raw(f"HTTP/1.1 {status} No\r\nServer: tinyproxy/1.11.1\r\nContent-Length: 0\r\n\r\n")
     with Scripted(answer) as proxy:
@@ -124,7 +124,7 @@ SAYING_SO = "Server: tinyproxy/1.11.1\r\n"
 async def test_what_a_proxy_refuses_is_attributed_to_the_proxy(
     send: Send, target: str, status: int, code: Code, said: str
 ) -> None:
-    """The registry has said nothing at all, so its login and its rights are not what is wrong."""
+    """The registry has not answered at all, so its login and rights are not the problem."""
     with Scripted(raw(f"HTTP/1.1 {status} {CANARY}\r\n{SAYING_SO}Content-Length: 0\r\n\r\n")) as proxy:
         failure = (await refusal(send, target, at(proxy, f"user:{CANARY}"))).failure
         place = f"127.0.0.1:{proxy.port}"
@@ -161,7 +161,7 @@ async def test_a_proxy_without_an_address_is_attributed_to_the_proxy(send: Send,
 @every_client
 @pytest.mark.parametrize("answer", ["", f"{CANARY}\r\n\r\n", "HTTP/1.1 101 x\r\n\r\n"], ids=["none", "no http", "101"])
 async def test_a_proxy_that_gives_no_answer_is_attributed_to_the_proxy(send: Send, answer: str) -> None:
-    """Whatever happens before the tunnel is there is its doing."""
+    """Everything that fails before the tunnel is open is the proxy's."""
     with Scripted(raw(answer)) as proxy:
         failure = (await refusal(send, TARGET["tunnelled"], proxy.url)).failure
     assert failure.code is Code.UPSTREAM_UNAVAILABLE
@@ -170,7 +170,7 @@ async def test_a_proxy_that_gives_no_answer_is_attributed_to_the_proxy(send: Sen
 
 @every_client
 async def test_a_certificate_behind_a_proxy_is_attributed_to_the_registry(send: Send, trusted: Trusted) -> None:
-    """The tunnel was there; TLS is between us and the registry, and the message says which way it was asked."""
+    """The tunnel was open; TLS is between us and the registry, and the message says which proxy was used."""
 
     def tunnel(wire: Wire) -> None:
         wire.head()

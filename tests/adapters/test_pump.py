@@ -36,7 +36,7 @@ SMALL = b"small"
 
 @pytest.fixture(autouse=True)
 async def _nothing_left_over() -> AsyncIterator[None]:
-    """No thread, no descriptor, no exception that nobody fetched (PY24): neither after success nor after any failure."""
+    """No thread, no descriptor, no unretrieved exception (PY24): neither after success nor after any failure."""
     gc.collect()  # what an earlier test let go is closed now and not in between
     before = _descriptors()
     complaints: list[dict[str, object]] = []
@@ -54,7 +54,7 @@ def _descriptors() -> int:
 
 
 def get(url: str, dial: Dial = OWN, *headers: tuple[str, str | Secret]) -> Request:
-    """A request of the gateway's."""
+    """A gateway request."""
     return Request("GET", url, headers, dial=dial, subject="registry 'reg.test'")
 
 
@@ -75,7 +75,7 @@ class Client:
         self.sock.close()
 
     def read(self) -> None:
-        """Take all that comes until the other side closes; for a thread."""
+        """Read everything until the other side closes; for a thread."""
         while piece := self.sock.recv(65536):
             self.got += piece
 
@@ -98,7 +98,7 @@ async def client() -> AsyncIterator[Client]:
 
 
 async def poured(transfer: Pumped, count: int, check: Checksum | None = None) -> tuple[Poured, bytes]:
-    """Pour to a client that reads; give how that ended and what arrived."""
+    """Pour to a client that reads; give the outcome and what arrived."""
     ours, theirs = socket.socketpair()
     ours.setblocking(False)
     with ours, theirs:
@@ -138,19 +138,19 @@ def leaving(wire: Wire) -> None:
 
 
 def fleeing(wire: Wire) -> None:
-    """Hang up as soon as the other side says anything."""
+    """Hang up as soon as the other side sends anything."""
     wire.sock.recv(1)
 
 
 def plainly(wire: Wire) -> None:
-    """Answer as nginx does whoever speaks TLS to its port without."""
+    """Answer as nginx answers a TLS client on its plain port."""
     wire.sock.recv(1)
     wire.send("HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
     wire.stall()
 
 
 async def refusal(pump: Pump, request: Request) -> Failed:
-    """Open what cannot be opened; neither the error nor its traceback repeats what was asked."""
+    """Open what cannot be opened; neither the error nor its traceback quotes the request."""
     with pytest.raises(Failed) as caught:
         await pump.open(request, "reg.test")
     shown = "".join(traceback.format_exception(caught.value, chain=True)) + repr(caught.value)
@@ -199,7 +199,7 @@ async def test_a_large_body_is_poured_and_its_connection_used_again() -> None:
     "body", [b"", b"x", b"x" * WHOLE, b"x" * (WHOLE + 1), b"x" * GATHER, b"x" * (GATHER + 1)], ids=len
 )
 async def test_every_size_of_a_body(body: bytes) -> None:
-    """At the edges of what comes whole and of what is gathered, and nothing at all."""
+    """Around the limits for small bodies and for gathering, and empty."""
     with Scripted(answering(body)) as server:
         async with Pump() as pump:
             assert await fetch(pump, server.url) == body
@@ -208,7 +208,7 @@ async def test_every_size_of_a_body(body: bytes) -> None:
 
 
 async def test_a_small_body_can_be_poured_too() -> None:
-    """What a resumed download is given may be small; it goes on like any other."""
+    """The rest of a resumed download may be small; it is handled like any other."""
     with Scripted(answering(SMALL)) as server:
         async with Pump() as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -275,7 +275,7 @@ def whole_bodies(wire: Wire) -> None:
 
 
 async def test_a_body_of_announced_length_can_be_read_as_well() -> None:
-    """Whoever wants to see it has no client to pour it to; its connection is used again."""
+    """For a caller that needs the bytes and has no client to pour them to; its connection is reused."""
     with Scripted(whole_bodies) as server:
         async with Pump() as pump:
             for _ in range(2):
@@ -289,7 +289,7 @@ async def test_a_body_of_announced_length_can_be_read_as_well() -> None:
 
 
 async def test_a_body_that_is_read_and_breaks_off_is_an_error() -> None:
-    """As of one that is poured."""
+    """The same as for a poured one."""
     with Scripted(raw(f"HTTP/1.1 200 OK\r\nContent-Length: {len(BODY) + 1}\r\n\r\n", BODY)) as server:
         async with Pump() as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -357,7 +357,7 @@ def announced(length: int, sent: bytes) -> str:
 
 
 def breaking(how: str) -> Script:
-    """Send a part of BODY and then break in that way."""
+    """Send a part of BODY and then break off in that way."""
 
     def play(wire: Wire) -> None:
         wire.head()
@@ -373,7 +373,7 @@ def breaking(how: str) -> Script:
 
 @pytest.mark.parametrize("how", ["close", "reset", "stall"])
 async def test_an_upstream_that_breaks_off(how: str) -> None:
-    """U15: What arrived whole is passed on, and how much that was is said exactly: the rest can be asked for."""
+    """U15: What arrived is passed on and counted exactly, so that the rest can be requested."""
     with Scripted(breaking(how)) as server:
         async with Pump(stalled=0.2) as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -384,7 +384,7 @@ async def test_an_upstream_that_breaks_off(how: str) -> None:
 
 
 async def test_a_small_body_that_breaks_off_is_an_error() -> None:
-    """U9: it would have been given as a whole."""
+    """U9: it would have been given as complete."""
     with Scripted(raw("HTTP/1.1 200 OK\r\nContent-Length: 6\r\n\r\n", SMALL)) as server:
         async with Pump() as pump:
             failure = (await refusal(pump, get(server.url))).failure
@@ -416,7 +416,7 @@ async def test_a_small_body_followed_by_more_bytes_is_an_error() -> None:
 
 @pytest.mark.parametrize("left", [b"", b"HTTP/1.1 200 OK\r\nContent-Length: 4\r\n\r\nevil"], ids=["closed", "spoke"])
 async def test_a_connection_that_did_anything_while_idle_is_not_used_again(left: bytes) -> None:
-    """It was closed, or holds an answer to a question that nobody has asked yet."""
+    """It was closed, or holds an answer to a request that was not sent yet."""
 
     def once(wire: Wire) -> None:
         wire.answer(SMALL)
@@ -475,7 +475,7 @@ async def test_a_redirect_is_an_answer_like_any_other() -> None:
     ],
 )
 async def test_statuses_without_a_body(head: str, status: int) -> None:
-    """RFC 9110: whatever they announce, there is none; an interim answer is passed over."""
+    """RFC 9110: whatever they announce, there is none; an interim answer is skipped."""
     with Scripted(raw(head)) as server:
         async with Pump() as pump:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -509,7 +509,7 @@ async def test_an_invalid_length_is_ignored(length: str) -> None:
     ],
 )
 async def test_a_server_that_does_not_answer_is_a_failure_of_our_own(answer: str) -> None:
-    """Bounded, closed, and named without a word of it (PY17)."""
+    """Within a limit, closed, and without quoting the answer (PY17)."""
     with Scripted(raw(answer)) as server:
         async with Pump() as pump:
             failure = (await refusal(pump, get(f"{server.url}/?X-Amz-Signature={CANARY}"))).failure
@@ -529,7 +529,7 @@ async def test_a_server_that_does_not_answer_is_a_failure_of_our_own(answer: str
     ],
 )
 async def test_a_place_that_cannot_be_reached(url: str) -> None:
-    """A name that is none is refused by three layers in four ways; the query, presigned mostly, is in no message."""
+    """An invalid name is refused by three layers in four ways; the query, often presigned, is in no message."""
     async with Pump() as pump:
         failure = (await refusal(pump, get(url))).failure
     assert failure.code in {Code.UPSTREAM_UNAVAILABLE, Code.ADDRESS_REFUSED}
@@ -546,7 +546,7 @@ async def test_a_header_that_cannot_be_sent() -> None:
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "[::1]", "[::ffff:127.0.0.1]", "localhost", "2130706433", "0x7f.1"])
 async def test_a_forbidden_address_is_not_contacted(address: str) -> None:
-    """T15, PY16: judged is the address that is dialled, however it is written."""
+    """T15, PY16: the dialled address is judged, however it is written."""
     with Scripted(answering()) as server:
         async with Pump() as pump:
             failure = (await refusal(pump, get(f"http://{address}:{server.port}/", Dial()))).failure
@@ -557,7 +557,7 @@ async def test_a_forbidden_address_is_not_contacted(address: str) -> None:
 
 
 async def test_a_name_that_leads_to_such_an_address() -> None:
-    """T15: Rebinding: the first look-up was a public address, this one is not; what was looked up is what is dialled."""
+    """T15: Rebinding: the first look-up gave a public address, this one does not; the address that is looked up is dialled."""
     with Scripted(answering()) as server:
         place = ("127.0.0.1", server.port)
         found = [(socket.AF_INET, socket.SOCK_STREAM, 0, "", place)]
@@ -568,7 +568,7 @@ async def test_a_name_that_leads_to_such_an_address() -> None:
 
 
 class Trusted:
-    """A server's TLS context, and a policy that believes it."""
+    """A server's TLS context, and a policy that trusts it."""
 
     def __init__(self, bundle: Path, *names: str) -> None:
         authority = trustme.CA()
@@ -579,7 +579,7 @@ class Trusted:
 
 
 async def test_tls_with_a_private_ca(trusted: Trusted) -> None:
-    """T32: believed because the policy names it; bodies of both kinds, one connection."""
+    """T32: trusted because the policy names it; bodies of both kinds, one connection."""
     with Scripted(answering(BODY), context=trusted.context) as server:
         async with Pump() as pump:
             for _ in range(2):
@@ -620,7 +620,7 @@ async def test_a_bundle_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 async def test_a_plain_request_through_a_proxy() -> None:
-    """In absolute form; the target's address is the proxy's to find, so the guard looks at the proxy's alone."""
+    """In absolute form; the proxy resolves the target's address, so the guard only checks the proxy's."""
     with Scripted(answering(SMALL)) as proxy:
         async with Pump() as pump:
             transfer = await pump.open(get("http://10.0.0.1:81/v2/a?b", Dial(proxy=proxy.url)), "reg.test")
@@ -630,7 +630,7 @@ async def test_a_plain_request_through_a_proxy() -> None:
 
 
 async def test_tls_through_a_proxy(trusted: Trusted) -> None:
-    """CONNECT, then TLS with the target; the credential is in nothing that the proxy can read."""
+    """CONNECT, then TLS with the target; the proxy cannot read the credential."""
 
     def tunnel(wire: Wire) -> None:
         wire.head()
@@ -679,7 +679,7 @@ async def test_a_refusal_waits_for_no_place() -> None:
 
 
 async def test_a_download_that_waits_too_long_for_a_place_fails() -> None:
-    """Overloaded, with when to ask again; and it takes no place away."""
+    """Overloaded, with the time to ask again; and it does not use up a place."""
     with Scripted(answering(BODY)) as server:
         async with Pump(pumps=1, queued=0.02) as pump:
             first = await pump.open(get(server.url), "reg.test")
@@ -693,7 +693,7 @@ async def test_a_download_that_waits_too_long_for_a_place_fails() -> None:
 
 
 async def test_a_client_that_leaves() -> None:
-    """P8: noticed with the next write; it is no error, and nobody is asked again."""
+    """P8: noticed at the next write; it is not an error, and the upstream is not asked again."""
     with Scripted(answering(BODY)) as server:
         async with Pump() as pump, client() as somebody:
             transfer = await pump.open(get(server.url), "reg.test")
@@ -762,7 +762,7 @@ def working(pump: Pump, server: Scripted, when: str, somebody: Client) -> Awaita
 
 
 async def test_without_a_descriptor_for_a_pipe_a_body_goes_the_slower_way() -> None:
-    """C5: what splices needs two more; at the limit a download that has begun is not lost."""
+    """C5: splicing needs two more; at the limit a download that has begun is not lost."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     with Scripted(answering(BODY)) as server:
         async with Pump() as pump:
@@ -848,7 +848,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 async def test_connections_that_idle_are_closed_without_a_request() -> None:
-    """A timer of the pump's looks at them, only while there are any, and ends with it."""
+    """A timer of the pump checks them, only while there are any, and ends with it."""
     closed = threading.Event()
 
     def watch(wire: Wire) -> None:

@@ -30,7 +30,7 @@ def test_a_new_file_is_private_and_so_are_the_folders_that_are_made(tmp_path: Pa
 
 
 def test_a_link_is_followed_and_a_mode_is_kept(tmp_path: Path) -> None:
-    """Somebody's dotfiles."""
+    """As in a dotfiles repository."""
     real, link = tmp_path / "real", tmp_path / "link"
     real.write_bytes(b"old")
     real.chmod(0o644)
@@ -41,7 +41,7 @@ def test_a_link_is_followed_and_a_mode_is_kept(tmp_path: Path) -> None:
 
 
 def test_what_changes_nothing_is_not_written_and_what_a_killed_writer_left_is_deleted(tmp_path: Path) -> None:
-    """The one that writes is the only one."""
+    """There is only one writer at a time."""
     place = tmp_path / "file"
     place.write_bytes(b"x")
     before = place.stat().st_ino
@@ -67,7 +67,7 @@ def test_a_change_that_fails_leaves_everything_as_it_was(tmp_path: Path) -> None
 
 
 def test_another_process_waits_for_the_lock_and_not_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """One that is killed lets it go."""
+    """A killed process releases it."""
     monkeypatch.setattr(replaced_file, "PATIENCE", 0.2)
     place = tmp_path / "file"
     code = (

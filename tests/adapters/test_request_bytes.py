@@ -18,12 +18,12 @@ def test_a_request_is_written_as_it_goes_over_the_wire() -> None:
 
 
 def test_a_place_without_a_path_is_the_root() -> None:
-    """As browsers have it."""
+    """As in browsers."""
     assert written(Request("GET", "http://reg.test")).startswith(b"GET / HTTP/1.1\r\nHost: reg.test\r\n")
 
 
 def test_a_proxy_is_asked_for_the_whole_url_and_gets_its_login() -> None:
-    """Of plain HTTP; through a tunnel it sees neither."""
+    """For plain HTTP; through a tunnel it sees neither."""
     dial = Dial(proxy="http://u:p@proxy.test:3128")
     assert written(Request("GET", "http://reg.test/x", dial=dial)) == (
         b"GET http://reg.test/x HTTP/1.1\r\nHost: reg.test\r\nProxy-Authorization: Basic dTpw\r\n\r\n"
@@ -42,14 +42,14 @@ def test_a_proxy_is_asked_for_the_whole_url_and_gets_its_login() -> None:
         ("https://reg.test/", "Accept", "x\n"),
         ("https://reg.test/", "Accept", "x\r\n folded"),
         ("https://reg.test/", "Accept", "x\x00"),
-        ("https://reg.test/", "Accept", "\u4e2d"),  # that Latin-1 does not have
+        ("https://reg.test/", "Accept", "\u4e2d"),  # not in Latin-1
         ("https://reg.test/", "Accept: x\r\nHost", "x"),
         ("https://reg.test/", "Accept ", "x"),
         ("https://reg.test/", "", "x"),
     ],
 )
 def test_an_ambiguous_request_is_not_sent(url: str, name: str, value: str) -> None:
-    """And the error repeats none of it: each may be a secret."""
+    """And the error quotes nothing of it, which may be a secret."""
     with pytest.raises(ValueError, match=r"^got a (path|header) that cannot be") as caught:
         written(Request("GET", url, ((name, Secret(value)),)))
     assert "other.test" not in str(caught.value)

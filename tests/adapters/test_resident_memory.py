@@ -1,4 +1,4 @@
-"""How much memory a process has, as the kernel says it."""
+"""How much memory a process uses, as the kernel reports it."""
 
 import os
 import sys
@@ -12,7 +12,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux'
 
 
 def test_it_is_the_same_from_inside_and_from_outside() -> None:
-    """Give or take what happened in between; of a process that is gone nothing is known."""
+    """Except for changes in between; for a process that is gone it is unknown."""
     told = own_memory()
     assert resident(os.getpid()) > 1 << 20
     assert abs(told() - resident(os.getpid())) < 4 << 20

@@ -1,4 +1,4 @@
-"""Files that are written anew: whole or not at all, private, on the disk, by one process at a time."""
+"""Files that are replaced: completely or not at all, private, on the disk, by one process at a time."""
 
 import asyncio
 import stat
@@ -29,7 +29,7 @@ def mode(path: Path) -> int:
 
 
 def test_a_file_is_replaced_and_private_whatever_it_was(tmp_path: Path) -> None:
-    """Whoever has it open reads on what it was."""
+    """A process that has it open continues to read the old content."""
     path = tmp_path / "token"
     path.write_text("old")
     path.chmod(0o644)
@@ -46,7 +46,7 @@ def test_a_file_is_replaced_and_private_whatever_it_was(tmp_path: Path) -> None:
 
 
 def test_an_abandoned_replacement_leaves_the_file_unchanged(tmp_path: Path) -> None:
-    """And nothing beside it."""
+    """And leaves nothing beside it."""
     path = tmp_path / "token"
     path.write_text("old")
     Place(str(path)).close()
@@ -55,7 +55,7 @@ def test_an_abandoned_replacement_leaves_the_file_unchanged(tmp_path: Path) -> N
 
 
 def test_leftovers_of_a_killed_process_are_reused(tmp_path: Path) -> None:
-    """There is one name for it, so that they do not pile up."""
+    """There is only one name for them, so that they do not pile up."""
     path = tmp_path / "token"
     (tmp_path / ".token.new").write_text("half")
     place = Place(str(path))
@@ -65,7 +65,7 @@ def test_leftovers_of_a_killed_process_are_reused(tmp_path: Path) -> None:
 
 
 def test_a_link_stays_a_link(tmp_path: Path) -> None:
-    """Who keeps such files elsewhere finds the new content there."""
+    """A user who keeps such files elsewhere finds the new content there."""
     (tmp_path / "real").mkdir()
     path = tmp_path / "token"
     path.symlink_to("real/token")
@@ -77,7 +77,7 @@ def test_a_link_stays_a_link(tmp_path: Path) -> None:
 
 
 def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
-    """Who could put one there could have the token written to where others read it."""
+    """An attacker who could create one could have the token written to where others can read it."""
     (tmp_path / ".token.new").symlink_to(tmp_path / "elsewhere")
     (tmp_path / "lock").symlink_to(tmp_path / "elsewhere")
     with pytest.raises(OSError, match="symbolic"):
@@ -88,7 +88,7 @@ def test_a_link_in_the_way_is_not_followed(tmp_path: Path) -> None:
 
 
 def held(path: Path) -> HeldLock:
-    """A lock that nobody else has."""
+    """A lock that no other process holds."""
     lock = hold(str(path))
     assert lock is not None
     return lock
@@ -129,7 +129,7 @@ input()
 
 
 def test_a_deleted_lock_file_is_not_a_lock(tmp_path: Path) -> None:
-    """Two who have different files of the same name would both think that they are alone."""
+    """Two holders of different files with the same name would both think that they are alone."""
     path = tmp_path / "lock"
     first = held(path)
     path.unlink()
@@ -140,7 +140,7 @@ def test_a_deleted_lock_file_is_not_a_lock(tmp_path: Path) -> None:
 
 
 async def test_an_obstacle_is_reported_before_anything_is_lost(files: SystemFiles, tmp_path: Path) -> None:
-    """Whatever the system says."""
+    """Whatever the system's error is."""
     (tmp_path / ".token.new").mkdir()
     (tmp_path / "lock").mkdir()
     for ask in (files.reserve(str(tmp_path / "token")), files.lock(str(tmp_path / "lock"))):
@@ -153,7 +153,7 @@ async def test_an_obstacle_is_reported_before_anything_is_lost(files: SystemFile
 async def test_a_task_cancelled_while_writing_waits_for_the_end_of_the_write(
     files: SystemFiles, tmp_path: Path
 ) -> None:
-    """A lock that is let go while a thread still writes would let another process read the old token."""
+    """If the lock were released while a thread still writes, another process could read the old token."""
     path = tmp_path / "token"
     place = await files.reserve(str(path))
     writing = asyncio.ensure_future(place.commit(b"new"))

@@ -1,4 +1,4 @@
-"""What systemd is told, on a socket that stands for systemd's."""
+"""What is sent to systemd, on a socket that stands for systemd's."""
 
 import os
 import socket
@@ -70,7 +70,7 @@ def test_an_abstract_socket_is_written_with_an_at_sign() -> None:
 
 @pytest.mark.parametrize("address", ["", "/nowhere/notify", "relative", "vsock:2:1234", "@" + "x" * 300])
 def test_it_never_raises(address: str) -> None:
-    """Nobody there, or nobody that can be reached: the daemon serves all the same."""
+    """No listener, or an unreachable one: the daemon still serves."""
     notifier = Notifier({"NOTIFY_SOCKET": address})
     notifier.ready()
     notifier.status("x" * 100_000)
@@ -79,7 +79,7 @@ def test_it_never_raises(address: str) -> None:
 
 
 def test_a_manager_with_a_full_queue_does_not_hold_us_up(notifier: Notifier, manager: socket.socket) -> None:
-    """What cannot be sent at once is dropped: the event loop is worth more than a message."""
+    """What cannot be sent at once is dropped: the event loop is more important than a message."""
     for _ in range(10_000):
         notifier.alive()
     assert manager.recv(99) == b"WATCHDOG=1"

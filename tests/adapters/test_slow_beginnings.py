@@ -27,7 +27,7 @@ every_client = pytest.mark.parametrize("send", GATEWAYS.values(), ids=GATEWAYS)
 
 
 def silent(wire: Wire) -> None:
-    """Take a request and say nothing."""
+    """Read a request and send nothing."""
     wire.head()
     wire.stall()
 
@@ -49,7 +49,7 @@ def test_an_answer_may_take_five_minutes_to_begin() -> None:
 
 @every_client
 async def test_what_does_not_begin_in_time_is_reported_as_that_and_asked_once(send: Send) -> None:
-    """It did accept the connection; and whoever works on an answer would begin anew if it were asked again."""
+    """It did accept the connection, and a repeated request would restart its work."""
     with Scripted(silent) as server:
         with pytest.raises(Failed) as caught:
             await send(request(server.url, OWN))
@@ -60,7 +60,7 @@ async def test_what_does_not_begin_in_time_is_reported_as_that_and_asked_once(se
 
 
 async def test_an_upload_whose_answer_does_not_begin_is_reported_as_that() -> None:
-    """A registry that takes its time to commit has taken every piece: that is not the network's fault."""
+    """A registry that takes its time to commit has received every piece: that is not the network's fault."""
 
     async def pieces() -> AsyncIterator[bytes]:
         yield b"hello"
@@ -99,7 +99,7 @@ async def test_a_caller_that_leaves_before_the_answer_ends_the_request_at_once(m
 
 
 async def test_a_head_that_has_begun_must_end() -> None:
-    """S11: each byte of it would begin a time-out anew; its five minutes are for who has not begun."""
+    """S11: each byte of it would restart a time-out; the five minutes are only until it begins."""
     with Scripted(trickling) as server:
         async with Pump(waits=Waits(headed=ANSWER)) as pump:
             with pytest.raises(Failed) as caught:
@@ -114,7 +114,7 @@ async def test_a_head_that_has_begun_must_end() -> None:
 
 
 async def test_an_interim_answer_begins_no_head() -> None:
-    """A server may say now and then that it works: what it says in the end is a head of its own."""
+    """A server may report now and then that it works: its final answer begins a new head."""
 
     def works(wire: Wire) -> None:
         wire.head()
@@ -132,7 +132,7 @@ async def test_an_interim_answer_begins_no_head() -> None:
 
 
 async def test_the_middle_of_an_answer_has_a_limit_of_its_own() -> None:
-    """Whoever has begun is not silent for five minutes."""
+    """A server that has begun is not silent for five minutes."""
 
     def half(wire: Wire) -> None:
         wire.head()
@@ -159,7 +159,7 @@ def late(body: bytes) -> Script:
 
 
 async def test_waiting_for_a_head_takes_no_place_and_no_thread() -> None:
-    """S11: sixty slow requests at one registry stop nobody, not even another request to that registry."""
+    """S11: sixty slow requests to one registry block no other request, not even one to that registry."""
     with Scripted(silent) as slow, Scripted(answering(BODY)) as quick:
         async with Pump(pumps=2) as pump, asyncio.TaskGroup() as group:
             asking = [group.create_task(pump.open(get(f"{slow.url}/{number}"), "slow.test")) for number in range(60)]
@@ -173,7 +173,7 @@ async def test_waiting_for_a_head_takes_no_place_and_no_thread() -> None:
 
 
 async def test_one_registry_has_half_of_the_places_wherever_it_leads_to() -> None:
-    """S11: another registry's blobs are moved meanwhile; who leaves gives its place to the next one."""
+    """S11: another registry's blobs are moved meanwhile; a caller that leaves gives its place to the next one."""
     with Scripted(late(BODY)) as slow, Scripted(late(BODY)) as elsewhere, Scripted(answering(BODY)) as quick:
         async with Pump(pumps=4) as pump, asyncio.TaskGroup() as group:
             running = [await pump.open(get(url), "slow.test") for url in (slow.url, elsewhere.url)]
@@ -188,7 +188,7 @@ async def test_one_registry_has_half_of_the_places_wherever_it_leads_to() -> Non
 
 
 async def test_waiting_too_long_for_a_registrys_other_downloads_fails() -> None:
-    """Overloaded, with when to ask again, and with the name of who is slow."""
+    """Overloaded, with the time to ask again, and with the name of the slow registry."""
     with Scripted(late(BODY)) as slow:
         async with Pump(pumps=2, queued=0.05) as pump:
             first = await pump.open(get(slow.url), "slow.test")
@@ -201,7 +201,7 @@ async def test_waiting_too_long_for_a_registrys_other_downloads_fails() -> None:
 
 
 async def test_an_unused_share_is_forgotten() -> None:
-    """Names are chosen by whoever redirects: they must not stay."""
+    """Redirecting servers choose the names, so they must not be kept."""
     shares = NamedSemaphores(1)
     await shares.take("a", 1.0)
     with pytest.raises(TimeoutError):
@@ -216,7 +216,7 @@ async def test_an_unused_share_is_forgotten() -> None:
 
 
 def test_a_connection_whose_other_end_is_gone_is_noticed_by_the_kernel() -> None:
-    """Five minutes of silence are allowed to who is there, and not to a machine that is switched off."""
+    """Five minutes of silence are allowed to a running server, and not to a machine that is switched off."""
     with socket.socket() as sock:
         lively(sock)
         assert sock.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE)

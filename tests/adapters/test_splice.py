@@ -38,7 +38,7 @@ def ends() -> Iterator[Ends]:
 
 
 def test_as_many_bytes_as_asked_and_no_more(ends: Ends) -> None:
-    """More than a pipe holds; what lies behind them stays where it is."""
+    """More than a pipe holds; the bytes after them stay where they are."""
     data = bytes(range(256)) * 16 * 1024
     got = bytearray()
 
@@ -68,14 +68,14 @@ def test_an_upstream_that_breaks_off(ends: Ends, how: str) -> None:
 
 
 def test_a_client_that_has_left(ends: Ends) -> None:
-    """P8: no more of it is counted as moved than was."""
+    """P8: only bytes that were moved are counted."""
     ends.source.sendall(b"some")
     ends.sink.close()
     assert ends.splice(100) == Poured(0, Stopped.CLIENT)
 
 
 def test_a_client_that_takes_nothing(ends: Ends) -> None:
-    """Its buffers fill, then it has as long as an upstream has."""
+    """Its buffers fill, then it has as long as an upstream."""
     ends.outgoing.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
     ends.source.settimeout(5)
     ends.source.sendall(b"x" * 100_000)
@@ -85,7 +85,7 @@ def test_a_client_that_takes_nothing(ends: Ends) -> None:
 
 
 def test_without_a_descriptor_for_a_pipe(ends: Ends) -> None:
-    """Said before a byte was moved, so that it can go another way (C5)."""
+    """Reported before a byte is moved, so that another way can be used (C5)."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     ends.source.sendall(b"some")
     resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))

@@ -1,4 +1,4 @@
-"""T16: what build actions cause has a share of its own, and stops them before it stops the daemon's user."""
+"""T16: what build actions cause has its own share, and blocks them before it blocks the daemon's user."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ def _asking(w: World, uri: str, sandbox: str | None = "mnt:[2]", patience: float
 
 
 async def test_a_sandbox_that_asks_for_a_thousand_repositories_causes_fifty_exchanges() -> None:
-    """Then five a second; the refusal says whose budget it is, and when to come back."""
+    """Then five a second; the refusal says whose budget is exhausted, and when to come back."""
     async with world() as w:
         results = [await _ask(w, _host(number)) for number in range(1000)]
         assert len(w.provider.runs) == BURST
@@ -53,7 +53,7 @@ async def test_a_sandbox_that_asks_for_a_thousand_repositories_causes_fifty_exch
 
 
 async def test_what_is_in_memory_or_under_way_costs_a_sandbox_nothing() -> None:
-    """Answers, waiting for somebody else's exchange, and failures that are remembered."""
+    """Answers, waiting for another caller's exchange, and remembered failures."""
     async with world() as w:
         for _ in range(200):
             assert isinstance(await _ask(w, _host(1)), Answer)
@@ -69,7 +69,7 @@ async def test_what_is_in_memory_or_under_way_costs_a_sandbox_nothing() -> None:
 
 
 async def test_one_sandbox_does_not_spend_what_another_has_nor_the_users() -> None:
-    """The user, and who is in no sandbox, asks as before."""
+    """The user, and a caller outside any sandbox, can ask as before."""
     async with world() as w:
         for number in range(100):
             await _ask(w, _host(number))
@@ -80,7 +80,7 @@ async def test_one_sandbox_does_not_spend_what_another_has_nor_the_users() -> No
 
 
 async def test_namespaces_made_inside_of_a_sandbox_gain_little() -> None:
-    """Each looks like one more sandbox, so all of them together have a bound as well."""
+    """Each looks like another sandbox, so all of them together have a limit as well."""
     budget = Budget(FakeClock())
     for number in range(int(ALL_BURST)):
         budget.charge(f"mnt:[{number}]")
@@ -91,7 +91,7 @@ async def test_namespaces_made_inside_of_a_sandbox_gain_little() -> None:
 
 
 async def test_a_sandbox_without_budget_is_served_what_is_valid_and_renews_nothing() -> None:
-    """A read in the advisory window renews behind its back: that is an exchange like any other."""
+    """A read in the advisory window causes a renewal in the background: that is an exchange like any other."""
     async with world() as w:
         await _ask(w, _host(0))
         for number in range(1, 60):
@@ -108,7 +108,7 @@ async def test_a_sandbox_without_budget_is_served_what_is_valid_and_renews_nothi
 
 
 async def test_actions_have_half_of_the_places_for_exchanges() -> None:
-    """Of one upstream and of all; the user's exchanges begin at once beside as many as hang."""
+    """For one upstream and in total; the user's exchanges begin at once beside any number that hang."""
     async with world() as w:
         w.provider.delay, w.provider.upstream = 20, "https://slow.test"
         hanging = [_asking(w, _host(number), None) for number in range(30)]
@@ -128,7 +128,7 @@ async def test_actions_have_half_of_the_places_for_exchanges() -> None:
 
 
 async def test_actions_that_connect_and_leave_cancel_nothing_of_the_users() -> None:
-    """Flights that nobody waits for any more are bounded apart: eight of actions', sixteen of the user's."""
+    """Flights without waiters have separate limits: eight for actions, sixteen for the user."""
     async with world() as w:
         w.provider.delay = 25
         for number in range(UNMANNED):
@@ -148,7 +148,7 @@ async def test_actions_that_connect_and_leave_cancel_nothing_of_the_users() -> N
 
 
 async def test_a_queue_of_actions_neither_fills_the_users_nor_stops_renewals() -> None:
-    """Half of the queue is the user's; a renewal waits for the user's queue alone."""
+    """Half of the queue is the user's; a renewal only waits for the user's queue."""
     async with world() as w:
         await w.answer(_host(9999))
         await w.answer(_host(9999))
@@ -196,7 +196,7 @@ def test_actions_push_out_one_another_and_not_what_the_user_has_in_memory(entrie
 
 
 def test_failures_of_actions_do_not_push_out_those_of_the_user() -> None:
-    """Otherwise each question of the user's that must fail would be an exchange anew."""
+    """Otherwise each failing question of the user would be a new exchange."""
     negative = Negative(lambda: 0.5)
     mine = Key(b"mine")
     negative.add(mine, Failure(Code.DENIED, "no"), now=0.0, authority="reg.test")

@@ -15,11 +15,11 @@ def _fail(breaker: Breaker, now: float, times: int = 1) -> None:
 
 
 def _phase(breaker: Breaker) -> Phase:
-    return breaker.phase  # through a call: mypy would else believe that it cannot change
+    return breaker.phase  # through a call: otherwise mypy would assume that it cannot change
 
 
 def test_five_failures_in_a_row_open_it_for_a_second() -> None:
-    """The fifth failure in a row opens it; nobody is admitted before a second is over (U13)."""
+    """The fifth failure in a row opens it; no call is admitted before a second is over (U13)."""
     breaker = Breaker()
     _fail(breaker, 0.0, 4)
     assert _phase(breaker) is Phase.CLOSED
@@ -93,7 +93,7 @@ def test_an_outage_of_five_seconds_is_probed_before_its_first_callers_leave() ->
 
 
 def test_an_outage_is_as_old_as_its_first_failure_and_ends_with_a_good_answer() -> None:
-    """Who may wait for its end is judged by it."""
+    """Its age decides which callers may wait for its end."""
     breaker = Breaker()
     assert breaker.outage(5.0) == 0.0
     _fail(breaker, 10.0, 5)
@@ -105,7 +105,7 @@ def test_an_outage_is_as_old_as_its_first_failure_and_ends_with_a_good_answer() 
 
 
 def test_an_old_failure_is_not_part_of_a_new_outage() -> None:
-    """What was down yesterday and is asked by two hundred at once today is not refused to all but one."""
+    """After an outage yesterday, two hundred calls at once today are not refused except one."""
     breaker = Breaker()
     _fail(breaker, 0.0, 5)
     assert (breaker.admit(3600.0) is not None, _phase(breaker)) == (True, Phase.CLOSED)
@@ -115,7 +115,7 @@ def test_an_old_failure_is_not_part_of_a_new_outage() -> None:
 
 
 def test_a_good_probe_closes_it_and_the_next_pause_is_short_again() -> None:
-    """U13: After a success everything begins anew."""
+    """U13: After a success everything starts from the beginning."""
     breaker = Breaker()
     _fail(breaker, 0.0, 5)
     _fail(breaker, 5.0)
@@ -150,7 +150,7 @@ def test_a_late_report_says_nothing() -> None:
 
 
 def test_the_pause_varies_by_a_fifth() -> None:
-    """U13: +-20 %, so that the clients of a registry that comes back do not come all at once."""
+    """U13: +-20 %, so that the clients of a registry that comes back do not all come at once."""
     untils = []
     for sample in (0.0, 1.0):
         breaker = Breaker()
@@ -183,7 +183,7 @@ class BreakerModel(RuleBasedStateMachine):
 
     @rule()
     def ask(self) -> None:
-        """Somebody wants to call."""
+        """A caller wants to make a call."""
         if self.closed_until is not None and not self.probing and self._forgotten():
             self.closed_until, self.calls, self.failed = None, [], None
             self.era += 1
@@ -253,5 +253,5 @@ class BreakerModel(RuleBasedStateMachine):
 
 
 def test_the_breaker_is_the_model() -> None:
-    """U13: whatever happens in whatever order, breaker and model agree."""
+    """U13: after any events in any order, breaker and model agree."""
     run_state_machine_as_test(BreakerModel)

@@ -1,4 +1,4 @@
-"""The use case: every state of a grant's life, and what is told to whom."""
+"""The use case: every state of a grant's life, and what each caller gets."""
 
 from itertools import pairwise
 
@@ -94,7 +94,7 @@ async def test_inside_the_mandatory_window_the_new_token_after_a_short_wait() ->
 
 
 async def test_a_silent_token_server_costs_three_seconds_and_no_error() -> None:
-    """T-45 (c): asked at +275 with nobody answering: after 3 s the old token with its true expiry."""
+    """T-45 (c): asked at +275 without an answer from the server: after 3 s the old token with its true expiry."""
     async with world(sample=1.0) as w:
         await w.answer()
         await w.clock.advance(275)
@@ -303,7 +303,7 @@ async def test_at_most_one_more_exchange() -> None:
 
 
 async def test_min_lifetime_exchanges_what_is_too_short_first() -> None:
-    """SC-18: a cached grant with less than min_lifetime left is exchanged anew before it is handed out."""
+    """SC-18: a cached grant with less than min_lifetime left is exchanged again before it is handed out."""
     async with world() as w:
         w.provider.min_lifetime = 240
         await w.answer()
@@ -314,7 +314,7 @@ async def test_min_lifetime_exchanges_what_is_too_short_first() -> None:
 
 
 async def test_a_silent_exchange_is_still_tried_when_its_caller_is_told() -> None:
-    """U1: after 8.5 s a clear error that names who is slow; the exchange goes on and serves the next question."""
+    """U1: after 8.5 s a clear error that names the slow server; the exchange goes on and serves the next question."""
     async with world() as w:
         w.provider.delay = 11
         failure = await w.failure()
@@ -327,7 +327,7 @@ async def test_a_silent_exchange_is_still_tried_when_its_caller_is_told() -> Non
 
 
 async def test_a_flight_ends_at_its_own_limit() -> None:
-    """U1: 30 s after its start a flight is given up, whoever still waits; that failure is remembered."""
+    """U1: 30 s after its start a flight is given up, even if callers still wait; that failure is remembered."""
     async with world() as w:
         w.provider.delay = 1000
         await w.failure()
@@ -360,7 +360,7 @@ async def test_a_plan_may_bound_its_flight() -> None:
 
 
 async def test_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_else() -> None:
-    """C1: the token stays valid on the boot clock; ``expires`` is worked out anew."""
+    """C1: the token stays valid on the boot clock; ``expires`` is computed again."""
     async with world() as w:
         first = await w.answer()
         w.clock.step_wall(3600)
@@ -370,7 +370,7 @@ async def test_a_wall_clock_set_forward_changes_what_is_shown_and_nothing_else()
 
 
 async def test_an_absolute_expiry_also_counts_on_the_wall_clock() -> None:
-    """C1: a source that states an absolute time is exchanged anew when the wall clock says that it is over."""
+    """C1: a grant with an absolute time is exchanged again when the wall clock has passed it."""
     async with world() as w:
         w.provider.wall_life = 300
         await w.answer()
@@ -408,7 +408,7 @@ async def test_small_steps_of_the_wall_clock_are_ignored(step: float) -> None:
 
 
 async def test_a_reload_during_a_flight_serves_its_waiters_and_is_not_kept() -> None:
-    """P12: the old generation's result goes to who waited; the next question is exchanged by the new one."""
+    """P12: the old configuration's result goes to its waiters; the next question causes an exchange under the new one."""
     async with world() as w:
         w.provider.delay = 2
         task = w.asking()
@@ -437,7 +437,7 @@ async def test_a_flush_during_a_flight_serves_its_waiters_and_is_not_kept() -> N
 
 
 async def test_what_was_flushed_while_it_flew_is_not_kept() -> None:
-    """P12: the result of a flight that began before the flush serves nobody after it."""
+    """P12: the result of a flight that began before the flush is not used after it."""
     async with world() as w:
         w.provider.delay = 2
         first = w.asking()
@@ -473,7 +473,7 @@ async def test_a_reload_forgets_failures_and_grants() -> None:
 
 
 async def test_two_users_and_two_sockets_never_share() -> None:
-    """SEC-16, T10: who asks is part of the key."""
+    """SEC-16, T10: the caller is part of the key."""
     async with world() as w:
         assert token(await w.answer(uid=1)) == "tok1"
         assert token(await w.answer(uid=2)) == "tok2"
@@ -502,7 +502,7 @@ async def test_a_bug_while_planning_is_contained_and_logged_once_a_minute() -> N
 
 
 async def test_a_failed_plan_is_an_error_and_not_remembered() -> None:
-    """An unreadable credential is decided without an exchange, and seen as mended at once."""
+    """An unreadable credential is decided without an exchange, and a fix is seen at once."""
     async with world() as w:
         w.provider.plan_error = failed(Code.CREDENTIAL_UNREADABLE, "broken")
         assert (await w.failure()).code is Code.CREDENTIAL_UNREADABLE
@@ -557,7 +557,7 @@ async def test_the_front_may_repeat_an_empty_answer_for_a_second() -> None:
 
 
 async def test_stored_gives_the_login_and_contains_bugs() -> None:
-    """The docker helper protocol's road: the provider's login, or its failure."""
+    """For the docker helper protocol: the provider's login, or its failure."""
     async with world() as w:
         target = parse_server_url("reg.test")
         assert await w.broker.stored(target) is None
@@ -601,7 +601,7 @@ async def test_every_exchange_is_one_line_of_log_without_the_token() -> None:
 
 
 async def test_a_token_for_less_is_a_warning_once() -> None:
-    """TX-12: a 200 does not mean access. Who asks is told by the log, and not again with each renewal."""
+    """TX-12: a 200 does not mean access. The user finds it in the log, and not again with each renewal."""
     async with world() as w:
         w.provider.note, w.provider.less = "grants nothing of what was asked for", True
         with capture_logs() as logs:

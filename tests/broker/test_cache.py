@@ -19,7 +19,7 @@ def _names(cache: Cache) -> set[object]:
 
 
 def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> None:
-    """A read keeps an entry; the one that nobody read for longest is evicted and knows it."""
+    """A read keeps an entry; the least recently read one is evicted and marked."""
     cache = Cache(2, 10_000)
     first, second, third = _entry("a"), _entry("b"), _entry("c")
     cache.put(first)
@@ -30,7 +30,7 @@ def test_the_number_of_entries_is_bounded_and_the_least_recently_used_goes() -> 
 
 
 def test_the_half_that_was_used_longest_ago_goes_and_in_the_end_all() -> None:
-    """C6: However often memory is short, and even where one large answer is the cause."""
+    """C6: However often memory is short, and even if one large answer is the cause."""
     cache = Cache(100, 10_000)
     for name in "abcde":
         cache.put(_entry(name))

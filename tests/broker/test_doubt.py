@@ -1,4 +1,4 @@
-"""CL-31: a grant that somebody may have seen refused is renewed early, and nobody waits for it."""
+"""CL-31: a grant that may have been refused is renewed early, and no caller waits for that."""
 
 import pytest
 from structlog.testing import capture_logs
@@ -16,7 +16,7 @@ def _host(number: int) -> str:
 
 
 async def _doubt(w: World, number: int = 0) -> Answer:
-    """Ask with doubt; what that begins is over afterwards."""
+    """Ask with doubt, and wait for what that starts."""
     answer = await w.broker.ask(question(_host(number)), doubted=True)
     await settle()
     return answer
@@ -93,7 +93,7 @@ async def test_a_renewal_that_fails_is_tried_again_and_takes_nothing_away() -> N
 
 
 async def test_doubts_of_everything_at_once_are_bounded() -> None:
-    """After ``bazel clean`` a thousand URIs of a helper are asked about again: sixteen exchanges, not a thousand."""
+    """After ``bazel clean``, a thousand URIs of a helper are asked about again: sixteen exchanges, not a thousand."""
     async with world() as w:
         w.provider.life = 3600
         for number in range(200):

@@ -15,7 +15,7 @@ from tests.fakes import settle
 
 
 def _left(w: World) -> "weakref.ref[Era]":
-    """Begin another era; give a look at the one before."""
+    """Begin a new era; give a weak reference to the previous one."""
     old = weakref.ref(w.broker._era)
     w.broker.swap(w.table)
     return old
@@ -28,7 +28,7 @@ async def _gone(old: "weakref.ref[Era]") -> bool:
 
 
 async def test_an_era_that_is_over_ends_by_itself() -> None:
-    """Nothing keeps it: neither its grants and failures, nor the answers that somebody still has."""
+    """Nothing keeps it alive: neither its grants and failures, nor answers that are still in use."""
     async with world() as w:
         answer = await w.answer()
         entry = w.broker.cache.entries()[0]
@@ -38,7 +38,7 @@ async def test_an_era_that_is_over_ends_by_itself() -> None:
 
 
 async def test_an_era_goes_with_its_last_flight() -> None:
-    """Who waits is served by it; until then it is there, and afterwards it is not."""
+    """Its waiters are served by it; it exists until then, and not afterwards."""
     async with world() as w:
         w.provider.delay = 2
         task = w.asking()
@@ -52,7 +52,7 @@ async def test_an_era_goes_with_its_last_flight() -> None:
 
 
 async def test_a_question_ends_in_the_era_that_it_began_in() -> None:
-    """It was decided there: its exchange has that era's limit, and serves nobody in the next one."""
+    """It was decided there: its exchange has that era's limit, and is not used in the next one."""
     async with world(options=BrokerSettings(flight_timeout=3)) as w:
         w.provider.plan_delay, w.provider.delay = 1, 2
         late = w.asking()
@@ -96,7 +96,7 @@ async def test_what_is_under_way_is_bounded_for_all_eras_together() -> None:
 
 
 async def test_the_end_waits_for_exchanges_of_earlier_eras() -> None:
-    """P5: who was there before the reload is answered, too."""
+    """P5: callers from before the reload are answered, too."""
     async with world() as w:
         w.provider.delay = 2
         task = w.asking()
@@ -111,7 +111,7 @@ async def test_the_end_waits_for_exchanges_of_earlier_eras() -> None:
 
 
 async def test_what_was_evicted_is_counted_through_a_reload() -> None:
-    """The status tells of the process, and other bounds count from the reload on."""
+    """The status is about the process, although the new limits count from the reload on."""
     async with world(options=BrokerSettings(entries=1)) as w:
         await w.answer("https://a.test/v2/a/b/blobs/x")
         await w.answer("https://b.test/v2/a/b/blobs/x")
@@ -136,7 +136,7 @@ async def test_an_era_keeps_the_policy_and_options_that_it_is_not_given() -> Non
 
 
 async def test_a_flush_is_of_the_era_in_force() -> None:
-    """What an earlier one still has under way serves who waits there, flush or not."""
+    """What an earlier one still has in flight serves its waiters, flush or not."""
     async with world() as w:
         w.provider.delay = 2
         task = w.asking()

@@ -1,4 +1,4 @@
-"""Faults on a real wire, from the socket to what callers are told: the whole road on a clock that the test moves."""
+"""Faults on a real network, from the socket to the answer for callers, on a clock that the test moves."""
 
 import asyncio
 import contextlib
@@ -48,7 +48,7 @@ class Tokens:
         return Plan(key=(host,), subject=host, upstream=url, run=run)
 
     async def check(self, plan: Plan, target: Target) -> None:
-        """Nothing is looked at."""
+        """Nothing is checked."""
         del plan, target
 
     def reasons(self, question: Question) -> tuple[str, ...]:
@@ -59,7 +59,7 @@ class Tokens:
 
 @dataclass
 class Road:
-    """The broker, the clock that it goes by, and its provider."""
+    """The broker, its clock, and its provider."""
 
     broker: Broker
     clock: FakeClock
@@ -94,7 +94,7 @@ class Server:
         self._drip = drip
 
     async def run(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """Say nothing, or a byte every few milliseconds, until the client leaves."""
+        """Send nothing, or a byte every few milliseconds, until the client leaves."""
         if self._drip:
             writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n")
         self.asked.set()
@@ -117,7 +117,7 @@ async def good(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 @pytest.mark.parametrize("drip", [b"", b" "], ids=["U1 silent", "U8 a byte at a time"])
 async def test_a_server_that_never_ends_is_given_up(drip: bytes) -> None:
-    """U1, U8: who waits is told at 8.5 s, the flight ends at 30 s and leaves no connection; others are served."""
+    """U1, U8: waiting callers get an error at 8.5 s, the flight ends at 30 s and leaves no connection; others are served."""
     server = Server(drip=drip)
     async with talking(server.run) as slow, talking(good) as quick, road() as r:
         r.tokens.ports = {"slow.test": slow, "quick.test": quick}
@@ -151,7 +151,7 @@ async def test_a_server_that_never_ends_is_given_up(drip: bytes) -> None:
     ],
 )
 async def test_a_failure_to_answer_is_not_cached(answer: bytes) -> None:
-    """U9, U10: an error for who asks, nothing in memory, and the next question is a new exchange that may succeed."""
+    """U9, U10: an error for the caller, nothing in memory, and the next question is a new exchange that may succeed."""
     answers = [answer]
 
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -1,4 +1,4 @@
-"""One exchange per key: who may leave, what is shared, and how many fly at once."""
+"""One exchange per key: which callers may leave, what is shared, and how many flights there are at once."""
 
 import asyncio
 import contextvars
@@ -45,7 +45,7 @@ async def test_leader_cancelled() -> None:
 
 
 async def test_follower_cancelled() -> None:
-    """F11, case 3: a follower who is cancelled takes nobody with it."""
+    """F11, case 3: cancelling a follower cancels no one else."""
     async with world() as w:
         w.provider.delay = 1
         tasks = await _waiting(w, 3)
@@ -55,7 +55,7 @@ async def test_follower_cancelled() -> None:
 
 
 async def test_all_cancelled() -> None:
-    """P8; F11, case 4: with everybody gone the exchange goes on, and its result serves the next question."""
+    """P8; F11, case 4: after all callers have left, the exchange goes on, and its result serves the next question."""
     async with world() as w:
         w.provider.delay = 1
         for task in await _waiting(w, 3):
@@ -84,7 +84,7 @@ async def test_shared_failure() -> None:
 
 
 async def test_failure_with_all_cancelled() -> None:
-    """F11, case 6: a failure that nobody waits for any more is remembered, and no warning is printed."""
+    """F11, case 6: a failure without waiters is remembered, and no warning is printed."""
     complaints: list[dict[str, object]] = []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: complaints.append(context))
     async with world() as w:
@@ -112,7 +112,7 @@ async def test_waiter_deadline() -> None:
 
 
 async def test_a_reload() -> None:
-    """F11, case 8: a reload meanwhile does not disturb who waits."""
+    """F11, case 8: a reload meanwhile does not disturb waiting callers."""
     async with world() as w:
         w.provider.delay = 1
         tasks = await _waiting(w, 3)
@@ -127,7 +127,7 @@ class _Unheard(BaseException):
 
 
 async def test_a_base_exception_ends_the_broker_and_all_waiting() -> None:
-    """P10: what is no Exception is not contained: who waits is told, and the owner of the broker gets it."""
+    """P10: only an Exception is contained. For anything else, waiters get an error, and the broker's owner gets the exception."""
     told: list[Told] = []
     with pytest.raises(BaseExceptionGroup) as caught:  # noqa: PT012  the broker's own end is what raises
         async with world() as w:
@@ -275,7 +275,7 @@ async def test_5_6_a_caller_that_waits_too_long_in_the_queue_gets_an_error() -> 
 
 
 async def test_5_6_at_most_16_flights_have_no_waiters_and_they_do_not_block_others() -> None:
-    """A flight that everybody left frees its place; above 16 of them the oldest is cancelled."""
+    """A flight that all callers have left frees its place; above 16 of them the oldest is cancelled."""
     async with world() as w:
         w.provider.delay = 25
         tasks = [w.asking(_host(number), patience=number + 1) for number in range(UNMANNED + 2)]
@@ -302,7 +302,7 @@ async def test_5_6_a_queue_of_callers_that_leave_does_not_push_out_what_is_nearl
 
 
 async def test_a_flight_that_was_left_may_be_joined_again() -> None:
-    """Who asks again while the exchange goes on waits for that one."""
+    """A new question while the exchange goes on waits for that one."""
     async with world() as w:
         w.provider.delay = 11
         assert (await w.failure()).code is Code.STILL_TRYING
@@ -314,7 +314,7 @@ async def test_a_flight_that_was_left_may_be_joined_again() -> None:
 
 
 async def test_drain_waits_for_waiters_but_not_for_ever() -> None:
-    """P5: exchanges with waiters get their second; then whoever still waits is told that the daemon stops."""
+    """P5: exchanges with waiters get their second; then remaining waiters are told that the daemon stops."""
     async with world() as w:
         w.provider.delay = 0.5
         quick = w.asking()
@@ -332,7 +332,7 @@ async def test_drain_waits_for_waiters_but_not_for_ever() -> None:
 
 
 async def test_a_stopped_broker_starts_nothing() -> None:
-    """P5: a question after the end is told so; a queued one as well."""
+    """P5: a question after the end gets that error, and so does a queued one."""
     async with world() as w:
         w.provider.delay = 100
         tasks = [w.asking(_host(number)) for number in range(MANNED + 1)]

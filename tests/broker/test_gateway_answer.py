@@ -1,4 +1,4 @@
-"""What the gateway asks of the broker: a credential that stays inside, where to go with it, and another one if refused."""
+"""What the gateway asks of the broker: a credential that stays inside, where to send it, and another one if it is refused."""
 
 import pytest
 
@@ -20,7 +20,7 @@ PULL: tuple[Granted, ...] = (Repository(RepositoryName("a"), ("pull",)),)
 
 
 def for_gateway(host: str = "reg.test", uid: int = 0, port: int | None = None) -> Question:
-    """A question of the gateway's."""
+    """A gateway question."""
     target = Target("https", host, port, "/v2/a/blobs/x", "", Form.URL)
     return Question(target, Caller("gateway", uid), PULL, for_gateway=True)
 
@@ -52,7 +52,7 @@ async def test_a_grant_cached_for_the_gateway_is_not_given_to_others() -> None:
 
 
 async def test_a_refused_credential_is_dropped() -> None:
-    """And what is asked for next is a new one, for the one who was refused and for all others."""
+    """The next question gets a new one, for the refused caller and for all others."""
     async with world() as w:
         refused = await ask_for_gateway(w)
         assert refused.refused()
@@ -60,7 +60,7 @@ async def test_a_refused_credential_is_dropped() -> None:
 
 
 async def test_only_what_was_refused_is_dropped() -> None:
-    """A newer one is none of it, and neither is another user's."""
+    """Not a newer credential, and not another user's."""
     async with world() as w:
         other = await ask_for_gateway(w, uid=1)
         refused = await ask_for_gateway(w)
@@ -72,7 +72,7 @@ async def test_only_what_was_refused_is_dropped() -> None:
 
 
 async def test_once_in_ten_seconds_for_a_key() -> None:
-    """A login that may not do a thing is refused with every token: each refusal would be an exchange."""
+    """A login without the right is refused with every token: each refusal would be an exchange."""
     async with world() as w:
         assert (await ask_for_gateway(w)).refused()
         second = await ask_for_gateway(w)
@@ -85,7 +85,7 @@ async def test_once_in_ten_seconds_for_a_key() -> None:
 
 
 async def test_a_second_refusal_of_the_same_credential_gets_the_new_one() -> None:
-    """Forty downloads with one token that was revoked: one exchange, and nobody is told that the login may not."""
+    """Forty downloads with one revoked token: one exchange, and no caller is told that the login lacks the right."""
     async with world() as w:
         handouts = [await ask_for_gateway(w) for _ in range(40)]
         assert [handout.refused() for handout in handouts] == [True] * 40
@@ -103,7 +103,7 @@ async def test_nothing_was_refused_where_nothing_was_sent() -> None:
 
 
 async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
-    """It may have changed where no file changes; no other key is told so."""
+    """It may have changed although no file did; other keys are not affected."""
     async with world() as w:
         (await ask_for_gateway(w)).refused()
         await ask_for_gateway(w)
@@ -115,7 +115,7 @@ async def test_the_exchange_after_a_refusal_looks_the_login_up_again() -> None:
 
 
 async def test_a_403_is_a_reason_to_look_again_where_the_login_itself_was_sent() -> None:
-    """ECR says it of a login that ran out; of a token it says that the login may not."""
+    """ECR uses it for an expired login; for a token it means that the login lacks the right."""
     async with world() as w:
         assert not (await ask_for_gateway(w)).refused(forbidden=True)
         w.provider.direct = True

@@ -1,4 +1,4 @@
-"""What holds whatever happens in whatever order. Source: docs/design/faults.md#invariants."""
+"""Invariants that hold for any events in any order. Source: docs/design/faults.md#invariants."""
 
 import asyncio
 from collections import Counter, defaultdict
@@ -34,7 +34,7 @@ MIN_GAP = 0.8
 
 
 class _Watched(FakeProvider):
-    """Knows what each token is good for, and who flies."""
+    """Knows what each token is valid for, and which flights there are."""
 
     def __init__(self, clock: FakeClock) -> None:
         super().__init__(clock)
@@ -44,7 +44,7 @@ class _Watched(FakeProvider):
         self.grants: dict[str, Grant] = {}
 
     async def plan(self, question: Question) -> Plan | None:
-        """The plan of its time: a question keeps the configuration that it began with."""
+        """Plan by the current configuration: a question keeps the one that it began with."""
         plan = await super().plan(question)
         return None if plan is None else replace(plan, run=partial(self._watched, plan, (self.epoch, plan.key)))
 
@@ -62,7 +62,7 @@ class _Watched(FakeProvider):
 
 
 class Invariants(RuleBasedStateMachine):
-    """A broker, a clock that does everything clocks do, and a provider that does anything."""
+    """A broker, a clock with all faults of clocks, and a provider with any behaviour."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -98,7 +98,7 @@ class Invariants(RuleBasedStateMachine):
 
     @rule(key=KEYS, patience=st.sampled_from([0.0, 0.5, 3.0, 8.5]))
     def ask(self, key: int, patience: float) -> None:
-        """Somebody asks; what the cache has is given without waiting."""
+        """A caller asks; what is in the cache is given without waiting."""
         self._do(self._ask(key, patience))
 
     async def _ask(self, key: int, patience: float) -> None:
@@ -139,7 +139,7 @@ class Invariants(RuleBasedStateMachine):
 
     @rule(seconds=st.sampled_from([-3600.0, -4.0, 4.0, 3600.0]))
     def step_wall(self, seconds: float) -> None:
-        """Somebody sets the wall clock."""
+        """The wall clock is set."""
         self.clock.step_wall(seconds)
 
     @rule(seconds=st.sampled_from([20.0, 280.0, 8 * 3600.0]))
@@ -154,20 +154,20 @@ class Invariants(RuleBasedStateMachine):
         wall=st.booleans(),
     )
     def change(self, *, life: float, delay: float, error: Code | KeyError | None, wall: bool) -> None:
-        """The registry behaves otherwise from now on."""
+        """The registry changes its behaviour."""
         self.provider.life, self.provider.delay = life, delay
         self.provider.wall_life = life if wall else None
         self.provider.error = failed(error, "m", retry_after=3.0) if isinstance(error, Code) else error
 
     @rule()
     def flush(self) -> None:
-        """Somebody flushes."""
+        """The memory is flushed."""
         self.broker.flush()
         self.provider.epoch += 1
 
     @rule()
     def reload(self) -> None:
-        """Somebody reloads."""
+        """The configuration is reloaded."""
         self.broker.swap(self.table)
         self.provider.epoch += 1
 
@@ -206,7 +206,7 @@ class Invariants(RuleBasedStateMachine):
         assert self.broker.cache.size == sum(entry.size for entry in self.broker.cache.entries())
 
     def teardown(self) -> None:
-        """Every failure is eventually retried; then all ends, and nothing is left."""
+        """Every failure is eventually retried; then everything ends, and nothing is left."""
         self.provider.error, self.provider.delay, self.provider.life = None, 0.0, 300.0
         try:
             self._do(self.clock.advance(400))
@@ -223,7 +223,7 @@ class Invariants(RuleBasedStateMachine):
         for key in range(4):
             asking = self.loop.create_task(self.broker.ask(question(f"https://r{key}.test/v2/a/b/blobs/x"), 8.5))
             await settle()
-            # Who asks just as a renewal is due may wait for it, and time passes here only where somebody lets it.
+            # A question just when a renewal is due may wait for it, and time passes here only if the test lets it.
             for _ in range(9):
                 if not asking.done():
                     await self.clock.advance(1.0)

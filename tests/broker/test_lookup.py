@@ -1,4 +1,4 @@
-"""Keys: who asks and what for, each part told apart, and nothing secret in them."""
+"""Keys: the caller and the question, with every part distinguished, and without secrets."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -48,7 +48,7 @@ def test_keys_are_equal_if_and_only_if_their_parts_are(one: tuple[object, ...], 
     ids=["border", "nesting", "length", "number", "bytes", "identity", "version", "no utf-8"],
 )
 def test_parts_do_not_run_into_one_another(one: tuple[object, ...], other: tuple[object, ...]) -> None:
-    """What would be the same text when joined is not the same key."""
+    """Parts that give the same text when joined are not the same key."""
     assert key_of(Caller(), one) != key_of(Caller(), other)
     assert key_of(Caller(), one) == key_of(Caller(), one)
 

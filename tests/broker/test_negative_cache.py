@@ -63,7 +63,7 @@ def test_a_429_is_remembered_as_long_as_it_asked_for(retry_after: float, sample:
 
 
 def test_an_open_breaker_does_not_count_as_a_failure_of_the_key() -> None:
-    """Nobody was asked: the time that the breaker names is remembered, and does not grow."""
+    """No request was sent: the time that the breaker names is remembered, and does not grow."""
     assert _seconds(Code.UPSTREAM_UNAVAILABLE, retry_after=4.0, times=3) == [4, 4, 4]
 
 
@@ -86,7 +86,7 @@ def test_a_success_makes_the_next_failure_the_first() -> None:
 
 
 def test_a_failure_of_long_ago_is_not_in_a_row() -> None:
-    """After five quiet minutes the growth begins anew."""
+    """After five quiet minutes the growth starts from the beginning."""
     negative = Negative(lambda: 0.5)
     for now in (0.0, 10.0):
         negative.add(KEY, Failure(Code.HELPER_FAILED, "m"), now=now, authority="reg.test")
@@ -94,7 +94,7 @@ def test_a_failure_of_long_ago_is_not_in_a_row() -> None:
 
 
 def test_dropping_by_authority() -> None:
-    """Only what is meant is forgotten."""
+    """Only the given authority is forgotten."""
     negative = Negative(lambda: 0.5)
     other = key_of(Caller(), ("other",))
     negative.add(KEY, Failure(Code.DENIED, "m"), now=0.0, authority="a.test")

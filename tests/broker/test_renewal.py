@@ -1,4 +1,4 @@
-"""Renewal ahead of expiry: for what is still wanted, a few at a time, by one scheduler."""
+"""Renewal before expiry: for grants that are still wanted, a few at a time, by one scheduler."""
 
 from structlog.testing import capture_logs
 
@@ -18,7 +18,7 @@ def _host(number: int) -> str:
 
 
 async def test_what_was_used_twice_is_renewed_when_its_window_opens() -> None:
-    """A = 75 s of 300: renewed at +225, with nobody asking; the next question finds the new token."""
+    """A = 75 s of 300: renewed at +225 without a question; the next question finds the new token."""
     async with world() as w:
         await _use(w, 1)
         await w.clock.advance(110)
@@ -40,7 +40,7 @@ async def test_what_was_used_once_is_not_renewed() -> None:
 
 
 async def test_what_was_not_used_lately_is_not_renewed() -> None:
-    """Last use longer ago than max(2A, 120 s) = 150 s: nobody seems to want it."""
+    """Last used longer ago than max(2A, 120 s) = 150 s: it does not seem to be needed."""
     async with world() as w:
         await _use(w, 5)
         await w.clock.advance(299)
@@ -48,7 +48,7 @@ async def test_what_was_not_used_lately_is_not_renewed() -> None:
 
 
 async def test_repeats_from_the_front_count_as_use() -> None:
-    """What the front answers by itself is wanted as much."""
+    """What the front answers by itself counts as much."""
     async with world() as w:
         w.provider.life = 60
         first = await w.ask()
@@ -84,7 +84,7 @@ async def test_what_is_asked_all_the_time_never_makes_anybody_wait() -> None:
 
 
 async def test_empty_answers_are_not_renewed() -> None:
-    """``{}`` costs an exchange again when somebody asks, not before."""
+    """``{}`` costs an exchange again only for the next question."""
     async with world() as w:
         w.provider.empty, w.provider.life = True, 60
         await _use(w, 3)
@@ -185,7 +185,7 @@ async def test_after_a_suspend_renewals_are_spread_over_half_a_minute() -> None:
 
 
 async def test_what_expired_in_the_suspend_is_dropped_and_not_renewed() -> None:
-    """C3: eight hours later nobody wants the old tokens; they go without an exchange."""
+    """C3: eight hours later the old tokens are not needed; they are dropped without an exchange."""
     async with world() as w:
         for number in range(40):
             await _use(w, 3, _host(number))
@@ -197,7 +197,7 @@ async def test_what_expired_in_the_suspend_is_dropped_and_not_renewed() -> None:
 
 
 async def test_too_much_under_way_puts_renewal_off() -> None:
-    """Where flights without waiters are at their bound already, a renewal waits for a second, and pushes none out."""
+    """If flights without waiters are at their limit, a renewal waits for a second, and displaces none."""
     async with world() as w:
         await _use(w, 1)
         await w.clock.advance(200)

@@ -93,7 +93,7 @@ async def test_a_good_answer_is_passed_on() -> None:
 
 @pytest.mark.parametrize("status", [200, 301, 400, 401, 403, 404, 405, 501, 505])
 async def test_an_answer_that_would_not_change_is_not_asked_for_again(status: int) -> None:
-    """U4: 4xx, redirects, 501 and 505 are answers; whoever asked decides what they mean."""
+    """U4: 4xx, redirects, 501 and 505 are answers; the caller decides what they mean."""
     async with wire((0, _response(status))) as w:
         result = await w.send()
         assert isinstance(result, Response)
@@ -138,7 +138,7 @@ async def test_a_short_outage_costs_no_call(bad: Response | Failed, outage: floa
 
 
 async def test_what_stays_away_is_given_up_in_time_and_then_at_once() -> None:
-    """The first caller is told within its 8.5 s; who comes when the outage is old is told at once, with a time."""
+    """The first caller gets an error within its 8.5 s; one that comes late in the outage gets it at once, with a time."""
     async with wire((0, _response(503))) as w:
         first = await w.send()
         assert isinstance(first, Response)
@@ -153,14 +153,14 @@ async def test_what_stays_away_is_given_up_in_time_and_then_at_once() -> None:
 
 
 async def test_the_last_attempt_has_a_second_and_a_half_of_patience() -> None:
-    """A caller with two seconds is not kept waiting for a delay that is longer, and not for nothing at the end."""
+    """A caller with two seconds does not wait for a longer delay, nor in vain at the end."""
     async with wire((0, _response(503))) as w:
         await w.send(patience=2.0)
         assert w.sent == [0.0, 0.075, 0.3, 0.5]
 
 
 async def test_a_server_that_says_when_it_will_be_back_is_asked_then() -> None:
-    """RFC 9110, section 10.2.3: a 503 may carry Retry-After; one that nobody can wait for leaves one last attempt."""
+    """RFC 9110, section 10.2.3: a 503 may carry Retry-After; one that is too long leaves one last attempt."""
     busy = _response(503, ("Retry-After", "3"))
     async with wire((0, busy), (0, OK)) as w:
         assert (await w.send(), w.sent) == (OK, [0.0, 3.0])
@@ -197,7 +197,7 @@ async def test_a_post_that_spends_a_refresh_token_is_sent_once(bad: Response | F
 
 
 async def test_a_refresh_token_whose_answer_was_lost_is_told_to_be_in_doubt() -> None:
-    """U14: who sees that again and again is told what may be the cause; of a GET there is no such doubt."""
+    """U14: a user who sees that repeatedly is told the possible cause; a GET has no such doubt."""
     async with wire((0, REFUSED)) as w:
         result = await w.send(POST)
         assert isinstance(result, Failure)
@@ -273,7 +273,7 @@ async def test_no_retry_that_the_flight_would_not_live_to_see() -> None:
 
 
 async def test_the_budget_bounds_retries_beyond_the_first_second_of_an_outage() -> None:
-    """Ten of them, then one per ten good answers: an outage is not multiplied by those who feel it."""
+    """Ten of them, then one per ten good answers: affected callers do not multiply an outage."""
     async with wire((0, _response(503))) as w:
         w.upstream.origin(GET.url).budget = 0.0
         await w.send()
@@ -335,7 +335,7 @@ async def test_waiters_of_a_pause_retry_a_little_apart() -> None:
 
 
 async def test_a_sixth_429_is_final() -> None:
-    """Six attempts in all; where nobody says how long to wait, each pause is twice as long (U2)."""
+    """Six attempts in total; if the server does not say how long to wait, each pause is twice as long (U2)."""
     for pause, times in (("1", [0.0, 1.0, 2.0, 3.0, 4.0, 5.0]), ("soon", [0.0, 1.0, 3.0, 7.0, 15.0, 31.0])):
         async with wire((0, _limited(pause)), sample=0.0) as w:
             result = await w.send(patience=300, limit=300)
@@ -344,7 +344,7 @@ async def test_a_sixth_429_is_final() -> None:
 
 
 async def test_five_failed_attempts_open_the_breaker() -> None:
-    """U3: whoever made them; who has no patience is told at once, and for how long it is left alone."""
+    """U3: whichever caller made them; a caller without patience gets an error at once, with the remaining time."""
     async with wire((0, _response(503))) as w:
         with capture_logs() as logs:
             await w.fail()
@@ -435,7 +435,7 @@ async def test_a_bug_in_the_client_is_passed_on() -> None:
 
 
 async def test_a_request_without_a_subject_is_called_by_its_origin() -> None:
-    """Messages always name somebody, and never the query."""
+    """Messages always name a server, and never the query."""
     async with wire((HOUR, OK)) as w:
         result = await w.send(Request("GET", "https://auth.test/token?secret=x"), limit=2)
         assert isinstance(result, Failure)
@@ -443,7 +443,7 @@ async def test_a_request_without_a_subject_is_called_by_its_origin() -> None:
 
 
 async def test_what_build_actions_are_throttled_for_does_not_stop_the_user() -> None:
-    """A 429 that actions brought about pauses actions; the user's own pauses both (T16)."""
+    """A 429 that actions caused pauses actions; the user's own pauses both (T16)."""
     async with wire((0, _limited("60"))) as w:
         first = await w.send(for_actions=True)
         w.http.steps = [(0, OK)]
@@ -506,7 +506,7 @@ async def test_build_actions_have_eight_places_at_an_origin() -> None:
 
 
 async def test_a_clock_that_is_far_off_is_noted_and_said_once() -> None:
-    """The server's Date says what time it is there; a minute and more is worth a line and a figure in the status."""
+    """The server's Date tells its time; a difference of a minute or more is logged and shown in the status."""
     behind = _response(200, ("Date", "Thu, 01 Jan 2026 00:00:00 GMT"), wall=T0 + 360)
     async with wire((0, behind)) as w:
         with capture_logs() as logs:

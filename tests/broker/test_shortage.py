@@ -1,4 +1,4 @@
-"""Short of memory: what may be forgotten is, what is in memory is answered, and nothing new is begun for a second."""
+"""When memory is short, what may be forgotten is forgotten, answers from memory go on, and nothing new begins for a second."""
 
 from structlog.testing import capture_logs
 
@@ -11,7 +11,7 @@ def _host(number: int) -> str:
 
 
 async def test_half_of_the_grants_go_and_no_exchange_begins_for_a_second() -> None:
-    """C6: The other half is answered as ever; a second later all is as it was."""
+    """C6: The other half is answered as usual; a second later everything is back to normal."""
     async with world() as w:
         for number in range(4):
             await w.ask(_host(number))
@@ -38,7 +38,7 @@ async def test_nothing_is_renewed_meanwhile() -> None:
 
 
 async def test_a_failed_allocation_in_an_exchange_is_not_a_bug() -> None:
-    """C6: It is said what was short, and what can be forgotten is."""
+    """C6: The error says what was short, and what can be forgotten is forgotten."""
     async with world() as w:
         await w.ask(_host(0))
         w.provider.error = MemoryError()

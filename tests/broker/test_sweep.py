@@ -1,4 +1,4 @@
-"""What is over or unwanted leaves the memory within a minute."""
+"""Expired and unused grants leave the memory within a minute."""
 
 from tests.broker.world import World, token, world
 
@@ -13,7 +13,7 @@ async def _fill(w: World, count: int) -> None:
 
 
 async def test_what_has_expired_is_dropped() -> None:
-    """A token of 300 s, used once, is gone a minute after its end at the latest, with nobody asking."""
+    """A token of 300 s, used once, is gone a minute after its end at the latest, without a question."""
     async with world() as w:
         await _fill(w, 1)
         await w.clock.advance(299)
@@ -23,7 +23,7 @@ async def test_what_has_expired_is_dropped() -> None:
 
 
 async def test_what_was_not_used_for_half_an_hour_is_dropped() -> None:
-    """min(L, 30 min) without use: a token is not kept for nobody; each use begins the half hour anew."""
+    """min(L, 30 min) without use: a token is not kept unused; each use restarts the half hour."""
     async with world() as w:
         w.provider.life = 12 * 3600.0
         await _fill(w, 2)
@@ -48,7 +48,7 @@ async def test_a_wall_clock_that_ends_a_token_has_it_dropped() -> None:
 
 
 async def test_what_is_dropped_leaves_the_scheduler_too() -> None:
-    """A token that nobody wants is not kept by the moment at which it would have been renewed."""
+    """The scheduler's entry for its renewal does not keep an unused token."""
     async with world() as w:
         w.provider.life = 12 * 3600.0
         await _fill(w, 1)
@@ -59,7 +59,7 @@ async def test_what_is_dropped_leaves_the_scheduler_too() -> None:
 
 
 async def test_a_pass_over_many_lets_others_work_in_between() -> None:
-    """Thousands of entries do not hold up the loop: who asks is answered before the pass is over."""
+    """Thousands of entries do not block the loop: a question is answered before the pass is over."""
     async with world() as w:
         await _fill(w, 1200)
         w.clock.suspend(300)
@@ -73,7 +73,7 @@ async def test_a_pass_over_many_lets_others_work_in_between() -> None:
 
 
 async def test_what_was_replaced_during_a_pass_is_not_touched() -> None:
-    """A newer grant of a key outlives the pass that was to come to the older one."""
+    """A newer grant of a key survives the pass that would have dropped the older one."""
     async with world() as w:
         await _fill(w, 501)
         w.clock.suspend(300)

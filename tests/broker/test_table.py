@@ -43,7 +43,7 @@ async def test_without_a_rule_the_first_that_has_a_plan_answers() -> None:
 
 
 async def test_without_a_provider_there_is_no_plan() -> None:
-    """A host that nobody knows gets ``{}``."""
+    """An unknown host gets ``{}``."""
     routed = await _table().plan(question("https://reg.test/x"))
     assert (routed.plan, routed.rule) == (None, "")
 
@@ -103,7 +103,7 @@ def test_what_a_flush_covers(match: str | None, authority: str, meant: bool) -> 
 
 
 async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
-    """Nobody wrote it: where it has no login, that of a netrc file is sent, as it was before there was such a rule."""
+    """No user wrote it: if it has no login, that of a netrc file is sent, as before there was such a rule."""
     router = Router([], [NoneHost("git.test")])
     for own, expected in ((None, "fallback"), ("own", "own")):
         table = Table(router, {"none git.test": _provider(own)}, fallback=[_provider("fallback")])
@@ -111,7 +111,7 @@ async def test_behind_a_built_in_rule_the_files_are_asked_as_ever() -> None:
 
 
 async def test_of_a_built_in_rule_is_told_how_to_log_in() -> None:
-    """Whoever never wrote it does not know what it would take."""
+    """A user who did not write it does not know what it needs."""
     rules: list[HostRule] = [OciHost("reg.test"), NoneHost("cdn.test")]
     router = Router([], rules)
     table = Table(router, {router.key(rule): _provider(None) for rule in rules})

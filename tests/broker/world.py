@@ -73,13 +73,13 @@ class World:
         return self.group.create_task(self.ask(uri, patience, uid))
 
     async def answer(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Answer:
-        """Ask, let pass what the exchange takes, and give what must be an answer."""
+        """Ask, let the time of the exchange pass, and give the answer; a failure fails the test."""
         result = await self._through(uri, patience, uid)
         assert isinstance(result, Answer), result
         return result
 
     async def failure(self, uri: str = BLOB, patience: float = 8.5, uid: int = 0) -> Failure:
-        """Ask, let pass what the exchange takes, and give what must be a failure."""
+        """Ask, let the time of the exchange pass, and give the failure; an answer fails the test."""
         result = await self._through(uri, patience, uid)
         assert isinstance(result, Failure), result
         return result

@@ -1,4 +1,4 @@
-"""What a carrier uses again of the daemon's answers, and for how long."""
+"""Which of the daemon's answers a carrier reuses, and for how long."""
 
 import asyncio
 
@@ -14,7 +14,7 @@ from credproxy.gateway.wanted import wanted
 
 
 class Answering:
-    """A daemon that grants all that it is asked, each time with another credential."""
+    """A daemon that grants everything, each time with a new credential."""
 
     def __init__(self, hold: float) -> None:
         self.incoming: list[Fetch] = []
@@ -31,7 +31,7 @@ class Answering:
         asyncio.get_running_loop().call_soon(self.daemon.answered, answer)
 
     async def passage(self, path: str = "/v2/a/blobs/sha256:00", **caller: object) -> Passage:
-        """Ask for one."""
+        """Ask for a passage."""
         uid, sandbox = int(str(caller.get("uid", 1000))), caller.get("sandbox")
         incoming = Incoming(
             "GET",
@@ -64,7 +64,7 @@ async def test_but_never_by_anybody_else_or_for_anything_else() -> None:
 
 
 async def test_nor_where_the_daemon_does_not_say_so() -> None:
-    """As where each use is to be written down."""
+    """For example, if each use has to be logged."""
     answering = Answering(hold=0.0)
     await answering.passage()
     await answering.passage()
@@ -73,7 +73,7 @@ async def test_nor_where_the_daemon_does_not_say_so() -> None:
 
 @pytest.mark.parametrize("hold", [0.05, 1e-12])
 async def test_nor_beyond_its_expiry(hold: float) -> None:
-    """It may be less than the second that everything ends in."""
+    """The expiry may come before the second is over."""
     answering = Answering(hold)
     await answering.passage()
     await asyncio.sleep(0.06)  # noqa: TID251  the loop's own clock is real here

@@ -21,7 +21,7 @@ class FakeDaemon:
 
 
 def too_early(verb: str) -> Answer:
-    """What the real one says within a second."""
+    """What the real daemon answers within the same second."""
     error = {"code": "overloaded", "message": f"{verb} is allowed once a second", "hint": "wait", "retry_after": 0.75}
     return 503, {"error": error}
 
@@ -32,7 +32,7 @@ def serving(home: Path, *answers: Answer) -> Iterator[FakeDaemon]:
     daemon = FakeDaemon(list(answers))
 
     class Handler(http.server.BaseHTTPRequestHandler):
-        """One request a connection."""
+        """One request per connection."""
 
         def do_POST(self) -> None:
             """Keep the question, give the next answer."""

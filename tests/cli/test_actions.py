@@ -1,4 +1,4 @@
-"""``credproxy actions``: rules are added without harm to the file, and say why they decide."""
+"""``credproxy actions``: rules are added without damage to the file, and the deciding rule is named."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ BLOB = "https://ghcr.io/v2/my-org/app/blobs/sha256:" + "a" * 64
 
 
 def test_allow_makes_the_file_and_test_says_which_rule_decides(home: Path) -> None:
-    """From nothing to an allowed download, by what the refusal itself says."""
+    """From nothing to an allowed download, by following the refusal."""
     refused = run("actions", "test", BLOB)
     assert refused.exit_code == 1
     assert refused.stderr.splitlines() == [
@@ -31,7 +31,7 @@ def test_allow_makes_the_file_and_test_says_which_rule_decides(home: Path) -> No
 
 
 def test_allow_write(home: Path) -> None:
-    """Reading alone is the default."""
+    """Only reading is the default."""
     upload = "https://ghcr.io/v2/my-org/app/blobs/uploads/"
     run("actions", "allow", "ghcr.io/my-org/*")
     refused = run("actions", "test", upload)
@@ -42,7 +42,7 @@ def test_allow_write(home: Path) -> None:
 
 
 def test_allow_keeps_comments_order_and_mode(home: Path) -> None:
-    """Whatever else is in the file stays, byte by byte, and the rule goes behind those that are there."""
+    """Everything else in the file stays byte by byte, and the rule is added after the existing ones."""
     text = (
         "# mine\nempty_ttl = 30  # short\n\n[[actions.rule]]  # never\naction = \"deny\"\nregistry = 'ghcr.io'\n"
         'repository = "my-org/secret"\noperations = ["*"]\n\n# the rest\n[[host]]\nmatch = "a.b"\nprovider = "none"\n'
@@ -62,7 +62,7 @@ def test_allow_keeps_comments_order_and_mode(home: Path) -> None:
 
 
 def test_allow_writes_behind_a_link(home: Path) -> None:
-    """Somebody's dotfiles stay linked."""
+    """Linked dotfiles stay linked."""
     path = configure(home, "")
     real = home / "dotfiles.toml"
     path.rename(real)
@@ -84,7 +84,7 @@ def test_allow_writes_behind_a_link(home: Path) -> None:
     ],
 )
 def test_what_cannot_be_added_changes_nothing(home: Path, text: str, pattern: str, problem: str) -> None:
-    """The file is as it was, to the byte."""
+    """The file is unchanged, to the byte."""
     path = configure(home, text)
     done = run("actions", "allow", pattern)
     assert done.exit_code == 1
@@ -108,7 +108,7 @@ def test_a_file_that_is_not_text_is_left_alone(home: Path) -> None:
 
 @pytest.mark.parametrize("uri", ["https://GHCR.io/v2/a/manifests/x", "https://ghcr.io/v2/a/manifests/x#y", "ftp://x/"])
 def test_a_uri_that_is_not_canonical_is_refused(home: Path, uri: str) -> None:
-    """As the socket would."""
+    """As on the socket."""
     done = run("actions", "test", uri)
     assert done.exit_code == 1
     assert "hint: " in done.stderr
@@ -178,7 +178,7 @@ def test_test_names_the_rule_of_a_policy_file(home: Path) -> None:
 
 
 def test_allow_leaves_a_policy_file_to_its_owner(home: Path) -> None:
-    """It says where the rules stand and what to write there, in that file's format; the configuration stays."""
+    """It says where the rules are and what to write there, in that file's format; the configuration is unchanged."""
     path = with_policy(home, '{"version": 1}', "policy.json")
     before = (home / "c" / "credproxy" / "config.toml").read_text()
     done = run("actions", "allow", "--write", "ghcr.io:443/my-org/**")
@@ -198,7 +198,7 @@ def test_allow_leaves_a_policy_file_to_its_owner(home: Path) -> None:
     "command", [("actions", "test", BLOB), ("actions", "allow", "a.b/c"), ("bazelrc", "--actions")]
 )
 def test_a_broken_policy_file_is_reported_by_every_command(home: Path, command: tuple[str, ...]) -> None:
-    """With its line, and the command that tells all of it."""
+    """With its line, and the command that lists all mistakes."""
     path = with_policy(home, "version: 1\nruls: []\n")
     done = run(*command)
     assert done.exit_code == 1
@@ -222,7 +222,7 @@ def test_config_check_looks_into_the_policy_file(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["policy.yaml", "policy.json", "policy"])
 def test_check_counts_the_rules_of_a_policy_file(home: Path, name: str) -> None:
-    """A default that allows is no rule, but it reaches far."""
+    """A default that allows is not a rule, but it reaches far."""
     path = home / name
     rule = '{"action": "allow", "registry": "*", "repository": "**", "operations": ["*"]}'
     path.write_text(f'{{"version": 1,\n"rules": [\n{rule}],\n"defaultAction": "allow"}}')

@@ -1,4 +1,4 @@
-"""``credproxy actions allow`` puts its rule in force, adds nothing twice, and doubts what is probably a mistake."""
+"""``credproxy actions allow`` puts its rule into force, adds nothing twice, and questions probable mistakes."""
 
 import os
 from pathlib import Path
@@ -26,7 +26,7 @@ def place_of(home: Path) -> Path:
 
 
 def test_the_rule_is_put_in_force(home: Path) -> None:
-    """The daemon is told to read it; nothing is left for the person to do."""
+    """The daemon is told to read it; nothing is left for the user to do."""
     with serving(home, (200, {**RELOADED, "files": [str(place_of(home))]})) as daemon:
         done = run("actions", "allow", "ghcr.io/my-org/**")
     assert done.exit_code == 0, done.stderr
@@ -36,7 +36,7 @@ def test_the_rule_is_put_in_force(home: Path) -> None:
 
 
 def test_without_a_daemon_the_rule_waits_for_it(home: Path) -> None:
-    """That is fine, and said."""
+    """That is fine, and the output says so."""
     done = run("actions", "allow", "ghcr.io/my-org/**")
     assert done.exit_code == 0, done.stderr
     assert done.stdout.splitlines()[-1] == "no daemon is running; it reads the rule when it starts"
@@ -44,7 +44,7 @@ def test_without_a_daemon_the_rule_waits_for_it(home: Path) -> None:
 
 
 def test_no_reload_leaves_the_daemon_as_it_is(home: Path) -> None:
-    """And says what puts the rule in force."""
+    """And the output says how to put the rule into force."""
     with serving(home) as daemon:
         done = run("actions", "allow", "--no-reload", "ghcr.io/my-org/**")
     assert done.exit_code == 0, done.stderr
@@ -53,7 +53,7 @@ def test_no_reload_leaves_the_daemon_as_it_is(home: Path) -> None:
 
 
 def test_a_daemon_that_does_not_take_the_rule_is_an_error(home: Path) -> None:
-    """The file is changed and nothing else is: both are said, with the daemon's own hint."""
+    """Only the file was changed: the error says both, with the daemon's own hint."""
     refusal = {"code": "peer_refused", "message": "this is for the administrator", "hint": "run it with sudo"}
     with serving(home, (403, {"error": refusal})):
         done = run("actions", "allow", "ghcr.io/my-org/**")
@@ -65,7 +65,7 @@ def test_a_daemon_that_does_not_take_the_rule_is_an_error(home: Path) -> None:
 
 
 def test_a_daemon_with_another_configuration_is_an_error(home: Path) -> None:
-    """``serve --config`` reads one file alone, and that is not the one that was changed."""
+    """``serve --config`` reads only one file, which is not the changed one."""
     with serving(home, (200, {**RELOADED, "files": ["/srv/other.toml"]})):
         done = run("actions", "allow", "ghcr.io/my-org/**")
     assert done.exit_code == 1
@@ -85,7 +85,7 @@ def test_a_daemon_with_another_configuration_is_an_error(home: Path) -> None:
     ],
 )
 def test_what_is_allowed_already_is_not_added_again(home: Path, held: str, pattern: str) -> None:
-    """By the same rule or by a wider one; the daemon reads the file all the same, as it may not have done so yet."""
+    """By the same rule or by a wider one; the daemon still reads the file, because it may not have done so yet."""
     path = configure(home, held)
     with serving(home, (200, {**RELOADED, "files": [str(path)]})) as daemon:
         done = run("actions", "allow", pattern)
@@ -133,7 +133,7 @@ def test_a_rule_that_takes_no_effect_is_warned_of(home: Path) -> None:
     [("my-org/**", "my-org/**"), ("library/ubuntu", "library/ubuntu"), ("Org/app", "Org/app"), ("a_b/c", "a_b/c")],
 )
 def test_a_pattern_without_a_registry_is_questioned(home: Path, pattern: str, meant: str) -> None:
-    """Nobody is there to answer, so it is refused, with both patterns that were probably meant."""
+    """There is no user to answer, so it is refused, with both patterns that were probably intended."""
     done = run("actions", "allow", pattern)
     assert done.exit_code == 1
     first, hint = done.stderr.splitlines()
@@ -148,14 +148,14 @@ def test_a_pattern_without_a_registry_is_questioned(home: Path, pattern: str, me
 
 
 def test_the_hints_for_a_pattern_without_a_registry_work(home: Path) -> None:
-    """Both ways out: the registry in front, or ``--yes``."""
+    """Both remedies: the registry in front, or ``--yes``."""
     assert run("actions", "allow", "docker.io/my-org/**").exit_code == 0
     assert run("actions", "allow", "--yes", "my-org/**").exit_code == 0
     assert 'registry = "my-org"' in place_of(home).read_text()
 
 
 def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
-    """Whoever configured ``registry`` as a host is not asked whether it is one."""
+    """A user who configured ``registry`` as a host is not asked whether it is one."""
     configure(home, '[[host]]\nmatch = "registry"\nprovider = "oci"\n')
     assert run("actions", "allow", "registry/app").exit_code == 0
     assert run("actions", "allow", "localhost/app").exit_code == 0
@@ -176,7 +176,7 @@ def test_a_host_of_a_rule_is_a_registry(home: Path) -> None:
 def test_what_people_paste_is_reported_with_the_command_that_works(
     home: Path, pattern: str, message: str, command: str
 ) -> None:
-    """A reference of docker's or a URL is not a pattern; the hint can be run as it stands."""
+    """A docker reference or a URL is not a pattern; the hint can be run as it is."""
     done = run("actions", "allow", pattern)
     assert done.exit_code == 1
     assert message in done.stderr
@@ -187,7 +187,7 @@ def test_what_people_paste_is_reported_with_the_command_that_works(
 
 
 def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
-    """``credproxy actions allow URL``; twice adds nothing, and who meant a registry is told how to write that."""
+    """``credproxy actions allow URL``; twice adds nothing, and the output says how to write a registry instead."""
     url = "https://files.test/releases/**"
     done = run("actions", "allow", url)
     assert done.exit_code == 0, done.stderr
@@ -209,7 +209,7 @@ def test_a_rule_for_urls_is_added_as_the_refusal_says(home: Path) -> None:
 
 @pytest.mark.parametrize(("verb", "answer"), [("reload", RELOADED), ("flush", {"flushed": 3})])
 def test_a_command_waits_for_its_turn(home: Path, verb: str, answer: dict[str, object]) -> None:
-    """The daemon does it once a second; who comes too early is not sent away to wait."""
+    """The daemon does it once a second; a command that comes too early waits by itself."""
     with serving(home, too_early(verb), (200, answer)) as daemon:
         done = run(verb)
     assert done.exit_code == 0, done.stderr
@@ -217,7 +217,7 @@ def test_a_command_waits_for_its_turn(home: Path, verb: str, answer: dict[str, o
 
 
 def test_a_command_waits_until_it_is_its_turn(home: Path) -> None:
-    """Others reload as well: whoever is too early again waits again, for ten seconds in all."""
+    """Others reload as well: a command that is too early again waits again, for ten seconds in total."""
     pauses: list[float] = []
     with serving(home, *[too_early("reload")] * 3, (200, RELOADED)) as daemon:
         assert call_in_turn("POST", "/v1/reload", pause=pauses.append) == RELOADED
@@ -225,7 +225,7 @@ def test_a_command_waits_until_it_is_its_turn(home: Path) -> None:
 
 
 def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
-    """Then it says what the daemon says."""
+    """Then it prints the daemon's error."""
     pauses: list[float] = []
     with (
         serving(home, *[too_early("reload")] * 20),
@@ -247,7 +247,7 @@ def test_a_command_does_not_wait_for_its_turn_without_end(home: Path) -> None:
 def test_a_pattern_that_can_be_no_rule_is_reported_as_what_was_typed(
     home: Path, pattern: str, message: str, hint: str
 ) -> None:
-    """No file has a mistake, so none is named, and the hint is a command that adds a rule."""
+    """The mistake is not in a file, so none is named, and the hint is a command that adds a rule."""
     done = run("actions", "allow", pattern)
     assert done.exit_code == 1
     assert done.stderr.splitlines()[0].startswith(f"credproxy: nothing was changed: {message}; wanted")
@@ -258,7 +258,7 @@ def test_a_pattern_that_can_be_no_rule_is_reported_as_what_was_typed(
 
 @pytest.mark.parametrize("spoiled", ["file", "directory"])
 def test_what_others_may_have_written_does_not_become_the_users_by_a_new_rule(home: Path, spoiled: str) -> None:
-    """The file that is written is the user's own, and would be believed with all that others had put into it."""
+    """The written file belongs to the user, and would be trusted with everything that others had put into it."""
     place = configure(home, ALLOW.format("evil.test", "x", READ))
     (place if spoiled == "file" else place.parent).chmod(0o777)
     before = place.read_bytes()
@@ -270,7 +270,7 @@ def test_what_others_may_have_written_does_not_become_the_users_by_a_new_rule(ho
 
 
 def test_directories_made_for_a_rule_are_private_whatever_the_umask(home: Path) -> None:
-    """Or the daemon would not believe the file in them, rightly."""
+    """Otherwise the daemon would rightly not trust the file in them."""
     place_of(home).parent.parent.rmdir()
     before = os.umask(0)
     try:

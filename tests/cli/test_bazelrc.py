@@ -1,4 +1,4 @@
-"""``credproxy bazelrc --actions``: what a .bazelrc needs so that lazy layers come through the daemon."""
+"""``credproxy bazelrc --actions``: the lines that route lazy layers through the daemon."""
 
 import base64
 import itertools
@@ -29,12 +29,12 @@ __all__ = ["home"]  # the fixture
 
 
 def rule(registry: str, action: str = "allow") -> str:
-    """A rule that is about a registry."""
+    """A rule for a registry."""
     return f'[[actions.rule]]\naction = "{action}"\nregistry = "{registry}"\nrepository = "**"\noperations = ["blob:read"]\n'
 
 
 def flags() -> list[str]:
-    """The flags as Bazel splits them: words of a shell, without comments."""
+    """The flags as Bazel splits them: shell words, without comments."""
     done = run("bazelrc", "--actions")
     assert done.exit_code == 0, done.stderr
     return [flag for line in done.stdout.splitlines() for flag in shlex.split(line, comments=True)[1:]]
@@ -55,15 +55,15 @@ class Tool(NoneHost, frozen=True):
     """A kind whose login another program keeps."""
 
     def own_uses(self) -> Iterator[Used]:
-        """A variable or a file, and neither has to be there."""
+        """A variable or a file, neither of which has to exist."""
         yield ("match",), Usual(("CREDPROXY_TEST_TOOL",), "CREDPROXY_TEST_FOLDER", "tool", "hosts.yml")
 
 
 class Known(Settings, frozen=True):
-    """Settings beside built-in hosts of this test."""
+    """Settings with built-in hosts of this test."""
 
     def rules(self, builtin: Sequence[HostRule] = ()) -> tuple[HostRule, ...]:
-        """As ever, with these."""
+        """The usual rules, and these."""
         present, absent = EnvSource("CREDPROXY_TEST_TOKEN"), FileSource("/nonexistent/token")
         known: list[HostRule] = [
             HeaderHost("here.test", present),
@@ -75,7 +75,7 @@ class Known(Settings, frozen=True):
 
 
 def test_a_built_in_host_has_a_line_where_its_login_may_be(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Each line costs a call for every download: it is for who has something to send."""
+    """Each line costs a call for every download, so it is only for users with something to send."""
     settings = Known(host=(NoneHost("mine.test"), OciHost("ghcr.io")))
     monkeypatch.delenv("CREDPROXY_TEST_TOKEN", raising=False)
     assert hosts(settings, {}) == {"ghcr.io"}
@@ -102,7 +102,7 @@ def test_a_login_that_another_program_keeps_counts_where_it_is(home: Path, monke
 
 
 def test_a_credential_helper_of_git_counts_where_the_user_has_one(home: Path) -> None:
-    """What it has, nobody knows before it is asked."""
+    """Its logins are unknown until it is asked."""
     assert "github.com" not in hosts(Settings(), {})
     (home / "h" / ".gitconfig").write_text("[user]\n\tname = me\n")
     assert "github.com" not in hosts(Settings(), {})
@@ -121,7 +121,7 @@ def test_the_flags(home: Path) -> None:
 
 
 def test_the_socket_may_be_the_same_on_all_machines(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The path is part of the action key, so it is the daemon's own setting that counts."""
+    """The path is part of the action key, so the daemon's own setting counts."""
     configure(home, rule("ghcr.io"))
     monkeypatch.setenv("CREDPROXY_ACTIONS_SOCKET", "/run/credproxy-actions/actions.sock")
     assert flags()[0].endswith("=unix:/run/credproxy-actions/actions.sock")
@@ -159,7 +159,7 @@ def test_google_hosts_get_an_entry_that_is_not_a_secret(home: Path) -> None:
 
 
 def test_a_wildcard_cannot_have_an_entry(home: Path) -> None:
-    """So it is named, and its hosts are left to whoever knows them."""
+    """So it is named, and the user has to add its hosts."""
     configure(home, rule("*.pkg.dev"))
     done = run("bazelrc", "--actions")
     assert "--action_env" not in done.stdout
@@ -177,7 +177,7 @@ def test_a_policy_files_registries_count(home: Path) -> None:
 
 
 def test_without_a_rule_it_says_so(home: Path) -> None:
-    """The lines are right all the same."""
+    """The lines are still right."""
     done = run("bazelrc", "--actions")
     assert done.exit_code == 0
     assert "registry_pull_gateway" in done.stdout
@@ -198,7 +198,7 @@ def store(home: Path, script: str, configuration: str = '{"credsStore": "test"}'
 
 
 def test_what_a_store_lists_gets_a_line(home: Path) -> None:
-    """A user whose logins are all in the store has no name of a registry in any file."""
+    """If all logins are in the store, no file names a registry."""
     store(home, """echo '{"https://reg.test":"u","https://index.docker.io/v1/":"u"}'""")
     done = run("bazelrc")
     assert done.exit_code == 0, done.stderr
@@ -208,7 +208,7 @@ def test_what_a_store_lists_gets_a_line(home: Path) -> None:
 
 @pytest.mark.parametrize("script", ["exit 1", "echo '{}'", "echo nonsense", "kill $$", 'echo "{"'])
 def test_a_store_that_lists_nothing_is_reported_with_the_rule_that_gives_a_line(home: Path, script: str) -> None:
-    """What it lists says nothing: the daemon asks it about each registry. The hint is followed, and there is a line."""
+    """An empty list proves nothing: the daemon asks it about each registry. Following the hint gives a line."""
     store(home, script)
     done = run("bazelrc")
     assert done.exit_code == 1
@@ -227,7 +227,7 @@ def test_a_store_that_lists_nothing_is_reported_with_the_rule_that_gives_a_line(
 
 
 def test_a_file_that_cannot_be_read_is_named_in_a_comment(home: Path) -> None:
-    """The lines of the other hosts are printed all the same."""
+    """The lines of the other hosts are still printed."""
     docker = home / "h" / ".docker"
     docker.mkdir()
     (docker / "config.json").write_text('{"auths": {"reg.test": {}}')
@@ -239,7 +239,7 @@ def test_a_file_that_cannot_be_read_is_named_in_a_comment(home: Path) -> None:
 
 
 def test_a_host_that_gets_nothing_has_no_line(home: Path) -> None:
-    """A line would only keep Bazel from netrc and auth= for it; also where docker has a login for that host."""
+    """A line would only keep Bazel from netrc and auth= for it; also if docker has a login for that host."""
     docker = home / "h" / ".docker"
     docker.mkdir()
     hosts = ["out.test", "out.test:5000", "a.below.test", "in.test", "half.test"]
@@ -258,7 +258,7 @@ def test_a_host_that_gets_nothing_has_no_line(home: Path) -> None:
 
 
 def test_a_path_with_a_blank_stays_one_word(home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """And with a backslash, a quote, a hash and what looks like a variable: every line is read back as it was meant."""
+    """And with a backslash, a quote, a hash and what looks like a variable: every line is read back as intended."""
     odd = tmp_path / """it's \\ "#1" ${HOME}"""
     for folder in ("run", "bin"):
         (odd / folder).mkdir(mode=0o700, parents=True)
@@ -283,7 +283,7 @@ def test_a_path_with_a_blank_stays_one_word(home: Path, tmp_path: Path, monkeypa
 
 
 def test_two_kinds_of_lines_at_once_are_a_mistake(home: Path) -> None:
-    """They belong into different files."""
+    """They belong in different files."""
     done = run("bazelrc", "--actions", "--sandbox")
     assert done.exit_code == 2
     assert "leave one of them out" in done.stderr

@@ -1,4 +1,4 @@
-"""Whom the commands believe that ask the daemon: the same listeners as the helper does (T4, T11)."""
+"""Commands that ask the daemon trust the same listeners as the helper (T4, T11)."""
 
 import json
 import subprocess
@@ -15,7 +15,7 @@ pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="namespaces as L
 
 
 def credproxy(path: Path, *words: str, **environ: str) -> subprocess.CompletedProcess[str]:
-    """One command that asks whoever listens at ``path``."""
+    """A command that asks the listener at ``path``."""
     return subprocess.run(
         [CREDPROXY, *words],
         env={"PATH": "/usr/bin:/bin", "CREDPROXY_SOCKET": str(path), **environ},
@@ -28,7 +28,7 @@ def credproxy(path: Path, *words: str, **environ: str) -> subprocess.CompletedPr
 
 @pytest.mark.parametrize("words", [("status", "--json"), ("get", "https://ghcr.io/"), ("reload",)], ids=" ".join)
 def test_a_command_does_not_trust_an_impostor_in_a_sandbox(short_path: Path, words: tuple[str, ...]) -> None:
-    """It would be told which hosts somebody asks for, and print what it likes."""
+    """An impostor would learn which hosts the user asks for, and choose what is printed."""
     path = short_path / "helper.sock"
     with listening(path, *unshare(*SANDBOXES["user, mount and pid"]), how="hidden"):
         done = credproxy(path, *words)
@@ -46,7 +46,7 @@ def test_a_command_trusts_any_namespace_if_the_user_says_so(short_path: Path) ->
 
 
 def test_a_command_does_not_ask_in_a_directory_that_others_can_write_to(short_path: Path) -> None:
-    """Anybody may have put that socket there."""
+    """Anybody may have made that socket."""
     path = short_path / "helper.sock"
     short_path.chmod(0o777)
     with listening(path):

@@ -125,7 +125,7 @@ def test_without_a_daemon_the_error_names_the_socket_and_the_command(home: Path,
 
 
 def test_usage_errors_have_status_2() -> None:
-    """As click has it."""
+    """As usual for click."""
     assert run("nonsense").exit_code == 2
     assert run("get").exit_code == 2
 
@@ -139,7 +139,7 @@ def test_help_needs_no_aiohttp() -> None:
 
 @pytest.mark.parametrize("args", [("config", "check"), ("actions", "check")])
 def test_a_directory_in_the_place_of_a_file_is_reported_in_plain_words(home: Path, args: tuple[str, ...]) -> None:
-    """With status 1, as any other file that cannot be read, and a hint that a shell takes as it stands."""
+    """With status 1, like any other unreadable file, and a hint that can be pasted into a shell."""
     (place := home / "a b.toml").mkdir()
     done = run(*args, str(place))
     assert (done.exit_code, done.stderr) == (
@@ -150,7 +150,7 @@ def test_a_directory_in_the_place_of_a_file_is_reported_in_plain_words(home: Pat
 
 @pytest.mark.parametrize("args", [("config", "check"), ("config", "show"), ("bazelrc",), ("explain", "https://a.b")])
 def test_a_configuration_that_is_not_utf_8_is_reported_with_its_line(home: Path, args: tuple[str, ...]) -> None:
-    """TOML is UTF-8; what somebody's editor saved in another way may mean something else."""
+    """TOML is UTF-8; a file in another encoding may mean something else."""
     path = configure(home, "")
     path.write_bytes(b"empty_ttl = 30\n# f\xfcr\n")
     done = run(*args)
@@ -159,7 +159,7 @@ def test_a_configuration_that_is_not_utf_8_is_reported_with_its_line(home: Path,
 
 
 def test_the_list_of_commands_has_whole_sentences() -> None:
-    """What click cuts ends with three dots, on a terminal of 80 columns."""
+    """A sentence that click cuts ends with three dots, on a terminal of 80 columns."""
     for group in ((), ("actions",), ("config",)):
         _, begun, commands = run(*group, "--help").output.partition("Commands:")
         assert begun
@@ -167,7 +167,7 @@ def test_the_list_of_commands_has_whole_sentences() -> None:
 
 
 def test_show_has_the_defaults_of_every_table(home: Path) -> None:
-    """Also of those that the file does not have, or not whole."""
+    """Also of tables that are missing or incomplete in the file."""
     configure(home, '[log]\nlevel = "debug"\n')
     shown = json.loads(run("config", "show", "--json").output)
     assert shown["log"] == {"level": "debug", "format": "auto", "audit": False}
@@ -176,7 +176,7 @@ def test_show_has_the_defaults_of_every_table(home: Path) -> None:
 
 
 def test_bazelrc_with_nothing_but_a_netrc_file_says_why_it_prints_no_line(home: Path) -> None:
-    """A login was found; Bazel reads that file itself. The hint gives a line all the same."""
+    """A login was found, but Bazel reads that file itself. Following the hint still gives a line."""
     (home / "h" / ".netrc").write_text("machine a.example login u password p\n")
     done = run("bazelrc")
     assert done.exit_code == 1

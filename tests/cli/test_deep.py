@@ -13,7 +13,7 @@ __all__ = ["home"]  # the fixture
 
 
 def test_deep_looks_at_files_programs_and_variables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Everything at once, the worst first; the plain check is about the text alone."""
+    """Everything at once, the worst first; the plain check only covers the text."""
     monkeypatch.delenv("NOT_SET", raising=False)
     junk, secret = home / "junk.pem", home / "secret"
     junk.write_text("no certificate\n")
@@ -58,7 +58,7 @@ secret = {{ source = "file", path = "{secret}" }}
 
 
 def test_deep_of_what_works_is_fine(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a file that is named, too; nothing is started."""
+    """Also for a named file; nothing is started."""
     monkeypatch.setenv("IS_SET", "x")
     bundle, program = home / "ca.pem", home / "helper"
     trustme.CA().cert_pem.write_to_path(str(bundle))
@@ -116,7 +116,7 @@ policy_file = "{home}/none"
 
 
 def test_a_rule_of_the_second_file_has_its_place_there(home: Path) -> None:
-    """A rule that the user's file replaces is not told, and the numbers are those of each file."""
+    """A rule that the user's file replaces is not reported, and line numbers are those of each file."""
     rule = '[[host]]\nmatch = "a.test"\nprovider = "exec"\ncommand = ["/none"]\n'
     for name, text in (("mine", rule), ("theirs", rule + rule.replace("a.test", "b.test"))):
         (home / name).write_text(text)
@@ -126,7 +126,7 @@ def test_a_rule_of_the_second_file_has_its_place_there(home: Path) -> None:
 
 
 def test_deep_reads_the_files_of_logins_that_rules_name(home: Path) -> None:
-    """As the usual ones: the programs that they name, and what cannot be read in them."""
+    """Like the usual ones: the programs that they name, and what cannot be read in them."""
     (home / "d.json").write_text('{"credsStore":"of-a-rule"}')
     (home / "n").write_text('machine a.test login u password "canary\n')
     (home / "folder").mkdir()
@@ -156,7 +156,7 @@ command = ["{home}/folder"]
 
 
 def test_deep_takes_what_is_not_there_in_a_list_as_it_is(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Several places are named because no machine has them all; what is there is looked at all the same."""
+    """Several places are named because no machine has them all; existing ones are still checked."""
     monkeypatch.delenv("NOT_SET", raising=False)
     secret = home / "secret"
     configure(

@@ -17,7 +17,7 @@ LOGIN = b'{"ServerURL":"reg.test:5000","Username":"u","Secret":"canary-s"}\n'
 
 
 def run(verb: str, said: bytes | str = b"", *, keyring: Keyring) -> Result:
-    """As the helper hands it over."""
+    """As the helper calls it."""
     result = CliRunner().invoke(main, ["docker-credential", verb], input=said, obj=keyring)
     assert "canary" not in result.output
     return result
@@ -25,7 +25,7 @@ def run(verb: str, said: bytes | str = b"", *, keyring: Keyring) -> Result:
 
 @pytest.mark.parametrize("problem", [None, NoKeyringError("there is none")])
 def test_a_stored_login_is_listed_and_erased(home: Path, problem: Exception | None) -> None:
-    """In the keyring, or in a file of our own, never in docker's: that is docker's to write."""
+    """In the keyring, or in a file of our own, never in docker's, which docker writes."""
     keyring = Keyring(problem)
     assert (run("list", keyring=keyring).exit_code, run("list", keyring=keyring).stdout) == (0, "{}\n")
     result = run("store", LOGIN, keyring=keyring)
@@ -66,7 +66,7 @@ def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path) -> Non
     ],
 )
 def test_errors_are_on_standard_output(home: Path, verb: str, said: bytes, told: str) -> None:
-    """With the protocol's own words where it has some."""
+    """With the protocol's own words if it has some."""
     del home
     keyring = Keyring()
     result = run(verb, said, keyring=keyring)
@@ -75,7 +75,7 @@ def test_errors_are_on_standard_output(home: Path, verb: str, said: bytes, told:
 
 
 def test_a_locked_keyring_is_told_to_docker(home: Path) -> None:
-    """Which shows it to whoever logs in; nothing is stored."""
+    """Docker shows it to the user; nothing is stored."""
     keyring = Keyring(LockedKeyringError())
     result = run("store", LOGIN, keyring=keyring)
     assert result.exit_code == 1

@@ -1,4 +1,4 @@
-"""``credproxy doctor`` on homes: what a newcomer sees on a clean one, and what a broken one is told."""
+"""``credproxy doctor`` on homes: what a newcomer sees on a clean one, and the findings on a broken one."""
 
 import json
 import os
@@ -85,7 +85,7 @@ def test_a_broken_home_is_reported_with_the_errors_first(home: Path, workspace: 
 def test_a_file_of_logins_that_cannot_be_used_is_an_error_with_its_place(
     home: Path, workspace: Path, name: str, content: str | None, said: str
 ) -> None:
-    """Whatever else is wrong: a host would silently get no credential for it."""
+    """Whatever else is wrong: otherwise a host would silently get no credential."""
     path = home / "h" / name
     path.parent.mkdir(exist_ok=True)
     if content is None:
@@ -101,7 +101,7 @@ def test_a_file_of_logins_that_cannot_be_used_is_an_error_with_its_place(
 
 
 def test_a_broken_configuration_is_an_error_and_the_rest_is_looked_at(home: Path, workspace: Path) -> None:
-    """With its line; what works without a file is judged instead."""
+    """With its line; the defaults are judged instead."""
     path = configure(home, "empty_ttl = 0\n")
     found = findings()
     assert f"{path}:1: empty_ttl: wanted seconds from 1 to 3600" in {finding["message"] for finding in found}
@@ -121,7 +121,7 @@ def test_a_broken_policy_file_is_an_error_with_the_command_that_tells_all(home: 
 
 
 def test_the_command_that_hides_logins_hides_them(home: Path, workspace: Path) -> None:
-    """F15: What the finding says is run, and then the finding is gone."""
+    """F15: After running the command of the finding, the finding is gone."""
     (home / "h" / ".netrc").write_text("machine a.b login u password canary-pass")
     (home / "h" / ".netrc").chmod(0o600)
 
@@ -136,14 +136,14 @@ def test_the_command_that_hides_logins_hides_them(home: Path, workspace: Path) -
 
 
 def test_verbose_shows_what_is_as_it_should_be(workspace: Path) -> None:
-    """Otherwise it is a number."""
+    """Otherwise it is only counted."""
     assert "is the native helper" not in " ".join(run("doctor").output.split())
     assert "is the native helper" in " ".join(run("doctor", "-v").output.split())
     del workspace
 
 
 def test_the_machine_is_looked_at_without_raising(tmp_path: Path) -> None:
-    """What is not there, what is no file, what waits for a writer, and links."""
+    """What does not exist, what is not a file, what waits for a writer, and links."""
     machine = ThisMachine()
     os.mkfifo(tmp_path / "fifo")
     (tmp_path / "file").write_text("x")
@@ -162,7 +162,7 @@ def test_the_machine_is_looked_at_without_raising(tmp_path: Path) -> None:
 
 
 def test_a_link_in_a_directory_that_everybody_may_write_is_reported(tmp_path: Path) -> None:
-    """Whoever may replace the link chooses the file, however well that is kept."""
+    """Anybody who may replace the link chooses the file, however well that is protected."""
     (tmp_path / "file").write_text("x")
     (tmp_path / "open").mkdir()
     (tmp_path / "open" / "link").symlink_to(tmp_path / "file")

@@ -1,4 +1,4 @@
-"""``credproxy explain`` without a daemon: the same decisions from the same files, and nothing is changed or started."""
+"""``credproxy explain`` without a daemon: the same decisions from the same files, without changing or starting anything."""
 
 import json
 from pathlib import Path
@@ -43,7 +43,7 @@ def test_it_reads_what_the_daemon_would_read(home: Path) -> None:
 
 
 def test_no_program_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A store may ask a person to unlock it, so it is left alone, and said to be."""
+    """A store may ask the user to unlock it, so it is not started, and the output says so."""
     docker, program = home / "h" / ".docker", home / "docker-credential-x"
     docker.mkdir()
     (docker / "config.json").write_text('{"credsStore": "x"}')
@@ -57,7 +57,7 @@ def test_no_program_is_started(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_nothing_is_made(home: Path) -> None:
-    """Neither a socket nor a lock nor a log: looking changes nothing."""
+    """Neither a socket nor a lock nor a log: the command changes nothing."""
     before = sorted(home.rglob("*"))
     told(URI)
     assert sorted(home.rglob("*")) == before
@@ -74,7 +74,7 @@ def test_what_is_wrong_is_an_error_with_a_hint(home: Path) -> None:
 
 
 def test_an_untrusted_configuration_is_not_explained(home: Path) -> None:
-    """Whoever may write it would decide where logins go; the command that ends that is named."""
+    """Anybody who may write it would decide where logins go; the command that fixes it is named."""
     path = configure(home, "")
     path.chmod(0o666)
     done = run("explain", URI)
@@ -84,7 +84,7 @@ def test_an_untrusted_configuration_is_not_explained(home: Path) -> None:
 
 
 def test_a_running_daemon_is_asked(home: Path) -> None:
-    """Its answer is printed, each reason on a line of its own however long it is, and no text is taken for a picture."""
+    """Its answer is printed, each reason on its own line however long it is, and no text is taken for markup."""
     answer: dict[str, object] = {
         "target": URI,
         "answer": "{}",

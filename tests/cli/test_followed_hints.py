@@ -1,4 +1,4 @@
-"""Hints of the commands are followed as they stand; the same command then says something else."""
+"""Hints of the commands are followed literally; the same command then says something else."""
 
 import os
 import shlex
@@ -46,7 +46,7 @@ def test_every_mistake_is_reported_by_the_command_that_the_hint_names(home: Path
 
 
 def test_a_configuration_is_looked_for_where_the_hint_says(home: Path) -> None:
-    """The first place is the user's own."""
+    """The first path is the user's own."""
     advice = hint(run("config", "check", str(home / "nowhere.toml")))
     filled(advice, "credproxy config path")
     place = Path(typed(advice).stdout.split()[0])
@@ -68,7 +68,7 @@ def test_a_line_for_bazel_comes_of_either_way(home: Path, way: str) -> None:
 
 
 def test_a_missing_store_is_not_said_to_list_nothing(home: Path) -> None:
-    """It cannot be asked; the comment says what names it, and what to do."""
+    """It cannot be asked; the comment says which file names it, and what to do."""
     (home / "h" / ".docker").mkdir()
     path = home / "h" / ".docker" / "config.json"
     path.write_text('{"credsStore": "not-there", "auths": {"reg.test": {}}}')
@@ -138,7 +138,7 @@ def test_a_pattern_without_a_registry_is_written_in_either_way(home: Path, way: 
 
 
 def alone(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user whom modes bind: root without its capabilities, or whoever runs this test."""
+    """Run the command line as a user that file modes apply to: root without its capabilities, or the user of this test."""
     around = ["setpriv", "--bounding-set", "-all", "--inh-caps", "-all"] if os.geteuid() == 0 else []
     del home
     return subprocess.run([*around, CREDPROXY, *args], capture_output=True, text=True, check=False, timeout=20)
@@ -147,7 +147,7 @@ def alone(home: Path, *args: str) -> subprocess.CompletedProcess[str]:
 @pytest.mark.e2e
 @pytest.mark.timeout(60)
 def test_a_file_of_the_user_that_its_mode_alone_keeps_shut_is_opened(home: Path) -> None:
-    """The hint is the command, not a look at the path."""
+    """The hint is the command, not to inspect the path."""
     path = configure(home, "empty_ttl = 5\n")
     path.chmod(0)
     done = alone(home, "config", "check")

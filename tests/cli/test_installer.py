@@ -1,4 +1,4 @@
-"""Installing without a service manager at hand: what is done in which order, and what is never touched."""
+"""Installing with a fake service manager: what is done in which order, and what is never touched."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -34,7 +34,7 @@ class Machine:
 
 @pytest.fixture
 def wanted(tmp_path: Path) -> Installation:
-    """The user's service in a home of its own."""
+    """The user's service in a separate home."""
     return user_service(tmp_path)
 
 
@@ -86,7 +86,7 @@ def test_another_variant_takes_the_first_ones_files_away(wanted: Installation, t
 
 @pytest.mark.parametrize("what", ["install", "uninstall"])
 def test_a_changed_file_stops_everything(wanted: Installation, tmp_path: Path, what: str) -> None:
-    """Nothing is written, removed or run; whose file it is cannot be told either from a lost mark."""
+    """Nothing is written, removed or run; without its mark it is also unknown whose file it is."""
     Machine().installer().install(wanted)
     path = list(wanted.files)[-1]
     path.write_text(path.read_text().partition("\n")[2])
@@ -100,7 +100,7 @@ def test_a_changed_file_stops_everything(wanted: Installation, tmp_path: Path, w
 
 
 def test_a_dry_run_changes_nothing(wanted: Installation, tmp_path: Path) -> None:
-    """It looks whether a service manager is there, and says the rest."""
+    """It checks for a service manager, and prints the rest."""
     machine = Machine()
     machine.installer(dry_run=True).install(wanted)
     assert machine.ran == ["systemctl --user show-environment"]
@@ -114,7 +114,7 @@ def test_a_dry_run_changes_nothing(wanted: Installation, tmp_path: Path) -> None
 
 
 def test_a_command_that_fails_is_named_with_what_it_said(wanted: Installation) -> None:
-    """And a step that may fail because there is nothing to do is no failure."""
+    """A step that may fail because there is nothing to do is not a failure."""
     with pytest.raises(CommandError, match=r"systemctl --user enable --now .* failed: no such thing"):
         Machine(failing="enable").installer().install(wanted)
     for step in ("disable", "reset-failed"):
@@ -123,7 +123,7 @@ def test_a_command_that_fails_is_named_with_what_it_said(wanted: Installation) -
 
 
 def test_without_a_service_manager_files_can_still_be_removed(wanted: Installation, tmp_path: Path) -> None:
-    """From a container that has the home, say."""
+    """For example, from a container with the home directory."""
     Machine().installer().install(wanted)
     machine = Machine(failing="show-environment")
     machine.installer().uninstall(wanted)
@@ -145,7 +145,7 @@ def test_what_a_daemon_left_in_the_runtime_directory_is_removed_too(wanted: Inst
 
 
 def test_launchd_is_told_in_its_own_words(tmp_path: Path) -> None:
-    """An old agent is taken out before the new one comes in; the first time there is none."""
+    """An old agent is unloaded before the new one is loaded; the first time there is none."""
     machine = Machine(failing="bootout")
     wanted = for_launchd(program="/opt/credproxy", home=tmp_path, uid=501)
     machine.installer().install(wanted)
@@ -172,7 +172,7 @@ def test_a_system_service_makes_its_user_first_and_says_what_is_left_to_do() -> 
     "place", ["/home/me/.local/bin/credproxy", "/home/you/venv/bin/credproxy", "/tmp/x/bin/credproxy"]
 )
 def test_a_system_service_cannot_run_from_a_home(place: str) -> None:
-    """ProtectHome= and PrivateTmp= hide it: better said now than at the first start."""
+    """ProtectHome= and PrivateTmp= hide it, so it is refused now and not at the first start."""
     with pytest.raises(CommandError, match="homes and temporary folders are hidden from it"):
         for_system(program=place, prefixes=("/usr",))
     with pytest.raises(CommandError, match="hidden from it"):
@@ -195,7 +195,7 @@ def test_the_link_is_printed_and_nothing_else_is_done() -> None:
 
 
 def test_variants_of_the_users_service_are_not_for_the_system() -> None:
-    """A usage error, before anything is looked at."""
+    """A usage error, before anything is checked."""
     done = CliRunner().invoke(main, ["install", "--system", "--gateway-only"])
     assert done.exit_code == 2
     assert "are for --user" in done.output
@@ -203,7 +203,7 @@ def test_variants_of_the_users_service_are_not_for_the_system() -> None:
 
 @pytest.mark.parametrize("command", ["install", "uninstall"])
 def test_a_user_other_than_root_is_told_the_right_command(command: str) -> None:
-    """Whoever wants to remove the service is not told to install it."""
+    """A user who wants to remove the service is not told to install it."""
     with pytest.raises(CommandError, match=f"only root can {command}") as caught:
         need_root(command, 1000)
     assert caught.value.hint == f"sudo credproxy {command} --system"

@@ -1,4 +1,4 @@
-"""A command is imported when it is named: the daemon holds for days what it was started with."""
+"""A command is imported when it is named: the daemon keeps its imports in memory for days."""
 
 import subprocess
 import sys
@@ -9,7 +9,7 @@ from credproxy.cli import main
 
 
 def test_each_name_is_that_of_a_command() -> None:
-    """None is listed that cannot be run, and one that nobody has is none."""
+    """Every listed command can be run, and an unknown name gives none."""
     context = click.Context(main)
     for name in main.list_commands(context):
         command = main.get_command(context, name)
@@ -32,7 +32,7 @@ def test_serve_brings_no_other_command_along() -> None:
 
 
 def test_the_daemon_and_the_nursery_do_without_rich() -> None:
-    """Structlog would bring it along, and nobody would notice but the machine."""
+    """Structlog would import it, which only costs memory."""
     for first in ("credproxy.daemon", "credproxy.adapters.lean_imports"):
         code = (
             f"import sys, {first}\nfrom credproxy.adapters.lean_imports import import_structlog\nimport_structlog()\n"

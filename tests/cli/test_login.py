@@ -1,4 +1,4 @@
-"""``credproxy login`` and ``logout`` without a network: what is said, and where a login goes. tests/real/test_login.py has the rest."""
+"""``credproxy login`` and ``logout`` without a network: the output, and where a login is stored. tests/real/test_login.py has the rest."""
 
 import json
 import signal
@@ -18,7 +18,7 @@ from credproxy.core.kinds import KINDS
 
 
 class Keyring:
-    """One that takes secrets, or says why not."""
+    """A keyring that takes secrets, or says why not."""
 
     def __init__(self, problem: Exception | None = None) -> None:
         self.problem = problem
@@ -31,7 +31,7 @@ class Keyring:
             raise self.problem
 
     def store(self, attributes: dict[str, str], label: str, *, secret: Secret) -> None:
-        """Take it."""
+        """Store it."""
         assert label
         if self.closes:
             raise LockedKeyringError
@@ -50,7 +50,7 @@ class Keyring:
 
 @pytest.fixture
 def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Nothing of this user's."""
+    """An empty home."""
     for name in ("XDG_STATE_HOME", "XDG_CONFIG_HOME", "DOCKER_CONFIG", "DBUS_SESSION_BUS_ADDRESS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("HOME", str(tmp_path))
@@ -59,7 +59,7 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(*arguments: str, keyring: Keyring, password: str = "canary-pass") -> Result:
-    """With the password on standard input; nothing that is printed shows it, and all of it fits."""
+    """Run with the password on standard input; the output does not show it, and every line fits."""
     result = CliRunner().invoke(main, [*arguments], input=f"{password}\n", obj=keyring)
     assert password not in result.output
     assert [line for line in result.output.splitlines() if len(line) > WIDTH and " " in line.strip()] == []
@@ -67,7 +67,7 @@ def run(*arguments: str, keyring: Keyring, password: str = "canary-pass") -> Res
 
 
 def log_in(*arguments: str, keyring: Keyring, password: str = "canary-pass") -> Result:
-    """Untried."""
+    """Log in without trying the login."""
     return run("login", *arguments, "--no-check", "--password-stdin", keyring=keyring, password=password)
 
 
@@ -86,7 +86,7 @@ def stored(home: Path) -> dict[str, dict[str, str]]:
 
 @pytest.mark.parametrize("command", [login, logout])
 def test_the_help_fits_and_has_an_example_of_each_kind(command: click.Command) -> None:
-    """What is on a screen of 60 columns is read."""
+    """On a screen of 60 columns."""
     result = CliRunner().invoke(main, [str(command.name), "--help"])
     lines = result.output.splitlines()
     assert max(map(len, lines)) <= WIDTH
@@ -106,7 +106,7 @@ def test_every_example_is_one_that_can_be_typed(kind: type) -> None:
 
 
 def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(home: Path) -> None:
-    """The file says only that there is one; logged out, nothing is left."""
+    """The file only says that there is one; after logging out, nothing is left."""
     keyring = Keyring()
     assert (
         log_in("reg.test", "-u", "one", keyring=keyring).output
@@ -128,7 +128,7 @@ def test_a_login_goes_into_the_keyring_and_the_old_user_s_secret_goes_from_it(ho
 def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_would_take_precedence_over_it(
     home: Path,
 ) -> None:
-    """Else the old one would be used."""
+    """Otherwise the old one would be used."""
     keyring = Keyring()
     assert log_in("reg.test", "-u", "one", keyring=keyring).exit_code == 0
     result = log_in("reg.test", "-u", "two", "--store", "docker", keyring=keyring)
@@ -148,7 +148,7 @@ def test_a_login_in_docker_s_configuration_takes_the_place_of_an_older_one_that_
 def test_a_keyring_that_cannot_be_had_is_reported_and_nothing_is_stored(
     home: Path, problem: Exception, store: str, said: str, hint: str
 ) -> None:
-    """No file of plain text takes its place where the keyring is only locked."""
+    """A plain-text file does not replace a keyring that is only locked."""
     keyring = Keyring(problem)
     result = log_in("reg.test", "-u", "u", "--store", store, keyring=keyring)
     assert result.exit_code == 1
@@ -337,7 +337,7 @@ def test_who_is_asked_to_end_while_it_stores_stores_first(number: signal.Signals
     ids=["nothing", "two lines", "too much"],
 )
 def test_an_impossible_password_is_refused(home: Path, password: str, said: str) -> None:
-    """A file that was piped in by mistake, for one."""
+    """For example, a file that was piped in by mistake."""
     keyring = Keyring()
     result = CliRunner().invoke(
         main, ["login", "reg.test", "-u", "u", "--password-stdin", "--no-check"], input=password, obj=keyring
@@ -357,7 +357,7 @@ def test_a_disk_that_is_full_or_read_only_is_reported(home: Path) -> None:
 
 
 def test_bazelrc_has_the_hosts_with_a_stored_login(home: Path) -> None:
-    """Of GitHub's, all of them; and the file is hidden from sandboxes."""
+    """All of GitHub's hosts; and the file is hidden from sandboxes."""
     keyring = Keyring()
     for host in ("reg.test:5000", "github.com"):
         assert log_in(host, "-u", "u", keyring=keyring).exit_code == 0
@@ -373,6 +373,6 @@ def test_bazelrc_has_the_hosts_with_a_stored_login(home: Path) -> None:
 
 
 def test_the_library_is_asked_for_the_system_s_own_keyring_alone() -> None:
-    """On Linux it is not there, or has another one."""
+    """On Linux there is none, or another backend."""
     with pytest.raises(NoKeyringError):
         NativeKeyring().usable()

@@ -1,6 +1,6 @@
-"""Something else in the place of a file that a command reads: a FIFO, a socket, a device, a directory, a huge file.
+"""Something that is not a regular file where a command reads a file: a FIFO, a socket, a device, a directory, a huge file.
 
-Without the reader that the daemon has, such a test does not fail: it waits, until the time limit of each test ends it.
+Without the daemon's reader, such a test does not fail but hangs, until the time limit of each test ends it.
 """
 
 import os
@@ -21,7 +21,7 @@ __all__ = ["home"]  # the fixture
 
 
 def a_socket(path: Path) -> None:
-    """A socket's file, which stays when nobody listens any more; bound by a short name, as the kernel demands."""
+    """A socket file, which stays after its listener has gone; bound by a short name, as the kernel requires."""
     with socket.socket(socket.AF_UNIX) as made:
         here = os.open(path.parent, os.O_RDONLY)
         made.bind(f"/proc/self/fd/{here}/{path.name}")
@@ -29,7 +29,7 @@ def a_socket(path: Path) -> None:
 
 
 def a_huge_file(path: Path) -> None:
-    """One whose 2 TiB are read as zeros: without a limit, reading it takes all memory."""
+    """A file with 2 TiB of zeros: without a limit, reading it takes all memory."""
     path.touch()
     os.truncate(path, 2 << 40)
 
@@ -63,7 +63,7 @@ odd = pytest.mark.parametrize(("make", "problem"), ODD.values(), ids=ODD)
 def test_no_command_waits_for_what_stands_in_the_place_of_the_configuration(
     home: Path, args: tuple[str, ...], make: Callable[[Path], None], problem: str
 ) -> None:
-    """It says what the daemon would say, with status 1, and changes nothing."""
+    """It reports the daemon's error, with status 1, and changes nothing."""
     path = configure(home, "")
     path.unlink()
     make(path)
@@ -71,7 +71,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_the_configuration(
     done = run(*args)
     assert done.exit_code == 1
     assert problem in " ".join(done.output.split())
-    assert path.lstat()[:7] == before[:7]  # not the time of a look at it, which a link has too
+    assert path.lstat()[:7] == before[:7]  # not the access time, which a link has too
 
 
 @odd
@@ -91,7 +91,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_the_configuration(
 def test_no_command_waits_for_what_stands_in_the_place_of_the_policy_file(
     home: Path, args: tuple[str, ...], make: Callable[[Path], None], problem: str
 ) -> None:
-    """A command that needs the rules says why it has none; ``explain`` needs none."""
+    """A command that needs the rules says why there are none; ``explain`` does not need them."""
     policy = home / "policy.yaml"
     make(policy)
     configure(home, f'[actions]\npolicy_file = "{policy}"\n')
@@ -107,7 +107,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_the_policy_file(
 def test_no_command_waits_for_a_file_that_is_named_to_it(
     home: Path, args: tuple[str, ...], make: Callable[[Path], None], problem: str
 ) -> None:
-    """The hint is a command that a shell takes as it stands, also where the name has a space."""
+    """The hint can be pasted into a shell, also if the name has a space."""
     make(place := home / "a b.toml")
     done = run(*args, str(place))
     assert done.exit_code == 1
@@ -117,7 +117,7 @@ def test_no_command_waits_for_a_file_that_is_named_to_it(
 
 @pytest.mark.parametrize("kind", ["FIFO", "socket", "endless device", "directory"])
 def test_no_command_waits_for_what_stands_in_the_place_of_a_ca_bundle(home: Path, kind: str) -> None:
-    """OpenSSL opens it by itself, so it is looked at before."""
+    """OpenSSL opens it by itself, so it is checked before."""
     ODD[kind][0](bundle := home / "ca.pem")
     configure(home, f'[[host]]\nmatch = "a.example"\nprovider = "oci"\nca_bundle = "{bundle}"\n')
     for args in (("config", "check", "--deep"), ("doctor",)):
@@ -130,7 +130,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_a_ca_bundle(home: Path
 def test_no_command_waits_for_what_stands_in_the_place_of_a_unit(
     home: Path, make: Callable[[Path], None], problem: str
 ) -> None:
-    """Installing and uninstalling read the unit files that are there."""
+    """Installing and uninstalling read the existing unit files."""
     found = user_service(home)
     unit = next(iter(found.files))
     unit.parent.mkdir(parents=True)
@@ -141,7 +141,7 @@ def test_no_command_waits_for_what_stands_in_the_place_of_a_unit(
 
 
 def test_dev_null_means_no_configuration_and_is_never_written(home: Path) -> None:
-    """The daemon takes it for "none"; ``actions allow`` would put a file in the place of the device."""
+    """The daemon takes it for "none"; ``actions allow`` would replace the device by a file."""
     path = configure(home, "")
     path.unlink()
     path.symlink_to(os.devnull)

@@ -53,7 +53,7 @@ def drawn(status: StatusObject, rows: int | None = None) -> str:
 
 
 def test_an_answer_is_drawn_with_its_state_and_times() -> None:
-    """And never with more than the daemon tells."""
+    """And never with more than the daemon reports."""
     line = next(line for line in drawn(STATUS).splitlines() if "ghcr.io" in line)
     assert line.split() == (
         [
@@ -76,7 +76,7 @@ def test_an_answer_is_drawn_with_its_state_and_times() -> None:
 
 
 def test_numbers_refusals_and_lists_that_have_rows() -> None:
-    """What is empty takes no room, and nothing from outside is markup."""
+    """Empty parts take no room, and text from outside is not markup."""
     text = drawn(STATUS)
     assert "version 1.0  pid 42  generation 1  uptime 2h 02m" in text
     assert "refused on the actions socket: not_found 1, policy_denied 3" in text
@@ -88,7 +88,7 @@ def test_numbers_refusals_and_lists_that_have_rows() -> None:
 
 
 def test_a_note_is_drawn_with_its_answer() -> None:
-    """A token that grants less than was asked for looks like any other."""
+    """A token that grants less than was requested looks like any other."""
     assert "docker-config:ghcr.io (grants nothing)" in drawn(
         {**STATUS, "entries": [{**ENTRY, "note": "grants nothing"}]}
     )
@@ -123,7 +123,7 @@ def test_seconds_as_a_person_says_them(seconds: float, shown: str) -> None:
 
 
 def test_watching_draws_each_second_survives_a_restart_and_ends_with_the_person() -> None:
-    """Ctrl-C comes as KeyboardInterrupt; in between the daemon may be away."""
+    """Ctrl-C comes as KeyboardInterrupt; in between the daemon may be gone."""
     console = Console(file=io.StringIO(), width=160, height=40, force_terminal=True)
     pauses: list[float] = []
 

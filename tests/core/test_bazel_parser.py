@@ -97,14 +97,14 @@ def test_parser_finds_no_output(stdout: str) -> None:
     ],
 )
 def test_parser_crashes_on_a_repeated_header(stdout: str) -> None:
-    """ImmutableMap.Builder throws what nobody catches as a parse error (1.4)."""
+    """ImmutableMap.Builder throws an exception that is not caught as a parse error (1.4)."""
     with pytest.raises(Crashed):
         parse(stdout.encode())
 
 
 @pytest.mark.parametrize("name", ["Host", "content-length", "Connection", "A B", "A:", ""])
 def test_parser_refuses_a_name_that_no_request_carries(name: str) -> None:
-    """Dropped by the JVM in silence, or refused: either way not what the helper meant (CL-21)."""
+    """Silently dropped by the JVM, or refused: in either case not what the helper meant (CL-21)."""
     stdout = json.dumps({"headers": {name: ["b"]}}).encode()
     assert read(stdout).headers == {name: ["b"]}
     with pytest.raises(Rejected):

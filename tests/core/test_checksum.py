@@ -24,14 +24,14 @@ def test_bytes_are_right_if_their_digest_is(algorithm: str) -> None:
 
 
 def test_an_algorithm_that_is_not_registered_proves_nothing() -> None:
-    """Its names are open in the specification."""
+    """The specification leaves its names open."""
     assert checksum("blake3:" + "a" * 64) is None
     assert checksum("sha1:" + "a" * 40) is None
 
 
 @given(st.lists(st.integers(1, 100), max_size=5), st.integers(0, 99), st.integers(0, 100), st.integers(0, 99))
 def test_bytes_that_were_seen_before_are_compared(cuts: list[int], at: int, length: int, odd: int) -> None:
-    """Wherever the pieces begin and end: a difference is noticed where it was seen, and nowhere else."""
+    """Wherever the pieces begin and end: a difference is noticed where it occurs, and nowhere else."""
     seen = bytearray(BODY[at : at + length])
     other = bytearray(BODY)
     other[odd] ^= 1

@@ -1,4 +1,4 @@
-"""What programs print as they fail, and what is kept of it."""
+"""What failing programs print, and what is kept of it."""
 
 from itertools import product
 
@@ -104,7 +104,7 @@ def test_what_is_marked_in_the_same_clause_is_masked(form: str, secret: str) -> 
 
 
 def test_a_word_of_letters_and_digits_in_the_same_clause_is_masked() -> None:
-    """Such a word is none of the language."""
+    """Such a word does not belong to a language."""
     assert mask_complaint("token expired hunter2") == "token ***"
     assert mask_complaint("password of bob seems to be h-u.n7er") == "password of *** seems to be ***"
 
@@ -219,7 +219,7 @@ def test_a_login_in_base64_is_masked_whatever_announces_it() -> None:
     ],
 )
 def test_a_login_before_a_host_is_masked_without_a_scheme_too(said: str, shown: str) -> None:
-    """Of an address what helps is the host; a name of an image with its digest holds no login."""
+    """The host of an address is useful; an image name with a digest holds no login."""
     assert mask_complaint(said) == shown
 
 
@@ -295,13 +295,13 @@ def test_a_sentence_that_holds_no_secret_stays_as_it_is(said: str) -> None:
     ],
 )
 def test_what_is_kept_of_a_complaint(said: str, shown: str) -> None:
-    """It still helps whoever reads it; one word too many rather than one too few."""
+    """It is still useful to the reader; one word too many is masked rather than one too few."""
     assert mask_complaint(said) == shown
 
 
 @given(st.text(max_size=300))
 def test_masking_takes_any_text(text: str) -> None:
-    """And what it gives is one printable line, whatever it was given."""
+    """And gives one printable line for any input."""
     shown = mask_complaint(text)
     assert not [c for c in shown if ord(c) < 32]
 
@@ -342,7 +342,7 @@ def test_masking_takes_any_text(text: str) -> None:
     ],
 )
 def test_no_text_takes_long_to_mask(piece: str) -> None:
-    """A program that fails may print anything: 4 KiB of it is looked at. Ten times as much takes ten times as long, not a hundred times."""
+    """A program that fails may print anything: 4 KiB of it are checked. Ten times as much takes ten times as long, not a hundred times."""
     text = f"password {piece * (40960 // len(piece))}"
     for _ in range(3):
         assert mask_complaint(text)

@@ -1,4 +1,4 @@
-"""Hints about what somebody typed are followed as they stand: the same is asked again, and is taken."""
+"""Hints about typed input are followed literally: the corrected input is accepted."""
 
 from collections.abc import Callable, Mapping
 from typing import Protocol
@@ -51,7 +51,7 @@ URIS = [
 
 @pytest.mark.parametrize(("raw", "said", "followed"), URIS)
 def test_a_uri_is_written_as_the_hint_says(raw: str, said: str, followed: list[str]) -> None:
-    """Each of the forms that it names."""
+    """In each of the forms that it names."""
     assert hint(lambda: parse_uri(raw)) == said
     for form in followed:
         assert parse_uri(form).host.endswith(".test")
@@ -72,7 +72,7 @@ def test_a_server_url_is_given_as_the_hint_says() -> None:
 
 @pytest.mark.parametrize("body", [b"", b"{", b"[]", b"{}", b'{"uri": 5}', b'{"uri": "a", "uri": "b"}'])
 def test_a_request_is_sent_as_the_hint_says(body: bytes) -> None:
-    """What it holds is a request."""
+    """The hint contains a request."""
     advice = hint(lambda: decode_request(body))
     filled(advice, 'send {"uri": "https://registry.example.com/v2/..."}')
     assert decode_request(advice.removeprefix("send ").encode()) == "https://registry.example.com/v2/..."
@@ -100,7 +100,7 @@ def test_a_login_that_docker_shall_have_is_stored_in_the_encoding_that_the_hint_
     ("find", "variable"), [(helper_socket, "CREDPROXY_SOCKET"), (actions_socket, "CREDPROXY_ACTIONS_SOCKET")]
 )
 def test_a_place_for_a_socket_is_set_as_the_hint_says(find: FindSocket, variable: str) -> None:
-    """A user whom /etc/passwd does not know, in a container. Each of the three is enough."""
+    """A user without an entry in /etc/passwd, in a container. Each of the three remedies is enough."""
 
     def place(**environ: str) -> str:
         return find(environ, 54321, is_directory=lambda path: path == "/run/mine")
@@ -123,7 +123,7 @@ MATCHES = [
 
 @pytest.mark.parametrize(("written", "said", "followed"), MATCHES)
 def test_a_match_is_written_as_the_hint_says(written: str, said: str, followed: str) -> None:
-    """In the words of ``config check``, which puts it behind the problem."""
+    """As ``config check`` prints it, after the problem."""
 
     def read(match: str) -> str:
         return load(f'[[host]]\nmatch = "{match}"\nprovider = "none"\n', "f").host[0].match

@@ -134,7 +134,7 @@ def test_3_5_retry_after(gateway: ScriptedGateway, status: int, seconds: str, wa
 
 
 def test_3_5_a_ping_with_a_bearer_challenge_asks_for_a_token_here(gateway: ScriptedGateway) -> None:
-    """Through the same socket, for another host: why the gateway's ping must not be a 401."""
+    """Through the same socket, for another host: therefore the gateway's ping must not be a 401."""
     challenge = 'WWW-Authenticate: Bearer realm="https://auth.test/token",service="svc x"'
     gateway.answer = lambda target, _: (
         response(401, b"", challenge) if target == "/v2/" else response(200, LAYER if "/blobs/" in target else b"{}")
@@ -220,7 +220,7 @@ def test_3_5_no_socket(tmp_path: Path) -> None:
 
 
 def test_3_4_a_redirect_is_followed_through_the_socket(gateway: ScriptedGateway) -> None:
-    """With the other host's name and a Referer: why the gateway follows redirects itself."""
+    """With the other host's name and a Referer: therefore the gateway follows redirects itself."""
     gateway.answer = lambda target, _: (
         response(200, LAYER)
         if target.startswith("/x?")
@@ -264,7 +264,7 @@ def test_what_else_is_final(gateway: ScriptedGateway, data: bytes, problem: str)
 
 
 def test_chunks_and_closed_connections(gateway: ScriptedGateway) -> None:
-    """The usual other ways to answer: all is well, on as many connections as it takes."""
+    """The other usual ways to answer succeed, on as many connections as needed."""
     chunked = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n%x\r\n%b\r\n0\r\n\r\n" % (len(LAYER), LAYER)
     gateway.answer = lambda target, _: chunked if "/blobs/" in target else response(200, b"", "Connection: close")
     done = blob(gateway)

@@ -13,7 +13,7 @@ def test_a_side_at_the_minimum_speed_may_continue_for_ever() -> None:
 
 
 def test_a_slower_side_fails_after_that_time() -> None:
-    """Two bytes a second were a transfer without an end: each wait was short."""
+    """Two bytes a second made an endless transfer: each wait was short."""
     pace = Pace()
     for _ in range(int(OVER) - 1):
         pace.moved(2, 1.0)
@@ -22,7 +22,7 @@ def test_a_slower_side_fails_after_that_time() -> None:
 
 
 def test_a_fast_beginning_buys_no_slow_end() -> None:
-    """Each minute is judged by itself."""
+    """Each minute is judged separately."""
     pace = Pace()
     pace.moved(1 << 30, OVER)
     with pytest.raises(TimeoutError):
@@ -30,7 +30,7 @@ def test_a_fast_beginning_buys_no_slow_end() -> None:
 
 
 def test_what_came_without_waiting_took_no_time() -> None:
-    """The other side of the transfer may be slow meanwhile: that is not this side's fault."""
+    """The other side may be slow meanwhile, which is not this side's fault."""
     pace = Pace()
     for _ in range(1000):
         pace.moved(1, 0.0)

@@ -29,7 +29,7 @@ def nowhere(path: str) -> bool:
 def test_home_is_the_variable_if_absolute_else_the_user_databases(
     environ: dict[str, str], passwd: str | None, home: str | None
 ) -> None:
-    """And nothing at all for a user that it does not know: never the root of the file system."""
+    """And nothing for a user without an entry: never the root of the file system."""
     assert settle(environ, passwd).get("HOME") == home
 
 
@@ -48,7 +48,7 @@ def test_without_a_runtime_directory_sockets_are_below_home() -> None:
 
 
 def test_a_relative_runtime_directory_is_ignored() -> None:
-    """Even where one of that name is in the working directory."""
+    """Even if the working directory has one of that name."""
     environ = {"HOME": "/home/me", "XDG_RUNTIME_DIR": "run"}
     assert (
         helper_socket(environ, 7, is_directory=lambda path: path == "run")
@@ -58,7 +58,7 @@ def test_a_relative_runtime_directory_is_ignored() -> None:
 
 @pytest.mark.parametrize("find", [helper_socket, actions_socket])
 def test_without_any_place_it_is_an_error_that_says_what_to_set(find: object) -> None:
-    """A socket below the root of the file system would be found by nobody."""
+    """No helper would find a socket below the root of the file system."""
     assert callable(find)
     with pytest.raises(Failed) as caught:
         find({}, 4711, is_directory=nowhere)

@@ -1,10 +1,10 @@
-"""What is kept of texts that others wrote: log lines, settings, names."""
+"""What is kept of foreign texts: log lines, settings, names."""
 
 from credproxy.core.redact import cut, cut_words, mask, mask_command
 
 
 def test_a_login_in_a_url_is_masked_wherever_it_is_logged() -> None:
-    """S13: also where no program said it."""
+    """S13: also if it does not come from a program."""
     assert mask("proxy http://bob:hunter2@proxy:3128 refused") == "proxy http://***@proxy:3128 refused"
     assert mask("at https://ghcr.io/v2/@x") == "at https://ghcr.io/v2/@x"
 
@@ -31,7 +31,7 @@ def test_a_cut_text_says_that_it_is_cut() -> None:
 
 
 def test_a_sentence_keeps_its_words_and_its_long_ones_are_cut() -> None:
-    """S2: a reason may quote a URI of 8,000 characters, and what it says of it comes behind."""
+    """S2: a reason may quote a URI of 8,000 characters before the explanation."""
     shown = cut_words(f"the path '{'x' * 8000}' is not allowed", 200, most=2000)
     assert shown.endswith("... is not allowed")
     assert len(shown) < 240

@@ -67,10 +67,10 @@ def test_img_is_anonymous_after_any_failure(stdout: bytes, status: int) -> None:
     [("Bearer abc.def", RegistryToken("abc.def")), (LOGIN, Basic("alice", "s3cret:x"))],
 )
 def test_img_reads_our_answers(name: str, expires: int | None, value: str, expected: Credential) -> None:
-    """However a provider spells the header, img finds it (SC-17, CL-20)."""
+    """Img finds the header, however a provider spells it (SC-17, CL-20)."""
     assert read(encode_answer(Handout(((name, (Secret(value),)),), expires))) == expected
 
 
 def test_img_falls_through_on_our_empty_answer() -> None:
-    """No credential of ours leaves the question to its next keychain (3.6)."""
+    """Without a credential of ours, img asks its next keychain (3.6)."""
     assert read(encode_answer(Handout((), 1_767_225_600))) == Anonymous()

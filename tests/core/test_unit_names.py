@@ -6,7 +6,7 @@ from credproxy.core.unit_names import SERVICE, SOCKETS, socket_unit
 
 
 def test_the_names_are_those_of_the_shipped_files() -> None:
-    """A hint that names a unit names one that was installed."""
+    """So hints name units that are installed."""
     for variant in ("user", "system"):
         shipped = {entry.name for entry in resources.files("credproxy").joinpath("units", variant).iterdir()}
         assert {SERVICE, *SOCKETS} <= shipped

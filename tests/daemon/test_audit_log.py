@@ -1,4 +1,4 @@
-"""The audit log: a line a hand-out, in the daemon's log, whatever its level."""
+"""The audit log: a line per hand-out, in the daemon's log, whatever its level."""
 
 import io
 import json
@@ -14,7 +14,7 @@ RECORD = Record("https://ghcr.io/v2/a", "repository:a:pull", "env:X", "0a1b2c3d"
 
 
 def lines(record: Record, program: str = "/usr/bin/x", level: str = "error") -> list[dict[str, object]]:
-    """Write it down once; give what is in the log."""
+    """Record it once; give what is in the log."""
     out = io.StringIO()
     logs = Logs(level=level, log_format="json", stream=out)
     AuditLog(FakeClock()).handed_out(record, Caller("actions", 1000), pid=42, program=program)
@@ -23,7 +23,7 @@ def lines(record: Record, program: str = "/usr/bin/x", level: str = "error") -> 
 
 
 def test_a_line_says_who_was_given_what_and_for_how_long() -> None:
-    """R28: Also at level error: who wants less of the rest did not ask for less of this."""
+    """R28: Also at level error: the level is about the other lines."""
     (line,) = lines(RECORD)
     assert line.pop("timestamp")
     assert line == {
@@ -42,12 +42,12 @@ def test_a_line_says_who_was_given_what_and_for_how_long() -> None:
 
 
 def test_without_an_expiry_nothing_is_left_to_tell() -> None:
-    """R28: None is not zero."""
+    """R28: None is not reported as zero."""
     assert lines(Record("https://a.b/"))[0]["left"] is None
 
 
 def test_a_programs_name_cannot_forge_a_line() -> None:
-    """T17: Whoever may run a program may also name it."""
+    """T17: Anybody who may run a program may also choose its name."""
     (line,) = lines(RECORD, program='/tmp/x\n{"event":"handed out"}\x1b[2K\u2028')
     assert str(line["program"]).startswith("/tmp/x\\u000a")
     assert "\x1b" not in str(line["program"])

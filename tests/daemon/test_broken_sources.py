@@ -1,4 +1,4 @@
-"""A file or a store that cannot be read: an error where a rule names it, else ``{}`` whose reason ``explain`` tells."""
+"""A file or a store that cannot be read: an error if a rule names it, else ``{}`` with a reason that ``explain`` shows."""
 
 import base64
 import contextlib
@@ -34,7 +34,7 @@ URI = "https://reg.test/v2/a/b/manifests/x"
 
 
 class Daemon:
-    """A configuration in force, with files and programs that are fakes and a network that must not be used."""
+    """A configuration in force, with fake files and programs, and a network that must not be used."""
 
     def __init__(self, broker: Broker, files: FakeFiles, *, clock: FakeClock) -> None:
         self.broker, self.files, self.clock = broker, files, clock
@@ -56,7 +56,7 @@ async def daemon(
     builtin: bool | tuple[str, ...] = True,
     **content: str | bytes | Failed,
 ) -> AsyncIterator[Daemon]:
-    """Run one; ``netrc`` and ``docker`` are the contents of those files, or why they cannot be read."""
+    """Run a daemon; ``netrc`` and ``docker`` are the contents of those files, or why they cannot be read."""
     clock, files = FakeClock(), FakeFiles()
     for name, found in content.items():
         path = {"netrc": NETRC, "docker": DOCKER}[name]
@@ -82,7 +82,7 @@ RULES = [
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: type(rule).__name__)
 async def test_a_rule_whose_netrc_cannot_be_read_is_an_error_that_names_the_file(rule: HostRule) -> None:
-    """P-12: not ``{}``, and not a file that is said to have no login."""
+    """P-12: not ``{}``, and not "the file has no login"."""
     async with daemon(rule, netrc=DENIED) as running:
         with pytest.raises(Failed) as caught:
             await running.get()
@@ -95,7 +95,7 @@ async def test_a_rule_whose_netrc_cannot_be_read_is_an_error_that_names_the_file
 
 
 async def test_without_a_rule_an_unreadable_netrc_is_the_reason_of_an_empty_answer() -> None:
-    """P-7: which hosts it names cannot be known, and most hosts need no login."""
+    """P-7: it is unknown which hosts it names, and most hosts need no login."""
     async with daemon(netrc=DENIED) as running:
         assert '"headers":{}' in await running.get()
         explained = await running.broker.explain(question(URI))
@@ -114,7 +114,7 @@ async def test_a_machine_whose_entry_is_broken_is_an_error_from_the_first_questi
 
 @pytest.mark.parametrize("anonymous", [None, "pull"])
 async def test_a_store_that_fails_is_an_error_where_a_rule_names_the_registry(anonymous: str | None) -> None:
-    """Without a rule, or with one that permits anonymous pulls, the registry is as open as it would be."""
+    """Without a rule, or with one that permits anonymous pulls, the registry may still allow anonymous requests."""
     docker = '{"credsStore": "x"}'
 
     def store(_: Command) -> Completed:
@@ -135,7 +135,7 @@ async def test_a_store_that_fails_is_an_error_where_a_rule_names_the_registry(an
 
 @pytest.mark.parametrize("uri", [URI, "https://reg.test/v2/a/b/blobs/uploads/"])
 async def test_explain_says_why_an_exchange_is_anonymous_although_there_may_be_a_login(uri: str) -> None:
-    """A rule permits it, so a private repository is "denied" while the file that may have its login cannot be read."""
+    """A rule permits it, so a private repository is "denied" while the file that may have its login is unreadable."""
     rule = OciHost("reg.test", credentials=NetrcSource(), anonymous="pull")
     async with daemon(rule, netrc=DENIED) as running:
         explained = await running.broker.explain(question(uri))
@@ -151,7 +151,7 @@ async def test_explain_says_why_an_exchange_is_anonymous_although_there_may_be_a
 
 
 async def test_explain_tells_of_no_broken_file_beside_a_login_that_another_one_has() -> None:
-    """The exchange has its login, and lacks nothing."""
+    """The exchange has its login, so nothing is missing."""
     docker = '{"auths": {"reg.test": {"auth": "dTpw"}}}'
     rule = OciHost("reg.test", anonymous="pull")
     async with daemon(rule, docker=docker) as running:
@@ -164,7 +164,7 @@ async def test_explain_tells_of_no_broken_file_beside_a_login_that_another_one_h
 
 
 async def test_a_store_without_the_registry_leaves_it_to_netrc() -> None:
-    """A store is asked first, and what it does not have the next source may have."""
+    """A store is asked first; the next source may have what it lacks."""
 
     def store(_: Command) -> Completed:
         return Completed(1, b"credentials not found in native keychain\n")
@@ -177,7 +177,7 @@ async def test_a_store_without_the_registry_leaves_it_to_netrc() -> None:
 
 @pytest.mark.parametrize("entry", ["null", "{}", '{"auth": null}', '{"auth": ""}'])
 async def test_an_entry_that_holds_nothing_leaves_the_registry_to_netrc(entry: str) -> None:
-    """``null`` is "not set", and where no store is named an empty entry points nowhere."""
+    """``null`` is "not set", and an empty entry without a store refers to nothing."""
     docker = f'{{"auths": {{"reg.test": {entry}}}}}'
     async with daemon(docker=docker, netrc="machine reg.test login u password p") as running:
         assert f"Basic {base64.b64encode(b'u:p').decode()}" in await running.get()
@@ -214,7 +214,7 @@ def auth(text: str) -> str:
     ],
 )
 async def test_explain_finds_the_broken_docker_entry_that_get_would(content: str) -> None:
-    """An entry that cannot be used, and a program that is not there; explain comes first, so get has told it nothing."""
+    """An entry that cannot be used, and a program that is not there; explain runs first, so it cannot know it from get."""
     async with daemon(docker=content) as running:
         explained = await running.broker.explain(question(URI))
         assert (explained.answer, explained.entry, explained.failure) == ("error", None, None)
@@ -254,7 +254,7 @@ async def test_explain_finds_what_every_kind_of_rule_would_fail_on(rule: HostRul
 
 
 async def test_explain_starts_no_program_that_is_there() -> None:
-    """What the program would say is not known, so the answer may be a credential."""
+    """The program's answer is unknown, so there may be a credential."""
     runs: list[Command] = []
 
     def store(command: Command) -> Completed:

@@ -1,4 +1,4 @@
-"""Which kind answers for a URI where nobody has written a rule, and a login of each kind is there."""
+"""Which kind answers for a URI without a written rule, if there is a login of each kind."""
 
 import json
 from pathlib import Path
@@ -23,7 +23,7 @@ from tests.hints import filled
 
 CASES: Final = json.loads((Path(__file__).parents[1] / "data" / "builtin-hosts.json").read_text())["cases"]
 KNOWN: Final = {rule.tag() for rule in BUILTIN}
-"""Kinds to come have their lines already: until then nothing answers for them."""
+"""Planned kinds have their lines already: until then nothing answers for them."""
 
 AMAZON: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 R2: Final = ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
@@ -53,7 +53,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "", *, everything: bo
 
 
 async def kind(settings: Settings, uri: str, machine: World) -> str:
-    """Which kind answers; ``none`` for nobody."""
+    """Which kind answers; ``none`` if none does."""
     routed = await build_table(settings, machine).plan(Question(parse_uri(without_userinfo(uri)), Caller()))
     return "none" if routed.plan is None else routed.plan.detail["provider"]
 
@@ -83,7 +83,7 @@ async def test_github_is_switched_off_by_name(settings: Settings, wanted: str) -
 
 
 async def test_without_a_login_nothing_is_given_and_the_command_is_reported() -> None:
-    """Nobody wrote the rule, so it is no error."""
+    """The rule is built in, so it is not an error."""
     table = build_table(Settings(), world())
     asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Caller())
     assert (await table.plan(asked)).plan is None
@@ -93,7 +93,7 @@ async def test_without_a_login_nothing_is_given_and_the_command_is_reported() ->
 
 
 async def test_a_browsers_download_of_a_private_asset_is_told_its_other_url() -> None:
-    """The token is sent all the same: for a public repository it lifts the limit."""
+    """The token is still sent: for a public repository it raises the rate limit."""
     asked = Question(parse_uri("https://github.com/o/r/releases/download/v1/a.zip"), Caller())
     routed = await build_table(Settings(), world(gh=GH)).plan(asked)
     assert routed.plan is not None
@@ -113,7 +113,7 @@ async def test_a_token_of_github_is_not_narrow() -> None:
 
 
 async def test_a_login_that_the_keyring_has_lost_is_made_again_as_the_hint_says() -> None:
-    """The file still names it, so that it is an error, and the next login is seen."""
+    """The file still names it, so it is an error, and the next login is noticed."""
     machine = world(gh="github.com:\n  user: u\n")
     clock, files, processes = machine.clock, machine.files, machine.processes
     assert isinstance(clock, FakeClock)
@@ -136,7 +136,7 @@ async def test_a_login_that_the_keyring_has_lost_is_made_again_as_the_hint_says(
 
 
 async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
-    """Somebody wrote it, so that a missing login is an error."""
+    """It is a written rule, so a missing login is an error."""
     machine = world()
     clock, files = machine.clock, machine.files
     assert isinstance(clock, FakeClock)
@@ -153,7 +153,7 @@ async def test_a_rule_without_a_login_is_given_one_as_the_hint_says() -> None:
 
 @pytest.mark.parametrize(("query", "answered"), [("", "basic"), ("?X-Amz-Signature=x", "none")])
 async def test_a_signed_url_of_a_builtin_host_gets_nothing_of_netrc_either(query: str, answered: str) -> None:
-    """What works without rules is asked where a built-in rule has no login, and not where no header may go along."""
+    """What works without rules is used if a built-in rule has no login, but not if no header may be sent."""
     machine = world()
     assert isinstance(machine.files, FakeFiles)
     machine.files.put("/home/u/.netrc", "machine codeload.github.com login u password canary\n")

@@ -1,4 +1,4 @@
-"""What a carrier may ask of the daemon: what its callers may have, and nothing else, whoever has taken it over."""
+"""What a carrier may ask of the daemon: what its callers may have, and nothing else, even if an attacker controls it."""
 
 import contextlib
 import os
@@ -52,7 +52,7 @@ from tests.gateway.world import BLOB, REGISTRY
 
 @dataclass
 class FakeOffice:
-    """Grants everything but what is in ``denied``; remembers who asked for what."""
+    """Grants everything except what is in ``denied``; remembers the questions."""
 
     denied: set[str] = field(default_factory=set)
     incoming: list[tuple[str, Incoming]] = field(default_factory=list)
@@ -78,7 +78,7 @@ class FakeOffice:
         return Passage(reach, (("Authorization", Secret(f"Bearer for-{want.repository}")),), want.repository)
 
     async def refused(self, passage: Passage, patience: float, *, forbidden: bool) -> Passage | None:
-        """Give another one to who was not forbidden."""
+        """Give another one unless the refusal was a 403."""
         del patience
         return None if forbidden else passage
 
@@ -88,16 +88,16 @@ class FakeOffice:
         return 0.5
 
     async def narrow(self, peer: Peer, body: bytes, *, patience: float) -> bytes:
-        """Say who asked."""
+        """Record the caller."""
         del patience
         return f"{peer.uid} {peer.sandbox} {body!r}".encode()
 
     async def shows_token(self, authorization: str) -> bool:
-        """One is right."""
+        """Accept one token."""
         return authorization == "Bearer right"
 
     async def locate(self, host: str) -> tuple[tuple[int, str], ...]:
-        """One is there."""
+        """Give one address."""
         return ((socket.AF_INET, "192.0.2.1"),) if host == "reg.test" else ()
 
     async def edition(self, bundle: str | None) -> str | None:
@@ -105,7 +105,7 @@ class FakeOffice:
         return None if bundle is None else f"1 {bundle}"
 
     async def anchors(self, edition: str | None) -> bytes:
-        """Say which."""
+        """Give the name of the bundle as its content."""
         return f"anchors of {edition}".encode()
 
     def close(self) -> None:
@@ -113,7 +113,7 @@ class FakeOffice:
 
 
 class Other:
-    """The carrier's end of the channel, in anybody's hands."""
+    """The carrier's end of the channel, controlled by the test."""
 
     def __init__(self, sock: socket.socket, carrier: Carrier, office: FakeOffice, clock: FakeClock) -> None:
         self.carrier = carrier
@@ -134,7 +134,7 @@ class Other:
         self.heard.append(self._decode(frame))
 
     def open(self, sandbox: str | None = "s", port: int = 0, refusal: Failure | None = None) -> int:
-        """Be given a connection; its number."""
+        """Receive a connection; give its number."""
         ours, theirs = socket.socketpair()
         with ours, theirs:
             number = self.carrier.give(
@@ -145,12 +145,12 @@ class Other:
         return number
 
     def say(self, *messages: ToDaemon) -> None:
-        """Say something."""
+        """Send a message."""
         for message in messages:
             self.channel.send(msgspec.msgpack.encode(message))
 
     async def told(self, *messages: ToDaemon) -> ToCarrier:
-        """Say something, and give the last of what comes back."""
+        """Send a message, and give the last answer."""
         count = len(self.heard)
         self.say(*messages)
         await self.until(lambda: len(self.heard) > count or not self.carrier.open)
@@ -167,7 +167,7 @@ class Other:
 
 @contextlib.asynccontextmanager
 async def carrier() -> AsyncIterator[Other]:
-    """A carrier as the daemon sees it, and who speaks for it."""
+    """A carrier as the daemon sees it, and the other end of its channel."""
     ours, theirs = socket.socketpair()
     theirs.setblocking(False)
     clock, office = FakeClock(), FakeOffice()
@@ -196,7 +196,7 @@ def fetch(connection: int, path: str = BLOB, *, method: str = "GET", query: str 
 
 
 async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None:
-    """Uid, sandbox and process are the daemon's own knowledge; headers and place are all that leaves."""
+    """Uid, sandbox and process come from the daemon itself; only headers and the address are sent."""
     async with carrier() as other:
         number = other.open("sandbox-7")
         granted = await other.told(fetch(number))
@@ -236,7 +236,7 @@ async def test_a_question_is_answered_for_the_caller_of_its_connection() -> None
     ],
 )
 async def test_what_no_caller_may_have_no_carrier_has(question: Callable[[int], ToDaemon], code: str) -> None:
-    """Another's connection, a path that policy would read otherwise, a file that it names itself."""
+    """Another caller's connection, a path that policy would read differently, a file that the carrier names."""
     async with carrier() as other:
         other.office.denied = {"secret"}
         answer = await other.told(question(other.open()))
@@ -246,7 +246,7 @@ async def test_what_no_caller_may_have_no_carrier_has(question: Callable[[int], 
 
 
 async def test_a_mount_asks_for_both_repositories() -> None:
-    """The source of a mount is part of what is judged; a carrier that leaves it out gets a token without it."""
+    """The source of a mount is judged as well; a carrier that leaves it out gets a token without it."""
     async with carrier() as other:
         number = other.open()
         digest = BLOB.rpartition("/")[2]
@@ -255,7 +255,7 @@ async def test_a_mount_asks_for_both_repositories() -> None:
 
 
 async def test_a_message_about_an_ended_connection_is_ignored() -> None:
-    """Its place is given back once, however often a carrier says so."""
+    """Its place is given back once, however often a carrier reports it."""
     async with carrier() as other:
         number = other.open()
         answer = await other.told(Closed(number), Closed(number), Closed(number + 9), fetch(number))
@@ -264,7 +264,7 @@ async def test_a_message_about_an_ended_connection_is_ignored() -> None:
 
 
 async def test_another_credential_is_given_for_a_passage_that_was_given() -> None:
-    """Of a passage that nobody knows there is none; a login that may not do it has no other."""
+    """An unknown passage gets none; a login without the right has no other."""
     async with carrier() as other:
         granted = await other.told(fetch(other.open()))
         assert isinstance(granted, PassageGiven)
@@ -274,7 +274,7 @@ async def test_another_credential_is_given_for_a_passage_that_was_given() -> Non
 
 
 async def test_certificates_are_those_of_a_passage() -> None:
-    """A bundle has a name only for who was sent there."""
+    """A bundle can be named only by a carrier that was given its passage."""
     async with carrier() as other:
         other.office.bundle = "/etc/ca.pem"
         assert isinstance(await other.told(Trusted(1, "1 /etc/ca.pem")), Refusal)
@@ -295,7 +295,7 @@ async def test_what_a_carrier_cannot_look_up_itself() -> None:
 
 
 async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
-    """The log has the file's name; the process that an action talks to has not."""
+    """The log has the file's name; the process that talks to actions does not."""
     async with carrier() as other:
         number = other.open(refusal=Failure(Code.PEER_REFUSED, "no"))
         await other.until(lambda: bool(other.heard))
@@ -308,7 +308,7 @@ async def test_what_lies_on_this_machine_is_told_to_its_user_alone() -> None:
             answer = await other.told(fetch(number))
         assert isinstance(answer, Refusal)
         assert "canary" not in str(answer)
-        assert answer.failure.inside  # so that the carrier logs it no second time
+        assert answer.failure.inside  # so that the carrier does not log it again
         assert [(line["path"], "canary" in line["reason"]) for line in events] == [(BLOB, True)]
 
 
@@ -330,11 +330,11 @@ async def test_garbage_ends_the_carrier_that_says_it(frame: bytes) -> None:
         other.channel.send(frame)
         await other.until(lambda: not other.carrier.open)
         assert other.ends == ["says something that is not a message"]
-        assert number in other.carrier.connections  # whoever is told frees them
+        assert number in other.carrier.connections  # the receiver frees them
 
 
 async def test_a_flood_ends_the_carrier_that_makes_it() -> None:
-    """Of messages, and of questions that are not answered yet."""
+    """A flood of messages, or of unanswered questions."""
     async with carrier() as other:
         message = msgspec.msgpack.encode(Closed(1))
         for _ in range(int(BURST) + 2):
@@ -352,7 +352,7 @@ async def test_a_flood_ends_the_carrier_that_makes_it() -> None:
 
 
 async def test_a_carrier_of_another_version_is_not_used() -> None:
-    """What both say could mean something else to each."""
+    """Their messages could have different meanings."""
     async with carrier() as other:
         other.say(Ready(VERSION + 1))
         await other.until(lambda: not other.carrier.open)
@@ -360,7 +360,7 @@ async def test_a_carrier_of_another_version_is_not_used() -> None:
 
 
 async def test_lines_and_figures_have_a_shape_that_a_carrier_cannot_choose() -> None:
-    """A level that is none, a field that would stand for another one, a code that is in no list."""
+    """An invalid level, a field that would replace another one, an unknown code."""
     async with carrier() as other:
         with structlog.testing.capture_logs() as events:
             other.say(

@@ -1,4 +1,4 @@
-"""How many carriers there are, who is in which, and when one ends; on a clock that the test moves."""
+"""How many carriers there are, which connections go to which, and when one ends; on a fake clock."""
 
 import contextlib
 import os
@@ -19,7 +19,7 @@ from tests.fakes import FakeClock, settle
 
 
 class Obedient:
-    """A carrier that does what it is told, as far as it is not hung."""
+    """A carrier that does what it is told, unless it hangs."""
 
     def __init__(self, sock: socket.socket) -> None:
         self.connections: list[int] = []
@@ -29,7 +29,7 @@ class Obedient:
         self.channel = Channel(sock, self._told, lost=lambda _: None, limit=TOLD, trusted=True)
 
     def say(self, message: ToDaemon) -> None:
-        """Say something."""
+        """Receive a message."""
         self.channel.send(msgspec.msgpack.encode(message))
 
     def _told(self, frame: bytes, descriptor: int) -> None:
@@ -60,7 +60,7 @@ class Births:
         """It is ready."""
 
     async def carrier(self) -> Newborn:
-        """Start one; its number is its pid."""
+        """Start a carrier; its number is its pid."""
         ours, theirs = socket.socketpair()
         self.born.append(Obedient(theirs))
         return Newborn(len(self.born), ours)
@@ -70,13 +70,13 @@ class Births:
         self.killed.append(pid)
 
     async def close(self) -> None:
-        """End all."""
+        """End all carriers."""
         for one in self.born:
             one.channel.close()
 
 
 class World:
-    """Carriers, and who started them."""
+    """Carriers, and what starts them."""
 
     def __init__(self, most: int = 2) -> None:
         self.clock = FakeClock()
@@ -102,7 +102,7 @@ class World:
         await settle()
 
     async def wait(self, seconds: float) -> None:
-        """Let time pass, a look at a time."""
+        """Let time pass, one check at a time."""
         for _ in range(int(seconds / 2)):
             await self.clock.advance(2.0)
             await settle()
@@ -110,7 +110,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(most: int = 2) -> AsyncIterator[World]:
-    """One of them."""
+    """A world."""
     made = World(most)
     async with made.carriers:
         yield made
@@ -131,7 +131,7 @@ async def test_a_sandbox_has_one_carrier_and_others_have_another() -> None:
 
 
 async def test_a_carrier_without_work_ends_after_a_minute_unless_uploads_are_begun_there() -> None:
-    """Whoever goes on with one within the hour finds it."""
+    """An upload that continues within the hour finds it."""
     async with world() as w:
         await w.connect("a")
         await w.connect("b")

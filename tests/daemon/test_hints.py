@@ -1,4 +1,4 @@
-"""Hints that name a setting are followed, as the person would who reads them: the next answer is another one."""
+"""Hints that name a setting are followed as a user would follow them: then the answer is different."""
 
 import contextlib
 import json
@@ -44,9 +44,9 @@ CONFIGURATIONS = {
 
 
 class GuardedHttp(FakeHttp):
-    """Refuses what the dial guard refuses, with what the real client says; names lead where ``addresses`` says."""
+    """Refuses what the dial guard refuses, with the real client's errors; ``addresses`` resolves names."""
 
-    addresses: dict[str, str] = {}  # noqa: RUF012  filled by each test anew
+    addresses: dict[str, str] = {}  # noqa: RUF012  filled by each test
 
     async def send(self, request: Request, terms: Terms) -> Response:
         """Send."""
@@ -60,7 +60,7 @@ class GuardedHttp(FakeHttp):
 
 @contextlib.asynccontextmanager
 async def broker(text: str, http: FakeHttp, clock: FakeClock, login: str = LOGIN) -> AsyncIterator[Broker]:
-    """A daemon's inside with that configuration."""
+    """A daemon's broker with that configuration."""
     files = FakeFiles()
     files.put(DOCKER, login)
     world = World({"HOME": "/home/u"}, 1000, clock, http, FakeProcesses(), files, FakeSigner(), Learned(b"k"))
@@ -71,7 +71,7 @@ async def broker(text: str, http: FakeHttp, clock: FakeClock, login: str = LOGIN
 
 
 async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str, login: str = LOGIN) -> Failure | None:
-    """Ask once; give how it failed, None for a credential."""
+    """Ask once; give the failure, None for a credential."""
     async with broker(text, http, clock, login) as running:
         try:
             handout = await running.ask(Question(parse_uri(uri), Caller()))
@@ -82,7 +82,7 @@ async def ask(text: str, http: FakeHttp, clock: FakeClock, uri: str, login: str 
 
 
 def followed(text: str, hint: str, **known: str) -> str:
-    """The configuration after its user has done what the hint says; ``known`` is what a person fills in."""
+    """The configuration after following the hint; ``known`` is what the user fills in."""
     assert any(hint.startswith(template.partition("{}")[0]) for template in NAMING_A_SETTING)
     found = SETTING.search(hint)
     assert found is not None, hint
@@ -136,7 +136,7 @@ async def test_the_hint_of_a_refused_realm_makes_it_trusted(
         assert failure.code not in codes
         codes.append(failure.code)
         text = followed(text, failure.hint, HOST="auth.test", PATH="token")
-    # Behind a wildcard a private address is nobody's own: that comes first, and has a hint of its own.
+    # A wildcard does not allow a private address: that comes first, and has its own hint.
     assert codes[-1] is code
     assert codes[:-1] == ([Code.ADDRESS_REFUSED] if (registry, configuration) == (HTTP, "a wildcard") else [])
 
@@ -158,7 +158,7 @@ async def test_where_no_setting_helps_the_hint_names_none(realm: str) -> None:
 
 
 async def test_the_hint_of_a_missing_realm_gives_one() -> None:
-    """A registry that does not say where to take a login."""
+    """A registry that does not say where to send a login."""
     clock = FakeClock()
     http = GuardedHttp(clock=clock)
     http.script = {
@@ -173,7 +173,7 @@ async def test_the_hint_of_a_missing_realm_gives_one() -> None:
 
 
 async def test_the_hint_of_a_token_server_that_redirects_names_the_right_one() -> None:
-    """Logins do not follow redirects; the person sees where it leads."""
+    """Logins do not follow redirects; the user sees the target."""
     clock = FakeClock()
     http = GuardedHttp(clock=clock)
     http.script = {
@@ -251,8 +251,8 @@ async def test_the_hint_of_a_refused_address_goes_into_the_rule_of_the_registry(
 
 @pytest.mark.parametrize("code", list(Code))
 def test_waiting_is_advised_where_it_helps(code: Code) -> None:
-    """A login that is refused is remembered for seconds, too; but only an edit mends it."""
-    from credproxy.core.ask.message import failure_text  # noqa: PLC0415  beside what it is about
+    """A refused login is remembered for seconds, too; but only a change fixes it."""
+    from credproxy.core.ask.message import failure_text  # noqa: PLC0415  near its use
 
     said = failure_text(failed(code, "something", retry_after=2.0).failure)
     helps = {Code.UPSTREAM_UNAVAILABLE, Code.RATE_LIMITED, Code.OVERLOADED, Code.STILL_TRYING}

@@ -1,4 +1,4 @@
-"""When a daemon looks whether another version is installed, and what it believes."""
+"""When a daemon checks for another installed version, and what it trusts."""
 
 import asyncio
 
@@ -15,7 +15,7 @@ PROGRAM = ("/opt/bin/credproxy",)
 
 
 class Installation:
-    """A program on disk that tells a version, and a daemon that looks at it."""
+    """A program on disk that prints a version, and a daemon that checks it."""
 
     def __init__(self, said: str, *, status: int = 0, passed_on: bool = False) -> None:
         self.said, self.status = said, status
@@ -43,14 +43,14 @@ class Installation:
 
 
 async def test_the_installed_program_is_looked_at_and_begins_another_daemon() -> None:
-    """Where it is of another version, older or newer."""
+    """If its version is different, older or newer."""
     one = Installation("credproxy, version 99.1\n")
     await one.hear("99.1")
     assert (len(one.processes.runs), one.begun) == (1, 1)
 
 
 async def test_a_caller_of_our_own_version_costs_nothing() -> None:
-    """As nearly all are."""
+    """As nearly all callers are."""
     one = Installation("credproxy, version 99.1\n")
     await one.hear(*[__version__] * 50)
     assert (one.processes.runs, one.begun) == ([], 0)
@@ -74,7 +74,7 @@ async def test_a_callers_environment_is_not_trusted(said: str, status: int) -> N
 
 
 async def test_a_thousand_callers_of_odd_versions_cost_one_look_a_minute() -> None:
-    """Nobody can keep the daemon busy with it."""
+    """Callers cannot keep the daemon busy."""
     one = Installation(f"credproxy, version {__version__}\n")
     await one.hear(*(f"0.{n}" for n in range(1000)))
     assert len(one.processes.runs) == 1
@@ -87,7 +87,7 @@ async def test_a_thousand_callers_of_odd_versions_cost_one_look_a_minute() -> No
 
 
 async def test_a_successor_does_not_look_for_the_first_minute() -> None:
-    """Should the program and its daemon disagree about their version, restarts are a minute apart."""
+    """If the program and its daemon disagree about their version, restarts are a minute apart."""
     one = Installation("credproxy, version 99.1\n", passed_on=True)
     await one.hear("99.1")
     assert one.processes.runs == []
@@ -97,7 +97,7 @@ async def test_a_successor_does_not_look_for_the_first_minute() -> None:
 
 
 async def test_a_missing_program_does_not_stop_the_daemon() -> None:
-    """It may be replaced in this moment."""
+    """It may be just being replaced."""
     one = Installation("")
     one.processes.programs[PROGRAM[0]] = lambda command: failed(Code.HELPER_NOT_RUNNABLE, f"{command.argv[0]!r}: gone")
     await one.hear("99.1")
@@ -106,7 +106,7 @@ async def test_a_missing_program_does_not_stop_the_daemon() -> None:
 
 @pytest.mark.parametrize(("downloads", "waits"), [([0], 0), ([2, 1, 0], 2), ([1] * 700, 600)])
 async def test_a_hand_over_waits_for_downloads_a_minute_at_most(downloads: list[int], waits: int) -> None:
-    """One that is cut off is lost to its build action."""
+    """A download that is cut off fails its build action."""
     departure, slept, left = Departure(), list[float](), iter(downloads)
 
     async def sleep(seconds: float) -> None:
@@ -118,7 +118,7 @@ async def test_a_hand_over_waits_for_downloads_a_minute_at_most(downloads: list[
 
 
 async def test_a_daemon_that_is_ended_while_it_waits_to_hand_over_stays_ended() -> None:
-    """SIGTERM comes first, whatever else is under way."""
+    """SIGTERM takes precedence over everything else."""
     departure = Departure()
 
     async def sleep(seconds: float) -> None:

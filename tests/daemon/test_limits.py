@@ -1,4 +1,4 @@
-"""Sharing out descriptors: enough for callers, and never all of them."""
+"""How descriptors are shared: enough for callers, and never all of them."""
 
 from importlib.resources import files
 

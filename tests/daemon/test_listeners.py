@@ -1,4 +1,4 @@
-"""The sockets' files under a daemon that runs: looked at every minute, and put back, left alone or given up (P1)."""
+"""The socket files of a running daemon: checked every minute, and restored, left alone or given up (P1)."""
 
 import asyncio
 import contextlib
@@ -39,7 +39,7 @@ class Told(Announcer):
 
 @dataclass
 class World:
-    """A door, its keeper, and what became of it."""
+    """A listener, its keeper, and the outcome."""
 
     door: ServedSocket
     path: Path
@@ -75,7 +75,7 @@ def bound() -> Iterator[Bound]:
 
 @contextlib.asynccontextmanager
 async def kept(listener: Listener) -> AsyncIterator[World]:
-    """A door that is open and looked after."""
+    """A listener that is open and kept."""
     server = GatedServer(fine, gate=Gate(os.getuid()), limit=8, lifelines=8, audit=FakeAudit())
     door, clock, told, stopped = (
         ServedSocket("helper", listener, server=server, backlog=8),
@@ -95,7 +95,7 @@ async def kept(listener: Listener) -> AsyncIterator[World]:
 
 
 async def test_a_socket_in_its_place_is_left_alone(bound: Bound) -> None:
-    """Nothing is said, nothing is made anew."""
+    """Nothing is logged, and nothing is made."""
     async with kept(bound) as world:
         inode = world.path.stat().st_ino
         with capture_logs() as logs:
@@ -115,7 +115,7 @@ async def test_a_self_made_socket_that_was_deleted_is_back_within_a_minute(bound
 
 
 async def test_a_daemon_that_finds_another_one_at_its_path_gives_way(bound: Bound) -> None:
-    """P1: systemd after an installation; nobody reaches this daemon any more, so it stops, and removes nothing."""
+    """P1: systemd after an installation; callers no longer reach this daemon, so it stops, and removes nothing."""
     async with kept(bound) as world:
         world.path.unlink()
         process = await stranger(world.path)
@@ -132,7 +132,7 @@ async def test_a_daemon_that_finds_another_one_at_its_path_gives_way(bound: Boun
 async def test_a_socket_in_a_sandbox_at_the_path_is_replaced_and_not_given_way_to(
     bound: Bound, sandbox: tuple[str, ...]
 ) -> None:
-    """It may write the directory, but it is not who is looked for there."""
+    """The sandbox may write the directory, but callers do not want its daemon."""
     async with kept(bound) as world:
         world.path.unlink()
         process = await stranger(world.path, *sandbox)
@@ -160,7 +160,7 @@ async def stranger(path: Path, *around: str) -> asyncio.subprocess.Process:
 
 
 async def test_a_socket_of_the_service_manager_is_reported_with_what_to_do(bound: Bound) -> None:
-    """P1: we cannot make it; it is said once, in log and status, and taken back when it is there again."""
+    """P1: we cannot make it; it is reported once, in log and status, and withdrawn when it is back."""
     handed = Listener(bound.path, bound.sock.dup())
     async with kept(handed) as world:
         aside = world.path.with_suffix(".aside")
@@ -180,7 +180,7 @@ async def test_a_socket_of_the_service_manager_is_reported_with_what_to_do(bound
 
 
 async def test_what_cannot_be_restored_is_said_once_and_tried_again(bound: Bound) -> None:
-    """P1: the directory is not private any more: the reason and its mending are in the log."""
+    """P1: the directory is no longer private: the reason and the remedy are in the log."""
     async with kept(bound) as world:
         world.path.unlink()
         world.path.parent.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The configuration and its policy file are read together, and both are looked at again while one is broken."""
+"""The configuration and its policy file are read together, and both are checked again while one is broken."""
 
 import asyncio
 
@@ -74,7 +74,7 @@ async def test_a_tilde_stands_for_the_daemons_home() -> None:
 
 
 async def test_the_users_rules_stand_in_place_of_the_machines_policy_file() -> None:
-    """Whoever writes ``[actions]`` writes all of it; a policy file that is not in force is not read."""
+    """A user's ``[actions]`` replaces the whole table; a policy file that is not in force is not read."""
     files = FakeFiles()
     files.put(MACHINE, NAMES_IT)
     files.put(USER, '[[actions.rule]]\naction = "allow"\nregistry = "a.b"\nrepository = "x"\noperations = ["*"]\n')
@@ -105,7 +105,7 @@ async def test_a_broken_policy_file_breaks_the_configuration(policy: str | None,
 
 @pytest.mark.parametrize("path", [USER, POLICY])
 async def test_what_cannot_be_read_is_a_broken_configuration(path: str) -> None:
-    """Not a broken credential, which would send people the wrong way."""
+    """Not a broken credential, which would mislead the user."""
     files = FakeFiles()
     files.put(USER, NAMES_IT)
     files.broken[path] = failed(Code.CREDENTIAL_UNREADABLE, f"the file {path!r} is no regular file", hint="ls -l")
@@ -136,7 +136,7 @@ NAMES_MORE = (
     ],
 )
 async def test_a_file_that_others_may_write_is_not_trusted(path: str, subject: str) -> None:
-    """Neither the configuration nor what it names; the hint mends it, and then it counts as changed."""
+    """Neither the configuration nor what it names; following the hint fixes it, and then it counts as changed."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)
     files.put(MACHINE, "")
@@ -154,7 +154,7 @@ async def test_a_file_that_others_may_write_is_not_trusted(path: str, subject: s
 
 
 async def test_a_group_writable_file_is_trusted_with_a_warning() -> None:
-    """Of each file, with its name."""
+    """For each file, with its name."""
     files = FakeFiles()
     files.put(USER, NAMES_MORE)
     files.put(POLICY, ALLOWS)
@@ -167,7 +167,7 @@ async def test_a_group_writable_file_is_trusted_with_a_warning() -> None:
 
 
 async def test_a_file_that_was_asked_for_has_to_be_there() -> None:
-    """``--config`` names files that are meant."""
+    """Files named by ``--config`` must exist."""
     assert await problem(Loader(FakeFiles(), (USER,), required=True)) == f"the configuration '{USER}' is not there"
 
 
@@ -223,7 +223,7 @@ async def test_loads_come_one_after_the_other() -> None:
 
 
 async def test_a_configuration_that_is_not_utf_8_is_refused_with_its_line() -> None:
-    """As `credproxy config check` does: a byte that is replaced in silence may be one of a prefix."""
+    """As `credproxy config check` does: a silently replaced byte may belong to a prefix."""
     files = FakeFiles()
     files.put(USER, b"empty_ttl = 30\n# f\xfcr\n")
     assert await problem(loader(files)) == f"{USER}:2: not in UTF-8; save the file as UTF-8 text"

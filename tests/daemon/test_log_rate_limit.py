@@ -7,7 +7,7 @@ from credproxy.daemon.log_rate_limit import Event, Repeats
 
 
 class Place:
-    """A processor with a clock of its own, and what it let through."""
+    """A processor with a fake clock, and what it let through."""
 
     def __init__(self) -> None:
         self.time = 100.0
@@ -24,7 +24,7 @@ class Place:
 
 
 def test_ten_a_second_and_then_a_counter() -> None:
-    """T17: the eleventh identical line of a second is counted; the next second tells how many there were."""
+    """T17: the eleventh identical line of a second is counted; the next second reports how many there were."""
     place = Place()
     place.log(500, event="question failed", code="denied")
     assert (len(place.out), place.repeats.collapsed) == (10, 490)
@@ -34,7 +34,7 @@ def test_ten_a_second_and_then_a_counter() -> None:
 
 
 def test_what_was_counted_is_reported_at_the_end() -> None:
-    """Also where no later line would tell it."""
+    """Also if no later line would report it."""
     place = Place()
     place.log(12, event="x")
     place.repeats.settle()
@@ -52,7 +52,7 @@ def test_a_flood_over_seconds_is_eleven_lines_a_second() -> None:
 
 
 def test_refusals_of_one_kind_are_counted_however_they_differ() -> None:
-    """Who varies the path floods nothing; what stands for the rest says what they have in common."""
+    """Varying the path does not help a flood; the line for the rest says what they have in common."""
     place = Place()
     for number in range(500):
         place.log(
@@ -85,7 +85,7 @@ def test_another_socket_and_another_code_are_kinds_of_their_own() -> None:
     ["gateway refused", "client left", "blob broke off", "second attempt", "throttled", "rejected", "answer doubted"],
 )
 def test_whatever_a_caller_or_a_registry_brings_about_is_bounded(event: str) -> None:
-    """Refusals are one example of it."""
+    """Refusals are one example."""
     place = Place()
     for number in range(300):
         place.log(event=event, path=f"/{number}", origin=f"https://{number}.example")
@@ -96,7 +96,7 @@ def test_whatever_a_caller_or_a_registry_brings_about_is_bounded(event: str) -> 
     ("event", "level"), [("handed out", "info"), ("exchanged", "info"), ("exchanged", "warning"), ("refresh", "debug")]
 )
 def test_lines_that_are_wanted_one_by_one_are_all_written(event: str, level: str) -> None:
-    """The audit log is complete, an exchange has bounds of its own, and who debugs asked for all of it."""
+    """The audit log is complete, an exchange has bounds of its own, and debug logging is meant to be complete."""
     place = Place()
     for number in range(300):
         place.log(level=level, event=event, left=number)
@@ -104,7 +104,7 @@ def test_lines_that_are_wanted_one_by_one_are_all_written(event: str, level: str
 
 
 def test_different_lines_do_not_fill_the_memory_and_hide_no_flood() -> None:
-    """Of lines that are wanted one by one a thousand a second are remembered; refusals are counted all the same."""
+    """A thousand lines a second are remembered of those that are wanted one by one; refusals are still counted."""
     place = Place()
     for number in range(1500):
         place.log(20, event="handed out", number=number)
@@ -115,7 +115,7 @@ def test_different_lines_do_not_fill_the_memory_and_hide_no_flood() -> None:
 
 @pytest.mark.parametrize("step", [0.3, 0.6])
 def test_a_slow_trickle_is_never_collapsed(step: float) -> None:
-    """Up to ten a second are nobody's flood."""
+    """Up to ten a second are not a flood."""
     place = Place()
     for _ in range(50):
         place.log(event="x")

@@ -104,7 +104,7 @@ def test_a_console_line_cannot_be_forged() -> None:
 
 
 def test_a_flood_of_identical_lines_is_counted() -> None:
-    """T17: ten lines, and one with their number; the time of a line does not make it another."""
+    """T17: ten lines, and one with their number; the time of a line does not make it different."""
     out, time = io.StringIO(), [5.0]
     logs = Logs(log_format="json", stream=out, now=lambda: time[0])
     for _ in range(2000):
@@ -142,7 +142,7 @@ def test_a_flood_of_refusals_with_long_paths_has_a_bound_in_bytes() -> None:
 
 
 def test_a_secret_is_masked_before_its_line_is_cut() -> None:
-    """S2, PY17: or half of it would be left, and look like no secret."""
+    """S2, PY17: otherwise half of it would be left, and not look like a secret."""
     out = io.StringIO()
     logs = Logs(log_format="json", stream=out)
     structlog.get_logger().info("x", path="p" * 180 + " Bearer canary-token-1234567890")

@@ -7,7 +7,7 @@ from tests.fakes import FakeClock, settle
 
 
 async def test_near_the_bound_memory_is_given_back_and_below_it_nothing_is() -> None:
-    """C6: One relief for each look that finds it short."""
+    """C6: Once for each check that finds memory short."""
     clock, fractions, relieved = FakeClock(), iter([0.5, 0.9, 1.4, 0.89, None]), []
     watch = asyncio.ensure_future(
         relieve_in_time(lambda: next(fractions), lambda: relieved.append(clock.boot()), clock=clock)

@@ -1,4 +1,4 @@
-"""``explain`` gives the reason for every ``{}``, and names the places that were looked at."""
+"""``explain`` gives the reason for every ``{}``, and names the places that were checked."""
 
 import pytest
 
@@ -20,7 +20,7 @@ FILE = "the docker configuration '/home/u/.docker/config.json'"
 NOT_THERE = "the netrc file '/home/u/.netrc' is not there"
 
 CASES: list[tuple[list[HostRule], str, list[str]]] = [
-    # no rule, and where was looked
+    # no rule, with the places that were checked
     ([], "https://reg.test/v2/a/manifests/x", ["no [[host]] matches 'reg.test'", f"{FILE} has no login for 'reg.test'", NOT_THERE]),
     ([], "other.test", ["no [[host]] matches 'other.test'", f"{FILE} has no login for 'other.test'", NOT_THERE]),
     ([], "hollow.test", [f"{FILE} has an entry for 'hollow.test' that is empty"]),
@@ -81,7 +81,7 @@ async def test_every_empty_answer_has_its_reason(rules: list[HostRule], uri: str
 
 
 async def test_a_user_name_in_the_uri_is_reported_and_not_repeated() -> None:
-    """Whatever the answer: Google's own tools write one."""
+    """For any answer: Google's own tools write one."""
     async with daemon(docker=DOCKER) as running:
         for host, answer in (("reg.test:5000", "credential"), ("reg.test", "{}")):
             told = await explain_uri(running.broker, f"https://canary:canary@{host}/v2/a/manifests/x", caller=Caller())
@@ -91,7 +91,7 @@ async def test_a_user_name_in_the_uri_is_reported_and_not_repeated() -> None:
 
 
 async def test_an_unreadable_file_is_not_said_to_be_absent() -> None:
-    """Why is told where it is looked for: the problem may be that of another file."""
+    """The reason is given with the file that was checked: the problem may be in another file."""
     async with daemon(netrc=DENIED) as running:
         told = await explain_uri(running.broker, "https://a.test/x", caller=Caller())
     assert "the netrc file cannot be read: the file '/home/u/.netrc' permission denied" in told.reasons
@@ -109,7 +109,7 @@ async def test_an_unreadable_file_is_not_said_to_be_absent() -> None:
     ],
 )
 async def test_a_store_is_named_with_what_it_said(printed: Completed, said: str) -> None:
-    """That it failed is another thing than that it has nothing."""
+    """A failed store is not the same as an empty one."""
 
     def store(_: Command) -> Completed:
         return printed
@@ -127,7 +127,7 @@ async def test_a_rule_with_a_login_has_no_reasons() -> None:
 
 
 async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
-    """``builtin = ["netrc"]``: docker's logins count where a rule names them."""
+    """``builtin = ["netrc"]``: docker's logins only count if a rule names them."""
     login = "machine reg.test login u password p\n"
     async with daemon(builtin=("netrc",), docker=DOCKER, netrc=login) as running:
         assert '"headers":{}' not in await running.get("https://reg.test/x")
@@ -138,7 +138,7 @@ async def test_what_is_left_out_of_builtin_is_not_asked_and_told() -> None:
 
 
 async def test_of_several_sources_each_that_was_passed_is_reported() -> None:
-    """``explain`` shows where the login is from, and why it is from nowhere else."""
+    """``explain`` shows where the login is from, and why the earlier sources had none."""
     rule = BasicHost("reg.test", credentials=(NetrcSource(), FileSource("/none"), DockerConfigSource()))
     async with daemon(rule, docker='{"auths": {"reg.test": {"auth": "YTpi"}}}') as running:
         assert "Basic YTpi" in await running.get("https://reg.test/x")

@@ -1,4 +1,4 @@
-"""What the service manager is told."""
+"""What is sent to the service manager."""
 
 import asyncio
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ class Told(Notifier):
 
 
 def test_the_status_has_a_sentence_for_each_topic() -> None:
-    """A mended trouble goes, what is in force stays."""
+    """A fixed problem disappears, what is in force stays."""
     told = Told()
     announcer = Announcer(told)
     announcer.say("configuration", "2 rules")

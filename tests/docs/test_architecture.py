@@ -1,4 +1,4 @@
-"""docs/explanation/architecture.md names the rooms as they are, and files that are there."""
+"""docs/explanation/architecture.md names the actual rooms, and existing files."""
 
 import re
 import tomllib
@@ -20,7 +20,7 @@ def layers(container: str) -> list[list[str]]:
 
 
 def test_the_table_has_each_room_in_the_row_of_the_contract() -> None:
-    """What the linter checks and what the page says are one thing."""
+    """The page agrees with what the linter checks."""
     table = PAGE.partition("\n## The rooms\n")[2].partition("\n\nInside `core`")[0]
     rows = re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", table, re.MULTILINE)
     assert [re.findall(r"\w+", row) for row in rows] == layers("credproxy")
@@ -39,5 +39,5 @@ def test_every_file_that_is_named_is_there(file: str) -> None:
 
 
 def test_files_are_named() -> None:
-    """The pattern above must go on finding them."""
+    """The pattern above must still find them."""
     assert len(FILES) > 10

@@ -38,7 +38,7 @@ def test_the_document_has_its_examples() -> None:
 
 
 def responder(clock: FakeClock) -> FakeHttp:
-    """Give a registry with a token server that makes tokens of 300 s."""
+    """Answer as a registry with a token server that gives tokens of 300 s."""
 
     def answer(request: Request) -> Response:
         host = request.url.split("/")[2]
@@ -51,7 +51,7 @@ def responder(clock: FakeClock) -> FakeHttp:
 
 
 def table(clock: FakeClock, http: FakeHttp) -> Table:
-    """Give the rules that the document speaks of."""
+    """Give the rules that the document is about."""
     key = EnvSource(name="KEY")
     cache = HeaderHost(match="cache.example.com", secret=key, name="x-api-key")
     providers: dict[str, Provider] = {
@@ -88,6 +88,6 @@ async def test_the_daemon_gives_this_answer(asked: str, answered: str) -> None:
 
 
 def scheme(value: str) -> str:
-    """Give the part of a header that is no secret."""
+    """Give the part of a header that is not secret."""
     name, space, _ = value.partition(" ")
     return name if space else ""

@@ -38,12 +38,12 @@ def test_every_key_is_in_the_reference(key: str) -> None:
 
 @pytest.mark.parametrize(("name", "text"), EXAMPLES, ids=[name for name, _ in EXAMPLES])
 def test_every_example_loads(name: str, text: str) -> None:
-    """What people copy has to work."""
+    """Copied examples have to work."""
     assert load(text, name).host or "[[host]]" not in text
 
 
 def test_there_are_examples() -> None:
-    """The pattern above must go on finding them."""
+    """The pattern above must still find them."""
     assert len(EXAMPLES) >= 10
 
 

@@ -1,4 +1,4 @@
-"""docs/design has a text for every rule that is cited, and no text for a rule that nobody cites."""
+"""docs/design has a text for every cited rule, and no text for an uncited rule."""
 
 import ast
 import functools
@@ -28,13 +28,13 @@ NOT_RULES = {
 
 
 def test_every_id_that_is_cited_has_a_rule() -> None:
-    """Who reads a citation has the repository and nothing else."""
+    """A reader of a citation only has the repository."""
     missing = {rule: place for rule, place in cited().items() if rule not in rules()}
     assert not missing
 
 
 def test_every_rule_is_cited() -> None:
-    """A rule that nothing follows is a wish, or a renamed citation."""
+    """A rule without a citation is not implemented, or was renamed."""
     assert sorted(set(rules()) - set(cited())) == []
 
 
@@ -46,7 +46,7 @@ def test_a_rule_stands_in_one_place() -> None:
 
 
 def test_anchor_and_name_of_a_rule_agree() -> None:
-    """A link goes by the one, a reader's search by the other."""
+    """Links use the anchor, searches the name."""
     for page in DESIGN.glob("*.md"):
         for anchor, name in re.findall(r'<a id="([\w-]+)"></a>\*\*([\w-]+)\*\*', page.read_text()):
             assert anchor == name.lower(), page
@@ -66,28 +66,28 @@ def test_every_page_and_heading_that_is_cited_is_there() -> None:
 
 @pytest.mark.parametrize("name", ["design", "token-exchange", "reliability", "clients", "providers", "style"])
 def test_nothing_cites_a_text_that_a_reader_does_not_have(name: str) -> None:
-    """Those that the design began with are not in the repository."""
+    """The original design documents are not in the repository."""
     own = re.compile(rf"(?<![\w/-]){name}\.md")
     assert not [path for path, text in texts() if own.search(text) and path.parent != DESIGN]
 
 
 @pytest.mark.timeout(60)  # it parses the whole package
 def test_no_message_has_an_id() -> None:
-    """Whoever reads a message has a build to get on with: it says what is wrong, not which rule says so."""
+    """A message is for users: it says what is wrong, not which rule it comes from."""
     for path in sorted((ROOT / "credproxy").rglob("*.py")):
         for line, text in messages(path):
             assert not [rule for rule in ID.findall(text) if rule not in NOT_RULES], f"{path}:{line}: {text!r}"
 
 
 def test_the_schema_has_no_id() -> None:
-    """An editor shows it to whoever writes a configuration."""
+    """Editors show it to the author of a configuration."""
     schema = json.dumps(json.loads((ROOT / "docs" / "reference" / "config.schema.json").read_text()))
     assert not [rule for rule in ID.findall(schema) if rule not in NOT_RULES]
     assert ".md" not in schema
 
 
 def test_no_name_of_a_test_has_an_id() -> None:
-    """A sentence says what holds; the rule's number stands in the docstring, where a search finds it."""
+    """The name is a sentence; the rule's id is in the docstring, where a search finds it."""
     numbers = {rule.replace("-", "").lower() for rule in rules()}
     for path in (ROOT / "tests").rglob("test_*.py"):
         for words in re.findall(r"def test_(\w+)", path.read_text()):
@@ -112,7 +112,7 @@ def cited() -> dict[str, str]:
             continue
         words = set(ID.findall(text)) | {rule for begin, end in RANGE.findall(text) for rule in between(begin, end)}
         found |= dict.fromkeys(words - NOT_RULES, str(path.relative_to(ROOT)))
-    # What one rule says of another counts; that a rule names itself does not.
+    # A rule that cites another one counts; a rule that names itself does not.
     for page in DESIGN.glob("*.md"):
         for line in page.read_text().splitlines():
             own = re.match(r'- <a id="[\w-]+"></a>\*\*([\w-]+)\*\*', line)
@@ -144,7 +144,7 @@ def headings(page: str) -> frozenset[str]:
 
 @functools.cache
 def texts() -> tuple[tuple[Path, str], ...]:
-    """What people read: pages whole; of source the comments, docstrings and names of cases."""
+    """Texts for readers: whole pages; comments, docstrings and names of cases of source files."""
     names = subprocess.run(["git", "ls-files"], cwd=ROOT, check=True, capture_output=True, text=True).stdout.split()
     paths = [ROOT / name for name in names if (ROOT / name).suffix in {".md", ".py", ".c"}]
     return tuple(
@@ -166,7 +166,7 @@ def spoken(path: Path) -> str:
 
 
 def messages(path: Path) -> Iterator[tuple[int, str]]:
-    """Each string of a module that does not stand for itself, with its line."""
+    """Each string of a module that is not a docstring, with its line."""
     tree = ast.parse(path.read_text())
     alone = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
     for node in ast.walk(tree):

@@ -1,4 +1,4 @@
-"""docs/lazy-layers.md: its lines are those that the commands print, its recipes run, its policies load."""
+"""docs/lazy-layers.md: its lines are those that the commands print, its recipes work, its policies load."""
 
 import hashlib
 import json
@@ -28,7 +28,7 @@ def recipe(name: str) -> str:
 
 
 def test_the_flags_are_what_bazelrc_prints(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """For the machine of the page: one path for all, and a registry of Google's."""
+    """For the machine of the page: one path for all, and a Google registry."""
     monkeypatch.setenv("CREDPROXY_ACTIONS_SOCKET", "/run/credproxy-actions/actions.sock")
     configure(
         home,
@@ -44,7 +44,7 @@ def test_the_flags_are_what_bazelrc_prints(home: Path, monkeypatch: pytest.Monke
 
 
 def test_the_gateway_recipe_downloads_and_verifies(tmp_path: Path) -> None:
-    """With curl and sha256sum alone, through a socket alone."""
+    """Only with curl and sha256sum, only through a socket."""
     with ScriptedGateway(tmp_path / "s.sock", lambda _, __: response(200, LAYER)) as gateway:
         environ = {
             "PATH": "/usr/bin:/bin",
@@ -70,11 +70,11 @@ def test_the_gateway_recipe_downloads_and_verifies(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("page", ["lazy-layers.md", "how-to/build-actions.md", "reference/configuration.md"])
 def test_policies_on_the_pages_load(page: str) -> None:
-    """What people copy has to work."""
+    """Copied examples have to work."""
     for text in re.findall(r"```yaml\n(version:.*?)```", (ROOT / "docs" / page).read_text(), re.DOTALL):
         assert load_policy(text.encode(), page).rules
 
 
 def test_there_is_a_policy_to_load() -> None:
-    """The pattern above must go on finding it."""
+    """The pattern above must still find it."""
     assert "```yaml\nversion: 1\n" in (ROOT / "docs" / "reference" / "configuration.md").read_text()

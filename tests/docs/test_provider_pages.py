@@ -1,6 +1,6 @@
 """Each provider has its page in docs/reference/providers, and each source its section in sources.md.
 
-By tag: every option in its own page, an example that loads, and what a person does to log in.
+By tag: every option on its own page, an example that loads, and how a user logs in.
 """
 
 import re
@@ -23,12 +23,12 @@ SOURCE_OF = {str(kind.__struct_config__.tag): kind for kind in SOURCES}
 
 
 def page(tag: str) -> str:
-    """Of one provider; one that is not there is a mistake of whoever added the kind."""
+    """The page of one provider; a missing one is a mistake of a new kind."""
     return (REFERENCE / "providers" / f"{tag}.md").read_text()
 
 
 def section(tag: str) -> str:
-    """Of one source, on the page of all."""
+    """The section of one source, on the page of all sources."""
     _, found, text = (REFERENCE / "sources.md").read_text().partition(f'\n## `source = "{tag}"`\n')
     assert found, f'docs/reference/sources.md has no heading `source = "{tag}"`'
     return text.partition("\n## ")[0]
@@ -60,7 +60,7 @@ def nested(kind: type[HostBase | SourceBase]) -> set[str]:
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.tag() for kind in KINDS])
 def test_every_option_of_a_provider_has_a_row_in_its_page(kind: type[HostBase]) -> None:
-    """One that is explained beside another provider is not found."""
+    """Readers do not find an option on another provider's page."""
     options = set(kind.__struct_encode_fields__) - {"match"}
     assert options <= rows(page(kind.tag()))
     assert {key for key in nested(kind) if f"`{key}`" not in page(kind.tag())} == set()
@@ -68,7 +68,7 @@ def test_every_option_of_a_provider_has_a_row_in_its_page(kind: type[HostBase]) 
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.tag() for kind in KINDS])
 def test_the_page_of_a_provider_has_an_example_that_loads_and_says_how_to_log_in(kind: type[HostBase]) -> None:
-    """The example is the one that the text of ``setup`` is about: both are copied as they are."""
+    """The example fits the text of ``setup``: users copy both as they are."""
     ours = [rule for rule in examples(page(kind.tag())) if isinstance(rule, kind)]
     assert ours
     told = {rule.setup(parse_uri(f"https://{rule.match.removeprefix('*.')}/")) for rule in ours}
@@ -76,7 +76,7 @@ def test_the_page_of_a_provider_has_an_example_that_loads_and_says_how_to_log_in
 
 
 def test_every_page_is_that_of_a_provider_and_is_linked_to() -> None:
-    """A page that nothing leads to is not read."""
+    """A page without links is not read."""
     assert sorted(path.stem for path in (REFERENCE / "providers").glob("*.md")) == TAGS
     table = (REFERENCE / "configuration.md").read_text().partition("\n## Host rules")[2].partition("\n## ")[0]
     assert sorted(re.findall(r"^\| \[`(\w+)`\]\(providers/\1\.md\)", table, re.MULTILINE)) == TAGS

@@ -51,12 +51,12 @@ EVENTS = sorted({found for text in SOURCES for found in CALL.findall(text)})
 
 @pytest.mark.parametrize("event", EVENTS)
 def test_every_log_event_is_in_the_reference(event: str) -> None:
-    """Whoever reads a log finds the line explained."""
+    """A reader of a log finds the line explained."""
     assert f"`{event}`" in OBSERVABILITY
 
 
 def test_the_source_still_logs() -> None:
-    """The pattern above must go on finding what it looks for."""
+    """The pattern above must still find log events."""
     assert {"ready", "exchanged", "reload refused"} <= set(EVENTS)
 
 

@@ -1,4 +1,4 @@
-"""docs/security.md promises what tests hold: a promise whose test is gone is a promise no more."""
+"""Tests verify every promise of docs/security.md: a promise without its test is not one."""
 
 import re
 from pathlib import Path
@@ -16,13 +16,13 @@ TESTS = {
 
 
 def test_the_page_is_read() -> None:
-    """Should its form change, this test must not pass for want of rows."""
+    """If its form changes, this test must not pass because there are no rows."""
     assert len(ROWS) > 25
 
 
 @pytest.mark.parametrize(("promise", "held_by"), ROWS, ids=[promise[:60] for promise, _ in ROWS])
 def test_every_promise_is_held_by_tests_that_exist(promise: str, held_by: str) -> None:
-    """By their names, so that who renames one is sent here."""
+    """By their names, so that renaming one leads here."""
     names = re.findall(r"`(\w+)`", held_by)
     assert names, promise
     assert set(names) <= TESTS, promise

@@ -14,7 +14,7 @@ REMEDIES = dict(re.findall(r"^\| `(\w+)` \| .+? \| (.+?) \|$", PAGE.partition("#
 
 @pytest.mark.parametrize("code", list(Code))
 def test_every_code_has_a_remedy(code: Code) -> None:
-    """Whoever sees it in brackets finds out what to do."""
+    """A user who sees the code in brackets finds out what to do."""
     assert len(REMEDIES[code.value]) > 10
 
 

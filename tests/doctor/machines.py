@@ -1,4 +1,4 @@
-"""A machine in a dictionary, for the checks to look at."""
+"""A machine in a dictionary, for the checks."""
 
 import stat
 from collections.abc import Iterable
@@ -14,7 +14,7 @@ ME = 1000
 
 @dataclass
 class FakeMachine:
-    """Files by path; every directory above one is root's and 0755 unless it was put there."""
+    """Files by path; every directory above one is root's with mode 0755 unless it was put there."""
 
     places: dict[str, PathState] = field(default_factory=dict)
     content: dict[str, bytes] = field(default_factory=dict)
@@ -23,12 +23,12 @@ class FakeMachine:
     roots: frozenset[int] = ROOT
 
     def put(self, path: str, mode: int = 0o644, *, uid: int = ME, content: bytes = b"x") -> "FakeMachine":
-        """A regular file."""
+        """Add a regular file."""
         self.content[path] = content
         return self.place(path, stat.S_IFREG | mode, uid)
 
     def place(self, path: str, mode: int, uid: int = ME) -> "FakeMachine":
-        """Anything; ``mode`` with its kind."""
+        """Add anything; ``mode`` includes its kind."""
         mine = uid == self.uid
         readable = bool(mode & (0o400 if mine else 0o004))
         self.places[path] = PathState(path, mode, uid, readable, bool(mode & (0o100 if mine else 0o001)))
@@ -39,7 +39,7 @@ class FakeMachine:
         return self.places.get(path, PathState(path))
 
     def lineage(self, path: str) -> tuple[PathState, ...]:
-        """Itself and all above it."""
+        """The file and all directories above it."""
         parts = path.split("/")
         above = ["/".join(parts[:count]) or "/" for count in range(len(parts) - 1, 0, -1)]
         plain = [self.places.get(folder, PathState(folder, stat.S_IFDIR | 0o755, 0, True, True)) for folder in above]
@@ -56,7 +56,7 @@ class FakeMachine:
 
 
 def told(findings: Iterable[Finding], *severities: Severity) -> list[tuple[str, str, str]]:
-    """Severity, message and remedy of each; of those severities alone, where some are named."""
+    """Severity, message and remedy of each; only of the named severities, if any are named."""
     return [
         (finding.severity.value, finding.message, finding.remedy)
         for finding in findings

@@ -1,4 +1,4 @@
-"""``doctor`` on Bazel's lines: who answers for which host, and which lines break a build (CL-37 to CL-40)."""
+"""``doctor`` on Bazel's lines: which helper answers for which host, and which lines break a build (CL-37 to CL-40)."""
 
 import pytest
 
@@ -27,7 +27,7 @@ ADD = "credproxy bazelrc >> ~/.bazelrc"
 def look(
     text: str, *hosts: str, settings: Settings = SETTINGS, workspace: str | None = "/w"
 ) -> list[tuple[str, str, str]]:
-    """What is said of a workspace's ``.bazelrc``."""
+    """The findings for a workspace's ``.bazelrc``."""
     lines = collect((RC,), {RC: text}.get, workspace=workspace)
     return told(check(MACHINE, Facts(lines, hosts, settings, workspace)))
 
@@ -66,7 +66,7 @@ def test_a_line_for_a_host_with_credentials_is_fine() -> None:
     ],
 )
 def test_a_line_that_breaks_or_shadows(line: str, severity: str, words: str) -> None:
-    """The file and the line, and a way to mend it."""
+    """The file and the line, and a way to fix it."""
     (finding,) = look(f"{line}\n")
     assert finding[0] == severity
     assert finding[1].startswith(f"{RC}:1: ")
@@ -88,7 +88,7 @@ def test_a_line_that_breaks_or_shadows(line: str, severity: str, words: str) -> 
     ],
 )
 def test_a_line_that_is_fine(line: str) -> None:
-    """Other people's helpers are theirs to choose, and a wildcard for one's own hosts is what bazelrc prints."""
+    """Other helpers are the user's choice, and bazelrc prints a wildcard for one's own hosts."""
     assert look(f"{line}\n") == []
 
 
@@ -175,7 +175,7 @@ HELPER = f"common --credential_helper=*.example={OURS}\n"
     ],
 )
 def test_an_authorization_header_beside_a_helper_is_warned_of(line: str, severity: str, words: str) -> None:
-    """Bazel adds the helper's header to it, and the server meets two; the value is not repeated."""
+    """Bazel adds the helper's header to it, and the server gets two; the value is not repeated."""
     servers = (
         "common --remote_cache=https://cache.example:8443/x --remote_executor=grpcs://exec.example\n"
         "common --bes_backend=grpcs://bes.example\n"
@@ -202,7 +202,7 @@ def test_a_header_that_no_helper_doubles_is_fine(text: str) -> None:
 
 
 def test_a_header_for_a_server_that_no_file_names_is_noted() -> None:
-    """The server may stand on the command line."""
+    """The server may be on the command line."""
     (finding,) = [found for found in look(f"{HELPER}build --remote_header=authorization=x\n") if "beside" in found[1]]
     assert finding[0] == "note"
 
@@ -230,7 +230,7 @@ def test_a_helper_is_not_a_startup_option() -> None:
 
 
 def test_a_file_that_is_imported_and_a_variable_are_looked_into() -> None:
-    """A team keeps its remote settings in a file of their own."""
+    """Teams keep their remote settings in a separate file."""
     files = {
         RC: "try-import %workspace%/remote.rc\ncommon --credential_helper=*.example=${TOOLS}/credproxy-helper\n",
         "/w/remote.rc": 'build --remote_cache="https://cache.example"\nbuild "--remote_header=authorization=Bearer x"\n',

@@ -1,4 +1,4 @@
-"""Reading ``.bazelrc``: what Bazel would take from it, and where it stands."""
+"""Reading ``.bazelrc``: what Bazel would take from it, and where it is."""
 
 from credproxy.doctor.bazelrc_reader import Lines, Option, collect
 
@@ -14,7 +14,7 @@ def values(lines: Lines) -> list[tuple[str, str, str]]:
 
 
 def test_options_with_their_lines() -> None:
-    """Both ways to write a value, the old name, and nothing that nobody asks about."""
+    """Both ways to write a value, the old name, and no other options."""
     text = (
         "# a comment\nstartup --credential_helper=no\n\nbuild --jobs=3 --credential_helper=a.b=/x --color=yes\n"
         "common --experimental_credential_helper /y # trailing\nbuild:ci --credential_helper_timeout=5s\n"
@@ -27,7 +27,7 @@ def test_options_with_their_lines() -> None:
 
 
 def test_quotations_and_continuations() -> None:
-    """A path with a blank, and a line that goes on: it has the number of its beginning."""
+    """A path with a blank, and a continued line: it has the number of its beginning."""
     text = 'build \\\n  --credential_helper="a.b=/with blank/x" \\\n  --sandbox_block_path=/s\n'
     assert values(read({"/w/.bazelrc": text})) == [
         ("/w/.bazelrc:1", "build", "a.b=/with blank/x"),
@@ -62,13 +62,13 @@ def test_an_import_must_be_there_and_a_try_import_need_not() -> None:
 
 
 def test_a_circle_of_imports_ends() -> None:
-    """Bazel refuses it; here each file is read once on its own way."""
+    """Bazel refuses it; here each file is read once per path of imports."""
     files = {"/w/.bazelrc": "import /w/a\n", "/w/a": "import /w/.bazelrc\ncommon --credential_helper=/x\n"}
     assert values(read(files)) == [("/w/a:2", "common", "/x")]
 
 
 def test_imports_within_reason() -> None:
-    """A tree of files without end is cut off."""
+    """An endless tree of files is cut off."""
     files = {"/w/.bazelrc": "\n".join(f"import /w/{number}" for number in range(500))}
     files |= {f"/w/{number}": "common --credential_helper=/x" for number in range(500)}
     assert len(read(files).files) == 64

@@ -12,7 +12,7 @@ CONFIG = "/h/.config/credproxy/config.toml"
 
 
 def look(text: str, machine: FakeMachine | None = None) -> list[tuple[str, str, str]]:
-    """What is said of a configuration."""
+    """The findings for a configuration."""
     found = (machine or FakeMachine()).put(CONFIG, 0o600)
     try:
         facts = Facts((CONFIG,), (CONFIG,), load(text, CONFIG))
@@ -25,7 +25,7 @@ EDIT = f"${{EDITOR:-vi}} {CONFIG}; credproxy config check"
 
 
 def test_every_mistake_is_an_error_with_its_line() -> None:
-    """As ``config check`` says them."""
+    """The same as in ``config check``."""
     assert look("empty_ttl = 0\nflight_timeout = 0\n") == [
         ("error", f"{CONFIG}:1: empty_ttl: wanted seconds from 1 to 3600", EDIT),
         ("error", f"{CONFIG}:2: flight_timeout: wanted seconds from 1 to 300", EDIT),
@@ -40,13 +40,13 @@ def test_without_a_file_everything_is_fine() -> None:
 
 
 def test_a_file_that_cannot_be_read_is_an_error() -> None:
-    """The daemon would serve its mistake."""
+    """The daemon would report its mistake to all callers."""
     facts = Facts((CONFIG,), (), Settings(), unreadable=f"'{CONFIG}' cannot be read: PermissionError")
     assert told(check(FakeMachine(), facts))[0][0] == "error"
 
 
 def test_a_configuration_that_others_can_replace_is_an_error() -> None:
-    """T29: It names programs, so whoever writes it runs them; the daemon does not believe it."""
+    """T29: It names programs, so anybody who writes it runs them; the daemon does not trust it."""
     facts = Facts((CONFIG,), (CONFIG,), Settings())
     ((severity, message, remedy),) = bad(check(FakeMachine().put(CONFIG, 0o666), facts))
     assert (severity, remedy) == ("error", f"chmod go-w {CONFIG}")
@@ -68,7 +68,7 @@ def test_a_configuration_that_others_can_replace_is_an_error() -> None:
 def test_a_file_that_the_configuration_names_is_judged_as_the_daemon_does(
     name: str, text: str, mode: int, severity: str
 ) -> None:
-    """Others are an error, a group is a warning."""
+    """Write access for others is an error, for a group a warning."""
     found = [
         one
         for one in bad(check(FakeMachine().put("/named", mode), Facts((CONFIG,), (), load(text, "f"))))
@@ -114,12 +114,12 @@ def test_settings_that_should_be_meant(text: str, severity: str, words: str) -> 
 
 @pytest.mark.parametrize("host", ["localhost:5000", "127.0.0.1:5000", "[::1]:5000", "localhost"])
 def test_plain_http_to_this_machine_is_fine(host: str) -> None:
-    """It leaves no wire."""
+    """It does not leave the machine."""
     assert [found[0] for found in look(HOST.format(host, "basic") + "insecure = true\n")] == ["ok"]
 
 
 def test_root_is_noted() -> None:
-    """Somebody decided it."""
+    """It was a deliberate decision."""
     assert look("allow_root = true\n")[1][0] == "note"
 
 
@@ -136,7 +136,7 @@ def test_logins_that_others_may_read_or_that_are_unreadable() -> None:
 
 @pytest.mark.parametrize(("mode", "uid"), [(0o602, ME), (0o600, ME + 1)])
 def test_logins_that_others_may_write_are_reported(mode: int, uid: int) -> None:
-    """Docker and curl use such files, and so does the daemon; whoever writes them chooses who you are to a registry."""
+    """Docker and curl use such files, and so does the daemon; anybody who writes them chooses your identity for a registry."""
     machine = FakeMachine().put("/h/.netrc", mode, uid=uid)
     found = bad(check(machine, Facts((CONFIG,), (), Settings(), logins=("/h/.netrc",))))
     assert found[0][0] == "warning"

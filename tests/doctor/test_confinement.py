@@ -1,4 +1,4 @@
-"""What doctor says of the processes that talk to build actions."""
+"""What doctor says about the processes that talk to build actions."""
 
 import pytest
 
@@ -20,7 +20,7 @@ def test_what_a_carrier_is_not_kept_from_is_a_warning_with_a_remedy(
     filtered: bool,  # noqa: FBT001  parametrized
     said: list[str],
 ) -> None:
-    """Where the kernel takes everything away, that is said, too."""
+    """If the kernel confines everything, that is reported, too."""
     found = [*check(landlock, filtered=filtered)]
     assert all(part in finding.message for part, finding in zip(said, found, strict=True))
     whole = bool(landlock and filtered)
@@ -29,7 +29,7 @@ def test_what_a_carrier_is_not_kept_from_is_a_warning_with_a_remedy(
 
 
 def test_a_carrier_that_says_it_can_open_files_is_a_warning_though_the_kernel_could_forbid_it() -> None:
-    """Doctor looks from outside of what filters the daemon's system calls; a carrier's own word counts."""
+    """Doctor runs outside of the filter of the daemon's system calls; a carrier's own report counts."""
     (found,) = check(7, filtered=True, unbound=2)
     assert (found.severity, found.message[:26]) == (Severity.WARNING, "2 of them can open files, ")
     assert found.remedy.startswith("credproxy install")

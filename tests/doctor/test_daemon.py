@@ -1,4 +1,4 @@
-"""``doctor`` on the sockets: what is wrong with each, and the command that mends it."""
+"""``doctor`` on the sockets: what is wrong with each, and the command that fixes it."""
 
 import stat
 from dataclasses import replace
@@ -17,7 +17,7 @@ ANSWERS = HealthReply(SocketOutcome.ANSWERED, 200, uid=ME, pid=42)
 
 
 def place(path: str, kind: int, mode: int, uid: int = ME) -> PathState:
-    """Something at a path."""
+    """A path with something at it."""
     return PathState(path, kind | mode, uid, readable=True, runnable=True)
 
 
@@ -43,7 +43,7 @@ FINE = Facts(helper=door(), actions=door("actions"), me=ME, version="1.0", their
 
 
 def test_a_listener_that_the_helper_does_not_trust_is_an_error() -> None:
-    """Every call fails then, however well the socket answers: the helper's own reason and hint are told."""
+    """Every call fails then, although the socket answers: the helper's own reason and hint are shown."""
     doubted = replace(ANSWERS, doubt="/proc is mounted with hidepid", remedy="set it to any")
     assert bad(check(replace(FINE, helper=door(reply=doubted)))) == [
         ("error", "credproxy-helper refuses to ask the daemon: /proc is mounted with hidepid", "set it to any")
@@ -198,19 +198,19 @@ def test_without_a_daemon_there_is_nothing_wrong_as_long_as_the_helper_starts_on
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
-    """One finding each; what else is fine stays fine."""
+    """One finding each; everything else stays fine."""
     assert bad(check(facts)) == [(severity, message, remedy)]
 
 
 def test_a_path_that_no_socket_address_holds() -> None:
-    """CL-36: said before somebody starts a daemon that cannot bind."""
+    """CL-36: reported before the user starts a daemon that cannot bind."""
     long = replace(nothing(), socket=PathState("/" + "x" * 110))
     (finding,) = bad(check(replace(FINE, helper=long)))
     assert "longer than 103 bytes" in finding[1]
 
 
 def test_a_gate_that_could_not_be_tried_is_said() -> None:
-    """A check that was skipped is no check that passed."""
+    """A skipped check is not a passed check."""
     (finding,) = told(check(replace(FINE, sandbox=None)), Severity.NOTE)
     assert "not tried" in finding[1]
 
@@ -223,12 +223,12 @@ def test_a_service_only_for_build_actions_is_not_a_mistake() -> None:
 
 
 def test_a_system_service_has_a_group_on_its_socket() -> None:
-    """Root's directory, root's choice: the mode is not ours to judge."""
+    """In root's directory, root chooses the mode: it is not judged."""
     assert bad(check(replace(FINE, helper=door(uid=0, folder=0o755, mode=0o660)))) == []
 
 
 def test_a_clock_that_is_more_than_a_minute_off_is_a_finding() -> None:
-    """Of each server that told its time; where all say so, it is this machine's that is wrong."""
+    """Of each server that told its time; if all agree, this machine's clock is wrong."""
     near = {"https://a.test": 59, "https://b.test": -60}
     assert bad(check(replace(FINE, clocks=near))) == []
     (one,) = bad(check(replace(FINE, clocks={**near, "https://c.test": -361})))

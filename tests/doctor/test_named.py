@@ -1,4 +1,4 @@
-"""What the configuration names, as ``doctor`` and ``config check --deep`` look at it."""
+"""How ``doctor`` and ``config check --deep`` check what the configuration names."""
 
 import pytest
 
@@ -22,7 +22,7 @@ def machine() -> FakeMachine:
 
 
 def look(text: str, variables: dict[str, bool] | None = None, **bundles: str) -> list[tuple[str, str, str]]:
-    """What is said."""
+    """The findings."""
     paths = {f"/{name}": problem for name, problem in bundles.items()}
     return told(check(machine(), load(text, "f"), variables=variables or {}, bundles=paths))
 
@@ -117,7 +117,7 @@ def test_the_key_of_an_app_is_looked_at_as_a_key(content: bytes, *, told_of: boo
 
 
 def test_what_works_is_not_mentioned() -> None:
-    """Files of the user's own, variables that are set, what is looked for automatically."""
+    """The user's own files, variables that are set, what is found automatically."""
     text = (
         f'helper_path = "/folder"\nnetrc = "/good"\ndocker_config = "none"\n{HEADER}"file", path = "/good" }}\n'
         f'{HEADER.replace("a.b", "c.d")}"env", name = "SET" }}\n'

@@ -43,7 +43,7 @@ def test_a_program_that_only_its_user_can_replace_is_fine() -> None:
     ids=["missing", "not executable", "writable", "foreign", "writable directory"],
 )
 def test_a_program_that_the_daemon_would_not_start(machine: FakeMachine, message: str, remedy: str) -> None:
-    """T29: The same rule as at spawn, and the command that mends it."""
+    """T29: The same rule as at spawn, and the command that fixes it."""
     ((severity, said, mended),) = bad(check_commands(machine, EXEC))
     assert severity == "error"
     assert "of '*.corp.example', '/opt/corp/helper'" in said
@@ -72,7 +72,7 @@ DOCKER = {
 
 
 def test_programs_that_docker_names_are_looked_for() -> None:
-    """Each once, with what it is for; our own name is no program to start."""
+    """Each once, with what it is for; our own name is not a program to start."""
     machine = FakeMachine(programs={"docker-credential-gcloud": "/usr/bin/gc"}).put("/usr/bin/gc", 0o755, uid=0)
     findings = told(check_docker(machine, DOCKER, path=None))
     assert [(severity, message) for severity, message, _ in findings] == [
@@ -83,7 +83,7 @@ def test_programs_that_docker_names_are_looked_for() -> None:
 
 
 def test_a_name_that_no_program_has_is_not_to_be_installed() -> None:
-    """The daemon would not start it; what stands there has to be corrected."""
+    """The daemon would not start it; the entry has to be corrected."""
     files = {"/h/.docker/config.json": parse_index(b'{"credHelpers": {"reg.test": "../x"}}', "f")}
     ((severity, message, remedy),) = told(check_docker(FakeMachine(), files, path=None))
     assert severity == "error"
@@ -106,7 +106,7 @@ def test_docker_must_find_us_where_it_names_us() -> None:
 def helper(
     mode: int = 0o755, content: bytes = b"\x7fELF", *, version: str = "1.0", capabilities: bool = False
 ) -> list[tuple[str, str, str]]:
-    """What is said of a helper."""
+    """The findings for a helper."""
     machine = FakeMachine().put(HELPER, mode, content=content)
     found = Helper(machine.look(HELPER), version=version, capabilities=capabilities)
     return told(check_helper(machine, found, version="1.0"))
@@ -148,7 +148,7 @@ def test_no_helper_at_all() -> None:
 
 
 def test_a_script_needs_its_interpreter() -> None:
-    """Otherwise the system says of the script that it is not there, which helps nobody."""
+    """Otherwise the system says that the script does not exist, which is misleading."""
     program = "/opt/corp/helper"
     machine = FakeMachine().put(program, 0o755, content=b"#! /opt/python -I\nprint()\n")
     ((severity, said, _),) = bad(check_commands(machine, EXEC))
@@ -158,7 +158,7 @@ def test_a_script_needs_its_interpreter() -> None:
 
 
 def test_files_of_a_root_that_is_not_shown_are_trusted() -> None:
-    """In a user namespace root's files have the overflow uid, and the daemon starts them all the same."""
+    """In a user namespace root's files have the overflow uid, and the daemon still starts them."""
     program = "/opt/corp/helper"
     machine = FakeMachine().put(program, 0o755, uid=65534)
     assert "uid 65534" in bad(check_commands(machine, EXEC))[0][1]

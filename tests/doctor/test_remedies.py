@@ -1,4 +1,4 @@
-"""What the doctor tells people to type exists."""
+"""The commands in doctor's remedies exist."""
 
 import ast
 import re
@@ -37,5 +37,5 @@ def test_every_command_that_is_a_remedy_exists(typed: str) -> None:
 
 
 def test_there_are_remedies() -> None:
-    """The pattern above must go on finding them."""
+    """The pattern above must still find them."""
     assert {"credproxy serve", "credproxy install", "credproxy config check"} <= set(COMMANDS)

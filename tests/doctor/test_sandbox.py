@@ -17,7 +17,7 @@ RULE = '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "
 def look(
     machine: FakeMachine, rc: str = "", *, settings: Settings | None = None, docker: bytes = b"{}"
 ) -> tuple[str, str, str]:
-    """The one thing that is said."""
+    """The only finding."""
     lines = collect(("/h/.bazelrc",), {"/h/.bazelrc": rc}.get, workspace=None)
     facts = Facts("/h", "/h/.config", {DOCKER: parse_index(docker, "")}, "/run/credproxy", settings or Settings())
     (finding,) = told(check(machine, facts, lines=lines))
@@ -40,7 +40,7 @@ def test_logins_that_lie_open_are_named_with_the_command_that_hides_them() -> No
 
 
 def test_with_rules_for_build_actions_it_is_a_warning() -> None:
-    """F15: Whoever narrows tokens down wants no login beside them."""
+    """F15: A user who narrows tokens does not want to expose a login beside them."""
     assert look(home(), settings=load(RULE, ""))[0] == "warning"
 
 
@@ -55,7 +55,7 @@ def test_what_a_line_hides_is_not_named() -> None:
 
 
 def test_a_docker_file_without_secrets_is_not_named() -> None:
-    """F15: With programs alone there is nothing in it."""
+    """F15: With only programs there is no secret in it."""
     assert look(FakeMachine().put(DOCKER), docker=b'{"credHelpers":{"gcr.io":"gcloud"}}')[0] == "ok"
     assert look(FakeMachine().put(DOCKER), docker=b'{"auths":{"gcr.io":{}},"credsStore":"pass"}')[0] == "ok"
 

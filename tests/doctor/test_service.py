@@ -1,4 +1,4 @@
-"""``doctor`` on what surrounds the daemon: units, runtime directory, limits."""
+"""``doctor`` on the environment of the daemon: units, runtime directory, limits."""
 
 import stat
 from dataclasses import replace
@@ -30,7 +30,7 @@ def unit(**changes: str) -> Facts:
 
 
 def test_a_service_that_listens_is_fine() -> None:
-    """And is what the socket check goes by."""
+    """And the socket check uses that."""
     assert [severity for severity, _, _ in told(check(FINE))] == ["ok"] * 3
     assert FINE.listening == {"credproxy.socket", "credproxy-actions.socket"}
 
@@ -126,7 +126,7 @@ def test_a_service_that_listens_is_fine() -> None:
     ],
 )
 def test_what_is_wrong_is_named_with_its_remedy(facts: Facts, severity: str, message: str, remedy: str) -> None:
-    """One finding each; only what is in the way is an error."""
+    """One finding each; only what prevents the service is an error."""
     findings = [finding for finding in told(check(facts)) if finding[0] != "ok"]
     assert findings == [(severity, message, remedy)]
     assert bad(check(facts)) == ([] if severity == "note" else findings)

@@ -26,7 +26,7 @@ def registry() -> Iterator[TokenRegistry]:
 
 @pytest.fixture
 def halves() -> Iterator[Halves]:
-    """A registry whose downloads stand in the middle."""
+    """A registry whose downloads pause in the middle."""
     made = Halves()
     yield made
     made.rest.set()

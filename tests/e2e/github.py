@@ -1,8 +1,9 @@
-"""A stand-in for a GitHub Enterprise Server on the loopback, since GitHub itself cannot be had: an App, its installation, releases.
+"""A stand-in for a GitHub Enterprise Server on the loopback, because GitHub itself cannot be used: an App, its installation, releases.
 
-It verifies what GitHub verifies, with another library than the product signs with, and answers in GitHub's words. Source:
-docs.github.com/rest/apps/apps, docs.github.com/rest/releases; the texts of its refusals from threads of users: octokit/auth-app.js
-issue 698, Link-/gh-token issue 17, octokit.rb pull 1307, PyGithub pull 3539, tibdex/github-app-token issue 105.
+It verifies what GitHub verifies, with a different library from the one that the product signs with, and answers with
+GitHub's messages. Source: docs.github.com/rest/apps/apps, docs.github.com/rest/releases; the texts of its refusals from
+threads of users: octokit/auth-app.js issue 698, Link-/gh-token issue 17, octokit.rb pull 1307, PyGithub pull 3539,
+tibdex/github-app-token issue 105.
 """
 
 import contextlib
@@ -43,7 +44,7 @@ def pem(key: rsa.RSAPrivateKey) -> str:
 
 @dataclass
 class Token:
-    """One that was issued."""
+    """An issued token."""
 
     repositories: frozenset[str]
     permissions: dict[str, str]
@@ -51,7 +52,7 @@ class Token:
 
 @dataclass
 class GitHub:
-    """What it knows, and what it was asked.
+    """Its state, and the requests to it.
 
     Attributes:
         key: of the App.
@@ -80,7 +81,7 @@ class GitHub:
 
     def now(self) -> float:
         """What its clock shows."""
-        return time.time() + self.ahead  # noqa: TID251  whoever signs goes by the real clock
+        return time.time() + self.ahead  # noqa: TID251  the signer uses the real clock
 
     def answer(self, method: str, path: str, *, headers: dict[str, str], body: bytes) -> Answer:
         """Answer one request."""
@@ -159,7 +160,7 @@ class GitHub:
         return 201, told, {}
 
     def _release(self, path: str, headers: dict[str, str]) -> Answer:
-        """A release's description, the next page of its assets, or one asset; of the last ones only the second page is short."""
+        """A release's description, the next page of its assets, or one asset; only the second page of assets is short."""
         token = self.issued.get(headers.get("authorization", "").removeprefix("Bearer "))
         parts = path.partition("?")[0].split("/")
         if parts[1] != "repos":
@@ -179,7 +180,7 @@ class GitHub:
             return (200, wanted, {}) if accepts else (200, {"id": int(rest[0])}, {})
         if what == "tags" and (repository, "/".join(rest)) not in self.releases:
             return _said(404, "Not Found")
-        about = {"label": "x" * 2000}  # what GitHub says of each is of that size
+        about = {"label": "x" * 2000}  # GitHub's descriptions have that size
         listed = [{"id": number, "name": name, **about} for number, name, _ in files]
         if what == "tags":
             return 200, {"id": 1, "assets": listed[:30]}, {}
@@ -187,7 +188,7 @@ class GitHub:
         return 200, listed[100 * (page - 1) : 100 * page], {}
 
     def _file(self, path: str, headers: dict[str, str]) -> Answer:
-        """What is there, for who may see it: to everybody else it is not there."""
+        """A file, for tokens that may see it: for all others it does not exist."""
         token = self.issued.get(headers.get("authorization", "").removeprefix("Bearer "))
         repository = path.split("/")[2]
         if token is None or repository not in token.repositories or path not in self.files:

@@ -25,7 +25,7 @@ def ask(path: str, authority: str, number: int, *, leave: bool) -> tuple[int, st
 
 
 def main() -> None:
-    """Ask, as many at once as wanted."""
+    """Ask, with the given number of requests at once."""
     path, authority, first, count, at_once, *leave = sys.argv[1:]
     numbers = range(int(first), int(first) + int(count))
     with ThreadPoolExecutor(int(at_once)) as pool:

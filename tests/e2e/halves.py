@@ -1,4 +1,4 @@
-"""A registry whose downloads stand in the middle until a test lets them go on, and who downloads from it."""
+"""A registry whose downloads pause in the middle until a test continues them, and clients that download from it."""
 
 import subprocess
 import threading
@@ -25,7 +25,7 @@ class Halves(TokenRegistry):
         self.begun = self.manifests = 0
 
     def refuse(self, handler: BaseHTTPRequestHandler) -> None:
-        """Send what was asked for, or the challenge."""
+        """Send the requested content, or the challenge."""
         if not str(handler.headers["Authorization"]).startswith("Bearer canary-token"):
             super().refuse(handler)
         elif "/manifests/" in handler.path:
@@ -92,7 +92,7 @@ def carriers(staged: Stage) -> list[int]:
 
 
 def is_dead(pid: int) -> bool:
-    """Whether a process has ended, also where nobody has noticed it yet."""
+    """Whether a process has ended, even if it was not reaped yet."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] in {"Z", "X"}
     except OSError:

@@ -1,4 +1,4 @@
-"""A build action that takes all connections that it can get, and begins again with those that are closed.
+"""A build action that takes all connections that it can get, and reopens those that are closed.
 
 Usage: ``hoarder.py silent|dripping|bodies|unread SOCKET COUNT``, until its input ends. SOCKET is a path, or a port of the
 loopback. Prints a line when it has tried COUNT times. With ``bodies`` each connection comes from a process in namespaces of
@@ -20,7 +20,7 @@ HEAD = b"GET /v2/"
 
 
 def connect(place: str, first: bytes) -> socket.socket | None:
-    """One connection more; None if it was refused."""
+    """Open another connection; None if it was refused."""
     port = place.isdigit()
     talk = socket.socket(socket.AF_INET if port else socket.AF_UNIX)
     try:
@@ -47,7 +47,7 @@ def is_open(talk: socket.socket) -> bool:
 
 
 def drip(talk: socket.socket) -> bool:
-    """Send one byte more of a head; False if it is closed."""
+    """Send another byte of a head; False if it is closed."""
     with contextlib.suppress(BlockingIOError):
         try:
             talk.send(b"x")

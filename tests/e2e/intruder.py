@@ -1,4 +1,4 @@
-"""A program of the same user, without any capability, beside the real daemon: what can it do? Prints JSON.
+"""A program of the same user, without capabilities, that attacks the real daemon. Prints what it could do as JSON.
 
 Usage: ``intruder.py attach|nondumpable CREDPROXY``, with the environment of a home. It starts the daemon itself, so that it
 is an ancestor, which yama's ptrace_scope would let attach.
@@ -23,7 +23,7 @@ LIBC = ctypes.CDLL(None, use_errno=True)
 
 
 def checked(result: int) -> None:
-    """Raise what the C library reports."""
+    """Raise the error that the C library reports."""
     if result < 0:
         raise OSError(ctypes.get_errno(), "refused")
 
@@ -94,7 +94,7 @@ def main() -> None:
 
 
 def try_it(what: str, pid: int, path: str) -> object:
-    """What was wanted; ``attach`` also tries a process that does not defend itself."""
+    """Run the chosen attack; ``attach`` also tries a process that does not defend itself."""
     if what == "nondumpable":
         return [ask(path), ask(path, f"ctypes.CDLL(None).prctl({PR_SET_DUMPABLE}, 0, 0, 0, 0)")]
     with subprocess.Popen(["sleep", "30"], stdin=subprocess.DEVNULL) as plain:

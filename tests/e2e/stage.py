@@ -1,4 +1,4 @@
-"""A real daemon in a process of its own, with a home of its own, and the programs that talk to it."""
+"""A real daemon in its own process and home, and the programs that talk to it."""
 
 import base64
 import contextlib
@@ -47,7 +47,7 @@ class Stage:
         fresh.rename(self.config)
 
     def start(self, *around: str, **environ: str) -> subprocess.Popen[bytes]:
-        """Start ``credproxy serve`` and wait until it listens; ``around`` stands in front of the command."""
+        """Start ``credproxy serve`` and wait until it listens; ``around`` is put before the command."""
         log = self.home / f"daemon-{len(self.logs)}.log"
         self.logs.append(log)
         with log.open("wb") as out:
@@ -148,7 +148,7 @@ class TokenRegistry:
         self.delay = 0.0
         self.status = 200
         self.hanging = ""
-        """Part of a scope whose token is not given until this is changed."""
+        """Part of a scope whose token is held back until this is changed."""
         self.clock = 0.0
         """Seconds by which its clock is ahead of this machine's; its tokens are JWT if that is not 0."""
         self.requests: list[str] = []
@@ -207,7 +207,7 @@ class TokenRegistry:
         handler.end_headers()
 
     def token(self, handler: BaseHTTPRequestHandler) -> None:
-        """Answer a token request, in whatever way this registry was told to."""
+        """Answer a token request, in the way that the test has set."""
         while self.hanging and self.hanging in handler.path:
             time.sleep(0.05)
         time.sleep(self.delay)

@@ -30,7 +30,7 @@ def rules(registry: TokenRegistry) -> str:
 
 
 def actions_socket(staged: Stage) -> Path:
-    """Where build actions ask."""
+    """The actions socket."""
     return staged.home / "run" / "credproxy-actions" / "actions.sock"
 
 
@@ -63,7 +63,7 @@ def ask(staged: Stage, uri: str, *around: str, path: str = "/v1/get") -> tuple[i
 
 @pytest.fixture
 def served(staged: Stage, registry: TokenRegistry) -> Iterator[Stage]:
-    """A daemon with a rule; what it wrote in the end holds no secret."""
+    """A daemon with a rule; at the end, its output must not hold a secret."""
     staged.configure(registry.rule() + rules(registry))
     staged.start(REGISTRY_PASSWORD=registry.password)
     yield staged
@@ -77,7 +77,7 @@ def blob(registry: TokenRegistry, repository: str = "org/app") -> str:
 
 
 def test_an_action_gets_a_token_for_its_repository(served: Stage, registry: TokenRegistry) -> None:
-    """Pull and nothing else, and not the one that the helper socket has."""
+    """Only pull, and not the helper socket's token."""
     assert served.headers(blob(registry)) == {"Authorization": ["Bearer canary-token-1"]}
     for _ in range(3):
         status, body = ask(served, blob(registry))
@@ -100,7 +100,7 @@ def test_the_helper_socket_refuses_a_sandbox(served: Stage, registry: TokenRegis
     doubting = helper()
     assert (doubting.returncode, doubting.stdout) == (1, "")
     assert "in a build action use the actions socket" in doubting.stderr
-    refused = helper(CREDPROXY_PEER_NAMESPACES="any")  # as a program that does not doubt would ask
+    refused = helper(CREDPROXY_PEER_NAMESPACES="any")  # as a program without the helper's checks would ask
     assert refused.returncode == 1
     assert refused.stdout == ""
     assert "other namespaces than the daemon's (user, mnt, pid)" in refused.stderr
@@ -132,7 +132,7 @@ def test_inside_a_sandbox_without_a_network(served: Stage, registry: TokenRegist
 def test_what_a_build_action_was_given_is_in_the_audit_log(
     served: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
 ) -> None:
-    """R28: Who, what and for how long, from memory as well; a refusal hands out nothing."""
+    """R28: Who, what and for how long, also for answers from memory; a refusal hands out nothing."""
     served.configure(registry.rule() + rules(registry) + "[log]\naudit = true\n")
     assert served.credproxy("reload").returncode == 0
     for _ in range(3):
@@ -147,7 +147,7 @@ def test_what_a_build_action_was_given_is_in_the_audit_log(
 
 
 def test_the_hint_of_a_refusal_is_its_remedy(served: Stage, registry: TokenRegistry) -> None:
-    """What it prints is run, and then the same question is answered."""
+    """After running what it prints, the same question is answered."""
     wanted = blob(registry, "other/app")
     status, body = ask(served, wanted)
     assert status == 403
@@ -157,7 +157,7 @@ def test_the_hint_of_a_refusal_is_its_remedy(served: Stage, registry: TokenRegis
 
 
 def test_a_rule_that_is_taken_away_ends_what_was_remembered(served: Stage, registry: TokenRegistry) -> None:
-    """Policy comes before the memo and the cache, whatever is in them."""
+    """Policy is checked before the memo and the cache."""
     for _ in range(3):
         assert ask(served, blob(registry))[0] == 200
     served.configure(registry.rule())
@@ -186,7 +186,7 @@ def until_status(staged: Stage, uri: str, wanted: int) -> None:
 
 
 def test_a_policy_file_and_the_configuration_are_reloaded_together(staged: Stage, registry: TokenRegistry) -> None:
-    """Either may change, both are swapped; where one is wrong, both stay as they were."""
+    """Either may change, and both are swapped; if one is wrong, both stay as they were."""
     path = policy_file(staged, registry, "org/app")
     staged.configure(f'{registry.rule()}[actions]\npolicy_file = "{path}"\n')
     staged.start(REGISTRY_PASSWORD=registry.password)
@@ -225,7 +225,7 @@ def test_a_broken_policy_file_at_start_is_reported_and_heals(staged: Stage, regi
 
 
 def test_a_flush_ends_what_actions_were_given(served: Stage, registry: TokenRegistry) -> None:
-    """On the helper socket, for both: somebody who logs out flushes once."""
+    """On the helper socket, for both: one flush is enough after a logout."""
     for _ in range(3):
         assert "canary-token-1" in ask(served, blob(registry))[1]
     assert served.credproxy("flush").returncode == 0
@@ -234,7 +234,7 @@ def test_a_flush_ends_what_actions_were_given(served: Stage, registry: TokenRegi
 
 @pytest.mark.parametrize("path", ["/v1/docker/get", "/v1/explain", "/v1/flush", "/v1/reload", "/v1/status", "/metrics"])
 def test_what_the_helper_socket_has_is_not_here(served: Stage, registry: TokenRegistry, path: str) -> None:
-    """Neither logins nor what others asked about."""
+    """Neither logins nor other callers' answers."""
     status, body = ask(served, blob(registry), path=path)
     assert status == 404
     assert json.loads(body)["error"]["code"] == "not_found"
@@ -266,7 +266,7 @@ def test_a_provider_that_cannot_narrow_is_refused(staged: Stage, registry: Token
 
 
 def test_a_broken_configuration_is_reported_here_too(staged: Stage, registry: TokenRegistry) -> None:
-    """Not "no rule allows it", which would send people the wrong way."""
+    """Not "no rule allows it", which would be misleading."""
     staged.configure("empty_ttl = 0\n")
     staged.start()
     status, body = ask(staged, blob(registry))
@@ -291,7 +291,7 @@ def test_a_second_daemon_of_another_helper_socket_serves_without_actions(
 
 
 class Serving(TokenRegistry):
-    """Gives one blob to who has a token of its token server."""
+    """Gives one blob to clients with a token of its token server."""
 
     BLOB = b"a layer"
 
@@ -335,7 +335,7 @@ def test_the_documented_header_recipe_downloads(staged: Stage, tmp_path: Path) -
 
 
 def test_the_loopback_port_serves_callers_with_the_token(staged: Stage, registry: TokenRegistry) -> None:
-    """T34: The same answers as on the socket; without the token nothing, and a port that is taken is told."""
+    """T34: The same answers as on the socket; without the token nothing, and a port in use is reported."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         listen = f'[actions]\nlisten = "127.0.0.1:{port}"\nlisten_token = {{ source = "env", name = "PORT_TOKEN" }}\n'

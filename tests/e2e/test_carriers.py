@@ -1,4 +1,4 @@
-"""The processes that talk to build actions: they hold nothing, and what befalls one of them befalls nobody else."""
+"""The processes that talk to build actions: they hold no secrets, and the failure of one does not affect others."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def begin(served: Stage, halves: Halves, sandbox: tuple[str, ...]) -> tuple[list
 
 
 def test_the_nursery_is_replaced(served: Stage, halves: Halves) -> None:
-    """Whatever ended it: the next carrier is forked from another one."""
+    """Whatever ended it, the next carrier is forked from a new one."""
     halves.rest.set()
     assert len(download(served, halves).communicate(timeout=20)[0]) == 2 * HALF
     assert served.process is not None
@@ -56,7 +56,7 @@ def test_the_nursery_is_replaced(served: Stage, halves: Halves) -> None:
 def test_no_carrier_outlives_the_daemon(
     served: Stage, halves: Halves, sandbox: tuple[str, ...], number: signal.Signals
 ) -> None:
-    """Not even one that hangs, nor where what they are forked from hangs as well."""
+    """Not even a hanging one, nor if their nursery hangs as well."""
     downloads, victim = begin(served, halves, sandbox)
     all_of_it = nurseries(served) + carriers(served)
     os.kill(victim, signal.SIGSTOP)
@@ -95,7 +95,7 @@ def test_a_policy_that_denies_ends_no_download_and_begins_none(served: Stage, ha
 
 
 def test_what_lies_on_this_machine_is_logged_once_and_told_to_no_action(staged: Stage, halves: Halves) -> None:
-    """By the daemon, with the request's path; on the gateway as on the JSON API."""
+    """By the daemon, with the request's path; for the gateway and the JSON API."""
     missing = staged.home / "canary-file"
     rule = halves.rule().replace('source = "env", name = "REGISTRY_PASSWORD"', f'source = "file", path = "{missing}"')
     staged.configure(rule.replace(', username = "canary-user"', "") + "insecure = true\n" + rules(halves))
@@ -106,7 +106,7 @@ def test_what_lies_on_this_machine_is_logged_once_and_told_to_no_action(staged: 
         told = subprocess.run([*how, *asked], capture_output=True, text=True, check=True, timeout=20).stdout
         assert "credential_unreadable" in told
         assert "canary" not in told
-    assert staged.stop() == 0  # what is logged is written behind the answer
+    assert staged.stop() == 0  # the log line is written after the answer
     lines = [json.loads(line) for line in staged.log().splitlines() if "credential_unreadable" in line]
     assert [(line["event"], line["path"] is None, str(missing) in line["reason"]) for line in lines] == [
         ("question failed", False, True),
@@ -115,7 +115,7 @@ def test_what_lies_on_this_machine_is_logged_once_and_told_to_no_action(staged: 
 
 
 def test_where_memory_runs_out_the_kernel_ends_a_carrier_and_not_the_daemon(served: Stage, halves: Halves) -> None:
-    """It ends whichever process has the highest score."""
+    """It kills the process with the highest score."""
     halves.rest.set()
     download(served, halves).communicate(timeout=20)
     assert served.process is not None
@@ -127,7 +127,7 @@ def test_where_memory_runs_out_the_kernel_ends_a_carrier_and_not_the_daemon(serv
 
 
 def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halves) -> None:
-    """Its memory is searched for what the daemon knows: there is the token of its request, and nothing else."""
+    """Its memory is searched for the daemon's secrets: it only contains the token of its request."""
     if os.geteuid() != 0:
         pytest.skip("only root reads another process's memory: sudo make test")
     one = download(served, halves)
@@ -144,7 +144,7 @@ def test_a_carrier_holds_no_login_and_no_environment(served: Stage, halves: Halv
     assert (told["pid"], told["connections"], told["downloads"]) == (pid, 1, 1)
     assert told["memory_bytes"] > 1 << 20
     memory = _memory(pid)
-    assert b"canary-token-1" in memory  # so the search finds what is there
+    assert b"canary-token-1" in memory  # proves that the search works
     for secret in (b"canary-pass", b"Y2FuYXJ5LXVzZXI6", b"REGISTRY_PASSWORD", b"XDG_RUNTIME_DIR="):
         assert secret not in memory
     assert b"HOME=" not in Path(f"/proc/{pid}/environ").read_bytes()

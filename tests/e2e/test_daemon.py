@@ -1,4 +1,4 @@
-"""The daemon as its user meets it: real processes, real sockets, a registry on loopback."""
+"""The daemon as its user sees it: real processes, real sockets, a registry on loopback."""
 
 import json
 import os
@@ -40,7 +40,7 @@ def test_a_helper_call_gets_a_header_that_bazel_accepts(staged: Stage, registry:
 
 
 def test_fifty_helpers_at_once_cost_one_ping_and_one_exchange(staged: Stage, registry: TokenRegistry) -> None:
-    """The nearest peer makes up to fifty."""
+    """A comparable tool makes up to fifty."""
     registry.delay = 0.3
     serve(staged, registry)
     with ThreadPoolExecutor(50) as pool:
@@ -78,7 +78,7 @@ def test_stopping_the_token_server_does_not_break_answers_that_are_still_valid(
 def test_a_short_token_is_replaced_before_it_expires_while_callers_see_no_failure(
     staged: Stage, registry: TokenRegistry
 ) -> None:
-    """Tokens of 6 s, asked for over 10 s: at no moment is an expired one handed out, or a failure."""
+    """Tokens of 6 s, requested over 10 s: no expired token and no failure is ever handed out."""
     registry.life = 6
     serve(staged, registry)
     end = time.perf_counter() + 10
@@ -207,7 +207,7 @@ def test_reload_puts_a_rule_in_force_and_a_broken_file_does_not(staged: Stage, r
 def test_a_broken_configuration_at_start_is_served_as_an_error_and_heals(
     staged: Stage, registry: TokenRegistry
 ) -> None:
-    """P3: leaving instead would be a crash loop; mended within two seconds, without a restart."""
+    """P3: exiting would be a crash loop; a fix is noticed within two seconds, without a restart."""
     staged.configure("[[host]]\nmatch = 5\n")
     staged.start(REGISTRY_PASSWORD=registry.password)
     done = staged.helper(registry.uri("a/manifests/x"))
@@ -358,7 +358,7 @@ def test_every_hand_out_is_in_the_audit_log(staged: Stage, registry: TokenRegist
 
 
 def test_flush_forgets_and_says_how_much(staged: Stage, registry: TokenRegistry) -> None:
-    """The next question is exchanged anew."""
+    """The next question causes a new exchange."""
     serve(staged, registry)
     staged.headers(registry.uri("a/manifests/x"))
     assert staged.credproxy("flush", registry.authority).stdout == "1 entry forgotten\n"
@@ -366,12 +366,12 @@ def test_flush_forgets_and_says_how_much(staged: Stage, registry: TokenRegistry)
 
 
 def test_watching_the_status_ends_with_ctrl_c(staged: Stage, registry: TokenRegistry) -> None:
-    """On a terminal of its own: it draws, draws again, and leaves with 0 and a cursor."""
+    """On its own terminal: it draws, draws again, and exits with 0 and a visible cursor."""
     serve(staged, registry)
     staged.headers(registry.uri("a/b/manifests/x"))
     screen, terminal = pty.openpty()
     environ = staged.environ | {"TERM": "xterm", "COLUMNS": "160", "LINES": "40"}
-    # Whoever runs the suite in the background of a script has SIGINT ignored, and so would the command.
+    # In the background of a script SIGINT is ignored, and the command would inherit that.
     before = signal.signal(signal.SIGINT, signal.default_int_handler)
     with subprocess.Popen(
         [CREDPROXY, "status", "--watch"],
@@ -393,7 +393,7 @@ def test_watching_the_status_ends_with_ctrl_c(staged: Stage, registry: TokenRegi
 
 
 def read_screen(screen: int, words: str, count: int) -> str:
-    """What is drawn until the words were there that often."""
+    """Read the screen until the words have appeared that often."""
     drawn = ""
     while drawn.count(words) < count:
         drawn += os.read(screen, 65536).decode("utf-8", "replace")
@@ -401,7 +401,7 @@ def read_screen(screen: int, words: str, count: int) -> str:
 
 
 def test_explain_names_rule_credential_and_scope(staged: Stage, registry: TokenRegistry) -> None:
-    """Every decision, asked of nobody."""
+    """Every decision, without any request."""
     serve(staged, registry)
     shown = staged.credproxy("explain", registry.uri("a/b/manifests/x")).stdout
     for words in (registry.authority, "env:REGISTRY_PASSWORD", "repository:a/b:pull", "oci"):

@@ -1,4 +1,4 @@
-"""``credproxy demo`` shows what the README says it does; it is what a newcomer sees first."""
+"""``credproxy demo`` shows what the README says it does; it is the first thing that a newcomer sees."""
 
 import re
 
@@ -31,7 +31,7 @@ def test_the_demo_tells_the_whole_story(staged: Stage) -> None:
 
 
 def test_the_demo_leaves_the_users_files_alone(staged: Stage) -> None:
-    """It allows a build action something, in a configuration of its own."""
+    """It allows a build action something, in a separate configuration."""
     staged.configure("empty_ttl = 30\n")
     assert staged.credproxy("demo").returncode == 0
     assert staged.config.read_text() == "empty_ttl = 30\n"

@@ -1,4 +1,4 @@
-"""A daemon that runs short of descriptors: it says so once, and serves again as soon as there are some (C5, F9, PY10)."""
+"""A daemon that runs out of descriptors: it reports that once, and serves again as soon as there are some (C5, F9, PY10)."""
 
 import resource
 import socket
@@ -20,7 +20,7 @@ pytestmark = [
 
 
 def crowd(stack: ExitStack, staged: Stage, count: int = 300) -> None:
-    """So many connections that say nothing."""
+    """Open this many silent connections."""
     for _ in range(count):
         idle = stack.enter_context(socket.socket(socket.AF_UNIX))
         idle.setblocking(False)
@@ -48,7 +48,7 @@ def test_with_128_descriptors_300_connections_do_no_harm(staged: Stage, registry
 
 
 def test_without_any_descriptor_left_it_says_so_once_and_recovers(staged: Stage, registry: TokenRegistry) -> None:
-    """C5: The limit is taken away under a daemon that counted on it, and accept fails for real."""
+    """C5: The limit is lowered for a running daemon, and accept really fails."""
     staged.configure(registry.rule())
     process = staged.start(REGISTRY_PASSWORD=registry.password)
     before = len(staged.log().splitlines())

@@ -23,7 +23,7 @@ def findings(staged: Stage, *args: str) -> dict[str, str]:
 
 
 def test_a_daemon_that_runs_is_seen_and_its_gate_is_tried(staged: Stage) -> None:
-    """The process that listens, both sockets, and a caller in namespaces of its own who is refused."""
+    """The process that listens, both sockets, and a refused caller in its own namespaces."""
     process = staged.start()
     found = findings(staged)
     assert found[f"the helper socket '{staged.socket}' answers, pid {process.pid}"] == "ok"
@@ -54,7 +54,7 @@ def test_a_gate_that_was_opened_is_a_warning(staged: Stage) -> None:
 def test_a_clock_six_minutes_off_costs_no_token_and_is_a_finding(
     staged: Stage, registry: TokenRegistry, ahead: int
 ) -> None:
-    """Tokens of 300 s, JWT with times, are used for as long as the server says; doctor and log tell of the clock."""
+    """Tokens of 300 s, JWT with times, are used for as long as the server says; doctor and log report the clock."""
     registry.clock = -ahead
     staged.configure(registry.rule())
     staged.start(REGISTRY_PASSWORD=registry.password)
@@ -88,7 +88,7 @@ def test_a_listener_that_does_not_answer_is_an_error(staged: Stage) -> None:
 
 
 def test_network_pings_registries_without_a_credential(staged: Stage, registry: TokenRegistry) -> None:
-    """What each asks for, and what is wrong with it; nobody is asked without the option."""
+    """What each asks for, and what is wrong with it; without the option no registry is asked."""
     with socket.socket() as closed:
         closed.bind(("127.0.0.1", 0))
         dead = f"127.0.0.1:{closed.getsockname()[1]}"

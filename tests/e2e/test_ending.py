@@ -1,4 +1,4 @@
-"""``credproxy stop``, ``restart`` and ``uninstall`` with real daemons that no service manager looks after."""
+"""``credproxy stop``, ``restart`` and ``uninstall`` with real daemons that no service manager manages."""
 
 import os
 import signal
@@ -31,7 +31,7 @@ def pid_of(staged: Stage) -> int:
 
 
 def is_alive(pid: int) -> bool:
-    """Whether that process runs; a zombie that nobody reaps does not."""
+    """Whether that process runs; an unreaped zombie does not."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -40,7 +40,7 @@ def is_alive(pid: int) -> bool:
 
 @pytest.fixture
 def self_started(staged: Stage) -> Iterator[Stage]:
-    """A home whose daemon the helper started; whichever runs at the end is ended."""
+    """A home whose daemon the helper started; any daemon left at the end is stopped."""
     staged.environ["CREDPROXY_AUTOSTART"] = "1"
     try:
         assert staged.headers(NOWHERE) == {}
@@ -61,13 +61,13 @@ def test_stop_ends_a_daemon_that_the_helper_started_and_the_next_call_starts_ano
 
 
 def test_stop_without_a_daemon_says_so(staged: Stage) -> None:
-    """What was wanted is so already."""
+    """It is stopped already."""
     done = staged.credproxy("stop")
     assert (done.returncode, done.stdout, done.stderr) == (0, f"no daemon runs at {staged.socket}\n", "")
 
 
 def test_restart_without_a_daemon_is_an_error_that_says_how_to_start_one(staged: Stage) -> None:
-    """There is nothing whose options could be kept."""
+    """There is no daemon whose options could be kept."""
     done = staged.credproxy("restart")
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr == (
@@ -98,7 +98,7 @@ def test_a_successor_holds_the_lock_of_the_first(staged: Stage) -> None:
 
 
 def test_no_call_is_lost_over_five_restarts(staged: Stage) -> None:
-    """Callers wait in the socket's queue for the successor, or are asked again by their helper."""
+    """Callers wait in the socket's queue for the successor, or their helper asks again."""
     staged.start()
     script = f'for n in $(seq 150); do "$0" get --uri {NOWHERE}$n || exit 1; done'
     helper = CREDPROXY.with_name("credproxy-helper")
@@ -112,7 +112,7 @@ def test_no_call_is_lost_over_five_restarts(staged: Stage) -> None:
 
 
 def test_uninstall_leaves_no_carrier(staged: Stage, halves: Halves) -> None:
-    """Not even one that hangs in the middle of a download, nor what it was forked from."""
+    """Not even one that hangs in the middle of a download, nor the nursery."""
     staged.environ |= {"CREDPROXY_AUTOSTART": "1", "REGISTRY_PASSWORD": halves.password}
     staged.configure(halves.rule() + "insecure = true\n" + rules(halves))
     assert staged.helper(NOWHERE).returncode == 0
@@ -131,7 +131,7 @@ def test_uninstall_leaves_no_carrier(staged: Stage, halves: Halves) -> None:
 
 
 def test_uninstall_ends_a_daemon_that_the_helper_started(self_started: Stage) -> None:
-    """Otherwise it would serve on after its program is removed; nothing of it stays in the runtime directory."""
+    """Otherwise it would keep serving after its program is removed; nothing is left in the runtime directory."""
     before = pid_of(self_started)
     dry = self_started.credproxy("uninstall", "--dry-run")
     assert (dry.returncode, is_alive(before)) == (0, True)

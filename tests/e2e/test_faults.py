@@ -1,4 +1,4 @@
-"""What may befall carriers while eight sandboxes download: the user's helper is answered, and no layer is cut unseen."""
+"""Failures of carriers while eight sandboxes download: the user's helper is answered, and no truncated layer goes unnoticed."""
 
 import os
 import resource
@@ -77,7 +77,7 @@ class Building:
         talk.flush()
 
     def end(self) -> list[list[str]]:
-        """Let the registry send the rest; give how each download ended, and how the repeated ones did."""
+        """Let the registry send the rest; give the outcomes of the downloads and of the repeated ones."""
         self.halves.rest.set()
         told = [action.communicate(timeout=30)[0].splitlines() for action in self.actions]
         self.over.set()
@@ -115,7 +115,7 @@ def begun(staged: Stage, halves: Halves, sandbox: tuple[str, ...]) -> Iterator[B
 
 
 def judge(building: Building, *victims: int) -> None:
-    """Those of the victims had a broken body and then a whole one; all others a whole one at once; the helper no error."""
+    """The affected sandboxes got a broken body and then a complete one; all others a complete one at once; the helper no error."""
     for number, tries in enumerate(building.end()):
         broken, last = tries[:-1], tries[-1]
         assert last == WHOLE, (number, tries)
@@ -130,7 +130,7 @@ def judge(building: Building, *victims: int) -> None:
 
 
 def take_memory(victim: int) -> None:
-    """What it has is all that it gets; the next manifest does not fit."""
+    """Limit its memory to what it uses; the next manifest does not fit."""
     _, hard = resource.prlimit(victim, resource.RLIMIT_DATA)
     resource.prlimit(victim, resource.RLIMIT_DATA, (resource.getpagesize(), hard))  # the kernel takes 0 for no limit
 
@@ -142,7 +142,7 @@ def take_descriptors(victim: int) -> None:
 
 
 def test_a_lost_carrier_does_not_affect_downloads_of_others(building: Building) -> None:
-    """Killed, out of memory, out of descriptors: another one is there for its sandboxes, as soon as they ask again."""
+    """Killed, out of memory, out of descriptors: another carrier serves its sandboxes as soon as they ask again."""
     killed, hungry, full, other = carriers(building.staged)
     os.kill(killed, signal.SIGKILL)
     take_memory(hungry)
@@ -200,12 +200,12 @@ def move(file: Path, *, wall: int, boot: int) -> None:
 def test_a_suspend_costs_no_download_and_no_carrier(
     clocks: Path, staged: Stage, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
-    """All of them stand still for an hour; whoever wakes up last did not hang, and tokens that ran out are renewed."""
+    """All of them stand still for an hour; the last one to wake up does not count as hung, and expired tokens are renewed."""
     with begun(staged, halves, sandbox) as building:
         assert staged.process is not None
         all_of_it = [staged.process.pid, *nurseries(staged), *carriers(staged)]
         before = carriers(staged)
-        time.sleep(2.5)  # the daemon looks every two seconds whether they are alive
+        time.sleep(2.5)  # the daemon checks every two seconds that they are alive
         for pid in all_of_it:
             os.kill(pid, signal.SIGSTOP)
         move(clocks, wall=3600, boot=3600)
@@ -221,7 +221,7 @@ def test_a_suspend_costs_no_download_and_no_carrier(
 def test_a_wall_clock_that_jumps_breaks_no_download(
     clocks: Path, staged: Stage, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
-    """By a day, ahead and back, in the middle of a layer; whoever asks afterwards is answered, too."""
+    """By a day, forward and back, in the middle of a layer; later callers are answered, too."""
     with begun(staged, halves, sandbox) as building:
         for seconds in (86_400, -86_400):
             move(clocks, wall=seconds, boot=0)

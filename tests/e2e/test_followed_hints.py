@@ -1,6 +1,6 @@
-"""Hints about files, programs and variables of this machine are followed as they stand; a real daemon is asked again.
+"""Hints about files, programs and variables of this machine are followed literally; a real daemon is asked again.
 
-What else is configured contacts nobody: the registries of these tests do not exist.
+No registry is contacted: those of these tests do not exist.
 """
 
 import base64
@@ -26,7 +26,7 @@ NETRC = '[[host]]\nmatch = "reg.test"\nprovider = "basic"\n'
 PASSWORD = "canary-pass"
 LOGIN = {"Authorization": [f"Basic {base64.b64encode(f'me:{PASSWORD}'.encode()).decode()}"]}
 PATIENCE = 15.0
-"""Seconds: files are looked at once a second, and a program that failed is left alone for two."""
+"""Seconds: files are checked once a second, and a failed program is not run again for two."""
 
 
 def rule(provider: str, *lines: str) -> str:
@@ -44,7 +44,7 @@ def hint(staged: Stage) -> str:
 
 
 def answered(staged: Stage) -> dict[str, list[str]]:
-    """Ask until there is an answer, as a person does who has followed a hint."""
+    """Ask until there is an answer, like a user who has followed a hint."""
     deadline = perf_counter() + PATIENCE
     while (done := staged.helper(URI)).returncode and perf_counter() < deadline:
         sleep(0.2)
@@ -81,7 +81,7 @@ def program(path: Path, script: str, mode: int = 0o755) -> Path:
 
 
 def shell(staged: Stage, line: str) -> subprocess.CompletedProcess[str]:
-    """Run what a hint says, as it stands."""
+    """Run what a hint says, literally."""
     environ = {**staged.environ, "PATH": f"{staged.home}/bin:{BIN}:{staged.environ['PATH']}"}
     return subprocess.run(line, shell=True, env=environ, capture_output=True, text=True, check=False, timeout=20)
 
@@ -125,7 +125,7 @@ def test_the_hint_of_a_missing_docker_helper_names_three_ways(staged: Stage, key
 
 @pytest.mark.parametrize("said", ["nonsense", '{"Username":"me"}'])
 def test_what_a_docker_helper_says_is_seen_by_hand(staged: Stage, said: str) -> None:
-    """The line runs as it stands, and shows what credproxy got."""
+    """The line can be run literally, and shows what credproxy got."""
     docker(staged, {"credHelpers": {"reg.test": "x"}})
     program(staged.home / "bin" / "docker-credential-x", f"cat >/dev/null; echo '{said}'")
     staged.configure(f'helper_path = "{staged.home}/bin:/usr/bin:/bin"\n{STORED}')
@@ -169,7 +169,7 @@ def test_a_broken_docker_configuration_is_moved_away_or_corrected(staged: Stage,
     ("../x", text_of("write the NAME of docker-credential-NAME, of letters, digits, '.', '_' and '-', in the place of {}")),
 ])  # a table  # fmt: skip
 def test_a_credential_program_is_named_as_the_hint_says(staged: Stage, written: object, template: str) -> None:
-    """Whether what stands there is no text or no name."""
+    """If the value is not a text, or not a name."""
     docker(staged, {"credHelpers": {"reg.test": written}})
     program(staged.home / "bin" / "docker-credential-x", HELPER)
     staged.configure(f'helper_path = "{staged.home}/bin:/usr/bin:/bin"\n{STORED}')
@@ -233,7 +233,7 @@ def test_what_a_rule_misses_is_stored_there_or_elsewhere(staged: Stage, provider
 
 @pytest.mark.parametrize("way", ["a login", "a header"])
 def test_a_token_alone_is_not_a_login_and_both_remedies_work(staged: Stage, way: str) -> None:
-    """Basic needs two words; whoever has only one wants another provider."""
+    """Basic needs a user name and a password; a single token needs another provider."""
     (staged.home / "secret").write_text(PASSWORD)
     place = f'{{ source = "file", path = "{staged.home}/secret"'
     staged.configure(rule("basic", f"credentials = {place} }}"))
@@ -252,7 +252,7 @@ def test_a_token_alone_is_not_a_login_and_both_remedies_work(staged: Stage, way:
 
 @pytest.mark.parametrize("content", [None, b"   \n", b"\xff\xfe"])
 def test_a_secret_is_written_as_the_hint_says(staged: Stage, content: bytes | None) -> None:
-    """Also where what is there is not UTF-8."""
+    """Also if the content is not UTF-8."""
     path = staged.home / "secret"
     if content is not None:
         path.write_bytes(content)
@@ -266,7 +266,7 @@ def test_a_secret_is_written_as_the_hint_says(staged: Stage, content: bytes | No
 
 @pytest.mark.parametrize("value", [None, " "])
 def test_a_variable_is_exported_and_the_daemon_started_again(staged: Stage, value: str | None) -> None:
-    """A running process has the environment that it began with."""
+    """A running process keeps the environment that it was started with."""
     staged.configure(rule("header", 'secret = { source = "env", name = "TOKEN_OF_REG" }'))
     staged.start(**({} if value is None else {"TOKEN_OF_REG": value}))
     (name,) = filled(hint(staged), "stop the daemon, export {}, and start it again")
@@ -279,7 +279,7 @@ def test_a_variable_is_exported_and_the_daemon_started_again(staged: Stage, valu
 
 @pytest.mark.parametrize("script", ["echo no such entry >&2; exit 3", "printf '\\377'", "true", "echo a; echo b"])
 def test_the_program_of_a_secret_is_run_by_hand(staged: Stage, script: str) -> None:
-    """The line runs as it stands, and does what credproxy saw."""
+    """The line can be run literally, and does what credproxy saw."""
     path = program(staged.home / "bin" / "secret", script)
     staged.configure(rule("header", f'secret = {{ source = "command", argv = ["{path}", "reg"] }}'))
     staged.start()
@@ -297,7 +297,7 @@ GOOD_HELPER = f'cat >/dev/null; echo \'{{"headers":{{"Authorization":["{PASSWORD
 
 @pytest.mark.parametrize("script", ["echo no login >&2; exit 1", "echo nonsense"])
 def test_a_helper_is_run_by_hand(staged: Stage, script: str) -> None:
-    """The line runs as it stands, and does what credproxy saw."""
+    """The line can be run literally, and does what credproxy saw."""
     path = program(staged.home / "bin" / "helper", f"cat >/dev/null; {script}")
     staged.configure(rule("exec", f'command = ["{path}"]'))
     staged.start()
@@ -322,7 +322,7 @@ def test_a_helper_that_may_not_be_run_is_given_that_right(staged: Stage) -> None
 
 @pytest.mark.parametrize("way", ["install", "another"])
 def test_a_helper_that_is_not_there_is_installed_or_another_one_is_named(staged: Stage, way: str) -> None:
-    """Both ways of the hint."""
+    """Both remedies of the hint."""
     path = staged.home / "bin" / "helper"
     staged.configure(rule("exec", f'command = ["{path}"]'))
     staged.start()
@@ -335,7 +335,7 @@ def test_a_helper_that_is_not_there_is_installed_or_another_one_is_named(staged:
 
 
 def test_a_helper_that_cannot_be_started_is_tried(staged: Stage) -> None:
-    """A script whose interpreter is missing: the line says the same, and once it is there both work."""
+    """A script whose interpreter is missing: the line fails in the same way, and once it exists both work."""
     path = program(staged.home / "bin" / "helper", GOOD_HELPER)
     path.write_text(path.read_text().replace("/bin/sh", f"{staged.home}/bin/shell"))
     staged.configure(rule("exec", f'command = ["{path}"]'))
@@ -348,7 +348,7 @@ def test_a_helper_that_cannot_be_started_is_tried(staged: Stage) -> None:
 
 
 def test_a_login_that_no_pipe_can_carry_is_made_shorter(staged: Stage) -> None:
-    """Nothing about tokens alone: what is stored here is a password."""
+    """The message is not only about tokens: this is a password."""
     netrc(staged, f"machine reg.test login me password {'x' * 9000}\n")
     staged.configure(NETRC)
     staged.start()
@@ -362,7 +362,7 @@ def test_a_login_that_no_pipe_can_carry_is_made_shorter(staged: Stage) -> None:
 
 
 def test_a_word_for_nothing_is_replaced_where_it_is_stored(staged: Stage) -> None:
-    """What a template left there is no secret."""
+    """What a template left there is not a secret."""
     netrc(staged, "machine reg.test login me password null\n")
     staged.configure(rule("header", 'secret = { source = "netrc" }'))
     staged.start()
@@ -413,7 +413,7 @@ def test_a_match_that_flush_does_not_take_is_cut_as_the_hint_says(staged: Stage)
 
 
 def test_without_a_daemon_the_hint_starts_one(staged: Stage) -> None:
-    """It stays in the foreground, as a service manager and a second terminal want it."""
+    """It stays in the foreground, as a service manager or a second terminal needs it."""
     refused = staged.credproxy("status")
     assert refused.returncode == 1
     assert refused.stderr.splitlines()[-1] == "hint: start it: credproxy serve"
@@ -429,7 +429,7 @@ def test_without_a_daemon_the_hint_starts_one(staged: Stage) -> None:
 
 @pytest.mark.parametrize("way", ["chmod", "another place"])
 def test_a_directory_that_others_may_enter_is_closed_or_another_one_is_named(staged: Stage, way: str) -> None:
-    """Both ways of the hint of a daemon that does not start."""
+    """Both remedies for a daemon that does not start."""
     place = staged.socket.parent
     place.mkdir(mode=0o755)
     place.chmod(0o755)
@@ -491,7 +491,7 @@ def test_a_configuration_that_is_not_there_is_written_or_another_one_is_named(st
 
 
 def test_what_only_a_daemon_may_ask_is_explained_once_it_runs(staged: Stage) -> None:
-    """Without one no program is started, and that is said."""
+    """Without a daemon no program is started, and the output says so."""
     docker(staged, {"credsStore": "x"})
     program(staged.home / "bin" / "docker-credential-x", HELPER)
     staged.configure(f'helper_path = "{staged.home}/bin:/usr/bin:/bin"\n{STORED}')
@@ -502,7 +502,7 @@ def test_what_only_a_daemon_may_ask_is_explained_once_it_runs(staged: Stage) -> 
 
 
 def test_a_helper_that_waits_is_seen_to_wait(staged: Stage) -> None:
-    """The line runs as it stands, and does not end by itself either."""
+    """The line can be run literally, and does not end by itself either."""
     path = program(staged.home / "bin" / "helper", "exec sleep 30")
     staged.configure(rule("exec", f'command = ["{path}"]', "timeout = 1"))
     staged.start()
@@ -532,7 +532,7 @@ def said(staged: Stage, uri: str) -> tuple[str, str]:
 
 
 def test_an_identity_token_is_for_a_registry(staged: Stage, registry: TokenRegistry) -> None:
-    """With the provider that the hint names it is taken to the token server, which decides."""
+    """With the provider that the hint names it is sent to the token server, which decides."""
     docker(staged, {"auths": {registry.authority: {"auth": "bWU6", "identitytoken": "canary-token"}}})
     head = f'[[host]]\nmatch = "{registry.authority}"\nprovider = '
     staged.configure(f'{head}"basic"\ncredentials = {{ source = "docker-config" }}\n')

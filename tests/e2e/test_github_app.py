@@ -1,4 +1,4 @@
-"""A GitHub App against a server that verifies what GitHub verifies: the daemon, the command line, what its errors say."""
+"""A GitHub App against a server that verifies what GitHub verifies: the daemon, the command line, and the errors."""
 
 import json
 import shlex
@@ -69,7 +69,7 @@ def test_a_token_is_made_once_for_all_that_the_installation_has(staged: Stage, g
 def test_a_build_action_is_given_a_token_for_one_repository_where_rules_allow_all_of_that(
     staged: Stage, github: GitHub, tmp_path: Path
 ) -> None:
-    """Else the gateway carries the object; ``actions test`` says which it would be."""
+    """Otherwise the gateway carries the object; ``actions test`` says which."""
     key, root = stored(KEY, tmp_path), f"http://{github.authority}"
     url = f"{root}/octo/hello/archive/v1.zip"
     one = rules(url)
@@ -98,7 +98,7 @@ def test_a_build_action_is_given_a_token_for_one_repository_where_rules_allow_al
 
 
 def test_a_private_asset_is_fetched_by_its_browsers_url(staged: Stage, github: GitHub, tmp_path: Path) -> None:
-    """Policy knows that URL alone: what is asked of the API for it, also page by page, is nobody's to allow."""
+    """Policy only knows that URL: the API requests for it, also page by page, need no rule."""
     content = bytes(range(256)) * 2048
     names = [f"a{number}.txt" for number in range(230)]
     github.releases["hello", "v1"] = dict.fromkeys(names, b"x") | {"tool.tar": content}
@@ -121,7 +121,7 @@ def test_a_private_asset_is_fetched_by_its_browsers_url(staged: Stage, github: G
 
 
 class World:
-    """The daemon, that server and the App's key; what is changed is asked about anew."""
+    """The daemon, that server and the App's key; each change is followed by a new question."""
 
     def __init__(self, staged: Stage, github: GitHub, *, key: Path) -> None:
         self.staged, self.github, self.key = staged, github, key
@@ -129,12 +129,12 @@ class World:
         staged.start()
 
     def configure(self, more: str = "") -> None:
-        """Write other options of the App, and have them in force."""
+        """Write other options of the App, and put them into force."""
         self.staged.configure(config(self.github, self.key, more))
         assert self.staged.credproxy("reload").returncode == 0
 
     def refusal(self, path: str = "/octo/hello/archive/v1.zip") -> tuple[str, str]:
-        """What the helper prints: what is wrong, and what to do."""
+        """The helper's error: what is wrong, and what to do."""
         assert self.staged.credproxy("flush").returncode == 0
         done = self.staged.helper(f"http://{self.github.authority}{path}")
         assert done.returncode == 1, done.stdout
@@ -142,14 +142,14 @@ class World:
         return problem, hint
 
     def works(self, path: str = "/octo/hello/archive/v1.zip") -> None:
-        """It gives a token now."""
+        """Check that it gives a token now."""
         assert self.staged.credproxy("flush").returncode == 0
         assert self.staged.headers(f"http://{self.github.authority}{path}")
 
 
 @pytest.fixture
 def world(staged: Stage, github: GitHub, tmp_path: Path) -> Iterator[World]:
-    """One that works; in the end nothing secret is in its log."""
+    """A working App; at the end its log must not hold a secret."""
     made = World(staged, github, key=stored(KEY, tmp_path))
     made.works()
     yield made
@@ -158,7 +158,7 @@ def world(staged: Stage, github: GitHub, tmp_path: Path) -> Iterator[World]:
 
 
 def test_a_clock_that_is_wrong_is_reported(world: World) -> None:
-    """By how much, and not that the key were wrong."""
+    """With the difference, and without blaming the key."""
     for ahead, said in ((-200.0, "s ahead (bad_credentials)"), (4000.0, "s behind (bad_credentials)")):
         world.github.ahead = ahead
         problem, hint = world.refusal()
@@ -229,7 +229,7 @@ def test_a_suspended_installation_is_reported(world: World) -> None:
 
 
 def test_permissions_that_were_not_granted_are_reported(world: World) -> None:
-    """All that were asked for: GitHub does not say which."""
+    """All that were requested: GitHub does not say which."""
     world.configure(', permissions = { contents = "read", packages = "read" }')
     problem, hint = world.refusal()
     assert "does not have all of: contents = read, packages = read" in problem
@@ -249,7 +249,7 @@ def test_repositories_that_it_does_not_have_are_reported(world: World) -> None:
 
 
 def test_a_server_that_limits_no_token_gives_build_actions_none(staged: Stage, github: GitHub, tmp_path: Path) -> None:
-    """It answers 201 all the same, with a token for everything."""
+    """It still answers 201, with a token for everything."""
     github.ignorant = True
     url = f"http://{github.authority}/octo/hello/archive/v1.zip"
     staged.configure(

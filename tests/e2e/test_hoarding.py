@@ -1,4 +1,4 @@
-"""T3, T16: a sandbox that takes all connections of the actions socket that it can get, beside a real daemon."""
+"""T3, T16: a sandbox that takes all the connections of a real daemon's actions socket that it can get."""
 
 import contextlib
 import re
@@ -27,13 +27,13 @@ LIMIT = 512
 
 
 def actions_socket(staged: Stage) -> str:
-    """Where build actions ask."""
+    """The actions socket."""
     return str(staged.home / "run" / "credproxy-actions" / "actions.sock")
 
 
 @contextlib.contextmanager
 def hoarding(kind: str, place: str, count: int, *around: str, said: str = "") -> Iterator[None]:
-    """Run a hoarder, and say something to it; see ``hoarder.py``."""
+    """Run a hoarder, and give it its input; see ``hoarder.py``."""
     argv = [*around, sys.executable, str(HOARDER), kind, place, str(count)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
         assert process.stdout is not None
@@ -102,11 +102,11 @@ def test_a_hundred_readers_that_do_not_read_take_a_quarter_of_the_memory_and_do_
     (carrier,) = carriers(staged)
     before, idle = memory(daemon, "VmRSS"), memory(carrier, "VmRSS")
     with hoarding("unread", actions_socket(staged), 100, *sandbox, said=f"{halves.authority}\n"):
-        until(lambda: halves.manifests > MEMORY // MANIFEST + 4)  # enough to fill what all have
+        until(lambda: halves.manifests > MEMORY // MANIFEST + 4)  # enough to fill everybody's share
         for _ in range(3):
             assert staged.helper(halves.uri("org/app/manifests/x")).returncode == 0
             assert len(subprocess.run(want, capture_output=True, check=True, timeout=20).stdout) == MANIFEST
-        assert memory(carrier, "VmHWM") - idle < MEMORY * 3 // 4  # a quarter held, and as much on its way
+        assert memory(carrier, "VmHWM") - idle < MEMORY * 3 // 4  # a quarter held, and as much being sent
         assert memory(daemon, "VmHWM") - before < MANIFEST
     assert carriers(staged) == [carrier]
     assert staged.stop() == 0
@@ -134,7 +134,7 @@ def test_five_sandboxes_at_once_leave_room_for_a_sixth_and_for_the_user(
 
 
 def test_callers_without_the_token_cannot_exhaust_the_port(staged: Stage, registry: TokenRegistry) -> None:
-    """T34: silent connections of any local user; whoever brings the token is answered."""
+    """T34: silent connections of any local user; a caller with the token is answered."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

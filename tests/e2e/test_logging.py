@@ -1,4 +1,4 @@
-"""The real daemon and its log: a reader that stops reading, a disk that is full, callers who try to write in it."""
+"""The real daemon and its log: a reader that stops reading, a full disk, callers that try to forge lines."""
 
 import contextlib
 import fcntl
@@ -45,7 +45,7 @@ def pipe() -> Iterator[tuple[int, int]]:
 
 @contextlib.contextmanager
 def _serving(staged: Stage, stderr: int) -> Iterator[Unix]:
-    """Start the daemon with that as its log, and connect to it."""
+    """Start the daemon with that log, and connect to it."""
     staged.process = subprocess.Popen(
         [CREDPROXY, "serve"], env=staged.environ, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=stderr
     )
@@ -59,7 +59,7 @@ def _serving(staged: Stage, stderr: int) -> Iterator[Unix]:
 
 
 def _succeed(connection: Unix, number: int) -> None:
-    """Ask what is answered and audited, each time for another URI: of such lines none is left out."""
+    """Make requests that are answered and audited, each for another URI: such lines are never dropped."""
     connection.request("POST", "/v1/get", json.dumps({"uri": f"https://audited.example/{number}"}))
     response = connection.getresponse()
     response.read()
@@ -73,7 +73,7 @@ AUDITED = (
 
 
 def _fail(connection: Unix, number: int) -> None:
-    """Ask what is refused and logged, each time with other words."""
+    """Make requests that are refused and logged, each with different words."""
     connection.request("GET", f"/nothing/{number}")
     response = connection.getresponse()
     response.read()
@@ -97,7 +97,7 @@ def _read_until(reading: int, wanted: str) -> str:
 def test_a_log_that_is_not_read_does_not_block_the_daemon(
     staged: Stage, registry: TokenRegistry, pipe: tuple[int, int]
 ) -> None:
-    """P14: with stderr a full pipe it answers on, and says how much is missing once somebody reads again."""
+    """P14: with a full pipe as stderr it still answers, and says how much is missing once the pipe is read again."""
     reading, writing = pipe
     staged.configure(registry.rule() + AUDITED)
     staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
@@ -125,7 +125,7 @@ def test_the_end_does_not_wait_for_a_reader(staged: Stage, pipe: tuple[int, int]
 
 
 def test_a_full_disk_under_the_log_stops_nothing(staged: Stage, registry: TokenRegistry) -> None:
-    """C7: every write fails with ENOSPC, every question is answered, and the metrics tell."""
+    """C7: every write fails with ENOSPC, every question is answered, and the metrics show it."""
     staged.configure(registry.rule())
     staged.environ["REGISTRY_PASSWORD"] = "canary-pass"
     with Path("/dev/full").open("wb") as full, _serving(staged, full.fileno()) as connection:
@@ -165,7 +165,7 @@ def test_a_flood_of_one_question_is_a_handful_of_lines(staged: Stage) -> None:
 def test_refused_requests_with_long_paths_do_not_fill_the_disk(staged: Stage) -> None:
     """2,000 on each socket, each path another of 8,000 characters: eleven lines a second, 200 characters of a path.
 
-    And not one of them is uncounted.
+    And all of them are counted.
     """
     staged.start()
     begun = time.perf_counter()

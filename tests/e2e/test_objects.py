@@ -21,7 +21,7 @@ OBJECT = bytes(range(256)) * 4096
 
 
 class _Files(BaseHTTPRequestHandler):
-    """Gives objects to who has the key, and breaks off the first large answer in its middle."""
+    """Gives objects to clients with the key, and breaks off the first large answer in the middle."""
 
     broken = False
 
@@ -47,7 +47,7 @@ class _Files(BaseHTTPRequestHandler):
         self.wfile.write(OBJECT[begin:])
 
     def log_message(self, *_: object) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def files() -> Iterator[str]:
 
 
 def fetch(staged: Stage, url: str, *around: str) -> tuple[int, bytes]:
-    """Ask as a build action does: with curl, for any URL, at the actions socket."""
+    """Request a URL as a build action does: with curl, on the actions socket."""
     command = ["curl", "-sS", "-G", "--data-urlencode", f"url={url}", "--unix-socket", str(actions_socket(staged))]
     command += ["-w", "\n%{http_code}", "http://localhost/v1/fetch"]
     done = subprocess.run(

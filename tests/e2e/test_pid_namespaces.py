@@ -1,4 +1,4 @@
-"""A daemon in a pid namespace of its own, as in any container, and who is outside of it: in sight of the same socket."""
+"""A daemon in its own pid namespace, as in any container, and callers outside of it that see the same socket."""
 
 import base64
 import json
@@ -38,8 +38,8 @@ QUESTIONS = {
 
 @pytest.fixture(params=["root's", "a user's"])
 def container(request: pytest.FixtureRequest, sandbox: tuple[str, ...]) -> tuple[str, ...]:
-    """What to put in front of the daemon; only root makes a pid namespace without a user namespace."""
-    del sandbox  # skips where there are no namespaces at all
+    """The command prefix for the daemon; only root makes a pid namespace without a user namespace."""
+    del sandbox  # skips if there are no namespaces at all
     if request.param == "a user's":
         return (CONTAINER[0], *AS_USER, *CONTAINER[1:])
     if os.geteuid() != 0:
@@ -74,11 +74,11 @@ def ask(staged: Stage, path: str, body: str | None, *around: str) -> tuple[int, 
 
 
 def beside(staged: Stage, container: tuple[str, ...]) -> tuple[str, ...]:
-    """What to put in front of a command so that it runs in the daemon's namespaces."""
+    """The prefix of a command that runs it in the daemon's namespaces."""
     assert staged.process is not None
     unshare = staged.process.pid
     child = Path(f"/proc/{unshare}/task/{unshare}/children").read_text().strip()
-    user = ("--user", "--preserve-credentials") if "--user" in container else ()  # nobody enters the one that it is in
+    user = ("--user", "--preserve-credentials") if "--user" in container else ()  # it cannot enter its own namespace
     return ("nsenter", f"--target={child}", *user, "--mount", "--pid")
 
 
@@ -90,7 +90,7 @@ def serve(staged: Stage, registry: TokenRegistry, container: tuple[str, ...], mo
     docker.write_text(json.dumps({"auths": {f"http://{registry.authority}": {"auth": login}}}))
     docker.chmod(0o600)
     staged.configure(more + registry.rule())
-    # With a user namespace it is a sandbox, which serves at no usual place: so this one must not be usual.
+    # With a user namespace it is a sandbox, which does not serve the usual path: so this one must not be usual.
     place = {"XDG_RUNTIME_DIR": "", "CREDPROXY_SOCKET": str(staged.socket)}
     staged.start(*container, REGISTRY_PASSWORD=registry.password, **place)
 
@@ -116,7 +116,7 @@ def test_a_caller_outside_the_daemons_pid_namespace_is_refused(
 def test_a_caller_in_the_daemons_pid_namespace_is_served(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
-    """A daemon and its callers in one container are what devcontainers have."""
+    """In devcontainers, the daemon and its callers are in one container."""
     serve(staged, registry, container)
     status, text = ask(staged, "/v1/docker/get", f"http://{registry.authority}", *beside(staged, container))
     assert (status, json.loads(text)["Secret"]) == (200, registry.password)
@@ -136,7 +136,7 @@ def test_the_audit_log_names_no_process_if_none_is_visible(
 def test_a_daemon_with_a_foreign_proc_refuses_all_and_says_why(
     staged: Stage, registry: TokenRegistry, container: tuple[str, ...]
 ) -> None:
-    """In the /proc of outside the number of a caller is somebody else, whose namespaces may be the daemon's."""
+    """In the outer /proc a caller's pid is another process, whose namespaces may be the daemon's."""
     serve(staged, registry, tuple(word for word in container if word != "--mount-proc"))
     status, text = ask(staged, "/v1/docker/get", f"http://{registry.authority}", *beside(staged, container))
     assert (status, "belongs to another pid namespace" in text) == (403, True)

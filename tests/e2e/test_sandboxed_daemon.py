@@ -1,4 +1,4 @@
-"""A daemon that starts in a sandbox serves that sandbox at most, and never becomes the user's."""
+"""A daemon that starts in a sandbox only serves that sandbox, and never becomes the user's."""
 
 import contextlib
 import json
@@ -22,7 +22,7 @@ pytestmark = [
 
 
 def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sandbox: tuple[str, ...]) -> None:
-    """It ends and says what to do; with a path of its own it serves."""
+    """It ends and says what to do; with a different path it serves."""
     done = subprocess.run(
         [*sandbox, "--mount-proc", CREDPROXY, "serve"],
         env=staged.environ,
@@ -50,7 +50,7 @@ def test_a_daemon_in_a_sandbox_does_not_take_the_users_place(staged: Stage, sand
 
 
 def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sandbox: tuple[str, ...]) -> None:
-    """Nothing listens, it may start one, and what it starts ends; outside, the next call starts the user's own."""
+    """Nothing listens and it may start one, but that one exits; outside, the next call starts the user's own."""
     environ = staged.environ | {"CREDPROXY_AUTOSTART": "1"}
     done = subprocess.run(
         [*sandbox, HELPER, "get", "--uri", "https://nobody.example/x"],
@@ -70,7 +70,7 @@ def test_the_helper_in_a_sandbox_starts_no_daemon_for_the_user(staged: Stage, sa
 def test_below_a_home_directory_a_sandbox_serves_until_a_daemon_outside_has(
     staged: Stage, sandbox: tuple[str, ...]
 ) -> None:
-    """A sandbox may have a home of its own, as a container; where the user's daemon has served it is the user's."""
+    """Like a container, a sandbox may have its own home; where the user's daemon has served, it is the user's."""
     del staged.environ["XDG_RUNTIME_DIR"]
     place = staged.home / ".local" / "state" / "credproxy" / "run" / "helper.sock"
     if Path(f"/run/user/{os.getuid()}").is_dir():
@@ -90,7 +90,7 @@ def test_below_a_home_directory_a_sandbox_serves_until_a_daemon_outside_has(
 
 @contextlib.contextmanager
 def intruding(staged: Stage, sandbox: tuple[str, ...]) -> Iterator[None]:
-    """A daemon in a sandbox that was told to take the user's place, which is not the usual one in its environment."""
+    """A daemon in a sandbox that was told to use the user's path, which is not the usual one in its environment."""
     environ = staged.environ | {"CREDPROXY_SOCKET": str(staged.socket), "XDG_RUNTIME_DIR": ""}
     argv = [*sandbox, "--mount-proc", str(CREDPROXY), "serve"]
     with subprocess.Popen(argv, env=environ, stderr=subprocess.PIPE, stdin=subprocess.DEVNULL) as process:
@@ -107,7 +107,7 @@ def intruding(staged: Stage, sandbox: tuple[str, ...]) -> Iterator[None]:
 def test_the_users_daemon_takes_its_place_back_from_a_sandbox(
     staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
 ) -> None:
-    """Whatever a sandbox was told, the lock and the socket that it holds keep the user's daemon from nothing."""
+    """The lock and the socket that a sandbox holds do not stop the user's daemon."""
     staged.configure(registry.rule())
     with intruding(staged, sandbox):
         staged.start(REGISTRY_PASSWORD=registry.password)

@@ -1,4 +1,4 @@
-"""S11: a sandbox that asks one registry sixty times, which is slow in each way that there is, beside a real daemon."""
+"""S11: a sandbox that makes sixty requests to a registry that is slow in every possible way, with a real daemon."""
 
 import contextlib
 import subprocess
@@ -23,7 +23,7 @@ AT_ONCE = 60
 
 
 class Slow(TokenRegistry):
-    """It takes every request, and gives no answer that ends."""
+    """It reads every request, and never completes an answer."""
 
     def __init__(self, how: Callable[[BaseHTTPRequestHandler, "Slow"], None]) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Slow(TokenRegistry):
         self.begun = 0
 
     def refuse(self, handler: BaseHTTPRequestHandler) -> None:
-        """Be slow with whoever has a token."""
+        """Be slow for clients with a token."""
         if not str(handler.headers["Authorization"]).startswith("Bearer canary-token"):
             super().refuse(handler)
             return
@@ -49,7 +49,7 @@ class Slow(TokenRegistry):
 
 
 def silent(handler: BaseHTTPRequestHandler, slow: Slow) -> None:
-    """Say nothing."""
+    """Send nothing."""
     slow.drip(handler, b"", b"")
 
 
@@ -64,7 +64,7 @@ def body(handler: BaseHTTPRequestHandler, slow: Slow) -> None:
 
 
 def trailers(handler: BaseHTTPRequestHandler, slow: Slow) -> None:
-    """Give a body in chunks whose last one is never complete."""
+    """Send a chunked body whose last chunk is never complete."""
     slow.drip(handler, b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n", b"")
 
 

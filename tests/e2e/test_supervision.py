@@ -1,4 +1,4 @@
-"""The daemon below a service manager, and below none: what it takes, what it tells, and how it leaves."""
+"""The daemon with and without a service manager: what it accepts, what it reports, and how it stops."""
 
 import os
 import re
@@ -33,11 +33,11 @@ class Manager:
         self._socket.settimeout(0.5)
 
     def close(self) -> None:
-        """Listen no more."""
+        """Stop listening."""
         self._socket.close()
 
     def told(self, until: str = "") -> list[str]:
-        """Give what was said up to a state, or until nothing is said for half a second; without times."""
+        """Give the messages up to a state, or until there are none for half a second; without times."""
         said: list[str] = []
         with suppress(TimeoutError):
             while not until or until not in said:
@@ -82,7 +82,7 @@ def activate(staged: Stage, handed: list[socket.socket], names: str, *options: s
 
 
 def slow_helper(staged: Stage) -> Path:
-    """Put a credential helper behind the daemon that takes for ever, starts a child and ignores SIGTERM; gives its notes."""
+    """Configure a credential helper that never ends, starts a child and ignores SIGTERM; give its notes."""
     notes, script = staged.home / "pids", staged.home / "slow-helper"
     script.write_text(f"#!/bin/sh\ntrap '' TERM\nsleep 60 &\necho $$ $! >{notes}.new\nmv {notes}.new {notes}\nwait\n")
     script.chmod(0o755)
@@ -99,7 +99,7 @@ def wait_for(path: Path) -> None:
 
 
 def alive(pid: str) -> bool:
-    """Whether a process is there and not a zombie that nobody reaps."""
+    """Whether a process exists and is not an unreaped zombie."""
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except FileNotFoundError:
@@ -189,7 +189,7 @@ def test_sockets_that_are_handed_over_are_served_and_left_behind(staged: Stage, 
 
 
 def test_without_the_actions_socket_the_other_is_served(staged: Stage, handed: list[socket.socket]) -> None:
-    """Who does not want it leaves its unit out; it is not made behind the service manager's back."""
+    """A user who does not want it omits its unit; the daemon does not make it by itself."""
     activate(staged, handed[:1], "helper")
     assert staged.helper(URI).returncode == 0
     (warning,) = staged.events("no actions socket")
@@ -207,7 +207,7 @@ def test_without_the_actions_socket_the_other_is_served(staged: Stage, handed: l
 def test_it_refuses_to_start_with_the_wrong_sockets(
     staged: Stage, handed: list[socket.socket], names: str, options: tuple[str, ...], said: str
 ) -> None:
-    """P13: status 64, after which the units do not restart, and the reason for who waits."""
+    """P13: status 64, after which the units do not restart, and waiting callers get the reason."""
     with ThreadPoolExecutor(1) as pool, socket.socket(socket.AF_UNIX) as client:
         client.connect(str(staged.socket))
         process = activate(staged, handed[: names.count(":") + 1], names, *options)
@@ -259,7 +259,7 @@ def test_inherited_signal_settings_do_it_no_harm(staged: Stage) -> None:
 
 @pytest.mark.parametrize("times", [1, 2], ids=["once", "twice"])
 def test_work_in_flight_ends_with_the_daemon_and_no_process_survives(staged: Stage, times: int) -> None:
-    """P5: one second for what somebody waits for, none when asked twice; then the helpers' groups are killed."""
+    """P5: one second for flights with waiters, none when asked twice; then the helpers' groups are killed."""
     notes = slow_helper(staged)
     process = staged.start()
     with ThreadPoolExecutor(1) as pool:
@@ -279,7 +279,7 @@ def test_work_in_flight_ends_with_the_daemon_and_no_process_survives(staged: Sta
 
 
 def test_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -> None:
-    """P5 without a service manager: the socket's place is free at once."""
+    """P5 without a service manager: the socket's path is free at once."""
     notes = slow_helper(staged)
     old = staged.start()
     with ThreadPoolExecutor(1) as pool:
@@ -297,7 +297,7 @@ def test_a_successor_is_found_while_the_old_one_still_drains(staged: Stage) -> N
 
 
 def test_it_stops_while_its_configuration_is_broken(staged: Stage) -> None:
-    """P3: looking for the mended file does not hold it up."""
+    """P3: waiting for the fixed file does not delay it."""
     staged.configure("[[host]\n")
     staged.start()
     assert staged.stop() == 0
@@ -315,7 +315,7 @@ def test_a_daemon_that_lost_its_socket_to_another_removes_nothing(staged: Stage)
 
 
 def test_a_dead_name_server_does_not_hold_up_the_end(staged: Stage, registry: TokenRegistry) -> None:
-    """A look-up takes up to thirty seconds; a successor that waits for it would be too late for every caller."""
+    """A look-up takes up to thirty seconds; a successor that waited for it would be too late for callers."""
     if os.geteuid() != 0:
         pytest.skip("run as root: the test has a name server and a mount namespace of its own")
     staged.configure('peer_namespaces = "any"\n' + registry.rule().replace(registry.authority, "registry.example.com"))

@@ -1,4 +1,4 @@
-"""``serve --system``: one daemon for all users, who are told apart by the kernel (6.5, T10)."""
+"""``serve --system``: one daemon for all users, whom the kernel identifies (6.5, T10)."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ def served(place: Path, staged: Stage) -> Iterator[Path]:
 
 
 def test_status_counts_connections_of_the_actions_socket_by_user(place: Path, staged: Stage) -> None:
-    """Who holds them is what an administrator wants to know."""
+    """An administrator wants to know which user holds them."""
     staged.configure(OPEN)
     log = staged.home / "daemon.log"
     staged.logs.append(log)
@@ -97,7 +97,7 @@ def _ended(argv: list[str], *, user: int) -> Iterator[None]:
 
 
 def ask(socket_path: Path, uri: str, *, user: int) -> subprocess.CompletedProcess[str]:
-    """Run the helper as somebody."""
+    """Run the helper as a user."""
     return subprocess.run(
         [socket_path.with_name(HELPER.name), "get"],
         input=json.dumps({"uri": uri}),
@@ -112,14 +112,14 @@ def ask(socket_path: Path, uri: str, *, user: int) -> subprocess.CompletedProces
 
 
 def request(socket_path: Path, line: str, *, user: int) -> str:
-    """Send a request by hand as somebody; give the answer."""
+    """Send a request by hand as a user; give the answer."""
     curl = ["curl", "--silent", "--show-error", "--unix-socket", str(socket_path), *line.split()]
     done = subprocess.run(curl, user=user, capture_output=True, text=True, check=True, timeout=20)
     return done.stdout
 
 
 def test_users_share_the_daemon_and_no_answer(staged: Stage, registry: TokenRegistry, served: Path) -> None:
-    """T10: each user's question is exchanged for that user; who asks again is answered from memory."""
+    """T10: each user's question has its own exchange; a repeated question is answered from memory."""
     staged.configure(OPEN + registry.rule())
     answers = [ask(served, registry.uri("a/manifests/x"), user=user) for user in (ALICE, BOB, ALICE, BOB)]
     assert [done.returncode for done in answers] == [0] * 4, answers
@@ -132,7 +132,7 @@ def test_users_share_the_daemon_and_no_answer(staged: Stage, registry: TokenRegi
     "verb", ["GET http://x/v1/status", "GET http://x/metrics", "POST http://x/v1/flush", "POST http://x/v1/reload"]
 )
 def test_what_concerns_all_users_is_for_root(staged: Stage, served: Path, verb: str) -> None:
-    """T3: a user sees nobody else's questions, and flushes nobody else's answers."""
+    """T3: a user cannot see others' questions, or flush others' answers."""
     staged.configure(OPEN)
     line = f"--request {verb}"
     refused = json.loads(request(served, line, user=ALICE))["error"]
@@ -172,7 +172,7 @@ def test_a_reload_does_not_take_that_acceptance_back_unseen(staged: Stage, serve
 
 
 def test_a_system_daemon_makes_no_sockets_of_its_own(staged: Stage) -> None:
-    """P13: their groups are the service manager's to set."""
+    """P13: the service manager sets their groups."""
     done = staged.credproxy("serve", "--system")
     assert done.returncode == 64
     assert "no sockets were handed over" in done.stderr

@@ -25,12 +25,12 @@ pytestmark = [
 ]
 
 PLAIN_USER = ("unshare", "--user", "--map-user=1000", "--map-group=1000")
-"""An ordinary user without capabilities, to whom root's files are readable, because outside it is root."""
+"""An ordinary user without capabilities that can read root's files, because outside it is root."""
 
 
 @pytest.fixture
 def plain_user() -> tuple[str, ...]:
-    """What to put in front of a command so that it runs without capabilities: nothing, if nobody here has any."""
+    """The prefix of a command that runs it without capabilities: empty if there are none anyway."""
     if os.geteuid() != 0:
         return ()
     if shutil.which("unshare") is None or subprocess.run([*PLAIN_USER, "true"], check=False).returncode:
@@ -39,7 +39,7 @@ def plain_user() -> tuple[str, ...]:
 
 
 def intrude(staged: Stage, around: tuple[str, ...], what: str) -> object:
-    """Run the intruder beside a daemon of its own."""
+    """Run the intruder with its own daemon."""
     script = Path(__file__).with_name("intruder.py")
     done = subprocess.run(
         [*around, sys.executable, script, what, CREDPROXY],
@@ -55,7 +55,7 @@ def intrude(staged: Stage, around: tuple[str, ...], what: str) -> object:
 
 
 def test_same_uid_cannot_attach(staged: Stage, plain_user: tuple[str, ...]) -> None:
-    """T1, F13: memory, environment, descriptors, debugger; the same attempts succeed on a process that does not care."""
+    """T1, F13: memory, environment, descriptors, debugger; the same attempts succeed on an unprotected process."""
     found = intrude(staged, plain_user, "attach")
     assert isinstance(found, dict)
     assert found["uid"] != 0
@@ -64,7 +64,7 @@ def test_same_uid_cannot_attach(staged: Stage, plain_user: tuple[str, ...]) -> N
 
 
 def test_nondumpable_peer_refused(staged: Stage, plain_user: tuple[str, ...]) -> None:
-    """T11: whose namespaces cannot be read may be anywhere; fail closed, and say what to do."""
+    """T11: a listener with unreadable namespaces may be anywhere; fail closed, and say what to do."""
     found = intrude(staged, plain_user, "nondumpable")
     assert isinstance(found, list)
     plain, hidden = found
@@ -74,13 +74,13 @@ def test_nondumpable_peer_refused(staged: Stage, plain_user: tuple[str, ...]) ->
 
 
 WITHOUT_PTRACE = ("setpriv", "--bounding-set", "-sys_ptrace")
-"""Root as a container has it."""
+"""Root as in a container."""
 
 
 def test_in_a_container_without_cap_sys_ptrace_all_is_served_and_with_it_there_is_a_warning(
     staged: Stage, halves: Halves, sandbox: tuple[str, ...]
 ) -> None:
-    """Processes of the same privileges may look at one another; one with more is refused where namespaces count."""
+    """Processes with the same privileges may inspect one another; one with more is refused if namespaces count."""
     if os.geteuid() != 0:
         pytest.skip("run as root: a user has no capability to lose")
     halves.rest.set()
@@ -117,7 +117,7 @@ def test_a_connection_that_was_made_outside_of_a_sandbox_is_not_answered_inside(
     staged: Stage, registry: TokenRegistry, sandbox: tuple[str, ...]
 ) -> None:
     """T11: the process connects, is answered, enters namespaces of its own, and asks again after a pause."""
-    del sandbox  # skips where this user gets no namespaces
+    del sandbox  # skips if this user gets no namespaces
     staged.configure(registry.rule())
     staged.start(REGISTRY_PASSWORD=registry.password)
     argv = [sys.executable, "-c", ENTERS, str(staged.socket), f"http://{registry.authority}"]
@@ -201,7 +201,7 @@ SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork",
 
 
 def test_masked_dir_enoent(staged: Stage, registry: TokenRegistry) -> None:
-    """T11: what ``--sandbox_block_path`` does: behind another mount there is no helper socket at all."""
+    """T11: what ``--sandbox_block_path`` does: another mount hides the helper socket completely."""
     if shutil.which("unshare") is None or subprocess.run([*SANDBOX, "true"], check=False).returncode:
         pytest.skip("no namespaces for this user: sysctl kernel.unprivileged_userns_clone=1")
     staged.configure(registry.rule())
@@ -227,7 +227,7 @@ STRANGER = 65_533
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody else")
 def test_other_uid_refused_even_if_mode_0777(staged: Stage, registry: TokenRegistry) -> None:
-    """T7: with every file mode gone wrong the kernel's word on who calls is still there."""
+    """T7: even if all file modes are wrong, the kernel still identifies the caller."""
     staged.configure(registry.rule())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "run", "helper.sock")
@@ -273,7 +273,7 @@ CANARIES = (
 
 
 def test_canary_nowhere(staged: Stage, registry: TokenRegistry) -> None:
-    """T5, PY17: after successes and failures, with every line logged: not in what is said, written, or handed to programs."""
+    """T5, PY17: after successes and failures, with every line logged: not in output, files, or programs' environments."""
     docker = staged.home / ".docker" / "config.json"
     docker.parent.mkdir(mode=0o700)
     login = base64.b64encode(f"canary-user:{registry.password}".encode()).decode()
@@ -296,7 +296,7 @@ def test_canary_nowhere(staged: Stage, registry: TokenRegistry) -> None:
     registry.status = 401
     told = [
         staged.helper(registry.uri("b/manifests/x")),
-        staged.helper("https://b.corp.example/x"),  # the file is no header
+        staged.helper("https://b.corp.example/x"),  # the file is not a header
         staged.helper("https://user:canary-signed@c.corp.example/x"),
         staged.credproxy("status", "--json"),
         staged.credproxy("status"),
@@ -341,7 +341,7 @@ secret = {{ source = "command", argv = ["{program}", "--token", "canary-argument
 
 
 def test_no_command_shows_a_secret_of_the_configuration(staged: Stage) -> None:
-    """Settings that hold one, programs that print one as they fail, and everything that tells of either."""
+    """Settings with one, failing programs that print one, and all commands that show either."""
     program = staged.home / "failing"
     program.write_text('#!/bin/sh\necho "login failed: password canary-said" >&2\nexit 3\n')
     program.chmod(0o755)

@@ -1,4 +1,4 @@
-"""The real daemon and a configuration that others may write: what counts is the kernel's word on the file."""
+"""The real daemon and a configuration that others may write: the file's real owner and mode count."""
 
 import json
 import time
@@ -24,7 +24,7 @@ def await_true(condition: Callable[[], bool]) -> None:
 def test_a_world_writable_configuration_is_not_trusted_until_it_is_fixed(
     staged: Stage, registry: TokenRegistry, spoiled: str
 ) -> None:
-    """Every question is answered with what is wrong; following the hint mends it without a restart."""
+    """Every question is answered with what is wrong; following the hint fixes it without a restart."""
     staged.configure(registry.rule())
     place = staged.config if spoiled == "file" else staged.config.parent
     mode = place.stat().st_mode
@@ -56,7 +56,7 @@ def test_a_reload_of_what_everybody_may_write_keeps_what_is_in_force(staged: Sta
 
 
 def test_a_group_writable_configuration_is_trusted_with_a_warning(staged: Stage, registry: TokenRegistry) -> None:
-    """A umask of 002 makes every file so; it is told in the log, once, by `config check`, and by the doctor."""
+    """A umask of 002 makes every file so; the log reports it once, and so do `config check` and doctor."""
     staged.configure(registry.rule())
     staged.config.chmod(0o660)
     staged.start(REGISTRY_PASSWORD=registry.password)

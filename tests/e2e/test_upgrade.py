@@ -20,7 +20,7 @@ NOWHERE = "https://nowhere.example/"
 
 
 def answered(done: subprocess.CompletedProcess[str]) -> bool:
-    """Whether that is the empty answer of a host that nobody configured."""
+    """Whether that is the empty answer for an unconfigured host."""
     return (done.returncode, done.stdout[:13], done.stderr) == (0, '{"headers":{}', "")
 
 
@@ -32,7 +32,7 @@ class Installed:
         self.library = staged.home / "lib"
         self.program = staged.home / "bin" / "credproxy"
         self.log = staged.home / "daemon.log"
-        self.looked = staged.home / "looked"  # there once the program has told its version, and ended
+        self.looked = staged.home / "looked"  # exists once the program has printed its version and exited
         shutil.copytree(
             Path(credproxy.__file__).parent, self.library / "credproxy", ignore=shutil.ignore_patterns("__pycache__")
         )
@@ -71,7 +71,7 @@ class Installed:
         return str(json.loads(done.stdout)["version"])
 
     def until(self, happened: object) -> None:
-        """Look for ten seconds."""
+        """Wait up to ten seconds."""
         assert callable(happened)
         for _ in range(200):
             if happened():

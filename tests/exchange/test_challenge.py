@@ -135,7 +135,7 @@ def test_a_bad_line_does_not_spoil_a_good_one() -> None:
 
 
 def test_an_empty_value_still_counts_as_named() -> None:
-    """CH-7, CH-8: an injected second realm behind an empty one is as poisoned as behind a real one."""
+    """CH-7, CH-8: an injected second realm after an empty one poisons just like one after a real one."""
     assert parse_challenges(['Bearer realm="",realm="https://evil/t"'])[0].poisoned
 
 

@@ -85,12 +85,12 @@ def test_a_well_formed_challenge_is_preferred() -> None:
 
 
 def test_a_malformed_one_alone_is_used() -> None:
-    """CH-10: V22: what was read of it is good."""
+    """CH-10: V22: what was parsed of it can be used."""
     assert chosen('Bearer realm="https://reg.test/t" service="x"').realm == "https://reg.test/t"
 
 
 def test_the_ping_is_bare() -> None:
-    """TX-1, P-2: one GET with a trailing slash, and nothing in it that a registry could answer otherwise to."""
+    """TX-1, P-2: one GET with a trailing slash, and nothing in it that could change the answer."""
     requests, found = talk(response(401, GOOD))
     assert [(one.method, one.url) for one in requests] == [("GET", "https://reg.test/v2/")]
     assert [name for name, _ in requests[0].headers] == ["User-Agent"]
@@ -98,7 +98,7 @@ def test_the_ping_is_bare() -> None:
 
 
 def test_two_open_answers_mean_no_login() -> None:
-    """TX-3: nothing is asked for where nothing is wanted."""
+    """TX-3: no token is requested if none is wanted."""
     requests, found = talk(response(200), response(200), second_look="a/b")
     assert [one.url for one in requests] == ["https://reg.test/v2/", "https://reg.test/v2/a/b/tags/list?n=1"]
     assert found.asks is Asks.NOTHING
@@ -128,7 +128,7 @@ PRIVATE = AskedRegistry(
 
 
 def test_the_registrys_own_origin_is_reached_as_the_registry_is() -> None:
-    """SEC-4: T-68: a registry with a certificate of its own has its token endpoint behind the same one."""
+    """SEC-4: T-68: a registry with a private certificate has its token endpoint behind the same one."""
     assert chosen(GOOD, registry=PRIVATE).dial == PRIVATE.dial
 
 
@@ -160,7 +160,7 @@ def redirect(location: str, status: int = 301) -> Response:
     ],
 )
 def test_a_ping_is_followed_on_the_registrys_own_origin(location: str, asked: str, status: int) -> None:
-    """However that is spelled (RFC 3986); it carries no login, before and after."""
+    """However that is spelled (RFC 3986); neither request carries a login."""
     requests, found = talk(redirect(location, status), response(401, GOOD))
     assert [request.url for request in requests] == ["https://reg.test/v2/", asked]
     assert [name for request in requests for name, _ in request.headers] == ["User-Agent"] * 2
@@ -219,7 +219,7 @@ def test_redirects_of_a_ping_are_bounded() -> None:
 
 
 def test_a_login_page_at_the_end_of_a_redirect_is_not_an_open_registry() -> None:
-    """P-12: a web server's page would else turn a configured login into anonymity."""
+    """P-12: otherwise a web server's page would make requests with a configured login anonymous."""
     with pytest.raises(Failed) as caught:
         talk(redirect("/users/sign_in"), response(200))
     assert (caught.value.failure.code, "'https://reg.test/users/sign_in'" in caught.value.failure.message) == (

@@ -1,4 +1,4 @@
-"""What may be handed to a build action, and what must stay in the daemon (SC-20)."""
+"""What may be given to a build action, and what must stay in the daemon (SC-20)."""
 
 import base64
 import json
@@ -19,7 +19,7 @@ def grant(value: str, name: str = "Authorization") -> Grant:
 
 
 def jwt(**claims: object) -> str:
-    """A token with these claims; nobody here checks its signature."""
+    """A token with these claims; its signature is not checked here."""
     parts = [
         base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in ({"alg": "x"}, claims)
     ]
@@ -36,7 +36,7 @@ def access(name: str = "org/app", *actions: str, kind: str = "repository") -> li
     ["opaque", jwt(), jwt(access=access("org/app", "pull")), jwt(access=[]), jwt(access=access("org/app"))],
 )
 def test_a_token_for_what_was_asked_is_handed_out(token: str) -> None:
-    """Opaque ones too: nothing can be read in them."""
+    """Opaque ones too: nothing can be parsed in them."""
     assert refusal(grant(f"Bearer {token}"), LOGIN, scopes=SCOPES) is None
     assert refusal(grant(f"Bearer {token}"), None, scopes=SCOPES) is None
 

@@ -39,7 +39,7 @@ def test_scopes_come_from_the_endpoint_and_the_rule(endpoint: Endpoint, wanted: 
 
 
 def test_the_catalog_needs_leave() -> None:
-    """It shows every repository: only ``allow_catalog`` asks for it."""
+    """It shows every repository: it is only requested with ``allow_catalog``."""
     rule = OciHost(match="reg.test", allow_catalog=True)
     assert endpoint_scopes(Endpoint(Kind.CATALOG), rule) == ("registry:catalog:*",)
 

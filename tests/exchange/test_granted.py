@@ -1,4 +1,4 @@
-"""What a token says that it grants, beside what was asked for (TX-12)."""
+"""What a token says that it grants, compared with what was requested (TX-12)."""
 
 import base64
 import json
@@ -49,7 +49,7 @@ def entry(*actions: str, name: str = "org/app") -> dict[str, object]:
     ],
 )  # a table  # fmt: skip
 def test_what_is_stated(token: str, scope: object, wanted: tuple[str, ...] | None) -> None:
-    """TX-12: the claim, else the answer's scope, else nobody knows."""
+    """TX-12: the claim, else the answer's scope, else it is unknown."""
     assert stated(token, scope) == wanted
 
 
@@ -68,14 +68,14 @@ def test_what_is_stated(token: str, scope: object, wanted: tuple[str, ...] | Non
     ],
 )
 def test_what_could_be_read_in_two_ways_is_not_read(claims: object) -> None:
-    """Whoever else reads it may come to another end: ``down_scope`` refuses such a token to a build action."""
+    """Another parser may read it differently: ``down_scope`` refuses such a token to a build action."""
     with pytest.raises(UnknownAccessError):
         access(json.dumps(claims))
 
 
 @pytest.mark.parametrize("text", ["", "[]", "{", "null", '{"sub":"x"}', "{" * 100_000])
 def test_claims_without_access_state_nothing(text: str) -> None:
-    """Also what is no JSON."""
+    """Also if they are not JSON."""
     assert access(text) is None
 
 
@@ -116,5 +116,5 @@ def test_a_note_is_short_and_cannot_drive_a_terminal() -> None:
 
 @given(st.lists(st.sampled_from([PULL, PUSH, BOTH, ALL, OTHER])), st.lists(st.sampled_from([PULL, PUSH, ALL, OTHER])))
 def test_nothing_is_beyond_what_has_it(granted: list[str], asked: list[str]) -> None:
-    """With what is beyond asked for as well, nothing is beyond."""
+    """If the extra part is requested as well, nothing is beyond."""
     assert beyond(granted, [*asked, *beyond(granted, asked)]) == ()

@@ -1,4 +1,4 @@
-"""What a hostile or careless server sends: challenges that name twice, numbers without end, JSON that says two things."""
+"""What a hostile or careless server sends: duplicate parameters, huge numbers, ambiguous JSON."""
 
 import base64
 
@@ -29,7 +29,7 @@ def jwt(payload: bytes) -> bytes:
 
 @pytest.mark.parametrize("value", [float("inf"), float("-inf"), float("nan"), 10**400, -(10**400)])
 def test_numbers_without_end_are_sixty_seconds(value: float) -> None:
-    """TX-14: judged before they are converted, which they would not survive."""
+    """TX-14: judged before they are converted, which would fail."""
     assert lifetime_of(value) == 60
 
 
@@ -45,7 +45,7 @@ def test_huge_numbers_in_an_answer_do_not_raise(body: bytes) -> None:
 
 @pytest.mark.parametrize("body", [b'{"token":"a","token":"b"}', b'{"token":"a","x":{"y":1,"y":2}}'])
 def test_json_that_says_two_things_is_refused(body: bytes) -> None:
-    """U10: which of the two a reader takes is chance."""
+    """U10: which of the two a parser takes is arbitrary."""
     with pytest.raises(Failed) as caught:
         parse_token(answer(body), "s")
     assert caught.value.failure.code is Code.BAD_TOKEN
@@ -63,7 +63,7 @@ def test_parameters_without_a_scheme_end_the_parsing_of_their_line() -> None:
 
 
 def test_an_unquoted_empty_realm_counts_as_named() -> None:
-    """CH-8: ``realm=`` looks like a token68, and a second realm behind it has to poison all the same."""
+    """CH-8: ``realm=`` looks like a token68, and a second realm after it still has to poison."""
     assert parse_challenges(['Bearer realm=,realm="https://evil/t"'])[0].poisoned
 
 
@@ -75,7 +75,7 @@ def test_a_posts_url_loses_our_parameters_too() -> None:
 
 
 def test_a_service_beyond_ascii_goes_back_as_it_came() -> None:
-    """CH-3: The client decodes such octets to surrogates, which a plain ``quote`` raises on."""
+    """CH-3: The client decodes such octets to surrogates, on which a plain ``quote`` raises."""
     found = Found(Asks.BEARER, "https://a/t", "a", "caf\udce9")
     get = next(obtain(Order(found, (), UserPassword("u", Secret("p")), "c", "r")))
     assert get.url == "https://a/t?service=caf%E9"
@@ -85,7 +85,7 @@ def test_a_service_beyond_ascii_goes_back_as_it_came() -> None:
 
 
 def test_unverified_tls_is_the_registrys_alone() -> None:
-    """SEC-R: another port of the same host is another origin; its addresses are the host's own, still."""
+    """SEC-R: another port of the same host is another origin; its addresses are still the host's own."""
     registry = AskedRegistry(
         parse_uri("reg.test"), dial=Dial(own=True, tls_verify=False), realm_hosts=("reg.test:8443",)
     )
@@ -94,7 +94,7 @@ def test_unverified_tls_is_the_registrys_alone() -> None:
 
 
 def test_the_token_request_goes_to_the_canonical_host() -> None:
-    """SEC-R: with its dot the name would be another one to TLS."""
+    """SEC-R: with its dot the name would be a different one for TLS."""
     found = choose(
         AskedRegistry(parse_uri("reg.test")), parse_challenges(['Bearer realm="https://REG.test.:443/t?x=1"'])
     )

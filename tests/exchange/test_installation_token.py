@@ -1,4 +1,4 @@
-"""The conversation for an installation's token: what is asked, what is believed of the answers, what refusals mean."""
+"""The conversation for an installation's token: the requests, the parts of answers that are used, the meaning of refusals."""
 
 import json
 from collections.abc import Generator, Mapping
@@ -37,7 +37,7 @@ NARROW = replace(ONE, repositories=("hello",), only=GithubName("octo", "hello"))
 
 
 def answer(status: int, told: object, **headers: str) -> Response:
-    """As GitHub's; a text is a message."""
+    """An answer like GitHub's; a text becomes a message."""
     body = {"message": told} if isinstance(told, str) else told
     named = {"date": DATE} | {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, tuple(named.items()), json.dumps(body).encode(), sent=1000.0, wall=WALL)
@@ -68,7 +68,7 @@ def held(wanted: TokenRequest, *answers: Response) -> tuple[list[Request], Insta
 
 
 def failure(wanted: TokenRequest, *answers: Response) -> Failed:
-    """What it raises."""
+    """The failure that it raises."""
     with pytest.raises(Failed) as caught:
         held(wanted, *answers)
     assert CANARY not in str(caught.value) + caught.value.failure.hint
@@ -76,12 +76,12 @@ def failure(wanted: TokenRequest, *answers: Response) -> Failed:
 
 
 def test_the_claims_leave_room_for_clocks() -> None:
-    """GitHub takes ten minutes and not a second more, and no ``iat`` of the future."""
+    """GitHub accepts ten minutes and not a second more, and no ``iat`` in the future."""
     assert claims("4711", WALL + 0.9) == {"iss": "4711", "iat": int(WALL) - 60, "exp": int(WALL) + 540}
 
 
 def test_one_request_where_the_installation_is_known() -> None:
-    """With the permissions that are wanted; neither the signature nor the token shows itself."""
+    """With the permissions that are wanted; neither the signature nor the token is shown."""
     (request,), issued = held(ONE, token())
     assert (request.method, request.url) == ("POST", "https://api.github.com/app/installations/7/access_tokens")
     assert request.body is not None
@@ -116,7 +116,7 @@ def test_the_installation_is_found_by_its_owner(*, owned_by_user: bool) -> None:
 
 
 def test_an_owner_without_an_installation_gives_none_or_a_message() -> None:
-    """Others may be asked; where nobody else is, it is an error."""
+    """Other sources may be asked; if there are none, it is an error."""
     assert held(FOUND, answer(404, "Not Found"), answer(404, "Not Found"))[1] is None
     told = not_installed(FOUND).failure
     assert (told.code, told.message) == (Code.DENIED, "the GitHub App '4711' is not installed for 'octo'")
@@ -189,7 +189,7 @@ def test_what_a_refusal_means(wanted: TokenRequest, response: Response, code: Co
     ],
 )
 def test_rate_limits_are_not_refusals(status: int, headers: Mapping[str, str], pause: float) -> None:
-    """GitHub says them with 403 as well, and of the secondary ones only how long to wait."""
+    """GitHub reports them with 403 as well, and secondary ones only with the time to wait."""
     told = failure(ONE, answer(status, "You have exceeded a secondary rate limit", **headers)).failure
     assert (told.code, told.retry_after) == (Code.RATE_LIMITED, pause)
 
@@ -219,5 +219,5 @@ def test_a_token_for_one_repository_must_say_so() -> None:
     ],
 )
 def test_a_token_that_is_wider_is_refused(more: dict[str, object]) -> None:
-    """Somebody would get it who may have nothing else."""
+    """A build action that may have nothing else would get it."""
     assert failure(NARROW, token(**more)).failure.code is Code.BAD_TOKEN

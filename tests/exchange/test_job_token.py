@@ -20,7 +20,7 @@ def asked(url: str = URL, audience: str = "vault") -> Request:
 
 
 def answered(status: int, body: object = None) -> Secret:
-    """What becomes of an answer."""
+    """The result of an answer."""
     conversation = ask_job_token(URL, Secret("runtime"), audience="vault")
     next(conversation)
     with pytest.raises(StopIteration) as ended:
@@ -43,7 +43,7 @@ def test_the_audience_is_one_value_of_the_query(url: str, audience: str, wanted:
 
 
 def test_the_job_shows_what_it_was_told_to_ask_with() -> None:
-    """In a header, which is a secret until it leaves."""
+    """In a header, which stays a secret until it is sent."""
     request = asked()
     headers = {name: reveal(value) for name, value in request.headers}
     assert headers["Authorization"] == "Bearer runtime"
@@ -71,7 +71,7 @@ def test_the_value_of_the_answer_is_the_token() -> None:
     ],
 )
 def test_every_other_answer_says_what_is_wrong(status: int, body: object, code: Code, says: str) -> None:
-    """And nothing of what it holds."""
+    """And quotes nothing of it."""
     with pytest.raises(Failed) as caught:
         answered(status, body)
     failure = caught.value.failure

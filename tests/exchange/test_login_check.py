@@ -1,4 +1,4 @@
-"""The one real request by which a login is tried before it is stored, answer by answer."""
+"""The one real request that tries a login before it is stored, answer by answer."""
 
 import pytest
 
@@ -63,7 +63,7 @@ def test_a_registry_of_basic_is_asked_with_the_login() -> None:
     ids=["basic", "token server", "token for everybody"],
 )
 def test_a_refused_login_is_reported(responses: tuple[Response, ...]) -> None:
-    """Also by a registry whose token server gives tokens to whoever asks."""
+    """Also by a registry whose token server gives tokens to everybody."""
     with pytest.raises(Failed) as caught:
         talk(check_registry(REGISTRY, LOGIN, repository=None), *responses)
     assert caught.value.failure.code is Code.BAD_CREDENTIALS
@@ -71,12 +71,12 @@ def test_a_refused_login_is_reported(responses: tuple[Response, ...]) -> None:
 
 
 def test_a_token_for_nothing_that_may_not_see_the_api_is_a_login() -> None:
-    """Its server knew the password."""
+    """Its token server accepted the password."""
     talk(check_registry(REGISTRY, LOGIN, repository=None), BEARER, answer(200, TOKEN), answer(403))
 
 
 def test_a_registry_that_asks_for_nothing_proves_nothing() -> None:
-    """A repository may show that it wants a login after all."""
+    """Asking about a repository may show that it wants a login after all."""
     with pytest.raises(UnprovenError, match="asks for no login"):
         talk(check_registry(REGISTRY, LOGIN, repository=None), answer(200))
     sent = talk(check_registry(REGISTRY, LOGIN, repository="a/b"), answer(200), BASIC, answer(200))
@@ -85,7 +85,7 @@ def test_a_registry_that_asks_for_nothing_proves_nothing() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_a_server_that_is_out_of_order_is_not_a_refusal(status: int) -> None:
-    """Nothing is known of the login."""
+    """Nothing is known about the login."""
     headers = (("x-api-key", (Secret("canary"),)),)
     page = check_page("https://a.test/", headers, dial=Dial())
     for check, before in ((check_registry(REGISTRY, LOGIN, repository=None), (BASIC,)), (page, ())):
@@ -95,7 +95,7 @@ def test_a_server_that_is_out_of_order_is_not_a_refusal(status: int) -> None:
 
 
 def test_a_page_is_asked_with_the_login_and_without() -> None:
-    """What everybody is given proves nothing."""
+    """An answer that everybody gets proves nothing."""
     headers = (("Authorization", (Secret("Bearer t"),)),)
     page = "https://a.test/page"
     assert talk(check_page(page, headers, dial=Dial()), answer(404), answer(401)) == [(page, "Bearer t"), (page, "")]

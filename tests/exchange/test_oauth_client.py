@@ -1,4 +1,4 @@
-"""How a client says who it is (RFC 6749, section 2.3; RFC 7523)."""
+"""How a client authenticates (RFC 6749, section 2.3; RFC 7523)."""
 
 import base64
 from urllib.parse import parse_qsl
@@ -26,7 +26,7 @@ def sent(client: OauthClient, *, once: bool = False) -> tuple[Request, dict[str,
 
 
 def test_a_secret_in_basic_is_form_encoded_first() -> None:
-    """RFC 6749, section 2.3.1: a colon in the id would end it, and some servers want one way alone."""
+    """RFC 6749, section 2.3.1: a colon in the id would end it, and some servers accept only one way."""
     _, headers, named = sent(OauthClient("a:b ü", "client_secret_basic", Secret("s+/%")))
     assert base64.b64decode(headers["Authorization"].removeprefix("Basic ")) == b"a%3Ab+%C3%BC:s%2B%2F%25"
     assert named == {}

@@ -1,4 +1,4 @@
-"""A login in the browser: where it is sent, and what is believed of what it brings back (RFC 6749, 7636, 8252, 9207)."""
+"""A login in the browser: where it is sent, and which answers are accepted (RFC 6749, 7636, 8252, 9207)."""
 
 import json
 from dataclasses import replace
@@ -34,7 +34,7 @@ def test_the_challenge_is_that_of_the_specification() -> None:
 
 @pytest.mark.parametrize("page", [PAGE, f"{PAGE}?tenant=x"])
 def test_where_the_browser_is_sent(page: str) -> None:
-    """The verifier stays here: whoever sees the address gets nothing for the code."""
+    """The verifier stays here: the code is worthless for anybody who sees the address."""
     url = authorize_url(replace(SERVER, authorize_url=page), CLIENT, limits=LIMITS, login=LOGIN)
     assert url.startswith(PAGE + "?")
     asked = dict(parse_qsl(urlsplit(url).query))
@@ -75,7 +75,7 @@ def test_a_server_without_that_page_is_reported_with_the_setting() -> None:
 
 @pytest.mark.parametrize("issuer", [{}, {"iss": ISSUER}])
 def test_the_code_is_taken_from_the_answer_to_our_own_login(issuer: dict[str, str]) -> None:
-    """With the issuer where it says so."""
+    """With the issuer if it names one."""
     query = urlencode({"code": "a+b/c", "state": "canary-state", **issuer})
     assert code_of(SERVER, LOGIN, query=query) == Secret("a+b/c")
 

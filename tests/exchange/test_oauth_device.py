@@ -1,4 +1,4 @@
-"""A login on another device: what is asked, and how long is waited (RFC 8628)."""
+"""A login on another device: the requests, and how long to wait (RFC 8628)."""
 
 import json
 from dataclasses import replace
@@ -36,7 +36,7 @@ LOGIN = DeviceLogin("ABCD-EFGH", "https://id.test/d", "", 5.0, 1300.0, Secret("c
 
 
 def answer(body: object, status: int = 200) -> Response:
-    """One of the server's."""
+    """An answer of the server."""
     return Response(status, (), json.dumps(body).encode(), 1000.0, T0)
 
 
@@ -61,7 +61,7 @@ async def asked(response: Response | Failed, login: DeviceLogin = LOGIN) -> Oaut
 
 
 async def test_a_login_begins_with_a_code_for_a_person() -> None:
-    """With PKCE, which some servers demand here as well; nothing that is asked with later is shown."""
+    """With PKCE, which some servers require here as well; the secrets for polling are not shown."""
     http = FakeHttp({DEVICE: [answer(BEGUN)]})
     login = await converse(begin(SERVER, CLIENT, limits=LIMITS, verifier=VERIFIER), http, terms=FixedTerms())
     assert form(http.requests[0]) == {
@@ -90,7 +90,7 @@ async def test_a_login_begins_with_a_code_for_a_person() -> None:
     ids=str,
 )
 async def test_times_that_make_no_sense(more: dict[str, object], interval: float, until: float) -> None:
-    """Five seconds is what the specification says; nobody waits for a day."""
+    """The specification says five seconds; a day is too long."""
     login = await begun(BEGUN | more)
     assert (login.interval, login.until) == (interval, until)
 
@@ -197,7 +197,7 @@ async def test_slow_down_lengthens_all_later_intervals() -> None:
     ],
 )
 async def test_a_login_that_is_over(error: str, code: Code, hint: str) -> None:
-    """Somebody said no, or nobody said anything."""
+    """The user said no, or did not answer."""
     with pytest.raises(Failed) as caught:
         await asked(answer({"error": error}, 400))
     assert caught.value.failure.code is code

@@ -1,4 +1,4 @@
-"""Which token server a rule means, and which documents are believed (RFC 8414, OpenID Connect Discovery)."""
+"""Which token server a rule means, and which documents are accepted (RFC 8414, OpenID Connect Discovery)."""
 
 import json
 from collections.abc import Mapping
@@ -21,19 +21,19 @@ DOCUMENT = {"issuer": ISSUER, "token_endpoint": TOKEN}
 
 
 def answer(body: object, status: int = 200) -> Response:
-    """One of an issuer's."""
+    """An answer of an issuer."""
     return Response(status, (), body if isinstance(body, bytes) else json.dumps(body).encode(), 1000.0, T0)
 
 
 def named(**given: str) -> OauthServer:
-    """What a rule says."""
+    """The endpoints that a rule names."""
     return OauthServer(Dial(own=True, rule="cache.test", kind="oauth2"), **({"issuer": ISSUER} | given))
 
 
 async def found(
     script: Mapping[str, Step], server: OauthServer | None = None
 ) -> tuple[OauthServer | Failure, list[Request]]:
-    """What becomes of it, and what was asked."""
+    """The result, and the requests."""
     http = FakeHttp({url: [step] for url, step in script.items()})
     try:
         return await converse(find(server or named()), http, terms=FixedTerms()), http.requests
@@ -42,14 +42,14 @@ async def found(
 
 
 async def refused(document: Mapping[str, object], server: OauthServer | None = None) -> Failure:
-    """Why a document is not believed."""
+    """Why a document is refused."""
     result, _ = await found({FIRST: answer(document)}, server)
     assert isinstance(result, Failure)
     return result
 
 
 async def test_the_document_of_rfc_8414_is_asked_for_first_and_without_a_secret() -> None:
-    """Its well-known part stands before the path of the issuer, unlike that of OpenID Connect."""
+    """Its well-known part comes before the path of the issuer, unlike that of OpenID Connect."""
     server, requests = await found({FIRST: answer(DOCUMENT)})
     assert isinstance(server, OauthServer)
     assert (server.token_url, server.device_url, server.authorize_url) == (TOKEN, "", "")
@@ -61,7 +61,7 @@ async def test_the_document_of_rfc_8414_is_asked_for_first_and_without_a_secret(
 
 @pytest.mark.parametrize("first", [answer(b"", 404), answer(b"<html>"), answer(b"[1]"), answer(b"", 403)], ids=repr)
 async def test_the_openid_document_is_requested_if_the_first_is_missing(first: Response) -> None:
-    """Many have the second alone, and some answer everything with a page."""
+    """Many have only the second, and some answer everything with a page."""
     server, requests = await found({FIRST: first, SECOND: answer(DOCUMENT)})
     assert isinstance(server, OauthServer)
     assert [request.url for request in requests] == [FIRST, SECOND]
@@ -116,12 +116,12 @@ async def test_a_document_of_another_issuer_is_refused(said: object) -> None:
     ],
 )
 async def test_a_secret_goes_to_the_issuers_own_origin_alone(url: object, code: Code) -> None:
-    """Whoever can change a document could have it sent anywhere; what cannot be read as a URL is none."""
+    """A changed document could have it sent anywhere; an invalid URL counts as missing."""
     assert (await refused(DOCUMENT | {"token_endpoint": url})).code is code
 
 
 async def test_the_refusal_names_the_line_that_allows_it_which_then_stands() -> None:
-    """As the identity providers need it that have their token endpoint elsewhere."""
+    """Identity providers with their token endpoint elsewhere need that."""
     elsewhere = DOCUMENT | {"token_endpoint": "https://oauth.test/token"}
     failure = await refused(elsewhere)
     (said,) = filled(failure.hint, "if that is right, say so {}")
@@ -133,7 +133,7 @@ async def test_the_refusal_names_the_line_that_allows_it_which_then_stands() -> 
 
 
 async def test_nothing_is_followed() -> None:
-    """A redirect names another issuer, and the one that was written down is the one that is meant."""
+    """A redirect names another issuer, and the configured one counts."""
     redirect = Response(302, (("Location", "https://evil.test/x"),), b"", 1000.0, T0)
     failure, requests = await found({FIRST: redirect})
     assert isinstance(failure, Failure)
@@ -143,7 +143,7 @@ async def test_nothing_is_followed() -> None:
 
 @pytest.mark.parametrize(("status", "code"), [(503, Code.UPSTREAM_UNAVAILABLE), (404, Code.NO_CHALLENGE)])
 async def test_an_issuer_that_has_neither_is_told_apart_from_one_that_is_down(status: int, code: Code) -> None:
-    """The one is a mistake in the rule; the other passes, and the second document is not asked for meanwhile."""
+    """The first is a mistake in the rule; the second is temporary, and then the second document is not requested."""
     failure, requests = await found({FIRST: answer(b"", status), SECOND: answer(b"", status)})
     assert isinstance(failure, Failure)
     assert failure.code is code

@@ -1,4 +1,4 @@
-"""The token request by each grant, what comes of it, and what a refusal says (RFC 6749, 7523, 8693, 8707)."""
+"""The token request for each grant type, its results, and its refusals (RFC 6749, 7523, 8693, 8707)."""
 
 import json
 from urllib.parse import parse_qsl
@@ -44,7 +44,7 @@ IN_HOST = 'in the [[host]] with match = "cache.test" and provider = "oauth2": '
 
 
 def answer(status: int, body: object, *headers: tuple[str, str]) -> Response:
-    """One of a token server's."""
+    """An answer of a token server."""
     return Response(status, headers, body if isinstance(body, bytes) else json.dumps(body).encode(), 1000.0, T0)
 
 
@@ -58,7 +58,7 @@ async def run(
 
 
 async def failure(response: Response, proof: Proof = OF_CLIENT, client: OauthClient = ROBOT) -> Failed:
-    """How it failed; no word of the server's is in it, and no secret (SEC-6, SEC-11)."""
+    """The failure, which quotes neither the server nor a secret (SEC-6, SEC-11)."""
     with pytest.raises(Failed) as caught:
         await run(response, proof, client)
     assert "canary" not in f"{caught.value.failure}{caught.value!r}"
@@ -121,7 +121,7 @@ async def test_what_is_spent_is_sent_once(proof: Proof, once: bool) -> None:  # 
 
 
 async def test_a_token_lives_as_its_server_says() -> None:
-    """TX-14 to TX-16; where the server does not say, a token that is a JWT may (RFC 6749, section 5.1)."""
+    """TX-14 to TX-16; if the server does not say, a token that is a JWT may (RFC 6749, section 5.1)."""
     issued = await run(
         answer(200, {"access_token": "t", "expires_in": 300, "token_type": "bearer", "refresh_token": "r"})
     )
@@ -145,7 +145,7 @@ async def test_scopes_that_are_not_granted_are_reported(scope: object, lacking: 
     ("kind", "good"), [("Bearer", True), ("N_A", True), (None, True), ("DPoP", False), ("mac", False)]
 )
 async def test_a_token_that_wants_more_than_a_header_is_refused(kind: object, good: bool) -> None:  # noqa: FBT001  a table
-    """RFC 9449: sent as Bearer it is refused everywhere, which nobody would understand."""
+    """RFC 9449: sent as Bearer it is refused everywhere, for no obvious reason."""
     response = answer(200, {"access_token": "t", "token_type": kind})
     if good:
         assert (await run(response)).token.value == Secret("t")
@@ -192,7 +192,7 @@ REFUSALS = [
 async def test_what_a_refusal_says(
     proof: Proof, client: OauthClient, status: int, error: str, code: Code, hint: str
 ) -> None:
-    """The next step of whoever reads it; what was sent is as good as before."""
+    """The user's next step; what was sent is still valid."""
     said = await failure(answer(status, refusal(error) if error else b""), proof, client)
     assert isinstance(said, GrantRefused)
     assert said.failure.code is code
@@ -203,7 +203,7 @@ async def test_what_a_refusal_says(
     ("status", "body"), [(503, b""), (500, refusal("server_error")), (400, refusal("temporarily_unavailable"))]
 )
 async def test_a_temporary_failure_is_not_a_refusal(status: int, body: object) -> None:
-    """Nobody knows then whether what was sent is spent."""
+    """Then it is unknown whether what was sent is spent."""
     said = await failure(answer(status, body), REFRESH)
     assert not isinstance(said, GrantRefused)
     assert said.failure.may_pass
@@ -218,7 +218,7 @@ async def test_a_temporary_failure_is_not_a_refusal(status: int, body: object) -
 async def test_a_clock_that_is_off_is_named(
     ahead: float, word: str, proof: Proof, client: OauthClient, error: str
 ) -> None:
-    """What is signed has times of this machine in it."""
+    """Signed claims contain times of this machine."""
     date = ("Date", "Thu, 01 Jan 2026 00:00:00 GMT")
     response = Response(400, (date,), json.dumps(refusal(error)).encode(), 1000.0, T0 + ahead)
     said = (await failure(response, proof, client)).failure
@@ -227,7 +227,7 @@ async def test_a_clock_that_is_off_is_named(
 
 
 async def test_a_clock_that_is_off_has_no_part_in_what_is_not_signed() -> None:
-    """A secret has no time in it, and setting the clock would not mend it."""
+    """A secret contains no time, and setting the clock would not help."""
     response = Response(
         400,
         (("Date", "Thu, 01 Jan 2026 00:00:00 GMT"),),

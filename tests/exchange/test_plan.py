@@ -1,4 +1,4 @@
-"""What a question means for one registry, as a table: rule and question, and what is to be obtained with which login."""
+"""What a question means for one registry, as a table: rule and question, and what to obtain with which login."""
 
 from dataclasses import replace
 
@@ -31,7 +31,7 @@ SINGLE = OciHost(match="reg.test", single_scope=True)
 
 
 def question(uri: str, grants: tuple[Granted, ...] | None = None, *, for_gateway: bool = False) -> Question:
-    """A question: of a build action's where there are grants, of the gateway's where it is carried."""
+    """A question: of a build action if there are grants, of the gateway if it is carried."""
     return Question(parse_uri(uri), Caller("helper" if grants is None else "actions"), grants, for_gateway=for_gateway)
 
 
@@ -107,7 +107,7 @@ def test_what_a_question_of_the_helper_socket_is_for(
     ],
 )
 def test_what_gets_nothing_and_why(settings: OciHost, uri: str, reason: str) -> None:
-    """Both are decided by the same lines: who is given nothing is told why."""
+    """The same code decides both: a caller that gets nothing is told why."""
     rule = RegistryRule(settings, exact=True)
     assert rule.purpose(question(uri)) is None
     told = rule.reason(parse_uri(uri))
@@ -117,7 +117,7 @@ def test_what_gets_nothing_and_why(settings: OciHost, uri: str, reason: str) -> 
 
 @pytest.mark.parametrize("uri", [MANIFEST, "reg.test"])
 def test_where_only_a_login_is_missing_there_is_no_other_reason(uri: str) -> None:
-    """Then it is the source that says where it looked."""
+    """Then the source says where it looked."""
     assert RegistryRule(PLAIN, exact=True).reason(parse_uri(uri)) is None
 
 
@@ -130,7 +130,7 @@ def test_a_mount_from_what_may_not_be_pulled_is_refused() -> None:
 
 
 def test_a_bare_host_is_for_the_login_itself() -> None:
-    """SC-18: its client exchanges it, and no anonymous one stands in for it."""
+    """SC-18: its client exchanges it, and an anonymous one cannot replace it."""
     found = purpose("reg.test")
     assert (found.scopes, found.exchanged, found.mounted) == ((), False, ())
     rule = RegistryRule(OciHost(match="reg.test", anonymous="pull"), exact=True)
@@ -153,7 +153,7 @@ def test_a_build_action_is_for_what_policy_granted(
     kind: str,
     life: float,
 ) -> None:
-    """Not for what the rule's ``actions`` would add; only what the gateway carries need not be narrow."""
+    """Not what the rule's ``actions`` would add; only what the gateway carries need not be narrow."""
     wide = OciHost(match="reg.test", actions={"**": ("*",)})
     found = purpose(uri, wide, ALLOWED, for_gateway=for_gateway)
     assert found.scopes == (PUSH, "repository:base/os:pull")
@@ -162,7 +162,7 @@ def test_a_build_action_is_for_what_policy_granted(
 
 
 def test_an_object_is_nothing_of_a_registry_s() -> None:
-    """Its tokens are for repositories; what is beside them in the grants changes nothing."""
+    """Its tokens are for repositories; objects among the grants change nothing."""
     rule, stored = RegistryRule(PLAIN, exact=True), Object("https://reg.test/x", ("GET",))
     assert rule.purpose(question("https://reg.test/x", (stored,))) is None
     assert purpose(MANIFEST, PLAIN, (stored, *ALLOWED)) == purpose(MANIFEST, PLAIN, ALLOWED)
@@ -179,7 +179,7 @@ def test_an_object_is_nothing_of_a_registry_s() -> None:
     ],
 )
 def test_whose_login_it_is(anonymous: str | None, last: bool, for_gateway: bool, expected: Identity | None) -> None:  # noqa: FBT001  a table
-    """Without one nothing is obtained, unless the rule allows that, or the gateway carries it and nobody is left to ask."""
+    """Without one nothing is obtained, unless the rule allows that, or the gateway carries it and no rule is left to ask."""
     settings = OciHost(match="reg.test", anonymous="pull" if anonymous else None)
     rule = RegistryRule(settings, exact=True, last=last)
     found = replace(purpose(MANIFEST), for_gateway=for_gateway)
@@ -228,7 +228,7 @@ def test_plain_http_is_spoken_where_the_rule_says_so(
     for_gateway: bool,  # noqa: FBT001  a table
     origin: str,
 ) -> None:
-    """A URI of a client's says itself how it is spoken; a bare host and the gateway do not."""
+    """A client's URI has a scheme; a bare host and the gateway have none."""
     insecure = OciHost(match="reg.test", insecure=True)
     assert purpose(uri, insecure, grants, for_gateway=for_gateway).target.origin == origin
 
@@ -244,7 +244,7 @@ def test_docker_hub_is_reached_where_its_api_is() -> None:
 
 
 def test_what_explain_shows() -> None:
-    """Which login, for which scopes; no secret is in a purpose at all."""
+    """Which login, for which scopes; a purpose never contains a secret."""
     assert purpose(MANIFEST).detail(LOGIN) == {
         "provider": "oci",
         "registry": "reg.test",

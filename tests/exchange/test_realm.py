@@ -85,7 +85,7 @@ def test_an_operator_lists_another_authority_with_its_port() -> None:
 
 
 def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None:
-    """T-61: whoever runs the registry can decide at once."""
+    """T-61: the operator of the registry can decide at once."""
     with pytest.raises(Failed) as caught:
         check_realm("https://evil.test/token?x=secret", parse_uri("https://reg.test/v2/"), allowed=())
     failure = caught.value.failure
@@ -97,7 +97,7 @@ def test_the_refusal_names_both_hosts_and_the_line_that_would_allow_it() -> None
 
 
 def test_an_ip_literal_is_not_trusted_even_when_listed() -> None:
-    """SEC-R: a name can be checked by its certificate and its address; a literal is whoever answers there."""
+    """SEC-R: a name can be checked by its certificate and its address; a literal address may be anybody."""
     with pytest.raises(Failed):
         check_realm("https://10.0.0.6/t", parse_uri("https://reg.test/v2/"), allowed=("10.0.0.6",))
 

@@ -1,4 +1,4 @@
-"""What becomes of a login, a challenge and a token: the grant of a registry's, or why there is none."""
+"""What a login, a challenge and a token become: a registry's grant, or the reason why there is none."""
 
 import pytest
 
@@ -33,7 +33,7 @@ FINISHED = RegistryToken(Secret("finished"))
 
 
 def login(stored: Stored, until: float | None = None) -> Login:
-    """A login that was looked up just now."""
+    """A login that was just looked up."""
     return Login(stored, NOW, until)
 
 
@@ -48,7 +48,7 @@ def token(value: str = "tok", life: float = 300.0) -> Token:
 
 
 def header(grant: Grant) -> str:
-    """The Authorization of a grant; its note where there is none."""
+    """The Authorization of a grant; its note if there is none."""
     return grant.headers[0][1][0].reveal() if grant.headers else grant.note
 
 
@@ -69,14 +69,14 @@ def test_logins_that_need_no_request_to_the_registry(
     anonymous: bool,  # noqa: FBT001  a table
     told: str | None,
 ) -> None:
-    """A finished token is sent as it is; an empty entry is nothing, unless the rule does without."""
+    """A finished token is sent as it is; an empty entry gives nothing, unless the rule allows anonymous requests."""
     found = None if stored is None else login(stored)
     grant = registry_grant.at_once(found, identity, boot=NOW, anonymous=anonymous)
     assert (None if grant is None else header(grant)) == told
 
 
 def test_a_finished_token_ends_with_its_login() -> None:
-    """It is the login in another dress: static without an end, else until then."""
+    """It is the login itself: static without an end, else until then."""
     grant = registry_grant.at_once(login(FINISHED), IDENTITY, boot=NOW, anonymous=False)
     assert grant is not None
     assert (grant.lifetime, grant.direct) == (Lifetime(since=NOW, keep=STATIC_KEEP), True)
@@ -111,7 +111,7 @@ def test_a_key_without_a_user_name_is_not_a_registry_login() -> None:
     ],
 )
 def test_a_registry_that_takes_only_basic(stored: Stored | None, allowed: bool, told: str) -> None:  # noqa: FBT001  a table
-    """The rule has a say in whether the password itself goes out."""
+    """The rule decides whether the password itself is sent."""
     found = None if stored is None else login(stored)
     grant = registry_grant.of_basic(found, IDENTITY, boot=NOW, allowed=allowed)
     assert header(grant) == told
@@ -128,7 +128,7 @@ def test_a_client_that_exchanges_gets_a_user_name_and_password_or_nothing(stored
 
 @pytest.mark.parametrize(("until", "expected"), [(None, 300.0), (NOW + 1000, 300.0), (NOW + 100, 100.0)])
 def test_a_token_does_not_outlive_the_login_that_it_was_asked_for_with(until: float | None, expected: float) -> None:
-    """A CI job's login is over with the job, whatever the token server says."""
+    """A CI job's login ends with the job, whatever the token server says."""
     grant = registry_grant.of_token(token(), purpose(), login=login(USER, until), boot=NOW)
     assert (header(grant), grant.lifetime.until, grant.direct) == ("Bearer tok", NOW + expected, False)
 
@@ -148,7 +148,7 @@ def test_only_a_question_that_must_be_narrow_is_refused_a_wide_grant(value: str,
 
 @pytest.mark.parametrize(("life", "short"), [(240.0, False), (239.0, True)])
 def test_a_token_that_lives_too_short_is_nothing_for_a_bare_host(life: float, short: bool) -> None:  # noqa: FBT001  a table
-    """SC-18; and that is kept longer than its own bound, or each question would ask anew."""
+    """SC-18; and that is kept longer than the minimum lifetime, or each question would cause a new exchange."""
     grant = registry_grant.of_token(token(life=life), purpose(), login=None, boot=NOW)
     instead = registry_grant.too_short(grant, purpose(life=240.0), boot=NOW)
     assert (instead is not None) is short
@@ -158,7 +158,7 @@ def test_a_token_that_lives_too_short_is_nothing_for_a_bare_host(life: float, sh
 
 @pytest.mark.parametrize("stored", [UserPassword("u", Secret("")), UserPassword("", Secret("")), FINISHED, USER])
 def test_a_login_with_an_empty_password_is_said_to_be_one(stored: Stored) -> None:
-    """A variable was not set: sent as it is, the registry would say no without a reason."""
+    """A variable was not set: sent as it is, the registry would refuse without a reason."""
     found = login(stored)
     if isinstance(stored, UserPassword) and not stored.password:
         with pytest.raises(Failed) as caught:

@@ -1,4 +1,4 @@
-"""The token request, branch by branch: what is sent, and what a status makes of it (docs/design/exchanges.md#token-requests)."""
+"""The token request, branch by branch: the requests, and the meaning of each status (docs/design/exchanges.md#token-requests)."""
 
 import base64
 import json
@@ -45,7 +45,7 @@ def talk(wanted: Order, *responses: Response) -> tuple[list[Request], Obtained]:
 
 
 def status(code: int) -> Response:
-    """Make an answer of this status, with a body that is nobody's business."""
+    """Make an answer of this status, with a body that must not be shown."""
     return Response(code, (), b"SECRET", 0.0, 0.0)
 
 
@@ -123,7 +123,7 @@ def test_each_status_has_its_code_and_no_message_a_body(
 
 @pytest.mark.parametrize("code", [403, 429, 500, 503, 302])
 def test_other_statuses_do_not_cause_a_second_request_with_the_password(code: int) -> None:
-    """TX-9: a second secret is spent only where the first was refused for its form."""
+    """TX-9: a second secret is spent only if the first was refused for its form."""
     conversation = obtain(order(BOTH, "repository:a:pull"))
     next(conversation)
     with pytest.raises(Failed):
@@ -147,7 +147,7 @@ def test_a_refresh_token_is_sent_once() -> None:
 
 
 def test_a_failure_of_the_client_passes_through() -> None:
-    """No road of ours turns "the server is away" into another request."""
+    """An outage of the server never causes another request."""
     conversation = obtain(order(BOTH))
     next(conversation)
     with pytest.raises(Failed) as caught:
@@ -164,7 +164,7 @@ def mount(credential: UserPassword | IdentityToken | None = LOGIN) -> Order:
 
 
 def saying(*names: str) -> Response:
-    """Make a token that says that it may pull and push these repositories."""
+    """Make a token that claims pull and push for these repositories."""
     access = [{"type": "repository", "name": name, "actions": ["pull", "push"]} for name in names]
     claims = base64.urlsafe_b64encode(json.dumps({"access": access}).encode()).decode().rstrip("=")
     return Response(200, (), json.dumps({"token": f"e30.{claims}.{'-'.join(names)}"}).encode(), 0.0, 0.0)
@@ -191,14 +191,14 @@ def test_an_upload_does_without_a_source_that_makes_an_answer_without_a_token(bo
 
 
 def test_an_outage_is_not_a_refusal_of_the_source() -> None:
-    """All attempts were made with both scopes; what may pass is told as that."""
+    """All attempts were made with both scopes; a temporary failure is reported as such."""
     with pytest.raises(Failed) as caught:
         talk(mount(), status(503))
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE
 
 
 def scopes_of(request: Request) -> list[str]:
-    """The scopes of a token request, of its query or of its form."""
+    """The scopes of a token request, from its query or its form."""
     text = request.url.partition("?")[2] if request.body is None else request.body.reveal()
     return " ".join(parse_qs(text)["scope"]).split()
 
@@ -223,7 +223,7 @@ def test_a_request_that_is_not_a_mount_keeps_all_scopes() -> None:
 
 
 def test_a_login_that_is_wrong_is_reported_after_two_tries() -> None:
-    """It is refused for the target alone as well; that is what counts."""
+    """It is also refused for the target alone; that counts."""
     with pytest.raises(Failed) as caught:
         talk(mount(), status(401), status(401))
     assert caught.value.failure.code is Code.BAD_CREDENTIALS

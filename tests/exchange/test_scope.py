@@ -36,7 +36,7 @@ def test_canonical_is_idempotent(scopes: list[str]) -> None:
 
 
 def test_narrowing_to_pull_keeps_the_repositories() -> None:
-    """TX-10: GCR refuses push to who may only pull; the pull must not be lost with it."""
+    """TX-10: GCR refuses push to users that may only pull; the pull must not be lost with it."""
     scopes = ("repository:a:pull,push", "repository:b:*", "registry:catalog:*")
     assert without_push(scopes) == ("repository:a:pull", "registry:catalog:*", "repository:b:pull")
 
@@ -47,5 +47,5 @@ def test_unknown_actions_go_and_known_ones_stay() -> None:
 
 
 def test_a_repository_scope_orders_its_actions() -> None:
-    """Whatever order the configuration has."""
+    """For any order in the configuration."""
     assert repository_scope("a/b", ("push", "pull")) == "repository:a/b:pull,push"

@@ -1,4 +1,4 @@
-"""What a token answer is worth: the token, its life, a rotated refresh token (TX-7, TX-8, TX-13 to TX-16)."""
+"""How a token answer is parsed: the token, its lifetime, a rotated refresh token (TX-7, TX-8, TX-13 to TX-16)."""
 
 import base64
 import contextlib
@@ -22,7 +22,7 @@ def answer(body: object) -> Response:
 
 
 def left(body: dict[str, object]) -> float:
-    """Give the seconds of life that an answer is believed to have."""
+    """Give the lifetime of an answer's token in seconds."""
     until = parse({"token": "t"} | body).lifetime.until
     assert until is not None
     return until - SENT
@@ -47,7 +47,7 @@ def test_only_a_json_object_is_a_token(body: bytes) -> None:
     ids=["printable", "longest", "too long", "space", "DEL", "line end"],
 )
 def test_the_characters_of_a_token(token: str, good: bool) -> None:  # noqa: FBT001  a table
-    """TX-8: what a header can carry, and no longer than that is sane."""
+    """TX-8: what a header can carry, up to a reasonable length."""
     if good:
         assert parse({"token": token}).value.reveal() == token
     else:
@@ -57,7 +57,7 @@ def test_the_characters_of_a_token(token: str, good: bool) -> None:  # noqa: FBT
 
 @pytest.mark.parametrize("refresh", ["", 1, None, "a b", "new\r\n"])
 def test_an_unusable_refresh_token_is_ignored(refresh: object) -> None:
-    """TX-13: the token itself is good all the same."""
+    """TX-13: the token itself is still good."""
     assert parse({"token": "t", "refresh_token": refresh}).refresh_token is None
 
 
@@ -75,7 +75,7 @@ def test_an_unusable_refresh_token_is_ignored(refresh: object) -> None:
     ids=["past", "nanoseconds", "offset", "future", "no zone", "dead", "number"],
 )
 def test_issued_at(issued_at: object, seconds: float) -> None:
-    """TX-15: it may only move the beginning backwards, and a dead token means that a clock is off."""
+    """TX-15: it may only move the beginning backwards, and a token that has already expired means that a clock is off."""
     assert left({"expires_in": 300, "issued_at": issued_at}) == pytest.approx(seconds)
 
 
@@ -100,13 +100,13 @@ def test_unusable_lifetimes_are_sixty_seconds(value: object) -> None:
 
 @given(st.integers(-(10**6), 10**8) | st.floats(-1e6, 1e8) | st.text(max_size=30) | st.none() | st.booleans())
 def test_no_lifetime_is_above_twelve_hours_or_below_a_second(value: object) -> None:
-    """TX-14: whatever is sent."""
+    """TX-14: whatever the server sends."""
     assert 1 <= lifetime_of(value) <= 43_200
 
 
 @given(st.binary(max_size=200))
 def test_no_body_raises_anything_but_our_own_error(body: bytes) -> None:
-    """T-105, T23: a hostile token server gets no further than an error."""
+    """T-105, T23: a hostile token server can only cause an error."""
     with contextlib.suppress(Failed):
         parse(body)
 
@@ -142,7 +142,7 @@ def seen(ahead: float, *, date: bool, body: dict[str, object], trust_jwt_exp: bo
 def test_a_token_lives_as_long_as_its_server_says_whatever_this_machines_clock(
     body: dict[str, object], ahead: float
 ) -> None:
-    """TX-15, TX-16: what the server says of times is judged by the server's own Date."""
+    """TX-15, TX-16: the server's times are judged by the server's own Date."""
     assert seen(ahead, date=True, body=body) == 300
 
 

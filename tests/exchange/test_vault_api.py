@@ -1,4 +1,4 @@
-"""The conversations with Vault and OpenBao. The answers are OpenBao 2.7's own; tests/real/test_vault.py has it give them."""
+"""The conversations with Vault and OpenBao. The answers are OpenBao 2.7's own; tests/real/test_vault.py compares them with the real one."""
 
 import json
 from collections.abc import Generator
@@ -24,17 +24,17 @@ SENT = 1000.0
 
 
 def answer(status: int, body: object = None) -> Response:
-    """What came back at that moment."""
+    """An answer at that moment."""
     return Response(status, (), b"" if body is None else json.dumps(body).encode(), SENT, 0.0)
 
 
 def errors(status: int, *texts: str) -> Response:
-    """As both put it."""
+    """Errors in the form of both."""
     return answer(status, {"errors": texts})
 
 
 def held(conversation: Generator[Request, Response, T], *answers: Response) -> tuple[T, list[Request]]:
-    """Hold one, with these answers and no more."""
+    """Hold a conversation with exactly these answers."""
     asked = [next(conversation)]
     try:
         for each in answers:
@@ -47,7 +47,7 @@ def held(conversation: Generator[Request, Response, T], *answers: Response) -> t
 
 
 def refusal(conversation: Generator[Request, Response, object], *answers: Response) -> Failure:
-    """Why one ended."""
+    """The failure of a conversation."""
     with pytest.raises(Failed) as caught:
         held(conversation, *answers)
     failure = caught.value.failure
@@ -76,7 +76,7 @@ def test_a_login_sends_the_role_and_its_proof_and_gives_a_token_with_its_lease()
 
 
 def test_a_secret_id_is_sent_once() -> None:
-    """It may be good for one use."""
+    """It may be valid for one use only."""
     assert not next(log_in(SERVER, APPROLE)).repeatable
     assert next(log_in(SERVER, JWT)).repeatable
 
@@ -135,7 +135,7 @@ def test_an_answer_without_a_token_is_not_a_login() -> None:
     ],
 )
 def test_a_token_is_renewed_or_not(response: Response, wanted: VaultToken | None) -> None:
-    """Where it is not, another login is needed; 0 is the last second of one that ends, and else "without end"."""
+    """If it is not, a new login is needed; 0 is the last second of a token that ends, and otherwise "endless"."""
     got, (request,) = held(renew_token(SERVER, TOKEN), response)
     assert got == wanted
     assert (request.method, request.url) == ("POST", "https://vault.test:8200/v1/auth/token/renew-self")
@@ -153,7 +153,7 @@ def test_a_token_is_renewed_or_not(response: Response, wanted: VaultToken | None
     ],
 )
 def test_what_is_left_of_a_token_is_looked_up(response: Response, wanted: Lease | None) -> None:
-    """A policy may forbid that; then nothing is known."""
+    """A policy may forbid that; then it is unknown."""
     assert held(token_lease(SERVER, TOKEN), response)[0] == wanted
 
 
@@ -191,7 +191,7 @@ def test_a_path_is_encoded() -> None:
 
 
 def test_a_token_that_may_not_read_is_reported_with_its_policies() -> None:
-    """And with the line that a policy lacks: who has the token is asked for, as the refusal does not tell."""
+    """And with the line that a policy lacks: the token is looked up, because the refusal does not name its policies."""
     looked = answer(200, {"data": {"policies": ["ci", "default"], "id": "canary"}})
     failure = refusal(read_secret(SERVER, "secret/data/x", token=TOKEN), errors(403, "permission denied"), looked)
     assert failure.code is Code.DENIED
@@ -200,7 +200,7 @@ def test_a_token_that_may_not_read_is_reported_with_its_policies() -> None:
 
 
 def test_a_token_that_is_over_is_told_apart_from_one_that_may_not_read() -> None:
-    """Both are 403 to the question itself."""
+    """Both are answered with 403."""
     failure = refusal(
         read_secret(SERVER, "secret/data/x", token=TOKEN), errors(403, "x"), errors(403, "permission denied")
     )
@@ -209,7 +209,7 @@ def test_a_token_that_is_over_is_told_apart_from_one_that_may_not_read() -> None
 
 
 def mount(version: object, kind: str = "kv", path: str = "secret/") -> Response:
-    """What the server tells of an engine."""
+    """What the server says about an engine."""
     return answer(200, {"data": {"path": path, "type": kind, "options": version and {"version": version}}})
 
 
@@ -261,7 +261,7 @@ def test_a_path_where_nothing_is_is_reported_with_the_one_that_would_be_right(
     ],
 )
 def test_every_conversation_ends_with_an_answer_that_none_could_take(response: Response, code: Code, says: str) -> None:
-    """Whatever was asked for."""
+    """For every request."""
     for conversation in (
         log_in(INSIDE, JWT),
         renew_token(INSIDE, TOKEN),
@@ -294,7 +294,7 @@ def test_an_answer_without_a_secret_is_not_one(body: dict[str, object]) -> None:
     ],
 )
 def test_a_lease_is_renewed_or_not(response: Response, wanted: Lease | None) -> None:
-    """One that is gone, or may not be renewed, makes room for another secret."""
+    """A lease that is gone, or may not be renewed, is replaced by another secret."""
     got, (request,) = held(renew_lease(SERVER, Lease(0.0, 20.0, renewable=True, id="l"), token=TOKEN), response)
     assert got == wanted
     assert request.body is not None

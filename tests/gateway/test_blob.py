@@ -1,4 +1,4 @@
-"""U15: a body on its way to the client, resumed where its registry breaks off, or aborted; never a clean short one."""
+"""U15: a body on its way to the client, resumed if its registry breaks off, or aborted; never truncated unnoticed."""
 
 import hashlib
 
@@ -16,7 +16,7 @@ from tests.gateway.world import BLOB, BODY, CANARY, World, incoming, sent, unava
 
 
 class Registry:
-    """Answers ranges, and breaks off after so many bytes each time.
+    """Answers ranges, and breaks off after the given number of bytes each time.
 
     ``cuts`` are these numbers, in order; afterwards nothing breaks. ``tags`` and ``bodies`` are what it has each time,
     the last one from then on.
@@ -78,7 +78,7 @@ async def test_the_rest_is_asked_for_where_it_broke_off() -> None:
 
 
 async def test_three_times_and_no_more() -> None:
-    """U15: Then the failure says how far it came; who serves it must abort the connection."""
+    """U15: Then the failure says how far it came; the server must abort the connection."""
     async with world(Registry(10, 10, 10, 10)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:40]
@@ -89,7 +89,7 @@ async def test_three_times_and_no_more() -> None:
 
 
 async def test_a_registry_without_ranges_sends_all_of_it_once_more() -> None:
-    """U15: What the client has is skipped, also where that breaks off again."""
+    """U15: What the client has is skipped, also if that breaks off again."""
     async with world(Registry(30, 20, 60, ranges=False)) as w:
         _, body, error = await fetched(w)
         assert (body, error) == (BODY, None)
@@ -130,7 +130,7 @@ async def test_another_representation_is_never_appended(ranges: bool, blob: str)
     ],
 )
 async def test_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], ranges: bool) -> None:  # noqa: FBT001  parametrized
-    """A registry of several servers, or one that stored the blob anew, has another tag for the same bytes (U15)."""
+    """A registry with several servers, or one that stored the blob again, has another tag for the same bytes (U15)."""
     async with world(Registry(30, ranges=ranges, tags=tags)) as w:
         reply = await w.get(RIGHT)
         assert await w.delivered(reply) == (BODY, None)
@@ -139,7 +139,7 @@ async def test_the_digest_decides_what_the_bytes_are(tags: tuple[str, ...], rang
 
 @pytest.mark.parametrize("start", [0, 40])
 async def test_a_part_that_cannot_be_had_is_taken_out_of_the_whole(start: int) -> None:
-    """416, or another range than was asked for: a place that has moved; the registry is asked for everything (U15)."""
+    """416, or another range than requested: the URL has moved; the registry is asked for everything (U15)."""
 
     def whole(request: Request) -> FakeTransfer:
         assert sent(request, "Range") == []
@@ -163,7 +163,7 @@ async def test_what_was_sent_before_has_to_be_of_the_same_blob() -> None:
 
 
 async def test_a_digest_that_cannot_be_computed_proves_nothing() -> None:
-    """Then another tag is the end, as nobody could tell (U15)."""
+    """Then another tag is the end, because it is undecidable (U15)."""
     async with world(Registry(30, ranges=False, tags=('"x"', '"y"'))) as w:
         body, error = await w.delivered(await w.get("/v2/a/blobs/blake3:" + "a" * 64))
         assert body == BODY[:30]
@@ -171,7 +171,7 @@ async def test_a_digest_that_cannot_be_computed_proves_nothing() -> None:
 
 
 async def test_a_coded_body_is_not_what_the_digest_is_about() -> None:
-    """Its coded bytes cannot be looked at, so another tag is the end (U15)."""
+    """Its coded bytes cannot be checked, so another tag is the end (U15)."""
 
     def coded(tag: str, cut: int | None) -> FakeTransfer:
         return FakeTransfer(200, (("ETag", tag), ("Content-Encoding", "gzip")), BODY, cut=cut)
@@ -183,7 +183,7 @@ async def test_a_coded_body_is_not_what_the_digest_is_about() -> None:
 
 
 async def test_more_than_announced_is_aborted() -> None:
-    """U15: Nobody can say which of the bytes are right; it is not asked for again."""
+    """U15: It is unknown which of the bytes are right; it is not requested again."""
     async with world(Registry(90, how=Stopped.SURPLUS)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:90]
@@ -195,7 +195,7 @@ async def test_more_than_announced_is_aborted() -> None:
 
 
 async def test_the_clients_own_range_goes_on_within_itself() -> None:
-    """U15: Offsets are those of the whole, the end is the client's; its other fields go along, its If-Range does not."""
+    """U15: Offsets are those of the whole, the end is the client's; its other fields are sent, its If-Range is not."""
     async with world(Registry(20)) as w:
         headers = (("Range", "bytes=40-89"), ("If-Range", '"x"'), ("Accept-Encoding", "gzip"))
         reply, body, error = await fetched(w, *headers)
@@ -207,7 +207,7 @@ async def test_the_clients_own_range_goes_on_within_itself() -> None:
 
 
 async def test_it_begins_at_the_registry_again() -> None:
-    """U15: A presigned place has expired by now; the login goes to the registry and to nobody else."""
+    """U15: A presigned URL has expired by now; the login goes only to the registry."""
     registry = Registry(30)
     away = FakeTransfer(307, (("Location", f"https://cdn.test/1?{CANARY}"),), small=True)
     with structlog.testing.capture_logs() as events:
@@ -261,7 +261,7 @@ PASSING = [408, 425, 429, 500, 502, 503, 504, 599]
 
 @pytest.mark.parametrize("status", PASSING)
 async def test_a_resume_that_meets_a_passing_fault_counts(status: int) -> None:
-    """A registry that restarts answers 503 for a moment: that ends it no more than a refused connection does (U15)."""
+    """A registry that restarts answers 503 for a moment: like a refused connection, that does not end it (U15)."""
     registry = Registry(30)
     async with world(registry, FakeTransfer(status, small=True), FakeTransfer(status, small=True), registry) as w:
         _, body, error = await fetched(w)
@@ -342,7 +342,7 @@ async def test_a_client_that_leaves_while_a_blob_is_resumed_leaves_nothing_open(
 
 
 async def test_a_registry_that_does_not_begin_is_not_asked_again() -> None:
-    """It has had five minutes, and works on it perhaps (U15)."""
+    """It has had five minutes, and perhaps still works on it (U15)."""
     silent = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer within 300 s", unanswered=True))
     async with world(Registry(30), silent) as w:
         _, _, error = await fetched(w)
@@ -367,7 +367,7 @@ async def test_a_small_rest_comes_with_its_head() -> None:
 
 
 async def test_several_ranges_are_sent_on_and_not_resumed() -> None:
-    """Nobody can say what would be missing of a multipart body."""
+    """It is unknown what is missing of a multipart body."""
     parts = FakeTransfer(206, (("Content-Type", "multipart/byteranges; boundary=x"),), BODY, cut=50)
     async with world(parts) as w:
         reply, body, error = await fetched(w, ("Range", "bytes=0-1,5-6"))
@@ -377,7 +377,7 @@ async def test_several_ranges_are_sent_on_and_not_resumed() -> None:
 
 
 async def test_a_body_of_unknown_length_goes_through_piece_by_piece() -> None:
-    """Its end is its own; it is not resumed."""
+    """Only its registry knows its end; it is not resumed."""
     async with world(FakeTransfer(body=BODY, announced=False)) as w:
         reply, body, error = await fetched(w)
         assert isinstance(reply.body, Blob)
@@ -390,7 +390,7 @@ async def test_a_body_of_unknown_length_goes_through_piece_by_piece() -> None:
 
 
 async def test_a_client_that_leaves_is_the_end() -> None:
-    """P8: no error of a registry, and nothing is resumed."""
+    """P8: not an error of a registry, and nothing is resumed."""
     async with world(Registry(30, how=Stopped.CLIENT)) as w:
         _, body, error = await fetched(w)
         assert body == BODY[:30]
@@ -412,7 +412,7 @@ async def test_a_client_has_all_of_it_or_knows_that_it_has_not(
     start: int,
     ranged: bool,  # noqa: FBT001  drawn
 ) -> None:
-    """U15: whatever is cut where, with ranges or without, whichever tags: what arrived is a beginning of what is right."""
+    """U15: for any cuts, with or without ranges, for any tags: what arrived is a prefix of the right bytes."""
     same = {tags[0], "", tags[0].removeprefix("W/")}
     bodies = tuple(BODY if tag in same or not tags[0] else bytes(reversed(BODY)) for tag in tags)
     async with world(Registry(*cuts, ranges=ranges, tags=tuple(tags), bodies=bodies)) as w:

@@ -1,4 +1,4 @@
-"""The memory for bodies that are held whole: lent in order, waited for within a bound, given back whatever happens."""
+"""The memory for bodies that are held whole: lent in order, waited for within a limit, always given back."""
 
 import asyncio
 
@@ -22,7 +22,7 @@ async def test_what_is_free_is_lent_at_once_and_given_back() -> None:
 
 
 async def test_waiters_are_served_in_order() -> None:
-    """A small one that comes later does not pass by a large one, or that would wait for ever."""
+    """A later small one does not overtake a large one, which would otherwise wait for ever."""
     memory = Memory(FakeClock(), 100)
     first = memory.room()
     await first.hold(80)
@@ -44,7 +44,7 @@ async def test_waiters_are_served_in_order() -> None:
 
 
 async def test_a_caller_that_waits_too_long_gets_an_error_and_holds_nothing() -> None:
-    """Overloaded, with when to ask again; whoever stood behind it is served if it needs less."""
+    """Overloaded, with the time to ask again; the next one in the queue is served if it needs less."""
     clock = FakeClock()
     memory = Memory(clock, 100)
     await memory.room().hold(80)
@@ -63,7 +63,7 @@ async def test_a_caller_that_waits_too_long_gets_an_error_and_holds_nothing() ->
 
 
 async def test_a_caller_that_leaves_while_it_waits_holds_nothing() -> None:
-    """Cancelled before it was served, and in the very moment in which it is."""
+    """Cancelled before it was served, and at the very moment of being served."""
     memory = Memory(FakeClock(), 100)
     holder = memory.room()
     await holder.hold(100)
@@ -79,7 +79,7 @@ async def test_a_caller_that_leaves_while_it_waits_holds_nothing() -> None:
 
 
 async def test_a_sandbox_gets_a_quarter_and_does_not_block_others() -> None:
-    """S8: its own wait for one another; others and the user are served, also those that asked later."""
+    """S8: its own requests wait for one another; other callers are served, also later ones."""
     clock = FakeClock()
     memory = Memory(clock, 400)
     first = memory.room("a")
@@ -104,7 +104,7 @@ async def test_a_sandbox_gets_a_quarter_and_does_not_block_others() -> None:
 
 
 async def test_one_body_larger_than_a_share_is_held_if_there_is_no_other() -> None:
-    """A share keeps a sandbox from having many, and none from having one."""
+    """A share limits the number of bodies, but always allows one."""
     memory = Memory(FakeClock(), 100)
     room = memory.room("a")
     await room.hold(90)

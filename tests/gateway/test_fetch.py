@@ -46,7 +46,7 @@ async def test_an_object_is_carried_with_its_credential_and_judged_before() -> N
 
 
 async def test_a_redirect_is_followed_without_the_credential() -> None:
-    """Release assets lie at storage hosts, under a signed URL."""
+    """Release assets are on storage hosts, under a signed URL."""
     steps = (
         FakeTransfer(302, (("Location", "https://storage.test/a?sig=canary"),)),
         FakeTransfer(body=b"bytes", small=True),
@@ -57,7 +57,7 @@ async def test_a_redirect_is_followed_without_the_credential() -> None:
 
 
 async def test_a_host_that_redirects_back_cannot_choose_another_path() -> None:
-    """The credential goes along to the URL that was allowed, and to no other one of its host."""
+    """The credential is sent to the allowed URL, and to no other one on its host."""
     steps = (
         FakeTransfer(302, (("Location", "https://storage.test/a"),)),
         FakeTransfer(302, (("Location", "https://files.test/private"),)),
@@ -69,7 +69,7 @@ async def test_a_host_that_redirects_back_cannot_choose_another_path() -> None:
 
 
 async def test_a_body_that_breaks_off_goes_on_where_it_was() -> None:
-    """As blobs do; there is no digest, so that the entity tag decides."""
+    """As for blobs; without a digest, the entity tag decides."""
 
     def rest(request: Request) -> FakeTransfer:
         assert sent(request, "Range") == ["bytes=60-99"]
@@ -82,7 +82,7 @@ async def test_a_body_that_breaks_off_goes_on_where_it_was() -> None:
 
 
 async def test_a_refusal_has_the_form_of_the_json_api() -> None:
-    """With the words of policy, without the query, which may be a signature."""
+    """With the policy's message, without the query, which may be a signature."""
     async with world(FakeTransfer(body=b"x", small=True)) as w:
         w.policy.denied = {"files.test"}
         reply = await w.answer(fetch(f"{OBJECT}?sig=canary"))
@@ -101,7 +101,7 @@ async def test_a_refusal_has_the_form_of_the_json_api() -> None:
     ],
 )
 async def test_what_the_host_says_is_reported_as_its_own(status: int, message: str) -> None:
-    """It is no registry, and a docker login would not help."""
+    """It is not a registry, and a docker login would not help."""
     async with world(FakeTransfer(status, body=b"canary", small=True)) as w:
         reply = await w.answer(fetch(f"{OBJECT}?canary"))
         assert error(reply)[1].startswith(message)
@@ -110,7 +110,7 @@ async def test_what_the_host_says_is_reported_as_its_own(status: int, message: s
 
 
 async def test_a_token_that_single_sign_on_does_not_know_is_reported_with_the_page_that_fixes_it() -> None:
-    """Without its query, which is for one person; and not of a request that had no token."""
+    """Without its query, which is for one person; and not for a request without a token."""
     page = "https://github.com/orgs/octo-org/sso"
     told = ("X-GitHub-SSO", f"required; url={page}?authorization_request=canary-4711")
     url = "https://api.github.com/repos/octo-org/hello/releases/assets/1"
@@ -128,7 +128,7 @@ async def test_a_token_that_single_sign_on_does_not_know_is_reported_with_the_pa
 
 
 async def test_head() -> None:
-    """Its length and its entity tag, for who asks first."""
+    """Its length and its entity tag, for clients that ask first."""
     headers = (("Content-Length", "42"), ("ETag", '"1"'))
     async with world(FakeTransfer(), forwarded=(response(200, b"", *headers),)) as w:
         reply = await w.answer(fetch(method="HEAD"))
@@ -164,7 +164,7 @@ def test_a_credential_of_several_fields_replaces_the_clients() -> None:
     ],
 )
 async def test_what_names_no_object(method: str, query: str, status: int) -> None:
-    """One URL, in its one form; what a registry's API names has a road of its own, with rules of its own."""
+    """One URL, in its one form; a registry's API has its own path and rules."""
     async with world(FakeTransfer(body=b"x", small=True)) as w:
         reply = await w.answer(Incoming(method, "/v1/fetch", query, (), 1000))
         assert reply.status == status

@@ -1,4 +1,4 @@
-"""The use case: judged first, sent with a credential that stays here, followed where it leads, remembered with care."""
+"""The use case: judged first, sent with a credential that stays here, redirects followed, blobs remembered."""
 
 import asyncio
 import hashlib
@@ -35,7 +35,7 @@ def status(number: int, *headers: tuple[str, str]) -> FakeTransfer:
 
 @pytest.mark.parametrize("path", ["/v2", "/v2/"])
 async def test_the_ping_is_answered_here(path: str) -> None:
-    """docs/design/clients.md#the-gateway: 200 without a challenge, a credential, a registry or its name; anything else began a dance."""
+    """docs/design/clients.md#the-gateway: 200 without a challenge, a credential, a registry or its name; anything else would make the client ask for a token."""
     async with world() as w:
         for method in ("GET", "HEAD"):
             reply = await w.answer(incoming(path, method, host=()))
@@ -47,7 +47,7 @@ async def test_the_ping_is_answered_here(path: str) -> None:
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "DELETE"])
 async def test_a_denied_request_touches_nothing(method: str) -> None:
-    """T18: neither the broker, nor the network, nor what is remembered; what is denied is told as in header mode."""
+    """T18: neither the broker, nor the network, nor memory; the refusal is that of header mode."""
     async with world(OK) as w:
         w.policy.denied = {"a"}
         upload = FakeUpload(b"x")
@@ -58,7 +58,7 @@ async def test_a_denied_request_touches_nothing(method: str) -> None:
 
 
 async def test_remembered_blobs_do_not_bypass_policy() -> None:
-    """T18: a rule that was taken away ends what a HEAD was answered from."""
+    """T18: removing a rule ends answers to HEAD from memory."""
     async with world(GENUINE) as w:
         await w.get(GENUINE_BLOB)
         assert (await w.head(GENUINE_BLOB)).status == 200
@@ -67,7 +67,7 @@ async def test_remembered_blobs_do_not_bypass_policy() -> None:
 
 
 async def test_policy_sees_what_is_sent() -> None:
-    """The canonical registry, the method, the very path, and both repositories of a mount (TX-22)."""
+    """The canonical registry, the method, the exact path, and both repositories of a mount (TX-22)."""
     async with world(SMALL, forwarded=(response(201),)) as w:
         await w.get()
         await w.answer(incoming(f"/v2/a/blobs/uploads/?mount={D}&from=b", "POST"))
@@ -90,7 +90,7 @@ async def test_what_cannot_be_read_is_not_even_judged() -> None:
 
 
 async def test_a_blob_is_fetched_with_our_credential() -> None:
-    """Not with the client's, which never leaves; its ranges and encodings do; of the answer only what may pass."""
+    """Not with the client's, which is never sent; its ranges and encodings are; only permitted fields of the answer pass."""
     headers = (
         ("ETag", '"x"'),
         ("Content-Type", "a/b"),
@@ -110,7 +110,7 @@ async def test_a_blob_is_fetched_with_our_credential() -> None:
 
 
 async def test_forty_blobs_are_one_exchange() -> None:
-    """The credential is kept as for everybody else."""
+    """The credential is kept as for all callers."""
     async with world(SMALL) as w:
         for _ in range(40):
             assert (await w.get()).status == 200
@@ -133,7 +133,7 @@ async def test_a_refused_token_is_fetched_once_more() -> None:
 
 
 async def test_a_login_without_the_right_fails_at_once() -> None:
-    """docs/design/clients.md#the-gateway: 403 with cause and remedy, never 401; and an action in a loop is no exchange in a loop."""
+    """docs/design/clients.md#the-gateway: 403 with cause and remedy, never 401; and an action in a loop does not cause exchanges in a loop."""
     async with world(status(401, ("WWW-Authenticate", "Bearer realm=x"))) as w:
         for _ in range(3):
             reply = await w.get()
@@ -148,7 +148,7 @@ async def test_a_login_without_the_right_fails_at_once() -> None:
 
 
 async def test_forty_downloads_with_a_revoked_token_are_one_exchange_and_forty_successes() -> None:
-    """The first one that is refused drops it; the others are not told that their login may not."""
+    """The first refusal drops it; the others do not get "the login has no right"."""
 
     def judge(request: Request) -> FakeTransfer:
         return status(401) if sent(request, "Authorization") == ["Bearer tok1"] else FakeTransfer(body=BODY, small=True)
@@ -161,7 +161,7 @@ async def test_forty_downloads_with_a_revoked_token_are_one_exchange_and_forty_s
 
 
 async def test_a_forbidden_request_is_not_repeated() -> None:
-    """403 is what a registry says to a token that it knows."""
+    """403 is a registry's answer to a valid token."""
     async with world(status(403)) as w:
         assert (await w.get()).status == 403
         assert len(w.downloads.requests) == 1
@@ -178,7 +178,7 @@ async def test_an_expired_login_that_was_renewed_in_its_store_is_found_within_th
 
 
 async def test_where_a_login_cannot_be_looked_up_again_a_403_stands() -> None:
-    """The store is locked just then: what the registry said is the better answer."""
+    """The store is locked at that time: what the registry said is the better answer."""
     async with world(SMALL, status(403)) as w:
         w.provider.direct = True
         await w.get()
@@ -204,7 +204,7 @@ async def test_the_same_login_is_not_sent_twice() -> None:
     [(Code.BAD_CREDENTIALS, 403), (Code.DENIED, 403), (Code.REALM_REFUSED, 403), (Code.RATE_LIMITED, 429)],
 )
 async def test_a_credential_that_cannot_be_had(failure: Code, expected: int) -> None:
-    """The broker's own words; the registry is not asked."""
+    """The broker's own message; the registry is not asked."""
     async with world(OK) as w:
         w.provider.error = failed(failure, "token server says no", hint="mend it")
         reply = await w.get()
@@ -213,7 +213,7 @@ async def test_a_credential_that_cannot_be_had(failure: Code, expected: int) -> 
 
 
 async def test_without_a_login_the_request_goes_out_without_one() -> None:
-    """A public image needs none; where one is wanted after all, the remedy is a login."""
+    """A public image needs none; if one is wanted after all, the remedy is a login."""
     async with world(SMALL, status(401)) as w:
         w.provider.key = lambda _: None
         assert (await w.get()).status == 200
@@ -224,7 +224,7 @@ async def test_without_a_login_the_request_goes_out_without_one() -> None:
 
 
 async def test_a_registry_of_basic_is_served() -> None:
-    """T13: the whole road of the OCI provider; header mode refuses the same question with ``use_gateway``."""
+    """T13: through the whole OCI provider; header mode refuses the same question with ``use_gateway``."""
     async with registry_world(stored=UserPassword("u", Secret("p"))) as r:
         r.script(ping=r.challenge('Basic realm="x"'))
         downloads = FakeDownloads([FakeTransfer(body=BODY, small=True)])
@@ -241,7 +241,7 @@ async def test_a_registry_of_basic_is_served() -> None:
 
 
 async def test_no_credential_behind_a_redirect() -> None:
-    """T26: the storage host gets the client's range and nothing of ours, and is dialled as nobody's own."""
+    """T26: the storage host gets the client's range and nothing of ours, and is not dialled at private addresses."""
     away = status(307, ("Location", f"https://cdn.test/x?sig={CANARY}"))
     with structlog.testing.capture_logs() as events:
         async with world(away, SMALL) as w:
@@ -281,7 +281,7 @@ async def test_back_at_the_registry_there_is_no_credential_any_more() -> None:
     [("http://cdn.test/x", "downgrade"), ("ftp://cdn.test/x", "redirect_refused"), ("/again", "redirect_refused")],
 )
 async def test_redirects_that_are_not_followed(location: str, expected: str) -> None:
-    """T26: nor does a loop go on for ever; 403, because asking again leads to the same place."""
+    """T26: nor is a loop followed for ever; 403, because a repeated request would get the same redirect."""
     async with world(status(302, ("Location", location))) as w:
         reply = await w.get()
         assert (reply.status, reply.code) == (403, expected)
@@ -312,7 +312,7 @@ async def test_manifests_follow_as_well() -> None:
 
 
 async def test_a_manifest_is_given_whole() -> None:
-    """What the client accepts goes up, what the body is comes down; more than 4 MiB of it are not read."""
+    """The accepted types are sent, the type of the body comes back; more than 4 MiB are not read."""
     answered = response(200, b"{}", ("Content-Type", "m"), ("Docker-Content-Digest", D), ("Link", "<x>"))
     async with world(forwarded=(answered,)) as w:
         reply = await w.get("/v2/a/manifests/x", ("Accept", "m"), ("Accept", "n"))
@@ -323,7 +323,7 @@ async def test_a_manifest_is_given_whole() -> None:
 
 
 async def test_a_manifest_that_is_too_large() -> None:
-    """413: it is as large the next time, and 502 would be repeated for 35 s."""
+    """413: it is just as large the next time, and 502 would be repeated for 35 s."""
     async with world(forwarded=(failed(Code.ANSWER_TOO_LARGE, "registry 'reg.test' answered with more"),)) as w:
         reply = await w.get("/v2/a/manifests/x")
         assert (reply.status, reply.code) == (413, "answer_too_large")
@@ -334,7 +334,7 @@ async def test_a_manifest_that_is_too_large() -> None:
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 @pytest.mark.parametrize("number", [304, 404, 416, 429, 500])
 async def test_other_answers(target: str, number: int) -> None:
-    """As refusals of ours, 304 apart, which is what a client with the blob wants to hear."""
+    """As our own refusals, except 304, which a client with the blob wants."""
     headers = (("Content-Range", "bytes */5"), ("Retry-After", "3"))
     async with world(status(number, *headers), forwarded=(response(number, b"", *headers),)) as w:
         reply = await w.get(target, ("If-None-Match", '"x"'))
@@ -344,7 +344,7 @@ async def test_other_answers(target: str, number: int) -> None:
 
 
 async def test_an_unrequested_206() -> None:
-    """docs/design/clients.md#the-img-client: img takes none either; 502 for both."""
+    """docs/design/clients.md#the-img-client: img does not accept one either; 502 for both."""
     part = FakeTransfer(206, (("Content-Range", "bytes 0-4/100"),), BODY[:5])
     async with world(part, part) as w:
         assert (await w.get()).status == 502
@@ -353,7 +353,7 @@ async def test_an_unrequested_206() -> None:
 
 
 async def test_a_download_that_cannot_be_opened_is_tried_again() -> None:
-    """U3: three times, with pauses; a client would wait for a second before each of its own."""
+    """U3: three times, with pauses; a client would wait for a second before each of its own tries."""
     async with world(unavailable(), unavailable(), SMALL) as w:
         before = w.clock.boot()
         assert (await w.get()).status == 200
@@ -370,14 +370,14 @@ SILENT = Failed(Failure(Code.UPSTREAM_UNAVAILABLE, "has not begun to answer with
     "error", [failed(Code.TLS_FAILED, "x"), failed(Code.OVERLOADED, "x"), unavailable(5.0), SILENT]
 )
 async def test_what_another_try_does_not_fix_is_not_tried_again(error: Failed) -> None:
-    """A certificate, our own bounds, an open breaker, a registry that has worked on the request for five minutes."""
+    """A certificate, our own limits, an open breaker, a registry that has worked on the request for five minutes."""
     async with world(error) as w:
         await w.get()
         assert len(w.downloads.requests) == 1
 
 
 async def test_a_blob_that_was_verified_is_known_to_be_there() -> None:
-    """One HEAD for a build's many, with the blob's own fields and length; those of the answer are not repeated."""
+    """One HEAD for a build's many, with the blob's own fields and length; fields of the answer are not repeated."""
     async with world(GENUINE, forwarded=(response(404),)) as w:
         assert (await w.head(GENUINE_BLOB)).status == 404
         await w.get(GENUINE_BLOB)
@@ -386,7 +386,7 @@ async def test_a_blob_that_was_verified_is_known_to_be_there() -> None:
             assert (reply.status, reply.length) == (200, 100)
             assert reply.headers == (("Content-Type", "a/b"), ("Docker-Content-Digest", D))
         assert len(w.forwarder.requests) == 1
-        await w.head(GENUINE_BLOB, uid=2)  # T18: another user is told nothing of it
+        await w.head(GENUINE_BLOB, uid=2)  # T18: another user learns nothing of it
         assert len(w.forwarder.requests) == 2
 
 
@@ -426,7 +426,7 @@ PAGE = b"<html>please log in</html>"
     ],
 )
 async def test_what_was_not_verified_to_its_last_byte_is_asked_about(transfer: FakeTransfer) -> None:
-    """A login page, a part, a coding, a body that broke off or that went past us: HEAD is the registry's to answer."""
+    """A login page, a part, a coding, a body that broke off or that did not pass through us: the registry answers the HEAD."""
     async with world(transfer, forwarded=(response(404),)) as w:
         reply = await w.get(GENUINE_BLOB, ("Range", "bytes=0-99"))
         await w.delivered(reply)
@@ -436,14 +436,14 @@ async def test_what_was_not_verified_to_its_last_byte_is_asked_about(transfer: F
 
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", f"/v2/a/manifests/{D}", "/v2/a/tags/list", BLOB])
 async def test_an_answer_to_head_teaches_nothing(target: str) -> None:
-    """Nobody has seen a byte of what it announces: a page of a proxy has a status and a length, too."""
+    """Not a byte of the blob was seen: a proxy's page has a status and a length, too."""
     async with world(forwarded=(response(200, b"", ("Content-Length", "7"), ("Docker-Content-Digest", D)),)) as w:
         assert [(await w.head(target)).length for _ in range(2)] == [7, 7]
         assert len(w.forwarder.requests) == 2
 
 
 async def test_insecure_says_where_the_registry_is() -> None:
-    """RQ-2: http where the rule says so; an exact rule's own address may be private."""
+    """RQ-2: http if the rule says so; an exact rule's own address may be private."""
     async with world(SMALL, rules=(NoneHost(match="reg.test", insecure=True),)) as w:
         await w.get()
         assert (w.downloads.requests[0].url, w.downloads.requests[0].dial) == (f"http://reg.test{BLOB}", Dial(own=True))

@@ -43,7 +43,7 @@ NEVER_UP = [
 @pytest.mark.parametrize("writing", [False, True])
 @pytest.mark.parametrize("name", NEVER_UP)
 def test_what_never_goes_to_a_registry(name: str, writing: bool) -> None:  # noqa: FBT001  parametrized
-    """Credentials that an action brings along, hops, framing, our own names: lists say what passes, not what does not."""
+    """An action's credentials, hop-by-hop fields, framing, our own names: lists say what passes, not what does not."""
     assert upward(incoming("/v2/", "GET", (name, "x"), (name.lower(), "y")), writing=writing) == ()
 
 
@@ -74,7 +74,7 @@ def test_what_a_read_takes_along() -> None:
 
 
 def test_what_a_write_takes_along() -> None:
-    """What the body is, and where it belongs; its length is said by whoever sends it."""
+    """The type of the body, and where it belongs; the code that sends it sets its length."""
     sent = (
         ("Content-Type", "application/octet-stream"),
         ("Content-Range", "0-4"),
@@ -89,7 +89,7 @@ def test_what_a_write_takes_along() -> None:
 
 @pytest.mark.parametrize("value", ["a\r\nAuthorization: x", "a\rb", "a\nb", "a\x00b", "a\x7fb", "a\x0bb", "\u0100"])
 def test_a_control_character_is_refused(value: str) -> None:
-    """T14: aiohttp's parser refuses most of them, and is not the only one that this relies on."""
+    """T14: aiohttp's parser refuses most of them, but this does not rely on it."""
     with pytest.raises(Failed, match="control character") as caught:
         upward(incoming("/v2/", "GET", ("Range", value)), writing=False)
     assert code(caught.value) is Code.BAD_REQUEST
@@ -123,7 +123,7 @@ NEVER_DOWN = [
 
 @pytest.mark.parametrize("name", NEVER_DOWN)
 def test_what_never_arrives_at_a_client(name: str) -> None:
-    """Cookies and challenges would begin a dance on our socket; lengths and places are the gateway's to say."""
+    """Cookies and challenges would make the client ask for tokens on our socket; the gateway sets lengths and locations."""
     assert downward(((name, "x"), (name.upper(), "y"))) == ()
 
 
@@ -148,7 +148,7 @@ def test_a_registry_cannot_split_an_answer(value: str) -> None:
 
 @given(st.lists(st.tuples(st.sampled_from([*NEVER_DOWN, "ETag", "Range", "Link"]), st.text(max_size=20))))
 def test_no_answer_can_be_split(sent: list[tuple[str, str]]) -> None:
-    """Whatever a registry sends, each field that goes on is one line."""
+    """Whatever a registry sends, each forwarded field is one line."""
     headers = tuple(sent)
     for _, value in (*downward(headers), *refused(headers)):
         assert not set(value) & {"\r", "\n", "\x00", "\x85", "\u2028"} - {"\x85"}
@@ -170,7 +170,7 @@ def test_no_answer_can_be_split(sent: list[tuple[str, str]]) -> None:
     ],
 )
 def test_a_length_is_a_number_or_unknown(values: tuple[str, ...], length: int | None) -> None:
-    """One of eighteen digits at most: Python's own reader takes more, and fails on 4,301."""
+    """With at most eighteen digits: Python's own parser takes more, and fails on 4,301."""
     assert announced(tuple(("content-length", value) for value in values)) == length
 
 
@@ -189,12 +189,12 @@ def test_a_length_is_a_number_or_unknown(values: tuple[str, ...], length: int | 
     ],
 )
 def test_a_registry_cannot_make_clients_wait_for_ever(sent: str, passed: str | None) -> None:
-    """U2: seconds, five minutes at most; img does as it is told."""
+    """U2: seconds, five minutes at most; img obeys."""
     assert refused((("Retry-After", sent),)) == ((("Retry-After", passed),) if passed else ())
 
 
 def test_a_date_to_come_back_at_leaves_as_seconds() -> None:
-    """Each form of RFC 9110, counted from the registry's own Date; img reads seconds alone."""
+    """Each form of RFC 9110, counted from the registry's own Date; img only reads seconds."""
     date = ("Date", "Sun, 06 Nov 1994 08:49:37 GMT")
     for form in ("Sun, 06 Nov 1994 08:49:57 GMT", "Sunday, 06-Nov-94 08:49:57 GMT", "Sun Nov  6 08:49:57 1994"):
         assert refused((date, ("Retry-After", form))) == (("Retry-After", "20"),)
@@ -241,7 +241,7 @@ def test_warnings_have_4096_bytes_in_all() -> None:
 
 
 def test_a_warning_of_our_own_is_in_the_form_of_the_specification() -> None:
-    """Whatever a message holds, it is one quoted string."""
+    """Whatever the message contains, it is one quoted string."""
     name, value = warning("no rule: 'a' \"b\" \\ \n \u20ac" + "x" * 9000)
     assert (name, value[:38]) == ("Warning", "299 - \"no rule: 'a' 'b' / ? ?" + "x" * 9)
     assert refused(((name, value),)) == ((name, value),)
@@ -252,10 +252,10 @@ def test_a_warning_of_our_own_is_in_the_form_of_the_specification() -> None:
     ["Age", "Cache-Control", "Expires", "Vary", "Last-Modified", "Accept-Ranges", "OCI-Tag", "OCI-Chunk-Max-Length"],
 )
 def test_what_the_standards_let_a_registry_say_arrives(name: str) -> None:
-    """Of caching, ranges and tags: it concerns the client, and holds no credential."""
+    """About caching, ranges and tags: it concerns the client, and holds no credential."""
     assert downward(((name, "x"),)) == ((name, "x"),)
 
 
 def test_the_length_of_what_has_no_such_range() -> None:
-    """RFC 9110, section 15.5.17; nothing else of a refusal passes."""
+    """RFC 9110, section 15.5.17; other fields of a refusal do not pass."""
     assert refused((("content-range", "bytes */5"), ("Set-Cookie", "x"))) == (("Content-Range", "bytes */5"),)

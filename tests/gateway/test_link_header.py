@@ -1,4 +1,4 @@
-"""Where a list goes on: Link fields as RFC 8288 has them, and never a shorter list without a word."""
+"""Where the next page of a list is: Link fields as in RFC 8288, and never a silently shortened list."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -67,22 +67,22 @@ def query(*links: str, prefix: str = "", origin: str = "https://reg.test") -> st
     ],
 )
 def test_the_next_page_in_each_form_of_the_standard(link: str, expected: str | None) -> None:
-    """RFC 8288, sections 3 and 3.2 to 3.4, and appendix B: of a parameter that is there twice the first one counts.
+    """RFC 8288, sections 3 and 3.2 to 3.4, and appendix B: the first one of a duplicate parameter counts.
 
-    A link without a relation is out of its form. Clients take it for the next page all the same, so where it leads to the
-    same list it is; else the list would be shorter here than without the gateway.
+    A link without a relation is not valid. Clients still take it for the next page, so it counts if it leads to the
+    same list; otherwise the list would be shorter than without the gateway.
     """
     assert query(link) == expected
 
 
 def test_several_lines_are_several_links() -> None:
-    """And of two next pages the first one is taken."""
+    """And the first of two next pages is taken."""
     assert query("<https://docs.test/>; rel=help", "<?last=b>; rel=next", "<?last=c>; rel=next") == "last=b"
 
 
 @pytest.mark.parametrize("path", [LIST, f"/art/api/docker/x{LIST}"])
 def test_with_a_path_prefix_a_link_is_written_with_it_or_without(path: str) -> None:
-    """Registries behind one do both; the client is handed out the path that it asked."""
+    """Registries behind one do both; the client gets the path that it requested."""
     assert query(f"<{path}?last=b>; rel=next", prefix="/art/api/docker/x") == "last=b"
 
 
@@ -125,7 +125,7 @@ def test_a_next_page_that_cannot_be_asked_is_an_error(link: str, message: str) -
     ],
 )
 def test_what_may_be_a_next_page_and_cannot_be_read_is_an_error(link: str) -> None:
-    """The client would take page one for the whole list."""
+    """Otherwise the client would take page one for the whole list."""
     with pytest.raises(Failed, match="not in its form") as caught:
         query(link)
     assert code(caught.value) is Code.REDIRECT_REFUSED
@@ -141,7 +141,7 @@ def test_a_query_that_fits_in_no_request_is_an_error() -> None:
 
 @given(st.lists(st.sampled_from(["<", ">", "?a", ";", ",", '"', "\\", "rel", "=", "next", "prev", " ", LIST, "//x"])))
 def test_whatever_a_registry_writes_is_read_or_refused(parts: list[str]) -> None:
-    """No other error, and a query that stands in one line."""
+    """No other error, and a query without line breaks."""
     try:
         found = query("".join(parts))
     except Failed:

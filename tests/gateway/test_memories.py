@@ -1,4 +1,4 @@
-"""What the gateway remembers: upload sessions, and blobs that are there."""
+"""What the gateway remembers: upload sessions, and existing blobs."""
 
 import itertools
 
@@ -26,7 +26,7 @@ def uploads(clock: FakeClock | None = None) -> Uploads:
 
 
 def test_an_upload_goes_on_where_its_registry_said() -> None:
-    """The place stays here, with the state in its query; the client holds an id."""
+    """The URL stays here, with the state in its query; the client only has an id."""
     known = uploads()
     session = known.begin(OWNER, HOP)
     assert known.place(OWNER, session) == HOP
@@ -50,7 +50,7 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
     ],
 )
 def test_an_upload_belongs_to_the_caller_that_began_it(other: Owner) -> None:
-    """T10: an id of another user, registry or repository is none, whoever learned it."""
+    """T10: an id of another user, registry or repository is unknown, even if it leaked."""
     known = uploads()
     session = known.begin(OWNER, HOP)
     with pytest.raises(Failed):
@@ -65,7 +65,7 @@ def boxed(number: int) -> Owner:
 
 
 def test_a_sandbox_begins_no_more_uploads_than_its_share() -> None:
-    """T16: 64, whatever registries they are for; others begin theirs, and as soon as one has ended it begins another."""
+    """T16: 64, for all registries together; others can begin theirs, and so can this one as soon as one has ended."""
     known = uploads()
     sessions = [known.begin(boxed(0)._replace(repository=RepositoryName(f"r{number}")), HOP) for number in range(SHARE)]
     for _ in range(1096 - SHARE):
@@ -81,7 +81,7 @@ def test_a_sandbox_begins_no_more_uploads_than_its_share() -> None:
 
 
 def test_a_young_upload_is_never_ended_for_a_newcomer() -> None:
-    """T16: 1,024 of all sandboxes together, and whoever comes then is told so."""
+    """T16: 1,024 for all sandboxes together; further callers get an error."""
     known = uploads()
     sessions = [(boxed(number // SHARE), known.begin(boxed(number // SHARE), HOP)) for number in range(MOST)]
     with pytest.raises(Failed) as caught:
@@ -91,7 +91,7 @@ def test_a_young_upload_is_never_ended_for_a_newcomer() -> None:
 
 
 def test_an_upload_idle_for_an_hour_gives_way_if_there_is_no_room() -> None:
-    """And not before; one that was used meanwhile stays."""
+    """And not earlier; one that was used meanwhile stays."""
     clock = FakeClock()
     known = uploads(clock)
     sessions = [known.begin(OWNER, HOP) for _ in range(SHARE)]
@@ -107,7 +107,7 @@ def test_an_upload_idle_for_an_hour_gives_way_if_there_is_no_room() -> None:
 
 
 def test_an_upload_that_ended_is_not_begun_again_by_a_late_answer() -> None:
-    """A part that is answered after the upload was given up moves nothing."""
+    """A part that is answered after the upload was given up changes nothing."""
     known = uploads()
     session = known.begin(OWNER, HOP)
     known.end(OWNER, session)
@@ -143,7 +143,7 @@ def test_a_blob_is_known_for_five_minutes() -> None:
     ],
 )
 def test_what_one_user_knows_is_not_an_answer_for_another(other: BlobKey) -> None:
-    """T18: else a cache would tell which repositories have it, and to users who may not know."""
+    """T18: otherwise the cache would reveal which repositories have it to users that may not know."""
     known = KnownBlobs(FakeClock())
     known.put(PLACE, (), length=7)
     assert known.get(other) is None

@@ -50,7 +50,7 @@ STATUSES = {
 
 @pytest.mark.parametrize("code", Code)
 def test_every_code_golden(code: Code) -> None:
-    """T19: cause, remedy and our code, and nothing else; never a 401, which would begin a token dance on our socket."""
+    """T19: cause, remedy and our code, and nothing else; never a 401, which would make the client ask for a token on our socket."""
     status, oci = STATUSES[code]
     failure = Failure(code, "it went wrong", "do this")
     reply, told = failure_reply(failure), outward(failure)
@@ -75,7 +75,7 @@ def test_img_repeats_only_what_time_may_fix() -> None:
 
 
 def test_when_to_ask_again() -> None:
-    """Whole seconds, one at least; without a hint no semicolon."""
+    """Whole seconds, at least one; without a hint no semicolon."""
     reply = failure_reply(Failure(Code.OVERLOADED, "too much", "", 0.2))
     assert ("Retry-After", "1") in reply.headers
     assert isinstance(reply.body, bytes)
@@ -84,7 +84,7 @@ def test_when_to_ask_again() -> None:
 
 @pytest.mark.parametrize("code", Code)
 def test_a_final_refusal_invites_no_repeats(code: Code) -> None:
-    """Of a failure that is remembered it is known when it is forgotten, and that is no reason to ask again then."""
+    """A remembered failure has a known end, but that is not a reason to ask again then."""
     failure = Failure(code, "it went wrong", "do this", 10.0)
     told = dict(failure_reply(failure).headers).get("Retry-After")
     assert told == ("10" if failure.may_pass else None)
@@ -121,7 +121,7 @@ def refusal(
 
 @pytest.mark.parametrize("status", [401, 403])
 def test_a_login_that_is_refused(status: int) -> None:
-    """403 at once, with cause and remedy (docs/design/clients.md#the-gateway); whose login it is, an action does not learn (T19)."""
+    """403 at once, with cause and remedy (docs/design/clients.md#the-gateway); an action does not learn whose login it is (T19)."""
     found, code, message, headers = refusal(status, b"", ("WWW-Authenticate", f'Bearer realm="{CANARY}"'))
     assert (found, code) == (403, "DENIED")
     assert message == (
@@ -132,7 +132,7 @@ def test_a_login_that_is_refused(status: int) -> None:
 
 
 def test_a_denied_anonymous_request_blames_no_login() -> None:
-    """Another cause, another remedy."""
+    """A different cause, with a different remedy."""
     assert refusal(401, anonymous=True)[2] == (
         "registry 'reg.test' refuses blob:read of 'a' without a login, and there is none for it; "
         "docker login reg.test (denied)"
@@ -169,7 +169,7 @@ def test_a_rate_limit_keeps_its_pause() -> None:
     [(500, 502), (502, 502), (503, 503), (504, 504), (520, 502), (599, 502), (408, 502)],
 )
 def test_what_may_pass(status: int, shown: int) -> None:
-    """U3: one of the three statuses for it, the registry's own where it is one."""
+    """U3: one of the three statuses for it, the registry's own if it is one of them."""
     found, code, message, headers = refusal(status, b"", ("Retry-After", "3"))
     assert (found, code, headers["Retry-After"]) == (shown, "UNAVAILABLE", "3")
     assert message == (
@@ -179,20 +179,20 @@ def test_what_may_pass(status: int, shown: int) -> None:
 
 @pytest.mark.parametrize("status", [100, 101, 201, 202, 204, 206, 300, 301, 304, 307, 308, 399])
 def test_an_answer_that_fits_no_request(status: int) -> None:
-    """docs/design/clients.md#the-img-client: a 206 that nobody asked for is an error to img, too; 502, so that a client may ask again."""
+    """docs/design/clients.md#the-img-client: an unrequested 206 is an error for img, too; 502, so that a client may ask again."""
     assert refusal(status, b"", ("Location", f"https://{CANARY}"))[:2] == (502, "UNAVAILABLE")
 
 
 @pytest.mark.parametrize("status", [400, 405, 409, 410, 416, 418, 422, 451, 499, 501, 505])
 def test_what_stays_as_it_is(status: int) -> None:
-    """Its own status, so that a client sees what it did; a range that is none says how long the whole is."""
+    """Its own status, so that a client sees its mistake; the answer to an invalid range has the total length."""
     found, code, message, headers = refusal(status, b"", ("Content-Range", "bytes */5"), ("Set-Cookie", CANARY))
     assert (found, code, headers["Content-Range"]) == (status, "UNSUPPORTED", "bytes */5")
     assert message == f"registry 'reg.test' refuses blob:read of 'a' with status {status} (bad_request)"
 
 
 def test_what_a_registry_finds_too_large() -> None:
-    """The specification's code for it, also where the registry says it in a page of its own."""
+    """The specification's code for it, also if the registry answers with a page."""
     assert refusal(413, b"<html>")[:2] == (413, "SIZE_INVALID")
 
 

@@ -1,4 +1,4 @@
-"""Places that a registry names, and who it is that refuses: through the whole gateway."""
+"""URLs that a registry names, and which host refuses: through the whole gateway."""
 
 import asyncio
 import re
@@ -40,14 +40,14 @@ def refusing(status: int) -> FakeTransfer:
 
 
 def next_page(reply: Reply) -> str:
-    """The target of the one Link, which leads to the same list of ours."""
+    """The target of the one Link, which leads to the same list on the gateway."""
     found = re.fullmatch(r'<([^>]*)>; rel="next"', dict(reply.headers)["Link"])
     assert found is not None
     return found[1]
 
 
 class Reading(FakeSink):
-    """A client that reads all the time, more than a socket holds."""
+    """A client that reads all the time, more than a socket buffer holds."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -69,7 +69,7 @@ class Reading(FakeSink):
 
 
 async def test_every_page_of_quay_is_reached() -> None:
-    """Its token comes back as it was given; the last page has no link."""
+    """Its token comes back unchanged; the last page has no link."""
     tokens = iter(["gAAAA%3D%3D", "gAAAB_-=", None])
 
     def quay(request: Request) -> FakeTransfer:
@@ -94,7 +94,7 @@ async def test_every_page_of_quay_is_reached() -> None:
 @pytest.mark.parametrize("listing", [TAGS, f"/v2/a/referrers/{D}"])
 @pytest.mark.parametrize("query", ["state=x;y&state=z", "weird", "a=1&b=%20+c"])
 async def test_an_unknown_query_is_accepted_from_the_user_it_was_handed_to(listing: str, query: str) -> None:
-    """And from nobody else, nor for another list: what an action invents is refused still."""
+    """Not from other users, nor for another list: an invented query is still refused."""
     async with world(page(f"<{listing}?{query}>; rel=next"), page()) as w:
         place = next_page(await w.get(f"{listing}?n=1"))
         assert place == f"{listing}?{query}"
@@ -137,7 +137,7 @@ async def test_a_link_is_relative_to_where_the_answer_came_from() -> None:
 
 
 async def test_a_manifest_has_no_next_page() -> None:
-    """What its Link means is nobody's business here."""
+    """Its Link is ignored here."""
     async with world(forwarded=(response(200, b"{}", ("Link", "<https://other.test/>; rel=next")),)) as w:
         reply = await w.get("/v2/a/manifests/x")
         assert (reply.status, reply.headers) == (200, ())
@@ -146,7 +146,7 @@ async def test_a_manifest_has_no_next_page() -> None:
 @pytest.mark.parametrize("announced", [True, False])
 @pytest.mark.parametrize("size", [0, 100, WHOLE + 1, 5 * 1024 * 1024])
 async def test_a_list_of_any_size_arrives(size: int, announced: bool) -> None:  # noqa: FBT001  parametrized
-    """The specification limits them nowhere; a small one has a length even where its registry gave none."""
+    """The specification has no limit; a small one has a length even if its registry gave none."""
     body = bytes(size)
 
     class Large(FakeTransfer):
@@ -171,7 +171,7 @@ async def test_a_list_of_any_size_arrives(size: int, announced: bool) -> None:  
 
 
 async def test_a_list_that_breaks_off_at_once_is_asked_for_again_by_the_client() -> None:
-    """503, because nothing of it has left."""
+    """503, because nothing of it was sent."""
     async with world(FakeTransfer(body=BODY, announced=False, cut=50)) as w:
         reply = await w.get(TAGS)
         assert (reply.status, reply.code) == (503, "upstream_unavailable")
@@ -187,7 +187,7 @@ async def test_a_list_that_breaks_off_later_is_never_a_clean_answer() -> None:
 
 @pytest.mark.parametrize("prefix", ["/art/api/docker/x", None])
 async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | None) -> None:
-    """TX-2: as for the exchange; what the client sees is the protocol's own path, for lists and for uploads."""
+    """TX-2: as for the exchange; the client sees the protocol's own path, for lists and for uploads."""
     before = prefix or ""
     async with registry_world(
         OciHost(match="reg.test", path_prefix=prefix), stored=UserPassword("u", Secret("p"))
@@ -237,7 +237,7 @@ async def test_a_path_prefix_stands_before_what_the_gateway_asks(prefix: str | N
     ],
 )
 async def test_an_upload_goes_on_at_the_registry_with_its_login_however_the_place_is_written(location: str) -> None:
-    """And at another host without."""
+    """And on another host without the login."""
     async with world(forwarded=(response(202, b"", ("Location", location)), response(202))) as w:
         place = dict((await w.answer(incoming(UPLOADS, "POST"))).headers)["Location"]
         assert (await w.answer(incoming(place, "PATCH"), FakeUpload(b"x"))).status == 202
@@ -246,7 +246,7 @@ async def test_an_upload_goes_on_at_the_registry_with_its_login_however_the_plac
 
 
 async def test_a_place_with_a_space_is_followed_as_a_browser_would() -> None:
-    """Artifactory's storage names files as they are called."""
+    """Artifactory's storage does not encode file names."""
     async with world(FakeTransfer(307, (("Location", "https://cdn.test/my file{1}"),), small=True), OK) as w:
         assert (await w.get()).status == 200
         assert w.downloads.requests[1].url == "https://cdn.test/my%20file%7B1%7D"
@@ -254,7 +254,7 @@ async def test_a_place_with_a_space_is_followed_as_a_browser_would() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
 async def test_an_expired_url_is_requested_again(status: int) -> None:
-    """The storage host refuses its own URL; the registry names a fresh one, once, and its token is as good as before."""
+    """The storage host refuses its own URL; the registry names a new one, once, and its token stays valid."""
     async with world(AWAY, refusing(status), AWAY, OK) as w:
         with structlog.testing.capture_logs() as events:
             reply = await w.get()
@@ -278,7 +278,7 @@ async def test_an_expired_url_is_requested_again_for_every_operation(method: str
 
 
 async def test_a_place_that_ran_out_while_a_body_is_resumed() -> None:
-    """The resume asks the registry, and where that still names the old place, once more."""
+    """The resume asks the registry, and once more if that still names the old URL."""
     etag = ("ETag", '"x"')
     rest = FakeTransfer(206, (("Content-Range", "bytes 40-99/100"), etag), BODY[40:])
     cut = FakeTransfer(headers=(etag,), body=BODY, cut=40)
@@ -289,7 +289,7 @@ async def test_a_place_that_ran_out_while_a_body_is_resumed() -> None:
 
 @pytest.mark.parametrize(("status", "shown"), [(400, 400), (401, 403), (403, 403), (404, 404), (410, 410)])
 async def test_a_storage_host_that_refuses_is_named_and_the_login_is_not_blamed(status: int, shown: int) -> None:
-    """Nor is the registry's token thrown away, whatever the host's challenge says."""
+    """The registry's token is not dropped either, whatever the host's challenge says."""
     async with world(AWAY, refusing(status), AWAY, refusing(status), OK) as w:
         reply = await w.get()
         assert reply.status == shown
@@ -303,7 +303,7 @@ async def test_a_storage_host_that_refuses_is_named_and_the_login_is_not_blamed(
 
 @pytest.mark.parametrize(("status", "shown"), [(429, 429), (500, 502), (503, 503)])
 async def test_what_passes_at_a_storage_host_is_said_of_it(status: int, shown: int) -> None:
-    """And is not asked for anew: its client repeats it."""
+    """And is not requested again: its client repeats it."""
     async with world(AWAY, refusing(status)) as w:
         reply = await w.get()
         assert (reply.status, len(w.downloads.requests)) == (shown, 2)
@@ -327,7 +327,7 @@ async def test_an_upload_that_a_storage_host_refuses_says_nothing_of_the_login(s
 
 
 async def test_the_registry_that_refuses_behind_a_redirect_of_its_own_is_the_registry() -> None:
-    """There its token is dropped and fetched anew, as everywhere on its origin."""
+    """There its token is dropped and fetched again, as everywhere on its origin."""
     moved = FakeTransfer(302, (("Location", "https://reg.test:443/elsewhere"),), small=True)
     async with world(moved, refusing(401), moved, OK) as w:
         assert (await w.get()).status == 200
@@ -335,7 +335,7 @@ async def test_the_registry_that_refuses_behind_a_redirect_of_its_own_is_the_reg
 
 
 async def test_a_proxy_that_wants_a_login_is_named() -> None:
-    """407 is never an origin's; passed on, the client would look for a proxy of its own."""
+    """407 never comes from an origin; passed on, it would make the client look for its own proxy."""
     async with world(refusing(407), rules=(NoneHost(match="reg.test", insecure=True),)) as w:
         reply = await w.get()
         assert (reply.status, reply.code) == (403, "denied")
@@ -347,7 +347,7 @@ async def test_a_proxy_that_wants_a_login_is_named() -> None:
 
 @pytest.mark.parametrize("target", [BLOB, "/v2/a/manifests/x"])
 async def test_a_head_that_policy_denies_makes_the_client_go_on_to_where_it_reads_why(target: str) -> None:
-    """docs/design/clients.md#the-img-client: of a 403 to HEAD img prints the bare status; after a 404 it pushes, and that refusal has a body."""
+    """docs/design/clients.md#the-img-client: img only prints the status of a 403 to HEAD; after a 404 it pushes, and that refusal has a body."""
     async with world(forwarded=(response(200),)) as w:
         w.policy.denied = {"a"}
         reply = await w.head(target)
@@ -385,7 +385,7 @@ async def test_what_a_build_action_may_not_know_is_in_no_warning_either() -> Non
 
 @pytest.mark.parametrize(("status", "shown"), [(404, 404), (429, 429), (500, 502), (503, 503)])
 async def test_other_refusals_of_a_head_keep_their_status(status: int, shown: int) -> None:
-    """Not found is what it says and needs no reason; what may pass is repeated by the client."""
+    """A "not found" needs no reason; the client repeats temporary failures."""
     async with world(forwarded=(response(status),)) as w:
         reply = await w.head()
         assert reply.status == shown

@@ -1,4 +1,4 @@
-"""Where a registry's answer may lead, and what goes along."""
+"""Where a registry's answer may lead, and what is sent there."""
 
 import traceback
 
@@ -91,14 +91,14 @@ def test_any_other_origin_loses_it(location: str, reach: Reach) -> None:
 
 @pytest.mark.parametrize("path", ["/v2/secret/blobs/x", "/v2/a/b/blobs/x", "/v2/a/../secret/blobs/x", "/api/a", "/"])
 def test_a_storage_host_chooses_no_path_of_the_registry(path: str) -> None:
-    """It could send us back to what policy did not allow: that is asked without a credential."""
+    """It could send us back to what policy did not allow: that is requested without a credential."""
     hop = follow(led("https://cdn.test/y"), f"https://reg.test{path}", reach=TLS, wanted=WANTED)
     assert (hop.own, hop.dial) == (False, ELSEWHERE)
 
 
 @pytest.mark.parametrize("prefix", ["", "/art/api/docker/x"])
 def test_back_at_the_repository_that_was_allowed_the_credential_is_there_again(prefix: str) -> None:
-    """A place on the registry has the registry's credential, also behind one that is elsewhere."""
+    """A URL on the registry gets the registry's credential, also after one on another host."""
     reach = Reach(Origin("https://reg.test"), DIAL, prefix)
     place = f"{prefix}{BLOB}"
     hop = follow(led("https://cdn.test/y", reach), f"https://reg.test:443{place}", reach=reach, wanted=WANTED)
@@ -148,7 +148,7 @@ def test_back_at_the_repository_that_was_allowed_the_credential_is_there_again(p
     ],
 )
 def test_what_is_not_followed(location: str, expected: Code) -> None:
-    """T26: no downgrade, no userinfo, no other scheme; a presigned URL is a secret, and in no message (SC-14)."""
+    """T26: no downgrade, no userinfo, no other scheme; a presigned URL is a secret, and never in a message (SC-14)."""
     with pytest.raises(Failed) as caught:
         led(location)
     assert code(caught.value) is expected
@@ -157,7 +157,7 @@ def test_what_is_not_followed(location: str, expected: Code) -> None:
 
 
 def test_plain_http_stays_possible_where_the_registry_is_plain() -> None:
-    """An operator said ``insecure``; from there a host of anybody's is still nobody's own."""
+    """The operator said ``insecure``; other hosts reached from there still get no private addresses."""
     assert led("http://cdn.test/y", PLAIN) == Hop(
         "http://cdn.test/y", ELSEWHERE, own=False, subject="host 'cdn.test', where registry 'reg.test' keeps it,"
     )
@@ -168,7 +168,7 @@ def test_plain_http_stays_possible_where_the_registry_is_plain() -> None:
 
 @given(st.text(alphabet="htps:/\\@.[]#?%ab1\x00\r\n \u2100reg.test", max_size=40))
 def test_only_the_origin_itself_is_given_the_credential(location: str) -> None:
-    """SEC-7: whatever a Location holds, what is the registry's own begins with its origin, and nothing else is raised."""
+    """SEC-7: for any Location, a URL of the registry begins with its origin, and no other error is raised."""
     try:
         hop = led(location)
     except Failed:

@@ -1,4 +1,4 @@
-"""A private asset by its browser's URL: looked for at the API, on behalf of the URL that policy has allowed."""
+"""A private asset by its browser URL: found through the API, on behalf of the URL that policy has allowed."""
 
 import json
 from collections.abc import Callable
@@ -39,12 +39,12 @@ def to(place: str, status: int = 302) -> FakeTransfer:
 
 
 def asked(made: World) -> list[str]:
-    """URLs, with a mark for those that had the credential."""
+    """The URLs, with a mark for those that had the credential."""
     return [request.url + " +" * bool(sent(request, "Authorization")) for request in made.downloads.requests]
 
 
 async def test_what_the_browsers_url_has_not_the_api_has() -> None:
-    """The token goes to GitHub's API, and not to where that keeps the bytes; policy is asked about one URL."""
+    """The token goes to GitHub's API, and not to its storage; policy is asked about one URL."""
     async with world(MISSING, described(RELEASE), to(STORAGE), BYTES, rules=GITHUB) as w:
         reply = await w.answer(fetch(URL, "GET", ("Accept", "*/*"), ("Range", "bytes=0-")))
         assert await w.received(reply) == BYTES.body
@@ -59,14 +59,14 @@ async def test_what_the_browsers_url_has_not_the_api_has() -> None:
 
 
 async def test_what_everybody_may_have_costs_no_request_to_the_api() -> None:
-    """Of those an hour has five thousand."""
+    """There are only five thousand an hour."""
     async with world(to(STORAGE), BYTES, rules=GITHUB) as w:
         assert await w.received(await w.answer(fetch(URL))) == BYTES.body
         assert asked(w) == [f"{URL} +", STORAGE]
 
 
 async def test_elsewhere_the_api_is_asked_first() -> None:
-    """There a browser's URL leads to a page where one logs in, with 200."""
+    """There a browser URL leads to a login page, with status 200."""
     url = "https://ghe.corp.test/octo/hello/releases/latest/download/tool%2Btar"
     api = "https://ghe.corp.test/api/v3/repos/octo/hello/releases"
     async with world(described(RELEASE), BYTES, rules=(GithubHost("ghe.corp.test"),)) as w:
@@ -75,7 +75,7 @@ async def test_elsewhere_the_api_is_asked_first() -> None:
 
 
 async def test_a_renamed_repository_is_followed_within_the_api_alone() -> None:
-    """Whoever else is named there gets neither the question nor the token."""
+    """Another host gets neither the request nor the token."""
     moved = f"{API}/repositories/5/releases/tags/v1"
     async with world(MISSING, to(moved, 301), described(RELEASE), BYTES, rules=GITHUB) as w:
         await w.received(await w.answer(fetch(URL)))
@@ -99,7 +99,7 @@ async def test_a_renamed_repository_is_followed_within_the_api_alone() -> None:
     ids=["another-provider", "no-login", "query", "no-asset"],
 )
 async def test_everything_else_is_asked_for_once(url: str, rule: GithubHost | HeaderHost, empty: bool) -> None:  # noqa: FBT001  parametrized
-    """A header that somebody has written for a host is for that host."""
+    """A header that is configured for a host is only for that host."""
     async with world(MISSING, rules=(rule,)) as w:
         w.provider.empty = empty
         assert (await w.answer(fetch(url))).status == 404
@@ -122,7 +122,7 @@ async def test_everything_else_is_asked_for_once(url: str, rule: GithubHost | He
     ids=["missing", "sign-on", "limit", "html", "large"],
 )
 async def test_what_the_api_refuses_is_reported_as_ever(answer: FakeTransfer, code: str, said: str) -> None:
-    """In the words that a request to it has."""
+    """With the same message as for a request to it."""
     async with world(MISSING, answer, MISSING, answer, MISSING, answer, rules=GITHUB) as w:
         w.provider.always = "tok"
         told = error(await w.answer(fetch(URL)))
@@ -132,7 +132,7 @@ async def test_what_the_api_refuses_is_reported_as_ever(answer: FakeTransfer, co
 
 
 async def test_an_asset_that_the_release_has_not_is_named() -> None:
-    """So that a typing error is seen."""
+    """So that a typo is noticed."""
     nothing = {"id": 1, "assets": []}
     async with world(MISSING, described(nothing, small=False), described([]), rules=GITHUB) as w:
         code, message = error(await w.answer(fetch(URL)))
@@ -141,7 +141,7 @@ async def test_an_asset_that_the_release_has_not_is_named() -> None:
 
 
 async def test_head_looks_as_well() -> None:
-    """With GET, as the API answers nothing else."""
+    """With GET, because the API answers nothing else."""
     steps: tuple[Callable[[Request], Response] | Response, ...] = (
         response(404),
         response(200, json.dumps(RELEASE).encode()),
@@ -182,14 +182,14 @@ def test_a_long_list_is_read_page_by_page() -> None:
 
 
 def test_a_list_without_an_end_has_one_here() -> None:
-    """Ten full pages are as much as GitHub takes."""
+    """Ten full pages are GitHub's maximum."""
     urls, place = search({"id": 1}, page(100))
     assert (len(urls), place) == (1 + PAGES, "")
 
 
 @pytest.mark.parametrize("answer", [None, [], {"id": "../x"}, {"id": 1, "assets": [{"id": "8", "name": "tool+tar"}]}])
 def test_an_answer_that_is_something_else_is_an_error(answer: object) -> None:
-    """A number goes into a path."""
+    """The number goes into a path."""
     with pytest.raises(Failed) as caught:
         search(answer)
     assert caught.value.failure.code is Code.UPSTREAM_UNAVAILABLE

@@ -1,4 +1,4 @@
-"""How a body that broke off goes on: tables, and a client that must never hold what no registry had."""
+"""How a body that broke off is continued: tables, and a client that must only get what a registry had."""
 
 from dataclasses import dataclass
 
@@ -31,7 +31,7 @@ from credproxy.gateway.resume import ByteRange, Rest, again, continues, promised
 def test_what_the_first_answer_promises(
     status: int, headers: dict[str, str], length: int | None, span: ByteRange | None
 ) -> None:
-    """None if nobody can say what would be missing: it is sent on, and not resumed."""
+    """None if it is unknown what would be missing: it is forwarded, and not resumed."""
     assert promised(status, tuple(headers.items()), length=length) == span
 
 
@@ -56,7 +56,7 @@ PART = ByteRange(5, 9, 20, '"x"', "")
 WEAK = ByteRange(0, 9, 10, 'W/"x"', "")
 TAG = {"ETag": '"x"'}
 DOUBTFUL = Rest(3, same=False, told=False)
-"""All of what may be something else: right if its digest is."""
+"""A whole answer that may be something else: right if its digest is."""
 
 
 @pytest.mark.parametrize(
@@ -110,13 +110,13 @@ DOUBTFUL = Rest(3, same=False, told=False)
 def test_whether_the_second_answer_continues_the_first(
     span: ByteRange, status: int, headers: dict[str, str], length: int | None, rest: Rest | None
 ) -> None:
-    """U15: how many bytes to skip, and whether that is sure; None if it cannot go on."""
+    """U15: how many bytes to skip, and whether that is certain; None if it cannot be continued."""
     assert continues(span, 3, status=status, headers=tuple(headers.items()), length=length) == rest
 
 
 @dataclass(frozen=True)
 class Registry:
-    """How one of its servers answers: which representation it has, and what it makes of ranges and tags."""
+    """How one of its servers answers: which representation it has, and how it handles ranges and tags."""
 
     body: bytes
     tag: str
@@ -124,7 +124,7 @@ class Registry:
     tags: bool
 
     def answer(self, incoming: Headers) -> tuple[int, Headers, bytes]:
-        """As RFC 9110 wants it."""
+        """Answer according to RFC 9110."""
         fields = dict(incoming)
         tag = (("ETag", self.tag),) if self.tags else ()
         stale = "If-Range" in fields and (not self.tags or fields["If-Range"] != self.tag)
@@ -145,7 +145,7 @@ def registries(body: bytes, tag: str) -> st.SearchStrategy[Registry]:
 
 @given(st.data(), st.binary(min_size=1, max_size=30), st.booleans())
 def test_what_a_client_assembles_is_one_representation(data: st.DataObject, body: bytes, same_size: bool) -> None:  # noqa: FBT001  drawn
-    """U15: wherever it is cut, however often, and whoever answers next: it is whole and of one, or it is not whole.
+    """U15: for any cuts and any server that answers next, the result is one whole representation, or incomplete.
 
     The other representation has its own tag; a server that sends no tags at all keeps its body, as a blob's does.
     """

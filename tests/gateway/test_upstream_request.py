@@ -1,4 +1,4 @@
-"""The road of a request as a play: what it asks for, and what it does with the answer."""
+"""A request as a script: what it asks for, and what it does with the answer."""
 
 from collections.abc import Sequence
 
@@ -91,7 +91,7 @@ CDN = "GET https://cdn.test/x"
     ],
 )
 def test_a_pull_is_a_conversation(answers: Sequence[Response | Passage | Failed | None], said: list[str]) -> None:
-    """One credential, one more where the registry refuses it, and none of it for a storage host."""
+    """One credential, another one if the registry refuses it, and none for a storage host."""
     assert play(pull(WANT, ()), *answers) == said
 
 
@@ -109,7 +109,7 @@ def test_a_push_is_sent_again_only_if_its_body_is_still_there(repeatable: bool, 
 
 
 def test_a_push_follows_no_redirect() -> None:
-    """What the registry says is the answer."""
+    """The registry's answer is passed on."""
     conversation: Conversation[Response] = push(
         WANT, (), start=lambda passage: first(passage.reach, WANT.path, query="", upstream=REGISTRY)
     )

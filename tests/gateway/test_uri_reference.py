@@ -1,4 +1,4 @@
-"""URI references: RFC 3986's own examples, what browsers repair, and one spelling for one place."""
+"""URI references: RFC 3986's own examples, what browsers repair, and one spelling for one URL."""
 
 import pytest
 from hypothesis import given, strategies as st
@@ -66,7 +66,7 @@ def url(reference: str, base: str = BASE) -> str:
     ],
 )
 def test_references_of_the_standard_lead_where_it_says(reference: str, expected: str) -> None:
-    """RFC 3986, sections 5.4.1 and 5.4.2, and what libraries get wrong: dots behind an authority, an empty query."""
+    """RFC 3986, sections 5.4.1 and 5.4.2, and what libraries get wrong: dots after an authority, an empty query."""
     assert url(reference) == expected
 
 
@@ -102,7 +102,7 @@ def test_what_a_browser_repairs_is_repaired_and_the_rest_stays_as_it_was_written
     ],
 )
 def test_an_international_name_has_one_spelling(reference: str) -> None:
-    """IDNA, as a resolver and a certificate have it."""
+    """IDNA, as in resolvers and certificates."""
     place = resolve(BASE, reference)
     assert isinstance(place, Location)
     assert place.origin == "https://xn--bcher-kva.example"
@@ -136,7 +136,7 @@ def test_a_place_has_parts() -> None:
     ],
 )
 def test_what_leads_nowhere_is_refused_for_what_it_is(reference: str, reason: str) -> None:
-    """The text says what is wrong, and holds nothing else of what may be a signed URL."""
+    """The message says what is wrong, and quotes nothing else of what may be a signed URL."""
     assert resolve(BASE, reference) == UnfitReference(reason)
 
 
@@ -152,13 +152,13 @@ def test_what_leads_nowhere_is_refused_for_what_it_is(reference: str, reason: st
     ],
 )
 def test_two_spellings_of_a_path(one: str, other: str, same: bool) -> None:  # noqa: FBT001  parametrized
-    """RFC 3986, section 6.2.2: escapes of unreserved characters, and the case of escapes; an escaped slash is another."""
+    """RFC 3986, section 6.2.2: escapes of unreserved characters, and the case of escapes; an escaped slash is different."""
     assert same_path(one, other) is same
 
 
 @given(st.text(max_size=40), st.sampled_from([BASE, "https://reg.test/v2/a/tags/list?n=1"]))
 def test_whatever_is_written_leads_to_one_line_of_ascii_or_nowhere(reference: str, base: str) -> None:
-    """And what comes out leads to itself."""
+    """And the result resolves to itself."""
     place = resolve(base, reference)
     if isinstance(place, Location):
         assert place.url.isascii()

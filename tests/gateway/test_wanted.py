@@ -1,4 +1,4 @@
-"""What a request wants, or why it wants nothing: what is read here are the bytes that are sent on (T14)."""
+"""What a request asks for, or why it is refused: the parsed bytes are those that are forwarded (T14)."""
 
 from urllib.parse import quote
 
@@ -71,7 +71,7 @@ def test_every_endpoint_of_the_protocol(
     ],
 )
 def test_other_methods_are_not_taken(target: str, method: str) -> None:
-    """T14: a method is one of a list, in its one spelling; what is quoted of it is short."""
+    """T14: a method is one of a list, in one spelling; only a short part is quoted."""
     with pytest.raises(Failed) as caught:
         wanted(incoming(target, method))
     assert code(caught.value) is Code.METHOD_NOT_ALLOWED
@@ -111,7 +111,7 @@ BAD_PATHS = [
     f"/v2/a;x=y/blobs/{D}",
     f"/v2/a/blobs/{D};x=y",
     f"/v2/a/blobs/{D}#/../x",
-    # bytes that are none of a name's
+    # bytes that no name has
     f"/v2/a\x00/blobs/{D}",
     f"/v2/a b/blobs/{D}",
     f"/v2/a\tb/blobs/{D}",
@@ -120,7 +120,7 @@ BAD_PATHS = [
     f"/v2/a_-b/blobs/{D}",
     f"/v2/-a/blobs/{D}",
     f"/v2/{'a' * 256}/blobs/{D}",
-    # references that are none
+    # invalid references
     "/v2/a/blobs/latest",
     "/v2/a/blobs/sha256",
     "/v2/a/blobs/:",
@@ -128,7 +128,7 @@ BAD_PATHS = [
     "/v2/a/manifests/" + "x" * 129,
     "/v2/a/manifests/x:y:z",
     "/v2/a/referrers/latest",
-    # endpoints that are none, or not of a repository
+    # invalid endpoints, or without a repository
     "/v2/_catalog",
     "/v2/a",
     f"/v2/blobs/{D}",
@@ -154,7 +154,7 @@ BAD_PATHS = [
 @pytest.mark.parametrize("path", BAD_PATHS)
 @pytest.mark.parametrize("method", ["GET", "POST"])
 def test_a_path_that_others_may_read_otherwise(path: str, method: str) -> None:
-    """T14, F14: refused, never mended; whether policy would allow one of its readings is not even asked."""
+    """T14, F14: refused, never repaired; policy is not even asked about one of its readings."""
     with pytest.raises(Failed) as caught:
         wanted(incoming(path, method))
     assert code(caught.value) in {Code.BAD_REQUEST, Code.NOT_FOUND}
@@ -166,7 +166,7 @@ def test_a_path_that_others_may_read_otherwise(path: str, method: str) -> None:
     st.sampled_from(["GET", "PUT", "POST", "PATCH", "DELETE", "HEAD"]),
 )
 def test_what_is_allowed_is_what_is_sent(name: str, tail: str, method: str) -> None:
-    """T14: whatever is accepted leaves with the very bytes that were judged, an upload's id and last slash apart."""
+    """T14: an accepted request is sent with the very bytes that were judged, except an upload's id and last slash."""
     path = f"/v2/{name}{tail}"
     try:
         found = wanted(incoming(path, method))
@@ -195,7 +195,7 @@ HOSTS = [
 
 @pytest.mark.parametrize("host", HOSTS)
 def test_a_registry_in_its_canonical_form(host: str) -> None:
-    """With and without a port; the name of its header in any case."""
+    """With and without a port; the name of the header in any case."""
     assert wanted(incoming("/v2/a/tags/list", host=host)).registry == host
     lines = ((ORIGINAL_HOST.upper(), host), ("Host", "another.test"))
     assert wanted(Incoming("GET", "/v2/a/tags/list", "", lines, 0)).registry == host
@@ -255,7 +255,7 @@ BAD_HOSTS = [
 
 @pytest.mark.parametrize("host", BAD_HOSTS)
 def test_a_registry_in_any_other_form(host: str) -> None:
-    """T14, T15: not mended, because policy, the resolver and the certificate would each read it in its own way."""
+    """T14, T15: not repaired, because policy, resolver and certificate would each read it differently."""
     with pytest.raises(Failed) as caught:
         wanted(incoming("/v2/a/tags/list", host=host))
     assert code(caught.value) is Code.BAD_REQUEST
@@ -293,7 +293,7 @@ def test_a_registry_is_named_once(hosts: tuple[str, ...]) -> None:
     ],
 )
 def test_a_query_leaves_as_it_was_read(method: str, target: str, sent: str) -> None:
-    """Decoded once and written anew, so that nobody reads it otherwise; ``origin`` is the target's no business."""
+    """Decoded once and encoded again, so that it is unambiguous; ``origin`` does not concern the target."""
     assert wanted(incoming(target, method)).query == sent
 
 
@@ -329,7 +329,7 @@ BAD_QUERIES = [
 
 @pytest.mark.parametrize(("method", "target"), BAD_QUERIES)
 def test_a_query_that_others_may_read_otherwise(method: str, target: str) -> None:
-    """SC-9: only fields of the protocol, each once; nothing smuggled past policy behind a semicolon."""
+    """SC-9: only fields of the protocol, each once; nothing smuggled past policy after a semicolon."""
     with pytest.raises(Failed) as caught:
         wanted(incoming(target, method))
     assert code(caught.value) is Code.BAD_REQUEST
@@ -344,7 +344,7 @@ def test_a_mount_reads_its_source() -> None:
 
 @pytest.mark.parametrize("query", [f"mount={D}", "from=b"])
 def test_half_a_mount_is_an_upload(query: str) -> None:
-    """TX-22: without a source a registry may look in every repository that our login reads, so it is not asked to."""
+    """TX-22: without a source a registry may look in every repository that our login can read, so this is not forwarded."""
     found = wanted(incoming(f"/v2/a/blobs/uploads/?{query}", "POST"))
     assert (found.query, found.digest, found.grants) == ("", "", (("a", PUSH),))
 
@@ -353,7 +353,7 @@ def test_half_a_mount_is_an_upload(query: str) -> None:
     "query", ["x=1", "x=1&x=2", "a;b", "x", "q=%zz&&=", "[a]=b", "&".join(f"n{i}=1" for i in range(20))]
 )
 def test_a_query_that_the_gateway_handed_out_is_taken_as_it_is(query: str) -> None:
-    """A registry names its next page as it likes; policy is asked about the path, which no query changes."""
+    """A registry chooses the query of its next page; policy is asked about the path, which a query cannot change."""
     seen: list[tuple[str, str, str]] = []
 
     def handed_out(*listing: str) -> bool:
@@ -366,6 +366,6 @@ def test_a_query_that_the_gateway_handed_out_is_taken_as_it_is(query: str) -> No
 
 @pytest.mark.parametrize("target", [f"/v2/a/blobs/{D}?x=1", "/v2/a/manifests/x?x=1", "/v2/a/tags/list?x=\u00e4"])
 def test_only_lists_have_pages(target: str) -> None:
-    """And what could not have been handed out is not even looked up."""
+    """What could not have been handed out is not even looked up."""
     with pytest.raises(Failed):
         wanted(incoming(target), lambda *_: True)

@@ -1,4 +1,4 @@
-"""Pushing: sessions whose places stay here, bodies that are sent once, and nothing that is redirected."""
+"""Pushing: sessions whose URLs stay here, bodies that are sent once, and no redirects."""
 
 import pytest
 import structlog
@@ -76,7 +76,7 @@ async def test_an_upload_from_its_beginning_to_its_end() -> None:
 
 
 async def test_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
-    """SEC-7: a registry names the next place, on a storage host mostly, and it is dialled as nobody's own."""
+    """SEC-7: a registry names the next URL, usually on a storage host, which is not dialled at private addresses."""
     rules = (NoneHost(match="reg.test"),)
     there = response(202, b"", GONE)
     async with world(forwarded=(there, response(201)), rules=rules) as w:
@@ -89,7 +89,7 @@ async def test_an_upload_that_goes_on_elsewhere_has_no_credential() -> None:
 
 
 async def test_back_at_the_registry_it_has_none_either() -> None:
-    """SEC-7: As behind a redirect."""
+    """SEC-7: As after a redirect."""
     steps = (response(202, b"", GONE), response(202, b"", ("Location", "https://reg.test/v2/secret/x")), response(201))
     async with world(forwarded=steps) as w:
         place = await begin(w)
@@ -108,7 +108,7 @@ async def test_back_at_the_registry_it_has_none_either() -> None:
     ],
 )
 async def test_an_upload_that_goes_on_nowhere(location: str, expected: str) -> None:
-    """The same rules as for redirects; the registry is named, the place is not."""
+    """The same rules as for redirects; the error names the registry, but not the URL."""
     async with world(forwarded=(response(202, b"", ("Location", location)),)) as w:
         reply = await w.answer(incoming(UPLOADS, "POST"))
         assert (reply.status, reply.code) == (403, expected)
@@ -116,7 +116,7 @@ async def test_an_upload_that_goes_on_nowhere(location: str, expected: str) -> N
 
 
 async def test_an_upload_without_a_place() -> None:
-    """Said when it begins; later the last one holds, as with registries that answer 202 alone."""
+    """An error at the beginning; later the last URL stays valid, as with registries that only answer 202."""
     async with world(forwarded=(response(202),)) as w:
         reply = await w.answer(incoming(UPLOADS, "POST"))
         assert reply.status == 503
@@ -139,7 +139,7 @@ async def test_an_upload_without_a_place() -> None:
     ],
 )
 async def test_an_upload_of_another_caller(target: str, uid: int, host: str) -> None:
-    """T10: not found, and neither the registry nor the broker hears of it."""
+    """T10: not found, and neither the registry nor the broker is asked."""
     async with world(forwarded=(BEGUN,)) as w:
         await begin(w)
         for method in ("GET", "PATCH", "PUT", "DELETE"):
@@ -149,7 +149,7 @@ async def test_an_upload_of_another_caller(target: str, uid: int, host: str) -> 
 
 
 async def test_an_upload_that_is_given_up() -> None:
-    """DELETE ends it on both sides; where the registry refuses that, it goes on."""
+    """DELETE ends it on both sides; if the registry refuses that, it continues."""
     async with world(forwarded=(BEGUN, response(400), response(204), response(204))) as w:
         place = await begin(w)
         assert (await w.answer(incoming(place, "DELETE"))).status == 400
@@ -158,7 +158,7 @@ async def test_an_upload_that_is_given_up() -> None:
 
 
 async def test_a_refused_part_leaves_the_upload_as_it_is() -> None:
-    """416 says where it stands; the client sends that part again."""
+    """416 has the current offset; the client sends that part again."""
     async with world(forwarded=(BEGUN, response(416, b"", ("Content-Range", "0-4")), response(202, b"", STATE))) as w:
         place = await begin(w)
         reply = await write(w, "PATCH", place, b"x")
@@ -175,7 +175,7 @@ async def test_an_upload_that_the_registry_has_forgotten() -> None:
 
 
 async def test_a_mount() -> None:
-    """201 if the registry has it, 202 and an upload where not; ``origin`` stays here."""
+    """201 if the registry has it, 202 and an upload if not; ``origin`` stays here."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
     async with world(forwarded=(response(201, b"", ("Location", BLOB)), BEGUN)) as w:
         reply = await w.answer(incoming(target, "POST"))
@@ -187,7 +187,7 @@ async def test_a_mount() -> None:
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 405, 409, 410, 415, 422, 501])
 async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
-    """TX-22: whatever a registry has against the source, or against a token without it; the specification says 202."""
+    """TX-22: whatever a registry objects to in the source, or against a token without it; the specification says 202."""
     target = f"{UPLOADS}?from=b%2Fc&mount={D}&origin=other.test"
     async with world(forwarded=(*[response(status)] * (1 + (status == 401)), BEGUN)) as w:
         reply = await w.answer(incoming(target, "POST", ("Content-Length", "0")))
@@ -198,14 +198,14 @@ async def test_a_mount_that_is_refused_becomes_an_upload(status: int) -> None:
 
 @pytest.mark.parametrize(("status", "told"), [(429, 429), (500, 502), (503, 503)])
 async def test_a_temporary_failure_of_a_mount_does_not_become_an_upload(status: int, told: int) -> None:
-    """The next request may have it mounted."""
+    """The next request may succeed in mounting it."""
     async with world(forwarded=(response(status),)) as w:
         reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, len(w.forwarder.requests)) == (told, 1)
 
 
 async def test_an_upload_that_is_refused_as_well_is_reported() -> None:
-    """The target is not to be pushed to: that is the answer."""
+    """Pushing to the target is refused: that is the answer."""
     async with world(forwarded=(response(403), response(403))) as w:
         reply = await w.answer(incoming(f"{UPLOADS}?from=b&mount={D}", "POST"))
         assert (reply.status, "refuses blob:write of 'a'" in reason(reply)) == (403, True)
@@ -224,7 +224,7 @@ async def test_a_blob_in_one_request() -> None:
 
 
 async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
-    """It was read first; the length is whoever's that sends it."""
+    """It was read first; the code that sends it sets the length."""
     async with world(forwarded=(response(401), response(202, b"", STATE))) as w:
         upload = FakeUpload(b"hello")
         assert (await w.answer(incoming(UPLOADS, "POST", ("Content-Length", "5")), upload)).status == 202
@@ -234,7 +234,7 @@ async def test_a_small_body_is_sent_again_after_a_refused_token() -> None:
 
 
 async def test_a_streamed_body_that_the_same_login_would_be_refused_for_again_is_refused() -> None:
-    """To try again would be of no use: what is stored is what was refused."""
+    """Trying again would be useless: the stored login is the refused one."""
     body = b"x" * 100_000
     async with world(forwarded=(BEGUN, response(401))) as w:
         place = await begin(w)
@@ -261,7 +261,7 @@ async def test_a_streamed_body_is_sent_once(announced: bool) -> None:  # noqa: F
 
 
 async def test_a_streamed_body_with_a_login_that_may_not() -> None:
-    """Within ten seconds of the first refusal it is one, with its cause."""
+    """Within ten seconds of the first refusal it is refused as well, with its cause."""
     async with world(forwarded=(BEGUN, response(401))) as w:
         place = await begin(w)
         upload = FakeUpload(b"x" * 100_000)
@@ -269,7 +269,7 @@ async def test_a_streamed_body_with_a_login_that_may_not() -> None:
 
 
 async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
-    """Whether the registry has it nobody knows."""
+    """It is unknown whether the registry has it."""
     async with world(forwarded=(BEGUN, unavailable())) as w:
         place = await begin(w)
         assert (await write(w, "PATCH", place, b"x")).status == 503
@@ -277,7 +277,7 @@ async def test_an_upload_that_cannot_be_sent_is_not_sent_again() -> None:
 
 
 async def test_a_manifest_is_pushed() -> None:
-    """Its place is where it was put; what it says of its subject comes down."""
+    """Its location is where it was put; the field about its subject passes."""
     headers = (("Location", f"/v2/elsewhere/{CANARY}"), ("Docker-Content-Digest", D), ("OCI-Subject", D))
     async with world(forwarded=(response(201, b"", *headers),)) as w:
         reply = await write(w, "PUT", "/v2/a/manifests/x", b"{}", ("Content-Type", "m"), ("Content-Length", "2"))
@@ -288,7 +288,7 @@ async def test_a_manifest_is_pushed() -> None:
 
 
 async def test_a_manifest_is_4_mib_at_most() -> None:
-    """Before anybody is asked for anything."""
+    """Refused before any request."""
     async with world(forwarded=(response(201),)) as w:
         assert (await write(w, "PUT", "/v2/a/manifests/x", b"x" * MANIFEST_LIMIT)).status == 201
         reply = await write(w, "PUT", "/v2/a/manifests/x", b"x" * (MANIFEST_LIMIT + 1))
@@ -298,7 +298,7 @@ async def test_a_manifest_is_4_mib_at_most() -> None:
 
 @pytest.mark.parametrize("target", ["/v2/a/manifests/x", BLOB, "/v2/a/blobs/uploads/id1"])
 async def test_an_unexpected_body_is_not_forwarded(target: str) -> None:
-    """An announced length without its bytes, and the registry takes the next request on that connection for them."""
+    """If a length were announced without its bytes, the registry would take the next request for them."""
     async with world(forwarded=(BEGUN, response(202))) as w:
         await begin(w)
         assert (await write(w, "DELETE", target, b"hello", ("Content-Length", "5"))).status == 202
@@ -308,7 +308,7 @@ async def test_an_unexpected_body_is_not_forwarded(target: str) -> None:
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
 async def test_a_write_is_not_redirected(status: int) -> None:
-    """T26: only GET and HEAD are; the body, and with 307 its bytes, would go where the registry likes."""
+    """T26: only GET and HEAD are; otherwise the body would go wherever the registry likes."""
     away = response(status, b"", ("Location", f"https://evil.test/{CANARY}"))
     async with world(forwarded=(away,)) as w:
         for method, target in (("POST", UPLOADS), ("PUT", "/v2/a/manifests/x"), ("DELETE", BLOB)):
@@ -319,7 +319,7 @@ async def test_a_write_is_not_redirected(status: int) -> None:
 
 
 async def test_a_body_that_stalls_or_breaks_off() -> None:
-    """The client's own fault, and told as that."""
+    """It is the client's fault, and reported as such."""
 
     class Broken(FakeUpload):
         async def whole(self, limit: int) -> bytes:
@@ -332,7 +332,7 @@ async def test_a_body_that_stalls_or_breaks_off() -> None:
 
 
 async def test_a_reload_takes_an_upload_along_and_sends_no_login_to_where_the_registry_was() -> None:
-    """What was ``insecure`` is not any more: what goes on at the old origin goes on without a login."""
+    """The registry is no longer ``insecure``: an upload at the old origin continues without a login."""
     async with world(
         forwarded=(response(202, b"", ("Location", "/x")), response(202)),
         rules=(NoneHost(match="reg.test", insecure=True),),
@@ -363,7 +363,7 @@ async def test_every_write_that_policy_denies_touches_nothing() -> None:
 
 
 async def test_an_upload_above_the_share_is_refused_before_its_registry_is_asked() -> None:
-    """T16: 503 with the reason and when to ask again; the registry has no session that nobody ends."""
+    """T16: 503 with the reason and the time to ask again; no abandoned session is left at the registry."""
     async with world(forwarded=(BEGUN,) * SHARE) as w:
         for _ in range(SHARE):
             await begin(w)
@@ -374,7 +374,7 @@ async def test_an_upload_above_the_share_is_refused_before_its_registry_is_asked
 
 
 async def test_another_sandbox_can_neither_use_nor_end_an_upload() -> None:
-    """T10: not found, and the registry does not hear of it."""
+    """T10: not found, and the registry is not asked."""
     async with world(forwarded=(BEGUN,)) as w:
         place = await begin(w)
         for method in ("GET", "PATCH", "PUT", "DELETE"):

@@ -1,4 +1,4 @@
-"""The gateway with fakes all around it: a broker whose login is ``tok1``, ``tok2``, ... and a registry that is scripted."""
+"""The gateway with fakes all around it: a broker whose login is ``tok1``, ``tok2``, ... and a scripted registry."""
 
 import asyncio
 import contextlib
@@ -60,7 +60,7 @@ def incoming(
 
 
 def code(error: Failed) -> Code:
-    """What kind of failure it is."""
+    """The code of a failure."""
     return error.failure.code
 
 
@@ -82,7 +82,7 @@ def unavailable(retry_after: float | None = None) -> Failed:
 
 @dataclass
 class Policy:
-    """Denies the repositories that are named; remembers what it was asked."""
+    """Denies the named repositories; remembers the questions."""
 
     denied: set[str] = field(default_factory=set)
     incoming: list[tuple[str, str, str, Endpoint]] = field(default_factory=list)
@@ -114,7 +114,7 @@ class World:
     clock: FakeClock
 
     async def answer(self, request: Incoming, upload: RequestBody | None = None) -> Reply:
-        """Answer a request; time passes as far as it has to."""
+        """Answer a request; time passes as needed."""
         return await self.through(self.gateway.answer(request, upload or FakeUpload(), patience=8.5))
 
     async def get(self, target: str = BLOB, *headers: tuple[str, str], uid: int = 1000) -> Reply:
@@ -126,7 +126,7 @@ class World:
         return await self.answer(incoming(target, "HEAD", *headers, uid=uid))
 
     def reload(self, *rules: HostRule) -> None:
-        """Put other host rules in force."""
+        """Put other host rules into force."""
         self.broker.swap(Table(Router(rules), {rule.match: self.provider for rule in rules}, fallback=[self.provider]))
         self.gateway.forget()
 
@@ -157,7 +157,7 @@ class World:
         return [sent(request, "Authorization") for request in (*self.downloads.requests, *self.forwarder.requests)]
 
     async def through(self, work: Coroutine[object, object, T]) -> T:
-        """Do some work; time passes as far as it has to."""
+        """Do some work; time passes as needed."""
         async with asyncio.TaskGroup() as group:
             task = group.create_task(_caught(work))
             await settle()
@@ -190,7 +190,7 @@ async def world(
     forwarded: tuple[Response | Failed | Callable[[Request], Response], ...] = (),
     rules: tuple[HostRule, ...] = (),
 ) -> AsyncIterator[World]:
-    """A running gateway. ``steps`` are what downloads give, ``forwarded`` what all else does.
+    """A running gateway. ``steps`` are the answers to downloads, ``forwarded`` those to all other requests.
 
     Afterwards every transfer is closed, whatever happened.
     """

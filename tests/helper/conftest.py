@@ -49,7 +49,7 @@ _BUILDS = {
 
 @pytest.fixture(scope="session", params=sorted(_BUILDS))
 def helper(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Helper:
-    """Each implementation in turn: two helpers, one behaviour; and the C one under sanitizers."""
+    """Each implementation in turn: two helpers with the same behaviour; and the C one under sanitizers."""
     kind: str = request.param
     built = Helper(kind, tmp_path_factory.mktemp(kind))
     try:
@@ -74,13 +74,13 @@ def place() -> Iterator[Place]:
 
 @pytest.fixture
 def as_root() -> None:
-    """Skip where the test cannot give a file away."""
+    """Skip if the test cannot change a file's owner."""
     if os.geteuid() != 0:
         pytest.skip("run as root to try sockets and directories of other users")
 
 
 @pytest.fixture
 def on_linux() -> None:
-    """Skip where the test looks into /proc."""
+    """Skip without /proc."""
     if sys.platform != "linux":
         pytest.skip("this test reads /proc: run it on Linux")

@@ -11,7 +11,7 @@ from pathlib import Path
 
 
 EOF_WITHIN = 0.1
-"""Seconds after the exit in which both pipes must be at their end: nobody else may hold them (CL-9)."""
+"""Seconds after the exit in which both pipes must be at their end: no other process may hold them (CL-9)."""
 
 SANITIZER_EXIT = 97
 """What the sanitized build exits with; set in conftest.py."""
@@ -22,7 +22,7 @@ class Result:
     """What Bazel sees, and how long it took.
 
     Attributes:
-        held: the pipes, of "stdout" and "stderr", that somebody still held open 100 ms after the exit.
+        held: the pipes, "stdout" or "stderr", that were still open 100 ms after the exit.
         stdin_broke: writing the request failed: the helper had closed its end.
     """
 

@@ -1,4 +1,4 @@
-"""Programs that listen where the daemon should, inside of sandboxes and outside."""
+"""Programs that listen in place of the daemon, inside and outside of sandboxes."""
 
 import shutil
 import subprocess
@@ -36,7 +36,7 @@ while True:
             break
     connection.close()
 """
-"""Says a line when it listens, and for each request how many bytes it got."""
+"""Prints a line when it listens, and for each request the number of bytes."""
 
 SANDBOXES = {
     "user, mount and pid": ("--user", "--map-root-user", "--mount", "--pid", "--fork", "--kill-child"),
@@ -48,7 +48,7 @@ SANDBOXES = {
 
 @contextmanager
 def listening(path: Path, *around: str, how: str = "") -> Iterator[subprocess.Popen[str]]:
-    """A program that listens where the helper looks, started behind ``around``."""
+    """A program that listens where the helper looks, started by the command ``around``."""
     argv = [*around, sys.executable, "-IS", "-c", LISTENER, str(path), how]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -60,7 +60,7 @@ def listening(path: Path, *around: str, how: str = "") -> Iterator[subprocess.Po
 
 
 def unshare(*options: str) -> tuple[str, ...]:
-    """The command that makes a sandbox; skips where this user may make none."""
+    """The command that makes a sandbox; skips if this user may not make one."""
     argv = ("unshare", *options)
     if shutil.which("unshare") is None or subprocess.run([*argv, "true"], check=False, capture_output=True).returncode:
         pytest.skip(f"allow namespaces: {' '.join(argv)} fails here")

@@ -42,7 +42,7 @@ class ScriptedDaemon:
     def __exit__(
         self, kind: type[BaseException] | None, value: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Hang up on everybody."""
+        """Close all connections."""
         self.over.set()
         self.stop_listening()
         for thread in self._threads:
@@ -139,7 +139,7 @@ def kept_open(data: bytes) -> Step:
 
 
 def silence() -> Step:
-    """Read the request, and say nothing."""
+    """Read the request, and send nothing."""
     return kept_open(b"")
 
 
@@ -153,7 +153,7 @@ def reset() -> Step:
 
 
 def answer_unread(status: int, body: bytes) -> Step:
-    """Answer without reading, and hang up: what a server does that refuses by the head."""
+    """Answer without reading, and hang up: like a server that refuses a request by its head."""
 
     def step(_: ScriptedDaemon, connection: socket.socket) -> None:
         connection.recv(1, socket.MSG_PEEK)
@@ -163,7 +163,7 @@ def answer_unread(status: int, body: bytes) -> Step:
 
 
 def dying() -> Step:
-    """Read the request, then end as a killed daemon does: nobody listens any more."""
+    """Read the request, then end like a killed daemon: nothing listens any more."""
 
     def step(daemon: ScriptedDaemon, connection: socket.socket) -> None:
         daemon.hear(connection)

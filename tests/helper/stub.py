@@ -1,4 +1,4 @@
-"""What stands for ``credproxy serve`` where a helper starts it; made into a program by ``install``.
+"""Stands in for ``credproxy serve`` when a helper starts it; ``install`` makes it a program.
 
 It notes how it was started, then does what STUB_MODE says: ``listen`` (after STUB_DELAY seconds), ``sleep``, ``exit``.
 """
@@ -76,11 +76,11 @@ class Starts:
         return [json.loads(path.read_text()) for path in self._directory.iterdir()]
 
     def count(self) -> int:
-        """How many were started."""
+        """How many stubs were started."""
         return len(list(self._directory.iterdir()))
 
     def kill(self) -> None:
-        """End them: they are nobody's children."""
+        """Kill them: they are not our child processes."""
         for path in self._directory.iterdir():
             try:
                 os.kill(int(path.name), signal.SIGKILL)

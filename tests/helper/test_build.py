@@ -59,7 +59,7 @@ def programs(wheel: zipfile.ZipFile, place: str) -> dict[str, bytes]:
 
 
 def compiler() -> str:
-    """The compiler that the build finds; the test is skipped where there is none."""
+    """The compiler that the build finds; the test is skipped if there is none."""
     try:
         compile_helper(Path(os.devnull), version="0", flags=("-O0",))
     except NotCompiledError as error:
@@ -78,7 +78,7 @@ def test_the_c_source_compiles_with_warnings_as_errors(tmp_path: Path, flags: tu
 
 
 def test_the_sanitizers_would_have_spoken(tmp_path: Path) -> None:
-    """The table that runs under them proves nothing unless they do end a broken program with our exit status."""
+    """Tests under them prove nothing unless they end a broken program with our exit status."""
     (tmp_path / "broken.c").write_text("int main(int c, char **v) { char a[2] = {0}; return a[c + 5] + (v == 0); }")
     flags = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "broken.c", "-o", "broken"]
     done = subprocess.run([os.environ.get("CC", "cc"), *flags], cwd=tmp_path, capture_output=True, check=False)
@@ -137,7 +137,7 @@ def test_without_a_compiler_the_wheel_has_the_script_and_the_build_says_so(
 
 @pytest.mark.timeout(60)
 def test_a_build_that_must_compile_fails_where_it_cannot(tmp_path: Path) -> None:
-    """Packagers want no silent fallback."""
+    """Packagers do not want a silent fallback."""
     with pytest.raises(subprocess.CalledProcessError) as error:
         build(tmp_path, CC="/nowhere/cc", CREDPROXY_BUILD_HELPER="c")
     assert "the C compiler '/nowhere/cc' cannot be run" in error.value.stderr

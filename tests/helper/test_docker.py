@@ -36,7 +36,7 @@ def test_what_the_daemon_says_is_an_error_on_stdout(helper: Helper, place: Place
 
 
 def test_our_own_errors_are_on_stdout_too(helper: Helper, place: Place) -> None:
-    """Else docker shows an exit status and nothing more."""
+    """Otherwise docker only shows an exit status."""
     with ScriptedDaemon(place.socket, raw(), raw()):
         result = call([helper.docker, "get"], b"ghcr.io", env=place.env())
     assert (result.code, result.err) == (1, b"")
@@ -51,7 +51,7 @@ def test_empty_stdin_is_the_protocols_own_error(helper: Helper, place: Place) ->
 
 @pytest.mark.parametrize("word", ["version", "--version", "-V"])
 def test_its_version_is_reported_without_a_daemon(helper: Helper, place: Place, word: str) -> None:
-    """Nobody is asked."""
+    """No daemon is asked."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.docker, word], b"", env=place.env())
     told = f"docker-credential-credproxy (credproxy) {VERSION}\n"
@@ -62,7 +62,7 @@ def test_its_version_is_reported_without_a_daemon(helper: Helper, place: Place, 
 def test_what_changes_logins_is_handed_over_to_the_command_line(
     helper: Helper, place: Place, tmp_path: Path, verb: str
 ) -> None:
-    """With standard input as it is, and no daemon is asked: it stores nothing."""
+    """With standard input unchanged; no daemon is asked, because it does not store logins."""
     program = tmp_path / "credproxy"
     program.write_text('#!/bin/sh\necho "$@"; IFS= read -r said; printf %s "$said"; exit 7\n')
     program.chmod(0o755)
@@ -75,7 +75,7 @@ def test_what_changes_logins_is_handed_over_to_the_command_line(
 
 
 def test_an_installation_without_the_command_line_says_so(helper: Helper, place: Place, tmp_path: Path) -> None:
-    """On standard output, as every error."""
+    """On standard output, like every error."""
     copy = tmp_path / "docker-credential-credproxy"
     shutil.copy(helper.docker, copy)
     result = call([copy, "store"], b"{}", env={**place.env(), "PATH": "/nonexistent"})

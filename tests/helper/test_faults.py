@@ -1,4 +1,4 @@
-"""What breaks between the helper and the daemon: one retry, clear words, and always an end in time."""
+"""Failures between the helper and the daemon: one retry, a clear message, and always an end in time."""
 
 import socket
 import subprocess
@@ -39,7 +39,7 @@ BROKEN = [
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_connection_that_breaks_is_tried_once_more(helper: Helper, place: Place, broken: Step) -> None:
-    """A daemon that stops or was killed has a successor; nothing had been printed, so nobody notices (F7)."""
+    """A daemon that stops or was killed has a successor; nothing had been printed, so the caller does not notice (F7)."""
     with ScriptedDaemon(place.socket, broken, answer(200, b'{"headers":{}}')) as daemon:
         result = call([helper.bazel, "get"], env=place.env())
     assert (result.code, result.out, result.err) == (0, b'{"headers":{}}', b"")
@@ -48,7 +48,7 @@ def test_a_connection_that_breaks_is_tried_once_more(helper: Helper, place: Plac
 
 @pytest.mark.parametrize("broken", BROKEN)
 def test_a_connection_that_breaks_twice_is_a_clear_error(helper: Helper, place: Place, broken: Step) -> None:
-    """No third attempt, and no half an answer on standard output."""
+    """No third attempt, and no partial answer on standard output."""
     with ScriptedDaemon(place.socket, broken, broken) as daemon:
         result = call([helper.bazel, "get"], env=place.env())
     assert (result.code, result.out) == (1, b"")
@@ -108,7 +108,7 @@ def test_an_answer_that_is_not_our_daemons_is_refused(helper: Helper, place: Pla
 
 
 def test_an_answer_may_come_before_the_request_was_read(helper: Helper, place: Place) -> None:
-    """A daemon that refuses by the head alone is heard, although it hangs up on the rest."""
+    """The answer of a daemon that refuses by the head is read, although it does not read the rest."""
     with ScriptedDaemon(place.socket, answer_unread(413, b"too large\nsend less\n")) as daemon:
         result = call([helper.bazel, "get"], b"x" * 65_536, env=place.env())
     assert (result.code, result.lines, daemon.connections) == (1, ["too large", "send less"], 1)
@@ -124,7 +124,7 @@ def test_an_answer_may_come_before_the_request_was_read(helper: Helper, place: P
     ],
 )
 def test_a_daemon_that_is_too_slow_is_named_in_time(helper: Helper, place: Place, slow: Step) -> None:
-    """Our own deadline comes before Bazel's, which would throw the text away (CL-6)."""
+    """Our own deadline comes before Bazel's, which would discard the message (CL-6)."""
     with ScriptedDaemon(place.socket, slow):
         result = call([helper.bazel, "get"], env=place.env(CREDPROXY_TIMEOUT="0.5"))
     assert (result.code, result.out) == (1, b"")
@@ -179,7 +179,7 @@ def test_a_full_queue_is_waited_for(helper: Helper, place: Place) -> None:
 
 @pytest.mark.usefixtures("on_linux")
 def test_a_queue_that_stays_full_is_an_error_in_time(helper: Helper, place: Place) -> None:
-    """The text says that it is the connecting that took so long."""
+    """The message says that connecting took so long."""
     with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as first:
         listener.bind(str(place.socket))
         listener.listen(0)

@@ -1,4 +1,4 @@
-"""Helper and daemon look in the same places, whatever the caller's environment lacks; tried with both of them."""
+"""Helper and daemon look in the same places, whatever the caller's environment lacks; tested with both of them."""
 
 import os
 import shutil
@@ -75,7 +75,7 @@ ENVIRONMENTS = {
 @pytest.mark.e2e
 @pytest.mark.timeout(60)
 def test_helper_and_daemon_agree_on_the_socket(helper: Helper, place: Place, inside: Inside) -> None:
-    """The path that the helper finds nobody at is the one that the commands, and so the daemon, would use."""
+    """The path at which the helper finds no listener is the one that the commands, and so the daemon, would use."""
     environments = [text.format(root=place.root) for text in ENVIRONMENTS.values()]
     bare = "env -i CREDPROXY_AUTOSTART=0 CREDPROXY_TIMEOUT=0.1"
     asking = (f'{bare} {environ} "$1" get --uri x; {bare} {environ} "$2" status --json' for environ in environments)
@@ -145,7 +145,7 @@ def test_a_user_without_a_passwd_entry_can_follow_the_hint(
 ) -> None:
     """Each of these two variables is enough; a runtime directory would be the user's outside of this sandbox.
 
-    Only with a home directory is there a configuration to write to.
+    Only with a home directory there is a configuration to write to.
     """
     environ = setting.format(place.root)
     (place.root / "mine").mkdir(mode=0o700)

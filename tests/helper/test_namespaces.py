@@ -1,4 +1,4 @@
-"""Whether the helper believes who listens: it compares the listener's namespaces with its own (T11)."""
+"""Whether the helper trusts the listener: it compares the listener's namespaces with its own (T11)."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def differs(place: Place, kind: str) -> list[str]:
 @pytest.mark.parametrize("how", ["", "hidden"], ids=["plain", "not dumpable"])
 @pytest.mark.parametrize("kind", SANDBOXES)
 def test_an_impostor_in_a_sandbox_is_not_trusted(helper: Helper, place: Place, kind: str, how: str) -> None:
-    """It has our uid and the right path; nothing is sent to it, whether or not it lets itself be looked at."""
+    """It has our uid and the right path; nothing is sent to it, whether or not it can be inspected."""
     with listening(place.socket, *unshare(*SANDBOXES[kind]), how=how) as impostor:
         result = ask(helper, place)
         impostor.kill()
@@ -59,7 +59,7 @@ def test_an_impostor_in_a_sandbox_is_not_trusted(helper: Helper, place: Place, k
 def test_an_impostor_of_root_without_a_user_namespace_is_not_trusted(
     helper: Helper, place: Place, options: tuple[str, ...], kind: str, how: str
 ) -> None:
-    """What most containers are."""
+    """As in most containers."""
     with listening(place.socket, *unshare(*options), how=how):
         result = ask(helper, place)
     assert result.lines == differs(place, kind)
@@ -67,7 +67,7 @@ def test_an_impostor_of_root_without_a_user_namespace_is_not_trusted(
 
 @pytest.mark.parametrize("kind", SANDBOXES)
 def test_from_a_sandbox_the_daemon_outside_is_not_trusted_either(helper: Helper, place: Place, kind: str) -> None:
-    """Neither side can tell which of the two is the sandbox; what a build action may have, the actions socket has."""
+    """Neither side can tell which of the two is the sandbox; build actions use the actions socket."""
     with listening(place.socket, how="hidden"):
         result = ask(helper, place, *unshare(*SANDBOXES[kind]))
     assert (result.code, result.out, result.lines[1]) == (1, b"", HINT)
@@ -105,7 +105,7 @@ def test_a_listener_in_the_helpers_namespaces_is_trusted(helper: Helper, place: 
 
 
 def test_an_ordinary_user_trusts_a_daemon_that_cannot_be_inspected(helper: Helper, place: Place) -> None:
-    """Root may look at everything; a user cannot read the links in /proc/PID/ns of a process that is not dumpable."""
+    """Root may inspect everything; a user cannot read the links in /proc/PID/ns of a process that is not dumpable."""
     plain = unshare("--user", "--map-user=1000", "--map-group=1000")
     inside = (
         f"{sys.executable} -IS -c \"$LISTENER\" {place.socket} hidden & trap 'kill $!' EXIT; "
@@ -117,7 +117,7 @@ def test_an_ordinary_user_trusts_a_daemon_that_cannot_be_inspected(helper: Helpe
 
 
 def test_a_process_that_holds_the_socket_of_an_ended_program_is_not_trusted(helper: Helper, place: Place) -> None:
-    """In a sandbox a parent could listen and leave, so that its pid says nothing."""
+    """In a sandbox a parent could listen and exit, so its pid proves nothing."""
     with listening(place.socket, how="left"):
         result = ask(helper, place, CREDPROXY_TIMEOUT="1")
     assert (result.code, result.out) == (1, b"")
@@ -157,7 +157,7 @@ done = subprocess.run(
 )
 print(json.dumps([done.returncode, done.stdout, done.stderr.splitlines()]))
 """
-"""In a pid and mount namespace of its own: a /proc, a listener as our daemon is one, and a helper, of one user."""
+"""In a pid and mount namespace of its own: a /proc, a listener like our daemon, and a helper, all of one user."""
 
 
 @pytest.mark.usefixtures("as_root")
@@ -165,7 +165,7 @@ print(json.dumps([done.returncode, done.stdout, done.stderr.splitlines()]))
 def test_where_proc_hides_the_daemon_the_reason_and_what_helps_are_reported(
     helper: Helper, place: Place, options: str
 ) -> None:
-    """The daemon is not dumpable, so ``hidepid`` hides it from its own user: nobody can tell whether it is an impostor."""
+    """The daemon is not dumpable, so ``hidepid`` hides it from its own user: it could be an impostor."""
     user = "65533"
     program = place.root / "credproxy-helper"
     program.write_bytes(helper.bazel.read_bytes())

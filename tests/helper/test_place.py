@@ -1,4 +1,4 @@
-"""Where the helper looks for the socket, and whom it does not trust there (CL-11, T4)."""
+"""Where the helper looks for the socket, and which listeners it does not trust (CL-11, T4)."""
 
 import os
 import pwd
@@ -37,7 +37,7 @@ def test_credproxy_socket_comes_first(helper: Helper, place: Place) -> None:
 
 
 def test_an_empty_variable_counts_as_unset(helper: Helper, place: Place) -> None:
-    """As most shells have it."""
+    """As in most shells."""
     with ScriptedDaemon(place.socket):
         result = ask(helper, place.env(CREDPROXY_SOCKET="", CREDPROXY_TIMEOUT=""))
     assert (result.code, result.out) == (0, b"{}")
@@ -72,7 +72,7 @@ def test_without_any_environment_it_follows_from_the_uid(helper: Helper) -> None
     Path(f"/run/user/{STRANGER}").is_dir(), reason=f"needs a uid without a runtime directory: {STRANGER}"
 )
 def test_a_user_without_home_is_told_what_to_set(helper: Helper, place: Place) -> None:
-    """Some containers run as a uid that nobody knows."""
+    """Some containers run as an unknown uid."""
     program = place.root / "credproxy-helper"
     program.write_bytes(helper.bazel.read_bytes())
     program.chmod(0o755)
@@ -99,7 +99,7 @@ def test_a_relative_socket_path_is_an_error(helper: Helper, place: Place, path: 
 
 
 def test_the_longest_path_works_and_a_longer_one_is_an_error(helper: Helper, place: Place) -> None:
-    """A socket's path has 107 bytes, 103 on macOS; what is cut off is somebody else's."""
+    """A socket's path has 107 bytes, 103 on macOS; a truncated path would be a different one."""
     most = 103 if sys.platform == "darwin" else 107
     longest = str(place.directory) + "/" + "s" * (most - len(str(place.directory)) - 1)
     with ScriptedDaemon(Path(longest)):
@@ -112,7 +112,7 @@ def test_the_longest_path_works_and_a_longer_one_is_an_error(helper: Helper, pla
 
 
 def test_a_path_cannot_forge_lines(helper: Helper, place: Place) -> None:
-    """What comes from the environment stays in its line, and drives no terminal."""
+    """Text from the environment stays in its line, and cannot control the terminal."""
     result = ask(helper, place.env(CREDPROXY_SOCKET="x\nall is well\x1b[2J"))
     assert result.lines[0] == "CREDPROXY_SOCKET is not an absolute path: 'x?all is well?[2J'"
 
@@ -129,7 +129,7 @@ def test_a_path_that_leads_through_a_file_is_an_error(helper: Helper, place: Pla
 
 
 def test_a_socket_of_another_type_is_an_error(helper: Helper, place: Place) -> None:
-    """Somebody's, but not our daemon's."""
+    """It is not our daemon's."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
         other.bind(str(place.socket))
         result = ask(helper, place.env())
@@ -141,7 +141,7 @@ def test_a_socket_of_another_type_is_an_error(helper: Helper, place: Place) -> N
 
 @pytest.mark.parametrize("mode", [0o770, 0o702, 0o777, 0o1777])
 def test_a_directory_that_others_can_write_to_is_refused(helper: Helper, place: Place, mode: int) -> None:
-    """T4: Anybody may have put that socket there; nothing is sent."""
+    """T4: Anybody may have made that socket; nothing is sent."""
     place.directory.chmod(mode)
     with ScriptedDaemon(place.socket) as daemon:
         result = ask(helper, place.env())
@@ -154,7 +154,7 @@ def test_a_directory_that_others_can_write_to_is_refused(helper: Helper, place: 
 
 @pytest.mark.parametrize("mode", [0o700, 0o755, 0o750])
 def test_a_directory_that_others_can_read_is_fine(helper: Helper, place: Place, mode: int) -> None:
-    """T4: As a system-wide daemon's is: who may connect, the socket's own mode says."""
+    """T4: Like that of a system-wide daemon: the socket's own mode decides who may connect."""
     place.directory.chmod(mode)
     with ScriptedDaemon(place.socket):
         assert ask(helper, place.env()).out == b"{}"
@@ -221,7 +221,7 @@ def test_the_user_of_a_system_service_is_whom_root_gave_the_socket_to(helper: He
 
 @pytest.mark.usefixtures("as_root")
 def test_a_link_to_another_users_socket_is_refused(helper: Helper, place: Place) -> None:
-    """T4: The link's owner says nothing of who made the socket behind it."""
+    """T4: The link's owner says nothing about the owner of the socket behind it."""
     behind = place.directory / "behind.sock"
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(behind))

@@ -1,4 +1,4 @@
-"""The good path: what goes in, what comes out, in the order in which Bazel does it."""
+"""The normal case: input and output, in Bazel's order."""
 
 import json
 import os
@@ -44,7 +44,7 @@ def test_the_request_arrives_byte_by_byte_with_our_headers(helper: Helper, place
 
 
 def test_the_answer_leaves_unchanged_and_nothing_else_does(helper: Helper, place: Place) -> None:
-    """Exit 0, the body on standard output, an empty standard error, nobody left who holds the pipes."""
+    """Exit 0, the body on standard output, an empty standard error, no process left that holds the pipes."""
     with ScriptedDaemon(place.socket, answer(200, ANSWER)):
         result = call([helper.bazel, "get"], REQUEST, env=place.env())
     assert (result.code, result.out, result.err, result.held) == (0, ANSWER, b"", ())
@@ -101,7 +101,7 @@ def test_the_largest_answer_fits_the_smallest_pipe(helper: Helper, place: Place)
 def test_a_request_is_at_most_64_kib_and_always_read_to_its_end(
     helper: Helper, place: Place, size: int, code: int
 ) -> None:
-    """One byte more is an error of ours; the writer never meets a broken pipe (CL-2)."""
+    """One byte more is our own error; the writer never meets a broken pipe (CL-2)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get"], b"x" * size, env=place.env())
     assert (result.code, result.stdin_broke) == (code, False)
@@ -151,7 +151,7 @@ def test_an_error_text_ends_its_line_within_2_kib(helper: Helper, place: Place, 
     ids=repr,
 )
 def test_anything_but_get_is_usage(helper: Helper, place: Place, arguments: tuple[str, ...]) -> None:
-    """Usage on standard error and exit 1; nobody is asked (CL-1)."""
+    """Usage on standard error and exit 1; the daemon is not asked (CL-1)."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, *arguments], b"", env=place.env())
     assert (result.code, result.out, result.lines) == (1, b"", USAGE)
@@ -191,7 +191,7 @@ def test_empty_stdin_without_uri_is_an_exact_error(helper: Helper, place: Place)
 
 
 def test_get_uri_needs_no_stdin(helper: Helper, place: Place) -> None:
-    """Standard input is not even looked at: this one never ends (CL-41, reclient)."""
+    """Standard input is not even read: this one never ends (CL-41, reclient)."""
     read_end, write_end = os.pipe()
     with ScriptedDaemon(place.socket) as daemon:
         argv = [str(helper.bazel), "get", "--uri", "https://ghcr.io/"]
@@ -230,7 +230,7 @@ def test_a_uri_argument_survives_json(helper: Helper, uris: list[str]) -> None:
     ],
 )
 def test_a_uri_argument_that_cannot_be_asked_is_an_error(helper: Helper, place: Place, uri: str, cause: str) -> None:
-    """The cause is named, and nobody is asked."""
+    """The cause is named, and the daemon is not asked."""
     with ScriptedDaemon(place.socket) as daemon:
         result = call([helper.bazel, "get", "--uri", uri], b"", env=place.env())
     assert (result.code, result.lines[0], daemon.connections) == (1, cause, 0)
@@ -269,7 +269,7 @@ def test_a_caller_that_hung_up_is_left_in_peace(helper: Helper, place: Place, st
 
 
 def test_a_descriptor_that_the_caller_closed_is_not_taken_for_another(helper: Helper, place: Place) -> None:
-    """With 1 and 2 closed the connection must not become standard error, which would be sent our text."""
+    """With 1 and 2 closed the connection must not become standard error, which would receive our message."""
     with ScriptedDaemon(place.socket, raw(b"garbage")) as daemon:
         argv = ["/bin/sh", "-c", 'exec "$0" get >&- 2>&-', str(helper.bazel)]
         result = call(argv, REQUEST, env=place.env())
@@ -285,7 +285,7 @@ def test_a_closed_stdin_counts_as_empty(helper: Helper, place: Place) -> None:
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "], ids=["default", "inherited as ignored"])
 def test_sigterm_ends_it_within_100_ms(helper: Helper, place: Place, trap: str) -> None:
-    """Bazel waits for that without limit, so SIGTERM works even where the caller ignored it (CL-7)."""
+    """Bazel waits for that without limit, so SIGTERM works even if the caller ignored it (CL-7)."""
     with (
         ScriptedDaemon(place.socket, silence()) as daemon,
         subprocess.Popen(

@@ -18,13 +18,13 @@ from tests.helper.harness import Helper, Place, Result, at_end, call
 from tests.helper.scripted import ScriptedDaemon, dying
 
 
-pytestmark = pytest.mark.usefixtures("on_linux")  # the stub notes what /proc says about it
+pytestmark = pytest.mark.usefixtures("on_linux")  # the stub records what /proc says about it
 
 PYTHONS_OWN = 1 << (signal.SIGPIPE - 1) | 1 << (signal.SIGXFSZ - 1)
 """Signals that the stub's own interpreter ignores."""
 
 C_LIBRARYS_OWN = 0b11 << (32 - 1)
-"""32 and 33 are the C library's (sigaction refuses them): what a caller's caller did to them, nobody can undo."""
+"""32 and 33 are the C library's (sigaction refuses them): what a caller did to them cannot be undone."""
 
 BY_HAND = "run `credproxy serve` by hand to see why"
 
@@ -64,7 +64,7 @@ def started(result: Result) -> bool:
 
 
 def test_a_missing_daemon_is_started_and_answers(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """The first call brings it up, the next ones find it; both pipes are at their end within 100 ms of the exit."""
+    """The first call starts it, the next ones find it; both pipes are at their end within 100 ms of the exit."""
     results = [call([beside.bazel, "get"], env=env(place)) for _ in range(3)]
     assert [started(result) for result in results] == [True] * 3
     assert starts.count() == 1
@@ -86,7 +86,7 @@ def test_the_daemon_has_nothing_of_the_callers(beside: Helper, place: Place, sta
 
 
 def test_the_daemon_gets_the_environment_and_the_very_socket(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """A daemon that listened elsewhere would stay, and nobody would find it: it is told where its starter looks."""
+    """A daemon that listened elsewhere would remain and never be found: it is told where its starter looks."""
     wanted = env(place, CANARY="BAR!", LC_ALL="C.UTF-8")  # in the C locale a Python adds LC_CTYPE
     assert started(call([beside.bazel, "get"], env=wanted))
     (note,) = starts.notes()
@@ -117,7 +117,7 @@ def test_its_log_is_private_and_kept(beside: Helper, place: Place, starts: stub.
 
 
 def test_a_log_that_cannot_be_written_does_not_stop_it(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """It goes to /dev/null then."""
+    """Then the log goes to /dev/null."""
     assert started(call([beside.bazel, "get"], env=env(place, XDG_STATE_HOME="/dev/null")))
     (note,) = starts.notes()
     assert note["stdio"] == ["/dev/null"] * 3
@@ -143,7 +143,7 @@ def test_the_directory_is_made_private(beside: Helper, place: Place, starts: stu
 
 
 def test_leftovers_of_a_killed_daemon_do_not_prevent_a_start(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """A socket file that nobody listens on."""
+    """A socket file without a listener."""
     with ScriptedDaemon(place.socket):
         pass
     assert place.socket.exists()
@@ -152,7 +152,7 @@ def test_leftovers_of_a_killed_daemon_do_not_prevent_a_start(beside: Helper, pla
 
 
 def test_a_daemon_that_dies_over_the_question_is_replaced(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """The retry finds nobody, brings up a successor, and asks it."""
+    """The retry finds no listener, starts a successor, and asks it."""
     with ScriptedDaemon(place.socket, dying()) as daemon:
         result = call([beside.bazel, "get"], env=env(place))
     assert started(result)
@@ -160,7 +160,7 @@ def test_a_daemon_that_dies_over_the_question_is_replaced(beside: Helper, place:
 
 
 def test_the_docker_name_starts_it_too(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """Whoever asks first."""
+    """Whichever protocol asks first."""
     docker = shutil.copy2(beside.bazel, beside.docker)
     assert started(call([docker, "get"], b"ghcr.io}", env=env(place)))
     assert starts.count() == 1
@@ -168,7 +168,7 @@ def test_the_docker_name_starts_it_too(beside: Helper, place: Place, starts: stu
 
 @pytest.mark.usefixtures("beside")
 def test_the_program_is_found_beside_the_target_of_a_link(place: Place, starts: stub.Starts) -> None:
-    """``%workspace%/tools/credproxy-helper`` is mostly a link into an environment."""
+    """``%workspace%/tools/credproxy-helper`` is usually a link into an environment."""
     tools = place.root / "tools"
     tools.mkdir()
     (tools / "credproxy-helper").symlink_to("../opt/credproxy-helper")
@@ -177,7 +177,7 @@ def test_the_program_is_found_beside_the_target_of_a_link(place: Place, starts: 
 
 
 def test_the_program_is_found_beside_a_relative_name(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """As a person types it."""
+    """As a user types it."""
     assert started(call(["./credproxy-helper", "get"], env=env(place), cwd=beside.directory))
     assert starts.count() == 1
 
@@ -194,9 +194,9 @@ def test_the_program_is_found_on_path(helper: Helper, place: Place, starts: stub
 
 
 def test_a_missing_program_is_an_error_at_once(helper: Helper, place: Place) -> None:
-    """Nobody waits three seconds for what cannot come."""
+    """It does not wait three seconds for what cannot come."""
     alone = copy_to(helper, place.root / "alone")
-    (place.root / "bin" / "credproxy").mkdir(parents=True)  # a directory is no program
+    (place.root / "bin" / "credproxy").mkdir(parents=True)  # a directory is not a program
     result = call([alone.bazel, "get"], env=env(place))
     assert (result.code, result.out) == (1, b"")
     assert result.lines == [
@@ -232,7 +232,7 @@ def test_a_daemon_that_ends_at_once_is_not_waited_for(beside: Helper, place: Pla
 
 
 def test_a_daemon_that_never_listens_is_named_in_time(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """The wait for the start lies inside the helper's own deadline."""
+    """The wait for the start is within the helper's own deadline."""
     result = call([beside.bazel, "get"], env=env(place, STUB_MODE="sleep", CREDPROXY_TIMEOUT="0.5"))
     (cause, hint) = result.lines
     assert (result.code, result.held, starts.count()) == (1, (), 1)
@@ -273,7 +273,7 @@ def test_a_starter_that_died_is_succeeded(beside: Helper, place: Place, starts: 
 
 
 def test_the_start_can_be_forbidden(beside: Helper, place: Place, starts: stub.Starts) -> None:
-    """``CREDPROXY_AUTOSTART=0``; and where no daemon ever was, the error comes at once."""
+    """``CREDPROXY_AUTOSTART=0``; and if there never was a daemon, the error comes at once."""
     place.directory.rmdir()
     result = call([beside.bazel, "get"], env=env(place) | {"CREDPROXY_AUTOSTART": "0"})
     assert (result.code, result.out) == (1, b"")
@@ -287,14 +287,14 @@ def test_the_start_can_be_forbidden(beside: Helper, place: Place, starts: stub.S
 
 @pytest.mark.parametrize("left_over", [True, False], ids=["killed", "stopped"])
 def test_a_daemon_that_is_being_restarted_is_waited_for(helper: Helper, place: Place, left_over: bool) -> None:  # noqa: FBT001  a parameter of the table
-    """Where somebody else starts it, it is away for up to a second (F7)."""
+    """If a service manager restarts it, it is gone for up to a second (F7)."""
     if left_over:
         with ScriptedDaemon(place.socket):
             pass
     back = threading.Event()
 
     def come_back() -> None:
-        time.sleep(0.4)  # the helper must find nobody first
+        time.sleep(0.4)  # the helper must find no listener first
         place.socket.unlink(missing_ok=True)
         with ScriptedDaemon(place.socket):
             back.wait()

@@ -1,4 +1,4 @@
-"""T12: host x repository x operation x alias. Each cell says who is asked for what, or that nobody is asked."""
+"""T12: host x repository x operation x alias. Each cell says which server is asked for what, or that none is asked."""
 
 import pytest
 
@@ -38,14 +38,14 @@ POLICY = Policy(load(RULES, "rules").actions.rule, Router((OciHost(match="reg.te
 
 
 def grants(uri: str) -> tuple[Granted, ...]:
-    """What policy lets a build action have. Raises Failed."""
+    """What policy grants a build action. Raises Failed."""
     target = parse_uri(uri)
     check_canonical(uri, target)
     return POLICY.grants(target)
 
 
 async def scope(w: World, uri: str) -> str | Code:
-    """The scope that the token server was asked for, or the refusal before anybody was; "" for a path of nobody's."""
+    """The scope that the token server was asked for, or the refusal before any request; "" for a path without a repository."""
     try:
         await w.ask(uri, grants=grants(uri))
     except Failed as error:
@@ -93,6 +93,6 @@ DENIED, BAD, NOTHING = Code.POLICY_DENIED, Code.BAD_REQUEST, ""
     ],
 )  # a table  # fmt: skip
 async def test_actions_matrix(uri: str, expected: str | Code) -> None:
-    """T12, T14, F14: the scope is computed from rule and URI alone; a refusal sends nothing to anybody."""
+    """T12, T14, F14: the scope is computed from rule and URI alone; a refusal sends nothing."""
     async with world() as w:
         assert await scope(w, uri) == expected

@@ -1,4 +1,4 @@
-"""A login that changed where no file changes: what an upstream refuses is looked up again before anybody sees it."""
+"""A login that changed without a file changing: a refused login is looked up again before the caller notices."""
 
 import base64
 import contextlib
@@ -63,7 +63,7 @@ def logins(w: World) -> list[str | None]:
     [(401, b""), (403, b""), (400, {"error": "invalid_grant"}), (401, {"errors": [{"code": "UNAUTHORIZED"}]})],
 )
 async def test_a_refused_login_is_looked_up_again_and_the_new_one_is_used_at_once(refusal: tuple[int, object]) -> None:
-    """ECR's twelve hours are over and ``docker login`` has mended it: the build does not see it."""
+    """ECR's twelve hours are over and ``docker login`` has renewed it: the build does not notice."""
     async with world(stored=U_P) as w:
         w.sources["reg.test"].changed = NEW
         w.script(token=[w.respond(*refusal), w.granted("tok2")])
@@ -92,7 +92,7 @@ async def test_a_build_actions_exchange_does_the_same() -> None:
 
 
 async def test_the_same_login_stays_refused_and_is_sent_once() -> None:
-    """An account is locked by too many tries; the refusal is remembered as before."""
+    """Too many tries lock an account; the refusal is remembered as before."""
     async with world(stored=U_P) as w:
         w.script(token=w.respond(401))
         assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
@@ -111,7 +111,7 @@ async def test_a_new_login_that_is_refused_as_well_is_the_end_of_it() -> None:
 
 
 async def test_only_a_refusal_of_the_login_causes_a_look_up() -> None:
-    """An answer without a token, or no such endpoint, says nothing of the login."""
+    """An answer without a token, or a missing endpoint, says nothing about the login."""
     for status in (404, 204, 307):
         async with world(stored=U_P) as w:
             w.script(token=w.respond(status))
@@ -120,7 +120,7 @@ async def test_only_a_refusal_of_the_login_causes_a_look_up() -> None:
 
 
 class Locked(FakeSource):
-    """A store that is locked when it is looked at again."""
+    """A store that is locked at the second look-up."""
 
     async def read(self, identity: object, target: object, *, anew: bool = False) -> Login | None:
         """Give the login, the first time."""
@@ -218,7 +218,7 @@ async def given(broker: Broker, *, doubted: bool = False) -> tuple[str, int | No
 
 
 async def test_basic_that_bazel_saw_refused_is_the_new_one_five_seconds_later() -> None:
-    """Nothing but Bazel's asking again tells that the password has changed; the program is asked again for that."""
+    """Only Bazel's repeated question shows that the password has changed; the program is then run again."""
     outputs = [b"old", b"new"]
     async with printing(outputs) as (broker, clock, processes):
         assert await given(broker) == (basic("u:old"), 216)
@@ -232,7 +232,7 @@ async def test_basic_that_bazel_saw_refused_is_the_new_one_five_seconds_later() 
 
 
 async def test_nothing_that_a_program_printed_is_ever_given_for_longer_than_it_is_kept() -> None:
-    """For half an hour, every two seconds: what is given was printed less than 240 s before it ends for Bazel."""
+    """For half an hour, every two seconds: an answer was printed less than 240 s before it expires for Bazel."""
     outputs = [b"0"]
     async with printing(outputs) as (broker, clock, processes):
         for second in range(0, 1800, 2):

@@ -1,4 +1,4 @@
-"""One provider for every kind that dresses a stored secret: what a dressing may depend on, and who is told what."""
+"""One provider for every kind that dresses a stored secret: what a dressing may depend on, and what callers get."""
 
 from dataclasses import replace
 from typing import ClassVar
@@ -26,12 +26,12 @@ RAW = "https://raw.test/file"
 
 
 class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
-    """A made-up kind: one of its hosts wants Basic, and one path of the other one a header more."""
+    """A made-up kind: one of its hosts wants Basic, and one path on the other host an extra header."""
 
     calls: ClassVar[str] = "token"
 
     def withheld(self, target: Target) -> str:
-        """What says who asks by itself."""
+        """URLs that carry their own authorisation get nothing."""
         return "the URL is signed" if "signed" in target.query else ""
 
     def width(self, target: Target) -> Width:
@@ -39,7 +39,7 @@ class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
         return (target.host, "/assets/" in target.path)
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
-        """As the host wants it."""
+        """Dress it as the host wants."""
         del name
         host, asset = width
         if host == "raw.test":
@@ -49,7 +49,7 @@ class Forge(DressedHost, frozen=True, tag_field="provider", tag="forge"):
 
 
 def forge(*, required: bool = True, stored: Stored | None = PlainSecret(Secret("t0"))) -> Dressed:  # noqa: B008  frozen
-    """The provider of that kind; its source knows the API's host alone."""
+    """The provider of that kind; its source only knows the API's host."""
     return Dressed(Forge("*.test"), source=FakeSource("api.test", stored), clock=FakeClock(), required=required)
 
 
@@ -62,7 +62,7 @@ async def headers(provider: Dressed, uri: str) -> dict[str, str]:
 
 
 async def key(provider: Dressed, uri: str) -> object:
-    """Where the answer is kept."""
+    """The key of the answer."""
     plan = await provider.plan(question(uri))
     assert plan is not None
     return plan.key
@@ -76,18 +76,18 @@ async def test_a_dressing_may_give_several_headers_and_depend_on_the_target() ->
 
 
 class Picky(Forge, frozen=True, tag_field="provider", tag="picky"):
-    """Another one: it sends its secret to assets alone."""
+    """Another kind, which only sends its secret to assets."""
 
     note: ClassVar[str] = "token handed out"
     unsent: ClassVar[str] = "only assets take it"
 
     def dress(self, stored: Stored, name: str, *, width: Width) -> SecretHeaders:
-        """As the other one, or nothing."""
+        """Like the other one, or nothing."""
         return super().dress(stored, name, width=width) if width[1] is True else ()
 
 
 async def test_a_secret_that_is_not_sent_is_an_empty_answer_that_says_why() -> None:
-    """What sort of secret it is, only a look at it tells: a plan has been made by then."""
+    """The sort of the secret is only known once it is read, after the plan was made."""
     source = FakeSource("api.test", PlainSecret(Secret("t0")))
     provider = Dressed(Picky("*.test"), source=source, clock=FakeClock())
     for uri, sent, note in ((ASSET, True, "token handed out"), ("https://api.test/x", False, "only assets take it")):
@@ -98,7 +98,7 @@ async def test_a_secret_that_is_not_sent_is_an_empty_answer_that_says_why() -> N
 
 
 async def test_what_a_dressing_depends_on_is_in_the_key() -> None:
-    """It sees nothing else of the target, so that no answer meets a question that it is not for."""
+    """It sees nothing else of the target, so an answer never serves the wrong question."""
     provider = forge()
     assert await key(provider, "https://api.test/a") == await key(provider, "https://api.test/b?c")
     assert await key(provider, "https://api.test/a") != await key(provider, ASSET)
@@ -114,7 +114,7 @@ async def test_a_header_is_one_answer_for_the_rule_and_basic_one_for_each_host()
 
 
 async def test_without_a_secret_a_written_rule_fails_and_a_built_in_one_gives_nothing() -> None:
-    """A person who wrote a rule wants to know; of a built-in one nobody may have heard."""
+    """A user who wrote a rule wants to know; a built-in rule may be unknown to the user."""
     with pytest.raises(Failed) as caught:
         await forge().plan(question(RAW))
     assert caught.value.failure.message == (
@@ -127,7 +127,7 @@ async def test_without_a_secret_a_written_rule_fails_and_a_built_in_one_gives_no
 
 @pytest.mark.parametrize("required", [True, False])
 async def test_what_a_kind_withheld_gets_nothing_and_the_reason_is_reported(*, required: bool) -> None:
-    """Whether there is a login or not, and whoever wrote the rule: a credential would spoil it."""
+    """With or without a login, for written and built-in rules: a credential would break the request."""
     for host in ("api", "raw"):
         asked = question(f"https://{host}.test/a?signed=1")
         assert await forge(required=required).plan(asked) is None
@@ -144,7 +144,7 @@ async def test_a_place_that_turns_out_to_hold_nothing_is_named() -> None:
 
 
 async def test_only_a_login_is_given_to_a_docker_client() -> None:
-    """An API key is none."""
+    """An API key is not a login."""
     login = UserPassword("u", Secret("p"))
     source, target = FakeSource("a.test", login), parse_uri("https://a.test/")
     wide = Dressed(HeaderHost("a.test", EnvSource("X")), source=source, clock=FakeClock())
@@ -156,7 +156,7 @@ class Limiting(FakeSource):
     """A source whose logins can be limited to one repository."""
 
     def narrow(self, identity: Identity, target: Target, *, opened: str) -> Identity | None:
-        """All but one."""
+        """Narrow for all repositories but one."""
         assert opened == WIDER.url
         return None if target.path.startswith("/wide") else replace(identity, entry="narrow")
 
@@ -173,12 +173,12 @@ ONE, WIDER = Object("https://api.test/a/1", ("GET",)), Object("https://api.test/
 
 
 def asked_by_action(path: str, *granted: Object, for_gateway: bool = False) -> Question:
-    """What a build action asks."""
+    """A build action's question."""
     return Question(parse_uri(f"https://api.test{path}"), Caller("actions"), granted, for_gateway=for_gateway)
 
 
 async def test_a_build_action_is_given_a_login_that_its_issuer_narrows() -> None:
-    """Where it may have all that this opens; nobody else gets that one, and it is not the login itself."""
+    """If it may have everything that this gives access to; only that action gets it, and it is not the login itself."""
     source = Limiting("api.test", PlainSecret(Secret("t0")))
     made = Dressed(Opening("*.test"), source=source, clock=FakeClock())
     plan = await made.plan(asked_by_action("/a/1", ONE, WIDER))

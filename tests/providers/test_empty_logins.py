@@ -1,4 +1,4 @@
-"""No provider hands out an empty credential, whatever its source let pass; nothing of it is kept."""
+"""No provider hands out an empty credential, whatever its source let pass; none is kept."""
 
 from collections.abc import Callable
 
@@ -79,7 +79,7 @@ async def test_a_header_is_not_made_of_an_empty_login(make: Callable[[FakeSource
 
 
 async def test_a_scheme_with_nothing_behind_it_is_reported_in_a_sentence() -> None:
-    """``echo "Bearer $UNSET"`` where the rule has no prefix of its own."""
+    """``echo "Bearer $UNSET"`` for a rule without a prefix."""
     source = FakeSource("reg.test", PlainSecret(Secret("Bearer ")))
     made = Dressed(HeaderHost(match="reg.test", secret=EnvSource(name="X")), source=source, clock=FakeClock())
     plan = await made.plan(Question(parse_uri(MANIFEST), Caller()))

@@ -1,4 +1,4 @@
-"""``provider = "exec"``: one run of another helper, and what is made of its answer."""
+"""``provider = "exec"``: one run of another helper, and how its answer is used."""
 
 from collections.abc import Callable
 
@@ -24,7 +24,7 @@ Program = Callable[[Command], Completed | Failed]
 
 
 def printing(text: str, status: int = 0, complaint: str = "") -> Program:
-    """A program that prints that."""
+    """A program that prints this."""
     return lambda _: Completed(status, text.encode(), complaint)
 
 
@@ -72,7 +72,7 @@ async def test_an_expiry_in_the_past_is_an_error() -> None:
 
 
 async def test_no_expiry_is_kept_as_long_as_the_rule_says() -> None:
-    """T31: Ten minutes unless told; nothing is said to callers."""
+    """T31: Ten minutes by default; callers get no expiry."""
     found = await grant(printing('{"headers":{"A":["1"]}}'))
     assert (found.lifetime.until, found.lifetime.keep) == (None, 600.0)
 
@@ -104,7 +104,7 @@ async def test_a_failure_names_the_helper_and_how_to_try_it(program: Program, wo
 
 
 async def test_what_the_system_refuses_is_passed_on() -> None:
-    """H9, H10: missing, not executable, no process to give."""
+    """H9, H10: missing, not executable, no process available."""
     with pytest.raises(Failed) as caught:
         await grant(lambda _: failed(Code.OVERLOADED, "no process"))
     assert caught.value.failure.code is Code.OVERLOADED
@@ -142,7 +142,7 @@ async def test_its_program_gets_the_variables_that_the_rule_names() -> None:
 
 
 def says(text: str, status: int = 0) -> Setting:
-    """The helper prints that, for the checks of tests/contract.py."""
+    """The helper prints this, for the checks of tests/contract.py."""
 
     def setting(ground: Ground) -> None:
         ground.processes.programs = {"/opt/corp": printing(text, status)}

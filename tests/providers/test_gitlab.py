@@ -1,4 +1,4 @@
-"""GitLab: which token goes where in which header, and who gets nothing."""
+"""GitLab: which token is sent where in which header, and which URLs get none."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -41,7 +41,7 @@ def plain(token: str) -> Stored:
 
 
 def login(user: str, token: str) -> Stored:
-    """One with."""
+    """A token with a user name."""
     return UserPassword(user, Secret(token))
 
 
@@ -78,7 +78,7 @@ async def headers(stored: Stored, uri: str, header: Header | None = None) -> dic
     ids=str,
 )
 async def test_each_token_has_its_header(stored: Stored, wanted: dict[str, str]) -> None:
-    """Its prefix knows best what it is, then the user name that GitLab gives such tokens."""
+    """Its prefix tells its kind, or else the user name that GitLab gives such tokens."""
     assert await headers(stored, API) == wanted
 
 
@@ -107,13 +107,13 @@ async def test_a_rule_may_name_the_header(header: Header, wanted: dict[str, str]
     ids=str,
 )
 async def test_an_index_of_python_packages_takes_basic(stored: Stored, wanted: str) -> None:
-    """A job's token in no other way."""
+    """A job token works in no other way."""
     assert await headers(stored, PYPI) == {"Authorization": wanted}
 
 
 @pytest.mark.parametrize("uri", [ARCHIVE, RELEASE])
 async def test_an_archive_takes_the_token_of_a_person_and_no_job_s(uri: str) -> None:
-    """What it would not look at is not sent, and the log says why there is nothing."""
+    """A token that would be ignored is not sent, and the log says why."""
     assert await headers(plain("glpat-x"), uri) == {"PRIVATE-TOKEN": "glpat-x"}
     assert await headers(login("oauth2", "x"), uri) == {"Authorization": "Bearer x"}
     for token in ("glcbt-x", "gldt-x"):
@@ -126,7 +126,7 @@ async def test_an_archive_takes_the_token_of_a_person_and_no_job_s(uri: str) -> 
 
 
 async def test_one_answer_serves_all_files_and_none_of_another_sort() -> None:
-    """So a build with a thousand files asks once."""
+    """So a build with a thousand files needs one exchange."""
     keys = []
     for uri in (API, API + "2", PYPI, ARCHIVE):
         plan = await provider(plain("glpat-x")).plan(question(uri))
@@ -190,7 +190,7 @@ async def test_nothing_that_is_shown_holds_the_token() -> None:
     ],
 )
 async def test_what_takes_no_token_gets_none_and_explain_says_what_does(uri: str, said: str) -> None:
-    """A token that nobody looks at is sent to nobody."""
+    """A token that would be ignored is not sent."""
     one = provider(plain("glpat-x"))
     assert await one.plan(question(uri)) is None
     (reason,) = one.reasons(question(uri))
@@ -198,7 +198,7 @@ async def test_what_takes_no_token_gets_none_and_explain_says_what_does(uri: str
 
 
 def test_a_person_logs_in_with_glab_or_where_the_rule_says() -> None:
-    """The next command."""
+    """The hint has the next command."""
     target = parse_uri("https://git.test:8443/api/v4/x")
     assert GitlabHost("git.test").setup(target) == "glab auth login --hostname git.test:8443"
     assert "credentials = " in GitlabHost("git.test", EnvSource("X")).setup(target)
@@ -206,7 +206,7 @@ def test_a_person_logs_in_with_glab_or_where_the_rule_says() -> None:
 
 @pytest.mark.parametrize("match", ["git.test/gitlab", "git.test/gitlab/"])
 async def test_gitlab_may_live_below_a_path(match: str) -> None:
-    """Its API is below that."""
+    """Its API is below that path."""
     rule = GitlabHost(match)
     assert rule.withheld(parse_uri("https://git.test/gitlab/api/v4/x")) == ""
     said = rule.withheld(parse_uri("https://git.test/gitlab/o/r/-/raw/main/f"))
@@ -214,7 +214,7 @@ async def test_gitlab_may_live_below_a_path(match: str) -> None:
 
 
 async def test_a_build_action_is_given_no_token() -> None:
-    """It is as wide as the person; the gateway carries it."""
+    """It has all rights of the user; the gateway carries the download."""
     asked = Question(parse_uri(API), Caller("actions", 0), grants=(Object(API, ("GET",)),))
     plan = await provider(plain("glpat-x")).plan(asked)
     assert plan is not None
@@ -233,7 +233,7 @@ async def daemon(
     netrc: str = "",
     **environ: str,
 ) -> AsyncIterator[Broker]:
-    """A configuration in force, with a login of glab's and a network that must not be used."""
+    """A configuration in force, with a glab login and a network that must not be used."""
     clock, files = FakeClock(), FakeFiles()
     if config is not None:
         files.put(FILE, config)
@@ -271,7 +271,7 @@ async def answer(broker: Broker, uri: str) -> str:
     ],
 )
 async def test_what_works_without_a_rule(uri: str, answered: bool) -> None:  # noqa: FBT001  a column
-    """GitLab's own service alone: where redirects lead, and a host that only glab names, get nothing."""
+    """Only GitLab's own service: targets of redirects, and a host that only glab names, get nothing."""
     async with daemon() as broker:
         assert ("glpat-" in await answer(broker, uri)) is answered
 
@@ -290,7 +290,7 @@ async def test_it_is_selected() -> None:
 
 
 async def test_a_host_of_ones_own_is_served_by_a_rule() -> None:
-    """With the login that glab has for it; a wider rule of another kind goes before the built-in one."""
+    """With the login that glab has for it; a wider rule of another kind takes precedence over the built-in one."""
     async with daemon(GitlabHost("gitlab.example")) as broker:
         assert "glpat-y" in await answer(broker, "https://gitlab.example/api/v4/projects/1")
     async with daemon(BasicHost("*"), netrc="machine gitlab.com login u password p\n") as broker:
@@ -298,7 +298,7 @@ async def test_a_host_of_ones_own_is_served_by_a_rule() -> None:
 
 
 async def test_without_a_login_netrc_is_asked_as_ever_and_explain_names_every_place() -> None:
-    """Nobody who used netrc for GitLab loses it."""
+    """Users of netrc for GitLab do not lose it."""
     async with daemon(config=None, netrc="machine gitlab.com login u password p\n") as broker:
         assert "Basic" in await answer(broker, API)
     async with daemon(config=None) as broker:
@@ -309,7 +309,7 @@ async def test_without_a_login_netrc_is_asked_as_ever_and_explain_names_every_pl
 
 
 async def test_a_rule_without_a_login_is_an_error_with_the_next_command() -> None:
-    """Somebody wanted it."""
+    """The rule was written on purpose."""
     async with daemon(GitlabHost("git.test")) as broker:
         with pytest.raises(Failed) as caught:
             await answer(broker, "https://git.test/api/v4/x")
@@ -319,7 +319,7 @@ async def test_a_rule_without_a_login_is_an_error_with_the_next_command() -> Non
 
 
 async def test_a_job_s_token_goes_to_its_own_server() -> None:
-    """And to no other that a rule names."""
+    """And not to other servers that rules name."""
     rules = GitlabHost("git.test"), GitlabHost("other.test")
     job = {"CI_JOB_TOKEN": "glcbt-x", "CI_SERVER_HOST": "git.test"}
     async with daemon(*rules, builtin=False, config=None, **job) as broker:
@@ -329,7 +329,7 @@ async def test_a_job_s_token_goes_to_its_own_server() -> None:
 
 
 def test_a_rule_is_read_from_a_file() -> None:
-    """As the page has it."""
+    """As on the documentation page."""
     text = '[[host]]\nmatch = "git.test"\nprovider = "gitlab"\nheader = "DEPLOY-TOKEN"\n'
     text += 'credentials = { source = "file", path = "/s" }\n'
     (rule,) = load(text, "f").host

@@ -1,4 +1,4 @@
-"""Hugging Face: who gets the token, and who gets nothing."""
+"""Hugging Face: which URLs get the token, and which get nothing."""
 
 import re
 from pathlib import Path
@@ -36,7 +36,7 @@ def provider(stored: Stored | None) -> Dressed:
 
 
 def machine(*, token: str = "") -> World:
-    """A daemon's world, with a token of hf's."""
+    """A daemon's environment, with hf's token."""
     files = FakeFiles()
     if token:
         files.put(FILE, token)
@@ -65,7 +65,7 @@ async def test_every_url_of_the_hub_gets_the_token(stored: Stored, path: str) ->
 
 
 async def test_what_is_stored_for_a_registry_is_not_a_token_of_the_hub() -> None:
-    """It is told, and the hint makes it work."""
+    """It is reported, and following the hint makes it work."""
     plan = await provider(IdentityToken(Secret(CANARY))).plan(question("https://huggingface.co/o/m"))
     assert plan is not None
     with pytest.raises(Failed) as caught:
@@ -87,7 +87,7 @@ async def test_what_is_stored_for_a_registry_is_not_a_token_of_the_hub() -> None
     ],
 )
 async def test_storage_gets_nothing_of_a_wide_rule_either(uri: str) -> None:
-    """Whoever writes ``*.hf.co`` means the Hub."""
+    """A rule for ``*.hf.co`` means the Hub."""
     one = provider(PlainSecret(Secret("hf_x")))
     assert await one.plan(question(uri)) is None
     assert one.reasons(question(uri))
@@ -109,7 +109,7 @@ async def test_storage_gets_nothing_of_a_wide_rule_either(uri: str) -> None:
     ],
 )
 def test_a_rule_for_an_owner_is_for_all_that_the_owner_has(uri: str, wanted: str) -> None:
-    """Two tokens for one host, by path; a rule that names a shelf is for that alone."""
+    """Two tokens for one host, by path; a rule that names a type of repository is only for that."""
     names = ("huggingface.co", "huggingface.co/acme", "huggingface.co/datasets/shared")
     rule = Router([HuggingfaceHost(name) for name in names]).match(parse_uri(uri))
     assert rule is not None
@@ -134,7 +134,7 @@ async def test_the_hub_works_without_a_rule_unless_it_is_switched_off(settings: 
 
 
 async def test_without_a_token_the_command_is_reported_and_makes_one() -> None:
-    """Nobody wrote the rule, so it is no error."""
+    """The rule is built in, so it is not an error."""
     world = machine()
     table, asked = build_table(Settings(), world), Question(parse_uri("https://huggingface.co/o/m"), Caller())
     assert (await table.plan(asked)).plan is None
@@ -149,7 +149,7 @@ async def test_without_a_token_the_command_is_reported_and_makes_one() -> None:
 
 
 def test_the_page_has_the_command_and_every_built_in_host() -> None:
-    """What ``explain`` says is found there; a rule with a place of its own is not told of hf."""
+    """What ``explain`` says is documented there; a rule with its own source does not mention hf."""
     text, target = PAGE.read_text(), parse_uri("https://huggingface.co/")
     assert HuggingfaceHost("huggingface.co").setup(target) in text
     assert "hf auth" not in HuggingfaceHost("huggingface.co", credentials=EnvSource("X")).setup(target)

@@ -1,4 +1,4 @@
-"""What upstreams taught belongs to the process: it survives a reload, and not a flush; it is bounded, and mixes nothing."""
+"""What upstreams taught belongs to the process: it survives a reload, but not a flush; it is bounded, and keeps everything separate."""
 
 import asyncio
 
@@ -44,7 +44,7 @@ def rotating(w: World) -> None:
 
 
 async def test_a_reload_does_not_ping_again_or_spend_a_refresh_token_twice() -> None:
-    """A rotated refresh token is all that there is of the login: with the spent one, the login is lost."""
+    """Only the rotated refresh token is valid: sending the spent one would lose the login."""
     async with world(stored=IDENTITY) as w:
         rotating(w)
         await w.ask(MANIFEST)
@@ -55,7 +55,7 @@ async def test_a_reload_does_not_ping_again_or_spend_a_refresh_token_twice() -> 
 
 
 async def test_a_flush_forgets_it() -> None:
-    """``credproxy flush`` begins at the beginning: with a ping, and what is stored."""
+    """After ``credproxy flush`` everything starts again: with a ping, and the stored login."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[w.granted("a", refresh_token="new"), w.granted("b")])
         await w.ask(MANIFEST)
@@ -67,7 +67,7 @@ async def test_a_flush_forgets_it() -> None:
 
 @pytest.mark.parametrize(("match", "pings"), [("other.test", 1), ("reg.test", 2), ("*.test", 2)])
 async def test_the_flush_of_one_host_leaves_what_others_taught(match: str, pings: int) -> None:
-    """Or the flush of one registry would lose the login to another one."""
+    """Otherwise flushing one registry would lose the login to another one."""
     async with world(stored=IDENTITY) as w:
         rotating(w)
         await w.ask(MANIFEST)
@@ -91,7 +91,7 @@ async def test_the_flush_of_one_host_leaves_what_others_taught(match: str, pings
     ],
 )
 async def test_settings_that_a_challenge_depends_on_are_not_answered_from_the_old_ones(changed: OciHost) -> None:
-    """After such a reload the registry is asked anew."""
+    """After such a reload the registry is asked again."""
     async with world() as w:
         await w.ask(MANIFEST)
         w.reload(changed)
@@ -100,7 +100,7 @@ async def test_settings_that_a_challenge_depends_on_are_not_answered_from_the_ol
 
 
 async def test_settings_that_have_nothing_to_do_with_it_cost_no_ping() -> None:
-    """Such as what is asked for."""
+    """Such as the requested scopes."""
     async with world() as w:
         await w.ask(MANIFEST)
         w.reload(OciHost(match="reg.test", actions={"**": ("pull", "push")}))
@@ -109,7 +109,7 @@ async def test_settings_that_have_nothing_to_do_with_it_cost_no_ping() -> None:
 
 
 async def test_a_new_login_takes_the_place_of_what_the_old_one_became() -> None:
-    """``docker login`` stores another refresh token: the one that the old one was rotated to is not sent again."""
+    """``docker login`` stores another refresh token: the rotated successor of the old one is not sent again."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[w.granted("a", refresh_token="rotated"), w.granted("b")])
         await w.ask(MANIFEST)
@@ -120,7 +120,7 @@ async def test_a_new_login_takes_the_place_of_what_the_old_one_became() -> None:
 
 
 async def test_a_login_to_another_registry_does_not_bring_the_spent_token_back() -> None:
-    """It rewrites the same file, hence this entry's version, and not this entry."""
+    """It rewrites the same file, which changes this entry's version, but not this entry."""
     async with world(stored=IDENTITY) as w:
         rotating(w)
         await w.ask(MANIFEST)
@@ -130,7 +130,7 @@ async def test_a_login_to_another_registry_does_not_bring_the_spent_token_back()
 
 
 async def test_forty_repositories_spend_no_refresh_token_twice() -> None:
-    """Whether a server rotates is known after its first answer; one that does is asked by one at a time."""
+    """Whether a server rotates is known after its first answer; then exchanges with it run one at a time."""
     async with world(stored=IDENTITY) as w:
         rotating(w)
         gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
@@ -143,7 +143,7 @@ async def test_forty_repositories_spend_no_refresh_token_twice() -> None:
 
 
 async def test_a_server_that_does_not_rotate_is_asked_by_all_at_once() -> None:
-    """After its first answer nobody waits for anybody."""
+    """After its first answer exchanges do not wait for one another."""
     async with world(stored=IDENTITY) as w:
         await w.ask(MANIFEST)
         gate = w.http.hold["https://reg.test/token"] = asyncio.Event()
@@ -155,7 +155,7 @@ async def test_a_server_that_does_not_rotate_is_asked_by_all_at_once() -> None:
 
 
 async def test_a_server_that_begins_to_rotate_between_two_exchanges_costs_neither() -> None:
-    """The second one finds its token spent, and the newer one that the first was given."""
+    """The second one finds its token spent, and uses the newer one from the first."""
     async with world(stored=IDENTITY) as w:
         await w.ask(MANIFEST)
         w.script(token=[w.granted("a", refresh_token="new"), w.respond(401), w.granted("b")])
@@ -170,7 +170,7 @@ async def test_a_server_that_begins_to_rotate_between_two_exchanges_costs_neithe
 
 
 def test_it_is_bounded() -> None:
-    """A wildcard rule may match any number of names, and a login may be stored anew any number of times."""
+    """A wildcard rule may match any number of names, and a login may be stored any number of times."""
     learned = Learned(b"key")
     first = learned.registry(AskedRegistry(parse_uri("r0.test")))
     one = learned.rotation(FOUND, Secret("0"), registry="r0.test")
@@ -185,7 +185,7 @@ def test_it_is_bounded() -> None:
 
 
 def test_each_token_server_and_each_stored_token_has_its_own() -> None:
-    """What one server rotated is nothing to another; the query of an endpoint is of no account."""
+    """A token that one server rotated is not used for another; the query of an endpoint does not matter."""
     learned = Learned(b"key")
     one = learned.rotation(FOUND, Secret("a"), registry="reg.test")
     assert (

@@ -9,7 +9,7 @@ from tests.contract import HOST, ProviderContract
 
 
 async def test_it_has_nothing_and_names_the_rule_that_says_so() -> None:
-    """Else a person looks for the login that is not used."""
+    """Otherwise the user would look for the unused login."""
     question = Question(parse_uri(f"https://{HOST}/x"), Caller())
     assert await NoneProvider().plan(question) is None
     assert NoneProvider().reasons(question) == (

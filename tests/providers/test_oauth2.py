@@ -44,7 +44,7 @@ def form(request: Request) -> dict[str, str]:
 
 @dataclass
 class Rotating:
-    """A token server whose refresh tokens are taken once: one that comes again ends them all."""
+    """A token server that accepts each refresh token once: a repeated one revokes them all."""
 
     clock: FakeClock
     current: str = "refresh-0"
@@ -67,7 +67,7 @@ class Rotating:
         )
 
     def answer(self, body: object, status: int = 200) -> Response:
-        """One that is made now."""
+        """A current answer."""
         return Response(status, (), json.dumps(body).encode(), self.clock.boot(), self.clock.wall())
 
 
@@ -94,14 +94,14 @@ class World:
         return OauthProvider(self.rule, secrets=secrets, http=self.http, clock=self.clock)
 
     def source(self, place: object) -> Source:
-        """As the daemon makes it."""
+        """The source, as the daemon makes it."""
         if isinstance(place, EnvSource):
             return Env(place, self.environ, clock=self.clock)
         assert isinstance(place, FileSource)
         return File(place, self.files, clock=self.clock)
 
     async def plan(self, uri: str = URI) -> Plan:
-        """Of a question that has an answer."""
+        """The plan of a question that has an answer."""
         plan = await self.provider.plan(question(uri))
         assert plan is not None
         return plan
@@ -111,19 +111,19 @@ class World:
         return await (await self.plan()).run(self.terms())
 
     async def failure(self) -> Failure:
-        """Ask in vain."""
+        """Ask, and give the failure."""
         with pytest.raises(Failed) as caught:
             await self.grant()
         return caught.value.failure
 
     def terms(self) -> FixedTerms:
-        """From now on."""
+        """Terms that begin now."""
         now = self.clock.boot()
         return FixedTerms(deadline=now + 30, patience=now + 8.5)
 
     @property
     def stored(self) -> str:
-        """What is in the file."""
+        """The content of the file."""
         return self.files.content[PATH].decode()
 
 
@@ -152,13 +152,13 @@ def of_client(**given: object) -> World:
 
 
 async def test_a_token_is_sent_as_bearer_or_as_the_rule_has_it() -> None:
-    """Some caches want it in a header of their own."""
+    """Some caches want it in a special header."""
     assert header(await of_client().grant()) == {"Authorization": "Bearer access"}
     assert header(await of_client(header="x-token", prefix="").grant()) == {"x-token": "access"}
 
 
 async def test_it_lives_as_long_as_its_server_says_and_no_longer_than_its_login() -> None:
-    """Who loses the login loses what was made of it."""
+    """Losing the login ends its tokens."""
     world = of_client()
     assert (await world.grant()).lifetime.until == world.clock.boot() + 300
 
@@ -179,7 +179,7 @@ async def test_all_uris_of_a_rule_and_all_rules_with_the_same_wish_are_one_quest
 
 
 async def test_what_explain_tells(world: World) -> None:
-    """Who is asked for what with which login; never a secret."""
+    """The server, the request and the login; never a secret."""
     assert (await world.plan()).detail == {
         "provider": "oauth2",
         "server": URL,
@@ -201,7 +201,7 @@ async def test_scopes_that_are_not_granted_are_noted() -> None:
 
 
 async def test_a_secret_that_was_changed_meanwhile_is_taken() -> None:
-    """A refused one is looked up again, and the refusal stands where it is the same."""
+    """A refused one is looked up again, and the refusal stands if it is unchanged."""
     world = World(client_secret={"source": "file", "path": "/s"})
     world.files.put("/s", "old")
     refused, good = world.server.answer({"error": "invalid_client"}, 401), world.server.answer({"access_token": "t"})
@@ -219,7 +219,7 @@ async def test_a_secret_that_was_changed_meanwhile_is_taken() -> None:
 
 
 async def test_a_secret_that_is_not_stored_is_reported_with_where_it_goes() -> None:
-    """Nobody is asked without it."""
+    """No request is sent without it."""
     world = World(client_secret={"source": "file", "path": "/s"})
     with pytest.raises(Failed) as caught:
         await world.plan()
@@ -228,7 +228,7 @@ async def test_a_secret_that_is_not_stored_is_reported_with_where_it_goes() -> N
 
 
 async def test_the_issuers_document_is_cached_for_an_hour() -> None:
-    """And beyond that while it cannot be had: an issuer does not move because it is down."""
+    """And longer if it is unavailable: an issuer does not move because it is down."""
     world = of_client(issuer=ISSUER, token_url=None)
     well_known = f"{ISSUER}/.well-known/oauth-authorization-server"
     document = {"issuer": ISSUER, "token_endpoint": URL}
@@ -245,7 +245,7 @@ async def test_the_issuers_document_is_cached_for_an_hour() -> None:
 
 
 async def test_a_rotated_token_is_stored_before_anything_is_made_of_the_answer(world: World) -> None:
-    """The server takes the old one no more."""
+    """The server no longer accepts the old one."""
     assert header(await world.grant()) == {"Authorization": "Bearer access-1"}
     assert world.stored == "refresh-1\n"
     assert header(await world.grant()) == {"Authorization": "Bearer access-2"}
@@ -254,7 +254,7 @@ async def test_a_rotated_token_is_stored_before_anything_is_made_of_the_answer(w
 
 
 async def test_a_rotated_token_is_the_same_login(world: World) -> None:
-    """What was made of the login before stays good: a key that changed would cause an exchange for each question."""
+    """What was made of the login before stays good: a changed key would cause an exchange for each question."""
     key = (await world.plan()).key
     for _ in range(3):
         await world.grant()
@@ -298,7 +298,7 @@ async def test_two_daemons_use_it_one_after_the_other(world: World) -> None:
 
 
 async def test_waiting_for_another_process_lasts_no_longer_than_its_caller(world: World) -> None:
-    """And says what it waited for."""
+    """And the error says what it waited for."""
     world.files.held.add(LOCK)
     running = asyncio.ensure_future(world.failure())
     await world.clock.advance(8)
@@ -312,7 +312,7 @@ async def test_waiting_for_another_process_lasts_no_longer_than_its_caller(world
 
 @pytest.mark.parametrize("where", [LOCK, NEW])
 async def test_nothing_is_sent_where_nothing_could_be_stored(world: World, where: str) -> None:
-    """The token would be spent, and the next one lost."""
+    """Otherwise the token would be spent, and the next one lost."""
     world.files.broken[where] = failed(Code.CREDENTIAL_UNREADABLE, "no space")
     assert (await world.failure()).code is Code.CREDENTIAL_UNREADABLE
     assert world.http.requests == []
@@ -331,7 +331,7 @@ def lost(world: World) -> None:
 
 
 async def test_a_lost_answer_is_reported_as_in_doubt(world: World) -> None:
-    """U14: nobody sends it again within the flight, and whoever reads the failure knows the next step."""
+    """U14: it is not sent again within the flight, and the failure names the next step."""
     lost(world)
     failure = await world.failure()
     assert len(world.http.requests) == 1
@@ -342,7 +342,7 @@ async def test_a_lost_answer_is_reported_as_in_doubt(world: World) -> None:
 
 
 async def test_a_doubtful_token_is_tried_again_if_there_is_no_other(world: World) -> None:
-    """By another process as well; where the server has not seen it, all is well."""
+    """By another process as well; if the server has not seen it, it is still valid."""
     world.http.script[URL] = [failed(Code.UPSTREAM_UNAVAILABLE, "it broke off")]
     await world.failure()
     world.http.script[URL] = [world.server]
@@ -351,7 +351,7 @@ async def test_a_doubtful_token_is_tried_again_if_there_is_no_other(world: World
 
 
 async def test_a_token_that_was_spent_in_doubt_says_so(world: World) -> None:
-    """Else somebody would look for whoever revoked it."""
+    """Otherwise the user would look for who revoked it."""
     lost(world)
     await world.failure()
     world.http.script[URL] = [world.server]
@@ -367,7 +367,7 @@ async def test_a_token_that_was_spent_in_doubt_says_so(world: World) -> None:
 
 
 async def test_a_token_that_has_ended_names_the_next_command(world: World) -> None:
-    """And is in no doubt."""
+    """And is not doubtful."""
     world.server.current = "another"
     for _ in range(2):
         failure = await world.failure()
@@ -430,7 +430,7 @@ SIGNED = {"key_file": KEY, "key_id": "k1", "issuer": ISSUER}
 
 
 def of_key(**given: object) -> World:
-    """With a key, and a server that gives a token for what it signs."""
+    """With a key, and a server that gives a token for a signed assertion."""
     made = World(**(SIGNED | given))
     made.files.put(KEY, "-----BEGIN PRIVATE KEY-----")
     made.http.script[URL] = [lambda _: made.server.answer({"access_token": "access", "expires_in": 300})]
@@ -450,7 +450,7 @@ def of_key(**given: object) -> World:
     ids=str,
 )
 async def test_what_is_signed_and_for_whom(given: dict[str, object], subject: str, audience: str) -> None:
-    """RFC 7523: the client itself, or whom a token is wanted for; servers differ in what they call themselves."""
+    """RFC 7523: the client itself, or the user that a token is wanted for; servers expect different audiences."""
     world = of_key(**given)
     assert header(await world.grant()) == {"Authorization": "Bearer access"}
     (said,) = world.signer.signed
@@ -470,7 +470,7 @@ async def test_an_assertion_whose_answer_was_lost_is_replaced_by_another_one() -
 
 @pytest.mark.parametrize("patience", [1.5, 8.5])
 async def test_a_server_that_is_down_is_asked_twice_at_most(patience: float) -> None:
-    """And once where nobody would wait for the second answer."""
+    """And once if no caller would wait for the second answer."""
     world = of_key()
     world.http.script[URL] = [failed(Code.UPSTREAM_UNAVAILABLE, "it is down")]
     now = world.clock.boot()
@@ -489,7 +489,7 @@ async def test_a_refusal_of_what_was_signed_is_not_repeated() -> None:
 
 
 async def test_another_key_is_another_login() -> None:
-    """P-1: what was made of the old one is not given for it."""
+    """P-1: tokens from the old one are not given for it."""
     world = of_key()
     before = await world.plan()
     world.files.put(KEY, "-----BEGIN PRIVATE KEY-----")
@@ -512,7 +512,7 @@ async def test_a_key_that_is_missing_or_none_is_reported_with_what_to_write(cont
 
 
 async def test_a_key_that_others_could_have_written_is_not_used() -> None:
-    """They would choose who we are."""
+    """They would choose our identity."""
     world = of_key()
     world.files.exposed[KEY] = (Exposure("is writable by others", f"chmod 600 {KEY}"),)
     assert (await world.failure()).hint == f"chmod 600 {KEY}"
@@ -537,7 +537,7 @@ async def test_a_token_of_another_issuer_is_exchanged() -> None:
 
 
 async def test_a_ready_assertion_is_sent_as_it_is() -> None:
-    """RFC 7523, from any source; it has its own end, and what is made of it ends with it."""
+    """RFC 7523, from any source; it has its own expiry, and tokens from it end with it."""
     world = World(grant="jwt_bearer", assertion={"source": "env", "name": "S"})
     world.environ["S"] = jwt(world.clock.wall() + 100)
     world.http.script[URL] = [world.server.answer({"access_token": "t", "expires_in": 300})]
@@ -546,7 +546,7 @@ async def test_a_ready_assertion_is_sent_as_it_is() -> None:
 
 
 async def test_what_a_login_is_begun_with() -> None:
-    """The issuer's document whole, although the rule names the token endpoint; nothing has to be stored yet."""
+    """The issuer's complete document, although the rule names the token endpoint; nothing has to be stored yet."""
     world = World(**REFRESH, **SECRET, issuer=ISSUER)
     world.files.remove(PATH)
     document = {
@@ -566,13 +566,13 @@ ONE = Object("https://cache.test/team/x", ("GET",))
 
 
 def of_action(*granted: Granted) -> Question:
-    """A build action's question about what rules allow."""
+    """A build action's question that rules allow."""
     return Question(parse_uri("https://cache.test/team/x"), Caller("actions"), granted)
 
 
 @pytest.mark.parametrize("said", [None, "https://cache.test/team", ["https://cache.test/team"]], ids=str)
 async def test_a_build_action_gets_a_token_for_one_resource_alone(said: object) -> None:
-    """Where the rule says that the issuer honours it, and other rules allow all of it; a person gets the wider one."""
+    """If the rule says that the issuer supports it, and other rules allow all of it; the user gets the wider one."""
     world = of_client(**NARROW)
     token = "t" if said is None else jwt(T0 + 900, aud=said)
     world.http.script[URL] = [world.server.answer({"access_token": token})]
@@ -589,7 +589,7 @@ async def test_a_build_action_gets_a_token_for_one_resource_alone(said: object) 
     "said", ["https://cache.test/", ["https://cache.test/team", "https://b.test/"], "urn:all"], ids=str
 )
 async def test_a_token_that_is_for_more_is_kept_from_a_build_action(said: object) -> None:
-    """An issuer that does not know ``resource`` gives all there is."""
+    """An issuer that ignores ``resource`` grants everything."""
     world = of_client(**NARROW)
     world.http.script[URL] = [world.server.answer({"access_token": jwt(T0 + 900, aud=said)})]
     plan = await world.provider.plan(of_action(ONE, ALL))
@@ -600,7 +600,7 @@ async def test_a_token_that_is_for_more_is_kept_from_a_build_action(said: object
 
 
 async def test_a_build_action_that_may_not_have_all_of_it_is_told_which_rule_would() -> None:
-    """The gateway carries the one object all the same."""
+    """The gateway still carries the single object."""
     world = of_client(**NARROW)
     with pytest.raises(Failed) as caught:
         await world.provider.plan(of_action(ONE))
@@ -612,7 +612,7 @@ async def test_a_build_action_that_may_not_have_all_of_it_is_told_which_rule_wou
 
 
 def serve(*steps: Response | Failed) -> Setting:
-    """Let the token server answer so."""
+    """Let the token server answer like this."""
 
     def apply(ground: Ground) -> None:
         ground.http.script[URL] = list(steps)

@@ -63,7 +63,7 @@ async def test_a_registry_of_basic_gives_actions_nothing(stored: UserPassword | 
 
 
 async def test_a_stored_registry_token_is_not_handed_on() -> None:
-    """It is whatever somebody put there."""
+    """Its scope is unknown."""
     async with world(stored=RegistryToken(Secret("canary"))) as w:
         assert await w.refusal(BLOB, PULL) is Code.USE_GATEWAY
 

@@ -1,4 +1,4 @@
-"""T-75: after every road of an exchange, no secret is in a log line, an error, a repr or a metric."""
+"""T-75: on every path of an exchange, no secret is in a log line, an error, a repr or a metric."""
 
 import asyncio
 import base64
@@ -40,7 +40,7 @@ LEAKY = f"canary body {PASSWORD} {TOKEN}".encode()
 
 @pytest.fixture
 def written() -> Iterator[list[structlog.types.EventDict]]:
-    """Everything that is logged, from debug on, before the mask that is only the backstop."""
+    """Everything that is logged, from debug on, before masking, which is only the backstop."""
     with structlog.testing.capture_logs() as events:
         yield events
 
@@ -90,7 +90,7 @@ def _play(w: World, road: object) -> None:
 
 
 async def _everything(w: World, uri: str) -> list[str]:
-    """Ask, let every retry pass, and give whatever could be shown to somebody."""
+    """Ask, let every retry pass, and give everything that could be shown."""
     seen = [repr(parse_uri(uri))]
     task = asyncio.ensure_future(w.ask(uri))
     for _ in range(10):
@@ -104,7 +104,7 @@ async def _everything(w: World, uri: str) -> list[str]:
 
 
 def test_a_response_and_a_request_do_not_show_what_they_carry() -> None:
-    """T-75: both may stand in a traceback."""
+    """T-75: both may occur in a traceback."""
     response = Response(200, (("Set-Cookie", TOKEN),), LEAKY, 0.0, 0.0)
     request = Request("POST", "https://reg.test/", (("Authorization", Secret(PAIR)),), Secret(REFRESH))
     assert not any(secret in repr((response, request)) for secret in SECRETS)

@@ -1,4 +1,4 @@
-"""The same registry, asked by the gateway: whatever login there is, for what policy granted, and without one if need be."""
+"""The same registry, asked by the gateway: with any login, for what policy granted, and without one if necessary."""
 
 import pytest
 
@@ -20,7 +20,7 @@ PUSH: tuple[Granted, ...] = (Repository(RepositoryName("app"), ("pull", "push"))
 
 
 def question(grants: tuple[Granted, ...] = PULL, host: str = "reg.test", port: int | None = None) -> Question:
-    """A question of the gateway's."""
+    """A gateway question."""
     target = Target("https", host, port, "/v2/app/blobs/x", "", Form.URL)
     return Question(target, Caller("gateway", 0), grants, for_gateway=True)
 
@@ -49,7 +49,7 @@ async def test_a_token_for_what_policy_granted_and_no_more() -> None:
 
 
 async def test_a_wide_token_of_the_gateway_is_never_an_actions() -> None:
-    """T12, T13: the same grant, the other socket: it is exchanged anew, judged, and refused."""
+    """T12, T13: the same grant, the other socket: it is exchanged again, judged, and refused."""
     async with world(stored=RegistryToken(Secret("wide"))) as w:
         assert authorization(await ask_for_gateway(w)) == "Bearer wide"
         assert await w.refusal("https://reg.test/v2/app/blobs/sha256:" + "a" * 64, PULL) is Code.USE_GATEWAY
@@ -82,14 +82,14 @@ async def test_whatever_login_there_is(stored: Stored, ping: str, expected: str 
 
 
 async def test_basic_that_was_switched_off_stays_off() -> None:
-    """``allow_basic = false`` is about the registry's connection, whoever asks."""
+    """``allow_basic = false`` is about the registry's connection, for every caller."""
     async with world(OciHost(match="reg.test", allow_basic=False)) as w:
         w.script(ping=w.challenge('Basic realm="x"'))
         assert authorization(await ask_for_gateway(w)) is None
 
 
 async def test_an_anonymous_token_if_there_is_no_login() -> None:
-    """Docker Hub gives one for public images; without asking for it everything is a 401."""
+    """Docker Hub gives one for public images; without one everything is a 401."""
     async with world(stored=None) as w:
         w.script(token=w.granted("public"))
         assert authorization(await ask_for_gateway(w)) == "Bearer public"
@@ -104,7 +104,7 @@ async def test_an_open_registry_needs_none() -> None:
 
 
 async def test_a_rule_that_is_not_the_last_leaves_it_to_the_next() -> None:
-    """Docker's configuration is asked before netrc, and only then is a host nobody's."""
+    """Docker's configuration is asked before netrc, and only then a request is anonymous."""
     nowhere = FakeSource("elsewhere", None)
     provider = OciProvider(
         OciHost(match=""),
@@ -147,7 +147,7 @@ async def test_anonymity_is_the_gateways_alone() -> None:
     ],
 )
 async def test_where_its_requests_go(rule: OciHost, host: str, port: int | None, expected: Reach) -> None:
-    """TX-2, RQ-2: the same place, address guard, authorities and proxy as for the exchange itself."""
+    """TX-2, RQ-2: the same address, dial guard, authorities and proxy as for the exchange itself."""
     source = FakeSource(host if port is None else f"{host}:{port}", UserPassword("u", Secret("p")))
     learned = Learned(b"key")
     provider = OciProvider(rule, exact=True, source=source, http=FakeHttp(), clock=FakeClock(), learned=learned)
@@ -157,7 +157,7 @@ async def test_where_its_requests_go(rule: OciHost, host: str, port: int | None,
 
 
 async def test_a_login_that_is_refused_is_an_error_and_not_an_anonymous_try() -> None:
-    """Else a private image would be "not found"."""
+    """Otherwise a private image would be "not found"."""
     async with world() as w:
         w.script(token=w.respond(401))
         with pytest.raises(Failed) as caught:

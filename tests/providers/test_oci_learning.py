@@ -1,4 +1,4 @@
-"""What is remembered of a registry, for how long and for whom; and the token requests that are rarely taken."""
+"""What is remembered about a registry, for how long and for which caller; and the rare token requests."""
 
 import asyncio
 
@@ -39,7 +39,7 @@ async def test_docker_io_is_asked_where_its_api_is() -> None:
 
 
 async def test_an_open_repository_says_nothing_of_the_next_one() -> None:
-    """TX-3: behind an open ping one repository may be public and another private."""
+    """TX-3: if the ping is open, one repository may be public and another private."""
     async with world() as w:
         w.script(ping=w.respond(200))
         w.http.script["https://reg.test/v2/public/tags/list"] = [w.respond(200, {})]
@@ -49,7 +49,7 @@ async def test_an_open_repository_says_nothing_of_the_next_one() -> None:
 
 
 async def test_a_login_after_an_open_ping_is_seen_at_once() -> None:
-    """TX-3: Who logs in must succeed within ten seconds, and not after the hour of a challenge."""
+    """TX-3: A login must take effect within ten seconds, and not after the hour of a challenge."""
     async with world(host(anonymous="pull"), stored=None) as w:
         w.script(ping=w.respond(200))
         assert (await w.ask(MANIFEST)).authorization is None
@@ -75,7 +75,7 @@ async def test_many_repositories_at_once_are_one_ping() -> None:
 
 
 async def test_waiters_of_a_failed_ping_share_its_failure() -> None:
-    """Else ten flights would fail one after another, each with all its attempts."""
+    """Otherwise ten flights would fail one after another, each with all its attempts."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()
         w.script(ping=w.respond(404))
@@ -89,7 +89,7 @@ async def test_waiters_of_a_failed_ping_share_its_failure() -> None:
 
 
 async def test_a_waiter_with_more_patience_than_the_failed_ping_retries() -> None:
-    """A caller in a hurry fails alone; the registry is back while the others still have patience."""
+    """Only a caller in a hurry fails; the registry is back while the others still wait."""
     async with world() as w:
         w.script(ping=[*[w.respond(503)] * 2, w.challenge(BEARER)])
         hasty = asyncio.ensure_future(w.ask("https://reg.test/v2/hasty/manifests/x", patience=0.5))
@@ -103,7 +103,7 @@ async def test_a_waiter_with_more_patience_than_the_failed_ping_retries() -> Non
 
 
 async def test_a_ping_of_actions_that_hangs_is_not_waited_for_by_the_user() -> None:
-    """T16: the registry says the same to both, but each side asks for itself; what one has learned serves the other."""
+    """T16: the answer would be the same, but each side pings by itself; what one has learned serves the other."""
     async with world() as w:
         gate = w.http.hold["https://reg.test/v2/"] = asyncio.Event()
         hanging = asyncio.ensure_future(w.ask(MANIFEST, grants=(Repository(RepositoryName("a/b"), ("pull",)),)))
@@ -212,7 +212,7 @@ async def test_a_bare_host_of_an_insecure_rule_means_plain_http() -> None:
 
 
 async def test_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None:
-    """T-37, SC-18: below ``min_lifetime`` the broker asks anew, and would with every question."""
+    """T-37, SC-18: below ``min_lifetime`` the broker asks again, and would with every question."""
     async with world(host(bare_host=BareHost(scopes=("repository:a:pull",)))) as w:
         w.script(token=w.granted(expires_in=120))
         with structlog.testing.capture_logs() as events:
@@ -227,7 +227,7 @@ async def test_a_token_that_lives_too_short_is_asked_for_once_a_minute() -> None
 
 
 async def test_a_realm_that_changes_is_reported() -> None:
-    """SEC-R: it is judged anew, and a warning names both."""
+    """SEC-R: it is judged again, and a warning names both."""
     async with world(host(realm_hosts=("auth.test",))) as w:
         await w.ask(MANIFEST)
         w.http.script["https://auth.test/"] = [w.granted()]
@@ -248,7 +248,7 @@ async def test_unchecked_certificates_are_reported() -> None:
 
 
 async def test_after_a_lost_answer_the_store_is_read_again_and_nothing_is_sent_twice() -> None:
-    """U14: whether the refresh token was spent is not known: it goes out once, and the next try takes what is stored then."""
+    """U14: whether the refresh token was spent is not known: it is sent once, and the next try uses what is stored then."""
     async with world(stored=IDENTITY) as w:
         w.script(token=[failed(Code.UPSTREAM_UNAVAILABLE, "closed the connection without an answer"), w.granted()])
         assert await w.refusal(MANIFEST) is Code.UPSTREAM_UNAVAILABLE

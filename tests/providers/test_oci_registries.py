@@ -1,4 +1,4 @@
-"""The registries of docs/design/exchanges.md#registries: what is odd about each, and that it does not matter."""
+"""The registries of docs/design/exchanges.md#registries: what is unusual about each, and that it works."""
 
 import base64
 import json
@@ -38,7 +38,7 @@ async def test_nvcr_is_pinged_cold_again_and_keeps_its_first_realm() -> None:
 
 
 async def test_docker_auth_names_no_lifetime() -> None:
-    """Sixty seconds, and a 200 that grants nothing is no error (TX-12)."""
+    """Sixty seconds, and a 200 that grants nothing is not an error (TX-12)."""
     async with world(OciHost(match="reg.test", realm_hosts=("reg.test:5001",))) as w:
         serve(w, "reg.test", "reg.test:5001", registry="docker_auth")
         assert await w.ask(MANIFEST) == ok("t", 54)
@@ -58,7 +58,7 @@ async def test_docker_auth_names_no_lifetime() -> None:
     ids=["docker hub", "as asked", "harbor"],
 )
 async def test_the_log_says_what_was_granted(claims: dict[str, object], level: str, note: str) -> None:
-    """TX-12: docker hub always issues a token, harbor all that the login may do; the answer is given all the same."""
+    """TX-12: docker hub always issues a token, harbor one for all rights of the login; the answer is still given."""
     token = ".".join(["e30", base64.urlsafe_b64encode(json.dumps(claims).encode()).decode().rstrip("="), "c2ln"])
     async with world() as w:
         w.script(token=w.granted(token))
@@ -94,7 +94,7 @@ async def test_keycloak_refuses_anonymous_requests_with_a_page() -> None:
 
 @pytest.mark.parametrize("stored", [U_P, BOTH], ids=["login", "identity token and login"])
 async def test_gitlab_has_its_realm_elsewhere_and_no_post(stored: UserPassword | IdentityToken) -> None:
-    """The built-in pair lets it, the GET follows the POST, and no lifetime means sixty seconds."""
+    """The built-in pair allows it, the GET follows the POST, and no lifetime means sixty seconds."""
     async with world(OciHost(match="registry.gitlab.com"), stored=stored) as w:
         serve(w, "registry.gitlab.com", "gitlab.com", registry="gitlab")
         assert await w.ask("https://registry.gitlab.com/v2/g/p/manifests/x") == ok("t", 54)
@@ -124,7 +124,7 @@ async def test_acr_answers_access_token_alone() -> None:
 
 
 async def test_zot_sends_an_empty_scope() -> None:
-    """CH-7: the derived one is asked for, once."""
+    """CH-7: the derived one is requested, once."""
     async with world() as w:
         serve(w, "reg.test", registry="zot")
         assert await w.ask(MANIFEST) == ok("t", 270)

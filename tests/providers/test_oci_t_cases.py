@@ -36,7 +36,7 @@ def host(**keys: object) -> OciHost:
 
 
 async def nothing(made: World, uri: str) -> None:
-    """Assert that a URI gets the empty answer for a minute, and that nobody was asked."""
+    """Assert that a URI gets the empty answer for a minute, without a request."""
     before = len(made.http.requests)
     answer = await made.ask(uri)
     assert answer.authorization is None
@@ -72,7 +72,7 @@ async def test_fifty_at_once_cost_one_ping_and_one_exchange() -> None:
 
 
 async def test_an_upload_gets_pull_and_push() -> None:
-    """T-04: the protocol never tells the method, the path does."""
+    """T-04: the protocol does not contain the method, but the path implies it."""
     async with world() as w:
         assert await w.ask("https://reg.test/v2/a/b/blobs/uploads/") == ok("tok1", 270)
         assert w.requests[1] == "GET /token?service=reg.test&scope=repository:a/b:pull,push"
@@ -171,13 +171,13 @@ async def test_an_anonymous_pull_where_it_is_allowed() -> None:
 
 
 async def test_no_credential_and_no_permission_to_go_anonymously() -> None:
-    """T-18: nobody is asked."""
+    """T-18: no request is sent."""
     async with world(stored=None) as w:
         await nothing(w, MANIFEST)
 
 
 async def test_a_refused_login_is_an_error_and_remembered_for_ten_seconds() -> None:
-    """T-19: no anonymous retry, and no second request for a moment: GitLab bans who fails too often."""
+    """T-19: no anonymous retry, and no second request for a moment: GitLab bans clients that fail too often."""
     async with world() as w:
         w.script(token=w.respond(401))
         assert await w.refusal(MANIFEST) is Code.BAD_CREDENTIALS
@@ -190,7 +190,7 @@ async def test_a_refused_login_is_an_error_and_remembered_for_ten_seconds() -> N
 
 
 async def test_refused_push_falls_back_to_pull() -> None:
-    """T-20: GCR answers 403 to who may not push."""
+    """T-20: GCR answers 403 to users that may not push."""
     async with world(host(actions={"a/**": ("pull", "push")})) as w:
         w.script(token=[w.respond(403), w.granted()])
         assert await w.ask(MANIFEST) == ok("tok1", 270)
@@ -234,7 +234,7 @@ async def test_a_credential_earns_a_second_look_behind_an_open_ping() -> None:
     ],
 )
 async def test_only_reads_and_writes_of_one_repository_get_a_token(path: str) -> None:
-    """T-22 to T-29: the empty answer, and nobody is asked."""
+    """T-22 to T-29: the empty answer, without a request."""
     async with world() as w:
         await nothing(w, "https://reg.test" + path)
 
@@ -305,7 +305,7 @@ async def test_the_bare_hosts_empty_answer_is_not_a_repositorys() -> None:
 
 
 async def test_a_bare_host_gets_the_stored_login() -> None:
-    """T-38: Basic without ``expires``, and nobody is asked (helper socket)."""
+    """T-38: Basic without ``expires``, without a request (helper socket)."""
     async with world() as w:
         answer = await w.ask("reg.test")
         assert answer.authorization == basic("u:p")
@@ -354,7 +354,7 @@ async def test_a_bare_host_keeps_its_port_and_may_be_written_as_a_url(uri: str) 
     ],
 )
 async def test_lifetimes(answer: dict[str, object], expires: int) -> None:
-    """T-41 to T-44: 60 s where nothing usable is said, and no floor."""
+    """T-41 to T-44: 60 s if there is nothing usable, and no minimum."""
     async with world() as w:
         w.script(token=w.respond(200, {"token": "tok1"} | answer))
         assert await w.ask(MANIFEST) == ok("tok1", expires)
@@ -375,7 +375,7 @@ JWT_8000 = "e30.eyJleHAiOjE3NjcyMzM2MDB9.c2ln"
     ],
 )
 async def test_a_jwts_exp(answer: dict[str, object], trust: bool, expires: int) -> None:  # noqa: FBT001
-    """TX-16: it may shorten a lifetime; lengthen only where the operator says so."""
+    """TX-16: it may shorten a lifetime; lengthen only if the operator says so."""
     async with world(host(trust_jwt_exp=trust)) as w:
         w.script(token=w.respond(200, answer))
         assert (await w.ask(MANIFEST)).expires == expires
@@ -485,7 +485,7 @@ async def test_a_realms_own_query_stays_but_for_our_parameters() -> None:
 
 
 async def test_a_host_cannot_harvest_another_ones_login() -> None:
-    """T-60, SEC-1: nobody gets an Authorization, and the realm is refused."""
+    """T-60, SEC-1: no host gets an Authorization, and the realm is refused."""
     async with world(extra=(EVIL,)) as w:
         w.http.script["https://evil.test/v2/"] = [w.challenge(BEARER)]
         assert await w.refusal("https://evil.test/v2/a/manifests/x") is Code.REALM_REFUSED
@@ -546,7 +546,7 @@ async def test_where_the_client_may_connect() -> None:
 
 
 async def test_a_wildcard_rule_may_not_use_private_addresses() -> None:
-    """SEC-4: whoever can add a name below the wildcard would choose the address."""
+    """SEC-4: anybody who can add a name below the wildcard could choose the address."""
     async with world(OciHost(match="*.test")) as w:
         w.sources["*.test"].authority = "reg.test"
         await w.ask(MANIFEST)
@@ -627,7 +627,7 @@ async def test_allow_basic_false_switches_that_off() -> None:
 
 
 def harbor(w: World, request: Request) -> Response:
-    """Answer Basic to whatever carries an Authorization, else Bearer. Source: goharbor v2auth/auth.go."""
+    """Answer Basic to a request with an Authorization, else Bearer. Source: goharbor v2auth/auth.go."""
     carries = any(name == "Authorization" for name, _ in request.headers)
     return w.challenge('Basic realm="harbor"' if carries else BEARER)(request)
 
@@ -640,7 +640,7 @@ async def test_harbor_is_pinged_without_authorization() -> None:
 
 
 async def test_an_expired_challenge_is_learned_again_with_a_cold_ping() -> None:
-    """T-82: nvcr.io names another realm to whoever presents an expired token."""
+    """T-82: nvcr.io names another realm for an expired token."""
     async with world() as w:
         await w.ask(MANIFEST)
         w.clock.suspend(3700)
@@ -687,7 +687,7 @@ async def test_library_is_never_put_into_a_scope() -> None:
 
 
 async def test_docker_hubs_names_share_a_login_but_not_a_challenge() -> None:
-    """T-59, SC-13: each name is pinged itself."""
+    """T-59, SC-13: each name is pinged separately."""
     async with world(OciHost(match="docker.io")) as w:
         challenge = w.challenge('Bearer realm="https://auth.docker.io/token",service="registry.docker.io"')
         w.http.script |= {f"https://{name}/v2/": [challenge] for name in ("index.docker.io", "registry-1.docker.io")}
@@ -766,7 +766,7 @@ async def test_a_dead_token_server_does_not_break_valid_answers() -> None:
 
 
 def w_unavailable() -> Failure:
-    """Give what the client raises when nobody answers."""
+    """Give what the client raises without an answer."""
     return Failure(Code.UPSTREAM_UNAVAILABLE, "token server 'reg.test' refused the connection")
 
 
@@ -837,7 +837,7 @@ async def test_a_redirected_ping_is_refused() -> None:
 
 
 async def test_a_registry_token_is_sent_as_it_is() -> None:
-    """Section 2.1: no exchange, and no ``expires``, since nobody says when it ends."""
+    """Section 2.1: no exchange, and no ``expires``, because its end is unknown."""
     async with world(stored=RegistryToken(Secret("finished"))) as w:
         answer = await w.ask(MANIFEST)
         assert (answer.authorization, answer.expires) == ("Bearer finished", None)
@@ -917,7 +917,7 @@ async def test_the_error_says_which_login_was_refused_and_never_its_value() -> N
 
 
 async def test_stored_gives_the_login_for_the_docker_protocol() -> None:
-    """The docker helper protocol hands out what is stored; a finished token is no login."""
+    """The docker helper protocol hands out what is stored; a finished token is not a login."""
     async with world() as w:
         assert await w.provider.stored(target()) == UserPassword("u", Secret("p"))
         w.sources["reg.test"].stored = RegistryToken(Secret("x"))

@@ -13,7 +13,7 @@ MANIFEST = "https://reg.test/v2/a/b/manifests/latest"
 
 
 async def test_a_body_beyond_the_limit_is_an_error() -> None:
-    """T-48: the client stops at 128 KiB, and nobody asks again at once."""
+    """T-48: the client stops at 128 KiB, and there is no retry at once."""
     async with world() as w:
         w.script(token=failed(Code.ANSWER_TOO_LARGE, "token server 'reg.test' answered with more than 131072 bytes"))
         assert await w.refusal(MANIFEST) is Code.ANSWER_TOO_LARGE
@@ -37,7 +37,7 @@ async def test_a_trickling_answer_fails_in_time_and_the_next_caller_is_served() 
 
 @pytest.mark.parametrize("value", ["Wed, 31 Dec 2025 23:59:00 GMT", "soon", "-1", ""])
 async def test_a_useless_retry_after_means_the_usual_pause(value: str) -> None:
-    """T-92: a date in the past, and garbage: a moment's pause, then the token."""
+    """T-92: a date in the past, and garbage: a short pause, then the token."""
     async with world() as w:
         w.script(token=[w.respond(429, Retry_After=value), w.granted()])
         task = asyncio.ensure_future(w.ask(MANIFEST))

@@ -17,7 +17,7 @@ def tokens(w: World) -> int:
 
 
 async def refused(w: World, name: str, count: int, *, actions: bool = False) -> None:
-    """Ask about so many repositories, each of which must be refused."""
+    """Ask about this many repositories, each of which must be refused."""
     for number in range(count):
         repository = f"{name}{number}"
         grants = (Repository(RepositoryName(repository), ("pull",)),) if actions else None
@@ -39,7 +39,7 @@ async def test_a_refused_login_is_not_sent_for_each_of_many_repositories() -> No
 
 
 async def test_after_a_flush_a_refused_login_is_tried_again() -> None:
-    """Somebody has mended it at its server, and does not wait."""
+    """The user has fixed it at its server, and does not want to wait."""
     async with world() as w:
         w.script(token=w.respond(401))
         await refused(w, "a", 10)

@@ -1,4 +1,4 @@
-"""What is written down of a hand-out: whoever finds a token finds it, and nobody gets one from it."""
+"""What is logged about a hand-out: a found token leads to it, and it gives away no token."""
 
 from hashlib import sha256
 
@@ -41,7 +41,7 @@ def test_what_people_choose_has_no_digest(header: tuple[str, str]) -> None:
 
 
 def test_nothing_handed_out_is_nothing_to_write() -> None:
-    """R28: ``{}`` is most of what Bazel is told."""
+    """R28: most answers to Bazel are ``{}``."""
     assert record(TARGET, Handout((), 1)) is None
 
 
@@ -51,5 +51,5 @@ def test_a_login_is_written_without_its_parts() -> None:
 
 
 def test_a_record_holds_no_secret() -> None:
-    """R28: Whatever is done with it."""
+    """R28: However it is printed."""
     assert "canary" not in repr(record(TARGET, handout(("Authorization", f"Bearer {TOKEN}"))))

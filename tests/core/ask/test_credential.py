@@ -53,7 +53,7 @@ SECRET = Secret(VALUE)
     ],
 )
 def test_secret_does_not_show(show: Callable[[Secret], str]) -> None:
-    """No way of printing it, alone or inside what holds it, gives it away (SEC-11, PY17)."""
+    """No way of printing it, alone or as part of a value, shows it (SEC-11, PY17)."""
     assert VALUE not in show(SECRET)
 
 
@@ -64,7 +64,7 @@ def test_response_shows_no_body() -> None:
 
 
 def test_secret_does_not_show_in_a_traceback() -> None:
-    """Not even where frames are printed with their locals."""
+    """Not even if frames are printed with their locals."""
 
     def fail(secret: Secret) -> None:
         msg = f"failed with {secret}"
@@ -77,7 +77,7 @@ def test_secret_does_not_show_in_a_traceback() -> None:
 
 
 def test_secret_does_not_show_in_a_log() -> None:
-    """However a careless line passes it on."""
+    """However carelessly it is logged."""
     stream = StringIO()
     logger = logging.Logger("careless")  # noqa: LOG001  a logger of its own, without handlers of others
     logger.addHandler(logging.StreamHandler(stream))
@@ -98,7 +98,7 @@ def test_secret_does_not_show_in_a_log() -> None:
     ],
 )
 def test_secret_is_not_serialised(serialise: Callable[[Secret], object]) -> None:
-    """It reaches no file and no other process by accident."""
+    """It cannot reach a file or another process by accident."""
     with pytest.raises(TypeError) as caught:
         serialise(SECRET)
     assert VALUE not in str(caught.value)
@@ -113,14 +113,14 @@ def test_a_secret_cannot_be_a_key() -> None:
 
 
 def test_secret_is_not_iterable_and_has_no_length() -> None:
-    """Nor does it give itself away piece by piece."""
+    """It cannot be read piece by piece either."""
     assert not hasattr(SECRET, "__iter__")
     assert not hasattr(SECRET, "__len__")
     assert not hasattr(SECRET, "__dict__")
 
 
 def test_secrets_compare_by_value() -> None:
-    """In constant time, and with other secrets only."""
+    """In constant time, and only with other secrets."""
     assert Secret("a") == Secret("a")
     assert Secret("a") != Secret("b")
     assert Secret("ü") == Secret("ü")
@@ -149,7 +149,7 @@ def test_grant_without_headers_is_empty() -> None:
 
 
 def test_handouts_are_equal_whatever_they_are_explained_by() -> None:
-    """``detail`` is for people, and no part of the answer."""
+    """``detail`` is for people, and not part of the answer."""
     assert Handout((), 1, {"scopes": "a"}) == Handout((), 1, {"scopes": "b"})
     assert Handout((), 1) != Handout((), 2)
 
@@ -188,7 +188,7 @@ def test_status_of_a_code(code: Code, status: int) -> None:
 
 
 def test_failed_carries_its_failure() -> None:
-    """The exception is only the way; the failure is the value that waiters share (PY28)."""
+    """The exception only carries the failure, a value that waiters share (PY28)."""
     error = failed(Code.RATE_LIMITED, "slow down", hint="wait", retry_after=12.0)
     assert error.failure == Failure(Code.RATE_LIMITED, "slow down", "wait", 12.0)
     assert str(error) == "rate_limited: slow down"

@@ -9,7 +9,7 @@ from credproxy.core.ask.docker_hub import api_host, is_hub
     "authority", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]
 )
 def test_hub_names_are_one_registry(authority: str) -> None:
-    """SC-11: whichever of them a client says; all are contacted as themselves but the one without an API (TX-2)."""
+    """SC-11: whichever a client uses; all are contacted by their own name except the one without an API (TX-2)."""
     assert api_host(authority) == ("registry-1.docker.io" if authority == "docker.io" else authority)
     assert is_hub(authority)
 

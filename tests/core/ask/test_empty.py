@@ -1,4 +1,4 @@
-"""What looks like a credential and holds none is told as what it is."""
+"""A value that looks like a credential but holds none is reported as such."""
 
 import base64
 
@@ -21,7 +21,7 @@ def b64(pair: str) -> str:
 
 @pytest.mark.parametrize("text", SPACES)
 def test_white_space_of_any_alphabet_is_blank(text: str) -> None:
-    """An editor's BOM and a web page's hard space are seen by nobody."""
+    """An editor's BOM and a web page's non-breaking space are invisible."""
     assert blank(text)
     assert not blank(f"{text}x{text}")
 
@@ -46,7 +46,7 @@ def test_bytes_of_another_encoding_are_something() -> None:
     ],
 )
 def test_each_kind_of_login_says_what_is_empty(stored: Stored, problem: str) -> None:
-    """In words that stand behind the name of its place."""
+    """As the rest of a sentence that begins with the name of its place."""
     assert empty_login(stored) == problem
 
 
@@ -92,7 +92,7 @@ def test_a_value_with_content_is_not_empty(stored: Stored) -> None:
     ],
 )
 def test_an_authorization_header_says_what_is_empty(value: str, problem: str | None) -> None:
-    """An unset variable leaves the word in front of it."""
+    """An unset variable leaves only the word before it."""
     assert empty_header("Authorization", [value]) == (
         None if problem is None else f"the header 'Authorization' {problem}"
     )
@@ -105,7 +105,7 @@ def test_only_in_authorization_do_words_stand_in_front_of_something() -> None:
 
 
 def test_of_the_headers_of_an_answer_those_for_credentials_must_hold_one() -> None:
-    """And of all others together, one at least; no header at all means that there is no credential."""
+    """And of all other headers, at least one; no header at all means that there is no credential."""
     empty, full = (Secret(""),), (Secret("x"),)
     assert empty_answer([]) is None
     assert empty_answer([("x-api-key", empty), ("x-project", full)]) == "the header 'x-api-key' is empty"
@@ -126,7 +126,7 @@ def test_of_the_headers_of_an_answer_those_for_credentials_must_hold_one() -> No
     ],
 )
 def test_another_helpers_empty_answer_is_an_error_that_names_the_header(headers: str) -> None:
-    """``echo "Bearer $TOKEN"`` where TOKEN is not set."""
+    """``echo "Bearer $TOKEN"`` with TOKEN unset."""
     with pytest.raises(HelperAnswerError, match="holds no credential: the header"):
         parse_helper_answer(f'{{"headers":{headers}}}'.encode())
 
@@ -140,7 +140,7 @@ def test_another_helpers_clean_nothing_stays_one(answer: str) -> None:
 @pytest.mark.parametrize("username", [None, "u", "<token>"])
 @pytest.mark.parametrize("text", [text for text in SPACES if text])
 def test_a_text_of_spaces_is_not_a_secret(text: str, username: str | None) -> None:
-    """A variable or a file that holds nothing that can be seen; the message says so, and how to store one."""
+    """A variable or a file without anything visible; the message says so, and how to store a secret."""
     with pytest.raises(Failed) as caught:
         from_text(text, username, where="the file '/s'", hint="write it")
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
@@ -153,7 +153,7 @@ NOTHINGS = ["null", "undefined", "None", "nil", "<nil>", "(null)", "<no value>",
 
 @pytest.mark.parametrize("word", NOTHINGS)
 def test_the_word_for_a_value_that_is_missing_is_not_a_token(word: str) -> None:
-    """``jq -r .token`` prints ``null`` where there is none, and a script goes on with it."""
+    """``jq -r .token`` prints ``null`` for a missing field, and a script continues with it."""
     for problem in (
         empty_login(PlainSecret(Secret(word))),
         empty_login(IdentityToken(Secret(word))),
@@ -170,7 +170,7 @@ def test_the_word_for_a_value_that_is_missing_is_not_a_token(word: str) -> None:
 
 @pytest.mark.parametrize("text", ["nullable", "none", "null.x", "Nonesuch"])
 def test_a_token_that_only_resembles_such_a_word_is_one(text: str) -> None:
-    """Nothing is guessed; and of a password that somebody chose nobody knows what it may be."""
+    """Nothing is guessed; a chosen password may be anything."""
     assert empty_login(PlainSecret(Secret(text))) is None
     assert empty_header("Authorization", [f"Bearer {text}"]) is None
     assert empty_login(UserPassword("somebody", Secret("null"))) is None

@@ -161,7 +161,7 @@ def test_mount_is_read_in_one_way_or_not_at_all(query: str, expected: Endpoint) 
 
 
 def test_query_of_a_read_is_not_looked_at() -> None:
-    """Paging of a tag list, or a from there, changes nothing (SC-9)."""
+    """Paging of a tag list, or a ``from`` there, changes nothing (SC-9)."""
     assert asked("https://r.test/v2/a/b/c/d/tags/list?n=10&last=x") == read("a/b/c/d")
     assert asked("https://r.test/v2/a/tags/list?mount=x&from=b;c") == read("a")
 
@@ -212,7 +212,7 @@ _PATTERNS = [
 
 
 def _naive(path: str) -> Endpoint:
-    """Try every split of the path against every pattern of the table: slow, and plainly right."""
+    """Try every split of the path against every pattern of the table: slow, and obviously right."""
     fixed = {"/v2": Kind.ROOT, "/v2/": Kind.ROOT, "/v2/_catalog": Kind.CATALOG}
     if path in fixed:
         return Endpoint(fixed[path])
@@ -236,7 +236,7 @@ def test_every_reading_counts(segments: list[str]) -> None:
 
 @given(st.text(alphabet="ab/._-%2eF:;\\ABv", max_size=60), st.text(alphabet="mountfrom=&;%ab/D.", max_size=40))
 def test_any_path_is_classified_and_authorises_only_what_it_shows(path: str, query: str) -> None:
-    """T-105: No path raises, and a repository stands in the path byte by byte: authorised equals forwarded (T14)."""
+    """T-105: No path raises, and a repository occurs in the path byte by byte: authorised equals forwarded (T14)."""
     full = f"/v2/{path}"
     endpoint = classify(full, query)
     if endpoint.repository is not None:
@@ -275,7 +275,7 @@ ARTIFACTS = "/artifacts-uploads/namespaces/my-project/repositories/images/upload
     ],
 )
 def test_a_begun_upload_at_artifact_registry_is_of_the_repository_in_its_path(path: str, expected: Endpoint) -> None:
-    """Its first place is outside of /v2; a download's place carries its own permission and needs none."""
+    """Its first URL is outside of /v2; a download's URL carries its own permission and needs none."""
     assert asked(f"https://europe-docker.pkg.dev{path}") == expected
     assert classify(path, "", prefix="/some/prefix") == expected or path.startswith("/v2/")
 
@@ -307,7 +307,7 @@ def state(value: object, padded: bytes = b"x" * 32) -> str:
     ],
 )
 def test_a_begun_upload_elsewhere_is_of_the_repository_in_its_state(uri: str, expected: Endpoint) -> None:
-    """Where the path says what it is, that counts; where neither says, nothing is guessed."""
+    """If the path says what it is, that counts; if neither does, nothing is guessed."""
     assert asked(f"https://reg.test{uri}") == expected
 
 

@@ -1,4 +1,4 @@
-"""Whose repository a URL of GitHub's is in, and where the API of that GitHub is."""
+"""Which owner and repository a GitHub URL belongs to, and where the API of that GitHub is."""
 
 import pytest
 
@@ -27,7 +27,7 @@ from credproxy.core.ask.uri import parse_uri
     ],
 )
 def test_all_hosts_of_one_github_share_a_login(host: str, wanted: str) -> None:
-    """And nobody else's host has it."""
+    """And other hosts do not."""
     assert login_host(host) == wanted
 
 
@@ -60,12 +60,12 @@ def test_all_hosts_of_one_github_share_a_login(host: str, wanted: str) -> None:
     ],
 )
 def test_whose_something_is(uri: str, place: GithubName | None) -> None:
-    """A name that could be read in two ways is none."""
+    """An ambiguous name is not used."""
     assert github_name(parse_uri(uri)) == place
 
 
 def test_letters_in_another_case_are_the_same_repository() -> None:
-    """Of GitHub's, and its answers have the owner's spelling."""
+    """For GitHub, and its answers have the owner's spelling."""
     assert GithubName("octo", "Hello").is_named("Octo/hello")
     assert not GithubName("octo", "hello").is_named("octo/hello2")
     assert GithubName("octo").name == "octo"
@@ -106,7 +106,7 @@ def test_letters_in_another_case_are_the_same_repository() -> None:
     ],
 )
 def test_where_what_belongs_to_a_repository_is(uri: str, roots: tuple[str, ...]) -> None:
-    """The API first, where all of it is."""
+    """The API first, which has everything."""
     target = parse_uri(uri)
     assert roots_of(target) == roots
     assert roots[0] == f"{api_of(target)}/repos"

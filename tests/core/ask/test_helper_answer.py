@@ -51,7 +51,7 @@ def test_what_real_helpers_print(printed: str, expected: dict[str, list[str]]) -
     ids=["empty", "blank", "garbage", "partial", "two documents", "not UTF-8", "a list", "a text", "a number", "epoch"],
 )
 def test_an_invalid_answer_is_an_error(printed: bytes, problem: str) -> None:
-    """H4: never a guess, never cached; what was printed is not in the error, as it may hold a secret."""
+    """H4: never guessed, never cached; the output is not in the error, as it may hold a secret."""
     with pytest.raises(HelperAnswerError) as caught:
         parse_helper_answer(printed)
     assert problem in str(caught.value).replace("`", "")
@@ -73,7 +73,7 @@ def test_an_invalid_answer_is_an_error(printed: bytes, problem: str) -> None:
     ids=["host", "length", "framing", "hop-by-hop", "space", "no name", "CRLF", "NUL", "20 KB"],
 )
 def test_helper_headers(name: str, value: str) -> None:
-    """T27: nothing that would frame another request, and nothing that no client could send; the value is not told."""
+    """T27: nothing that would begin another request, and nothing that clients cannot send; the value is not shown."""
     with pytest.raises(HelperAnswerError) as caught:
         parse_helper_answer(json.dumps({"headers": {name: [value]}}).encode())
     assert value not in str(caught.value) or len(value) < 10
@@ -103,7 +103,7 @@ def test_helper_expires(text: str, second: float) -> None:
 
 @pytest.mark.parametrize("text", ["", "tomorrow", "2026-01-01T00:00:00", "2026-13-01T00:00:00Z", "1767225600"])
 def test_an_expiry_that_cannot_be_read_is_an_error(text: str) -> None:
-    """T31: a token of unknown life is not one of long life."""
+    """T31: a token with an unknown lifetime is not a long-lived one."""
     with pytest.raises(HelperAnswerError, match="'expires'"):
         parse_helper_answer(json.dumps({"expires": text}).encode())
 

@@ -1,4 +1,4 @@
-"""What a JWT says of its own end: it may only shorten a lifetime."""
+"""What a JWT says about its own end: it may only shorten a lifetime."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ NOW = 1_000_000.0
 
 
 def jwt(**claims: object) -> str:
-    """Make a token with these claims; nobody looks at its signature."""
+    """Make a token with these claims; its signature is not checked."""
     parts = [{"alg": "none"}, claims]
     return ".".join(
         [*(base64.urlsafe_b64encode(json.dumps(part).encode()).decode().rstrip("=") for part in parts), "s"]
@@ -41,7 +41,7 @@ def jwt(**claims: object) -> str:
     ],
 )
 def test_the_seconds_that_a_token_has_left_by_its_own_words(token: str, left: float | None) -> None:
-    """RFC 7519, section 4.1.4; what is no JWT, or does not say, gives None and no error."""
+    """RFC 7519, section 4.1.4; anything else, or one without an end, gives None and not an error."""
     assert life(token, NOW) == left
 
 
@@ -61,7 +61,7 @@ def test_every_kind_of_stored_credential_may_hold_one(stored: Stored) -> None:
 
 
 def test_headers_are_read_like_stored_credentials() -> None:
-    """Behind any scheme, or as the password of a Basic value."""
+    """After any scheme, or as the password of a Basic value."""
     token = jwt(exp=NOW + 9)
     pair = base64.b64encode(f"u:{token}".encode()).decode()
     assert [header_life(value, NOW) for value in (f"Bearer {token}", token, f"Basic {pair}")] == [9, 9, 9]

@@ -18,7 +18,7 @@ def lasting(seconds: float, *, absolute: bool = False) -> Lifetime:
 
 
 def state_at(lifetime: Lifetime, age: float, *, sample: float = NO_JITTER, step: float = 0.0) -> State:
-    """Where in its life it is after ``age`` seconds, the wall clock set by ``step``."""
+    """Its state after ``age`` seconds, with the wall clock set by ``step``."""
     return state(lifetime, advisory(length(lifetime), sample), boot=BOOT + age, wall=WALL + age + step)
 
 
@@ -86,13 +86,13 @@ def test_states_at_the_upper_jitter() -> None:
     ],
 )
 def test_expiry_told_does_not_wander(age: float, told: int) -> None:
-    """Hard expiry less M, whenever it is asked; the true one once less than M remains (TX-17)."""
+    """Hard expiry less M, at any time; the true one once less than M remains (TX-17)."""
     assert told_at(lasting(300), age) == told
 
 
 @pytest.mark.parametrize(("life", "told"), [(30.9, 27), (299.99, 269), (2.9, 2), (0.5, 0)])
 def test_expiry_is_floored(life: float, told: int) -> None:
-    """A second that is not whole is not given away; within M the true expiry is told, floored too (TX-18)."""
+    """A fraction of a second is not added; within M the true expiry is given, floored too (TX-18)."""
     assert told_at(lasting(life), 0) == told
 
 
@@ -103,7 +103,7 @@ def test_life_within_the_margin_is_mandatory_at_once() -> None:
 
 
 def test_unknown_expiry_is_not_invented() -> None:
-    """It is kept for its time, and clients are told nothing (CL-17)."""
+    """It is kept for its time, and clients get no expiry (CL-17)."""
     credential = Lifetime(since=BOOT, keep=600)
     assert length(credential) == 600
     assert told_at(credential, 0) is None
@@ -113,7 +113,7 @@ def test_unknown_expiry_is_not_invented() -> None:
 
 @pytest.mark.parametrize("step", [3600.0, -3600.0])
 def test_relative_life_does_not_feel_the_wall_clock(step: float) -> None:
-    """Somebody set the clock: validity stays, and the expiry told moves along (C1, C2)."""
+    """After the clock was set, validity stays, and the expiry for clients moves along (C1, C2)."""
     credential = lasting(300)
     for age in [0, 230, 280, 300]:
         assert state_at(credential, age, step=step) is state_at(credential, age)
@@ -142,7 +142,7 @@ def test_suspend_is_time() -> None:
 
 
 def test_life_counts_from_before_the_request() -> None:
-    """What the exchange took is taken off the credential, not added to it (TX-15)."""
+    """The duration of the exchange shortens the lifetime (TX-15)."""
     assert remaining(lasting(60), BOOT + 8, wall=WALL + 8) == 52
 
 
@@ -156,7 +156,7 @@ LIVES = st.floats(min_value=0.01, max_value=43_200)
 
 @given(LIVES, st.floats(min_value=0, max_value=1), st.floats(min_value=0, max_value=50_000), st.booleans())
 def test_no_client_is_told_a_time_after_hard_expiry(life: float, sample: float, age: float, absolute: bool) -> None:  # noqa: FBT001  given by hypothesis
-    """Whatever the life, the age and the jitter: valid things only, never past their end, M earlier if outside M."""
+    """Whatever the life, the age and the jitter: only valid grants, never past their end, M earlier if outside M."""
     credential = lasting(life, absolute=absolute)
     told = told_at(credential, age)
     assert told is not None
@@ -174,6 +174,6 @@ def test_states_only_move_forward(life: float, sample: float, ages: list[float])
 
 
 def test_what_names_no_end_and_is_not_said_how_long_to_keep_is_over() -> None:
-    """A provider that forgets it is asked anew each time, and hands out nothing by a figure that it did not choose."""
+    """A provider that omits both is asked each time, and nothing is kept for an arbitrary time."""
     assert state(Lifetime(since=BOOT), 0.0, boot=BOOT, wall=WALL) is State.EXPIRED
     assert state(Lifetime(since=BOOT, keep=60.0), 0.0, boot=BOOT, wall=WALL) is State.FRESH

@@ -1,4 +1,4 @@
-"""Nothing outlives the login that it was made of."""
+"""Nothing outlives the login that it was made from."""
 
 import pytest
 
@@ -13,14 +13,14 @@ T = 1000.0
 
 
 def test_a_static_login_is_served_for_the_one_figure_and_names_no_expiry() -> None:
-    """It changes together with its file, which is another identity; an invented expiry would be a lie."""
+    """It changes together with its file, which is then another identity; an expiry would be invented."""
     lifetime = dressed(Login(STORED, T), "file:/s", boot=T + 7)
     assert remaining(lifetime, T + 7, wall=0) == STATIC_KEEP
     assert expires(lifetime, T + 7, wall=0) is None
 
 
 def test_what_a_program_printed_counts_from_when_the_program_was_started() -> None:
-    """``docker-credential-gcr``: a token of 300 s must not be handed out for the source's time and the provider's."""
+    """``docker-credential-gcr``: a token of 300 s must not be handed out for the sum of the source's and the provider's times."""
     lifetime = dressed(Login(STORED, T, keep=240), "docker-credential-gcr:reg.test", boot=T + 100)
     assert remaining(lifetime, T + 100, wall=0) == 140
     told = expires(lifetime, T + 100, wall=0)
@@ -34,7 +34,7 @@ def test_a_program_that_takes_longer_than_its_login_is_kept_is_of_use_all_the_sa
 
 
 def test_a_login_may_say_when_it_ends() -> None:
-    """Also where it is kept for longer; twelve hours are the most that is believed."""
+    """Also if it is kept for longer; twelve hours are the maximum."""
     assert dressed(Login(STORED, T, until=T + 50), "n", boot=T).until == T + 50
     assert dressed(Login(STORED, T, until=T + 50, keep=240), "n", boot=T).until == T + 50
     assert dressed(Login(STORED, T, until=T + 500, keep=240), "n", boot=T).until == T + 240
@@ -51,7 +51,7 @@ def test_a_login_that_is_over_by_its_own_words_is_an_error_that_says_since_when(
 
 
 def test_a_token_ends_where_its_login_is_known_to_end() -> None:
-    """And not where a program should only be asked again."""
+    """And not when a program should only be asked again."""
     token = Lifetime(since=T, until=T + 3600)
     assert bounded(token, Login(STORED, T, until=T + 60), boot=T).until == T + 60
     assert bounded(token, Login(STORED, T, until=T + 7200), boot=T).until == T + 3600
@@ -80,7 +80,7 @@ def test_a_server_that_takes_a_login_knows_better_than_our_clock() -> None:
 @pytest.mark.parametrize("sample", [0.0, 0.5, 0.999])
 @pytest.mark.parametrize("keep", [10.0, 240.0, 3600.0])
 def test_a_renewal_always_finds_that_the_source_looks_again(keep: float, sample: float) -> None:
-    """Or it would be given the old login once more, and once a second until that ends."""
+    """Otherwise it would get the old login again, once a second until that ends."""
     login = Login(STORED, T, keep=keep)
     lifetime = dressed(login, "n", boot=T)
     assert lifetime.until is not None

@@ -1,4 +1,4 @@
-"""What is taken from the wire, and what is sent."""
+"""How requests are decoded and answers encoded."""
 
 import json
 
@@ -153,7 +153,7 @@ def test_expiry_stays_within_four_digit_years(expires: int, text: str) -> None:
 
 
 def test_authorization_is_spelled_as_img_looks_for_it() -> None:
-    """In any case it comes, exactly so it leaves; other names stay as configured (SC-17)."""
+    """It may come in any case, and is sent exactly so; other names stay as configured (SC-17)."""
     assert json.loads(answer(("authorization", "Bearer t"), ("x-api-key", "k")))["headers"] == {
         "Authorization": ["Bearer t"],
         "x-api-key": ["k"],
@@ -161,17 +161,17 @@ def test_authorization_is_spelled_as_img_looks_for_it() -> None:
 
 
 def test_value_is_stripped() -> None:
-    """A file's last newline is nobody's secret (CL-21)."""
+    """A file's last newline is not part of the secret (CL-21)."""
     assert json.loads(answer(("X-Key", " k\r\n")))["headers"] == {"X-Key": ["k"]}
 
 
 def test_header_without_values_is_left_out() -> None:
-    """A chained helper may send an empty list; it means that there is nothing to send (1.4)."""
+    """A chained helper may send an empty list; it means nothing is sent (1.4)."""
     assert encode_answer(Handout((("Authorization", ()), ("A", ())), None)) == b'{"headers":{}}'
 
 
 def test_other_headers_may_have_several_values() -> None:
-    """A chained helper's answer keeps its meaning; Authorization alone has one value (CL-20)."""
+    """A chained helper's answer keeps its meaning; only Authorization has a single value (CL-20)."""
     handout = Handout((("header2", (Secret("value1"), Secret("value2"))),), None)
     assert encode_answer(handout) == b'{"headers":{"header2":["value1","value2"]}}'
 
@@ -238,7 +238,7 @@ def test_answer_of_8000_bytes_is_sent_and_of_8001_is_not() -> None:
 
 
 def test_too_many_headers_are_too_large() -> None:
-    """32 headers are enough for anybody (T27)."""
+    """32 headers are enough (T27)."""
     answer(*((f"X-{n}", "v") for n in range(32)))
     with pytest.raises(Failed) as caught:
         answer(*((f"X-{n}", "v") for n in range(33)))
@@ -261,7 +261,7 @@ def test_docker_answer_names_the_login(stored: Stored, username: str, secret: st
 
 @pytest.mark.parametrize("stored", [RegistryToken(Secret("t")), PlainSecret(Secret("t"))])
 def test_docker_answer_has_no_place_for_a_token(stored: Stored) -> None:
-    """What is no login is "not found" to docker."""
+    """Anything but a login is "not found" for docker."""
     assert encode_docker("reg.test", stored) is None
 
 

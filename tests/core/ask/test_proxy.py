@@ -1,4 +1,4 @@
-"""What a proxy setting says, and which answers are a proxy's own."""
+"""How a proxy setting is parsed, and which answers are a proxy's own."""
 
 import pytest
 
@@ -14,7 +14,7 @@ from credproxy.core.ask.proxy import is_from_proxy, proxy_of
     ],
 )
 def test_where_a_proxy_is(setting: str, host: str, port: int, name: str) -> None:
-    """Its name in messages is its place, without its login."""
+    """Its name in messages is its address, without its login."""
     proxy = proxy_of(setting)
     assert proxy is not None
     assert (proxy.host, proxy.port, proxy.name) == (host, port, name)

@@ -1,4 +1,4 @@
-"""Retry-After in each form that RFC 9110 allows, and what is none."""
+"""Retry-After in each form that RFC 9110 allows, and in invalid ones."""
 
 import os
 import time
@@ -83,12 +83,12 @@ def test_an_invalid_date_gives_none(text: str) -> None:
     ids=str,
 )
 def test_the_pause_is_what_the_longest_readable_value_says(lines: tuple[str, ...], seconds: float | None) -> None:
-    """Seconds, the three dates, several lines, white space; what is none of them says nothing. Source: TX-10."""
+    """Seconds, the three dates, several lines, white space; anything else is ignored. Source: TX-10."""
     assert retry_after(tuple(("Retry-After", line) for line in lines), NOW) == seconds
 
 
 def test_a_date_counts_from_the_date_of_its_own_response() -> None:
-    """Our clock is six minutes ahead: by it the date has passed, and the server still says 20 s."""
+    """Our clock is six minutes ahead: by it the date has passed, but the server means 20 s."""
     headers = (
         ("date", "Sun, 06 Nov 1994 08:49:37 GMT"),
         ("retry-after", "Sun, 06 Nov 1994 08:49:57 GMT"),
@@ -103,7 +103,7 @@ def test_without_a_readable_date_of_the_response_our_own_clock_stands_in() -> No
 
 
 def test_a_date_is_ignored_if_the_time_is_unknown() -> None:
-    """Neither side told a time, so there is nothing to count from."""
+    """Neither side gave a time, so there is nothing to count from."""
     assert retry_after((("Retry-After", "Sun, 06 Nov 1994 08:49:57 GMT"),), None) is None
 
 

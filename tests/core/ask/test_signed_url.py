@@ -1,4 +1,4 @@
-"""Which URLs carry their authorisation themselves."""
+"""Which URLs carry their own authorisation."""
 
 import pytest
 
@@ -26,5 +26,5 @@ from credproxy.core.ask.uri import parse_uri
     ],
 )
 def test_a_signature_is_known_by_its_parameters(query: str, *, signed: bool) -> None:
-    """In any case, percent-encoded or not; a lone word that others use as well is none."""
+    """In any case, percent-encoded or not; a single parameter with a common name is not one."""
     assert is_signed(parse_uri(f"https://b.test/o?{query}")) is signed

@@ -1,4 +1,4 @@
-"""What GitHub says of a token that its organisation's single sign-on does not know."""
+"""What GitHub says about a token that is not authorised for an organisation's single sign-on."""
 
 import pytest
 
@@ -36,11 +36,11 @@ PAGE = "https://github.com/orgs/octo-org/sso"
     ],
 )
 def test_which_organisation_requires_it_and_where_to_authorise(url: str, told: str, found: SingleSignOn | None) -> None:
-    """Never with the query, and never a page of somebody else's."""
+    """Never with the query, and never a page on another host."""
     assert single_sign_on(parse_uri(url), 403, headers=(("X-GitHub-SSO", told),)) == found
 
 
 def test_any_other_status_is_something_else() -> None:
-    """A 200 has the header where results are partial."""
+    """A 200 has the header if results are partial."""
     assert single_sign_on(parse_uri(ASSET), 401, headers=(("x-github-sso", f"required; url={PAGE}"),)) is None
     assert single_sign_on(parse_uri(ASSET), 403, headers=()) is None

@@ -1,4 +1,4 @@
-"""What a raw URI becomes, and what is refused before any URL parser sees it."""
+"""How a raw URI is parsed, and what is refused before any URL parser sees it."""
 
 from collections.abc import Callable
 from urllib.parse import urlsplit
@@ -102,7 +102,7 @@ def test_uri_becomes_its_canonical_form(raw: str, canonical: str, form: Form) ->
     ],
 )
 def test_uri_is_split_into_its_parts(raw: str, target: Target) -> None:
-    """The port stands apart, and only where it is not the scheme's own."""
+    """The port is separate, and only set if it is not the scheme's own."""
     assert parse_uri(raw) == target
 
 
@@ -245,7 +245,7 @@ def test_message_never_holds_query_or_userinfo(raw: str) -> None:
 
 
 def test_shown_is_short() -> None:
-    """Nobody fills a log with one URI."""
+    """One URI cannot fill a log."""
     assert len(shown("https://r.test/" + "\n" * 8000)) < 700
 
 
@@ -329,7 +329,7 @@ def test_canonical_authority_is_a_fixed_point(text: str) -> None:
     ],
 )
 def test_canonical_authority(text: str, scheme: str, expected: str | None) -> None:
-    """An authority is read like the registry's own; what is none gives None (SC-6)."""
+    """An authority is parsed like the registry's own; an invalid one gives None (SC-6)."""
     assert canonical_authority(text, scheme) == expected
 
 
@@ -352,12 +352,12 @@ def test_canonical_authority(text: str, scheme: str, expected: str | None) -> No
     ],
 )
 def test_plain_http_is_for_loopback_or_a_rule(raw: str, insecure: bool, allowed: bool) -> None:  # noqa: FBT001  a table
-    """SC-4: http asks for ``insecure = true`` anywhere but on this machine."""
+    """SC-4: http needs ``insecure = true`` except on this machine."""
     assert plaintext_allowed(parse_uri(raw), insecure) is allowed
 
 
 def test_loopback_is_judged_by_name() -> None:
-    """No look-up decides it, and no name that merely begins like it."""
+    """Without a look-up, and a name that merely begins like it does not count."""
     assert all(map(is_loopback, ["localhost", "127.0.0.1", "127.9.9.9", "[::1]"]))
     assert not any(map(is_loopback, ["localhost.test", "127.0.0.1.test", "127.a", "0.0.0.0", "[::]"]))
 
@@ -416,7 +416,7 @@ def _split(authority: str) -> tuple[str, int | None]:
     ],
 )
 def test_a_user_name_and_password_in_front_of_the_host_are_left_out(raw: str, wanted: str) -> None:
-    """Only there, and the host is what stands behind the ``@`` (RFC 3986, section 3.2)."""
+    """Only there, and the host is what follows the ``@`` (RFC 3986, section 3.2)."""
     assert without_userinfo(raw) == wanted
 
 
@@ -437,7 +437,7 @@ def test_a_user_name_and_password_in_front_of_the_host_are_left_out(raw: str, wa
     ],
 )
 def test_what_readers_may_take_for_another_host_is_refused(raw: str) -> None:
-    """One reader takes the first ``@``, another the last one; the message holds neither name nor password."""
+    """One parser takes the first ``@``, another the last one; the message contains neither name nor password."""
     with pytest.raises(Failed) as caught:
         parse_uri(without_userinfo(raw))
     assert caught.value.failure.code is Code.BAD_REQUEST
@@ -446,7 +446,7 @@ def test_what_readers_may_take_for_another_host_is_refused(raw: str) -> None:
 
 @given(st.text(alphabet="@:/?#%ab.0[]\\", max_size=30))
 def test_leaving_it_out_chooses_no_other_host(text: str) -> None:
-    """What is taken has no ``@`` in front of its host any more, and the host that every reader finds."""
+    """The result has no ``@`` before its host, and the host that every parser finds."""
     raw = f"https://{text}"
     try:
         target = parse_uri(without_userinfo(raw))
@@ -457,7 +457,7 @@ def test_leaving_it_out_chooses_no_other_host(text: str) -> None:
 
 @pytest.mark.parametrize("text", ["u@reg.test", "https://u:p@reg.test", "https://u:p@reg.test/v2/"])
 def test_a_server_url_may_hold_a_user_name(text: str) -> None:
-    """Docker's clients pass on what they were given."""
+    """Docker's clients pass it on as typed."""
     assert parse_server_url(text).authority == "reg.test"
 
 

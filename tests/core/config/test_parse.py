@@ -120,7 +120,7 @@ def test_a_mistake_has_its_line_its_path_and_what_was_wanted(text: str, wanted: 
     "address", ["0.0.0.0:5151", "localhost:5151", "10.0.0.1:1", "127.0.0.1", "127.0.0.1:0", "[::]:1"]
 )
 def test_the_gateway_listens_on_the_loopback_alone(address: str) -> None:
-    """T34: Without TLS and client authentication nobody else may reach it; and never without a token."""
+    """T34: Without TLS and client authentication, other machines must not reach it; and never without a token."""
     with pytest.raises(ConfigError) as caught:
         load(f'[actions]\nlisten = "{address}"\nlisten_token = {{ source = "env", name = "T" }}\n', "f")
     assert caught.value.mistakes[0].path == "actions.listen"
@@ -141,7 +141,7 @@ def test_an_invalid_match(match: str) -> None:
 
 
 def test_all_mistakes_of_meaning_are_reported_at_once() -> None:
-    """Whoever mends the file should need one round."""
+    """One round should be enough to fix the file."""
     text = 'empty_ttl = 0\n[[host]]\nmatch = "a.b"\nprovider = "exec"\ncommand = ["x"]\ntimeout = 900\n'
     with pytest.raises(ConfigError) as caught:
         load(text, "f")
@@ -152,7 +152,7 @@ def test_all_mistakes_of_meaning_are_reported_at_once() -> None:
 
 
 def test_the_typo_is_reported_and_not_the_key_that_it_leaves_missing() -> None:
-    """``provder`` is one mistake, and what stands beside it is checked as if the key were right."""
+    """``provder`` is one mistake, and its neighbours are checked as if the key were right."""
     text = '[[host]]\nmatch = "a.b"\nprovder = "exec"\ncommand = "x"\ntimeot = 900\n'
     with pytest.raises(ConfigError) as caught:
         load(text, "f")
@@ -164,7 +164,7 @@ def test_the_typo_is_reported_and_not_the_key_that_it_leaves_missing() -> None:
 
 
 def test_all_mistakes_of_all_kinds_are_reported_with_their_lines() -> None:
-    """Of syntax, of shape and of meaning, in rules before and behind one that cannot be used."""
+    """Of syntax, of shape and of meaning, in rules before and after an unusable one."""
     text = """empty_ttl = 0
 netrc = relative
 buildin = true
@@ -219,7 +219,7 @@ operations = []
 
 
 def test_a_secret_in_the_wrong_place_is_not_repeated() -> None:
-    """Who writes the token itself instead of its source must not find it in a terminal or a log."""
+    """If a user writes the token itself instead of its source, it must not appear in a terminal or a log."""
     for text in (
         '[[host]]\nmatch = "a.b"\nprovider = "header"\nsecret = "s3cr3t-canary"\n',
         '[[host]]\nmatch = "a.b"\nprovider = "header"\nsecret = s3cr3t-canary\n',
@@ -252,7 +252,7 @@ PATHS = [
     ("text", "read"), PATHS, ids=[text.split(" = ")[-2].split()[-1] + str(n) for n, (text, _) in enumerate(PATHS)]
 )
 def test_a_tilde_stands_for_the_home_in_every_path(text: str, read: Callable[[Settings], str]) -> None:
-    """A person writes ``~/`` everywhere; another user's home and a missing home are told, never taken for a name."""
+    """Users write ``~/`` everywhere; another user's home and a missing home are reported, never taken for a name."""
     assert read(load(text.format("~/x y"), "f", home="/home/me")) == "/home/me/x y"
     assert read(load(text.format("/a/~/x"), "f", home="/home/me")) == "/a/~/x"
     for path, home, problem in (
@@ -275,7 +275,7 @@ def test_a_tilde_stands_for_the_home_in_each_part_of_a_search_path() -> None:
 
 @pytest.mark.parametrize("path", ["bin", "/bin:tools", "/bin:", ":/bin", "/a::/b", "$HOME/bin"])
 def test_a_search_path_has_no_directory_that_depends_on_where_the_daemon_is_started(path: str) -> None:
-    """A relative or empty part is the working directory, as in ``PATH``, and whoever owns that would name programs."""
+    """A relative or empty part is the working directory, as in ``PATH``, and its owner could choose programs."""
     with pytest.raises(ConfigError) as caught:
         load(f'helper_path = "{path}"\n', "f", home="/h")
     wanted = "wanted absolute paths, or ones that begin with ~/, separated by colons"
@@ -283,7 +283,7 @@ def test_a_search_path_has_no_directory_that_depends_on_where_the_daemon_is_star
 
 
 def test_a_default_that_the_user_writes_wins_over_the_machines_value() -> None:
-    """Written is written: ``allow_root = false`` is not the same as nothing, and tables are put together key by key."""
+    """An explicit ``allow_root = false`` is not the same as nothing, and tables are merged key by key."""
     user = 'allow_root = false\n[log]\nlevel = "info"\n[[host]]\nmatch = "A.B"\nprovider = "oci"\n'
     machine = 'allow_root = true\n[log]\nlevel = "debug"\naudit = true\n[[host]]\nmatch = "a.b"\nprovider = "none"\n'
     merged = load_files([("user", user), ("machine", machine)])
@@ -337,7 +337,7 @@ def test_what_is_kept_always_fits_the_types(document: object) -> None:
 
 
 def test_a_byte_order_mark_means_nothing() -> None:
-    """Some editors put one there."""
+    """Some editors add one."""
     assert load("\ufeffempty_ttl = 30\n", "f").empty_ttl == 30
 
 
@@ -357,7 +357,7 @@ def test_the_users_file_lies_over_the_machines() -> None:
 
 
 def test_mistakes_of_both_files_are_reported() -> None:
-    """Each with its own name."""
+    """Each with the name of its file."""
     with pytest.raises(ConfigError) as caught:
         load_files([("user", "x = 1\n"), ("machine", "y = 1\n")])
     assert [mistake.where for mistake in caught.value.mistakes] == ["user", "machine"]
@@ -373,7 +373,7 @@ def test_sizes(size: int | str, count: int) -> None:
 
 @given(st.text(max_size=200))
 def test_no_text_raises_anything_else(text: str) -> None:
-    """Fuzz: a configuration is valid, or its mistakes are told."""
+    """Fuzz: a configuration is valid, or its mistakes are reported."""
     with contextlib.suppress(ConfigError):
         load(text, "f")
 

@@ -129,7 +129,7 @@ def test_the_documented_example(
 
 
 def test_the_first_rule_that_matches_decides() -> None:
-    """TestDecideFirstMatchWins: a broad allow in front of a deny hides it."""
+    """TestDecideFirstMatchWins: a broad allow before a deny hides it."""
     allow, deny = RULE, RULE.replace("allow", "deny").replace("**", "bar")
     hidden = policy(f'{{"version": 1, "rules": [{allow}, {deny}]}}')
     assert hidden.rules.decide(Authority("gcr.io"), RepositoryName("bar"), operation="blob:read") == (True, 0)
@@ -159,7 +159,7 @@ def test_default_action(text: str, *, allowed: bool) -> None:
 
 
 def test_a_rule_comes_before_the_default() -> None:
-    """``defaultAction: allow`` is for what no rule speaks of."""
+    """``defaultAction: allow`` is for what no rule covers."""
     text = f"version: 1\ndefaultAction: allow\nrules:\n- {RULE.replace('allow', 'deny')}\n"
     made = policy(text)
     assert not made.rules.decide(Authority("gcr.io"), RepositoryName("app"), operation="blob:read").allowed
@@ -238,7 +238,7 @@ def test_operations(operations: object) -> None:
     "registry", ["", "*.", "foo*", "*foo", "foo.*", "foo*bar", "*.*", "https://gcr.io", "gcr.io/a"]
 )
 def test_registries(registry: str) -> None:
-    """TestCompileHostPatternErrors, and what is no host."""
+    """TestCompileHostPatternErrors, and what is not a host."""
     assert complaints(rule(registry=registry)) == [
         f'{PATH}:1: rules[0].registry: {registry!r} is not a registry; wanted a host, "*.suffix" or "*"'
     ]
@@ -283,7 +283,7 @@ def test_where_each_rule_stands() -> None:
 
 
 def test_a_refusal_names_the_rule_of_the_file() -> None:
-    """Whoever reads it opens the file at that rule."""
+    """The user can open the file at that rule."""
     with pytest.raises(Failed) as caught:
         policy(DOCUMENTED).require(Authority("docker.acme.corp"), RepositoryName("secret"), "blob:read")
     failure = caught.value.failure
@@ -297,7 +297,7 @@ def test_a_refusal_names_the_rule_of_the_file() -> None:
 @pytest.mark.parametrize(("text", "start"), [(DOCUMENTED, "{"), (DOCUMENTED_YAML, "- {")], ids=["json", "yaml"])
 @pytest.mark.parametrize("operation", ["blob:read", "manifest:write"])
 def test_what_no_rule_speaks_of_is_refused_with_the_rule_to_add(text: str, start: str, operation: Operation) -> None:
-    """In the file's own format: put there, it allows what was refused, and nothing is left to guess."""
+    """In the file's own format: added there, it allows what was refused."""
     made = policy(text)
     with pytest.raises(Failed) as caught:
         made.require(Authority("reg.test:5000"), RepositoryName("org/app"), operation)
@@ -311,6 +311,6 @@ def test_what_no_rule_speaks_of_is_refused_with_the_rule_to_add(text: str, start
 
 @given(st.text(max_size=200), st.sampled_from(["p.json", "p.yaml"]))
 def test_no_file_raises_anything_else(text: str, path: str) -> None:
-    """Fuzz: a file is a policy, or its mistakes are told."""
+    """Fuzz: a file is a policy, or its mistakes are reported."""
     with contextlib.suppress(ConfigError):
         load_policy(text.encode("utf-8", "surrogatepass"), path)

@@ -42,7 +42,7 @@ def test_what_works_without_a_rule_is_selected_by_name() -> None:
 
 
 def test_the_router_asks_the_rules_that_are_in_force() -> None:
-    """One list, whoever asks."""
+    """There is only one list."""
     settings = Settings(host=(NoneHost("a.test"),))
     assert settings.router().match(parse_uri("https://a.test/")) == settings.host[0]
     assert settings.router().builtin == {rule.match for rule in settings.rules()} - {"a.test"}

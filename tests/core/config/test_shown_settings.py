@@ -1,4 +1,4 @@
-"""What is printed of a configuration: everything but what may be a secret."""
+"""What is printed of a configuration: everything except possible secrets."""
 
 import json
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ secret = { source = "env", name = "D_TOKEN" }
 
 
 def test_no_setting_that_may_hold_a_secret_is_shown() -> None:
-    """Logins of proxies, queries, arguments, environments; what names something is left to be read."""
+    """Logins of proxies, queries, arguments, environments; names stay readable."""
     shown = json.dumps(shown_settings(load(SECRETS, "f")))
     assert "canary" not in shown
     assert "***@proxy.example:3128" in shown
@@ -67,7 +67,7 @@ def test_a_configuration_without_secrets_is_shown_as_it_is() -> None:
 
 
 def texts(kind: inspect.Type, key: str = "") -> Iterator[str]:
-    """The keys below which a text may stand, one with a closed list of values left out."""
+    """The keys that may have a text as value, except those with a closed list of values."""
     if isinstance(kind, inspect.StructType):
         below = [(field.type, field.encode_name) for field in kind.fields]
     elif isinstance(kind, inspect.UnionType):

@@ -31,12 +31,12 @@ def test_a_line_is_cut_as_bazel_cuts_it(line: str, words: tuple[str, ...]) -> No
 
 @pytest.mark.parametrize("line", ["build 'a", 'build "a\\"', "build a'b"])
 def test_a_quotation_that_is_not_closed_is_reported(line: str) -> None:
-    """Bazel says nothing, and takes it to the end of the line."""
+    """Bazel does not complain, and extends it to the end of the line."""
     assert not split_words(line, {}).closed
 
 
 def test_what_needs_no_quotes_gets_none() -> None:
-    """Usual lines stay as people know them."""
+    """Usual lines look as usual."""
     flag = "--credential_helper=*.corp.example=/home/you/.local/bin/credproxy-helper"
     assert quoted(flag) == flag
 
@@ -49,7 +49,7 @@ def test_a_quoted_word_comes_back(word: str) -> None:
 
 @pytest.mark.parametrize("word", ["${HOME}/x", "a ${HOME}", "$${HOME}", "\\${HOME}"])
 def test_what_looks_like_a_variable_stays_what_it_is(word: str) -> None:
-    """A directory may be called so."""
+    """A directory may have such a name."""
     assert split_words(quoted(word), {"HOME": "/home/you"}).words == (word,)
 
 

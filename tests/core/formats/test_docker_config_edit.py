@@ -1,4 +1,4 @@
-"""Docker's configuration with a login more or less: all else stays."""
+"""Adding and removing logins in docker's configuration: everything else stays."""
 
 import base64
 import json
@@ -33,7 +33,7 @@ LOGIN = UserPassword("u", Secret("p:ä"))
 def test_a_login_takes_the_place_of_every_one_of_its_registry(
     content: bytes, name: str, kept: dict[str, object]
 ) -> None:
-    """However that was spelled; what nobody knows here is as it was, and logged out of it is gone again."""
+    """However the registry was spelled; unknown members stay, and logging out removes it again."""
     made = with_entry(content, name, entry=entry_of(LOGIN), where="x")
     found = {key: value for key, value in json.loads(made).items() if key.lower() != "auths"}
     assert found == kept
@@ -69,7 +69,7 @@ def test_a_login_is_written_as_docker_writes_it(stored: Stored, wanted: dict[str
 
 @pytest.mark.parametrize("content", [b"{", b"[]", b'{"auths": []}', b'{"auths": {"a": }}'])
 def test_a_file_that_cannot_be_read_is_not_written(content: bytes) -> None:
-    """What it holds may be all that somebody has."""
+    """It may hold the user's only copy."""
     with pytest.raises(Failed) as caught:
         with_entry(content, "reg.test", entry={}, where="the docker configuration 'x'")
     assert caught.value.failure.message.startswith("the docker configuration 'x' is not the JSON of a docker")

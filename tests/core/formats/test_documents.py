@@ -32,13 +32,13 @@ def test_values_and_lines() -> None:
     ["no", "off", "yes", "true", "12:30:45", "2026-01-01", "1e3", "=", "10.0.0.1", "1.2.3", "5", "08", "0", "<<"],
 )
 def test_yaml_1_1_has_no_traps(word: str) -> None:
-    """What a person wrote is what is read: no booleans, sexagesimal numbers nor dates."""
+    """Values are read as written: no booleans, sexagesimal numbers or dates."""
     assert read_yaml(f"a: {word}\n{word}: b").value == {"a": word, word: "b"}
 
 
 @pytest.mark.parametrize("word", ["1.10", "010", "-010", "0o10", "0x1F", "0b1", "1_000", "+1", "1.", "-1.5"])
 def test_what_parsers_rewrite_is_quoted(word: str) -> None:
-    """``1.10`` is the repository 1.1 to rules_img, which nobody who writes it means."""
+    """``1.10`` is the repository 1.1 to rules_img, which is never intended."""
     assert complaint(f"a: b\nc: {word}") == (2, f"{word} can be read in more than one way; put it in quotes")
     assert read_yaml(f"a: '{word}'").value == {"a": word}
 
@@ -95,7 +95,7 @@ def test_aliases_are_followed() -> None:
 
 
 def test_aliases_are_counted() -> None:
-    """Ten lines that stand for a thousand million values are refused before anybody walks them."""
+    """Ten lines that stand for a thousand million values are refused before they are expanded."""
     bomb = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n" + "".join(
         f"a{level}: &a{level} [{', '.join([f'*a{level - 1}'] * 10)}]\n" for level in range(1, 10)
     )
@@ -111,7 +111,7 @@ def test_depth_is_bounded(text: str) -> None:
 
 
 def test_json_has_lines_as_well() -> None:
-    """Also where it is indented with tabs, and where a string holds what YAML reads otherwise."""
+    """Also if it is indented with tabs, and if a string contains what YAML reads differently."""
     text = '{\n\t"a": 1,\n\t"b": [\n\t\t{"c": "\\/ \\u00e9 \\ud83d\\ude00 # : *"}\n\t]\n}\n'
     found = read_json(text)
     assert found.value == json.loads(text)
@@ -119,7 +119,7 @@ def test_json_has_lines_as_well() -> None:
 
 
 def test_json_that_yaml_cannot_read_has_no_lines() -> None:
-    """The value counts; the line is a courtesy."""
+    """The value counts; the line is optional."""
     assert read_json('{"a": "\x7f"}') == ({"a": "\x7f"}, {})
 
 
@@ -139,7 +139,7 @@ def test_json_that_yaml_cannot_read_has_no_lines() -> None:
     ],
 )
 def test_what_json_may_not_be(text: str, line: int, problem: str) -> None:
-    """JSON is JSON, also where YAML would be content."""
+    """JSON is strict, also where YAML would accept more."""
     found = complaint(text, as_json=True)
     assert found[0] == line
     assert problem in found[1]
@@ -147,14 +147,14 @@ def test_what_json_may_not_be(text: str, line: int, problem: str) -> None:
 
 @given(st.text(st.sampled_from("ab:-[]{}&*!#'\"|> \n\t,?"), max_size=60))
 def test_no_text_raises_anything_else(text: str) -> None:
-    """Fuzz: a text is read, or its problem is told."""
+    """Fuzz: a text is parsed, or its problem is reported."""
     for read in (read_yaml, read_json):
         with contextlib.suppress(DocumentError):
             read(text)
 
 
 def test_what_another_program_wrote_is_text_whatever_its_tag() -> None:
-    """``glab`` writes ``!!null TOKEN`` over an empty one, and nobody asks a person to quote what a program wrote."""
+    """``glab`` writes ``!!null TOKEN`` over an empty value, and a user cannot be asked to quote what a program wrote."""
     text = "token: !!null glpat-x\nuser: 010\n"
     with pytest.raises(DocumentError):
         read_yaml(text)

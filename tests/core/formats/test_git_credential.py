@@ -1,4 +1,4 @@
-"""What is read of git's configuration and of its answers, and what it is told."""
+"""How git's configuration and answers are read, and what is sent to it."""
 
 import pytest
 
@@ -28,7 +28,7 @@ from credproxy.core.kinds.sources.git import git_config_files
     ],
 )
 def test_a_file_that_names_no_helper_is_seen_without_git(content: str, *, wanted: bool) -> None:
-    """Most machines have none, and there git is not started."""
+    """Most machines have none, and then git is not started."""
     assert may_have_helper(content.encode()) is wanted
 
 
@@ -51,7 +51,7 @@ def test_a_file_that_names_no_helper_is_seen_without_git(content: str, *, wanted
 def test_what_git_says_of_its_helpers(
     said: tuple[str, ...], *, served: bool, others: bool, by_path: bool, sent: bool
 ) -> None:
-    """Whom they serve, and whether that depends on the path; which of several counts for a URL, git knows."""
+    """Which hosts they serve, and whether that depends on the path; git decides which one counts for a URL."""
     found = parse_git_config("".join(f"{one}\0" for one in said).encode())
     assert (found.serve("github.com"), found.serve("other.test")) == (served, others)
     assert (found.by_path, found.sent_path) == (by_path, sent)
@@ -74,7 +74,7 @@ def test_what_git_says_of_its_helpers(
     ],
 )
 def test_the_path_of_the_repository(uri: str, wanted: str) -> None:
-    """As git would have it; a text that could be another line of the request is none."""
+    """As in git; a text that could be another line of the request is refused."""
     assert repository_path(parse_uri(uri)) == wanted
 
 
@@ -93,7 +93,7 @@ def test_what_git_is_told() -> None:
     ],
 )
 def test_what_git_answers(output: str, username: str, password: str, until: float | None) -> None:
-    """Whatever other fields there are."""
+    """Other fields are ignored."""
     answer = parse_git_answer(output.encode())
     assert answer is not None
     assert (answer.username, answer.password.reveal(), answer.until) == (username, password, until)
@@ -102,7 +102,7 @@ def test_what_git_answers(output: str, username: str, password: str, until: floa
 
 @pytest.mark.parametrize("output", ["", "username=u\n", "password=\n"])
 def test_an_answer_without_a_password_is_none(output: str) -> None:
-    """A helper may know only whose login it would be."""
+    """A helper may only know the user name."""
     none: GitAnswer | None = None
     assert parse_git_answer(output.encode()) is none
 

@@ -8,12 +8,12 @@ from credproxy.core.formats.glab_config import GlabHost, parse_glab
 
 
 def hosts(text: str) -> dict[str, GlabHost]:
-    """What it names."""
+    """The hosts of a file."""
     return dict(parse_glab(text.encode(), "the file"))
 
 
 def test_a_token_is_read_whatever_tag_glab_left_at_it() -> None:
-    """It writes over the empty value of its template and leaves ``!!null`` there."""
+    """It overwrites the empty value of its template and leaves ``!!null`` there."""
     text = "hosts:\n  gitlab.com:\n    token: !!null glpat-x\n    user: 010\n"
     assert hosts(text) == {"gitlab.com": GlabHost("gitlab.com", Secret("glpat-x"))}
 
@@ -37,7 +37,7 @@ def test_a_host_without_a_token_has_no_login() -> None:
 
 
 def test_the_host_of_the_api_gets_the_same_token_and_keeps_its_port() -> None:
-    """Where it is another one."""
+    """If that is another host."""
     found = hosts("hosts:\n  Git.test:8443:\n    api_host: api.git.test\n    token: t\n")
     assert set(found) == {"git.test:8443", "api.git.test"}
     assert {host.name for host in found.values()} == {"Git.test:8443"}
@@ -59,7 +59,7 @@ def test_the_host_of_the_api_gets_the_same_token_and_keeps_its_port() -> None:
     ],
 )
 def test_when_a_token_ends(date: str, until: float | None) -> None:
-    """RFC 3339, and RFC 822 as older ones wrote it; a zone that only the writer knows tells nothing."""
+    """RFC 3339, and RFC 822 as older ones wrote it; an ambiguous time zone is ignored."""
     found = hosts(f'hosts:\n  a.test:\n    is_oauth2: "true"\n    oauth2_expiry_date: "{date}"\n    token: t\n')
     assert found["a.test"].until == until
     assert found["a.test"].oauth
@@ -67,7 +67,7 @@ def test_when_a_token_ends(date: str, until: float | None) -> None:
 
 @pytest.mark.parametrize("content", [b"hosts: {", b"hosts:\n  a.test:\n    token: \xff\n", b"a: 1\na: 2\n"])
 def test_an_invalid_file_is_named_and_not_quoted(content: bytes) -> None:
-    """What stands in it is secret."""
+    """Its content is secret."""
     with pytest.raises(Failed) as caught:
         parse_glab(b"# canary\n" + content, "the file")
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE

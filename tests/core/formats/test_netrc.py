@@ -81,7 +81,7 @@ def pairs(content: str | bytes) -> dict[str, str]:
     ],
 )
 def test_a_file_gives_these_logins(content: str | bytes, wanted: dict[str, str]) -> None:
-    """What Bazel's reader and curl's both take, and what was chosen where they differ."""
+    """What Bazel's and curl's readers both accept, and the choice made where they differ."""
     assert pairs(content) == wanted
 
 
@@ -106,7 +106,7 @@ def test_a_file_gives_these_logins(content: str | bytes, wanted: dict[str, str])
     ],
 )
 def test_an_entry_that_cannot_be_used_is_an_error_for_its_machine_alone(content: str, problem: str) -> None:
-    """The message names file and line and quotes nothing of it; the machines around it are as good as before."""
+    """The message names file and line and quotes nothing; the other machines are not affected."""
     around = f"machine a login u password p\n{content}\nmachine z login u password p\n".removeprefix("\n")
     found = parse_netrc(content.encode(), WHERE)
     assert found.hosts == {"h"}
@@ -122,7 +122,7 @@ def test_an_entry_that_cannot_be_used_is_an_error_for_its_machine_alone(content:
 
 
 def test_the_login_of_a_machine_with_an_unreadable_name_is_unused() -> None:
-    """The login behind it would otherwise be taken for one of the machine before it."""
+    """Otherwise the login after it would be taken for one of the machine before it."""
     found = parse_netrc(b'machine a login u password p\nmachine "b\nlogin v password q\n', WHERE)
     assert found.hosts == {"a"}
     assert found.logins["a"] == UserPassword("u", Secret("p"))
@@ -138,7 +138,7 @@ def test_mistakes_outside_of_every_machine_are_reported_with_their_lines() -> No
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
 def test_utf_16_is_reported_as_that(encoding: str) -> None:
-    """Windows writes it; nothing can be told of the machines in it."""
+    """Windows writes it; the machines in it are unknown."""
     content = "\ufeffmachine h login u password p".encode(encoding)
     with pytest.raises(Failed, match="is in UTF-16"):
         parse_netrc(content, WHERE)
@@ -168,7 +168,7 @@ _WORDS = st.sampled_from(
 
 @given(st.lists(st.one_of(_WORDS, st.text(max_size=4)), max_size=40))
 def test_no_file_is_a_bug(words: list[str]) -> None:
-    """Whatever stands in it: an entry is a login with a user name, or an error that names a line."""
+    """Whatever it contains: an entry is a login with a user name, or an error that names a line."""
     found = parse_netrc(" ".join(words).encode("utf-8", "surrogatepass"), WHERE)
     assert all(login.username for login in found.logins.values())
     assert all("line " in failure.message for failure in found.broken.values())
@@ -176,7 +176,7 @@ def test_no_file_is_a_bug(words: list[str]) -> None:
 
 @given(st.lists(st.binary(max_size=20), max_size=20))
 def test_no_bytes_are_a_bug(parts: list[bytes]) -> None:
-    """Nor are bytes of another encoding, or of none."""
+    """Bytes of another encoding, or of none, do not raise either."""
     content = b" machine h login ".join(parts)
     if not content.startswith((b"\xff\xfe", b"\xfe\xff")):
         parse_netrc(content, WHERE)

@@ -1,4 +1,4 @@
-"""What is known of GitHub without I/O: its hosts, its dresses, whose token a path gets."""
+"""What is known about GitHub without I/O: its hosts, its headers, which token a path gets."""
 
 import base64
 import re
@@ -72,7 +72,7 @@ def test_of_a_login_the_password_is_the_token_and_docker_has_none() -> None:
     ],
 )
 def test_what_carries_its_authorisation_gets_nothing(uri: str, reason: str) -> None:
-    """A second one would be answered 400, and the reason quotes no query."""
+    """A second one would be answered with 400, and the reason quotes no query."""
     told = GithubHost("github.com").withheld(parse_uri(uri))
     assert told.startswith(reason)
     assert bool(told) is bool(reason)
@@ -80,7 +80,7 @@ def test_what_carries_its_authorisation_gets_nothing(uri: str, reason: str) -> N
 
 
 def test_explain_says_what_a_403_may_mean() -> None:
-    """Whoever gets one looks there; no answer has been seen yet."""
+    """A user with a 403 looks there; no answer has been seen yet."""
     rule = GithubHost("github.com")
     told = rule.about(rule.width(parse_uri("https://github.com/o/r/archive/v1.zip")))
     assert "https://github.com/orgs/OWNER/sso, then gh auth refresh" in told["if_403"]
@@ -132,13 +132,13 @@ def test_a_rule_for_an_owner_answers_wherever_the_owners_files_are(
     ],
 )
 def test_how_a_person_logs_in(uri: str, login: str) -> None:
-    """At the host by which gh knows it; where a rule names a place, into that."""
+    """On the host by which gh knows it; if a rule names a source, into that."""
     assert GithubHost("x.test").setup(parse_uri(uri)) == login
     assert "gh auth" not in GithubHost("x.test", credentials=EnvSource("X")).setup(parse_uri(uri))
 
 
 def test_the_page_has_the_command_and_every_built_in_host() -> None:
-    """What ``explain`` says is found there."""
+    """What ``explain`` says is documented there."""
     assert GithubHost("github.com").setup(parse_uri("github.com")) in PAGE
     for rule in GithubHost.builtin():
         assert f"`{rule.match}`" in PAGE

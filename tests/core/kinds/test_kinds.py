@@ -1,4 +1,4 @@
-"""What every kind and every source has to say of itself: who adds one and forgets a part learns it here, or from mypy."""
+"""What every kind and every source has to define: a forgotten part of a new one fails here, or in mypy."""
 
 import pkgutil
 from collections.abc import Iterator, Mapping
@@ -30,7 +30,7 @@ NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 NEEDED: Final[Mapping[type[msgspec.Struct], Mapping[str, object]]] = {
     OauthHost: {"token_url": "https://id.test/token", "client_auth": "private_key_jwt"},
 }
-"""What a kind cannot be without, although no single key of it is required."""
+"""Options of which a kind needs some, although no single key is required."""
 
 ENV = {"source": "env", "name": "NAME"}
 
@@ -39,7 +39,7 @@ NAMES = [kind.__name__ for kind in EVERY]
 
 
 def tag(kind: type[msgspec.Struct]) -> str:
-    """The name by which a file asks for it."""
+    """The name by which a configuration selects it."""
     info = inspect.type_info(kind)
     assert isinstance(info, inspect.StructType)
     return str(info.tag)
@@ -64,14 +64,14 @@ def is_list(field: inspect.Field) -> bool:
 
 
 def takes_source(field: inspect.Field) -> bool:
-    """Whether a source is named there."""
+    """Whether an option takes a source."""
     return isinstance(field.type, inspect.UnionType) and any(
         isinstance(kind, inspect.StructType) and kind.tag_field == "source" for kind in field.type.types
     )
 
 
 def sample(kind: type[T], path: str = "/absolute", more: Mapping[str, object] = NOTHING) -> T:
-    """One of that kind with everything that it needs, and ``path`` wherever a file is named."""
+    """A rule of that kind with everything that it needs, and ``path`` wherever it names a file."""
     document: dict[str, object] = dict(NEEDED.get(kind, NOTHING))
     for field in fields(kind):
         if is_path(field):
@@ -101,7 +101,7 @@ def modules(package: str, path: list[str]) -> set[str]:
 
 
 def test_the_lists_are_whole() -> None:
-    """A file that no list names is a provider that nobody can ask for."""
+    """A provider that is not in a list cannot be used."""
     assert set(KINDS) == set(get_args(HostRule))
     assert set(SOURCES) == set(get_args(SourceSettings))
     assert {kind.__module__ for kind in KINDS} == modules(kinds.__name__, list(kinds.__path__))
@@ -110,13 +110,13 @@ def test_the_lists_are_whole() -> None:
 
 @pytest.mark.parametrize("kind", EVERY, ids=NAMES)
 def test_a_file_is_called_as_its_tag(kind: type[msgspec.Struct]) -> None:
-    """Who reads ``provider = "x"`` finds it."""
+    """So that ``provider = "x"`` leads to the file."""
     assert kind.__module__.rpartition(".")[2] == tag(kind).replace("-", "_")
 
 
 @pytest.mark.parametrize("kind", EVERY, ids=NAMES)
 def test_every_path_is_checked_and_looked_at(kind: type[HostBase | SourceBase]) -> None:
-    """A relative one is refused with its key; of an absolute one ``doctor`` and the daemon know that it is believed."""
+    """A relative one is refused with its key; ``doctor`` and the daemon check who can write an absolute one."""
     for field in filter(is_path, fields(kind)):
         found = {path[0] for path, _ in sample(kind, "relative").problems()}
         assert field.encode_name in found
@@ -143,7 +143,7 @@ def test_every_source_of_a_rule_is_checked_and_looked_at(kind: type[HostBase]) -
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
 def test_plain_http_is_a_risk_but_on_this_machine(kind: type[HostBase]) -> None:
-    """Of every kind: a secret on the wire is everybody's."""
+    """For every kind: anybody can read a secret on the wire."""
     for match, risky in (("a.test:80/path", True), ("127.0.0.1:80", False), ("localhost", False)):
         found = [problem for problem, _ in sample(kind, more={"match": match, "insecure": True}).risks()]
         assert any("plain http" in problem for problem in found) is risky
@@ -152,7 +152,7 @@ def test_plain_http_is_a_risk_but_on_this_machine(kind: type[HostBase]) -> None:
 
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
 def test_a_kind_says_how_a_person_logs_in_where_it_has_sources(kind: type[HostBase]) -> None:
-    """A rule without a login is told together with what makes one."""
+    """The error for a missing login says how to log in."""
     assert bool(sample(kind).setup(parse_uri("https://a.test/"))) is bool(kind.source_keys)
 
 
@@ -168,7 +168,7 @@ def test_a_kind_says_how_a_person_logs_in_where_it_has_sources(kind: type[HostBa
     ids=lambda value: str(value["source"]) if isinstance(value, dict) else "",
 )
 def test_what_a_source_names(source: dict[str, object], wanted: Use) -> None:
-    """Who looks at it is told what sort of thing it is."""
+    """With the sort of each thing, for checks."""
     assert list(msgspec.convert(source, SourceSettings).uses()) == [wanted]
 
 
@@ -196,24 +196,24 @@ def test_what_a_source_refuses(source: dict[str, object], key: str) -> None:
 
 
 def test_unverified_certificates_are_a_risk() -> None:
-    """Whoever is on the way reads the login."""
+    """Anybody on the way can read the login."""
     assert [problem for problem, _ in OciHost("a.test", tls_verify=False).risks()] == [
         "anybody can pose as 'a.test': tls_verify = false"
     ]
 
 
 def test_a_bundle_is_named_with_its_key() -> None:
-    """``config check --deep`` gives the line of it."""
+    """``config check --deep`` gives its line."""
     assert (("ca_bundle",), Bundle("/ca.pem")) in set(OciHost("a.test", ca_bundle="/ca.pem").uses())
 
 
 @pytest.mark.parametrize(("key", "value"), [("env", {"1A": "x"}), ("pass_env", ["A B"])])
 def test_a_helper_gets_variables_by_names_that_variables_have(key: str, value: object) -> None:
-    """As a source's program does."""
+    """As for a source's program."""
     assert [path for path, _ in sample(ExecHost, more={key: value}).problems()] == [(key,)]
 
 
 @pytest.mark.parametrize("kind", [kind for kind in KINDS if issubclass(kind, DressedHost)])
 def test_a_dressed_kind_knows_how_to_dress(kind: type[DressedHost]) -> None:
-    """A struct cannot be abstract, so that nothing else would tell."""
+    """A struct cannot be abstract, so nothing else would notice."""
     assert kind.dress is not DressedHost.dress

@@ -85,7 +85,7 @@ def test_what_goes_together(given: Mapping[str, object]) -> None:
     ids=str,
 )
 def test_what_does_not_go_together(given: Mapping[str, object], key: str) -> None:
-    """Each is told with its key, before the daemon has to do with it."""
+    """Each is reported with its key, before the daemon uses it."""
     assert {path[0] for path, _ in host(**given).problems()} == {key}
 
 
@@ -105,13 +105,13 @@ def test_what_does_not_go_together(given: Mapping[str, object], key: str) -> Non
     ids=str,
 )
 def test_how_the_client_authenticates(given: Mapping[str, object], way: str, used: tuple[str, ...]) -> None:
-    """By what it has, unless the rule says it; and which of its sources are looked at."""
+    """By what is configured, unless the rule says it; and which of its sources are checked."""
     rule = host(**given)
     assert (rule.authentication, rule.used, tuple(rule.places)) == (way, used, used)
 
 
 def test_what_it_names_is_looked_at() -> None:
-    """By ``doctor`` and by the daemon, which believes no key that others could have written."""
+    """By ``doctor`` and by the daemon, which trusts no key that others could have written."""
     rule = host(key_file="/key.pem", ca_bundle="/ca.pem")
     assert {(("key_file",), SecretFile("/key.pem", pem=True)), (("ca_bundle",), Bundle("/ca.pem"))} <= set(rule.uses())
 
@@ -161,7 +161,7 @@ NOT_COMPARED = (
 
 @pytest.mark.parametrize("resource", RESOURCES)
 def test_a_resource_is_a_pattern_of_urls(resource: str) -> None:
-    """As rules for build actions have them: what a token for it opens."""
+    """As in rules for build actions: what a token for it gives access to."""
     rule = host(client_secret=SECRET, narrow=True, resource=[resource])
     assert list(rule.problems()) == []
     inside = f"{resource.rstrip('/')}/x"
@@ -173,12 +173,12 @@ def test_a_resource_is_a_pattern_of_urls(resource: str) -> None:
 
 @pytest.mark.parametrize("resource", NOT_COMPARED)
 def test_a_resource_that_can_be_read_in_two_ways_is_not_compared(resource: str) -> None:
-    """Nobody could tell what a token for it opens."""
+    """It is unknown what a token for it gives access to."""
     assert [*host(client_secret=SECRET, narrow=True, resource=[resource]).problems()]
 
 
 def test_the_narrowest_resource_of_a_url_counts() -> None:
-    """A name that begins alike is another one, and so is what none of them is about."""
+    """A name with the same beginning is different, and so is a URL that none covers."""
     rule = host(
         client_secret=SECRET, narrow=True, resource=["https://cache.test/", "https://cache.test/a/b", "https://b.test/"]
     )

@@ -1,4 +1,4 @@
-"""Repository patterns mean what they mean in rules_img's gateway: its own table, and hostile ones."""
+"""Repository patterns mean the same as in rules_img's gateway: its own table, and hostile ones."""
 
 import re
 
@@ -54,7 +54,7 @@ def test_a_pattern_and_a_name(pattern: str, name: str, *, wanted: bool) -> None:
 
 
 def test_pathological_patterns_end() -> None:
-    """PY25: 2^200 ways to split, of which one backtrack point tries a few thousand."""
+    """PY25: 2^200 ways to split; one backtrack point tries a few thousand of them."""
     assert not matches("*a" * 200 + "b", "a" * 200)
     assert not matches("**/a/" * 200 + "b", "/".join("a" * 200))
 
@@ -70,12 +70,12 @@ def _expression(pattern: str) -> re.Pattern[str]:
 
 @given(st.text("ab/*?", min_size=1, max_size=8), st.text("ab/", min_size=1, max_size=8))
 def test_the_matcher_agrees_with_a_regular_expression(pattern: str, name: str) -> None:
-    """Written twice, in two ways, the language is the same."""
+    """Two different implementations accept the same language."""
     assert matches(pattern, name) is (_expression(pattern).fullmatch(f"{name}/") is not None)
 
 
 def test_the_most_literal_pattern_wins() -> None:
-    """For ``actions`` of a host, whose order in the file does not matter."""
+    """For ``actions`` of a host, the order in the file does not matter."""
     table: dict[str, tuple[str, ...]] = {"**": ("pull",), "org/*": ("push",), "org/app": ("delete",)}
     assert most_specific(table, "org/app") == ("delete",)
     assert most_specific(table, "org/x") == ("push",)
@@ -89,7 +89,7 @@ _NAMES = st.lists(st.text("ab", min_size=1, max_size=3), min_size=1, max_size=4)
 
 @given(_PATTERNS, _PATTERNS, _NAMES)
 def test_what_a_wider_pattern_includes_it_matches(wider: str, narrower: str, name: str) -> None:
-    """Fuzz: never is a pattern called wider that a name of the other one does not match."""
+    """Fuzz: a wider pattern matches every name that the narrower one matches."""
     if includes(wider, narrower) and matches(narrower, name):
         assert matches(wider, name)
 
@@ -109,11 +109,11 @@ def test_what_a_wider_pattern_includes_it_matches(wider: str, narrower: str, nam
     ],
 )
 def test_which_pattern_includes_which(wider: str, narrower: str, wanted: bool) -> None:  # noqa: FBT001  a table's column
-    """The cases that people write."""
+    """The cases that users write."""
     assert includes(wider, narrower) is wanted
 
 
 def test_many_stars_cost_little() -> None:
-    """Of two patterns with a hundred stars the answer comes at once."""
+    """Two patterns with a hundred stars are compared at once."""
     assert includes("**/" * 100 + "a", "**/b/" * 50 + "a")
     assert not includes("**/a/" * 60 + "c", "**/a/" * 60 + "b")

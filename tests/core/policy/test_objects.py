@@ -46,7 +46,7 @@ BUCKET = "https://bucket.s3.eu-west-1.amazonaws.com"
     ],
 )
 def test_what_a_pattern_covers(pattern: str, url: str, covered: bool) -> None:  # noqa: FBT001  parametrized
-    """Whole segments; a query only where the rule says so; what can be read in two ways never."""
+    """Whole segments; a query only if the rule says so; anything ambiguous never."""
     found = object_pattern(BUCKET + pattern)
     assert found is not None
     assert found.covers(parse_uri(BUCKET + url)) is covered
@@ -56,7 +56,7 @@ def test_what_a_pattern_covers(pattern: str, url: str, covered: bool) -> None:  
     "url", ["http://bucket.s3.eu-west-1.amazonaws.com/p/a", f"{BUCKET}:444/p/a", "https://x.test/p/a"]
 )
 def test_another_origin_is_another_place(url: str) -> None:
-    """Scheme, host and port: a pattern of one is none of the others'."""
+    """Scheme, host and port: a pattern for one origin does not match another."""
     found = object_pattern(f"{BUCKET}/p/**")
     assert found is not None
     assert not found.covers(parse_uri(url))
@@ -121,7 +121,7 @@ def test_the_first_rule_decides() -> None:
 
 
 def test_an_unconfigured_object_gets_nothing_and_is_not_an_error() -> None:
-    """An action asks about public places, too; where a login is configured it is told what would allow it."""
+    """An action asks about public URLs, too; if a login is configured, the refusal says what would allow it."""
     host = HeaderHost("files.test", EnvSource("X"))
     policy = Policy((), Router((host,)))
     assert policy.grants(parse_uri("https://public.test/a")) == ()
@@ -131,7 +131,7 @@ def test_an_unconfigured_object_gets_nothing_and_is_not_an_error() -> None:
 
 
 def test_a_rule_for_urls_never_allows_a_repository_and_may_deny_it() -> None:
-    """A token for a repository is more than one URL of it."""
+    """A token for a repository gives access to more than one URL."""
     blob = f"https://reg.test/v2/app/blobs/sha256:{'a' * 64}"
     router = Router((OciHost("reg.test"),))
     with pytest.raises(Failed):
@@ -144,7 +144,7 @@ def test_a_rule_for_urls_never_allows_a_repository_and_may_deny_it() -> None:
 
 
 def test_a_wider_pattern_includes_a_narrower_one() -> None:
-    """Where that is hard to tell it does not: a rule more does no harm."""
+    """If that is hard to decide, it counts as not including: an extra rule does no harm."""
     wide, narrow, queries = (object_pattern(f"{BUCKET}/{path}") for path in ("p/**", "p/a/*", "p/a/*?*"))
     assert wide is not None
     assert narrow is not None
@@ -155,7 +155,7 @@ def test_a_wider_pattern_includes_a_narrower_one() -> None:
 
 
 def test_an_object_has_a_path() -> None:
-    """A host alone is none, nor is what is matched literally."""
+    """A host alone is not an object, nor is a literal IP address."""
     assert is_object(parse_uri(f"{BUCKET}/a"))
     for raw in (BUCKET, "grpcs://cache.test/x", f"{BUCKET}/a//b"):
         assert not is_object(parse_uri(raw))
@@ -195,7 +195,7 @@ def test_what_opens_more_than_its_url_is_given_where_rules_allow_all_of_that(
     rules: tuple[ActionRule, ...],
     wider: bool,  # noqa: FBT001  parametrized
 ) -> None:
-    """And deny nothing of it, at no place where it can be had: a token for a repository does not know paths."""
+    """And deny nothing of it, on any host that serves it: a token for a repository is not limited to paths."""
     made = Policy(rules, Router((APP,)))
     one = Object(FILE, ("GET",) if rules[0].methods == ("GET",) else ("GET", "HEAD"))
     more = (Object(f"{REPOSITORY}/**", ("GET", "HEAD")),) if wider else ()
@@ -214,7 +214,7 @@ def test_what_opens_more_than_its_url_is_given_where_rules_allow_all_of_that(
     ids=["gh", "raw", "no-repository", "header"],
 )
 def test_what_cannot_be_narrowed_opens_nothing_of_a_build_actions(rule: HostRule, url: str) -> None:
-    """A personal token reads everything; the host of raw files takes Basic, which no action is given."""
+    """A personal token reads everything; the host of raw files takes Basic, which actions never get."""
     made = Policy(
         (url_rule("https://api.github.com/**"), url_rule("https://raw.githubusercontent.com/**")), Router((rule,))
     )

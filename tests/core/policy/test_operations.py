@@ -1,4 +1,4 @@
-"""What a request does, in the words of the policy: rules_img's gateway classifies the same way."""
+"""What a request does, in the words of the policy: rules_img's gateway classifies in the same way."""
 
 import pytest
 

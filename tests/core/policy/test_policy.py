@@ -53,7 +53,7 @@ def test_without_a_rule_nothing_is_allowed_and_the_refusal_is_the_remedy() -> No
 
 
 def test_the_first_rule_that_matches_decides() -> None:
-    """A deny in front of an allow wins, behind it loses; a refusal names the rule."""
+    """A deny before an allow wins, after it loses; a refusal names the rule."""
     made = policy(rule("org/secret", EVERYTHING, "deny"), rule("org/*"), rule("org/app", EVERYTHING, "deny"))
     assert made.rules.decide(Authority("ghcr.io"), RepositoryName("org/secret"), operation="blob:read") == Decision(
         False, 0
@@ -113,7 +113,7 @@ def test_registries(registry: str, uri: str, *, allowed: bool) -> None:
     ],
 )
 def test_operations(operations: str, path: str, wanted: object) -> None:
-    """A token is as narrow as registries can make it; where that is wider than the rules, nothing is given."""
+    """A token is as narrow as registries can make it; if that is wider than the rules, none is given."""
     found = granted(policy(rule("org/**", operations)), f"https://ghcr.io/v2/org/app/{path}")
     assert found == ((("org/app", wanted),) if isinstance(wanted, tuple) else wanted)
 
@@ -182,7 +182,7 @@ def test_what_names_no_repository_is_never_let_through() -> None:
 
 
 def test_the_gateway_mounts_only_what_may_be_read() -> None:
-    """TX-22: rules_img ``policy_test.go``, TestServeHTTPCrossRepoMount; an ambiguous query is no endpoint at all."""
+    """TX-22: rules_img ``policy_test.go``, TestServeHTTPCrossRepoMount; an ambiguous query is not an endpoint at all."""
     made = policy(rule("dest/**", EVERYTHING), rule("readable/**", '["blob:read"]'))
     upload = "/v2/dest/app/blobs/uploads/"
     for query, refused in (
@@ -261,7 +261,7 @@ def test_a_bare_host_gets_the_scopes_that_a_rule_lists(uri: str) -> None:
 
 
 def test_bare_host_scopes_stay_within_the_rules() -> None:
-    """A scope is no way around a rule."""
+    """A scope cannot bypass a rule."""
     wide = 'bare_host_scopes = ["repository:other/app:pull"]'
     push = 'bare_host_scopes = ["repository:org/app:pull,push"]'
     assert granted(policy(rule("org/*", more=wide)), "ghcr.io") is Code.POLICY_DENIED
@@ -271,7 +271,7 @@ def test_bare_host_scopes_stay_within_the_rules() -> None:
 
 
 def test_path_prefix_is_taken_off() -> None:
-    """The repository that is decided about is the registry's, not a part of the prefix."""
+    """The decision is about the registry's repository, without the prefix."""
     host = '[[host]]\nmatch = "ghcr.io"\nprovider = "oci"\npath_prefix = "/art/api/docker/x"\n'
     made = policy(rule("org/*"), host)
     assert granted(made, f"https://ghcr.io/art/api/docker/x/v2/org/app/blobs/{DIGEST}") == (("org/app", ("pull",)),)

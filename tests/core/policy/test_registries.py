@@ -56,14 +56,14 @@ def test_ports(pattern: str, registry: str, *, wanted: bool) -> None:
     "registry", ["docker.io", "index.docker.io", "registry-1.docker.io", "registry.hub.docker.com"]
 )
 def test_docker_hub_is_one_registry(pattern: str, registry: str) -> None:
-    """SC-13: A rule that denies one name must not be passed by under another."""
+    """SC-13: A rule that denies one name must not be bypassed under another."""
     assert Registries(pattern).cover(registry)
     assert Registries(pattern + ANY_PORT).cover(registry)
     assert not Registries(pattern).cover("docker.io.evil.test")
 
 
 def test_only_an_exact_name_is_docker_hub_alone() -> None:
-    """``library/`` is put in front of a rule's repository only where no other registry can be meant."""
+    """``library/`` is added to a rule's repository only if no other registry can be meant."""
     assert Registries("docker.io").is_hub
     assert Registries("index.docker.io:*").is_hub
     assert not Registries("*.docker.io").is_hub

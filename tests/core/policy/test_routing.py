@@ -111,7 +111,7 @@ def test_most_specific_rule_answers(matches: list[str], uri: str, expected: str 
     ],
 )
 def test_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None:
-    """T14: Which rule applies must not depend on who reads the path; without path rules it is the provider's matter."""
+    """T14: Which rule applies must not depend on the parser; without path rules the provider decides."""
     assert winner(["r.test", "r.test/v2/private", "*"], f"https://r.test{path}") is None
     assert winner(["r.test"], f"https://r.test{path}") == "r.test"
 
@@ -153,7 +153,7 @@ def test_path_of_two_readings_gets_no_rule_where_paths_matter(path: str) -> None
     ],
 )
 def test_bad_match_names_its_rule(match: str, problem: str) -> None:
-    """Whoever wrote the file finds the entry and what is wrong with it."""
+    """The message leads to the entry and says what is wrong."""
     with pytest.raises(Failed) as caught:
         Router([NoneHost(match="r.test"), NoneHost(match=match)])
     failure = caught.value.failure
@@ -177,7 +177,7 @@ def test_bad_match_names_its_rule(match: str, problem: str) -> None:
     ],
 )
 def test_repeated_match_names_both_rules(first: str, second: str) -> None:
-    """Neither would be the more specific, so the file would not say who answers."""
+    """Neither would be more specific, so the choice would be arbitrary."""
     with pytest.raises(Failed) as caught:
         Router([NoneHost(match=first), NoneHost(match="x.test"), NoneHost(match=second)])
     assert caught.value.failure.code is Code.CONFIG_INVALID
@@ -211,7 +211,7 @@ def test_no_host_gets_through_a_suffix_without_its_dot(host: str, rest: str) -> 
 
 
 def _naive(matches: list[str], host: str) -> str | None:
-    """Every rule is tried and ranked: slow, and plainly right."""
+    """Every rule is tried and ranked: slow, and obviously right."""
     found = [
         (rank, match)
         for match in matches
@@ -259,7 +259,7 @@ def test_router_agrees_with_trying_every_rule(matches: list[str], host: str) -> 
     ],
 )
 def test_a_built_in_rule_is_asked_after_every_written_one(written: Sequence[str], expected: str) -> None:
-    """What somebody wrote meant this host as well, when there was no built-in rule yet."""
+    """A written rule covered this host as well before there was a built-in one."""
     router = Router([NoneHost(match) for match in written], [NoneHost("b.test")])
     rule = router.match(parse_uri("https://b.test/x"))
     assert rule is not None
@@ -267,7 +267,7 @@ def test_a_built_in_rule_is_asked_after_every_written_one(written: Sequence[str]
 
 
 def test_a_path_that_can_be_read_in_two_ways_reaches_no_built_in_rule() -> None:
-    """The rule for a path may be the one that keeps its credential apart."""
+    """The rule for the path may be there to keep its credential separate."""
     router = Router([NoneHost("b.test/secret")], [NoneHost("b.test")])
     assert router.match(parse_uri("https://b.test/x%2f..%2fsecret/y")) is None
 
@@ -293,7 +293,7 @@ def test_what_belongs_to_a_rule_is_answered_by_it() -> None:
 
 
 def test_a_rule_that_names_a_place_takes_precedence_over_one_that_it_belongs_to() -> None:
-    """In whatever order they stand."""
+    """In any order."""
     rules = [Forge("f.test/org"), NoneHost("API.f.test/repos/org")]
     for order in (rules, rules[::-1]):
         rule = Router(order).match(parse_uri("https://api.f.test/repos/org/x"))

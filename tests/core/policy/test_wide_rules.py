@@ -1,4 +1,4 @@
-"""What a policy is warned about."""
+"""Warnings about a policy."""
 
 import pytest
 
