@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from credproxy.core.ask.aws_keys import AwsKeys
 from credproxy.core.ask.credential import Secret
 from credproxy.core.ask.http import Method
-from credproxy.core.kinds.sources.aws import LIBRARY
+from credproxy.core.kinds.cloud_libraries import AWS
 
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from botocore.awsrequest import AWSRequest
     from botocore.credentials import ReadOnlyCredentials
 
-_LACKING = "" if find_spec(LIBRARY.module("")) is not None else LIBRARY.remedy
+_LACKING = "" if find_spec(AWS.module("")) is not None else AWS.remedy
 
 
 class _Signing(NamedTuple):

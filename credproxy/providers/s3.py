@@ -13,6 +13,7 @@ from cachetools import LRUCache
 from credproxy.core.ask.aws_keys import HINT, aws_keys
 from credproxy.core.ask.credential import Grant, Identity, Lifetime
 from credproxy.core.ask.http import Dial, Method
+from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import Login, dressed
 from credproxy.core.ask.stored import not_stored, unreadable
 from credproxy.core.ask.target import Object, Question, Target
@@ -64,13 +65,13 @@ class S3Provider:
             Failed(credential_unreadable): somebody wrote the rule, and there is no key, or nothing that signs.
         """
         target = plain(question.target) if self._rule.insecure else question.target
-        if self._rule.withheld(target):
-            return None
-        identity = await self._locate(target)
-        if identity is None or (self._signer.lacking and not self._required):
+        if self._rule.withheld(target) or (self._signer.lacking and not self._required):
             return None
         if self._signer.lacking:
             raise unreadable("the library that signs", "is not installed", hint=self._signer.lacking)
+        identity = await self._locate(target)
+        if identity is None:
+            return None
         method, narrow = _signed_for(question)
         # A URL may hold a secret, and a key is shown and kept: its digest distinguishes URLs just as well (SEC-17).
         what = hashlib.sha256(canonical_uri(target).encode()).digest()
@@ -125,6 +126,10 @@ class S3Provider:
 
     async def _run(self, target: Target, identity: Identity, *, method: Method, terms: Terms) -> Grant:
         login = await self._source.read(identity, target, anew=terms.anew)
+        if login is None and not self._required:
+            return Grant(
+                (), Lifetime(since=self._clock.boot(), keep=EMPTY_KEEP), note="there is no access key after all"
+            )
         if login is None:
             raise unreadable(str(identity), "holds no access key", hint=HINT)
         keys = aws_keys(login.stored, str(identity))

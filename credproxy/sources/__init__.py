@@ -175,7 +175,14 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             tokens = _vault_tokens(settings, tools)
             return Vault(settings, tokens, clock=tools.clock, key=tools.key)
         case AwsSource():
-            return Aws(settings, tools.environ, files=tools.files, clock=tools.clock)
+            return Aws(
+                settings,
+                tools.environ,
+                files=tools.files,
+                libraries=tools.libraries,
+                clock=tools.clock,
+                key=tools.key,
+            )
         case R2Source():
             return R2(tools.environ, http=tools.http, clock=tools.clock, key=tools.key)
         case _:

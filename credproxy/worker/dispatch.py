@@ -1,6 +1,6 @@
 """Which function answers which question. Libraries are imported with the first question for them."""
 
-from credproxy.core.ask.worker_messages import GoogleToken, LibraryAnswer, LibraryQuestion
+from credproxy.core.ask.worker_messages import AwsChain, GoogleToken, LibraryAnswer, LibraryQuestion
 
 
 def answer(question: LibraryQuestion, limit: float) -> LibraryAnswer:
@@ -18,3 +18,7 @@ def answer(question: LibraryQuestion, limit: float) -> LibraryAnswer:
             from credproxy.worker.google import google_token  # noqa: PLC0415  a library that nobody asks costs nothing
 
             return google_token(question, limit)
+        case AwsChain():
+            from credproxy.worker.aws import aws_access  # noqa: PLC0415  likewise
+
+            return aws_access(question, limit)

@@ -63,7 +63,7 @@ def machine(
 def asked_of(world: World) -> list[GoogleToken]:
     """What the library was asked."""
     assert isinstance(world.libraries, FakeLibraries)
-    return world.libraries.asked
+    return [question for question in world.libraries.asked if isinstance(question, GoogleToken)]
 
 
 async def plan(world: World, asked: Question, text: str = "") -> Plan | None:

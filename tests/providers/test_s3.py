@@ -15,8 +15,9 @@ from credproxy.core.ask.lifetime import remaining
 from credproxy.core.ask.target import Granted, Object, Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.s3 import S3Host
-from credproxy.core.kinds.sources.aws import LIBRARY, AwsSource
+from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.uses import Usual
@@ -226,7 +227,7 @@ async def test_a_rule_without_a_key_says_how_to_get_one() -> None:
     assert caught.value.failure.message == (
         f"no access key for {HOST!r} is stored where its rule points: the fake source has no {HOST!r}"
     )
-    assert caught.value.failure.hint == "aws configure"
+    assert caught.value.failure.hint == "aws configure, or aws sso login"
     world = World(required=False)
     world.source.authority = "other.test"
     assert await world.plan(GET.url) is None
@@ -250,17 +251,17 @@ async def test_a_place_that_holds_nothing_or_cannot_be_read_is_an_error() -> Non
 
 async def test_without_the_library_the_command_that_brings_it_is_told() -> None:
     """As an error where somebody wrote the rule."""
-    world = World(lacking=LIBRARY.remedy)
+    world = World(lacking=AWS.remedy)
     with pytest.raises(Failed) as caught:
         await world.plan(GET.url)
     assert (caught.value.failure.message, caught.value.failure.hint) == (
         "the library that signs is not installed",
-        LIBRARY.remedy,
+        AWS.remedy,
     )
-    world = World(lacking=LIBRARY.remedy, required=False)
+    world = World(lacking=AWS.remedy, required=False)
     assert await world.plan(GET.url) is None
     (said,) = world.provider.reasons(Question(TARGET, Caller()))
-    assert LIBRARY.remedy in said
+    assert AWS.remedy in said
 
 
 async def test_ten_thousand_plans_share_what_is_explained() -> None:
@@ -289,9 +290,9 @@ def test_options_that_cannot_be_meant_are_refused(options: dict[str, object], ke
 
 def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
     """By the tools of the store's owner."""
-    assert filled(S3Host(HOST).setup(TARGET) + ".", "aws configure{}") == (".",)
+    assert S3Host(HOST).setup(TARGET) == "aws configure, or aws sso login"
     named = S3Host(HOST, credentials=AwsSource("my profile")).setup(TARGET)
-    assert filled(named, "aws configure{}") == (" --profile 'my profile'",)
+    assert filled(named, "aws configure{}, or aws sso login{}") == (" --profile 'my profile'",) * 2
     filled(
         S3Host(HOST, credentials=R2Source()).setup(TARGET),
         "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or CLOUDFLARE_API_TOKEN, in the daemon's environment",
@@ -302,7 +303,7 @@ def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
 def test_what_it_looks_at_is_named() -> None:
     """``config check`` looks for the library, ``install`` for the files."""
     uses = [use for _, use in S3Host(HOST).uses()]
-    assert uses[0] is LIBRARY
+    assert uses[0] is AWS
     places = [use for use in uses if isinstance(use, Usual)]
     assert [place.path({"HOME": "/h"}) for place in places] == ["/h/.aws/credentials", "/h/.aws/config"]
     assert [place.path({"AWS_CONFIG_FILE": "/c"}) for place in places] == [None, "/c"]

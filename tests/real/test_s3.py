@@ -130,3 +130,23 @@ def test_it_is_explained_where_the_key_is(weed: Weed, staged: Stage) -> None:
     said = staged.credproxy("explain", f"{weed.url}/{BUCKET}/plain").stdout
     assert "aws:profile default" in said
     assert SECRET not in said
+
+
+def test_a_key_that_amazons_library_finds_signs_as_well(weed: Weed, short_path: Path) -> None:
+    """Here what a program of the user's prints: asked for once for all objects, in a process of its own."""
+    with stage(short_path) as made:
+        folder = made.home / ".aws"
+        folder.mkdir()
+        keys = {"Version": 1, "AccessKeyId": KEY_ID, "SecretAccessKey": SECRET, "Expiration": "2099-01-01T00:00:00Z"}
+        (folder / "keys").write_text(json.dumps(keys))
+        (folder / "printer").write_text(f"#!/bin/sh\necho x >> {folder}/runs\ncat {folder}/keys\n")
+        (folder / "printer").chmod(0o700)
+        (folder / "config").write_text(f"[default]\ncredential_process = {folder}/printer\n")
+        made.configure(f'[[host]]\nmatch = "{weed.host}"\nprovider = "s3"\n')
+        made.start()
+        for name in ("plain", "other"):
+            url = f"{weed.url}/{BUCKET}/{name}"
+            assert curl(url, made.headers(url)) == (200, name.encode())
+        assert (folder / "runs").read_text() == "x\n"
+        assert made.stop() == 0
+        assert SECRET not in made.log()

@@ -1,6 +1,8 @@
 """The access key of Amazon's tools: which of several places gives it, and what is said of each."""
 
+import asyncio
 import base64
+import hashlib
 import json
 from datetime import UTC, datetime
 
@@ -8,7 +10,9 @@ import pytest
 
 from credproxy.core.ask.aws_keys import AwsKeys, aws_keys
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.errors import Code, Failed, Failure
+from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
+from credproxy.core.errors import Code, Failed, Failure, failed
+from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.ports import Caches, trouble_of
 from tests.contract import CANARY, Ground, SourceContract
@@ -182,17 +186,22 @@ async def test_it_is_told_what_is_at_each_place() -> None:
     made = World()
     assert await made.key_id() is None
     variable = "'AWS_ACCESS_KEY_ID' is not set in the daemon's environment"
+    others = "'AWS_CONTAINER_CREDENTIALS_RELATIVE_URI', 'AWS_CONTAINER_CREDENTIALS_FULL_URI'"
     assert made.source.looked(TARGET) == (
         variable,
         f"the file {CREDENTIALS!r} is not there",
         f"the file {CONFIG!r} is not there",
+        f"none of 'AWS_WEB_IDENTITY_TOKEN_FILE', {others} is set",
+        "this machine is none of Amazon EC2",
     )
-    made = World(None, section("x", "x"), "[default]\nregion = r\n")
+    made = World(None, section("x", "x"), "[default]\nregion = r\n", AWS_EC2_METADATA_DISABLED="true")
     assert await made.key_id() is None
     assert made.source.looked(TARGET) == (
         variable,
         f"the file {CREDENTIALS!r} has no profile 'default'",
         f"the profile 'default' of {CONFIG!r} has no access key",
+        f"none of 'AWS_WEB_IDENTITY_TOKEN_FILE', {others} is set",
+        "'AWS_EC2_METADATA_DISABLED' is set",
     )
 
 
@@ -201,6 +210,125 @@ async def test_without_a_home_no_file_is_looked_for() -> None:
     world = World(HOME="")
     assert await world.key_id() is None
     assert "the files of Amazon's tools are not looked for: HOME is not set" in world.source.looked(TARGET)
+
+
+SSO = "[profile corp]\nsso_session = it\nsso_account_id = 1\nsso_role_name = r\n[sso-session it]\nsso_region = r\n"
+ROLE = "arn:aws:iam::123456789012:role/build"
+
+
+def answering(world: World, *answers: AwsAccess | Failed) -> None:
+    """What botocore finds, one after the other; the last again and again."""
+    left = list(answers)
+    world.ground.libraries.answers[AwsChain] = lambda _: left.pop(0) if len(left) > 1 else left[0]
+
+
+@pytest.mark.parametrize(
+    ("environ", "config", "vendor", "place"),
+    [
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, "", "", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        ({"AWS_WEB_IDENTITY_TOKEN_FILE": "/t"}, section("default", "x"), "", "AWS_WEB_IDENTITY_TOKEN_FILE"),
+        ({"AWS_PROFILE": "corp"}, SSO, "", "profile corp"),
+        ({}, "[default]\ncredential_process = p\n", "", "profile default"),
+        ({}, section("default", "x") + "role_arn = r\n", "", "profile default"),
+        ({"AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://localhost/"}, "", "", "AWS_CONTAINER_CREDENTIALS_FULL_URI"),
+        ({}, "[default]\nregion = r\n", "Amazon EC2\n", "instance metadata"),
+        ({"AWS_EC2_METADATA_SERVICE_ENDPOINT": "http://127.0.0.1:1"}, "", "QEMU\n", "instance metadata"),
+        ({"AWS_EC2_METADATA_DISABLED": "TRUE"}, "", "Amazon EC2\n", None),
+        ({}, "", "QEMU\n", None),
+        ({}, "", "", None),
+    ],
+)
+async def test_what_needs_the_library_is_named_without_it(
+    environ: dict[str, str], config: str, vendor: str, place: str | None
+) -> None:
+    """And metadata are asked for on Amazon's machines alone: elsewhere it takes seconds to hear nothing."""
+    world = World(None, "", config, **environ)
+    if vendor:
+        world.ground.files.put("/sys/class/dmi/id/sys_vendor", vendor)
+    identity = await world.source.locate(TARGET, None)
+    assert (None if identity is None else identity.entry) == place
+    assert world.ground.libraries.asked == []
+    if place is not None:
+        answering(world, AwsAccess("ASIA", "s", "t", T0 + 3600))
+        assert await world.key_id() == "ASIA"
+        assert world.ground.libraries.asked == [AwsChain()]
+
+
+async def test_a_role_is_assumed_with_whatever_is_found() -> None:
+    """With a key in plain as well; two roles are two logins."""
+    world = World(None, BOTH, **VARIABLES)
+    for profile, entry in ((None, f"AWS_ACCESS_KEY_ID as {ROLE}"), ("other", f"profile other as {ROLE}")):
+        source = world.ground.made(AwsSource(profile, ROLE, "eu-west-1"))
+        identity = await source.locate(TARGET, None)
+        assert identity is not None
+        assert identity.entry == entry
+        answering(world, AwsAccess("ASIA", "s", "t", T0 + 900))
+        login = await source.read(identity, TARGET)
+        assert login is not None
+        assert (login.until, login.wall_until) == (world.ground.clock.boot() + 900, T0 + 900)
+        assert world.ground.libraries.asked[-1] == AwsChain(profile, ROLE, "eu-west-1")
+
+
+async def test_ten_thousand_objects_are_one_look_at_the_chain() -> None:
+    """Whoever comes while it is looked at waits for that; the next look comes before the end of what was found."""
+    world = World("corp", "", SSO)
+    answering(world, AwsAccess("ONE", "s", "t", T0 + 600), AwsAccess("TWO", "s", "t", T0 + 1200))
+    identity = await world.source.locate(TARGET, None)
+    assert identity is not None
+    assert await world.source.peek(identity, TARGET) is None
+    await asyncio.gather(*(world.source.read(identity, TARGET) for _ in range(100)))
+    assert len(world.ground.libraries.asked) == 1
+    assert await world.key_id() == "ONE"
+    world.ground.clock.suspend(595)
+    assert await world.key_id() == "TWO"
+    assert len(world.ground.libraries.asked) == 2
+    assert await world.source.locate(TARGET, None) != identity
+
+
+async def test_a_new_single_sign_on_is_seen_at_once() -> None:
+    """What the old one's failure was remembered under is another name."""
+    world = World("corp", "", SSO)
+    answering(world, failed(Code.BAD_CREDENTIALS, "over", hint="aws sso login"), AwsAccess("ASIA", "s", "t", T0 + 600))
+    before = await world.source.locate(TARGET, None)
+    with pytest.raises(Failed):
+        await world.keys()
+    digest = hashlib.sha1(b"it", usedforsecurity=False).hexdigest()
+    world.ground.files.put(f"/home/u/.aws/sso/cache/{digest}.json", "{}")
+    assert await world.source.locate(TARGET, None) != before
+    assert await world.key_id() == "ASIA"
+
+
+async def test_that_there_is_none_after_all_is_no_login() -> None:
+    """An instance without a role."""
+    world = World(AWS_EC2_METADATA_SERVICE_ENDPOINT="http://127.0.0.1:1")
+    answering(world, AwsAccess("", ""))
+    assert await world.keys() is None
+
+
+async def test_without_the_library_the_command_that_brings_it_is_told() -> None:
+    """Where it is needed; a key in plain needs none."""
+    world = World("corp", "", SSO)
+    world.ground.libraries.missing = frozenset({"aws"})
+    failure = await world.failure()
+    assert failure.message.startswith("the access key of profile corp cannot be looked up: ")
+    assert failure.hint == AWS.remedy
+    plain = World(None, BOTH)
+    plain.ground.libraries.missing = frozenset({"aws"})
+    assert await plain.key_id() == "file"
+
+
+@pytest.mark.parametrize(
+    ("settings", "key"),
+    [
+        (AwsSource(role_arn="build"), "role_arn"),
+        (AwsSource(role_arn="arn:aws:iam::1:role/x"), "role_arn"),
+        (AwsSource(region="eu west"), "region"),
+    ],
+)
+def test_options_that_cannot_be_meant_are_refused(settings: AwsSource, key: str) -> None:
+    """With the key that is wrong."""
+    assert [path for path, _ in settings.problems()] == [(key,)]
+    assert not list(AwsSource("p", ROLE, "eu-west-1").problems())
 
 
 @pytest.mark.parametrize("profile", ["", "-x", "a\nb", "a]", 'a"b'])

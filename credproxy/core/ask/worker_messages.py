@@ -64,6 +64,39 @@ class GoogleToken(_WorkerMessage, frozen=True, array_like=True, tag="google"):
     ca_bundle: str | None = None
 
 
+class AwsChain(_WorkerMessage, frozen=True, array_like=True, tag="aws"):
+    """An access key by the chain of Amazon's own tools. Its answer is an AwsAccess.
+
+    Attributes:
+        profile: of their files; None for what their variables say, before the profile ``default``.
+        role_arn: of a role to assume with what is found, or None.
+        region: in which that is asked for; None for that of the profile.
+    """
+
+    library: ClassVar[str] = "botocore"
+    by_hand: ClassVar[str] = "aws sts get-caller-identity"
+
+    profile: str | None = None
+    role_arn: str | None = None
+    region: str | None = None
+
+
+class AwsAccess(_WorkerMessage, frozen=True, array_like=True, tag="aws-access"):
+    """An access key.
+
+    Attributes:
+        key_id: "" where there is none anywhere.
+        secret: that goes with it.
+        session_token: likewise; "" for a lasting one.
+        until: POSIX seconds of its end, by this machine's clock; None where it does not end.
+    """
+
+    key_id: str
+    secret: str
+    session_token: str = ""
+    until: float | None = None
+
+
 class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
     """A token that an issuer gave.
 
@@ -80,8 +113,8 @@ class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
     project: str = ""
 
 
-LibraryQuestion = GoogleToken
-LibraryAnswer = LibraryToken
+LibraryQuestion = GoogleToken | AwsChain
+LibraryAnswer = LibraryToken | AwsAccess
 
 
 class LibraryCall(_WorkerMessage, frozen=True, array_like=True, tag="call"):

@@ -78,6 +78,11 @@ def plain_keys(credentials: Mapping[str, str], config: Mapping[str, str]) -> Aws
     return AwsKeys(key_id, Secret(secret), Secret(token) if token else None) if key_id and secret else None
 
 
+def names_login(credentials: Mapping[str, str], config: Mapping[str, str]) -> bool:
+    """Whether a profile says anything about where its access key comes from; arguments as for ``plain_keys``."""
+    return bool((set(credentials) | set(config)) - _NO_LOGIN)
+
+
 def _profile(section: str) -> str | None:
     """The name of the profile that a section of ``config`` is about; None for a section about something else."""
     if section == "default":

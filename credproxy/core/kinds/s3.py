@@ -17,8 +17,9 @@ from credproxy.core.ask.target import Form, Target
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.checks import Problem
 from credproxy.core.kinds.base import HostBase
+from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources import Sources
-from credproxy.core.kinds.sources.aws import LIBRARY, AwsSource
+from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.uses import Used
 
@@ -55,7 +56,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
 
     def own_uses(self) -> Iterator[Used]:
         """The library that signs."""
-        yield (), LIBRARY
+        yield (), AWS
 
     def setup(self, target: Target) -> str:
         """Log in with the tools of the store's owner, unless the rule names another place."""
@@ -67,7 +68,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
             return another_place("credentials")
         del target
         profile = "" if found.profile is None else f" --profile {shell(found.profile)}"
-        return f"aws configure{profile}"
+        return f"aws configure{profile}, or aws sso login{profile}"
 
     def claims(self, target: Target) -> bool:
         """Amazon has other services below the same names."""

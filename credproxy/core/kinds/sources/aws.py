@@ -8,11 +8,10 @@ from collections.abc import Iterator
 from typing import Final
 
 from credproxy.core.formats.checks import Problem
+from credproxy.core.kinds.cloud_libraries import AWS
 from credproxy.core.kinds.sources.base import SourceBase
-from credproxy.core.kinds.uses import Library, Use, Usual
+from credproxy.core.kinds.uses import Use, Usual
 
-
-LIBRARY: Final = Library("aws", {"": "botocore"})
 
 KEY_ID: Final = "AWS_ACCESS_KEY_ID"
 SECRET: Final = "AWS_SECRET_ACCESS_KEY"  # noqa: S105  the name of a variable
@@ -21,25 +20,45 @@ EXPIRATION: Final = "AWS_CREDENTIAL_EXPIRATION"
 PROFILES: Final = ("AWS_DEFAULT_PROFILE", "AWS_PROFILE")
 """Variables that name the profile, in the order of botocore."""
 
-CREDENTIALS_FILE: Final = Usual(
-    (KEY_ID,), itself="AWS_SHARED_CREDENTIALS_FILE", below=".aws", file="credentials", base="home"
-)
-CONFIG_FILE: Final = Usual((KEY_ID,), itself="AWS_CONFIG_FILE", below=".aws", file="config", base="home")
+WEB_IDENTITY: Final = "AWS_WEB_IDENTITY_TOKEN_FILE"
+CONTAINER: Final = ("AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
+NO_INSTANCE: Final = "AWS_EC2_METADATA_DISABLED"
+INSTANCE: Final = "AWS_EC2_METADATA_SERVICE_ENDPOINT"
+VENDOR_FILE: Final = "/sys/class/dmi/id/sys_vendor"
+VENDOR: Final = b"Amazon EC2"
+"""What the machines say themselves: only there is asked for what an instance may have."""
 
+_ELSEWHERE: Final = (KEY_ID, WEB_IDENTITY, *CONTAINER)
+
+CREDENTIALS_FILE: Final = Usual(
+    _ELSEWHERE, itself="AWS_SHARED_CREDENTIALS_FILE", below=".aws", file="credentials", base="home"
+)
+CONFIG_FILE: Final = Usual(_ELSEWHERE, itself="AWS_CONFIG_FILE", below=".aws", file="config", base="home")
+
+_ROLE = re.compile(r"arn:[a-z-]{1,20}:iam::[0-9]{12}:role/[!-~]{1,512}")
+_REGION = re.compile(r"[a-z0-9-]{1,64}")
 _PROFILE = re.compile(r"[^\x00-\x1f\x7f\[\]\"']{1,256}")
 
 
 class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
-    """The access key of Amazon's chain, or of one ``profile``."""
+    """The access key of Amazon's chain, or of one ``profile``; or that of ``role_arn``, which is assumed with it in ``region``."""
 
     profile: str | None = None
+    role_arn: str | None = None
+    region: str | None = None
 
     def problems(self) -> Iterator[Problem]:
         """What is no name of a profile."""
         if self.profile is not None and (_PROFILE.fullmatch(self.profile) is None or self.profile.startswith("-")):
             yield ("profile",), "wanted the name of a profile, as aws configure list-profiles shows it"
 
+        if self.role_arn is not None and _ROLE.fullmatch(self.role_arn) is None:
+            yield ("role_arn",), "wanted the ARN of a role, such as arn:aws:iam::123456789012:role/build"
+        if self.region is not None and _REGION.fullmatch(self.region) is None:
+            yield ("region",), "wanted the name of a region, such as eu-west-1"
+
     def uses(self) -> Iterator[Use]:
-        """What may be missing."""
+        """The library, and what may be missing."""
+        yield AWS
         yield CREDENTIALS_FILE
         yield CONFIG_FILE

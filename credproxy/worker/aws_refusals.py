@@ -1,0 +1,130 @@
+"""What a failure of botocore's means, in our words: its own texts quote answers and the output of programs.
+
+Source: botocore/exceptions.py of botocore 1.44; docs.aws.amazon.com, "Common errors" of STS and of IAM Identity Center.
+"""
+
+import re
+from shlex import quote as shell
+from typing import Final
+
+from botocore.credentials import ProcessProvider
+from botocore.exceptions import (
+    ClientError,
+    CredentialRetrievalError,
+    InvalidConfigError,
+    LoginError,
+    MetadataRetrievalError,
+    MissingDependencyException,
+    PartialCredentialsError,
+    ProfileNotFound,
+    RefreshWithMFAUnsupportedError,
+    SSOError,
+    TokenRetrievalError,
+)
+
+from credproxy.core.ask.stored import unreadable
+from credproxy.core.ask.worker_messages import AwsChain
+from credproxy.core.errors import Code, Failed, failed
+
+
+_CODE: Final = re.compile(r"[A-Za-z][A-Za-z.]{1,60}")
+
+_SKEWED: Final = frozenset(
+    {"RequestExpired", "RequestTimeTooSkewed", "SignatureDoesNotMatch", "InvalidSignatureException"}
+)
+_OVER: Final = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "UnauthorizedException", "InvalidIdentityToken", "InvalidGrantException"}
+)
+_SSO: Final = frozenset({"GetRoleCredentials", "CreateToken"})
+_UNKNOWN: Final = frozenset({"InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure"})
+_BUSY: Final = frozenset({"Throttling", "ThrottlingException", "TooManyRequestsException", "RequestLimitExceeded"})
+
+
+def wants_code(serial: str) -> Failed:
+    """Say that a role wants a code of a device, which nobody can type here."""
+    device = f" of {serial[:120]!r}" if serial.isprintable() and serial else ""
+    return failed(
+        Code.BAD_CREDENTIALS,
+        f"the role wants the code{device} (mfa_serial), and nobody can be asked for it here",
+        hint="get temporary keys with it yourself, for another profile that the rule names: aws sts get-session-token "
+        "--serial-number ARN --token-code CODE",
+    )
+
+
+def told(error: Exception, question: AwsChain, *, profile: str) -> Failed:
+    """Say why there is no access key.
+
+    Args:
+        error: of the library.
+        question: that was asked.
+        profile: that is in force.
+    """
+    name, option = f"the profile {profile!r}", f" --profile {shell(profile)}"
+    if isinstance(error, ClientError):
+        return _refused(error, question, name=name, option=option)
+    if isinstance(error, (SSOError, TokenRetrievalError)):
+        return _signed_out(name, option)
+    if isinstance(error, LoginError):
+        return failed(
+            Code.BAD_CREDENTIALS, f"the login of {name} is over, or was never made", hint=f"aws login{option}"
+        )
+    if isinstance(error, RefreshWithMFAUnsupportedError):
+        return wants_code("")
+    if isinstance(error, MetadataRetrievalError) or (
+        isinstance(error, CredentialRetrievalError) and not _of_program(error)
+    ):
+        message = "the container or the instance that this is gives no access key"
+        return failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again in a minute")
+    return _of_profile(error, name=name, option=option)
+
+
+def _of_profile(error: Exception, *, name: str, option: str) -> Failed:
+    """What is wrong in the files of Amazon's tools."""
+    if isinstance(error, ProfileNotFound):
+        return unreadable(name, "is in none of the files of Amazon's tools", hint=f"aws configure{option}")
+    if isinstance(error, MissingDependencyException):
+        message = f"botocore wants another library for {name}, as for aws login"
+        return failed(Code.HELPER_FAILED, message, hint="pip install 'botocore[crt]', in the environment of credproxy")
+    if isinstance(error, CredentialRetrievalError):
+        message = f"the program of {name} (credential_process) gave no access key"
+        return failed(Code.HELPER_FAILED, message, hint=f"see what it says: aws configure export-credentials{option}")
+    what = "is incomplete" if isinstance(error, (InvalidConfigError, PartialCredentialsError)) else "cannot be used"
+    return unreadable(name, f"{what} ({type(error).__name__})", hint=f"see what it lacks: aws configure list{option}")
+
+
+def _of_program(error: CredentialRetrievalError) -> bool:
+    return error.kwargs.get("provider") == ProcessProvider.METHOD
+
+
+def _signed_out(name: str, option: str) -> Failed:
+    message = f"the single sign-on of {name} is over, or was never made"
+    return failed(Code.BAD_CREDENTIALS, message, hint=f"aws sso login{option}")
+
+
+def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) -> Failed:
+    """What Amazon said, by its code alone."""
+    found = str(error.response.get("Error", {}).get("Code", ""))
+    code = found if _CODE.fullmatch(found) else "an error"
+    if code in _SKEWED:
+        message = f"Amazon takes no signature of {name}: its secret is wrong, or this machine's clock is ({code})"
+        return failed(Code.BAD_CREDENTIALS, message, hint=f"timedatectl, then aws sts get-caller-identity{option}")
+    if error.operation_name in _SSO and (code in _OVER or _status(error) == 401):  # noqa: PLR2004  Unauthorized
+        return _signed_out(name, option)
+    if code in _OVER:
+        message = f"the login of {name} is over: Amazon says {code}"
+        return failed(
+            Code.BAD_CREDENTIALS, message, hint=f"log in again, then see: aws sts get-caller-identity{option}"
+        )
+    if code in _UNKNOWN:
+        message = f"Amazon does not know the access key of {name}: {code}"
+        return failed(Code.BAD_CREDENTIALS, message, hint=f"store one that it knows: aws configure{option}")
+    if code in _BUSY or _status(error) >= 500:  # noqa: PLR2004  a server's error
+        return failed(Code.UPSTREAM_UNAVAILABLE, f"Amazon answers {code}", hint="try again in a minute")
+    role = f"the role {question.role_arn!r}" if question.role_arn is not None else f"the role of {name}"
+    message = f"{role} is not to be had: Amazon says {code} to {error.operation_name}"
+    hint = f"see who asks, and whether the role trusts that: aws sts get-caller-identity{option}"
+    return failed(Code.DENIED, message, hint=hint)
+
+
+def _status(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))

@@ -1,0 +1,304 @@
+"""Keys of Amazon's chain, from each place that it knows, with botocore itself as the client of a stand-in."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from botocore.credentials import SSOProvider
+from botocore.exceptions import LoginTokenLoadError
+from botocore.tokens import SSOTokenProvider
+from botocore.utils import ContainerMetadataFetcher
+
+from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
+from credproxy.core.errors import Code, Failed, Failure
+from credproxy.worker.aws import aws_access
+from credproxy.worker.aws_refusals import told
+from tests.hints import filled
+from tests.worker.amazon import END, Amazon
+
+
+ROLE = "arn:aws:iam::123456789012:role/build"
+UNTIL = datetime(2099, 1, 1, tzinfo=UTC).timestamp()
+SESSION = ("ASIAROLE", "canary-role", "canary-session", UNTIL)
+PLAIN = "aws_access_key_id = AKID\naws_secret_access_key = canary-plain\n"
+
+
+@pytest.fixture
+def amazon() -> Iterator[Amazon]:
+    """Every service of Amazon's that is asked."""
+    with Amazon() as running:
+        yield running
+
+
+@pytest.fixture
+def home(monkeypatch: pytest.MonkeyPatch, amazon: Amazon, tmp_path: Path) -> Path:
+    """A home, in an environment without anything else of Amazon's."""
+    for name in [name for name in os.environ if name.startswith("AWS_")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_ENDPOINT_URL", amazon.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for library in (SSOProvider, SSOTokenProvider):  # they have read HOME when they were imported
+        monkeypatch.setattr(library, "_SSO_TOKEN_CACHE_DIR", str(tmp_path / ".aws" / "sso" / "cache"))
+    (tmp_path / ".aws").mkdir()
+    return tmp_path
+
+
+def config(home: Path, text: str) -> None:
+    """Write Amazon's file of profiles."""
+    (home / ".aws" / "config").write_text(text)
+
+
+def found(**question: str) -> tuple[str, str, str, float | None]:
+    """What the chain gives."""
+    access = aws_access(AwsChain(**question), 5.0)
+    assert isinstance(access, AwsAccess)
+    return access.key_id, access.secret, access.session_token, access.until
+
+
+def refused(**question: str) -> Failure:
+    """Why there is none; nothing that a library, a server or a program said is in that."""
+    with pytest.raises(Failed) as caught:
+        aws_access(AwsChain(**question), 5.0)
+    assert "canary" not in repr(caught.value.failure)
+    return caught.value.failure
+
+
+def test_a_key_in_plain_and_nothing_at_all(home: Path) -> None:
+    """Without a place to ask there is no key, and that is no error."""
+    assert found() == ("", "", "", None)
+    config(home, f"[default]\n{PLAIN}")
+    assert found() == ("AKID", "canary-plain", "", None)
+
+
+def test_variables_go_before_a_profile_unless_the_rule_names_it(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As the daemon has it, which reads these two itself."""
+    config(home, f"[profile p]\n{PLAIN}")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "ENV")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "s")
+    monkeypatch.setenv("AWS_PROFILE", "p")
+    assert found()[0] == "ENV"
+    assert found(profile="p")[0] == "AKID"
+
+
+def test_a_profile_may_name_a_role_and_a_rule_may_as_well(home: Path, amazon: Amazon) -> None:
+    """The one is assumed with another profile's key, the other with what the chain found."""
+    config(home, f"[default]\n{PLAIN}[profile r]\nrole_arn = {ROLE}\nsource_profile = default\nregion = eu-west-1\n")
+    amazon.granting_role()
+    assert found(profile="r") == SESSION
+    assert found(role_arn=ROLE, region="eu-west-1") == SESSION
+    assert [form["RoleArn"] for form in amazon.forms] == [ROLE, ROLE]
+    assert amazon.forms[1]["RoleSessionName"] == "credproxy"
+    assert "AKID/" in amazon.headers["Authorization"]
+    assert "/eu-west-1/sts/" in amazon.headers["Authorization"]
+
+
+def test_the_identity_of_a_job_is_exchanged(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in Kubernetes: a file and the ARN of a role."""
+    (home / "token").write_text("canary-jwt")
+    monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(home / "token"))
+    monkeypatch.setenv("AWS_ROLE_ARN", ROLE)
+    amazon.granting_role("AssumeRoleWithWebIdentity")
+    assert found() == SESSION
+    assert amazon.forms[0]["WebIdentityToken"] == "canary-jwt"
+
+
+SSO = """[profile corp]
+sso_session = it
+sso_account_id = 123456789012
+sso_role_name = build
+region = eu-west-1
+[sso-session it]
+sso_region = eu-west-1
+sso_start_url = https://corp.awsapps.com/start
+"""
+
+
+def logged_in(home: Path, end: str = END) -> None:
+    """What ``aws sso login`` leaves."""
+    folder = home / ".aws" / "sso" / "cache"
+    folder.mkdir(parents=True, exist_ok=True)
+    token = {
+        "startUrl": "https://corp.awsapps.com/start",
+        "region": "eu-west-1",
+        "accessToken": "canary",
+        "expiresAt": end,
+    }
+    (folder / f"{hashlib.sha1(b'it', usedforsecurity=False).hexdigest()}.json").write_text(json.dumps(token))
+
+
+def test_single_sign_on_and_the_command_that_renews_it(home: Path, amazon: Amazon) -> None:
+    """Never made, over, and refused by Amazon: the remedy is the same, with the profile."""
+    config(home, SSO)
+    keys = {"accessKeyId": "ASIASSO", "secretAccessKey": "s", "sessionToken": "t", "expiration": int(UNTIL * 1000)}
+    amazon.replies["/federation/credentials"] = (200, json.dumps({"roleCredentials": keys}))
+    for state in ("none", "over", "refused"):
+        if state == "over":
+            logged_in(home, "2020-01-01T00:00:00Z")
+        if state == "refused":
+            logged_in(home)
+            amazon.replies["/federation/credentials"] = (401, json.dumps({"__type": "UnauthorizedException"}))
+        failure = refused(profile="corp")
+        assert failure.code is Code.BAD_CREDENTIALS, state
+        assert filled(failure.hint, "aws sso login{}") == (" --profile corp",)
+    logged_in(home)
+    amazon.replies["/federation/credentials"] = (200, json.dumps({"roleCredentials": keys}))
+    assert found(profile="corp") == ("ASIASSO", "s", "t", UNTIL)
+    assert amazon.headers["x-amz-sso_bearer_token"] == "canary"
+
+
+def test_a_container_and_an_instance_are_asked(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where variables name them; an instance gives a token first (IMDSv2)."""
+    del home
+    keys = {"AccessKeyId": "ASIA", "SecretAccessKey": "s", "Token": "t", "Expiration": END, "Code": "Success"}
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{amazon.url}/creds")
+    amazon.replies["/creds"] = (200, json.dumps(keys))
+    assert found() == ("ASIA", "s", "t", UNTIL)
+    monkeypatch.delenv("AWS_CONTAINER_CREDENTIALS_FULL_URI")
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "false")
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", amazon.url)
+    role = "/latest/meta-data/iam/security-credentials/"
+    amazon.replies |= {
+        "/latest/api/token": (200, "imds-token"),
+        role: (200, "build"),
+        f"{role}build": (200, json.dumps(keys)),
+    }
+    assert found()[:3] == ("ASIA", "s", "t")
+    assert "/latest/api/token" in amazon.asked
+    assert amazon.headers["x-aws-ec2-metadata-token"] == "imds-token"
+
+
+def test_a_container_that_gives_nothing_may_pass(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its agent may be starting."""
+    del home
+    monkeypatch.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{amazon.url}/creds")
+    monkeypatch.setattr(ContainerMetadataFetcher, "SLEEP_TIME", 0)
+    amazon.replies["/creds"] = (404, "canary")
+    failure = refused()
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert failure.hint == "try again in a minute"
+
+
+@pytest.mark.parametrize("how", ["profile", "rule"])
+def test_nobody_is_asked_for_the_code_of_a_device(home: Path, amazon: Amazon, how: str) -> None:
+    """The library would read it from the terminal."""
+    device = "arn:aws:iam::123456789012:mfa/me"
+    config(home, f"[default]\n{PLAIN}[profile m]\nrole_arn = {ROLE}\nsource_profile = default\nmfa_serial = {device}\n")
+    amazon.granting_role()
+    if how == "rule":
+        assert found(profile="default", role_arn=ROLE) == SESSION
+        return
+    failure = refused(profile="m")
+    assert failure.code is Code.BAD_CREDENTIALS
+    assert failure.message == f"the role wants the code of {device!r} (mfa_serial), and nobody can be asked for it here"
+    filled(
+        failure.hint,
+        "get temporary keys with it yourself, for another profile that the rule names: aws sts get-session-token "
+        "--serial-number ARN --token-code CODE",
+    )
+    assert amazon.asked == []
+
+
+REFUSALS: Mapping[str, tuple[int, Code, Callable[[str], tuple[str, ...]]]] = {
+    "AccessDenied": (
+        403,
+        Code.DENIED,
+        lambda hint: filled(hint, "see who asks, and whether the role trusts that: aws sts get-caller-identity{}"),
+    ),
+    "ExpiredToken": (
+        403,
+        Code.BAD_CREDENTIALS,
+        lambda hint: filled(hint, "log in again, then see: aws sts get-caller-identity{}"),
+    ),
+    "InvalidClientTokenId": (
+        403,
+        Code.BAD_CREDENTIALS,
+        lambda hint: filled(hint, "store one that it knows: aws configure{}"),
+    ),
+    "RequestExpired": (
+        400,
+        Code.BAD_CREDENTIALS,
+        lambda hint: filled(hint, "timedatectl, then aws sts get-caller-identity{}"),
+    ),
+}
+
+
+@pytest.mark.parametrize("code", REFUSALS)
+def test_a_refusal_of_amazons_names_what_to_do(home: Path, amazon: Amazon, code: str) -> None:
+    """By its code; its text is never repeated."""
+    status, wanted, followed = REFUSALS[code]
+    config(home, f"[profile p]\n{PLAIN}")
+    amazon.refusing("AssumeRole", code, status)
+    failure = refused(profile="p", role_arn=ROLE)
+    assert failure.code is wanted
+    assert code in failure.message
+    assert followed(failure.hint) == (" --profile p",)
+    amazon.granting_role()
+    assert found(profile="p", role_arn=ROLE) == SESSION
+
+
+def test_a_login_of_the_console_is_not_single_sign_on(home: Path) -> None:
+    """``aws login`` needs a library of its own, and is another command."""
+    config(home, "[profile p]\nlogin_session = arn:aws:iam::123456789012:user/me\nregion = eu-west-1\n")
+    failure = refused(profile="p")
+    assert failure.code is Code.HELPER_FAILED
+    filled(failure.hint, "pip install 'botocore[crt]', in the environment of credproxy")
+    over = told(LoginTokenLoadError(error_msg="canary"), AwsChain("p"), profile="p").failure
+    assert over.code is Code.BAD_CREDENTIALS
+    assert "canary" not in repr(over)
+    assert filled(over.hint, "aws login{}") == (" --profile p",)
+    config(home, f"[profile p]\n{PLAIN}")
+    assert found(profile="p")[0] == "AKID"
+
+
+def test_a_program_that_gives_no_key_is_named_and_not_quoted(home: Path) -> None:
+    """Its output may hold one."""
+    config(home, '[profile p]\ncredential_process = sh -c "echo canary >&2; exit 3"\n')
+    failure = refused(profile="p")
+    assert failure.code is Code.HELPER_FAILED
+    assert filled(failure.hint, "see what it says: aws configure export-credentials{}") == (" --profile p",)
+    keys = {"Version": 1, "AccessKeyId": "ASIA", "SecretAccessKey": "s", "SessionToken": "t", "Expiration": END}
+    (home / "keys").write_text(json.dumps(keys))
+    config(home, f"[profile p]\ncredential_process = cat {home}/keys\n")
+    assert found(profile="p") == ("ASIA", "s", "t", UNTIL)
+
+
+INCOMPLETE: Mapping[str, str] = {
+    "role without a source": f"[profile p]\nrole_arn = {ROLE}\n",
+    "role of nobody": f"[profile p]\nrole_arn = {ROLE}\nsource_profile = gone\n",
+    "session that is nowhere": "[profile p]\nsso_session = gone\nsso_account_id = 1\nsso_role_name = r\n",
+    "half of a key": "[profile p]\naws_access_key_id = canary\n",
+}
+
+
+@pytest.mark.parametrize("text", INCOMPLETE.values(), ids=INCOMPLETE.keys())
+def test_a_profile_that_lacks_something_is_named(home: Path, text: str) -> None:
+    """With the command that shows what it has."""
+    config(home, text)
+    failure = refused(profile="p")
+    assert failure.code is Code.CREDENTIAL_UNREADABLE
+    assert "the profile 'p' is incomplete" in failure.message
+    assert filled(failure.hint, "see what it lacks: aws configure list{}") == (" --profile p",)
+    config(home, f"[profile p]\n{PLAIN}")
+    assert found(profile="p")[0] == "AKID"
+
+
+def test_a_profile_that_is_nowhere_is_told(home: Path) -> None:
+    """The daemon sees it first, unless the file has changed meanwhile."""
+    failure = refused(profile="gone")
+    assert failure.message == "the profile 'gone' is in none of the files of Amazon's tools"
+    assert filled(failure.hint, "aws configure{}") == (" --profile gone",)
+    config(home, f"[profile gone]\n{PLAIN}")
+    assert found(profile="gone")[0] == "AKID"
+
+
+def test_a_busy_service_may_pass(home: Path, amazon: Amazon) -> None:
+    """After the library's own tries."""
+    config(home, f"[default]\n{PLAIN}")
+    amazon.refusing("AssumeRole", "Throttling", 400)
+    failure = refused(profile="default", role_arn=ROLE)
+    assert failure.code is Code.UPSTREAM_UNAVAILABLE
