@@ -68,6 +68,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "is a credential file on a slow disk, or its program stuck?",
         "is it up, and is the network?",
         "is this machine's clock right, and the server fast?",
+        "is this machine's clock right? timedatectl status; if so, ask its administrator",
         "your login is not the cause: is this machine's clock right? If so, ask the registry's administrator",
         "check this machine's clock, and the server's",
         "log in again where the helper gets it from, and check this machine's clock",

@@ -80,6 +80,8 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
             f"the TLS connection to {call.name} failed: {reason}",
             hint="if it speaks plain http, say so " + call.setting("insecure = true")
             if plain
+            else "is this machine's clock right? timedatectl status; if so, ask its administrator"
+            if _is_dated(error)
             else "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"'),
         )
     return _of_the_network(error, call)
@@ -171,8 +173,22 @@ _PLAIN = ("wrong version number", "http request", "record layer failure")
 """OpenSSL's errors for a server that answers TLS with plain text."""
 
 
+def _is_dated(error: BaseException) -> bool:
+    """Whether a certificate is not valid yet, or not any more: by this machine's clock."""
+    cause = _tls_cause(error)
+    return isinstance(cause, ssl.SSLCertVerificationError) and cause.verify_code in _DATES
+
+
+_DATES = frozenset({9, 10})
+"""Source: OpenSSL, x509_vfy.h: X509_V_ERR_CERT_NOT_YET_VALID and X509_V_ERR_CERT_HAS_EXPIRED."""
+
+
+def _tls_cause(error: BaseException) -> BaseException:
+    return getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+
+
 def _tls_reason(error: BaseException) -> str:
-    cause: BaseException | None = getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+    cause = _tls_cause(error)
     if isinstance(cause, ssl.SSLCertVerificationError):
         return cause.verify_message.lower().rstrip(".")
     if isinstance(cause, ssl.SSLError) and cause.reason:

@@ -7,6 +7,7 @@ import json
 import os
 import sys
 from pathlib import Path
+from shlex import quote as shell
 from typing import TYPE_CHECKING
 
 import click
@@ -73,6 +74,9 @@ def _store(keyring: "WritableKeyring | None") -> None:
         raise CommandError("no credentials username")  # the wording of the protocol
     login(given.username, given.secret, where=f"the login for {key!r}")
     settings, rule = _about(key)
+    if rule.rotates:
+        message = f"{key!r} is a host of provider {rule.tag()!r}, where a person logs in otherwise"
+        raise CommandError(message, f"credproxy login {shell(key)}")
     places = LoginPlaces(settings, rule, key=key, keyring=keyring)
     place = places.choose_for_docker(settings.login_store)
     with alone():

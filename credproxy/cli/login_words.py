@@ -45,6 +45,8 @@ def told() -> Iterator[None]:
         raise LoginError(error.failure.message, error.failure.hint) from None
     except CommandError as error:
         raise LoginError(error.message, error.hint) from None
+    except (KeyboardInterrupt, click.Abort):
+        raise LoginError("ended, and nothing was changed") from None
     except LockedKeyringError:
         raise LoginError("the keyring is locked, and nothing was changed", UNLOCK) from None
     except NoKeyringError as error:

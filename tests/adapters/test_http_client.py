@@ -448,6 +448,7 @@ async def test_a_certificate_that_has_expired_is_named_as_that(authority: trustm
         )
     assert (error.failure.code, seen) == (Code.TLS_FAILED, [])
     assert error.failure.message == "the TLS connection to host 'reg.test' failed: certificate has expired"
+    assert error.failure.hint.startswith("is this machine's clock right?")
 
 
 async def test_plain_http_behind_https_is_a_tls_error_and_no_downgrade() -> None:

@@ -8,7 +8,8 @@ from click.testing import CliRunner, Result
 
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.cli import main
-from tests.cli.test_login import Keyring, configure, home, stored
+from tests.cli.test_login import REFRESH, Keyring, configure, home, stored
+from tests.hints import filled
 
 
 __all__ = ["home"]
@@ -39,6 +40,33 @@ def test_a_stored_login_is_listed_and_erased(home: Path, problem: Exception | No
     assert list(stored(home)) == ["reg.test:5000"]
     assert len(keyring.secrets) == (problem is None)
     assert not (home / ".docker").exists()
+
+
+@pytest.mark.parametrize(
+    ("server", "key"), [("reg.test:5000", "reg.test:5000"), ("https://index.docker.io/v1/", "docker.io")]
+)
+def test_what_oras_and_helm_say_is_understood(home: Path, server: str, key: str) -> None:
+    """As their library has it: JSON of Go, which escapes what HTML does, and no line end; a Docker Hub of three names is one.
+
+    Source: oras-go v2.6.0, registry/remote/credentials/native_store.go and registry.go; helm v3.19.0, pkg/registry/client.go.
+    """
+    keyring = Keyring()
+    said = b'{"ServerURL":"%b","Username":"u","Secret":"canary\\u0026\\u003c\\u003e\\u2028x"}' % server.encode()
+    result = run("store", said, keyring=keyring)
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert keyring.secrets == {(f"credproxy:{key}", "u"): "canary&<>\u2028x"}
+    assert (run("erase", server.encode(), keyring=keyring).exit_code, keyring.secrets) == (0, {})
+    assert stored(home) == {}
+
+
+def test_a_host_where_a_person_logs_in_at_an_identity_provider_is_not_docker_s(home: Path) -> None:
+    """A password would be taken for a refresh token."""
+    keyring = Keyring()
+    configure(home, REFRESH)
+    result = run("store", LOGIN.replace(b"reg.test:5000", b"cache.test"), keyring=keyring)
+    assert result.exit_code == 1
+    (host,) = filled(result.stdout.splitlines()[1], "credproxy login {}")
+    assert (host, keyring.secrets) == ("cache.test", {})
 
 
 def test_login_store_says_where_but_docker_s_file_is_docker_s(home: Path) -> None:

@@ -134,6 +134,22 @@ async def test_a_keyring_without_a_default_collection_stores_nothing(short_path:
             await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
 
 
+async def test_a_secret_that_changes_by_being_used_is_written_back(keyring: SecretService, running: Session) -> None:
+    """In the place of the old one, for other programs to see; a keyring that was locked meanwhile refuses, and has the old one."""
+    await keyring.store(ATTRIBUTES, "of the test", secret=Secret("old"))
+    await keyring.rewrite("build", "u", label="of the test", secret=Secret("new"))
+    assert running.secret_tool("lookup", "service", "build") == "new"
+    assert len((await keyring.search("build", None)).items) == 1
+    running.lock()
+    try:
+        with pytest.raises(Failed, match="takes nothing: it is locked"):
+            await keyring.rewrite("build", "u", label="of the test", secret=Secret("lost"))
+    finally:
+        running.end()
+        running.unlock()
+    assert running.secret_tool("lookup", "service", "build") == "new"
+
+
 def test_a_daemon_answers_from_the_keyring_and_with_the_new_secret_within_a_second(
     running: Session, short_path: Path
 ) -> None:

@@ -158,6 +158,7 @@ def test_ctrl_c_stores_nothing(staged: Stage, flow: str) -> None:
     terminal.type(b"\x03")
     assert terminal.end() == 1
     assert "Traceback" not in terminal.shown
+    assert terminal.shown.endswith("credproxy: ended, and nothing was changed\n")
     assert left(staged) == []
 
 
