@@ -626,10 +626,10 @@ class HasLogin(Protocol):
 
 @runtime_checkable
 class Remembers(Protocol):
-    """A provider that learns something, or whose source does."""
+    """What learns something from upstreams: a provider, or what several of them share."""
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Drop what was learned about the authorities that ``wanted`` selects, and its source's memory: ``flush``, TX-1."""
+        """Drop what was learned about the authorities that ``wanted`` selects: ``flush``, TX-1."""
         ...
 
 

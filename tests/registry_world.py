@@ -167,7 +167,7 @@ async def world(
             )
             for rule in rules
         }
-        return Table(Router(rules), providers), providers[rules[0].match]
+        return Table(Router(rules), providers, learned=learned), providers[rules[0].match]
 
     table, provider = build(*rules)
     broker = Broker(table, clock=clock, sample=lambda: sample, metrics=FakeMetrics(), upstream=upstream)

@@ -36,7 +36,7 @@ from credproxy.core.ask.http import Reach
 from credproxy.core.ask.lifetime import State, remaining, state
 from credproxy.core.ask.target import Question, Target
 from credproxy.core.errors import Code, Failed, Failure, failed
-from credproxy.ports import Clock, Metrics, Permissions, Plan, Remembers, Sample
+from credproxy.ports import Clock, Metrics, Permissions, Plan, Sample
 
 
 PATIENCE = 8.5
@@ -193,10 +193,9 @@ class Era:
         count = self.cache.drop_all(wanted)
         self.negative.drop(wanted)
         self.flights.forsake(wanted)
-        for provider in self.table.providers():
-            if isinstance(provider, Remembers):
-                with self._bugs:
-                    provider.forget(wanted)
+        for forget in self.table.memories(wanted):
+            with self._bugs:
+                forget()
         return count
 
     def end(self) -> None:

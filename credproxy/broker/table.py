@@ -1,6 +1,7 @@
 """Which provider answers: that of the most specific rule, else one that works without a rule."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from credproxy.core.ask.credential import Stored
@@ -13,7 +14,7 @@ from credproxy.core.ask.uri import canonical_authority, plain, plaintext_allowed
 from credproxy.core.errors import FETCH, GATEWAY, Code, Failure, failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.policy.routing import Router, is_exact
-from credproxy.ports import HasLogin, Plan, Provider, first_trouble
+from credproxy.ports import Caches, HasLogin, Plan, Provider, Remembers, Source, first_trouble
 
 
 class Routed(NamedTuple):
@@ -35,12 +36,24 @@ class Table:
         router: finds the rule.
         providers: by the rule's key, see ``Router.key``.
         fallback: asked in turn where no rule matches, until one gives a plan.
+        sources: that the providers have.
+        learned: what upstreams taught the providers; None for nothing.
     """
 
-    def __init__(self, router: Router, providers: Mapping[str, Provider], *, fallback: Sequence[Provider] = ()) -> None:
+    def __init__(
+        self,
+        router: Router,
+        providers: Mapping[str, Provider],
+        *,
+        fallback: Sequence[Provider] = (),
+        sources: Sequence[Source] = (),
+        learned: Remembers | None = None,
+    ) -> None:
         self._router = router
         self._providers = providers
         self._fallback = fallback
+        self._sources = sources
+        self._learned = learned
 
     async def plan(self, question: Question) -> Routed:
         """Decide how a question is answered.
@@ -112,10 +125,18 @@ class Table:
                 return stored
         return None
 
-    def providers(self) -> Iterator[Provider]:
-        """Every provider, once."""
-        yield from self._providers.values()
-        yield from self._fallback
+    def memories(self, wanted: Callable[[str], bool]) -> Iterator[Callable[[], None]]:
+        """Give what has to be called to forget what is remembered outside of an era's own memory.
+
+        Args:
+            wanted: selects the authorities; sources forget everything.
+        """
+        for source in self._sources:
+            if isinstance(source, Caches):
+                yield source.forget
+        for one in (self._learned, *self._providers.values(), *self._fallback):
+            if isinstance(one, Remembers):
+                yield partial(one.forget, wanted)
 
     def _responsible(self, target: Target) -> tuple[Sequence[Provider], HostRule | None]:
         rule = self._router.match(target)

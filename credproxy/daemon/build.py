@@ -72,21 +72,27 @@ def build_table(settings: Settings, world: World) -> Table:
     Raises:
         Failed(config_invalid): an invalid ``match``; ``core.config.parse`` refuses it earlier, with its line.
     """
-    tools = provider_tools(settings, world)
+    shared = _SharedSources(settings, world)
+    tools = _tools(shared, world)
     router = settings.router()
     made = {
         router.key(rule): providers.make(rule, tools, builtin=rule.match in router.builtin) for rule in settings.rules()
     }
-    return Table(router, made, fallback=_fallback(tools, settings))
+    fallback = _fallback(tools, settings)
+    return Table(router, made, fallback=fallback, sources=shared.all(), learned=world.learned)
 
 
 def provider_tools(settings: Settings, world: World) -> providers.ProviderTools:
     """What the providers of a configuration reach the world through."""
+    return _tools(_SharedSources(settings, world), world)
+
+
+def _tools(shared: "_SharedSources", world: World) -> providers.ProviderTools:
     return providers.ProviderTools(
         clock=world.clock,
         http=world.http,
         processes=world.processes,
-        source=_SharedSources(settings, world),
+        source=shared,
         learned=world.learned,
         keys=KeyTools(
             files=world.files,
@@ -161,3 +167,7 @@ class _SharedSources:
         if key not in self._shared:
             self._shared[key] = sources.make(settings, self._tools)
         return self._shared[key]
+
+    def all(self) -> tuple[Source, ...]:
+        """All that were made."""
+        return tuple(self._shared.values())

@@ -1,7 +1,5 @@
 """Sends a stored secret in another form: ``header``, ``basic``, and every kind that says how it dresses a secret."""
 
-from collections.abc import Callable
-
 from credproxy.core.ask.credential import Grant, Identity, Lifetime, Secret, Stored
 from credproxy.core.ask.lifetime import EMPTY_KEEP
 from credproxy.core.ask.login import Login, dressed
@@ -9,7 +7,7 @@ from credproxy.core.ask.stored import not_stored, unreadable, usable
 from credproxy.core.ask.target import Form, Question, Target
 from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.dressed import DressedHost, Width
-from credproxy.ports import Caches, Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.ports import Clock, Guesses, Narrows, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.narrowing import check_opened, opening
 
 
@@ -87,12 +85,6 @@ class Dressed:
         if withheld:
             return (withheld,)
         return () if question.target.form is Form.LITERAL else self._source.looked(question.target)
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Let the source look again."""
-        del wanted
-        if isinstance(self._source, Caches):
-            self._source.forget()
 
     def _narrowed(self, question: Question, identity: Identity) -> Identity | None:
         """The login narrowed for a build action; None if no build action asks, or it cannot be narrowed.

@@ -122,10 +122,9 @@ class OauthProvider:
         return (withheld,) if withheld else ()
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Ask the issuer again, and let the sources look again."""
+        """Ask the issuer again."""
         del wanted
         self._until = float("-inf")
-        self._secrets.forget()
 
     async def begin(self, target: Target, terms: Terms) -> LoginMeans:
         """What a login is begun with; to be had anew before each request of a client whose proof is taken once.

@@ -16,7 +16,7 @@ from credproxy.exchange import oauth_token
 from credproxy.exchange.oauth_client import OauthClient, claims
 from credproxy.exchange.oauth_server import OauthServer
 from credproxy.exchange.oauth_token import Proof
-from credproxy.ports import Caches, Clock, Files, Signer, Source, first_trouble, trouble_of
+from credproxy.ports import Clock, Files, Signer, Source, first_trouble, trouble_of
 
 
 SECRET: Final = "client_secret"  # noqa: S105  a key of the rule
@@ -137,12 +137,6 @@ class OauthSecrets:
     def trouble(self, target: Target) -> Failure | None:
         """What is wrong with one of its sources."""
         return first_trouble(self.sources.values(), target)
-
-    def forget(self) -> None:
-        """Let the sources look again."""
-        for source in self.sources.values():
-            if isinstance(source, Caches):
-                source.forget()
 
     async def client(self, server: OauthServer, located: LocatedSecrets) -> OauthClient:
         """Say who the client is. Raises Failed(credential_unreadable): its key cannot be used."""

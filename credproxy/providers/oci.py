@@ -5,7 +5,6 @@ credential; the exchange happens inside the flight that needs it. The conversati
 taught is kept in ``Learned``; ``exchange.registry_grant`` turns their results into grants.
 """
 
-from collections.abc import Callable
 from functools import partial
 
 import structlog
@@ -19,7 +18,7 @@ from credproxy.core.kinds.oci import OciHost
 from credproxy.exchange import registry_grant
 from credproxy.exchange.discovery import Asks
 from credproxy.exchange.plan import ANONYMOUS, Purpose, RegistryRule
-from credproxy.ports import Caches, Clock, HttpClient, Plan, Source, Terms, trouble_of
+from credproxy.ports import Clock, HttpClient, Plan, Source, Terms, trouble_of
 from credproxy.providers.learned import Learned
 from credproxy.providers.registry_exchange import Talks, Wish
 
@@ -101,12 +100,6 @@ class OciProvider:
         """By kind of URI, as ``plan`` decides; else where its source has looked."""
         reason = self._rule.reason(question.target)
         return self._source.looked(question.target) if reason is None else (reason,)
-
-    def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Forget pings, methods and what its source remembers."""
-        self._learned.forget(wanted)
-        if isinstance(self._source, Caches):
-            self._source.forget()
 
     async def _locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         identity = await self._source.locate(target, repository)

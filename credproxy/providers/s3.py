@@ -22,7 +22,7 @@ from credproxy.core.errors import Failed, Failure
 from credproxy.core.kinds.s3 import S3Host
 from credproxy.core.policy.routing import is_exact
 from credproxy.exchange.bucket_region import USUAL
-from credproxy.ports import AwsSigner, Caches, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
+from credproxy.ports import AwsSigner, Clock, HttpClient, Ordered, Plan, Source, Terms, trouble_of
 from credproxy.providers.bucket_regions import BucketRegions
 
 
@@ -109,11 +109,9 @@ class S3Provider:
         return self._source.looked(question.target)
 
     def forget(self, wanted: Callable[[str], bool]) -> None:
-        """Forget regions, and let the source look again."""
+        """Forget regions."""
         del wanted
         self._regions.forget()
-        if isinstance(self._source, Caches):
-            self._source.forget()
 
     async def _locate(self, target: Target) -> Identity | None:
         identity = await self._source.locate(target, None)
