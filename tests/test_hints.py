@@ -99,6 +99,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "see docs/lazy-layers.md",
         "see the OCI distribution specification",
         "check where it is stored",
+        "see what Microsoft says of it: https://login.microsoftonline.com/error",
         "look at its installation: Settings, Installed GitHub Apps, Configure",
         "gh release view shows its assets",
         "store it anew where it comes from",

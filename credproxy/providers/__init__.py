@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import assert_never
 
 from credproxy.core.kinds import HostRule
+from credproxy.core.kinds.azure import AzureHost
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
@@ -80,7 +81,7 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
         case BasicHost():
             source = tools.source(rule.credentials)
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
-        case GithubHost() | GitlabHost() | GoogleHost() | HuggingfaceHost():
+        case AzureHost() | GithubHost() | GitlabHost() | GoogleHost() | HuggingfaceHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
         case RemoteapisHost():
             return Dressed(rule, source=tools.source(rule.places), clock=tools.clock, required=not builtin)

@@ -7,7 +7,9 @@ from typing import assert_never
 import msgspec
 
 from credproxy.core.kinds.sources import Sources, SourceSettings
+from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.aws import AwsSource
+from credproxy.core.kinds.sources.azure import AzureLogin, AzureSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
@@ -27,7 +29,10 @@ from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSou
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
 from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.sources.acr import Acr
 from credproxy.sources.aws import Aws
+from credproxy.sources.azure import Azure
+from credproxy.sources.azure_token import AzureTokens
 from credproxy.sources.ci_oidc import CiOidc
 from credproxy.sources.command import CommandOutput
 from credproxy.sources.docker_config import DockerConfig
@@ -152,6 +157,10 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
                 key=tools.key,
                 optional=optional,
             )
+        case AzureSource():
+            return Azure(settings, _azure_tokens(settings, tools))
+        case AcrSource():
+            return Acr(_azure_tokens(settings, tools), http=tools.http, clock=tools.clock)
         case GoogleSource():
             return Google(
                 settings,
@@ -187,6 +196,10 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             return R2(tools.environ, http=tools.http, clock=tools.clock, key=tools.key)
         case _:
             assert_never(settings)
+
+
+def _azure_tokens(settings: AzureLogin, tools: SourceTools) -> AzureTokens:
+    return AzureTokens(settings, tools.environ, files=tools.files, libraries=tools.libraries, clock=tools.clock)
 
 
 def _vault_tokens(settings: VaultSource, tools: SourceTools) -> VaultTokens | None:

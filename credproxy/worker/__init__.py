@@ -6,6 +6,7 @@
     dispatch   which function answers which question: the list of them
     egress     how libraries reach the network: by a transport of ours, behind the dial guard
     google     google-auth
+    azure      azure-identity
 
 A library blocks, so each question has a thread. Nothing is remembered between two questions but what a library has to: the
 daemon remembers. Nothing here may import a module that holds the daemon's secrets: the contract in ``pyproject.toml`` says

@@ -1,6 +1,6 @@
 """Which function answers which question. Libraries are imported with the first question for them."""
 
-from credproxy.core.ask.worker_messages import AwsChain, GoogleToken, LibraryAnswer, LibraryQuestion
+from credproxy.core.ask.worker_messages import AwsChain, AzureToken, GoogleToken, LibraryAnswer, LibraryQuestion
 
 
 def answer(question: LibraryQuestion, limit: float) -> LibraryAnswer:
@@ -22,3 +22,7 @@ def answer(question: LibraryQuestion, limit: float) -> LibraryAnswer:
             from credproxy.worker.aws import aws_access  # noqa: PLC0415  likewise
 
             return aws_access(question, limit)
+        case AzureToken():
+            from credproxy.worker.azure import azure_token  # noqa: PLC0415  as above
+
+            return azure_token(question, limit)

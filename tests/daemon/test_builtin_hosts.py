@@ -14,6 +14,7 @@ from credproxy.core.errors import Failed
 from credproxy.core.kinds import BUILTIN
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oci import OciHost
 from credproxy.daemon.build import World, build_table
 from credproxy.ports import Completed
 from credproxy.providers.learned import Learned
@@ -22,8 +23,13 @@ from tests.hints import filled
 
 
 CASES: Final = json.loads((Path(__file__).parents[1] / "data" / "builtin-hosts.json").read_text())["cases"]
-KNOWN: Final = {rule.tag() for rule in BUILTIN}
-"""Planned kinds have their lines already: until then nothing answers for them."""
+KNOWN: Final = {rule.tag() for rule in BUILTIN} | {
+    f"oci+{source.__struct_config__.tag}"
+    for rule in BUILTIN
+    if isinstance(rule, OciHost)
+    for _, source in rule.secrets()
+}
+"""Kinds to come have their lines already: until then nothing answers for them."""
 
 AMAZON: Final = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 R2: Final = ("R2_ACCESS_KEY_ID", "R2_SECRET_ACCESS_KEY")
@@ -39,6 +45,7 @@ def world(environ: dict[str, str] | None = None, gh: str = "", *, everything: bo
         files.put("/home/u/.config/gh/hosts.yml", gh)
     if everything:
         files.put("/home/u/.config/gcloud/application_default_credentials.json", ADC)
+        files.put("/home/u/.azure/azureProfile.json", "{}")
     return World(
         environ={"HOME": "/home/u", "XDG_CONFIG_HOME": "/home/u/.config", **(environ or {})},
         uid=1000,
@@ -53,9 +60,13 @@ def world(environ: dict[str, str] | None = None, gh: str = "", *, everything: bo
 
 
 async def kind(settings: Settings, uri: str, machine: World) -> str:
-    """Which kind answers; ``none`` if none does."""
+    """Which kind answers, and of the kind for registries with whose login unless it is Google's; ``none`` for nobody."""
     routed = await build_table(settings, machine).plan(Question(parse_uri(without_userinfo(uri)), Caller()))
-    return "none" if routed.plan is None else routed.plan.detail["provider"]
+    if routed.plan is None:
+        return "none"
+    source = "" if routed.plan.identity is None else routed.plan.identity.source
+    provider = routed.plan.detail["provider"]
+    return f"oci+{source}" if provider == "oci" and source in {"acr", "ecr"} else provider
 
 
 @pytest.mark.parametrize("case", CASES, ids=[case["uri"] for case in CASES])

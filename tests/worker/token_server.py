@@ -1,6 +1,7 @@
 """A stand-in for Google's token servers and for a machine's metadata server, on loopback; and files of credentials for it."""
 
 import json
+import ssl
 import threading
 from collections.abc import Callable, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -24,9 +25,12 @@ class TokenServer:
         replies: status and JSON by path, or a function of the form that makes them.
         asked: method, path with its query, and form of each request, in order.
         headers: of the last request.
+
+    Args:
+        context: for TLS; None for plain http.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, context: ssl.SSLContext | None = None) -> None:
         self.replies: dict[str, Reply | Callable[[dict[str, list[str]]], Reply]] = {}
         self.asked: list[tuple[str, str, dict[str, list[str]]]] = []
         self.headers: dict[str, str] = {}
@@ -46,6 +50,9 @@ class TokenServer:
                 """Say nothing."""
 
         self._http = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._scheme = "http" if context is None else "https"
+        if context is not None:
+            self._http.socket = context.wrap_socket(self._http.socket, server_side=True)
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._http.serve_forever, args=(0.01,), daemon=True).start()
@@ -63,7 +70,7 @@ class TokenServer:
     @property
     def url(self) -> str:
         """Its origin."""
-        return f"http://{self.place}"
+        return f"{self._scheme}://{self.place}"
 
     def granting(self, token: str = "canary-google", seconds: int = 3599) -> None:
         """Grant a token at each place."""

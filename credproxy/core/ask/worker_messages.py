@@ -7,7 +7,7 @@ A question of a library is a struct here, in ``LibraryQuestion``, with the answe
 ``credproxy/worker`` answers it.
 """
 
-from typing import ClassVar, Final
+from typing import ClassVar, Final, Literal
 
 import msgspec
 
@@ -22,6 +22,10 @@ TO_WORKER: Final = 64 * 1024
 
 FROM_WORKER: Final = 256 * 1024
 """Bytes of the worker's frame: the largest is a token, of which an upstream may send BODY_LIMIT."""
+
+
+AzureWay = Literal["environment", "workload", "managed", "cli"]
+"""Where a login of Azure's is, in the order in which its library looks."""
 
 
 class _WorkerMessage(msgspec.Struct, frozen=True, array_like=True):
@@ -97,6 +101,30 @@ class AwsAccess(_WorkerMessage, frozen=True, array_like=True, tag="aws-access"):
     until: float | None = None
 
 
+class AzureToken(_WorkerMessage, frozen=True, array_like=True, tag="azure"):
+    """An access token of Microsoft Entra ID. Its answer is a LibraryToken.
+
+    Attributes:
+        scope: whose API it is for, and ``/.default``.
+        ways: where the login is: each is tried, until one has one.
+        authority: the host that is asked.
+        tenant, client_id: whose login, if there are several; "" for what the environment says.
+        proxy: ``http://[user:password@]host:port``, or None.
+        ca_bundle: path of certificates that are trusted besides the system's, or None.
+    """
+
+    library: ClassVar[str] = "azure-identity"
+    by_hand: ClassVar[str] = "az account get-access-token"
+
+    scope: str
+    ways: tuple[AzureWay, ...]
+    authority: str
+    tenant: str = ""
+    client_id: str = ""
+    proxy: str | None = None
+    ca_bundle: str | None = None
+
+
 class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
     """A token that an issuer gave.
 
@@ -113,7 +141,7 @@ class LibraryToken(_WorkerMessage, frozen=True, array_like=True, tag="token"):
     project: str = ""
 
 
-LibraryQuestion = GoogleToken | AwsChain
+LibraryQuestion = GoogleToken | AwsChain | AzureToken
 LibraryAnswer = LibraryToken | AwsAccess
 
 

@@ -5,6 +5,7 @@ The other list, of their implementations, is ``credproxy/providers/__init__.py``
 
 from typing import Final
 
+from credproxy.core.kinds.azure import AzureHost
 from credproxy.core.kinds.basic import BasicHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
@@ -28,6 +29,7 @@ HostRule = (
     | GithubHost
     | GitlabHost
     | GoogleHost
+    | AzureHost
     | HuggingfaceHost
     | RemoteapisHost
     | OauthHost
@@ -44,6 +46,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     GithubHost,
     GitlabHost,
     GoogleHost,
+    AzureHost,
     HuggingfaceHost,
     RemoteapisHost,
     OauthHost,

@@ -67,4 +67,27 @@ AWS: Final = Library(
 """Source: docs.aws.amazon.com, "Using environment variables to globally configure AWS SDKs and tools". The daemon signs with it as
 well, without any of these."""
 
-LIBRARIES: Final = (GOOGLE, AWS)
+AZURE: Final = Library(
+    "azure",
+    {"": "azure.identity"},
+    environ=(
+        "AZURE_TENANT_ID",
+        "AZURE_CLIENT_ID",
+        "AZURE_CLIENT_SECRET",
+        "AZURE_CLIENT_CERTIFICATE_PATH",
+        "AZURE_CLIENT_CERTIFICATE_PASSWORD",
+        "AZURE_CLIENT_SEND_CERTIFICATE_CHAIN",
+        "AZURE_FEDERATED_TOKEN_FILE",
+        "AZURE_POD_IDENTITY_AUTHORITY_HOST",
+        "AZURE_CONFIG_DIR",
+        "IDENTITY_ENDPOINT",
+        "IDENTITY_HEADER",
+        "IDENTITY_SERVER_THUMBPRINT",
+        "IMDS_ENDPOINT",
+        "MSI_ENDPOINT",
+        "MSI_SECRET",
+    ),
+)
+"""Source: azure/identity/_constants.py of azure-identity 1.27, EnvironmentVariables."""
+
+LIBRARIES: Final = (GOOGLE, AWS, AZURE)

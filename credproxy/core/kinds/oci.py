@@ -5,6 +5,7 @@ from typing import ClassVar, Final, Literal, NamedTuple, Self
 
 from msgspec import field
 
+from credproxy.core.ask.azure_hosts import is_azure_registry
 from credproxy.core.ask.google_urls import is_registry
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import canonical_authority
@@ -13,6 +14,7 @@ from credproxy.core.formats.checks import Problem, absolute, duration, networks,
 from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources, SourceSettings
+from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
 from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.kinds.sources.login import LoginSource
@@ -40,7 +42,10 @@ class _CloudRegistries(NamedTuple):
     source: SourceSettings
 
 
-_OF_CLOUDS: Final = (_CloudRegistries(("gcr.io", "*.gcr.io", "*.pkg.dev"), is_registry, GoogleSource()),)
+_OF_CLOUDS: Final = (
+    _CloudRegistries(("gcr.io", "*.gcr.io", "*.pkg.dev"), is_registry, GoogleSource()),
+    _CloudRegistries(("*.azurecr.io",), is_azure_registry, AcrSource()),
+)
 
 
 class BareHost(Base, frozen=True):

@@ -2,7 +2,9 @@
 
 from typing import Final
 
+from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.aws import AwsSource
+from credproxy.core.kinds.sources.azure import AzureSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
@@ -35,6 +37,8 @@ SourceSettings = (
     | GithubAppSource
     | GlabSource
     | GoogleSource
+    | AzureSource
+    | AcrSource
     | HfSource
     | GitSource
     | CiOidcSource
@@ -59,6 +63,8 @@ SOURCES: Final = (
     GithubAppSource,
     GlabSource,
     GoogleSource,
+    AzureSource,
+    AcrSource,
     HfSource,
     GitSource,
     CiOidcSource,

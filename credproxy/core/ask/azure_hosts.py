@@ -1,0 +1,46 @@
+"""What hosts of Azure's are: storage, DevOps, registries; in each of its clouds.
+
+Source: learn.microsoft.com/azure/storage/common/storage-account-overview, "Storage account endpoints";
+learn.microsoft.com/azure/container-registry, "Sovereign clouds".
+"""
+
+from typing import Final, Literal
+
+from credproxy.core.ask.target import Target
+
+
+Cloud = Literal["public", "china", "government"]
+
+AUTHORITIES: Final[dict[Cloud, str]] = {
+    "public": "login.microsoftonline.com",
+    "china": "login.chinacloudapi.cn",
+    "government": "login.microsoftonline.us",
+}
+
+STORAGE_SCOPE: Final = "https://storage.azure.com/.default"
+DEVOPS_SCOPE: Final = "499b84ac-1321-427f-aa17-267ca6975798/.default"
+REGISTRY_SCOPE: Final = "https://containerregistry.azure.net/.default"
+
+_STORAGE = (
+    ".core.windows.net",
+    ".core.chinacloudapi.cn",
+    ".core.usgovcloudapi.net",
+    ".storage.azure.net",
+)
+_DEVOPS = frozenset({"dev.azure.com", "pkgs.dev.azure.com"})
+_REGISTRIES = (".azurecr.io", ".azurecr.cn", ".azurecr.us")
+
+
+def is_azure_storage(target: Target) -> bool:
+    """Whether a host is one of Azure Storage's."""
+    return target.host.endswith(_STORAGE)
+
+
+def is_devops(target: Target) -> bool:
+    """Whether a host is one of Azure DevOps'."""
+    return target.host in _DEVOPS or target.host.endswith(".pkgs.visualstudio.com")
+
+
+def is_azure_registry(target: Target) -> bool:
+    """Whether a host is a container registry of Azure's."""
+    return target.host.endswith(_REGISTRIES)

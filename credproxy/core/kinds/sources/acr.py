@@ -1,0 +1,10 @@
+"""``source = "acr"``: a login for a container registry of Azure's, made with one of Azure's own tools.
+
+Source: github.com/Azure/acr/blob/main/docs/AAD-OAuth.md.
+"""
+
+from credproxy.core.kinds.sources.azure import AzureLogin
+
+
+class AcrSource(AzureLogin, frozen=True, tag_field="source", tag="acr"):
+    """A refresh token of the registry, for which it takes an access token of Microsoft Entra ID. For ``provider = "oci"``."""
