@@ -22,7 +22,6 @@ THROUGH = {
     "core.ask.azure_hosts": "providers/test_azure.py",
     "cli.held_login": "real/test_oauth_login.py",
     "cli.login_wish": "cli/test_login.py",
-    "cli.oauth_login": "real/test_oauth_login.py",
     "cli.oauth_means": "cli/test_device_login.py",
     "cli.typed_login": "cli/test_login.py",
     "adapters.login_programs": "real/test_login.py",

@@ -14,6 +14,7 @@ from http import HTTPStatus
 from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
@@ -37,21 +38,35 @@ class LoopbackPage:
     Args:
         wanted: tells from the query of a request whether it is the one.
         uid: whose processes may ask; root's may as well.
+        address: of the page, at ``127.0.0.1`` or ``localhost``; one without a port gets one.
+
+    Attributes:
+        port: that it has.
+        address: with that port.
+
+    Raises:
+        OSError: the port is taken.
     """
 
-    def __init__(self, wanted: Callable[[str], bool], *, uid: int) -> None:
+    def __init__(self, wanted: Callable[[str], bool], *, uid: int, address: str = f"http://{_HOST}/") -> None:
+        parts = urlsplit(address)
         self._wanted = wanted
         self._uid = uid
+        self._path = parts.path
         self._came: asyncio.Future[str] = asyncio.get_running_loop().create_future()
         self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1.0)
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
-        self._socket.bind((_HOST, 0))
+        if parts.port is not None:  # the connections of the last login may still be remembered there
+            self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            self._socket.bind((_HOST, parts.port or 0))
+            self._socket.listen()
+        except OSError:
+            self._socket.close()
+            raise
         self.port = int(self._socket.getsockname()[1])
-
-    @property
-    def address(self) -> str:
-        """Of the page."""
-        return f"http://{_HOST}:{self.port}/"
+        self._authority = f"{parts.hostname}:{self.port}"
+        self.address = f"http://{self._authority}{parts.path}"
 
     async def __aenter__(self) -> Self:
         await self._runner.setup()
@@ -72,7 +87,7 @@ class LoopbackPage:
     async def _answer(self, request: web.BaseRequest) -> web.Response:
         host = request.headers.get("Host", "")
         query = request.rel_url.raw_query_string
-        if request.method != "GET" or request.rel_url.raw_path != "/" or host != f"{_HOST}:{self.port}":
+        if request.method != "GET" or request.rel_url.raw_path != self._path or host != self._authority:
             return _page(HTTPStatus.NOT_FOUND, "there is nothing here")
         if not self._wanted(query) or not await self._is_ours(request):
             return _page(HTTPStatus.BAD_REQUEST, "this is not the answer to the login that is waited for")

@@ -6,7 +6,7 @@ import secrets
 import socket
 import sys
 import webbrowser
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from shlex import quote
 from typing import Final
 from urllib.parse import urlsplit
@@ -39,7 +39,7 @@ async def in_browser(means: OauthMeans, *, patience: float = PATIENCE) -> OauthT
     server, client, limits = begun
     state, verifier = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
     login = BrowserLogin(state, verifier, "")
-    async with LoopbackPage(lambda query: oauth_code.is_answer(login, query), uid=os.geteuid()) as page:
+    async with _page(means, lambda query: oauth_code.is_answer(login, query)) as page:
         login = BrowserLogin(state, verifier, page.address)
         url = oauth_code.authorize_url(server, client, limits=limits, login=login)
         await _open(means, server, url=url, port=page.port)
@@ -55,6 +55,16 @@ async def in_browser(means: OauthMeans, *, patience: float = PATIENCE) -> OauthT
     code = oauth_code.code_of(server, login, query=query)
     server, client, limits = await means.again(begun)
     return await means.converse(oauth_code.redeem(server, client, limits=limits, login=login, code=code))
+
+
+def _page(means: OauthMeans, wanted: Callable[[str], bool]) -> LoopbackPage:
+    try:
+        return LoopbackPage(wanted, uid=os.geteuid(), address=means.redirect_uri)
+    except OSError as error:
+        port = urlsplit(means.redirect_uri).port
+        said = os.strerror(error.errno or 0).lower()
+        hint = f"see which program has it: ss -tlnp sport = :{port}; or log in with --flow device"
+        raise failed(Code.DENIED, f"the browser cannot come back to port {port}: {said}", hint=hint) from None
 
 
 async def _open(means: OauthMeans, server: OauthServer, *, url: str, port: int) -> None:

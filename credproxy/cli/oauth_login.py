@@ -31,7 +31,7 @@ from credproxy.core.ask.credential import Caller, Secret
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.stored import from_text
 from credproxy.core.ask.target import Question
-from credproxy.core.kinds.oauth2 import OauthHost
+from credproxy.core.kinds.oauth2 import Flow, OauthHost
 from credproxy.daemon.build import KEY_BYTES, World, provider_tools
 from credproxy.exchange.login_check import UnprovenError, check_page
 from credproxy.exchange.oauth_token import NO_REFRESH, OauthToken
@@ -71,7 +71,8 @@ async def _refresh_token(wish: LoginWish, rule: OauthHost, given: Secret | None)
             return await provider.begin(wish.target, from_now(clock))
 
         if given is None:
-            token = await _confirmed(OauthMeans(wish.target.authority, had, clock, http), wish.flow or rule.flow)
+            means = OauthMeans(wish.target.authority, had, clock, http, rule.redirect_uri)
+            token = await confirmed(means, wish.flow or rule.flow)
             held.secret = token.token.refresh_token
         if held.secret is None:
             raise LoginError("the identity provider gave no refresh token, and nothing was stored", NO_REFRESH)
@@ -80,8 +81,12 @@ async def _refresh_token(wish: LoginWish, rule: OauthHost, given: Secret | None)
         return held.secret
 
 
-async def _confirmed(means: OauthMeans, flow: str) -> OauthToken:
-    """What a person confirmed, as the server has it where nothing else is wanted."""
+async def confirmed(means: OauthMeans, flow: Flow) -> OauthToken:
+    """Have a person confirm a login, in the way that the server has where no other is wanted.
+
+    Raises:
+        GrantRefused, Failed: as ``on_another_device`` and ``in_browser``.
+    """
     if flow == "auto":
         server = (await means.begin()).server
         flow = "browser" if server.authorize_url and not server.device_url else "device"

@@ -23,12 +23,14 @@ class OauthMeans:
         had: gives server and client.
         clock: waits.
         http: sends.
+        redirect_uri: where a browser comes back to; any port where it names none.
     """
 
     host: str
     had: Callable[[], Awaitable[LoginMeans]]
     clock: Clock
     http: HttpClient
+    redirect_uri: str = "http://127.0.0.1/"
 
     async def begin(self) -> LoginMeans:
         """Give server and client. Raises Failed: as ``OauthProvider.begin``; upstream_unavailable."""

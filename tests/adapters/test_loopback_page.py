@@ -86,6 +86,23 @@ async def test_only_this_machine_can_ask_and_nobody_can_have_the_port() -> None:
             other.connect(("127.0.0.2", waiting.port))
 
 
+async def test_a_page_that_is_registered_as_it_is_has_its_port_again_and_again() -> None:
+    """Some servers take no other port; nobody else may have it, and the last login's connections are no obstacle."""
+    with closing(socket.socket()) as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    address = f"http://localhost:{port}/call/back"
+    for _ in range(2):
+        async with LoopbackPage(lambda query: query == "right", uid=os.geteuid(), address=address) as waiting:
+            assert (waiting.address, waiting.port) == (address, port)
+            with pytest.raises(OSError, match="in use"):
+                LoopbackPage(lambda _: True, uid=os.geteuid(), address=address)
+            assert (await get(f"http://127.0.0.1:{port}/call/back?right"))[0] == 404
+            assert (await get(f"http://127.0.0.1:{port}/?right", Host=f"localhost:{port}"))[0] == 404
+            assert (await get(f"{address}?right"))[0] == 200
+            assert await waiting.query() == "right"
+
+
 @pytest.mark.skipif(sys.platform != "linux", reason="run on Linux: other systems do not tell whose a socket is")
 async def test_the_owner_of_a_connection_is_told() -> None:
     """Of one that is closed nobody is: it stands there as root's."""

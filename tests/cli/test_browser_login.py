@@ -4,6 +4,7 @@ import asyncio
 import re
 import webbrowser
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qs, urlencode, urlsplit
 
 import aiohttp
@@ -136,6 +137,18 @@ async def test_two_at_once_have_a_port_each(login: Login, capsys: pytest.Capture
     for one in (other, login):
         assert await one.come_back(code="x", state=one.query["state"]) == 200
         assert isinstance(await one.running, OauthToken)
+
+
+async def test_a_port_that_another_program_has_is_told(login: Login) -> None:
+    """Before the browser is sent anywhere; another way does without it."""
+    taken = replace(login.world.means(), redirect_uri=login.query["redirect_uri"])
+    with pytest.raises(Failed) as caught:
+        await in_browser(taken)
+    hint = caught.value.failure.hint
+    (port,) = filled(hint, "see which program has it: ss -tlnp sport = :{}; or log in with --flow device")
+    assert login.query["redirect_uri"] == f"http://127.0.0.1:{port}/"
+    login.running.cancel()
+    await settle()
 
 
 class Window(webbrowser.BackgroundBrowser):

@@ -49,6 +49,12 @@ _SCOPE: Final = re.compile(r"[!#-\[\]-~]+")  # RFC 6749, section 3.3
 _LIMIT: Final = re.compile(r"https?://([^/?#]+)(?:/(?!\.{1,2}(?:/|$))[A-Za-z0-9._~!$&'()+,=:@-]+)*/?")
 """A resource that can be compared with URLs: it is read in one way alone."""
 
+_REDIRECT: Final = re.compile(
+    r"http://(?:127\.0\.0\.1|localhost)(?::([1-9][0-9]{3,4}))?/(?:[A-Za-z0-9._~-]+/)*[A-Za-z0-9._~-]*"
+)
+"""A page of the loopback, read in one way alone; without a port any port is taken (RFC 8252, section 7.3)."""
+
+_PORTS: Final = range(1024, 65536)
 _ID: Final = re.compile(r"[ -~]+")  # RFC 6749, appendix A.1
 
 
@@ -65,6 +71,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     authorize_url: str | None = None
     grant: GrantKind = "client_credentials"
     flow: Flow = "auto"
+    redirect_uri: str = "http://127.0.0.1/"
     client_auth: ClientAuth | None = None
     client_secret: Sources | None = None
     key_file: FilePath | None = None
@@ -119,6 +126,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         """Which keys go together; addresses and texts."""
         yield from self._places()
         yield from self._grants()
+        yield from self._person()
         yield from self._clients()
         yield from self._texts()
         yield from self._resources()
@@ -201,8 +209,6 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
         for key, grant in _OF_GRANT.items():
             if getattr(self, key) is not None and grant != self.grant:
                 yield (key,), f'means nothing with grant = "{self.grant}": wanted grant = "{grant}"'
-        if self.flow != "auto" and not self.rotates:
-            yield ("flow",), f'means nothing with grant = "{self.grant}": wanted grant = "refresh_token"'
         match self.grant:
             case "refresh_token":
                 yield from self._kept()
@@ -212,6 +218,18 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
                 yield ("subject_token",), f'wanted with grant = "{self.grant}"'
             case _:
                 pass
+
+    def _person(self) -> Iterator[Problem]:
+        """How a person logs in, for the one grant that a person has."""
+        for key, usual in (("flow", "auto"), ("redirect_uri", "http://127.0.0.1/")):
+            if getattr(self, key) != usual and not self.rotates:
+                yield (key,), f'means nothing with grant = "{self.grant}": wanted grant = "refresh_token"'
+        found = _REDIRECT.fullmatch(self.redirect_uri)
+        if found is None or (found[1] is not None and int(found[1]) not in _PORTS):
+            yield (
+                ("redirect_uri",),
+                "wanted a page of this machine's, such as http://127.0.0.1:8250/ or http://localhost/",
+            )
 
     def _kept(self) -> Iterator[Problem]:
         """A server may put another token in the place of the one that was used, and nobody has it but us."""

@@ -128,6 +128,30 @@ def test_how_a_person_logs_in() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("uri", "right"),
+    [
+        ("http://127.0.0.1/", True),
+        ("http://localhost/", True),
+        ("http://127.0.0.1:8250/oidc/callback", True),
+        ("http://127.0.0.1", False),
+        ("http://127.0.0.1:80/", False),
+        ("http://127.0.0.1:70000/", False),
+        ("https://127.0.0.1/", False),
+        ("http://127.0.0.2/", False),
+        ("http://localhost.evil.test/", False),
+        ("http://u@localhost/", False),
+        ("http://localhost/?x=1", False),
+        ("http://localhost/%2e%2e", False),
+        ("http://localhost//x", False),
+    ],
+)
+def test_a_browser_comes_back_to_this_machine_alone(uri: str, *, right: bool) -> None:
+    """To a page that is read in one way alone, and a port that everybody may have."""
+    rule = host(grant="refresh_token", redirect_uri=uri)
+    assert [path for path, _ in rule.problems()] == ([] if right else [("redirect_uri",)])
+
+
 def test_a_host_that_no_login_can_be_stored_for_is_a_mistake() -> None:
     """Of the source; where the rule names no place, all its hosts share one login."""
     rule = host(grant="refresh_token", refresh_token={"source": "login", "host": "a b"})
