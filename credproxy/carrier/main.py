@@ -24,7 +24,7 @@ from credproxy.adapters.connections import Connections
 from credproxy.adapters.http_client import AiohttpClient
 from credproxy.adapters.loop_errors import LoopErrors
 from credproxy.adapters.pump import Pump
-from credproxy.adapters.resident_memory import own_memory
+from credproxy.adapters.resident_memory import few_arenas, own_memory
 from credproxy.carrier.daemon_client import Daemon, Resolver, Threads
 from credproxy.carrier.log_lines import to_daemon
 from credproxy.carrier.passed_connections import PassedServer, proven
@@ -94,6 +94,7 @@ def run_carrier(descriptor: int, parent: int) -> None:
     signal.signal(
         signal.SIGTERM, signal.SIG_IGN
     )  # a service manager sends it to every process: the daemon says when to end
+    few_arenas()
     threading.stack_size(_STACK)
     with asyncio.Runner() as runner:
         runner.run(_Life(descriptor, str(confined), memory).lived())

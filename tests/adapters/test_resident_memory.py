@@ -1,6 +1,8 @@
 """How much memory a process uses, as the kernel reports it."""
 
+import ctypes
 import os
+import subprocess
 import sys
 
 import pytest
@@ -19,3 +21,27 @@ def test_it_is_the_same_from_inside_and_from_outside() -> None:
     kept = bytearray(32 << 20)
     assert told() > len(kept)
     assert resident(2**22 + 1) == 0
+
+
+_THREADS = """
+import ctypes, threading
+from credproxy.adapters.resident_memory import few_arenas
+few_arenas()
+malloc, gate = ctypes.CDLL(None).malloc, threading.Barrier(9)
+def work():
+    malloc(1000)
+    gate.wait()
+    gate.wait()
+for _ in range(8):
+    threading.Thread(target=work).start()
+gate.wait()
+ctypes.CDLL(None).malloc_stats()
+gate.wait()
+"""
+
+
+@pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "malloc_stats"), reason="arenas are glibc's")
+def test_threads_share_few_arenas() -> None:
+    """Eight threads at once, of which each would have one of its own."""
+    done = subprocess.run([sys.executable, "-c", _THREADS], check=True, capture_output=True, text=True)
+    assert done.stderr.count("Arena ") == 2
