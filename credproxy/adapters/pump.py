@@ -24,6 +24,7 @@ from credproxy.adapters.download import Download, Link
 from credproxy.adapters.named_semaphores import NamedSemaphores, acquired
 from credproxy.adapters.network_errors import Call, explain
 from credproxy.adapters.pump_request import CONTENT, PumpAnswer, Waits, ask
+from credproxy.adapters.thread_priority import lower_priority
 from credproxy.adapters.wakeup import Waking
 from credproxy.core.ask.http import Request
 from credproxy.core.checksum import Checksum
@@ -80,7 +81,7 @@ class Pump:
         waits: Waits = Waits(),  # noqa: B008  a value
     ) -> None:
         self._connections = connections or Connections()
-        self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump")
+        self._threads = ThreadPoolExecutor(pumps, thread_name_prefix="pump", initializer=lower_priority)
         self._diallers = ThreadPoolExecutor(DIALLING, thread_name_prefix="pump-dialler")
         self._places = asyncio.Semaphore(pumps)
         # One registry gets at most half of either, wherever its redirects lead, so that downloads from others go on.
