@@ -26,7 +26,8 @@ from credproxy.core.ask.carrier_messages import (
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
-from credproxy.gateway.wanted import Wanted, wanted
+from credproxy.gateway.request_reader import wanted
+from credproxy.gateway.wanted import Wanted
 from credproxy.server.peer import Peer
 from credproxy.server.routes import PATIENCE
 

@@ -13,9 +13,10 @@ from credproxy.gateway.incoming import Incoming, Reply, RequestBody
 from credproxy.gateway.oci_errors import API_VERSION, failure_reply, in_api_form, unread
 from credproxy.gateway.pagination import Listing, Pages
 from credproxy.gateway.reads import Reads, place_of
+from credproxy.gateway.request_reader import FETCH, wanted
 from credproxy.gateway.uploads import Uploads
 from credproxy.gateway.upstream_request import UpstreamRequests
-from credproxy.gateway.wanted import FETCH, Wanted, What, wanted
+from credproxy.gateway.wanted import Wanted, What
 from credproxy.gateway.writes import Writes
 from credproxy.ports import Clock, Downloads, Forwarder
 

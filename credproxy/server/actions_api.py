@@ -12,7 +12,7 @@ from aiohttp import web
 
 from credproxy.core.errors import Failed
 from credproxy.gateway.incoming import ORIGINAL_HOST
-from credproxy.gateway.wanted import FETCH
+from credproxy.gateway.request_reader import FETCH
 from credproxy.ports import Clock
 from credproxy.server.body import READ_TIMEOUT, arrived, read_body
 from credproxy.server.gateway_api import IDLE, PREFIX, GatewayApi

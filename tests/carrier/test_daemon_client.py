@@ -10,7 +10,7 @@ from credproxy.core.ask.carrier_messages import Fetch, PassageGiven, ToDaemon, W
 from credproxy.core.ask.names import Origin
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
-from credproxy.gateway.wanted import wanted
+from credproxy.gateway.request_reader import wanted
 
 
 class Answering:

@@ -12,8 +12,8 @@ from credproxy.core.ask.names import Origin
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.conversation import Conversation, NeedCredential, Send
 from credproxy.gateway.incoming import Incoming, Reply
+from credproxy.gateway.request_reader import wanted
 from credproxy.gateway.upstream_request import pull
-from credproxy.gateway.wanted import wanted
 from tests.fakes import FakeTransfer
 from tests.gateway.world import response, sent, world
 

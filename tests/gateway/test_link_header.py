@@ -8,7 +8,7 @@ from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.link_header import LONGEST, next_query
 from credproxy.gateway.redirect import first
-from credproxy.gateway.wanted import wanted
+from credproxy.gateway.request_reader import wanted
 from tests.gateway.world import code, incoming
 
 

@@ -8,7 +8,8 @@ from credproxy.core.ask.disclosure import outward
 from credproxy.core.errors import Code, Failure
 from credproxy.gateway.incoming import UpstreamAnswer
 from credproxy.gateway.oci_errors import failure_reply, refusal_reply
-from credproxy.gateway.wanted import What, wanted
+from credproxy.gateway.request_reader import wanted
+from credproxy.gateway.wanted import What
 from tests.gateway.world import D, incoming
 from tests.img_client import RETRIED
 

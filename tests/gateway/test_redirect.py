@@ -9,7 +9,7 @@ from credproxy.core.ask.http import Dial, Reach
 from credproxy.core.ask.names import Origin
 from credproxy.core.errors import Code, Failed
 from credproxy.gateway.redirect import Hop, first, follow, renewed
-from credproxy.gateway.wanted import wanted
+from credproxy.gateway.request_reader import wanted
 from tests.gateway.world import BLOB, code, incoming
 
 

@@ -11,8 +11,8 @@ from credproxy.core.errors import Code, Failed, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.conversation import Conversation, Landed, Look, NeedCredential, Refused, Send, Step
 from credproxy.gateway.redirect import first
+from credproxy.gateway.request_reader import wanted
 from credproxy.gateway.upstream_request import pull, push
-from credproxy.gateway.wanted import wanted
 from tests.gateway.world import BLOB, REGISTRY, incoming, response, sent
 
 

@@ -11,7 +11,8 @@ from credproxy.core.ask.target import Granted, Repository
 from credproxy.core.errors import Code, Failed
 from credproxy.core.policy.operations import needed
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
-from credproxy.gateway.wanted import What, wanted
+from credproxy.gateway.request_reader import wanted
+from credproxy.gateway.wanted import What
 from tests.gateway.world import D, code, incoming
 
 
