@@ -134,7 +134,7 @@ class Aws:
         told = (f"{KEY_ID!r} is not set in the daemon's environment",) if self._variables else ()
         told = (*told, *(self._said(file) for file in (self._credentials, self._config)))
         names = ", ".join(map(repr, (WEB_IDENTITY, *CONTAINER) if self._variables else CONTAINER))
-        instance = f"{NO_INSTANCE!r} is set" if self._no_instance else f"this machine is none of {VENDOR.decode()}"
+        instance = f"{NO_INSTANCE!r} is set" if self._no_instance else f"this machine is not one of {VENDOR.decode()}"
         return (*told, f"none of {names} is set", instance)
 
     def forget(self) -> None:

@@ -86,7 +86,8 @@ class Gh:
             return None
         kept = found.token_of(self._user) is None
         stamp = (self._file.version and self._file.version.stamp, self._answer(host).count if kept else 0)
-        return Identity("gh", host if self._user is None else f"{self._user}@{host}", stamp)
+        entry = host if self._user is None else f"{self._user}@{host}"
+        return Identity("gh", f"{self._file.path}#{entry}", stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give what ``locate`` named; None if it is gone by now.

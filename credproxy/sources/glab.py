@@ -77,7 +77,7 @@ class Glab:
             return None
         answer = self._answers.get(host.name)
         stamp = self._file.version and self._file.version.stamp
-        return Identity("glab", host.name, (stamp, answer.count if answer else 0))
+        return Identity("glab", f"{self._file.path}#{host.name}", (stamp, answer.count if answer else 0))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give the token that ``locate`` named; None if the file has changed since and no longer has it.

@@ -96,7 +96,7 @@ class Google:
         if self._libraries.lacks(GOOGLE):
             return None
         stamp = None if found is None or self._file.version is None else self._file.version.stamp
-        name = "this machine's service account" if found is None else found.account or self._file.path or ""
+        name = "this machine's service account" if found is None else _entry(self._file.path, found.account)
         wanted = _TokenReach(self._settings.scopes_for(target))
         return Identity("google", self._settings.impersonate or name, (stamp, wanted))
 
@@ -231,6 +231,11 @@ class Google:
         project = self._settings.quota_project or given.project
         beside = (("x-goog-user-project", project),) if project and not question.audience else ()
         return b"", Login(stored, since=since, until=life.until, wall_until=life.wall_until, beside=beside)
+
+
+def _entry(path: str | None, account: str) -> str:
+    """A file, and whose login it holds where it says that."""
+    return f"{path}#{account}" if account else path or ""
 
 
 def _parts(identity: Identity) -> tuple[Hashable, _TokenReach]:

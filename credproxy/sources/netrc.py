@@ -57,12 +57,12 @@ class Netrc:
             raise Failed(content.broken[target.host])
         if target.host not in content.logins:
             return None
-        return Identity("netrc", target.host, version and version.stamp)
+        return Identity("netrc", f"{self._file.path}#{target.host}", version and version.stamp)
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
         """Give the login that ``locate`` named; None if the file has changed since and no longer has it."""
-        del target, anew
-        stored, now = self._file.content.logins.get(identity.entry), self._clock.boot()
+        del identity, anew
+        stored, now = self._file.content.logins.get(target.host), self._clock.boot()
         return None if stored is None else login_of(stored, since=now, boot=now, wall=self._clock.wall())
 
     async def peek(self, identity: Identity, target: Target) -> Login | None:

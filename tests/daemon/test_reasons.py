@@ -61,7 +61,7 @@ CASES: list[tuple[list[HostRule], str, list[str]]] = [
     ([], "https://auth.docker.io/token?service=registry.docker.io", ["this is a token server: the daemon asks it itself, so its URL gets no credential"]),
     ([OciHost("a.test")], "https://a.test/token?scope=repository:x:pull", ["this is the URL of a token server: the daemon asks it itself, so it gets no credential"]),
     ([], "https://d1.cloudfront.net/x", ["'d1.cloudfront.net' is a storage host: a URL that leads there carries its own signature"]),
-    ([], "https://b.s3.eu-west-1.amazonaws.com/x", ["the built-in rule", "to have a login for it: "]),
+    ([], "https://b.s3.eu-west-1.amazonaws.com/x", ["the built-in rule '*.amazonaws.com' answers for it", "'AWS_ACCESS_KEY_ID' is not set in the daemon's environment", "to have a login for it: aws configure"]),
     ([], "https://cdn.test/x?a=1&X-Amz-Signature=canary", ["the URL carries its own signature, which a credential would break"]),
 ]  # a table  # fmt: skip
 

@@ -192,7 +192,7 @@ async def test_it_is_told_what_is_at_each_place() -> None:
         f"the file {CREDENTIALS!r} is not there",
         f"the file {CONFIG!r} is not there",
         f"none of 'AWS_WEB_IDENTITY_TOKEN_FILE', {others} is set",
-        "this machine is none of Amazon EC2",
+        "this machine is not one of Amazon EC2",
     )
     made = World(None, section("x", "x"), "[default]\nregion = r\n", AWS_EC2_METADATA_DISABLED="true")
     assert await made.key_id() is None

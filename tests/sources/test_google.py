@@ -237,7 +237,8 @@ async def test_two_accounts_are_two_logins() -> None:
         machine = Machine(options={"account": account})
         machine.log_in(f"/home/u/.config/gcloud/legacy_credentials/{account}/adc.json", account=account)
         names.add(await machine.identity())
-    assert {one.entry for one in names} == {"a@b.test", "c@d.test"}
+    folder = "/home/u/.config/gcloud/legacy_credentials"
+    assert {one.entry for one in names} == {f"{folder}/{who}/adc.json#{who}" for who in ("a@b.test", "c@d.test")}
 
 
 async def test_a_token_ends_when_google_says_and_is_asked_for_before_that() -> None:
