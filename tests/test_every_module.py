@@ -73,7 +73,6 @@ THROUGH = {
     "core.formats.toml_types": "core/config/test_parse.py",
     "core.ask.urls": "core/config/test_parse.py",
     "daemon.socket_servers": "e2e/test_daemon.py",
-    "daemon.carrier_office": "e2e/test_carriers.py",
     "daemon.serve_options": "e2e/test_daemon.py",
     "daemon.passing_server": "e2e/test_carriers.py",
     "daemon.unconfigured": "e2e/test_daemon.py",

@@ -93,7 +93,6 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "credproxy status --json",
         "ls -ld {}",
         "ls -l {}",
-        "look at it: openssl x509 -noout -subject -in {}",
         "journalctl --user --unit={}",
         "the paths are in docs/reference/api.md",
         "see docs/lazy-layers.md",

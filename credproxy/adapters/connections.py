@@ -40,7 +40,7 @@ Hold = Callable[[socket.socket], None]
 """Called with each socket before it is waited on; an exception from it ends the request."""
 
 PoolKey = tuple[str, str, Dial, int]
-"""Scheme, authority, egress policy, and the version of its CA bundle."""
+"""Scheme, authority, egress policy, and the version of the certificates that it names."""
 
 _Create = Callable[[tuple[str, int], float, object], socket.socket]
 
@@ -83,7 +83,7 @@ class Connections:
         """Give the key under which a request's connection may be reused: its origin and egress policy."""
         dial = request.dial
         scheme, _, host, *_ = request.url.split("/", 3)
-        if dial.ca_bundle is None or not self._trust.changes:
+        if not dial.has_files or not self._trust.changes:
             return (scheme, host, dial, 0)
         return (scheme, host, dial, await asyncio.to_thread(self._trust.version, dial))
 

@@ -211,7 +211,7 @@ class AiohttpClient:
 
     @contextlib.asynccontextmanager
     async def _session(self, dial: Dial, *, verbatim: bool) -> AsyncIterator[aiohttp.ClientSession]:
-        fixed = dial.ca_bundle is None or not self._trust.changes
+        fixed = not dial.has_files or not self._trust.changes
         current = 0 if fixed else await asyncio.to_thread(self._trust.version, dial)
         key = (dial, verbatim, current)
         if key not in self._sessions:

@@ -72,19 +72,31 @@ def explain(error: Exception, call: Call, *, refused: Sequence[str] = ()) -> Fai
             Code.UPSTREAM_UNAVAILABLE, message, hint="it is reachable but slow: ask its administrator"
         ).failure
         return Failed(replace(failure, unanswered=True))
+    error = _of_tls(error)
     if isinstance(error, _TLS) and not isinstance(error, _CLOSED):
         reason = _tls_reason(error)
-        plain = any(part in reason for part in _PLAIN)
         return failed(
             Code.TLS_FAILED,
             f"the TLS connection to {call.name} failed: {reason}",
-            hint="if it speaks plain http, say so " + call.setting("insecure = true")
-            if plain
-            else "is this machine's clock right? timedatectl status; if so, ask its administrator"
-            if _is_dated(error)
-            else "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"'),
+            hint=_tls_hint(error, reason, call=call),
         )
     return _of_the_network(error, call)
+
+
+def _of_tls(error: Exception) -> Exception:
+    """The error of TLS itself: aiohttp gives one that came after the handshake as one of the system's, under another number."""
+    cause = error.__cause__
+    return cause if isinstance(error, aiohttp.ClientOSError) and isinstance(cause, ssl.SSLError) else error
+
+
+def _tls_hint(error: Exception, reason: str, *, call: Call) -> str:
+    if any(part in reason for part in _PLAIN):
+        return "if it speaks plain http, say so " + call.setting("insecure = true")
+    if _is_dated(error):
+        return "is this machine's clock right? timedatectl status; if so, ask its administrator"
+    if any(part in reason for part in _UNIDENTIFIED):
+        return "if it wants a client certificate, name that " + call.setting('client_cert = "/PATH/client.pem"')
+    return "if its certificate comes from a private CA, name that " + call.setting('ca_bundle = "/PATH/ca.pem"')
 
 
 def _of_the_network(error: Exception, call: Call) -> Failed:
@@ -185,6 +197,17 @@ _DATES = frozenset({9, 10})
 
 def _tls_cause(error: BaseException) -> BaseException:
     return getattr(error, "certificate_error", None) or getattr(error, "os_error", None) or error
+
+
+_UNIDENTIFIED = (
+    "alert handshake failure",
+    "alert certificate required",
+    "alert bad certificate",
+    "alert certificate expired",
+    "alert certificate unknown",
+    "alert unknown ca",
+)
+"""What servers say, by TLS 1.2 and 1.3, to a client without the certificate that they want."""
 
 
 def _tls_reason(error: BaseException) -> str:

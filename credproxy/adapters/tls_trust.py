@@ -5,10 +5,11 @@ import errno
 import os
 import ssl
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from credproxy.adapters.certificate_files import certificate_files
 from credproxy.adapters.file_exposure import exposures
 from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, Failed, failed
@@ -18,14 +19,23 @@ _BEGIN = "-----BEGIN CERTIFICATE"
 
 
 def version(dial: Dial) -> int:
-    """A number that changes with the policy's CA bundle; 0 without one. Reads the file system: keep it off the loop."""
-    if dial.ca_bundle is None:
+    """A number that changes with the policy's certificates; 0 without any. Reads the file system: keep it off the loop."""
+    if not dial.has_files:
         return 0
+    try:
+        found = certificate_files(dial)
+    except Failed:  # which ``trust`` says as well
+        return 0
+    paths = (*found.bundles, *(found.pair or ()))
+    return hash((paths, *map(_stamp, paths))) if paths else 0
+
+
+def _stamp(path: str) -> tuple[int, ...]:
     with contextlib.suppress(OSError):
-        about = Path(dial.ca_bundle).stat()
+        about = Path(path).stat()
         # A copy may keep the original's mtime, and mtime may be set; ctime may not.
-        return hash((about.st_mtime_ns, about.st_ctime_ns, about.st_dev, about.st_ino, about.st_size))
-    return 0
+        return (about.st_mtime_ns, about.st_ctime_ns, about.st_dev, about.st_ino, about.st_size)
+    return ()
 
 
 class Trust(Protocol):
@@ -47,12 +57,12 @@ class Trust(Protocol):
 
 
 class FileTrust:
-    """Reads the system's trust anchors and those of ``ca_bundle``. Source: Trust."""
+    """Reads the system's trust anchors, those of a rule, and the certificate that is shown. Source: Trust."""
 
     changes = True
 
     def version(self, dial: Dial) -> int:
-        """When the bundle was changed."""
+        """When one of the files was changed."""
         return version(dial)
 
     def context(self, dial: Dial) -> ssl.SSLContext:
@@ -61,31 +71,71 @@ class FileTrust:
 
 
 def trust(dial: Dial) -> ssl.SSLContext:
-    """Build the policy's TLS context: system anchors, those of ``ca_bundle``, TLS 1.2 at least.
+    """Build the policy's TLS context: system anchors, those of its files, the certificate that is shown, TLS 1.2 at least.
 
     Takes milliseconds and reads files: keep it off the loop, and keep the context (PY21).
 
     Raises:
-        Failed: tls_failed, the bundle cannot be read; config_invalid, others could write it.
+        Failed: tls_failed, a file cannot be read, or a key is not that of its certificate; config_invalid, others could
+            write one.
     """
-    context = ssl.create_default_context()
-    if dial.ca_bundle is not None:
-        _load(context, dial.ca_bundle, _read_bundle(dial.ca_bundle))
+    context, files = ssl.create_default_context(), certificate_files(dial)
+    for bundle in files.bundles:
+        _load(context, bundle, _read_file(bundle, _unreadable(bundle)))
+    if files.pair is not None:
+        show(context, files.pair[0], key=files.pair[1])
     return _strict(context, verify=dial.tls_verify)
 
 
-def anchors(bundle: str | None) -> bytes:
-    """Give the certificates that ``trust`` uses, the system's and a bundle's, as PEM for a process that cannot read files.
+def anchors(*bundles: str) -> bytes:
+    """Give the certificates that ``trust`` uses, the system's and those of bundles, as PEM for a process that cannot read files.
 
     Raises:
         Failed: the same as ``trust``.
     """
     found = b"".join(_system_anchors())
-    if bundle is None:
-        return found
-    content = _read_bundle(bundle)
-    _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
-    return found + b"\n" + content
+    for bundle in bundles:
+        content = _read_file(bundle, _unreadable(bundle))
+        _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
+        found += b"\n" + content
+    return found
+
+
+def show(context: ssl.SSLContext, certificate: str, *, key: str) -> None:
+    """Let a context show a certificate to servers that ask for one. Raises Failed: tls_failed, config_invalid.
+
+    What is loaded is what was judged: OpenSSL takes a path, so it is given that of the same bytes in memory.
+    """
+    contents = [_read_file(path, _unusable(path)) for path in (certificate, key)]
+    if b"ENCRYPTED" in contents[1]:
+        said, hint = f"the key {key!r} is encrypted", f"take its passphrase off: openssl pkey -in {key} -out NEW"
+        raise failed(Code.TLS_FAILED, f"{said}, and the daemon asks nobody for a passphrase", hint=hint, inside=True)
+    with _in_memory((certificate, key), contents) as (shown, private):
+        try:
+            context.load_cert_chain(shown, private, password="")
+        except ssl.SSLError as error:
+            if error.reason == "KEY_VALUES_MISMATCH":
+                message = f"the key {key!r} is not that of the certificate {certificate!r}"
+                hint = f"compare them: openssl x509 -noout -pubkey -in {certificate}; openssl pkey -pubout -in {key}"
+                raise failed(Code.TLS_FAILED, message, hint=hint, inside=True) from None
+            raise _unusable(certificate, key) from None
+
+
+@contextlib.contextmanager
+def _in_memory(paths: Sequence[str], contents: Sequence[bytes]) -> Iterator[Sequence[str]]:
+    """Give paths that lead to the contents and nowhere else; where a system has no such files, the paths as they are."""
+    if not hasattr(os, "memfd_create") or not Path("/proc/self/fd").is_dir():
+        yield paths
+        return
+    with contextlib.ExitStack() as opened:
+        places = []
+        for content in contents:
+            descriptor = os.memfd_create("certificate", os.MFD_CLOEXEC)
+            opened.callback(os.close, descriptor)
+            with os.fdopen(descriptor, "wb", closefd=False) as file:
+                file.write(content)
+            places.append(f"/proc/self/fd/{descriptor}")
+        yield places
 
 
 def trusting(pem: bytes, *, verify: bool) -> ssl.SSLContext:
@@ -130,6 +180,16 @@ def _unreadable(bundle: str) -> Failed:
     )
 
 
+def _unusable(*paths: str) -> Failed:
+    names = " and ".join(map(repr, dict.fromkeys(paths)))
+    return failed(
+        Code.TLS_FAILED,
+        f"the client certificate of {names} cannot be read: wanted a certificate and its private key in PEM form",
+        hint=f"look at it: openssl x509 -noout -subject -in {paths[0]}",
+        inside=True,
+    )
+
+
 def _ascii(pem: bytes) -> str:
     """Give PEM as ``ssl`` takes it: between certificates, a bundle may have comments in any encoding."""
     return pem.decode("ascii", "backslashreplace")
@@ -142,28 +202,28 @@ def _load(context: ssl.SSLContext, bundle: str, content: bytes) -> None:
         raise _unreadable(bundle) from None
 
 
-def _read_bundle(bundle: str) -> bytes:
-    """Read a bundle that nobody else can have written.
+def _read_file(path: str, unreadable: Failed) -> bytes:
+    """Read certificates or a key that nobody else can have written.
 
     It is read again whenever it changes, long after the configuration that names it came into force. So it is judged
     again, with the whole way to it, and the very file that was read is judged.
     """
     try:
-        content, about = _read(bundle)
-        found = exposures(bundle, os.environ.get("HOME", ""), end=about)
+        content, about = _read(path)
+        found = exposures(path, os.environ.get("HOME", ""), end=about)
     except OSError:
-        raise _unreadable(bundle) from None
+        raise unreadable from None
     for one in found:
         if one.grave:
-            message = f"the CA bundle {bundle!r} is not trusted: it {one.problem}"
+            message = f"the certificates or key in {path!r} are not trusted: it {one.problem}"
             raise failed(Code.CONFIG_INVALID, message, hint=one.remedy, inside=True)
     return content
 
 
-def _read(bundle: str) -> tuple[bytes, os.stat_result]:
+def _read(path: str) -> tuple[bytes, os.stat_result]:
     # Without O_NONBLOCK, opening a FIFO would wait for its writer, and block the thread for ever.
-    with os.fdopen(os.open(bundle, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC), "rb") as file:
         about = os.fstat(file.fileno())
         if not stat.S_ISREG(about.st_mode):
-            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), bundle)
+            raise OSError(errno.EINVAL, os.strerror(errno.EINVAL), path)
         return file.read(), about

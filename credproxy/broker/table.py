@@ -160,7 +160,10 @@ def _reach(target: Target, rule: HostRule | None) -> Reach:
     asked = plain(target) if rule is not None and rule.insecure else target
     # A host named exactly is named on purpose: its own addresses may be private (SEC-4).
     api = "" if rule is None else rule.release_api(asked)
-    return Reach(asked.origin, Dial(own=rule is not None and is_exact(rule)), release_api=api)
+    if rule is None:
+        return Reach(asked.origin, Dial())
+    dial = Dial(own=is_exact(rule), client_cert=rule.client_cert, client_key=rule.client_key)
+    return Reach(asked.origin, dial, release_api=api)
 
 
 def can_cover(match: str) -> bool:

@@ -75,8 +75,9 @@ def _check(rule: HostRule, target: Target, stored: Stored, page: str) -> LoginCh
     if not url:
         raise UnprovenError("it has no page that could be asked")
     asked = parse_uri(url)
+    dial = Dial(own=True, rule=rule.match, client_cert=rule.client_cert, client_key=rule.client_key)
     headers = rule.dress(stored, "the login", width=rule.width(asked))
-    return check_page(url, headers, dial=Dial(own=True, rule=rule.match), refusals=rule.login_refused)
+    return check_page(url, headers, dial=dial, refusals=rule.login_refused)
 
 
 def _of_registry(rule: OciHost, target: Target, stored: Stored) -> LoginCheck:

@@ -83,6 +83,16 @@ def cache_home(environ: Mapping[str, str]) -> str | None:
     return environ.get("XDG_CACHE_HOME") or (f"{home}/.cache" if home else None)
 
 
+def certificate_folders(environ: Mapping[str, str], authority: str) -> tuple[str, ...]:
+    """Give the folders in which docker and podman keep certificates for a registry, in podman's order; the first that is there counts.
+
+    Source: containers-certs.d(5); docs.docker.com/engine/security/certificates.
+    """
+    config = config_home(environ)
+    own = (f"{config}/containers/certs.d", f"{config}/docker/certs.d") if config else ()
+    return tuple(f"{folder}/{authority}" for folder in (*own, "/etc/containers/certs.d", "/etc/docker/certs.d"))
+
+
 def netrc_file(environ: Mapping[str, str], wanted: str) -> str | None:
     """Give the netrc file that a configuration's ``netrc`` means: a path, ``"none"``, or ``"auto"`` for ``NETRC`` or the home's.
 

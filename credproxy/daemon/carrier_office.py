@@ -6,8 +6,12 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
+from cachetools import LRUCache
+
+from credproxy.adapters.certificate_files import certificate_files
 from credproxy.adapters.tls_trust import anchors, version
 from credproxy.core.ask.http import Dial
+from credproxy.core.errors import Code, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.ports import Clock
 from credproxy.server.broker_authorizer import BrokerAuthorizer
@@ -17,6 +21,12 @@ from credproxy.server.tcp_guard import TokenOf, shows
 
 LOOK_UPS = 8
 """Threads that look up names: a name server that does not answer holds one for ten seconds."""
+
+EDITIONS = 1024
+"""Registries whose certificates are remembered."""
+
+LOOK = 1.0
+"""Seconds between two looks at their files."""
 
 T = TypeVar("T")
 
@@ -35,6 +45,7 @@ class SystemOffice:
         self._authority = authority
         self._token = token
         self._clock = clock
+        self._editions: LRUCache[Dial, tuple[float, str | None]] = LRUCache(EDITIONS)
         self._threads = ThreadPoolExecutor(LOOK_UPS, thread_name_prefix="look-up")
         self.permit = authority.permit
         self.credential = authority.credential
@@ -53,13 +64,19 @@ class SystemOffice:
         """Ask the system's resolver."""
         return await self._thread(lambda: _addresses(host))
 
-    async def edition(self, bundle: str | None) -> str | None:
-        """A number that changes with a bundle, and its path."""
-        return None if bundle is None else await self._thread(lambda: f"{version(Dial(ca_bundle=bundle))} {bundle}")
+    async def edition(self, dial: Dial) -> str | None:
+        """A number that changes with a policy's bundles, and their paths, which no carrier can read. Raises Failed."""
+        if not dial.has_files:
+            return None
+        known = self._editions.get(dial)
+        if known is None or self._clock.boot() - known[0] >= LOOK:
+            known = self._editions[dial] = self._clock.boot(), await self._thread(lambda: edition_of(dial))
+        return known[1]
 
     async def anchors(self, edition: str | None) -> bytes:
-        """Read the system's certificates, and those of a bundle. Raises Failed."""
-        return await self._thread(lambda: anchors(None if edition is None else edition.partition(" ")[2]))
+        """Read the system's certificates, and those of bundles. Raises Failed."""
+        paths = () if edition is None else edition.partition("\0")[2].split("\0")
+        return await self._thread(lambda: anchors(*paths))
 
     def close(self) -> None:
         """Stop beginning look-ups."""
@@ -67,6 +84,19 @@ class SystemOffice:
 
     async def _thread(self, work: Callable[[], T]) -> T:
         return await asyncio.get_running_loop().run_in_executor(self._threads, work)
+
+
+def edition_of(dial: Dial) -> str | None:
+    """Name the bundles of a policy as they are now; None for none. Raises Failed: a client certificate would be shown."""
+    found = certificate_files(dial)
+    if found.pair is not None:
+        # Its key is a login that does not end; a process that an attacker may control is not to have it.
+        raise failed(
+            Code.UNSUPPORTED_SCHEME,
+            "the registry or host is asked with a client certificate, and the gateway sends none",
+            hint="fetch it outside of build actions, or take client_cert out of its [[host]] and certs.d",
+        )
+    return "\0".join((str(version(dial)), *found.bundles)) if found.bundles else None
 
 
 def _addresses(host: str) -> tuple[tuple[int, str], ...]:

@@ -23,6 +23,7 @@ from credproxy.core.ask.carrier_messages import (
     revealed,
     way,
 )
+from credproxy.core.ask.http import Dial
 from credproxy.core.errors import Code, failed
 from credproxy.gateway.authorizer import Passage
 from credproxy.gateway.incoming import ORIGINAL_HOST, Incoming
@@ -87,8 +88,8 @@ class Office(Protocol):
         """Addresses of a host; none if the name is not found."""
         ...
 
-    async def edition(self, bundle: str | None) -> str | None:
-        """A name for the current content of a CA bundle."""
+    async def edition(self, dial: Dial) -> str | None:
+        """A name for the current content of a policy's CA bundles; None for none. Raises Failed: no carrier may connect there."""
         ...
 
     async def anchors(self, edition: str | None) -> bytes:
@@ -185,13 +186,12 @@ class CarrierQuestions:
         return Anchors(message.question, await self._office.anchors(edition))
 
     async def _granted(self, question: int, passage: Passage) -> PassageGiven:
+        edition = await self._office.edition(passage.reach.dial)
         number = next(self._numbers)
         self._passages[number] = passage
-        told = way(passage.reach)
-        edition = await self._office.edition(told.bundle)
         if edition is not None:
             self._editions.add(edition)
-        told = msgspec.structs.replace(told, bundle=edition)
+        told = msgspec.structs.replace(way(passage.reach), bundle=edition)
         return PassageGiven(question, number, told, revealed(passage.headers), self._office.hold(passage))
 
     def _passed(self, number: int) -> PassedConnection:

@@ -83,8 +83,8 @@ def _use(
             yield from _secret(machine, subject, use)
         case LoginFile(path):
             yield from _logins(machine, f"the rule for {subject}", path, missing)
-        case Bundle(path):
-            yield from _bundle(machine, subject, path, bundles.get(path, ""))
+        case Bundle():
+            yield from _bundle(machine, subject, use, bundles.get(use.path, ""))
         case Program() | Usual() | Library() | GitHelper():
             return  # ``config check`` reports missing libraries
 
@@ -146,12 +146,13 @@ def _policy(machine: Machine, path: str) -> Iterator[Finding]:
         yield topic.error(f"the policy file {path!r} is larger than {READ_LIMIT} bytes", f"ls -l {quote(path)}")
 
 
-def _bundle(machine: Machine, subject: str, path: str, problem: str) -> Iterator[Finding]:
+def _bundle(machine: Machine, subject: str, bundle: Bundle, problem: str) -> Iterator[Finding]:
+    path = bundle.path
     if not machine.look(path).readable:
-        yield topic.error(f"the ca_bundle of {subject}, {path!r}, cannot be read", f"ls -l {quote(path)}")
+        yield topic.error(f"the {bundle.key} of {subject}, {path!r}, cannot be read", f"ls -l {quote(path)}")
     elif problem:
         remedy = f"openssl x509 -noout -subject -in {quote(path)}"
-        yield topic.error(f"the ca_bundle of {subject}, {path!r}, {problem}", remedy)
+        yield topic.error(f"the {bundle.key} of {subject}, {path!r}, {problem}", remedy)
 
 
 def _logins(machine: Machine, who: str, path: str, missing: MakeFinding) -> Iterator[Finding]:

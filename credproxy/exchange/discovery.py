@@ -161,6 +161,8 @@ def _bearer(registry: AskedRegistry, realm: str, service: str, peer: str, *, con
             own=dial.own and found.host == registry.target.host,
             addresses=(peer,) if peer else (),
             tls_verify=True,  # the mark is only for the registry, and never for a realm (SEC-R)
+            # It says who somebody is, and a registry may name any host here.
+            identified=configured or found.host == registry.target.host or found.authority in registry.realm_hosts,
         )
     # The canonical spelling: with its dot, ``reg.test.`` would be a different name for TLS.
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)
@@ -236,6 +238,12 @@ def _odd(registry: AskedRegistry, response: Response) -> Failed:
     passing = transient(response, registry.name)
     if passing is not None:
         return passing
+    if response.status == HTTPStatus.BAD_REQUEST and b"SSL certificate" in response.body:  # as nginx says it
+        return failed(
+            Code.DENIED,
+            f"{registry.name} wants another client certificate, or one at all",
+            hint="name one that it knows " + in_host(registry.rule, 'client_cert = "/PATH/client.pem"'),
+        )
     return failed(
         Code.NO_CHALLENGE,
         f"{registry.name} answered {response.status} where a registry says what login it wants",

@@ -165,6 +165,10 @@ class RegistryRule:
             tls_verify=settings.tls_verify,
             proxy=settings.proxy,
             rule=settings.match or target.authority,
+            client_cert=settings.client_cert,
+            client_key=settings.client_key,
+            # What docker and podman use for the registry, where no rule says otherwise.
+            certs_d="" if settings.ca_bundle or settings.client_cert or settings.insecure else target.authority,
         )
 
     def registry(self, target: Target) -> AskedRegistry:

@@ -65,6 +65,8 @@ class OauthProvider:
             networks=rule.allow_private,
             own=True,  # a rule names the server, or its issuer
             ca_bundle=rule.ca_bundle,
+            client_cert=rule.client_cert,
+            client_key=rule.client_key,
             proxy=rule.proxy,
             rule=rule.match,
             kind=rule.tag(),

@@ -100,9 +100,9 @@ class FakeOffice:
         """Give one address."""
         return ((socket.AF_INET, "192.0.2.1"),) if host == "reg.test" else ()
 
-    async def edition(self, bundle: str | None) -> str | None:
+    async def edition(self, dial: Dial) -> str | None:
         """The first."""
-        return None if bundle is None else f"1 {bundle}"
+        return None if dial.ca_bundle is None else f"1 {dial.ca_bundle}"
 
     async def anchors(self, edition: str | None) -> bytes:
         """Give the name of the bundle as its content."""

@@ -58,10 +58,21 @@ def nested(kind: type[HostBase | SourceBase]) -> set[str]:
     return found
 
 
+OF_EVERY_KIND = frozenset({"match", "client_cert", "client_key"})
+"""Options that mean the same everywhere."""
+
+
+def test_the_options_of_every_kind_have_their_rows_before_the_table_of_providers() -> None:
+    """On one page for all."""
+    text = (REFERENCE / "configuration.md").read_text().partition("\n## Host rules")[2].partition("\n## ")[0]
+    assert rows(text) >= OF_EVERY_KIND
+    assert all(set(kind.__struct_encode_fields__) >= OF_EVERY_KIND for kind in KINDS)
+
+
 @pytest.mark.parametrize("kind", KINDS, ids=[kind.tag() for kind in KINDS])
 def test_every_option_of_a_provider_has_a_row_in_its_page(kind: type[HostBase]) -> None:
     """Readers do not find an option on another provider's page."""
-    options = set(kind.__struct_encode_fields__) - {"match"}
+    options = set(kind.__struct_encode_fields__) - OF_EVERY_KIND
     assert options <= rows(page(kind.tag()))
     assert {key for key in nested(kind) if f"`{key}`" not in page(kind.tag())} == set()
 

@@ -7,6 +7,7 @@ from credproxy.core.ask.uri import parse_uri
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange.challenge import parse_challenges
 from credproxy.exchange.discovery import AskedRegistry, Asks, Found, choose, discover
+from tests.hints import filled
 
 
 REG = AskedRegistry(parse_uri("reg.test"))
@@ -41,6 +42,39 @@ def talk(*responses: Response, second_look: str | None = None) -> tuple[list[Req
 def response(status: int, *lines: str) -> Response:
     """Make a response with these ``WWW-Authenticate`` lines."""
     return Response(status, tuple(("www-authenticate", line) for line in lines), b"", 0.0, 0.0)
+
+
+@pytest.mark.parametrize(
+    ("realm", "configured", "shown"),
+    [
+        ("https://reg.test/t", None, True),
+        ("https://reg.test:8443/t", None, True),
+        ("https://auth.test/t", None, True),
+        ("https://other.test/t", "https://other.test/t", True),
+        ("https://auth.docker.io/token", None, False),
+    ],
+)
+def test_a_token_server_is_shown_the_client_certificate_only_where_somebody_named_it(
+    realm: str, configured: str | None, *, shown: bool
+) -> None:
+    """The registry's own host, ``realm`` and ``realm_hosts``; any other would learn who somebody is."""
+    target = parse_uri("registry-1.docker.io" if "docker.io" in realm else "reg.test")
+    allowed = frozenset({"auth.test", "reg.test:8443"})
+    registry = AskedRegistry(target, dial=Dial(client_cert="/c"), realm=configured, realm_hosts=allowed)
+    found = chosen(f'Bearer realm="{realm}",service="s"', registry=registry)
+    assert (found.dial.client_cert, found.dial.identified) == ("/c", shown)
+
+
+def test_a_registry_that_wants_a_client_certificate_says_so() -> None:
+    """Nginx answers over TLS, with a page; the hint names the option."""
+    page = b"<html><head><title>400 No required SSL certificate was sent</title></head></html>"
+    with pytest.raises(Failed) as caught:
+        talk(Response(400, (), page, 0.0, 0.0))
+    assert caught.value.failure.code is Code.DENIED
+    hint = caught.value.failure.hint
+    wanted = filled(hint, 'name one that it knows in the [[host]] with match = "{}" and provider = "oci": {}')
+    assert wanted == ("reg.test", 'client_cert = "/PATH/client.pem"')
+    assert talk(response(200))[1].asks is Asks.NOTHING
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,10 @@ class Dial:
         addresses: single addresses that are allowed because the registry itself was reached there.
         ca_bundle: path of extra trust anchors, or None for the system's.
         tls_verify: False only for a registry with that setting, never for a realm.
+        client_cert: path of the certificate that is shown to a server that asks for one, with its chain, or None.
+        client_key: path of its private key; None if that is in the same file.
+        certs_d: the registry whose folder in docker's or podman's ``certs.d`` counts, as they do; "" for none.
+        identified: whether a client certificate may be shown: only to a server that the operator named.
         rule: ``match`` of the ``[[host]]`` that a setting for this connection goes into, for hints; "" if the host that
             is asked is the one to name.
         kind: of that rule.
@@ -43,10 +47,19 @@ class Dial:
     rule: str = field(default="", compare=False)
     kind: str = field(default="oci", compare=False)
     metadata: bool = False
+    client_cert: str | None = None
+    client_key: str | None = None
+    certs_d: str = ""
+    identified: bool = True
 
     def elsewhere(self) -> "Dial":
         """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""
-        return replace(self, own=False, addresses=(), tls_verify=True, metadata=False)
+        return replace(self, own=False, addresses=(), tls_verify=True, metadata=False, identified=False)
+
+    @property
+    def has_files(self) -> bool:
+        """Whether files decide about TLS that are not the system's, and may change."""
+        return self.ca_bundle is not None or self.client_cert is not None or self.certs_d != ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from credproxy.core.redact import mask_command, mask_name, mask_text
 
 _PLAIN = frozenset({
     "action", "actions", "address", "allow_private", "anonymous", "app", "assertion_audience", "audience", "bare_host", "bare_host_scopes",
-    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_id", "docker_config", "expires", "field", "format", "header", "helper_path", "host",
+    "basic", "builtin", "bytes", "ca_bundle", "cache_key", "client_cert", "client_id", "client_key", "docker_config", "expires", "field", "format", "header", "helper_path", "host",
     "key_file", "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env",
     "path", "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
     "requested_token_type", "role", "role_arn", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field", "value",

@@ -15,8 +15,8 @@ def trusted_files(settings: Settings, *, programs: bool = True) -> Iterator[tupl
     """
     for _, owner, use in settings.uses():
         match use:
-            case Bundle(path):
-                yield f"the ca_bundle of {owner},", path
+            case Bundle(path, key):
+                yield f"the {key} of {owner},", path
             case SecretFile(path):
                 yield f"the secret of {owner},", path
             case Program(path) if programs:

@@ -11,12 +11,12 @@ from typing import ClassVar, Literal, Self
 
 from credproxy.core.ask.target import Target
 from credproxy.core.ask.uri import is_loopback
-from credproxy.core.formats.checks import Problem, within
+from credproxy.core.formats.checks import Problem, absolute, within
 from credproxy.core.formats.toml_lines import Path
-from credproxy.core.formats.toml_types import Base
+from credproxy.core.formats.toml_types import Base, FilePath
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.login import LoginSource
-from credproxy.core.kinds.uses import Used
+from credproxy.core.kinds.uses import Bundle, SecretFile, Used
 
 
 _PORT = re.compile(r":[0-9]+$")
@@ -30,6 +30,8 @@ class _Matching(Base, frozen=True):
 
 class HostBase(_Matching, frozen=True, kw_only=True):
     """One ``[[host]]``: ``match`` says for which targets, ``insecure`` that they may be requested over plain http.
+
+    ``client_cert`` and ``client_key`` are files with the certificate that is shown to servers that ask for one (mutual TLS).
 
     Attributes:
         source_keys: the options that name sources.
@@ -46,6 +48,8 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     login_asks: ClassVar[Literal["password", "token"]] = "token"
 
     insecure: bool = False
+    client_cert: FilePath | None = None
+    client_key: FilePath | None = None
 
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
@@ -68,6 +72,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     def problems(self) -> Iterator[Problem]:
         """Everything that is wrong with its options and its sources, and that a type cannot express."""
         yield from self.mistakes()
+        yield from self._certificate()
         yield from (((key,), "wanted at least one source") for key, found in self._sources() if not found)
         for key, source in self.secrets():
             yield from within(key, source.problems())
@@ -75,6 +80,10 @@ class HostBase(_Matching, frozen=True, kw_only=True):
     def uses(self) -> Iterator[Used]:
         """The files, programs and variables that it and its sources name."""
         yield from self.own_uses()
+        if self.client_cert is not None:
+            yield ("client_cert",), Bundle(self.client_cert, "client_cert")
+        if self.client_key is not None:
+            yield ("client_key",), SecretFile(self.client_key, pem=True)
         for key, source in self.secrets():
             for use in source.uses():
                 yield key, use
@@ -162,6 +171,15 @@ class HostBase(_Matching, frozen=True, kw_only=True):
         """
         opened = self.opens(target)
         return (opened,) if opened else ()
+
+    def _certificate(self) -> Iterator[Problem]:
+        """What is wrong with the certificate that it shows."""
+        yield from absolute("client_cert", self.client_cert)
+        yield from absolute("client_key", self.client_key)
+        if self.client_key is not None and self.client_cert is None:
+            yield ("client_cert",), "wanted with client_key: the certificate of that key"
+        if self.client_cert is not None and self.insecure:
+            yield ("client_cert",), "means nothing together with insecure = true; leave one of them out"
 
     def _sources(self) -> Iterator[tuple[str, Sources]]:
         found = ((key, getattr(self, key)) for key in self.source_keys)

@@ -49,9 +49,10 @@ class Program:
 
 @dataclass(frozen=True, slots=True)
 class Bundle:
-    """A file of certificates that are trusted, in PEM form."""
+    """A file of certificates in PEM form: that are trusted, or the one that is shown with its chain; ``key`` is the option."""
 
     path: str
+    key: str = "ca_bundle"
 
 
 _BASES: Final[Mapping[str, Callable[[Mapping[str, str]], str | None]]] = {

@@ -217,3 +217,18 @@ def test_a_helper_gets_variables_by_names_that_variables_have(key: str, value: o
 def test_a_dressed_kind_knows_how_to_dress(kind: type[DressedHost]) -> None:
     """A struct cannot be abstract, so nothing else would notice."""
     assert kind.dress is not DressedHost.dress
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=[kind.__name__ for kind in KINDS])
+def test_every_kind_may_show_a_client_certificate(kind: type[HostBase]) -> None:
+    """With a key in the same file or in another; a key alone is nobody's, and plain http shows nothing."""
+    pair = {"client_cert": "/c.pem", "client_key": "/c.key"}
+    rule = sample(kind, more=pair)
+    assert {
+        (("client_cert",), Bundle("/c.pem", "client_cert")),
+        (("client_key",), SecretFile("/c.key", pem=True)),
+    } <= set(rule.uses())
+    assert not list(sample(kind, more={"client_cert": "/c.pem", "client_key": None}).problems())
+    for more in ({"client_cert": None, "client_key": "/c.key"}, {**pair, "insecure": True}):
+        found = {path for path, _ in sample(kind, more=more).problems()}
+        assert ("client_cert",) in found
