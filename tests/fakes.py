@@ -348,6 +348,7 @@ class FakeKeyring:
     absent: str = ""
     broken: Failed | None = None
     searches: int = 0
+    anew: int = 0  # of them, those that ask whatever is remembered
 
     def put(self, service: str, secret: str, username: str = "") -> None:
         """Store one anew."""
@@ -356,8 +357,8 @@ class FakeKeyring:
         self.secrets[service, username] = item, Secret(secret)
 
     async def search(self, service: str, username: str | None, *, anew: bool = False) -> KeyringFound:
-        del anew
         self.searches += 1
+        self.anew += anew
         if self.broken is not None:
             raise Failed(self.broken.failure)
         found = tuple(

@@ -8,6 +8,7 @@ import click
 import pytest
 from click.testing import CliRunner, Result
 
+from credproxy.adapters import replaced_file
 from credproxy.adapters.secret_service import LockedKeyringError, NoKeyringError
 from credproxy.adapters.writable_keyring import NativeKeyring
 from credproxy.cli import main
@@ -292,6 +293,21 @@ def test_one_login_at_an_identity_provider_is_for_all_hosts_of_its_rule(
         assert list(stored(home)) == [key]
         assert run("logout", name, keyring=keyring).output == "deleted from the keyring\n"
         assert stored(home) == {}
+
+
+@pytest.mark.parametrize("place", ["logins.json", "token"])
+def test_who_is_writing_or_renewing_is_waited_for(home: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    """For ten seconds; then nothing is stored. A daemon holds the lock of a rule's own file while it renews what is there."""
+    monkeypatch.setattr(replaced_file, "PATIENCE", 0.1)
+    keyring, folder = Keyring(), home / ".local/state/credproxy"
+    source = f'refresh_token = {{ source = "file", path = "{folder}/token" }}\n' if place == "token" else ""
+    configure(home, REFRESH + source)
+    with replaced_file.exclusively(folder / place):
+        result = log_in("cache.test", keyring=keyring)
+        assert result.exit_code == 1
+        assert "another process is writing" in " ".join(result.output.split())
+        assert (keyring.secrets, (folder / "token").exists()) == ({}, False)
+    assert log_in("cache.test", keyring=keyring).exit_code == 0
 
 
 def test_a_keyring_that_is_locked_midway_leaves_what_was_there(home: Path) -> None:

@@ -263,6 +263,15 @@ async def test_a_secret_that_changes_by_being_used_is_replaced_and_stays_the_sam
     assert world.files.held == set()
 
 
+async def test_a_turn_reads_what_is_stored_whatever_a_keyring_remembers() -> None:
+    """Another process may have renewed it a moment ago, and the old one would cost the login."""
+    world = Rotating("keyring")
+    await world.token()
+    assert world.keyring.anew == 0
+    await world.turn()
+    assert world.keyring.anew == 1
+
+
 @pytest.mark.parametrize("kept", STORES)
 async def test_who_ends_before_the_answer_leaves_word(kept: str) -> None:
     """The next one knows that the token may be spent; a new login is in no doubt."""
