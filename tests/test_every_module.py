@@ -23,6 +23,7 @@ THROUGH = {
     "cli.held_login": "real/test_oauth_login.py",
     "cli.login_wish": "cli/test_login.py",
     "cli.oauth_means": "cli/test_device_login.py",
+    "cli.quiet": "cli/test_explain.py",
     "cli.typed_login": "cli/test_login.py",
     "adapters.login_programs": "real/test_login.py",
     "adapters.docker_logins": "cli/test_login.py",

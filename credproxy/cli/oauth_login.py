@@ -24,9 +24,9 @@ from credproxy.cli.held_login import HeldLogin
 from credproxy.cli.login_wish import LoginWish
 from credproxy.cli.login_words import LoginError, say
 from credproxy.cli.oauth_means import OauthMeans, in_time
+from credproxy.cli.quiet import quiet
 from credproxy.cli.try_login import from_now
 from credproxy.cli.typed_login import piped
-from credproxy.cli.without_daemon import quiet
 from credproxy.core.ask.credential import Caller, Secret
 from credproxy.core.ask.http import Dial
 from credproxy.core.ask.stored import from_text

@@ -4,11 +4,8 @@ import asyncio
 import os
 import random
 import secrets
-from collections.abc import Iterator, MutableMapping
-from contextlib import contextmanager
 
 import msgspec
-import structlog
 
 from credproxy.adapters.clock import SystemClock
 from credproxy.adapters.files import SystemFiles
@@ -21,6 +18,7 @@ from credproxy.broker.explain_uri import explain_uri
 from credproxy.broker.report import Explanation
 from credproxy.broker.retry import RepeatingClient
 from credproxy.cli.command_error import CommandError
+from credproxy.cli.quiet import quiet
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.http import Request, Response
 from credproxy.core.config.settings import Settings
@@ -91,19 +89,3 @@ async def _explained(uri: str, settings: Settings) -> Explanation:
             return await explain_uri(broker, uri, caller=Caller("helper", os.geteuid()))
     finally:
         files.close()
-
-
-def _drop(*event: object) -> MutableMapping[str, object]:
-    del event
-    raise structlog.DropEvent
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Suppress what a daemon would log: a command says the reasons itself."""
-    before = structlog.get_config()
-    structlog.configure(processors=[_drop])
-    try:
-        yield
-    finally:
-        structlog.configure(**before)

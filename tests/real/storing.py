@@ -1,9 +1,10 @@
 """Stores logins and deletes them, again and again, in a process that may be killed at any moment; for test_rotating_logins.py.
 
-    python storing.py PATH PLACE
+    python storing.py
 
-PLACE is ``docker``, or where the file of logins at PATH keeps secrets: ``file``, ``rotating``, ``systemd-creds``. For each line
-on its standard input it forks a process that stores and deletes until it is killed, and prints its number; it imports once.
+For each line ``PLACE PATH`` on its standard input it forks a process that stores and deletes until it is killed, and prints its
+number; it imports once. PLACE is ``docker``, or where the file of logins at PATH keeps secrets: ``file``, ``rotating``,
+``systemd-creds``.
 """
 
 import itertools
@@ -32,8 +33,9 @@ def place_of(path: Path, name: str, number: int) -> LoginPlace:
 
 def main() -> None:
     """Fork for each line."""
-    path, name = Path(sys.argv[1]), sys.argv[2]
-    for _ in sys.stdin:
+    for line in sys.stdin:
+        name, _, place_path = line.rstrip("\n").partition(" ")
+        path = Path(place_path)
         child = os.fork()
         if child == 0:
             os.write(1, f"{os.getpid()}\n".encode())

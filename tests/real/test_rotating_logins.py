@@ -101,8 +101,12 @@ def kept(request: pytest.FixtureRequest, tmp_path: Path, keyring: Session) -> Ke
     return Kept(tmp_path, store, {"HOME": str(tmp_path), "XDG_STATE_HOME": "", "PATH": os.environ["PATH"], **bus})
 
 
-def test_many_processes_use_one_login(kept: Kept, oidc: OidcServer) -> None:
-    """Five at once, three times each: every one gets a token, and no refresh token is used twice."""
+def test_a_login_serves_many_processes_and_survives_kill_9_or_says_why_not(kept: Kept, oidc: OidcServer) -> None:
+    """Five at once, three times each: every one gets a token, and no refresh token is used twice.
+
+    Then one is killed again and again, at any moment: a login that is gone is never gone without a word, and the next one
+    takes its place.
+    """
     kept.log_in(oidc.refresh_token())
     before = oidc.revoked()
     with renewing(oidc.issuer, LoginSource(), kept.environ) as program:
@@ -111,15 +115,9 @@ def test_many_processes_use_one_login(kept: Kept, oidc: OidcServer) -> None:
         lines: list[str] = []
         while lines.count("end") < 5:
             lines.append(program.line())
-    assert len({line for line in lines if line.startswith("ok ")}) == 15, lines
-    assert oidc.revoked() == before
-    kept.whole()
-
-
-def test_a_login_survives_kill_9_or_says_that_its_last_answer_was_lost(kept: Kept, oidc: OidcServer) -> None:
-    """At any moment: a login that is gone is never gone without a word, and the next one takes its place."""
-    kept.log_in(oidc.refresh_token())
-    with renewing(oidc.issuer, LoginSource(), kept.environ) as program:
+        assert len({line for line in lines if line.startswith("ok ")}) == 15, lines
+        assert oidc.revoked() == before
+        kept.whole()
         lost = program.kill_often(8, again=lambda: kept.log_in(oidc.refresh_token()), whole=kept.whole)
     assert lost < 8
 
@@ -154,8 +152,23 @@ def check_docker(path: Path, name: str) -> None:
         assert re.fullmatch(r"u:secret-\d+", base64.b64decode(entry["auth"]).decode())
 
 
+@pytest.fixture(scope="module")
+def storing() -> Iterator["subprocess.Popen[str]"]:
+    """The program that stores, for all of them: see storing.py."""
+    argv, environ = (
+        [sys.executable, str(Path(__file__).with_name("storing.py"))],
+        os.environ | {"PYTHONPATH": str(ROOT)},
+    )
+    with subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        yield process
+        assert process.stdin is not None
+        process.stdin.close()
+
+
 @pytest.mark.parametrize("name", ["docker", "file", "rotating", "systemd-creds"])
-def test_who_is_killed_while_a_login_is_stored_leaves_the_old_one_or_the_new_one(tmp_path: Path, name: str) -> None:
+def test_who_is_killed_while_a_login_is_stored_leaves_the_old_one_or_the_new_one(
+    tmp_path: Path, storing: "subprocess.Popen[str]", name: str
+) -> None:
     """At any moment: docker's configuration and the file of logins are whole, and the next writer deletes what was left."""
     if name == "systemd-creds" and os.geteuid() != 0:
         pytest.skip("users need systemd 256: run as root")
@@ -163,19 +176,15 @@ def test_who_is_killed_while_a_login_is_stored_leaves_the_old_one_or_the_new_one
     if name == "docker":
         path.write_text('{"HttpHeaders": {"A": "1.0"}, "auths": {"other.test": {"auth": "eDp5"}}}')
     check = check_docker if name == "docker" else check_logins
-    argv = [sys.executable, str(Path(__file__).with_name("storing.py")), str(path), name]
-    environ = os.environ | {"PYTHONPATH": str(ROOT)}
-    with subprocess.Popen(argv, env=environ, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdin is not None
-        assert process.stdout is not None
-        for _ in range(25):
-            process.stdin.write("\n")
-            process.stdin.flush()
-            pid = int(process.stdout.readline())
-            time.sleep(chance.uniform(0, 0.02))
-            os.kill(pid, signal.SIGKILL)
-            check(path, name)
-        process.stdin.close()
+    assert storing.stdin is not None
+    assert storing.stdout is not None
+    for _ in range(25):
+        storing.stdin.write(f"{name} {path}\n")
+        storing.stdin.flush()
+        pid = int(storing.stdout.readline())
+        time.sleep(chance.uniform(0, 0.02))
+        os.kill(pid, signal.SIGKILL)
+        check(path, name)
     with exclusively(path):
         place_of(path, name, 0).put("u", Secret("secret-0"))
     check(path, name)
