@@ -110,6 +110,7 @@ class Ground:
             signer=FakeSigner(),
             keyring=self.keyring,
             libraries=self.libraries,
+            aws=FakeAwsSigner(),
             key=lambda: b"k",
         )
 

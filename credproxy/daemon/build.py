@@ -154,6 +154,7 @@ class _SharedSources:
             signer=world.signer,
             keyring=world.keyring,
             libraries=world.libraries,
+            aws=world.aws,
             key=partial(secrets.token_bytes, KEY_BYTES),
             vaults=world.vaults,
             docker_config=settings.docker_config,

@@ -7,6 +7,7 @@ from typing import assert_never
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.azure import AzureHost
 from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.codeartifact import CodeartifactHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
@@ -81,7 +82,7 @@ def make(rule: HostRule, tools: ProviderTools, *, builtin: bool = False) -> Prov
         case BasicHost():
             source = tools.source(rule.credentials)
             return DressedLogin(rule, source=source, clock=tools.clock, required=not builtin)
-        case AzureHost() | GithubHost() | GitlabHost() | GoogleHost() | HuggingfaceHost():
+        case AzureHost() | CodeartifactHost() | GithubHost() | GitlabHost() | GoogleHost() | HuggingfaceHost():
             return Dressed(rule, source=tools.source(rule.credentials), clock=tools.clock, required=not builtin)
         case RemoteapisHost():
             return Dressed(rule, source=tools.source(rule.places), clock=tools.clock, required=not builtin)

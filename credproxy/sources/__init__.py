@@ -2,17 +2,21 @@
 
 from collections.abc import Callable, Mapping, MutableMapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import assert_never
 
 import msgspec
 
+from credproxy.core.ask.token_calls import codeartifact_call, ecr_call
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.azure import AzureLogin, AzureSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
+from credproxy.core.kinds.sources.codeartifact import CodeartifactSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.ecr import EcrSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
@@ -28,8 +32,9 @@ from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.sources.systemd_credential import SystemdCredentialSource
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.core.paths import login_file, netrc_file
-from credproxy.ports import Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
+from credproxy.ports import AwsSigner, Clock, CloudLibraries, Files, HttpClient, Keyring, Processes, Signer, Source
 from credproxy.sources.acr import Acr
+from credproxy.sources.amazon_services import AmazonTokens
 from credproxy.sources.aws import Aws
 from credproxy.sources.azure import Azure
 from credproxy.sources.azure_token import AzureTokens
@@ -69,8 +74,10 @@ class SourceTools:
         signer: signs requests to them.
         keyring: of the user's session.
         libraries: of clouds, in a process of their own.
+        aws: signs with access keys.
         key: gives random bytes of this process, for comparing secrets without keeping them.
         vaults: the tokens for Vault that were obtained, by server and login: of the process, and shared by all sources.
+        amazon: the sources of access keys, by their settings.
         docker_config, netrc: the default files for sources that name none: a path, "auto" or "none".
     """
 
@@ -83,10 +90,12 @@ class SourceTools:
     signer: Signer
     keyring: Keyring
     libraries: CloudLibraries
+    aws: AwsSigner
     key: Callable[[], bytes]
     docker_config: str = "auto"
     netrc: str = "auto"
     vaults: MutableMapping[bytes, VaultTokens] = field(default_factory=dict)
+    amazon: MutableMapping[bytes, Source] = field(default_factory=dict)
 
 
 def make(settings: Sources, tools: SourceTools) -> Source:
@@ -184,13 +193,28 @@ def _make(settings: SourceSettings, tools: SourceTools, *, optional: bool = Fals
             tokens = _vault_tokens(settings, tools)
             return Vault(settings, tokens, clock=tools.clock, key=tools.key)
         case AwsSource():
-            return Aws(
-                settings,
-                tools.environ,
-                files=tools.files,
-                libraries=tools.libraries,
+            return _aws(settings, tools)
+        case EcrSource():
+            return AmazonTokens(
+                "ecr",
+                ecr_call,
+                keys=_aws(settings.keys, tools),
+                signer=tools.aws,
+                http=tools.http,
                 clock=tools.clock,
-                key=tools.key,
+                environ=tools.environ,
+                optional=optional,
+            )
+        case CodeartifactSource():
+            call = partial(codeartifact_call, duration=settings.duration)
+            return AmazonTokens(
+                "codeartifact",
+                call,
+                keys=_aws(settings.keys, tools),
+                signer=tools.aws,
+                http=tools.http,
+                clock=tools.clock,
+                environ=tools.environ,
             )
         case R2Source():
             return R2(tools.environ, http=tools.http, clock=tools.clock, key=tools.key)
@@ -219,6 +243,21 @@ def _vault_tokens(settings: VaultSource, tools: SourceTools) -> VaultTokens | No
             clock=tools.clock,
         )
     return tools.vaults[key]
+
+
+def _aws(settings: AwsSource, tools: SourceTools) -> Source:
+    """Give the source of an access key, the same one for equal settings: whatever is made with it is one look at the chain."""
+    key = msgspec.json.encode(settings)
+    if key not in tools.amazon:
+        tools.amazon[key] = Aws(
+            settings,
+            tools.environ,
+            files=tools.files,
+            libraries=tools.libraries,
+            clock=tools.clock,
+            key=tools.key,
+        )
+    return tools.amazon[key]
 
 
 def _docker(wanted: str, tools: SourceTools) -> Source:

@@ -26,7 +26,7 @@ from credproxy.core.kinds.sources import SourceSettings
 from credproxy.providers.oauth2 import OauthProvider
 from credproxy.providers.oauth_secrets import KeyTools, OauthSecrets
 from credproxy.sources import SourceTools, make
-from tests.fakes import FakeLibraries, FakeMetrics, FakeSigner, FixedTerms
+from tests.fakes import FakeAwsSigner, FakeLibraries, FakeMetrics, FakeSigner, FixedTerms
 
 
 def say(*words: object) -> None:
@@ -51,6 +51,7 @@ async def renew(issuer: str, place: SourceSettings, times: int) -> None:
             http=http,
             signer=FakeSigner(),
             keyring=keyring_of(os.environ, clock=clock, uid=os.geteuid(), processes=processes),
+            aws=FakeAwsSigner(),
             key=lambda: b"k",
             libraries=FakeLibraries(),
         )

@@ -93,6 +93,7 @@ class Asking:
             signer=JwtSigner(),
             keyring=FakeKeyring(),
             libraries=FakeLibraries(),
+            aws=FakeAwsSigner(),
             key=lambda: b"k",
         )
         made = providers.ProviderTools(

@@ -19,7 +19,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources import SourceTools, make
 from tests.e2e.stage import Stage, stage
-from tests.fakes import FakeKeyring, FakeLibraries, FakeProcesses, FakeSigner
+from tests.fakes import FakeAwsSigner, FakeKeyring, FakeLibraries, FakeProcesses, FakeSigner
 from tests.hints import filled
 from tests.real.bao import ROOT, Bao
 from tests.real.ci import BEARER, Ci
@@ -90,6 +90,7 @@ class Asker:
                     signer=FakeSigner(),
                     keyring=FakeKeyring(),
                     libraries=FakeLibraries(),
+                    aws=FakeAwsSigner(),
                     key=lambda: b"k",
                 )
                 source = make(settings, tools)

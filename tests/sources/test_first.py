@@ -12,6 +12,7 @@ from credproxy.ports import Source
 from credproxy.sources import SourceTools, make
 from credproxy.sources.first import First
 from tests.fakes import (
+    FakeAwsSigner,
     FakeClock,
     FakeFiles,
     FakeHttp,
@@ -84,6 +85,7 @@ TOOLS = SourceTools(
     signer=FakeSigner(),
     keyring=FakeKeyring(),
     libraries=FakeLibraries(),
+    aws=FakeAwsSigner(),
     key=lambda: b"k",
 )
 

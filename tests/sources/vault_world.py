@@ -14,7 +14,16 @@ from credproxy.core.kinds.sources.vault import VaultSource
 from credproxy.sources import SourceTools, make
 from credproxy.sources.vault import Vault
 from credproxy.sources.vault_token import VaultTokens
-from tests.fakes import FakeClock, FakeFiles, FakeHttp, FakeKeyring, FakeLibraries, FakeProcesses, FakeSigner
+from tests.fakes import (
+    FakeAwsSigner,
+    FakeClock,
+    FakeFiles,
+    FakeHttp,
+    FakeKeyring,
+    FakeLibraries,
+    FakeProcesses,
+    FakeSigner,
+)
 
 
 ADDRESS = "https://vault.test:8200"
@@ -130,6 +139,7 @@ class World:
             signer=FakeSigner(),
             keyring=FakeKeyring(),
             libraries=FakeLibraries(),
+            aws=FakeAwsSigner(),
             key=lambda: b"k",
             vaults=self.vaults,
         )

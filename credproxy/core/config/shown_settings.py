@@ -17,7 +17,7 @@ _PLAIN = frozenset({
     "key_file", "key_id", "level", "listen", "login_store", "match", "method", "mount", "name", "namespace", "netrc", "operations", "pass_env",
     "path", "path_prefix", "peer_namespaces", "permissions", "policy_file", "provider", "realm_hosts", "registry", "repositories", "repository",
     "requested_token_type", "role", "role_arn", "scope", "scopes", "service", "source", "subject", "subject_token_type", "url", "username", "username_field", "value",
-    "endpoint", "profile", "region", "variable",
+    "endpoint", "profile", "region", "credentials_file", "impersonate", "quota_project", "account", "tenant", "redirect_uri", "variable",
 })  # a table  # fmt: skip
 """Keys whose texts name something: what looks like a credential in them is still masked."""
 

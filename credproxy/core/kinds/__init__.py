@@ -7,6 +7,7 @@ from typing import Final
 
 from credproxy.core.kinds.azure import AzureHost
 from credproxy.core.kinds.basic import BasicHost
+from credproxy.core.kinds.codeartifact import CodeartifactHost
 from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.kinds.github import GithubHost
 from credproxy.core.kinds.gitlab import GitlabHost
@@ -34,6 +35,7 @@ HostRule = (
     | RemoteapisHost
     | OauthHost
     | S3Host
+    | CodeartifactHost
     | VaultHost
     | NoneHost
 )
@@ -51,6 +53,7 @@ KINDS: Final[tuple[type[HostRule], ...]] = (
     RemoteapisHost,
     OauthHost,
     S3Host,
+    CodeartifactHost,
     VaultHost,
     NoneHost,
 )

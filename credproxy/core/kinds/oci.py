@@ -8,6 +8,7 @@ from msgspec import field
 from credproxy.core.ask.azure_hosts import is_azure_registry
 from credproxy.core.ask.google_urls import is_registry
 from credproxy.core.ask.target import Target
+from credproxy.core.ask.token_calls import PUBLIC, ecr_call
 from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.ask.urls import proxy_problem, realm_problem
 from credproxy.core.formats.checks import Problem, absolute, duration, networks, within
@@ -16,6 +17,7 @@ from credproxy.core.kinds.base import HostBase
 from credproxy.core.kinds.sources import Sources, SourceSettings
 from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.ecr import EcrSource
 from credproxy.core.kinds.sources.google import GoogleSource
 from credproxy.core.kinds.sources.login import LoginSource
 from credproxy.core.kinds.uses import Bundle, Used
@@ -35,16 +37,26 @@ class _CloudRegistries(NamedTuple):
         matches: of their rules.
         has: whether a target of these is one; a ``match`` may be wider.
         source: of the login.
+        anonymous: whether they let anybody pull.
     """
 
     matches: tuple[str, ...]
     has: Callable[[Target], bool]
     source: SourceSettings
+    anonymous: Literal["pull"] | None = None
+
+
+def _is_ecr(target: Target) -> bool:
+    return ecr_call(target.host) is not None
 
 
 _OF_CLOUDS: Final = (
     _CloudRegistries(("gcr.io", "*.gcr.io", "*.pkg.dev"), is_registry, GoogleSource()),
     _CloudRegistries(("*.azurecr.io",), is_azure_registry, AcrSource()),
+    _CloudRegistries(
+        ("*.amazonaws.com", "*.amazonaws.com.cn", "*.on.aws", "*.on.amazonwebservices.com.cn"), _is_ecr, EcrSource()
+    ),
+    _CloudRegistries((PUBLIC,), _is_ecr, EcrSource(), anonymous="pull"),
 )
 
 
@@ -92,7 +104,11 @@ class OciHost(HostBase, frozen=True, tag_field="provider", tag="oci"):
     @classmethod
     def builtin(cls) -> tuple[Self, ...]:
         """Registries of clouds, for whom docker's files name none and the cloud's own tools have a login."""
-        return tuple(cls(match, credentials=(*DOCKER, cloud.source)) for cloud in _OF_CLOUDS for match in cloud.matches)
+        return tuple(
+            cls(match, credentials=(*DOCKER, cloud.source), anonymous=cloud.anonymous)
+            for cloud in _OF_CLOUDS
+            for match in cloud.matches
+        )
 
     def claims(self, target: Target) -> bool:
         """What are registries among the hosts of a cloud's."""

@@ -6,8 +6,10 @@ from credproxy.core.kinds.sources.acr import AcrSource
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.azure import AzureSource
 from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
+from credproxy.core.kinds.sources.codeartifact import CodeartifactSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.docker_config import DockerConfigSource
+from credproxy.core.kinds.sources.ecr import EcrSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
 from credproxy.core.kinds.sources.gh import GhSource
@@ -44,6 +46,8 @@ SourceSettings = (
     | CiOidcSource
     | VaultSource
     | AwsSource
+    | EcrSource
+    | CodeartifactSource
     | R2Source
 )
 
@@ -70,5 +74,7 @@ SOURCES: Final = (
     CiOidcSource,
     VaultSource,
     AwsSource,
+    EcrSource,
+    CodeartifactSource,
     R2Source,
 )

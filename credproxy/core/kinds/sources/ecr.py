@@ -1,0 +1,28 @@
+"""``source = "ecr"``: the login for Amazon's registries, made with an access key."""
+
+from collections.abc import Iterator
+
+from credproxy.core.formats.checks import Problem
+from credproxy.core.kinds.sources.aws import AwsSource
+from credproxy.core.kinds.sources.base import SourceBase
+from credproxy.core.kinds.uses import Use
+
+
+class EcrSource(SourceBase, frozen=True, tag_field="source", tag="ecr"):
+    """The login of ECR, private or public, for what ``profile`` and ``role_arn`` say, as those of ``aws``."""
+
+    profile: str | None = None
+    role_arn: str | None = None
+
+    @property
+    def keys(self) -> AwsSource:
+        """Where the access key is."""
+        return AwsSource(self.profile, self.role_arn)
+
+    def problems(self) -> Iterator[Problem]:
+        """As those of ``aws``."""
+        return self.keys.problems()
+
+    def uses(self) -> Iterator[Use]:
+        """Likewise."""
+        return self.keys.uses()
