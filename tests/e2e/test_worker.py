@@ -47,7 +47,7 @@ def test_without_a_line_of_configuration_an_object_of_googles_has_its_token(serv
     """The worker starts with the first question; to explain it starts nothing, and says where the login is."""
     assert served.process is not None
     told = served.credproxy("explain", OBJECT)
-    assert "google:build@corp.test" in told.stdout
+    assert "build@corp.test" in told.stdout
     assert children(served.process.pid) == []
     for name in ("bkt/o", "bkt/other", "bucket/third"):
         headers = served.headers(f"https://storage.googleapis.com/{name}")

@@ -91,11 +91,11 @@ class OidcServer:
         return body
 
 
-def modules() -> Path:
-    """Where the packages of npm are; without them a test skips on a person's machine and fails in CI."""
-    if (MODULES / "oidc-provider").exists():
+def modules(package: str = "oidc-provider") -> Path:
+    """Where the packages of npm are; without this one a test skips on a person's machine and fails in CI."""
+    if (MODULES / package).exists():
         return MODULES
-    reason = "oidc-provider is missing: install with tools/install-counterparts"
+    reason = f"{package} is missing: install with tools/install-counterparts"
     if os.environ.get("CI") == "true":
         pytest.fail(reason, pytrace=False)
     pytest.skip(reason)
