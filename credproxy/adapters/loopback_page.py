@@ -1,8 +1,8 @@
 """A page on a port of 127.0.0.1, to which a browser comes back once. Source: RFC 8252, sections 7.3 and 8.3.
 
-The port is the kernel's choice and is held before anybody hears of it, so no other process can have it. Others may ask for
-the page as well: another user's process, which may have read the address in our browser's arguments, is turned away by the
-owner of its socket; a page that somebody else opened, by what it asks for. Neither ends the wait.
+The port is bound before its number is known to anybody, so that no other process can have it. Requests that are not the answer
+are refused, and the wait goes on: those without the login's state, as a web page may cause them, and those of another user,
+who may have read the address in the browser's arguments; the owner of the connection tells.
 """
 
 import asyncio
@@ -33,7 +33,7 @@ _HEADERS: Final = {
 
 
 class LoopbackPage:
-    """Waits for one request between ``async with`` and its end.
+    """Waits for one request, between ``async with`` and its end.
 
     Args:
         wanted: tells from the query of a request whether it is the one.
@@ -97,7 +97,7 @@ class LoopbackPage:
         return _page(HTTPStatus.OK, "the login goes on in the terminal; this page can be closed")
 
     async def _is_ours(self, request: web.BaseRequest) -> bool:
-        """Whether the other end is a process of this user's, as far as this system tells."""
+        """Whether the other end is a process of this user, as far as the system tells."""
         peer = None if request.transport is None else request.transport.get_extra_info("peername")
         if peer is None:
             return False

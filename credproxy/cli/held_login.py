@@ -1,4 +1,4 @@
-"""A refresh token that nobody has stored yet: it is used once, as the daemon would use it, and what became of it is stored."""
+"""A refresh token that is not stored yet: it is used once, as the daemon will use it; what replaces it is then stored."""
 
 import contextlib
 from collections.abc import AsyncIterator
@@ -53,15 +53,15 @@ class HeldLogin:
 
     @contextlib.asynccontextmanager
     async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
-        """Nobody else has it."""
+        """Give it: no other process has it."""
         del identity, target, until
         yield self
 
     async def sent(self) -> None:
-        """Nobody comes after us."""
+        """Nothing has to be noted for another process."""
 
     async def settled(self) -> None:
-        """It stays."""
+        """Nothing has to be noted."""
 
     async def store(self, secret: Secret) -> None:
         """Hold another one."""
@@ -73,7 +73,7 @@ class HeldLogin:
         return None
 
     def looked(self, target: Target) -> tuple[str, ...]:
-        """Nowhere."""
+        """It is not looked for anywhere."""
         del target
         return ()
 

@@ -118,7 +118,7 @@ def _about(host: str) -> tuple[Settings, str, Target, HostRule]:
     except Failed as error:
         raise LoginError(error.failure.message, error.failure.hint) from None
     settings = trusted_settings()
-    # The name of a login that serves several hosts may be none of them.
+    # A login that serves several hosts may have a name that is not one of them.
     named = (rule for rule in settings.rules() if rule.login_host == key)
     rule = settings.router().match(target) or next(named, OciHost(match=""))
     return settings, rule.login_host or key, target, rule
@@ -190,7 +190,7 @@ def alone() -> Iterator[None]:
 
 @contextmanager
 def undisturbed() -> Iterator[None]:
-    """Let nobody end us while something is stored: it takes moments, and then it is too late to say no."""
+    """Ignore signals that would end the command while something is stored, which takes moments."""
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
     before = {number: signal.signal(number, _later) for number in numbers}
     try:
@@ -201,4 +201,4 @@ def undisturbed() -> Iterator[None]:
 
 
 def _later(*_: object) -> None:
-    """Not ``SIG_IGN``, which the programs that are run would inherit."""
+    """Ignore a signal; programs that are started do not inherit that, as they would ``SIG_IGN``."""

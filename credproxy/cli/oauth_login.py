@@ -1,7 +1,7 @@
 """A login at an identity provider: a person confirms it in a browser, here or on another device; the refresh token is tried.
 
-It is tried as the daemon will use it, by renewing it once: the client may be one that is not allowed to. Some servers give
-another token then, and that is the one to be stored.
+It is tried as the daemon will use it, by one renewal, which the server may not allow this client. If the server replaces the
+token, the new one is stored.
 """
 
 import asyncio

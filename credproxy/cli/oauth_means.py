@@ -1,4 +1,4 @@
-"""What a login at an identity provider is held with."""
+"""What a login at an identity provider needs: the server, the client, a clock and an HTTP client."""
 
 from collections.abc import Awaitable, Callable, Generator
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class OauthMeans:
-    """The server, the client and the world.
+    """See above.
 
     Attributes:
         host: what is logged in to, for commands that are named.
@@ -37,7 +37,7 @@ class OauthMeans:
         return await in_time(self.clock, self.had())
 
     async def again(self, before: LoginMeans) -> LoginMeans:
-        """The same for another request: what a client has signed is taken once."""
+        """Server and client for another request: what a client has signed is accepted once."""
         return await self.begin() if before.client.once else before
 
     async def converse(self, conversation: Generator[Request, Response, T]) -> T:

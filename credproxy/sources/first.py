@@ -77,7 +77,7 @@ class First:
 
     @contextlib.asynccontextmanager
     async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
-        """Have a login to oneself, where each source of the list is one that can be written. Raises as that source does."""
+        """Take exclusive hold of a login; each source of such a list can be written. Raises as the source does."""
         index, own, _ = _of(identity)
         source = self._sources[index]
         assert isinstance(source, Rewritable)  # the kind checks for it: see OauthHost.mistakes

@@ -19,7 +19,7 @@ from credproxy.sources.watched_file import Watched
 
 
 _OTHERS = 40.0
-"""Seconds that a command that logs in or out is waited for: it may wait for a program, which has thirty."""
+"""Seconds to wait for a command that logs in or out, which may wait thirty for a program."""
 
 log = structlog.get_logger("credproxy.sources")
 
@@ -93,7 +93,7 @@ class FromLogin:
 
     @contextlib.asynccontextmanager
     async def turn(self, identity: Identity, target: Target, *, until: float) -> AsyncIterator[Turn]:
-        """Have a login to oneself. Its identity says when somebody logged in, and so stays through its turns.
+        """Take exclusive hold of a login. Its identity changes when somebody logs in, and not by its turns.
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable, upstream_unavailable.
@@ -106,7 +106,7 @@ class FromLogin:
             self._alone(apart_lock(path, key), identity, until=until) as lock,
             contextlib.AsyncExitStack() as stack,
         ):
-            # Whoever logs in or out has the other lock: what is read belongs together, and what is tried changes nothing.
+            # Logging in and out takes this lock: so entry and secret belong together, and the trial overwrites no newer login.
             async with self._alone(lock_of(path), identity, until=until):
                 entry = await self._now(key)
                 login = await self._login(key, entry, anew=True)

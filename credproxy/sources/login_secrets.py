@@ -1,4 +1,4 @@
-"""The secrets of logins, wherever ``credproxy login`` had them put: read, and those that change by being used written."""
+"""Reads the secrets of logins wherever ``credproxy login`` stored them, and writes those that change by being used."""
 
 import asyncio
 import contextlib
@@ -37,7 +37,7 @@ class LoginSecrets:
         self._opening = asyncio.Lock()
 
     async def read(self, key: str, login: StoredLogin, *, anew: bool = False) -> Secret | None:
-        """Give one; None where it has gone from the keyring.
+        """Give a secret; None if it has gone from the keyring.
 
         Raises:
             Failed: credential_unreadable; helper_failed, helper_not_runnable for one that has to be decrypted.
@@ -60,14 +60,14 @@ class LoginSecrets:
 
     @contextlib.asynccontextmanager
     async def replacing(self, key: str, login: StoredLogin, *, now: Secret) -> AsyncIterator[Write]:
-        """Give what stores another secret in the place of one, so that it is kept for good when that returns.
+        """Give a function that replaces a secret; the new one is kept for good when it returns.
 
-        What can be known before is known before: that is tried with the secret which is there.
+        Whatever may fail is tried before, with the present secret.
 
         Args:
             key: of the login.
-            login: which; it rotates.
-            now: what is there.
+            login: one that rotates.
+            now: the present secret.
 
         Raises:
             Failed: credential_unreadable, helper_failed, helper_not_runnable: it could not be written.
@@ -94,11 +94,11 @@ class LoginSecrets:
             await place.close()
 
     def forget(self) -> None:
-        """What was decrypted is decrypted anew."""
+        """Make the next question decrypt again."""
         self._opened.clear()
 
     async def _text(self, key: str, login: StoredLogin, within: str) -> str:
-        """What the file has, or the one beside it."""
+        """The text within the file of logins, or that of the file beside it."""
         if not login.rotates:
             return within
         place = apart(self._path, login)
@@ -154,7 +154,7 @@ class LoginSecrets:
 
 @dataclass(frozen=True, slots=True)
 class _Decrypted:
-    """A secret that was decrypted, and from what."""
+    """A decrypted secret, and what it was decrypted from."""
 
     sealed: str
     secret: Secret
