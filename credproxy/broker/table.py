@@ -162,7 +162,8 @@ def _reach(target: Target, rule: HostRule | None) -> Reach:
     api = "" if rule is None else rule.release_api(asked)
     if rule is None:
         return Reach(asked.origin, Dial())
-    dial = Dial(own=is_exact(rule), client_cert=rule.client_cert, client_key=rule.client_key)
+    pair = (rule.client_cert, rule.client_key) if rule.shows_hosts else (None, None)
+    dial = Dial(own=is_exact(rule), client_cert=pair[0], client_key=pair[1])
     return Reach(asked.origin, dial, release_api=api)
 
 

@@ -11,6 +11,7 @@ from credproxy.core.ask.target import Form, Granted, Question, Repository, Targe
 from credproxy.core.errors import Code, Failed
 from credproxy.core.kinds import HostRule
 from credproxy.core.kinds.none import NoneHost
+from credproxy.core.kinds.oauth2 import OauthHost
 from credproxy.core.policy.routing import Router
 from tests.broker.world import World, token, world
 from tests.fakes import FakeClock, FakeProvider
@@ -163,6 +164,14 @@ async def test_where_the_registry_is(match: str | None, insecure: bool, port: in
     """T15, SEC-4: only what a rule names itself may be private; http only where it says so (SC-4)."""
     rule = None if match is None else NoneHost(match=match, insecure=insecure)
     assert await reach(rule, port=port) == expected
+
+
+async def test_the_certificate_of_a_rule_is_for_its_hosts_or_for_its_token_server_alone() -> None:
+    """One that an identity provider wants is no reason to refuse what lies at the hosts of the rule."""
+    shown = (await reach(NoneHost("reg.test", client_cert="/c.pem", client_key="/c.key"))).dial
+    assert (shown.client_cert, shown.client_key) == ("/c.pem", "/c.key")
+    other = OauthHost("reg.test", client_id="c", token_url="https://id.test/token", client_cert="/c.pem")
+    assert (await reach(other)).dial == Dial(own=True)
 
 
 async def test_loopback_without_a_rule_is_tls_and_refused() -> None:

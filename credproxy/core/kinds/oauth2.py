@@ -62,6 +62,7 @@ class OauthHost(HostBase, frozen=True, tag_field="provider", tag="oauth2", kw_on
     """An access token of an identity provider's, as Bearer or in a header of any name."""
 
     login_example: ClassVar[str] = "credproxy login build.corp.example"
+    shows_hosts: ClassVar[bool] = False
     source_keys: ClassVar[tuple[str, ...]] = ("client_secret", "refresh_token", "assertion", "subject_token")
 
     client_id: str
