@@ -154,7 +154,7 @@ class Lock(Protocol):
 
     @property
     def note(self) -> bytes:
-        """What whoever held it last has left in it."""
+        """What its last holder has left in it."""
         ...
 
     async def mark(self, note: bytes) -> None:
@@ -214,7 +214,7 @@ class Files(Protocol):
         ...
 
     async def reserve(self, path: str) -> Reserved:
-        """Take what is needed to write a file anew, so that nothing is missing when that has to be done.
+        """Take what is needed to replace a file, so that nothing is missing when that has to be done.
 
         Who calls it holds a lock: there is one such place for a file. Raises Failed(credential_unreadable).
         """
@@ -321,7 +321,7 @@ class AwsSigner(Protocol):
 
     @property
     def lacking(self) -> str:
-        """The command that installs the library that signs; "" where it is there."""
+        """The command that installs the library that signs; "" if it is there."""
         ...
 
     async def sign(
@@ -359,7 +359,7 @@ class KeyringItem:
     Attributes:
         place: what the keyring calls it.
         username: the attribute of that name; "" for none.
-        changed: rises when it is stored anew: POSIX seconds where the keyring tells them.
+        changed: rises when it is stored again: POSIX seconds where the keyring tells them.
     """
 
     place: str
@@ -522,7 +522,7 @@ class Turn(Protocol):
         ...
 
     async def sent(self) -> None:
-        """Put down that it is about to be sent, for whoever comes after us should we end. Raises as ``Lock.mark``."""
+        """Put down that it is about to be sent, for the next process if this one ends. Raises as ``Lock.mark``."""
         ...
 
     async def settled(self) -> None:
@@ -569,7 +569,7 @@ class Plan:
         run: performs the exchange; called at most once at a time per key.
         narrow: whatever it gives is no more than the question's ``grants``; only such a plan may serve a build action.
         reach: where the registry's API is, for the gateway; None if that is the URI's own authority.
-        min_lifetime: seconds; a cached grant with less left is exchanged anew first (SC-18).
+        min_lifetime: seconds; a cached grant with less left is exchanged again first (SC-18).
         timeout: seconds that its flight may take; None for the configured ``flight_timeout``.
         detail: for ``explain``: provider, kind, scopes, credential; never a secret.
         identity: of the stored login that it begins with; None if it begins with none.
@@ -794,7 +794,7 @@ class Metrics(Protocol):
         ...
 
     def reload(self, outcome: str) -> None:
-        """The configuration was read anew: ``ok`` or ``refused``."""
+        """The configuration was reloaded: ``ok`` or ``refused``."""
         ...
 
     def waited(self, seconds: float) -> None:

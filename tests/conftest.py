@@ -1,4 +1,4 @@
-"""Fixtures every test gets, and how hard hypothesis looks."""
+"""Fixtures that every test gets, and hypothesis profiles."""
 
 import asyncio
 import os
@@ -25,7 +25,7 @@ proc_is_own()  # read once in a process, and before its loop runs, as the daemon
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take long: one that came last would keep one process busy and the others idle."""
+    """Begin with the slow files: a slow one at the end would keep one process busy and the others idle."""
     long = {item.path for item in items if (mark := item.get_closest_marker("timeout")) and mark.args[0] >= 60}
     items.sort(key=lambda item: item.path not in long)
 
@@ -35,7 +35,7 @@ SANDBOX = ("unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork",
 
 @pytest.fixture
 def sandbox() -> tuple[str, ...]:
-    """What to put in front of a command; skips where the system gives this user no namespaces."""
+    """The command prefix for a sandbox; skips if the system gives this user no namespaces."""
     if shutil.which("unshare") is None:
         pytest.skip("apt-get install util-linux")
     tried = subprocess.run([*SANDBOX, "true"], capture_output=True, text=True, check=False, timeout=20)
@@ -54,14 +54,14 @@ def short_path() -> Iterator[Path]:
 @pytest.fixture(autouse=True)
 def _no_blocking_calls() -> Iterator[None]:
     """Fail a test whose event loop blocks on a file, a socket or a sleep."""
-    # What is done to a socket's own file, hardly ever, is not worth a thread.
+    # Rare operations on a socket's own file are not worth a thread.
     with blockbuster_ctx(
         "credproxy",
         excluded_modules=["credproxy.server.listener", "credproxy.server.sandboxed", "credproxy.daemon.listeners"],
     ) as guard:
         guard.functions["os.readlink"].can_block_in(
             "credproxy/server/namespaces.py", {"namespaces", "program"}
-        )  # /proc is no disk
+        )  # /proc is not a disk
         yield
 
 

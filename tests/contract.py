@@ -1,11 +1,11 @@
-"""What every provider and every source holds, whatever else it does: a module of checks.
+"""The contract of every provider and every source: a module of checks.
 
-A provider or a source has an entry in ``CONTRACTS`` of a test file of its own, by tag::
+A provider or a source has an entry in ``CONTRACTS`` of its test file, by tag::
 
     CONTRACTS = {"corp": ProviderContract(CorpHost("reg.test"), "https://reg.test/x")}
 
 ``tests/test_contract.py`` finds these, runs each check on each, and fails for a tag without an entry. Every check is
-given a new ``Ground``: the fakes of one world, in which the contract says how things are.
+given a new ``Ground``: the fakes of one world, which the contract sets up.
 """
 
 import asyncio
@@ -73,7 +73,7 @@ EVERY_SORT: tuple[Stored | None, ...] = (
     PlainSecret(Secret(CANARY)),
     PlainSecret(Secret("null")),
 )
-"""What a source may give, whatever a kind makes of it."""
+"""What a source may give, whatever a kind does with it."""
 
 
 class Ground:
@@ -99,7 +99,7 @@ class Ground:
         return providers.make(rule, tools)
 
     def source_tools(self) -> sources.SourceTools:
-        """What sources are made with."""
+        """The tools for making sources."""
         return sources.SourceTools(
             environ=self.environ,
             uid=1000,
@@ -123,7 +123,7 @@ Setting = Callable[[Ground], None]
 
 
 def nothing(ground: Ground) -> None:
-    """Upstreams that nobody needs."""
+    """Set up no upstreams."""
     del ground
 
 
@@ -133,12 +133,12 @@ class ProviderContract:
 
     Attributes:
         rule: for HOST.
-        uri: what is asked about, with a credential if there is a login.
-        alike: another URI that has the same answer; "" where each has its own.
+        uri: to ask about; it has a credential if there is a login.
+        alike: another URI that has the same answer; "" if each has its own.
         stored: a login that it can use, with CANARY in it.
         granted: lets upstreams or programs grant ISSUED.
-        faults: each lets them fail in another way, with canaries in what they say.
-        narrow: for what it limits a credential to what a build action may have.
+        faults: each makes them fail in a different way, with canaries in their answers.
+        narrow: the grants to which it can limit a credential for a build action.
         answers: whether it ever has a credential.
     """
 
@@ -153,17 +153,17 @@ class ProviderContract:
 
     @property
     def has_login(self) -> bool:
-        """Whether what it gives begins with a stored login."""
+        """Whether it needs a stored login."""
         return bool(self.rule.source_keys)
 
     def provider(self, ground: Ground) -> Provider:
-        """Make it, with its login in place and its upstreams as they should be."""
+        """Make it, with its login in place and working upstreams."""
         ground.source.stored = self.stored
         self.granted(ground)
         return ground.provider(self.rule)
 
     def question(self, uri: str = "") -> Question:
-        """What a person's build asks."""
+        """The question of a user's build."""
         return Question(parse_uri(uri or self.uri), Caller())
 
 
@@ -173,8 +173,8 @@ class SourceContract:
 
     Attributes:
         settings: of the source.
-        put: stores a secret for HOST where they point.
-        broken: stores there what cannot be used, with CANARY in it.
+        put: stores a secret for HOST where the settings point.
+        broken: stores something unusable there, with CANARY in it.
         fixed: what is stored cannot change while the daemon runs.
     """
 
@@ -197,7 +197,7 @@ async def planned(contract: ProviderContract, provider: Provider, uri: str = "")
 
 
 async def equal_questions_have_equal_keys(contract: ProviderContract) -> None:
-    """Of one provider and of two, which a reload makes: else nothing would ever be answered from memory."""
+    """For one provider and for two, as made by a reload: otherwise nothing would be answered from memory."""
     ground = Ground()
     plans = [await planned(contract, contract.provider(ground)) for _ in range(2)]
     plans.append(await planned(contract, contract.provider(ground), contract.alike))
@@ -205,7 +205,7 @@ async def equal_questions_have_equal_keys(contract: ProviderContract) -> None:
 
 
 async def a_changed_login_has_another_key(contract: ProviderContract) -> None:
-    """What was made of the old one must not be served any more (P-1)."""
+    """What was obtained with the old one must no longer be served (P-1)."""
     ground = Ground()
     provider = contract.provider(ground)
     before = await planned(contract, provider)
@@ -216,7 +216,7 @@ async def a_changed_login_has_another_key(contract: ProviderContract) -> None:
 
 
 async def to_plan_costs_nothing(contract: ProviderContract) -> None:
-    """It asks its source for a name and nobody for anything: a plan is made for each question (ports.Provider.plan)."""
+    """It only asks its source for a name and sends no request: a plan is made for each question (ports.Provider.plan)."""
     ground = Ground()
     provider = contract.provider(ground)
     plan = await provider.plan(contract.question())
@@ -243,7 +243,7 @@ async def no_provider_shows_a_secret(contract: ProviderContract) -> None:
 
 
 async def a_provider_fails_with_a_code(contract: ProviderContract) -> None:
-    """Whatever lies in its source and whatever its upstreams do: a grant or a Failed, and nothing else."""
+    """Whatever its source holds and whatever its upstreams do: a grant or a Failed, and nothing else."""
     for fault in (nothing, *contract.faults):
         for stored in EVERY_SORT if contract.has_login else (contract.stored,):
             ground = Ground()
@@ -257,7 +257,7 @@ async def a_provider_fails_with_a_code(contract: ProviderContract) -> None:
 
 
 async def every_fault_is_one(contract: ProviderContract) -> None:
-    """The faults of an entry do what they are for; without one its upstreams grant."""
+    """The faults of an entry cause failures; without one its upstreams grant."""
     for fault in (nothing, *contract.faults):
         ground = Ground()
         provider = contract.provider(ground)
@@ -268,7 +268,7 @@ async def every_fault_is_one(contract: ProviderContract) -> None:
 
 
 async def no_grant_outlives_its_login(contract: ProviderContract) -> None:
-    """Whatever its issuer says: who loses a login loses what was made of it.
+    """Whatever its issuer says: when a login ends, so does everything obtained with it.
 
     What a program printed must be looked up again after ``keep`` seconds, so its own headers are not used for longer.
     """
@@ -285,7 +285,7 @@ async def no_grant_outlives_its_login(contract: ProviderContract) -> None:
 
 
 async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
-    """And then nothing that it gives is the login itself. Only such a plan may serve a build action (ports.Plan)."""
+    """And then it never gives the login itself. Only such a plan may serve a build action (ports.Plan)."""
     target = contract.question().target
     wanted: tuple[Granted, ...] = (
         Repository(RepositoryName("a/b"), ("pull",)),
@@ -307,7 +307,7 @@ async def a_plan_is_narrow_only_where_it_is(contract: ProviderContract) -> None:
 
 
 async def equal_questions_have_equal_identities(contract: SourceContract) -> None:
-    """Of one source and of two; and to name a login starts no program (ports.Source.locate)."""
+    """For one source and for two; and naming a login starts no program (ports.Source.locate)."""
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)
@@ -336,7 +336,7 @@ async def a_changed_login_has_another_identity(contract: SourceContract) -> None
 
 
 async def a_flush_makes_a_source_look_again(contract: SourceContract) -> None:
-    """One that has nothing to forget gives what is stored now, without being told (ports.Caches)."""
+    """A source with nothing to forget gives what is stored now by itself (ports.Caches)."""
     ground = Ground()
     contract.put(ground, CANARY)
     source = contract.source(ground)
@@ -351,7 +351,7 @@ async def a_flush_makes_a_source_look_again(contract: SourceContract) -> None:
 
 
 async def no_source_shows_a_secret(contract: SourceContract) -> None:
-    """In a name, a message, a repr or the log, be it usable or not (SEC-11)."""
+    """In a name, a message, a repr or the log, whether usable or not (SEC-11)."""
     with written() as seen:
         for put in (lambda ground: contract.put(ground, CANARY), contract.broken):
             ground = Ground()
@@ -361,7 +361,7 @@ async def no_source_shows_a_secret(contract: SourceContract) -> None:
 
 
 async def a_source_says_what_is_wrong(contract: SourceContract) -> None:
-    """Of nothing and of what cannot be used: a sentence or a Failed of the closed list, and never another error."""
+    """For a missing and for an unusable secret: a sentence or a Failed of the closed list, and never another error."""
     for put in (nothing, contract.broken):
         ground = Ground()
         put(ground)
@@ -373,7 +373,7 @@ async def a_source_says_what_is_wrong(contract: SourceContract) -> None:
 
 
 async def a_login_ends_where_it_says(contract: SourceContract) -> None:
-    """A secret that is a JWT has its end in it, and whoever makes something of it has to know."""
+    """A secret that is a JWT contains its expiry, which also limits what is obtained with it."""
     ground = Ground()
     boot, wall = ground.clock.boot(), ground.clock.wall()
     contract.put(ground, jwt(wall + 100))
@@ -395,7 +395,7 @@ PROVIDER_CHECKS = (
     a_plan_is_narrow_only_where_it_is,
 )
 LOGIN_CHECKS = (a_changed_login_has_another_key, no_grant_outlives_its_login)
-"""Of providers that begin with a login."""
+"""Checks for providers that need a login."""
 
 ANSWERLESS_CHECKS = (
     to_plan_costs_nothing,
@@ -403,7 +403,7 @@ ANSWERLESS_CHECKS = (
     a_provider_fails_with_a_code,
     a_plan_is_narrow_only_where_it_is,
 )
-"""Of providers that never have a credential."""
+"""Checks for providers that never have a credential."""
 
 SOURCE_CHECKS = (
     equal_questions_have_equal_identities,
@@ -416,7 +416,7 @@ SOURCE_CHECKS = (
 
 
 def checks_of(contract: ProviderContract) -> tuple[Callable[[ProviderContract], object], ...]:
-    """Those that are about such a provider."""
+    """The checks for such a provider."""
     if not contract.answers:
         return ANSWERLESS_CHECKS
     return PROVIDER_CHECKS + (LOGIN_CHECKS if contract.has_login else ())
@@ -435,7 +435,7 @@ async def outcome(plan: Plan, ground: Ground) -> Grant | Failure:
 
 
 async def found(contract: SourceContract, source: Source) -> tuple[Failure | None, Login | None]:
-    """What became of a question: why there is none, or the login."""
+    """The result of a question: the login, or why there is none."""
     try:
         identity = await source.locate(contract.target, RepositoryName("a/b"))
         return None, None if identity is None else await source.read(identity, contract.target)
@@ -444,7 +444,7 @@ async def found(contract: SourceContract, source: Source) -> tuple[Failure | Non
 
 
 async def everything(contract: SourceContract, source: Source) -> list[str]:
-    """All that one source can show to somebody."""
+    """Everything that a source can show."""
     seen = [repr(source)]
     try:
         identity = await source.locate(contract.target, RepositoryName("a/b"))
@@ -458,13 +458,13 @@ async def everything(contract: SourceContract, source: Source) -> list[str]:
 
 
 def shown(result: Grant | Failure) -> list[str]:
-    """What of a result may be told."""
+    """The parts of a result that may be shown."""
     return [repr(result), result.note] if isinstance(result, Grant) else [repr(result), result.message, result.hint]
 
 
 @contextmanager
 def written() -> Iterator[list[str]]:
-    """A list that in the end has everything that was logged meanwhile, before the mask that is only the backstop."""
+    """A list that collects everything that is logged, before masking, which is only the backstop."""
     seen: list[str] = []
     with structlog.testing.capture_logs() as events:
         yield seen

@@ -1,4 +1,4 @@
-"""Token servers as they are met: each a function from request to response, its source beside it.
+"""Token servers as found in practice: each a function from request to response, with its source.
 
 Source: docs/design/exchanges.md#registries. Every answer carries the clock's time, as the real client's does.
 """

@@ -1,4 +1,4 @@
-"""Small stand-ins for the ports. A fake does what the port promises and no more."""
+"""Small stand-ins for the ports. A fake does exactly what the port promises."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ class FakeClock:
     """Time that moves only when a test moves it.
 
     ``advance`` wakes sleepers in order and lets the loop settle after each; ``suspend`` moves boot and wall but wakes
-    nobody, as a laptop's sleep does; ``step_wall`` is a wall clock that somebody set.
+    no sleeper, like a laptop's sleep; ``step_wall`` sets the wall clock.
     """
 
     def __init__(self, boot: float = 1000.0, wall: float = T0) -> None:
@@ -92,11 +92,11 @@ class FakeClock:
         await settle()
 
     def step_wall(self, seconds: float) -> None:
-        """Somebody set the wall clock."""
+        """Set the wall clock."""
         self._wall += seconds
 
     def suspend(self, seconds: float) -> None:
-        """The machine slept: boot and wall went on, the loop's timers did not."""
+        """Suspend the machine: boot and wall go on, the loop's timers do not."""
         self._boot += seconds
         self._wall += seconds
 
@@ -107,7 +107,7 @@ class FakeClock:
 
 
 class FakeTimeout:
-    """What asyncio.timeout does, when its alarm goes off."""
+    """Like asyncio.timeout, on the fake clock."""
 
     def __init__(self, alarm: asyncio.Future[None]) -> None:
         self._alarm = alarm
@@ -128,7 +128,7 @@ class FakeTimeout:
             raise TimeoutError
 
     def _ring(self, _: asyncio.Future[None]) -> None:
-        if not self._over:  # the block may have ended in the very turn in which the alarm went off
+        if not self._over:  # the block may have ended in the same turn as the timer
             assert self._task is not None
             self._expired = True
             self._task.cancel()
@@ -157,8 +157,8 @@ Step = Response | Failed | Callable[[Request], Response]
 class FakeHttp:
     """Answers requests by URL prefix, in order, and remembers them all.
 
-    ``script`` maps a URL prefix to its steps; the last step of a prefix is repeated. A request that no prefix
-    matches fails the test: that is how "-> none" is asserted. ``hold`` keeps a prefix silent until its event is set.
+    ``script`` maps a URL prefix to its steps; the last step of a prefix is repeated. A request that no prefix matches
+    fails the test, which asserts "-> none". ``hold`` keeps a prefix silent until its event is set.
     """
 
     script: dict[str, list[Step]] = field(default_factory=dict)
@@ -184,7 +184,7 @@ class FakeHttp:
 
 @dataclass
 class FakeFiles:
-    """Files in memory; ``put`` gives each write a version of its own."""
+    """Files in memory; ``put`` gives each write a new version."""
 
     content: dict[str, bytes] = field(default_factory=dict)
     versions: dict[str, FileVersion] = field(default_factory=dict)
@@ -192,7 +192,7 @@ class FakeFiles:
     reads: list[str] = field(default_factory=list)
     exposed: dict[str, tuple[Exposure, ...]] = field(default_factory=dict)
     notes: dict[str, bytes] = field(default_factory=dict)  # in lock files
-    held: set[str] = field(default_factory=set)  # lock files that somebody has
+    held: set[str] = field(default_factory=set)  # lock files that are held
 
     def put(self, path: str, content: bytes | str, mode: int = 0o100600) -> None:
         """Write a file."""
@@ -242,7 +242,7 @@ class FakeFiles:
 
 @dataclass
 class FakeLock:
-    """One lock file that somebody has."""
+    """A held lock file."""
 
     files: FakeFiles
     path: str
@@ -260,7 +260,7 @@ class FakeLock:
 
 @dataclass
 class FakeReserved:
-    """A place beside a file; commits until the file is one that cannot be written."""
+    """A reserved place beside a file; commits unless the file cannot be written."""
 
     files: FakeFiles
     path: str
@@ -277,7 +277,7 @@ class FakeReserved:
 
 @dataclass
 class FakeSigner:
-    """Signs with the claims themselves, whatever is in a key that begins as one; remembers what it signed."""
+    """The signature is the claims themselves, for any text that begins like a key; remembers what it signed."""
 
     signed: list[Mapping[str, str | int]] = field(default_factory=list)
 
@@ -351,7 +351,7 @@ class FakeKeyring:
     anew: int = 0  # of them, those that ask whatever is remembered
 
     def put(self, service: str, secret: str, username: str = "") -> None:
-        """Store one anew."""
+        """Store a secret."""
         before = self.secrets.get((service, username))
         item = KeyringItem(f"/{service}/{username}", username, 1 if before is None else before[0].changed + 1)
         self.secrets[service, username] = item, Secret(secret)
@@ -380,7 +380,7 @@ class FakeKeyring:
 
 @dataclass
 class FakeLibraries:
-    """Answers by a function for each type of question; remembers what was asked."""
+    """Answers with a function for each type of question; remembers the questions."""
 
     answers: dict[type[LibraryQuestion], Callable[[LibraryQuestion], LibraryAnswer | Failed]] = field(
         default_factory=dict
@@ -412,7 +412,7 @@ class FakeSource:
     clock: FakeClock = field(default_factory=FakeClock)
     until: float | None = None
     keep: float | None = None
-    changed: Stored | None = None  # what a second look finds
+    changed: Stored | None = None  # what a second look-up finds
     looks: int = 0
     problem: Failure | None = None
 
@@ -480,7 +480,7 @@ class FakeAudit:
 
 @dataclass
 class FakeProvider:
-    """Gives every authority a token of its own: ``tok1``, ``tok2``, ... in the order of the exchanges.
+    """Gives every authority its own token: ``tok1``, ``tok2``, ... in the order of the exchanges.
 
     An exchange takes ``delay`` seconds of the clock; ``error`` is raised at its end; ``None`` from ``key`` is "no
     credential". ``life`` is None for a grant whose issuer names no expiry.
@@ -663,7 +663,7 @@ class FakeTransfer:
         self.closed = True
 
     def _checked(self, count: int, check: Checksum) -> Poured:
-        """Like the pump: all that is left is looked at, and what fits into its buffer is held back until it is right."""
+        """Like the pump: the whole rest is checked, and what fits into its buffer is held back until it is right."""
         before = self.at
         stopped = self._move(len(self.body) - self.at).stopped
         check.update(self.body[before : self.at])

@@ -1,7 +1,7 @@
 """Every hint that the source can give, and how a test that follows one says which it is.
 
-A test follows a hint when it brings about the failure, does what the hint says, asks again, and finds another answer. It
-reads the hint with ``filled``; ``test_hints.py`` looks for hints that no test reads so.
+A test follows a hint if it causes the failure, does what the hint says, asks again, and finds a different answer. It
+reads the hint with ``filled``; ``test_hints.py`` finds hints that no test reads so.
 """
 
 import ast
@@ -35,7 +35,7 @@ MAKERS = {
 
 
 class Hint(NamedTuple):
-    """One hint: where it stands, its code if that is written out, and its text with ``{}`` for what is filled in."""
+    """One hint: where it is, its code if that is literal, and its text with ``{}`` for variable parts."""
 
     place: str
     code: Code | None
@@ -43,14 +43,14 @@ class Hint(NamedTuple):
 
 
 class _Scope(NamedTuple):
-    """Where names of one function are looked up: in it, in what is around it, and in the package."""
+    """Where names of one function are looked up: in it, around it, and in the package."""
 
     functions: tuple[ast.FunctionDef | ast.AsyncFunctionDef, ...]
     module: ast.Module
 
 
 def filled(hint: str, template: str) -> tuple[str, ...]:
-    """Give what stands in a hint for each ``{}`` of its template; fails for any other hint."""
+    """Give the text for each ``{}`` of a hint's template; fails for any other hint."""
     pattern = "(.+?)".join(re.escape(part) for part in template.split("{}"))
     found = re.fullmatch(pattern, hint)
     assert found is not None, f"{hint!r} is not {template!r}"
@@ -64,7 +64,7 @@ def text_of(template: str) -> str:
 
 @cache
 def hints() -> tuple[Hint, ...]:
-    """All of them, in the order of the source; one that is chosen among several texts counts for each."""
+    """All hints, in the order of the source; a choice among several texts counts as one hint each."""
     return tuple(hint for path in sorted(FOLDER.rglob("*.py")) for hint in _of(path))
 
 
@@ -106,7 +106,7 @@ def _of(path: Path) -> Iterator[Hint]:
 
 
 def _of_kinds(module: ast.Module) -> Iterator[tuple[ast.expr, _Scope]]:
-    """What a kind says of itself: the answers of ``setup``, and ``remedy``."""
+    """The hints of kinds: the answers of ``setup``, and ``remedy``."""
     for kind in (node for node in module.body if isinstance(node, ast.ClassDef)):
         for node in kind.body:
             match node:
@@ -131,7 +131,7 @@ def _calls(
 
 
 def _texts(node: ast.expr, scope: _Scope, depth: int = 4) -> list[str]:  # noqa: PLR0911  a line for each sort of expression
-    """What an expression can be; ``{}`` where that is not written in this file."""
+    """The texts that an expression can have; ``{}`` for what is not literal."""
     match node:
         case ast.Constant(value=str(text)):
             return [text]
@@ -151,7 +151,7 @@ def _texts(node: ast.expr, scope: _Scope, depth: int = 4) -> list[str]:  # noqa:
 
 
 def _named(node: ast.expr, scope: _Scope) -> list[ast.expr]:
-    """What stands behind a name, a call or a property."""
+    """The expressions behind a name, a call or a property."""
     match node:
         case ast.Name(id=name):
             return _assigned(name, scope)
@@ -185,7 +185,7 @@ def _assigned(name: str, scope: _Scope) -> list[ast.expr]:
             return found
         arguments = place.args if not isinstance(place, ast.Module) else None
         if arguments and name in {arg.arg for arg in (*arguments.args, *arguments.kwonlyargs)}:
-            return []  # who calls it gives the hint, and is looked at there
+            return []  # the caller gives the hint, and is checked there
     return []
 
 

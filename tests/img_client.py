@@ -1,8 +1,8 @@
-"""What rules_img's ``img`` does with a registry gateway on a Unix socket: its bytes, and how it takes what comes back.
+"""How rules_img's ``img`` uses a registry gateway on a Unix socket: its bytes, and its reactions.
 
-It sends exactly what ``img download-blob`` and ``img download-manifest`` send, reacts as they react, and keeps each
-request and each pause that ``img`` would have made; nobody waits. It blocks: from a test with an event loop, call it
-through ``asyncio.to_thread``. One thing is left out: after a Bearer challenge and a 401 it would ask for a token anew.
+It sends exactly what ``img download-blob`` and ``img download-manifest`` send, reacts in the same way, and records each
+request and each pause of ``img`` without waiting. It blocks: from a test with an event loop, call it through
+``asyncio.to_thread``. One thing is left out: after a Bearer challenge and a 401 it would request a new token.
 
 Versions: ``img`` v0.3.19 with go-containerregistry v0.21.7, whose client was given the same answers as the unit tests
 give: the same bytes on the same connections.

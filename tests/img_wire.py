@@ -12,7 +12,7 @@ from pathlib import Path
 
 
 _PATIENCE = 20.0
-"""Seconds of silence after which a test has failed; ``img`` itself would wait for ever."""
+"""Seconds of silence after which a test fails; ``img`` itself would wait for ever."""
 
 _EMPTY = frozenset({204, 304})
 
@@ -27,7 +27,7 @@ class FinalError(Exception):
 
 @dataclass(frozen=True)
 class Sent:
-    """One request as it was written, and on the how-manieth connection."""
+    """One request as it was sent, and the number of its connection."""
 
     connection: int
     data: bytes
@@ -35,7 +35,7 @@ class Sent:
 
 @dataclass(frozen=True)
 class Response:
-    """One response. ``body`` is decoded; ``whole`` is false where it ended before its length."""
+    """One response. ``body`` is decoded; ``whole`` is false if it ended before its length."""
 
     status: int
     headers: Mapping[str, str]
@@ -69,11 +69,11 @@ class Connections:
             connection.close()
 
     def send(self, host: str, data: bytes) -> Response:
-        """Send a request; where a kept connection turns out to be closed, once more on a new one, at once.
+        """Send a request; if a kept connection turns out to be closed, again on a new one, at once.
 
         Raises:
             DroppedError: a new connection ended without a response.
-            FinalError: nobody listens, or the response is broken.
+            FinalError: nothing listens, or the response is broken.
         """
         kept = self._idle.pop(host, None)
         if kept is not None:
@@ -123,7 +123,7 @@ def _read(file: BufferedReader) -> tuple[Response, bool]:
     framed = "content-length" in headers or "transfer-encoding" in headers or status in _EMPTY
     body, whole = (b"", True) if status in _EMPTY else _read_body(file, headers)
     if headers.get("content-encoding", "").lower() == "gzip":
-        # Go asked for it itself, so it takes it off again.
+        # Go requested it itself, so it also decodes it.
         body = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(body)
     kept = framed and whole and headers.get("connection", "").lower() != "close"
     return Response(status, headers, body, whole), kept

@@ -1,4 +1,4 @@
-"""The fixture of docs/design/cases.md: a daemon's inside with a fake registry, a frozen clock and real rooms.
+"""The fixture of docs/design/cases.md: the inside of a daemon with a fake registry, a frozen clock and real rooms.
 
 Everything between the question's bytes and the answer's bytes is the product's own; the network, the stored login and
 the time are fakes.
@@ -40,15 +40,15 @@ def basic(pair: str) -> str:
 
 
 class Reload(Protocol):
-    """Puts a configuration in force: the same rules, or another one in place of the first."""
+    """Puts a configuration into force: the same rules, or another one in place of the first."""
 
     def __call__(self, rule: OciHost | None = None) -> None:
-        """Put it in force."""
+        """Put it into force."""
 
 
 @dataclass(frozen=True)
 class Answer:
-    """What Bazel makes of an answer: the one Authorization value, and ``expires`` in seconds after T0."""
+    """How Bazel reads an answer: the one Authorization value, and ``expires`` in seconds after T0."""
 
     authorization: str | None
     expires: int | None
@@ -83,7 +83,7 @@ class World:
         return Answer(values[0] if values else None, expires)
 
     async def refusal(self, uri: str, grants: tuple[Granted, ...] | None = None) -> Code:
-        """Ask, and give the code of the failure that must come."""
+        """Ask, and give the code of the failure; a grant fails the test."""
         try:
             answer = await self.ask(uri, grants=grants)
         except Failed as error:
@@ -92,7 +92,7 @@ class World:
         raise AssertionError(message)
 
     def script(self, **answers: object) -> None:
-        """Say what answers under ``ping`` (GET /v2/) and ``token``: a Response, a list of them, or a function."""
+        """Set the answers to ``ping`` (GET /v2/) and ``token``: a Response, a list of them, or a function."""
         for name, answer in answers.items():
             url = {"ping": "https://reg.test/v2/", "token": "https://reg.test/token"}[name]
             self.http.script[url] = list(answer) if isinstance(answer, list) else [answer]  # type: ignore[list-item]  # answers of three sorts

@@ -1,6 +1,6 @@
-"""What rules_img's ``img`` makes of a helper's answer about a registry.
+"""How rules_img's ``img`` reads a helper's answer about a registry.
 
-Everything it does not understand makes it anonymous, in silence; it has no other way to fail.
+Everything that it does not understand silently makes it anonymous; it has no other way to fail.
 Source: docs/design/clients.md#the-img-client; SC-18; rules_img ``credentialhelper.go``.
 """
 
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Anonymous:
-    """The next keychain is asked, at last nobody."""
+    """The next keychain is asked; after the last one it is anonymous."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A gateway that answers what the test says, for clients of the actions socket."""
+"""A scripted gateway, for clients of the actions socket."""
 
 import socketserver
 import threading
@@ -9,7 +9,7 @@ from typing import Self
 
 
 Answer = Callable[[str, int], bytes]
-"""Gives the bytes for a request's target and for how often it was asked before; without any it hangs up."""
+"""Gives the bytes for a request's target and its number of earlier requests; without any it hangs up."""
 
 
 class Cut(bytes):

@@ -29,7 +29,7 @@ Contract = ProviderContract | SourceContract
 
 
 def entries() -> list[tuple[str, Contract]]:
-    """Of all test files that have some."""
+    """The entries of all test files."""
     files = [
         path for path in sorted(HERE.rglob("test_*.py")) if re.search(r"^CONTRACTS\b", path.read_text(), re.MULTILINE)
     ]
@@ -39,7 +39,7 @@ def entries() -> list[tuple[str, Contract]]:
 
 @dataclass(frozen=True)
 class OfFakeProvider(ProviderContract):
-    """The one that the broker's tests are made with."""
+    """The fake of the broker's tests."""
 
     @property
     def has_login(self) -> bool:
@@ -53,15 +53,15 @@ class OfFakeProvider(ProviderContract):
 
 @dataclass(frozen=True)
 class OfFakeSource(SourceContract):
-    """The one that the providers' tests are made with."""
+    """The fake of the providers' tests."""
 
     def source(self, ground: Ground) -> Source:
-        """The one of the world."""
+        """The source of the world."""
         return ground.source
 
 
 def put_into_fake(ground: Ground, secret: str) -> None:
-    """As a source of its own would."""
+    """Like a real source."""
     now = ground.clock.boot()
     login = login_of(PlainSecret(Secret(secret)), since=now, boot=now, wall=ground.clock.wall())
     ground.source.stored, ground.source.until = login.stored, login.until
@@ -69,7 +69,7 @@ def put_into_fake(ground: Ground, secret: str) -> None:
 
 
 def empty_fake(ground: Ground) -> None:
-    """What a fake can have wrong."""
+    """An unusable secret for a fake."""
     ground.source.stored = None
 
 
@@ -81,7 +81,7 @@ THEIRS = {tag: one for tag, one in OWN if isinstance(one, SourceContract)}
 
 
 def test_every_provider_has_an_entry() -> None:
-    """Whoever adds a kind adds one; and no tag has two."""
+    """A new kind needs an entry; and no tag has two."""
     tags = sorted(kind.tag() for kind in KINDS)
     assert sorted(tag for tag, one in OWN if isinstance(one, ProviderContract)) == tags, HOW
     assert {tag: one.rule.tag() for tag, one in PROVIDERS.items()} == {tag: tag for tag in PROVIDERS}
@@ -95,7 +95,7 @@ def test_every_source_has_an_entry() -> None:
 
 
 def test_every_entry_that_asks_a_server_says_how_that_fails() -> None:
-    """An entry whose upstreams never fail would show nothing of what is said then."""
+    """An entry whose upstreams never fail would not test the errors."""
     for tag, one in PROVIDERS.items():
         assert bool(one.faults) is (one.granted is not nothing), tag
 

@@ -1,4 +1,4 @@
-"""Each module has tests: a file of its name, one that imports it, or one that goes through it and is named here."""
+"""Each module has tests: a file of its name, one that imports it, or one that exercises it and is named here."""
 
 import re
 from pathlib import Path
@@ -98,7 +98,7 @@ THROUGH = {
     "sources.secret_file": "sources/test_simple_sources.py",
     "sources.nowhere": "cli/test_explain.py",
 }
-"""By module, the file whose tests go through it: it is one step of what that file is about."""
+"""By module, the file whose tests go through it: it is one part of what that file tests."""
 
 MODULES = sorted(
     ".".join(path.relative_to(ROOT / "credproxy").with_suffix("").parts)
@@ -116,7 +116,7 @@ IMPORTED = {
 
 @pytest.mark.parametrize("module", MODULES)
 def test_a_module_has_tests(module: str) -> None:
-    """Whoever changes it finds what holds it, and whoever adds one is asked for it."""
+    """So the tests of a module can be found, and a new module needs some."""
     room, _, name = module.rpartition(".")
     own = Path(*room.split("."), f"test_{name}.py") in TESTS or module in IMPORTED
     assert own != (module in THROUGH), "a test of its own, or a line above: not both and not neither"
@@ -124,7 +124,7 @@ def test_a_module_has_tests(module: str) -> None:
 
 @pytest.mark.parametrize("file", sorted(set(THROUGH.values())))
 def test_the_files_named_above_are_there(file: str) -> None:
-    """A renamed file would leave its modules alone."""
+    """Otherwise a renamed file would leave its modules without tests."""
     assert Path(file) in TESTS
 
 

@@ -1,4 +1,4 @@
-"""What can be told of every hint in the source: its commands exist and name what they look at; waiting helps; who follows it."""
+"""What holds for every hint in the source: its commands exist and name their files; waiting helps; a test follows it."""
 
 import re
 
@@ -101,15 +101,15 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
         "see what Microsoft says of it: https://login.microsoftonline.com/error",
         "look at its installation: Settings, Installed GitHub Apps, Configure",
         "gh release view shows its assets",
-        "store it anew where it comes from",
+        "store it again where it comes from",
         "store it as text",
     ),
     "it tells who writes a client how to ask; tests/server and tests/gateway ask so": (
         "ask for one path",
         "blobs and manifests are asked for below /v2/, with the header {}",
         "percent-encode the URL: curl -G --data-urlencode url=https://HOST/PATH --unix-socket ... http://localhost/v1/fetch",
-        "connect anew",
-        "begin it anew",
+        "connect again",
+        "begin it again",
         "names, tags and digests need none",
         "name one repository, once",
         "name the registry: curl -H '{}: ghcr.io' --unix-socket ...",
@@ -207,7 +207,7 @@ NOT_FOLLOWED: dict[str, tuple[str, ...]] = {
 
 
 def test_there_are_hints() -> None:
-    """The search above must go on finding them, in every room."""
+    """The search above must still find them, in every room."""
     assert len(HINTS) > 100
     assert {hint.place.partition("/")[0] for hint in HINTS} >= {
         "adapters",
@@ -239,7 +239,7 @@ def test_every_own_command_in_a_hint_exists(hint: Hint) -> None:
     "hint", [hint for hint in HINTS if NEEDS_A_FILE.search(hint.text)], ids=lambda hint: f"{hint.place} {hint.text}"
 )
 def test_a_command_that_looks_at_a_file_names_it(hint: Hint) -> None:
-    """``python3 -m json.tool`` alone waits for ever."""
+    """``python3 -m json.tool`` without a file waits for ever."""
     assert "{}" in hint.text
 
 
@@ -247,13 +247,13 @@ def test_a_command_that_looks_at_a_file_names_it(hint: Hint) -> None:
     "hint", [hint for hint in HINTS if WAITING.match(hint.text)], ids=lambda hint: f"{hint.place} {hint.text}"
 )
 def test_a_hint_to_wait_belongs_to_what_passes(hint: Hint) -> None:
-    """Where only an edit helps, no hint advises to wait."""
+    """If only a change helps, no hint advises to wait."""
     assert hint.code is not None
     assert failed(hint.code, "").failure.may_pass
 
 
 def test_every_hint_is_followed_by_a_test_or_has_a_reason_why_not() -> None:
-    """A new hint is followed, by a test that reads it with ``filled``; or stands in the list above."""
+    """A test follows a new hint by reading it with ``filled``; or it is in the list above."""
     known = {hint.text for hint in HINTS}
     excused = [text for texts in NOT_FOLLOWED.values() for text in texts]
     followed = read_by_tests().keys()
@@ -265,6 +265,6 @@ def test_every_hint_is_followed_by_a_test_or_has_a_reason_why_not() -> None:
 
 
 def test_no_test_reads_a_hint_that_is_gone() -> None:
-    """It would hold nothing."""
+    """Such a test would check nothing."""
     known = {hint.text for hint in HINTS}
     assert {text: files for text, files in read_by_tests().items() if text not in known} == {}

@@ -1,4 +1,4 @@
-"""One word, one thing: names that stand twice, and calls whose arguments can be swapped."""
+"""One word for one thing: duplicate names, and calls whose arguments can be swapped."""
 
 import ast
 from collections import defaultdict
@@ -10,16 +10,16 @@ ROOT = Path(__file__).parents[1] / "credproxy"
 TREES = {path.relative_to(ROOT): ast.parse(path.read_text()) for path in sorted(ROOT.rglob("*.py"))}
 
 PARALLEL = frozenset({"core/formats", "core/kinds", "core/kinds/sources", "providers", "sources", "worker"})
-"""Folders with a file for each provider or source: its options, what it reads, who does it."""
+"""Folders with a file for each provider or source: its options, its parser, its code."""
 
 MODULES = {
     "login": "what is stored for a host; the source that gives what `credproxy login` stored; and that command",
     "confinement": "what a process gives up, and what doctor says of that",
 }
-"""Names of files that stand twice outside of these folders, and why."""
+"""Duplicate names of files outside of these folders, and why."""
 
 CLASSES = {"Facts": "what a check of doctor looks at; each has its own"}
-"""Names of types that stand twice, and why."""
+"""Duplicate names of types, and why."""
 
 
 def types(tree: ast.Module) -> Iterator[str]:
@@ -34,7 +34,7 @@ def types(tree: ast.Module) -> Iterator[str]:
 
 
 def test_no_two_files_have_one_name_for_two_things() -> None:
-    """Whoever opens a file by its name finds one."""
+    """The name of a file is unique."""
     folders: defaultdict[str, set[str]] = defaultdict(set)
     for path in TREES:
         if not path.stem.startswith("__"):
@@ -43,7 +43,7 @@ def test_no_two_files_have_one_name_for_two_things() -> None:
 
 
 def test_no_two_types_have_one_name() -> None:
-    """Whoever searches for a class finds one; the helper's script stands alone, and is read alone."""
+    """The name of a class is unique; the helper's script is separate."""
     found: defaultdict[str, int] = defaultdict(int)
     for path, tree in TREES.items():
         if path.parts[0] != "helper":
@@ -58,7 +58,7 @@ MANDATED = {
     "server/protocol.py": {"finish_response", "handle_error"},  # aiohttp's RequestHandler
     "server/response_writer.py": {"finish_response"},
 }
-"""By file, functions whose signature others define."""
+"""By file, functions whose signature a library defines."""
 
 
 def public(node: ast.Module | ast.ClassDef) -> Iterator[tuple[ast.FunctionDef | ast.AsyncFunctionDef, int]]:
@@ -77,7 +77,7 @@ def public(node: ast.Module | ast.ClassDef) -> Iterator[tuple[ast.FunctionDef | 
 
 
 def test_from_the_third_on_arguments_are_named() -> None:
-    """Whoever reads a call sees what is what; of two, that is seen from the name of the function."""
+    """A call shows which argument is which; for two, the name of the function is enough."""
     for path, tree in TREES.items():
         if path.parts[0] != "helper":
             found = {function.name for function, count in public(tree) if count > 2}
@@ -89,7 +89,7 @@ ADDRESSES = frozenset({"registry", "repository", "authority", "origin", "host", 
 
 
 def test_no_two_bare_texts_that_name_places_are_told_apart_by_position_alone() -> None:
-    """Swapped, they would be typed all the same."""
+    """If swapped, they would still have the right types."""
     for path, tree in TREES.items():
         if path.parts[0] != "helper":
             for node in ast.walk(tree):

@@ -91,7 +91,7 @@ class AwaitedSocket:
             loop.call_soon_threadsafe(self.close)
 
     def fileno(self) -> int:
-        """Give its descriptor; -1 where it is closed."""
+        """Give its descriptor; -1 if it is closed."""
         return self._sock.fileno()
 
     async def _arriving(self, until: float) -> bytes:

@@ -12,7 +12,7 @@ def import_structlog() -> None:
     """
     if "rich" in sys.modules or "structlog" in sys.modules:
         return
-    sys.modules["rich"] = None  # type: ignore[assignment]  # makes Python believe that there is no such module
+    sys.modules["rich"] = None  # type: ignore[assignment]  # Python then treats it as missing
     try:
         importlib.import_module("structlog")
     finally:

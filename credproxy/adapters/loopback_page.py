@@ -113,7 +113,7 @@ def owner_of(port: int, to: int) -> int | None:
         to: of the other end.
 
     Returns:
-        -1 where nobody does; None on a system that does not tell.
+        -1 if nobody does; None on a system that does not tell.
 
     Source: proc(5), /proc/net/tcp: a socket that nobody holds any more stands there as root's, in another state.
     """

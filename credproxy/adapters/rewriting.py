@@ -4,7 +4,7 @@
 
     NAME         what is stored           0600, replaced by rename
     .NAME.new    what will replace it     made before it is needed, so that there is space for it
-    .NAME.lock   who may do so          flock, and a note for whoever holds it next; it stays
+    .NAME.lock   who may do so          flock, and a note for the next holder; it stays
 
 Source: rename(2), flock(2), fsync(2): a name is on the disk once its directory is.
 """

@@ -1,7 +1,7 @@
 """One worker, as the daemon sees it: a process that was started, and what it was asked. Source: credproxy/worker.
 
-It is believed in nothing but its answers: a frame that is too large, that is not understood, or that answers nothing which
-was asked ends it, and who waits for an answer is told.
+Only its answers are trusted: a frame that is too large, that is not understood, or that answers no question ends it,
+and waiting callers get an error.
 """
 
 import asyncio
@@ -153,7 +153,7 @@ class Worker:
             self._process.kill()
 
     def let_go(self) -> None:
-        """Close the channel, at whose end it ends; who waits is told."""
+        """Close the channel, which ends the worker; waiting callers get an error."""
         self._channel.close()
         self._fail("was ended")
 

@@ -16,7 +16,7 @@ _MEMO = 1.0
 """Seconds for which the front may repeat an answer: a changed credential file is seen that late at most."""
 
 _STEP = 2.0
-"""Seconds by which a wall clock may be set before an answer is worked out anew: less than the smallest margin M."""
+"""Seconds by which a wall clock may be set before an answer is computed again: less than the smallest margin M."""
 
 _LONG = 1800.0
 """Seconds from which ``bazel_71_compat`` leaves ``expires`` out."""

@@ -63,7 +63,7 @@ class Landing:
         if isinstance(result, Grant) and (problem := empty_answer(result.headers)) is not None:
             # Providers report this more precisely; what gets past them is neither handed out nor kept.
             message = f"{flight.plan.subject} gave no credential: {problem}"
-            result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it anew where it comes from")
+            result = Failure(Code.CREDENTIAL_UNREADABLE, message, "store it again where it comes from")
         if isinstance(result, Failure):
             self._metrics.exchange(flight.label, result.code.value, seconds=now - flight.started)
             return self._failed(flight, result, now)

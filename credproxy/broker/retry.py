@@ -53,7 +53,7 @@ _TICK = 0.01
 _MARGIN = 0.1
 """Seconds by which an attempt ends before its flight, so that the message names the server and the breaker hears."""
 
-_AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in anew"
+_AMBIGUOUS = "run the build again; its refresh token may have been spent: if this goes on, log in again"
 """The hint for a request that is sent only once (U14)."""
 
 _FINAL = frozenset({501, 505})

@@ -31,7 +31,7 @@ def actions() -> None:
 def check(file: str) -> None:
     """Say what is wrong with the rules in FILE, and which of them reach far.
 
-    A name that ends with .toml is a configuration, any other a policy file of rules_img, in JSON or YAML.
+    A file whose name ends with .toml is a configuration, any other a policy file of rules_img, in JSON or YAML.
     """
     try:
         found = _rules_of(file)
@@ -72,7 +72,7 @@ def _rules_of_policy(file: str) -> _FileRules:
 @actions.command(short_help="Show what the rules allow a build action to have.")
 @click.argument("uri")
 def test(uri: str) -> None:
-    """Say what the rules let a build action have for URI, and which rule decides; asks nobody."""
+    """Say what the rules let a build action have for URI, and which rule decides; sends nothing."""
     policy = policy_in_force(in_force())
     try:
         target = parse_uri(uri)

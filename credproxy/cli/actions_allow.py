@@ -43,9 +43,10 @@ _REFERENCE = re.compile(r"(?:@[^/@]*|:[A-Za-z0-9_][A-Za-z0-9._-]*)$")
 def allow(pattern: str, *, write: bool, no_reload: bool, yes: bool) -> None:
     """Add a rule for PATTERN to the user's configuration.
 
-    PATTERN is a registry and a repository, such as 'ghcr.io/org/**', or what a URL names elsewhere, such as
-    'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'. The rule goes behind those that are there: the first that matches decides. What else the file holds stays as it is.
-    The daemon reads it at once; nothing is added for what is allowed already.
+    PATTERN is a registry with a repository, such as 'ghcr.io/org/**', or a URL outside registries, such as
+    'https://bucket.s3.eu-west-1.amazonaws.com/prefix/**'. The rule is added after the existing ones: the first that
+    matches decides. Everything else in the file stays unchanged. The daemon reads it at once; nothing is added for what
+    is already allowed.
     """
     place = _own_place()
     wish = _wish_for_objects(pattern, write=write) if "://" in pattern else _wish_for_images(pattern, write=write)

@@ -35,10 +35,11 @@ _DUMMY = {"auth": "bm9uZTpub25l"}
 @click.option("--actions", "for_actions", is_flag=True, help="Print the lines for build actions instead.")
 @click.option("--sandbox", "for_sandbox", is_flag=True, help="Print the lines that hide your logins instead.")
 def bazelrc(*, for_actions: bool, for_sandbox: bool) -> None:
-    """Print the lines for .bazelrc: one for each host that is configured, none for all hosts at once.
+    """Print the lines for .bazelrc: one for each configured host, and never one for all hosts.
 
-    With --actions: what routes lazy layers of rules_img through the daemon, and hides the helper socket from actions.
-    With --sandbox: what hides this user's logins from sandboxed actions; for ~/.bazelrc, as the paths are yours.
+    With --actions: the lines that route lazy layers of rules_img through the daemon, and hide the helper socket from
+    actions. With --sandbox: the lines that hide your logins from sandboxed actions; they belong in ~/.bazelrc, because
+    the paths are yours.
     """
     if for_actions and for_sandbox:
         raise click.UsageError("--actions and --sandbox are for different files: leave one of them out")

@@ -27,8 +27,8 @@ def config() -> None:
 def check(file: str | None, *, deep: bool) -> None:
     """Say what is wrong with FILE, or with the files that the daemon would read, with the line of each mistake.
 
-    With --deep it also looks at what the configuration names, as this user and in this environment: whether files are
-    there, can be read and used, programs can be run, variables are set. It runs nothing and asks nobody.
+    With --deep it also looks at what the configuration names, as this user and in this environment: whether files
+    exist, can be read and used, programs can be run, variables are set. It runs no program and sends no request.
     """
     chosen = None if file is None else (file,)
     try:
@@ -100,6 +100,6 @@ def print_schema() -> None:
 
 @config.command(short_help="Print where the configuration is looked for.")
 def path() -> None:
-    """Print where the daemon looks for its configuration, the most important first."""
+    """Print where the daemon looks for its configuration, in order of precedence."""
     for place in config_files(os.environ):
         click.echo(f"{place}{'' if Path(place).exists() else '  (not there)'}")

@@ -20,8 +20,8 @@ as_json = click.option("--json", "as_json", is_flag=True, help="Print JSON, for 
 def get(uri: str, *, show_secrets: bool, require: bool) -> None:
     """Ask for the credential of URI, as a helper would.
 
-    Prints the answer as JSON, its values masked: a terminal's history is a bad place for tokens. Without a credential
-    that is {}, and the exit status is 0 nevertheless, unless --require is given.
+    Prints the answer as JSON, with masked values: a terminal's history is a bad place for tokens. Without a credential
+    the answer is {}, and the exit status is still 0, unless --require is given.
     """
     answer = ask("POST", "/v1/get", body={"uri": uri})
     if not show_secrets:
@@ -71,7 +71,7 @@ def flush(match: str | None) -> None:
 
 @click.command(short_help="Read the configuration again.")
 def reload() -> None:
-    """Read the configuration again; a wrong one is refused, and what was in force stays."""
+    """Read the configuration again; an invalid one is refused, and the old one stays in force."""
     answer = call_in_turn("POST", "/v1/reload")
     click.echo(f"generation {answer['generation']} is in force, with {counted(answer['rules'], 'host rule')}")
 

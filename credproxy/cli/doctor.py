@@ -33,10 +33,10 @@ _WORKSPACE = ("MODULE.bazel", "REPO.bazel", "WORKSPACE.bazel", "WORKSPACE")
 @click.option("--verbose", "-v", is_flag=True, help="Also show what is in order.")
 @as_json
 def doctor(*, with_network: bool, verbose: bool, as_json: bool) -> None:
-    """Look for what is wrong: daemon, service, configuration, programs, .bazelrc, and what sandboxes can see.
+    """Look for problems: daemon, service, configuration, programs, .bazelrc, and what sandboxes can see.
 
-    Changes nothing and asks nobody but the daemon and systemd, unless --network is given. Run it in a Bazel workspace
-    to have its .bazelrc looked at. The exit status is 1 if there is an error.
+    Changes nothing and asks only the daemon and systemd, unless --network is given. Run it in a Bazel workspace to
+    check its .bazelrc. The exit status is 1 if there is an error.
     """
     findings = by_severity(_examine(_gather(), with_network=with_network))
     if as_json:

@@ -31,9 +31,9 @@ _force = click.option("--force", is_flag=True, help="Also replace or remove file
 def install(
     *, user: bool, dry_run: bool, force: bool, jit_helpers: bool, gateway_only: bool, print_actions_link: bool
 ) -> None:
-    """Install the service: systemd or launchd starts the daemon when somebody asks.
+    """Install the service: systemd or launchd starts the daemon at the first call.
 
-    Says every file that is written and every command that is run; run it again after an upgrade.
+    Prints every file that is written and every command that is run; run it again after an upgrade.
     """
     if print_actions_link:
         click.echo(units.actions_link(os.getuid()), nl=False)

@@ -82,7 +82,7 @@ def login(
 ) -> None:
     """Log in to HOST: try the login, then store it.
 
-    HOST is such as ghcr.io, reg.example:5000 or, for one of
+    HOST is, for example, ghcr.io, reg.example:5000 or, for one of
     its paths, reg.example/team. The password or token is
     asked for on the terminal. An identity provider
     (oauth2) is asked in a browser, on this machine or on

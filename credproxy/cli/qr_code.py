@@ -13,7 +13,7 @@ _BORDER = 2
 
 
 def qr_code(url: str, *, columns: int) -> str:
-    """Give its lines; "" where it cannot be shown: no terminal, no UTF-8, too few columns or rows."""
+    """Give its lines; "" if it cannot be shown: no terminal, no UTF-8, too few columns or rows."""
     encoding = (sys.stdout.encoding or "").lower().replace("-", "")
     if not sys.stdout.isatty() or encoding != "utf8" or os.environ.get("TERM", "dumb") == "dumb":
         return ""

@@ -30,7 +30,7 @@ def serve(
 
     It serves the sockets that systemd hands over, or else listens at $CREDPROXY_SOCKET or
     $XDG_RUNTIME_DIR/credproxy/helper.sock. It logs to stderr, reloads its configuration on SIGHUP and stops on SIGTERM.
-    If another one serves that socket already, it says so and leaves.
+    If another daemon serves that socket already, it says so and exits.
     """
     from credproxy.daemon import ServeOptions, run  # noqa: PLC0415  aiohttp takes longer than all of --help
 
@@ -42,10 +42,10 @@ def serve(
 @click.command()
 @click.option("--keep", is_flag=True, help="Leave registry and daemon running until Ctrl-C.")
 def demo(*, keep: bool) -> None:
-    """Show the main job end to end, on this machine alone.
+    """Show the main job end to end, on this machine only.
 
-    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, once more from inside a sandbox
-    without a network, and tells what it cost.
+    Starts a private registry and a daemon, makes 200 helper calls, downloads a layer, again from inside a sandbox
+    without a network, and reports what it cost.
     """
     from credproxy.demo.stage import DemoError  # noqa: PLC0415  as below
     from credproxy.demo.story import tell  # noqa: PLC0415  aiohttp takes longer than all of --help

@@ -130,7 +130,7 @@ def _clear(socket_file: Path) -> None:
 def stop() -> None:
     """Stop the daemon, however it was started.
 
-    Where systemd listens for it, or credproxy-helper may start it, the next call brings it up again.
+    If systemd listens for it, or credproxy-helper may start it, the next call starts it again.
     """
     path, run = socket_path(os.environ), runner(os.environ)
     found = find(path, run)
@@ -151,7 +151,7 @@ def stop() -> None:
 def restart() -> None:
     """Restart the daemon, however it was started, with the program that is installed now.
 
-    A daemon that no service manager looks after keeps its process id, its options and its sockets. No call is lost.
+    Without a service manager, the daemon keeps its process id, its options and its sockets. No call is lost.
     """
     path, run = socket_path(os.environ), runner(os.environ)
     found = find(path, run)

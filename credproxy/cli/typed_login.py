@@ -57,7 +57,7 @@ def _asked(wish: LoginWish, username: str) -> tuple[str, Secret]:
 
 
 def piped() -> str:
-    """Read a secret from standard input. Raises LoginError: it is no text, or too long."""
+    """Read a secret from standard input. Raises LoginError: it is not text, or too long."""
     content = sys.stdin.buffer.read(LONGEST + 1)
     try:
         text = content.decode()

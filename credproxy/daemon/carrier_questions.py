@@ -197,7 +197,7 @@ class CarrierQuestions:
     def _passed(self, number: int) -> PassedConnection:
         passed = self._connections.get(number)
         if passed is None:
-            raise failed(Code.PEER_REFUSED, "this connection has ended", hint="connect anew")
+            raise failed(Code.PEER_REFUSED, "this connection has ended", hint="connect again")
         return passed
 
 

@@ -213,7 +213,7 @@ class Carriers:
                 found = self._homes.get(whose)
                 if found is None or not found.open:
                     found = await self._chosen()
-        self._homes[whose] = found  # and the hour begins anew
+        self._homes[whose] = found  # and the hour starts again
         return found
 
     async def _chosen(self) -> Carrier:

@@ -58,7 +58,7 @@ class Repeats:
         raise structlog.DropEvent
 
     def settle(self) -> None:
-        """Report what was counted so far, and start anew."""
+        """Report what was counted so far, and start again."""
         for event in (*self._kinds.drain(), *self._lines.drain()):
             self._tell(event)
 
@@ -90,7 +90,7 @@ class _Counts:
         return False
 
     def drain(self) -> list[Event]:
-        """The lines that represent those that were counted; counting starts anew."""
+        """The lines that represent those that were counted; counting starts again."""
         seen, held = self._seen, self._held
         self._seen, self._held = {}, {}
         return [{**event, "repeated": seen[kind] - PER_SECOND} for kind, event in held.items()]

@@ -24,7 +24,7 @@ def acr_refresh_token(registry: Authority, token: Secret, *, tenant: str) -> Gen
     Args:
         registry: whose host is known to be one of Azure's, as it gets the token.
         token: an access token for registries.
-        tenant: of the login; "" where it is not known.
+        tenant: of the login; "" if it is not known.
 
     Raises:
         Failed: bad_credentials, bad_token, redirect_refused, rate_limited, upstream_unavailable.

@@ -48,7 +48,7 @@ def cloudflare_keys(token: Secret, account: str | None) -> Generator[Request, Re
 
     Args:
         token: of Cloudflare's API.
-        account: whose bucket is asked about; a token may be the account's, or a user's. None where that is not known.
+        account: whose bucket is asked about; a token may be the account's, or a user's. None if that is not known.
 
     Raises:
         Failed: bad_credentials for a token that is none, or no longer; bad_token; as ``statuses.transient`` says.

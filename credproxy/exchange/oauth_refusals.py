@@ -103,7 +103,7 @@ def _target(asked: AskedFor) -> GrantRefused:
 
 
 def _access(asked: AskedFor) -> GrantRefused:
-    hint = asked.setup or f"ask whoever grants it to the client {asked.client.id!r}"
+    hint = asked.setup or f"ask its administrator to grant it to the client {asked.client.id!r}"
     return _refused(asked, "says that access was denied", hint)
 
 

@@ -32,7 +32,7 @@ def odd(server: VaultServer, response: Response) -> Failed:
         upstream_unavailable (sealed, or a 5xx), rate_limited, redirect_refused, bad_token.
     """
     if any("sealed" in error for error in errors_of(response)):
-        hint = "whoever runs it unseals it with vault operator unseal, or bao operator unseal"
+        hint = "its administrator unseals it with vault operator unseal, or bao operator unseal"
         return failed(Code.UPSTREAM_UNAVAILABLE, f"{server.name} is sealed: it cannot read its own storage", hint=hint)
     passing = transient(response, server.name)
     if passing is not None:

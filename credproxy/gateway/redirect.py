@@ -71,7 +71,7 @@ def follow(hop: Hop, location: str, *, reach: Reach, wanted: Wanted) -> Hop:
 
 
 def renewed(hop: Hop, reach: Reach) -> Hop:
-    """A remembered hop, made anew: the configuration may have changed, and the origin with it."""
+    """A remembered hop, made again: the configuration may have changed, and the origin with it."""
     place = resolve(hop.url, "")
     own = hop.own and isinstance(place, Location) and place.origin == reach.origin
     return msgspec.structs.replace(hop, own=own, dial=reach.dial if own else reach.dial.elsewhere())

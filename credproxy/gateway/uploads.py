@@ -92,7 +92,7 @@ class Uploads:
         found = self._sessions.get((owner, session))
         if found is None:
             message = "this upload is not known: it has ended, or credproxy was restarted"
-            raise failed(Code.NOT_FOUND, message, hint="begin it anew")
+            raise failed(Code.NOT_FOUND, message, hint="begin it again")
         self._put(owner, session, found.place)
         return found.place
 

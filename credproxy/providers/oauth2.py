@@ -29,7 +29,7 @@ from credproxy.providers.oauth_secrets import LocatedSecrets, OauthSecrets
 
 
 DOCUMENT_KEEP = 3600.0
-"""Seconds that an issuer's document is believed."""
+"""Seconds that an issuer's document is cached."""
 
 _AGAIN = 2.0
 """Seconds of patience that are worth another try with another assertion."""
@@ -129,7 +129,7 @@ class OauthProvider:
         self._until = float("-inf")
 
     async def begin(self, target: Target, terms: Terms) -> LoginMeans:
-        """What a login is begun with; to be had anew before each request of a client whose proof is taken once.
+        """What a login is begun with; to be made again before each request of a client whose proof is taken once.
 
         Raises:
             Failed: as ``oauth_server.find``; credential_unreadable.
@@ -224,7 +224,7 @@ class OauthProvider:
         except Failed as error:
             if isinstance(error, GrantRefused) or not error.failure.may_pass:
                 raise
-            # What is sent once here is signed anew each time: nothing that is stored may have been spent.
+            # What is sent once here is signed again each time: nothing that is stored may have been spent.
             raise Failed(replace(error.failure, hint="check the network, then run the build again")) from None
 
     async def _refreshed(

@@ -148,7 +148,7 @@ class Connection(OutgoingHandler):
         if self._refusal is None:
             self._look_again()
         if self._refusal is None and self.peer.lifeline.ended():
-            self._refusal = Failure(Code.PEER_REFUSED, "the process that connected has ended", "connect anew")
+            self._refusal = Failure(Code.PEER_REFUSED, "the process that connected has ended", "connect again")
         return self._refusal
 
     def _look_again(self) -> None:

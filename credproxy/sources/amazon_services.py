@@ -39,7 +39,7 @@ class AmazonTokens:
         http: asks the service.
         clock: judges lifetimes.
         environ: of the daemon, which may name another address of the service.
-        optional: others are asked before it, so that what is not installed is no mistake.
+        optional: others are asked before it, so that a missing library is not a mistake.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class AmazonTokens:
         return Identity(self._tag, f"{call.region} by {found}", (call.url, found.entry, found.version))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the token; None where there is no access key after all.
+        """Give the token; None if there is no access key after all.
 
         Raises:
             Failed: as the source of the key does, and as ``exchange.amazon_token`` says.

@@ -105,7 +105,7 @@ class Aws:
         return Identity("aws", entry, (*stamps, self._answer.count))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Give the access key; None where there is none after all.
+        """Give the access key; None if there is none after all.
 
         Raises:
             Failed: credential_unreadable; as ``worker.aws_refusals`` says.
@@ -175,7 +175,7 @@ class Aws:
         return place == KEY_ID or (place == self._named_profile and self._keys() is not None)
 
     async def _place(self) -> str | None:
-        """Where a key might come from; None where there is nothing to ask. What comes first is for the library to say."""
+        """Where a key might come from; None if there is nothing to ask. What comes first is for the library to say."""
         if self._variables and self._environ.get(WEB_IDENTITY):
             return WEB_IDENTITY
         if self._keys() is not None or names_login(

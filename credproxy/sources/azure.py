@@ -22,7 +22,7 @@ class Azure:
         self._tokens = tokens
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the login and the API; None where there is no login, or the library is missing."""
+        """Name the login and the API; None if there is no login, or the library is missing."""
         del repository
         found = await self._tokens.locate()
         if found is None:

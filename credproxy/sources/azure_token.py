@@ -84,7 +84,7 @@ class AzureTokens:
         return self._settings.tenant or self._environ.get("AZURE_TENANT_ID", "")
 
     async def locate(self) -> AzureFound | None:
-        """Say where a login is, as far as can be told without asking anybody; None where there is none, or no library."""
+        """Say where a login is, as far as can be told without asking anybody; None if there is none, or no library."""
         if self._clock.boot() - self._looked >= _LOOK:
             await self._look()
             self._looked = self._clock.boot()
@@ -142,7 +142,7 @@ class AzureTokens:
         self._found = AzureFound(tuple(ways), tuple(stamps), whose)
 
     async def _seen(self, way: AzureWay) -> Hashable | None:
-        """What changes with a login that there may be; None where there is none. Raises Failed(credential_unreadable)."""
+        """What changes with a login that there may be; None if there is none. Raises Failed(credential_unreadable)."""
         environ = self._environ
         ids = self._settings.tenant or environ.get("AZURE_TENANT_ID"), environ.get("AZURE_CLIENT_ID")
         match way:

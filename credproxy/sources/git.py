@@ -105,7 +105,7 @@ class Git:
         self._told: LRUCache[_GitPlace, str] = LRUCache(_HOSTS)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the host, or its repository; None where no helper is configured, or there was no login within the minute."""
+        """Name the host, or its repository; None if no helper is configured, or there was no login within the minute."""
         del repository
         if target.form is Form.LITERAL:
             return None
@@ -120,7 +120,7 @@ class Git:
         return Identity("git", str(place), (self._stamp, answer.count if answer else 0))
 
     async def read(self, identity: Identity, target: Target, *, anew: bool = False) -> Login | None:
-        """Ask git; None where its helpers have no login.
+        """Ask git; None if its helpers have no login.
 
         Raises:
             Failed: helper_failed, helper_not_runnable, credential_unreadable, unless others are asked as well.

@@ -37,7 +37,7 @@ class _Adc(NamedTuple):
     """What a file of credentials says of itself; no secret.
 
     Attributes:
-        account: whose it is; "" where it does not say.
+        account: whose it is; "" if it does not say.
         project: that pays; "" for the login's own.
     """
 
@@ -87,7 +87,7 @@ class Google:
         self._tokens: LRUCache[Hashable, ProgramAnswer] = LRUCache(_MOST)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the login and what its token may do; None where there is no login, or the library is missing."""
+        """Name the login and what its token may do; None if there is no login, or the library is missing."""
         del repository
         await self._file.look()
         found = self._file.content

@@ -167,7 +167,7 @@ class FromLogin:
         secret = await self._secrets.read(key, entry, anew=anew)
         if secret is None:
             raise unreadable(f"the login for {key!r}", "has gone from the keyring", hint=again)
-        # One that rotates is a refresh token, whoever asks for it: no password, and no token for a header.
+        # One that rotates is a refresh token for every caller: no password, and no token for a header.
         username = TOKEN_USER if entry.rotates else entry.username or None
         stored: Stored = from_text(secret.reveal(), username, where=f"the login for {key!r}", hint=again)
         return login_of(stored, since=since, boot=self._clock.boot(), wall=self._clock.wall())

@@ -36,7 +36,7 @@ class R2:
         self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
-        """Name the variable; None where none is set."""
+        """Name the variable; None if none is set."""
         del target, repository
         for name, stamp in ((KEY_ID, 0), (API_TOKEN, self._answer.count)):
             if self._environ.get(name):

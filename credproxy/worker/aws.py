@@ -1,8 +1,8 @@
 """botocore's chain of credentials: environment, profiles with their roles, single sign-on and programs, containers, instances.
 
-Each question reads everything anew: the daemon remembers, and a library that gave what it had would give what was refused.
-What is asked of Amazon goes through our own egress; containers and instances are asked by the library itself, at addresses
-that its environment names or that are its own.
+Each question reads everything again: the daemon remembers, and a library that gave what it had would give what was
+refused. What is asked of Amazon goes through our own egress; containers and instances are asked by the library itself,
+at addresses that its environment names or that are its own.
 
 Source: botocore/credentials.py of botocore 1.44; docs.aws.amazon.com "Credential provider chain".
 """
@@ -23,7 +23,7 @@ from credproxy.worker.egress import Egress
 
 
 _SESSION: Final = "credproxy"
-"""What sessions of roles are called, for whoever reads CloudTrail."""
+"""The name of role sessions, for readers of CloudTrail."""
 
 
 _REGIONS: Final = {"arn:aws-cn:": "cn-north-1", "arn:aws-us-gov:": "us-gov-west-1"}

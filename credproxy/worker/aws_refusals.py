@@ -122,7 +122,7 @@ def _refused(error: ClientError, question: AwsChain, *, name: str, option: str) 
         return failed(Code.UPSTREAM_UNAVAILABLE, f"Amazon answers {code}", hint="try again in a minute")
     role = f"the role {question.role_arn!r}" if question.role_arn is not None else f"the role of {name}"
     message = f"{role} is not to be had: Amazon says {code} to {error.operation_name}"
-    hint = f"see who asks, and whether the role trusts that: aws sts get-caller-identity{option}"
+    hint = f"see which identity is used, and whether the role trusts it: aws sts get-caller-identity{option}"
     return failed(Code.DENIED, message, hint=hint)
 
 

@@ -47,7 +47,7 @@ def google_token(question: GoogleToken, limit: float) -> LibraryToken:
     path = question.credentials
     name = f"the login in {path!r}" if path else "this machine's service account"
     egress = Egress(limit, proxy=question.proxy, ca_bundle=question.ca_bundle)
-    # How it is reached is no part of what is kept.
+    # How it is reached is not part of what is kept.
     kept = _loaded(msgspec.structs.replace(question, proxy=None, ca_bundle=None), _stamp(path))
     try:
         with kept.used:

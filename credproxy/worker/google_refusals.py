@@ -21,13 +21,13 @@ _CLOCK = ("reasonable timeframe", "iat and exp", "issued in the future", "not ye
 """What Google says of an assertion whose times are wrong."""
 
 _REAUTHENTICATE = ("invalid_rapt", "rapt_required", "reauth")
-"""An organisation wants its users to log in anew, every so many hours."""
+"""An organisation wants its users to log in again every few hours."""
 
 _FAULT: Final = {
     "service_account": "its key was deleted or its account disabled: make another key in the console, or with gcloud iam "
     "service-accounts keys create",
     "metadata": "see which service account the machine has: gcloud compute instances describe NAME",
-    "external_account": "see whether the pool's provider still believes who gives the subject token",
+    "external_account": "see whether the pool's provider still trusts the issuer of the subject token",
     "impersonated_service_account": "grant roles/iam.serviceAccountTokenCreator on the account that is impersonated",
 }
 
@@ -59,7 +59,7 @@ def told(error: Exception, name: str, *, kind: str) -> Failed:
     if kind == "metadata" or getattr(error, "retryable", False):
         return failed(Code.UPSTREAM_UNAVAILABLE, f"Google gives no token for {name} now", hint="try again in a minute")
     if any(part in text for part in _CLOCK):
-        message = f"Google does not believe the time in what {name} signed: this machine's clock is wrong"
+        message = f"Google does not accept the time in what {name} signed: this machine's clock is wrong"
         return failed(Code.BAD_CREDENTIALS, message, hint="set the clock: timedatectl set-ntp true")
     if any(part in text for part in _REAUTHENTICATE):
         message = f"Google wants {name} to be confirmed by a new login, as an organisation may demand every few hours"

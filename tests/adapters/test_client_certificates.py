@@ -28,7 +28,7 @@ ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
 
 
 class Server:
-    """Answers whoever shows a certificate of CA, and remembers whose it was."""
+    """Answers anybody who shows a certificate of CA, and remembers whose it was."""
 
     def __init__(self, version: ssl.TLSVersion, wanted: ssl.VerifyMode = ssl.CERT_REQUIRED) -> None:
         self.seen: list[str] = []
@@ -221,7 +221,7 @@ def test_what_cannot_be_used_is_told_and_mended_as_the_hint_says(home: Path) -> 
 
 
 def test_a_key_that_others_may_write_is_not_used(home: Path) -> None:
-    """Whoever writes it chooses who is logged in."""
+    """Anybody who writes it chooses who is logged in."""
     (home / "client.key").chmod(0o666)
     with pytest.raises(Failed, match="are not trusted: it") as caught:
         trust(dial(home))

@@ -87,7 +87,7 @@ async def test_only_this_machine_can_ask_and_nobody_can_have_the_port() -> None:
 
 
 async def test_a_page_that_is_registered_as_it_is_has_its_port_again_and_again() -> None:
-    """Some servers take no other port; nobody else may have it, and the last login's connections are no obstacle."""
+    """Some servers take no other port; nobody else may have it, and the last login's connections do not get in the way."""
     with closing(socket.socket()) as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

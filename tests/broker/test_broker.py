@@ -227,7 +227,7 @@ async def test_a_failure_is_not_cached_as_a_token() -> None:
 
 
 async def test_a_refused_login_is_not_tried_again_within_ten_seconds() -> None:
-    """T-19: A 401 is shared for 10 s and says when it will be tried again; then the registry is asked anew."""
+    """T-19: A 401 is shared for 10 s and says when it will be tried again; then the registry is asked again."""
     async with world() as w:
         w.provider.error = failed(Code.BAD_CREDENTIALS, "refused for docker-config:reg.test", hint="log in again")
         first = await w.failure()

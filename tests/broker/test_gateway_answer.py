@@ -167,7 +167,7 @@ async def test_where_the_registry_is(match: str | None, insecure: bool, port: in
 
 
 async def test_the_certificate_of_a_rule_is_for_its_hosts_or_for_its_token_server_alone() -> None:
-    """One that an identity provider wants is no reason to refuse what lies at the hosts of the rule."""
+    """One that an identity provider wants is not a reason to refuse what lies at the hosts of the rule."""
     shown = (await reach(NoneHost("reg.test", client_cert="/c.pem", client_key="/c.key"))).dial
     assert (shown.client_cert, shown.client_key) == ("/c.pem", "/c.key")
     other = OauthHost("reg.test", client_id="c", token_url="https://id.test/token", client_cert="/c.pem")

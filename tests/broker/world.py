@@ -98,7 +98,7 @@ class World:
 
 @contextlib.asynccontextmanager
 async def world(sample: float = 0.5, options: BrokerSettings | None = None) -> AsyncIterator[World]:
-    """A running broker. ``sample`` is what every draw gives: 0.5 is no jitter."""
+    """A running broker. ``sample`` is what every draw gives: 0.5 means no jitter."""
     clock, metrics = FakeClock(), FakeMetrics()
     provider = FakeProvider(clock)
     upstream = RepeatingClient(FakeHttp(), clock=clock, sample=lambda: sample)

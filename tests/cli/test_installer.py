@@ -66,7 +66,7 @@ def test_files_are_written_before_the_manager_is_told(wanted: Installation, tmp_
 
 
 def test_what_runs_is_stopped_before_its_files_are_replaced(wanted: Installation, tmp_path: Path) -> None:
-    """An upgrade with other sockets: they are bound anew."""
+    """An upgrade with other sockets: they are bound again."""
     Machine().installer().install(user_service(tmp_path, program="/old/credproxy"))
     machine = Machine()
     machine.installer().install(wanted)

@@ -51,7 +51,7 @@ def test_the_id_of_a_token_and_its_digest_are_an_access_key() -> None:
 
 
 def test_a_token_of_an_account_is_asked_for_there() -> None:
-    """It is no user's: the first place says 401."""
+    """It does not belong to a user: the first URL answers 401."""
     found, asked = held(answer(401), active())
     assert found.keys.key_id == "t0k3n1d"
     assert asked[1].url == "https://api.cloudflare.com/client/v4/accounts/acc/tokens/verify"

@@ -175,7 +175,7 @@ REFUSALS = [
     (OF_CLIENT, ROBOT, 400, "unsupported_grant_type", Code.DENIED, text_of("have that grant enabled for the client, or name another one {}")),
     (OF_CLIENT, ROBOT, 400, "invalid_target", Code.DENIED, text_of("have it allowed for the client, or correct it {}")),
     (REFRESH, PUBLIC, 403, "access_denied", Code.DENIED, "credproxy login HOST"),
-    (OF_CLIENT, ROBOT, 403, "access_denied", Code.DENIED, text_of("ask whoever grants it to the client {}")),
+    (OF_CLIENT, ROBOT, 403, "access_denied", Code.DENIED, text_of("ask its administrator to grant it to the client {}")),
     (OF_CLIENT, ROBOT, 400, "slow_down", Code.RATE_LIMITED, "too many requests were made with this login"),
     (OF_CLIENT, ROBOT, 400, "invalid_request", Code.DENIED, text_of("see that the client may ask so, and compare with what the server wants, {}")),
     (OF_CLIENT, ROBOT, 400, "invalid_grant", Code.DENIED, "ask its administrator"),

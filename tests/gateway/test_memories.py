@@ -36,7 +36,7 @@ def test_an_upload_goes_on_where_its_registry_said() -> None:
     with pytest.raises(Failed) as caught:
         known.place(OWNER, session)
     assert code(caught.value) is Code.NOT_FOUND
-    assert caught.value.failure.hint == "begin it anew"
+    assert caught.value.failure.hint == "begin it again"
     known.end(OWNER, session)
 
 

@@ -68,7 +68,7 @@ def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
 
 
 def test_an_empty_token_is_told() -> None:
-    """It is no login."""
+    """It is not a login."""
     rule = CodeartifactHost(DOMAIN)
     with pytest.raises(Failed) as caught:
         rule.dress(PlainSecret(Secret("")), "env:X", width=("basic",))

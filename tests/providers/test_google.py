@@ -156,7 +156,7 @@ async def test_a_login_of_dockers_comes_first() -> None:
 
 
 async def test_without_a_login_nothing_is_given_and_the_command_is_told() -> None:
-    """Nobody wrote the rule, so it is no error; a public image is had without."""
+    """The rule is built in, so it is not an error; a public image needs no login."""
     table = build_table(Settings(), machine(None))
     asked = question(OBJECT)
     assert (await table.plan(asked)).plan is None

@@ -60,7 +60,7 @@ async def test_a_login_that_was_taken_is_not_held_back_by_what_it_may_not_do() -
 
 
 async def test_what_build_actions_are_refused_for_holds_back_no_login_of_the_user() -> None:
-    """They choose what is asked for; what the user is refused for holds for them as well."""
+    """Actions choose the requests; what the user is refused holds for them as well."""
     async with world() as w:
         w.script(token=w.respond(401))
         await refused(w, "theirs", 40, actions=True)
@@ -73,7 +73,7 @@ async def test_what_build_actions_are_refused_for_holds_back_no_login_of_the_use
 
 
 def test_only_secrets_are_counted_and_each_by_itself() -> None:
-    """By server, name and secret; nothing that is sent as it is, and nobody's."""
+    """By server, name and secret; not logins that are sent as they are, and not anonymous requests."""
     logins = RefusedLogins(b"key")
     assert logins.tried("auth.test", None) is None
     assert logins.tried("auth.test", RegistryToken(Secret("x"))) is None

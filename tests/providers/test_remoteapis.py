@@ -1,4 +1,4 @@
-"""Remote caches: each service's key in its own header, one answer for all URIs of a host, and nobody else's key."""
+"""Remote caches: each service's key in its own header, one answer for all URIs of a host, and never another service's key."""
 
 import re
 from pathlib import Path
@@ -37,7 +37,7 @@ SERVICES = [
 
 
 def provider(rule: RemoteapisHost, stored: Stored | None) -> Dressed:
-    """Of a rule."""
+    """The provider of a rule."""
     return Dressed(rule, source=FakeSource(rule.host.lower(), stored), clock=FakeClock())
 
 
@@ -55,7 +55,7 @@ def shown(grant: Grant) -> list[tuple[str, str]]:
 
 
 def machine(environ: dict[str, str]) -> World:
-    """A daemon's world, with an environment."""
+    """A daemon's environment."""
     return World(
         environ={"HOME": "/home/u", **environ},
         uid=1000,
@@ -87,7 +87,7 @@ def machine(environ: dict[str, str]) -> World:
     ids=str,
 )
 async def test_each_service_has_its_header(rule: RemoteapisHost, stored: Stored, wanted: tuple[str, str]) -> None:
-    """A rule that names one knows better than the name of the host."""
+    """A header that the rule names takes precedence over the one for the host."""
     assert shown(await granted(rule, stored)) == [wanted]
 
 
@@ -137,7 +137,7 @@ def test_a_header_that_grpc_cannot_send_is_a_mistake(name: str) -> None:
     ],
 )
 def test_a_services_variable_is_only_for_that_service(match: str, wanted: tuple[object, ...]) -> None:
-    """Whoever writes a rule for a cache of their own does not send BuildBuddy's key there."""
+    """A rule for a private cache does not send BuildBuddy's key there."""
     assert RemoteapisHost(match).places == wanted
     assert tuple(source for _, source in RemoteapisHost(match).secrets()) == wanted
     assert RemoteapisHost(match, secret=EnvSource("X")).places == EnvSource("X")
@@ -168,7 +168,7 @@ async def test_buildbuddy_works_without_a_rule_where_there_is_a_key(
 
 
 async def test_a_rule_without_a_key_is_given_one_as_the_hint_says() -> None:
-    """Somebody wrote it, so that a missing key is an error."""
+    """It is a written rule, so a missing key is an error."""
     world = machine({})
     assert isinstance(world.files, FakeFiles)
     assert isinstance(world.clock, FakeClock)

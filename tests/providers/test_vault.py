@@ -1,4 +1,4 @@
-"""Headers of several fields of a secret: what is sent, what cannot be, and that all of it is of one reading."""
+"""Headers of several fields of a secret: what is sent, what cannot be, and that everything comes from one read."""
 
 import json
 
@@ -57,7 +57,7 @@ def sent(made: VaultHost, stored: Stored) -> dict[str, str]:
 def test_fields_are_put_where_the_rule_has_them(
     options: dict[str, object], stored: Stored, wanted: dict[str, str]
 ) -> None:
-    """Each once: what a field holds is not read as another place."""
+    """Each once: a field's value is not expanded again."""
     assert sent(rule(**options), stored) == wanted
 
 
@@ -111,7 +111,7 @@ def test_a_secret_without_fields_goes_with_another_kind(stored: Stored) -> None:
 
 
 def test_the_source_gives_all_fields_to_every_rule() -> None:
-    """In a list, too; what is not Vault's is left as it is."""
+    """In a list, too; other sources are left as they are."""
     one, other = VaultSource("a"), EnvSource("X")
     assert VaultHost(HOST, secret=one).whole() == VaultSource("a", field="*")
     assert VaultHost(HOST, secret=(one, other)).whole() == (VaultSource("a", field="*"), other)

@@ -54,12 +54,12 @@ class Bao:
         self._process.wait(10)
 
     def api(self, method: str, path: str, body: object = None, *, token: str = ROOT) -> Reply:
-        """Ask it, as whoever has the token."""
+        """Make a request with a token."""
         sent = b"" if body is None else json.dumps(body).encode()
         return self._wire.ask(f"{self.url}/v1/{path}", method=method, headers={"X-Vault-Token": token}, body=sent)
 
     def write(self, path: str, **body: object) -> dict[str, object]:
-        """Change something as root; give the answer's data, or what it says of a token."""
+        """Change something as root; give the answer's data, or its token part."""
         reply = self.api("POST", path, body)
         assert reply.status in {200, 204}, (path, reply)
         if reply.status == 204:
@@ -74,7 +74,7 @@ class Bao:
         return str(made["client_token"])
 
     def run(self, *argv: str, **environ: str) -> str:
-        """Run its program as root, or with another ``BAO_TOKEN``; give what it says."""
+        """Run its program as root, or with another ``BAO_TOKEN``; give the output."""
         env = {"PATH": os.defpath, **self.environ, "BAO_TOKEN": ROOT, **environ}
         done = subprocess.run([self.program, *argv], env=env, capture_output=True, text=True, check=False, timeout=20)
         assert done.returncode == 0, done.stderr
@@ -82,7 +82,7 @@ class Bao:
 
     @property
     def unseal_key(self) -> str:
-        """What opens it again once it is sealed."""
+        """The key that unseals it."""
         return self._log.read_text().partition("Unseal Key: ")[2].split()[0]
 
     def _wait(self) -> None:

@@ -1,4 +1,4 @@
-"""A registry over TLS that breaks off in the middle of a blob, as a load balancer does that is restarted."""
+"""A registry over TLS that breaks off in the middle of a blob, like a restarted load balancer."""
 
 import contextlib
 import re
@@ -16,7 +16,7 @@ _RANGE = re.compile(rb"\r\nRange: bytes=([0-9]+)-([0-9]+)\r\n")
 
 
 class BreakingRegistry(Accepting):
-    """Serves one blob to everybody, and closes each of the first ``breaks`` answers when half of it has left.
+    """Serves one blob to everybody, and closes each of the first ``breaks`` answers when half of it is sent.
 
     ``ranges`` says whether it knows them; ``etag`` gives the entity tag of each answer, and ``other`` the bytes of those
     that are not the blob's. ``instead`` are whole answers by the number of the request; ``hints`` come before every answer.

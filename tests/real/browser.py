@@ -17,7 +17,7 @@ _STEPS = 20
 
 
 class Browser:
-    """Somebody who logs in."""
+    """A user who logs in."""
 
     async def __aenter__(self) -> Self:
         self._session = aiohttp.ClientSession(cookie_jar=aiohttp.CookieJar(unsafe=True))  # of an address, too
@@ -29,7 +29,7 @@ class Browser:
         await self._session.close()
 
     async def confirm(self, url: str, name: str, until: str = "no such place") -> str:
-        """Say yes to every page.
+        """Confirm every page.
 
         Args:
             url: where it begins.

@@ -17,7 +17,7 @@ _KEY = "one"
 
 
 class Ci:
-    """Serves ``/jwks``, and ``/token`` to who brings ``BEARER``. A context manager.
+    """Serves ``/jwks``, and ``/token`` to clients with ``BEARER``. A context manager.
 
     Attributes:
         life: seconds of a token.

@@ -39,7 +39,7 @@ def find(name: str) -> Path:
 
 @dataclass(frozen=True)
 class Ran:
-    """How a program ended, and what it said."""
+    """How a program ended, and its output."""
 
     code: int
     out: str

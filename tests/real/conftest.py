@@ -19,7 +19,7 @@ from tests.real.wire import Wire, basic
 # `robot` may pull team/app, `other` may pull everything else; both in the token server and in the registry with Basic.
 ROBOT = Account("robot's password", {"team/app": "pull"}, identity_token="robot-identity-token")
 OTHER = Account("other's password", {"team/app": "", "*": "pull"})
-# `pusher` may do everything: what the gateway pushes with.
+# `pusher` may do everything: the gateway pushes with it.
 PUSHER = Account("pusher's password", {"*": "pull,push,delete"})
 ACCOUNTS = {"robot": ROBOT, "other": OTHER, "pusher": PUSHER}
 
@@ -65,7 +65,7 @@ def basic_registry(pki: Pki, tmp_path: Path) -> Iterator[Registry]:
 
 @pytest.fixture
 def pushed(registry: Registry, token_server: TokenServer) -> Image:
-    """An image that is team/app:v1 and public/app:v1 in `registry`; pushed without a word to the token server."""
+    """An image that is team/app:v1 and public/app:v1 in `registry`; pushed without the token server."""
     made = image()
     for repository in ("team/app", "public/app"):
         access = [{"type": "repository", "name": repository, "actions": ["pull", "push"]}]
@@ -91,7 +91,7 @@ def environment(pki: Pki, tmp_path: Path) -> dict[str, str]:
 
 @pytest.fixture
 def docker_helper(tmp_path: Path) -> DockerHelper:
-    """A docker-credential-* program that knows nobody yet."""
+    """A docker-credential-* program without logins."""
     return DockerHelper(tmp_path / "docker-helper")
 
 

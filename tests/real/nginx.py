@@ -40,7 +40,7 @@ class Nginx:
         pair = pki.loopback
         config.write_text(
             _CONFIG.format(
-                # Its workers would otherwise be somebody who may not read the tests' folders.
+                # Otherwise its workers would run as a user that may not read the tests' folders.
                 user="user root;" if os.geteuid() == 0 else "",
                 folder=folder,
                 port=port,
@@ -63,7 +63,7 @@ class Nginx:
         self._process.wait()
 
     def access(self) -> str:
-        """Everything that it was asked, a line a request."""
+        """All requests, one per line."""
         return (self._folder / "access.log").read_text()
 
     def _wait(self, port: int) -> None:
@@ -76,12 +76,12 @@ class Nginx:
 
 
 def files(root: Path) -> str:
-    """Serve the files of a folder to whoever asks."""
+    """Serve the files of a folder to everybody."""
     return f"root {root};"
 
 
 def front(registry: str, pki: Pki) -> str:
-    """Stand before a registry, as an operator would put it."""
+    """Run in front of a registry, as an operator would."""
     return (
         f"location / {{ proxy_pass https://{registry}; proxy_ssl_trusted_certificate {pki.bundle}; proxy_ssl_verify on; "
         "proxy_ssl_name localhost; proxy_set_header Host $http_host; proxy_set_header X-Forwarded-Proto https; "

@@ -1,4 +1,4 @@
-"""A registry over TLS that answers as it is told, and a storage host: for what registries do and Debian's does not."""
+"""A scripted registry over TLS, and a storage host: for what other registries than Debian's do."""
 
 import contextlib
 import socket

@@ -1,4 +1,4 @@
-"""The authorization server of oidc_server.mjs: a certified one, whose refresh tokens rotate, and which sees old ones again."""
+"""The authorization server of oidc_server.mjs: a certified one, whose refresh tokens rotate, and which detects reused ones."""
 
 import http.client
 import json
@@ -29,7 +29,7 @@ class OidcServer:
 
     Attributes:
         issuer: its URL.
-        key: a file with the private key whose public half it trusts, of the client ``signer`` and of whoever asserts.
+        key: a file with the private key that it trusts, of the client ``signer`` and of assertions.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -61,17 +61,17 @@ class OidcServer:
         return self.ask("/mint").decode()
 
     def revoked(self) -> int:
-        """How many logins it has ended, since an old token of theirs came again."""
+        """How many logins it has ended because an old token was reused."""
         return int(self.ask("/revoked"))
 
     def introspected(self, token: str) -> dict[str, object]:
-        """What it says of a token."""
+        """What it says about a token."""
         found: object = json.loads(self.ask("/token/introspection", {"token": token}))
         assert isinstance(found, dict)
         return found
 
     def signed(self, subject: str) -> str:
-        """A token of somebody's that it trusts, such as a job's."""
+        """A token of an issuer that it trusts, such as a CI system."""
         claims: dict[str, object] = {"iss": "job", "sub": subject, "aud": self.issuer, "exp": 4_000_000_000}
         return jwt.encode(claims, self.key.read_bytes(), "RS256", {"kid": KEY_ID})
 

@@ -4,12 +4,12 @@ import random
 import socket
 
 
-# Below what kernels give to outgoing connections and to port 0: nobody else's test is given it before the program binds it.
+# Below what kernels give to outgoing connections and to port 0: no other test is given it before the program binds it.
 _ONES_OWN = range(20_000, 32_000)
 
 
 def free_port() -> int:
-    """Give a port of the loopback that nobody listens on."""
+    """Give an unused port of the loopback."""
     chance = random.SystemRandom()  # the seed of a test run is the same in all of its processes
     while True:
         port = chance.choice(_ONES_OWN)

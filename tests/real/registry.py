@@ -25,7 +25,7 @@ STARTED = re.compile(r"listening on 127\.0\.0\.1:(\d+)")
 class Registry:
     """A running registry. Its log, `log`, is kept in its folder; close() ends it.
 
-    With `redirect`, a URL, it sends who asks for a blob there: to the blob's place below its `storage`.
+    With `redirect`, a URL, it redirects requests for a blob there: to the blob's path below its `storage`.
     """
 
     def __init__(
@@ -83,7 +83,7 @@ class Registry:
         push(self._wire, self.url + repository, tag, image, authorization)
 
     def _wait(self) -> int:
-        """The port, once it listens: it chooses one itself, as one chosen here could be taken meanwhile."""
+        """The port, once it listens: it chooses one itself, because one chosen here could be taken meanwhile."""
         for _ in range(200):
             found = STARTED.search(self.log.read_text())
             if found:

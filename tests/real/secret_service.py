@@ -1,4 +1,4 @@
-"""A session bus and gnome-keyring of their own, in a home of their own."""
+"""A separate session bus and gnome-keyring, in a separate home."""
 
 import os
 import subprocess
@@ -43,7 +43,7 @@ class Session:
         self._start("--unlock")
 
     def start_locked(self) -> None:
-        """Start it as the bus does where nobody has logged in."""
+        """Start it as the bus does before a login."""
         self._start("--start")
 
     def end(self) -> None:

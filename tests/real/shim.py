@@ -1,6 +1,6 @@
-"""A client that only knows TCP at the actions socket: every connection is passed on, with the gateway's header put in.
+"""A client that only knows TCP at the actions socket: every connection is forwarded, with the gateway's header added.
 
-What an operator would write who has no rules_img: the client's own bytes, one header more. It is told to close after
+What an operator without rules_img would write: the client's own bytes, with one header added. It is told to close after
 each request, so that there is one head per connection to put it into.
 """
 

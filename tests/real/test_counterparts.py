@@ -1,4 +1,4 @@
-"""The counterparts are what the other tests take them for: real clients against real registries, without credproxy."""
+"""The counterparts behave as the other tests assume: real clients against real registries, without credproxy."""
 
 import json
 import time
@@ -94,7 +94,7 @@ class TestRegistryWithTokens:
     def test_refuses_a_token_of_another_signer(
         self, registry: Registry, token_server: TokenServer, pushed: Image, wire: Wire, tmp_path: Path
     ) -> None:
-        """The same claims are worth nothing under a key whose certificate the registry does not trust."""
+        """The same claims are worthless under a key whose certificate the registry does not trust."""
         url = registry.manifest_url("team/app", "v1")
         assert wire.get(url, f"Bearer {token_server.signer.sign(PULL)}").body == pushed.manifest
         assert wire.get(url, f"Bearer {Signer(Pki(tmp_path)).sign(PULL)}").status == 401
@@ -116,10 +116,10 @@ class TestRegistryWithBasic:
 
 
 class TestTokenServer:
-    """The token server's own manners, which no other party would notice."""
+    """The token server's own behaviour, which no other test would notice."""
 
     def test_grants_the_part_that_is_allowed(self, token_server: TokenServer, wire: Wire) -> None:
-        """Scopes come repeated, and what is not allowed is left out in silence."""
+        """Scopes come repeated, and what is not allowed is silently left out."""
         token = _token(wire, token_server, "repository:team/app:pull,push", "repository:secret/app:pull")
         assert read_claims(token)["access"] == PULL
 
@@ -189,7 +189,7 @@ class TestTokenServer:
                 waiting.result(timeout=5)
 
     def test_comes_back_on_its_port(self, token_server: TokenServer, wire: Wire) -> None:
-        """Between stop() and start() nobody listens."""
+        """Between stop() and start() nothing listens."""
         url = _token_url(token_server)
         token_server.stop()
         token_server.stop()  # does nothing
@@ -216,7 +216,7 @@ def _skopeo(registry: Registry, environment: dict[str, str]) -> Ran:
 
 @pytest.mark.parametrize("client", [_crane, _regctl, _skopeo], ids=["crane", "regctl", "skopeo"])
 class TestClients:
-    """The clients of others read a docker configuration and pull."""
+    """Other clients read a docker configuration and pull."""
 
     def test_pulls_with_a_login_from_the_docker_configuration(
         self,
@@ -258,7 +258,7 @@ class TestClients:
         basic_pushed: Image,
         environment: dict[str, str],
     ) -> None:
-        """Where the registry wants Basic, the login is sent as it is."""
+        """If the registry wants Basic, the login is sent as it is."""
         docker_config(environment, docker_auths(basic_registry.authority, basic("robot", ROBOT.password)))
         done = client(basic_registry, environment)
         assert done.code == 0, done
@@ -280,7 +280,7 @@ class TestClients:
 
 
 class TestMissing:
-    """A program that is not there."""
+    """A missing program."""
 
     def test_skips_on_a_persons_machine(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """The reason says what to install it with."""
@@ -289,7 +289,7 @@ class TestMissing:
             find("no-such-program")
 
     def test_fails_in_ci(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        """Nothing is skipped in silence where everything has to be there."""
+        """Nothing is skipped silently where everything has to be installed."""
         monkeypatch.setenv("CI", "true")
         with pytest.raises(pytest.fail.Exception, match="no-such-program is missing"):
             find("no-such-program")

@@ -115,7 +115,7 @@ def test_a_token_is_replaced_before_it_expires_while_a_loop_sees_no_failure(
 def test_stopping_the_token_server_does_not_break_valid_answers(
     serving: Stage, registry: Registry, token_server: TokenServer, pushed: Image, pki: Pki
 ) -> None:
-    """What is cached still downloads; what is not gets a clear error; a return is noticed."""
+    """Cached answers still work; others get a clear error; the server's return is noticed."""
     url = registry.blob_url("team/app", digest(pushed.layer))
     serving.headers(url)
     token_server.stop()
@@ -278,7 +278,7 @@ def test_a_bazel_helper_in_shell_behind_the_daemon(staged: Stage, bazel_helper: 
 
 
 def test_uv_as_a_bazel_helper_behind_the_daemon(staged: Stage) -> None:
-    """A helper that others wrote: it has no credential, and that is an answer; a bare host is beyond it."""
+    """A third-party helper: it has no credential, and that is an answer; it does not support a bare host."""
     staged.configure(
         '[[host]]\nmatch = "pypi.example"\nprovider = "exec"\n'
         f'command = ["{find("uv")}", "--preview-features", "auth-helper", "auth", "helper", "--protocol=bazel"]\n'
@@ -304,7 +304,7 @@ def _asked(staged: Stage, uri: str) -> int:
 def test_a_token_server_that_is_away_for_five_seconds_costs_no_call(
     serving: Stage, registry: Registry, token_server: TokenServer
 ) -> None:
-    """Two hundred cold questions while it is down; it is asked about each of them once when it is back."""
+    """Two hundred cold questions while it is down; each causes one request when it is back."""
     token_server.stop()
     with ThreadPoolExecutor(200) as pool:
         asking = [

@@ -51,7 +51,7 @@ def client(staged: Stage, name: str, words: list[str], registry: Registry, user:
 
 @pytest.mark.parametrize("name", CLIENTS)
 def test_a_client_logs_in_and_out(staged: Stage, basic_registry: Registry, name: str) -> None:
-    """The daemon answers with the login at once, with the next one at once, and with nothing once it is out."""
+    """The daemon answers with the login at once, with the next one at once, and with nothing after the logout."""
     log_in, log_out = CLIENTS[name]
     uri = f"https://{basic_registry.authority}"
     for user, account in (("robot", ROBOT), ("other", OTHER)):

@@ -60,7 +60,7 @@ class Gateway:
         return self.staged.home / "run" / "credproxy-actions" / "actions.sock"
 
     def get(self, authority: str, path: str, *options: str, around: tuple[str, ...] = ()) -> Answer:
-        """Ask for a path of a registry; nothing that comes back may hold a secret."""
+        """Ask for a path of a registry; the answer must not hold a secret."""
         done = self.curl(authority, path, *options, around=around)
         assert done.returncode == 0, done.stderr
         head, _, body = done.stdout.partition(b"\r\n\r\n")
@@ -101,7 +101,7 @@ def allow(authority: str, repository: str = "team/**", operations: str = READ) -
 
 @pytest.fixture
 def gateway(short_path: Path) -> Iterator[Gateway]:
-    """A home without a daemon yet; what the daemon wrote in the end holds no secret."""
+    """A home without a daemon yet; at the end the daemon's output must not hold a secret."""
     secrets = (
         ROBOT.password,
         PUSHER.password,
@@ -144,7 +144,7 @@ def blob(content: bytes, repository: str = "team/app") -> str:
 def test_a_layer_reaches_a_sandbox_without_a_network_and_without_a_rule_it_does_not(
     served: Gateway, registry: Registry, token_server: TokenServer, pushed: Image, sandbox: tuple[str, ...]
 ) -> None:
-    """The case that upstream documents as impossible: no network, no secret, the digest is right."""
+    """The case that upstream documentation calls impossible: no network, no secret, the digest is right."""
     answer = served.get(registry.authority, blob(pushed.layer), around=sandbox)
     assert (answer.status, digest(answer.body)) == (200, digest(pushed.layer))
     assert answer.headers["docker-content-digest"] == digest(pushed.layer)
@@ -161,7 +161,7 @@ def test_a_layer_reaches_a_sandbox_without_a_network_and_without_a_rule_it_does_
 
 
 def test_img_downloads_a_lazy_layer(served: Gateway, registry: Registry, pushed: Image) -> None:
-    """rules_img's own bytes: two requests on one connection, no pause; what is refused is final and told at once."""
+    """rules_img's own bytes: two requests on one connection, no pause; a refusal is final and reported at once."""
     done = download_blob(served.socket, registry.authority, "team/app", digest(pushed.layer))
     assert (done.error, done.content, len(done.requests), done.pauses) == ("", pushed.layer, 2, ())
     by_tag = download_manifest(served.socket, registry.authority, "team/app", "v1")
@@ -194,7 +194,7 @@ def test_what_is_asked_is_what_comes_back(served: Gateway, registry: Registry, p
 def test_a_rejected_token_is_replaced_and_a_refused_login_is_reported_at_once(
     served: Gateway, registry: Registry, token_server: TokenServer, pushed: Image
 ) -> None:
-    """Drop it, fetch it once more; what is refused then is a 403 with cause and remedy, after one exchange more."""
+    """It is dropped and fetched again; a refusal then is a 403 with cause and remedy, after one more exchange."""
     token_server.expires_in = -120  # the answer says 300 s, the registry's own clock says otherwise
     refused = served.get(registry.authority, blob(pushed.layer))
     assert refused.status in {403, 503}
@@ -223,7 +223,7 @@ def test_a_registry_that_takes_basic_works_through_the_gateway_alone(
 def test_redirects_are_followed_inside_and_the_credential_stays_behind(
     gateway: Gateway, token_server: TokenServer, pki: Pki, tmp_path: Path
 ) -> None:
-    """The storage host, another TLS origin, gets a request without Authorization; the client sees bytes alone."""
+    """The storage host, another TLS origin, gets a request without Authorization; the client only sees bytes."""
     folder, made = tmp_path / "redirecting", image(300_000)
     (tmp_path / "redirecting").parent.mkdir(exist_ok=True)
     auth = token_auth(token_server.realm, pki)
@@ -290,7 +290,7 @@ def test_a_blob_is_completed_by_its_digest_whatever_the_registry_says_meanwhile(
 
 
 def test_a_blob_that_cannot_be_completed_is_never_a_clean_answer(gateway: Gateway, pki: Pki) -> None:
-    """U15: A fourth break, another blob's bytes, more than was announced: curl fails, whatever it has got."""
+    """U15: A fourth break, another blob's bytes, more than was announced: curl fails in each case."""
     content = image(3_000_000).layer
     other = dict.fromkeys(range(2, 9), bytes(reversed(content)))
     for registry in (
@@ -330,7 +330,7 @@ def ran(argv: list[str | Path], environment: dict[str, str]) -> Ran:
 def test_crane_pulls_pushes_mounts_and_deletes(
     pushing: tuple[Shim, dict[str, str]], token_server: TokenServer, pushed: Image, tmp_path: Path
 ) -> None:
-    """A client that knows nothing of credproxy, by way of the shim; blobs are mounted and not sent."""
+    """A client that does not know credproxy, through the shim; blobs are mounted and not sent."""
     shim, environment = pushing
     crane, here = find("crane"), f"{shim.authority}/team"
     ran([crane, "pull", f"{here}/app:v1", tmp_path / "image.tar"], environment)
@@ -374,7 +374,7 @@ def test_skopeo_and_regctl_copy_through_the_gateway(pushing: tuple[Shim, dict[st
 def test_a_registry_behind_nginx(
     gateway: Gateway, basic_registry: Registry, basic_pushed: Image, pki: Pki, tmp_path: Path
 ) -> None:
-    """An operator's front with TLS of its own: pulling and a chunked upload, its places rewritten."""
+    """An operator's reverse proxy with its own TLS: pulling and a chunked upload, with rewritten locations."""
     with Nginx(find("nginx"), tmp_path / "front", pki, front(basic_registry.authority, pki)) as nginx:
         start(gateway, host(nginx.authority, pki) + allow(nginx.authority, operations=EVERYTHING))
         answer = gateway.get(nginx.authority, blob(basic_pushed.layer))

@@ -1,4 +1,4 @@
-"""The real git, with its helper ``store`` and one that is a program, in a home of its own: what it knows, and whom it asks."""
+"""The real git, with its helper ``store`` and one that is a program, in a separate home: what it knows, and which helper it asks."""
 
 import asyncio
 from pathlib import Path
@@ -108,7 +108,7 @@ async def test_a_user_by_section_and_a_user_by_option(home: Path) -> None:
 
 
 async def test_a_helper_in_an_included_file_is_found_and_one_of_a_repository_is_not_run(home: Path) -> None:
-    """The daemon may have been started in a repository of somebody else's."""
+    """The daemon may have been started in another user's repository."""
     trap = home / "trap"
     trap.write_text(f"#!/bin/sh\ntouch {home}/run\necho password=canary\n")
     trap.chmod(0o700)

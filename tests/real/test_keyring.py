@@ -69,7 +69,7 @@ async def read(keyring: SecretService, username: str | None = "u") -> Stored | N
 async def test_what_other_programs_store_is_found(
     keyring: SecretService, running: Session, more: dict[str, str]
 ) -> None:
-    """libsecret, keyring and go-keyring have service and username in common, and each something of its own."""
+    """libsecret, keyring and go-keyring share service and username, and each adds something."""
     words = [word for pair in {**ATTRIBUTES, **more}.items() for word in pair]
     running.secret_tool("store", "--label", "x", *words, secret="pässword")
     assert await read(keyring) == UserPassword("u", Secret("pässword"))
@@ -90,7 +90,7 @@ async def test_what_is_stored_is_found_by_other_programs_and_takes_the_place_of_
 
 
 async def test_a_deleted_secret_gives_none(keyring: SecretService) -> None:
-    """Between the look and the read."""
+    """Deleted between search and read."""
     await keyring.store(ATTRIBUTES, "label", secret=Secret("canary"))
     (item,) = (await keyring.search("build", "u")).items
     await keyring.erase(ATTRIBUTES)
@@ -125,7 +125,7 @@ async def test_a_locked_keyring_is_reported_at_once_and_opens_no_window(short_pa
 
 
 async def test_a_keyring_without_a_default_collection_stores_nothing(short_path: Path) -> None:
-    """As on a server where the bus starts it: there is no collection, and to make one would open a window."""
+    """As on a server where the bus starts it: there is no collection, and making one would open a window."""
     with session(short_path) as made:
         made.start_locked()
         keyring = SecretService(made.environ, clock=SystemClock(), uid=0)
@@ -153,7 +153,7 @@ async def test_a_secret_that_changes_by_being_used_is_written_back(keyring: Secr
 def test_a_daemon_answers_from_the_keyring_and_with_the_new_secret_within_a_second(
     running: Session, short_path: Path
 ) -> None:
-    """A secret that is stored anew is another login; it is in no log."""
+    """A new secret is another login; it is in no log."""
     words = [word for pair in ATTRIBUTES.items() for word in pair]
     running.secret_tool("store", "--label", "x", *words, secret="canary-one")
     with stage(short_path) as staged:

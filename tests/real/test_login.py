@@ -133,7 +133,7 @@ def test_a_wrong_password_is_refused_and_nothing_is_stored(
 def test_without_a_keyring_it_goes_into_docker_s_configuration_which_keeps_all_else(
     staged: Stage, registry: Registry, token_server: TokenServer, pki: Pki
 ) -> None:
-    """With docker's own warning; the file's mode, a link to it and what nobody knows are as they were."""
+    """With docker's own warning; the file's mode, a link to it and unknown members are unchanged."""
     staged.configure(rule(registry, pki, token_server))
     real = staged.home / "dotfiles" / "docker.json"
     real.parent.mkdir()
@@ -163,7 +163,7 @@ def test_without_a_keyring_it_goes_into_docker_s_configuration_which_keeps_all_e
 def test_a_program_that_docker_s_configuration_names_gets_the_login(
     staged: Stage, registry: Registry, token_server: TokenServer, pki: Pki, docker_helper: DockerHelper
 ) -> None:
-    """As ``docker login`` has it, and without a warning; ``logout`` has it erased."""
+    """As with ``docker login``, and without a warning; ``logout`` erases it."""
     staged.configure(rule(registry, pki, token_server))
     staged.environ["PATH"] = f"{docker_helper.folder}:{staged.environ['PATH']}"
     (staged.home / ".docker").mkdir()
@@ -214,7 +214,7 @@ def test_a_login_is_typed_on_the_terminal_without_an_echo(
 def test_ctrl_c_stores_nothing(
     staged: Stage, registry: Registry, token_server: TokenServer, pki: Pki, typed: list[bytes]
 ) -> None:
-    """Wherever it comes."""
+    """At any point."""
     staged.configure(rule(registry, pki, token_server))
     shown = on_terminal(staged, registry.authority, typed)
     assert "logged in" not in shown
@@ -223,7 +223,7 @@ def test_ctrl_c_stores_nothing(
 
 
 def on_terminal(staged: Stage, host: str, typed: list[bytes]) -> str:
-    """Run ``login`` on a terminal and type, each time that it asks; give all that is shown."""
+    """Run ``login`` on a terminal and type at each prompt; give everything that is shown."""
     pid, terminal = pty.fork()
     if pid == 0:  # pragma: no cover  another process
         os.execve(CREDPROXY, [str(CREDPROXY), "login", host], staged.environ)
@@ -245,7 +245,7 @@ def on_terminal(staged: Stage, host: str, typed: list[bytes]) -> str:
 
 
 def test_no_terminal_is_told_together_with_the_way_out(staged: Stage) -> None:
-    """A build in CI waits for nobody."""
+    """A CI build must not wait for input."""
     argv = [str(CREDPROXY), "login", "reg.test", "-u", "me"]
     done = subprocess.run(
         argv, stdin=subprocess.DEVNULL, env=staged.environ, capture_output=True, text=True, check=False
@@ -257,7 +257,7 @@ def test_no_terminal_is_told_together_with_the_way_out(staged: Stage) -> None:
 def test_a_locked_keyring_is_reported_before_a_password_is_typed(
     staged: Stage, registry: Registry, short_path: Path
 ) -> None:
-    """It never falls into a file of plain text by itself."""
+    """It never falls back to a plain-text file by itself."""
     (short_path / "x").mkdir()
     with session(short_path / "x") as locked:
         locked.unlock()
@@ -307,7 +307,7 @@ def page() -> Iterator[str]:
 def test_a_host_that_is_not_a_registry_is_asked_with_the_login_and_without(
     staged: Stage, page: str, text: str, user: str, header: str, value: str
 ) -> None:
-    """What everybody is given proves nothing, so that nothing is stored unless somebody says so."""
+    """An answer that everybody gets proves nothing, so nothing is stored unless the user insists."""
     staged.configure(f'[[host]]\nmatch = "{page}"\n{text}\n')
     who = ("-u", user) if user else ()
     done = log_in(staged, page, *who, password=WRONG)
@@ -325,7 +325,7 @@ def test_a_host_that_is_not_a_registry_is_asked_with_the_login_and_without(
 
 
 def test_what_a_rule_names_is_where_the_login_goes(staged: Stage, page: str, keyring: Session) -> None:
-    """A file, a service of the keyring; and where nothing can be stored, that is told before anything is typed."""
+    """A file, a service of the keyring; and if nothing can be stored, that is reported before anything is typed."""
     with_keyring(staged, keyring)
     secret = staged.home / "secret"
     head = f'[[host]]\nmatch = "{page}"\nprovider = "header"\nname = "x-api-key"\n'
@@ -344,7 +344,7 @@ def test_what_a_rule_names_is_where_the_login_goes(staged: Stage, page: str, key
 
 
 def test_two_logins_of_one_host_are_kept_apart_by_path(staged: Stage, page: str) -> None:
-    """The longest path counts; the other one's login is for all else."""
+    """The longest path counts; the other login is for everything else."""
     staged.configure(f'[[host]]\nmatch = "{page}"\nprovider = "basic"\n')
     assert log_in(staged, page, "-u", "all", "--no-check", password="pass-a").returncode == 0
     assert log_in(staged, f"{page}/team", "-u", "team", "--no-check", password="pass-t").returncode == 0
@@ -363,7 +363,7 @@ def test_two_logins_of_one_host_are_kept_apart_by_path(staged: Stage, page: str)
 def test_a_login_that_is_killed_at_any_moment_leaves_the_old_one_or_the_new_one(
     staged: Stage, page: str, keyring: Session
 ) -> None:
-    """In the file, in docker's configuration and in the keyring; the next one is not kept from storing."""
+    """In the file, in docker's configuration and in the keyring; the next login can still be stored."""
     staged.configure(f'[[host]]\nmatch = "{page}"\nprovider = "basic"\n')
     with_keyring(staged, keyring)
     killed = 0

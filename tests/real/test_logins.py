@@ -1,4 +1,4 @@
-"""Logins that change where no file tells: in a store, or by the token server itself. Real programs, a real registry, the helper and the gateway."""
+"""Logins that change without a file changing: in a store, or by the token server itself. Real programs, a real registry, the helper and the gateway."""
 
 import json
 import subprocess
@@ -108,7 +108,7 @@ def test_a_basic_login_that_was_changed_in_its_store_is_used_at_once_by_the_gate
 def test_a_login_that_ran_out_as_ecr_says_it_is_replaced_within_the_request(
     staged: Stage, docker_helper: DockerHelper, pki: Pki, tmp_path: Path
 ) -> None:
-    """403 to Basic: the program has a new password already, and the build does not see the refusal."""
+    """403 to Basic: the program has a new password already, and the build does not notice the refusal."""
     answers = ecr(basic("robot", ROBOT.password), basic("robot", NEW))
     with Nginx(find("nginx"), tmp_path / "ecr", pki, answers) as registry:
         start(staged, registry, pki, docker_helper, allow(registry))

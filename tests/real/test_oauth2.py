@@ -53,7 +53,7 @@ NOTHING: Final[Mapping[str, object]] = MappingProxyType({})
 
 @pytest.fixture(scope="session")
 def oidc(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OidcServer]:
-    """One for all of them."""
+    """One server for all tests."""
     with OidcServer(tmp_path_factory.mktemp("oidc")) as running:
         yield running
 
@@ -118,7 +118,7 @@ class Asking:
         return grant.headers[0][1][0].reveal().removeprefix("Bearer ")
 
     async def begin(self, given: Mapping[str, object]) -> LoginMeans:
-        """What a login begins with."""
+        """The server that a login begins with."""
         provider = self.provider(given)
         assert isinstance(provider, OauthProvider)
         return await provider.begin(parse_uri(URI), self.terms())
@@ -196,7 +196,7 @@ async def test_what_it_refuses_is_said_in_our_words(
 
 
 async def test_a_refresh_token_rotates_and_the_next_one_is_used(asking: Asking, oidc: OidcServer) -> None:
-    """One that comes again ends the login, and whoever reads that knows the next command."""
+    """A reused one ends the login, and the error names the next command."""
     rule = asking.keep(oidc.refresh_token()) | {"issuer": oidc.issuer}
     path = asking.folder / TOKEN
     seen = [path.read_text()]
@@ -216,7 +216,7 @@ async def test_a_refresh_token_rotates_and_the_next_one_is_used(asking: Asking, 
 
 
 async def test_a_client_signs_a_new_assertion_each_time(asking: Asking, oidc: OidcServer) -> None:
-    """The server remembers each assertion, and takes none twice (RFC 7523)."""
+    """The server remembers each assertion, and accepts none twice (RFC 7523)."""
     rule = {"issuer": oidc.issuer, "client_id": "signer", "key_file": str(oidc.key), "key_id": KEY_ID}
     for audience in (None, f"{oidc.issuer}/token"):
         assert oidc.introspected(await asking.token(rule | {"assertion_audience": audience}))["client_id"] == "signer"
@@ -225,7 +225,7 @@ async def test_a_client_signs_a_new_assertion_each_time(asking: Asking, oidc: Oi
 
 
 async def test_an_assertion_and_another_issuers_token_are_exchanged(asking: Asking, oidc: OidcServer) -> None:
-    """Signed by us, or taken from where it is; a changed one is refused with where it came from."""
+    """Signed by us, or read from its source; a changed one is refused with its source."""
     secret = client(oidc, "exchanger", {"scope": ["read"], "audience": ["cache"]})
     signed = {"grant": "jwt_bearer", "key_file": str(oidc.key), "subject": "me", "assertion_audience": oidc.issuer}
     found = oidc.introspected(await asking.token(secret | signed))
@@ -241,7 +241,7 @@ async def test_an_assertion_and_another_issuers_token_are_exchanged(asking: Aski
 
 
 async def test_a_login_on_another_device(asking: Asking, oidc: OidcServer, browser: Browser) -> None:
-    """As a login drives it; what it brings is stored, and renewed from there."""
+    """As a login does it; the result is stored, and renewed from there."""
     rule = asking.keep("none yet") | {"issuer": oidc.issuer, "scope": ["openid", "offline_access", "read"]}
     means = await asking.begin(rule)
     login = await asking.converse(
@@ -264,7 +264,7 @@ async def test_a_login_on_another_device(asking: Asking, oidc: OidcServer, brows
 
 
 async def test_a_login_in_the_browser(asking: Asking, oidc: OidcServer, browser: Browser) -> None:
-    """With a port of the loopback that the server never heard of before (RFC 8252, section 7.3)."""
+    """With a loopback port that the server did not know before (RFC 8252, section 7.3)."""
     rule = asking.keep("none yet") | {"issuer": oidc.issuer, "scope": ["openid", "offline_access", "read"]}
     server, known, limits = await asking.begin(rule)
     state, verifier = Secret(secrets.token_urlsafe(32)), Secret(secrets.token_urlsafe(32))
@@ -281,7 +281,7 @@ async def test_a_login_in_the_browser(asking: Asking, oidc: OidcServer, browser:
 
 
 def test_a_daemon_answers_a_build_with_one_exchange(short_path: Path, oidc: OidcServer) -> None:
-    """Many URIs of two rules; a new daemon goes on with the refresh token that the one before has stored."""
+    """Many URIs of two rules; a new daemon continues with the refresh token that the previous one has stored."""
     first = oidc.refresh_token()
     token = short_path / TOKEN
     token.write_text(first + "\n")
@@ -328,9 +328,9 @@ def test_many_processes_use_one_login(asking: Asking, oidc: OidcServer) -> None:
 
 
 def test_a_login_survives_kill_9_or_says_that_its_last_answer_was_lost(asking: Asking, oidc: OidcServer) -> None:
-    """At any moment: the file is whole, private and alone, and a login that is gone is never gone without a word.
+    """At any moment: the file is complete, private and the only one, and a lost login is always reported.
 
-    Between the server's answer and the disk nothing can be done; all else has to be survived.
+    Between the server's answer and the disk nothing can be done; everything else must be survived.
     """
     path = asking.folder / TOKEN
     asking.keep(oidc.refresh_token())

@@ -74,7 +74,7 @@ class Terminal:
         os.write(self._terminal, text)
 
     def end(self) -> int:
-        """Read to the end; give the exit status, or -1 where a signal ended it."""
+        """Read to the end; give the exit status, or -1 if a signal ended it."""
         while self._read():
             pass
         os.close(self._terminal)

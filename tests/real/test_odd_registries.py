@@ -1,4 +1,4 @@
-"""What registries do and Debian's does not, asked by curl in a sandbox, by crane, by regctl and by what ``img`` sends."""
+"""What other registries than Debian's do, tested with curl in a sandbox, crane, regctl and the requests of ``img``."""
 
 import json
 import re
@@ -39,7 +39,7 @@ def clients(tmp_path: Path) -> dict[str, str]:
 
 
 def quay(prefix: str) -> Answer:
-    """Three pages of tags, named as Quay names them; the last link is written in another way than the first."""
+    """Three pages of tags, named as Quay names them; the last link is written differently from the first."""
 
     def answer(method: str, target: str, fields: dict[str, str]) -> bytes:
         del method, fields
@@ -71,7 +71,7 @@ def test_clients_see_every_page_of_a_list(gateway: Gateway, pki: Pki, tmp_path: 
 
 
 def test_a_path_prefix_is_the_gateways_to_know(gateway: Gateway, pki: Pki) -> None:
-    """Curl asks the protocol's paths, and follows the links that it is handed out."""
+    """Curl requests the protocol's paths, and follows the links that it gets."""
     with OddRegistry(pki, quay("/art/api/docker/x")) as registry:
         registry_asked = served(gateway, pki, registry, path_prefix='"/art/api/docker/x"')
         target: str | None = TAGS
@@ -87,7 +87,7 @@ def test_a_path_prefix_is_the_gateways_to_know(gateway: Gateway, pki: Pki) -> No
 
 
 def test_a_next_page_elsewhere_is_an_error_and_no_shorter_list(gateway: Gateway, pki: Pki, tmp_path: Path) -> None:
-    """Crane says so, and does not print page one."""
+    """Crane reports it, and does not print page one."""
     environment = clients(tmp_path)
     body = b'{"name":"team/app","tags":["v1"]}'
     page = answered("200 OK", body, CLOSE, f"Link: <https://other.test{TAGS}?last=v1>; rel=next")
@@ -131,7 +131,7 @@ def test_a_signed_url_that_ran_out_costs_neither_the_build_nor_the_login(
 
 
 def test_a_storage_host_that_refuses_is_named(gateway: Gateway, pki: Pki) -> None:
-    """To img at once, and without a word of the login."""
+    """For img at once, and without mentioning the login."""
     with (
         OddRegistry(pki, lambda *_: answered("403 Forbidden", b"", CLOSE)) as storage,
         OddRegistry(
@@ -162,7 +162,7 @@ def test_a_body_that_was_cut_never_looks_whole(gateway: Gateway, pki: Pki, sandb
 
 
 def test_a_list_of_twenty_megabytes_arrives_and_a_manifest_of_five_is_refused_once(gateway: Gateway, pki: Pki) -> None:
-    """Lists are limited nowhere; a manifest is as large the next time, so img is told at once."""
+    """Lists have no limit; a manifest is just as large the next time, so img gets the error at once."""
     tags = json.dumps({"name": "team/app", "tags": ["v" * 100] * 200_000}).encode()
 
     def answer(method: str, target: str, fields: dict[str, str]) -> bytes:

@@ -64,7 +64,7 @@ def test_everything_goes_through_a_proxy_with_a_login(
 def test_a_proxy_that_wants_another_login_is_named(
     gateway: Gateway, registry: Registry, token_server: TokenServer, pki: Pki, proxy: Tinyproxy, login: str
 ) -> None:
-    """For a credential and for a blob: the registry is not to blame, and no login for it helps."""
+    """For a credential and for a blob: the registry is not to blame, and a login for it would not help."""
     through(gateway, registry, token_server, pki, f"http://{login}127.0.0.1:{proxy.port}")
     got = gateway.staged.credproxy("get", f"https://{registry.authority}/v2/team/app/manifests/v1")
     answer = gateway.get(registry.authority, blob(b"x"))

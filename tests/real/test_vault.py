@@ -1,4 +1,4 @@
-"""Vault's source against OpenBao itself: what it gives, what it says, and that each remedy helps; and the whole way from a CI job's identity to a secret."""
+"""Vault's source against OpenBao itself: its secrets, its errors, and their remedies; and the whole way from a CI job to a secret."""
 
 import json
 import os
@@ -68,7 +68,7 @@ def bao(tmp_path_factory: pytest.TempPathFactory, ci: Ci) -> Iterator[Bao]:
 
 
 class Asker:
-    """A daemon's sources, made anew for each question."""
+    """A daemon's sources, made again for each question."""
 
     def __init__(self, bao: Bao, environ: Mapping[str, str] | None = None) -> None:
         self.environ = {**bao.environ, "HOME": "/nonexistent", "BAO_TOKEN": ROOT, **(environ or {})}
@@ -137,7 +137,7 @@ async def test_secrets_of_both_versions_and_leased_ones_are_read(bao: Bao) -> No
 
 
 async def test_a_dynamic_secret_ends_with_the_users_token(bao: Bao) -> None:
-    """Which would take it along."""
+    """The token's end revokes it."""
     bao.write("leased/long", password="p", ttl="60s")
     token = bao.token("ci", ttl="20s")
     login = await Asker(bao, {"BAO_TOKEN": token}).login("leased/long")
@@ -199,7 +199,7 @@ async def test_an_engine_that_is_not_there_is_told_apart(bao: Bao) -> None:
 
 
 async def test_a_namespace_is_asked_for_and_missed(bao: Bao, tmp_path: Path) -> None:
-    """One that is not there is a text of its own, for secrets and for logins."""
+    """A missing one has its own message, for secrets and for logins."""
     asker = Asker(bao)
     for options in ({}, {"auth": by_jwt(tmp_path, "x")}):
         failure = await asker.failure("kv/ci", namespace="team/none", **options)
@@ -261,12 +261,12 @@ async def test_a_role_or_a_method_that_is_not_there_is_reported_with_the_command
 
 
 async def test_a_sealed_server_says_so_until_it_is_unsealed(bao: Bao) -> None:
-    """Every answer of its is then the same."""
+    """Then all its answers are the same."""
     bao.api("PUT", "sys/seal")
     try:
         failure = await Asker(bao).failure("secret/data/ci/registry")
         assert failure.code is Code.UPSTREAM_UNAVAILABLE
-        filled(failure.hint, "whoever runs it unseals it with vault operator unseal, or bao operator unseal")
+        filled(failure.hint, "its administrator unseals it with vault operator unseal, or bao operator unseal")
     finally:
         bao.run("operator", "unseal", bao.unseal_key)
     await Asker(bao).stored("secret/data/ci/registry")
@@ -297,7 +297,7 @@ jwt = {{ source = "ci-oidc", audience = "vault" }}
 def test_a_job_without_a_secret_reads_one_and_no_call_of_a_long_build_fails(staged: Stage, bao: Bao, ci: Ci) -> None:
     """From the job's identity to Vault's token of 4 s, of which 7 s are the most, and to leases of 3 s, in 200 calls over 6 s.
 
-    The daemon is given no secret but what the CI gives its job, and shows none in its log, its status or its reasons.
+    The daemon only gets the secret that the CI gives its job, and shows none in its log, its status or its reasons.
     """
     rules = {"files.test": "secret/data/ci/registry", "leased.test": "leased/registry"}
     staged.configure("".join(RULE.format(host=host, path=path) for host, path in rules.items()))

@@ -1,4 +1,4 @@
-"""A token server in a thread of its own: what `auth.docker.io` is to Docker Hub, with knobs for bad days."""
+"""A token server in its own thread: what `auth.docker.io` is to Docker Hub, with settings for failures."""
 
 import asyncio
 import base64
@@ -18,7 +18,7 @@ from tests.real.tokens import Account, Signer, granted
 
 ANONYMOUS = Account(password="")
 ROTATED = "rotated-identity-token"
-"""How an identity token begins that was given in place of another one."""
+"""The beginning of an identity token that replaced another one."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ class TokenServer:
         self.expires_in = 300  # seconds, in the answer and in the token itself
         self.stall = 0.0  # seconds before an answer
         self.failure: int | None = None  # a status to answer with instead
-        self.several: int | None = None  # how many of several scopes it looks at; with 0 it refuses them
-        self.rotates = False  # an identity token is taken once, and another one given in its place
+        self.several: int | None = None  # how many of several scopes it reads; with 0 it refuses them
+        self.rotates = False  # an identity token is accepted once, and replaced by another one
         self.asked: list[Asked] = []
         self._connections = WeakSet[asyncio.Transport]()
         self._port = 0
@@ -68,7 +68,7 @@ class TokenServer:
         assert ready.wait(10), "the token server did not start"
 
     def stop(self) -> None:
-        """Close the port and cut off whoever waits for an answer; does nothing when stopped already."""
+        """Close the port and cut off waiting clients; does nothing when stopped already."""
         if self._thread:
             self._loop.call_soon_threadsafe(self._stopping.set)
             self._thread.join()

@@ -1,4 +1,4 @@
-"""Who may do what, and the signed tokens that say so in the form that a real registry verifies."""
+"""Accounts with their rights, and signed tokens in the form that a real registry verifies."""
 
 import base64
 import json
@@ -24,7 +24,7 @@ LEEWAY = timedelta(seconds=60)
 
 @dataclass(frozen=True)
 class Account:
-    """What an account may prove itself with, and do.
+    """An account's credentials and rights.
 
     `may` maps a repository, or `*` for all others, to actions: `{"team/app": "pull,push"}`.
     """
@@ -61,7 +61,7 @@ class Signer:
 
     def sign(self, access: Sequence[Mapping[str, object]], *, subject: str = "", lifetime: int = 300) -> str:
         """A token for `access` that ends in `lifetime` seconds; a negative number makes one that has ended."""
-        now = datetime.now(UTC)  # noqa: TID251 - the registry that reads it goes by the real clock
+        now = datetime.now(UTC)  # noqa: TID251 - the registry that reads it uses the real clock
         claims: dict[str, object] = {
             "iss": ISSUER,
             "aud": SERVICE,

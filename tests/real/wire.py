@@ -1,4 +1,4 @@
-"""The tests' own HTTP client: it shares no code with credproxy, so that both cannot be wrong alike."""
+"""The tests' own HTTP client: it shares no code with credproxy, so that both cannot have the same mistake."""
 
 import base64
 import http.client
@@ -40,7 +40,7 @@ class Wire:
         """Send `method` to an https `url` and read the whole answer.
 
         Raises:
-            OSError: nobody listens, or TLS fails.
+            OSError: nothing listens, or TLS fails.
         """
         parts = urlsplit(url)
         assert parts.scheme == "https", url
@@ -57,7 +57,7 @@ class Wire:
         """GET anything, manifests included, with an Authorization header or without one."""
         headers = {
             "Accept": f"{MANIFEST_TYPE}, */*"
-        }  # docker-registry 2.8 hides an OCI manifest from who does not name it
+        }  # docker-registry 2.8 hides an OCI manifest unless its type is accepted
         return self.ask(url, headers=headers | ({"Authorization": authorization} if authorization else {}))
 
     def post_form(self, url: str, form: Mapping[str, str]) -> Reply:

@@ -8,7 +8,7 @@ from credproxy.server.peer import Peer
 
 @dataclass
 class InProcess:
-    """Asks policy and broker where it stands. Source: actions_api.ActionsAnswers."""
+    """Asks policy and broker in this process. Source: actions_api.ActionsAnswers."""
 
     behind: NarrowAnswers
 

@@ -1,4 +1,4 @@
-"""Who holds how many connections of a door that passes them on, whatever carriers say or leave unsaid."""
+"""How many connections each account holds on a listener that passes them on, whatever carriers report or omit."""
 
 from hypothesis import given, strategies as st
 
@@ -9,7 +9,7 @@ LIMIT = 16
 
 
 def test_an_account_has_a_quarter_and_lets_its_own_go_beyond_it() -> None:
-    """Until they are gone there are a few more; one that cannot let any go gets no more."""
+    """Until they are gone there are a few more; an account without idle ones gets no more."""
     accounts = Accounts(LIMIT)
     for _ in range(4):
         assert accounts.arrive("a") == (True, None)
@@ -29,14 +29,14 @@ def test_an_account_has_a_quarter_and_lets_its_own_go_beyond_it() -> None:
 
 
 def test_all_accounts_leave_a_quarter_to_the_user() -> None:
-    """And the largest one gives way to a newcomer, never to one that has as many."""
+    """And the largest one gives way to a newcomer, but never to one with as many."""
     accounts = Accounts(LIMIT)
     for name in ("a", "a", "a", "a", "b", "b", "b", "b", "c", "c", "c", "c"):
         assert accounts.arrive(name) == (True, None)
     assert accounts.arrive("d") == (True, ("a",))
     for _ in range(4):
         assert accounts.arrive(None) == (True, None)
-    assert not accounts.arrive(None).admitted  # nobody has more than the user has
+    assert not accounts.arrive(None).admitted  # no account has more than the user
 
 
 def test_a_connection_that_has_proven_its_account_counts_there() -> None:
@@ -50,7 +50,7 @@ def test_a_connection_that_has_proven_its_account_counts_there() -> None:
 
 
 def test_connections_that_are_all_busy_bound_the_newcomers_of_others() -> None:
-    """However many sandboxes come: what cannot be let go makes no room for ever."""
+    """However many sandboxes come, busy connections are not closed for them."""
     accounts = Accounts(LIMIT)
     for name in ("a", "b", "c"):
         for _ in range(4):
@@ -64,7 +64,7 @@ def test_connections_that_are_all_busy_bound_the_newcomers_of_others() -> None:
 
 @given(st.lists(st.tuples(st.sampled_from(["arrive", "leave", "kept"]), st.sampled_from(["a", "b", "c", None]))))
 def test_the_counts_are_those_of_the_connections(steps: list[tuple[str, str | None]]) -> None:
-    """Whatever comes in whatever order: as many are open as arrived and did not leave, and never many too many."""
+    """For any events in any order: the open connections are those that arrived and did not leave, and the limit is kept."""
     accounts = Accounts(LIMIT)
     there: dict[str | None, int] = {}
     for step, account in steps:

@@ -1,4 +1,4 @@
-"""CL-31: a caller that asks again for what it should still have may have seen it refused."""
+"""CL-31: a caller that asks again for an answer that it should still have may have seen it refused."""
 
 import json
 
@@ -23,7 +23,7 @@ def given(seconds: int | None) -> Handout:
 
 
 class Watch:
-    """A clock and what it is about."""
+    """A clock, and the watch under test."""
 
     def __init__(self) -> None:
         self.clock = FakeClock()
@@ -37,7 +37,7 @@ class Watch:
 
 
 async def test_the_same_server_asking_early_is_a_sign() -> None:
-    """Bazel keeps an answer until its second; sooner it asks only if it threw it away."""
+    """Bazel keeps an answer until its expiry; it only asks earlier if it dropped it."""
     watch = Watch()
     assert not watch.ask()
     await watch.clock.advance(60)
@@ -55,7 +55,7 @@ async def test_another_server_or_another_uri_is_not_a_sign_of_refusal() -> None:
 
 @pytest.mark.parametrize("later", [3590.1, 3600, 7200])
 async def test_asking_after_the_answer_expired_is_not_a_sign_of_refusal(later: float) -> None:
-    """That is what expiry is for; the last ten seconds do not count either."""
+    """That is normal; the last ten seconds do not count either."""
     watch = Watch()
     watch.ask()
     await watch.clock.advance(later)
@@ -92,7 +92,7 @@ async def test_a_regular_interval_is_not_a_sign_of_refusal() -> None:
 
 
 async def ask(bound: Bound, parent: str = str(BAZEL)) -> tuple[str, str | None]:
-    """Ask as the helper does; give the token, and the time at which it is to be thrown away."""
+    """Ask as the helper does; give the token, and its expiry."""
     head = f"POST /v1/get HTTP/1.1\r\nHost: x\r\nContent-Length: {len(URI)}\r\nX-Credproxy-Parent: {parent}\r\n"
     answer = await talk(bound, head.encode() + b"Connection: close\r\n\r\n" + URI)
     found = json.loads(answer.partition(b"\r\n\r\n")[2])
@@ -135,7 +135,7 @@ async def test_another_helpers_answer_without_an_end_is_renewed_as_well(bound: B
 
 @pytest.mark.parametrize("parent", ["", "0", "1", "-5", "x", "4" * 11, "\xb2"])
 async def test_an_unknown_parent_process_counts_as_none(bound: Bound, parent: str) -> None:
-    """Whatever the header holds, the question is answered; the children of init are nobody's."""
+    """Whatever the header holds, the question is answered; children of init have no server."""
     async with world() as w, daemon(w, bound):
         w.provider.life = 3600
         for _ in range(2):

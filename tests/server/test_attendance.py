@@ -1,4 +1,4 @@
-"""T16: connections of untrusted callers, over real sockets: who counts as silent, and who gives way."""
+"""T16: connections of untrusted callers, over real sockets: which count as silent, and which give way."""
 
 import asyncio
 import contextlib
@@ -34,7 +34,7 @@ class Named(GatedServer):
 
 
 class World:
-    """A server whose handler answers when it is let."""
+    """A server whose handler answers when the test lets it."""
 
     def __init__(self, bound: Bound) -> None:
         self.bound = bound
@@ -89,7 +89,7 @@ async def world(bound: Bound) -> AsyncIterator[World]:
 
 
 async def ended(reader: asyncio.StreamReader) -> bool:
-    """Whether the daemon has closed it without a word."""
+    """Whether the daemon has closed it without an answer."""
     await settle()
     try:
         return await asyncio.wait_for(reader.read(1), 0.01) == b""
@@ -157,7 +157,7 @@ async def test_a_request_under_way_is_not_ended_and_the_newcomer_is_dropped(boun
 
 
 async def test_a_second_request_that_came_with_the_first_is_under_way_as_well(bound: Bound) -> None:
-    """Between the two answers nobody takes the place."""
+    """Between the two answers its place is not taken."""
     async with world(bound) as w:
         (pipelined,) = await w.connect(GET * 3)
         assert sum([line.startswith(b"HTTP/1.1 200") async for line in first(pipelined, 18)]) == 3

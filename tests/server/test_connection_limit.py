@@ -1,4 +1,4 @@
-"""T3, T16: who holds how many connections, and which of them ends for a newcomer."""
+"""T3, T16: how many connections each holder has, and which one is closed for a newcomer."""
 
 from hypothesis import given, strategies as st
 
@@ -17,7 +17,7 @@ def crowded(holder: Holder, count: int, shares: ConnectionLimit[object]) -> list
 
 
 def test_a_sandbox_has_a_quarter_and_its_own_oldest_silent_connection_ends_for_more() -> None:
-    """Nobody else loses one."""
+    """No other holder loses one."""
     shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(B, 1, shares)
     crowded(A, 4, shares)
@@ -36,7 +36,7 @@ def test_a_connection_with_a_request_under_way_is_not_ended() -> None:
 
 
 def test_the_longest_silent_connection_is_closed_and_dripping_bytes_does_not_help() -> None:
-    """Age counts from the end of the last request; telling of silence again changes nothing."""
+    """Age counts from the end of the last request; reporting silence again changes nothing."""
     shares: ConnectionLimit[object] = ConnectionLimit(16)
     crowded(A, 4, shares)
     shares.begin("a0")
@@ -93,7 +93,7 @@ STEPS = st.lists(
 
 
 class Model:
-    """Plain shares beside a plain account of what was told to them."""
+    """The shares, and a simple record of the events."""
 
     def __init__(self, limit: int) -> None:
         self.shares: ConnectionLimit[int] = ConnectionLimit(limit)
@@ -101,7 +101,7 @@ class Model:
         self.busy: set[int] = set()
 
     def arrive(self, key: int, holder: Holder) -> None:
-        """Whoever is ended was silent, and its holder had more than the newcomer's, or is the same."""
+        """A closed connection was silent, and its holder had more than the newcomer's, or is the same."""
         if key in self.known:
             return
         before = self.shares.held()
@@ -130,7 +130,7 @@ class Model:
             self.busy.discard(key)
 
     def check(self) -> None:
-        """No bound is passed."""
+        """No limit is exceeded."""
         bound = [count for name, count in self.shares.held().items() if name]
         assert self.shares.open == len(self.known) <= self.shares.limit
         assert sum(bound) <= self.shares.pool

@@ -1,4 +1,4 @@
-"""The gateway's front over a real Unix socket: heads and bodies byte by byte, with a real pump where it matters."""
+"""The gateway's front over a real Unix socket: heads and bodies byte by byte, with a real pump if it matters."""
 
 import asyncio
 import contextlib
@@ -87,7 +87,7 @@ class Served:
 
 @dataclass
 class Answer:
-    """A response as it came. ``whole`` is false where it ended before its end was announced."""
+    """A response as it came. ``whole`` is false if it ended before its announced end."""
 
     line: str
     headers: list[tuple[str, str]]
@@ -110,7 +110,7 @@ class Answer:
 
 
 class Client:
-    """Speaks HTTP/1.1 by hand, so that nothing is mended on the way."""
+    """Speaks HTTP/1.1 by hand, so that nothing is corrected on the way."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.reader = reader
@@ -180,7 +180,7 @@ class Deny:
 
 
 class Sandboxed(GatedServer):
-    """Everybody is in that sandbox."""
+    """Every caller is in that sandbox."""
 
     sandbox: str | None = None
 
@@ -277,7 +277,7 @@ async def until(reached: Callable[[], bool]) -> None:
 
 
 async def test_a_head_byte_by_byte(short_path: Path) -> None:
-    """T19: what may pass, what the gateway says itself, the date, and nobody's version."""
+    """T19: permitted fields, the gateway's own, the date, and no version."""
     headers = (("Content-Type", "a/b"), ("ETag", '"x"'), ("Server", "nginx/1.2.3"), ("Set-Cookie", "x"))
     async with serving(short_path, fake(FakeTransfer(headers=headers, body=b"hello", small=True))) as served:
         answer = await served.ask(f"GET {BLOB}")
@@ -344,7 +344,7 @@ async def test_refusals_are_in_the_specifications_shape_and_in_the_log(short_pat
 
 
 async def test_what_a_registry_refuses_is_said_of_it_and_what_it_has_not_is_ordinary(short_path: Path) -> None:
-    """A build asks HEAD for each blob that it pushes: that one is not there is an answer like any other."""
+    """A build sends a HEAD for each blob that it pushes: "not there" is an answer like any other."""
     steps = fake(FakeTransfer(404, small=True), FakeTransfer(403, small=True))
     async with serving(short_path, steps, response(404), response(200), response(403)) as served:
         with structlog.testing.capture_logs() as events:
@@ -392,7 +392,7 @@ async def test_304_has_neither(short_path: Path) -> None:
 
 
 async def test_a_poured_body_and_what_comes_after_it(short_path: Path) -> None:
-    """The pump writes past aiohttp, which answers the next requests on the same connection as if it had not."""
+    """The pump writes past aiohttp, which still answers the next requests on the same connection."""
     with Scripted(answering(BODY)) as registry:
         async with pumping(short_path, registry) as (served, _), served.connected() as client:
             for _ in range(2):
@@ -406,7 +406,7 @@ async def test_a_poured_body_and_what_comes_after_it(short_path: Path) -> None:
 
 
 async def test_requests_that_are_pipelined_while_a_body_is_poured(short_path: Path) -> None:
-    """T16: their answers come behind it, in order, and nothing of them between."""
+    """T16: their answers come after it, in order, and not in between."""
     with Scripted(answering(BODY)) as registry:
         async with pumping(short_path, registry) as (served, _), served.connected() as client:
             for _ in range(3):
@@ -447,7 +447,7 @@ async def test_the_answers_before_a_body_come_before_it(short_path: Path) -> Non
 
 
 async def test_a_client_that_does_not_read_cannot_begin_downloads(short_path: Path) -> None:
-    """T16: a blob behind answers that nobody takes is not asked for; after half a minute the connection is free."""
+    """T16: a blob after unread answers is not requested; after half a minute the connection is closed."""
     downloads = fake()
     async with serving(short_path, downloads, response(200, b"m" * 20_000)) as served, served.connected() as client:
         served.server.outgoing.piece_seconds = 2.0
@@ -473,7 +473,7 @@ async def _transport(served: Served) -> asyncio.Transport:
 
 @pytest.mark.parametrize("how", ["close", "reset"])
 async def test_a_short_body_is_seen_to_be_short(short_path: Path, how: str) -> None:
-    """U15, T16: the length is not met, the connection ends, and no 500 of aiohttp's fills it up."""
+    """U15, T16: the length is not met, the connection ends, and aiohttp does not append a 500."""
 
     def part(wire: Wire) -> None:
         if server.connections == 1:
@@ -556,7 +556,7 @@ async def test_a_bug_in_the_middle_of_a_body_aborts_it(short_path: Path) -> None
 
 @pytest.mark.parametrize("when", ["in a head", "in a body"])
 async def test_a_client_that_leaves_ends_its_download(short_path: Path, when: str) -> None:
-    """P8, PY13: at once, also while the registry says nothing; it is no error of anybody's."""
+    """P8, PY13: at once, also while the registry is silent; it is not an error."""
 
     def silent(wire: Wire) -> None:
         wire.head()
@@ -596,7 +596,7 @@ async def test_the_end_of_the_server_ends_what_streams(short_path: Path) -> None
 
 
 async def test_the_absolute_form_is_refused(short_path: Path) -> None:
-    """PY14: whose host would count? Nothing is sent anywhere."""
+    """PY14: the host would be ambiguous. Nothing is sent upstream."""
     async with serving(short_path, fake(), response(200)) as served:
         answer = await served.ask("GET http://evil.test/v2/a/manifests/x")
         assert answer.status == 404
@@ -662,12 +662,12 @@ async def test_a_head_over_http_1_0_is_answered_without_a_length(short_path: Pat
 
 @dataclass
 class Slow(FakeTransfer):
-    """Its thread has written the last byte and comes to say so only when it is woken."""
+    """Its thread has written the last byte but reports it only when it is woken."""
 
     woken: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def pour(self, client: int, count: int, *, check: Checksum | None = None) -> Poured:
-        """Move all, and be slow about it."""
+        """Move everything, slowly."""
         poured = await super().pour(client, count, check=check)
         await self.woken.wait()
         return poured
@@ -712,7 +712,7 @@ async def test_a_client_that_left_just_before_the_end_has_left(short_path: Path)
 
 
 async def test_http_1_0(short_path: Path) -> None:
-    """PY14: answered, then closed; the body is poured all the same."""
+    """PY14: answered, then closed; the body is still poured."""
     with Scripted(answering(BODY)) as registry:
         async with pumping(short_path, registry) as (served, _), served.connected() as client:
             first, *more = lines(registry)
@@ -738,7 +738,7 @@ async def test_an_upload_in_chunks(short_path: Path) -> None:
 
 
 async def test_expect_100_continue(short_path: Path) -> None:
-    """Said when the body is wanted, and only then: a refused upload is not sent at all."""
+    """Sent when the body is wanted, and only then: a refused upload is not sent at all."""
     async with serving(short_path, fake(), response(201)) as served, served.connected() as client:
         expects = ("Expect: 100-continue", "Content-Length: 2")
         await client.send("PUT /v2/a/manifests/x", HOST, *expects)
@@ -766,7 +766,7 @@ async def test_a_manifest_that_is_too_large_is_refused_before_it_is_read(short_p
 
 
 async def test_an_upload_that_stalls(short_path: Path) -> None:
-    """F10: a minute of silence, then its own fault is told."""
+    """F10: after a minute of silence, the client gets the error."""
     async with serving(short_path, fake(), response(201)) as served, served.connected() as client:
         await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 2", body=b"{")
         await settle(100)
@@ -793,7 +793,7 @@ async def test_a_body_that_does_not_come_holds_no_place(short_path: Path, length
 
 
 async def test_an_upload_that_drips_ends(short_path: Path) -> None:
-    """S11: less than 4 KiB a second over a minute; each wait for a byte was short, and there was no end to them."""
+    """S11: less than 4 KiB a second over a minute; each wait for a byte was short, but there was no end."""
     async with serving(short_path, fake(), response(202)) as served, served.connected() as client:
         await client.send("PUT /v2/a/manifests/x", HOST, "Content-Length: 3000000", body=b"{")
         for _ in range(7):
@@ -845,7 +845,7 @@ async def test_a_peer_that_is_refused(short_path: Path) -> None:
     ],
 )
 async def test_requests_that_two_parsers_read_otherwise(short_path: Path, request_bytes: str) -> None:
-    """PY14: refused by the parser in front, or answered as one request that is none; the registry hears of none."""
+    """PY14: refused by the first parser, or answered as one invalid request; nothing reaches the registry."""
     downloads = fake(FakeTransfer(body=b"hello", small=True))
     async with serving(short_path, downloads) as served, served.connected() as client:
         await client.write(request_bytes.encode())
@@ -882,7 +882,7 @@ LARGE = bytes(2 * 1024 * 1024)
 
 
 async def test_a_manifest_counts_until_its_client_has_it(short_path: Path) -> None:
-    """Clients that do not read would else hold as many as they ask for, each of four megabytes."""
+    """Otherwise clients that do not read would hold any number of them, each of four megabytes."""
     manifests = serving(short_path, fake(), response(200, LARGE), memory=3 * 1024 * 1024)
     async with manifests as served, served.connected() as slow:
         await slow.send(f"GET {MANIFEST}", HOST)
@@ -906,7 +906,7 @@ async def test_no_more_than_a_piece_of_an_unread_body_is_copied(short_path: Path
 
 
 async def test_a_request_that_waits_too_long_for_memory_fails(short_path: Path) -> None:
-    """503, which a client repeats; and whoever does not read is left after a minute."""
+    """503, which a client repeats; and a client that does not read is disconnected after a minute."""
     manifests = serving(short_path, fake(), response(200, LARGE), memory=3 * 1024 * 1024)
     async with manifests as served, served.connected() as slow:
         await slow.send(f"GET {MANIFEST}", HOST)

@@ -104,7 +104,7 @@ async def test_an_announced_probe_of_the_gate_is_refused_without_a_line_in_the_l
 
 @pytest.mark.parametrize("mark", ["b" * 32, "", "short"])
 async def test_an_intruder_cannot_hide_behind_a_mark_of_its_own(bound: Bound, mark: str) -> None:
-    """A mark that no admitted caller has announced, however often it comes, is a refusal like any other."""
+    """A mark that no admitted caller has announced does not hide a refusal, however often it comes."""
     async with world() as w, daemon(w, bound) as server:
         assert await _probe(bound, "a" * 32) == b"200"
         assert await _probe(bound, "short") == b"200"
@@ -128,7 +128,7 @@ async def test_an_intruder_cannot_hide_behind_a_mark_of_its_own(bound: Bound, ma
     ],
 )
 async def test_what_can_match_nothing_is_not_flushed_in_silence(bound: Bound, match: str, hint: str) -> None:
-    """Who pastes a URL reads what to write instead, and not that nothing was to be forgotten."""
+    """A user who pastes a URL is told what to write instead, and not that there was nothing to forget."""
     async with world() as w, daemon(w, bound):
         answer = await _post(bound, "/v1/flush", f'{{"match": "{match}"}}'.encode())
     assert answer.startswith(b"HTTP/1.1 400 " if hint else b"HTTP/1.1 200 ")

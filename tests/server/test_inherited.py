@@ -1,4 +1,4 @@
-"""Sockets that are handed over: by name, and nothing but what was meant (F4, P13)."""
+"""Sockets that are handed over: by name, and only the intended ones (F4, P13)."""
 
 import json
 import os
@@ -15,7 +15,7 @@ from tests.activation import activated
 
 ROOT = Path(__file__).parents[2]
 
-# Says what it was handed, or why it would not serve.
+# Prints what it was handed, or why it would not serve.
 TAKER = f"""
 import json, os, sys
 sys.path.insert(0, {str(ROOT)!r})
@@ -75,7 +75,7 @@ def test_the_name_decides_and_not_the_order(
 
 
 def test_one_socket_is_enough(listening: Callable[[str], socket.socket], folder: Path) -> None:
-    """Whether it is the right one, whoever asked for it decides."""
+    """The caller decides whether it is the right one."""
     assert take(listening("helper"), names="helper") == {"helper": [f"{folder}/helper.sock", 3, False]}
 
 
@@ -169,7 +169,7 @@ def test_wrong_sockets_are_refused_and_waiting_callers_are_reported(
 
 
 def test_a_file_is_not_a_socket(listening: Callable[[str], socket.socket]) -> None:
-    """P13: nor is a descriptor that is closed."""
+    """P13: a closed descriptor is not one either."""
     with (
         Path(os.devnull).open("rb") as file,
         activated(

@@ -22,7 +22,7 @@ def place(tmp_path: Path) -> Path:
 
 
 def test_the_directory_is_0700_and_the_socket_0600_whatever_the_umask(place: Path) -> None:
-    """T8: nobody else can connect, not even between bind and a later chmod, because there is none."""
+    """T8: no other user can connect, not even between bind and a later chmod, because there is none."""
     before = os.umask(0)
     try:
         bound = bind(str(place), backlog=8)
@@ -34,7 +34,7 @@ def test_the_directory_is_0700_and_the_socket_0600_whatever_the_umask(place: Pat
 
 
 def test_the_directories_above_are_private_as_well_where_they_are_made(place: Path) -> None:
-    """Whoever may write one of them may put another socket in its place."""
+    """Anybody who may write one of them could replace the socket."""
     deep = place.parent / "a" / "b" / place.name
     before = os.umask(0)
     try:
@@ -66,7 +66,7 @@ def test_a_socket_that_a_killed_daemon_left_is_replaced(place: Path) -> None:
 
 
 def test_a_listener_without_our_lock_is_left_alone(place: Path) -> None:
-    """P1: a socket that somebody answers is theirs, lock or no lock."""
+    """P1: a socket with a listener belongs to that listener, with or without the lock."""
     place.parent.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(place))
@@ -128,7 +128,7 @@ def another_at(place: Path, *around: str) -> Iterator[None]:
 
 
 def test_what_callers_find_at_the_path(bound: Bound) -> None:
-    """P1: us, nothing, a file that nobody listens on, or somebody else."""
+    """P1: us, nothing, a file without a listener, or another process."""
     assert bound.standing() is Standing.OURS
     bound.path.unlink()
     assert bound.standing() is Standing.GONE
@@ -154,7 +154,7 @@ print(Path(sys.argv[1]).exists())
 
 @pytest.mark.skipif(sys.platform != "linux", reason="pid namespaces are Linux's")
 def test_a_socket_of_an_invisible_process_belongs_to_another_user(short_path: Path, sandbox: tuple[str, ...]) -> None:
-    """From inside of a pid namespace a listener outside has the number 0: it is not us, and its file stays."""
+    """From inside a pid namespace a listener outside has the pid 0: it is not us, and its file stays."""
     place = short_path / "run" / "helper.sock"
     argv = [*sandbox, "--mount-proc", sys.executable, "-c", WATCHER, str(place)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as watcher:
@@ -167,7 +167,7 @@ def test_a_socket_of_an_invisible_process_belongs_to_another_user(short_path: Pa
 
 
 def test_a_socket_that_hands_out_nothing_is_busy_and_not_lost(place: Path) -> None:
-    """P1: a burst fills the queue; that is no reason to bind a second socket."""
+    """P1: a burst fills the queue; that must not lead to a second socket."""
     with contextlib.closing(bind(str(place), backlog=0)) as bound, contextlib.ExitStack() as stack:
         for _ in range(4):
             client = stack.enter_context(socket.socket(socket.AF_UNIX))
@@ -186,13 +186,13 @@ def test_closing_leaves_another_ones_socket_alone(bound: Bound) -> None:
 
 
 def test_a_socket_that_was_handed_over_is_never_removed(bound: Bound) -> None:
-    """P1, F5: who made it removes it."""
+    """P1, F5: its creator removes it."""
     Listener(bound.path, bound.sock.dup()).close()
     assert bound.standing() is Standing.OURS
 
 
 def test_closing_twice_is_closing_once(place: Path) -> None:
-    """Once where the daemon stops to listen, once where it ends."""
+    """Once when the daemon stops listening, once when it ends."""
     bound = bind(str(place), backlog=8)
     bound.close()
     with contextlib.closing(bind(str(place), backlog=8)):
@@ -220,7 +220,7 @@ def test_a_deleted_socket_is_bound_again_under_the_same_lock(bound: Bound, left:
 
 
 def test_a_daemon_that_lost_lock_and_socket_to_another_one_stays_away(bound: Bound) -> None:
-    """P1: the whole directory was deleted, and somebody was faster."""
+    """P1: the whole directory was deleted, and another daemon was faster."""
     bound.path.unlink()
     bound.path.with_suffix(".lock").unlink()
     with contextlib.closing(bind(str(bound.path), backlog=8)) as successor:
@@ -263,7 +263,7 @@ def test_a_process_in_a_sandbox_knows_it(sandbox: tuple[str, ...], kind: str) ->
     ids=["nothing", "a user namespace alone", "a container"],
 )
 def test_a_process_elsewhere_is_in_no_sandbox(sandbox: tuple[str, ...], around: tuple[str, ...]) -> None:
-    """A container is a machine of its own, and who shares its user's mounts sees what that user sees."""
+    """A container counts as a separate machine, and a process with its user's mounts sees what that user sees."""
     del sandbox
     script = "import sys; from credproxy.server.sandboxed import sandboxed; sys.exit(7 if sandboxed() else 0)"
     done = subprocess.run([*around, sys.executable, "-c", script], capture_output=True, check=False)
@@ -273,7 +273,7 @@ def test_a_process_elsewhere_is_in_no_sandbox(sandbox: tuple[str, ...], around: 
 @linux
 @pytest.mark.parametrize("kind", SANDBOXES)
 def test_a_socket_of_a_sandbox_is_taken_back(bound: Bound, sandbox: tuple[str, ...], kind: str) -> None:
-    """Who listens in a sandbox below is not given way to, as another daemon of the user is; rebinding ends it."""
+    """A listener in a sandbox is not given way to, unlike another daemon of the user; rebinding ends it."""
     del sandbox
     bound.path.unlink()
     with another_at(bound.path, *SANDBOXES[kind]):
@@ -286,7 +286,7 @@ def test_a_socket_of_a_sandbox_is_taken_back(bound: Bound, sandbox: tuple[str, .
 
 @linux
 def test_a_place_that_a_sandbox_has_is_bound_by_the_user(place: Path, sandbox: tuple[str, ...]) -> None:
-    """Also where the sandbox has no lock there."""
+    """Also if the sandbox has no lock there."""
     place.parent.mkdir(mode=0o700)
     with another_at(place, *sandbox), contextlib.closing(bind(str(place), backlog=8)) as made:
         assert made.standing() is Standing.OURS
@@ -304,7 +304,7 @@ bound.close()
 
 @linux
 def test_a_lock_that_a_sandbox_has_does_not_keep_the_user_out(place: Path, sandbox: tuple[str, ...]) -> None:
-    """And when the sandbox's daemon ends, it removes nothing of the user's."""
+    """When the sandbox's daemon ends, it removes nothing of the user's."""
     argv = [*sandbox, sys.executable, "-c", HOLDS, str(place)]
     with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as inside:
         assert inside.stdout is not None
@@ -317,7 +317,7 @@ def test_a_lock_that_a_sandbox_has_does_not_keep_the_user_out(place: Path, sandb
 
 
 def test_the_hint_for_a_directory_that_is_not_private_holds_it_as_one_word(tmp_path: Path) -> None:
-    """It is copied into a shell."""
+    """Users copy it into a shell."""
     folder = tmp_path / "My Home"
     folder.mkdir()
     folder.chmod(0o755)

@@ -1,4 +1,4 @@
-"""T16: what a sandbox is called, by real processes in real namespaces."""
+"""T16: how a sandbox is named, with real processes in real namespaces."""
 
 import contextlib
 import os
@@ -22,7 +22,7 @@ USER = ("unshare", "--user", "--map-root-user")
 
 @contextlib.contextmanager
 def process(*around: str) -> Iterator[int]:
-    """Run a process behind that command; gives the pid of the innermost."""
+    """Run a process through that command; give the pid of the innermost one."""
     with subprocess.Popen(
         [*around, sys.executable, "-IS", "-c", SAYS], stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as started:
@@ -90,7 +90,7 @@ def test_a_container_that_root_made_is_its_pid_namespace(sandbox: tuple[str, ...
 
 @ROOT
 def test_a_caller_with_only_its_own_mount_namespace_is_identified_by_it() -> None:
-    """There is nothing better."""
+    """Nothing else distinguishes it."""
     with process("unshare", "--mount") as pid:
         assert named(pid) == namespaces(pid)[1]
 
@@ -104,7 +104,7 @@ def test_naming_leaves_no_descriptor_open(sandbox: tuple[str, ...]) -> None:
 
 
 def test_a_process_that_has_ended_cannot_be_named(sandbox: tuple[str, ...]) -> None:
-    """The caller of this knows what to do."""
+    """The caller handles that."""
     with process(*sandbox) as pid:
         seen = namespaces(pid)
     with pytest.raises(OSError, match="No such"):

@@ -1,4 +1,4 @@
-"""The peer gate: the kernel's word on who is calling."""
+"""The peer gate: what the kernel says about the caller."""
 
 import os
 import socket
@@ -16,7 +16,7 @@ from credproxy.server.peer import Gate, Peer, attest, identify
 
 
 def test_the_peer_of_a_socket_pair_is_this_process() -> None:
-    """SO_PEERCRED gives the pid and uid of whoever made the other end."""
+    """SO_PEERCRED gives the pid and uid of the creator of the other end."""
     left, right = socket.socketpair(socket.AF_UNIX)
     with left, right:
         assert identify(left) == Peer(pid=os.getpid(), uid=os.getuid())
@@ -36,7 +36,7 @@ def test_another_user_is_refused_and_told_what_to_do() -> None:
 
 
 def test_root_is_refused_until_it_is_allowed() -> None:
-    """Root could read everything anyway; answering it by default would hide a sudo too many."""
+    """Root could read everything anyway; answering it by default would hide a needless sudo."""
     failure = Gate(uid=1000).refusal(Peer(pid=1, uid=0))
     assert failure is not None
     assert "allow_root = true" in failure.hint
@@ -63,7 +63,7 @@ def test_the_same_namespaces_are_admitted() -> None:
     ],
 )
 def test_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: str) -> None:
-    """T11: Fail closed; the refusal says which one, and names both ways out."""
+    """T11: Fail closed; the refusal says which one, and names both remedies."""
     failure = Gate(1000, namespaces=HERE).refusal(Peer(1, 1000, theirs))
     assert failure is not None
     assert failure.code is Code.PEER_REFUSED
@@ -73,7 +73,7 @@ def test_other_namespaces_are_refused(theirs: tuple[str, ...] | None, said: str)
 
 
 def test_a_caller_that_is_not_visible_is_refused_and_told_why() -> None:
-    """The kernel gives 0 for a process of an outer or sibling pid namespace; that is nobody, and never "self"."""
+    """The kernel gives 0 for a process of an outer or sibling pid namespace; that means an invisible process, and never "self"."""
     failure = Gate(1000, namespaces=HERE).refusal(Peer(None, 1000))
     assert failure is not None
     assert failure.code is Code.PEER_REFUSED
@@ -111,7 +111,7 @@ print(peer.pid, peer.namespaces, repr(peer.program), peer.lifeline.held, refusal
 blind = obstacle(supervised=True)
 print(blind.message if blind else "sees", end="")
 """
-"""A gate in namespaces of its own; tells what it knows of the one that connects, and whether it could know more."""
+"""A gate in namespaces of its own; prints what it knows about the caller, and whether it could know more."""
 
 
 @linux
@@ -129,7 +129,7 @@ print(blind.message if blind else "sees", end="")
 def test_a_gate_in_a_pid_namespace_refuses_callers_from_outside(
     short_path: Path, sandbox: tuple[str, ...], proc: tuple[str, ...], sight: str
 ) -> None:
-    """It sees neither number nor namespaces nor program; and it knows where /proc would show it somebody else's."""
+    """It sees neither number nor namespaces nor program; and it notices if /proc would show it another process's."""
     argv = [*sandbox, *proc, sys.executable, "-c", INSIDE, str(short_path / "s")]
     with subprocess.Popen(argv, stdout=subprocess.PIPE, text=True) as process, socket.socket(socket.AF_UNIX) as caller:
         assert process.stdout is not None
@@ -142,7 +142,7 @@ def test_a_gate_in_a_pid_namespace_refuses_callers_from_outside(
 
 @linux
 def test_a_gate_without_proc_knows_that_it_cannot_see_callers(sandbox: tuple[str, ...]) -> None:
-    """Nothing is mounted there; nobody is taken for a neighbour, and starting does not fail."""
+    """Nothing is mounted there; no caller is taken for a neighbour, and starting does not fail."""
     script = (
         "from credproxy.server.namespaces import UNREADABLE, obstacle, own_namespaces; "
         "assert own_namespaces() == UNREADABLE; print(obstacle(supervised=False).message)"
@@ -155,7 +155,7 @@ def test_a_gate_without_proc_knows_that_it_cannot_see_callers(sandbox: tuple[str
 
 
 def test_root_does_not_bypass_them() -> None:
-    """A container's root is root."""
+    """Root in a container is root."""
     assert Gate(1000, allow_root=True, namespaces=HERE).refusal(Peer(1, 0, None)) is not None
 
 
@@ -188,7 +188,7 @@ def visitor() -> Iterator[tuple[socket.socket, subprocess.Popen[bytes]]]:
 
 @linux
 def test_a_peer_that_has_ended_is_not_read(visitor: tuple[socket.socket, subprocess.Popen[bytes]]) -> None:
-    """T9: The pid alone could by then be somebody else's (PY26)."""
+    """T9: By then the pid could belong to another process (PY26)."""
     accepted, process = visitor
     process.kill()
     process.wait()
@@ -217,7 +217,7 @@ def test_peer_exits_during_attestation(visitor: tuple[socket.socket, subprocess.
 def test_a_peer_that_ends_later_is_known_to_have_ended(
     visitor: tuple[socket.socket, subprocess.Popen[bytes]],
 ) -> None:
-    """T9: Also while nobody has reaped it yet."""
+    """T9: Also while it has not been reaped yet."""
     accepted, process = visitor
     peer = identify(accepted, where=True)
     assert not peer.lifeline.ended()
@@ -235,13 +235,13 @@ def test_a_closed_gate_refuses_everybody_and_says_why() -> None:
 
 @pytest.mark.parametrize("uid", [0, 1, 1000])
 def test_the_gate_of_a_system_service_leaves_it_to_the_sockets_group(uid: int) -> None:
-    """6.5: whoever could connect is in it, or is root."""
+    """6.5: every caller that could connect is in it, or is root."""
     assert Gate(None).refusal(Peer(1, uid)) is None
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="namespaces are Linux's")
 def test_a_process_in_its_parents_user_namespace_is_not_confined() -> None:
-    """F2: Also where the parent's namespace cannot be read: it is somebody else's process."""
+    """F2: Also if the parent's namespace cannot be read: it is another user's process."""
     assert not confined()
 
 
@@ -257,7 +257,7 @@ def test_a_process_in_a_user_namespace_of_its_own_is(root: str) -> None:
 
 
 def test_a_carrier_is_not_admitted() -> None:
-    """It is the user's own process in the user's own namespaces, and may be in an attacker's hands by now."""
+    """It is the user's own process in the user's own namespaces, but an attacker may control it."""
     gate = Gate(uid=1000, carriers=lambda: frozenset({7}))
     refused = gate.refusal(Peer(7, 1000))
     assert refused is not None

@@ -95,7 +95,7 @@ async def test_a_bug_is_answered_without_its_text_and_logged_with_its_place(boun
 
 
 async def test_an_answer_without_memory_for_it_is_503(bound: Bound) -> None:
-    """C6: It is no bug, whoever holds memory that can be given back is told, and asking again makes sense."""
+    """C6: It is not a bug, holders of memory are asked to free it, and asking again makes sense."""
 
     async def starved(request: web.BaseRequest) -> web.StreamResponse:
         raise MemoryError(CANARY + request.path)
@@ -134,7 +134,7 @@ async def test_connections_above_the_limit_are_dropped_and_the_others_served(bou
 
 
 async def test_the_handler_is_not_asked_for_a_refused_peer(bound: Bound) -> None:
-    """T7: the verdict is there before the first byte; what to answer is the handler's one look at it."""
+    """T7: the verdict exists before the first byte; the handler only uses it for the answer."""
     seen: list[object] = []
 
     async def look(request: web.BaseRequest) -> web.StreamResponse:
@@ -151,7 +151,7 @@ async def test_the_handler_is_not_asked_for_a_refused_peer(bound: Bound) -> None
 
 
 async def told(program: str, bound: Bound, how: str) -> tuple[str, str]:
-    """What another process prints that connects there, and its errors."""
+    """The output of another process that connects there, and its errors."""
     words = [sys.executable, "-c", program, str(bound.path), how]
     done = await asyncio.to_thread(subprocess.run, words, capture_output=True, text=True, check=False, timeout=8)
     return done.stdout, done.stderr
@@ -176,9 +176,9 @@ answer = ask()
 early = sys.argv[2] == "asks nothing" and b"namespaces cannot be read" in answer
 print(answer.split()[1].decode(), early or b"the process that connected has ended" in answer, talk.recv(1) == b"")
 """
-"""Leaves its connection to a child and exits; the child asks on. SPIRE's grandchild trick.
+"""Leaves its connection to a child and exits; the child continues to ask. SPIRE's grandchild trick.
 
-One that asked nothing may have ended before its connection was accepted: then nothing of it can be read.
+A process without a question may have ended before its connection was accepted: then it cannot be read.
 """
 
 
@@ -187,7 +187,7 @@ One that asked nothing may have ended before its connection was accepted: then n
     ("how", "printed"), [("asks first", "200\n403 True True\n"), ("asks nothing", "403 True True\n")]
 )
 async def test_inherited_fd_refused_after_connector_exit(bound: Bound, how: str, printed: str) -> None:
-    """T9: who was judged at accept has ended, and nobody knows what its child may do; the connection ends with it."""
+    """T9: the process judged at accept has ended, and its child may be anything; the connection ends with it."""
     handle = Routes("helper", None, table=FINE).handle
     gate = Gate(os.getuid(), namespaces=namespaces())
     async with serving(bound, handle, gate=gate):
@@ -222,7 +222,7 @@ print(answer.split()[1].decode(), b"namespaces than the daemon's (user, mnt)" in
 async def test_a_connection_is_refused_once_its_process_has_entered_a_sandbox(
     bound: Bound, sandbox: tuple[str, ...], how: str, pause: float, printed: str
 ) -> None:
-    """T11: where it was when it connected counts for no longer than a pause; without one nothing is read again."""
+    """T11: the namespaces at connect only count until a pause; without one they are not read again."""
     del sandbox  # skips where this user gets no namespaces
     handle = Routes("helper", None, table=FINE).handle
     async with serving(bound, handle, gate=Gate(os.getuid(), namespaces=namespaces())) as server:
@@ -261,7 +261,7 @@ async def test_connections_above_the_share_of_lifelines_are_answered_once(bound:
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc is Linux's")
 @pytest.mark.parametrize("where", [True, False], ids=["helper socket", "actions socket"])
 async def test_a_peers_program_is_looked_up_only_for_the_audit_log(bound: Bound, *, where: bool) -> None:
-    """R28: It costs a system call, and nobody else asks; no lifeline is kept for it, and no connection cut short."""
+    """R28: It costs a system call, and nothing else needs it; no lifeline is kept for it, and no connection is cut."""
     seen: list[str] = []
 
     async def look(request: web.BaseRequest) -> web.Response:

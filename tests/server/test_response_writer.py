@@ -1,4 +1,4 @@
-"""What leaves a socket: nobody who does not read keeps memory or a connection for long."""
+"""Writing answers: a client that does not read keeps neither memory nor a connection for long."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -21,7 +21,7 @@ LARGE = bytes(range(256)) * (4 * 4096)
 
 
 def test_the_longest_silent_goes_where_too_much_is_unread() -> None:
-    """As many as it takes, and nobody who has read."""
+    """As many as necessary, and no client that has read."""
     unread = Unread[str](100)
     assert unread.add("a", 40) == []
     assert unread.add("b", 40) == []
@@ -67,7 +67,7 @@ async def limited(bound: Bound, handler: Handler, outgoing: Outgoing) -> AsyncIt
 
 @asynccontextmanager
 async def silent(bound: Bound, count: int, data: bytes) -> AsyncIterator[list[asyncio.StreamWriter]]:
-    """Clients that ask and do not read."""
+    """Make clients that ask and do not read."""
     pairs = [await asyncio.open_unix_connection(str(bound.path), limit=1) for _ in range(count)]
     try:
         for _, writer in pairs:
@@ -117,7 +117,7 @@ async def test_a_head_of_a_large_answer_has_its_length_and_no_body(bound: Bound)
 
 
 async def test_larger_answers_are_refused_where_others_do_not_read_theirs(bound: Bound) -> None:
-    """The sum is bounded: who comes later is told so, with when to ask again; small answers need no room."""
+    """The sum is limited: later clients get an error, with the time to ask again; small answers need no room."""
     outgoing = Outgoing(held=2 * len(LARGE))
     async with limited(bound, large, outgoing), silent(bound, 2, GO_ON):
         await held(outgoing, 2 * len(LARGE))
@@ -149,7 +149,7 @@ async def test_unread_answers_of_any_size_are_cut_off(bound: Bound, handler: Han
 
 
 async def test_the_longest_silent_connection_goes_where_too_many_pieces_are_unread(bound: Bound) -> None:
-    """A socket's clients leave no more unread than its limit, and who reads is answered meanwhile."""
+    """A socket's clients leave no more unread than its limit, and clients that read are answered meanwhile."""
     outgoing = Outgoing(unread=300 * 1024)
     async with limited(bound, large, outgoing) as server, silent(bound, 12, GO_ON):
         await reached(server, 4)
@@ -196,7 +196,7 @@ async def test_an_unusual_request_is_answered_by_aiohttp(bound: Bound, data: byt
 
 
 async def test_a_header_with_a_line_break_is_not_sent(bound: Bound) -> None:
-    """Whoever lets one through has a bug, and gets its 500."""
+    """An exception that gets through is a bug, and becomes a 500."""
     async with limited(bound, split, Outgoing()):
         answer = await talk(bound, GET)
     assert answer.startswith(b"HTTP/1.1 500 ")

@@ -1,4 +1,4 @@
-"""R24, T16: no sandbox keeps the actions socket from the others, nor from its user."""
+"""R24, T16: a sandbox cannot block the actions socket for others, nor for the user."""
 
 import asyncio
 import gc
@@ -23,7 +23,7 @@ from tests.fakes import FakeClock, settle
 
 
 def peer(sandbox: str | None) -> Peer:
-    """A caller in that sandbox; None for one in none."""
+    """A caller in that sandbox; None for one outside any."""
     return Peer(4711, 1000, sandbox=sandbox)
 
 
@@ -35,7 +35,7 @@ async def ask(sandboxes: Sandboxes, caller: Peer, times: int = 1, registry: str 
 
 
 async def test_a_sandbox_that_asks_without_end_is_refused_and_others_are_not() -> None:
-    """A burst is fine; then so many a second, and the refusal says when to come back."""
+    """A burst is fine; then a limited number per second, and the refusal says when to come back."""
     clock = FakeClock()
     sandboxes = Sandboxes(clock)
     await ask(sandboxes, peer("user:[2]"), int(BURST))
@@ -51,12 +51,12 @@ async def test_a_sandbox_that_asks_without_end_is_refused_and_others_are_not() -
 
 
 async def test_the_user_outside_of_any_sandbox_has_no_share() -> None:
-    """The socket's bounds are enough for it; so is everybody where namespaces are unknown."""
+    """The socket's limits are enough; the same holds for all callers if namespaces are unknown."""
     await ask(Sandboxes(FakeClock()), peer(None), int(BURST) + 10)
 
 
 async def test_callers_that_cannot_be_told_apart_share_one_place() -> None:
-    """Whoever hides its namespace gains nothing by it."""
+    """A caller gains nothing by hiding its namespace."""
     sandboxes = Sandboxes(FakeClock())
     await ask(sandboxes, peer(UNKNOWN), int(BURST))
     with pytest.raises(Failed):
@@ -146,7 +146,7 @@ async def test_many_sandboxes_leave_room_for_the_user() -> None:
 
 
 async def test_a_registry_that_never_answers_leaves_half_of_the_places_to_others() -> None:
-    """S11: of a sandbox's and of all together, whoever asks for it; a registry that nobody asks any more is forgotten."""
+    """S11: of a sandbox's and of all together, for every caller; an unused registry is forgotten."""
     clock = FakeClock()
     sandboxes = Sandboxes(clock)
     async with AsyncExitStack() as held:

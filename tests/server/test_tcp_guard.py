@@ -23,7 +23,7 @@ GOOD = {"Host": "127.0.0.1:{port}", "X-Credproxy-Request": "true", "Authorizatio
 
 
 async def fine(request: web.BaseRequest) -> web.StreamResponse:
-    """Answer who got through."""
+    """Answer requests that got through."""
     del request
     return text_response("through")
 
@@ -103,7 +103,7 @@ async def test_a_request_with_all_three_is_answered() -> None:
     ],
 )
 async def test_what_is_missing_is_reported_and_nothing_else(change: dict[str, str | None], problem: str) -> None:
-    """T34: 403, and never the token that was wanted."""
+    """T34: 403, and never the expected token."""
     headers = [(name, value) for name, value in (GOOD | change).items() if value is not None]
     async with listening() as port:
         answer = await ask(port, headers)
@@ -112,14 +112,14 @@ async def test_what_is_missing_is_reported_and_nothing_else(change: dict[str, st
 
 
 async def test_two_tokens_are_refused() -> None:
-    """T34: Of two Authorization lines nobody knows which one others would read."""
+    """T34: With two Authorization lines it is unknown which one others would read."""
     async with listening() as port:
         answer = await ask(port, [*GOOD.items(), ("Authorization", "Bearer other")])
     assert answer.startswith("HTTP/1.1 403")
 
 
 async def test_a_token_that_its_program_has_replaced_is_looked_up_before_a_caller_is_refused() -> None:
-    """The caller has the new one, and no file tells us; the old one is over then."""
+    """The caller has the new one, although no file changed; then the old one is invalid."""
     tokens = [Secret("old"), Secret(TOKEN)]
 
     async def printed(*, anew: bool) -> Secret:

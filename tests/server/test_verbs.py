@@ -119,7 +119,7 @@ async def test_flush_rate_limited(bound: Bound, verb: str) -> None:
 
 
 async def test_denied_request_never_touches_cache(bound: Bound, door: Bound) -> None:
-    """T18: whether somebody else was answered for that repository shows nowhere: not in the answer, not in a look-up."""
+    """T18: nothing reveals whether another caller got that repository: neither the answer nor a look-up."""
     question = {"uri": "https://reg.test/v2/a/b/blobs/x"}
     async with desk() as d:
         async with serving(bound, d.helper.handle, limit=8):

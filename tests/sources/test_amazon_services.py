@@ -60,7 +60,7 @@ async def stored(source: Source, uri: str = "") -> object:
 
 
 async def test_one_call_serves_all_registries_of_a_region() -> None:
-    """Whoever owns them: the registry decides who may read it."""
+    """Anybody who owns them: the registry decides who may read it."""
     ground = ground_with_key()
     source = ground.made(EcrSource())
     first, second, far = [await source.locate(target, None) for target in (ECR, OTHER, FAR)]

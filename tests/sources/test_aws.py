@@ -142,7 +142,7 @@ async def test_half_of_a_key_is_told_with_both_names() -> None:
 
 @pytest.mark.parametrize("environ", [{}, {"AWS_PROFILE": "gone"}])
 async def test_a_profile_that_is_nowhere_is_told_with_those_that_are(environ: dict[str, str]) -> None:
-    """Whoever names one means that one, and no other."""
+    """A rule that names one uses that one, and no other."""
     world = World(None if environ else "gone", BOTH, **environ)
     failure = await world.failure()
     assert failure.message == (
@@ -270,7 +270,7 @@ async def test_a_role_is_assumed_with_whatever_is_found() -> None:
 
 
 async def test_ten_thousand_objects_are_one_look_at_the_chain() -> None:
-    """Whoever comes while it is looked at waits for that; the next look comes before the end of what was found."""
+    """Questions that arrive during a look-up wait for it; the next one happens before the found key expires."""
     world = World("corp", "", SSO)
     answering(world, AwsAccess("ONE", "s", "t", T0 + 600), AwsAccess("TWO", "s", "t", T0 + 1200))
     identity = await world.source.locate(TARGET, None)

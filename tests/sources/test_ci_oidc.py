@@ -1,4 +1,4 @@
-"""The identity token of a CI job: where each platform has it, whom it is for, and what a job lacks that has none."""
+"""The identity token of a CI job: where each platform has it, its audience, and what a job without one lacks."""
 
 import base64
 import json
@@ -32,7 +32,7 @@ GITHUB = {
 
 
 def token(*, aud: object = AUDIENCE, left: float = 300, mark: str = "sig") -> str:
-    """A JWT; ``mark`` stands where its signature would."""
+    """A JWT; ``mark`` takes the place of its signature."""
     body = base64.urlsafe_b64encode(json.dumps({"aud": aud, "exp": T0 + left}).encode()).decode().rstrip("=")
     return f"e30.{body}.{mark}"
 
@@ -105,7 +105,7 @@ async def test_github_is_asked_for_the_audience_and_again_before_the_end() -> No
 
 
 async def test_a_new_token_of_github_is_another_identity() -> None:
-    """Else what was made of the old one would be served (P-1)."""
+    """Otherwise tokens from the old one would be served (P-1)."""
     job = Job(GITHUB)
     await job.login()
     before = await job.source.locate(TARGET, None)
@@ -141,7 +141,7 @@ async def test_a_job_of_gitlab_lacks_a_name_or_the_variable() -> None:
 
 
 async def test_circleci_has_it_in_its_variable_or_makes_one_for_another_audience() -> None:
-    """By its own program; the variable is for the organisation, unless somebody asks for no other audience."""
+    """By its own program; the variable is for the organisation, if no other audience is requested."""
     given = Job({"CIRCLECI": "true", "CIRCLE_OIDC_TOKEN_V2": token()})
     assert await given.given() == token()
     other = Job({"CIRCLECI": "true", "CIRCLE_OIDC_TOKEN_V2": token(aud="org"), "CIRCLE_X": "1", "HOME": "/h"})
@@ -162,7 +162,7 @@ async def test_buildkite_is_asked_by_its_agent() -> None:
 
 
 async def test_an_agent_that_fails_or_is_not_there_is_an_error_with_the_command() -> None:
-    """So that somebody can run it by hand."""
+    """So that the user can run it by hand."""
     job = Job({"BUILDKITE": "true"})
     absent = await job.failure()
     assert absent.code is Code.HELPER_NOT_RUNNABLE
@@ -175,7 +175,7 @@ async def test_an_agent_that_fails_or_is_not_there_is_an_error_with_the_command(
 
 
 async def test_the_file_of_kubernetes_is_read_again_when_it_changes() -> None:
-    """The kubelet writes it anew at 80 % of its life."""
+    """The kubelet rewrites it at 80 % of its lifetime."""
     job = Job({}, path=PATH)
     job.files.put(PATH, token(mark="1"))
     before = await job.source.locate(TARGET, None)
@@ -186,7 +186,7 @@ async def test_the_file_of_kubernetes_is_read_again_when_it_changes() -> None:
 
 
 async def test_a_file_that_others_could_write_is_not_trusted() -> None:
-    """Whoever writes it chooses as whom the daemon logs in."""
+    """Anybody who writes it chooses the daemon's identity."""
     job = Job({}, path=PATH)
     job.files.put(PATH, token())
     job.files.exposed[PATH] = (Exposure("could be replaced by others", "chmod go-w it"),)
@@ -222,7 +222,7 @@ async def test_outside_of_a_job_it_says_where_it_looked(
 async def test_the_error_for_an_expired_token_says_how_to_get_another(
     environ: dict[str, str], options: dict[str, str], hint: str
 ) -> None:
-    """Nothing renews what the job was given once."""
+    """A token that the job was given once is not renewed."""
     failure = await Job(environ, **options).failure()
     assert "holds a token that expired 60 s ago" in failure.message
     assert hint in failure.hint
@@ -237,7 +237,7 @@ async def test_a_file_that_is_over_points_to_the_kubelet() -> None:
 
 @pytest.mark.parametrize("aud", ["sigstore", ["a", "b"]])
 async def test_a_token_for_another_audience_is_not_given(aud: object) -> None:
-    """Who gets it could use it there."""
+    """Its receiver could use it there."""
     failure = await Job({"VAULT_ID": token(aud=aud)}, variable="VAULT_ID").failure()
     assert "holds a token for 'sigstore'" in failure.message or "for 'a' and 'b'" in failure.message
     (wanted,) = filled(failure.hint, "make it for {}, or name its audience in the rule")
@@ -263,7 +263,7 @@ async def test_it_ends_where_the_token_ends() -> None:
 
 
 async def test_explain_sends_no_request() -> None:
-    """Neither GitHub nor a program; what is known is told."""
+    """Neither to GitHub nor to a program; only known facts are shown."""
     job = Job(GITHUB)
     identity = Identity("ci-oidc", "github")
     assert await job.source.peek(identity, TARGET) is None
@@ -311,7 +311,7 @@ def put(ground: Ground, secret: str) -> None:
 
 
 def broken(ground: Ground) -> None:
-    """A token for somebody else."""
+    """A token for another audience."""
     ground.files.put(PATH, token(aud="sigstore", mark=CANARY))
 
 

@@ -255,7 +255,7 @@ async def test_a_helpers_answer_is_kept_for_four_minutes() -> None:
 
 
 async def test_a_login_into_a_store_is_seen_with_the_file_that_docker_writes_then() -> None:
-    """``docker login`` tells the store, and writes the configuration anew, with the same content."""
+    """``docker login`` tells the store, and rewrites the configuration, with the same content."""
     answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
 
     def current(command: Command) -> Completed | Failed:
@@ -271,7 +271,7 @@ async def test_a_login_into_a_store_is_seen_with_the_file_that_docker_writes_the
 
 
 async def test_a_refused_login_has_its_program_asked_again() -> None:
-    """A store that was changed without docker, or a token that the program makes anew."""
+    """A store that was changed without docker, or a program that makes a new token."""
     answers = [FOUND, helper('{"ServerURL":"reg.test","Username":"u","Secret":"new"}')]
 
     def current(command: Command) -> Completed | Failed:
@@ -322,7 +322,7 @@ class Store:
 
 
 async def test_a_store_is_asked_about_a_registry_that_no_file_names() -> None:
-    """What counts is ``get``: a store that lists nothing, or cannot be listed, is as good as any. It is asked once."""
+    """``get`` counts: a store that lists nothing, or cannot be listed, works as well. It is asked once."""
     setting = Setting({"credsStore": "x"}, x=Store("reg.test"))
     assert await setting.read("https://reg.test/v2/", RepositoryName("a/b")) == UserPassword("u", Secret("p"))
     for _ in range(3):
@@ -384,7 +384,7 @@ async def test_a_store_that_fails_leaves_an_unnamed_registry_without_a_login_and
 
 
 async def test_registries_that_a_store_was_asked_about_are_bounded() -> None:
-    """Questions name them, so their number has no other bound."""
+    """Questions name them, so nothing else limits their number."""
     setting = Setting({"credsStore": "x"}, x=Store())
     for number in range(1100):
         assert await setting.locate(f"r{number}.test") is None
@@ -461,7 +461,7 @@ HALVES = (r"\ud800", r"\udc00", r"x\uD83Dx", r"\ud800\u0041", r"\udc00\ud800", "
     ],
 )
 async def test_an_entry_whose_text_is_lost_is_an_error_for_its_registry_alone(entry: str, half: str) -> None:
-    """Docker reads U+FFFD there and the others as ever; a secret with it in is none (Go's encoding/json)."""
+    """Docker reads U+FFFD there and the others as ever; a secret that contains it is lost (Go's encoding/json)."""
     content = f'{{"auths": {{"odd.test": {entry.replace("HALF", half)}, "reg.test": {{"auth": "dTpw"}}}}}}'
     setting = Setting(content.encode("utf-8", "surrogateescape"))
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
@@ -531,7 +531,7 @@ async def test_a_deeply_nested_file_is_an_error_and_does_not_raise(content: str)
     ],
 )
 async def test_an_unset_option_names_no_file(content: str) -> None:
-    """Docker reads all of them, but for the byte order mark, which an editor adds and nobody sees."""
+    """Docker reads all of them, but for the byte order mark, which an editor adds invisibly."""
     setting = Setting(content)
     assert await setting.locate("reg.test") is None
     assert setting.source.trouble(parse_uri("reg.test")) is None
@@ -549,14 +549,14 @@ async def test_an_unset_option_names_no_file(content: str) -> None:
     ],
 )
 async def test_names_of_members_are_taken_in_any_case(config: str) -> None:
-    """As docker's reader takes them, in its file and in what a program prints."""
+    """As in docker's parser, in its file and in a program's output."""
     program = helper('{"serverurl":"reg.test","username":"u","SECRET":"p"}')
     setting = Setting(config.replace("%s", b64("u:p")), x=program)
     assert await setting.read("reg.test") == UserPassword("u", Secret("p"))
 
 
 async def test_a_registry_named_like_a_member_is_that_registry() -> None:
-    """Its key is written anew wherever it is read."""
+    """The key is normalised when it is read."""
     assert await Setting({"auths": {"Auth": login("u:p")}}).read("auth") == UserPassword("u", Secret("p"))
 
 
@@ -585,7 +585,7 @@ async def test_a_byte_order_mark_hides_no_login() -> None:
     ],
 )
 async def test_a_file_that_cannot_be_read_says_where(content: str, problem: str) -> None:
-    """And how it is mended; the hint names no command that lacks the file."""
+    """And how to fix it; the hint's commands name the file."""
     with pytest.raises(Failed) as caught:
         await Setting(content).locate("reg.test")
     assert (
@@ -602,7 +602,7 @@ async def test_of_two_spellings_the_one_that_holds_something_counts() -> None:
 
 
 async def test_the_last_good_copy_serves_while_the_file_is_broken() -> None:
-    """DC-3, T-96: its logins as well as its names; once mended, the new ones within a second."""
+    """DC-3, T-96: its logins as well as its names; once fixed, the new ones within a second."""
     setting = Setting(auths(reg__test=login("u:p")))
     await setting.read("reg.test")
     setting.write('{"auths": canary')
@@ -620,7 +620,7 @@ async def test_the_last_good_copy_serves_while_the_file_is_broken() -> None:
 
 
 async def test_a_file_that_cannot_be_opened_is_logged_once() -> None:
-    """It is looked at each second."""
+    """It is checked each second."""
     setting = Setting(auths(reg__test=login("u:p")))
     setting.files.broken[PATH] = failed(Code.CREDENTIAL_UNREADABLE, "permission denied")
     with structlog.testing.capture_logs() as events:
@@ -632,7 +632,7 @@ async def test_a_file_that_cannot_be_opened_is_logged_once() -> None:
 
 
 async def test_an_entry_that_names_credproxy_is_skipped() -> None:
-    """Asking it would ask ourselves, without end; the plain entry serves."""
+    """Asking it would ask ourselves, in an endless loop; the plain entry serves."""
     setting = Setting(
         {"credHelpers": {"reg.test": "credproxy"}, "credsStore": "credproxy", "auths": {"reg.test": login("u:p")}}
     )
@@ -643,7 +643,7 @@ async def test_an_entry_that_names_credproxy_is_skipped() -> None:
 
 
 async def test_a_rewritten_file_is_seen_and_a_broken_one_is_not_used() -> None:
-    """T-96, DC-3: the last good copy goes on naming what it named, and the log says why."""
+    """T-96, DC-3: the last good copy stays in force, and the log says why."""
     setting = Setting(auths(reg__test=login("u:old")))
     first = await setting.locate("reg.test")
     setting.write(auths(reg__test=login("u:new")))

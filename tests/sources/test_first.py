@@ -56,14 +56,14 @@ async def test_the_first_that_has_a_login_gives_it() -> None:
 
 
 async def test_where_none_has_one_each_is_reported() -> None:
-    """A person sees all places at once."""
+    """The user sees all places at once."""
     first = First([fake("b.test", ONE, "b"), fake("c.test", ONE, "c")])
     assert await found(first) is None
     assert first.looked(TARGET) == ("the fake source has no 'a.test'",) * 2
 
 
 async def test_one_that_cannot_be_read_is_not_passed() -> None:
-    """It may have the login that was meant: the next one's may be somebody else's."""
+    """It may have the intended login: the next one's may be another user's."""
     first = First([fake("b.test", None, "b", BROKEN), fake("a.test", TWO, "a")])
     assert await found(first) is None
     assert first.trouble(TARGET) == BROKEN
@@ -99,7 +99,7 @@ TOOLS = SourceTools(
     ],
 )
 async def test_what_is_not_there_is_passed_in_a_list(sources: list[SourceSettings], said: str) -> None:
-    """A machine has one of them, another machine another one."""
+    """Different machines have different ones."""
     made = make((*sources, EnvSource("SET")), TOOLS)
     got = await found(made)
     assert got is not None
@@ -116,7 +116,7 @@ async def test_what_is_there_and_broken_is_an_error_in_a_list_too() -> None:
 
 
 async def test_a_list_of_one_is_as_strict_as_the_one() -> None:
-    """There is nobody else to ask."""
+    """There is no other source to ask."""
     with pytest.raises(Failed) as caught:
         await found(make((EnvSource("UNSET"),), TOOLS))
     assert caught.value.failure.message == "the variable 'UNSET' is not set in the daemon's environment"

@@ -106,7 +106,7 @@ async def test_variables_take_precedence_over_the_file_in_the_order_of_gh(enviro
     ],
 )
 async def test_a_token_is_for_its_own_host(uri: str, environ: dict[str, str], wanted: str | None) -> None:
-    """A token of github.com is nobody else's, not even another tenant's: a URL may come from anywhere."""
+    """A token of github.com is not for other hosts, not even another tenant's: a URL may come from anywhere."""
     assert await World(environ).token(uri) == wanted
 
 
@@ -133,7 +133,7 @@ def test_the_name_that_gh_has_for_a_host(host: str, wanted: str) -> None:
 
 
 async def test_one_of_several_users_is_picked_and_variables_say_nothing_of_users() -> None:
-    """Of no other: a wrong name is told."""
+    """Never another user's: a wrong name is reported."""
     assert await World({"GH_TOKEN": "t"}, user="lisa").token() == "gho_lisa"
     assert await World(user="mona").token() == "gho_mona"
     other = World(user="bob")
@@ -158,7 +158,7 @@ async def test_where_the_file_lies() -> None:
 
 
 async def test_gh_is_asked_for_what_is_in_its_keyring_and_once() -> None:
-    """It alone knows all the keyrings there are; without a token of the environment, which it would give back."""
+    """Only gh knows all its keyrings; without a token of the environment, which it would give back."""
     world = World({"GH_ENTERPRISE_TOKEN": "canary", "DBUS_SESSION_BUS_ADDRESS": "unix:path=/bus"}, stored=KEYRING)
     world.installed()
     assert [await world.token() for _ in range(3)] == ["gho_keyring"] * 3
@@ -168,7 +168,7 @@ async def test_gh_is_asked_for_what_is_in_its_keyring_and_once() -> None:
 
 
 async def test_gh_is_not_started_for_a_host_that_it_has_no_login_for() -> None:
-    """A build of somebody who never logged in starts nothing."""
+    """The build of a user who never logged in starts nothing."""
     world = World(stored=KEYRING)
     assert await world.token("https://ghe.other.test/o") is None
     assert await World(stored=None).token() is None
@@ -189,7 +189,7 @@ async def test_another_token_of_the_keyring_is_another_login() -> None:
 
 
 async def test_a_keyring_that_has_nothing_and_one_that_is_broken() -> None:
-    """The first is no login; the second is told with the command that shows it, and quotes no secret."""
+    """The first means no login; the second is reported with the command that shows it, and quotes no secret."""
     world = World(stored=KEYRING)
     world.installed(1, b"", "no oauth token found for github.com")
     assert await world.token() is None
@@ -203,7 +203,7 @@ async def test_a_keyring_that_has_nothing_and_one_that_is_broken() -> None:
 
 
 async def test_a_gh_that_is_not_installed_is_an_error_where_the_keyring_has_the_token() -> None:
-    """Its file says that there is a login: without it a private download would fail in a way nobody understands."""
+    """Its file says that there is a login: without it a private download would fail for no obvious reason."""
     world = World(stored=KEYRING)
     target = parse_uri("github.com")
     identity = await world.gh.locate(target, None)
@@ -273,7 +273,7 @@ async def test_a_file_that_cannot_be_read_is_named_and_the_last_good_one_counts(
 
 
 async def test_an_invalid_token_is_refused_and_not_quoted() -> None:
-    """A line break would make a header of its own."""
+    """A line break would begin another header."""
     with pytest.raises(Failed) as caught:
         await World({"GH_TOKEN": "canary\nX: y"}).token()
     assert "GH_TOKEN" in caught.value.failure.message

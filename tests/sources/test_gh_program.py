@@ -1,4 +1,4 @@
-"""gh as a program: a stand-in that does as its documentation says, and the real one where it is installed."""
+"""gh as a program: a stand-in that follows its documentation, and the real one if it is installed."""
 
 import os
 import shutil

@@ -1,4 +1,4 @@
-"""Git's own helpers: asked only where there are any, never on a terminal, and about no more than they need to know."""
+"""Git's own helpers: asked only where there are any, never on a terminal, and with no more than they need to know."""
 
 import asyncio
 from collections.abc import Mapping
@@ -161,7 +161,7 @@ async def test_that_there_is_none_is_remembered_for_a_minute_and_a_new_login_is_
 
 
 async def test_flush_and_a_changed_configuration_look_at_once() -> None:
-    """Whoever has just logged in does not wait."""
+    """A user who has just logged in need not wait."""
     git = FakeGit({})
     world = World(git)
     assert await world.token() is None
@@ -233,7 +233,7 @@ async def test_a_helper_that_fails_is_told_where_it_is_the_only_source() -> None
 
 
 async def test_an_answer_that_cannot_be_read_is_told() -> None:
-    """Bytes that are not UTF-8 are nobody's password here."""
+    """Bytes that are not UTF-8 are not supported as a password."""
     git = FakeGit({})
     git.broken = Completed(0, b"password=\xff\n")
     with pytest.raises(Failed, match="is not UTF-8") as caught:
@@ -242,7 +242,7 @@ async def test_an_answer_that_cannot_be_read_is_told() -> None:
 
 
 async def test_without_git_a_rule_is_told_to_install_it() -> None:
-    """Where it is the only source."""
+    """If it is the only source."""
     world = World(FakeGit({"git.test": "p"}))
     programs = world.processes.programs
     found = programs.pop("git")
@@ -271,7 +271,7 @@ async def test_beside_others_a_helper_that_fails_is_passed_and_logged_once_in_a_
 
 
 async def test_what_is_not_asked_over_https_has_no_login() -> None:
-    """GRPC's names are no hosts of git."""
+    """Targets of gRPC are not git hosts."""
     assert await World(FakeGit({"git.test": "p"})).token("grpcs://git.test/x") is None
 
 
@@ -303,7 +303,7 @@ def machine(git: FakeGit) -> Machine:
 
 
 async def test_github_without_a_rule_gets_the_login_of_git() -> None:
-    """Its last place: no line of configuration, no gh."""
+    """As the last source: without any configuration or gh."""
     world = machine(FakeGit({"github.com": "ghp_canary"}))
     asked = Question(parse_uri("https://raw.githubusercontent.com/o/r/main/f"), Caller())
     plan = (await build_table(Settings(), world).plan(asked)).plan
@@ -313,7 +313,7 @@ async def test_github_without_a_rule_gets_the_login_of_git() -> None:
 
 
 async def test_github_without_a_rule_gets_nothing_where_git_has_none_and_that_is_no_error() -> None:
-    """It was a guess; from the next question on it is known, and netrc is looked at."""
+    """It was a guess; from the next question on it is known, and netrc is used."""
     world = machine(FakeGit({}))
     table, asked = (
         build_table(Settings(), world),
@@ -328,7 +328,7 @@ async def test_github_without_a_rule_gets_nothing_where_git_has_none_and_that_is
 
 
 async def test_a_rule_for_which_git_has_no_login_is_told_what_makes_one() -> None:
-    """Somebody wrote it, so that it is an error."""
+    """It is a written rule, so it is an error."""
     git = FakeGit({})
     world = machine(git)
     assert isinstance(world.clock, FakeClock)
@@ -356,7 +356,7 @@ def into_git(ground: Ground, secret: str) -> None:
 
 
 def garbage(ground: Ground) -> None:
-    """A helper that fails, and says what it should not."""
+    """A helper that fails, and prints a secret."""
     into_git(ground, CANARY)
     git = FakeGit({})
     git.broken = Completed(1, CANARY.encode())

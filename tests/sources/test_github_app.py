@@ -1,4 +1,4 @@
-"""A GitHub App as a source: whose token a URL gets, how often GitHub is asked, what a build action may be given."""
+"""A GitHub App as a source: which token a URL gets, how often GitHub is asked, what a build action may get."""
 
 import asyncio
 import json
@@ -101,7 +101,7 @@ async def test_one_token_serves_all_repositories_of_an_owner_and_all_waiters() -
 
 
 async def test_a_token_is_replaced_before_it_is_fifty_minutes_old() -> None:
-    """Nobody gets one that ends while it is used."""
+    """No caller gets one that ends while it is used."""
     ground = Ground()
     put(ground, ISSUED)
     source = made(ground, installation=7)
@@ -115,7 +115,7 @@ async def test_a_token_is_replaced_before_it_is_fifty_minutes_old() -> None:
 
 
 async def test_another_key_makes_another_token() -> None:
-    """Who takes a key away takes what was made with it away."""
+    """Replacing a key also ends the tokens made with it."""
     ground = Ground()
     put(ground, ISSUED)
     source = made(ground)
@@ -191,7 +191,7 @@ async def test_a_build_actions_token_is_for_one_repository() -> None:
     ids=["another-repository", "no-contents", "no-repository"],
 )
 async def test_what_the_rules_own_tokens_may_not_do_no_build_action_may(options: dict[str, object], url: str) -> None:
-    """A narrowed token is no way around what a rule says."""
+    """A narrowed token cannot bypass a rule."""
     ground = Ground()
     put(ground, ISSUED)
     assert await token(made(ground, **options), url, narrow=True) is None
@@ -211,7 +211,7 @@ async def test_if_a_narrow_token_is_impossible_no_other_one_is_used() -> None:
 
 
 async def test_explain_checks_the_key_and_sends_no_request() -> None:
-    """What would fail is told before a build does."""
+    """Failures are shown before a build fails."""
     ground = Ground()
     put(ground, ISSUED)
     source = made(ground)

@@ -1,4 +1,4 @@
-"""The login that glab would use: whose token a variable is, what a file holds, and what glab alone can do."""
+"""The login that glab would use: which host a variable's token is for, what a file holds, and what only glab can do."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -93,19 +93,19 @@ def iso(moment: int) -> str:
     ids=str,
 )
 async def test_a_variable_is_for_one_host(environ: dict[str, str], uri: str, wanted: Stored | None) -> None:
-    """A token that goes to another host is given away."""
+    """Sending a token to another host would give it away."""
     assert await World(**environ).stored(uri) == wanted
 
 
 async def test_a_variable_takes_precedence_over_the_file() -> None:
-    """As glab has it."""
+    """As in glab."""
     world = World("hosts:\n  gitlab.com:\n    token: f\n", GITLAB_TOKEN="v")
     assert await world.stored(GITLAB) == PlainSecret(Secret("v"))
 
 
 @pytest.mark.parametrize("name", ["GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN"])
 async def test_a_variable_that_no_header_can_carry_is_an_error(name: str) -> None:
-    """Nobody else is asked, and it is not quoted."""
+    """No other source is asked, and it is not quoted."""
     with pytest.raises(Failed) as caught:
         await World(**{name: "canary\ncanary"}).stored(GITLAB)
     assert name in caught.value.failure.message
@@ -115,7 +115,7 @@ async def test_a_variable_that_no_header_can_carry_is_an_error(name: str) -> Non
 
 
 def test_bazelrc_and_doctor_know_where_a_login_may_be() -> None:
-    """None of it has to be there."""
+    """None of them has to exist."""
     assert list(GlabSource().uses()) == [CONFIG]
     assert CONFIG.variables == ("GITLAB_TOKEN", "GITLAB_ACCESS_TOKEN", "CI_JOB_TOKEN")
     assert CONFIG.path({"HOME": HOME}) == FILE
@@ -154,7 +154,7 @@ async def test_a_new_login_is_seen_and_is_another_credential() -> None:
 
 
 async def test_a_file_that_breaks_leaves_the_last_copy_and_says_so() -> None:
-    """Once in the log, and to whoever asks why."""
+    """Once in the log, and in ``explain``."""
     world = World("hosts:\n  git.test:\n    token: t\n")
     assert await world.stored(CORP) == PlainSecret(Secret("t"))
     world.files.put(FILE, "hosts: {")
@@ -184,7 +184,7 @@ async def test_an_oauth_token_ends_when_the_file_says() -> None:
 
 
 async def test_glab_renews_an_expired_oauth_token_once_for_all_questions() -> None:
-    """A refresh token is good once, and glab spends and stores it: forty callers are one run."""
+    """A refresh token is valid once, and glab spends and stores it: one run for forty callers."""
     world = World()
     world.files.put(FILE, f"{OAUTH}{iso(int(world.clock.wall()) + 10)}\n")
     world.glab("protocol=https\nhost=git.test\nusername=oauth2\npassword=new\noauth_refresh_token=canary\n")

@@ -87,7 +87,7 @@ async def test_the_token_is_for_its_own_hub(uri: str, environ: dict[str, str], w
 
 
 async def test_a_new_token_is_seen_within_a_second_and_an_emptied_file_has_none() -> None:
-    """``hf auth login`` writes the file anew, ``hf auth logout`` deletes it."""
+    """``hf auth login`` rewrites the file, ``hf auth logout`` deletes it."""
     world = World()
     before = await world.hf.locate(parse_uri(URL), None)
     world.files.put(FILE, "hf_new")
@@ -117,7 +117,7 @@ async def test_where_it_has_looked() -> None:
 
 
 async def test_a_file_that_cannot_be_used_is_reported_and_fixed_as_the_hint_says() -> None:
-    """It is the token that was meant: no other place is asked instead. A variable goes before it."""
+    """It is the intended token: no other source is asked instead. A variable takes precedence."""
     world, target = World(stored=f"{CANARY}\xff".encode("latin-1")), parse_uri(URL)
     assert await world.token() is None
     failure = world.hf.trouble(target)

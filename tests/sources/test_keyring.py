@@ -68,7 +68,7 @@ async def test_several_logins_of_one_service_have_to_be_told_apart() -> None:
 
 
 async def test_a_locked_keyring_is_an_error_at_once_that_tells_the_way_out() -> None:
-    """Nobody is prompted, and no other place is asked: the secret that is meant may be in there."""
+    """There is no prompt, and no other source is asked: the keyring may have the intended secret."""
     keyring = FakeKeyring(locked=True)
     keyring.put("s", "canary", "u")
     clock = FakeClock()
@@ -96,7 +96,7 @@ async def test_a_locked_keyring_without_the_secret_is_passed() -> None:
 
 
 async def test_a_session_without_a_keyring_has_nothing() -> None:
-    """As on a server: the next place is asked, and ``explain`` says why."""
+    """As on a server: the next source is asked, and ``explain`` says why."""
     found = source(FakeKeyring(absent="there is no session bus"), "u")
     assert await found.locate(TARGET, None) is None
     assert found.looked(TARGET) == ("the keyring is not looked at: there is no session bus",)
@@ -129,7 +129,7 @@ async def test_ten_thousand_questions_of_one_second_are_one_search() -> None:
 
 
 async def test_a_refused_secret_is_looked_up_again_once_in_ten_seconds() -> None:
-    """It may have been stored anew within this very second."""
+    """A new one may have been stored within the same second."""
     keyring = FakeKeyring()
     keyring.put("s", "old")
     found = source(keyring)
@@ -145,7 +145,7 @@ async def test_a_refused_secret_is_looked_up_again_once_in_ten_seconds() -> None
 
 
 async def test_a_secret_deleted_while_it_is_read_gives_none() -> None:
-    """Somebody logged out between the two looks."""
+    """The user logged out between the two steps."""
     keyring = FakeKeyring()
     keyring.put("s", "key")
     found = source(keyring)

@@ -32,7 +32,7 @@ class World:
         )
 
     def put(self, logins: Mapping[str, Mapping[str, object]]) -> None:
-        """Write it anew."""
+        """Rewrite it."""
         self.files.put(PLACE, json.dumps({"logins": logins}))
 
     async def read(self, uri: str, repository: str | None = None) -> Stored | None:
@@ -185,7 +185,7 @@ async def test_a_file_of_another_format_is_reported_and_not_quoted() -> None:
 
 
 async def test_a_logout_between_locate_and_read() -> None:
-    """It is none, and not an error."""
+    """There is no login, and no error."""
     world, target = World(**{"a.test": in_file("x")}), parse_uri("a.test")
     identity = await world.source.locate(target, None)
     assert identity is not None

@@ -51,7 +51,7 @@ async def test_a_machine_is_found_by_its_exact_name_on_any_port() -> None:
 
 
 async def test_the_default_entry_is_ignored() -> None:
-    """P-7: it would send a login to every host there is."""
+    """P-7: it would send a login to every host."""
     assert await Setting().read("unknown.example") is None
 
 
@@ -81,7 +81,7 @@ async def test_a_changed_netrc_is_seen_within_a_second() -> None:
 
 
 async def test_an_entry_that_is_broken_when_the_daemon_starts_is_an_error_until_it_is_fixed() -> None:
-    """An error that names file and line, and not ``{}``; other machines go on, and a mended file is used in a second."""
+    """An error that names file and line, and not ``{}``; other machines are not affected, and a fixed file is used within a second."""
     setting = Setting("machine reg.test login u password my canary\nmachine other.test login o password q\n")
     with structlog.testing.capture_logs() as events:
         broken = await setting.later()
@@ -107,7 +107,7 @@ async def test_a_file_that_can_no_longer_be_read_leaves_its_last_good_copy_in_fo
         for _ in range(3):
             assert await setting.later() == UserPassword("u", Secret("p"))
         assert setting.source.trouble(TARGET) == DENIED.failure
-        del setting.files.broken["/n"]  # the mode is mended: that is not another version
+        del setting.files.broken["/n"]  # the mode is fixed: that does not change the version
         assert await setting.later() == UserPassword("u", Secret("p"))
     assert setting.source.trouble(TARGET) is None
     assert [event["event"] for event in events] == ["logins cannot be read", "logins can be read again"]

@@ -42,7 +42,7 @@ async def said(answer: ProgramAnswer, program: Program, *, anew: bool = False) -
 
 
 async def test_an_answer_is_remembered_until_what_is_made_of_it_is_renewed() -> None:
-    """So that a renewal finds a newer one, and nothing is ever older than ``keep``."""
+    """So that a renewal gets a newer one, and nothing is ever older than ``keep``."""
     program = Program()
     answer = program.answer()
     assert await said(answer, program) == "one"
@@ -55,7 +55,7 @@ async def test_an_answer_is_remembered_until_what_is_made_of_it_is_renewed() -> 
 
 
 async def test_a_refusal_has_the_program_asked_again_at_once_and_once_in_ten_seconds() -> None:
-    """``docker login`` mended a store, and no file tells: the registry's refusal does."""
+    """``docker login`` updated a store without changing a file: the registry's refusal shows it."""
     program = Program()
     answer = program.answer()
     await said(answer, program)
@@ -70,7 +70,7 @@ async def test_a_refusal_has_the_program_asked_again_at_once_and_once_in_ten_sec
 
 
 async def test_forty_refusals_at_once_cause_one_run() -> None:
-    """Forty repositories of one login: the first one sees to it, the rest waits for what it finds."""
+    """Forty repositories of one login: the first one starts the run, the rest wait for its result."""
     program = Program()
     answer = program.answer()
     await said(answer, program)
@@ -95,7 +95,7 @@ async def test_forty_questions_at_once_cause_one_run() -> None:
 
 
 async def test_waiters_of_a_failed_run_share_its_failure_and_the_next_question_retries() -> None:
-    """Else ten flights would start a program that hangs, one after another."""
+    """Otherwise ten flights would start a hanging program, one after another."""
     program = Program(gate=asyncio.Event(), failure=failed(Code.HELPER_FAILED, "locked"))
     answer = program.answer()
     tasks = [asyncio.ensure_future(said(answer, program)) for _ in range(10)]
@@ -110,7 +110,7 @@ async def test_waiters_of_a_failed_run_share_its_failure_and_the_next_question_r
 
 
 async def test_a_failed_second_run_does_not_take_the_login_from_others() -> None:
-    """One repository is denied to it, and the store is locked just then: the other repositories go on."""
+    """It is denied for one repository while the store is locked: the other repositories are not affected."""
     program = Program()
     answer = program.answer()
     await said(answer, program)
@@ -124,7 +124,7 @@ async def test_a_failed_second_run_does_not_take_the_login_from_others() -> None
 
 
 async def test_what_was_forgotten_is_not_given_because_the_program_fails() -> None:
-    """After a flush, and after the file was written anew, there is no login until the program has given one."""
+    """After a flush, and after the file was rewritten, there is no login until the program has given one."""
     program = Program()
     answer = program.answer()
     await said(answer, program)
@@ -147,7 +147,7 @@ async def test_no_login_is_remembered_for_ten_seconds_only() -> None:
 
 
 async def test_forgetting_starts_the_program() -> None:
-    """``flush``; the counter stays, or two logins would share an identity."""
+    """As in ``flush``; the counter is kept, or two logins would share an identity."""
     program = Program()
     answer = program.answer()
     await said(answer, program)

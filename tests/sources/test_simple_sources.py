@@ -101,7 +101,7 @@ async def test_a_missing_file_says_where_to_write_it() -> None:
 
 @pytest.mark.parametrize("grave", [True, False])
 async def test_a_secret_file_that_others_may_write_is_refused_at_every_read(*, grave: bool) -> None:
-    """It was judged when its rule was put in force, and may be anybody's by now; of a group's there is a warning then."""
+    """It was judged when its rule came into force, and may have changed since; a group-writable one causes a warning then."""
     files = FakeFiles()
     files.put("/s", "one\n")
     source = File(FileSource(path="/s"), files, clock=FakeClock())
@@ -138,7 +138,7 @@ async def test_a_command_is_remembered_and_another_output_is_another_credential(
 
 
 async def test_a_refused_output_has_the_command_run_again() -> None:
-    """Once in ten seconds; the identity then says that it is another one."""
+    """Once in ten seconds; then the identity changes."""
     outputs = [b"one", b"two", b"three"]
     processes = FakeProcesses({"/bin/pass": lambda _: Completed(0, outputs.pop(0))})
     source = CommandOutput(CommandSource(argv=("/bin/pass",)), processes=processes, clock=FakeClock(), key=lambda: b"k")
@@ -185,7 +185,7 @@ class JsonProgram:
 
 
 async def test_a_program_that_prints_json_says_whose_secret_it_is_and_until_when() -> None:
-    """It is used until then, whatever is usual for programs, and asked for anew ahead of that."""
+    """It is used until then, whatever is usual for programs, and requested again before that."""
     program = JsonProgram()
     boot, wall = program.clock.boot(), program.clock.wall()
     login = await program.login(user="u", end=wall + 3600)
@@ -239,7 +239,7 @@ def test_mistakes_in_fields(more: dict[str, object], keys: list[tuple[str, ...]]
 
 
 def into_variable(ground: Ground, secret: str) -> None:
-    """For the checks of tests/contract.py, as the two below."""
+    """For the checks of tests/contract.py, like the two below."""
     ground.environ["X"] = secret
 
 

@@ -32,7 +32,7 @@ async def held() -> Terms:
 
 
 async def test_an_exchange_has_the_limits_of_the_flight_that_needs_it() -> None:
-    """So that what build actions cause has their places and breakers (T16)."""
+    """So that exchanges for build actions use their own places and breakers (T16)."""
     flight = FixedTerms(for_actions=True)
     under_way.set(flight)
     assert await held() is flight

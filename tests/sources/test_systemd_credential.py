@@ -77,7 +77,7 @@ async def test_one_that_is_not_a_line_of_text_is_told_unquoted(content: str | by
 
 
 async def test_one_that_others_could_have_written_is_not_used() -> None:
-    """Whoever writes it chooses the login."""
+    """Anybody who writes it chooses the login."""
     world = World("key")
     world.files.exposed[PATH] = (Exposure("can be changed by others: mode 0666", "chmod 600", grave=True),)
     with pytest.raises(Failed, match="is not trusted"):

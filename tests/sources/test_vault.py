@@ -1,4 +1,4 @@
-"""A secret of Vault's: which part of it is sent, how long it is used, and what is said where there is none."""
+"""A Vault secret: which part of it is sent, how long it is used, and what is reported if there is none."""
 
 import msgspec
 import pytest
@@ -82,7 +82,7 @@ async def test_a_field_that_is_not_there_is_reported_with_those_that_are() -> No
 
 
 async def test_a_field_that_is_empty_says_where_to_store_it() -> None:
-    """With the program that does."""
+    """With the command for it."""
     world = World()
     world.server.kv["secret/data/ci"] = {"password": "null"}
     failure = await failure_of(world.source())
@@ -93,7 +93,7 @@ async def test_a_field_that_is_empty_says_where_to_store_it() -> None:
 
 
 async def test_a_stored_secret_is_looked_up_again_within_five_minutes() -> None:
-    """Nothing that is made of it is used for longer."""
+    """Nothing derived from it is used for longer."""
     world = World()
     source = world.source()
     found = await login(source)
@@ -110,7 +110,7 @@ async def test_a_stored_secret_is_looked_up_again_within_five_minutes() -> None:
 
 
 async def test_a_refused_secret_is_looked_up_at_once() -> None:
-    """Somebody may have rotated it."""
+    """It may have been rotated."""
     world = World()
     source = world.source()
     await login(source)
@@ -172,7 +172,7 @@ async def test_an_unused_lease_is_not_renewed() -> None:
 
 @pytest.mark.parametrize("status", [400, 403, 404, 500])
 async def test_a_lease_that_cannot_be_renewed_makes_room_for_another_secret(status: int) -> None:
-    """It is gone, or the token may not renew it, or whoever could is not well."""
+    """It is gone, or the token may not renew it, or the server has problems."""
     world = World()
     world.server.dynamic[LEASED] = 20.0
     source = world.source(path=LEASED)
@@ -227,7 +227,7 @@ async def test_without_an_address_it_says_which_variables_name_none() -> None:
 async def test_an_address_of_the_environment_is_judged_as_that_of_a_rule(
     environ: dict[str, str], options: dict[str, str], says: str
 ) -> None:
-    """It comes too late for the check of the configuration."""
+    """The check of the configuration cannot see it."""
     world = World(environ)
     failure = await failure_of(world.source(**options))
     assert says in failure.message
@@ -258,7 +258,7 @@ async def test_a_path_that_is_not_a_secret_is_reported() -> None:
 
 
 async def test_openbaos_variables_take_precedence_over_vaults_and_the_rule_before_both() -> None:
-    """As ``bao`` itself has it."""
+    """As in ``bao`` itself."""
     names = {"ADDR": "https://{}.test", "NAMESPACE": "{}", "CACERT": "/{}.pem"}
     environ = {f"{kind}_{name}": form.format(kind.lower()) for kind in ("BAO", "VAULT") for name, form in names.items()}
     server = VaultSource("p").server(environ)
@@ -273,7 +273,7 @@ async def test_openbaos_variables_take_precedence_over_vaults_and_the_rule_befor
 
 
 async def test_explain_sends_no_request() -> None:
-    """What is known is told."""
+    """Only known facts are shown."""
     world = World()
     source = world.source()
     identity = await identity_of(source)
@@ -318,7 +318,7 @@ def test_plain_http_is_only_for_loopback_or_if_configured() -> None:
 
 
 def test_files_that_it_names_are_judged_before_they_are_trusted() -> None:
-    """Its certificates, and what the login begins with."""
+    """Its certificates, and the proof for the login."""
     auth = {**JWT_AUTH, "jwt": {"source": "file", "path": "/jwt"}}
     settings = msgspec.convert({"source": "vault", "path": "a", "ca_bundle": "/ca", "auth": auth}, VaultSource)
     assert set(settings.uses()) == {Bundle("/ca"), SecretFile("/jwt")}
@@ -329,13 +329,13 @@ def test_files_that_it_names_are_judged_before_they_are_trusted() -> None:
 
 
 def put(ground: Ground, secret: str) -> None:
-    """Somebody stores it."""
+    """Store it."""
     server = serving(ground)
     server.kv["secret/data/ci"] = {"password": secret}
 
 
 def broken(ground: Ground) -> None:
-    """A field that nobody can send."""
+    """A field that cannot be sent."""
     server = serving(ground)
     server.kv["secret/data/ci"] = {"password": f"{CANARY}\n{CANARY}"}
 

@@ -1,4 +1,4 @@
-"""The token for Vault: the user's own, in the places of its programs, or one that a login gives and that is kept."""
+"""The token for Vault: the user's own, where its programs store it, or one that is obtained by a login and kept."""
 
 import asyncio
 import base64
@@ -13,7 +13,7 @@ from tests.sources.vault_world import JWT_AUTH, TARGET, TOKEN_FILE, World, failu
 
 
 def logins(world: World) -> int:
-    """How often somebody logged in."""
+    """The number of logins."""
     return len(world.server.proofs)
 
 
@@ -110,7 +110,7 @@ async def test_a_token_may_lie_elsewhere() -> None:
     ],
 )
 async def test_each_way_to_log_in_sends_what_it_needs(auth: dict[str, object], path: str, sent: dict[str, str]) -> None:
-    """Kubernetes' token lies where the pod has it."""
+    """Kubernetes' token is where the pod has it."""
     world = World()
     world.files.put("/var/run/secrets/kubernetes.io/serviceaccount/token", "canary-of-the-pod")
     assert await text(world.source(auth=auth)) == "kv-1"
@@ -119,7 +119,7 @@ async def test_each_way_to_log_in_sends_what_it_needs(auth: dict[str, object], p
 
 
 async def test_one_login_serves_all_secrets_of_a_server_at_once() -> None:
-    """A build asks for forty of them in the same moment."""
+    """A build asks for forty of them at the same moment."""
     world = World()
     world.server.kv |= {f"secret/data/{number}": {"password": f"p{number}"} for number in range(40)}
     sources = [world.source(path=f"secret/data/{number}", auth=JWT_AUTH) for number in range(40)]
@@ -128,7 +128,7 @@ async def test_one_login_serves_all_secrets_of_a_server_at_once() -> None:
 
 
 async def test_another_role_or_namespace_is_another_login() -> None:
-    """Two logins at one server are kept apart."""
+    """Two logins at one server are kept separate."""
     world = World()
     for options in ({}, {"namespace": "team"}):
         await text(world.source(auth=JWT_AUTH, **options))
@@ -149,7 +149,7 @@ async def test_a_reload_keeps_the_token() -> None:
 
 
 async def test_a_token_is_renewed_at_two_thirds_of_its_life_and_replaced_near_its_last_end() -> None:
-    """Of 30 s, with 120 s at most: it is used no later than Vault takes it, and no request is refused."""
+    """Of 30 s, with 120 s at most: it is never used after its end, and no request is refused."""
     world = World()
     source = world.source(auth=JWT_AUTH)
     await text(source)
@@ -163,7 +163,7 @@ async def test_a_token_is_renewed_at_two_thirds_of_its_life_and_replaced_near_it
 
 
 async def test_a_failed_renewal_does_not_discard_a_valid_token() -> None:
-    """It is tried again ten seconds later; where the token is over as well, the failure is told."""
+    """It is tried again ten seconds later; if the token has expired as well, the failure is reported."""
     world = World()
     source = world.source(auth=JWT_AUTH)
     await text(source)
@@ -182,7 +182,7 @@ async def test_a_failed_renewal_does_not_discard_a_valid_token() -> None:
 
 
 async def test_a_token_that_was_revoked_is_replaced_once_in_ten_seconds() -> None:
-    """Somebody may have cleared the role's tokens; a rule that is refused anyway must not log in for each question."""
+    """An administrator may have revoked the role's tokens; a rule that is refused anyway must not log in for each question."""
     world = World()
     source = world.source(auth=JWT_AUTH)
     await text(source)
@@ -199,7 +199,7 @@ async def test_a_token_that_was_revoked_is_replaced_once_in_ten_seconds() -> Non
 
 
 async def test_a_users_token_that_is_over_says_how_to_log_in() -> None:
-    """It is the user's, so nobody else can."""
+    """Only the user can renew that token."""
     world = World({"VAULT_TOKEN": ""})
     world.files.put(TOKEN_FILE, "old")
     source = world.source()
@@ -212,7 +212,7 @@ async def test_a_users_token_that_is_over_says_how_to_log_in() -> None:
 
 
 async def test_a_login_that_waits_for_a_second_factor_wants_another_method() -> None:
-    """Nobody is there to show one."""
+    """There is no user to provide one."""
     world = World()
     waits = {"auth": {"client_token": "", "mfa_requirement": {"mfa_request_id": "x"}}}
     world.server.answers["auth/jwt/login"] = world.server._say(200, waits)

@@ -50,7 +50,7 @@ async def test_a_file_that_goes_takes_its_logins_with_it() -> None:
 
 
 async def test_what_can_no_longer_be_read_stays_in_force_and_is_reported_once() -> None:
-    """DC-3: the last good copy; whether it is the system or the grammar that is in the way."""
+    """DC-3: the last good copy, for errors of the system and of the syntax."""
     files, clock = FakeFiles(), FakeClock()
     files.put("/f", CANARY)
     file = watched(files, clock)

@@ -33,16 +33,16 @@ JWT_AUTH: Mapping[str, object] = {"method": "jwt", "role": "ci", "jwt": {"source
 
 
 class VaultServer:
-    """Its secrets by path, and whose tokens it takes.
+    """Its secrets by path, and the tokens that it accepts.
 
     Attributes:
         kv: what is stored, as version 2 of KV.
         dynamic: seconds of a lease by path; each read makes another secret.
-        tokens: it takes, and until when on the boot clock.
+        tokens: that it accepts, and until when on the boot clock.
         token_life: seconds of one that it gives, and of each renewal.
-        token_most: seconds after which it renews no more, from the login.
+        token_most: seconds after the login from which it no longer renews.
         lease_most: likewise of a lease.
-        answers: to a path, instead of what it would say.
+        answers: replaced answers by path.
         asked: method and path of each request, in order.
     """
 
@@ -163,7 +163,7 @@ async def text(source: Vault, *, anew: bool = False) -> str:
 
 
 async def identity_of(source: Vault) -> Identity | None:
-    """What is asked before that."""
+    """The identity of the login."""
     return await source.locate(TARGET, None)
 
 

@@ -1,4 +1,4 @@
-"""A real ``systemd --user`` for the tests in here; what it needs is said where it is missing."""
+"""A real ``systemd --user`` for the tests in here; a skip names what is missing."""
 
 import os
 import shutil
@@ -54,7 +54,7 @@ def _running(systemd_at_hand: None) -> Iterator[Machine]:
 
 @pytest.fixture
 def machine(_running: Machine) -> Iterator[Machine]:
-    """A machine on which credproxy is there, but not yet installed as a service."""
+    """A machine with credproxy, but without its service."""
     yield _running
     _running.reset()
 

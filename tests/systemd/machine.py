@@ -1,4 +1,4 @@
-"""A machine of one user with a systemd of its own, and credproxy installed from its wheel, as pipx would do it."""
+"""A machine with one user and its own systemd, and credproxy installed from its wheel, as pipx would do it."""
 
 import json
 import os
@@ -31,7 +31,7 @@ class Machine:
 
     @property
     def units(self) -> Path:
-        """Where the user's units are."""
+        """The folder of the user's units."""
         return self.home / ".config" / "systemd" / "user"
 
     def run(self, *argv: str | Path, stdin: str = "", **environ: str) -> subprocess.CompletedProcess[str]:
@@ -79,12 +79,12 @@ class Machine:
     def signal(self, number: signal.Signals) -> int:
         """Send one to the daemon, which must run; give its process id."""
         pid = self.pid()
-        assert pid != 0  # a signal to 0 would be for the tests themselves
+        assert pid != 0  # a signal to 0 would go to the tests themselves
         os.kill(pid, number)
         return pid
 
     def drop_in(self, name: str, text: str) -> None:
-        """Change the service as a person would."""
+        """Change the service as a user would."""
         folder = self.units / f"{SERVICE}.d"
         folder.mkdir(exist_ok=True)
         (folder / f"{name}.conf").write_text(text)
@@ -97,7 +97,7 @@ class Machine:
         (folder / "config.toml").write_text(text)
 
     def reset(self) -> None:
-        """Take everything of credproxy's away, also what a failed test left."""
+        """Remove everything of credproxy, also what a failed test left."""
         self.run("systemctl", "--user", "disable", "--now", "credproxy.socket", "credproxy-actions.socket", SERVICE)
         visible = (path for path in self.home.iterdir() if not path.name.startswith("."))
         for path in (*self.units.iterdir(), *visible, self.home / ".config" / "credproxy"):
@@ -119,7 +119,7 @@ class Machine:
 
 
 def until(what: Callable[[], bool], seconds: float = 10.0) -> bool:
-    """Wait until something is so; false when it does not come."""
+    """Wait until a condition holds; false if it never does."""
     end = time.perf_counter() + seconds
     while not what():
         if time.perf_counter() > end:

@@ -1,4 +1,4 @@
-"""Runs inside the unit, in the daemon's place, and notes what the kernel lets it do. Standard library only."""
+"""Runs inside the unit instead of the daemon, and records what the kernel lets it do. Standard library only."""
 
 import ctypes
 import errno
@@ -58,7 +58,7 @@ def namespace(process: str) -> str:
 
 
 def findings() -> dict[str, object]:
-    """Give everything that the test looks at."""
+    """Give everything that the test checks."""
     umask = os.umask(0o077)
     families = {name: getattr(socket, name) for name in ("AF_NETLINK", "AF_PACKET", "AF_VSOCK")}
     return {

@@ -1,4 +1,4 @@
-"""``credproxy doctor`` beside a real systemd: what it says of the service."""
+"""``credproxy doctor`` beside a real systemd: what it says about the service."""
 
 import json
 
@@ -24,7 +24,7 @@ def test_before_the_installation_it_names_the_command(machine: Machine) -> None:
 
 
 def test_an_installed_service_is_fine(installed: Machine) -> None:
-    """Both sockets listen, the daemon answers, and its gate refuses a sandbox where one can be made."""
+    """Both sockets listen, the daemon answers, and its gate refuses a sandbox if one can be made."""
     service = findings(installed, "service")
     assert service["credproxy.socket is listening"] == ("ok", "")
     assert service["credproxy-actions.socket is listening"] == ("ok", "")

@@ -1,4 +1,4 @@
-"""``credproxy install`` on a real ``systemd --user``: nothing to think of before, nothing left behind after."""
+"""``credproxy install`` on a real ``systemd --user``: nothing to prepare before, nothing left behind after."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ def test_the_first_helper_call_after_an_installation_is_answered(machine: Machin
 
 
 def test_every_file_and_every_command_is_said(machine: Machine) -> None:
-    """What somebody has to be able to undo by hand."""
+    """So that the user can undo it by hand."""
     said = machine.credproxy("install").stdout.splitlines()
     written = {line.split("  ")[1] for line in said if line.startswith("wrote")}
     assert written == {
@@ -41,7 +41,7 @@ def test_every_file_and_every_command_is_said(machine: Machine) -> None:
 
 
 def test_a_dry_run_says_the_same_and_does_nothing(machine: Machine) -> None:
-    """For the careful."""
+    """For careful users."""
     before = sorted(machine.home.rglob("*"))
     done = machine.credproxy("install", "--dry-run")
     assert done.stdout.count("would write") == 3
@@ -56,7 +56,7 @@ def test_the_unit_runs_the_program_that_installed_it(installed: Machine) -> None
 
 
 def test_installing_again_changes_nothing_and_starts_the_new_program(installed: Machine) -> None:
-    """It is also what one types after an upgrade."""
+    """It is also the command after an upgrade."""
     installed.helper(URI)
     before = installed.pid()
     done = installed.credproxy("install")
@@ -82,7 +82,7 @@ def test_a_changed_unit_is_not_overwritten(installed: Machine) -> None:
 
 
 def test_our_own_old_unit_is_replaced(installed: Machine) -> None:
-    """An upgrade may bring another text; a socket is made anew then."""
+    """An upgrade may bring another text; a socket is made again then."""
     path = installed.units / "credproxy.socket"
     text = path.read_text().partition("\n")[2].replace("Backlog=4096", "Backlog=17")
     path.write_text(units._marked(text))
@@ -163,7 +163,7 @@ def test_without_a_service_manager_it_says_that_nothing_is_needed(machine: Machi
 
 
 def test_one_path_on_all_machines_leads_to_the_users_socket(installed: Machine) -> None:
-    """The tmpfiles.d snippet as root applies it; the folder is nobody's to write to."""
+    """The tmpfiles.d snippet as root applies it; nobody may write to the folder."""
     snippet = installed.home / "credproxy-actions.conf"
     snippet.write_text(installed.credproxy("install", "--print-actions-link").stdout)
     applied = installed.root("systemd-tmpfiles", "--create", str(snippet))
@@ -174,7 +174,7 @@ def test_one_path_on_all_machines_leads_to_the_users_socket(installed: Machine) 
 
 
 def test_a_variable_for_the_service_is_written_where_the_documentation_says(installed: Machine) -> None:
-    """The service knows nothing of a shell's environment; environment.d is read at a reload of the manager."""
+    """The service does not see a shell's environment; environment.d is read at a reload of the manager."""
     folder = installed.home / ".config" / "environment.d"
     folder.mkdir()
     try:

@@ -36,7 +36,7 @@ def test_it_is_active_once_it_serves(installed: Machine) -> None:
 
 
 def test_a_broken_configuration_does_not_keep_it_from_starting(installed: Machine) -> None:
-    """P3: degraded, with the reason in the status and in every answer; mended within two seconds."""
+    """P3: degraded, with the reason in the status and in every answer; a fix works within two seconds."""
     installed.configure("[[host]]\nmatch = 5\n")
     asked = installed.helper(URI)
     assert asked.returncode == 1
@@ -66,7 +66,7 @@ def test_a_reload_is_reported_and_a_broken_one_keeps_what_was(installed: Machine
 
 @pytest.mark.parametrize("end", ["restart", "kill"])
 def test_restarts_and_crashes_cost_no_caller_anything(installed: Machine, end: str) -> None:
-    """P5, P6: eight callers at a time, none sees a failure; the queue is kept while nobody is there."""
+    """P5, P6: eight callers at a time, none sees a failure; the queue is kept while there is no daemon."""
     installed.helper(URI)
     ends = time.perf_counter() + 6
 
@@ -140,7 +140,7 @@ def test_a_unit_with_private_users_refuses_instead_of_guessing(installed: Machin
     assert asked.returncode == 1
     assert "a user namespace of its own (PrivateUsers)" in asked.stderr
     doubting = installed.helper(URI).stderr
-    assert "they are in different namespaces" in doubting  # the helper does not believe it either
+    assert "they are in different namespaces" in doubting  # the helper does not trust it either
     assert "systemctl --user cat credproxy.service" in asked.stderr
     assert "refuses every caller" in installed.show("StatusText")
     assert '"helper socket closed"' in installed.log()
@@ -164,7 +164,7 @@ def test_credential_programs_know_nothing_of_the_service(installed: Machine) -> 
 
 
 def test_credential_programs_die_with_a_killed_daemon(installed: Machine) -> None:
-    """P6: the service's cgroup is emptied, and the next question starts the program anew."""
+    """P6: the service's cgroup is emptied, and the next question starts the program again."""
     note = installed.home / "pids"
     corp_helper(installed, f"echo $$ >>{note}; sleep 30")
     with ThreadPoolExecutor(1) as pool:
@@ -189,7 +189,7 @@ def test_a_sandbox_is_refused_by_the_installed_service(installed: Machine) -> No
 
 
 def test_stop_and_restart_go_through_systemd(installed: Machine) -> None:
-    """A daemon that were ended behind its back would be back at once; the socket stays, and wakes the next one."""
+    """If the daemon were killed directly, systemd would restart it; the socket stays, and wakes the next one."""
     assert installed.helper(URI).returncode == 0
     first = installed.show("MainPID")
     restarted = installed.run(installed.programs / "credproxy", "restart")
@@ -220,7 +220,7 @@ def test_a_hand_over_of_the_service_leaves_its_restart_to_systemd(installed: Mac
 
 
 def test_carriers_are_confined_under_the_hardened_unit_and_end_with_it(installed: Machine) -> None:
-    """What the unit forbids keeps none of them from giving up the rest."""
+    """The unit's restrictions do not prevent the carriers from confining themselves further."""
     socket = f"{HELPER_SOCKET.parent}-actions/actions.sock"
     asked = installed.run("curl", "--silent", "--unix-socket", socket, "http://localhost/healthz")
     assert asked.stdout == "ok\n"

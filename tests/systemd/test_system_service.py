@@ -1,4 +1,4 @@
-"""The system service under a real system instance: its own user, two groups, and nothing run that is not in place."""
+"""The system service under a real system instance: its own user, two groups, and only installed programs."""
 
 import json
 import re
@@ -95,7 +95,7 @@ def test_the_group_says_who_may_ask(system: System) -> None:
 
 
 def test_the_groups_of_the_two_sockets_are_not_the_same(system: System) -> None:
-    """Whoever may run build actions need not see what a user sees."""
+    """A user who may run build actions need not see what others see."""
     group = system.group("credproxy-actions")
     curl = ("curl", "--silent", "--show-error", "http://localhost/healthz", "--unix-socket")
     assert system.user(STRANGER, *curl, ACTIONS, groups=group).stdout == "ok\n"
@@ -113,7 +113,7 @@ def test_carriers_are_confined_under_the_hardened_unit(system: System) -> None:
         return found[0]
 
     assert re.fullmatch(r"no files \(Landlock \d+\), no local sockets", str(carrier()["confined"]))
-    assert until(lambda: carrier()["memory_bytes"] != 0)  # by its own word, since /proc hides it
+    assert until(lambda: carrier()["memory_bytes"] != 0)  # as it reports itself, because /proc hides it
 
 
 def test_root_administers_it(system: System) -> None:
@@ -140,7 +140,7 @@ def test_it_runs_as_its_own_user_without_capabilities_or_homes(system: System) -
 
 
 def test_files_written_into_its_state_are_not_executed(system: System) -> None:
-    """What the service can write it cannot run: a credential program has to be installed."""
+    """The service cannot execute what it can write: a credential program has to be installed."""
     program = "/var/lib/credproxy/corp-helper"
     script = f"printf '#!/bin/sh\\necho {{}}\\n' >{program} && chmod 755 {program} && chown credproxy {program}"
     rule = f'peer_namespaces = "any"\n[[host]]\nmatch = "a.corp.example"\nprovider = "exec"\ncommand = ["{program}"]\n'

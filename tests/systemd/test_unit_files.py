@@ -1,4 +1,4 @@
-"""The shipped files by themselves: what must not stand in them, and what has to agree with the daemon."""
+"""The shipped files by themselves: what they must not contain, and what has to agree with the daemon."""
 
 import plistlib
 import re
@@ -59,7 +59,7 @@ def test_the_user_unit_has_no_option_that_does_nothing_or_blinds_the_gate() -> N
 
 
 def test_the_system_unit_has_no_user_namespace() -> None:
-    """It must see who its callers are."""
+    """It must see its callers' user ids."""
     assert "PrivateUsers" not in {key for key, _ in settings("system/credproxy.service")}
 
 
@@ -102,7 +102,7 @@ def test_a_socket_has_its_name_its_own_directory_and_the_daemons_backlog(
     ("name", "group"), [("credproxy", "credproxy-users"), ("credproxy-actions", "credproxy-actions")]
 )
 def test_a_system_socket_belongs_to_a_group_that_the_installation_makes(name: str, group: str) -> None:
-    """The group says who may ask."""
+    """Members of the group may ask."""
     assert one(f"system/{name}.socket", "SocketGroup") == group
     assert re.search(rf"^[ug] {group} ", (UNITS / "system" / "credproxy.sysusers.conf").read_text(), re.MULTILINE)
 

@@ -16,7 +16,7 @@ PROBE = Path(__file__).with_name("probe.py")
 
 @pytest.fixture
 def found(installed: Machine) -> dict[str, object]:
-    """What a probe in the daemon's place notes; all that is not about who runs is the shipped unit's."""
+    """What a probe in the daemon's place records; everything except the program comes from the shipped unit."""
     probe, note = installed.home / "probe.py", installed.home / "note.json"
     shutil.copy(PROBE, probe)
     note.unlink(missing_ok=True)
@@ -57,7 +57,7 @@ def test_both_sockets_are_handed_over_by_name(found: dict[str, object]) -> None:
 
 
 def test_the_descriptor_limit_is_the_units_or_the_machines(found: dict[str, object]) -> None:
-    """The manager clamps it to its own hard limit without a word: the daemon reads the real one."""
+    """The manager silently clamps it to its own hard limit: the daemon reads the real one."""
     files = found["files"]
     assert isinstance(files, list)
     assert 1024 <= files[0] <= 32768

@@ -69,7 +69,7 @@ def refused(**question: str) -> Failure:
 
 
 def test_a_key_in_plain_and_nothing_at_all(home: Path) -> None:
-    """Without a place to ask there is no key, and that is no error."""
+    """Without a place to ask there is no key, which is not an error."""
     assert found() == ("", "", "", None)
     config(home, f"[default]\n{PLAIN}")
     assert found() == ("AKID", "canary-plain", "", None)
@@ -207,7 +207,9 @@ REFUSALS: Mapping[str, tuple[int, Code, Callable[[str], tuple[str, ...]]]] = {
     "AccessDenied": (
         403,
         Code.DENIED,
-        lambda hint: filled(hint, "see who asks, and whether the role trusts that: aws sts get-caller-identity{}"),
+        lambda hint: filled(
+            hint, "see which identity is used, and whether the role trusts it: aws sts get-caller-identity{}"
+        ),
     ),
     "ExpiredToken": (
         403,

@@ -222,7 +222,7 @@ def test_what_entra_refuses_is_told_in_our_words(
 def test_what_the_network_does_is_told_as_everywhere(
     entra: TokenServer, trusted: Trusted, environment: pytest.MonkeyPatch
 ) -> None:
-    """Nobody is at the port; the certificate is not believed."""
+    """Nobody is at the port; the certificate is not trusted."""
     environment.setenv("AZURE_CLIENT_SECRET", "canary-secret")
     down = refused(question(None, trusted, "environment"))
     assert down.message == "host '127.0.0.1' cannot be reached: connection refused"

@@ -45,7 +45,7 @@ def test_a_redirect_is_not_followed() -> None:
     ],
 )
 def test_only_the_cloud_is_asked_for_the_machines_identity(url: str) -> None:
-    """An address that leads there in another form, or was written by whoever wrote a file of credentials."""
+    """An address that leads there in another form, or that comes from a file of credentials."""
     failure = refused(Egress(5), url)
     assert (failure.code, "is not to be contacted" in failure.message) == (Code.ADDRESS_REFUSED, True)
     assert filled(failure.hint, "correct where {} is named, or its DNS entry")
@@ -82,7 +82,7 @@ def test_what_an_odd_server_does_is_reported(script: object, code: Code, said: s
     "url", ["ftp://127.0.0.1/", "file:///etc/passwd", "https://", "http://127.0.0.1:x/", "nowhere"]
 )
 def test_other_urls_are_not_asked(url: str) -> None:
-    """Whatever a file of credentials says."""
+    """Even if a file of credentials names them."""
     assert refused(Egress(5), url).code is Code.UPSTREAM_UNAVAILABLE
 
 

@@ -1,4 +1,4 @@
-"""Tokens of Google's for each type of credentials, with google-auth itself as the client of a stand-in."""
+"""Google tokens for each type of credentials, with google-auth itself as the client of a stand-in."""
 
 import json
 from base64 import urlsafe_b64decode
@@ -62,7 +62,7 @@ def test_a_service_account_asks_for_the_scopes(server: TokenServer, tmp_path: Pa
 
 
 def test_its_end_is_counted_by_this_machine(server: TokenServer, tmp_path: Path) -> None:
-    """Which has to be right for nothing but the next hour."""
+    """Only the next hour depends on that clock."""
     server.granting(seconds=60)
     first = token(server.service_account(tmp_path)).until
     server.granting(seconds=3660)
@@ -308,7 +308,7 @@ def test_what_google_refuses_is_reported_in_our_words(
 
 
 def test_a_token_server_that_is_down_is_reported_at_once(tmp_path: Path) -> None:
-    """The library would try again for as long as nobody waits."""
+    """The library would keep retrying after the caller has given up."""
     with TokenServer() as server:
         path = server.service_account(tmp_path, token_uri="http://127.0.0.1:1/token")
     assert refused(path).message == "host '127.0.0.1' cannot be reached: connection refused"

@@ -36,8 +36,8 @@ class S3Place:
     """What the name of a host says of an object's place.
 
     Attributes:
-        region: "" where it does not say.
-        bucket: "" where the path names it.
+        region: "" if it does not say.
+        bucket: "" if the path names it.
     """
 
     region: str = ""
@@ -60,6 +60,6 @@ def r2_account(host: str) -> str | None:
 
 
 def r2_bucket(host: str) -> str:
-    """The bucket that the name of such a host begins with; "" where the path names it."""
+    """The bucket that the name of such a host begins with; "" if the path names it."""
     found = _R2.fullmatch(host)
     return (found["bucket"] or "") if found is not None else ""

@@ -1,7 +1,8 @@
 """The form of a URL that is signed: what the server makes of the one that it is sent.
 
-S3 decodes path and query, encodes them anew, and compares signatures of that. Bazel, curl and wget send reserved characters
-as they are written, so a signature of the URL as it is sent is refused for ``a(b)+c!.txt``, ``@``, ``=``, ``&`` and ``~``.
+S3 decodes path and query, encodes them again, and compares signatures of that. Bazel, curl and wget send reserved
+characters as they are written, so a signature of the URL as it is sent is refused for ``a(b)+c!.txt``, ``@``, ``=``,
+``&`` and ``~``.
 
 Source: docs.aws.amazon.com "Signature Version 4", "Create a canonical request"; tried with a server that checks signatures.
 """

@@ -59,7 +59,7 @@ class TokenCall:
 def ecr_call(host: str) -> TokenCall | None:
     """The call for a registry of ECR's, by its host without a port; None for every other host.
 
-    A token is good for all registries in the region that its owner may use, whoever's they are.
+    A token is good for all registries in the region that its owner may use, regardless of their owner.
     """
     if host == PUBLIC:
         url, operation = "https://api.ecr-public.us-east-1.amazonaws.com/", "SpencerFrontendService"

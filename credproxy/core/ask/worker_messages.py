@@ -89,10 +89,10 @@ class AwsAccess(_WorkerMessage, frozen=True, array_like=True, tag="aws-access"):
     """An access key.
 
     Attributes:
-        key_id: "" where there is none anywhere.
+        key_id: "" if there is none anywhere.
         secret: that goes with it.
         session_token: likewise; "" for a lasting one.
-        until: POSIX seconds of its end, by this machine's clock; None where it does not end.
+        until: POSIX seconds of its end, by this machine's clock; None if it does not end.
     """
 
     key_id: str

@@ -1,7 +1,7 @@
 """Docker's configuration with a login more or less, as ``docker login`` and ``docker logout`` leave it.
 
-Whatever else stands in the file stays, what credproxy does not know included; only white space is written anew, as docker
-does. Source: docker/cli cli/config/configfile/file.go, SaveToWriter.
+Whatever else stands in the file stays, what credproxy does not know included; only white space changes, as with docker.
+Source: docker/cli cli/config/configfile/file.go, SaveToWriter.
 """
 
 import base64

@@ -22,7 +22,7 @@ from credproxy.core.ask.uri import canonical_authority
 from credproxy.core.formats.tool_yaml import read_tool_yaml
 
 
-HINT: Final = "gh auth status shows what gh makes of it; gh auth login writes it anew"
+HINT: Final = "gh auth status shows what gh makes of it; gh auth login rewrites it"
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,7 +117,7 @@ class HostBase(_Matching, frozen=True, kw_only=True):
 
     @property
     def login_key(self) -> str:
-        """The option that ``credproxy login`` stores a login for; "" where nobody logs in."""
+        """The option that ``credproxy login`` stores a login for; "" if nobody logs in."""
         return next(iter(self.source_keys), "credentials")
 
     @property

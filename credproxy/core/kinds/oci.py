@@ -27,7 +27,7 @@ _ACTIONS = ("pull", "push", "delete", "*")
 
 
 DOCKER: Final = (LoginSource(), DockerConfigSource())
-"""Where logins of registries are, whoever serves them."""
+"""Where logins of registries are, for every registry."""
 
 
 class _CloudRegistries(NamedTuple):

@@ -1,6 +1,6 @@
 """``provider = "s3"``: objects in buckets of Amazon's S3, Cloudflare's R2, and every store that speaks the same.
 
-Each answer is a signature for one method and one URL (Signature Version 4): whoever has it can do that one thing for a few
+Each answer is a signature for one method and one URL (Signature Version 4): its holder can do that one thing for a few
 minutes, so that a build action may have it.
 """
 
@@ -85,7 +85,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         return signed_form(target, self.endpoint or "")
 
     def region_of(self, target: Target) -> str | None:
-        """The region that the rule or the name of the host says; None where the bucket has to be asked."""
+        """The region that the rule or the name of the host says; None if the bucket has to be asked."""
         if self.region is not None:
             return self.region
         if r2_account(target.host) is not None:
@@ -94,7 +94,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
         return place.region or None if place is not None else None
 
     def bucket_url(self, target: Target) -> str:
-        """The URL of the bucket that a target is in, for asking about its region; "" where it names none."""
+        """The URL of the bucket that a target is in, for asking about its region; "" if it names none."""
         place = s3_place(target.host)
         in_path = self.path_style
         if in_path is None:

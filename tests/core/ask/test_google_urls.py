@@ -41,7 +41,7 @@ from credproxy.core.policy.objects import object_pattern
     ],
 )
 def test_which_object_a_url_names(uri: str, wanted: StoredObject | None) -> None:
-    """None where it could be another one to somebody else, or other text in a condition."""
+    """None if others could read it as another object, or as other text in a condition."""
     assert stored_object(parse_uri(uri)) == wanted
 
 

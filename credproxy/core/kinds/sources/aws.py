@@ -48,7 +48,7 @@ class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
     region: str | None = None
 
     def problems(self) -> Iterator[Problem]:
-        """What is no name of a profile."""
+        """What cannot be the name of a profile."""
         if self.profile is not None and (_PROFILE.fullmatch(self.profile) is None or self.profile.startswith("-")):
             yield ("profile",), "wanted the name of a profile, as aws configure list-profiles shows it"
 
