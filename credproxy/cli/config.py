@@ -38,7 +38,7 @@ def check(file: str | None, *, deep: bool) -> None:
             read_policy(settings)
     except ConfigError as error:
         tell(error)
-    missing = [*lacking(settings)]
+    missing = [*dict.fromkeys(lacking(settings))]  # a rule may need it twice, and is told once
     for subject, remedy in missing:
         click.echo(f"{subject}\n{remedy}", err=True)
     if missing:

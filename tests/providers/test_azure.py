@@ -1,10 +1,13 @@
 """Azure: which URLs get a token in which dress, and who gets nothing."""
 
+import json
 from collections.abc import Mapping
+from urllib.parse import parse_qs
 
 import pytest
 
-from credproxy.core.ask.credential import Caller, PlainSecret, Secret
+from credproxy.core.ask.credential import Caller, PlainSecret, Secret, reveal
+from credproxy.core.ask.http import Response
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.ask.worker_messages import AzureToken, LibraryToken
@@ -154,3 +157,32 @@ def test_mistakes_and_what_is_told() -> None:
     assert [path for path, _ in rule.problems()] == [("insecure",)]
     assert rule.setup(parse_uri(BLOB)).startswith("add it there")
     assert "Storage Blob Data Reader" in AzureHost("x.test").about(("storage",))["if_403"]
+
+
+async def test_an_image_of_azures_registry_is_had_with_a_token_for_its_repository() -> None:
+    """By the login, the registry's refresh token and its token server; so a build action may have it."""
+    world = machine()
+    assert isinstance(world.http, FakeHttp)
+
+    def said(body: object, status: int = 200, *headers: tuple[str, str]) -> Response:
+        return Response(status, headers, json.dumps(body).encode(), world.clock.boot(), world.clock.wall())
+
+    realm = "https://team.azurecr.io/oauth2/token"
+    challenge = f'Bearer realm="{realm}",service="team.azurecr.io",scope="repository:app:pull"'
+    world.http.script |= {
+        "https://team.azurecr.io/v2/": [said({}, 401, ("WWW-Authenticate", challenge))],
+        "https://team.azurecr.io/oauth2/exchange": [said({"refresh_token": "canary-refresh"})],
+        realm: [said({"access_token": "narrow"})],
+    }
+    uri = "https://team.azurecr.io/v2/app/manifests/1"
+    text = '[[actions.rule]]\nregistry = "team.azurecr.io"\nrepository = "app"\noperations = ["blob:read", "manifest:read"]\naction = "allow"\n'
+    settings, target = load(text, "test"), parse_uri(uri)
+    asked = Question(target, Caller("actions"), Policy(settings.actions.rule, settings.router()).grants(target))
+    plan = (await build_table(settings, world).plan(asked)).plan
+    assert plan is not None
+    assert plan.narrow
+    grant = await plan.run(FixedTerms(for_actions=True))
+    assert [values[0].reveal() for _, values in grant.headers] == ["Bearer narrow"]
+    (form,) = [parse_qs(reveal(one.body or "")) for one in world.http.requests if one.url.startswith(realm)]
+    assert (form["grant_type"], form["refresh_token"]) == (["refresh_token"], ["canary-refresh"])
+    assert form["scope"] == ["repository:app:pull"]
