@@ -63,6 +63,10 @@ class AwaitedSocket:
         Raises:
             OSError: it failed; TimeoutError at ``until``.
         """
+        if first and isinstance(self._sock, ssl.SSLSocket) and not self._sock.pending():
+            return await self._arriving(
+                until
+            )  # an attempt would rarely find anything yet, and with TLS it is expensive
         try:
             piece = self._sock.recv(PIECE)
         except _AGAIN:
