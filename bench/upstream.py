@@ -18,7 +18,7 @@ from credproxy.demo.demo_registry import DemoRegistry
 async def main() -> None:
     """Serve until killed."""
     delay = float(sys.argv[1])
-    registry = DemoRegistry(user="bench", password="bench", repository="acme/app", token_life=3600)
+    registry = DemoRegistry(user="bench", password="bench", repository="acme/app", token_life=3600, api_key="bench")
 
     @web.middleware
     async def slow(request: web.Request, handler: Handler) -> web.StreamResponse:

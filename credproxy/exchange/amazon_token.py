@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import msgspec
 
 from credproxy.core.ask.credential import Secret
-from credproxy.core.ask.http import Request, Response
+from credproxy.core.ask.http import Dial, Request, Response
 from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.errors import Code, Failed, failed
 from credproxy.exchange.statuses import transient
@@ -70,7 +70,8 @@ def amazon_token(call: TokenCall, headers: tuple[tuple[str, Secret], ...]) -> Ge
     """
     subject = f"Amazon's service {call.service!r} in {call.region!r}"
     # It changes nothing, so that it may be sent twice.
-    response = yield Request("POST", call.url, headers=headers, body=Secret(call.body.decode()), subject=subject)
+    body, dial = Secret(call.body.decode()), Dial(own=call.named)
+    response = yield Request("POST", call.url, headers=headers, body=body, dial=dial, subject=subject)
     if response.status != HTTPStatus.OK:
         raise _no_token(response, call, subject)
     found = _read(response.body, call)

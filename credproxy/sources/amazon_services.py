@@ -133,7 +133,8 @@ class AmazonTokens:
         if call is None or not other:
             return call
         parts = urlsplit(call.url)
-        return replace(call, url=f"{other.rstrip('/')}{parts.path}{'?' * bool(parts.query)}{parts.query}")
+        query = f"?{parts.query}" if parts.query else ""
+        return replace(call, url=f"{other.rstrip('/')}{parts.path}{query}", named=True)
 
     def _answer(self, identity: Identity) -> ProgramAnswer:
         # Not the version of a temporary key, which changes each hour while the token is still good.

@@ -89,6 +89,7 @@ async def test_it_is_signed_with_what_the_service_wants() -> None:
     ground = ground_with_key()
     source = ground.made(EcrSource())
     assert await stored(source) == UserPassword("AWS", Secret("canary-token"))
+    assert not ground.http.requests[0].dial.own
     headers = dict(ground.http.requests[0].headers)
     assert headers["Authorization"] == Secret("AWS4 AKID/eu-west-1/ecr 1")
     assert headers["X-Amz-Target"] == Secret("AmazonEC2ContainerRegistry_V20150921.GetAuthorizationToken")
@@ -187,6 +188,7 @@ async def test_another_address_of_the_service_is_taken_from_amazons_own_variable
     await stored(ground.made(CodeartifactSource()), f"{PACKAGES.origin}/pypi/x")
     urls = [request.url for request in ground.http.requests]
     assert urls[0] == "https://ecr.test/"
+    assert [request.dial.own for request in ground.http.requests] == [True, True]
     assert urls[1].startswith("https://all.test/v1/authorization-token?domain=corp&")
 
 

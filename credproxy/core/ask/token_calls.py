@@ -37,6 +37,7 @@ class TokenCall:
         url: that is asked.
         target: the operation, of the services that tell it in a header; "" of others.
         username: for Basic, that goes with the token; "" for a token alone.
+        named: the user's own environment names the address, which may then be a private one.
     """
 
     service: str
@@ -44,6 +45,7 @@ class TokenCall:
     url: str
     target: str = ""
     username: str = ""
+    named: bool = False
 
     @property
     def headers(self) -> tuple[tuple[str, str], ...]:
