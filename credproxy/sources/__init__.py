@@ -231,7 +231,9 @@ def _vault_tokens(settings: VaultSource, tools: SourceTools) -> VaultTokens | No
     server, auth = settings.server(tools.environ), settings.auth
     if server is None:
         return None
-    key = msgspec.json.encode((server.origin, server.namespace, server.dial.ca_bundle, auth), order="deterministic")
+    dial = server.dial
+    files = (dial.ca_bundle, dial.client_cert, dial.client_key)
+    key = msgspec.json.encode((server.origin, server.namespace, files, auth), order="deterministic")
     if key not in tools.vaults:
         tools.vaults[key] = VaultTokens(
             server,

@@ -3,6 +3,7 @@
 import msgspec
 import pytest
 
+from credproxy import sources
 from credproxy.core.ask.credential import PlainSecret, Secret, Stored, UserPassword
 from credproxy.core.ask.http import Response
 from credproxy.core.ask.lifetime import remaining
@@ -272,6 +273,30 @@ async def test_openbaos_variables_take_precedence_over_vaults_and_the_rule_befor
     assert server.namespace == ""
 
 
+def test_the_client_certificate_of_the_rule_or_else_of_the_environment_with_its_own_key() -> None:
+    """A key is never taken from one place and its certificate from another."""
+    named = {f"{kind}_CLIENT_{name}": f"/{kind}.{name}" for kind in ("BAO", "VAULT") for name in ("CERT", "KEY")}
+    environ = {"VAULT_ADDR": "https://vault.test", **named}
+    for source, wanted in (
+        (VaultSource("p"), ("/BAO.CERT", "/BAO.KEY")),
+        (VaultSource("p", client_cert="/c", client_key="/k"), ("/c", "/k")),
+        (VaultSource("p", client_cert="/both"), ("/both", None)),
+    ):
+        server = source.server(environ)
+        assert server is not None
+        assert (server.dial.client_cert, server.dial.client_key) == wanted
+
+
+def test_sources_with_another_client_certificate_do_not_share_a_token() -> None:
+    """It may be who they are."""
+    ground = Ground()
+    ground.environ["VAULT_ADDR"] = "https://vault.test"
+    tools = ground.source_tools()
+    for certificate in ("/one", "/two", "/one"):
+        sources.make(VaultSource("p", client_cert=certificate), tools)
+    assert len(tools.vaults) == 2
+
+
 async def test_explain_sends_no_request() -> None:
     """Only known facts are shown."""
     world = World()
@@ -301,6 +326,9 @@ async def test_explain_sends_no_request() -> None:
         ({"username": "a", "username_field": "b"}, ("username_field",)),
         ({"username": "a:b"}, ("username",)),
         ({"ca_bundle": "x"}, ("ca_bundle",)),
+        ({"client_cert": "x"}, ("client_cert",)),
+        ({"client_cert": "/x", "client_key": "y"}, ("client_key",)),
+        ({"client_key": "/y"}, ("client_cert",)),
         ({"auth": {**JWT_AUTH, "mount": "/auth/jwt"}}, ("auth", "mount")),
         ({"auth": {**JWT_AUTH, "jwt": {"source": "file", "path": "x"}}}, ("auth", "jwt", "path")),
     ],
@@ -320,8 +348,10 @@ def test_plain_http_is_only_for_loopback_or_if_configured() -> None:
 def test_files_that_it_names_are_judged_before_they_are_trusted() -> None:
     """Its certificates, and the proof for the login."""
     auth = {**JWT_AUTH, "jwt": {"source": "file", "path": "/jwt"}}
-    settings = msgspec.convert({"source": "vault", "path": "a", "ca_bundle": "/ca", "auth": auth}, VaultSource)
-    assert set(settings.uses()) == {Bundle("/ca"), SecretFile("/jwt")}
+    named = {"ca_bundle": "/ca", "client_cert": "/cert", "client_key": "/key"}
+    settings = msgspec.convert({"source": "vault", "path": "a", "auth": auth, **named}, VaultSource)
+    certificates = {Bundle("/ca"), Bundle("/cert", "client_cert"), SecretFile("/key", pem=True)}
+    assert set(settings.uses()) == {SecretFile("/jwt"), *certificates}
     default = msgspec.convert(
         {"source": "vault", "path": "a", "auth": {"method": "kubernetes", "role": "r"}}, VaultSource
     )

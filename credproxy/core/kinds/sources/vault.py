@@ -20,7 +20,7 @@ from credproxy.core.kinds.sources.ci_oidc import CiOidcSource
 from credproxy.core.kinds.sources.command import CommandSource
 from credproxy.core.kinds.sources.env import EnvSource
 from credproxy.core.kinds.sources.file import FileSource
-from credproxy.core.kinds.uses import Bundle, Use
+from credproxy.core.kinds.uses import Bundle, SecretFile, Use
 
 
 ProofSource = EnvSource | FileSource | CommandSource | CiOidcSource
@@ -33,6 +33,8 @@ TOKENS: Final = ("BAO_TOKEN", "VAULT_TOKEN")
 ADDRESSES: Final = ("BAO_ADDR", "VAULT_ADDR")
 _NAMESPACES = ("BAO_NAMESPACE", "VAULT_NAMESPACE")
 _BUNDLES = ("BAO_CACERT", "VAULT_CACERT")
+_CERTIFICATES = ("BAO_CLIENT_CERT", "VAULT_CLIENT_CERT")
+_KEYS = ("BAO_CLIENT_KEY", "VAULT_CLIENT_KEY")
 
 _KUBERNETES = "/var/run/secrets/kubernetes.io/serviceaccount/token"
 
@@ -136,6 +138,8 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
     address: str | None = None
     namespace: str | None = None
     ca_bundle: FilePath | None = None
+    client_cert: FilePath | None = None
+    client_key: FilePath | None = None
     insecure: bool = False
     auth: VaultAuth | None = None
 
@@ -149,17 +153,27 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
             yield ("address",), problem
         if self.username is not None and self.username_field is not None:
             yield ("username_field",), "wanted this or username, and not both"
-        yield from absolute("ca_bundle", self.ca_bundle)
+        yield from self._certificates()
         yield from user("username", self.username)
         if self.auth is not None:
             yield from within(("auth",), self.auth.problems())
             if not _is_path(getattr(self.auth, "mount", "token")):
                 yield ("auth", "mount"), "wanted where the method is, such as jwt, without auth/"
 
+    def _certificates(self) -> Iterator[Problem]:
+        for key in ("ca_bundle", "client_cert", "client_key"):
+            yield from absolute(key, getattr(self, key))
+        if self.client_key is not None and self.client_cert is None:
+            yield ("client_cert",), "wanted with client_key: the certificate of that key"
+
     def uses(self) -> Iterator[Use]:
         """Its certificates, and what the login begins with."""
         if self.ca_bundle is not None:
             yield Bundle(self.ca_bundle)
+        if self.client_cert is not None:
+            yield Bundle(self.client_cert, "client_cert")
+        if self.client_key is not None:
+            yield SecretFile(self.client_key, pem=True)
         if self.auth is not None:
             yield from self.auth.proof[1].uses()
 
@@ -170,7 +184,12 @@ class VaultSource(SourceBase, frozen=True, tag_field="source", tag="vault"):
             return None
         namespace = self.namespace if self.namespace is not None else _first(environ, _NAMESPACES) or ""
         bundle = self.ca_bundle or _first(environ, _BUNDLES)
-        return VaultServer(address.rstrip("/"), namespace.strip("/"), Dial(own=True, ca_bundle=bundle))
+        # A key of the environment belongs to its certificate, and not to one that the rule names.
+        own = self.client_cert is not None
+        certificate = self.client_cert if own else _first(environ, _CERTIFICATES)
+        key = self.client_key if own else _first(environ, _KEYS)
+        dial = Dial(own=True, ca_bundle=bundle, client_cert=certificate, client_key=key)
+        return VaultServer(address.rstrip("/"), namespace.strip("/"), dial)
 
 
 def _is_path(text: str) -> bool:
