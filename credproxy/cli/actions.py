@@ -106,7 +106,8 @@ def _tell_object(policy: Policy, target: Target, objects: Sequence[Object]) -> N
         click.echo(f"  a header is given where the rules allow all that its token reads, {opened!r}:")
         click.echo(f"  credproxy actions allow {quote(opened)}")
     else:
-        click.echo("  a header is given only where the credential is for this URL alone")
+        given, why = policy.why_header(target)
+        click.echo(f"  {'or a' if given else 'no'} header is given: {why}")
 
 
 def _deciding(path: str, allowed: tuple[str, ...]) -> tuple[Operation, ...]:

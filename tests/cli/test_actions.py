@@ -121,6 +121,29 @@ def test_a_kind_that_gets_nothing(home: Path) -> None:
     del home
 
 
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        ("https://b.s3.eu-west-1.amazonaws.com/o", "or a header is given: a signature for this URL alone"),
+        (
+            "https://files.corp.test/o",
+            'no header is given: the credential of provider = "header" cannot be narrowed to it',
+        ),
+        ("https://elsewhere.test/o", "no header is given: no [[host]] answers for it"),
+        (
+            "https://storage.googleapis.com/bucket/dir/o",
+            "a header is given where the rules allow all that its token reads",
+        ),
+    ],
+)
+def test_it_is_said_whether_an_action_is_given_a_header(home: Path, url: str, said: str) -> None:
+    """And why: what is narrow is handed out, and the rest goes through the gateway."""
+    rule = '[[host]]\nmatch = "files.corp.test"\nprovider = "header"\nsecret = { source = "env", name = "KEY" }\n'
+    configure(home, f'{rule}[[actions.rule]]\naction = "allow"\nurl = "{url}"\n')
+    told = run("actions", "test", url).output
+    assert f"  {said}" in told, told
+
+
 def test_each_operation_is_shown_with_the_rule_that_decides_it(home: Path) -> None:
     """Not the first one that would have allowed something else."""
     one = '[[actions.rule]]\naction = "allow"\nregistry = "ghcr.io"\nrepository = "a"\noperations = ["{}"]\n'

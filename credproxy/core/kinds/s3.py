@@ -32,6 +32,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
     """A signature for one URL. ``endpoint`` is the authority that the store knows itself by, where a proxy changes it."""
 
     source_keys: ClassVar[tuple[str, ...]] = ("credentials",)
+    for_one_url: ClassVar[bool] = True
 
     credentials: Sources = (AwsSource(),)
     region: str | None = None

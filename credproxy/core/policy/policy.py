@@ -80,6 +80,15 @@ class Policy:
         openings = () if rule is None else rule.openings(target)
         return openings[-1][0] if openings else ""
 
+    def why_header(self, target: Target) -> tuple[bool, str]:
+        """Whether an action that may have an object is given a header for it, and why, where ``opened`` gives nothing."""
+        rule = self._router.match(target)
+        if rule is None:
+            return False, "no [[host]] answers for it"
+        if rule.for_one_url:
+            return True, "a signature for this URL alone"
+        return False, f'the credential of provider = "{rule.tag()}" cannot be narrowed to it'
+
     def name(self, decision: Decision) -> str | None:
         """Name the rule that decides; None if none matches."""
         return None if decision.rule is None else self._place.name(decision.rule)
