@@ -63,7 +63,7 @@ def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
     target = parse_uri(f"https://{DOMAIN}/x")
     assert CodeartifactHost(DOMAIN).setup(target) == "aws configure, or aws sso login"
     named = CodeartifactHost(DOMAIN, credentials=CodeartifactSource("corp")).setup(target)
-    assert filled(named, "aws configure{}, or aws sso login{}") == (" --profile corp",) * 2
+    assert named == "aws configure --profile corp, or aws sso login --profile corp"
     assert "credentials = { source = ... }" in CodeartifactHost(DOMAIN, credentials=EnvSource("X")).setup(target)
 
 

@@ -292,10 +292,9 @@ def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
     """By the tools of the store's owner."""
     assert S3Host(HOST).setup(TARGET) == "aws configure, or aws sso login"
     named = S3Host(HOST, credentials=AwsSource("my profile")).setup(TARGET)
-    assert filled(named, "aws configure{}, or aws sso login{}") == (" --profile 'my profile'",) * 2
-    filled(
-        S3Host(HOST, credentials=R2Source()).setup(TARGET),
-        "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or CLOUDFLARE_API_TOKEN, in the daemon's environment",
+    assert named == "aws configure --profile 'my profile', or aws sso login --profile 'my profile'"
+    assert (
+        S3Host(HOST, credentials=R2Source()).setup(TARGET).startswith("set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY")
     )
     assert "credentials = { source = ... }" in S3Host(HOST, credentials=EnvSource("X")).setup(TARGET)
 

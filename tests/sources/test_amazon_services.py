@@ -11,6 +11,7 @@ from credproxy.core.ask.http import Request, Response
 from credproxy.core.ask.uri import parse_uri
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
 from credproxy.core.errors import Code, Failed
+from credproxy.core.kinds.oci import OciHost
 from credproxy.core.kinds.sources.aws import AwsSource
 from credproxy.core.kinds.sources.codeartifact import CodeartifactSource
 from credproxy.core.kinds.sources.ecr import EcrSource
@@ -202,6 +203,13 @@ async def test_half_of_a_key_is_told() -> None:
     with pytest.raises(Failed) as caught:
         await source.peek(identity, ECR)
     assert caught.value.failure.code is Code.CREDENTIAL_UNREADABLE
+
+
+def test_whoever_has_no_key_is_told_how_to_get_one() -> None:
+    """By the rule of the registry as well, with the profile that it names."""
+    rule = OciHost(ECR.host, credentials=EcrSource("corp"))
+    assert rule.setup(ECR) == "aws configure --profile corp, or aws sso login --profile corp"
+    assert CodeartifactSource().log_in == EcrSource().log_in == "aws configure, or aws sso login"
 
 
 @pytest.mark.parametrize("duration", [0, 899, 43_201])

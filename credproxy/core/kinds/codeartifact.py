@@ -5,7 +5,6 @@ Source: docs.aws.amazon.com/codeartifact, "AWS CodeArtifact authentication and t
 """
 
 from collections.abc import Mapping
-from shlex import quote as shell
 from typing import ClassVar, Final, Self
 
 from credproxy.core.ask.basic_auth import basic
@@ -52,11 +51,9 @@ class CodeartifactHost(DressedHost, frozen=True, tag_field="provider", tag="code
     def setup(self, target: Target) -> str:
         """Log in with Amazon's tools, unless the rule names another place."""
         del target
-        found = next((source for _, source in self.secrets() if isinstance(source, CodeartifactSource)), None)
-        if found is None:
-            return another_place("credentials")
-        profile = "" if found.profile is None else f" --profile {shell(found.profile)}"
-        return f"aws configure{profile}, or aws sso login{profile}"
+        return next((source.log_in for _, source in self.secrets() if source.log_in), "") or another_place(
+            "credentials"
+        )
 
     def width(self, target: Target) -> Width:
         """The dress of the format."""

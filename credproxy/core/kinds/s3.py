@@ -6,7 +6,6 @@ minutes, so that a build action may have it.
 
 import re
 from collections.abc import Iterator
-from shlex import quote as shell
 from typing import ClassVar, Self
 
 from credproxy.core.ask.aws_hosts import AUTO, r2_account, r2_bucket, s3_place
@@ -61,15 +60,10 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
 
     def setup(self, target: Target) -> str:
         """Log in with the tools of the store's owner, unless the rule names another place."""
-        sources = [source for _, source in self.secrets()]
-        if any(isinstance(source, R2Source) for source in sources):
-            return "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or CLOUDFLARE_API_TOKEN, in the daemon's environment"
-        found = next((source for source in sources if isinstance(source, AwsSource)), None)
-        if found is None:
-            return another_place("credentials")
         del target
-        profile = "" if found.profile is None else f" --profile {shell(found.profile)}"
-        return f"aws configure{profile}, or aws sso login{profile}"
+        return next((source.log_in for _, source in self.secrets() if source.log_in), "") or another_place(
+            "credentials"
+        )
 
     def claims(self, target: Target) -> bool:
         """Amazon has other services below the same names."""

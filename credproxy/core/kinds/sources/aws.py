@@ -5,6 +5,7 @@ Source: docs.aws.amazon.com "Credential provider chain" and "Standardized creden
 
 import re
 from collections.abc import Iterator
+from shlex import quote as shell
 from typing import Final
 
 from credproxy.core.formats.checks import Problem
@@ -46,6 +47,12 @@ class AwsSource(SourceBase, frozen=True, tag_field="source", tag="aws"):
     profile: str | None = None
     role_arn: str | None = None
     region: str | None = None
+
+    @property
+    def log_in(self) -> str:
+        """The command that stores a login."""
+        profile = "" if self.profile is None else f" --profile {shell(self.profile)}"
+        return f"aws configure{profile}, or aws sso login{profile}"
 
     def problems(self) -> Iterator[Problem]:
         """What cannot be the name of a profile."""

@@ -25,6 +25,11 @@ class CodeartifactSource(SourceBase, frozen=True, tag_field="source", tag="codea
         """Where the access key is."""
         return AwsSource(self.profile, self.role_arn)
 
+    @property
+    def log_in(self) -> str:
+        """As that of ``aws``."""
+        return self.keys.log_in
+
     def problems(self) -> Iterator[Problem]:
         """As those of ``aws``, and what CodeArtifact does not give."""
         yield from self.keys.problems()

@@ -19,6 +19,11 @@ class EcrSource(SourceBase, frozen=True, tag_field="source", tag="ecr"):
         """Where the access key is."""
         return AwsSource(self.profile, self.role_arn)
 
+    @property
+    def log_in(self) -> str:
+        """As that of ``aws``."""
+        return self.keys.log_in
+
     def problems(self) -> Iterator[Problem]:
         """As those of ``aws``."""
         return self.keys.problems()

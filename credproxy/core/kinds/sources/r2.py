@@ -18,6 +18,11 @@ API_TOKEN: Final = "CLOUDFLARE_API_TOKEN"  # noqa: S105  likewise
 class R2Source(SourceBase, frozen=True, tag_field="source", tag="r2"):
     """``R2_ACCESS_KEY_ID`` and ``R2_SECRET_ACCESS_KEY``, or the access key that ``CLOUDFLARE_API_TOKEN`` is as well."""
 
+    @property
+    def log_in(self) -> str:
+        """What to set."""
+        return "set R2_ACCESS_KEY_ID and R2_SECRET_ACCESS_KEY, or CLOUDFLARE_API_TOKEN, in the daemon's environment"
+
     def uses(self) -> Iterator[Use]:
         """What may be missing."""
         yield Usual((KEY_ID, API_TOKEN))
