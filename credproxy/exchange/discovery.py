@@ -162,7 +162,10 @@ def _bearer(registry: AskedRegistry, realm: str, service: str, peer: str, *, con
             addresses=(peer,) if peer else (),
             tls_verify=True,  # the mark is only for the registry, and never for a realm (SEC-R)
             # It says who somebody is, and a registry may name any host here.
-            identified=configured or found.host == registry.target.host or found.authority in registry.realm_hosts,
+            identified=not dial.may_have_certificate
+            or configured
+            or found.host == registry.target.host
+            or found.authority in registry.realm_hosts,
         )
     # The canonical spelling: with its dot, ``reg.test.`` would be a different name for TLS.
     return Found(Asks.BEARER, canonical_uri(found), found.authority, registry.service or service, dial)

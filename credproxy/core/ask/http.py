@@ -54,7 +54,14 @@ class Dial:
 
     def elsewhere(self) -> "Dial":
         """The Dial for a host that a registry's answer names: it was not named by a rule, and its certificate is always checked."""
-        return replace(self, own=False, addresses=(), tls_verify=True, metadata=False, identified=False)
+        return replace(
+            self, own=False, addresses=(), tls_verify=True, metadata=False, identified=not self.may_have_certificate
+        )
+
+    @property
+    def may_have_certificate(self) -> bool:
+        """Whether there may be a client certificate: without one, policies that are alike share their connections."""
+        return self.client_cert is not None or self.certs_d != ""
 
     @property
     def has_files(self) -> bool:
