@@ -1,10 +1,17 @@
 """google-auth's way to the network: its seam for a transport, over ``egress``."""
 
+import time
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 from google.auth import transport
 
+from credproxy.core.errors import Code, failed
 from credproxy.worker.egress import Egress, EgressAnswer
+
+
+_PAUSE = 0.25
+"""Seconds before a server that cannot answer now is asked again."""
 
 
 class _GoogleAnswer(transport.Response):
@@ -47,7 +54,14 @@ class GoogleTransport(transport.Request):
         """Send a request.
 
         Raises:
-            Failed: not an error of the library's, which would try again for longer than anybody waits.
+            Failed: not an error of the library's, which would try again for longer than anybody waits; a server that cannot
+                answer now is asked twice.
         """
         content = body.encode() if isinstance(body, str) else body
-        return _GoogleAnswer(self._egress.send(method, url, headers=headers or {}, body=content, timeout=timeout))
+        for pause in (_PAUSE, 0.0):
+            answer = self._egress.send(method, url, headers=headers or {}, body=content, timeout=timeout)
+            if answer.status not in transport.DEFAULT_RETRYABLE_STATUS_CODES:
+                return _GoogleAnswer(answer)
+            time.sleep(pause)
+        message = f"host {urlsplit(url).hostname!r} cannot give a token now: it answers with an error of its own"
+        raise failed(Code.UPSTREAM_UNAVAILABLE, message, hint="try again in a minute")

@@ -55,19 +55,18 @@ def test_without_a_line_of_configuration_an_object_of_googles_has_its_token(serv
     assert len(google.asked) == 1
     environ = Path(f"/proc/{worker(served)}/environ")
     assert os.geteuid() != 0 or b"canary-github" not in environ.read_bytes()
+    pid = worker(served)
     assert served.stop() == 0
+    assert is_dead(pid)
     assert "canary" not in served.log()
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM], ids=["killed", "ended"])
-def test_the_worker_does_not_outlive_the_daemon(served: Stage, number: signal.Signals) -> None:
-    """Not even one that hangs."""
+def test_one_that_hangs_does_not_outlive_a_daemon_that_is_killed(served: Stage) -> None:
+    """The kernel ends it."""
     served.headers(OBJECT)
     pid = worker(served)
     os.kill(pid, signal.SIGSTOP)
-    assert served.process is not None
-    served.process.send_signal(number)
-    served.process.wait(10)
+    served.stop(signal.SIGKILL)
     until(lambda: is_dead(pid), 5.0)
 
 

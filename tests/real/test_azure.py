@@ -1,7 +1,7 @@
 """A blob of Azure Storage with the token of a login, by the library itself in the worker and a storage that checks tokens."""
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import jwt
@@ -105,7 +105,7 @@ async def test_a_blob_is_given_for_the_token_of_a_login(storage: Azurite, pki: P
     assert storage.ask("GET", "/builds/blob", {})[0] == 403
 
 
-@pytest.mark.parametrize("given", [{"audience": "https://management.azure.com"}, {"life": -1}], ids=["api", "old"])
-async def test_the_storage_checks_what_it_is_given(storage: Azurite, pki: Pki, given: Mapping[str, str]) -> None:
+def test_the_storage_checks_what_it_is_given(storage: Azurite) -> None:
     """Whom a token is for, and until when; else the test above would show nothing."""
-    assert (await fetched(storage, pki, token(**given)))[0] == 403  # type: ignore[arg-type]
+    for given in (token(audience="https://management.azure.com"), token(life=-1), "x"):
+        assert storage.ask("GET", "/builds/blob", {"Authorization": f"Bearer {given}"})[0] == 403

@@ -292,7 +292,12 @@ CANARY = {"error_description": "canary"}
             Code.BAD_CREDENTIALS,
             "this machine's clock is wrong",
         ),
-        (503, {"error": "backend_error", **CANARY}, Code.UPSTREAM_UNAVAILABLE, "now"),
+        (
+            503,
+            {"error": "backend_error", **CANARY},
+            Code.UPSTREAM_UNAVAILABLE,
+            "cannot give a token now",
+        ),
         (200, {"canary": "canary"}, Code.BAD_CREDENTIALS, "refuses"),
     ],
 )
