@@ -7,6 +7,7 @@ at addresses that its environment names or that are its own.
 Source: botocore/credentials.py of botocore 1.44; docs.aws.amazon.com "Credential provider chain".
 """
 
+import functools
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final, NoReturn
@@ -15,6 +16,7 @@ from botocore.awsrequest import AWSPreparedRequest, AWSResponse
 from botocore.compat import HTTPHeaders
 from botocore.credentials import AssumeRoleCredentialFetcher, CredentialResolver
 from botocore.exceptions import BotoCoreError, ClientError
+from botocore.loaders import Loader, create_loader
 from botocore.session import Session
 
 from credproxy.core.ask.worker_messages import AwsAccess, AwsChain
@@ -25,6 +27,9 @@ from credproxy.worker.egress import Egress
 _SESSION: Final = "credproxy"
 """The name of role sessions, for readers of CloudTrail."""
 
+
+_ATTEMPTS: Final = 2
+"""Of one request: a caller waits for eight seconds, and the library would try for longer."""
 
 _REGIONS: Final = {"arn:aws-cn:": "cn-north-1", "arn:aws-us-gov:": "us-gov-west-1"}
 
@@ -39,6 +44,8 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
         Failed: as ``aws_refusals.told`` says; upstream_unavailable and what else Egress raises.
     """
     session = Session(profile=question.profile)
+    session.register_component("data_loader", _loader())
+    session.set_config_variable("max_attempts", _ATTEMPTS)
     try:
         if question.region is not None or session.get_config_variable("region") is None:
             session.set_config_variable("region", question.region or _region(question.role_arn or ""))
@@ -57,6 +64,12 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
         return _assumed(session, found, question.role_arn)
     except (BotoCoreError, ClientError, ValueError) as error:
         raise told(error, question, profile=_profile(session)) from None
+
+
+@functools.cache
+def _loader() -> Loader:
+    """The library's own descriptions of services: reading them takes longer than everything else, and they do not change."""
+    return create_loader()
 
 
 class _Sender:

@@ -298,9 +298,11 @@ def test_a_profile_that_is_nowhere_is_told(home: Path) -> None:
     assert found(profile="gone")[0] == "AKID"
 
 
-def test_a_busy_service_may_pass(home: Path, amazon: Amazon) -> None:
-    """After the library's own tries."""
+def test_a_busy_service_may_pass(home: Path, amazon: Amazon, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the library's own two tries, between which it pauses."""
+    monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
     config(home, f"[default]\n{PLAIN}")
     amazon.refusing("AssumeRole", "Throttling", 400)
     failure = refused(profile="default", role_arn=ROLE)
     assert failure.code is Code.UPSTREAM_UNAVAILABLE
+    assert amazon.asked == ["AssumeRole"] * 2
