@@ -130,11 +130,32 @@ async def test_anonymity_is_the_gateways_alone() -> None:
 @pytest.mark.parametrize(
     ("rule", "host", "port", "expected"),
     [
-        (OciHost(match="reg.test"), "reg.test", None, Reach(Origin("https://reg.test"), Dial(own=True))),
+        (
+            OciHost(match="reg.test"),
+            "reg.test",
+            None,
+            Reach(Origin("https://reg.test"), Dial(own=True, certs_d="reg.test")),
+        ),
         (OciHost(match="reg.test", insecure=True), "reg.test", None, Reach(Origin("http://reg.test"), Dial(own=True))),
         (OciHost(match="reg.test", insecure=True), "reg.test", 80, Reach(Origin("http://reg.test"), Dial(own=True))),
-        (OciHost(match="docker.io"), "docker.io", None, Reach(Origin("https://registry-1.docker.io"), Dial(own=True))),
-        (OciHost(match="docker.io"), "index.docker.io", None, Reach(Origin("https://index.docker.io"), Dial(own=True))),
+        (
+            OciHost(match="docker.io"),
+            "docker.io",
+            None,
+            Reach(Origin("https://registry-1.docker.io"), Dial(own=True, certs_d="docker.io")),
+        ),
+        (
+            OciHost(match="docker.io"),
+            "index.docker.io",
+            None,
+            Reach(Origin("https://index.docker.io"), Dial(own=True, certs_d="index.docker.io")),
+        ),
+        (
+            OciHost(match="reg.test", client_cert="/c", client_key="/k"),
+            "reg.test",
+            None,
+            Reach(Origin("https://reg.test"), Dial(own=True, client_cert="/c", client_key="/k")),
+        ),
         (
             OciHost(match="reg.test", allow_private=("10.0.0.0/8",), ca_bundle="/x", proxy="http://p:1"),
             "reg.test",
