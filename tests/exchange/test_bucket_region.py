@@ -35,6 +35,18 @@ def test_a_store_without_regions_is_in_the_usual_one(status: int) -> None:
     assert asked(status, ("Date", "rubbish")) == "us-east-1"
 
 
+@pytest.mark.parametrize("told", ["", "\udcff", "a\x0bb", "eu, Credential=x/", "EU", "r" * 65])
+def test_what_is_not_the_name_of_a_region_is_not_signed_with(told: str) -> None:
+    """It would be part of a header, and a byte outside of UTF-8 cannot be signed."""
+    assert asked(200, ("x-amz-bucket-region", told)) == "us-east-1"
+
+
+@pytest.mark.parametrize("date", ["Mon, 01 Jan 99999999999999999 00:00:00 GMT", ", , "])
+def test_a_date_that_is_none_says_nothing_of_the_clock(date: str) -> None:
+    """The parser of the standard library raises an OverflowError for a large year."""
+    assert asked(200, ("x-amz-bucket-region", "r"), ("Date", date)) == "r"
+
+
 def test_an_outage_is_no_region() -> None:
     """It would be remembered."""
     conversation = bucket_region(URL, dial=Dial(), subject="host 'b'")

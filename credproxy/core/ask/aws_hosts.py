@@ -14,6 +14,7 @@ AUTO: Final = "auto"
 
 _REGION = r"(?P<region>[a-z]{2,4}(?:-[a-z]{2,10}){1,3}-[0-9]{1,2})"
 _BUCKET = r"(?P<bucket>[a-z0-9][a-z0-9._-]{0,252})"
+_REGION_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _DOMAIN = r"\.amazonaws\.com(?:\.cn)?"
 
 _S3 = tuple(
@@ -42,6 +43,11 @@ class S3Place:
 
     region: str = ""
     bucket: str = ""
+
+
+def is_region(text: str) -> bool:
+    """Whether a text can be the name of a region, of Amazon's or of another store's."""
+    return _REGION_NAME.fullmatch(text) is not None
 
 
 def s3_place(host: str) -> S3Place | None:

@@ -8,7 +8,7 @@ import re
 from collections.abc import Iterator
 from typing import ClassVar, Self
 
-from credproxy.core.ask.aws_hosts import AUTO, r2_account, r2_bucket, s3_place
+from credproxy.core.ask.aws_hosts import AUTO, is_region, r2_account, r2_bucket, s3_place
 from credproxy.core.ask.aws_url import signed_form
 from credproxy.core.ask.signed_url import REASON, is_signed
 from credproxy.core.ask.stored import another_place
@@ -23,7 +23,6 @@ from credproxy.core.kinds.sources.r2 import R2Source
 from credproxy.core.kinds.uses import Used
 
 
-_NAME = re.compile(r"[a-z0-9-]{1,64}")
 _BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}")
 
 
@@ -49,7 +48,7 @@ class S3Host(HostBase, frozen=True, tag_field="provider", tag="s3"):
 
     def mistakes(self) -> Iterator[Problem]:
         """Names that are none."""
-        if self.region is not None and _NAME.fullmatch(self.region) is None:
+        if self.region is not None and not is_region(self.region):
             yield ("region",), "wanted the name of a region, such as eu-west-1, or auto"
         if self.endpoint is not None and canonical_authority(self.endpoint) != self.endpoint:
             yield ("endpoint",), "wanted a host, or host:port, as the store itself knows it"
