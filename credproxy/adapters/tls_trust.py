@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import os
+import re
 import ssl
 import stat
 from collections.abc import Iterator, Sequence
@@ -16,6 +17,7 @@ from credproxy.core.errors import Code, Failed, failed
 
 
 _BEGIN = "-----BEGIN CERTIFICATE"
+_PRIVATE = re.compile(rb"-----BEGIN [^-\r\n]*PRIVATE KEY-----.*?(?:-----END [^-\r\n]*PRIVATE KEY-----|\Z)", re.DOTALL)
 
 
 def version(dial: Dial) -> int:
@@ -90,6 +92,8 @@ def trust(dial: Dial) -> ssl.SSLContext:
 def anchors(*bundles: str) -> bytes:
     """Give the certificates that ``trust`` uses, the system's and those of bundles, as PEM for a process that cannot read files.
 
+    Without the private keys that may lie in the same files: build actions may control that process.
+
     Raises:
         Failed: the same as ``trust``.
     """
@@ -97,7 +101,7 @@ def anchors(*bundles: str) -> bytes:
     for bundle in bundles:
         content = _read_file(bundle, _unreadable(bundle))
         _load(ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT), bundle, content)
-        found += b"\n" + content
+        found += b"\n" + _PRIVATE.sub(b"", content)
     return found
 
 

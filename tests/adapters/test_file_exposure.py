@@ -166,6 +166,19 @@ def test_names_beside_certificates_may_be_in_any_encoding(place: Path) -> None:
     assert mine[0] in theirs
 
 
+def test_a_private_key_beside_certificates_is_not_passed_on(place: Path) -> None:
+    """Servers take one file with both, and people name that as the bundle; carriers are to have no key."""
+    first, second = trustme.CA(), trustme.CA()
+    key = first.private_key_pem.bytes()
+    place.write_bytes(first.cert_pem.bytes() + key + second.cert_pem.bytes() + key)
+    given = anchors(str(place))
+    assert b"PRIVATE" not in given
+    assert not any(line in given for line in key.splitlines()[1:-1])
+    theirs = {str(one["subject"]) for one in trusting(given, verify=True).get_ca_certs()}
+    for one in (first, second):
+        assert {str(own["subject"]) for own in trusting(one.cert_pem.bytes(), verify=True).get_ca_certs()} <= theirs
+
+
 @pytest.mark.parametrize(
     ("uid_map", "shown"),
     [
