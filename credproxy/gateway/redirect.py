@@ -6,7 +6,8 @@ request to an address that somebody else chose: no credential is sent, the addre
 
 A URL on the registry's origin, in any spelling, is requested with the registry's credential, and any other URL never
 is. There is one exception, for the sake of policy: a host that is not the registry may send us back to it, and so
-choose a path there. Then the credential is sent only for the repository that policy allowed, and for no other path.
+choose a path there. Then the credential is sent only for the repository that policy allowed, and for no other path; for an
+object, with no other query either, which on many servers selects something else.
 """
 
 import msgspec
@@ -79,5 +80,5 @@ def renewed(hop: Hop, reach: Reach) -> Hop:
 
 def _same_repository(place: Location, reach: Reach, wanted: Wanted) -> bool:
     if wanted.object is not None:
-        return place.path == wanted.path
+        return place.path == wanted.path and (place.query or "") == wanted.query
     return classify(place.path, place.query or "", prefix=reach.prefix or None).repository == wanted.repository

@@ -1,6 +1,7 @@
 """Where a registry's answer may lead, and what is sent there."""
 
 import traceback
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given, strategies as st
@@ -94,6 +95,20 @@ def test_a_storage_host_chooses_no_path_of_the_registry(path: str) -> None:
     """It could send us back to what policy did not allow: that is requested without a credential."""
     hop = follow(led("https://cdn.test/y"), f"https://reg.test{path}", reach=TLS, wanted=WANTED)
     assert (hop.own, hop.dial) == (False, ELSEWHERE)
+
+
+@pytest.mark.parametrize(
+    ("query", "back", "own"),
+    [("", "", True), ("", "?acl", False), ("?v=1", "?v=1", True), ("?v=1", "?v=2", False), ("?v=1", "", False)],
+)
+def test_a_storage_host_chooses_no_query_of_an_object(query: str, back: str, own: bool) -> None:  # noqa: FBT001  a table
+    """Policy has allowed the object with one query, and ``?acl`` or ``?versionId=`` are something else."""
+    url = f"https://reg.test/pub/x{query}"
+    found = wanted(incoming(f"/v1/fetch?url={quote(url, safe='')}"))
+    begun = first(TLS, "/pub/x", query=query[1:], upstream="host 'reg.test'")
+    elsewhere = follow(begun, "https://cdn.test/y", reach=TLS, wanted=found)
+    hop = follow(elsewhere, f"https://reg.test/pub/x{back}", reach=TLS, wanted=found)
+    assert (hop.own, hop.dial) == ((True, DIAL) if own else (False, ELSEWHERE))
 
 
 @pytest.mark.parametrize("prefix", ["", "/art/api/docker/x"])
