@@ -73,7 +73,8 @@ class Router:
         applies would then depend on the reader (SC-7, T14).
         """
         rule, clear = self._written.match(target)
-        return self._builtin.match(target)[0] if rule is None and clear else rule
+        # ``grpc:`` travels in the clear, which nobody has agreed to who has written no rule.
+        return self._builtin.match(target)[0] if rule is None and clear and target.scheme != "grpc" else rule
 
     def near(self, target: Target) -> tuple[str, ...]:
         """The ``match`` of each rule that is for the same host, but not for this port or path, or not for this form."""

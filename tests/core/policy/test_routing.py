@@ -94,6 +94,17 @@ def test_most_specific_rule_answers(matches: list[str], uri: str, expected: str 
 
 
 @pytest.mark.parametrize(
+    ("uri", "answers"),
+    [("grpc://b.test:1985/S", False), ("grpc://b.test", False), ("grpcs://b.test/S", True), ("https://b.test/S", True)],
+)
+def test_a_built_in_rule_answers_nothing_that_travels_in_the_clear(uri: str, answers: bool) -> None:  # noqa: FBT001  a table
+    """SC-4: nobody has agreed to that; a user who writes a rule for such a URI has."""
+    target, rule = parse_uri(uri), NoneHost("b.test")
+    assert (Router([], [rule]).match(target) is rule) is answers
+    assert Router([rule]).match(target) is rule
+
+
+@pytest.mark.parametrize(
     "path",
     [
         "/v2/public/../private/x",
