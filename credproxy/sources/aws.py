@@ -33,7 +33,7 @@ from credproxy.core.kinds.sources.aws import (
 )
 from credproxy.core.kinds.uses import Usual
 from credproxy.ports import Clock, CloudLibraries, Files
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
 
@@ -74,7 +74,7 @@ class Aws:
         self._variables = settings.profile is None
         self._credentials = self._watched(CREDENTIALS_FILE, files, prefixed=False)
         self._config = self._watched(CONFIG_FILE, files, prefixed=True)
-        self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock)
+        self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock, failure_keep=FAILURE_KEEP)
         self._instance: bool | None = None
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:

@@ -21,6 +21,9 @@ LOOK_AGAIN = 10.0
 NOTHING_KEEP = 10.0
 """Seconds that "there is no login" is remembered: a new login must be seen within ten."""
 
+FAILURE_KEEP = 2.0
+"""Seconds that a failure is remembered where a question for each URL leads to the same program."""
+
 Printed = tuple[bytes, Stored | Login | None]
 """A program's output, and what it means: None for "there is no login", a Login if an issuer said when it ends."""
 
@@ -31,21 +34,31 @@ class ProgramAnswer:
     Args:
         keep: seconds after which what is derived from the answer must not be used any more.
         nothing_keep: seconds that "there is no login" is remembered.
+        failure_keep: seconds that a failure is remembered while there is no login; 0 where the broker remembers it.
         key: random bytes of this process: outputs are compared by keyed digests, so none is kept for it.
 
     Attributes:
         count: rises when the program's output changes; part of the identity of its login.
     """
 
-    def __init__(self, *, keep: float, key: bytes, clock: Clock, nothing_keep: float = NOTHING_KEEP) -> None:
+    def __init__(
+        self,
+        *,
+        keep: float,
+        key: bytes,
+        clock: Clock,
+        nothing_keep: float = NOTHING_KEEP,
+        failure_keep: float = 0.0,
+    ) -> None:
         self._keep = keep
         self._nothing_keep = nothing_keep
+        self._failure_keep = failure_keep
         self._key = key
         self._clock = clock
         self._asking = asyncio.Lock()
         self._runs = 0
         self._again = float("-inf")
-        self._doubted = float("-inf")
+        self._doubted = self._failed_until = float("-inf")
         self._stamp: Hashable = None
         self._digest = b""
         self._login: Login | None = None
@@ -77,21 +90,24 @@ class ProgramAnswer:
         async with self._asking:  # one run for forty repositories of one login
             if self._runs == runs and self._due(anew=anew, stamp=stamp):
                 await self._run(run)
-            if self._runs != runs and self._failure is not None:
+            failed = self._runs != runs or self._clock.boot() < self._failed_until
+            if failed and self._failure is not None:
                 raise Failed(self._failure)
             return self._login
 
     def forget(self) -> None:
         """Make the next question start the program."""
-        self._login, self._again, self._doubted = None, float("-inf"), float("-inf")
+        self._login = None
+        self._again = self._doubted = self._failed_until = float("-inf")
 
     def _due(self, *, anew: bool, stamp: Hashable) -> bool:
         now = self._clock.boot()
         if stamp != self._stamp:
-            self._stamp, self._login, self._again = stamp, None, float("-inf")
+            self._stamp, self._login = stamp, None
+            self._again = self._failed_until = float("-inf")
         if anew and now - self._doubted >= LOOK_AGAIN:
             self._doubted, self._again = now, float("-inf")
-        return now >= self._again
+        return now >= max(self._again, self._failed_until)
 
     async def _run(self, run: Callable[[], Awaitable[Printed]]) -> None:
         since = self._clock.boot()
@@ -101,6 +117,8 @@ class ProgramAnswer:
             # One caller's refusal may have caused this run: for all others the login is as good as before.
             self._again = float("-inf") if self._login is None else again_at(self._login)
             self._failure = error.failure
+            if self._login is None:
+                self._failed_until = self._clock.boot() + self._failure_keep
             self._runs += 1  # not if a flight was cancelled: the next waiter then starts the program itself
             return
         now, self._failure = self._clock.boot(), None

@@ -285,6 +285,24 @@ async def test_ten_thousand_objects_are_one_look_at_the_chain() -> None:
     assert await world.source.locate(TARGET, None) != identity
 
 
+async def test_a_failure_is_asked_about_once_in_two_seconds_however_many_objects_follow() -> None:
+    """Each URL is a question of its own to the broker, and each would start a program of the user's, also for a build action."""
+    world = World("corp", "", SSO)
+    answering(world, failed(Code.BAD_CREDENTIALS, "over", hint="aws sso login"))
+    for _ in range(100):
+        assert (await world.failure()).code is Code.BAD_CREDENTIALS
+    assert len(world.ground.libraries.asked) == 1
+    assert isinstance(world.source, Caches)
+    world.source.forget()
+    await world.failure()
+    world.ground.clock.suspend(2)
+    await world.failure()
+    assert len(world.ground.libraries.asked) == 3
+    answering(world, AwsAccess("ASIA", "s", "t", T0 + 600))
+    world.ground.clock.suspend(2)
+    assert await world.key_id() == "ASIA"
+
+
 async def test_a_new_single_sign_on_is_seen_at_once() -> None:
     """What the old one's failure was remembered under is another name."""
     world = World("corp", "", SSO)
