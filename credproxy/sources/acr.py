@@ -13,7 +13,7 @@ from credproxy.core.errors import Failure
 from credproxy.exchange.acr_exchange import acr_refresh_token
 from credproxy.ports import Clock, HttpClient
 from credproxy.sources.azure_token import AzureFound, AzureTokens
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
 
@@ -77,7 +77,9 @@ class Acr:
         key = (registry, found.ways)
         answer = self._answers.get(key)
         if answer is None:
-            answer = self._answers[key] = ProgramAnswer(keep=_KEEP, key=b"", clock=self._clock)
+            answer = self._answers[key] = ProgramAnswer(
+                keep=_KEEP, key=b"", clock=self._clock, failure_keep=FAILURE_KEEP
+            )
         return answer
 
     async def _ask(self, found: AzureFound, registry: Authority, *, anew: bool) -> Printed:

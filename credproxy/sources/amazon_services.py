@@ -18,7 +18,7 @@ from credproxy.core.ask.token_calls import TokenCall
 from credproxy.core.errors import Failure
 from credproxy.exchange.amazon_token import amazon_token
 from credproxy.ports import AwsSigner, Clock, HttpClient, Source, trouble_of
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
 
@@ -140,7 +140,7 @@ class AmazonTokens:
         # Not the version of a temporary key, which changes each hour while the token is still good.
         key = _parts(identity)
         if key not in self._answers:
-            self._answers[key] = ProgramAnswer(keep=0.0, key=b"", clock=self._clock)
+            self._answers[key] = ProgramAnswer(keep=0.0, key=b"", clock=self._clock, failure_keep=FAILURE_KEEP)
         return self._answers[key]
 
     async def _asked(self, call: TokenCall, identity: Identity, target: Target, *, anew: bool) -> Printed:

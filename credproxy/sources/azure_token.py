@@ -15,7 +15,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import AZURE
 from credproxy.core.kinds.sources.azure import ASSET, AZURES, PROFILE, AzureLogin
 from credproxy.ports import Clock, CloudLibraries, Files
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 
 
 _MOST = 64
@@ -185,7 +185,7 @@ class AzureTokens:
         key = (scope, found.ways)
         answer = self._tokens.get(key)
         if answer is None:
-            answer = self._tokens[key] = ProgramAnswer(keep=0.0, key=b"", clock=self._clock)
+            answer = self._tokens[key] = ProgramAnswer(keep=0.0, key=b"", clock=self._clock, failure_keep=FAILURE_KEEP)
         return answer
 
     async def _ask(self, found: AzureFound, scope: str) -> Printed:

@@ -19,7 +19,7 @@ from credproxy.core.errors import Code, Failed, Failure
 from credproxy.core.kinds.cloud_libraries import GOOGLE
 from credproxy.core.kinds.sources.google import METADATA_HOSTS, NO_METADATA, PRODUCT, VARIABLE, GoogleSource
 from credproxy.ports import Clock, CloudLibraries, Files
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.watched_file import Watched
 
 
@@ -204,7 +204,9 @@ class Google:
     def _answer(self, wanted: _TokenReach) -> ProgramAnswer:
         found = self._tokens.get(wanted)
         if found is None:
-            found = self._tokens[wanted] = ProgramAnswer(keep=0.0, key=b"", clock=self._clock)
+            found = self._tokens[wanted] = ProgramAnswer(
+                keep=0.0, key=b"", clock=self._clock, failure_keep=FAILURE_KEEP
+            )
         return found
 
     def _question(self, wanted: _TokenReach, path: str) -> GoogleToken:

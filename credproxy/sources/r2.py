@@ -12,7 +12,7 @@ from credproxy.core.ask.target import Target
 from credproxy.core.kinds.sources.r2 import API_TOKEN, KEY_ID, SECRET
 from credproxy.exchange.cloudflare_token import cloudflare_keys
 from credproxy.ports import Clock, HttpClient
-from credproxy.sources.program_answers import Printed, ProgramAnswer
+from credproxy.sources.program_answers import FAILURE_KEEP, Printed, ProgramAnswer
 from credproxy.sources.source_exchange import hold
 
 
@@ -33,7 +33,7 @@ class R2:
         self._environ = environ
         self._http = http
         self._clock = clock
-        self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock)
+        self._answer = ProgramAnswer(keep=STATIC_KEEP, key=key(), clock=clock, failure_keep=FAILURE_KEEP)
 
     async def locate(self, target: Target, repository: RepositoryName | None) -> Identity | None:
         """Name the variable; None if none is set."""

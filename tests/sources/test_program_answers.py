@@ -54,6 +54,24 @@ async def test_an_answer_is_remembered_until_what_is_made_of_it_is_renewed() -> 
     assert (program.runs, answer.count) == (2, 1)
 
 
+async def test_a_failure_may_be_remembered_where_there_is_no_login_yet() -> None:
+    """A login that there is stays good where a run fails that a refusal caused; another file ends what is remembered."""
+    program = Program(failure=failed(Code.HELPER_FAILED, "no", hint="x"))
+    answer = ProgramAnswer(keep=240, key=b"k", clock=program.clock, failure_keep=2)
+    for stamp, runs in (("a", 1), ("a", 1), ("b", 2), ("b", 2)):
+        with pytest.raises(Failed):
+            await answer.login(program.run, anew=False, stamp=stamp)
+        assert program.runs == runs
+    program.clock.suspend(2)
+    good, program.failure = program.failure, None
+    login = await answer.login(program.run, anew=False, stamp="b")
+    assert login is not None
+    program.failure = good
+    with pytest.raises(Failed):
+        await answer.login(program.run, anew=True, stamp="b")
+    assert await answer.login(program.run, anew=False, stamp="b") == login
+
+
 async def test_a_refusal_has_the_program_asked_again_at_once_and_once_in_ten_seconds() -> None:
     """``docker login`` updated a store without changing a file: the registry's refusal shows it."""
     program = Program()

@@ -46,6 +46,26 @@ async def test_the_variables_of_a_key_go_before_a_token() -> None:
     assert ground.http.requests == []
 
 
+async def test_a_token_that_is_refused_is_asked_about_once_in_two_seconds() -> None:
+    """Each URL is a question of its own to the broker, and Cloudflare limits how often it is asked."""
+    ground = Ground()
+    ground.environ["CLOUDFLARE_API_TOKEN"] = "token"
+    ground.http.script[VERIFY] = [Response(401, (), b"", 0.0, 0.0)]
+    source = ground.made(R2Source())
+    identity = await source.locate(TARGET, None)
+    assert identity is not None
+    for _ in range(100):
+        with pytest.raises(Failed) as caught:
+            await source.read(identity, TARGET)
+        assert caught.value.failure.code is Code.BAD_CREDENTIALS
+    asked = len(ground.http.requests)
+    assert asked == 2  # of the user, and of the account
+    ground.clock.suspend(2)
+    with pytest.raises(Failed):
+        await source.read(identity, TARGET)
+    assert len(ground.http.requests) == 2 * asked
+
+
 async def test_a_token_is_asked_about_once_for_all_objects() -> None:
     """And again within five minutes, because it may be revoked."""
     ground = Ground()
