@@ -11,8 +11,8 @@ from credproxy.core.ask.credential import Handout, Secret
 from credproxy.core.ask.endpoint import classify
 from credproxy.core.ask.message import decode_request, encode_answer
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.config.settings import NoneHost
 from credproxy.core.errors import Failed
+from credproxy.core.kinds.none import NoneHost
 from credproxy.core.policy.routing import Router
 
 

@@ -19,7 +19,7 @@ from credproxy.broker.table import Table
 from credproxy.core.ask.credential import Caller
 from credproxy.core.ask.target import Question
 from credproxy.core.ask.uri import parse_uri
-from credproxy.core.config.settings import ExecHost
+from credproxy.core.kinds.exec import ExecHost
 from credproxy.core.policy.routing import Router
 from credproxy.ports import Command, Completed
 from credproxy.providers.exec import ExecProvider
