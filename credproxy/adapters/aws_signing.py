@@ -62,7 +62,7 @@ class BotocoreSigner:
 
 def _imported() -> _Signing:
     from botocore.auth import S3SigV4Auth, SigV4Auth  # noqa: PLC0415  see above
-    from botocore.awsrequest import AWSRequest  # noqa: PLC0415
-    from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415
+    from botocore.awsrequest import AWSRequest  # noqa: PLC0415  as above
+    from botocore.credentials import ReadOnlyCredentials  # noqa: PLC0415  as above
 
     return _Signing(S3SigV4Auth, SigV4Auth, AWSRequest, ReadOnlyCredentials)

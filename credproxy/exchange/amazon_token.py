@@ -45,7 +45,7 @@ class _TokenAnswer(msgspec.Struct):
 
     authorizationToken: str = ""  # noqa: N815  their names
     expiration: float | None = None
-    expiresAt: float | None = None  # noqa: N815
+    expiresAt: float | None = None  # noqa: N815  Amazon's name
 
 
 class _EcrAnswer(msgspec.Struct):

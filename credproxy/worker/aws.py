@@ -51,7 +51,7 @@ def aws_access(question: AwsChain, limit: float) -> AwsAccess:
             session.set_config_variable("region", question.region or _region(question.role_arn or ""))
         egress = Egress(limit, ca_bundle=session.get_config_variable("ca_bundle"))
         # The stubs do not know that what it returns is used as the answer.
-        session.register("before-send", _Sender(egress))  # type: ignore[arg-type]
+        session.register("before-send", _Sender(egress))  # type: ignore[arg-type]  # its stubs name no arguments
         resolver: CredentialResolver = session.get_component("credential_provider")
         roles = resolver.get_provider("assume-role")
         setattr(roles, "_prompter", _refuse)  # noqa: B010  the only way to it; tests/worker/test_aws.py holds it

@@ -76,7 +76,7 @@ def _id_token(question: GoogleToken, token: str, egress: Egress, name: str) -> s
     except (LookupError, TypeError, ValueError):
         found = None
     if not isinstance(found, str):
-        refusal = exceptions.RefreshError("unable to acquire impersonated credentials")  # type: ignore[no-untyped-call]
+        refusal = exceptions.RefreshError("unable to acquire impersonated credentials")
         raise told(refusal, name, kind="impersonated_service_account")
     return found
 

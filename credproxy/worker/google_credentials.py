@@ -110,7 +110,7 @@ def credentials_for(question: GoogleToken, info: Mapping[str, object]) -> Google
 
 
 def _acting_for(account: str, source: GoogleCredentials, scopes: list[str]) -> GoogleCredentials:
-    made: GoogleCredentials = impersonated_credentials.Credentials(  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = impersonated_credentials.Credentials(
         source_credentials=source, target_principal=account, target_scopes=scopes
     )
     return made
@@ -122,24 +122,24 @@ def _narrowed(source: GoogleCredentials, objects: GoogleObjects) -> GoogleCreden
     Source: cloud.google.com/iam/docs/downscoping-short-lived-credentials.
     """
     begins = f"projects/_/buckets/{objects.bucket}/objects/{objects.prefix}"
-    rule = downscoped.AccessBoundaryRule(  # type: ignore[no-untyped-call]
+    rule = downscoped.AccessBoundaryRule(
         available_resource=f"//storage.googleapis.com/projects/_/buckets/{objects.bucket}",
         available_permissions=[_READER],
-        availability_condition=downscoped.AvailabilityCondition(f"resource.name.startsWith('{begins}')"),  # type: ignore[no-untyped-call]
+        availability_condition=downscoped.AvailabilityCondition(f"resource.name.startsWith('{begins}')"),
     )
-    boundary = downscoped.CredentialAccessBoundary(rules=[rule])  # type: ignore[no-untyped-call]
-    made: GoogleCredentials = downscoped.Credentials(source_credentials=source, credential_access_boundary=boundary)  # type: ignore[no-untyped-call]
+    boundary = downscoped.CredentialAccessBoundary(rules=[rule])
+    made: GoogleCredentials = downscoped.Credentials(source_credentials=source, credential_access_boundary=boundary)
     return made
 
 
 def _of_user(info: dict[str, object], _: list[str]) -> GoogleCredentials:
     """A user's refresh token has the scopes that were agreed to, and is refused any others."""
-    made: GoogleCredentials = user.Credentials.from_authorized_user_info(info)  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = user.Credentials.from_authorized_user_info(info)
     return made
 
 
 def _of_service_account(info: dict[str, object], scopes: list[str]) -> GoogleCredentials:
-    made: GoogleCredentials = service_account.Credentials.from_service_account_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = service_account.Credentials.from_service_account_info(info, scopes=scopes)
     return made
 
 
@@ -148,38 +148,38 @@ def _of_external_account(info: dict[str, object], scopes: list[str]) -> GoogleCr
     source = info.get("credential_source")
     made: GoogleCredentials
     if info.get("subject_token_type") == _AWS:
-        made = aws.Credentials.from_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+        made = aws.Credentials.from_info(info, scopes=scopes)
     elif isinstance(source, dict) and source.get("executable") is not None:
-        made = pluggable.Credentials.from_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+        made = pluggable.Credentials.from_info(info, scopes=scopes)
     else:
-        made = identity_pool.Credentials.from_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+        made = identity_pool.Credentials.from_info(info, scopes=scopes)
     return made
 
 
 def _of_workforce(info: dict[str, object], _: list[str]) -> GoogleCredentials:
-    made: GoogleCredentials = workforce.Credentials.from_info(info)  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = workforce.Credentials.from_info(info)
     return made
 
 
 def _impersonated(info: dict[str, object], scopes: list[str]) -> GoogleCredentials:
     kind = impersonated_credentials.Credentials
-    made: GoogleCredentials = kind.from_impersonated_service_account_info(info, scopes=scopes)  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = kind.from_impersonated_service_account_info(info, scopes=scopes)
     return made
 
 
 def _of_machine(_: dict[str, object], scopes: list[str]) -> GoogleCredentials:
-    made: GoogleCredentials = compute_engine.Credentials(scopes=scopes)  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = compute_engine.Credentials(scopes=scopes)
     return made
 
 
 def _id_of_service_account(info: dict[str, object], audience: list[str]) -> GoogleCredentials:
     kind = service_account.IDTokenCredentials
-    made: GoogleCredentials = kind.from_service_account_info(info, target_audience=audience[0])  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = kind.from_service_account_info(info, target_audience=audience[0])
     return made
 
 
 def _id_of_machine(_: dict[str, object], audience: list[str]) -> GoogleCredentials:
-    made: GoogleCredentials = compute_engine.IDTokenCredentials(  # type: ignore[no-untyped-call]
+    made: GoogleCredentials = compute_engine.IDTokenCredentials(
         request=None, target_audience=audience[0], use_metadata_identity_endpoint=True
     )
     return made

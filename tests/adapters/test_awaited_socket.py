@@ -37,7 +37,7 @@ async def received(awaited: AwaitedSocket, theirs: socket.socket, data: bytes) -
 
 def watched() -> Sized:
     """What the loop watches, by descriptor."""
-    selector: selectors.BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]
+    selector: selectors.BaseSelector = asyncio.get_running_loop()._selector  # type: ignore[attr-defined]  # private, and all that tells what is watched
     return selector.get_map()
 
 

@@ -281,7 +281,7 @@ async def test_what_is_not_narrowed_is_the_gateways(uri: str) -> None:
 )
 def test_mistakes_of_its_source(options: Mapping[str, str], key: str) -> None:
     """Each names its key."""
-    rule = GoogleHost("storage.googleapis.com", credentials=(GoogleSource(**options),))  # type: ignore[arg-type]
+    rule = GoogleHost("storage.googleapis.com", credentials=(GoogleSource(**options),))  # type: ignore[arg-type]  # a row of a table
     assert [path[-1] for path, _ in rule.problems()] == [key]
 
 

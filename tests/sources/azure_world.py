@@ -43,12 +43,12 @@ class AzureMachine:
 
     def azure(self) -> Azure:
         """The source of access tokens."""
-        settings = AzureSource(**self.options)  # type: ignore[arg-type]
+        settings = AzureSource(**self.options)  # type: ignore[arg-type]  # a row of a table
         return Azure(settings, self._tokens(settings))
 
     def acr(self) -> Acr:
         """The source of logins for registries."""
-        return Acr(self._tokens(AcrSource(**self.options)), http=self.http, clock=self.clock)  # type: ignore[arg-type]
+        return Acr(self._tokens(AcrSource(**self.options)), http=self.http, clock=self.clock)  # type: ignore[arg-type]  # a row of a table
 
     def _tokens(self, settings: AzureSource | AcrSource) -> AzureTokens:
         return AzureTokens(settings, self.environ, files=self.files, libraries=self.libraries, clock=self.clock)

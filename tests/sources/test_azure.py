@@ -184,7 +184,7 @@ async def test_what_the_library_says_is_said() -> None:
 )
 def test_mistakes(options: Mapping[str, object], key: str) -> None:
     """Each names its key."""
-    assert [path for path, _ in AzureSource(**options).problems()] == [(key,)]  # type: ignore[arg-type]
+    assert [path for path, _ in AzureSource(**options).problems()] == [(key,)]  # type: ignore[arg-type]  # a row of a table
 
 
 def test_how_to_log_in_names_the_tenant() -> None:

@@ -54,7 +54,7 @@ class Machine:
         self.libraries.answers[GoogleToken] = self.answer
         self.given: LibraryToken | Failed = LibraryToken("t", self.clock.wall() + 3599, "u@corp.test")
         self.source = Google(
-            GoogleSource(**options),  # type: ignore[arg-type]
+            GoogleSource(**options),  # type: ignore[arg-type]  # a row of a table
             {"HOME": "/home/u", **(environ or {})},
             files=self.files,
             libraries=self.libraries,

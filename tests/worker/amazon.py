@@ -36,7 +36,7 @@ class Amazon:
                 amazon.answer(self)
 
             do_POST = do_GET  # noqa: N815  the library's name
-            do_PUT = do_GET  # noqa: N815
+            do_PUT = do_GET  # noqa: N815  the library's name
 
             def log_message(self, *_: object) -> None:
                 """Say nothing."""
