@@ -28,8 +28,19 @@ PATIENCE: Final = 300.0
 """Seconds that a person has for it."""
 
 
-async def in_browser(means: OauthMeans, *, patience: float = PATIENCE) -> OauthToken:
+Browsers = Callable[[], webbrowser.BaseBrowser]
+"""Gives this machine's browser. Raises webbrowser.Error: it has none."""
+
+
+async def in_browser(
+    means: OauthMeans, *, patience: float = PATIENCE, browsers: Browsers = webbrowser.get
+) -> OauthToken:
     """Log in.
+
+    Args:
+        means: of the command.
+        patience: seconds, see PATIENCE.
+        browsers: finds the browser.
 
     Raises:
         GrantRefused: the server does not take the code.
@@ -42,7 +53,7 @@ async def in_browser(means: OauthMeans, *, patience: float = PATIENCE) -> OauthT
     async with _page(means, lambda query: oauth_code.is_answer(login, query)) as page:
         login = BrowserLogin(state, verifier, page.address)
         url = oauth_code.authorize_url(server, client, limits=limits, login=login)
-        await _open(means, server, url=url, port=page.port)
+        await _open(means, server, browser=browser_here(os.environ, browsers), url=url, port=page.port)
         try:
             async with means.clock.timeout(patience):
                 query = await page.query()
@@ -67,10 +78,11 @@ def _page(means: OauthMeans, wanted: Callable[[str], bool]) -> LoopbackPage:
         raise failed(Code.DENIED, f"the browser cannot come back to port {port}: {said}", hint=hint) from None
 
 
-async def _open(means: OauthMeans, server: OauthServer, *, url: str, port: int) -> None:
+async def _open(
+    means: OauthMeans, server: OauthServer, *, browser: webbrowser.BaseBrowser | None, url: str, port: int
+) -> None:
     """Send the browser there, or say how a person does it."""
     name = urlsplit(server.authorize_url).netloc
-    browser = browser_here(os.environ)
     if browser is not None and await asyncio.to_thread(browser.open, url):
         say(f"the browser shows a page of {name}; if it does not, open:")
         click.echo(f"\n  {url}\n")
@@ -85,14 +97,14 @@ async def _open(means: OauthMeans, server: OauthServer, *, url: str, port: int) 
         click.echo(f"\n  credproxy login {means.host} --flow device\n")
 
 
-def browser_here(environ: Mapping[str, str]) -> webbrowser.BaseBrowser | None:
+def browser_here(environ: Mapping[str, str], browsers: Browsers) -> webbrowser.BaseBrowser | None:
     """A browser with a window on this machine; None for one of text, and where somebody is connected through SSH."""
     if any(environ.get(name) for name in ("SSH_CONNECTION", "SSH_CLIENT", "SSH_TTY")):
         return None
     if sys.platform == "linux" and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
         return None
     try:
-        found = webbrowser.get()
+        found = browsers()
     except webbrowser.Error:
         return None
     return None if type(found) is webbrowser.GenericBrowser else found

@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 from io import StringIO
+from typing import TextIO
 
 import click
 
@@ -12,10 +13,11 @@ _BORDER = 2
 """Modules of margin: half of what the norm has, and enough for telephones."""
 
 
-def qr_code(url: str, *, columns: int) -> str:
-    """Give its lines; "" if it cannot be shown: no terminal, no UTF-8, too few columns or rows."""
-    encoding = (sys.stdout.encoding or "").lower().replace("-", "")
-    if not sys.stdout.isatty() or encoding != "utf8" or os.environ.get("TERM", "dumb") == "dumb":
+def qr_code(url: str, *, columns: int, out: TextIO | None = None) -> str:
+    """Give its lines; "" if ``out``, usually stdout, cannot show it: no terminal, no UTF-8, too few columns or rows."""
+    out = sys.stdout if out is None else out
+    encoding = (out.encoding or "").lower().replace("-", "")
+    if not out.isatty() or encoding != "utf8" or os.environ.get("TERM", "dumb") == "dumb":
         return ""
     import segno  # noqa: PLC0415  most commands need none
 

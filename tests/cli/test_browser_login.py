@@ -11,7 +11,7 @@ import aiohttp
 import pytest
 
 from credproxy.adapters.clock import SystemClock
-from credproxy.cli.browser_login import browser_here, in_browser
+from credproxy.cli.browser_login import Browsers, browser_here, in_browser
 from credproxy.core.ask.http import Request
 from credproxy.core.errors import Code, Failed
 from credproxy.exchange.oauth_token import OauthToken
@@ -26,12 +26,12 @@ ADDRESS = re.compile(rf"^  ({re.escape(PAGE)}\S+)$", re.MULTILINE)
 class Login:
     """One under way."""
 
-    def __init__(self, world: OauthWorld, shown: Callable[[], str]) -> None:
+    def __init__(self, world: OauthWorld, shown: Callable[[], str], *, browsers: Browsers = webbrowser.get) -> None:
         self.world = world
         self._shown = shown
         self.text = ""
         self.query: dict[str, str] = {}
-        self.running = asyncio.ensure_future(in_browser(world.means()))
+        self.running = asyncio.ensure_future(in_browser(world.means(), browsers=browsers))
 
     async def begin(self) -> None:
         """Wait until it says where the browser has to go."""
@@ -175,8 +175,7 @@ async def test_a_browser_of_this_machine_is_sent_there(
     for name in ("SSH_TTY", "SSH_CONNECTION", "SSH_CLIENT"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("DISPLAY", ":0")
-    monkeypatch.setattr(webbrowser, "get", lambda: window)
-    login = Login(OauthWorld(), lambda: capsys.readouterr().out)
+    login = Login(OauthWorld(), lambda: capsys.readouterr().out, browsers=lambda: window)
     await login.begin()
     assert window.opened == [ADDRESS.search(login.text)[1]]  # type: ignore[index]  # begin has found it
     assert ("ssh -L" in login.text) is not opens
@@ -197,7 +196,7 @@ async def test_a_browser_of_this_machine_is_sent_there(
     ids=["x11", "wayland", "console", "ssh", "text", "none"],
 )
 def test_which_machine_has_a_browser(
-    monkeypatch: pytest.MonkeyPatch, environ: dict[str, str], found: webbrowser.BaseBrowser | None, *, wanted: bool
+    environ: dict[str, str], found: webbrowser.BaseBrowser | None, *, wanted: bool
 ) -> None:
     """One with a window, on the screen that somebody looks at: one of text would take the terminal."""
 
@@ -206,5 +205,4 @@ def test_which_machine_has_a_browser(
             raise webbrowser.Error
         return found
 
-    monkeypatch.setattr(webbrowser, "get", get)
-    assert (browser_here(environ) is not None) is wanted
+    assert (browser_here(environ, get) is not None) is wanted

@@ -28,10 +28,10 @@ class Terminal(io.StringIO):
 
 def shown(monkeypatch: pytest.MonkeyPatch, url: str = "https://id.test/d", **given: str) -> list[str]:
     """Its lines on a terminal."""
-    monkeypatch.setattr(sys, "stdout", Terminal(given.pop("encoding", "utf-8")))
+    out = Terminal(given.pop("encoding", "utf-8"))
     for name, value in ({"TERM": "xterm", "COLUMNS": "60", "LINES": "24"} | given).items():
         monkeypatch.setenv(name, value)
-    return qr_code(url, columns=60).splitlines()
+    return qr_code(url, columns=60, out=out).splitlines()
 
 
 def test_it_is_drawn_dark_on_light_in_half_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -62,7 +62,7 @@ def test_it_is_left_out_where_it_cannot_be_shown(monkeypatch: pytest.MonkeyPatch
     assert shown(monkeypatch, **given) == []
 
 
-def test_what_is_no_terminal_gets_none() -> None:
+def test_what_is_not_a_terminal_gets_none() -> None:
     """It may be a file."""
     assert not os.isatty(sys.stdout.fileno())
     assert qr_code("https://id.test/d", columns=60) == ""
